@@ -1,0 +1,87 @@
+//! Request guards: a route that takes one of these is open to nobody else.
+
+use rocket::{
+    Request, async_trait,
+    request::{FromRequest, Outcome},
+};
+
+use super::{
+    api_key::ApiKeys,
+    client_token::{Claims, TokenError, TokenRing},
+};
+use crate::{
+    error::{ApiError, ErrorCode},
+    event::StreamKey,
+    store::StreamInfo,
+};
+
+/// The request has a good `X-API-KEY`.
+#[derive(Debug)]
+pub struct Backend(());
+
+/// The request has a client token that is one of ours and has not expired. Which stream it opens is still to be asked.
+#[derive(Debug)]
+pub struct Client(Claims);
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Backend {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        let Some(keys) = request.rocket().state::<ApiKeys>() else { return missing_state(request) };
+        match request.headers().get_one("X-API-KEY") {
+            Some(key) if keys.accept(key) => Outcome::Success(Self(())),
+            Some(_) => ApiError::new(ErrorCode::Unauthorized, "The X-API-KEY header does not hold a key that is good here").refuse(request),
+            None => ApiError::new(ErrorCode::Unauthorized, "This route needs an X-API-KEY header").refuse(request),
+        }
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Client {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        let Some(ring) = request.rocket().state::<TokenRing>() else { return missing_state(request) };
+        let Some(token) = token(request) else {
+            return ApiError::new(ErrorCode::Unauthorized, "This route needs a client token: Authorization: Bearer …, or ?token=…")
+                .refuse(request);
+        };
+        let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(0);
+        match ring.open(&token, now) {
+            Ok(claims) => Outcome::Success(Self(claims)),
+            Err(TokenError::Invalid) => ApiError::new(ErrorCode::Unauthorized, "The client token is not valid").refuse(request),
+            Err(TokenError::Expired) => {
+                ApiError::new(ErrorCode::TokenExpired, "The client token has expired; ask the backend for another").refuse(request)
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Refuses unless the token was issued for a stream at this key.
+    pub fn may_follow(&self, key: &StreamKey) -> Result<(), ApiError> {
+        if self.0.key == *key { Ok(()) } else { Err(ApiError::new(ErrorCode::Forbidden, "The client token is for another stream")) }
+    }
+
+    /// Refuses unless the token was issued for this very stream, not for an earlier one at its key.
+    pub fn may_open(&self, info: &StreamInfo) -> Result<(), ApiError> {
+        let good = self.0.birth == info.birth;
+        if good { Ok(()) } else { Err(ApiError::new(ErrorCode::Forbidden, "The client token is for an earlier stream at this key")) }
+    }
+}
+
+/// The token in the header, else in the query: `EventSource` and browsers' WebSockets can't set headers. A header of another
+/// scheme, such as a proxy's own, does not count.
+fn token(request: &Request<'_>) -> Option<String> {
+    let bearer = request.headers().get("Authorization").find_map(|value| {
+        let (scheme, token) = value.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    bearer.or_else(|| request.query_value::<String>("token")?.ok()).filter(|token| !token.is_empty())
+}
+
+/// The server was put together without what a guard needs: a fault of ours, which no request can cause.
+fn missing_state<T>(request: &Request<'_>) -> Outcome<T, ApiError> {
+    ApiError::new(ErrorCode::InternalError, "The broker is not set up").refuse(request)
+}

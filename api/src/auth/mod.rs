@@ -1,0 +1,5 @@
+//! Who may do what: API keys for backends, short-lived encrypted tokens for clients.
+
+pub mod api_key;
+pub mod client_token;
+pub mod guard;

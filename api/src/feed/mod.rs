@@ -1,0 +1,172 @@
+//! A tail on its way to one client: what SSE and WebSocket have in common. Batches as they come, heartbeats in silence, and
+//! one reason to close, whatever waits.
+
+use std::{
+    pin::{Pin, pin},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    lifecycle::Lifecycle,
+    store::{Batch, Tail, TailError},
+};
+
+mod slots;
+
+pub use slots::{AllTaken, Slot, Slots};
+
+/// Delays between attempts while the store fails: doubled from the first to the last, each with jitter.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// The times that a feed keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Silence after which a heartbeat goes out.
+    pub heartbeat: Duration,
+    /// Time without an event after which the connection is closed.
+    pub idle: Duration,
+    /// How long the store may fail.
+    pub patience: Duration,
+}
+
+/// What is to be done next for a client.
+#[derive(Debug)]
+pub enum Step {
+    /// Send these.
+    Batch(Batch),
+    /// Nothing to send: write anything, to show the client that the broker is there and to see whether the client is.
+    Heartbeat,
+    /// Close the connection; there is no other step.
+    Close(Reason),
+}
+
+/// Why a connection is closed by the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The client has the stream's last event.
+    Ended,
+    /// The stream expired or was replaced.
+    Gone,
+    /// No event for the client timeout. The client may resume.
+    Idle,
+    /// The node stops. The client should resume, on another one.
+    Shutdown,
+    /// The store has failed for too long. The client should resume, on another node.
+    StoreUnavailable,
+}
+
+/// The pump: yields the next [`Step`] for a client. Dropped, it frees the tail, then the slot.
+pub struct Feed {
+    // In this order: whoever gets the slot finds the tail's connection free.
+    tail: Box<dyn Tail>,
+    slot: Slot,
+    pace: Pace,
+    closing: Pin<Box<dyn Future<Output = ()> + Send>>,
+    timer: Pin<Box<Sleep>>,
+    last_event: Instant,
+    last_output: Instant,
+    failing: Option<Failing>,
+    closed: Option<Reason>,
+}
+
+/// Since when the store fails, and when to ask again.
+struct Failing {
+    since: Instant,
+    delay: Duration,
+    retry: Pin<Box<Sleep>>,
+}
+
+impl Feed {
+    /// A feed of this tail for the holder of this slot.
+    #[must_use]
+    pub fn new(tail: Box<dyn Tail>, slot: Slot, pace: Pace, lifecycle: &Lifecycle) -> Self {
+        let now = Instant::now();
+        let lifecycle = lifecycle.clone();
+        let closing = Box::pin(async move { lifecycle.closing().await });
+        let timer = Box::pin(sleep_until(now + pace.heartbeat));
+        Self { tail, slot, pace, closing, timer, last_event: now, last_output: now, failing: None, closed: None }
+    }
+
+    /// The next step. Cancel safe.
+    pub async fn next(&mut self) -> Step {
+        let step = match self.closed {
+            Some(reason) => Step::Close(reason),
+            None => self.wait().await,
+        };
+        self.last_output = Instant::now();
+        match &step {
+            Step::Batch(batch) => {
+                self.last_event = self.last_output;
+                if batch.end {
+                    self.closed = Some(Reason::Ended);
+                }
+            }
+            Step::Heartbeat => {}
+            Step::Close(reason) => self.closed = Some(*reason),
+        }
+        step
+    }
+
+    async fn wait(&mut self) -> Step {
+        let heartbeat = self.last_output + self.pace.heartbeat;
+        let idle = self.last_event + self.pace.idle;
+        self.timer.as_mut().reset(heartbeat.min(idle));
+        loop {
+            let Self { tail, failing, timer, closing, slot, .. } = self;
+            // Closing comes first, as a busy stream would keep its client for ever.
+            tokio::select! {
+                biased;
+                () = closing => return self.close(),
+                batch = ask(tail.as_mut(), failing) => match batch {
+                    Ok(batch) => {
+                        self.failing = None;
+                        return Step::Batch(batch);
+                    }
+                    Err(TailError::Gone) => return Step::Close(Reason::Gone),
+                    Err(TailError::Store(error)) => {
+                        tracing::debug!(%error, "the store failed a tail");
+                        if !self.may_retry() {
+                            return Step::Close(Reason::StoreUnavailable);
+                        }
+                    }
+                },
+                () = timer => return if Instant::now() >= idle { Step::Close(Reason::Idle) } else { Step::Heartbeat },
+                () = slot.probed() => return Step::Heartbeat,
+            }
+        }
+    }
+
+    /// The node stops: what is ready now is still sent.
+    fn close(&mut self) -> Step {
+        self.closed = Some(Reason::Shutdown);
+        match self.tail.next().now_or_never() {
+            Some(Ok(batch)) => Step::Batch(batch),
+            _ => Step::Close(Reason::Shutdown),
+        }
+    }
+
+    /// Sets the time of the next attempt, unless the store has failed for too long.
+    fn may_retry(&mut self) -> bool {
+        let now = Instant::now();
+        let (since, delay) = match &self.failing {
+            Some(failing) => (failing.since, (failing.delay * 2).min(LAST_RETRY)),
+            None => (now, FIRST_RETRY),
+        };
+        let jittered = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.failing = Some(Failing { since, delay, retry: Box::pin(sleep_until(now + jittered)) });
+        now - since < self.pace.patience
+    }
+}
+
+/// Asks the tail, after the wait that a failure set.
+async fn ask(tail: &mut dyn Tail, failing: &mut Option<Failing>) -> Result<Batch, TailError> {
+    if let Some(failing) = failing {
+        // A sleep that is over is over at once when waited for again.
+        pin!(&mut failing.retry).await;
+    }
+    tail.next().await
+}

@@ -1,0 +1,98 @@
+//! A stateless HTTP streaming broker on Redis Streams.
+//!
+//! # Layout
+//!
+//! Dependencies run one way, from the top of this list to its end; nothing knows what is above it.
+//!
+//! - `main.rs`: command line, settings problems, logging, runtime, exit code.
+//! - [`server`], here: puts the rooms together.
+//! - [`routes`]: the HTTP interface, one file per noun: `streams`, `ingest`, `subscribe`, `health`.
+//! - [`auth`]: API keys, client tokens, and the guards that ask for them.
+//! - [`feed`]: a tail on its way to one client; the slots.
+//! - [`wire`]: server-sent events, JSON, NDJSON: bytes only.
+//! - [`store`]: where streams live: the contract, the embedded store that reads as the specification, and Redis.
+//! - [`event`]: keys, ids, events, entries: valid by construction.
+//! - Leaves, which anybody may use: [`config`], [`error`], [`lifecycle`].
+//! - Around all requests: [`cors`], [`logging`], [`openapi`].
+
+use rocket::{
+    Build, Data, Request, Rocket, async_trait,
+    config::{LogLevel, Shutdown},
+    fairing::{Fairing, Info, Kind},
+    figment::Figment,
+    http::uri::Origin,
+};
+
+use crate::{
+    auth::{api_key::ApiKeys, client_token::TokenRing},
+    config::Settings,
+    feed::Slots,
+    lifecycle::Lifecycle,
+    store::SharedStore,
+};
+
+pub mod auth;
+pub mod config;
+pub mod cors;
+pub mod error;
+pub mod event;
+pub mod feed;
+pub mod lifecycle;
+pub mod logging;
+pub mod openapi;
+pub mod routes;
+pub mod store;
+pub mod wire;
+
+/// The broker, ready to be launched. `base` is Rocket's own configuration, of which address, port, log and shutdown are ours
+/// to set.
+#[must_use]
+pub fn server(base: Figment, settings: Settings, store: SharedStore, lifecycle: Lifecycle) -> Rocket<Build> {
+    let grace = u32::try_from(settings.shutdown_grace.as_secs()).unwrap_or(u32::MAX);
+    // Signals are handled by `main`, which knows the order in which things end.
+    let shutdown = Shutdown { ctrlc: false, signals: std::collections::HashSet::new(), grace, mercy: 1, ..Shutdown::default() };
+    let figment = base
+        .merge(("address", settings.address))
+        .merge(("port", settings.port))
+        // Rocket logs queries, and with them tokens.
+        .merge(("log_level", LogLevel::Off))
+        .merge(("ident", "tinistreamer"))
+        .merge(("shutdown", shutdown));
+    rocket::custom(figment)
+        .attach(OneSpelling)
+        .attach(cors::Cors::new(settings.allowed_origins.clone()))
+        .attach(logging::RequestLog)
+        .register("/", rocket::catchers![error::catcher])
+        .mount("/api", routes::all())
+        .mount("/", openapi::routes())
+        .manage(ApiKeys::new(settings.api_keys.clone()))
+        .manage(TokenRing::new(&settings.secret_keys))
+        .manage(Slots::new(settings.max_clients))
+        .manage(lifecycle)
+        .manage(store)
+        .manage(settings)
+}
+
+/// Makes `/api/stream/` the same path as `/api/stream`.
+struct OneSpelling;
+
+#[async_trait]
+impl Fairing for OneSpelling {
+    fn info(&self) -> Info {
+        Info { name: "one spelling of every path", kind: Kind::Request }
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        let uri = request.uri();
+        let Some(path) = uri.path().as_str().strip_suffix('/').filter(|path| path.starts_with("/api/") && *path != "/api/docs") else {
+            return;
+        };
+        let respelled = match uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        if let Ok(uri) = Origin::parse_owned(respelled) {
+            request.set_uri(uri);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The command line: `tinistreamer` serves; its other commands make keys, check a setup, ask for health.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use rocket::{Config, config::Config as RocketConfig, fairing::AdHoc, figment::Figment};
+use tinistreamer::{
+    config::{ENV_PREFIX, Problem, Settings, StoreUrl},
+    lifecycle::Lifecycle,
+    logging, openapi, server,
+    store::{SharedStore, StoreError, memory::MemoryStore, redis},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A stateless HTTP streaming broker on Redis Streams.
+///
+/// Without a command it serves. Settings come from Rocket.toml and the environment (STREAMER_*, also from a .env file), which
+/// wins; the README lists them.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Command {
+    /// Serve (what it does without a command)
+    Serve,
+    /// Print a fresh STREAMER_API_KEY and STREAMER_SECRET_KEY, as lines of a .env file
+    Keygen,
+    /// Check the settings and the store, and exit
+    Check,
+    /// Ask the broker on this machine whether it lives; for container health checks
+    Health,
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// What ended the program, in one line each.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Settings(Vec<Problem>),
+    #[error("The store can't be used: {0}")]
+    Store(#[from] StoreError),
+    #[error("The broker can't start: {0}")]
+    Launch(String),
+    #[error("No healthy broker at {address}: {reason}")]
+    Unhealthy { address: SocketAddr, reason: String },
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+    #[error("The OpenAPI document can't be written: {0}")]
+    Document(#[from] serde_json::Error),
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    let done = match command {
+        Command::Keygen => keygen(),
+        Command::Openapi => openapi::document_json().map_err(Failure::from).and_then(|json| print(&json)),
+        Command::Serve => setup().and_then(|setup| runtime().and_then(|runtime| runtime.block_on(serve(setup)))),
+        Command::Check => setup().and_then(|setup| runtime().and_then(|runtime| runtime.block_on(check(setup)))),
+        Command::Health => setup().and_then(|setup| health(&setup.settings)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nothing is left to be done when even this can't be written.
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            ExitCode::from(if matches!(failure, Failure::Settings(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// What every command but `keygen` begins with.
+struct Setup {
+    rocket: Figment,
+    settings: Settings,
+    /// Keys made up for this run, to be shown.
+    throw_away: Vec<(&'static str, String)>,
+}
+
+/// Reads `.env`, `Rocket.toml` and the environment. In Rocket's debug profile missing keys are made up, so that a newcomer
+/// need not know of them; the release profile demands real ones.
+fn setup() -> Result<Setup, Failure> {
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        // The error's own text shows the line, and with it what may be a secret.
+        let place = match &error {
+            dotenvy::Error::LineParse(_, column) => format!("a line can't be read from character {column} on"),
+            other => other.to_string(),
+        };
+        return Err(Failure::Settings(vec![Problem(format!("The .env file can't be used: {place}"))]));
+    }
+    let rocket = RocketConfig::figment();
+    let mut environment: Vec<(String, String)> =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))).collect();
+    let mut throw_away = Vec::new();
+    if *rocket.profile() == Config::DEBUG_PROFILE {
+        for (name, bytes) in [("api_key", 16), ("secret_key", 32)] {
+            let variable = format!("{ENV_PREFIX}{}", name.to_ascii_uppercase());
+            let is_set = environment.iter().any(|(set, value)| *set == variable && !value.is_empty()) || rocket.contains(name);
+            if !is_set {
+                let key = random_hex(bytes)?;
+                environment.push((variable, key.clone()));
+                throw_away.push((if name == "api_key" { "STREAMER_API_KEY" } else { "STREAMER_SECRET_KEY" }, key));
+            }
+        }
+    }
+    let settings = Settings::load(&rocket, environment).map_err(Failure::Settings)?;
+    Ok(Setup { rocket, settings, throw_away })
+}
+
+fn random_hex(bytes: usize) -> Result<String, Failure> {
+    let mut key = vec![0; bytes];
+    getrandom::fill(&mut key).map_err(std::io::Error::from)?;
+    Ok(hex::encode(key))
+}
+
+fn keygen() -> Result<(), Failure> {
+    print(&format!("STREAMER_API_KEY={}\nSTREAMER_SECRET_KEY={}\n", random_hex(16)?, random_hex(32)?))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+/// Rocket's macros would build one that ignores the `workers` setting.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let workers = RocketConfig::figment().extract_inner::<usize>("workers").unwrap_or_else(|_| Config::default().workers);
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers.max(1)).thread_name("rocket-worker").enable_all().build()?)
+}
+
+fn store(settings: &Settings) -> Result<SharedStore, Failure> {
+    Ok(match &settings.store {
+        StoreUrl::Memory => Arc::new(MemoryStore::new()),
+        StoreUrl::Redis(url) => {
+            redis::install_crypto_provider();
+            Arc::new(redis::RedisStore::new(url.reveal(), settings)?)
+        }
+    })
+}
+
+async fn check(setup: Setup) -> Result<(), Failure> {
+    let store = store(&setup.settings)?;
+    store.ready().await?;
+    print(&format!("The settings are good, and the {} store answers.\n", store.name()))
+}
+
+/// Serves until SIGTERM or SIGINT, then ends in order: the listener closes, long-lived connections are closed over the grace
+/// period, what runs is finished. A second signal ends it at once.
+async fn serve(setup: Setup) -> Result<(), Failure> {
+    let Setup { rocket, settings, throw_away } = setup;
+    logging::init(&settings.log);
+    let store = store(&settings)?;
+    if let Err(error) = store.ready().await {
+        tracing::warn!(%error, "the store does not answer; requests are refused until it does");
+    }
+    let (lifecycle, grace) = (Lifecycle::default(), settings.shutdown_grace);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let about = format!("{} store", store.name());
+    let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
+        let address = SocketAddr::new(rocket.config().address, rocket.config().port);
+        Box::pin(async move { greet(address, &about, &throw_away) })
+    });
+    let launch_error = |error: rocket::Error| Failure::Launch(launch_problem(&error));
+    let rocket = server(rocket, settings, store, lifecycle.clone()).attach(greeting).ignite().await.map_err(launch_error)?;
+    let shutdown = rocket.shutdown();
+    let mut launch = tokio::spawn(rocket.launch());
+
+    tokio::select! {
+        ended = &mut launch => return match ended {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Failure::Launch(launch_problem(&error))),
+            Err(error) => Err(Failure::Launch(error.to_string())),
+        },
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(grace_seconds = grace.as_secs(), "stopping; a second signal ends it at once");
+    lifecycle.close(grace);
+    shutdown.notify();
+    let in_order = async {
+        lifecycle.idle().await;
+        // The last bytes are with the connections' own tasks by now; this is for those to hand them to the system.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    tokio::select! {
+        () = in_order => tracing::info!("stopped; nothing was left open"),
+        () = tokio::time::sleep(grace) => tracing::warn!("stopped; some connections did not close in time"),
+        _ = terminate.recv() => tracing::warn!("stopped at once"),
+        _ = interrupt.recv() => tracing::warn!("stopped at once"),
+    }
+    // What is left, stalled clients for the most part, ends with the process.
+    std::process::exit(0)
+}
+
+/// Rocket's error panics when it is dropped unseen; its `Display` counts as seeing it.
+fn launch_problem(error: &rocket::Error) -> String {
+    match error.kind() {
+        rocket::error::ErrorKind::Bind(error) => format!("the address can't be bound: {error}"),
+        rocket::error::ErrorKind::Io(error) => format!("the address can't be used: {error}"),
+        kind => kind.to_string(),
+    }
+}
+
+fn greet(address: SocketAddr, about: &str, throw_away: &[(&str, String)]) {
+    let mut text = format!("tinistreamer {} listens on http://{address} ({about})\n", env!("CARGO_PKG_VERSION"));
+    if !throw_away.is_empty() {
+        text.push_str("\nKeys for this run only, as none were set; `tinistreamer keygen` makes some to keep:\n\n");
+        for (name, key) in throw_away {
+            text.push_str(&format!("export {name}={key}\n"));
+        }
+        text.push('\n');
+    }
+    if let Err(failure) = print(&text) {
+        tracing::debug!(%failure, "nobody reads standard output");
+    }
+}
+
+/// `GET /api/health` of the broker on this machine.
+fn health(settings: &Settings) -> Result<(), Failure> {
+    let address = SocketAddr::new(
+        match settings.address {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        },
+        settings.port,
+    );
+    let ask = || {
+        let patience = Duration::from_secs(2);
+        let mut connection = TcpStream::connect_timeout(&address, patience)?;
+        connection.set_read_timeout(Some(patience))?;
+        connection.write_all(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        connection.take(4096).read_to_end(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    match ask() {
+        Ok(answer) if answer.starts_with(b"HTTP/1.1 200") => Ok(()),
+        Ok(_) => Err(Failure::Unhealthy { address, reason: "it does not answer 200".to_owned() }),
+        Err(error) => Err(Failure::Unhealthy { address, reason: error.to_string() }),
+    }
+}

@@ -1,0 +1,51 @@
+//! JSON bodies: bounded, of any content type, and with an error that says what is wrong and where.
+
+use rocket::{
+    Data, Request, async_trait,
+    data::{FromData, Outcome, ToByteUnit},
+};
+use serde::Deserialize;
+
+use crate::{
+    config::Settings,
+    error::{ApiError, ErrorCode},
+};
+
+/// The bytes of a body, not yet read as JSON, so that what is read may borrow from them.
+pub struct Body(Vec<u8>);
+
+#[async_trait]
+impl<'r> FromData<'r> for Body {
+    type Error = ApiError;
+
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
+        let limit = request.rocket().state::<Settings>().map_or(0, |settings| settings.max_body);
+        let error = match data.open(limit.bytes()).into_bytes().await {
+            Ok(body) if body.is_complete() => return Outcome::Success(Self(body.into_inner())),
+            Ok(_) => ApiError::new(ErrorCode::TooLarge, format!("The body is larger than {limit} bytes")),
+            Err(_) => ApiError::new(ErrorCode::BadRequest, "The body broke off"),
+        };
+        Outcome::Error(error.kept_for_catcher(request))
+    }
+}
+
+impl Body {
+    /// Reads the body as JSON.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
+        let mut reader = serde_json::Deserializer::from_slice(&self.0);
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path = error.path().to_string();
+            let place = if path == "." { "The body".to_owned() } else { format!("The body's {path}") };
+            problem(&place, &error.into_inner())
+        })?;
+        reader.end().map_err(|error| problem("The body", &error))?;
+        Ok(value)
+    }
+}
+
+fn problem(place: &str, error: &serde_json::Error) -> ApiError {
+    match error.classify() {
+        serde_json::error::Category::Data => ApiError::new(ErrorCode::InvalidRequest, format!("{place} is not as it should be: {error}")),
+        _ => ApiError::new(ErrorCode::MalformedJson, format!("The body is not valid JSON: {error}")),
+    }
+}

@@ -1,0 +1,28 @@
+//! Streamed answers: bytes as they come.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
+use rocket::{
+    Response,
+    http::{ContentType, Header},
+};
+use tokio_util::io::StreamReader;
+
+/// The most that goes to the client at once. Rocket's own default of 4 KiB would cut every batch into pieces.
+const MAX_CHUNK: usize = 64 << 10;
+
+/// An answer whose body comes piece by piece, and that nobody between here and the client may keep or hold back.
+pub(super) fn streamed<'r, S>(content_type: ContentType, body: S) -> Response<'r>
+where
+    S: Stream<Item = io::Result<Bytes>> + Send + 'r,
+{
+    Response::build()
+        .header(content_type)
+        .header(Header::new("Cache-Control", "no-store"))
+        .header(Header::new("X-Accel-Buffering", "no"))
+        .streamed_body(StreamReader::new(Box::pin(body.into_stream())))
+        .max_chunk_size(MAX_CHUNK)
+        .finalize()
+}

@@ -1,0 +1,81 @@
+//! A batch of events in one request: all of it is written, or nothing.
+
+use rocket::{State, post, serde::json::Json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    auth::guard::Backend,
+    config::Settings,
+    error::{ApiError, ErrorBody, ErrorCode},
+    event::{EventId, NewEvent},
+    routes::{body::Body, code_of, params::stream_key},
+    store::SharedStore,
+    wire::json::EventIn,
+};
+
+/// A batch as it comes.
+#[derive(Deserialize)]
+struct BatchIn<'a> {
+    key: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    events: Vec<EventIn<'a>>,
+}
+
+/// Events for a stream. For the documents.
+#[derive(Serialize, ToSchema)]
+pub struct AddEvents {
+    /// The stream's key.
+    #[schema(example = "chat-1")]
+    key: String,
+    /// The events, in order.
+    events: Vec<Event>,
+}
+
+/// An event as backends send it. For the documents; what is sent is read by `wire::json`.
+#[derive(Serialize, ToSchema)]
+pub struct Event {
+    /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
+    /// broker's own.
+    #[schema(example = "token", max_length = 128)]
+    event: String,
+    /// A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
+    #[schema(value_type = Option<Value>, example = "Hello")]
+    data: Option<Value>,
+}
+
+/// Where the events are now.
+#[derive(Serialize, ToSchema)]
+pub struct Added {
+    /// Their ids, in the order in which they were sent.
+    #[schema(value_type = Vec<String>, example = json!(["1767225600000-1"]))]
+    ids: Vec<EventId>,
+    /// How many were written.
+    #[schema(example = 1)]
+    num_events: usize,
+}
+
+/// Writes a batch of events, all or nothing.
+#[utoipa::path(context_path = "/api", tag = "ingestion", security(("api_key" = [])), request_body = AddEvents, responses(
+    (status = 200, description = "All are written", body = Added),
+    (status = 400, description = "`invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
+    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
+    (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
+    (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
+#[post("/event/add", data = "<body>")]
+pub async fn add(_backend: Backend, body: Body, settings: &State<Settings>, store: &State<SharedStore>) -> Result<Json<Added>, ApiError> {
+    let batch: BatchIn<'_> = body.json()?;
+    let key = stream_key(&batch.key)?;
+    let limit = settings.max_batch;
+    if batch.events.len() > limit {
+        return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.len())));
+    }
+    let check = |(index, event): (usize, EventIn<'_>)| {
+        event.check().map_err(|problem| ApiError::new(code_of(&problem), format!("events[{index}]: {problem}")))
+    };
+    let events: Vec<NewEvent> = batch.events.into_iter().enumerate().map(check).collect::<Result<_, _>>()?;
+    let appended = store.append(&key, &events).await?;
+    Ok(Json(Added { ids: appended.ids(events.len()).collect(), num_events: events.len() }))
+}

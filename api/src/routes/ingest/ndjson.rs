@@ -1,0 +1,191 @@
+//! NDJSON: an upload that may go on for hours, whose lines are forwarded as they arrive. Memory holds a line and a batch,
+//! whatever the upload's length.
+
+use std::{io, pin::pin};
+
+use futures::FutureExt;
+use rocket::{
+    Data, State,
+    data::{ByteUnit, DataStream},
+    post,
+    serde::json::Json,
+};
+use serde::Serialize;
+use tokio::io::AsyncReadExt;
+use utoipa::ToSchema;
+
+use super::{BATCH_BYTES, BATCH_EVENTS};
+use crate::{
+    auth::guard::Backend,
+    config::Settings,
+    error::{ApiError, ErrorBody, ErrorCode},
+    event::{EventId, NewEvent, Status, StreamKey},
+    lifecycle::Lifecycle,
+    routes::params::QueryKey,
+    store::{SharedStore, StoreError},
+    wire::{
+        json,
+        ndjson::{Line, Lines},
+    },
+};
+
+/// Ids that the answer holds at the most.
+const MAX_IDS: usize = 10_000;
+
+/// Errors that the answer tells at the most.
+const MAX_ERRORS: usize = 100;
+
+/// Room for what arrives at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// What became of an upload.
+#[derive(Default, Serialize, ToSchema)]
+pub struct UploadSummary {
+    /// The ids of the events written, the first 10,000.
+    #[schema(value_type = Vec<String>, example = json!(["1767225600000-1"]))]
+    ids: Vec<EventId>,
+    /// How many events were written.
+    #[schema(example = 1)]
+    num_events: u64,
+    /// The id of the last one.
+    #[schema(value_type = Option<String>, example = "1767225600000-1")]
+    last_id: Option<EventId>,
+    /// What was wrong with lines that were not written, the first 100.
+    #[schema(example = json!(["line 7: an event name is 1 to 128 bytes of UTF-8 without control characters"]))]
+    errors: Vec<String>,
+    /// How many lines were not written.
+    #[schema(example = 1)]
+    num_errors: u64,
+}
+
+/// Writes newline-delimited events as they arrive, for as long as they come.
+#[utoipa::path(context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")),
+    request_body(content = String, content_type = "application/x-ndjson", description = "One `{\"event\", \"data\"?}` a line; blank lines are skipped; any content type", example = "{\"event\":\"token\",\"data\":\"Hello\"}\n"), responses(
+    (status = 200, description = "The upload is at its end; lines that are no events are told in `errors`", body = UploadSummary),
+    (status = 400, description = "`missing-parameter`, `invalid-key`; `bad-request`: the upload broke off", body = ErrorBody<'static>),
+    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 404, description = "`no-active-stream`: no active stream, or it ended meanwhile; the message says how many events were written", body = ErrorBody<'static>),
+    (status = 503, description = "`store-unavailable`, `shutting-down`; the message says how many events were written", body = ErrorBody<'static>)))]
+#[post("/event/add/json-stream", data = "<data>")]
+pub async fn add(
+    _backend: Backend,
+    key: QueryKey,
+    data: Data<'_>,
+    settings: &State<Settings>,
+    store: &State<SharedStore>,
+    lifecycle: &State<Lifecycle>,
+) -> Result<Json<UploadSummary>, ApiError> {
+    let QueryKey(key) = key;
+    // Told now, rather than after the first line, which may be a long time coming.
+    match store.info(&key).await {
+        Ok(info) if info.status == Status::Active => {}
+        Ok(_) | Err(StoreError::NotFound) => return Err(StoreError::NotActive.into()),
+        Err(error) => return Err(error.into()),
+    }
+    let mut upload = Upload {
+        store: SharedStore::clone(store),
+        key,
+        batch: Vec::new(),
+        batch_bytes: 0,
+        max_line: settings.max_line,
+        summary: UploadSummary::default(),
+    };
+    upload.run(data.open(ByteUnit::max_value()), lifecycle).await?;
+    Ok(Json(upload.summary))
+}
+
+/// An upload under way.
+struct Upload {
+    store: SharedStore,
+    key: StreamKey,
+    batch: Vec<NewEvent>,
+    batch_bytes: usize,
+    max_line: usize,
+    summary: UploadSummary,
+}
+
+impl Upload {
+    async fn run(&mut self, mut body: DataStream<'_>, lifecycle: &Lifecycle) -> Result<(), ApiError> {
+        let mut lines = Lines::new(self.max_line);
+        let mut closing = pin!(lifecycle.closing());
+        loop {
+            while let Some(line) = lines.next_line() {
+                self.take(line);
+                if self.batch.len() >= BATCH_EVENTS || self.batch_bytes >= BATCH_BYTES {
+                    self.write().await?;
+                }
+            }
+            lines.buffer().reserve(READ_BYTES);
+            // What is ready together is written together: a batch is written when there is nothing more to read at once.
+            let read = match body.read_buf(lines.buffer()).now_or_never() {
+                Some(read) => read,
+                None => {
+                    self.write().await?;
+                    tokio::select! {
+                        read = body.read_buf(lines.buffer()) => read,
+                        () = &mut closing => return Err(self.stopped(ErrorCode::ShuttingDown, "The broker is stopping")),
+                    }
+                }
+            };
+            match read {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => return self.broke_off(&error).await,
+            }
+        }
+        if let Some(line) = lines.last_line() {
+            self.take(line);
+        }
+        self.write().await
+    }
+
+    /// The lines that are complete are written; the last one is not known to be.
+    async fn broke_off(&mut self, error: &io::Error) -> Result<(), ApiError> {
+        tracing::debug!(%error, "an upload broke off");
+        self.write().await?;
+        Err(self.stopped(ErrorCode::BadRequest, "The upload broke off"))
+    }
+
+    fn take(&mut self, line: Line) {
+        let (number, problem) = match line {
+            Line::Text(number, text) => match json::event(&text) {
+                Ok(event) => {
+                    self.batch_bytes += event.weight();
+                    return self.batch.push(event);
+                }
+                Err(problem) => (number, problem.to_string()),
+            },
+            Line::TooLong(number) => (number, format!("longer than {} bytes", self.max_line)),
+        };
+        self.summary.num_errors += 1;
+        if self.summary.errors.len() < MAX_ERRORS {
+            self.summary.errors.push(format!("line {number}: {problem}"));
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), ApiError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let appended = match self.store.append(&self.key, &self.batch).await {
+            Ok(appended) => appended,
+            Err(error) => {
+                let error = ApiError::from(error);
+                return Err(self.stopped(error.code, &error.message));
+            }
+        };
+        let count = self.batch.len();
+        let room = MAX_IDS - self.summary.ids.len();
+        self.summary.ids.extend(appended.ids(count).take(room));
+        self.summary.last_id = appended.ids(count).last();
+        self.summary.num_events += count as u64;
+        self.batch.clear();
+        self.batch_bytes = 0;
+        Ok(())
+    }
+
+    fn stopped(&self, code: ErrorCode, why: &str) -> ApiError {
+        let written = self.summary.num_events;
+        ApiError::new(code, format!("{why}; {written} events of this upload were written before"))
+    }
+}

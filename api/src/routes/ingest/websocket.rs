@@ -1,0 +1,184 @@
+//! Events over a WebSocket, each acknowledged, in order.
+
+use std::{borrow::Cow, pin::pin, time::Duration};
+
+use futures::{FutureExt, SinkExt, StreamExt};
+use rocket::{State, get};
+use rocket_ws::{Channel, Config, Message, frame::CloseCode, stream::DuplexStream};
+use serde::Serialize;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::{BATCH_BYTES, BATCH_EVENTS};
+use crate::{
+    auth::guard::Backend,
+    config::Settings,
+    error::{ApiError, ErrorBody, ErrorCode},
+    event::{EventId, NewEvent, Status, StreamKey},
+    lifecycle::Lifecycle,
+    routes::{
+        code_of,
+        params::{QueryKey, Upgrade},
+        websocket::close,
+    },
+    store::{SharedStore, StoreError},
+    wire::json,
+};
+
+/// How long the other side may take to read an answer, or to answer a close.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The answer to one message.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Answer<'a> {
+    Success { id: EventId },
+    Error { code: &'a str, message: &'a str },
+}
+
+/// Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
+/// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`.
+#[utoipa::path(context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
+    (status = 101, description = "WebSocket. Closed with 1011 when the stream ends, 1012 when the broker stops"),
+    (status = 400, description = "`missing-parameter`, `invalid-key`", body = ErrorBody<'static>),
+    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
+    (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
+    (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
+#[get("/event/add/ws-stream")]
+pub async fn add(
+    _backend: Backend,
+    key: QueryKey,
+    upgrade: Upgrade,
+    settings: &State<Settings>,
+    store: &State<SharedStore>,
+    lifecycle: &State<Lifecycle>,
+) -> Result<Channel<'static>, ApiError> {
+    let producer = Producer { store: SharedStore::clone(store), key: key.0, max_message: settings.max_line, heartbeat: settings.heartbeat };
+    producer.check_active().await?;
+    let config = Config {
+        // Above our own limit, so that a message beyond that gets an answer; what is beyond this closes the connection.
+        max_message_size: Some(settings.max_line.saturating_mul(4)),
+        max_frame_size: Some(settings.max_line.saturating_mul(4)),
+        ..Config::default()
+    };
+    let lifecycle = Lifecycle::clone(lifecycle);
+    Ok(upgrade.0.config(config).channel(move |socket| {
+        Box::pin(async move {
+            let mut socket = socket;
+            let (code, reason) = match producer.run(&mut socket, &lifecycle).await {
+                Some(close) => close,
+                None => return Ok(()),
+            };
+            close(&mut socket, code, reason, PATIENCE).await;
+            Ok(())
+        })
+    }))
+}
+
+type Close = (CloseCode, Cow<'static, str>);
+
+struct Producer {
+    store: SharedStore,
+    key: StreamKey,
+    max_message: usize,
+    heartbeat: Duration,
+}
+
+impl Producer {
+    async fn check_active(&self) -> Result<(), ApiError> {
+        match self.store.info(&self.key).await {
+            Ok(info) if info.status == Status::Active => Ok(()),
+            Ok(_) | Err(StoreError::NotFound) => Err(StoreError::NotActive.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Serves the connection; how to close it, where that is for us to do.
+    async fn run(&self, socket: &mut DuplexStream, lifecycle: &Lifecycle) -> Option<Close> {
+        let mut closing = pin!(lifecycle.closing());
+        let mut ticks = interval(self.heartbeat);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = socket.next() => {
+                    let mut messages = vec![message?.ok()?];
+                    self.gather(socket, &mut messages);
+                    if let Err(close) = self.serve(socket, messages).await {
+                        return close;
+                    }
+                }
+                _ = ticks.tick() => {
+                    timeout(PATIENCE, socket.send(Message::Ping(Vec::new()))).await.ok()?.ok()?;
+                    // A producer that has nothing to say should still hear that nobody listens any more.
+                    match self.check_active().await {
+                        Err(error) if error.code == ErrorCode::NoActiveStream => return Some((CloseCode::Error, error.message)),
+                        _ => {}
+                    }
+                }
+                () = &mut closing => return Some((CloseCode::Restart, "The broker is stopping".into())),
+            }
+        }
+    }
+
+    /// Adds the messages that are there already: what is ready together is written together.
+    fn gather(&self, socket: &mut DuplexStream, messages: &mut Vec<Message>) {
+        let mut bytes = messages.iter().map(Message::len).sum::<usize>();
+        while messages.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
+            // An end or an error will still be there when the socket is read again.
+            let Some(Some(Ok(message))) = socket.next().now_or_never() else { return };
+            bytes += message.len();
+            let last = message.is_close();
+            messages.push(message);
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// Writes the events among the messages and answers each. An error: the connection is over.
+    async fn serve(&self, socket: &mut DuplexStream, messages: Vec<Message>) -> Result<(), Option<Close>> {
+        let is_over = messages.iter().any(Message::is_close);
+        let outcomes: Vec<Result<NewEvent, ApiError>> = messages.into_iter().filter_map(|message| self.read(message)).collect();
+        let events: Vec<NewEvent> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok().cloned()).collect();
+        let written = if events.is_empty() { Ok(None) } else { self.store.append(&self.key, &events).await.map(Some) };
+        let failure = written.as_ref().err().map(|error| matches!(error, StoreError::NotActive));
+        let written = written.map_err(ApiError::from);
+        let mut ids = written.as_ref().ok().copied().flatten().into_iter().flat_map(|appended| appended.ids(events.len()));
+        let mut answers = Vec::with_capacity(outcomes.len());
+        for outcome in &outcomes {
+            let answer = match (outcome, &written) {
+                (Err(error), _) | (Ok(_), Err(error)) => Some(Answer::Error { code: error.code.as_str(), message: &error.message }),
+                // As many ids as good events, so that none is missing.
+                (Ok(_), Ok(_)) => ids.next().map(|id| Answer::Success { id }),
+            };
+            answers.extend(answer.map(|answer| serde_json::to_string(&answer).unwrap_or_default()));
+        }
+        let answers = async {
+            for answer in answers {
+                socket.feed(Message::Text(answer)).await?;
+            }
+            socket.flush().await
+        };
+        match timeout(PATIENCE, answers).await {
+            Ok(Ok(())) if is_over => Err(None),
+            Ok(Ok(())) => match (failure, written) {
+                (Some(true), Err(error)) => Err(Some((CloseCode::Error, error.message))),
+                // The producer was told what was not confirmed and may go on.
+                _ => Ok(()),
+            },
+            _ => Err(None),
+        }
+    }
+
+    fn read(&self, message: Message) -> Option<Result<NewEvent, ApiError>> {
+        let bytes = match message {
+            Message::Text(text) => text.into_bytes(),
+            Message::Binary(bytes) => bytes,
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return None,
+        };
+        if bytes.len() > self.max_message {
+            return Some(Err(ApiError::new(ErrorCode::TooLarge, format!("The message is longer than {} bytes", self.max_message))));
+        }
+        Some(json::event(&bytes).map_err(|problem| ApiError::new(code_of(&problem), format!("The message is no event: {problem}"))))
+    }
+}

@@ -1,0 +1,68 @@
+//! The HTTP interface: what each route takes and answers. One file per noun.
+
+use rocket::{Route, routes};
+
+use crate::{
+    error::{ApiError, ErrorCode},
+    event::InvalidEvent,
+    store::StoreError,
+    wire::json::EventProblem,
+};
+
+mod body;
+mod byte_stream;
+pub mod health;
+pub mod ingest;
+mod params;
+pub mod streams;
+pub mod subscribe;
+mod websocket;
+
+/// Every route, to be mounted under `/api`.
+#[must_use]
+pub fn all() -> Vec<Route> {
+    routes![
+        health::health,
+        health::ready,
+        health::info,
+        streams::list,
+        streams::create,
+        streams::issue_token,
+        streams::info,
+        streams::events,
+        streams::end,
+        streams::cancel,
+        ingest::batch::add,
+        ingest::ndjson::add,
+        ingest::websocket::add,
+        subscribe::sse::follow,
+        subscribe::sse::head,
+        subscribe::ws::follow,
+    ]
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Exists => Self::new(ErrorCode::ExistingStream, "An active stream exists at this key"),
+            StoreError::NotActive => Self::new(ErrorCode::NoActiveStream, "No active stream at this key"),
+            StoreError::NotFound => Self::new(ErrorCode::StreamNotFound, "No stream at this key"),
+            StoreError::Unavailable(detail) => {
+                tracing::warn!(%detail, "the store is unavailable");
+                Self::new(ErrorCode::StoreUnavailable, "The store can't be reached or did not confirm in time; try again")
+            }
+            StoreError::Unexpected(detail) => {
+                tracing::error!(%detail, "the store holds something unexpected");
+                Self::new(ErrorCode::InternalError, "The broker failed to answer; the fault is on its side")
+            }
+        }
+    }
+}
+
+/// The code for something that is not an event.
+fn code_of(problem: &EventProblem) -> ErrorCode {
+    match problem {
+        EventProblem::Invalid(InvalidEvent::Reserved(_)) => ErrorCode::ReservedEvent,
+        EventProblem::Invalid(InvalidEvent::Name) | EventProblem::Shape(_) => ErrorCode::InvalidEvent,
+    }
+}

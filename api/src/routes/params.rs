@@ -1,0 +1,67 @@
+//! What routes take from the query and the headers, checked before a handler runs.
+
+use rocket::{
+    Request, async_trait,
+    request::{FromRequest, Outcome},
+};
+use rocket_ws::WebSocket;
+
+use crate::{
+    error::{ApiError, ErrorCode},
+    event::{EventId, StreamKey},
+};
+
+/// `?key=`: a stream key.
+pub struct QueryKey(pub StreamKey);
+
+/// Where a client wants to go on: `Last-Event-ID`, else `?last_event_id=`, else `?lastEventId=`. An empty one is none.
+pub struct Cursor(pub Option<EventId>);
+
+/// A WebSocket handshake.
+pub struct Upgrade(pub WebSocket);
+
+/// Reads a stream key from a request's body or query.
+pub(super) fn stream_key(text: &str) -> Result<StreamKey, ApiError> {
+    text.parse().map_err(|error: crate::event::InvalidKey| ApiError::new(ErrorCode::InvalidKey, error.to_string()))
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for QueryKey {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        let Some(Ok(text)) = request.query_value::<&str>("key") else {
+            return ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…").refuse(request);
+        };
+        match stream_key(text) {
+            Ok(key) => Outcome::Success(Self(key)),
+            Err(error) => error.refuse(request),
+        }
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Cursor {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        let query = |name| request.query_value::<&str>(name).and_then(Result::ok);
+        let given = [request.headers().get_one("Last-Event-ID"), query("last_event_id"), query("lastEventId")];
+        match given.into_iter().flatten().find(|text| !text.is_empty()).map(str::parse::<EventId>).transpose() {
+            Ok(cursor) => Outcome::Success(Self(cursor)),
+            Err(error) => ApiError::new(ErrorCode::InvalidEventId, error.to_string()).refuse(request),
+        }
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Upgrade {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        match WebSocket::from_request(request).await {
+            Outcome::Success(socket) => Outcome::Success(Self(socket)),
+            _ => ApiError::new(ErrorCode::UpgradeRequired, "This path speaks WebSocket: send an upgrade request").refuse(request),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Following a stream, over server-sent events or WebSocket: what comes before the first byte is the same for both.
+
+use std::time::Duration;
+
+use crate::{
+    auth::guard::Client,
+    config::Settings,
+    error::{ApiError, ErrorCode},
+    event::{EventId, Status, StreamKey},
+    feed::{AllTaken, Feed, Pace, Slots},
+    lifecycle::Lifecycle,
+    store::{Page, SharedStore},
+};
+
+pub mod sse;
+pub mod ws;
+
+/// All that a subscription needs from the server.
+struct Broker<'r> {
+    settings: &'r Settings,
+    store: &'r SharedStore,
+    slots: &'r Slots,
+    lifecycle: &'r Lifecycle,
+}
+
+impl Broker<'_> {
+    /// Looks at the stream from the cursor on; the token must have been issued for it. Takes no slot.
+    async fn look(&self, client: &Client, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, ApiError> {
+        client.may_follow(key)?;
+        let page = self.store.read(key, cursor).await?;
+        client.may_open(&page.info)?;
+        Ok(page)
+    }
+
+    /// Takes a slot and follows the stream from the page on.
+    async fn follow(&self, page: Page, heartbeat: Duration) -> Result<Feed, ApiError> {
+        if self.lifecycle.is_closing() {
+            return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
+        }
+        let slot = self.slots.claim().await.map_err(|AllTaken| {
+            ApiError::new(
+                ErrorCode::TooManyClients,
+                format!("All {} places for streaming clients are taken; try again later", self.slots.max()),
+            )
+        })?;
+        let pace = Pace { heartbeat, idle: self.settings.client_timeout, patience: self.settings.store_patience };
+        Ok(Feed::new(self.store.tail(page), slot, pace, self.lifecycle))
+    }
+}
+
+/// Whether a client with this cursor has all there will ever be.
+fn is_complete(page: &Page, cursor: Option<EventId>) -> bool {
+    page.info.status != Status::Active && cursor == Some(page.info.last)
+}

@@ -1,0 +1,198 @@
+//! Following a stream over WebSocket.
+
+use std::{pin::pin, time::Duration};
+
+use futures::{SinkExt, StreamExt};
+use rocket::{State, get};
+use rocket_ws::{
+    Channel, Config, Message,
+    frame::{CloseCode, Frame},
+    result::Error,
+    stream::DuplexStream,
+};
+use tokio::time::{Instant, timeout};
+use tungstenite::protocol::frame::coding::{Data as OpData, OpCode};
+
+use super::Broker;
+use crate::{
+    auth::guard::Client,
+    config::Settings,
+    error::{ApiError, ErrorBody},
+    event::{EventId, Part},
+    feed::{Feed, Reason, Slots, Step},
+    lifecycle::Lifecycle,
+    routes::{
+        params::{Cursor, QueryKey, Upgrade},
+        websocket::close,
+    },
+    store::{Batch, SharedStore},
+    wire::json,
+};
+
+/// The largest message that a client may send; it has nothing to say.
+const MAX_CLIENT_MESSAGE: usize = 64 << 10;
+
+/// How long a client may take to answer a close.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Heartbeats that a client may leave unanswered before it counts as gone.
+const UNANSWERED: u32 = 3;
+
+/// The shortest time in which it may be found gone, however short the heartbeat.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
+
+/// Follows a stream over WebSocket, from its first event kept or from where the client was cut off. The first message is a
+/// JSON array of all events so far, then comes one object per event.
+#[utoipa::path(context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
+    ("key" = String, Query, description = "The stream's key"),
+    ("last_event_id" = Option<String>, Query, description = "The id after which to go on"),
+    ("lastEventId" = Option<String>, Query, description = "The same"),
+    ("Last-Event-ID" = Option<String>, Header, description = "The same")), responses(
+    (status = 101, description = "WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails"),
+    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`", body = ErrorBody<'static>),
+    (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
+    (status = 403, description = "`forbidden`: the token is for another stream, or an earlier one at this key", body = ErrorBody<'static>),
+    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
+    (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`", body = ErrorBody<'static>),
+    (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
+#[get("/client/ws")]
+#[allow(clippy::too_many_arguments, reason = "each is a part of the request that Rocket checks before the handler runs")]
+pub async fn follow(
+    client: Client,
+    key: QueryKey,
+    cursor: Cursor,
+    upgrade: Upgrade,
+    settings: &State<Settings>,
+    store: &State<SharedStore>,
+    slots: &State<Slots>,
+    lifecycle: &State<Lifecycle>,
+) -> Result<Channel<'static>, ApiError> {
+    let broker = Broker { settings, store, slots, lifecycle };
+    let page = broker.look(&client, &key.0, cursor.0).await?;
+    // With nothing to tell there is no batch to wait for: the empty array goes out at once.
+    let nothing_new = page.parts.is_empty() && page.missed.is_none();
+    let history = if nothing_new { History::Sent } else { History::Pending { newest: page.info.last } };
+    let feed = broker.follow(page, settings.heartbeat).await?;
+    let config = Config { max_message_size: Some(MAX_CLIENT_MESSAGE), max_frame_size: Some(MAX_CLIENT_MESSAGE), ..Config::default() };
+    let silence = (settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
+    let stall = settings.client_timeout;
+    Ok(upgrade.0.config(config).channel(move |socket| {
+        Box::pin(async move {
+            let mut subscription = Subscription { socket, history, heard: Instant::now(), silence, stall };
+            if nothing_new {
+                subscription.socket.send(Message::Text("[]".to_owned())).await?;
+            }
+            subscription.run(feed).await;
+            Ok(())
+        })
+    }))
+}
+
+/// A client's connection.
+struct Subscription {
+    socket: DuplexStream,
+    history: History,
+    /// When the client last sent anything, an answer to a ping included.
+    heard: Instant,
+    silence: Duration,
+    stall: Duration,
+}
+
+/// The array of all events so far. It may be long, and is therefore sent in fragments (RFC 6455, 5.4), batch by batch, as
+/// one message: no more than a batch of it is ever in memory.
+enum History {
+    /// Not begun; complete when this event was sent.
+    Pending { newest: EventId },
+    /// Its beginning was sent.
+    Open { newest: EventId },
+    /// Complete: events are messages of their own.
+    Sent,
+}
+
+impl Subscription {
+    async fn run(mut self, mut feed: Feed) {
+        let reason = loop {
+            let step = match self.next_step(&mut feed).await {
+                Some(step) => step,
+                None => return,
+            };
+            let sent = match step {
+                Step::Batch(batch) => timeout(self.stall, self.send(&batch)).await,
+                Step::Heartbeat if self.heard.elapsed() > self.silence => return,
+                Step::Heartbeat => timeout(self.stall, self.ping()).await,
+                Step::Close(reason) => break reason,
+            };
+            // The client has left, or takes nothing: as good as gone; it may resume.
+            if !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
+        };
+        // The slot is free before the goodbye, for which the client may take its time.
+        drop(feed);
+        let (code, text) = farewell(reason);
+        close(&mut self.socket, code, text, CLOSE_PATIENCE).await;
+    }
+
+    /// The feed's next step, while whatever the client says is read past; none when it has left.
+    async fn next_step(&mut self, feed: &mut Feed) -> Option<Step> {
+        let mut step = pin!(feed.next());
+        loop {
+            tokio::select! {
+                step = &mut step => return Some(step),
+                message = self.socket.next() => match message {
+                    Some(Ok(message)) if !message.is_close() => self.heard = Instant::now(),
+                    _ => return None,
+                },
+            }
+        }
+    }
+
+    async fn ping(&mut self) -> Result<(), Error> {
+        self.socket.send(Message::Ping(Vec::new())).await
+    }
+
+    async fn send(&mut self, batch: &Batch) -> Result<(), Error> {
+        let missed = batch.missed.as_ref().map(json::missed);
+        let entries = || batch.parts.iter().flat_map(Part::entries);
+        let items = missed.into_iter().chain(entries().map(json::entry));
+        match self.history {
+            History::Sent => {
+                for item in items {
+                    self.socket.feed(Message::Text(item)).await?;
+                }
+                self.socket.flush().await
+            }
+            History::Pending { newest } => {
+                let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
+                let text = format!("[{}", items.collect::<Vec<_>>().join(","));
+                self.send_history(text, OpData::Text, complete, newest).await
+            }
+            History::Open { newest } => {
+                let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
+                let text = items.map(|item| format!(",{item}")).collect();
+                self.send_history(text, OpData::Continue, complete, newest).await
+            }
+        }
+    }
+
+    async fn send_history(&mut self, mut text: String, kind: OpData, complete: bool, newest: EventId) -> Result<(), Error> {
+        if complete {
+            text.push(']');
+        }
+        self.history = if complete { History::Sent } else { History::Open { newest } };
+        let frame = Frame::message(text.into_bytes(), OpCode::Data(kind), complete);
+        self.socket.send(Message::Frame(frame)).await
+    }
+}
+
+/// Close codes tell a client whether to come back: 1001, 1012 and 1013 say so, 1000 and 1011 say that there is nothing more.
+fn farewell(reason: Reason) -> (CloseCode, &'static str) {
+    match reason {
+        Reason::Ended => (CloseCode::Normal, "The stream has ended"),
+        Reason::Gone => (CloseCode::Error, "The stream is gone"),
+        Reason::Idle => (CloseCode::Away, "No event for a long time; reconnect to go on waiting"),
+        Reason::Shutdown => (CloseCode::Restart, "The broker is stopping; reconnect to go on"),
+        Reason::StoreUnavailable => (CloseCode::Again, "The store can't be reached; try again later"),
+    }
+}

@@ -1,0 +1,318 @@
+//! The embedded store: one process, nothing to install, nothing kept over a restart. It reads as the specification of
+//! [`Store`]: every promise is a few lines under one lock.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rocket::async_trait;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Appended, Batch, Birth, Connections, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail, TailError,
+    resume::{Around, Start, start},
+};
+use crate::event::{Entry, EventId, Finish, NewEvent, Part, Segment, Status, StreamKey};
+
+/// Streams in this process' memory.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    streams: Arc<Mutex<Streams>>,
+}
+
+#[derive(Default)]
+struct Streams {
+    by_key: HashMap<StreamKey, Log>,
+    /// When expired streams are next looked for.
+    sweep_at: Option<Instant>,
+}
+
+/// How often expired streams are looked for, at the most; creating one asks.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One stream.
+struct Log {
+    birth: Birth,
+    status: Status,
+    new: NewStream,
+    created_ms: u64,
+    /// One segment per batch written.
+    segments: VecDeque<Arc<Segment>>,
+    /// How many entries of the first segment are trimmed.
+    skip: usize,
+    length: usize,
+    last: EventId,
+    expires_at: Instant,
+    /// Wakes the tails after every change; dropped with the stream, which wakes them too.
+    changed: watch::Sender<()>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// No code panics while it holds the lock, so that the streams behind a poisoned one are whole.
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Streams {
+    fn get(&mut self, key: &StreamKey) -> Option<&mut Log> {
+        if self.by_key.get(key)?.expires_at <= Instant::now() {
+            self.by_key.remove(key);
+        }
+        self.by_key.get_mut(key)
+    }
+
+    fn active(&mut self, key: &StreamKey) -> Result<&mut Log, StoreError> {
+        self.get(key).filter(|log| log.status == Status::Active).ok_or(StoreError::NotActive)
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        if self.sweep_at.is_none_or(|at| at <= now) {
+            self.by_key.retain(|_, log| log.expires_at > now);
+            self.sweep_at = Some(now + SWEEP_INTERVAL);
+        }
+    }
+}
+
+impl Log {
+    fn new(birth: Birth, new: NewStream, after_ms: Option<u64>) -> Self {
+        // Ids of a stream that replaces another lie after all of the other's, so that no cursor fits both.
+        let created_ms = now_ms().max(after_ms.map_or(0, |ms| ms + 1));
+        let id = EventId { ms: created_ms, n: 0 };
+        let start = Segment::new(vec![Entry { id, name: "start".into(), data: None }]);
+        Self {
+            birth,
+            status: Status::Active,
+            new,
+            created_ms,
+            segments: VecDeque::from([Arc::new(start)]),
+            skip: 0,
+            length: 1,
+            last: id,
+            expires_at: Instant::now() + new.ttl,
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    fn next_id(&self) -> EventId {
+        EventId { ms: now_ms().max(self.last.ms), n: self.last.n + 1 }
+    }
+
+    fn push(&mut self, entries: Vec<Entry>) {
+        if let Some(entry) = entries.last() {
+            self.last = entry.id;
+            self.length += entries.len();
+            self.segments.push_back(Arc::new(Segment::new(entries)));
+        }
+        self.trim();
+        self.expires_at = Instant::now() + self.new.ttl;
+        self.changed.send_replace(());
+    }
+
+    fn trim(&mut self) {
+        let keep = usize::try_from(self.new.max_events).unwrap_or(usize::MAX);
+        let surplus = self.length.saturating_sub(keep);
+        self.length -= surplus;
+        self.skip += surplus;
+        while let Some(count) = self.segments.front().map(|front| front.entries().len()).filter(|&count| count <= self.skip) {
+            self.skip -= count;
+            self.segments.pop_front();
+        }
+    }
+
+    fn first(&self) -> EventId {
+        // A stream has at least one event: `start` is there from the first, and trimming keeps at least one.
+        self.segments.front().and_then(|front| front.entries().get(self.skip)).map_or(self.last, |entry| entry.id)
+    }
+
+    fn info(&self) -> StreamInfo {
+        StreamInfo {
+            birth: self.birth,
+            status: self.status,
+            length: self.length as u64,
+            ttl: self.expires_at.saturating_duration_since(Instant::now()),
+            first: self.first(),
+            last: self.last,
+            created_ms: self.created_ms,
+        }
+    }
+
+    /// The stored entries after the cursor, all of them; cheap, as nothing is copied before it is taken.
+    fn after(&self, cursor: Option<EventId>) -> impl Iterator<Item = Part> {
+        let begin = match cursor {
+            Some(cursor) => self.segments.partition_point(|segment| segment.entries().last().is_some_and(|entry| entry.id <= cursor)),
+            None => 0,
+        };
+        self.segments.iter().enumerate().skip(begin).map(move |(index, segment)| {
+            let trimmed = if index == 0 { self.skip } else { 0 };
+            let seen =
+                if index == begin { cursor.map_or(0, |cursor| segment.entries().partition_point(|entry| entry.id <= cursor)) } else { 0 };
+            Part::new(Arc::clone(segment), trimmed.max(seen))
+        })
+    }
+
+    fn page(&self, key: &StreamKey, cursor: Option<EventId>) -> Page {
+        let info = self.info();
+        let next = self.after(cursor).next().and_then(|part| part.entries().first().map(|entry| entry.id));
+        let around = Around { created_ms: info.created_ms, first: info.first, last: info.last, next };
+        let (from, missed) = match start(cursor, &around) {
+            Start::AtCursor(missed) => (cursor, missed),
+            Start::AtFirst(missed) => (None, Some(missed)),
+        };
+        let (mut count, mut bytes) = (0, 0);
+        let fits = |part: &Part| {
+            let room = count < PAGE_ENTRIES && bytes < PAGE_BYTES;
+            count += part.entries().len();
+            bytes += part.entries().iter().map(Entry::weight).sum::<usize>();
+            room
+        };
+        let parts: Vec<Part> = self.after(from).take_while(fits).collect();
+        let last = parts.iter().rev().find_map(|part| part.entries().last()).map(|entry| entry.id);
+        Page { key: key.clone(), info, missed, parts, cursor: last.or(from) }
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn delivery(&self) -> &'static str {
+        "memory"
+    }
+
+    fn connections(&self) -> Connections {
+        Connections::default()
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
+        let birth = Birth::fresh()?;
+        let mut streams = self.lock();
+        streams.sweep();
+        let old = streams.get(key);
+        if old.as_ref().is_some_and(|log| log.status == Status::Active) {
+            return Err(StoreError::Exists);
+        }
+        let log = Log::new(birth, new, old.map(|log| log.last.ms));
+        let info = log.info();
+        streams.by_key.insert(key.clone(), log);
+        Ok(info)
+    }
+
+    async fn append(&self, key: &StreamKey, events: &[NewEvent]) -> Result<Appended, StoreError> {
+        let mut streams = self.lock();
+        let log = streams.active(key)?;
+        let first = log.next_id();
+        let numbered = events.iter().zip(first.n..);
+        let entry = |(event, n): (&NewEvent, u64)| Entry {
+            id: EventId { ms: first.ms, n },
+            name: event.name().into(),
+            data: event.data().map(Into::into),
+        };
+        log.push(numbered.map(entry).collect());
+        Ok(Appended { first })
+    }
+
+    async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
+        let mut streams = self.lock();
+        let log = streams.active(key)?;
+        let id = log.next_id();
+        log.status = finish.status();
+        log.push(vec![Entry { id, name: finish.event_name().into(), data: None }]);
+        Ok(id)
+    }
+
+    async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
+        self.lock().get(key).map(|log| log.info()).ok_or(StoreError::NotFound)
+    }
+
+    async fn list(&self) -> Result<Vec<StreamKey>, StoreError> {
+        let now = Instant::now();
+        let streams = self.lock();
+        let active = streams.by_key.iter().filter(|(_, log)| log.status == Status::Active && log.expires_at > now);
+        Ok(active.map(|(key, _)| key.clone()).collect())
+    }
+
+    async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
+        self.lock().get(key).map(|log| log.page(key, cursor)).ok_or(StoreError::NotFound)
+    }
+
+    fn tail(&self, page: Page) -> Box<dyn Tail> {
+        let changed = self.lock().get(&page.key).filter(|log| log.birth == page.info.birth).map(|log| log.changed.subscribe());
+        Box::new(MemoryTail {
+            store: self.clone(),
+            key: page.key.clone(),
+            birth: page.info.birth,
+            cursor: page.cursor,
+            first: Some(page),
+            changed,
+        })
+    }
+}
+
+/// Follows one stream: a page, and when there is nothing new, a wait for the stream to change.
+struct MemoryTail {
+    store: MemoryStore,
+    key: StreamKey,
+    birth: Birth,
+    cursor: Option<EventId>,
+    first: Option<Page>,
+    /// None when the stream had gone before the tail began.
+    changed: Option<watch::Receiver<()>>,
+}
+
+#[async_trait]
+impl Tail for MemoryTail {
+    async fn next(&mut self) -> Result<Batch, TailError> {
+        loop {
+            let page = match self.first.take() {
+                Some(page) => page,
+                None => self.read()?,
+            };
+            let end = page.is_end();
+            if end || page.missed.is_some() || !page.parts.is_empty() {
+                self.cursor = page.cursor;
+                return Ok(Batch { missed: page.missed, parts: page.parts, end });
+            }
+            let changed = self.changed.as_mut().ok_or(TailError::Gone)?;
+            // Neither a write nor replacement: then the stream's time is up, or was prolonged meanwhile.
+            let expires_at = Instant::now() + page.info.ttl;
+            let _ = timeout_at(expires_at, changed.changed()).await;
+        }
+    }
+}
+
+impl MemoryTail {
+    fn read(&mut self) -> Result<Page, TailError> {
+        // Marked as seen before the read, so that a write after the read is not taken for seen.
+        if let Some(changed) = &mut self.changed {
+            changed.mark_unchanged();
+        }
+        let mut streams = self.store.lock();
+        let log = streams.get(&self.key).filter(|log| log.birth == self.birth).ok_or(TailError::Gone)?;
+        Ok(log.page(&self.key, self.cursor))
+    }
+}
+
+/// Milliseconds since the Unix epoch. A clock before it counts as the epoch.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

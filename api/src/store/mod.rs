@@ -1,0 +1,225 @@
+//! Where streams live: the contract that every store keeps, in words, and the types that it speaks in.
+//!
+//! [`memory`] reads as the specification; [`redis`] keeps the same promises on Redis Streams. One test suite runs over both.
+
+use std::{sync::Arc, time::Duration};
+
+use rocket::async_trait;
+
+use crate::event::{EventId, Finish, NewEvent, Part, Status, StreamKey};
+
+pub mod memory;
+pub mod redis;
+mod resume;
+
+pub use resume::Missed;
+
+/// Entries that one read returns at the most.
+pub const PAGE_ENTRIES: usize = 512;
+
+/// Bytes of names and data after which a read returns what it has.
+pub const PAGE_BYTES: usize = 1 << 20;
+
+/// A stream's birth mark, unlike that of any other stream there ever was, so that what was issued for a stream (a token, a
+/// tail) can tell it from a later one at the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Birth(pub [u8; 16]);
+
+/// What there is to know about a stream without reading it.
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// Which stream this is of all that ever had the key.
+    pub birth: Birth,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Events stored now; at least one.
+    pub length: u64,
+    /// Time left unless something is written.
+    pub ttl: Duration,
+    /// The oldest event still stored.
+    pub first: EventId,
+    /// The newest event.
+    pub last: EventId,
+    /// Milliseconds since the Unix epoch.
+    pub created_ms: u64,
+}
+
+/// What a new stream asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct NewStream {
+    /// How long it lives after its last write.
+    pub ttl: Duration,
+    /// How many events it keeps, at the least.
+    pub max_events: u64,
+}
+
+/// Where a batch was written: its events share `ms` and are numbered from `first.n` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The id of the batch's first event; of an empty batch, the id that the next event will not be before.
+    pub first: EventId,
+}
+
+impl Appended {
+    /// The ids of the batch's events, which were this many.
+    pub fn ids(self, count: usize) -> impl Iterator<Item = EventId> {
+        let Self { first } = self;
+        (first.n..).take(count).map(move |n| EventId { n, ..first })
+    }
+}
+
+/// A consistent look at a stream from a cursor on: its state, and entries as many as fit a page.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The stream that was read.
+    pub key: StreamKey,
+    /// Its state at the moment of reading.
+    pub info: StreamInfo,
+    /// What lies between the cursor and these entries but is no longer stored.
+    pub missed: Option<Missed>,
+    /// The entries, in order and without a hole.
+    pub parts: Vec<Part>,
+    /// Where to go on: the last entry's id, or the cursor where there was none after it.
+    pub cursor: Option<EventId>,
+}
+
+impl Page {
+    /// Whether nothing will ever follow this page: the stream is finished and the page reaches its last event.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.info.status != Status::Active && self.is_newest()
+    }
+
+    /// Whether the page reached the newest event there was.
+    #[must_use]
+    pub fn is_newest(&self) -> bool {
+        self.cursor == Some(self.info.last)
+    }
+}
+
+/// What a tail yields.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// To be told before the entries: what the reader can no longer have.
+    pub missed: Option<Missed>,
+    /// Entries that follow those of the batch before, or what was missed.
+    pub parts: Vec<Part>,
+    /// The stream is finished and this batch holds its last event, or the reader has it already.
+    pub end: bool,
+}
+
+/// How many Redis connections there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connections {
+    /// For writes and management.
+    pub fixed: usize,
+    /// For streaming clients, idle ones included.
+    pub streaming: usize,
+}
+
+/// Why a store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A stream at this key is active.
+    #[error("a stream at this key is active")]
+    Exists,
+    /// No active stream at this key. Nothing was written.
+    #[error("no active stream at this key")]
+    NotActive,
+    /// No stream at this key, active or finished.
+    #[error("no stream at this key")]
+    NotFound,
+    /// The store can't be reached, refused, or did not confirm in time. A write may or may not have happened; it must not be
+    /// acknowledged. The text is for the log.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The store holds something that this program did not write. The text is for the log.
+    #[error("the store holds something unexpected: {0}")]
+    Unexpected(&'static str),
+}
+
+/// Why a tail has no batch.
+#[derive(Debug, thiserror::Error)]
+pub enum TailError {
+    /// The stream is no more: it expired, was evicted, or another took its place. Final.
+    #[error("the stream is gone")]
+    Gone,
+    /// The store failed. The tail has kept its place: ask again after a while.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// The promises of a store. Each method is one atomic step: whatever races with it comes before or after it as a whole.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// What the store is called in `/api/info`.
+    fn name(&self) -> &'static str;
+
+    /// How live entries reach clients, as in `/api/info`.
+    fn delivery(&self) -> &'static str;
+
+    /// The connections it holds.
+    fn connections(&self) -> Connections;
+
+    /// Succeeds when the store can be read.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Starts a stream with its event `start`. A finished stream at the key is replaced: its events are gone, and its tails
+    /// report [`TailError::Gone`].
+    ///
+    /// Errors: [`StoreError::Exists`].
+    async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError>;
+
+    /// Writes all of the events, one after another with nothing between them, or none. Afterwards the stream lives for its
+    /// TTL from now on, and all but about its newest `max_events` events are gone.
+    ///
+    /// Errors: [`StoreError::NotActive`].
+    async fn append(&self, key: &StreamKey, events: &[NewEvent]) -> Result<Appended, StoreError>;
+
+    /// Writes the last event and records the status; nothing can follow.
+    ///
+    /// Errors: [`StoreError::NotActive`].
+    async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError>;
+
+    /// The state of a stream.
+    ///
+    /// Errors: [`StoreError::NotFound`].
+    async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError>;
+
+    /// The keys of all active streams, in no order. The cost grows with them and with nothing else. A key may have gone by
+    /// the time it is looked at.
+    async fn list(&self) -> Result<Vec<StreamKey>, StoreError>;
+
+    /// Up to [`PAGE_ENTRIES`] entries after `cursor`, or from the first one stored. A cursor that the stream can't have
+    /// issued is answered from the first event on, and [`Page::missed`] says so.
+    ///
+    /// Errors: [`StoreError::NotFound`].
+    async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError>;
+
+    /// Follows the stream that `page` was read from: that page first, then all that comes after it.
+    fn tail(&self, page: Page) -> Box<dyn Tail>;
+}
+
+/// One stream from a cursor on: history, then live, then the end.
+#[async_trait]
+pub trait Tail: Send {
+    /// The next batch, as soon as there is one: every entry after the cursor once and in order, or what was missed. After
+    /// a batch with [`Batch::end`] there is no other.
+    ///
+    /// Cancel safe: dropping the future loses nothing and repeats nothing. Dropping the tail frees all that it holds.
+    async fn next(&mut self) -> Result<Batch, TailError>;
+}
+
+/// A store that can be shared.
+pub type SharedStore = Arc<dyn Store>;
+
+impl Birth {
+    /// A fresh mark.
+    ///
+    /// Errors: the system has no random numbers to give.
+    pub fn fresh() -> Result<Self, StoreError> {
+        let mut mark = [0; 16];
+        getrandom::fill(&mut mark).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self(mark))
+    }
+}

@@ -1,0 +1,45 @@
+-- Writes a batch to an active stream: all of it, or nothing.
+-- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)
+-- ARGV: 1 stream key  2 one character per event: 1 with data, 0 without  3… name and data of each event
+-- Returns {ms, number of the first event}, or nil when no stream is active.
+local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms')
+if meta[1] ~= 'active' then
+  return false
+end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+-- The clock may go back; ids may not.
+local ms = string.format('%.0f', math.max(now, tonumber(meta[2])))
+local first = tonumber(meta[3])
+local count = #ARGV[2]
+
+for i = 1, count do
+  local id = ms .. '-' .. string.format('%.0f', first + i - 1)
+  local added
+  if ARGV[2]:byte(i) == 49 then
+    added = redis.call('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', ARGV[1 + 2 * i], 'data', ARGV[2 + 2 * i])
+  else
+    added = redis.call('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', ARGV[1 + 2 * i])
+  end
+  if not added then
+    -- Half a stream, after an eviction, is gone as a whole.
+    redis.call('DEL', KEYS[2])
+    redis.call('ZREM', KEYS[3], ARGV[1])
+    return false
+  end
+end
+
+local keep = tonumber(meta[5])
+if first + count > keep then
+  redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', keep, 'LIMIT', 0)
+end
+redis.call('HSET', KEYS[2], 'last_ms', ms, 'next', string.format('%.0f', first + count))
+redis.call('PEXPIRE', KEYS[1], meta[4])
+redis.call('PEXPIRE', KEYS[2], meta[4])
+if now + meta[4] > tonumber(meta[6]) then
+  -- Written ahead, so that a busy stream pays for its place in the index once in a quarter of its TTL.
+  local listed = now + meta[4] * 1.25 + 1000
+  redis.call('HSET', KEYS[2], 'listed_ms', string.format('%.0f', listed))
+  redis.call('ZADD', KEYS[3], listed, ARGV[1])
+end
+return {ms, meta[3]}

@@ -1,0 +1,165 @@
+//! Exclusive delivery: a connection per client, in a loop of `XREAD BLOCK`.
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool_redis::redis::{self, Value};
+use futures::future::BoxFuture;
+use rocket::async_trait;
+use tokio::time::timeout;
+
+use super::{
+    RedisStore,
+    connect::Lease,
+    decode::{self, Head},
+    keys::Keys,
+};
+use crate::{
+    event::{Entry, EventId, Part, Segment, Status, StreamKey},
+    store::{Batch, Birth, PAGE_BYTES, PAGE_ENTRIES, Page, StoreError, Tail, TailError},
+};
+
+/// How long one `XREAD` blocks at the most. Finite, so that a stream that is no more is noticed.
+const BLOCK: Duration = Duration::from_secs(5);
+
+/// Catch up from history, follow live, and catch up again whenever what comes does not follow what went before.
+pub(super) struct ExclusiveTail {
+    store: RedisStore,
+    key: StreamKey,
+    keys: Arc<Keys>,
+    birth: Birth,
+    cursor: Option<EventId>,
+    state: State,
+    /// Bytes of an entry, on a moving average: what one `XREAD` may fetch is counted in entries, but must be bounded in bytes.
+    entry_bytes: usize,
+}
+
+enum State {
+    /// A page that is not yet handed on.
+    Page(Page),
+    CatchUp,
+    Follow(Option<Lease>),
+    /// A wait under way. It is kept here rather than in `next`, so that dropping the future of `next` does not leave a
+    /// command pending on a connection that is used again.
+    Waiting(BoxFuture<'static, Result<Live, StoreError>>),
+}
+
+/// What one `XREAD BLOCK` brought, and the connection back.
+struct Live {
+    lease: Lease,
+    entries: Vec<Entry>,
+    /// The stream's head as it was after the read: whoever has this birth mark now had it then, as none comes twice.
+    head: Option<Head>,
+}
+
+impl ExclusiveTail {
+    pub(super) fn new(store: RedisStore, page: Page) -> Self {
+        let keys = Arc::new(Keys::new(&store.0.prefix, &page.key));
+        Self { key: page.key.clone(), keys, birth: page.info.birth, cursor: page.cursor, state: State::Page(page), store, entry_bytes: 256 }
+    }
+
+    /// Hands on a page of history. `None`: nothing new in it.
+    fn take(&mut self, page: Page) -> Option<Batch> {
+        let end = page.is_end();
+        self.state = if page.is_newest() { State::Follow(None) } else { State::CatchUp };
+        self.cursor = page.cursor;
+        let news = end || page.missed.is_some() || !page.parts.is_empty();
+        news.then_some(Batch { missed: page.missed, parts: page.parts, end })
+    }
+
+    /// Hands on what came live. `Ok(None)`: nothing, or nothing that follows.
+    fn follow(&mut self, live: Live) -> Result<Option<Batch>, TailError> {
+        let head = live.head.filter(|head| head.birth == self.birth).ok_or(TailError::Gone)?;
+        self.state = State::Follow(Some(live.lease));
+        let follows = |id: EventId| self.cursor.is_some_and(|cursor| id.n == cursor.n + 1);
+        let newest = match live.entries.first() {
+            None => self.cursor,
+            Some(first) if follows(first.id) => live.entries.last().map(|entry| entry.id),
+            // Trimmed before it was read, or Redis lost what it had acknowledged: history knows which.
+            Some(_) => None,
+        };
+        let Some(newest) = newest.filter(|&newest| newest <= head.last && (newest == head.last || !live.entries.is_empty())) else {
+            self.state = State::CatchUp;
+            return Ok(None);
+        };
+        let end = head.status != Status::Active && newest == head.last;
+        self.cursor = Some(newest);
+        if live.entries.is_empty() && !end {
+            return Ok(None);
+        }
+        self.weigh(&live.entries);
+        let part = Part::new(Arc::new(Segment::new(live.entries)), 0);
+        Ok(Some(Batch { missed: None, parts: vec![part], end }))
+    }
+
+    fn weigh(&mut self, entries: &[Entry]) {
+        let bytes: usize = entries.iter().map(Entry::weight).sum();
+        self.entry_bytes = usize::midpoint(self.entry_bytes, bytes / entries.len().max(1)).max(1);
+    }
+
+    fn wait(&self, lease: Option<Lease>) -> BoxFuture<'static, Result<Live, StoreError>> {
+        let (store, keys) = (self.store.clone(), Arc::clone(&self.keys));
+        let cursor = self.cursor.map_or_else(|| "0-0".to_owned(), |cursor| cursor.to_string());
+        let count = (PAGE_BYTES / self.entry_bytes).clamp(8, PAGE_ENTRIES);
+        Box::pin(async move {
+            let mut lease = match lease {
+                Some(lease) => lease,
+                None => Lease::take(&store.0.exclusive).await?,
+            };
+            // What follows a blocking command in a pipeline runs when it is done: the head is read after the events.
+            let mut pipeline = redis::pipe();
+            pipeline
+                .cmd("XREAD")
+                .arg("COUNT")
+                .arg(count)
+                .arg("BLOCK")
+                .arg(BLOCK.as_millis() as u64)
+                .arg("STREAMS")
+                .arg(&keys.events)
+                .arg(&cursor);
+            pipeline.cmd("HMGET").arg(&keys.meta).arg(&["birth", "status", "last_ms", "next"]);
+            let answer = timeout(BLOCK + store.0.timeout, lease.run(&pipeline)).await;
+            let replies = answer.map_err(|_| StoreError::Unavailable("no answer to XREAD BLOCK".to_owned()))??;
+            let Ok([events, head]) = <[Value; 2]>::try_from(replies) else {
+                return Err(StoreError::Unexpected("a reply too few or too many"));
+            };
+            Ok(Live { lease, entries: decode::xread(events)?, head: decode::head(head)? })
+        })
+    }
+}
+
+#[async_trait]
+impl Tail for ExclusiveTail {
+    async fn next(&mut self) -> Result<Batch, TailError> {
+        loop {
+            let batch = match &mut self.state {
+                State::Page(_) => match std::mem::replace(&mut self.state, State::CatchUp) {
+                    State::Page(page) => self.take(page),
+                    _ => None,
+                },
+                State::CatchUp => {
+                    let page = self.store.page(&self.key, self.cursor).await.map_err(|error| match error {
+                        StoreError::NotFound => TailError::Gone,
+                        error => TailError::Store(error),
+                    })?;
+                    if page.info.birth != self.birth {
+                        return Err(TailError::Gone);
+                    }
+                    self.take(page)
+                }
+                State::Follow(lease) => {
+                    let lease = lease.take();
+                    self.state = State::Waiting(self.wait(lease));
+                    None
+                }
+                State::Waiting(wait) => {
+                    let live = wait.await;
+                    self.state = State::Follow(None);
+                    self.follow(live.map_err(TailError::Store)?)?
+                }
+            };
+            if let Some(batch) = batch {
+                return Ok(batch);
+            }
+        }
+    }
+}

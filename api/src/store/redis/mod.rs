@@ -1,0 +1,188 @@
+//! Streams in Redis 6.2 and later, or Valkey: the same promises as the embedded store, each kept by one script.
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool_redis::{
+    Pool,
+    redis::{self, Value},
+};
+use rocket::async_trait;
+use tokio::time::timeout;
+
+use self::{connect::Fixed, exclusive::ExclusiveTail, keys::Keys, scripts::Scripts};
+use super::{
+    Appended, Birth, Connections, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail,
+    resume::{Around, Start, start},
+};
+use crate::{
+    config::Settings,
+    event::{EventId, Finish, NewEvent, Part, Segment, StreamKey},
+};
+
+mod connect;
+mod decode;
+mod exclusive;
+mod keys;
+mod scripts;
+
+/// How long [`Store::ready`] waits.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Streams in Redis. Cheap to clone.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    prefix: String,
+    timeout: Duration,
+    fixed: Fixed,
+    exclusive: Pool,
+    scripts: Scripts,
+}
+
+impl RedisStore {
+    /// A store on the Redis at `url`. Nothing connects before the first command.
+    ///
+    /// Errors: the URL can't be used.
+    pub fn new(url: &str, settings: &Settings) -> Result<Self, StoreError> {
+        let unusable = |error: redis::RedisError| StoreError::Unavailable(error.to_string());
+        Ok(Self(Arc::new(Inner {
+            prefix: settings.key_prefix.clone(),
+            timeout: settings.redis_timeout,
+            fixed: Fixed::new(url, settings).map_err(unusable)?,
+            exclusive: connect::exclusive_pool(url, settings).map_err(unusable)?,
+            scripts: Scripts::new(),
+        })))
+    }
+
+    fn keys(&self, key: &StreamKey) -> Keys {
+        Keys::new(&self.0.prefix, key)
+    }
+
+    async fn run(&self, script: &scripts::LuaScript, call: &redis::Cmd) -> Result<Value, StoreError> {
+        self.0.fixed.run(|mut connection| async move { script.run(call, &mut connection).await }).await
+    }
+
+    async fn snapshot(&self, keys: &Keys, from: Option<EventId>, limit: usize) -> Result<decode::Snapshot, StoreError> {
+        let script = &self.0.scripts.snapshot;
+        let mut call = script.call(&[&keys.events, &keys.meta], 256);
+        call.arg(from.map_or_else(|| "-".to_owned(), |from| format!("({from}"))).arg(limit).arg(PAGE_BYTES);
+        decode::snapshot(self.run(script, &call).await?)?.ok_or(StoreError::NotFound)
+    }
+
+    async fn page(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
+        let keys = self.keys(key);
+        let found = self.snapshot(&keys, cursor, PAGE_ENTRIES).await?;
+        let around = Around {
+            created_ms: found.info.created_ms,
+            first: found.info.first,
+            last: found.info.last,
+            next: found.entries.first().map(|entry| entry.id),
+        };
+        let (from, missed, found) = match start(cursor, &around) {
+            Start::AtCursor(missed) => (cursor, missed, found),
+            Start::AtFirst(missed) => {
+                let all = self.snapshot(&keys, None, PAGE_ENTRIES).await?;
+                // What was trimmed between the two looks moves the first event that follows, and nothing else.
+                (None, Some(super::Missed { first: all.info.first, ..missed }), all)
+            }
+        };
+        let cursor = found.entries.last().map(|entry| entry.id).or(from);
+        let parts = if found.entries.is_empty() { Vec::new() } else { vec![Part::new(Arc::new(Segment::new(found.entries)), 0)] };
+        Ok(Page { key: key.clone(), info: found.info, missed, parts, cursor })
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn delivery(&self) -> &'static str {
+        crate::config::Delivery::Exclusive.as_str()
+    }
+
+    fn connections(&self) -> Connections {
+        Connections { fixed: self.0.fixed.len(), streaming: self.0.exclusive.status().size }
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let ping = self.0.fixed.run(|mut connection| async move { redis::cmd("PING").query_async(&mut connection).await });
+        timeout(READY_TIMEOUT, ping).await.map_err(|_| StoreError::Unavailable("no answer to PING in a second".to_owned()))??;
+        Ok(())
+    }
+
+    async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
+        let (keys, birth, script) = (self.keys(key), Birth::fresh()?, &self.0.scripts.create);
+        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index], 512);
+        call.arg(key.as_str()).arg(hex::encode(birth.0)).arg(millis(new.ttl)).arg(new.max_events);
+        let created_ms = match self.run(script, &call).await? {
+            Value::Nil => return Err(StoreError::Exists),
+            ms => decode::number(&ms)?,
+        };
+        let start = EventId { ms: created_ms, n: 0 };
+        Ok(StreamInfo { birth, status: crate::event::Status::Active, length: 1, ttl: new.ttl, first: start, last: start, created_ms })
+    }
+
+    async fn append(&self, key: &StreamKey, events: &[NewEvent]) -> Result<Appended, StoreError> {
+        let (keys, script) = (self.keys(key), &self.0.scripts.append);
+        let weight: usize = events.iter().map(NewEvent::weight).sum();
+        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index], 512 + events.len() + weight);
+        let flags: Vec<u8> = events.iter().map(|event| if event.data().is_some() { b'1' } else { b'0' }).collect();
+        call.arg(key.as_str()).arg(flags);
+        for event in events {
+            call.arg(event.name()).arg(event.data().unwrap_or_default());
+        }
+        let first = decode::written_id(self.run(script, &call).await?)?.ok_or(StoreError::NotActive)?;
+        Ok(Appended { first })
+    }
+
+    async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
+        let (keys, script) = (self.keys(key), &self.0.scripts.finish);
+        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index], 512);
+        call.arg(key.as_str()).arg(finish.event_name()).arg(finish.status().as_str());
+        decode::written_id(self.run(script, &call).await?)?.ok_or(StoreError::NotActive)
+    }
+
+    async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
+        Ok(self.snapshot(&self.keys(key), None, 0).await?.info)
+    }
+
+    async fn list(&self) -> Result<Vec<StreamKey>, StoreError> {
+        let now = chrono::Utc::now().timestamp_millis();
+        // Entries carry a time before which they have not expired. An hour is allowed for clocks that disagree: what is
+        // listed too long is sorted out when it is looked at; what was listed too briefly would be lost.
+        let since = format!("({}", now - 3_600_000);
+        let mut pipeline = redis::pipe();
+        for index in keys::indexes(&self.0.prefix) {
+            pipeline.cmd("ZRANGEBYSCORE").arg(index).arg(&since).arg("+inf");
+        }
+        let pipeline = &pipeline;
+        let ask = |mut connection: redis::aio::ConnectionManager| async move { pipeline.query_async(&mut connection).await };
+        let Value::Array(buckets) = self.0.fixed.run(ask).await? else { return Err(StoreError::Unexpected("not a list")) };
+        let mut found = Vec::new();
+        for bucket in buckets {
+            found.extend(decode::texts(bucket)?.iter().filter_map(|text| text.parse().ok()));
+        }
+        Ok(found)
+    }
+
+    async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
+        self.page(key, cursor).await
+    }
+
+    fn tail(&self, page: Page) -> Box<dyn Tail> {
+        Box::new(ExclusiveTail::new(self.clone(), page))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Tells rustls which cryptography to use for `rediss://`; without it redis-rs panics at the first such connection.
+pub fn install_crypto_provider() {
+    // An error says that a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

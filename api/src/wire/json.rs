@@ -1,0 +1,191 @@
+//! JSON: events as backends send them, entries as clients get them.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, SecondsFormat};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    event::{Entry, EventId, InvalidEvent, NewEvent},
+    store::Missed,
+};
+
+/// `{"event", "data"?}` as it comes. The data is looked at later, as it may be any JSON value.
+#[derive(Debug, Deserialize)]
+pub struct EventIn<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    /// Absent and `null` both mean none.
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+/// Why something is not an event. The text is one clause for the sender.
+#[derive(Debug, thiserror::Error)]
+pub enum EventProblem {
+    /// Not JSON, or not of this shape.
+    #[error("not a JSON object with a string \"event\" and an optional \"data\": {0}")]
+    Shape(#[from] serde_json::Error),
+    /// The name is not a good one.
+    #[error(transparent)]
+    Invalid(#[from] InvalidEvent),
+}
+
+impl EventIn<'_> {
+    /// Checks the event. A string is taken for what it says, any other value as its compact JSON text.
+    pub fn check(self) -> Result<NewEvent, EventProblem> {
+        let data = match self.data.map(RawValue::get) {
+            None | Some("null") => None,
+            Some(text) if text.starts_with('"') => Some(serde_json::from_str::<Box<str>>(text)?),
+            Some(text) => Some(compact(text).into()),
+        };
+        Ok(NewEvent::new(self.event, data)?)
+    }
+}
+
+/// Reads one event.
+pub fn event(bytes: &[u8]) -> Result<NewEvent, EventProblem> {
+    serde_json::from_slice::<EventIn<'_>>(bytes)?.check()
+}
+
+/// Well-formed JSON without the white space between its tokens. Numbers and escapes stay as they were sent: reading and
+/// writing the value anew would round large numbers.
+fn compact(json: &str) -> String {
+    let mut in_string = false;
+    let mut escaped = false;
+    let keep = |c: &char| {
+        if in_string {
+            in_string = escaped || *c != '"';
+            escaped = !escaped && *c == '\\';
+            return true;
+        }
+        in_string = *c == '"';
+        !matches!(c, ' ' | '\t' | '\n' | '\r')
+    };
+    json.chars().filter(keep).collect()
+}
+
+/// An entry as WebSocket clients get it.
+#[derive(Serialize)]
+struct EntryOut<'a> {
+    id: EventId,
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+}
+
+/// An entry with its time, as it is listed for backends.
+#[derive(Serialize)]
+struct StoredEntry<'a> {
+    id: EventId,
+    time: String,
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+}
+
+/// The entry as a JSON object.
+#[must_use]
+pub fn entry(entry: &Entry) -> String {
+    text(&EntryOut { id: entry.id, event: &entry.name, data: entry.data.as_deref() })
+}
+
+/// The entry with its time as a JSON object.
+#[must_use]
+pub fn stored_entry(entry: &Entry) -> String {
+    text(&StoredEntry { id: entry.id, time: time(entry.id.ms), event: &entry.name, data: entry.data.as_deref() })
+}
+
+/// A gap, as an element among the entries of a WebSocket client: without an id.
+#[must_use]
+pub fn missed(missed: &Missed) -> String {
+    #[derive(Serialize)]
+    struct MissedOut {
+        event: &'static str,
+        data: String,
+    }
+    text(&MissedOut { event: super::sse::MISSED_EVENTS, data: missed_data(missed) })
+}
+
+/// The data of the event that tells a gap.
+#[must_use]
+pub fn missed_data(missed: &Missed) -> String {
+    text(missed)
+}
+
+/// A time in RFC 3339 with milliseconds.
+#[must_use]
+pub fn time(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or(DateTime::UNIX_EPOCH);
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// JSON text of one of our own types: strings and numbers under fixed names, which always serialize.
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn data(json: &str) -> Option<String> {
+        event(format!(r#"{{"event":"x","data":{json}}}"#).as_bytes()).unwrap().data().map(ToOwned::to_owned)
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives_as_data(text: String) {
+            let line = serde_json::json!({"event": "x", "data": text}).to_string();
+            let event = event(line.as_bytes()).unwrap();
+            prop_assert_eq!(event.data(), Some(&*text));
+        }
+
+        #[test]
+        fn an_entry_reads_back_as_it_was(name in ".*", text in prop::option::of(".*")) {
+            let written = entry(&Entry { id: EventId { ms: 5, n: 7 }, name: name.clone().into(), data: text.clone().map(Into::into) });
+            let value: Value = serde_json::from_str(&written).unwrap();
+            prop_assert_eq!(&value["id"], "5-7");
+            prop_assert_eq!(value["event"].as_str(), Some(&*name));
+            prop_assert_eq!(value.get("data").and_then(Value::as_str), text.as_deref());
+        }
+
+        #[test]
+        fn compact_json_means_the_same(text in ".*", number: i64) {
+            let value = serde_json::json!({"a b": [text, number, {"c": "\\\" \\"}], " ": null});
+            let compacted = compact(&serde_json::to_string_pretty(&value).unwrap());
+            prop_assert_eq!(compacted, serde_json::to_string(&value).unwrap());
+        }
+    }
+
+    #[test]
+    fn data_that_is_no_string_becomes_its_compact_text() {
+        assert_eq!(data(r#"{ "a" : [1, 2.50, " b "] }"#).as_deref(), Some(r#"{"a":[1,2.50," b "]}"#));
+        assert_eq!(data("12345678901234567890123").as_deref(), Some("12345678901234567890123"));
+        assert_eq!(data("true").as_deref(), Some("true"));
+        assert_eq!(data("null"), None);
+        assert_eq!(data(r#""""#).as_deref(), Some(""));
+        assert_eq!(event(br#"{"event":"x"}"#).unwrap().data(), None);
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused_with_a_reason() {
+        for bad in [
+            &b"null"[..],
+            b"[]",
+            b"{}",
+            b"{\"event\":1}",
+            b"{\"event\":\"x\"",
+            b"{\"event\":\"x\"} {}",
+            b"\xff",
+            br#"{"event":"x","data":"\ud800"}"#,
+        ] {
+            assert!(matches!(event(bad), Err(EventProblem::Shape(_))), "{bad:?}");
+        }
+        assert!(matches!(event(br#"{"event":"end"}"#), Err(EventProblem::Invalid(InvalidEvent::Reserved(_)))));
+    }
+}
