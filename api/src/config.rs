@@ -203,7 +203,7 @@ impl Source<'_> {
             client_timeout: client_timeout?,
             redis_pool: redis_pool?,
             max_clients: max_clients?,
-            allowed_origins: allowed_origins?,
+            allowed_origins: allowed_origins.map(|origins| (!origins.is_empty()).then_some(origins))?,
             address: address?,
             port: port?,
             delivery: delivery?,
@@ -334,12 +334,13 @@ fn web_url(text: &str) -> Option<String> {
     plain.then(|| text.trim_end_matches('/').to_owned())
 }
 
-fn origins(text: &str) -> Option<Option<Vec<String>>> {
+/// The origins; an empty list stands for all.
+fn origins(text: &str) -> Option<Vec<String>> {
     if text == "all" || text == "*" {
-        return Some(None);
+        return Some(Vec::new());
     }
     let origin = |text: &str| web_url(text).filter(|url| url.split("://").nth(1).is_some_and(|host| !host.contains('/')));
-    all(list(text).map(|text| origin(text).map(|origin| origin.to_ascii_lowercase()))).map(Some)
+    all(list(text).map(|text| origin(text).map(|origin| origin.to_ascii_lowercase())))
 }
 
 fn key_prefix(text: &str) -> Option<String> {

@@ -233,7 +233,7 @@ impl<'r> Responder<'r, 'static> for ApiError {
 
 /// Every error that no handler answered: unknown routes, refused guards, panics.
 #[catch(default)]
-pub fn catcher<'r>(status: Status, request: &'r Request<'_>) -> (Status, CaughtError) {
+pub fn catcher(status: Status, request: &Request<'_>) -> (Status, CaughtError) {
     if let Refusal(Some(error)) = request.local_cache(|| Refusal(None)) {
         return (error.code.status(), CaughtError { error: error.clone(), allow: None });
     }

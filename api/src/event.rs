@@ -79,9 +79,8 @@ impl FromStr for EventId {
 
     fn from_str(text: &str) -> Result<Self, InvalidEventId> {
         // `u64::from_str` alone would also take a leading plus sign.
-        let number = |digits: &str| match digits.bytes().all(|b| b.is_ascii_digit()) {
-            true => digits.parse().map_err(|_| InvalidEventId),
-            false => Err(InvalidEventId),
+        let number = |digits: &str| {
+            if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().map_err(|_| InvalidEventId) } else { Err(InvalidEventId) }
         };
         let (ms, n) = text.split_once('-').ok_or(InvalidEventId)?;
         Ok(Self { ms: number(ms)?, n: number(n)? })

@@ -33,7 +33,7 @@ struct Arguments {
 enum Command {
     /// Serve (what it does without a command)
     Serve,
-    /// Print a fresh STREAMER_API_KEY and STREAMER_SECRET_KEY, as lines of a .env file
+    /// Print a fresh `STREAMER_API_KEY` and `STREAMER_SECRET_KEY`, as lines of a .env file
     Keygen,
     /// Check the settings and the store, and exit
     Check,
@@ -218,9 +218,7 @@ fn greet(address: SocketAddr, about: &str, throw_away: &[(&str, String)]) {
     let mut text = format!("tinistreamer {} listens on http://{address} ({about})\n", env!("CARGO_PKG_VERSION"));
     if !throw_away.is_empty() {
         text.push_str("\nKeys for this run only, as none were set; `tinistreamer keygen` makes some to keep:\n\n");
-        for (name, key) in throw_away {
-            text.push_str(&format!("export {name}={key}\n"));
-        }
+        text.extend(throw_away.iter().map(|(name, key)| format!("export {name}={key}\n")));
         text.push('\n');
     }
     if let Err(failure) = print(&text) {

@@ -71,7 +71,7 @@ impl Client {
     }
 }
 
-/// The token in the header, else in the query: `EventSource` and browsers' WebSockets can't set headers. A header of another
+/// The token in the header, else in the query: `EventSource` and browsers' `WebSockets` can't set headers. A header of another
 /// scheme, such as a proxy's own, does not count.
 fn token(request: &Request<'_>) -> Option<String> {
     let bearer = request.headers().get("Authorization").find_map(|value| {

@@ -117,10 +117,10 @@ mod tests {
     async fn a_newcomer_gets_the_slot_of_a_client_that_a_probe_showed_to_be_gone() {
         let slots = Slots::new(1);
         let mut taken = slots.claim().await.unwrap();
-        let (_, newcomer) = tokio::join!(
+        let ((), newcomer) = tokio::join!(
             async move {
                 taken.probed().await;
-                drop(taken)
+                drop(taken);
             },
             slots.claim()
         );

@@ -47,6 +47,7 @@ pub struct ConnectionInfo {
 /// The process lives. Says nothing of the store, so that a failing Redis does not get healthy brokers restarted.
 #[utoipa::path(context_path = "/api", tag = "health", responses((status = 200, description = "The process lives", body = String, content_type = "text/plain", example = "OK")))]
 #[get("/health")]
+#[must_use]
 pub fn health() -> &'static str {
     "OK"
 }
@@ -69,6 +70,7 @@ pub async fn ready(store: &State<SharedStore>, lifecycle: &State<Lifecycle>) -> 
     (status = 200, description = "What the broker is, and how full", body = BrokerInfo),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>)))]
 #[get("/info")]
+#[must_use]
 pub fn info(_backend: Backend, settings: &State<Settings>, store: &State<SharedStore>, slots: &State<Slots>) -> Json<BrokerInfo> {
     let (connections, in_use) = (store.connections(), slots.in_use());
     Json(BrokerInfo {

@@ -17,8 +17,16 @@ pub struct QueryKey(pub StreamKey);
 /// Where a client wants to go on: `Last-Event-ID`, else `?last_event_id=`, else `?lastEventId=`. An empty one is none.
 pub struct Cursor(pub Option<EventId>);
 
-/// A WebSocket handshake.
-pub struct Upgrade(pub WebSocket);
+/// A WebSocket handshake, or a plain request, which a handler refuses when nothing else is wrong with it: a client that may
+/// not follow the stream should hear that, not how it might have asked better.
+pub struct Upgrade(Option<WebSocket>);
+
+impl Upgrade {
+    /// The handshake.
+    pub(super) fn required(self) -> Result<WebSocket, ApiError> {
+        self.0.ok_or_else(|| ApiError::new(ErrorCode::UpgradeRequired, "This path speaks WebSocket: send an upgrade request"))
+    }
+}
 
 /// Reads a stream key from a request's body or query.
 pub(super) fn stream_key(text: &str) -> Result<StreamKey, ApiError> {
@@ -60,8 +68,8 @@ impl<'r> FromRequest<'r> for Upgrade {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
         match WebSocket::from_request(request).await {
-            Outcome::Success(socket) => Outcome::Success(Self(socket)),
-            _ => ApiError::new(ErrorCode::UpgradeRequired, "This path speaks WebSocket: send an upgrade request").refuse(request),
+            Outcome::Success(socket) => Outcome::Success(Self(Some(socket))),
+            _ => Outcome::Success(Self(None)),
         }
     }
 }

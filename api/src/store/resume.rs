@@ -55,10 +55,9 @@ pub(super) fn start(cursor: Option<EventId>, around: &Around) -> Start {
     }
     match next {
         None if id == last => Start::AtCursor(None),
-        None => foreign,
         Some(next) if Some(next.n) == id.n.checked_add(1) => Start::AtCursor(None),
         Some(next) if next == first && next.n > id.n => Start::AtCursor(trimmed(id.n + 1)),
-        Some(_) => foreign,
+        _ => foreign,
     }
 }
 

@@ -117,14 +117,13 @@ impl Upload {
             }
             lines.buffer().reserve(READ_BYTES);
             // What is ready together is written together: a batch is written when there is nothing more to read at once.
-            let read = match body.read_buf(lines.buffer()).now_or_never() {
-                Some(read) => read,
-                None => {
-                    self.write().await?;
-                    tokio::select! {
-                        read = body.read_buf(lines.buffer()) => read,
-                        () = &mut closing => return Err(self.stopped(ErrorCode::ShuttingDown, "The broker is stopping")),
-                    }
+            let read = if let Some(read) = body.read_buf(lines.buffer()).now_or_never() {
+                read
+            } else {
+                self.write().await?;
+                tokio::select! {
+                    read = body.read_buf(lines.buffer()) => read,
+                    () = &mut closing => return Err(self.stopped(ErrorCode::ShuttingDown, "The broker is stopping")),
                 }
             };
             match read {

@@ -6,7 +6,7 @@ use futures::{FutureExt, SinkExt, StreamExt};
 use rocket::{State, get};
 use rocket_ws::{Channel, Config, Message, frame::CloseCode, stream::DuplexStream};
 use serde::Serialize;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::{BATCH_BYTES, BATCH_EVENTS};
 use crate::{
@@ -55,6 +55,7 @@ pub async fn add(
 ) -> Result<Channel<'static>, ApiError> {
     let producer = Producer { store: SharedStore::clone(store), key: key.0, max_message: settings.max_line, heartbeat: settings.heartbeat };
     producer.check_active().await?;
+    let upgrade = upgrade.required()?;
     let config = Config {
         // Above our own limit, so that a message beyond that gets an answer; what is beyond this closes the connection.
         max_message_size: Some(settings.max_line.saturating_mul(4)),
@@ -62,13 +63,10 @@ pub async fn add(
         ..Config::default()
     };
     let lifecycle = Lifecycle::clone(lifecycle);
-    Ok(upgrade.0.config(config).channel(move |socket| {
+    Ok(upgrade.config(config).channel(move |socket| {
         Box::pin(async move {
             let mut socket = socket;
-            let (code, reason) = match producer.run(&mut socket, &lifecycle).await {
-                Some(close) => close,
-                None => return Ok(()),
-            };
+            let Some((code, reason)) = producer.run(&mut socket, &lifecycle).await else { return Ok(()) };
             close(&mut socket, code, reason, PATIENCE).await;
             Ok(())
         })
@@ -96,13 +94,13 @@ impl Producer {
     /// Serves the connection; how to close it, where that is for us to do.
     async fn run(&self, socket: &mut DuplexStream, lifecycle: &Lifecycle) -> Option<Close> {
         let mut closing = pin!(lifecycle.closing());
-        let mut ticks = interval(self.heartbeat);
+        let mut ticks = interval_at(Instant::now() + self.heartbeat, self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 message = socket.next() => {
                     let mut messages = vec![message?.ok()?];
-                    self.gather(socket, &mut messages);
+                    gather(socket, &mut messages);
                     if let Err(close) = self.serve(socket, messages).await {
                         return close;
                     }
@@ -110,27 +108,16 @@ impl Producer {
                 _ = ticks.tick() => {
                     timeout(PATIENCE, socket.send(Message::Ping(Vec::new()))).await.ok()?.ok()?;
                     // A producer that has nothing to say should still hear that nobody listens any more.
-                    match self.check_active().await {
-                        Err(error) if error.code == ErrorCode::NoActiveStream => return Some((CloseCode::Error, error.message)),
-                        _ => {}
+                    if let Err(error) = self.check_active().await
+                        && error.code == ErrorCode::NoActiveStream
+                    {
+                        let mut messages = Vec::new();
+                        gather(socket, &mut messages);
+                        // Each of them is answered first.
+                        return self.serve(socket, messages).await.err().unwrap_or(Some((CloseCode::Error, error.message)));
                     }
                 }
                 () = &mut closing => return Some((CloseCode::Restart, "The broker is stopping".into())),
-            }
-        }
-    }
-
-    /// Adds the messages that are there already: what is ready together is written together.
-    fn gather(&self, socket: &mut DuplexStream, messages: &mut Vec<Message>) {
-        let mut bytes = messages.iter().map(Message::len).sum::<usize>();
-        while messages.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
-            // An end or an error will still be there when the socket is read again.
-            let Some(Some(Ok(message))) = socket.next().now_or_never() else { return };
-            bytes += message.len();
-            let last = message.is_close();
-            messages.push(message);
-            if last {
-                return;
             }
         }
     }
@@ -180,5 +167,20 @@ impl Producer {
             return Some(Err(ApiError::new(ErrorCode::TooLarge, format!("The message is longer than {} bytes", self.max_message))));
         }
         Some(json::event(&bytes).map_err(|problem| ApiError::new(code_of(&problem), format!("The message is no event: {problem}"))))
+    }
+}
+
+/// Adds the messages that are there already: what is ready together is written together.
+fn gather(socket: &mut DuplexStream, messages: &mut Vec<Message>) {
+    let mut bytes = messages.iter().map(Message::len).sum::<usize>();
+    while messages.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
+        // An end or an error will still be there when the socket is read again.
+        let Some(Some(Ok(message))) = socket.next().now_or_never() else { return };
+        bytes += message.len();
+        let last = message.is_close();
+        messages.push(message);
+        if last {
+            return;
+        }
     }
 }

@@ -70,6 +70,7 @@ pub async fn follow(
 ) -> Result<Channel<'static>, ApiError> {
     let broker = Broker { settings, store, slots, lifecycle };
     let page = broker.look(&client, &key.0, cursor.0).await?;
+    let upgrade = upgrade.required()?;
     // With nothing to tell there is no batch to wait for: the empty array goes out at once.
     let nothing_new = page.parts.is_empty() && page.missed.is_none();
     let history = if nothing_new { History::Sent } else { History::Pending { newest: page.info.last } };
@@ -77,7 +78,7 @@ pub async fn follow(
     let config = Config { max_message_size: Some(MAX_CLIENT_MESSAGE), max_frame_size: Some(MAX_CLIENT_MESSAGE), ..Config::default() };
     let silence = (settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
     let stall = settings.client_timeout;
-    Ok(upgrade.0.config(config).channel(move |socket| {
+    Ok(upgrade.config(config).channel(move |socket| {
         Box::pin(async move {
             let mut subscription = Subscription { socket, history, heard: Instant::now(), silence, stall };
             if nothing_new {
@@ -113,10 +114,7 @@ enum History {
 impl Subscription {
     async fn run(mut self, mut feed: Feed) {
         let reason = loop {
-            let step = match self.next_step(&mut feed).await {
-                Some(step) => step,
-                None => return,
-            };
+            let Some(step) = self.next_step(&mut feed).await else { return };
             let sent = match step {
                 Step::Batch(batch) => timeout(self.stall, self.send(&batch)).await,
                 Step::Heartbeat if self.heard.elapsed() > self.silence => return,
@@ -165,12 +163,12 @@ impl Subscription {
             }
             History::Pending { newest } => {
                 let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
-                let text = format!("[{}", items.collect::<Vec<_>>().join(","));
+                let text = "[".to_owned() + &items.collect::<Vec<_>>().join(",");
                 self.send_history(text, OpData::Text, complete, newest).await
             }
             History::Open { newest } => {
                 let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
-                let text = items.map(|item| format!(",{item}")).collect();
+                let text = items.flat_map(|item| [",".to_owned(), item]).collect();
                 self.send_history(text, OpData::Continue, complete, newest).await
             }
         }

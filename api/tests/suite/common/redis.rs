@@ -1,0 +1,100 @@
+//! A Redis server of the tests' own.
+
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// A private `redis-server` on a unix socket. Stopped when dropped, or when the test process ends in whatever way.
+pub(crate) struct Redis {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// Starts one, with further arguments.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let process = Self::spawn(&folder, arguments);
+        let redis = Self { process, folder };
+        redis.wait();
+        redis
+    }
+
+    /// The one that most tests share.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Redis> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(&[]))
+    }
+
+    fn spawn(folder: &TempDir, arguments: &[&str]) -> Child {
+        let socket = folder.path().join("redis.sock");
+        // The shell waits on a pipe that closes with this process, and takes the server with it.
+        let script = r#"redis-server --port 0 --save "" --appendonly no --unixsocket "$0" --dir "$1" "${@:2}" >"$1/log" 2>&1 & read -r _; kill -9 $!"#;
+        Command::new("bash")
+            .arg("-c")
+            .arg(script)
+            .arg(&socket)
+            .arg(folder.path())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("bash runs")
+    }
+
+    fn wait(&self) {
+        let begun = Instant::now();
+        while self.try_cli(&["ping"]).as_deref() != Some("PONG") {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(begun.elapsed() < Duration::from_secs(20), "redis-server starts (is it installed?): {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Kills the server, with all that it holds.
+    pub(crate) fn kill(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    /// Starts it again, on the same socket, empty unless it was told to keep its data.
+    pub(crate) fn restart(&mut self, arguments: &[&str]) {
+        self.process = Self::spawn(&self.folder, arguments);
+        self.wait();
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// What the broker is told.
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Runs a command and returns what `redis-cli` prints.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        self.try_cli(arguments).unwrap_or_else(|| panic!("redis-cli {arguments:?} works"))
+    }
+
+    fn try_cli(&self, arguments: &[&str]) -> Option<String> {
+        let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(arguments).output().expect("redis-cli runs");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    /// The connections that a broker holds, told by its database number.
+    pub(crate) fn blocked_connections(&self) -> usize {
+        self.cli(&["client", "list"]).lines().filter(|line| line.contains("cmd=xread")).count()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

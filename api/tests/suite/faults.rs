@@ -1,0 +1,123 @@
+//! The store fails: nobody is told a lie, and everybody goes on where they were.
+
+use serde_json::{Value, json};
+
+use crate::common::{Kind, assert_contiguous, broker, number, redis::Redis, sse::ids, until};
+
+const KEEP: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
+#[tokio::test]
+async fn clients_go_on_where_they_were_when_redis_comes_back_with_its_data() {
+    let mut redis = Redis::start(&KEEP);
+    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let token = broker.create("chat").await;
+    let mut client = broker.sse("chat", &token, None).await;
+    let mut socket = broker.ws("chat", &token, None).await;
+    broker.add_numbered("chat", 0, 10).await;
+    let mut seen = client.take(11).await;
+
+    redis.kill();
+    let (status, error) = broker.post("/api/event/add", json!({"key": "chat", "events": [{"event": "lost"}]})).await;
+    assert_eq!((status.as_u16(), &error["code"]), (503, &json!("store-unavailable")));
+    assert_eq!(broker.get("/api/ready").await.0, 503);
+    redis.restart(&KEEP);
+
+    until("it is ready again", || async { broker.http.get(format!("{}/api/ready", broker.url)).send().await.unwrap().status() == 200 })
+        .await;
+    for n in 10..20 {
+        broker.add_numbered("chat", n, 1).await;
+    }
+    broker.end("chat").await;
+    seen.extend(client.rest().await);
+    assert_contiguous(ids(&seen), 0);
+    assert_eq!(seen.len(), 22);
+    let mut events = Vec::new();
+    let code = loop {
+        match socket.next().await {
+            Ok(Value::Array(array)) => events.extend(array),
+            Ok(event) => events.push(event),
+            Err(frame) => break frame.map(|frame| u16::from(frame.code)),
+        }
+    };
+    assert_contiguous(events.iter().map(|event| event["id"].as_str().unwrap()), 0);
+    assert_eq!((events.len(), code), (22, Some(1000)));
+}
+
+#[tokio::test]
+async fn clients_of_a_stream_that_redis_lost_are_closed() {
+    let mut redis = Redis::start(&[]);
+    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let token = broker.create("chat").await;
+    let mut client = broker.sse("chat", &token, None).await;
+    let mut socket = broker.ws("chat", &token, None).await;
+    client.next().await.unwrap();
+    socket.next().await.unwrap();
+    redis.kill();
+    redis.restart(&[]);
+    assert_eq!(client.next().await, None);
+    assert_eq!(socket.close_code().await, Some(1011));
+    let (status, _) = broker.get("/api/stream/info?key=chat").await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn clients_are_sent_elsewhere_when_redis_stays_away() {
+    let mut redis = Redis::start(&[]);
+    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).set("STORE_PATIENCE", 1).start().await;
+    let token = broker.create("chat").await;
+    let mut client = broker.sse("chat", &token, None).await;
+    let mut socket = broker.ws("chat", &token, None).await;
+    client.next().await.unwrap();
+    socket.next().await.unwrap();
+    redis.kill();
+    assert_eq!(client.next().await, None);
+    assert_eq!(socket.close_code().await, Some(1013));
+    until("their slots are free", || async { broker.slots_in_use().await == 0 }).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_ahead_of_what_redis_remembers_is_told() {
+    let redis = Redis::start(&[]);
+    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let token = broker.create("chat").await;
+    broker.add_numbered("chat", 0, 5).await;
+    let keys = redis.cli(&["keys", "*"]);
+    let saved: Vec<(&str, Vec<u8>)> = keys.lines().map(|key| (key, dump(&redis, key))).collect();
+    let mut client = broker.sse("chat", &token, None).await;
+    let forgotten = broker.add_numbered("chat", 5, 5).await;
+    assert_contiguous(ids(&client.take(11).await), 0);
+
+    // Redis as it was before the last five, as after a failover to a replica that lagged behind.
+    for (key, dump) in &saved {
+        restore(&redis, key, dump);
+    }
+    let frame = client.next().await.unwrap();
+    let told: Value = serde_json::from_str(&frame.data).unwrap();
+    assert_eq!((frame.event.as_str(), &told["missed"], &told["after"]), ("missedevents", &Value::Null, &json!(forgotten[4])));
+    assert_contiguous(ids(&client.take(6).await), 0);
+    let written = broker.add_numbered("chat", 5, 1).await;
+    assert_eq!((number(&written[0]), client.next().await.unwrap().id), (6, written[0].clone()));
+
+    // The same for one who comes back, also when other events have taken the numbers meanwhile.
+    broker.add_numbered("chat", 6, 10).await;
+    let mut back = broker.sse("chat", &token, Some(&forgotten[4])).await;
+    let told: Value = serde_json::from_str(&back.next().await.unwrap().data).unwrap();
+    assert_eq!(told["missed"], Value::Null);
+    assert_contiguous(ids(&back.take(17).await), 0);
+}
+
+fn dump(redis: &Redis, key: &str) -> Vec<u8> {
+    let output = std::process::Command::new("redis-cli").arg("-s").arg(redis.socket()).args(["--raw", "dump", key]).output().unwrap();
+    // `redis-cli` ends its output with a line end.
+    output.stdout[..output.stdout.len() - 1].to_vec()
+}
+
+fn restore(redis: &Redis, key: &str, dump: &[u8]) {
+    use std::io::Write;
+    let mut command = std::process::Command::new("redis-cli");
+    // `-X` names the argument that standard input replaces.
+    command.arg("-s").arg(redis.socket()).args(["-X", "DUMP", "restore", key, "600000", "DUMP", "replace"]);
+    let mut process = command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    process.stdin.take().unwrap().write_all(dump).unwrap();
+    assert!(process.wait().unwrap().success());
+}

@@ -1,0 +1,62 @@
+//! The OpenAPI document says what is true.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::common::{Kind, broker};
+
+fn kept() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/openapi.json")).unwrap()
+}
+
+#[test]
+fn the_document_that_is_kept_is_not_stale() {
+    let made = tinistreamer::openapi::document_json().unwrap();
+    assert!(kept() == made, "run `make spec` and commit spec/openapi.json");
+}
+
+#[test]
+fn every_route_is_in_the_document() {
+    let document: Value = serde_json::from_str(&kept()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let documented: BTreeSet<String> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase())))
+        .collect();
+    let routes: BTreeSet<String> = tinistreamer::routes::all()
+        .iter()
+        .filter(|route| route.method.as_str() != "HEAD")
+        .map(|route| format!("{} /api{}", route.method, route.uri.path()))
+        .collect();
+    assert_eq!(documented, routes);
+}
+
+#[test]
+fn every_error_code_is_in_the_list() {
+    let list = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap();
+    for code in tinistreamer::error::ErrorCode::ALL {
+        let row = format!("| `{}` | {} |", code.as_str(), code.status().code);
+        assert!(list.contains(&row), "docs/errors.md lacks {row}");
+    }
+}
+
+#[tokio::test]
+async fn the_broker_serves_its_document_and_a_page_that_loads_nothing_from_elsewhere() {
+    let broker = broker(Kind::Memory).start().await;
+    let get = async |path: &str| {
+        let response = broker.http.get(format!("{}{path}", broker.url)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.text().await.unwrap()
+    };
+    let served: Value = serde_json::from_str(&get("/api/openapi.json").await).unwrap();
+    assert_eq!(served, serde_json::from_str::<Value>(&kept()).unwrap());
+    for path in ["/api/docs", "/api/docs/"] {
+        let page = get(path).await;
+        let loads: Vec<&str> = page.split(['"', '\'']).filter(|text| text.starts_with("http") || text.starts_with("//")).collect();
+        assert!(page.contains("swagger-ui") && loads.is_empty(), "{loads:?}");
+    }
+    assert!(get("/api/docs/swagger-initializer.js").await.contains("/api/openapi.json"));
+}

@@ -1,0 +1,130 @@
+//! A broker that is told to stop stops: in order, in time, with exit code 0.
+
+use std::time::Instant;
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+
+use crate::common::{
+    Kind, assert_contiguous, broker,
+    broker::{API_KEY, answer},
+    sse::ids,
+    until, within,
+};
+
+async fn clients_are_closed_with_what_they_were_owed(kind: Kind) {
+    let broker = broker(kind).set("SHUTDOWN_GRACE", 5).start().await;
+    let token = broker.create("chat").await;
+    let mut sockets = Vec::new();
+    let mut texts = Vec::new();
+    for _ in 0..5 {
+        let mut socket = broker.ws("chat", &token, None).await;
+        socket.next().await.unwrap();
+        sockets.push(socket);
+        let response = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+        texts.push(tokio::spawn(response.text()));
+    }
+    until("all are there", || async { broker.slots_in_use().await == 10 }).await;
+    broker.add_numbered("chat", 0, 3).await;
+    broker.signal("-TERM").await;
+    for mut socket in sockets {
+        for n in 0..3 {
+            assert_eq!(socket.next().await.unwrap()["data"], n.to_string());
+        }
+        assert_eq!(socket.close_code().await, Some(1012));
+    }
+    for text in texts {
+        let text = within(text).await.unwrap().unwrap();
+        assert!(text.contains("data: 2\n\n") && text.contains("\nretry: "), "{text}");
+        let retry = text.lines().rfind(|line| line.starts_with("retry: ")).unwrap();
+        assert!(text.ends_with(&format!("{retry}\n\n")), "the last word: {text}");
+    }
+    let mut broker = broker;
+    assert_eq!(within(broker.process.wait()).await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn clients_are_closed_with_what_they_were_owed_in_memory() {
+    clients_are_closed_with_what_they_were_owed(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn clients_are_closed_with_what_they_were_owed_in_exclusive() {
+    clients_are_closed_with_what_they_were_owed(Kind::Exclusive).await;
+}
+
+#[tokio::test]
+async fn an_idle_broker_stops_without_waiting_for_its_grace() {
+    for signal in ["-TERM", "-INT"] {
+        let broker = broker(Kind::Exclusive).set("SHUTDOWN_GRACE", 600).start().await;
+        broker.create("chat").await;
+        assert_eq!(broker.stop(signal).await.0, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_does_not_keep_it() {
+    let broker = broker(Kind::Memory).set("SHUTDOWN_GRACE", 2).start().await;
+    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
+    let stalled = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+    let data = "x".repeat(100_000);
+    for _ in 0..20 {
+        let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
+        broker.add("chat", json!(events)).await;
+    }
+    assert_eq!(broker.stop("-TERM").await.0, Some(0));
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let broker = broker(Kind::Memory).set("SHUTDOWN_GRACE", 3600).start().await;
+    let token = broker.create("chat").await;
+    // A request whose body never comes keeps a broker that is not hurried.
+    let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://")).await.unwrap();
+    let head = format!("POST /api/event/add HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut client = broker.sse("chat", &token, None).await;
+    client.next().await.unwrap();
+    broker.signal("-TERM").await;
+    assert_eq!(client.next().await, None, "stopping");
+    assert_eq!(broker.stop("-TERM").await.0, Some(0));
+}
+
+#[tokio::test]
+async fn an_upload_is_written_as_far_as_it_came_and_told_so() {
+    let node = broker(Kind::Exclusive).set("SHUTDOWN_GRACE", 5).start().await;
+    let other = node.another_node().await;
+    node.create("chat").await;
+    let (lines, body) = tokio::sync::mpsc::unbounded_channel::<Result<String, std::io::Error>>();
+    let body = futures::stream::unfold(body, |mut body| async { body.recv().await.map(|line| (line, body)) });
+    let request = node.request(reqwest::Method::POST, "/api/event/add/json-stream?key=chat").body(reqwest::Body::wrap_stream(body));
+    let upload = tokio::spawn(answer(request));
+    lines.send(Ok("{\"event\":\"a\"}\n{\"event\":\"b\"}\n".to_owned())).unwrap();
+    until("both are written", || async { other.get("/api/stream/info?key=chat").await.1["length"] == 3 }).await;
+    let stopped = tokio::spawn(node.stop("-TERM"));
+    let (status, error) = within(upload).await.unwrap();
+    assert_eq!((status.as_u16(), &error["code"]), (503, &json!("shutting-down")));
+    assert!(error["message"].as_str().unwrap().contains("2 events"), "{error}");
+    assert_eq!(within(stopped).await.unwrap().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_client_of_a_node_that_stops_goes_on_at_another() {
+    let one = broker(Kind::Exclusive).set("SHUTDOWN_GRACE", 3).start().await;
+    let two = one.another_node().await;
+    let token = one.create("chat").await;
+    let mut client = one.sse("chat", &token, None).await;
+    two.add_numbered("chat", 0, 100).await;
+    let mut seen = client.take(50).await;
+    let begun = Instant::now();
+    one.signal("-TERM").await;
+    two.add_numbered("chat", 100, 100).await;
+    seen.extend(client.rest().await);
+    assert!(begun.elapsed().as_secs() < 20);
+    two.end("chat").await;
+    let after = seen.last().unwrap().id.clone();
+    seen.extend(two.sse("chat", &token, Some(&after)).await.rest().await);
+    assert_contiguous(ids(&seen), 0);
+    assert_eq!(seen.len(), 202);
+}
