@@ -17,6 +17,7 @@ mod follow;
 mod ingest;
 mod openapi;
 mod races;
+mod readme;
 mod redis_store;
 mod settings;
 mod shutdown;

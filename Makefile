@@ -1,0 +1,62 @@
+# A bare `make` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# The integration tests mostly wait for sockets: more of them at once than there are cores.
+export RUST_TEST_THREADS ?= 8
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: ## Run a broker with the embedded store and throw-away keys, which it prints
+	cargo run
+
+.PHONY: check
+check: ## The quick loop: formatting, lints, unit tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --lib --locked --quiet
+
+.PHONY: test
+test: setup lint test-rust test-browser test-deploy ## Everything, after installing what the tests need
+
+.PHONY: setup
+setup: ## Install what the tests need and is not there (Debian and npm packages)
+	scripts/setup-tests
+
+.PHONY: lint
+lint: ## Formatting, and clippy with warnings as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: test-rust
+test-rust: ## Unit and integration tests, against a private redis-server
+	cargo test --workspace --locked
+
+.PHONY: test-browser
+test-browser: ## A real browser against a real broker
+	cargo build --locked
+	cd tests/browser && npm test
+
+.PHONY: test-deploy
+test-deploy: ## Lint the container file, the compose file and the nginx example
+	deploy/check.sh
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: spec
+spec: ## Write spec/openapi.json anew from the code
+	cargo run --quiet -- openapi > spec/openapi.json.new
+	mv spec/openapi.json.new spec/openapi.json
+
+.PHONY: keys
+keys: ## Print fresh keys as lines of a .env file
+	@cargo run --quiet -- keygen
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+	rm -rf tests/browser/node_modules
