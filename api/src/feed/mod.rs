@@ -124,7 +124,9 @@ impl Feed {
                 batch = ask(tail.as_mut(), failing) => match batch {
                     Ok(batch) => {
                         self.failing = None;
-                        return Step::Batch(batch);
+                        if !batch.is_empty() {
+                            return Step::Batch(batch);
+                        }
                     }
                     Err(TailError::Gone) => return Step::Close(Reason::Gone),
                     Err(TailError::Store(error)) => {
@@ -144,7 +146,7 @@ impl Feed {
     fn close(&mut self) -> Step {
         self.closed = Some(Reason::Shutdown);
         match self.tail.next().now_or_never() {
-            Some(Ok(batch)) => Step::Batch(batch),
+            Some(Ok(batch)) if !batch.is_empty() => Step::Batch(batch),
             _ => Step::Close(Reason::Shutdown),
         }
     }

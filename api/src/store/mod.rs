@@ -117,6 +117,14 @@ pub struct Connections {
     pub streaming: usize,
 }
 
+impl Batch {
+    /// Whether it says nothing but that the store answers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.missed.is_none() && self.parts.is_empty() && !self.end
+    }
+}
+
 /// Why a store did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -204,7 +212,8 @@ pub trait Store: Send + Sync {
 #[async_trait]
 pub trait Tail: Send {
     /// The next batch, as soon as there is one: every entry after the cursor once and in order, or what was missed. After
-    /// a batch with [`Batch::end`] there is no other.
+    /// a batch with [`Batch::end`] there is no other. The first answer of the store after an error is a batch in any case, an
+    /// empty one where there is nothing new, so that whoever counts a failure's time knows when it was over.
     ///
     /// Cancel safe: dropping the future loses nothing and repeats nothing. Dropping the tail frees all that it holds.
     async fn next(&mut self) -> Result<Batch, TailError>;

@@ -29,6 +29,8 @@ pub(super) struct ExclusiveTail {
     birth: Birth,
     cursor: Option<EventId>,
     state: State,
+    /// The last answer was an error: the next one is reported in any case.
+    failed: bool,
     /// Bytes of an entry, on a moving average: what one `XREAD` may fetch is counted in entries, but must be bounded in bytes.
     entry_bytes: usize,
 }
@@ -54,20 +56,57 @@ struct Live {
 impl ExclusiveTail {
     pub(super) fn new(store: RedisStore, page: Page) -> Self {
         let keys = Arc::new(Keys::new(&store.0.prefix, &page.key));
-        Self { key: page.key.clone(), keys, birth: page.info.birth, cursor: page.cursor, state: State::Page(page), store, entry_bytes: 256 }
+        Self {
+            key: page.key.clone(),
+            keys,
+            birth: page.info.birth,
+            cursor: page.cursor,
+            state: State::Page(page),
+            store,
+            failed: false,
+            entry_bytes: 256,
+        }
     }
 
-    /// Hands on a page of history. `None`: nothing new in it.
-    fn take(&mut self, page: Page) -> Option<Batch> {
+    /// One answer of the store; `None` where it was not asked. Cancel safe.
+    async fn step(&mut self) -> Result<Option<Batch>, TailError> {
+        match &mut self.state {
+            State::Page(_) => match std::mem::replace(&mut self.state, State::CatchUp) {
+                State::Page(page) => Ok(Some(self.take(page))),
+                _ => Ok(None),
+            },
+            State::CatchUp => {
+                let page = self.store.page(&self.key, self.cursor).await.map_err(|error| match error {
+                    StoreError::NotFound => TailError::Gone,
+                    error => TailError::Store(error),
+                })?;
+                if page.info.birth != self.birth {
+                    return Err(TailError::Gone);
+                }
+                Ok(Some(self.take(page)))
+            }
+            State::Follow(lease) => {
+                let lease = lease.take();
+                self.state = State::Waiting(self.wait(lease));
+                Ok(None)
+            }
+            State::Waiting(wait) => {
+                let live = wait.await.map_err(TailError::Store)?;
+                self.follow(live).map(Some)
+            }
+        }
+    }
+
+    /// Hands on a page of history.
+    fn take(&mut self, page: Page) -> Batch {
         let end = page.is_end();
         self.state = if page.is_newest() { State::Follow(None) } else { State::CatchUp };
         self.cursor = page.cursor;
-        let news = end || page.missed.is_some() || !page.parts.is_empty();
-        news.then_some(Batch { missed: page.missed, parts: page.parts, end })
+        Batch { missed: page.missed, parts: page.parts, end }
     }
 
-    /// Hands on what came live. `Ok(None)`: nothing, or nothing that follows.
-    fn follow(&mut self, live: Live) -> Result<Option<Batch>, TailError> {
+    /// Hands on what came live, if it follows.
+    fn follow(&mut self, live: Live) -> Result<Batch, TailError> {
         let head = live.head.filter(|head| head.birth == self.birth).ok_or(TailError::Gone)?;
         self.state = State::Follow(Some(live.lease));
         let follows = |id: EventId| self.cursor.is_some_and(|cursor| id.n == cursor.n + 1);
@@ -79,16 +118,16 @@ impl ExclusiveTail {
         };
         let Some(newest) = newest.filter(|&newest| newest <= head.last && (newest == head.last || !live.entries.is_empty())) else {
             self.state = State::CatchUp;
-            return Ok(None);
+            return Ok(Batch::default());
         };
         let end = head.status != Status::Active && newest == head.last;
         self.cursor = Some(newest);
-        if live.entries.is_empty() && !end {
-            return Ok(None);
+        if live.entries.is_empty() {
+            return Ok(Batch { end, ..Batch::default() });
         }
         self.weigh(&live.entries);
         let part = Part::new(Arc::new(Segment::new(live.entries)), 0);
-        Ok(Some(Batch { missed: None, parts: vec![part], end }))
+        Ok(Batch { missed: None, parts: vec![part], end })
     }
 
     fn weigh(&mut self, entries: &[Entry]) {
@@ -123,34 +162,18 @@ impl ExclusiveTail {
 impl Tail for ExclusiveTail {
     async fn next(&mut self) -> Result<Batch, TailError> {
         loop {
-            let batch = match &mut self.state {
-                State::Page(_) => match std::mem::replace(&mut self.state, State::CatchUp) {
-                    State::Page(page) => self.take(page),
-                    _ => None,
-                },
-                State::CatchUp => {
-                    let page = self.store.page(&self.key, self.cursor).await.map_err(|error| match error {
-                        StoreError::NotFound => TailError::Gone,
-                        error => TailError::Store(error),
-                    })?;
-                    if page.info.birth != self.birth {
-                        return Err(TailError::Gone);
-                    }
-                    self.take(page)
+            match self.step().await {
+                Ok(None) => {}
+                Ok(Some(batch)) if batch.is_empty() && !self.failed => {}
+                Ok(Some(batch)) => {
+                    self.failed = false;
+                    return Ok(batch);
                 }
-                State::Follow(lease) => {
-                    let lease = lease.take();
-                    self.state = State::Waiting(self.wait(lease));
-                    None
+                Err(error) => {
+                    // Where the connection failed, history tells soonest that Redis is back, and what was written meanwhile.
+                    (self.failed, self.state) = (true, State::CatchUp);
+                    return Err(error);
                 }
-                State::Waiting(wait) => {
-                    let live = wait.await;
-                    self.state = State::Follow(None);
-                    self.follow(live.map_err(TailError::Store)?)?
-                }
-            };
-            if let Some(batch) = batch {
-                return Ok(batch);
             }
         }
     }
