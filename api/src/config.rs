@@ -78,6 +78,8 @@ pub enum StoreUrl {
 pub enum Delivery {
     /// One Redis connection per client, doing `XREAD BLOCK`.
     Exclusive,
+    /// All clients of a node over one subscription.
+    Shared,
 }
 
 impl Delivery {
@@ -86,6 +88,7 @@ impl Delivery {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
         }
     }
 }
@@ -177,12 +180,15 @@ impl Source<'_> {
         let ttl = self.seconds("ttl", 600, TTL_SECONDS);
         let client_timeout = self.seconds("client_timeout", 300, 1..=86_400);
         let redis_pool = self.count("redis_pool", 4, 1..=64);
-        let max_clients = self.count("max_clients", 20, 1..=1_000_000);
         let allowed_origins =
             self.value("allowed_origins", "all", "all, or origins such as https://app.example.com, separated by commas", origins);
         let address = self.value("address", "127.0.0.1", "an IP address to listen on", |text| text.parse().ok());
         let port = self.value("port", "8000", "a port from 0 (any that is free) to 65535", |text| text.parse().ok());
-        let delivery = self.value("delivery", "exclusive", "exclusive", |text| (text == "exclusive").then_some(Delivery::Exclusive));
+        let delivery = self.value("delivery", "exclusive", "exclusive or shared", |text| {
+            [Delivery::Exclusive, Delivery::Shared].into_iter().find(|delivery| delivery.as_str() == text)
+        });
+        // Where each client holds a Redis connection, few are enough to begin with.
+        let max_clients = self.count("max_clients", if delivery == Some(Delivery::Shared) { 10_000 } else { 20 }, 1..=1_000_000);
         let max_events = self.count("max_events", 500, MAX_EVENTS);
         let key_prefix =
             self.value("key_prefix", "tinistreamer:", "1 to 64 characters without braces, spaces or control characters", key_prefix);

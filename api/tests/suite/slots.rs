@@ -74,6 +74,7 @@ async fn a_client_that_takes_nothing_is_let_go(kind: Kind) {
 macro_rules! of_each_kind {
     ($($promise:ident),+ $(,)?) => {
         mod memory { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Memory).await; })+ }
+        mod shared { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Shared).await; })+ }
         mod exclusive { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
     };
 }

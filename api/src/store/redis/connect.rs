@@ -94,6 +94,13 @@ pub(super) fn exclusive_pool(url: &str, settings: &Settings) -> RedisResult<Pool
     pool.build().map_err(|error| (deadpool_redis::redis::ErrorKind::Client, "no pool", error.to_string()).into())
 }
 
+/// How the connection is made that all of a node's clients share. RESP3, so that messages and answers share it too.
+pub(super) fn subscription(url: &str, settings: &Settings) -> RedisResult<(Client, AsyncConnectionConfig)> {
+    let client = Client::open(connection_info(url, ProtocolVersion::RESP3)?)?;
+    let timeout = Some(settings.redis_timeout);
+    Ok((client, AsyncConnectionConfig::new().set_connection_timeout(timeout).set_response_timeout(timeout)))
+}
+
 /// An exclusive connection. It goes back to the pool only when no command is pending on it: one that is dropped while it
 /// waits is closed, so that nobody else is handed its answer, and Redis forgets the wait.
 pub(super) struct Lease {

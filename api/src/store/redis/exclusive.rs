@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_redis::redis::{self, Value};
+use deadpool_redis::{
+    Pool,
+    redis::{self, Value},
+};
 use futures::future::BoxFuture;
 use rocket::async_trait;
 use tokio::time::timeout;
@@ -24,6 +27,7 @@ const BLOCK_MS: u64 = 5_000;
 /// Catch up from history, follow live, and catch up again whenever what comes does not follow what went before.
 pub(super) struct ExclusiveTail {
     store: RedisStore,
+    pool: Pool,
     key: StreamKey,
     keys: Arc<Keys>,
     birth: Birth,
@@ -54,7 +58,7 @@ struct Live {
 }
 
 impl ExclusiveTail {
-    pub(super) fn new(store: RedisStore, page: Page) -> Self {
+    pub(super) fn new(store: RedisStore, pool: Pool, page: Page) -> Self {
         let keys = Arc::new(Keys::new(&store.0.prefix, &page.key));
         Self {
             key: page.key.clone(),
@@ -63,6 +67,7 @@ impl ExclusiveTail {
             cursor: page.cursor,
             state: State::Page(page),
             store,
+            pool,
             failed: false,
             entry_bytes: 256,
         }
@@ -136,19 +141,19 @@ impl ExclusiveTail {
     }
 
     fn wait(&self, lease: Option<Lease>) -> BoxFuture<'static, Result<Live, StoreError>> {
-        let (store, keys) = (self.store.clone(), Arc::clone(&self.keys));
+        let (patience, pool, keys) = (self.store.0.timeout, self.pool.clone(), Arc::clone(&self.keys));
         let cursor = self.cursor.map_or_else(|| "0-0".to_owned(), |cursor| cursor.to_string());
         let count = (PAGE_BYTES / self.entry_bytes).clamp(8, PAGE_ENTRIES);
         Box::pin(async move {
             let mut lease = match lease {
                 Some(lease) => lease,
-                None => Lease::take(&store.0.exclusive).await?,
+                None => Lease::take(&pool).await?,
             };
             // What follows a blocking command in a pipeline runs when it is done: the head is read after the events.
             let mut pipeline = redis::pipe();
             pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(&keys.events).arg(&cursor);
             pipeline.cmd("HMGET").arg(&keys.meta).arg(&["birth", "status", "last_ms", "next"]);
-            let answer = timeout(Duration::from_millis(BLOCK_MS) + store.0.timeout, lease.run(&pipeline)).await;
+            let answer = timeout(Duration::from_millis(BLOCK_MS) + patience, lease.run(&pipeline)).await;
             let replies = answer.map_err(|_| StoreError::Unavailable("no answer to XREAD BLOCK".to_owned()))??;
             let Ok([events, head]) = <[Value; 2]>::try_from(replies) else {
                 return Err(StoreError::Unexpected("a reply too few or too many"));

@@ -1,8 +1,8 @@
--- Writes the last event of an active stream and records its status.
--- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)
--- ARGV: 1 stream key  2 name of the last event  3 status
+-- Writes the last event of an active stream, records its status, and publishes both.
+-- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
+-- ARGV: 1 stream key  2 name of the last event  3 status  4 the event as a batch, as for append.lua
 -- Returns {ms, number of the last event}, or nil when no stream is active.
-local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms')
+local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'birth')
 if meta[1] ~= 'active' then
   return false
 end
@@ -19,4 +19,5 @@ end
 redis.call('HSET', KEYS[2], 'status', ARGV[3], 'last_ms', ms, 'next', string.format('%.0f', meta[3] + 1))
 redis.call('PEXPIRE', KEYS[1], meta[4])
 redis.call('PEXPIRE', KEYS[2], meta[4])
+redis.call('PUBLISH', KEYS[4], meta[5] .. ' ' .. ARGV[3] .. ' ' .. ms .. ' ' .. meta[3] .. '\n' .. ARGV[4])
 return {ms, meta[3]}

@@ -4,6 +4,7 @@
 //! {prefix}{b}:events:KEY   the Redis stream of its events          b: the key's bucket, 0 to 255, in braces
 //! {prefix}{b}:meta:KEY     hash: status, next number, times, birth
 //! {prefix}{b}:index        sorted set of the bucket's active streams
+//! {prefix}{b}:live:KEY     channel on which its batches are published
 //! ```
 //!
 //! The bucket is the [hash tag](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags): a
@@ -26,6 +27,7 @@ pub(super) struct Keys {
     pub(super) events: String,
     pub(super) meta: String,
     pub(super) index: String,
+    pub(super) live: String,
 }
 
 impl Keys {
@@ -38,6 +40,7 @@ impl Keys {
             events: format!("{prefix}{{{bucket}}}:events:{key}"),
             meta: format!("{prefix}{{{bucket}}}:meta:{key}"),
             index: format!("{prefix}{{{bucket}}}:index"),
+            live: format!("{prefix}{{{bucket}}}:live:{key}"),
         }
     }
 }

@@ -9,13 +9,19 @@ use deadpool_redis::{
 use rocket::async_trait;
 use tokio::time::timeout;
 
-use self::{connect::Fixed, exclusive::ExclusiveTail, keys::Keys, scripts::Scripts};
+use self::{
+    connect::Fixed,
+    exclusive::ExclusiveTail,
+    keys::Keys,
+    scripts::Scripts,
+    shared::{Hub, SharedTail},
+};
 use super::{
     Appended, Birth, Connections, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail,
     resume::{Around, Start, start},
 };
 use crate::{
-    config::Settings,
+    config::{Delivery, Settings},
     event::{EventId, Finish, NewEvent, Part, Segment, StreamKey},
 };
 
@@ -23,7 +29,9 @@ mod connect;
 mod decode;
 mod exclusive;
 mod keys;
+mod published;
 mod scripts;
+mod shared;
 
 /// How long [`Store::ready`] waits.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,23 +44,46 @@ struct Inner {
     prefix: String,
     timeout: Duration,
     fixed: Fixed,
-    exclusive: Pool,
+    live: Live,
     scripts: Scripts,
+}
+
+/// How live entries reach the node.
+enum Live {
+    Exclusive(Pool),
+    Shared(Arc<Hub>),
 }
 
 impl RedisStore {
     /// A store on the Redis at `url`. Nothing connects before the first command.
     ///
+    /// With shared delivery it must be made within a runtime, which keeps the subscription.
+    ///
     /// Errors: the URL can't be used.
     pub fn new(url: &str, settings: &Settings) -> Result<Self, StoreError> {
         let unusable = |error: redis::RedisError| StoreError::Unavailable(error.to_string());
-        Ok(Self(Arc::new(Inner {
-            prefix: settings.key_prefix.clone(),
-            timeout: settings.redis_timeout,
-            fixed: Fixed::new(url, settings).map_err(unusable)?,
-            exclusive: connect::exclusive_pool(url, settings).map_err(unusable)?,
-            scripts: Scripts::new(),
-        })))
+        let (live, subscription) = match settings.delivery {
+            Delivery::Exclusive => (Live::Exclusive(connect::exclusive_pool(url, settings).map_err(unusable)?), None),
+            Delivery::Shared => {
+                let (hub, wants) = Hub::new(settings);
+                let (client, config) = connect::subscription(url, settings).map_err(unusable)?;
+                (Live::Shared(Arc::new(hub)), Some((client, config, wants)))
+            }
+        };
+        let fixed = Fixed::new(url, settings).map_err(unusable)?;
+        let inner = Inner { prefix: settings.key_prefix.clone(), timeout: settings.redis_timeout, fixed, live, scripts: Scripts::new() };
+        let store = Self(Arc::new(inner));
+        if let Some((client, config, wants)) = subscription {
+            tokio::spawn(shared::run(Arc::downgrade(&store.0), client, config, wants));
+        }
+        Ok(store)
+    }
+
+    fn hub(&self) -> Option<Arc<Hub>> {
+        match &self.0.live {
+            Live::Exclusive(_) => None,
+            Live::Shared(hub) => Some(Arc::clone(hub)),
+        }
     }
 
     fn keys(&self, key: &StreamKey) -> Keys {
@@ -100,11 +131,18 @@ impl Store for RedisStore {
     }
 
     fn delivery(&self) -> &'static str {
-        crate::config::Delivery::Exclusive.as_str()
+        match self.0.live {
+            Live::Exclusive(_) => Delivery::Exclusive.as_str(),
+            Live::Shared(_) => Delivery::Shared.as_str(),
+        }
     }
 
     fn connections(&self) -> Connections {
-        Connections { fixed: self.0.fixed.len(), streaming: self.0.exclusive.status().size }
+        let streaming = match &self.0.live {
+            Live::Exclusive(pool) => pool.status().size,
+            Live::Shared(hub) => hub.connections(),
+        };
+        Connections { fixed: self.0.fixed.len(), streaming }
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
@@ -127,21 +165,17 @@ impl Store for RedisStore {
 
     async fn append(&self, key: &StreamKey, events: &[NewEvent]) -> Result<Appended, StoreError> {
         let (keys, script) = (self.keys(key), &self.0.scripts.append);
-        let weight: usize = events.iter().map(NewEvent::weight).sum();
-        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index], 512 + events.len() + weight);
-        let flags: Vec<u8> = events.iter().map(|event| if event.data().is_some() { b'1' } else { b'0' }).collect();
-        call.arg(key.as_str()).arg(flags);
-        for event in events {
-            call.arg(event.name()).arg(event.data().unwrap_or_default());
-        }
+        let batch = published::encode(events);
+        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512 + batch.len());
+        call.arg(key.as_str()).arg(batch);
         let first = decode::written_id(self.run(script, &call).await?)?.ok_or(StoreError::NotActive)?;
         Ok(Appended { first })
     }
 
     async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
         let (keys, script) = (self.keys(key), &self.0.scripts.finish);
-        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index], 512);
-        call.arg(key.as_str()).arg(finish.event_name()).arg(finish.status().as_str());
+        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
+        call.arg(key.as_str()).arg(finish.event_name()).arg(finish.status().as_str()).arg(published::encode_own(finish.event_name()));
         decode::written_id(self.run(script, &call).await?)?.ok_or(StoreError::NotActive)
     }
 
@@ -173,7 +207,10 @@ impl Store for RedisStore {
     }
 
     fn tail(&self, page: Page) -> Box<dyn Tail> {
-        Box::new(ExclusiveTail::new(self.clone(), page))
+        match &self.0.live {
+            Live::Exclusive(pool) => Box::new(ExclusiveTail::new(self.clone(), pool.clone(), page)),
+            Live::Shared(hub) => Box::new(SharedTail::new(self.clone(), hub, page)),
+        }
     }
 }
 

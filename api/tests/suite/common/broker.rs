@@ -23,6 +23,7 @@ pub(crate) const SECRET_KEY: &str = "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a
 pub(crate) enum Kind {
     Memory,
     Exclusive,
+    Shared,
 }
 
 /// A broker that is to be started.
@@ -46,9 +47,17 @@ pub(crate) fn broker(kind: Kind) -> Setup {
     let prefix = format!("test-{}-{}:", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let store = match kind {
         Kind::Memory => "memory:".to_owned(),
-        Kind::Exclusive => Redis::shared().url(),
+        Kind::Exclusive | Kind::Shared => Redis::shared().url(),
     };
-    let set = [("API_KEY", API_KEY), ("SECRET_KEY", SECRET_KEY), ("PORT", "0"), ("REDIS_URL", &store), ("KEY_PREFIX", &prefix)];
+    let delivery = if kind == Kind::Shared { "shared" } else { "exclusive" };
+    let set = [
+        ("API_KEY", API_KEY),
+        ("SECRET_KEY", SECRET_KEY),
+        ("PORT", "0"),
+        ("REDIS_URL", &store),
+        ("KEY_PREFIX", &prefix),
+        ("DELIVERY", delivery),
+    ];
     let environment = set.into_iter().map(|(name, value)| (format!("STREAMER_{name}"), value.to_owned())).collect();
     Setup { kind, environment }
 }

@@ -53,5 +53,11 @@ macro_rules! on_every_store {
                 super::$promise($crate::common::broker($crate::common::Kind::Exclusive).start().await).await;
             })+
         }
+        mod shared {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                super::$promise($crate::common::broker($crate::common::Kind::Shared).start().await).await;
+            })+
+        }
     };
 }

@@ -1,0 +1,330 @@
+//! One stream as a node follows it for all of its clients: the newest entries in a ring, and where the stream's end is.
+//!
+//! The ring is a cache and nothing more. What is in it is contiguous and reaches the newest entry that the node knows of;
+//! whatever a client needs and the ring does not have is read from the store. A lost message therefore costs a read, never
+//! an event.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::watch,
+    time::{Duration, Instant},
+};
+
+use super::super::published::Published;
+use crate::{
+    event::{Entry, EventId, Part, Segment, Status, StreamKey},
+    store::{Birth, PAGE_BYTES, PAGE_ENTRIES, Page},
+};
+
+/// What the ring holds at the most.
+const RING_SEGMENTS: usize = 256;
+const RING_BYTES: usize = 256 << 10;
+
+/// The first look at a topic that has gone silent, and the longest time between two: each look is twice as late as the one
+/// before.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const LAST_LOOK: Duration = Duration::from_secs(60);
+
+/// A stream that the node has clients on.
+pub(in super::super) struct Topic {
+    pub(super) key: StreamKey,
+    pub(super) birth: Birth,
+    state: Mutex<State>,
+    /// Wakes the tails after every change.
+    changed: watch::Sender<()>,
+}
+
+struct State {
+    ring: VecDeque<Arc<Segment>>,
+    ring_bytes: usize,
+    /// The newest entry known to be stored.
+    newest: EventId,
+    /// Nothing follows `newest`.
+    ended: bool,
+    /// The stream is no more.
+    gone: bool,
+    /// Counts how often the store was found to have lost entries: cursors from before mean nothing.
+    epoch: u64,
+    link: Link,
+    repair: Repair,
+    clients: usize,
+    idle_since: Instant,
+    look_at: Instant,
+    look_after: Duration,
+}
+
+/// How the node hears of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// Messages come, but `newest` may be behind: the store is to be asked.
+    Unsure,
+    /// Messages come, and `newest` was the newest when it was last looked at.
+    Live,
+    /// No messages come.
+    Down,
+}
+
+/// Whether somebody reads what the node has missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repair {
+    None,
+    UnderWay,
+    /// Something more was missed since it began.
+    Again,
+}
+
+/// What a tail finds at a cursor.
+pub(super) enum Found {
+    /// Entries that follow it.
+    Entries { parts: Vec<Part>, end: bool },
+    /// There are some, but not here: the store has them.
+    InStore,
+    /// Nothing yet.
+    Nothing,
+    /// No messages come at this time.
+    Down,
+    /// The stream is no more.
+    Gone,
+}
+
+impl Topic {
+    /// A topic that begins with the newest entry that its first client's page told of.
+    pub(super) fn new(page: &Page, link: Link) -> Self {
+        let now = Instant::now();
+        let state = State {
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            newest: page.info.last,
+            ended: false,
+            gone: false,
+            epoch: 0,
+            link,
+            repair: Repair::None,
+            clients: 0,
+            idle_since: now,
+            look_at: now + FIRST_LOOK,
+            look_after: FIRST_LOOK,
+        };
+        Self { key: page.key.clone(), birth: page.info.birth, state: Mutex::new(state), changed: watch::Sender::new(()) }
+    }
+
+    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.changed.send_replace(());
+        result
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    /// The newest entry known.
+    pub(super) fn newest(&self) -> EventId {
+        self.lock().newest
+    }
+
+    pub(super) fn set_link(&self, link: Link) {
+        self.change(|state| state.link = link);
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.lock().link == Link::Down
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    /// The stream is no more.
+    pub(super) fn gone(&self) {
+        self.change(|state| state.gone = true);
+    }
+
+    pub(super) fn join(&self) {
+        self.lock().clients += 1;
+    }
+
+    pub(super) fn leave(&self) {
+        let mut state = self.lock();
+        state.clients -= 1;
+        state.idle_since = Instant::now();
+    }
+
+    /// Whether nobody has needed the topic for so long.
+    pub(super) fn is_idle(&self, linger: Duration) -> bool {
+        let state = self.lock();
+        state.clients == 0 && state.idle_since.elapsed() >= linger
+    }
+
+    /// Whether the store should be asked for the stream's position. Each time is later than the one before, unless
+    /// messages came meanwhile.
+    pub(super) fn look_is_due(&self) -> bool {
+        let mut state = self.lock();
+        let due = state.link == Link::Live && !state.ended && !state.gone && state.look_at <= Instant::now();
+        if due {
+            state.look_after = (state.look_after * 2).min(LAST_LOOK);
+            state.look_at = Instant::now() + state.look_after;
+        }
+        due
+    }
+
+    /// Takes a message. Whether it follows what is known: if not, the store is to be asked.
+    pub(super) fn publish(&self, message: Published) -> bool {
+        if message.birth != self.birth {
+            // An earlier stream's is late; a later one's says that this one is no more.
+            let (Some(entry), newest) = (message.entries.first(), self.newest()) else { return true };
+            if entry.id > newest {
+                self.gone();
+            }
+            return true;
+        }
+        let mut state = self.lock();
+        let (Some(first), Some(last)) = (message.entries.first().map(|entry| entry.id), message.entries.last().map(|entry| entry.id))
+        else {
+            return true;
+        };
+        if last.n <= state.newest.n && last <= state.newest {
+            return true;
+        }
+        if first.n != state.newest.n + 1 {
+            state.link = Link::Unsure;
+            return false;
+        }
+        state.push(message.entries);
+        state.ended = message.status != Status::Active;
+        state.look_after = FIRST_LOOK;
+        state.look_at = Instant::now() + FIRST_LOOK;
+        drop(state);
+        self.changed.send_replace(());
+        true
+    }
+
+    /// Marks that the store is to be asked. Whether the caller is the one to do it.
+    pub(super) fn begin_repair(&self) -> bool {
+        let mut state = self.lock();
+        let begin = state.repair == Repair::None;
+        state.repair = if begin { Repair::UnderWay } else { Repair::Again };
+        begin
+    }
+
+    /// Whether the repair is done, or something was missed meanwhile.
+    pub(super) fn end_repair(&self, complete: bool) -> bool {
+        self.change(|state| {
+            let done = complete && state.repair != Repair::Again;
+            state.repair = if done { Repair::None } else { Repair::UnderWay };
+            if done && state.link == Link::Unsure {
+                state.link = Link::Live;
+            }
+            done
+        })
+    }
+
+    /// The store could not be asked.
+    pub(super) fn give_up_repair(&self) {
+        self.change(|state| (state.repair, state.link) = (Repair::None, Link::Down));
+    }
+
+    /// Takes what the store has after `newest`. Whether that was all.
+    pub(super) fn repair(&self, page: Page) -> bool {
+        let complete = page.is_newest();
+        let end = page.is_end();
+        // The stream may expire without a word: it is looked at again when its time is up.
+        let time_left = page.info.ttl + Duration::from_millis(50);
+        self.change(|state| {
+            if let Some(missed) = page.missed {
+                // Trimmed, or lost: either way the ring's entries do not lead to what follows.
+                state.ring.clear();
+                state.ring_bytes = 0;
+                if missed.missed.is_none() {
+                    state.epoch += 1;
+                }
+                state.newest = page.cursor.unwrap_or(page.info.last);
+            } else {
+                for part in page.parts {
+                    let newest = state.newest;
+                    let entries: Vec<Entry> = part.entries().iter().filter(|entry| entry.id > newest).cloned().collect();
+                    state.push(entries);
+                }
+            }
+            state.ended = end;
+            state.look_at = state.look_at.min(Instant::now() + time_left);
+        });
+        complete
+    }
+
+    /// What follows a cursor, for a reader that knows the topic since `epoch`.
+    pub(super) fn after(&self, cursor: Option<EventId>, epoch: u64) -> Found {
+        let state = self.lock();
+        if state.gone {
+            return Found::Gone;
+        }
+        if state.epoch != epoch {
+            return Found::InStore;
+        }
+        let Some(cursor) = cursor else { return Found::InStore };
+        if cursor.n >= state.newest.n {
+            return match state.link {
+                _ if state.ended => Found::Entries { parts: Vec::new(), end: true },
+                Link::Down => Found::Down,
+                Link::Live | Link::Unsure => Found::Nothing,
+            };
+        }
+        match state.parts_after(cursor) {
+            Some((parts, last)) => Found::Entries { parts, end: state.ended && last == state.newest },
+            None => Found::InStore,
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, entries: Vec<Entry>) {
+        let Some(last) = entries.last() else { return };
+        self.newest = last.id;
+        self.ring_bytes += weight(&entries);
+        self.ring.push_back(Arc::new(Segment::new(entries)));
+        // The newest segment stays, however large: somebody is about to read it.
+        while self.ring.len() > 1 && (self.ring.len() > RING_SEGMENTS || self.ring_bytes > RING_BYTES) {
+            self.ring_bytes -= self.ring.pop_front().map_or(0, |segment| weight(segment.entries()));
+        }
+    }
+
+    /// The ring's entries after the cursor, up to a page of them, and the last one's id; none when the ring does not reach
+    /// back to it.
+    fn parts_after(&self, cursor: EventId) -> Option<(Vec<Part>, EventId)> {
+        let begin = self.ring.partition_point(|segment| segment.entries().last().is_some_and(|entry| entry.id.n <= cursor.n));
+        let first = self.ring.get(begin)?.entries();
+        let skip = first.partition_point(|entry| entry.id.n <= cursor.n);
+        if first.get(skip)?.id.n != cursor.n + 1 {
+            return None;
+        }
+        let (mut parts, mut last, mut count, mut bytes) = (Vec::with_capacity(1), cursor, 0, 0);
+        for segment in self.ring.range(begin..) {
+            if count >= PAGE_ENTRIES || bytes >= PAGE_BYTES {
+                break;
+            }
+            let skip = if parts.is_empty() { skip } else { 0 };
+            count += segment.entries().len() - skip;
+            bytes += weight(segment.entries());
+            last = segment.entries().last()?.id;
+            parts.push(Part::new(Arc::clone(segment), skip));
+        }
+        Some((parts, last))
+    }
+}
+
+fn weight(entries: &[Entry]) -> usize {
+    entries.iter().map(Entry::weight).sum()
+}
