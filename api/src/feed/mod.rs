@@ -16,7 +16,7 @@ use crate::{
 
 mod slots;
 
-pub use slots::{AllTaken, Slot, Slots};
+pub use slots::{AllTaken, Release, Slot, Slots};
 
 /// Delays between attempts while the store fails: doubled from the first to the last, each with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -65,13 +65,17 @@ pub struct Feed {
     tail: Box<dyn Tail>,
     slot: Slot,
     pace: Pace,
-    closing: Pin<Box<dyn Future<Output = ()> + Send>>,
+    closing: Wait,
+    probed: Wait,
     timer: Pin<Box<Sleep>>,
     last_event: Instant,
     last_output: Instant,
     failing: Option<Failing>,
     closed: Option<Reason>,
 }
+
+/// A wait that is kept from step to step: to begin it anew for each would cost more than to deliver an event.
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Since when the store fails, and when to ask again.
 struct Failing {
@@ -87,8 +91,21 @@ impl Feed {
         let now = Instant::now();
         let lifecycle = lifecycle.clone();
         let closing = Box::pin(async move { lifecycle.closing().await });
-        let timer = Box::pin(sleep_until(now + pace.heartbeat));
-        Self { tail, slot, pace, closing, timer, last_event: now, last_output: now, failing: None, closed: None }
+        let probed = Box::pin(slot.probes());
+        let timer = Box::pin(sleep_until(now + pace.heartbeat.min(pace.idle)));
+        Self { tail, slot, pace, closing, probed, timer, last_event: now, last_output: now, failing: None, closed: None }
+    }
+
+    /// Whether it must be let go as soon as its client has left or has stopped to read.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.tail.is_scarce()
+    }
+
+    /// What frees the client's slot while the feed itself is out of reach.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        self.slot.release()
     }
 
     /// The next step. Cancel safe.
@@ -112,11 +129,8 @@ impl Feed {
     }
 
     async fn wait(&mut self) -> Step {
-        let heartbeat = self.last_output + self.pace.heartbeat;
-        let idle = self.last_event + self.pace.idle;
-        self.timer.as_mut().reset(heartbeat.min(idle));
         loop {
-            let Self { tail, failing, timer, closing, slot, .. } = self;
+            let Self { tail, failing, timer, closing, probed, .. } = self;
             // Closing comes first, as a busy stream would keep its client for ever.
             tokio::select! {
                 biased;
@@ -136,10 +150,31 @@ impl Feed {
                         }
                     }
                 },
-                () = timer => return if Instant::now() >= idle { Step::Close(Reason::Idle) } else { Step::Heartbeat },
-                () = slot.probed() => return Step::Heartbeat,
+                () = timer => if let Some(step) = self.is_due() {
+                    return step;
+                },
+                () = probed => {
+                    self.probed = Box::pin(self.slot.probes());
+                    return Step::Heartbeat;
+                }
             }
         }
+    }
+
+    /// What is due, if anything is. The timer is set when it has run out, not with every event, which only moves the times
+    /// back: it is often early and then set again.
+    fn is_due(&mut self) -> Option<Step> {
+        let now = Instant::now();
+        let heartbeat = self.last_output + self.pace.heartbeat;
+        let idle = self.last_event + self.pace.idle;
+        let step = match now {
+            now if now >= idle => Some(Step::Close(Reason::Idle)),
+            now if now >= heartbeat => Some(Step::Heartbeat),
+            _ => None,
+        };
+        let heartbeat = if step.is_some() { now + self.pace.heartbeat } else { heartbeat };
+        self.timer.as_mut().reset(heartbeat.min(idle));
+        step
     }
 
     /// The node stops: what is ready now is still sent.

@@ -1,6 +1,9 @@
 //! Slots: the right to be one of `MAX_CLIENTS`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -24,8 +27,21 @@ pub struct Slots {
 /// One client's slot; free again when dropped.
 #[derive(Debug)]
 pub struct Slot {
-    _permit: OwnedSemaphorePermit,
+    permit: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
     probe: watch::Receiver<Option<Instant>>,
+}
+
+/// Frees a slot early; does not keep it.
+#[derive(Debug)]
+pub struct Release(Weak<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Release {
+    /// Frees the slot.
+    pub fn now(&self) {
+        if let Some(permit) = self.0.upgrade() {
+            permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
 }
 
 /// Every slot is taken by a client that is still there, as far as can be known.
@@ -85,17 +101,27 @@ impl Slots {
     }
 
     fn slot(&self, permit: OwnedSemaphorePermit) -> Slot {
-        Slot { _permit: permit, probe: self.probe.subscribe() }
+        Slot { permit: Arc::new(Mutex::new(Some(permit))), probe: self.probe.subscribe() }
     }
 }
 
 impl Slot {
-    /// Resolves when the client should be written to, to see whether it is still there. Cancel safe.
-    pub async fn probed(&mut self) {
-        // Slots live as long as the server; without them nobody asks any more.
-        if self.probe.changed().await.is_err() {
-            std::future::pending::<()>().await;
+    /// Resolves when the client should be written to, to see whether it is still there.
+    pub fn probes(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut probe = self.probe.clone();
+        probe.mark_unchanged();
+        async move {
+            // Slots live as long as the server; without them nobody asks any more.
+            if probe.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
+    }
+
+    /// What frees the slot of a client that takes nothing any more, while the rest of it is out of reach.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release(Arc::downgrade(&self.permit))
     }
 }
 
@@ -116,10 +142,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_gets_the_slot_of_a_client_that_a_probe_showed_to_be_gone() {
         let slots = Slots::new(1);
-        let mut taken = slots.claim().await.unwrap();
+        let taken = slots.claim().await.unwrap();
         let ((), newcomer) = tokio::join!(
             async move {
-                taken.probed().await;
+                taken.probes().await;
                 drop(taken);
             },
             slots.claim()

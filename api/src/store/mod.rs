@@ -211,6 +211,12 @@ pub trait Store: Send + Sync {
 /// One stream from a cursor on: history, then live, then the end.
 #[async_trait]
 pub trait Tail: Send {
+    /// Whether it holds something that is scarce, such as a connection, and must be let go as soon as its client has left or
+    /// has stopped to read.
+    fn is_scarce(&self) -> bool {
+        false
+    }
+
     /// The next batch, as soon as there is one: every entry after the cursor once and in order, or what was missed. After
     /// a batch with [`Batch::end`] there is no other. The first answer of the store after an error is a batch in any case, an
     /// empty one where there is nothing new, so that whoever counts a failure's time knows when it was over.

@@ -6,10 +6,9 @@ use crate::common::{Kind, assert_contiguous, broker, number, redis::Redis, sse::
 
 const KEEP: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
-#[tokio::test]
-async fn clients_go_on_where_they_were_when_redis_comes_back_with_its_data() {
+async fn clients_go_on_where_they_were_when_redis_comes_back_with_its_data(kind: Kind) {
     let mut redis = Redis::start(&KEEP);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
@@ -43,10 +42,9 @@ async fn clients_go_on_where_they_were_when_redis_comes_back_with_its_data() {
     assert_eq!((events.len(), code), (22, Some(1000)));
 }
 
-#[tokio::test]
-async fn clients_of_a_stream_that_redis_lost_are_closed() {
+async fn clients_of_a_stream_that_redis_lost_are_closed(kind: Kind) {
     let mut redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
@@ -60,10 +58,9 @@ async fn clients_of_a_stream_that_redis_lost_are_closed() {
     assert_eq!(status, 404);
 }
 
-#[tokio::test]
-async fn clients_are_sent_elsewhere_when_redis_stays_away() {
+async fn clients_are_sent_elsewhere_when_redis_stays_away(kind: Kind) {
     let mut redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).set("STORE_PATIENCE", 1).start().await;
+    let broker = broker(kind).set("REDIS_URL", redis.url()).set("STORE_PATIENCE", 1).start().await;
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
@@ -75,10 +72,9 @@ async fn clients_are_sent_elsewhere_when_redis_stays_away() {
     until("their slots are free", || async { broker.slots_in_use().await == 0 }).await;
 }
 
-#[tokio::test]
-async fn a_client_that_is_ahead_of_what_redis_remembers_is_told() {
+async fn a_client_that_is_ahead_of_what_redis_remembers_is_told(kind: Kind) {
     let redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker.create("chat").await;
     broker.add_numbered("chat", 0, 5).await;
     let keys = redis.cli(&["keys", "*"]);
@@ -121,3 +117,17 @@ fn restore(redis: &Redis, key: &str, dump: &[u8]) {
     process.stdin.take().unwrap().write_all(dump).unwrap();
     assert!(process.wait().unwrap().success());
 }
+
+macro_rules! over_each_delivery {
+    ($($promise:ident),+ $(,)?) => {
+        mod exclusive { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
+        mod shared { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Shared).await; })+ }
+    };
+}
+
+over_each_delivery!(
+    clients_go_on_where_they_were_when_redis_comes_back_with_its_data,
+    clients_of_a_stream_that_redis_lost_are_closed,
+    clients_are_sent_elsewhere_when_redis_stays_away,
+    a_client_that_is_ahead_of_what_redis_remembers_is_told,
+);

@@ -32,8 +32,9 @@ impl Broker<'_> {
         Ok(page)
     }
 
-    /// Takes a slot and follows the stream from the page on.
-    async fn follow(&self, page: Page, heartbeat: Duration) -> Result<Feed, ApiError> {
+    /// Takes a slot and follows the stream from the page on. Where the client holds something scarce, silence is broken after
+    /// `probe` at the latest.
+    async fn follow(&self, page: Page, probe: Option<Duration>) -> Result<Feed, ApiError> {
         if self.lifecycle.is_closing() {
             return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
         }
@@ -43,8 +44,10 @@ impl Broker<'_> {
                 format!("All {} places for streaming clients are taken; try again later", self.slots.max()),
             )
         })?;
-        let pace = Pace { heartbeat, idle: self.settings.client_timeout, patience: self.settings.store_patience };
-        Ok(Feed::new(self.store.tail(page), slot, pace, self.lifecycle))
+        let tail = self.store.tail(page);
+        let Settings { heartbeat, client_timeout: idle, store_patience: patience, .. } = *self.settings;
+        let heartbeat = probe.filter(|_| tail.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
+        Ok(Feed::new(tail, slot, Pace { heartbeat, idle, patience }, self.lifecycle))
     }
 }
 

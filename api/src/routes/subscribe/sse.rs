@@ -1,22 +1,32 @@
 //! Following a stream over server-sent events.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{StreamExt, stream::BoxStream};
 use rocket::{
     Request, State, get, head,
     http::{ContentType, Status},
     response::{self, Responder},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use super::{Broker, is_complete};
 use crate::{
     auth::guard::Client,
     config::Settings,
     error::{ApiError, ErrorBody},
-    feed::{Feed, Reason, Slots, Step},
+    feed::{Feed, Reason, Release, Slots, Step},
     lifecycle::Lifecycle,
     routes::{
         byte_stream::streamed,
@@ -36,7 +46,7 @@ const EXCLUSIVE_PROBE: Duration = Duration::from_secs(2);
 /// An event stream, or the word that there will be none.
 pub enum EventStream {
     /// Frames as they come.
-    Frames(mpsc::Receiver<Bytes>),
+    Frames(BoxStream<'static, Bytes>),
     /// The headers alone, for `HEAD`.
     Headers,
     /// The client has it all: 204, on which `EventSource` stops.
@@ -72,13 +82,8 @@ pub async fn follow(
     if is_complete(&page, cursor.0) {
         return Ok(EventStream::Complete);
     }
-    let holds_connection = store.connections().fixed > 0 && store.delivery() == crate::config::Delivery::Exclusive.as_str();
-    let heartbeat = if holds_connection { settings.heartbeat.min(EXCLUSIVE_PROBE) } else { settings.heartbeat };
-    let feed = broker.follow(page, heartbeat).await?;
-    // One batch in the channel: what a slow client does not take stays in the store.
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(pump(feed, sender, settings.client_timeout));
-    Ok(EventStream::Frames(receiver))
+    let feed = broker.follow(page, Some(EXCLUSIVE_PROBE)).await?;
+    Ok(EventStream::Frames(frames_of(feed, settings.client_timeout)))
 }
 
 /// What [`follow`] would answer, without following: takes no slot.
@@ -96,33 +101,115 @@ pub async fn head(
     Ok(if is_complete(&page, cursor.0) { EventStream::Complete } else { EventStream::Headers })
 }
 
-/// Moves a feed's steps into the body, in a task of its own: while a client does not read, the body is not asked, but
-/// deadlines, the shutdown and the store's connection go on.
-async fn pump(mut feed: Feed, body: mpsc::Sender<Bytes>, stall: Duration) {
-    let mut first = true;
+/// The feed as frames. Rocket asks for the next one when the client has taken the last: that alone is enough for a feed that
+/// holds nothing scarce, and a task with a channel less to go through. One that does hold something gets a task of its own,
+/// in which deadlines and the shutdown go on while the client does not read.
+fn frames_of(feed: Feed, stall: Duration) -> BoxStream<'static, Bytes> {
+    if feed.is_scarce() {
+        // One batch in the channel: what a slow client does not take stays in the store.
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(pump(Frames { feed, first: true, told: false }, sender, stall));
+        return Box::pin(futures::stream::unfold(
+            receiver,
+            |mut receiver| async move { receiver.recv().await.map(|bytes| (bytes, receiver)) },
+        ));
+    }
+    let taken = Arc::new(Taken::new());
+    tokio::spawn(free_when_stalled(Arc::downgrade(&taken), feed.release(), stall));
+    let frames = Frames { feed, first: true, told: false };
+    Box::pin(futures::stream::unfold((frames, taken), |(mut frames, taken)| async move {
+        taken.asked();
+        let bytes = frames.next().await?;
+        taken.given();
+        Some((bytes, (frames, taken)))
+    }))
+}
+
+/// A feed's steps as bytes.
+struct Frames {
+    feed: Feed,
+    /// Nothing was sent yet.
+    first: bool,
+    /// The client was told that the node stops.
+    told: bool,
+}
+
+impl Frames {
+    /// The next bytes; none when the connection is to be closed. Cancel safe.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match self.feed.next().await {
+                Step::Batch(batch) => {
+                    let bytes = frames(&batch, std::mem::take(&mut self.first));
+                    if !bytes.is_empty() {
+                        return Some(bytes);
+                    }
+                }
+                Step::Heartbeat => return Some(Bytes::from_static(sse::HEARTBEAT)),
+                Step::Close(Reason::Shutdown) if !std::mem::replace(&mut self.told, true) => {
+                    // Clients of a node that stops come back at different times.
+                    return Some(format!("{}\n", sse::retry(fastrand::u64(RETRY_MS / 2..RETRY_MS * 3))).into());
+                }
+                Step::Close(_) => return None,
+            }
+        }
+    }
+}
+
+async fn pump(mut frames: Frames, body: mpsc::Sender<Bytes>, stall: Duration) {
     loop {
-        let step = tokio::select! {
-            step = feed.next() => step,
+        let bytes = tokio::select! {
+            bytes = frames.next() => bytes,
             // The client's leaving shows in the body's being dropped.
             () = body.closed() => return,
         };
-        let bytes = match step {
-            Step::Batch(batch) => match frames(&batch, std::mem::take(&mut first)) {
-                bytes if bytes.is_empty() => continue,
-                bytes => bytes,
-            },
-            Step::Heartbeat => Bytes::from_static(sse::HEARTBEAT),
-            Step::Close(Reason::Shutdown) => {
-                // Clients of a node that stops come back at different times.
-                let retry = format!("{}\n", sse::retry(fastrand::u64(RETRY_MS / 2..RETRY_MS * 3)));
-                let _ = timeout(stall, body.send(retry.into())).await;
-                return;
-            }
-            Step::Close(_) => return,
-        };
+        let Some(bytes) = bytes else { return };
         // A client that takes nothing for so long is as good as gone; it may resume.
         if !matches!(timeout(stall, body.send(bytes)).await, Ok(Ok(()))) {
             return;
+        }
+    }
+}
+
+/// When a client last took something.
+struct Taken {
+    begun: Instant,
+    /// Milliseconds since `begun` at which it was given what it has not taken yet; 0 when it waits for more.
+    since: AtomicU64,
+}
+
+impl Taken {
+    fn new() -> Self {
+        Self { begun: Instant::now(), since: AtomicU64::new(0) }
+    }
+
+    fn given(&self) {
+        let ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since.store(ms.max(1), Ordering::Relaxed);
+    }
+
+    fn asked(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    /// For how long it has not taken what it was given.
+    fn stalled(&self) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            ms => self.begun.elapsed().saturating_sub(Duration::from_millis(ms)),
+        }
+    }
+}
+
+/// Frees the slot of a client that takes nothing for so long: it is as good as gone. What else it has, a batch and Rocket's
+/// buffers, goes with its connection.
+async fn free_when_stalled(taken: Weak<Taken>, slot: Release, stall: Duration) {
+    loop {
+        sleep(stall / 2).await;
+        match taken.upgrade() {
+            None => return,
+            Some(taken) if taken.stalled() >= stall => return slot.now(),
+            Some(_) => {}
         }
     }
 }
@@ -144,11 +231,7 @@ fn frames(batch: &Batch, first: bool) -> Bytes {
 impl<'r> Responder<'r, 'static> for EventStream {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Ok(match self {
-            Self::Frames(receiver) => {
-                let items =
-                    futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|bytes| (bytes, receiver)) });
-                streamed(ContentType::EventStream, items.map(Ok::<_, io::Error>))
-            }
+            Self::Frames(frames) => streamed(ContentType::EventStream, frames.map(Ok::<_, io::Error>)),
             Self::Headers => streamed(ContentType::EventStream, futures::stream::empty()),
             Self::Complete => rocket::Response::build().status(Status::NoContent).raw_header("Cache-Control", "no-store").finalize(),
         })

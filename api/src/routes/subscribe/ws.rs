@@ -74,7 +74,7 @@ pub async fn follow(
     // With nothing to tell there is no batch to wait for: the empty array goes out at once.
     let nothing_new = page.parts.is_empty() && page.missed.is_none();
     let history = if nothing_new { History::Sent } else { History::Pending { newest: page.info.last } };
-    let feed = broker.follow(page, settings.heartbeat).await?;
+    let feed = broker.follow(page, None).await?;
     let config = Config { max_message_size: Some(MAX_CLIENT_MESSAGE), max_frame_size: Some(MAX_CLIENT_MESSAGE), ..Config::default() };
     let silence = (settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
     let stall = settings.client_timeout;

@@ -165,6 +165,10 @@ impl ExclusiveTail {
 
 #[async_trait]
 impl Tail for ExclusiveTail {
+    fn is_scarce(&self) -> bool {
+        true
+    }
+
     async fn next(&mut self) -> Result<Batch, TailError> {
         loop {
             match self.step().await {

@@ -1,0 +1,134 @@
+//! Shared delivery: one subscription for all, and nothing lost with it.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use crate::common::{Broker, Kind, assert_contiguous, broker, redis::Redis, sse::ids, until};
+
+async fn shared(redis: &Redis) -> Broker {
+    broker(Kind::Shared).set("REDIS_URL", redis.url()).start().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_clients_share_a_handful_of_connections() {
+    let redis = Redis::start(&[]);
+    let broker = shared(&redis).await;
+    let mut clients = Vec::new();
+    for stream in 0..10 {
+        let key = format!("chat-{stream}");
+        let token = broker.create(&key).await;
+        for _ in 0..20 {
+            clients.push((key.clone(), broker.sse(&key, &token, None).await));
+        }
+    }
+    for stream in 0..10 {
+        broker.add_numbered(&format!("chat-{stream}"), 0, 10).await;
+    }
+    for (_, client) in &mut clients {
+        assert_contiguous(ids(&client.take(11).await), 0);
+    }
+    let connections = redis.cli(&["client", "list"]).lines().count();
+    assert!(connections <= 6, "the static pool, the subscription, and the one that asks: {connections}");
+    let (_, info) = broker.get("/api/info").await;
+    assert_eq!(
+        (&info["delivery"], &info["redis"]["streaming"], &info["redis"]["streaming_in_use"]),
+        (&json!("shared"), &json!(1), &json!(200))
+    );
+    assert_eq!(info["redis"]["streaming_max"], 10_000, "the default where clients cost little");
+    drop(clients);
+    until("the channels are let go", || async { redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_cut_again_and_again_loses_nothing() {
+    let redis = Redis::start(&[]);
+    let broker = Arc::new(shared(&redis).await);
+    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
+    let readers: Vec<_> = (0..6)
+        .map(|_| {
+            let (broker, token) = (Arc::clone(&broker), token.clone());
+            tokio::spawn(async move { broker.sse("chat", &token, None).await.rest().await })
+        })
+        .collect();
+    for n in 0..400 {
+        broker.add_numbered("chat", n * 5, 5).await;
+        if n % 20 == 7 {
+            redis.cli(&["client", "kill", "type", "pubsub"]);
+        }
+    }
+    broker.end("chat").await;
+    for reader in readers {
+        let events = reader.await.unwrap();
+        assert_contiguous(ids(&events), 0);
+        assert_eq!(events.len(), 2002);
+    }
+}
+
+/// Writes an event as the append script does, but does not publish it: a lost message.
+fn write_unheard(redis: &Redis, key: &str, data: &str) {
+    let script = "local next = redis.call('HGET', KEYS[2], 'next')
+        redis.call('XADD', KEYS[1], redis.call('HGET', KEYS[2], 'last_ms') .. '-' .. next, 'event', 'unheard', 'data', ARGV[1])
+        redis.call('HSET', KEYS[2], 'next', next + 1)";
+    let name = |kind: &str| redis.cli(&["keys", &format!("*:{kind}:{key}")]);
+    redis.cli(&["eval", script, "2", &name("events"), &name("meta"), data]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_message_is_noticed_by_the_next_one_or_by_a_look_at_the_store() {
+    let redis = Redis::start(&[]);
+    let broker = shared(&redis).await;
+    let token = broker.create("chat").await;
+    let mut client = broker.sse("chat", &token, None).await;
+    broker.add_numbered("chat", 0, 1).await;
+    client.take(2).await;
+    for round in 0..3 {
+        write_unheard(&redis, "chat", "lost");
+        broker.add_numbered("chat", 0, 1).await;
+        assert_contiguous(ids(&client.take(2).await), 2 + 2 * round);
+    }
+    write_unheard(&redis, "chat", "the last one");
+    assert_eq!(client.next().await.unwrap().data, "the last one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_redis_closes_is_made_anew() {
+    let redis = Redis::start(&[]);
+    let broker = shared(&redis).await;
+    let token = broker.create("chat").await;
+    let mut client = broker.sse("chat", &token, None).await;
+    client.take(1).await;
+    // Redis closes connections whose channels an administrator took away; for a while no other can be made.
+    let subscription = redis.cli(&["client", "list", "type", "pubsub"]);
+    let id = subscription.split("id=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    redis.cli(&["acl", "setuser", "default", "resetchannels"]);
+    until("the subscription is closed", || async { !redis.cli(&["client", "list"]).contains(&format!("id={id} ")) }).await;
+    redis.cli(&["acl", "setuser", "default", "allchannels"]);
+    until("there is another", || async { !redis.cli(&["client", "list", "type", "pubsub"]).is_empty() }).await;
+    until("it is written again", || async {
+        broker.post("/api/event/add", json!({"key": "chat", "events": [{"event": "x"}]})).await.0 == 200
+    })
+    .await;
+    assert_eq!(client.next().await.unwrap().event, "x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_nobody_follows_any_more_is_let_go_and_taken_up_again() {
+    let redis = Redis::start(&[]);
+    let broker = shared(&redis).await;
+    let token = broker.create("chat").await;
+    let mut seen = Vec::new();
+    for round in 0..3 {
+        let mut client = broker.sse("chat", &token, seen.last().map(|event: &eventsource_stream::Event| event.id.as_str())).await;
+        broker.add_numbered("chat", round, 5).await;
+        seen.extend(client.take(if round == 0 { 6 } else { 10 }).await);
+        drop(client);
+        // More than the time for which it is kept.
+        if round == 1 {
+            until("it is let go", || async { redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty() }).await;
+        }
+        broker.add_numbered("chat", round, 5).await;
+    }
+    assert_contiguous(ids(&seen), 0);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
