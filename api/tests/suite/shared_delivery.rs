@@ -132,3 +132,66 @@ async fn a_topic_that_nobody_follows_any_more_is_let_go_and_taken_up_again() {
     assert_contiguous(ids(&seen), 0);
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
+
+/// A way to Redis that can be made to let nothing back through to a node's subscription: deaf, but not closed.
+struct Deafening {
+    port: u16,
+    deaf: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Deafening {
+    async fn start(redis: std::path::PathBuf) -> Self {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, deaf) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
+        let ears = Arc::clone(&deaf);
+        tokio::spawn(async move {
+            while let Ok((node, _)) = listener.accept().await {
+                let (mut from_node, mut to_node) = node.into_split();
+                let (mut from_redis, mut to_redis) = tokio::net::UnixStream::connect(&redis).await.unwrap().into_split();
+                let subscribes = Arc::new(AtomicBool::new(false));
+                let (is_subscription, deafened) = (Arc::clone(&subscribes), Arc::clone(&ears));
+                tokio::spawn(async move {
+                    let mut bytes = vec![0; 65_536];
+                    while let Ok(count @ 1..) = from_node.read(&mut bytes).await {
+                        if bytes[..count].windows(11).any(|window| window == b"\r\nSUBSCRIBE") {
+                            // Only a subscription made before the ears were closed is deaf.
+                            subscribes.store(!deafened.load(Ordering::Relaxed), Ordering::Relaxed);
+                        }
+                        to_redis.write_all(&bytes[..count]).await.unwrap();
+                    }
+                });
+                let deafened = Arc::clone(&ears);
+                tokio::spawn(async move {
+                    let mut bytes = vec![0; 65_536];
+                    while let Ok(count @ 1..) = from_redis.read(&mut bytes).await {
+                        let dropped = deafened.load(Ordering::Relaxed) && is_subscription.load(Ordering::Relaxed);
+                        if !dropped && to_node.write_all(&bytes[..count]).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self { port, deaf }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deaf_subscription_is_noticed_and_nothing_is_lost() {
+    let redis = Redis::start(&[]);
+    let way = Deafening::start(redis.socket()).await;
+    let url = format!("redis://127.0.0.1:{}", way.port);
+    let broker = broker(Kind::Shared).set("REDIS_URL", url).set("REDIS_TIMEOUT", 1).start().await;
+    let token = broker.create("chat").await;
+    let mut client = broker.sse("chat", &token, None).await;
+    broker.add_numbered("chat", 0, 3).await;
+    client.take(4).await;
+    way.deaf.store(true, std::sync::atomic::Ordering::Relaxed);
+    broker.add_numbered("chat", 3, 3).await;
+    assert_contiguous(ids(&client.take(3).await), 4);
+    broker.add_numbered("chat", 6, 3).await;
+    broker.end("chat").await;
+    assert_contiguous(ids(&client.rest().await), 7);
+}
