@@ -199,7 +199,12 @@ impl Source<'_> {
         let max_body = self.count("max_body", 16 << 20, 1_024..=(1 << 30));
         let max_line = self.count("max_line", 1 << 20, 256..=(64 << 20));
         let max_batch = self.count("max_batch", 10_000, 1..=100_000);
-        let log = self.value("log", "info", "a level (error, warn, info, debug, trace) or a filter", log_filter);
+        let log = self.value(
+            "log",
+            "info",
+            "a level (off, error, warn, info, debug, trace) or a filter such as info,tinistreamer::feed=debug",
+            log_filter,
+        );
         Some(Settings {
             api_keys: api_keys?,
             secret_keys: secret_keys?,

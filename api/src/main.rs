@@ -48,7 +48,7 @@ enum Command {
 enum Failure {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Settings(Vec<Problem>),
-    #[error("The store can't be used: {0}")]
+    #[error("Failed: {0}")]
     Store(#[from] StoreError),
     #[error("The broker can't start: {0}")]
     Launch(String),

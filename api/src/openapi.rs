@@ -8,7 +8,7 @@ use utoipa::{
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{error::ErrorBody, routes};
 
@@ -66,5 +66,7 @@ pub fn document_json() -> Result<String, serde_json::Error> {
 /// `/api/openapi.json`, and a page at `/api/docs/` that shows it and loads nothing from other hosts.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    SwaggerUi::new("/api/docs/<_..>").url("/api/openapi.json", document()).into()
+    // Without this the page asks a third party to judge the document.
+    let config = Config::default().validator_url("none");
+    SwaggerUi::new("/api/docs/<_..>").url("/api/openapi.json", document()).config(config).into()
 }

@@ -3,6 +3,7 @@
 
 use std::{
     pin::{Pin, pin},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -189,6 +190,9 @@ impl Feed {
     /// Sets the time of the next attempt, unless the store has failed for too long.
     fn may_retry(&mut self) -> bool {
         let now = Instant::now();
+        if self.failing.is_none() {
+            warn_now_and_then();
+        }
         let (since, delay) = match &self.failing {
             Some(failing) => (failing.since, (failing.delay * 2).min(LAST_RETRY)),
             None => (now, FIRST_RETRY),
@@ -206,4 +210,15 @@ async fn ask(tail: &mut dyn Tail, failing: &mut Option<Failing>) -> Result<Batch
         pin!(&mut failing.retry).await;
     }
     tail.next().await
+}
+
+/// Says that clients wait for the store; not for each of them, who may be ten thousand.
+fn warn_now_and_then() {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    const INTERVAL: Duration = Duration::from_secs(5);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|last| last.elapsed() >= INTERVAL) {
+        *last = Some(Instant::now());
+        tracing::warn!("clients wait for the store, which fails");
+    }
 }

@@ -105,7 +105,7 @@ pub fn missed(missed: &Missed) -> String {
         event: &'static str,
         data: String,
     }
-    text(&MissedOut { event: super::sse::MISSED_EVENTS, data: missed_data(missed) })
+    text(&MissedOut { event: super::MISSED_EVENTS, data: missed_data(missed) })
 }
 
 /// The data of the event that tells a gap.

@@ -3,3 +3,6 @@
 pub mod json;
 pub mod ndjson;
 pub mod sse;
+
+/// The name of the event that tells a gap.
+const MISSED_EVENTS: &str = "missedevents";

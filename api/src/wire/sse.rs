@@ -11,9 +11,6 @@ use crate::{
 /// line, so that a reader that acts on blocks does not keep it in its buffer.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
-/// The name of the event that tells a gap.
-pub const MISSED_EVENTS: &str = "missedevents";
-
 /// The entries as frames. A whole segment is encoded once, however many clients it goes to.
 #[must_use]
 pub fn frames(part: &Part) -> Bytes {
@@ -28,7 +25,7 @@ pub fn frames(part: &Part) -> Bytes {
 pub fn missed(missed: &Missed) -> Bytes {
     let data = super::json::missed_data(missed);
     let mut out = BytesMut::with_capacity(data.len() + 32);
-    put_field(&mut out, b"event", MISSED_EVENTS);
+    put_field(&mut out, b"event", super::MISSED_EVENTS);
     put_data(&mut out, &data);
     out.put_u8(b'\n');
     out.freeze()

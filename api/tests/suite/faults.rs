@@ -102,6 +102,21 @@ async fn a_client_that_is_ahead_of_what_redis_remembers_is_told(kind: Kind) {
     assert_contiguous(ids(&back.take(17).await), 0);
 }
 
+async fn the_first_request_after_redis_is_back_is_served(kind: Kind) {
+    let mut redis = Redis::start(&KEEP);
+    let broker = broker(kind).set("REDIS_URL", redis.url()).set("REDIS_POOL", 8).start().await;
+    broker.create("chat").await;
+    redis.kill();
+    // Every connection of the pool has been refused at least once.
+    for _ in 0..16 {
+        assert_eq!(broker.get("/api/stream/info?key=chat").await.0, 503);
+    }
+    redis.restart(&KEEP);
+    for n in 0..16 {
+        broker.add_numbered("chat", n, 1).await;
+    }
+}
+
 fn dump(redis: &Redis, key: &str) -> Vec<u8> {
     let output = std::process::Command::new("redis-cli").arg("-s").arg(redis.socket()).args(["--raw", "dump", key]).output().unwrap();
     // `redis-cli` ends its output with a line end.
@@ -130,4 +145,27 @@ over_each_delivery!(
     clients_of_a_stream_that_redis_lost_are_closed,
     clients_are_sent_elsewhere_when_redis_stays_away,
     a_client_that_is_ahead_of_what_redis_remembers_is_told,
+    the_first_request_after_redis_is_back_is_served,
 );
+
+#[tokio::test]
+async fn clients_for_whom_redis_has_no_connection_are_sent_elsewhere() {
+    let redis = Redis::start(&["--maxclients", "10"]);
+    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).set("REDIS_POOL", 1).set("STORE_PATIENCE", 2).start().await;
+    let token = broker.create("chat").await;
+    let mut sockets = Vec::new();
+    for _ in 0..16 {
+        let mut socket = broker.ws("chat", &token, None).await;
+        assert_eq!(socket.next().await.unwrap().as_array().unwrap().len(), 1);
+        sockets.push(socket);
+    }
+    until("some are let go", || async { broker.slots_in_use().await < 11 }).await;
+    broker.end("chat").await;
+    let mut codes = Vec::new();
+    for socket in sockets {
+        let (events, code) = socket.rest().await;
+        codes.push(code.unwrap());
+        assert_eq!(events.len(), usize::from(code == Some(1000)), "all of it, or none and the word to come back");
+    }
+    assert!(codes.contains(&1000) && codes.contains(&1013), "{codes:?}");
+}

@@ -128,3 +128,20 @@ async fn a_client_of_a_node_that_stops_goes_on_at_another() {
     assert_contiguous(ids(&seen), 0);
     assert_eq!(seen.len(), 202);
 }
+
+/// To `EventSource` any status other than 200 is final.
+#[tokio::test]
+async fn a_client_that_comes_a_moment_too_late_is_told_to_come_back() {
+    let redis = crate::common::redis::Redis::start(&[]);
+    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).set("SHUTDOWN_GRACE", 10).start().await;
+    let token = broker.create("chat").await;
+    redis.cli(&["client", "pause", "1500", "all"]);
+    let request = broker.http.get(broker.client_url("sse", "chat", &token, None));
+    let late = tokio::spawn(async move { request.send().await.unwrap() });
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    broker.signal("-TERM").await;
+    let response = within(late).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let text = response.text().await.unwrap();
+    assert!(text.starts_with("retry: ") && text.ends_with("\n\n") && !text.contains("data"), "{text}");
+}

@@ -82,6 +82,10 @@ pub async fn follow(
     if is_complete(&page, cursor.0) {
         return Ok(EventStream::Complete);
     }
+    if lifecycle.is_closing() {
+        // To `EventSource` any other status than 200 is final: a client that comes a moment too late would never go on elsewhere.
+        return Ok(EventStream::Frames(Box::pin(futures::stream::iter([come_back()]))));
+    }
     let feed = broker.follow(page, Some(EXCLUSIVE_PROBE)).await?;
     Ok(EventStream::Frames(frames_of(feed, settings.client_timeout)))
 }
@@ -125,6 +129,11 @@ fn frames_of(feed: Feed, stall: Duration) -> BoxStream<'static, Bytes> {
     }))
 }
 
+/// What a client of a node that stops is told: to come back, each after a time of its own.
+fn come_back() -> Bytes {
+    format!("{}\n", sse::retry(fastrand::u64(RETRY_MS / 2..RETRY_MS * 3))).into()
+}
+
 /// A feed's steps as bytes.
 struct Frames {
     feed: Feed,
@@ -147,8 +156,7 @@ impl Frames {
                 }
                 Step::Heartbeat => return Some(Bytes::from_static(sse::HEARTBEAT)),
                 Step::Close(Reason::Shutdown) if !std::mem::replace(&mut self.told, true) => {
-                    // Clients of a node that stops come back at different times.
-                    return Some(format!("{}\n", sse::retry(fastrand::u64(RETRY_MS / 2..RETRY_MS * 3))).into());
+                    return Some(come_back());
                 }
                 Step::Close(_) => return None,
             }

@@ -67,9 +67,11 @@ impl Fixed {
         F: Fn(ConnectionManager) -> Fut,
         Fut: Future<Output = RedisResult<Value>>,
     {
+        // The same one each time: every manager has a refusal of its own to get rid of.
+        let connection = self.get();
         let mut attempt = 1;
         loop {
-            match command(self.get()).await {
+            match command(connection.clone()).await {
                 Err(error) if error.is_connection_refusal() && attempt < ATTEMPTS => {
                     tokio::time::sleep(Duration::from_millis(50) * attempt).await;
                     attempt += 1;

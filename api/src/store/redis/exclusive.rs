@@ -96,8 +96,10 @@ impl ExclusiveTail {
                 Ok(None)
             }
             State::Waiting(wait) => {
-                let live = wait.await.map_err(TailError::Store)?;
-                self.follow(live).map(Some)
+                let live = wait.await;
+                // After a failure the connection is tried anew, not history, which would answer and hide that it fails.
+                self.state = State::Follow(None);
+                self.follow(live.map_err(TailError::Store)?).map(Some)
             }
         }
     }
@@ -143,6 +145,8 @@ impl ExclusiveTail {
     fn wait(&self, lease: Option<Lease>) -> BoxFuture<'static, Result<Live, StoreError>> {
         let (patience, pool, keys) = (self.store.0.timeout, self.pool.clone(), Arc::clone(&self.keys));
         let cursor = self.cursor.map_or_else(|| "0-0".to_owned(), |cursor| cursor.to_string());
+        // After a failure an answer is wanted at once, to know that Redis is back.
+        let block_ms = if self.failed { 1 } else { BLOCK_MS };
         let count = (PAGE_BYTES / self.entry_bytes).clamp(8, PAGE_ENTRIES);
         Box::pin(async move {
             let mut lease = match lease {
@@ -151,7 +155,7 @@ impl ExclusiveTail {
             };
             // What follows a blocking command in a pipeline runs when it is done: the head is read after the events.
             let mut pipeline = redis::pipe();
-            pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(&keys.events).arg(&cursor);
+            pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(block_ms).arg("STREAMS").arg(&keys.events).arg(&cursor);
             pipeline.cmd("HMGET").arg(&keys.meta).arg(&["birth", "status", "last_ms", "next"]);
             let answer = timeout(Duration::from_millis(BLOCK_MS) + patience, lease.run(&pipeline)).await;
             let replies = answer.map_err(|_| StoreError::Unavailable("no answer to XREAD BLOCK".to_owned()))??;
@@ -179,8 +183,7 @@ impl Tail for ExclusiveTail {
                     return Ok(batch);
                 }
                 Err(error) => {
-                    // Where the connection failed, history tells soonest that Redis is back, and what was written meanwhile.
-                    (self.failed, self.state) = (true, State::CatchUp);
+                    self.failed = true;
                     return Err(error);
                 }
             }
