@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod body;
+mod broker;
 mod byte_stream;
 pub mod health;
 pub mod ingest;

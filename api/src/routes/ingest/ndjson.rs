@@ -5,7 +5,7 @@ use std::{io, pin::pin};
 
 use futures::FutureExt;
 use rocket::{
-    Data, State,
+    Data,
     data::{ByteUnit, DataStream},
     post,
     serde::json::Json,
@@ -17,12 +17,11 @@ use utoipa::ToSchema;
 use super::{BATCH_BYTES, BATCH_EVENTS};
 use crate::{
     auth::guard::Backend,
-    config::Settings,
     error::{ApiError, ErrorBody, ErrorCode},
-    event::{EventId, NewEvent, Status, StreamKey},
+    event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
-    routes::params::QueryKey,
-    store::{SharedStore, StoreError},
+    routes::{broker::Broker, params::QueryKey},
+    store::SharedStore,
     wire::{
         json,
         ndjson::{Line, Lines},
@@ -67,30 +66,19 @@ pub struct UploadSummary {
     (status = 404, description = "`no-active-stream`: no active stream, or it ended meanwhile; the message says how many events were written", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`; the message says how many events were written", body = ErrorBody<'static>)))]
 #[post("/event/add/json-stream", data = "<data>")]
-pub async fn add(
-    _backend: Backend,
-    key: QueryKey,
-    data: Data<'_>,
-    settings: &State<Settings>,
-    store: &State<SharedStore>,
-    lifecycle: &State<Lifecycle>,
-) -> Result<Json<UploadSummary>, ApiError> {
+pub async fn add(_backend: Backend, key: QueryKey, data: Data<'_>, broker: Broker<'_>) -> Result<Json<UploadSummary>, ApiError> {
     let QueryKey(key) = key;
     // Told now, rather than after the first line, which may be a long time coming.
-    match store.info(&key).await {
-        Ok(info) if info.status == Status::Active => {}
-        Ok(_) | Err(StoreError::NotFound) => return Err(StoreError::NotActive.into()),
-        Err(error) => return Err(error.into()),
-    }
+    broker.must_be_active(&key).await?;
     let mut upload = Upload {
-        store: SharedStore::clone(store),
+        store: SharedStore::clone(broker.store),
         key,
         batch: Vec::new(),
         batch_bytes: 0,
-        max_line: settings.max_line,
+        max_line: broker.settings.max_line,
         summary: UploadSummary::default(),
     };
-    upload.run(data.open(ByteUnit::max_value()), lifecycle).await?;
+    upload.run(data.open(ByteUnit::max_value()), broker.lifecycle).await?;
     Ok(Json(upload.summary))
 }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, pin::pin, time::Duration};
 
 use futures::{FutureExt, SinkExt, StreamExt};
-use rocket::{State, get};
+use rocket::get;
 use rocket_ws::{Channel, Config, Message, frame::CloseCode, stream::DuplexStream};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -11,11 +11,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::{BATCH_BYTES, BATCH_EVENTS};
 use crate::{
     auth::guard::Backend,
-    config::Settings,
     error::{ApiError, ErrorBody, ErrorCode},
-    event::{EventId, NewEvent, Status, StreamKey},
+    event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
     routes::{
+        broker::{Broker, must_be_active},
         code_of,
         params::{QueryKey, Upgrade},
         websocket::close,
@@ -45,24 +45,22 @@ enum Answer<'a> {
     (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/event/add/ws-stream")]
-pub async fn add(
-    _backend: Backend,
-    key: QueryKey,
-    upgrade: Upgrade,
-    settings: &State<Settings>,
-    store: &State<SharedStore>,
-    lifecycle: &State<Lifecycle>,
-) -> Result<Channel<'static>, ApiError> {
-    let producer = Producer { store: SharedStore::clone(store), key: key.0, max_message: settings.max_line, heartbeat: settings.heartbeat };
-    producer.check_active().await?;
+pub async fn add(_backend: Backend, key: QueryKey, upgrade: Upgrade, broker: Broker<'_>) -> Result<Channel<'static>, ApiError> {
+    let producer = Producer {
+        store: SharedStore::clone(broker.store),
+        key: key.0,
+        max_message: broker.settings.max_line,
+        heartbeat: broker.settings.heartbeat,
+    };
+    broker.must_be_active(&producer.key).await?;
     let upgrade = upgrade.required()?;
     let config = Config {
         // Above our own limit, so that a message beyond that gets an answer; what is beyond this closes the connection.
-        max_message_size: Some(settings.max_line.saturating_mul(4)),
-        max_frame_size: Some(settings.max_line.saturating_mul(4)),
+        max_message_size: Some(broker.settings.max_line.saturating_mul(4)),
+        max_frame_size: Some(broker.settings.max_line.saturating_mul(4)),
         ..Config::default()
     };
-    let lifecycle = Lifecycle::clone(lifecycle);
+    let lifecycle = broker.lifecycle.clone();
     Ok(upgrade.config(config).channel(move |socket| {
         Box::pin(async move {
             let mut socket = socket;
@@ -83,14 +81,6 @@ struct Producer {
 }
 
 impl Producer {
-    async fn check_active(&self) -> Result<(), ApiError> {
-        match self.store.info(&self.key).await {
-            Ok(info) if info.status == Status::Active => Ok(()),
-            Ok(_) | Err(StoreError::NotFound) => Err(StoreError::NotActive.into()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Serves the connection; how to close it, where that is for us to do.
     async fn run(&self, socket: &mut DuplexStream, lifecycle: &Lifecycle) -> Option<Close> {
         let mut closing = pin!(lifecycle.closing());
@@ -108,7 +98,7 @@ impl Producer {
                 _ = ticks.tick() => {
                     timeout(PATIENCE, socket.send(Message::Ping(Vec::new()))).await.ok()?.ok()?;
                     // A producer that has nothing to say should still hear that nobody listens any more.
-                    if let Err(error) = self.check_active().await
+                    if let Err(error) = must_be_active(&self.store, &self.key).await
                         && error.code == ErrorCode::NoActiveStream
                     {
                         let mut messages = Vec::new();

@@ -7,21 +7,13 @@ use crate::{
     config::Settings,
     error::{ApiError, ErrorCode},
     event::{EventId, Status, StreamKey},
-    feed::{AllTaken, Feed, Pace, Slots},
-    lifecycle::Lifecycle,
-    store::{Page, SharedStore},
+    feed::{AllTaken, Feed, Pace},
+    routes::broker::Broker,
+    store::Page,
 };
 
 pub mod sse;
 pub mod ws;
-
-/// All that a subscription needs from the server.
-struct Broker<'r> {
-    settings: &'r Settings,
-    store: &'r SharedStore,
-    slots: &'r Slots,
-    lifecycle: &'r Lifecycle,
-}
 
 impl Broker<'_> {
     /// Looks at the stream from the cursor on; the token must have been issued for it. Takes no slot.

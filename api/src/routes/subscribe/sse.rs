@@ -12,7 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream::BoxStream};
 use rocket::{
-    Request, State, get, head,
+    Request, get, head,
     http::{ContentType, Status},
     response::{self, Responder},
 };
@@ -21,18 +21,17 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Broker, is_complete};
+use super::is_complete;
 use crate::{
     auth::guard::Client,
-    config::Settings,
     error::{ApiError, ErrorBody},
-    feed::{Feed, Reason, Release, Slots, Step},
-    lifecycle::Lifecycle,
+    feed::{Feed, Reason, Release, Step},
     routes::{
+        broker::Broker,
         byte_stream::streamed,
         params::{Cursor, QueryKey},
     },
-    store::{Batch, SharedStore},
+    store::Batch,
     wire::sse,
 };
 
@@ -68,40 +67,23 @@ pub enum EventStream {
     (status = 429, description = "`too-many-clients`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/sse")]
-pub async fn follow(
-    client: Client,
-    key: QueryKey,
-    cursor: Cursor,
-    settings: &State<Settings>,
-    store: &State<SharedStore>,
-    slots: &State<Slots>,
-    lifecycle: &State<Lifecycle>,
-) -> Result<EventStream, ApiError> {
-    let broker = Broker { settings, store, slots, lifecycle };
+pub async fn follow(client: Client, key: QueryKey, cursor: Cursor, broker: Broker<'_>) -> Result<EventStream, ApiError> {
     let page = broker.look(&client, &key.0, cursor.0).await?;
     if is_complete(&page, cursor.0) {
         return Ok(EventStream::Complete);
     }
-    if lifecycle.is_closing() {
+    if broker.lifecycle.is_closing() {
         // To `EventSource` any other status than 200 is final: a client that comes a moment too late would never go on elsewhere.
         return Ok(EventStream::Frames(Box::pin(futures::stream::iter([come_back()]))));
     }
     let feed = broker.follow(page, Some(EXCLUSIVE_PROBE)).await?;
-    Ok(EventStream::Frames(frames_of(feed, settings.client_timeout)))
+    Ok(EventStream::Frames(frames_of(feed, broker.settings.client_timeout)))
 }
 
 /// What [`follow`] would answer, without following: takes no slot.
 #[head("/client/sse")]
-pub async fn head(
-    client: Client,
-    key: QueryKey,
-    cursor: Cursor,
-    settings: &State<Settings>,
-    store: &State<SharedStore>,
-    slots: &State<Slots>,
-    lifecycle: &State<Lifecycle>,
-) -> Result<EventStream, ApiError> {
-    let page = Broker { settings, store, slots, lifecycle }.look(&client, &key.0, cursor.0).await?;
+pub async fn head(client: Client, key: QueryKey, cursor: Cursor, broker: Broker<'_>) -> Result<EventStream, ApiError> {
+    let page = broker.look(&client, &key.0, cursor.0).await?;
     Ok(if is_complete(&page, cursor.0) { EventStream::Complete } else { EventStream::Headers })
 }
 

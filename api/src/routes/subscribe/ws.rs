@@ -3,7 +3,7 @@
 use std::{pin::pin, time::Duration};
 
 use futures::{SinkExt, StreamExt};
-use rocket::{State, get};
+use rocket::get;
 use rocket_ws::{
     Channel, Config, Message,
     frame::{CloseCode, Frame},
@@ -13,19 +13,17 @@ use rocket_ws::{
 use tokio::time::{Instant, timeout};
 use tungstenite::protocol::frame::coding::{Data as OpData, OpCode};
 
-use super::Broker;
 use crate::{
     auth::guard::Client,
-    config::Settings,
     error::{ApiError, ErrorBody},
     event::{EventId, Part},
-    feed::{Feed, Reason, Slots, Step},
-    lifecycle::Lifecycle,
+    feed::{Feed, Reason, Step},
     routes::{
+        broker::Broker,
         params::{Cursor, QueryKey, Upgrade},
         websocket::close,
     },
-    store::{Batch, SharedStore},
+    store::Batch,
     wire::json,
 };
 
@@ -57,18 +55,13 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
     (status = 429, description = "`too-many-clients`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/ws")]
-#[allow(clippy::too_many_arguments, reason = "each is a part of the request that Rocket checks before the handler runs")]
 pub async fn follow(
     client: Client,
     key: QueryKey,
     cursor: Cursor,
     upgrade: Upgrade,
-    settings: &State<Settings>,
-    store: &State<SharedStore>,
-    slots: &State<Slots>,
-    lifecycle: &State<Lifecycle>,
+    broker: Broker<'_>,
 ) -> Result<Channel<'static>, ApiError> {
-    let broker = Broker { settings, store, slots, lifecycle };
     let page = broker.look(&client, &key.0, cursor.0).await?;
     let upgrade = upgrade.required()?;
     // With nothing to tell there is no batch to wait for: the empty array goes out at once.
@@ -76,8 +69,8 @@ pub async fn follow(
     let history = if nothing_new { History::Sent } else { History::Pending { newest: page.info.last } };
     let feed = broker.follow(page, None).await?;
     let config = Config { max_message_size: Some(MAX_CLIENT_MESSAGE), max_frame_size: Some(MAX_CLIENT_MESSAGE), ..Config::default() };
-    let silence = (settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
-    let stall = settings.client_timeout;
+    let silence = (broker.settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
+    let stall = broker.settings.client_timeout;
     Ok(upgrade.config(config).channel(move |socket| {
         Box::pin(async move {
             let mut subscription = Subscription { socket, history, heard: Instant::now(), silence, stall };

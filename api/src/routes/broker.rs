@@ -1,0 +1,54 @@
+//! What routes need of the server, in one request guard.
+
+use rocket::{
+    Request, async_trait,
+    request::{FromRequest, Outcome},
+};
+
+use crate::{
+    config::Settings,
+    error::{ApiError, ErrorCode},
+    event::{Status, StreamKey},
+    feed::Slots,
+    lifecycle::Lifecycle,
+    store::{SharedStore, StoreError},
+};
+
+/// The parts of the server that a route works with.
+#[derive(Clone, Copy)]
+pub struct Broker<'r> {
+    pub(super) settings: &'r Settings,
+    pub(super) store: &'r SharedStore,
+    pub(super) slots: &'r Slots,
+    pub(super) lifecycle: &'r Lifecycle,
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Broker<'r> {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        let rocket = request.rocket();
+        match (rocket.state(), rocket.state(), rocket.state(), rocket.state()) {
+            (Some(settings), Some(store), Some(slots), Some(lifecycle)) => Outcome::Success(Self { settings, store, slots, lifecycle }),
+            // The server was put together without one of them: a fault of ours, which no request can cause.
+            _ => ApiError::new(ErrorCode::InternalError, "The broker is not set up").refuse(request),
+        }
+    }
+}
+
+impl Broker<'_> {
+    /// Refuses unless there is a stream to write to. Asked before a long upload begins; each write asks for itself.
+    pub(super) async fn must_be_active(&self, key: &StreamKey) -> Result<(), ApiError> {
+        must_be_active(self.store, key).await
+    }
+}
+
+/// The same for whoever outlives the request.
+pub(super) async fn must_be_active(store: &SharedStore, key: &StreamKey) -> Result<(), ApiError> {
+    match store.info(key).await {
+        Ok(info) if info.status == Status::Active => Ok(()),
+        Ok(_) | Err(StoreError::NotFound) => Err(StoreError::NotActive.into()),
+        Err(error) => Err(error.into()),
+    }
+}
