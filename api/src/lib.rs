@@ -67,7 +67,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, lifecycle: 
         .mount("/", openapi::routes())
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
-        .manage(Slots::new(settings.max_clients))
+        .manage(Slots::new(settings.max_clients, lifecycle.clone()))
         .manage(lifecycle)
         .manage(store)
         .manage(settings)

@@ -56,6 +56,20 @@ impl Lifecycle {
         self.closing.borrow().is_some()
     }
 
+    /// How far the closing of connections has come, from 0 to 1 when the last is due; none before the end has begun.
+    #[must_use]
+    pub fn closing_progress(&self) -> Option<f64> {
+        let Closing { from, spread } = (*self.closing.borrow())?;
+        let progress = from.elapsed().as_secs_f64() / spread.as_secs_f64();
+        Some(if progress.is_finite() { progress } else { 1.0 })
+    }
+
+    /// Resolves when the end begins.
+    pub async fn begins_to_close(&self) {
+        // The sender is in `self`, so that the wait does not fail.
+        let _ = self.closing.subscribe().wait_for(Option::is_some).await;
+    }
+
     /// Resolves when the caller is to close its connection.
     pub async fn closing(&self) {
         let mut closing = self.closing.subscribe();

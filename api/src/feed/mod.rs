@@ -2,36 +2,35 @@
 //! one reason to close, whatever waits.
 
 use std::{
+    future::poll_fn,
     pin::{Pin, pin},
     sync::{Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
 use futures::FutureExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{
-    lifecycle::Lifecycle,
-    store::{Batch, Tail, TailError},
-};
+use self::pulse::Call;
+use crate::store::{Batch, Tail, TailError};
 
+mod pulse;
 mod slots;
 
-pub use slots::{AllTaken, Release, Slot, Slots};
+pub use slots::{AllTaken, Slot, Slots};
 
 /// Delays between attempts while the store fails: doubled from the first to the last, each with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
-/// The times that a feed keeps.
+/// The times that a client's connection keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Silence after which a heartbeat goes out.
     pub heartbeat: Duration,
-    /// Time without an event after which the connection is closed.
+    /// Time without an event, or without the client's taking what it was given, after which the connection is closed.
     pub idle: Duration,
-    /// How long the store may fail.
-    pub patience: Duration,
 }
 
 /// What is to be done next for a client.
@@ -65,18 +64,10 @@ pub struct Feed {
     // In this order: whoever gets the slot finds the tail's connection free.
     tail: Box<dyn Tail>,
     slot: Slot,
-    pace: Pace,
-    closing: Wait,
-    probed: Wait,
-    timer: Pin<Box<Sleep>>,
-    last_event: Instant,
-    last_output: Instant,
+    patience: Duration,
     failing: Option<Failing>,
     closed: Option<Reason>,
 }
-
-/// A wait that is kept from step to step: to begin it anew for each would cost more than to deliver an event.
-type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Since when the store fails, and when to ask again.
 struct Failing {
@@ -86,15 +77,10 @@ struct Failing {
 }
 
 impl Feed {
-    /// A feed of this tail for the holder of this slot.
+    /// A feed of this tail for the holder of this slot; `patience` is how long the store may fail.
     #[must_use]
-    pub fn new(tail: Box<dyn Tail>, slot: Slot, pace: Pace, lifecycle: &Lifecycle) -> Self {
-        let now = Instant::now();
-        let lifecycle = lifecycle.clone();
-        let closing = Box::pin(async move { lifecycle.closing().await });
-        let probed = Box::pin(slot.probes());
-        let timer = Box::pin(sleep_until(now + pace.heartbeat.min(pace.idle)));
-        Self { tail, slot, pace, closing, probed, timer, last_event: now, last_output: now, failing: None, closed: None }
+    pub fn new(tail: Box<dyn Tail>, slot: Slot, patience: Duration) -> Self {
+        Self { tail, slot, patience, failing: None, closed: None }
     }
 
     /// Whether it must be let go as soon as its client has left or has stopped to read.
@@ -103,10 +89,15 @@ impl Feed {
         self.tail.is_scarce()
     }
 
-    /// What frees the client's slot while the feed itself is out of reach.
-    #[must_use]
-    pub fn release(&self) -> Release {
-        self.slot.release()
+    /// The client was given what the last step was for. Until it has taken that, nobody asks for the next step; if this goes
+    /// on for too long, the slot is freed.
+    pub fn given(&self) {
+        self.slot.given();
+    }
+
+    /// The client has taken what it was given.
+    pub fn taken(&self) {
+        self.slot.taken();
     }
 
     /// The next step. Cancel safe.
@@ -115,15 +106,10 @@ impl Feed {
             Some(reason) => Step::Close(reason),
             None => self.wait().await,
         };
-        self.last_output = Instant::now();
+        self.slot.put_out(matches!(step, Step::Batch(_)));
         match &step {
-            Step::Batch(batch) => {
-                self.last_event = self.last_output;
-                if batch.end {
-                    self.closed = Some(Reason::Ended);
-                }
-            }
-            Step::Heartbeat => {}
+            Step::Batch(batch) if batch.end => self.closed = Some(Reason::Ended),
+            Step::Batch(_) | Step::Heartbeat => {}
             Step::Close(reason) => self.closed = Some(*reason),
         }
         step
@@ -131,51 +117,35 @@ impl Feed {
 
     async fn wait(&mut self) -> Step {
         loop {
-            let Self { tail, failing, timer, closing, probed, .. } = self;
-            // Closing comes first, as a busy stream would keep its client for ever.
-            tokio::select! {
-                biased;
-                () = closing => return self.close(),
-                batch = ask(tail.as_mut(), failing) => match batch {
-                    Ok(batch) => {
-                        self.failing = None;
-                        if !batch.is_empty() {
-                            return Step::Batch(batch);
-                        }
+            let asked = {
+                let Self { tail, failing, slot, .. } = self;
+                let mut asked = pin!(ask(tail.as_mut(), failing));
+                // Calls come first, as a busy stream would keep its client for ever.
+                poll_fn(|context| match slot.called(context) {
+                    Some(call) => Poll::Ready(Err(call)),
+                    None => asked.as_mut().poll(context).map(Ok),
+                })
+                .await
+            };
+            match asked {
+                Ok(Ok(batch)) => {
+                    self.failing = None;
+                    if !batch.is_empty() {
+                        return Step::Batch(batch);
                     }
-                    Err(TailError::Gone) => return Step::Close(Reason::Gone),
-                    Err(TailError::Store(error)) => {
-                        tracing::debug!(%error, "the store failed a tail");
-                        if !self.may_retry() {
-                            return Step::Close(Reason::StoreUnavailable);
-                        }
-                    }
-                },
-                () = timer => if let Some(step) = self.is_due() {
-                    return step;
-                },
-                () = probed => {
-                    self.probed = Box::pin(self.slot.probes());
-                    return Step::Heartbeat;
                 }
+                Ok(Err(TailError::Gone)) => return Step::Close(Reason::Gone),
+                Ok(Err(TailError::Store(error))) => {
+                    tracing::debug!(%error, "the store failed a tail");
+                    if !self.may_retry() {
+                        return Step::Close(Reason::StoreUnavailable);
+                    }
+                }
+                Err(Call::Close) => return self.close(),
+                Err(Call::Idle) => return Step::Close(Reason::Idle),
+                Err(Call::Heartbeat) => return Step::Heartbeat,
             }
         }
-    }
-
-    /// What is due, if anything is. The timer is set when it has run out, not with every event, which only moves the times
-    /// back: it is often early and then set again.
-    fn is_due(&mut self) -> Option<Step> {
-        let now = Instant::now();
-        let heartbeat = self.last_output + self.pace.heartbeat;
-        let idle = self.last_event + self.pace.idle;
-        let step = match now {
-            now if now >= idle => Some(Step::Close(Reason::Idle)),
-            now if now >= heartbeat => Some(Step::Heartbeat),
-            _ => None,
-        };
-        let heartbeat = if step.is_some() { now + self.pace.heartbeat } else { heartbeat };
-        self.timer.as_mut().reset(heartbeat.min(idle));
-        step
     }
 
     /// The node stops: what is ready now is still sent.
@@ -199,7 +169,7 @@ impl Feed {
         };
         let jittered = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.failing = Some(Failing { since, delay, retry: Box::pin(sleep_until(now + jittered)) });
-        now - since < self.pace.patience
+        now - since < self.patience
     }
 }
 

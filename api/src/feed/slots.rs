@@ -1,14 +1,21 @@
-//! Slots: the right to be one of `MAX_CLIENTS`.
+//! Slots: the right to be one of `MAX_CLIENTS`, and the rounds that look after those who have one.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    task::Context,
     time::Duration,
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{Instant, timeout_at},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout_at},
 };
+
+use super::{
+    Pace,
+    pulse::{Call, Pulse},
+};
+use crate::lifecycle::Lifecycle;
 
 /// How long a newcomer waits for a slot while clients that have left are looked for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -16,33 +23,34 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often silent connections are probed while newcomers wait.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Time between two rounds; the clients' times are kept this exactly.
+const ROUND: Duration = Duration::from_millis(200);
+
+/// The same while the node's clients are closed, one after the other.
+const CLOSING_ROUND: Duration = Duration::from_millis(10);
+
 /// All slots of the node. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Slots {
+#[derive(Clone)]
+pub struct Slots(Arc<Inner>);
+
+struct Inner {
     free: Arc<Semaphore>,
     max: usize,
-    probe: watch::Sender<Option<Instant>>,
+    lifecycle: Lifecycle,
+    clients: Mutex<Clients>,
+    /// Set when the rounds have begun.
+    rounds: OnceLock<()>,
+}
+
+#[derive(Default)]
+struct Clients {
+    pulses: Vec<Weak<Pulse>>,
+    probed: Option<Instant>,
 }
 
 /// One client's slot; free again when dropped.
 #[derive(Debug)]
-pub struct Slot {
-    permit: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
-    probe: watch::Receiver<Option<Instant>>,
-}
-
-/// Frees a slot early; does not keep it.
-#[derive(Debug)]
-pub struct Release(Weak<Mutex<Option<OwnedSemaphorePermit>>>);
-
-impl Release {
-    /// Frees the slot.
-    pub fn now(&self) {
-        if let Some(permit) = self.0.upgrade() {
-            permit.lock().unwrap_or_else(PoisonError::into_inner).take();
-        }
-    }
-}
+pub struct Slot(Arc<Pulse>);
 
 /// Every slot is taken by a client that is still there, as far as can be known.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -50,36 +58,36 @@ impl Release {
 pub struct AllTaken;
 
 impl Slots {
-    /// This many slots.
+    /// This many slots of a node.
     #[must_use]
-    pub fn new(max: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(max)), max, probe: watch::Sender::new(None) }
+    pub fn new(max: usize, lifecycle: Lifecycle) -> Self {
+        Self(Arc::new(Inner { free: Arc::new(Semaphore::new(max)), max, lifecycle, clients: Mutex::default(), rounds: OnceLock::new() }))
     }
 
     /// How many there are.
     #[must_use]
     pub fn max(&self) -> usize {
-        self.max
+        self.0.max
     }
 
     /// How many are taken.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        self.max - self.free.available_permits().min(self.max)
+        self.0.max - self.0.free.available_permits().min(self.0.max)
     }
 
-    /// Takes a slot. When none is free, waits up to a second while silent connections are written to: only that shows whose
-    /// client has left.
-    pub async fn claim(&self) -> Result<Slot, AllTaken> {
-        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
-            return Ok(self.slot(permit));
+    /// Takes a slot for a client of this pace. When none is free, waits up to a second while silent connections are written
+    /// to: only that shows whose client has left.
+    pub async fn claim(&self, pace: Pace) -> Result<Slot, AllTaken> {
+        if let Ok(permit) = Arc::clone(&self.0.free).try_acquire_owned() {
+            return Ok(self.slot(permit, pace));
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
-            self.ask_silent_clients();
+            self.probe();
             let until = deadline.min(Instant::now() + PROBE_INTERVAL);
-            match timeout_at(until, Arc::clone(&self.free).acquire_owned()).await {
-                Ok(Ok(permit)) => return Ok(self.slot(permit)),
+            match timeout_at(until, Arc::clone(&self.0.free).acquire_owned()).await {
+                Ok(Ok(permit)) => return Ok(self.slot(permit, pace)),
                 // The semaphore is never closed.
                 Ok(Err(_)) => return Err(AllTaken),
                 Err(_) if Instant::now() >= deadline => return Err(AllTaken),
@@ -88,40 +96,75 @@ impl Slots {
         }
     }
 
-    /// Asks once, however many newcomers wait.
-    fn ask_silent_clients(&self) {
-        let now = Instant::now();
-        self.probe.send_if_modified(|last| {
-            let due = last.is_none_or(|last| now >= last + PROBE_INTERVAL);
-            if due {
-                *last = Some(now);
-            }
-            due
-        });
+    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
+    fn clients(&self) -> MutexGuard<'_, Clients> {
+        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, permit: OwnedSemaphorePermit) -> Slot {
-        Slot { permit: Arc::new(Mutex::new(Some(permit))), probe: self.probe.subscribe() }
+    fn slot(&self, permit: OwnedSemaphorePermit, pace: Pace) -> Slot {
+        let pulse = Arc::new(Pulse::new(permit, pace));
+        self.clients().pulses.push(Arc::downgrade(&pulse));
+        self.0.rounds.get_or_init(|| {
+            tokio::spawn(go_round(Arc::downgrade(&self.0)));
+        });
+        Slot(pulse)
+    }
+
+    /// Asks silent clients once, however many newcomers wait.
+    fn probe(&self) {
+        let mut clients = self.clients();
+        let now = Instant::now();
+        if clients.probed.is_none_or(|last| now >= last + PROBE_INTERVAL) {
+            clients.probed = Some(now);
+            clients.pulses.iter().filter_map(Weak::upgrade).for_each(|pulse| pulse.probe(PROBE_INTERVAL / 2));
+        }
+    }
+}
+
+/// Looks after all clients, round by round, for as long as there are slots.
+async fn go_round(slots: Weak<Inner>) {
+    loop {
+        let Some(slots) = slots.upgrade().map(Slots) else { return };
+        let lifecycle = slots.0.lifecycle.clone();
+        let closing = lifecycle.closing_progress();
+        slots.clients().pulses.retain(|pulse| match pulse.upgrade() {
+            Some(pulse) => {
+                pulse.look_after(closing);
+                true
+            }
+            None => false,
+        });
+        drop(slots);
+        if closing.is_some() {
+            sleep(CLOSING_ROUND).await;
+        } else {
+            tokio::select! {
+                () = sleep(ROUND) => {}
+                () = lifecycle.begins_to_close() => {}
+            }
+        }
     }
 }
 
 impl Slot {
-    /// Resolves when the client should be written to, to see whether it is still there.
-    pub fn probes(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut probe = self.probe.clone();
-        probe.mark_unchanged();
-        async move {
-            // Slots live as long as the server; without them nobody asks any more.
-            if probe.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+    /// The most pressing call on the client, if there is one; else the task is woken by the next.
+    pub(super) fn called(&self, context: &Context<'_>) -> Option<Call> {
+        self.0.called(context)
     }
 
-    /// What frees the slot of a client that takes nothing any more, while the rest of it is out of reach.
-    #[must_use]
-    pub fn release(&self) -> Release {
-        Release(Arc::downgrade(&self.permit))
+    /// Something was put out, an event perhaps.
+    pub(super) fn put_out(&self, event: bool) {
+        self.0.put_out(event);
+    }
+
+    /// The client was given something; until it has taken it, nobody asks the feed.
+    pub(super) fn given(&self) {
+        self.0.given();
+    }
+
+    /// The client has taken all.
+    pub(super) fn taken(&self) {
+        self.0.taken();
     }
 }
 
@@ -129,29 +172,77 @@ impl Slot {
 mod tests {
     use super::*;
 
+    const PACE: Pace = Pace { heartbeat: Duration::from_secs(5), idle: Duration::from_secs(12) };
+
+    async fn next_call(slot: &Slot) -> Call {
+        std::future::poll_fn(|context| slot.called(context).map_or(std::task::Poll::Pending, std::task::Poll::Ready)).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_waits_a_second_and_is_then_refused() {
-        let slots = Slots::new(1);
-        let _taken = slots.claim().await.unwrap();
+        let slots = Slots::new(1, Lifecycle::default());
+        let _taken = slots.claim(PACE).await.unwrap();
         let begun = Instant::now();
-        assert!(slots.claim().await.is_err());
+        assert!(slots.claim(PACE).await.is_err());
         assert_eq!(begun.elapsed().as_secs(), 1);
         assert_eq!(slots.in_use(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_gets_the_slot_of_a_client_that_a_probe_showed_to_be_gone() {
-        let slots = Slots::new(1);
-        let taken = slots.claim().await.unwrap();
-        let ((), newcomer) = tokio::join!(
-            async move {
-                taken.probes().await;
-                drop(taken);
-            },
-            slots.claim()
-        );
+        let slots = Slots::new(1, Lifecycle::default());
+        let taken = slots.claim(PACE).await.unwrap();
+        let leaves = async move {
+            assert_eq!(next_call(&taken).await, Call::Heartbeat);
+            drop(taken);
+        };
+        let ((), newcomer) = tokio::join!(leaves, slots.claim(PACE));
         assert!(newcomer.is_ok());
         drop(newcomer);
         assert_eq!(slots.in_use(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_calls_for_heartbeats_and_the_lack_of_events_for_the_end() {
+        let slots = Slots::new(1, Lifecycle::default());
+        let slot = slots.claim(PACE).await.unwrap();
+        let begun = Instant::now();
+        for beat in 1..=2 {
+            assert_eq!(next_call(&slot).await, Call::Heartbeat);
+            slot.put_out(false);
+            assert_eq!(begun.elapsed().as_secs(), 5 * beat);
+        }
+        assert_eq!(next_call(&slot).await, Call::Idle);
+        assert_eq!(begun.elapsed().as_secs(), 12);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_loses_its_slot() {
+        let slots = Slots::new(1, Lifecycle::default());
+        let slot = slots.claim(PACE).await.unwrap();
+        slot.given();
+        sleep(Duration::from_secs(11)).await;
+        assert_eq!(slots.in_use(), 1);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(slots.in_use(), 0);
+        drop(slot);
+        assert_eq!(slots.in_use(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_called_to_close_over_the_time_that_there_is() {
+        let lifecycle = Lifecycle::default();
+        let slots = Slots::new(200, lifecycle.clone());
+        let _requests: Vec<_> = (0..200).map(|_| lifecycle.request()).collect();
+        let begun = Instant::now();
+        let clients = (0..200).map(|_| async {
+            let slot = slots.claim(PACE).await.unwrap();
+            while next_call(&slot).await != Call::Close {}
+            begun.elapsed()
+        });
+        let (times, ()) = tokio::join!(futures::future::join_all(clients), async { lifecycle.close(Duration::from_secs(5)) });
+        let late = times.iter().filter(|time| time.as_secs_f64() > 1.75).count();
+        assert!((50..150).contains(&late), "not in a lump: {late}");
+        assert!(times.iter().all(|time| time.as_secs_f64() <= 3.6));
     }
 }

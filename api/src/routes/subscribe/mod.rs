@@ -30,16 +30,16 @@ impl Broker<'_> {
         if self.lifecycle.is_closing() {
             return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
         }
-        let slot = self.slots.claim().await.map_err(|AllTaken| {
+        let tail = self.store.tail(page);
+        let Settings { heartbeat, client_timeout: idle, store_patience: patience, .. } = *self.settings;
+        let heartbeat = probe.filter(|_| tail.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
+        let slot = self.slots.claim(Pace { heartbeat, idle }).await.map_err(|AllTaken| {
             ApiError::new(
                 ErrorCode::TooManyClients,
                 format!("All {} places for streaming clients are taken; try again later", self.slots.max()),
             )
         })?;
-        let tail = self.store.tail(page);
-        let Settings { heartbeat, client_timeout: idle, store_patience: patience, .. } = *self.settings;
-        let heartbeat = probe.filter(|_| tail.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
-        Ok(Feed::new(tail, slot, Pace { heartbeat, idle, patience }, self.lifecycle))
+        Ok(Feed::new(tail, slot, patience))
     }
 }
 

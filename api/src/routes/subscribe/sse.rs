@@ -1,13 +1,6 @@
 //! Following a stream over server-sent events.
 
-use std::{
-    io,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream::BoxStream};
@@ -16,16 +9,13 @@ use rocket::{
     http::{ContentType, Status},
     response::{self, Responder},
 };
-use tokio::{
-    sync::mpsc,
-    time::{sleep, timeout},
-};
+use tokio::{sync::mpsc, time::timeout};
 
 use super::is_complete;
 use crate::{
     auth::guard::Client,
     error::{ApiError, ErrorBody},
-    feed::{Feed, Reason, Release, Step},
+    feed::{Feed, Reason, Step},
     routes::{
         broker::Broker,
         byte_stream::streamed,
@@ -100,14 +90,12 @@ fn frames_of(feed: Feed, stall: Duration) -> BoxStream<'static, Bytes> {
             |mut receiver| async move { receiver.recv().await.map(|bytes| (bytes, receiver)) },
         ));
     }
-    let taken = Arc::new(Taken::new());
-    tokio::spawn(free_when_stalled(Arc::downgrade(&taken), feed.release(), stall));
     let frames = Frames { feed, first: true, told: false };
-    Box::pin(futures::stream::unfold((frames, taken), |(mut frames, taken)| async move {
-        taken.asked();
+    Box::pin(futures::stream::unfold(frames, |mut frames| async move {
+        frames.feed.taken();
         let bytes = frames.next().await?;
-        taken.given();
-        Some((bytes, (frames, taken)))
+        frames.feed.given();
+        Some((bytes, frames))
     }))
 }
 
@@ -157,49 +145,6 @@ async fn pump(mut frames: Frames, body: mpsc::Sender<Bytes>, stall: Duration) {
         // A client that takes nothing for so long is as good as gone; it may resume.
         if !matches!(timeout(stall, body.send(bytes)).await, Ok(Ok(()))) {
             return;
-        }
-    }
-}
-
-/// When a client last took something.
-struct Taken {
-    begun: Instant,
-    /// Milliseconds since `begun` at which it was given what it has not taken yet; 0 when it waits for more.
-    since: AtomicU64,
-}
-
-impl Taken {
-    fn new() -> Self {
-        Self { begun: Instant::now(), since: AtomicU64::new(0) }
-    }
-
-    fn given(&self) {
-        let ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.since.store(ms.max(1), Ordering::Relaxed);
-    }
-
-    fn asked(&self) {
-        self.since.store(0, Ordering::Relaxed);
-    }
-
-    /// For how long it has not taken what it was given.
-    fn stalled(&self) -> Duration {
-        match self.since.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            ms => self.begun.elapsed().saturating_sub(Duration::from_millis(ms)),
-        }
-    }
-}
-
-/// Frees the slot of a client that takes nothing for so long: it is as good as gone. What else it has, a batch and Rocket's
-/// buffers, goes with its connection.
-async fn free_when_stalled(taken: Weak<Taken>, slot: Release, stall: Duration) {
-    loop {
-        sleep(stall / 2).await;
-        match taken.upgrade() {
-            None => return,
-            Some(taken) if taken.stalled() >= stall => return slot.now(),
-            Some(_) => {}
         }
     }
 }

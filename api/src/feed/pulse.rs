@@ -1,0 +1,137 @@
+//! What a client and the rounds that look after all of them share. One task goes round for every client of the node: a timer
+//! and a handful of waits for each would cost more memory than the rest of a silent client, and more time than to deliver an
+//! event.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::Context,
+    time::Duration,
+};
+
+use futures::task::AtomicWaker;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use super::Pace;
+
+/// What the rounds call on a client to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// The node stops.
+    Close,
+    /// There was no event for too long.
+    Idle,
+    /// There was no output for long, or somebody wants to know whether the client is still there.
+    Heartbeat,
+}
+
+impl Call {
+    const ALL: [Self; 3] = [Self::Close, Self::Idle, Self::Heartbeat];
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A client as the rounds see it.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    pace: Pace,
+    /// When, of the time over which the node's clients are closed, this one is: 0 at once, 1 last.
+    turn: f64,
+    begun: Instant,
+    /// Milliseconds since `begun` of the last event and the last output.
+    event: AtomicU64,
+    output: AtomicU64,
+    /// The same of what the client was given and has not taken; 0 when it waits for more.
+    given: AtomicU64,
+    calls: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl Pulse {
+    pub(super) fn new(permit: OwnedSemaphorePermit, pace: Pace) -> Self {
+        Self {
+            permit: Mutex::new(Some(permit)),
+            pace,
+            turn: fastrand::f64(),
+            begun: Instant::now(),
+            event: AtomicU64::new(0),
+            output: AtomicU64::new(0),
+            given: AtomicU64::new(0),
+            calls: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Something was put out, an event perhaps.
+    pub(super) fn put_out(&self, event: bool) {
+        let now = self.now();
+        self.output.store(now, Ordering::Relaxed);
+        if event {
+            self.event.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// The client was given something, and is not there for more until it has taken it.
+    pub(super) fn given(&self) {
+        self.given.store(self.now().max(1), Ordering::Relaxed);
+    }
+
+    /// The client has taken all.
+    pub(super) fn taken(&self) {
+        self.given.store(0, Ordering::Relaxed);
+    }
+
+    /// The most pressing call, if there is one; else the task is woken by the next.
+    pub(super) fn called(&self, context: &Context<'_>) -> Option<Call> {
+        self.waker.register(context.waker());
+        if self.calls.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let calls = self.calls.swap(0, Ordering::AcqRel);
+        Call::ALL.into_iter().find(|call| calls & call.bit() != 0)
+    }
+
+    fn call(&self, call: Call) {
+        self.calls.fetch_or(call.bit(), Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// Asks a client that has been silent for a moment to show that it is there.
+    pub(super) fn probe(&self, silence: Duration) {
+        if self.since(&self.output) >= silence {
+            self.call(Call::Heartbeat);
+        }
+    }
+
+    fn since(&self, moment: &AtomicU64) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(moment.load(Ordering::Relaxed)))
+    }
+
+    /// Looks after the client, once in every round. `closing`: how far the closing of all clients has come, from 0 to 1.
+    pub(super) fn look_after(&self, closing: Option<f64>) {
+        if closing.is_some_and(|progress| progress >= self.turn) {
+            return self.call(Call::Close);
+        }
+        let given = self.given.load(Ordering::Relaxed);
+        if given != 0 {
+            // One that takes nothing for so long is as good as gone, and its slot is somebody else's. What else it has, a
+            // batch and Rocket's buffers, goes with its connection.
+            if self.since(&self.given) >= self.pace.idle {
+                self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+            }
+        } else if self.since(&self.event) >= self.pace.idle {
+            self.call(Call::Idle);
+        } else if self.since(&self.output) >= self.pace.heartbeat {
+            self.call(Call::Heartbeat);
+        }
+    }
+}
