@@ -43,6 +43,11 @@ test-browser: ## A real browser against a real broker
 test-deploy: ## Lint the container file, the compose file and the nginx example
 	deploy/check.sh
 
+.PHONY: bench
+bench: ## Measure on this machine (six minutes, wants redis-server), and write docs/performance.md
+	cargo build --release --workspace --locked
+	target/release/tinistreamer-bench report
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all

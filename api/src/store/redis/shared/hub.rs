@@ -123,8 +123,12 @@ impl Hub {
                     hub.heard.fetch_max(probe.unwrap_or(0), Ordering::Relaxed);
                     return;
                 }
-                let Some(topic) = hub.topics().get(channel).cloned() else { return };
-                let follows = published::decode(message).is_some_and(|message| topic.publish(message));
+                let (topic, topics) = {
+                    let topics = hub.topics();
+                    let Some(topic) = topics.get(channel).cloned() else { return };
+                    (topic, topics.len())
+                };
+                let follows = published::decode(message).is_some_and(|message| topic.publish(message, topics));
                 if !follows {
                     tracing::debug!(key = %topic.key, "a message was missed; the store is asked");
                     repair(&store, topic);
@@ -155,7 +159,8 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>) {
             match store.page(&topic.key, Some(topic.newest())).await {
                 Ok(page) if page.info.birth != topic.birth => return topic.gone(),
                 Ok(page) => {
-                    let complete = topic.repair(page);
+                    let topics = hub.topics().len();
+                    let complete = topic.repair(page, topics);
                     if topic.end_repair(complete) {
                         return;
                     }

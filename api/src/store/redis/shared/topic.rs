@@ -20,9 +20,14 @@ use crate::{
     store::{Birth, PAGE_BYTES, PAGE_ENTRIES, Page},
 };
 
-/// What the ring holds at the most.
+/// What one ring holds at the most, and all rings of a node together: with many topics each gets less, down to the newest
+/// segment, as whatever is not in a ring is in the store.
 const RING_SEGMENTS: usize = 256;
 const RING_BYTES: usize = 256 << 10;
+const ALL_RINGS_BYTES: usize = 64 << 20;
+
+/// Bytes that an entry takes beside its name and data, about.
+const ENTRY_BYTES: usize = 96;
 
 /// The first look at a topic that has gone silent, and the longest time between two: each look is twice as late as the one
 /// before.
@@ -181,8 +186,8 @@ impl Topic {
         due
     }
 
-    /// Takes a message. Whether it follows what is known: if not, the store is to be asked.
-    pub(super) fn publish(&self, message: Published) -> bool {
+    /// Takes a message, on a node with so many topics. Whether it follows what is known: if not, the store is to be asked.
+    pub(super) fn publish(&self, message: Published, topics: usize) -> bool {
         if message.birth != self.birth {
             // An earlier stream's is late; a later one's says that this one is no more.
             let (Some(entry), newest) = (message.entries.first(), self.newest()) else { return true };
@@ -203,7 +208,7 @@ impl Topic {
             state.link = Link::Unsure;
             return false;
         }
-        state.push(message.entries);
+        state.push(message.entries, topics);
         state.ended = message.status != Status::Active;
         state.look_after = FIRST_LOOK;
         state.look_at = Instant::now() + FIRST_LOOK;
@@ -237,8 +242,8 @@ impl Topic {
         self.change(|state| (state.repair, state.link) = (Repair::None, Link::Down));
     }
 
-    /// Takes what the store has after `newest`. Whether that was all.
-    pub(super) fn repair(&self, page: Page) -> bool {
+    /// Takes what the store has after `newest`, on a node with so many topics. Whether that was all.
+    pub(super) fn repair(&self, page: Page, topics: usize) -> bool {
         let complete = page.is_newest();
         let end = page.is_end();
         // The stream may expire without a word: it is looked at again when its time is up.
@@ -256,7 +261,7 @@ impl Topic {
                 for part in page.parts {
                     let newest = state.newest;
                     let entries: Vec<Entry> = part.entries().iter().filter(|entry| entry.id > newest).cloned().collect();
-                    state.push(entries);
+                    state.push(entries, topics);
                 }
             }
             state.ended = end;
@@ -290,13 +295,14 @@ impl Topic {
 }
 
 impl State {
-    fn push(&mut self, entries: Vec<Entry>) {
+    fn push(&mut self, entries: Vec<Entry>, topics: usize) {
         let Some(last) = entries.last() else { return };
+        let limit = RING_BYTES.min(ALL_RINGS_BYTES / topics.max(1));
         self.newest = last.id;
         self.ring_bytes += weight(&entries);
         self.ring.push_back(Arc::new(Segment::new(entries)));
         // The newest segment stays, however large: somebody is about to read it.
-        while self.ring.len() > 1 && (self.ring.len() > RING_SEGMENTS || self.ring_bytes > RING_BYTES) {
+        while self.ring.len() > 1 && (self.ring.len() > RING_SEGMENTS || self.ring_bytes > limit) {
             self.ring_bytes -= self.ring.pop_front().map_or(0, |segment| weight(segment.entries()));
         }
     }
@@ -325,6 +331,7 @@ impl State {
     }
 }
 
+/// Bytes of the entries, and of their encoded form, which is about as large.
 fn weight(entries: &[Entry]) -> usize {
-    entries.iter().map(Entry::weight).sum()
+    entries.iter().map(|entry| 2 * entry.weight() + ENTRY_BYTES).sum()
 }

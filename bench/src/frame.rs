@@ -1,0 +1,130 @@
+//! Events as clients receive them, cut out of a body of server-sent events or a WebSocket message.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memmem};
+use serde::Deserialize;
+
+/// `<milliseconds>-<number>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Id {
+    pub(crate) milliseconds: u64,
+    pub(crate) number: u64,
+}
+
+impl Id {
+    fn parse(text: &[u8]) -> Option<Self> {
+        let dash = memchr(b'-', text)?;
+        Some(Self { milliseconds: decimal(&text[..dash])?, number: decimal(&text[dash + 1..])? })
+    }
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// An event, as far as a measurement wants to know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
+    /// None: the notice of a gap.
+    pub(crate) id: Option<Id>,
+    pub(crate) name: &'a [u8],
+    /// The first line of it.
+    pub(crate) data: &'a [u8],
+}
+
+/// Hands every whole frame in `body` to `each` and removes it.
+pub(crate) fn drain_frames(body: &mut Vec<u8>, mut each: impl FnMut(Frame<'_>)) {
+    let mut start = 0;
+    while let Some(length) = memmem::find(&body[start..], b"\n\n") {
+        let block = &body[start..start + length];
+        // Heartbeats and the reconnection time alone are not events.
+        if let Some(frame) = frame(block) {
+            each(frame);
+        }
+        start += length + 2;
+    }
+    body.drain(..start);
+}
+
+fn frame(block: &[u8]) -> Option<Frame<'_>> {
+    let mut frame = Frame::default();
+    let mut data = None;
+    for line in block.split(|byte| *byte == b'\n') {
+        if let Some(id) = line.strip_prefix(b"id: ") {
+            frame.id = Id::parse(id);
+        } else if let Some(name) = line.strip_prefix(b"event: ") {
+            frame.name = name;
+        } else if let Some(line) = line.strip_prefix(b"data: ") {
+            data.get_or_insert(line);
+        }
+    }
+    frame.data = data?;
+    Some(frame)
+}
+
+/// An event as WebSocket clients get it.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(default)]
+    id: Cow<'a, str>,
+    event: Cow<'a, str>,
+    #[serde(default)]
+    data: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text<'a> {
+    #[serde(borrow)]
+    Many(Vec<Message<'a>>),
+    #[serde(borrow)]
+    One(Message<'a>),
+}
+
+/// Hands the events of a WebSocket message, an array or one object, to `each`.
+pub(crate) fn message_frames(text: &str, mut each: impl FnMut(Frame<'_>)) -> Result<(), serde_json::Error> {
+    let mut hand = |message: &Message<'_>| {
+        each(Frame {
+            id: Id::parse(message.id.as_bytes()),
+            name: message.event.as_bytes(),
+            data: message.data.as_deref().unwrap_or_default().as_bytes(),
+        });
+    };
+    // Looked at first, as trying both is what costs.
+    if text.starts_with('{') {
+        hand(&serde_json::from_str(text)?);
+    } else {
+        match serde_json::from_str(text)? {
+            Text::Many(messages) => messages.iter().for_each(hand),
+            Text::One(message) => hand(&message),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_frames_are_taken_and_the_rest_stays() {
+        let mut body = b"retry: 1000\nid: 17-0\nevent: start\ndata: \n\n:\n\nevent: missedevents\ndata: {}\n\nid: 18-1\nevent: n\ndata: 5xx\ndata: y\n\nid: 18-2\n".to_vec();
+        let mut seen = Vec::new();
+        drain_frames(&mut body, |frame| seen.push((frame.id.map(|id| id.number), frame.name.to_vec(), frame.data.to_vec())));
+        let expected = [(Some(0), "start", ""), (None, "missedevents", "{}"), (Some(1), "n", "5xx")];
+        assert_eq!(seen, expected.map(|(id, name, data)| (id, name.as_bytes().to_vec(), data.as_bytes().to_vec())));
+        assert_eq!(body, b"id: 18-2\n");
+    }
+
+    #[test]
+    fn messages_are_arrays_and_objects() {
+        let mut numbers = Vec::new();
+        for text in
+            [r#"[{"id":"1-0","event":"start"},{"event":"missedevents","data":"{\"missed\":1}"}]"#, r#"{"id":"1-1","event":"n","data":"7"}"#]
+        {
+            message_frames(text, |frame| numbers.push(frame.id.map(|id| id.number))).unwrap();
+        }
+        assert_eq!(numbers, [Some(0), None, Some(1)]);
+    }
+}

@@ -1,0 +1,171 @@
+//! What a run found: named numbers, for a person, for a program, and for the report.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    meter::Counted,
+    target::{Cpu, Target},
+    track::Faults,
+};
+
+pub(crate) const DELIVERIES: &str = "deliveries/s";
+pub(crate) const EVENTS: &str = "events/s";
+pub(crate) const P50: &str = "p50 ms";
+pub(crate) const P99: &str = "p99 ms";
+pub(crate) const MAX: &str = "max ms";
+pub(crate) const CPU: &str = "broker CPU µs/event";
+pub(crate) const REDIS_CPU: &str = "redis CPU µs/event";
+pub(crate) const FAULTS: [&str; 5] = ["lost", "repeated", "out of order", "gap notices", "closed"];
+
+/// The numbers of one run, in the order in which they are shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) title: String,
+    numbers: Vec<(&'static str, f64)>,
+}
+
+impl Findings {
+    pub(crate) fn new(title: String) -> Self {
+        Self { title, numbers: Vec::new() }
+    }
+
+    pub(crate) fn put(&mut self, name: &'static str, value: f64) {
+        self.numbers.push((name, value));
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
+        self.numbers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    /// Rate, latencies and processor time of an interval.
+    pub(crate) fn put_interval(&mut self, rate: &'static str, interval: &Interval) {
+        let events = interval.counted.events as f64;
+        self.put(rate, events / interval.seconds);
+        self.put_latency(&interval.counted.latency);
+        if let (Some(cpu), true) = (interval.cpu, interval.counted.events > 0) {
+            self.put(CPU, cpu.broker / events);
+            if interval.has_redis {
+                self.put(REDIS_CPU, cpu.redis / events);
+            }
+        }
+    }
+
+    pub(crate) fn put_latency(&mut self, microseconds: &hdrhistogram::Histogram<u64>) {
+        for (name, quantile) in [(P50, 0.5), (P99, 0.99), (MAX, 1.0)] {
+            self.put(name, microseconds.value_at_quantile(quantile) as f64 / 1_000.0);
+        }
+    }
+
+    pub(crate) fn put_faults(&mut self, faults: Faults) {
+        let Faults { lost, repeated, disordered, notices, closed } = faults;
+        for (name, count) in FAULTS.into_iter().zip([lost, repeated, disordered, notices, closed]) {
+            self.put(name, count as f64);
+        }
+    }
+
+    /// All faults together.
+    pub(crate) fn faults(&self) -> f64 {
+        FAULTS.iter().filter_map(|name| self.get(name)).sum()
+    }
+
+    /// The median of each number. Of faults the sum: one is one too many.
+    pub(crate) fn median(runs: &[Self]) -> Self {
+        let Some(first) = runs.first() else { return Self::default() };
+        let mut median = Self::new(first.title.clone());
+        for (name, _) in &first.numbers {
+            let mut values: Vec<f64> = runs.iter().filter_map(|run| run.get(name)).collect();
+            values.sort_by(f64::total_cmp);
+            let value = if FAULTS.contains(name) { values.iter().sum() } else { values[values.len() / 2] };
+            median.put(name, value);
+        }
+        median
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let width = self.numbers.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        let mut text = format!("{}\n", self.title);
+        for (name, value) in &self.numbers {
+            // Writing to memory does not fail.
+            let _ = writeln!(text, "  {name:width$}  {:>12}", shown(*value));
+        }
+        text
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let numbers: Map<String, Value> = self.numbers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        json!({"title": self.title, "numbers": numbers})
+    }
+}
+
+/// A number with as many digits as mean something.
+pub(crate) fn shown(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => grouped(value),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ if value.fract().abs() < f64::EPSILON => format!("{value}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::from(if value < 0.0 { "-" } else { "" });
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A measured stretch of time.
+pub(crate) struct Interval {
+    pub(crate) seconds: f64,
+    pub(crate) counted: Counted,
+    /// None where the processes are out of sight.
+    pub(crate) cpu: Option<Cpu>,
+    pub(crate) has_redis: bool,
+}
+
+impl Interval {
+    /// Counts from now on for so long.
+    pub(crate) async fn measure(
+        target: &Target,
+        meter: &crate::meter::Meter,
+        length: std::time::Duration,
+    ) -> crate::problem::Outcome<Self> {
+        meter.take()?;
+        let (start, before) = (std::time::Instant::now(), target.cpu());
+        tokio::time::sleep(length).await;
+        let counted = meter.take()?;
+        let (seconds, after) = (start.elapsed().as_secs_f64(), target.cpu());
+        let cpu = Cpu { broker: after.broker - before.broker, redis: after.redis - before.redis };
+        Ok(Self { seconds, counted, cpu: target.is_near().then_some(cpu), has_redis: target.has_redis() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_as_precisely_as_they_mean() {
+        assert_eq!([1_234_567.8, 100.4, 12.34, 1.234, 2.0, 0.0].map(shown), ["1,234,568", "100", "12.3", "1.23", "2", "0"]);
+    }
+
+    #[test]
+    fn medians_are_taken_and_faults_are_added() {
+        let runs = [1.0, 9.0, 2.0].map(|value| {
+            let mut run = Findings::new("run".to_owned());
+            run.put(P50, value);
+            run.put(FAULTS[0], value);
+            run
+        });
+        let median = Findings::median(&runs);
+        assert_eq!((median.get(P50), median.faults()), (Some(2.0), 12.0));
+    }
+}
