@@ -1,0 +1,164 @@
+//! What is measured: a broker started for the run, with a Redis of its own, the floor, or a broker that runs already.
+
+mod redis;
+mod server;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use tokio::process::Child;
+
+use self::redis::Redis;
+pub(crate) use self::redis::RedisState;
+use crate::{
+    api::Api,
+    problem::{Outcome, Problem},
+    process,
+};
+
+/// What is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// The smallest Rocket program that broadcasts from memory
+    Floor,
+    /// The broker with the embedded store
+    Memory,
+    /// The broker on Redis, one subscription per node
+    Shared,
+    /// The broker on Redis, one connection per client
+    Exclusive,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Memory => "memory",
+            Self::Shared => "shared",
+            Self::Exclusive => "exclusive",
+        }
+    }
+
+    /// The most files that one process of it holds for so many clients.
+    pub(crate) fn files(self, clients: usize) -> u64 {
+        let per_client = if self == Self::Exclusive { 2 } else { 1 };
+        clients as u64 * per_client + 300
+    }
+}
+
+/// Which target, from the command line.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Selection {
+    /// Start this, measure it, and stop it
+    #[arg(long, global = true, value_enum, default_value = "shared", conflicts_with = "url")]
+    pub(crate) target: Kind,
+    /// The broker's program; the floor's lies beside it
+    #[arg(long, global = true, default_value = "target/release/tinistreamer")]
+    broker: PathBuf,
+    /// A further setting of the broker that is started, such as HEARTBEAT=30
+    #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// Measure a running broker, such as `http://10.0.0.1:8000`
+    #[arg(long, global = true, requires = "api_key")]
+    url: Option<String>,
+    /// The running broker's API key
+    #[arg(long, global = true)]
+    api_key: Option<String>,
+    /// Processes of the running broker whose processor time and memory are read
+    #[arg(long, global = true)]
+    pid: Vec<u32>,
+}
+
+/// A target that runs.
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) api: Api,
+    pids: Vec<u32>,
+    child: Option<Child>,
+    redis: Option<Redis>,
+}
+
+/// Processor time so far, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cpu {
+    pub(crate) broker: f64,
+    pub(crate) redis: f64,
+}
+
+impl Selection {
+    /// The same, of another kind.
+    pub(crate) fn of(&self, target: Kind) -> Self {
+        Self { target, url: None, ..self.clone() }
+    }
+
+    /// Starts it with a further setting.
+    pub(crate) fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
+    /// Starts it, for so many clients.
+    pub(crate) async fn start(&self, clients: usize) -> Outcome<Target> {
+        // Connections are opened and closed quickly: some room for those that linger.
+        process::allow_files(self.target.files(clients)).map_err(Problem::Other)?;
+        if let (Some(url), Some(api_key)) = (&self.url, &self.api_key) {
+            let address = resolve(url).await?;
+            let api = Api { address, api_key: Some(api_key.clone()) };
+            return Ok(Target { name: url.clone(), api, pids: self.pid.clone(), child: None, redis: None });
+        }
+        let redis = match self.target {
+            Kind::Floor | Kind::Memory => None,
+            Kind::Shared | Kind::Exclusive => Some(Redis::start().await?),
+        };
+        let (child, api) = server::start(self.target, &self.broker, redis.as_ref(), &self.settings).await?;
+        let pids = child.id().into_iter().collect();
+        Ok(Target { name: self.target.name().to_owned(), api, pids, child: Some(child), redis })
+    }
+}
+
+async fn resolve(url: &str) -> Outcome<SocketAddr> {
+    let wrong = || Problem::Other(format!("--url {url} is not http://HOST:PORT"));
+    let authority = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
+    let named = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+    tokio::net::lookup_host(named).await.map_err(|error| Problem::System(format!("--url {url}"), error))?.next().ok_or_else(wrong)
+}
+
+impl Target {
+    pub(crate) fn cpu(&self) -> Cpu {
+        Cpu {
+            broker: self.pids.iter().map(|pid| process::cpu_us(*pid)).sum(),
+            redis: self.redis.as_ref().and_then(Redis::pid).map_or(0.0, process::cpu_us),
+        }
+    }
+
+    /// Whether its processes can be looked into.
+    pub(crate) fn is_near(&self) -> bool {
+        !self.pids.is_empty()
+    }
+
+    pub(crate) fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    /// Resident memory of the broker, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.pids.iter().map(|pid| process::memory(*pid)).sum()
+    }
+
+    /// What Redis says of itself; zeros without one.
+    pub(crate) async fn redis_state(&self) -> Outcome<RedisState> {
+        match &self.redis {
+            Some(redis) => redis.state().await,
+            None => Ok(RedisState::default()),
+        }
+    }
+
+    /// Stops what was started.
+    pub(crate) async fn stop(mut self) -> Outcome<()> {
+        if let Some(child) = &mut self.child {
+            child.kill().await?;
+        }
+        match self.redis {
+            Some(redis) => redis.stop().await,
+            None => Ok(()),
+        }
+    }
+}
