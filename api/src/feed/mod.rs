@@ -141,19 +141,21 @@ impl Feed {
                         return Step::Close(Reason::StoreUnavailable);
                     }
                 }
-                Err(Call::Close) => return self.close(),
-                Err(Call::Idle) => return Step::Close(Reason::Idle),
+                Err(Call::Close) => {
+                    self.closed = Some(Reason::Shutdown);
+                    return self.what_is_ready().unwrap_or(Step::Close(Reason::Shutdown));
+                }
+                Err(Call::Idle) => return self.what_is_ready().unwrap_or(Step::Close(Reason::Idle)),
                 Err(Call::Heartbeat) => return Step::Heartbeat,
             }
         }
     }
 
-    /// The node stops: what is ready now is still sent.
-    fn close(&mut self) -> Step {
-        self.closed = Some(Reason::Shutdown);
+    /// What a client is owed before it is closed.
+    fn what_is_ready(&mut self) -> Option<Step> {
         match self.tail.next().now_or_never() {
-            Some(Ok(batch)) if !batch.is_empty() => Step::Batch(batch),
-            _ => Step::Close(Reason::Shutdown),
+            Some(Ok(batch)) if !batch.is_empty() => Some(Step::Batch(batch)),
+            _ => None,
         }
     }
 

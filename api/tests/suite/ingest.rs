@@ -203,6 +203,10 @@ async fn a_producers_long_message_is_refused_and_the_next_is_taken(broker: Broke
     socket.send("{\"event\":\"x\"}").await;
     assert_eq!(socket.next().await.unwrap()["code"], "too-large");
     assert_eq!(socket.next().await.unwrap()["type"], "success");
+    // What is beyond all bounds is not read to its end.
+    let _ = socket.0.send(Message::text("y".repeat(5 << 20))).await;
+    let closed = socket.next().await.unwrap_err();
+    assert!(closed.is_none_or(|frame| u16::from(frame.code) == 1009));
 }
 
 async fn a_producer_of_a_stream_that_ends_is_told_and_closed(broker: Broker) {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, pin::pin, time::Duration};
 
 use futures::{FutureExt, SinkExt, StreamExt};
 use rocket::get;
-use rocket_ws::{Channel, Config, Message, frame::CloseCode, stream::DuplexStream};
+use rocket_ws::{Channel, Config, Message, frame::CloseCode, result::Error, stream::DuplexStream};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -89,7 +89,11 @@ impl Producer {
         loop {
             tokio::select! {
                 message = socket.next() => {
-                    let mut messages = vec![message?.ok()?];
+                    let mut messages = match message? {
+                        Ok(message) => vec![message],
+                        Err(Error::Capacity(_)) => return Some((CloseCode::Size, "The message is far too long".into())),
+                        Err(_) => return None,
+                    };
                     gather(socket, &mut messages);
                     if let Err(close) = self.serve(socket, messages).await {
                         return close;
