@@ -38,10 +38,15 @@ impl<'r> FromRequest<'r> for QueryKey {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        let Some(Ok(text)) = request.query_value::<&str>("key") else {
+        // Rocket's own reading would turn bytes that are not UTF-8 into other characters, and so into another key.
+        let raw = request.uri().query().and_then(|query| {
+            let pairs = query.raw_segments().map(|pair| pair.split_at_byte(b'='));
+            pairs.into_iter().find_map(|(name, value)| (name == "key").then_some(value))
+        });
+        let Some(raw) = raw else {
             return ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…").refuse(request);
         };
-        match stream_key(text) {
+        match stream_key(&raw.url_decode().unwrap_or_default()) {
             Ok(key) => Outcome::Success(Self(key)),
             Err(error) => error.refuse(request),
         }

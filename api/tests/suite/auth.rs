@@ -55,7 +55,9 @@ async fn client_routes_are_closed_without_a_good_token(broker: Broker) {
         assert_eq!(code(url(&format!("?key=chat&token={forged}"))).await, unauthorized);
         assert_eq!(code(url(&format!("?key=chat&token={other}"))).await, (403, "forbidden".to_owned()));
         assert_eq!(code(url(&format!("?token={token}"))).await, (400, "missing-parameter".to_owned()));
-        assert_eq!(code(url(&format!("?key=&token={token}"))).await, (400, "invalid-key".to_owned()));
+        for bad in ["", "%ff", "%c3", "a%00b"] {
+            assert_eq!(code(url(&format!("?key={bad}&token={token}"))).await, (400, "invalid-key".to_owned()), "{bad}");
+        }
     }
 }
 
