@@ -22,13 +22,13 @@ lint_dockerfile() {
 
 lint_settings() {
   local settings file
-  settings=$(sed -n '/^pub const NAMES/,/^\]/s/^ *"\([a-z_]*\)",$/STREAMER_\U\1/p' api/src/config.rs | sort)
-  [ -n "$settings" ] || fail "no names of settings found in api/src/config.rs"
+  settings=$(sed -n '/^pub const NAMES/,/^\]/s/^ *"\([a-z_]*\)",$/STREAMER_\U\1/p' api/src/config/mod.rs | sort)
+  [ -n "$settings" ] || fail "no names of settings found in api/src/config/mod.rs"
   for file in .env.example docker-compose.yml; do
     say "$file has every setting, and no other"
     # In both, a setting begins its line: after a comment sign, or as a key of `environment`.
     diff <(printf '%s\n' "$settings") <(sed -nE 's/^ *#?(STREAMER_[A-Z_]+)[=:].*/\1/p' "$file" | sort) ||
-      fail "$file and NAMES in api/src/config.rs differ (<: missing, >: unknown or twice)"
+      fail "$file and NAMES in api/src/config/mod.rs differ (<: missing, >: unknown or twice)"
   done
 }
 

@@ -24,7 +24,7 @@ use crate::{error::ErrorBody, routes};
         (name = "health", description = "For operators")
     ),
     paths(
-        routes::streams::list, routes::streams::create, routes::streams::issue_token, routes::streams::info, routes::streams::events,
+        routes::streams::list, routes::streams::access::create, routes::streams::access::issue_token, routes::streams::info, routes::streams::events::events,
         routes::streams::end, routes::streams::cancel,
         routes::ingest::batch::add, routes::ingest::ndjson::add, routes::ingest::websocket::add,
         routes::subscribe::sse::follow, routes::subscribe::ws::follow,

@@ -3,9 +3,14 @@
 //! [`Settings::load`] lists every problem at once, each in one line that names the setting, what it holds (never a secret)
 //! and what it may hold.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
 
-use rocket::figment::{Figment, value::Value};
+use rocket::figment::Figment;
+
+use self::source::Source;
+
+mod parse;
+mod source;
 
 /// What every environment variable of ours starts with.
 pub const ENV_PREFIX: &str = "STREAMER_";
@@ -153,7 +158,7 @@ impl Settings {
     pub fn load(figment: &Figment, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<Problem>> {
         let environment: BTreeMap<String, String> =
             environment.into_iter().filter_map(|(name, value)| Some((name.strip_prefix(ENV_PREFIX)?.to_owned(), value))).collect();
-        let mut source = Source { figment, environment: &environment, problems: Vec::new() };
+        let mut source = Source::new(figment, &environment);
         source.report_unknown_names();
         let settings = source.settings();
         match settings {
@@ -163,206 +168,10 @@ impl Settings {
     }
 }
 
-/// Where a value comes from, and the problems met so far.
-struct Source<'a> {
-    figment: &'a Figment,
-    environment: &'a BTreeMap<String, String>,
-    problems: Vec<Problem>,
-}
-
-impl Source<'_> {
-    /// Every setting in turn. `None` when any is unusable; the problems then say which, all of them.
-    fn settings(&mut self) -> Option<Settings> {
-        let api_keys = self.required("api_key", "one or more keys of at least 8 printable characters, separated by commas", api_keys);
-        let secret_keys = self.required("secret_key", "one or more keys of 64 hex digits each, separated by commas", secret_keys);
-        let store = self.value("redis_url", "redis://localhost:6379", "a redis://, rediss:// or unix:// URL, or memory:", store_url);
-        let server_address = self.value("server_address", "http://localhost:8000", "an http:// or https:// URL without query", web_url);
-        let ttl = self.seconds("ttl", 600, TTL_SECONDS);
-        let client_timeout = self.seconds("client_timeout", 300, 1..=86_400);
-        let redis_pool = self.count("redis_pool", 4, 1..=64);
-        let allowed_origins =
-            self.value("allowed_origins", "all", "all, or origins such as https://app.example.com, separated by commas", origins);
-        let address = self.value("address", "127.0.0.1", "an IP address to listen on", |text| text.parse().ok());
-        let port = self.value("port", "8000", "a port from 0 (any that is free) to 65535", |text| text.parse().ok());
-        let delivery = self.value("delivery", "exclusive", "exclusive or shared", |text| {
-            [Delivery::Exclusive, Delivery::Shared].into_iter().find(|delivery| delivery.as_str() == text)
-        });
-        // Where each client holds a Redis connection, few are enough to begin with.
-        let max_clients = self.count("max_clients", if delivery == Some(Delivery::Shared) { 10_000 } else { 20 }, 1..=1_000_000);
-        let max_events = self.count("max_events", 500, MAX_EVENTS);
-        let key_prefix =
-            self.value("key_prefix", "tinistreamer:", "1 to 64 characters without braces, spaces or control characters", key_prefix);
-        let heartbeat = self.seconds("heartbeat", 10, 1..=3_600);
-        let redis_timeout = self.seconds("redis_timeout", 5, 1..=600);
-        let store_patience = self.seconds("store_patience", 30, 0..=3_600);
-        let shutdown_grace = self.seconds("shutdown_grace", 10, 1..=3_600);
-        let max_body = self.count("max_body", 16 << 20, 1_024..=(1 << 30));
-        let max_line = self.count("max_line", 1 << 20, 256..=(64 << 20));
-        let max_batch = self.count("max_batch", 10_000, 1..=100_000);
-        let log = self.value(
-            "log",
-            "info",
-            "a level (off, error, warn, info, debug, trace) or a filter such as info,tinistreamer::feed=debug",
-            log_filter,
-        );
-        Some(Settings {
-            api_keys: api_keys?,
-            secret_keys: secret_keys?,
-            store: store?,
-            server_address: server_address?,
-            ttl: ttl?,
-            client_timeout: client_timeout?,
-            redis_pool: redis_pool?,
-            max_clients: max_clients?,
-            allowed_origins: allowed_origins.map(|origins| (!origins.is_empty()).then_some(origins))?,
-            address: address?,
-            port: port?,
-            delivery: delivery?,
-            max_events: max_events?,
-            key_prefix: key_prefix?,
-            heartbeat: heartbeat?,
-            redis_timeout: redis_timeout?,
-            store_patience: store_patience?,
-            shutdown_grace: shutdown_grace?,
-            max_body: max_body?,
-            max_line: max_line?,
-            max_batch: max_batch?,
-            log: log?,
-        })
-    }
-
-    fn report_unknown_names(&mut self) {
-        for name in self.environment.keys() {
-            if !NAMES.contains(&name.to_ascii_lowercase().as_str()) || name.chars().any(|c| c.is_ascii_lowercase()) {
-                let lower = name.to_ascii_lowercase();
-                let nearest = NAMES.iter().min_by_key(|known| strsim::damerau_levenshtein(known, &lower)).copied().unwrap_or_default();
-                let line = format!("{ENV_PREFIX}{name} is not a setting; did you mean {}?", variable(nearest));
-                self.problems.push(Problem(line));
-            }
-        }
-    }
-
-    /// What is set, as text, and where.
-    fn raw(&self, name: &str) -> Option<(String, String)> {
-        if let Some(text) = self.environment.get(&name.to_ascii_uppercase()).filter(|text| !text.is_empty()) {
-            return Some((text.trim().to_owned(), "the environment".to_owned()));
-        }
-        let value = self.figment.find_value(name).ok()?;
-        let place =
-            self.figment.find_metadata(name).and_then(|data| data.source.as_ref()).map_or("the defaults".to_owned(), ToString::to_string);
-        Some((as_text(&value)?, place))
-    }
-
-    fn value<T>(&mut self, name: &str, default: &str, may_hold: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let (text, place) = self.raw(name).unwrap_or_else(|| (default.to_owned(), "the defaults".to_owned()));
-        let value = parse(&text);
-        if value.is_none() {
-            // A URL that does not parse may still hold a password.
-            let shown = if name == "redis_url" { "a value".to_owned() } else { format!("{text:?}") };
-            let line = format!("{} holds {shown} ({place}), but takes {may_hold}; the default is {default}", variable(name));
-            self.problems.push(Problem(line));
-        }
-        value
-    }
-
-    fn required<T>(&mut self, name: &str, takes: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let line = match self.raw(name) {
-            None => format!("{} is not set; it takes {takes} (`tinistreamer keygen` makes one)", variable(name)),
-            Some((text, place)) => match parse(&text) {
-                Some(value) => return Some(value),
-                None => format!("{} holds a value ({place}, {} characters) that is not {takes}", variable(name), text.chars().count()),
-            },
-        };
-        self.problems.push(Problem(line));
-        None
-    }
-
-    fn count<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, name: &str, default: T, range: RangeInclusive<T>) -> Option<T> {
-        let may_hold = format!("a whole number from {} to {}", range.start(), range.end());
-        self.value(name, &default.to_string(), &may_hold, |text| text.parse().ok().filter(|number| range.contains(number)))
-    }
-
-    fn seconds(&mut self, name: &str, default: u64, range: RangeInclusive<u64>) -> Option<Duration> {
-        let may_hold = format!("a whole number of seconds from {} to {}", range.start(), range.end());
-        let seconds = self.value(name, &default.to_string(), &may_hold, |text| text.parse().ok().filter(|number| range.contains(number)));
-        seconds.map(Duration::from_secs)
-    }
-}
-
 /// The environment variable of a setting.
 #[must_use]
 pub fn variable(name: &str) -> String {
     format!("{ENV_PREFIX}{}", name.to_ascii_uppercase())
-}
-
-/// A value of `Rocket.toml` as the text that the environment would hold.
-fn as_text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(_, text) => Some(text.clone()),
-        Value::Bool(_, flag) => Some(flag.to_string()),
-        Value::Num(_, number) => number
-            .to_i128()
-            .map(|n| n.to_string())
-            .or_else(|| number.to_u128().map(|n| n.to_string()))
-            .or_else(|| number.to_f64().map(|n| n.to_string())),
-        Value::Array(_, items) => items.iter().map(as_text).collect::<Option<Vec<_>>>().map(|items| items.join(",")),
-        _ => None,
-    }
-}
-
-fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty())
-}
-
-fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
-    items.collect::<Option<Vec<T>>>().filter(|items| !items.is_empty())
-}
-
-fn api_keys(text: &str) -> Option<Vec<Secret<String>>> {
-    all(list(text).map(|key| (key.len() >= 8 && key.bytes().all(|b| b.is_ascii_graphic())).then(|| Secret(key.to_owned()))))
-}
-
-fn secret_keys(text: &str) -> Option<Vec<Secret<[u8; 32]>>> {
-    all(list(text).map(|key| {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(key, &mut bytes).ok().map(|()| Secret(bytes))
-    }))
-}
-
-fn store_url(text: &str) -> Option<StoreUrl> {
-    if text == "memory:" {
-        return Some(StoreUrl::Memory);
-    }
-    let known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| text.starts_with(scheme));
-    // Whether the rest can be used is the Redis client's to say; it does so without connecting.
-    (known && deadpool_redis::redis::IntoConnectionInfo::into_connection_info(text).is_ok())
-        .then(|| StoreUrl::Redis(Secret(text.to_owned())))
-}
-
-fn web_url(text: &str) -> Option<String> {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
-    let plain = !rest.is_empty() && !rest.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
-    plain.then(|| text.trim_end_matches('/').to_owned())
-}
-
-/// The origins; an empty list stands for all.
-fn origins(text: &str) -> Option<Vec<String>> {
-    if text == "all" || text == "*" {
-        return Some(Vec::new());
-    }
-    let origin = |text: &str| web_url(text).filter(|url| url.split("://").nth(1).is_some_and(|host| !host.contains('/')));
-    all(list(text).map(|text| origin(text).map(|origin| origin.to_ascii_lowercase())))
-}
-
-fn key_prefix(text: &str) -> Option<String> {
-    // Braces would be read as a Cluster hash tag, and move all keys of all streams to one slot.
-    let fits = (1..=64).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '{' || c == '}');
-    fits.then(|| text.to_owned())
-}
-
-fn log_filter(text: &str) -> Option<String> {
-    let level = ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
-    (level || text.contains('=') && text.parse::<tracing_subscriber::EnvFilter>().is_ok()).then(|| text.to_owned())
 }
 
 #[cfg(test)]

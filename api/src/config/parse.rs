@@ -1,0 +1,64 @@
+//! What each setting takes: its text into its value, or nothing where it can't be used.
+
+use super::{Secret, StoreUrl};
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    items.collect::<Option<Vec<T>>>().filter(|items| !items.is_empty())
+}
+
+/// Keys for backends: long enough not to be guessed, and fit for a header.
+pub(super) fn api_keys(text: &str) -> Option<Vec<Secret<String>>> {
+    all(list(text).map(|key| (key.len() >= 8 && key.bytes().all(|b| b.is_ascii_graphic())).then(|| Secret(key.to_owned()))))
+}
+
+/// AES-256 keys in hex.
+pub(super) fn secret_keys(text: &str) -> Option<Vec<Secret<[u8; 32]>>> {
+    all(list(text).map(|key| {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(key, &mut bytes).ok().map(|()| Secret(bytes))
+    }))
+}
+
+/// Where streams live.
+pub(super) fn store_url(text: &str) -> Option<StoreUrl> {
+    if text == "memory:" {
+        return Some(StoreUrl::Memory);
+    }
+    let known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| text.starts_with(scheme));
+    // Whether the rest can be used is the Redis client's to say; it does so without connecting.
+    (known && deadpool_redis::redis::IntoConnectionInfo::into_connection_info(text).is_ok())
+        .then(|| StoreUrl::Redis(Secret(text.to_owned())))
+}
+
+/// A public URL, without the slash at its end.
+pub(super) fn web_url(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+    let plain = !rest.is_empty() && !rest.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
+    plain.then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// The origins; an empty list stands for all.
+pub(super) fn origins(text: &str) -> Option<Vec<String>> {
+    if text == "all" || text == "*" {
+        return Some(Vec::new());
+    }
+    let origin = |text: &str| web_url(text).filter(|url| url.split("://").nth(1).is_some_and(|host| !host.contains('/')));
+    all(list(text).map(|text| origin(text).map(|origin| origin.to_ascii_lowercase())))
+}
+
+/// A prefix of Redis keys.
+pub(super) fn key_prefix(text: &str) -> Option<String> {
+    // Braces would be read as a Cluster hash tag, and move all keys of all streams to one slot.
+    let fits = (1..=64).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '{' || c == '}');
+    fits.then(|| text.to_owned())
+}
+
+/// A level, or a filter.
+pub(super) fn log_filter(text: &str) -> Option<String> {
+    let level = ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
+    (level || text.contains('=') && text.parse::<tracing_subscriber::EnvFilter>().is_ok()).then(|| text.to_owned())
+}

@@ -1,0 +1,93 @@
+//! The stored events of a stream.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use rocket::{Response, State, get, http::ContentType, response::Responder};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    auth::guard::Backend,
+    error::{ApiError, ErrorBody},
+    event::Part,
+    routes::{byte_stream::streamed, params::QueryKey},
+    store::{Page, SharedStore, StoreError, StreamInfo},
+    wire::json,
+};
+
+/// An event as it is stored. For the documents; what is sent is written by `wire::json`.
+#[derive(Serialize, ToSchema)]
+pub struct StoredEvent {
+    /// `<milliseconds>-<number>`.
+    #[schema(example = "1767225600000-1")]
+    id: String,
+    /// When it was written. RFC 3339 with milliseconds.
+    #[schema(example = "2026-01-01T00:00:00.000Z")]
+    time: String,
+    /// Its name.
+    #[schema(example = "token")]
+    event: String,
+    /// Its data, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+}
+
+/// All stored events of a stream, also after its end. Takes no streaming slot.
+#[utoipa::path(context_path = "/api", tag = "streams", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
+    (status = 200, description = "The stored events, oldest first", body = Vec<StoredEvent>),
+    (status = 400, description = "`missing-parameter`, `invalid-key`", body = ErrorBody<'static>),
+    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
+    (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
+#[get("/stream/events")]
+pub async fn events(_backend: Backend, key: QueryKey, store: &State<SharedStore>) -> Result<StoredEvents, ApiError> {
+    let first = store.read(&key.0, None).await?;
+    Ok(StoredEvents { store: SharedStore::clone(store), first })
+}
+
+/// A JSON array of a stream's events, written page by page, so that a long stream takes no more memory than a page.
+pub struct StoredEvents {
+    store: SharedStore,
+    first: Page,
+}
+
+impl<'r> Responder<'r, 'static> for StoredEvents {
+    fn respond_to(self, _: &'r rocket::Request<'_>) -> rocket::response::Result<'static> {
+        let Self { store, first } = self;
+        // The newest event when the request came: what is written later is not waited for.
+        let StreamInfo { birth, last, .. } = first.info;
+        let opening = stream::iter([Ok(array_items(&first, '['))]);
+        let rest = stream::try_unfold(first.cursor, move |cursor| {
+            let (store, key) = (SharedStore::clone(&store), first.key.clone());
+            async move {
+                if cursor.is_none_or(|cursor| cursor >= last) {
+                    return Ok(None);
+                }
+                // The status line is sent: all that can be done about a failure is to break off, which leaves the JSON
+                // without its end.
+                let page = store.read(&key, cursor).await.map_err(io::Error::other)?;
+                if page.info.birth != birth {
+                    return Err(io::Error::other(StoreError::NotFound));
+                }
+                Ok(Some((array_items(&page, ','), page.cursor)))
+            }
+        });
+        let closing = stream::iter([Ok(Bytes::from_static(b"]"))]);
+        let response: Response<'static> = streamed(ContentType::JSON, opening.chain(rest).chain(closing));
+        Ok(response)
+    }
+}
+
+/// The page's events as items of a JSON array, each after a comma, the first one after `lead`.
+fn array_items(page: &Page, lead: char) -> Bytes {
+    let mut out = String::new();
+    let mut lead = lead;
+    for entry in page.parts.iter().flat_map(Part::entries) {
+        out.push(lead);
+        out.push_str(&json::stored_entry(entry));
+        lead = ',';
+    }
+    out.into()
+}
