@@ -9,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures::FutureExt;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use self::pulse::Call;
 use crate::store::{Batch, Tail, TailError};
@@ -23,6 +22,9 @@ pub use slots::{AllTaken, Slot, Slots};
 /// Delays between attempts while the store fails: doubled from the first to the last, each with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a client is kept, when the node stops, for what has been written but is still on its way from the store.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
 /// The times that a client's connection keeps.
 #[derive(Clone, Copy, Debug)]
@@ -143,18 +145,18 @@ impl Feed {
                 }
                 Err(Call::Close) => {
                     self.closed = Some(Reason::Shutdown);
-                    return self.what_is_ready().unwrap_or(Step::Close(Reason::Shutdown));
+                    return self.what_comes_within(ON_ITS_WAY).await.unwrap_or(Step::Close(Reason::Shutdown));
                 }
-                Err(Call::Idle) => return self.what_is_ready().unwrap_or(Step::Close(Reason::Idle)),
+                Err(Call::Idle) => return self.what_comes_within(Duration::ZERO).await.unwrap_or(Step::Close(Reason::Idle)),
                 Err(Call::Heartbeat) => return Step::Heartbeat,
             }
         }
     }
 
     /// What a client is owed before it is closed.
-    fn what_is_ready(&mut self) -> Option<Step> {
-        match self.tail.next().now_or_never() {
-            Some(Ok(batch)) if !batch.is_empty() => Some(Step::Batch(batch)),
+    async fn what_comes_within(&mut self, time: Duration) -> Option<Step> {
+        match timeout(time, self.tail.next()).await {
+            Ok(Ok(batch)) if !batch.is_empty() => Some(Step::Batch(batch)),
             _ => None,
         }
     }
