@@ -10,6 +10,9 @@ use rocket::{
 };
 use serde::Serialize;
 
+/// What is told of a fault that is none of the client's.
+const INTERNAL: &str = "The broker failed to answer; the fault is on its side";
+
 /// The stable word that says what went wrong. A code owns its HTTP status and when to try again; clients decide by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant is its kebab-case word, listed with its meaning in docs/errors.md")]
@@ -158,7 +161,7 @@ impl ErrorCode {
             429 => (Self::TooManyClients, "Too many clients at this time"),
             503 => (Self::StoreUnavailable, "The broker can't answer at this time"),
             400..500 => (Self::BadRequest, "The request is not well formed"),
-            _ => (Self::InternalError, "The broker failed to answer; the fault is on its side"),
+            _ => (Self::InternalError, INTERNAL),
         }
     }
 }
@@ -187,6 +190,12 @@ impl ApiError {
     /// An error with this code and sentence.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into() }
+    }
+
+    /// A fault on the broker's side, of which the log knows more.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(ErrorCode::InternalError, INTERNAL)
     }
 
     /// The answer's body as JSON text.

@@ -28,7 +28,8 @@ impl<'r> FromRequest<'r> for Backend {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        let Some(keys) = request.rocket().state::<ApiKeys>() else { return missing_state(request) };
+        // Without its keys the server was put together wrongly, which no request can cause.
+        let Some(keys) = request.rocket().state::<ApiKeys>() else { return ApiError::internal().refuse(request) };
         match request.headers().get_one("X-API-KEY") {
             Some(key) if keys.accept(key) => Outcome::Success(Self(())),
             Some(_) => ApiError::new(ErrorCode::Unauthorized, "The X-API-KEY header does not hold a key that is good here").refuse(request),
@@ -42,7 +43,7 @@ impl<'r> FromRequest<'r> for Client {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        let Some(ring) = request.rocket().state::<TokenRing>() else { return missing_state(request) };
+        let Some(ring) = request.rocket().state::<TokenRing>() else { return ApiError::internal().refuse(request) };
         let Some(token) = token(request) else {
             return ApiError::new(ErrorCode::Unauthorized, "This route needs a client token: Authorization: Bearer …, or ?token=…")
                 .refuse(request);
@@ -79,9 +80,4 @@ fn token(request: &Request<'_>) -> Option<String> {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
     });
     bearer.or_else(|| request.query_value::<String>("token")?.ok()).filter(|token| !token.is_empty())
-}
-
-/// The server was put together without what a guard needs: a fault of ours, which no request can cause.
-fn missing_state<T>(request: &Request<'_>) -> Outcome<T, ApiError> {
-    ApiError::new(ErrorCode::InternalError, "The broker is not set up").refuse(request)
 }

@@ -7,7 +7,7 @@ use rocket::{
 
 use crate::{
     config::Settings,
-    error::{ApiError, ErrorCode},
+    error::ApiError,
     event::{Status, StreamKey},
     feed::Slots,
     lifecycle::Lifecycle,
@@ -32,7 +32,7 @@ impl<'r> FromRequest<'r> for Broker<'r> {
         match (rocket.state(), rocket.state(), rocket.state(), rocket.state()) {
             (Some(settings), Some(store), Some(slots), Some(lifecycle)) => Outcome::Success(Self { settings, store, slots, lifecycle }),
             // The server was put together without one of them: a fault of ours, which no request can cause.
-            _ => ApiError::new(ErrorCode::InternalError, "The broker is not set up").refuse(request),
+            _ => ApiError::internal().refuse(request),
         }
     }
 }

@@ -54,7 +54,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Unexpected(detail) => {
                 tracing::error!(%detail, "the store holds something unexpected");
-                Self::new(ErrorCode::InternalError, "The broker failed to answer; the fault is on its side")
+                Self::internal()
             }
         }
     }

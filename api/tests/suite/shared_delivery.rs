@@ -1,6 +1,6 @@
 //! Shared delivery: one subscription for all, and nothing lost with it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -130,7 +130,6 @@ async fn a_topic_that_nobody_follows_any_more_is_let_go_and_taken_up_again() {
         broker.add_numbered("chat", round, 5).await;
     }
     assert_contiguous(ids(&seen), 0);
-    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// A way to Redis that can be made to let nothing back through to a node's subscription: deaf, but not closed.

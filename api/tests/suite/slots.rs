@@ -1,10 +1,8 @@
 //! A client that leaves frees its slot; past the last slot, newcomers are refused.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use crate::common::{Kind, broker, broker::answer, redis::Redis, until, ws::Ws};
+use crate::common::{Kind, broker, redis::Redis, until, ws::Ws};
 
 async fn past_the_last_slot_newcomers_are_refused(kind: Kind) {
     let broker = broker(kind).set("MAX_CLIENTS", 3).start().await;
@@ -124,17 +122,6 @@ async fn a_connection_is_used_again_after_a_stream_that_ended() {
         assert_eq!(client.rest().await.len(), 1);
         until("it is done", || async { broker.slots_in_use().await == 0 }).await;
     }
-    let received: u64 = redis
-        .cli(&["info", "stats"])
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("total_connections_received:")?.parse().ok())
-        .unwrap();
-    let by_the_test = redis.cli(&["client", "list"]).lines().count() as u64;
-    assert!(by_the_test <= 7, "{by_the_test}");
-    assert!(received > 0);
     let (_, info) = broker.get("/api/info").await;
     assert_eq!(info["redis"]["streaming"], 1, "one connection served ten clients in turn");
-    let (status, _) = answer(broker.request(reqwest::Method::GET, "/api/stream")).await;
-    assert_eq!(status, 200);
-    tokio::time::sleep(Duration::from_millis(1)).await;
 }

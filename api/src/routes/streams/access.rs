@@ -124,7 +124,7 @@ fn access(key: StreamKey, birth: Birth, ttl: Duration, settings: &Settings, ring
     let claims = Claims { key, birth, expires_at: u64::try_from(expires_at.timestamp()).unwrap_or(0) };
     let token = ring.seal(&claims).map_err(|error| {
         tracing::error!(%error, "no token");
-        ApiError::new(ErrorCode::InternalError, "The broker failed to answer; the fault is on its side")
+        ApiError::internal()
     })?;
     Ok(Access {
         sse_url: format!("{address}/api/client/sse?key={query}"),

@@ -87,7 +87,7 @@ impl Redis {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
-    /// The connections that a broker holds, told by its database number.
+    /// The connections that wait for a stream's next event.
     pub(crate) fn blocked_connections(&self) -> usize {
         self.cli(&["client", "list"]).lines().filter(|line| line.contains("cmd=xread")).count()
     }

@@ -257,6 +257,7 @@ impl Topic {
                     state.epoch += 1;
                 }
                 state.newest = page.cursor.unwrap_or(page.info.last);
+                state.ended = end;
             } else {
                 for part in page.parts {
                     let newest = state.newest;
@@ -264,7 +265,8 @@ impl Topic {
                     state.push(entries, topics);
                 }
             }
-            state.ended = end;
+            // The page may be older than the message that told the end.
+            state.ended |= end;
             state.look_at = state.look_at.min(Instant::now() + time_left);
         });
         complete
@@ -334,4 +336,58 @@ impl State {
 /// Bytes of the entries, and of their encoded form, which is about as large.
 fn weight(entries: &[Entry]) -> usize {
     entries.iter().map(|entry| 2 * entry.weight() + ENTRY_BYTES).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Missed, StreamInfo};
+
+    const BIRTH: Birth = Birth([1; 16]);
+
+    fn id(n: u64) -> EventId {
+        EventId { ms: 100, n }
+    }
+
+    /// The stream as it was when its newest event was `last`, read from there.
+    fn page(last: u64, missed: Option<Missed>) -> Page {
+        let ttl = Duration::from_secs(60);
+        let info =
+            StreamInfo { birth: BIRTH, status: Status::Active, length: last + 1, ttl, first: id(0), last: id(last), created_ms: 100 };
+        Page { key: "chat".parse().unwrap(), info, missed, parts: Vec::new(), cursor: Some(id(last)) }
+    }
+
+    fn message(n: u64, status: Status) -> Published {
+        Published { birth: BIRTH, status, entries: vec![Entry { id: id(n), name: "x".into(), data: None }] }
+    }
+
+    #[tokio::test]
+    async fn a_look_at_the_store_that_is_older_than_the_end_does_not_undo_it() {
+        let topic = Topic::new(&page(1, None), Link::Live);
+        let before = page(1, None);
+        assert!(topic.publish(message(2, Status::Ended), 1));
+        topic.repair(before, 1);
+        assert!(matches!(topic.after(Some(id(1)), 0), Found::Entries { end: true, .. }));
+        assert!(matches!(topic.after(Some(id(2)), 0), Found::Entries { end: true, .. }));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_does_not_follow_sends_readers_to_the_store_and_a_repeated_one_changes_nothing() {
+        let topic = Topic::new(&page(1, None), Link::Live);
+        assert!(topic.publish(message(2, Status::Active), 1));
+        assert!(topic.publish(message(2, Status::Active), 1), "known already");
+        assert!(!topic.publish(message(4, Status::Active), 1), "3 is missing");
+        assert_eq!(topic.newest(), id(2));
+        assert!(matches!(topic.after(Some(id(1)), 0), Found::Entries { end: false, .. }));
+        assert!(matches!(topic.after(Some(id(2)), 0), Found::Nothing));
+        assert!(matches!(topic.after(Some(id(0)), 0), Found::InStore), "before the ring");
+    }
+
+    #[tokio::test]
+    async fn what_the_store_has_lost_makes_earlier_cursors_mean_nothing() {
+        let topic = Topic::new(&page(9, None), Link::Live);
+        topic.repair(page(4, Some(Missed { after: Some(id(9)), first: id(0), missed: None })), 1);
+        assert!(matches!(topic.after(Some(id(9)), 0), Found::InStore));
+        assert!(matches!(topic.after(Some(id(4)), topic.epoch()), Found::Nothing));
+    }
 }
