@@ -33,6 +33,8 @@ lint: ## Formatting, and clippy with warnings as errors
 .PHONY: test-rust
 test-rust: ## Unit and integration tests, against a private redis-server
 	cargo test --workspace --locked
+	# What a newcomer types first must not be ambiguous.
+	cargo run --quiet --locked -- --version
 
 .PHONY: test-browser
 test-browser: ## A real browser against a real broker
