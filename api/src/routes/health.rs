@@ -45,7 +45,7 @@ pub struct ConnectionInfo {
 }
 
 /// The process lives. Says nothing of the store, so that a failing Redis does not get healthy brokers restarted.
-#[utoipa::path(context_path = "/api", tag = "health", responses((status = 200, description = "The process lives", body = String, content_type = "text/plain", example = "OK")))]
+#[utoipa::path(operation_id = "health", context_path = "/api", tag = "health", responses((status = 200, description = "The process lives", body = String, content_type = "text/plain", example = "OK")))]
 #[get("/health")]
 #[must_use]
 pub fn health() -> &'static str {
@@ -53,7 +53,7 @@ pub fn health() -> &'static str {
 }
 
 /// The store answers, and the broker is not stopping.
-#[utoipa::path(context_path = "/api", tag = "health", responses(
+#[utoipa::path(operation_id = "ready", context_path = "/api", tag = "health", responses(
     (status = 200, description = "The broker can do its work", body = String, content_type = "text/plain", example = "OK"),
     (status = 503, description = "`store-unavailable`: the store does not answer within a second; `shutting-down`: the broker stops", body = ErrorBody<'static>)))]
 #[get("/ready")]
@@ -66,7 +66,7 @@ pub async fn ready(store: &State<SharedStore>, lifecycle: &State<Lifecycle>) -> 
 }
 
 /// What the broker is, and how full.
-#[utoipa::path(context_path = "/api", tag = "health", security(("api_key" = [])), responses(
+#[utoipa::path(operation_id = "broker_info", context_path = "/api", tag = "health", security(("api_key" = [])), responses(
     (status = 200, description = "What the broker is, and how full", body = BrokerInfo),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>)))]
 #[get("/info")]

@@ -35,6 +35,21 @@ fn every_route_is_in_the_document() {
 }
 
 #[test]
+fn operations_and_their_parameters_have_names_of_their_own() {
+    // What clients are generated from.
+    let document: Value = serde_json::from_str(&kept()).unwrap();
+    let operations: Vec<&Value> =
+        document["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values()).collect();
+    let ids: BTreeSet<&str> = operations.iter().map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), operations.len());
+    for operation in operations {
+        let Some(parameters) = operation["parameters"].as_array() else { continue };
+        let names: BTreeSet<String> = parameters.iter().map(|one| format!("{} {}", one["in"], one["name"])).collect();
+        assert_eq!(names.len(), parameters.len(), "{}", operation["operationId"]);
+    }
+}
+
+#[test]
 fn every_error_code_is_in_the_list() {
     let list = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap();
     for code in tinistreamer::error::ErrorCode::ALL {

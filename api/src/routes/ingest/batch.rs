@@ -23,7 +23,8 @@ struct BatchIn<'a> {
     events: Vec<EventIn<'a>>,
 }
 
-/// Events for a stream. For the documents.
+/// Events for a stream.
+// For the documents; see `BatchIn`.
 #[derive(Serialize, ToSchema)]
 pub struct AddEvents {
     /// The stream's key.
@@ -33,7 +34,8 @@ pub struct AddEvents {
     events: Vec<Event>,
 }
 
-/// An event as backends send it. For the documents; what is sent is read by `wire::json`.
+/// An event as backends send it.
+// For the documents; what is sent is read by `wire::json`.
 #[derive(Serialize, ToSchema)]
 pub struct Event {
     /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
@@ -57,7 +59,7 @@ pub struct Added {
 }
 
 /// Writes a batch of events, all or nothing.
-#[utoipa::path(context_path = "/api", tag = "ingestion", security(("api_key" = [])), request_body = AddEvents, responses(
+#[utoipa::path(operation_id = "add_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), request_body = AddEvents, responses(
     (status = 200, description = "All are written", body = Added),
     (status = 400, description = "`invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),

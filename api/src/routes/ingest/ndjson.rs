@@ -58,7 +58,7 @@ pub struct UploadSummary {
 }
 
 /// Writes newline-delimited events as they arrive, for as long as they come.
-#[utoipa::path(context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")),
+#[utoipa::path(operation_id = "upload_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")),
     request_body(content = String, content_type = "application/x-ndjson", description = "One `{\"event\", \"data\"?}` a line; blank lines are skipped; any content type", example = "{\"event\":\"token\",\"data\":\"Hello\"}\n"), responses(
     (status = 200, description = "The upload is at its end; lines that are no events are told in `errors`", body = UploadSummary),
     (status = 400, description = "`missing-parameter`, `invalid-key`; `bad-request`: the upload broke off", body = ErrorBody<'static>),

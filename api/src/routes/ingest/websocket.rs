@@ -37,7 +37,7 @@ enum Answer<'a> {
 
 /// Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
 /// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`.
-#[utoipa::path(context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
+#[utoipa::path(operation_id = "write_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
     (status = 101, description = "WebSocket. Closed with 1011 when the stream ends, 1012 when the broker stops"),
     (status = 400, description = "`missing-parameter`, `invalid-key`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),

@@ -62,7 +62,7 @@ pub struct Access {
 }
 
 /// Starts a stream.
-#[utoipa::path(context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = CreateStream, responses(
+#[utoipa::path(operation_id = "create_stream", context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = CreateStream, responses(
     (status = 200, description = "The stream is there; its first event is `start`", body = Access),
     (status = 400, description = "`existing-stream`: a stream at this key is active; `invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
@@ -91,7 +91,7 @@ pub async fn create(
 }
 
 /// Issues a token for a stream that exists.
-#[utoipa::path(context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = IssueToken, responses(
+#[utoipa::path(operation_id = "issue_token", context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = IssueToken, responses(
     (status = 200, description = "A token for the stream that is at this key now", body = Access),
     (status = 400, description = "`invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),

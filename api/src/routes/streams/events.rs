@@ -35,7 +35,7 @@ pub struct StoredEvent {
 }
 
 /// All stored events of a stream, also after its end. Takes no streaming slot.
-#[utoipa::path(context_path = "/api", tag = "streams", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
+#[utoipa::path(operation_id = "stream_events", context_path = "/api", tag = "streams", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
     (status = 200, description = "The stored events, oldest first", body = Vec<StoredEvent>),
     (status = 400, description = "`missing-parameter`, `invalid-key`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use rocket::{State, get, post, serde::json::Json};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     body::Body,
@@ -80,17 +80,8 @@ pub struct Finished {
     status: Status,
 }
 
-/// Which streams to list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "describes the query for the documents")]
-struct ListQuery {
-    /// A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. All streams without it.
-    pattern: Option<String>,
-}
-
 /// The active streams.
-#[utoipa::path(context_path = "/api", tag = "streams", security(("api_key" = [])), params(ListQuery), responses(
+#[utoipa::path(operation_id = "list_streams", context_path = "/api", tag = "streams", security(("api_key" = [])), params(("pattern" = Option<String>, Query, description = "A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. All streams without it")), responses(
     (status = 200, description = "The active streams whose keys match, sorted by key", body = Vec<StreamRow>),
     (status = 400, description = "`invalid-pattern`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
@@ -132,7 +123,7 @@ fn glob(pattern: &str) -> Result<glob::Pattern, ApiError> {
 }
 
 /// The state of a stream.
-#[utoipa::path(context_path = "/api", tag = "streams", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
+#[utoipa::path(operation_id = "stream_info", context_path = "/api", tag = "streams", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
     (status = 200, description = "The stream, active or finished", body = StreamState),
     (status = 400, description = "`missing-parameter`, `invalid-key`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
@@ -146,7 +137,7 @@ pub async fn info(_backend: Backend, key: QueryKey, store: &State<SharedStore>) 
 }
 
 /// Ends a stream: nothing can follow, and its clients are closed when they have all of it.
-#[utoipa::path(context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = KeyOnly, responses(
+#[utoipa::path(operation_id = "end_stream", context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = KeyOnly, responses(
     (status = 200, description = "The stream has ended; its last event is `end`", body = Finished),
     (status = 400, description = "`invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
@@ -158,7 +149,7 @@ pub async fn end(_backend: Backend, body: Body, store: &State<SharedStore>) -> R
 }
 
 /// Cancels a stream: nothing can follow, and its clients are closed when they have all of it.
-#[utoipa::path(context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = KeyOnly, responses(
+#[utoipa::path(operation_id = "cancel_stream", context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = KeyOnly, responses(
     (status = 200, description = "The stream is cancelled; its last event is `cancel`", body = Finished),
     (status = 400, description = "`invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),

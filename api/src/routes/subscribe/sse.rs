@@ -43,7 +43,7 @@ pub enum EventStream {
 }
 
 /// Follows a stream over server-sent events, from its first event kept or from where the client was cut off.
-#[utoipa::path(context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
+#[utoipa::path(operation_id = "follow_sse", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
     ("key" = String, Query, description = "The stream's key"),
     ("Last-Event-ID" = Option<String>, Header, description = "The id after which to go on; browsers send it by themselves"),
     ("last_event_id" = Option<String>, Query, description = "The same, where no header can be set"),

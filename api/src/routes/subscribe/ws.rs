@@ -41,7 +41,7 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 
 /// Follows a stream over WebSocket, from its first event kept or from where the client was cut off. The first message is a
 /// JSON array of all events so far, then comes one object per event.
-#[utoipa::path(context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
+#[utoipa::path(operation_id = "follow_ws", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
     ("key" = String, Query, description = "The stream's key"),
     ("last_event_id" = Option<String>, Query, description = "The id after which to go on"),
     ("lastEventId" = Option<String>, Query, description = "The same"),
