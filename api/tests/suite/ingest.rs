@@ -47,6 +47,23 @@ async fn of_a_batch_with_a_bad_event_nothing_is_written(broker: Broker) {
     assert_eq!(info["length"], 1);
 }
 
+async fn an_empty_batch_is_nothing_to_those_who_follow(broker: Broker) {
+    let token = broker.create("chat").await;
+    let mut live = broker.sse("chat", &token, None).await;
+    live.next().await.unwrap();
+    broker.add_numbered("chat", 0, 1).await;
+    // By a later clock than the last event's.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(broker.add("chat", json!([])).await, Vec::<String>::new());
+    let resumed = live.next().await.unwrap().id;
+    let mut late = broker.sse("chat", &token, Some(&resumed)).await;
+    broker.end("chat").await;
+    for client in [&mut live, &mut late] {
+        assert_eq!(client.next().await.unwrap().event, "end");
+        assert_eq!(client.next().await, None);
+    }
+}
+
 async fn a_batch_for_no_stream_is_refused(broker: Broker) {
     for events in [json!([{"event": "x"}]), json!([])] {
         let (status, error) = broker.post("/api/event/add", json!({"key": "nobody", "events": events})).await;
@@ -240,6 +257,7 @@ async fn pings_of_a_producer_are_answered(broker: Broker) {
 on_every_store!(
     a_batch_is_written_whole_with_ids_in_order,
     of_a_batch_with_a_bad_event_nothing_is_written,
+    an_empty_batch_is_nothing_to_those_who_follow,
     a_batch_for_no_stream_is_refused,
     an_upload_says_what_became_of_every_line,
     every_line_is_forwarded_as_it_arrives,

@@ -39,7 +39,6 @@ local keep = tonumber(meta[5])
 if n > keep then
   redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', keep, 'LIMIT', 0)
 end
-redis.call('HSET', KEYS[2], 'last_ms', ms, 'next', string.format('%.0f', n))
 redis.call('PEXPIRE', KEYS[1], meta[4])
 redis.call('PEXPIRE', KEYS[2], meta[4])
 if now + meta[4] > tonumber(meta[6]) then
@@ -52,6 +51,8 @@ if now + meta[4] > tonumber(meta[6]) then
   end
 end
 if n > first then
+  -- Only with an event: the two are its id.
+  redis.call('HSET', KEYS[2], 'last_ms', ms, 'next', string.format('%.0f', n))
   redis.call('PUBLISH', KEYS[4], meta[7] .. ' active ' .. ms .. ' ' .. meta[3] .. '\n' .. batch)
 end
 return {ms, meta[3]}
