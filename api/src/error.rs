@@ -26,7 +26,9 @@ pub enum ErrorCode {
     InvalidEvent,
     ReservedEvent,
     InvalidEventId,
+    InvalidProducer,
     ExistingStream,
+    SequenceGap,
     Unauthorized,
     TokenExpired,
     Forbidden,
@@ -47,7 +49,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, for the documents.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::MalformedJson,
         Self::InvalidRequest,
@@ -57,7 +59,9 @@ impl ErrorCode {
         Self::InvalidEvent,
         Self::ReservedEvent,
         Self::InvalidEventId,
+        Self::InvalidProducer,
         Self::ExistingStream,
+        Self::SequenceGap,
         Self::Unauthorized,
         Self::TokenExpired,
         Self::Forbidden,
@@ -89,7 +93,9 @@ impl ErrorCode {
             Self::InvalidEvent => "invalid-event",
             Self::ReservedEvent => "reserved-event",
             Self::InvalidEventId => "invalid-event-id",
+            Self::InvalidProducer => "invalid-producer",
             Self::ExistingStream => "existing-stream",
+            Self::SequenceGap => "sequence-gap",
             Self::Unauthorized => "unauthorized",
             Self::TokenExpired => "token-expired",
             Self::Forbidden => "forbidden",
@@ -122,10 +128,12 @@ impl ErrorCode {
             | Self::InvalidEvent
             | Self::ReservedEvent
             | Self::InvalidEventId
+            | Self::InvalidProducer
             | Self::ExistingStream => Status::BadRequest,
             Self::Unauthorized | Self::TokenExpired => Status::Unauthorized,
             Self::Forbidden => Status::Forbidden,
             Self::NotFound | Self::NoActiveStream | Self::StreamNotFound => Status::NotFound,
+            Self::SequenceGap => Status::Conflict,
             Self::MethodNotAllowed => Status::MethodNotAllowed,
             Self::TooLarge | Self::TooManyEvents => Status::PayloadTooLarge,
             Self::UnsupportedMediaType => Status::UnsupportedMediaType,

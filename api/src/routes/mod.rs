@@ -5,7 +5,7 @@ use rocket::{Route, routes};
 use crate::{
     error::{ApiError, ErrorCode},
     event::InvalidEvent,
-    store::StoreError,
+    store::{MAX_PRODUCERS, StoreError},
     wire::json::EventProblem,
 };
 
@@ -47,6 +47,14 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Exists => Self::new(ErrorCode::ExistingStream, "An active stream exists at this key"),
             StoreError::NotActive => Self::new(ErrorCode::NoActiveStream, "No active stream at this key"),
+            StoreError::SequenceGap { has } => Self::new(
+                ErrorCode::SequenceGap,
+                format!("The stream has {has} events of this producer, so that the next has the sequence {has}"),
+            ),
+            StoreError::TooManyProducers => Self::new(
+                ErrorCode::InvalidProducer,
+                format!("This stream has had {MAX_PRODUCERS} producers; one can send any number of events"),
+            ),
             StoreError::NotFound => Self::new(ErrorCode::StreamNotFound, "No stream at this key"),
             StoreError::Unavailable(detail) => {
                 tracing::warn!(%detail, "the store is unavailable");

@@ -14,10 +14,11 @@ use tokio::{
 };
 
 use super::{
-    Appended, Batch, Birth, Connections, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail, TailError,
+    Appended, Batch, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo,
+    Tail, TailError,
     resume::{Around, Start, start},
 };
-use crate::event::{Entry, EventId, Finish, NewEvent, Part, Segment, Status, StreamKey};
+use crate::event::{Entry, EventId, Finish, NewEvent, Part, Producer, Segment, Status, StreamKey};
 
 /// Streams in this process' memory.
 #[derive(Clone, Default)]
@@ -47,6 +48,8 @@ struct Log {
     skip: usize,
     length: usize,
     last: EventId,
+    /// How many events of each producer were written.
+    producers: HashMap<Producer, u64>,
     expires_at: Instant,
     /// Wakes the tails after every change; dropped with the stream, which wakes them too.
     changed: watch::Sender<()>,
@@ -101,6 +104,7 @@ impl Log {
             skip: 0,
             length: 1,
             last: id,
+            producers: HashMap::new(),
             expires_at: Instant::now() + new.ttl,
             changed: watch::Sender::new(()),
         }
@@ -119,6 +123,18 @@ impl Log {
         self.trim();
         self.expires_at = Instant::now() + self.new.ttl;
         self.changed.send_replace(());
+    }
+
+    /// Remembers the events of a producer's batch; how many of them are here already.
+    fn count_in(&mut self, batch: &Numbered, count: usize) -> Result<usize, StoreError> {
+        let has = self.producers.get(&batch.producer).copied();
+        if has.is_none() && self.producers.len() >= MAX_PRODUCERS {
+            return Err(StoreError::TooManyProducers);
+        }
+        let has = has.unwrap_or(0);
+        let known = has.checked_sub(batch.sequence).ok_or(StoreError::SequenceGap { has })?;
+        self.producers.insert(batch.producer.clone(), has.max(batch.sequence + count as u64));
+        Ok(usize::try_from(known).unwrap_or(usize::MAX).min(count))
     }
 
     fn trim(&mut self) {
@@ -216,18 +232,19 @@ impl Store for MemoryStore {
         Ok(info)
     }
 
-    async fn append(&self, key: &StreamKey, events: &[NewEvent]) -> Result<Appended, StoreError> {
+    async fn append(&self, key: &StreamKey, events: &[NewEvent], numbered: Option<&Numbered>) -> Result<Appended, StoreError> {
         let mut streams = self.lock();
         let log = streams.active(key)?;
+        let duplicates = numbered.map_or(Ok(0), |numbered| log.count_in(numbered, events.len()))?;
         let first = log.next_id();
-        let numbered = events.iter().zip(first.n..);
+        let numbered = events[duplicates..].iter().zip(first.n..);
         let entry = |(event, n): (&NewEvent, u64)| Entry {
             id: EventId { ms: first.ms, n },
             name: event.name().into(),
             data: event.data().map(Into::into),
         };
         log.push(numbered.map(entry).collect());
-        Ok(Appended { first })
+        Ok(Appended { first, duplicates })
     }
 
     async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {

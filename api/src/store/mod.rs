@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use rocket::async_trait;
 
-use crate::event::{EventId, Finish, NewEvent, Part, Status, StreamKey};
+use crate::event::{EventId, Finish, NewEvent, Part, Producer, Status, StreamKey};
 
 pub mod memory;
 pub mod redis;
@@ -53,18 +53,35 @@ pub struct NewStream {
     pub max_events: u64,
 }
 
+/// Producers that a stream remembers; each costs it some 100 bytes.
+pub const MAX_PRODUCERS: usize = 1000;
+
+/// The largest sequence: the scripts count in double precision.
+pub const MAX_SEQUENCE: u64 = 1 << 53;
+
+/// Where a batch stands among all events of its producer, so that what comes again is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// Whose events they are.
+    pub producer: Producer,
+    /// How many events the producer had sent into this stream before the batch's first; at most [`MAX_SEQUENCE`].
+    pub sequence: u64,
+}
+
 /// Where a batch was written: its events share `ms` and are numbered from `first.n` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The id of the batch's first event; of an empty batch, the id that the next event will not be before.
+    /// The id of the first event that was written; where none was, the id that the next event will not be before.
     pub first: EventId,
+    /// How many events at the batch's beginning were in the stream already.
+    pub duplicates: usize,
 }
 
 impl Appended {
-    /// The ids of the batch's events, which were this many.
+    /// The ids of the events that were written now, of a batch of this many.
     pub fn ids(self, count: usize) -> impl Iterator<Item = EventId> {
-        let Self { first } = self;
-        (first.n..).take(count).map(move |n| EventId { n, ..first })
+        let Self { first, duplicates } = self;
+        (first.n..).take(count.saturating_sub(duplicates)).map(move |n| EventId { n, ..first })
     }
 }
 
@@ -134,6 +151,15 @@ pub enum StoreError {
     /// No active stream at this key. Nothing was written.
     #[error("no active stream at this key")]
     NotActive,
+    /// Events of this producer are missing before the batch's. Nothing was written.
+    #[error("the stream has {has} events of this producer")]
+    SequenceGap {
+        /// How many of the producer's events the stream has.
+        has: u64,
+    },
+    /// The producer would be one more than [`MAX_PRODUCERS`]. Nothing was written.
+    #[error("the stream has had {MAX_PRODUCERS} producers")]
+    TooManyProducers,
     /// No stream at this key, active or finished.
     #[error("no stream at this key")]
     NotFound,
@@ -181,8 +207,10 @@ pub trait Store: Send + Sync {
     /// Writes all of the events, one after another with nothing between them, or none. Afterwards the stream lives for its
     /// TTL from now on, and all but about its newest `max_events` events are gone.
     ///
-    /// Errors: [`StoreError::NotActive`].
-    async fn append(&self, key: &StreamKey, events: &[NewEvent]) -> Result<Appended, StoreError>;
+    /// Of a numbered batch, what the stream has already is not written again.
+    ///
+    /// Errors: [`StoreError::NotActive`]; of a numbered batch also [`StoreError::SequenceGap`], [`StoreError::TooManyProducers`].
+    async fn append(&self, key: &StreamKey, events: &[NewEvent], numbered: Option<&Numbered>) -> Result<Appended, StoreError>;
 
     /// Writes the last event and records the status; nothing can follow.
     ///

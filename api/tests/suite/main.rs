@@ -17,6 +17,7 @@ mod follow;
 mod ingest;
 mod nodes;
 mod openapi;
+mod producers;
 mod races;
 mod readme;
 mod redis_store;

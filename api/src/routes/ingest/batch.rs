@@ -1,10 +1,13 @@
 //! A batch of events in one request: all of it is written, or nothing.
 
+use std::borrow::Cow;
+
 use rocket::{State, post, serde::json::Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::producer::numbered;
 use crate::{
     auth::guard::Backend,
     config::Settings,
@@ -18,9 +21,13 @@ use crate::{
 /// A batch as it comes.
 #[derive(Deserialize)]
 struct BatchIn<'a> {
-    key: std::borrow::Cow<'a, str>,
+    key: Cow<'a, str>,
     #[serde(borrow)]
     events: Vec<EventIn<'a>>,
+    #[serde(borrow, default)]
+    producer: Option<Cow<'a, str>>,
+    #[serde(default)]
+    sequence: Option<u64>,
 }
 
 /// Events for a stream.
@@ -32,6 +39,13 @@ pub struct AddEvents {
     key: String,
     /// The events, in order.
     events: Vec<Event>,
+    /// Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
+    /// has already are not written again, so that a request whose answer was lost can be repeated.
+    #[schema(example = "4f2a90c1", max_length = 64, nullable = false)]
+    producer: Option<String>,
+    /// How many events the producer had sent into this stream before these.
+    #[schema(example = 0, nullable = false)]
+    sequence: Option<u64>,
 }
 
 /// An event as backends send it.
@@ -50,26 +64,32 @@ pub struct Event {
 /// Where the events are now.
 #[derive(Serialize, ToSchema)]
 pub struct Added {
-    /// Their ids, in the order in which they were sent.
+    /// The ids of those that were written, in the order in which they were sent.
     #[schema(value_type = Vec<String>, example = json!(["1767225600000-1"]))]
     ids: Vec<EventId>,
     /// How many were written.
     #[schema(example = 1)]
     num_events: usize,
+    /// How many, from the first on, the stream had already. Only with a producer.
+    #[schema(example = 0, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_duplicates: Option<usize>,
 }
 
 /// Writes a batch of events, all or nothing.
 #[utoipa::path(operation_id = "add_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), request_body = AddEvents, responses(
     (status = 200, description = "All are written", body = Added),
-    (status = 400, description = "`invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
+    (status = 400, description = "`invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-producer`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
+    (status = 409, description = "`sequence-gap`: events of the producer are missing before these", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
 #[post("/event/add", data = "<body>")]
 pub async fn add(_backend: Backend, body: Body, settings: &State<Settings>, store: &State<SharedStore>) -> Result<Json<Added>, ApiError> {
     let batch: BatchIn<'_> = body.json()?;
     let key = stream_key(&batch.key)?;
+    let numbered = numbered(batch.producer.as_deref(), batch.sequence)?;
     let limit = settings.max_batch;
     if batch.events.len() > limit {
         return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.len())));
@@ -78,6 +98,7 @@ pub async fn add(_backend: Backend, body: Body, settings: &State<Settings>, stor
         event.check().map_err(|problem| ApiError::new(code_of(&problem), format!("events[{index}]: {problem}")))
     };
     let events: Vec<NewEvent> = batch.events.into_iter().enumerate().map(check).collect::<Result<_, _>>()?;
-    let appended = store.append(&key, &events).await?;
-    Ok(Json(Added { ids: appended.ids(events.len()).collect(), num_events: events.len() }))
+    let appended = store.append(&key, &events, numbered.as_ref()).await?;
+    let ids: Vec<EventId> = appended.ids(events.len()).collect();
+    Ok(Json(Added { num_events: ids.len(), ids, num_duplicates: numbered.map(|_| appended.duplicates) }))
 }

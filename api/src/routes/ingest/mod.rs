@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod ndjson;
+mod producer;
 pub mod websocket;
 
 /// Events that one append writes at the most, where they come one by one.

@@ -14,14 +14,14 @@ use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use utoipa::ToSchema;
 
-use super::{BATCH_BYTES, BATCH_EVENTS};
+use super::{BATCH_BYTES, BATCH_EVENTS, producer::FromProducer};
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode},
     event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
     routes::{broker::Broker, params::QueryKey},
-    store::SharedStore,
+    store::{Numbered, SharedStore},
     wire::{
         json,
         ndjson::{Line, Lines},
@@ -46,6 +46,10 @@ pub struct UploadSummary {
     /// How many events were written.
     #[schema(example = 1)]
     num_events: u64,
+    /// How many events were not written because the stream had them already. Only with a producer.
+    #[schema(example = 0, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_duplicates: Option<u64>,
     /// The id of the last one.
     #[schema(value_type = Option<String>, example = "1767225600000-1")]
     last_id: Option<EventId>,
@@ -58,15 +62,25 @@ pub struct UploadSummary {
 }
 
 /// Writes newline-delimited events as they arrive, for as long as they come.
-#[utoipa::path(operation_id = "upload_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")),
+#[utoipa::path(operation_id = "upload_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
+    ("key" = String, Query, description = "The stream's key"),
+    ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again, so that an upload that broke off can be repeated"),
+    ("sequence" = Option<u64>, Query, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Lines that are no events do not count")),
     request_body(content = String, content_type = "application/x-ndjson", description = "One `{\"event\", \"data\"?}` a line; blank lines are skipped; any content type", example = "{\"event\":\"token\",\"data\":\"Hello\"}\n"), responses(
     (status = 200, description = "The upload is at its end; lines that are no events are told in `errors`", body = UploadSummary),
-    (status = 400, description = "`missing-parameter`, `invalid-key`; `bad-request`: the upload broke off", body = ErrorBody<'static>),
+    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-producer`, `invalid-request`; `bad-request`: the upload broke off", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`: no active stream, or it ended meanwhile; the message says how many events were written", body = ErrorBody<'static>),
+    (status = 409, description = "`sequence-gap`: events of the producer are missing before these; the message says how many events were written", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`; the message says how many events were written", body = ErrorBody<'static>)))]
 #[post("/event/add/json-stream", data = "<data>")]
-pub async fn add(_backend: Backend, key: QueryKey, data: Data<'_>, broker: Broker<'_>) -> Result<Json<UploadSummary>, ApiError> {
+pub async fn add(
+    _backend: Backend,
+    key: QueryKey,
+    producer: FromProducer,
+    data: Data<'_>,
+    broker: Broker<'_>,
+) -> Result<Json<UploadSummary>, ApiError> {
     let QueryKey(key) = key;
     // Told now, rather than after the first line, which may be a long time coming.
     broker.must_be_active(&key).await?;
@@ -76,7 +90,8 @@ pub async fn add(_backend: Backend, key: QueryKey, data: Data<'_>, broker: Broke
         batch: Vec::new(),
         batch_bytes: 0,
         max_line: broker.settings.max_line,
-        summary: UploadSummary::default(),
+        summary: UploadSummary { num_duplicates: producer.0.as_ref().map(|_| 0), ..UploadSummary::default() },
+        numbered: producer.0,
     };
     upload.run(data.open(ByteUnit::max_value()), broker.lifecycle).await?;
     Ok(Json(upload.summary))
@@ -86,6 +101,8 @@ pub async fn add(_backend: Backend, key: QueryKey, data: Data<'_>, broker: Broke
 struct Upload {
     store: SharedStore,
     key: StreamKey,
+    /// Where the batch stands among its producer's events.
+    numbered: Option<Numbered>,
     batch: Vec<NewEvent>,
     batch_bytes: usize,
     max_line: usize,
@@ -154,7 +171,7 @@ impl Upload {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let appended = match self.store.append(&self.key, &self.batch).await {
+        let appended = match self.store.append(&self.key, &self.batch, self.numbered.as_ref()).await {
             Ok(appended) => appended,
             Err(error) => {
                 let error = ApiError::from(error);
@@ -164,8 +181,12 @@ impl Upload {
         let count = self.batch.len();
         let room = MAX_IDS - self.summary.ids.len();
         self.summary.ids.extend(appended.ids(count).take(room));
-        self.summary.last_id = appended.ids(count).last();
-        self.summary.num_events += count as u64;
+        self.summary.last_id = appended.ids(count).last().or(self.summary.last_id);
+        self.summary.num_events += (count - appended.duplicates) as u64;
+        if let (Some(numbered), Some(duplicates)) = (&mut self.numbered, &mut self.summary.num_duplicates) {
+            numbered.sequence += count as u64;
+            *duplicates += appended.duplicates as u64;
+        }
         self.batch.clear();
         self.batch_bytes = 0;
         Ok(())

@@ -8,7 +8,7 @@ use rocket_ws::{Channel, Config, Message, frame::CloseCode, result::Error, strea
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::{BATCH_BYTES, BATCH_EVENTS};
+use super::{BATCH_BYTES, BATCH_EVENTS, producer::FromProducer};
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode},
@@ -20,7 +20,7 @@ use crate::{
         params::{QueryKey, Upgrade},
         websocket::close,
     },
-    store::{SharedStore, StoreError},
+    store::{Appended, Numbered, SharedStore, StoreError},
     wire::json,
 };
 
@@ -31,24 +31,43 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Answer<'a> {
-    Success { id: EventId },
-    Error { code: &'a str, message: &'a str },
+    Success {
+        /// None: the stream had the event already.
+        id: Option<EventId>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        duplicate: bool,
+    },
+    Error {
+        code: &'a str,
+        message: &'a str,
+    },
 }
 
 /// Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
-/// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`.
-#[utoipa::path(operation_id = "write_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
+/// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. Where a producer is given, what the stream has already is answered with
+/// `{"type": "success", "id": null, "duplicate": true}`, and the connection is closed after an event that could not be written.
+#[utoipa::path(operation_id = "write_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
+    ("key" = String, Query, description = "The stream's key"),
+    ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again"),
+    ("sequence" = Option<u64>, Query, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Messages that are no events do not count")), responses(
     (status = 101, description = "WebSocket. Closed with 1011 when the stream ends, 1012 when the broker stops"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`", body = ErrorBody<'static>),
+    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-producer`, `invalid-request`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/event/add/ws-stream")]
-pub async fn add(_backend: Backend, key: QueryKey, upgrade: Upgrade, broker: Broker<'_>) -> Result<Channel<'static>, ApiError> {
-    let producer = Producer {
+pub async fn add(
+    _backend: Backend,
+    key: QueryKey,
+    from: FromProducer,
+    upgrade: Upgrade,
+    broker: Broker<'_>,
+) -> Result<Channel<'static>, ApiError> {
+    let mut producer = Producer {
         store: SharedStore::clone(broker.store),
         key: key.0,
+        numbered: from.0,
         max_message: broker.settings.max_line,
         heartbeat: broker.settings.heartbeat,
     };
@@ -76,13 +95,15 @@ type Close = (CloseCode, Cow<'static, str>);
 struct Producer {
     store: SharedStore,
     key: StreamKey,
+    /// Where the next event stands among its producer's.
+    numbered: Option<Numbered>,
     max_message: usize,
     heartbeat: Duration,
 }
 
 impl Producer {
     /// Serves the connection; how to close it, where that is for us to do.
-    async fn run(&self, socket: &mut DuplexStream, lifecycle: &Lifecycle) -> Option<Close> {
+    async fn run(&mut self, socket: &mut DuplexStream, lifecycle: &Lifecycle) -> Option<Close> {
         let mut closing = pin!(lifecycle.closing());
         let mut ticks = interval_at(Instant::now() + self.heartbeat, self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -117,20 +138,33 @@ impl Producer {
     }
 
     /// Writes the events among the messages and answers each. An error: the connection is over.
-    async fn serve(&self, socket: &mut DuplexStream, messages: Vec<Message>) -> Result<(), Option<Close>> {
+    async fn serve(&mut self, socket: &mut DuplexStream, messages: Vec<Message>) -> Result<(), Option<Close>> {
         let is_over = messages.iter().any(Message::is_close);
         let outcomes: Vec<Result<NewEvent, ApiError>> = messages.into_iter().filter_map(|message| self.read(message)).collect();
         let events: Vec<NewEvent> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok().cloned()).collect();
-        let written = if events.is_empty() { Ok(None) } else { self.store.append(&self.key, &events).await.map(Some) };
-        let failure = written.as_ref().err().map(|error| matches!(error, StoreError::NotActive));
+        let written =
+            if events.is_empty() { Ok(None) } else { self.store.append(&self.key, &events, self.numbered.as_ref()).await.map(Some) };
+        if let (Some(numbered), Ok(_)) = (&mut self.numbered, &written) {
+            numbered.sequence += events.len() as u64;
+        }
+        let close_with = match &written {
+            Err(StoreError::NotActive) => Some(CloseCode::Error),
+            // What it sent meanwhile would come before what was not written.
+            Err(StoreError::Unavailable(_)) if self.numbered.is_some() => Some(CloseCode::Again),
+            Err(_) if self.numbered.is_some() => Some(CloseCode::Error),
+            _ => None,
+        };
         let written = written.map_err(ApiError::from);
-        let mut ids = written.as_ref().ok().copied().flatten().into_iter().flat_map(|appended| appended.ids(events.len()));
+        let ids = |appended: Appended| {
+            std::iter::repeat_n(None, appended.duplicates.min(events.len())).chain(appended.ids(events.len()).map(Some))
+        };
+        let mut ids = written.as_ref().ok().copied().flatten().into_iter().flat_map(ids);
         let mut answers = Vec::with_capacity(outcomes.len());
         for outcome in &outcomes {
             let answer = match (outcome, &written) {
                 (Err(error), _) | (Ok(_), Err(error)) => Some(Answer::Error { code: error.code.as_str(), message: &error.message }),
                 // As many ids as good events, so that none is missing.
-                (Ok(_), Ok(_)) => ids.next().map(|id| Answer::Success { id }),
+                (Ok(_), Ok(_)) => ids.next().map(|id| Answer::Success { id, duplicate: id.is_none() }),
             };
             answers.extend(answer.map(|answer| serde_json::to_string(&answer).unwrap_or_default()));
         }
@@ -142,8 +176,8 @@ impl Producer {
         };
         match timeout(PATIENCE, answers).await {
             Ok(Ok(())) if is_over => Err(None),
-            Ok(Ok(())) => match (failure, written) {
-                (Some(true), Err(error)) => Err(Some((CloseCode::Error, error.message))),
+            Ok(Ok(())) => match (close_with, written) {
+                (Some(code), Err(error)) => Err(Some((code, error.message))),
                 // The producer was told what was not confirmed and may go on.
                 _ => Ok(()),
             },

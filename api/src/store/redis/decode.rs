@@ -7,7 +7,7 @@ use deadpool_redis::redis::Value;
 
 use crate::{
     event::{Entry, EventId, Status},
-    store::{Birth, StoreError, StreamInfo},
+    store::{Appended, Birth, StoreError, StreamInfo},
 };
 
 type Decoded<T> = Result<T, StoreError>;
@@ -56,6 +56,20 @@ pub(super) fn head(value: Value) -> Decoded<Option<Head>> {
             Ok(Some(Head { birth: self::birth(birth)?, status: self::status(status)?, last: last_id(last_ms, next)? }))
         }
         _ => unexpected("a head of another length"),
+    }
+}
+
+/// The reply of `append.lua`.
+pub(super) fn appended(value: Value) -> Result<Appended, StoreError> {
+    let fields = optional_array(value)?.ok_or(StoreError::NotActive)?;
+    match fields.as_slice() {
+        [ms, n, duplicates] => {
+            let duplicates = usize::try_from(number(duplicates)?).map_err(|_| StoreError::Unexpected("a number too large"))?;
+            Ok(Appended { first: EventId { ms: number(ms)?, n: number(n)? }, duplicates })
+        }
+        [has] => Err(StoreError::SequenceGap { has: number(has)? }),
+        [] => Err(StoreError::TooManyProducers),
+        _ => unexpected("an answer of another length"),
     }
 }
 

@@ -17,7 +17,7 @@ use self::{
     shared::{Hub, SharedTail},
 };
 use super::{
-    Appended, Birth, Connections, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail,
+    Appended, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail,
     resume::{Around, Start, start},
 };
 use crate::{
@@ -163,13 +163,15 @@ impl Store for RedisStore {
         Ok(StreamInfo { birth, status: crate::event::Status::Active, length: 1, ttl: new.ttl, first: start, last: start, created_ms })
     }
 
-    async fn append(&self, key: &StreamKey, events: &[NewEvent]) -> Result<Appended, StoreError> {
+    async fn append(&self, key: &StreamKey, events: &[NewEvent], numbered: Option<&Numbered>) -> Result<Appended, StoreError> {
         let (keys, script) = (self.keys(key), &self.0.scripts.append);
         let batch = published::encode(events);
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512 + batch.len());
         call.arg(key.as_str()).arg(batch);
-        let first = decode::written_id(self.run(script, &call).await?)?.ok_or(StoreError::NotActive)?;
-        Ok(Appended { first })
+        if let Some(Numbered { producer, sequence }) = numbered {
+            call.arg(producer.as_str()).arg(sequence).arg(MAX_PRODUCERS);
+        }
+        decode::appended(self.run(script, &call).await?)
     }
 
     async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {

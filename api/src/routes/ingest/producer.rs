@@ -1,0 +1,48 @@
+//! Producers that number their events, so that what they send again after a broken connection is written once.
+
+use rocket::{
+    Request, async_trait,
+    request::{FromRequest, Outcome},
+};
+
+use crate::{
+    error::{ApiError, ErrorCode},
+    store::{MAX_SEQUENCE, Numbered},
+};
+
+/// `?producer=` and `?sequence=`: where an upload's first event stands among all of its producer's. None: not numbered.
+pub struct FromProducer(pub(super) Option<Numbered>);
+
+/// Reads the two as they come in a body or a query. A sequence that is not given is 0.
+pub(super) fn numbered(producer: Option<&str>, sequence: Option<u64>) -> Result<Option<Numbered>, ApiError> {
+    let counted = sequence.unwrap_or(0);
+    if counted > MAX_SEQUENCE {
+        return Err(ApiError::new(ErrorCode::InvalidRequest, format!("sequence is at most {MAX_SEQUENCE}, not {counted}")));
+    }
+    match (producer, sequence) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(ApiError::new(ErrorCode::InvalidProducer, "A sequence needs the producer whose events it counts")),
+        (Some(name), _) => {
+            let producer = name
+                .parse()
+                .map_err(|error: crate::event::InvalidProducer| ApiError::new(ErrorCode::InvalidProducer, error.to_string()))?;
+            Ok(Some(Numbered { producer, sequence: counted }))
+        }
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for FromProducer {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        let query = |name| request.query_value::<&str>(name).and_then(Result::ok);
+        let Ok(sequence) = query("sequence").map(str::parse).transpose() else {
+            return ApiError::new(ErrorCode::InvalidRequest, "sequence is a number of events, from 0").refuse(request);
+        };
+        match numbered(query("producer"), sequence) {
+            Ok(numbered) => Outcome::Success(Self(numbered)),
+            Err(error) => error.refuse(request),
+        }
+    }
+}
