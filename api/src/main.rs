@@ -146,6 +146,10 @@ fn store(settings: &Settings) -> Result<SharedStore, Failure> {
             redis::install_crypto_provider();
             Arc::new(redis::RedisStore::new(url.reveal(), settings)?)
         }
+        StoreUrl::Cluster(nodes) => {
+            redis::install_crypto_provider();
+            Arc::new(redis::RedisStore::on_cluster(nodes.reveal(), settings)?)
+        }
     })
 }
 

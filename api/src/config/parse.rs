@@ -28,10 +28,25 @@ pub(super) fn store_url(text: &str) -> Option<StoreUrl> {
     if text == "memory:" {
         return Some(StoreUrl::Memory);
     }
+    for (scheme, of_a_node) in [("redis-cluster://", "redis://"), ("rediss-cluster://", "rediss://")] {
+        if let Some(rest) = text.strip_prefix(scheme) {
+            return cluster_nodes(of_a_node, rest).map(|nodes| StoreUrl::Cluster(Secret(nodes)));
+        }
+    }
     let known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| text.starts_with(scheme));
-    // Whether the rest can be used is the Redis client's to say; it does so without connecting.
-    (known && deadpool_redis::redis::IntoConnectionInfo::into_connection_info(text).is_ok())
-        .then(|| StoreUrl::Redis(Secret(text.to_owned())))
+    (known && is_usable(text)).then(|| StoreUrl::Redis(Secret(text.to_owned())))
+}
+
+/// `user:password@host:port,host:port`: the credentials are for all.
+fn cluster_nodes(scheme: &str, rest: &str) -> Option<Vec<String>> {
+    let (credentials, hosts) = rest.rsplit_once('@').map_or(("", rest), |(before, hosts)| (&rest[..=before.len()], hosts));
+    let nodes = list(hosts).map(|host| format!("{scheme}{credentials}{host}"));
+    all(nodes.map(|url| is_usable(&url).then_some(url)))
+}
+
+/// Whether the Redis client takes it; it says so without connecting.
+fn is_usable(url: &str) -> bool {
+    deadpool_redis::redis::IntoConnectionInfo::into_connection_info(url).is_ok()
 }
 
 /// A public URL, without the slash at its end.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt, ops::RangeInclusive, str::FromStr, time::D
 use rocket::figment::{Figment, value::Value};
 
 use super::{
-    Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, TTL_SECONDS,
+    Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, StoreUrl, TTL_SECONDS,
     parse::{api_keys, key_prefix, log_filter, origins, secret_keys, store_url, web_url},
     variable,
 };
@@ -27,7 +27,12 @@ impl<'a> Source<'a> {
     pub(super) fn settings(&mut self) -> Option<Settings> {
         let api_keys = self.required("api_key", "one or more keys of at least 8 printable characters, separated by commas", api_keys);
         let secret_keys = self.required("secret_key", "one or more keys of 64 hex digits each, separated by commas", secret_keys);
-        let store = self.value("redis_url", "redis://localhost:6379", "a redis://, rediss:// or unix:// URL, or memory:", store_url);
+        let store = self.value(
+            "redis_url",
+            "redis://localhost:6379",
+            "a redis://, rediss://, unix://, redis-cluster:// or rediss-cluster:// URL, or memory:",
+            store_url,
+        );
         let server_address = self.value("server_address", "http://localhost:8000", "an http:// or https:// URL without query", web_url);
         let ttl = self.seconds("ttl", 600, TTL_SECONDS);
         let client_timeout = self.seconds("client_timeout", 300, 1..=86_400);
@@ -39,6 +44,10 @@ impl<'a> Source<'a> {
         let delivery = self.value("delivery", "exclusive", "exclusive or shared", |text| {
             [Delivery::Exclusive, Delivery::Shared].into_iter().find(|delivery| delivery.as_str() == text)
         });
+        if let (Some(StoreUrl::Cluster(_)), Some(Delivery::Exclusive)) = (&store, delivery) {
+            let line = format!("{} is exclusive, which is not for a Redis Cluster: set it to shared", variable("delivery"));
+            self.problems.push(Problem(line));
+        }
         // Where each client holds a Redis connection, few are enough to begin with.
         let max_clients = self.count("max_clients", if delivery == Some(Delivery::Shared) { 10_000 } else { 20 }, 1..=1_000_000);
         let max_events = self.count("max_events", 500, MAX_EVENTS);

@@ -10,6 +10,7 @@
 mod common;
 
 mod auth;
+mod cluster;
 mod errors;
 mod faults;
 mod fidelity;

@@ -7,7 +7,7 @@ use crate::common::{Broker, Kind, assert_contiguous, broker, broker::answer, ws:
 
 /// Events named by their numbers.
 fn lines(numbers: impl IntoIterator<Item = u64>) -> String {
-    numbers.into_iter().map(|n| format!("{{\"event\":\"n\",\"data\":\"{n}\"}}\n")).collect()
+    numbers.into_iter().flat_map(|n| [json!({"event": "n", "data": n.to_string()}).to_string(), "\n".to_owned()]).collect()
 }
 
 async fn upload(broker: &Broker, query: &str, body: String) -> (StatusCode, Value) {

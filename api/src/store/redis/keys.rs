@@ -4,7 +4,7 @@
 //! {prefix}{b}:events:KEY   the Redis stream of its events          b: the key's bucket, 0 to 255, in braces
 //! {prefix}{b}:meta:KEY     hash: status, next number, times, birth
 //! {prefix}{b}:index        sorted set of the bucket's active streams
-//! {prefix}{b}:live:KEY     channel on which its batches are published
+//! {prefix}{b}:live:KEY     channel on which its batches are published; sharded on a Cluster
 //! ```
 //!
 //! The bucket is the [hash tag](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags): a
@@ -42,6 +42,19 @@ impl Keys {
             index: format!("{prefix}{{{bucket}}}:index"),
             live: format!("{prefix}{{{bucket}}}:live:{key}"),
         }
+    }
+}
+
+/// Channels by which a node hears itself where they are sharded: enough for some on each shard, most likely.
+const SHARDED_PROBES: u64 = 16;
+
+/// The channels by which a node hears itself: on a single server one, on a Cluster, where channels are sharded, one for some
+/// of the buckets.
+pub(super) fn probes(prefix: &str, node: u64, sharded: bool) -> Vec<String> {
+    if sharded {
+        (0..SHARDED_PROBES).map(|bucket| format!("{prefix}{{{bucket}}}:probe:{node:016x}")).collect()
+    } else {
+        vec![format!("{prefix}probe:{node:016x}")]
     }
 }
 

@@ -10,11 +10,11 @@ use rocket::async_trait;
 use tokio::time::timeout;
 
 use self::{
-    connect::Fixed,
+    connect::{Fixed, SharedConnection},
     exclusive::ExclusiveTail,
     keys::Keys,
     scripts::Scripts,
-    shared::{Hub, SharedTail},
+    shared::{Hub, SharedTail, Subscriber},
 };
 use super::{
     Appended, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail,
@@ -61,22 +61,36 @@ impl RedisStore {
     ///
     /// Errors: the URL can't be used.
     pub fn new(url: &str, settings: &Settings) -> Result<Self, StoreError> {
-        let unusable = |error: redis::RedisError| StoreError::Unavailable(error.to_string());
-        let (live, subscription) = match settings.delivery {
-            Delivery::Exclusive => (Live::Exclusive(connect::exclusive_pool(url, settings).map_err(unusable)?), None),
-            Delivery::Shared => {
-                let (hub, wants) = Hub::new(settings);
-                let (client, config) = connect::subscription(url, settings).map_err(unusable)?;
-                (Live::Shared(Arc::new(hub)), Some((client, config, wants)))
+        let fixed = Fixed::new(url, settings).map_err(|error| unusable(&error))?;
+        match settings.delivery {
+            Delivery::Exclusive => {
+                let pool = connect::exclusive_pool(url, settings).map_err(|error| unusable(&error))?;
+                Ok(Self::with(settings, fixed, Live::Exclusive(pool)))
             }
-        };
-        let fixed = Fixed::new(url, settings).map_err(unusable)?;
-        let inner = Inner { prefix: settings.key_prefix.clone(), timeout: settings.redis_timeout, fixed, live, scripts: Scripts::new() };
-        let store = Self(Arc::new(inner));
-        if let Some((client, config, wants)) = subscription {
-            tokio::spawn(shared::run(Arc::downgrade(&store.0), client, config, wants));
+            Delivery::Shared => {
+                Ok(Self::subscribed(settings, fixed, connect::subscription(url, settings).map_err(|error| unusable(&error))?))
+            }
         }
-        Ok(store)
+    }
+
+    /// A store on a Redis Cluster, of which these are some of the nodes. The delivery is shared, whatever the settings say.
+    ///
+    /// It must be made within a runtime. Errors: a URL can't be used.
+    pub fn on_cluster(nodes: &[String], settings: &Settings) -> Result<Self, StoreError> {
+        let fixed = Fixed::on_cluster(nodes, settings).map_err(|error| unusable(&error))?;
+        Ok(Self::subscribed(settings, fixed, connect::cluster_subscription(nodes, settings).map_err(|error| unusable(&error))?))
+    }
+
+    fn subscribed(settings: &Settings, fixed: Fixed, subscriber: Subscriber) -> Self {
+        let (hub, wants) = Hub::new(settings, &subscriber);
+        let store = Self::with(settings, fixed, Live::Shared(Arc::new(hub)));
+        tokio::spawn(shared::run(Arc::downgrade(&store.0), subscriber, wants));
+        store
+    }
+
+    fn with(settings: &Settings, fixed: Fixed, live: Live) -> Self {
+        let scripts = Scripts::new(fixed.is_cluster());
+        Self(Arc::new(Inner { prefix: settings.key_prefix.clone(), timeout: settings.redis_timeout, fixed, live, scripts }))
     }
 
     fn hub(&self) -> Option<Arc<Hub>> {
@@ -190,13 +204,28 @@ impl Store for RedisStore {
         // Entries carry a time before which they have not expired. An hour is allowed for clocks that disagree: what is
         // listed too long is sorted out when it is looked at; what was listed too briefly would be lost.
         let since = format!("({}", now - 3_600_000);
-        let mut pipeline = redis::pipe();
-        for index in keys::indexes(&self.0.prefix) {
-            pipeline.cmd("ZRANGEBYSCORE").arg(index).arg(&since).arg("+inf");
-        }
-        let pipeline = &pipeline;
-        let ask = |mut connection: redis::aio::ConnectionManager| async move { pipeline.query_async(&mut connection).await };
-        let Value::Array(buckets) = self.0.fixed.run(ask).await? else { return Err(StoreError::Unexpected("not a list")) };
+        let asks = keys::indexes(&self.0.prefix).map(|index| {
+            let mut ask = redis::cmd("ZRANGEBYSCORE");
+            ask.arg(index).arg(&since).arg("+inf");
+            ask
+        });
+        let buckets = if self.0.fixed.is_cluster() {
+            // A pipeline goes to one node; these go to all.
+            let ask = |ask: redis::Cmd| async move {
+                let ask = &ask;
+                self.0.fixed.run(|mut connection| async move { ask.query_async(&mut connection).await }).await
+            };
+            futures::future::try_join_all(asks.map(ask)).await?
+        } else {
+            let mut pipeline = redis::pipe();
+            for ask in asks {
+                pipeline.add_command(ask);
+            }
+            let pipeline = &pipeline;
+            let ask = |mut connection: SharedConnection| async move { pipeline.query_async(&mut connection).await };
+            let Value::Array(buckets) = self.0.fixed.run(ask).await? else { return Err(StoreError::Unexpected("not a list")) };
+            buckets
+        };
         let mut found = Vec::new();
         for bucket in buckets {
             found.extend(decode::texts(bucket)?.iter().filter_map(|text| text.parse().ok()));
@@ -214,6 +243,10 @@ impl Store for RedisStore {
             Live::Shared(hub) => Box::new(SharedTail::new(self.clone(), hub, page)),
         }
     }
+}
+
+fn unusable(error: &redis::RedisError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
 fn millis(duration: Duration) -> u64 {

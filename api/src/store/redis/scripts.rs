@@ -4,7 +4,7 @@ use deadpool_redis::redis::{Cmd, ErrorKind, RedisResult, Script, ServerErrorKind
 
 /// A script and the digest by which Redis knows it.
 pub(super) struct LuaScript {
-    source: &'static str,
+    source: String,
     script: Script,
 }
 
@@ -17,8 +17,12 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    pub(super) fn new() -> Self {
-        let script = |source| LuaScript { source, script: Script::new(source) };
+    /// The scripts for one server or, where channels are sharded, for a Cluster.
+    pub(super) fn new(sharded: bool) -> Self {
+        let script = |source: &str| {
+            let source = if sharded { source.replace("'PUBLISH'", "'SPUBLISH'") } else { source.to_owned() };
+            LuaScript { script: Script::new(&source), source }
+        };
         Self {
             create: script(include_str!("create.lua")),
             append: script(include_str!("append.lua")),
@@ -42,7 +46,7 @@ impl LuaScript {
     pub(super) async fn run(&self, call: &Cmd, connection: &mut impl ConnectionLike) -> RedisResult<Value> {
         match call.query_async(connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                cmd("SCRIPT").arg("LOAD").arg(self.source).exec_async(connection).await?;
+                cmd("SCRIPT").arg("LOAD").arg(&self.source).exec_async(connection).await?;
                 call.query_async(connection).await
             }
             answer => answer,

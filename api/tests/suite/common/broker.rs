@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{redis::Redis, sse::Sse, within, ws::Ws};
+use super::{cluster::Cluster, redis::Redis, sse::Sse, within, ws::Ws};
 
 pub(crate) const API_KEY: &str = "test-api-key-0123456789";
 pub(crate) const SECRET_KEY: &str = "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Memory,
     Exclusive,
     Shared,
+    /// Shared delivery over a Redis Cluster.
+    Cluster,
 }
 
 /// A broker that is to be started.
@@ -48,8 +50,9 @@ pub(crate) fn broker(kind: Kind) -> Setup {
     let store = match kind {
         Kind::Memory => "memory:".to_owned(),
         Kind::Exclusive | Kind::Shared => Redis::shared().url(),
+        Kind::Cluster => Cluster::shared().url(),
     };
-    let delivery = if kind == Kind::Shared { "shared" } else { "exclusive" };
+    let delivery = if matches!(kind, Kind::Shared | Kind::Cluster) { "shared" } else { "exclusive" };
     let set = [
         ("API_KEY", API_KEY),
         ("SECRET_KEY", SECRET_KEY),

@@ -1,6 +1,7 @@
 //! What the tests stand on: a broker, a Redis, clients that check what they read.
 
 pub(crate) mod broker;
+pub(crate) mod cluster;
 pub(crate) mod redis;
 pub(crate) mod sse;
 pub(crate) mod ws;
@@ -57,6 +58,12 @@ macro_rules! on_every_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
                 super::$promise($crate::common::broker($crate::common::Kind::Shared).start().await).await;
+            })+
+        }
+        mod cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                super::$promise($crate::common::broker($crate::common::Kind::Cluster).start().await).await;
             })+
         }
     };

@@ -34,7 +34,7 @@ impl Redis {
     fn spawn(folder: &TempDir, arguments: &[&str]) -> Child {
         let socket = folder.path().join("redis.sock");
         // The shell waits on a pipe that closes with this process, and takes the server with it.
-        let script = r#"redis-server --port 0 --save "" --appendonly no --unixsocket "$0" --dir "$1" "${@:2}" >"$1/log" 2>&1 & read -r _; kill -9 $!"#;
+        let script = r#"redis-server --port 0 --cluster-config-file "$1/nodes" --save "" --appendonly no --unixsocket "$0" --dir "$1" "${@:2}" >"$1/log" 2>&1 & read -r _; kill -9 $!"#;
         Command::new("bash")
             .arg("-c")
             .arg(script)
@@ -82,7 +82,7 @@ impl Redis {
         self.try_cli(arguments).unwrap_or_else(|| panic!("redis-cli {arguments:?} works"))
     }
 
-    fn try_cli(&self, arguments: &[&str]) -> Option<String> {
+    pub(crate) fn try_cli(&self, arguments: &[&str]) -> Option<String> {
         let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(arguments).output().expect("redis-cli runs");
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }

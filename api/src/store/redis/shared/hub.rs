@@ -1,22 +1,27 @@
-//! A node's subscription: one connection for all topics, watched, and made anew when it fails.
+//! A node's subscription for all topics, watched, and made anew when it fails.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use deadpool_redis::redis::{self, AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection};
+use deadpool_redis::redis::{PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
-    super::{Inner, RedisStore, keys::Keys, published},
+    super::{
+        Inner, RedisStore,
+        keys::{self, Keys},
+        published,
+    },
+    subscription::{Subscriber, Subscription},
     topic::{Link, Topic},
 };
 use crate::{
@@ -30,12 +35,15 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How often topics are looked through, and the subscription is probed.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Ticks without the probe's coming back after which the subscription counts as deaf.
+/// Ticks without a probe's coming back after which the subscription counts as deaf.
 const DEAF_AFTER: u64 = 3;
 
 /// Delays between attempts to connect, each with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// The longest time between attempts to follow topics whose part of the store is down.
+const LAST_RETRY_DOWN: Duration = Duration::from_secs(8);
 
 /// Topics that are read from the store at a time.
 const REPAIRS: usize = 32;
@@ -47,10 +55,10 @@ pub(in super::super) struct Hub {
     connected: AtomicBool,
     /// Topics to be subscribed to. Not bounded by itself: one for each topic, of which there are at most as many as clients.
     wanted: mpsc::UnboundedSender<Arc<Topic>>,
-    /// The channel by which the node hears itself.
-    probe_channel: String,
-    /// The last probe that came back.
-    heard: AtomicU64,
+    /// The channels by which the node hears itself, probed in turn.
+    probe_channels: Vec<String>,
+    /// Probes that have not come back.
+    unheard: Mutex<BTreeSet<u64>>,
     lost: Notify,
     repairs: Semaphore,
     prefix: String,
@@ -67,14 +75,14 @@ impl Drop for Joined {
 
 impl Hub {
     /// A hub for a store that is about to be; `run` makes it work.
-    pub(in super::super) fn new(settings: &Settings) -> (Self, mpsc::UnboundedReceiver<Arc<Topic>>) {
+    pub(in super::super) fn new(settings: &Settings, subscriber: &Subscriber) -> (Self, mpsc::UnboundedReceiver<Arc<Topic>>) {
         let (wanted, wants) = mpsc::unbounded_channel();
         let hub = Self {
             topics: Mutex::default(),
             connected: AtomicBool::new(false),
             wanted,
-            probe_channel: format!("{}probe:{:016x}", settings.key_prefix, fastrand::u64(..)),
-            heard: AtomicU64::new(0),
+            probe_channels: keys::probes(&settings.key_prefix, fastrand::u64(..), subscriber.is_cluster()),
+            unheard: Mutex::default(),
             lost: Notify::new(),
             repairs: Semaphore::new(REPAIRS),
             prefix: settings.key_prefix.clone(),
@@ -90,6 +98,15 @@ impl Hub {
     /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
     fn topics(&self) -> MutexGuard<'_, HashMap<String, Arc<Topic>>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unheard(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the channel is one that the node wants to hear.
+    fn wants(&self, channel: &str) -> bool {
+        self.topics().contains_key(channel) || self.probe_channels.iter().any(|probe| probe == channel)
     }
 
     /// The topic of the stream that the page was read from.
@@ -116,17 +133,23 @@ impl Hub {
         let Some((store, hub)) = upgrade(store) else { return };
         match (push.kind, push.data.as_slice()) {
             (PushKind::Disconnection, _) => hub.lost.notify_one(),
-            (PushKind::Message, [Value::BulkString(channel), Value::BulkString(message)]) => {
+            // A Cluster's slot has moved, and its channels with it. What the node itself lets go it does not want any more.
+            (PushKind::SUnsubscribe, [Value::BulkString(channel), ..])
+                if std::str::from_utf8(channel).is_ok_and(|channel| hub.wants(channel)) =>
+            {
+                hub.lost.notify_one();
+            }
+            (PushKind::Message | PushKind::SMessage, [Value::BulkString(channel), Value::BulkString(message)]) => {
                 let Ok(channel) = std::str::from_utf8(channel) else { return };
-                if channel == hub.probe_channel {
-                    let probe = std::str::from_utf8(message).ok().and_then(|text| text.parse().ok());
-                    hub.heard.fetch_max(probe.unwrap_or(0), Ordering::Relaxed);
-                    return;
-                }
-                let (topic, topics) = {
+                let known = {
                     let topics = hub.topics();
-                    let Some(topic) = topics.get(channel).cloned() else { return };
-                    (topic, topics.len())
+                    topics.get(channel).cloned().map(|topic| (topic, topics.len()))
+                };
+                let Some((topic, topics)) = known else {
+                    if let Some(probe) = std::str::from_utf8(message).ok().and_then(|text| text.parse().ok()) {
+                        hub.unheard().remove(&probe);
+                    }
+                    return;
                 };
                 let follows = published::decode(message).is_some_and(|message| topic.publish(message, topics));
                 if !follows {
@@ -176,20 +199,11 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>) {
 }
 
 /// Keeps the subscription, for as long as the store is there.
-pub(in super::super) async fn run(
-    store: Weak<Inner>,
-    client: Client,
-    config: AsyncConnectionConfig,
-    mut wants: mpsc::UnboundedReceiver<Arc<Topic>>,
-) {
-    let ears = Weak::clone(&store);
-    let config = config.set_push_sender(move |push| {
-        Hub::hear(&ears, push);
-        Ok::<_, std::convert::Infallible>(())
-    });
+pub(in super::super) async fn run(store: Weak<Inner>, subscriber: Subscriber, mut wants: mpsc::UnboundedReceiver<Arc<Topic>>) {
     let mut delay = FIRST_RETRY;
     loop {
-        match client.get_multiplexed_async_connection_with_config(&config).await {
+        let ears = Weak::clone(&store);
+        match subscriber.connect(move |push| Hub::hear(&ears, push)).await {
             Ok(connection) => {
                 delay = FIRST_RETRY;
                 let Err(error) = serve(&store, connection, &mut wants).await else { return };
@@ -212,7 +226,7 @@ pub(in super::super) async fn run(
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     #[error("{0}")]
-    Redis(#[from] redis::RedisError),
+    Redis(#[from] RedisError),
     #[error("the connection was closed")]
     Closed,
     #[error("it has gone deaf")]
@@ -220,22 +234,19 @@ enum Lost {
 }
 
 /// One connection's life. `Ok`: the store is no more.
-async fn serve(
-    store: &Weak<Inner>,
-    mut connection: MultiplexedConnection,
-    wants: &mut mpsc::UnboundedReceiver<Arc<Topic>>,
-) -> Result<(), Lost> {
+async fn serve(store: &Weak<Inner>, mut connection: Subscription, wants: &mut mpsc::UnboundedReceiver<Arc<Topic>>) -> Result<(), Lost> {
     let Some((_, hub)) = upgrade(store) else { return Ok(()) };
-    let probe_channel = hub.probe_channel.clone();
-    subscribe(&mut connection, std::slice::from_ref(&probe_channel)).await?;
+    connection.subscribe(&hub.probe_channels).await?;
     hub.connected.store(true, Ordering::Release);
     let all: Vec<Arc<Topic>> = hub.topics().values().cloned().collect();
     // A loss that was noticed before this connection was made says nothing about it.
     let _ = timeout(Duration::ZERO, hub.lost.notified()).await;
+    hub.unheard().clear();
     drop(hub);
     follow(store, &mut connection, all).await?;
 
-    let (mut ticks, mut probe) = (interval(TICK), 0_u64);
+    let (mut retry, mut retry_after) = (Instant::now() + TICK, TICK);
+    let (mut ticks, mut probe) = (interval(TICK), fastrand::u64(..u64::MAX / 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let Some((_, hub)) = upgrade(store) else { return Ok(()) };
@@ -249,40 +260,59 @@ async fn serve(
             }
             () = hub.lost.notified() => return Err(Lost::Closed),
             _ = ticks.tick() => {
-                if probe > hub.heard.load(Ordering::Relaxed) + DEAF_AFTER {
+                probe += 1;
+                let channel = usize::try_from(probe).ok().and_then(|n| hub.probe_channels.get(n % hub.probe_channels.len()));
+                let oldest = hub.unheard().first().copied();
+                if oldest.is_some_and(|oldest| probe > oldest + DEAF_AFTER) {
                     return Err(Lost::Deaf);
                 }
-                // A number greater than any of an earlier connection's.
-                probe = probe.max(hub.heard.load(Ordering::Relaxed)) + 1;
-                redis::cmd("PUBLISH").arg(&probe_channel).arg(probe).exec_async(&mut connection).await?;
+                hub.unheard().insert(probe);
+                if let Some(channel) = channel
+                    && !connection.publish(channel, probe).await?
+                {
+                    hub.unheard().remove(&probe);
+                }
                 look(store, &mut connection).await?;
+                if retry <= Instant::now() {
+                    // A part of a Cluster that is down costs the other parts something with each attempt.
+                    retry_after = if follow_again(store, &mut connection).await? { (retry_after * 2).min(LAST_RETRY_DOWN) } else { TICK };
+                    retry = Instant::now() + retry_after;
+                }
             }
         }
     }
 }
 
-/// Subscribes, and returns when Redis has done it: it answers in the order of asking.
-async fn subscribe(connection: &mut MultiplexedConnection, channels: &[String]) -> RedisResult<()> {
-    connection.subscribe(channels).await?;
-    redis::cmd("PING").exec_async(connection).await
-}
-
 /// Subscribes to the topics' channels, and then reads what was written before that.
-async fn follow(store: &Weak<Inner>, connection: &mut MultiplexedConnection, topics: Vec<Arc<Topic>>) -> RedisResult<()> {
+async fn follow(store: &Weak<Inner>, connection: &mut Subscription, topics: Vec<Arc<Topic>>) -> RedisResult<()> {
     let Some((store, hub)) = upgrade(store) else { return Ok(()) };
     for topics in topics.chunks(1000) {
         let channels: Vec<String> = topics.iter().map(|topic| Keys::new(&hub.prefix, &topic.key).live).collect();
-        subscribe(connection, &channels).await?;
-        for topic in topics {
-            topic.set_link(Link::Unsure);
-            repair(&store, Arc::clone(topic));
+        let failed = connection.subscribe(&channels).await?;
+        for (topic, channel) in topics.iter().zip(&channels) {
+            if failed.contains(channel) {
+                topic.set_link(Link::Down);
+            } else {
+                topic.set_link(Link::Unsure);
+                repair(&store, Arc::clone(topic));
+            }
         }
     }
     Ok(())
 }
 
+/// Tries again the topics that could not be subscribed to, or not be read, although the connection is there. Whether there were
+/// any.
+async fn follow_again(store: &Weak<Inner>, connection: &mut Subscription) -> RedisResult<bool> {
+    let Some((_, hub)) = upgrade(store) else { return Ok(false) };
+    let down: Vec<Arc<Topic>> = hub.topics().values().filter(|topic| topic.is_down()).cloned().collect();
+    let any = !down.is_empty();
+    follow(store, connection, down).await?;
+    Ok(any)
+}
+
 /// Lets go of topics that nobody needs, and asks the store about those that have been silent for long.
-async fn look(store: &Weak<Inner>, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+async fn look(store: &Weak<Inner>, connection: &mut Subscription) -> RedisResult<()> {
     let Some((store, hub)) = upgrade(store) else { return Ok(()) };
     let mut idle = Vec::new();
     {
@@ -295,11 +325,7 @@ async fn look(store: &Weak<Inner>, connection: &mut MultiplexedConnection) -> Re
             keep
         });
         for topic in topics.values() {
-            // One that could not be read is tried again; the connection is there.
-            if topic.is_down() {
-                topic.set_link(Link::Unsure);
-                repair(&store, Arc::clone(topic));
-            } else if topic.look_is_due() {
+            if topic.look_is_due() {
                 repair(&store, Arc::clone(topic));
             }
         }
