@@ -50,6 +50,12 @@ bench: ## Measure on this machine (six minutes, wants redis-server), and write d
 	cargo build --release --workspace --locked
 	target/release/tinistreamer-bench report
 
+.PHONY: bench-peers
+bench-peers: ## Measure the broker among its neighbours (nine minutes), and write docs/peers.md
+	cargo build --release --workspace --locked
+	bench/peers/setup
+	target/release/tinistreamer-bench peers
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all

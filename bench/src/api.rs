@@ -1,17 +1,15 @@
-//! The requests, to a broker or to the floor.
+//! The requests, to whichever server is measured.
 
 use std::{
-    fmt::Write,
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
-
 use crate::{
-    clock,
-    frame::Id,
+    dialect::{Dialect, Request},
     http::Connection,
     problem::{Outcome, Problem},
 };
@@ -23,15 +21,31 @@ pub(crate) const KEPT: u64 = 20_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(crate) address: SocketAddr,
-    /// None for the floor, which has neither keys nor streams to create.
-    pub(crate) api_key: Option<String>,
+    pub(crate) dialect: Arc<dyn Dialect>,
 }
 
 /// A stream, and what opens it for clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) key: String,
-    token: String,
+    pub(crate) token: String,
+    /// Events that were written to it, where the server itself does not count them.
+    count: Arc<AtomicU64>,
+}
+
+impl Stream {
+    pub(crate) fn new(key: String) -> Self {
+        Self { key, token: String::new(), count: Arc::default() }
+    }
+
+    /// The number of the next event, which counts from now on. One writer at a time may ask, or the order would not hold.
+    pub(crate) fn count_event(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn counted(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
 }
 
 /// How clients follow.
@@ -44,151 +58,41 @@ pub(crate) enum Transport {
 }
 
 impl Api {
-    pub(crate) fn is_floor(&self) -> bool {
-        self.api_key.is_none()
-    }
-
     /// A new stream, at a key that no run has used before.
     pub(crate) async fn create(&self, max_events: u64) -> Outcome<Stream> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let key = format!("bench-{:08x}-{}", fastrand::u32(..), COUNT.fetch_add(1, Ordering::Relaxed));
-        if self.is_floor() {
-            return Ok(Stream { key, token: String::new() });
+        let mut stream = Stream::new(key);
+        if let Some(request) = self.dialect.create(&stream.key, max_events) {
+            let answer = self.call(request, "A stream can't be created").await?;
+            stream.token = self.dialect.token(&answer).ok_or_else(|| unread("A new stream", &answer))?;
         }
-        let body = json!({"key": key, "max_events": max_events}).to_string();
-        let answer = self.call("POST", "/api/stream/", body.as_bytes(), "A stream can't be created").await?;
-        let token = answer.get("token").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(Stream { key, token })
+        Ok(stream)
     }
 
-    /// Ends a stream. The floor's have no end.
+    /// Ends a stream, where streams have an end.
     pub(crate) async fn end(&self, stream: &Stream) -> Outcome<()> {
-        if !self.is_floor() {
-            let body = json!({"key": stream.key}).to_string();
-            self.call("POST", "/api/stream/end", body.as_bytes(), "A stream can't be ended").await?;
+        if let Some(request) = self.dialect.end(stream) {
+            self.call(request, "A stream can't be ended").await?;
         }
         Ok(())
     }
 
-    /// The clients that the broker counts now.
-    pub(crate) async fn slots_in_use(&self) -> Outcome<u64> {
-        let info = self.call("GET", "/api/info", b"", "The broker does not tell its state").await?;
-        Ok(info.pointer("/redis/streaming_in_use").and_then(Value::as_u64).unwrap_or_default())
+    /// The clients that the broker counts now. None where the server does not tell.
+    pub(crate) async fn slots_in_use(&self) -> Outcome<Option<u64>> {
+        let Some(question) = self.dialect.occupancy() else { return Ok(None) };
+        let answer = self.call(question.request, "The broker does not tell its state").await?;
+        Ok(Some((question.read)(&answer).ok_or_else(|| unread("The broker's state", &answer))?))
     }
 
-    async fn call(&self, method: &str, path: &str, body: &[u8], what: &'static str) -> Outcome<Value> {
+    async fn call(&self, request: Request, what: &'static str) -> Outcome<Vec<u8>> {
         let mut connection = Connection::open(self.address, None).await?;
-        let mut request = self.head(method, path, &format!("Content-Length: {}\r\n", body.len())).into_bytes();
-        request.extend_from_slice(body);
-        connection.send(&request).await?;
-        let body = connection.answer().await?.good(what)?;
-        serde_json::from_slice(&body).map_err(|error| Problem::Other(format!("{what}: {error}")))
-    }
-
-    /// A request's head, up to and with the empty line.
-    fn head(&self, method: &str, path: &str, headers: &str) -> String {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}", self.address);
-        if let Some(key) = &self.api_key {
-            let _ = write!(head, "X-API-KEY: {key}\r\n");
-        }
-        head.push_str("\r\n");
-        head
-    }
-
-    /// The path at which a client follows a stream, from behind an id if there is one.
-    pub(crate) fn follow_path(&self, stream: &Stream, transport: Transport, after: Option<Id>) -> String {
-        let key = utf8_percent_encode(&stream.key, NON_ALPHANUMERIC);
-        if self.is_floor() {
-            return format!("/sse?key={key}");
-        }
-        let transport = if transport == Transport::Sse { "sse" } else { "ws" };
-        let mut path = format!("/api/client/{transport}?key={key}&token={}", stream.token);
-        if let Some(Id { milliseconds, number }) = after {
-            let _ = write!(path, "&last_event_id={milliseconds}-{number}");
-        }
-        path
-    }
-
-    /// The request of an SSE client.
-    pub(crate) fn follow(&self, stream: &Stream, after: Option<Id>) -> String {
-        let path = self.follow_path(stream, Transport::Sse, after);
-        format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n", self.address)
-    }
-
-    /// The request that writes a batch at once, stamped with the time now.
-    pub(crate) fn batch(&self, stream: &Stream, events: usize, payload: usize) -> Vec<u8> {
-        let mut body = Vec::with_capacity(64 + events * (payload + 32));
-        let path = if self.is_floor() {
-            for _ in 0..events {
-                clock::put_stamp(&mut body, payload);
-                body.push(b'\n');
-            }
-            format!("/publish?key={}", stream.key)
-        } else {
-            body.extend_from_slice(format!("{{\"key\":\"{}\",\"events\":[", stream.key).as_bytes());
-            for event in 0..events {
-                body.extend_from_slice(if event == 0 { b"" } else { b"," });
-                put_event(&mut body, payload);
-            }
-            body.extend_from_slice(b"]}");
-            "/api/event/add".to_owned()
-        };
-        let mut request =
-            self.head("POST", &path, &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())).into_bytes();
-        request.append(&mut body);
-        request
-    }
-
-    /// The head of an upload without end.
-    pub(crate) fn upload(&self, stream: &Stream) -> String {
-        let path = if self.is_floor() { "/upload?key=" } else { "/api/event/add/json-stream?key=" };
-        self.head("POST", &format!("{path}{}", stream.key), "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n")
-    }
-
-    /// A line of an upload, as a chunk, stamped with the time now.
-    pub(crate) fn line(&self, payload: usize) -> Vec<u8> {
-        let mut line = Vec::with_capacity(payload + 32);
-        if self.is_floor() {
-            clock::put_stamp(&mut line, payload);
-        } else {
-            put_event(&mut line, payload);
-        }
-        line.push(b'\n');
-        let mut chunk = format!("{:x}\r\n", line.len()).into_bytes();
-        chunk.append(&mut line);
-        chunk.extend_from_slice(b"\r\n");
-        chunk
+        connection.send(&request.encode(self.address)).await?;
+        connection.answer().await?.good(what)
     }
 }
 
-/// The name of every event written here.
-pub(crate) const EVENT: &[u8] = b"n";
-
-fn put_event(out: &mut Vec<u8>, payload: usize) {
-    out.extend_from_slice(b"{\"event\":\"n\",\"data\":\"");
-    clock::put_stamp(out, payload);
-    out.extend_from_slice(b"\"}");
-}
-
-/// How many events the stream holds after a batch: one more than the last id's number; the floor says so itself.
-pub(crate) fn events_after(answer: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(answer).ok()?;
-    if let Ok(next) = text.parse() {
-        return Some(next);
-    }
-    let ids = text.split_once("\"ids\":[")?.1.split_once(']')?.0;
-    let number = ids.trim_end_matches('"').rsplit('-').next()?;
-    Some(number.parse::<u64>().ok()? + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_the_stream_is_read_from_either_answer() {
-        assert_eq!(events_after(b"7"), Some(7));
-        assert_eq!(events_after(br#"{"ids":["1700-7","1700-8"],"num_events":2}"#), Some(9));
-        assert_eq!(events_after(br#"{"code":"x"}"#), None);
-    }
+/// An answer that makes no sense.
+pub(crate) fn unread(what: &str, answer: &[u8]) -> Problem {
+    Problem::Other(format!("{what} is answered {}", String::from_utf8_lossy(answer)))
 }

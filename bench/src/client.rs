@@ -1,6 +1,6 @@
 //! One client's connection: opened, and read frame by frame.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 use futures::StreamExt;
 use tokio::net::TcpStream;
@@ -12,7 +12,8 @@ use tokio_tungstenite::{
 use crate::{
     api::{Api, Stream, Transport},
     chunked::Chunked,
-    frame::{Frame, Id, drain_frames, message_frames},
+    dialect::{Dialect, Request},
+    frame::{Frame, Id, drain_blocks, message_frames},
     http::Connection,
     problem::{Outcome, Problem},
 };
@@ -36,8 +37,17 @@ pub(crate) struct Opening {
 
 /// An open connection.
 pub(crate) enum Client {
-    Sse { connection: Connection, decoder: Chunked, body: Vec<u8> },
+    Sse(Box<Sse>),
     Ws(Box<WebSocketStream<TcpStream>>),
+}
+
+/// An answer that goes on.
+pub(crate) struct Sse {
+    connection: Connection,
+    /// None where the body is as it comes, until the connection ends.
+    decoder: Option<Chunked>,
+    body: Vec<u8>,
+    dialect: Arc<dyn Dialect>,
 }
 
 impl Client {
@@ -45,15 +55,19 @@ impl Client {
     pub(crate) async fn open(api: &Api, stream: &Stream, opening: Opening) -> Outcome<Option<Self>> {
         let mut connection = Connection::open(api.address, opening.receive_buffer).await?;
         if opening.transport == Transport::Ws {
-            let url = format!("ws://{}{}", api.address, api.follow_path(stream, Transport::Ws, opening.after));
+            let url = format!("ws://{}{}", api.address, api.dialect.follow(stream, Transport::Ws, opening.after));
             let config = WebSocketConfig::default().read_buffer_size(4 << 10).write_buffer_size(0);
             let (socket, _) = client_async_with_config(url, connection.stream, Some(config)).await?;
             return Ok(Some(Self::Ws(Box::new(socket))));
         }
-        connection.send(api.follow(stream, opening.after).as_bytes()).await?;
+        let path = api.dialect.follow(stream, Transport::Sse, opening.after);
+        connection.send(&Request::get(path).header("Accept", "text/event-stream").encode(api.address)).await?;
         let head = connection.head().await?;
         match head.status {
-            200 if head.chunked => Ok(Some(Self::Sse { connection, decoder: Chunked::new(), body: Vec::new() })),
+            200 => {
+                let decoder = head.chunked.then(Chunked::new);
+                Ok(Some(Self::Sse(Box::new(Sse { connection, decoder, body: Vec::new(), dialect: Arc::clone(&api.dialect) }))))
+            }
             204 => Ok(None),
             status => {
                 Err(Problem::Answer { what: "A client is refused", status, body: String::from_utf8_lossy(&connection.unread).into_owned() })
@@ -64,10 +78,10 @@ impl Client {
     /// Waits until there is something to take. Apart from the taking, so that locks taken there are not held while waiting.
     pub(crate) async fn wait(&mut self) -> Outcome<Arrived> {
         match self {
-            Self::Sse { connection, .. } => {
+            Self::Sse(sse) => {
                 // What came along with the head waits here, not in the socket.
-                if connection.unread.is_empty() {
-                    connection.stream.readable().await?;
+                if sse.connection.unread.is_empty() {
+                    sse.connection.stream.readable().await?;
                 }
                 Ok(Arrived::Bytes)
             }
@@ -78,30 +92,35 @@ impl Client {
     /// Hands the frames in what arrived to `each`. False at the end of the connection.
     pub(crate) fn take(&mut self, arrived: Arrived, each: impl FnMut(Frame<'_>)) -> Outcome<bool> {
         match (self, arrived) {
-            (Self::Sse { connection, decoder, body }, Arrived::Bytes) => {
-                if connection.unread.is_empty() {
-                    let open = BUFFER.with_borrow_mut(|buffer| match connection.stream.try_read(buffer) {
-                        Ok(0) => Ok(false),
-                        Ok(size) => decode(decoder, &buffer[..size], body).map(|()| true),
-                        // Readiness may be a false alarm.
-                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
-                        Err(error) => Err(error.into()),
-                    })?;
-                    if !open {
-                        return Ok(false);
-                    }
-                } else {
-                    decode(decoder, &std::mem::take(&mut connection.unread), body)?;
-                }
-                drain_frames(body, each);
-                Ok(!decoder.is_done())
-            }
+            (Self::Sse(sse), Arrived::Bytes) => sse.take(each),
             (Self::Ws(_), Arrived::Message(Some(Message::Text(text)))) => {
                 message_frames(&text, each).map_err(|error| Problem::Other(format!("A WebSocket message can't be read: {error}")))?;
                 Ok(true)
             }
             (_, arrived) => Ok(!matches!(arrived, Arrived::Message(None | Some(Message::Close(_))))),
         }
+    }
+}
+
+impl Sse {
+    fn take(&mut self, mut each: impl FnMut(Frame<'_>)) -> Outcome<bool> {
+        let Self { connection, decoder, body, dialect } = self;
+        if connection.unread.is_empty() {
+            let open = BUFFER.with_borrow_mut(|buffer| match connection.stream.try_read(buffer) {
+                Ok(0) => Ok(false),
+                Ok(size) => decode(decoder.as_mut(), &buffer[..size], body).map(|()| true),
+                // Readiness may be a false alarm.
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
+                Err(error) => Err(error.into()),
+            })?;
+            if !open {
+                return Ok(false);
+            }
+        } else {
+            decode(decoder.as_mut(), &std::mem::take(&mut connection.unread), body)?;
+        }
+        drain_blocks(body, |block| dialect.frames(block, &mut each));
+        Ok(!decoder.as_ref().is_some_and(Chunked::is_done))
     }
 }
 
@@ -113,6 +132,10 @@ pub(crate) enum Arrived {
     Message(Option<Message>),
 }
 
-fn decode(decoder: &mut Chunked, bytes: &[u8], body: &mut Vec<u8>) -> Outcome<()> {
+fn decode(decoder: Option<&mut Chunked>, bytes: &[u8], body: &mut Vec<u8>) -> Outcome<()> {
+    let Some(decoder) = decoder else {
+        body.extend_from_slice(bytes);
+        return Ok(());
+    };
     decoder.decode(bytes, body).map_err(|_| Problem::Other("A stream is not in the chunked coding".to_owned()))
 }

@@ -12,9 +12,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
-    api::{Api, EVENT, Stream, Transport},
+    api::{Api, Stream, Transport},
     client::{Client, Opening},
     clock,
+    frame::EVENT,
     meter::Meter,
     problem::{Outcome, Problem},
     track::{Faults, Track},
@@ -89,10 +90,8 @@ impl Fleet {
             .try_collect()
             .await?;
         let fleet = Self::of(clients, meter);
-        if !api.is_floor() {
-            // The event that starts a stream.
-            fleet.wait_for(1).await?;
-        }
+        // There is nobody to wait for where there is nothing.
+        fleet.wait_for(api.dialect.first_events()).await?;
         Ok(fleet)
     }
 

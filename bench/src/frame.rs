@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use memchr::{memchr, memmem};
 use serde::Deserialize;
 
+/// The name of every event that is written here.
+pub(crate) const EVENT: &[u8] = b"n";
+
 /// `<milliseconds>-<number>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Id {
@@ -19,7 +22,7 @@ impl Id {
     }
 }
 
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
@@ -33,21 +36,18 @@ pub(crate) struct Frame<'a> {
     pub(crate) data: &'a [u8],
 }
 
-/// Hands every whole frame in `body` to `each` and removes it.
-pub(crate) fn drain_frames(body: &mut Vec<u8>, mut each: impl FnMut(Frame<'_>)) {
+/// Hands every whole block of server-sent events in `body`, without the empty line that ends it, to `each` and removes it.
+pub(crate) fn drain_blocks(body: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
     let mut start = 0;
     while let Some(length) = memmem::find(&body[start..], b"\n\n") {
-        let block = &body[start..start + length];
-        // Heartbeats and the reconnection time alone are not events.
-        if let Some(frame) = frame(block) {
-            each(frame);
-        }
+        each(&body[start..start + length]);
         start += length + 2;
     }
     body.drain(..start);
 }
 
-fn frame(block: &[u8]) -> Option<Frame<'_>> {
+/// The event in a block, where ids are as the broker's. Heartbeats and the reconnection time alone are not events.
+pub(crate) fn with_id(block: &[u8]) -> Option<Frame<'_>> {
     let mut frame = Frame::default();
     let mut data = None;
     for line in block.split(|byte| *byte == b'\n') {
@@ -111,7 +111,9 @@ mod tests {
     fn whole_frames_are_taken_and_the_rest_stays() {
         let mut body = b"retry: 1000\nid: 17-0\nevent: start\ndata: \n\n:\n\nevent: missedevents\ndata: {}\n\nid: 18-1\nevent: n\ndata: 5xx\ndata: y\n\nid: 18-2\n".to_vec();
         let mut seen = Vec::new();
-        drain_frames(&mut body, |frame| seen.push((frame.id.map(|id| id.number), frame.name.to_vec(), frame.data.to_vec())));
+        drain_blocks(&mut body, |block| {
+            seen.extend(with_id(block).map(|frame| (frame.id.map(|id| id.number), frame.name.to_vec(), frame.data.to_vec())));
+        });
         let expected = [(Some(0), "start", ""), (None, "missedevents", "{}"), (Some(1), "n", "5xx")];
         assert_eq!(seen, expected.map(|(id, name, data)| (id, name.as_bytes().to_vec(), data.as_bytes().to_vec())));
         assert_eq!(body, b"id: 18-2\n");

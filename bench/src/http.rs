@@ -111,7 +111,7 @@ impl Answer {
     /// The body of a success.
     pub(crate) fn good(self, what: &'static str) -> Outcome<Vec<u8>> {
         match self.status {
-            200 => Ok(self.body),
+            200..300 => Ok(self.body),
             status => Err(Problem::Answer { what, status, body: String::from_utf8_lossy(&self.body).into_owned() }),
         }
     }

@@ -7,6 +7,7 @@ mod api;
 mod chunked;
 mod client;
 mod clock;
+mod dialect;
 mod fleet;
 mod frame;
 mod http;
@@ -55,6 +56,8 @@ enum Command {
     Scenario(Scenario),
     /// The standard set on all targets, written to docs/performance.md
     Report(report::Report),
+    /// The broker, the floor and the peers under the same load, written to docs/peers.md
+    Peers(report::Peers),
 }
 
 fn main() -> ExitCode {
@@ -106,5 +109,6 @@ async fn run(arguments: &Arguments) -> Outcome<bool> {
             Ok(found.faults() == 0.0)
         }
         Command::Report(report) => report.run(&arguments.common, &arguments.selection).await,
+        Command::Peers(peers) => peers.run(&arguments.common, &arguments.selection).await,
     }
 }

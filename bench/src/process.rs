@@ -16,9 +16,25 @@ pub(crate) fn cpu_us(pid: u32) -> f64 {
 
 /// Resident memory, in bytes.
 pub(crate) fn memory(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    bytes(pid, "status", "VmRSS:")
+}
+
+/// Resident memory, in bytes, where each page counts for its part among the processes that share it.
+pub(crate) fn share_of_memory(pid: u32) -> u64 {
+    bytes(pid, "smaps_rollup", "Pss:")
+}
+
+/// A line of a file, which counts in KiB.
+fn bytes(pid: u32, file: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.split_ascii_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024
+}
+
+/// The processes that one has started itself.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Makes room for so many files at once, in this process and those that it starts.
@@ -37,6 +53,7 @@ mod tests {
     #[test]
     fn this_process_has_memory_and_may_not_open_everything() {
         assert!(memory(std::process::id()) > 100_000);
+        assert!((1..=memory(std::process::id())).contains(&share_of_memory(std::process::id())));
         assert!(cpu_us(std::process::id()) >= 0.0);
         assert!(allow_files(u64::MAX).unwrap_err().contains("ulimit"));
     }

@@ -11,8 +11,9 @@ use std::{
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
-    api::{Api, Stream, events_after},
+    api::{Api, Stream, unread},
     clock,
+    dialect::Upload,
     http::Connection,
     meter::Meter,
     problem::{Outcome, Problem},
@@ -65,14 +66,17 @@ impl Batches {
 
     /// Writes a batch; how many events the stream has held since its start.
     pub(crate) async fn publish(&mut self) -> Outcome<u64> {
-        self.connection.send(&self.api.batch(&self.stream, self.events, self.payload)).await?;
+        let Api { address, dialect } = &self.api;
+        let request = dialect.publish(&self.stream, self.events, self.payload);
+        let request = request.ok_or_else(|| Problem::Other(format!("A request can't hold {} events here", self.events)))?;
+        self.connection.send(&request.encode(*address)).await?;
         let body = self.connection.answer().await?.good("A batch is refused")?;
-        events_after(&body).ok_or_else(|| Problem::Other(format!("A batch is answered {}", String::from_utf8_lossy(&body))))
+        dialect.held(&self.stream, &body).ok_or_else(|| unread("A batch", &body))
     }
 
     /// Writes so many batches a second until it is stopped; how many events the stream holds then.
-    pub(crate) async fn paced(mut self, rate: f64, stop: Stopped) -> Outcome<u64> {
-        let mut ticks = ticks(rate, 0.0);
+    pub(crate) async fn paced(mut self, rate: f64, phase: f64, stop: Stopped) -> Outcome<u64> {
+        let mut ticks = ticks(rate, phase);
         let mut held = 0;
         while !stop.is_set() {
             ticks.tick().await;
@@ -96,30 +100,49 @@ impl Batches {
 
 /// An upload that is open. Opened apart from its use, so that a crowd of them does not overflow the server's queue of newcomers,
 /// where those refused try again only a second later.
-pub(crate) async fn open_upload(api: &Api, stream: &Stream) -> Outcome<Connection> {
-    let mut connection = Connection::open(api.address, None).await?;
-    connection.send(api.upload(stream).as_bytes()).await?;
-    Ok(connection)
+pub(crate) struct Uploading {
+    connection: Connection,
+    put_event: fn(&mut Vec<u8>, usize),
+    payload: usize,
 }
 
-/// Writes one event at a time into an upload that lasts; how many the broker counted.
-pub(crate) async fn upload(mut connection: Connection, api: Api, payload: usize, rate: f64, phase: f64, stop: Stopped) -> Outcome<u64> {
-    let mut ticks = ticks(rate, phase);
-    let mut sent = 0;
-    while !stop.is_set() {
-        ticks.tick().await;
-        connection.send(&api.line(payload)).await?;
-        sent += 1;
+impl Uploading {
+    pub(crate) async fn open(api: &Api, upload: Upload, payload: usize) -> Outcome<Self> {
+        let mut connection = Connection::open(api.address, None).await?;
+        connection.send(&upload.head.encode(api.address)).await?;
+        Ok(Self { connection, put_event: upload.put_event, payload })
     }
-    connection.send(b"0\r\n\r\n").await?;
-    let body = connection.answer().await?.good("An upload is refused")?;
-    let text = String::from_utf8_lossy(&body);
-    let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let written = answer.as_u64().or_else(|| answer.get("num_events")?.as_u64());
-    if written == Some(sent) {
-        return Ok(sent);
+
+    /// Writes one event at a time until it is stopped; how many the server counted.
+    pub(crate) async fn paced(mut self, rate: f64, phase: f64, stop: Stopped) -> Outcome<u64> {
+        let mut ticks = ticks(rate, phase);
+        let mut sent = 0;
+        while !stop.is_set() {
+            ticks.tick().await;
+            self.connection.send(&self.line()).await?;
+            sent += 1;
+        }
+        self.connection.send(b"0\r\n\r\n").await?;
+        let body = self.connection.answer().await?.good("An upload is refused")?;
+        let text = String::from_utf8_lossy(&body);
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let written = answer.as_u64().or_else(|| answer.get("num_events")?.as_u64());
+        if written == Some(sent) {
+            return Ok(sent);
+        }
+        Err(Problem::Other(format!("{sent} lines were sent, and the answer is {}", text.chars().take(300).collect::<String>())))
     }
-    Err(Problem::Other(format!("{sent} lines were sent, and the answer is {}", text.chars().take(300).collect::<String>())))
+
+    /// An event as a chunk.
+    fn line(&self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.payload + 32);
+        (self.put_event)(&mut line, self.payload);
+        line.push(b'\n');
+        let mut chunk = format!("{:x}\r\n", line.len()).into_bytes();
+        chunk.append(&mut line);
+        chunk.extend_from_slice(b"\r\n");
+        chunk
+    }
 }
 
 /// So many a second, beginning with a part of the first interval. Late ones are made up for.

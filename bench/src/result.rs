@@ -105,6 +105,8 @@ pub(crate) fn shown(value: f64) -> String {
         size if size >= 100.0 => grouped(value),
         size if size >= 10.0 => format!("{value:.1}"),
         _ if value.fract().abs() < f64::EPSILON => format!("{value}"),
+        // Not -0.00.
+        size if size < 0.005 => "0.00".to_owned(),
         _ => format!("{value:.2}"),
     }
 }
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn numbers_are_shown_as_precisely_as_they_mean() {
-        assert_eq!([1_234_567.8, 100.4, 12.34, 1.234, 2.0, 0.0].map(shown), ["1,234,568", "100", "12.3", "1.23", "2", "0"]);
+        assert_eq!([1_234_567.8, 100.4, 12.34, 1.234, 2.0, 0.0, -0.001].map(shown), ["1,234,568", "100", "12.3", "1.23", "2", "0", "0.00"]);
     }
 
     #[test]

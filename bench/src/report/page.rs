@@ -1,19 +1,16 @@
 //! The report as a page of Markdown: ratios to the floor of the same run first, as they hold on other machines too.
 
-use std::fmt::Write;
-
 use super::{
     Results,
     plan::{BATCHED, CHURN, CROWD, FAST, IDLE, MANY, PACED, SINGLE, SLOW, STREAMS, TARGETS},
+    table::{self, ALL_CPU, Ratio, Table},
 };
 use crate::{
-    result::{CPU, DELIVERIES, EVENTS, FAULTS, Findings, MAX, P50, P99, REDIS_CPU, shown},
+    result::{CPU, DELIVERIES, EVENTS, MAX, P50, P99, REDIS_CPU},
     scenario::{MEMORY, MEMORY_AGAIN, PEAK, REDIS_CONNECTIONS, REDIS_MEMORY, RESUMES},
-    target::Kind,
 };
 
-/// A line of the table of ratios: a row, a number of it, and how that is called.
-const RATIOS: [(&str, &str, &str); 9] = [
+const RATIOS: [Ratio; 9] = [
     (FAST[1], DELIVERIES, "deliveries/s"),
     (BATCHED, DELIVERIES, "deliveries/s"),
     (FAST[2], DELIVERIES, "deliveries/s"),
@@ -25,11 +22,7 @@ const RATIOS: [(&str, &str, &str); 9] = [
     (IDLE[2], MEMORY, "memory per client"),
 ];
 
-/// Not a number of a run: broker and Redis together.
-const ALL_CPU: &str = "CPU µs/event";
-
-/// The tables of absolute numbers: a heading, the rows, and the columns.
-const TABLES: [(&str, &[&str], &[&str]); 6] = [
+const TABLES: [Table; 6] = [
     ("One stream, as fast as the clients take it", &[FAST[0], FAST[1], FAST[2], BATCHED], &[DELIVERIES, P50, P99, CPU, REDIS_CPU]),
     ("One stream, paced", &[PACED[0], PACED[1], PACED[2], CROWD], &[DELIVERIES, P50, P99, MAX, CPU, REDIS_CPU]),
     ("Many streams, an NDJSON upload and a client each", &[STREAMS], &[EVENTS, P50, P99, MAX, CPU, REDIS_CPU]),
@@ -44,18 +37,23 @@ const SLOW_COLUMNS: [&str; 6] =
 /// The whole page.
 pub(super) fn page(results: &Results, skipped: &[String]) -> String {
     let mut page = String::from(INTRODUCTION);
-    ratios(&mut page, results);
+    table::ratios(&mut page, results, &TARGETS, &RATIOS);
     page.push_str(IMAGES);
     page.push_str("\n## Absolute numbers\n\nOf this run, on a machine that is shared and noisy: for orders of magnitude. Latency as fast as it\ngoes is that of a full window. The kernel counts CPU in hundredths of a second, so that with 10 clients a step is some 7 µs/event; Redis\nunder few writes is below what it can tell.\n");
     for (heading, rows, columns) in TABLES {
-        absolute(&mut page, results, heading, rows, columns);
+        table::absolute(&mut page, results, &TARGETS, heading, rows, columns);
     }
-    absolute(&mut page, results, "Clients that stop reading; deliveries and times are the others'", &[SLOW], &SLOW_COLUMNS);
+    table::absolute(
+        &mut page,
+        results,
+        &TARGETS,
+        "Clients that stop reading; deliveries and times are the others'",
+        &[SLOW],
+        &SLOW_COLUMNS,
+    );
     page.push_str("\nThe embedded store holds the 30 MB themselves, in the broker's memory.\n");
-    faults(&mut page, results);
-    for line in skipped {
-        let _ = writeln!(page, "\nNot run: {line}");
-    }
+    table::faults(&mut page, results, "ids");
+    table::skipped(&mut page, skipped);
     page
 }
 
@@ -72,67 +70,3 @@ server's share of two cores that it contends for with the load is in these numbe
 const IMAGES: &str = "\n![Deliveries a second over the number of clients](images/deliveries.svg)
 ![99th percentile of latency over the number of clients](images/latency.svg)
 ![Memory of the broker over the number of clients](images/memory.svg)\n";
-
-fn header(page: &mut String, columns: impl Iterator<Item = impl std::fmt::Display>) {
-    let mut rule = String::new();
-    page.push('\n');
-    for column in columns {
-        let _ = write!(page, "| {column} ");
-        rule.push_str("|---");
-    }
-    let _ = writeln!(page, "|\n{rule}|");
-}
-
-fn ratios(page: &mut String, results: &Results) {
-    header(page, ["", "number"].into_iter().chain(TARGETS.iter().map(|target| target.name())));
-    for (row, number, called) in RATIOS {
-        let value = |target| results.get(&(row, target)).and_then(|found| number_of(found, number));
-        let Some(floor) = value(Kind::Floor).filter(|floor| *floor > 0.0) else { continue };
-        let _ = write!(page, "| {row} | {called} ");
-        for target in TARGETS {
-            let _ = write!(page, "| {} ", value(target).map_or_else(|| "–".to_owned(), |value| format!("{:.2}", value / floor)));
-        }
-        page.push_str("|\n");
-    }
-}
-
-fn number_of(found: &Findings, number: &str) -> Option<f64> {
-    match number {
-        ALL_CPU => Some(found.get(CPU)? + found.get(REDIS_CPU).unwrap_or_default()),
-        number => found.get(number),
-    }
-}
-
-fn absolute(page: &mut String, results: &Results, heading: &str, rows: &[&'static str], columns: &[&str]) {
-    let _ = writeln!(page, "\n### {heading}");
-    header(page, ["", "target"].into_iter().chain(columns.iter().copied()));
-    for row in rows {
-        for target in TARGETS {
-            let Some(found) = results.get(&(*row, target)) else { continue };
-            let _ = write!(page, "| {row} | {} ", target.name());
-            for column in columns {
-                let _ = write!(page, "| {} ", found.get(column).map_or_else(|| "–".to_owned(), shown));
-            }
-            page.push_str("|\n");
-        }
-    }
-}
-
-/// Every client's ids were checked in every run.
-fn faults(page: &mut String, results: &Results) {
-    page.push_str("\n## Faults\n\n");
-    let mut any = false;
-    for ((row, target), found) in results.iter().filter(|(_, found)| found.faults() > 0.0) {
-        any = true;
-        let counts: Vec<_> = FAULTS
-            .iter()
-            .filter_map(|name| Some((name, found.get(name)?)))
-            .filter(|(_, count)| *count > 0.0)
-            .map(|(name, count)| format!("{} {name}", shown(count)))
-            .collect();
-        let _ = writeln!(page, "- {row}, {}: {}", target.name(), counts.join(", "));
-    }
-    if !any {
-        page.push_str("None: every client in every run received every event once and in order, as the numbers in the ids show.\n");
-    }
-}

@@ -14,6 +14,8 @@ use crate::{
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 360.0;
+/// Of the targets, in their order.
+const COLOURS: [&str; TARGETS.len()] = ["#808080", "#d55e00", "#0072b2", "#009e73"];
 /// Around the plane: left, top, right, bottom.
 const MARGIN: [f64; 4] = [80.0, 40.0, 110.0, 50.0];
 
@@ -37,15 +39,6 @@ struct Axis {
 impl Axis {
     fn at(&self, value: f64) -> f64 {
         self.from + (value / self.low).log10() / (self.high / self.low).log10() * (self.to - self.from)
-    }
-}
-
-fn colour(target: Kind) -> &'static str {
-    match target {
-        Kind::Floor => "#808080",
-        Kind::Exclusive => "#d55e00",
-        Kind::Shared => "#0072b2",
-        Kind::Memory => "#009e73",
     }
 }
 
@@ -90,7 +83,7 @@ fn image(results: &Results, title: &str, rows: [&'static str; 3], number: &str) 
 
 /// A line with its points, and its name in the legend.
 fn curve(svg: &mut String, points: &[(f64, f64)], target: Kind, place: usize, across: &Axis, up: &Axis) {
-    let colour = colour(target);
+    let colour = COLOURS[place];
     let places: Vec<(f64, f64)> = points.iter().map(|(clients, value)| (across.at(*clients), up.at(*value))).collect();
     let line: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let _ = writeln!(svg, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", line.join(" "));

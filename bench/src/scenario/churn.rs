@@ -36,15 +36,15 @@ pub(crate) struct Churn {
 impl Churn {
     /// Latency is from a client's beginning to connect to its first event.
     pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
-        if target.api.is_floor() {
-            return Err(Problem::Other("The floor keeps nothing to resume from".to_owned()));
+        if !target.api.dialect.resumes() {
+            return Err(Problem::Other(format!("Clients of {} can't go on behind an id", target.name)));
         }
         let (api, resumes) = (&target.api, Arc::new(Meter::new()?));
         // Latencies of events themselves would mix what is live with what is old.
         let events = Arc::new(Meter::new()?);
         let stream = api.create(KEPT).await?;
         let stop = Stop::default();
-        let writer = tokio::spawn(Batches::open(api, &stream, 1, common.payload).await?.paced(self.rate, stop.watch()));
+        let writer = tokio::spawn(Batches::open(api, &stream, 1, common.payload).await?.paced(self.rate, 0.0, stop.watch()));
         let wanderers: Vec<_> = (0..self.clients)
             .map(|number| {
                 let transport = common.transport;

@@ -39,7 +39,7 @@ impl Fanout {
         let batches = Batches::open(api, &stream, self.batch, common.payload).await?;
         let stop = Stop::default();
         let writer = match self.rate {
-            Some(rate) => tokio::spawn(batches.paced(rate, stop.watch())),
+            Some(rate) => tokio::spawn(batches.paced(rate, 0.0, stop.watch())),
             None => tokio::spawn(as_they_take_it(batches, Arc::clone(&fleet), self.window, stop.watch())),
         };
         sleep(common.warm_up).await;

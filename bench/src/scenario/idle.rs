@@ -110,20 +110,20 @@ impl Idle {
     }
 }
 
-/// Waits until the broker knows that the clients have left; how long that took, if it says so.
+/// Waits until the server knows that the clients have left; how long that took, if it says so.
 async fn vacated(target: &Target, stream: &Stream) -> Outcome<Option<Duration>> {
-    if target.api.is_floor() {
-        // It has no heartbeat: only by writing to clients does it learn that they are gone, and by the second time for certain.
-        let mut batches = Batches::open(&target.api, stream, 1, 1).await?;
-        for _ in 0..3 {
-            batches.publish().await?;
-            sleep(REST / 2).await;
-        }
-        return Ok(None);
-    }
     let start = Instant::now();
-    while target.api.slots_in_use().await? > 0 && start.elapsed() < PATIENCE {
+    while let Some(slots) = target.api.slots_in_use().await? {
+        if slots == 0 || start.elapsed() > PATIENCE {
+            return Ok(Some(start.elapsed()));
+        }
         sleep(Duration::from_millis(50)).await;
     }
-    Ok(Some(start.elapsed()))
+    // The floor has no heartbeat: only by writing to clients does it learn that they are gone, and by the second time for certain.
+    let mut batches = Batches::open(&target.api, stream, 1, 1).await?;
+    for _ in 0..3 {
+        batches.publish().await?;
+        sleep(REST / 2).await;
+    }
+    Ok(None)
 }

@@ -46,7 +46,7 @@ pub(crate) struct Common {
 pub(crate) enum Scenario {
     /// One stream, many clients: as fast as they take it, or paced
     Fanout(Fanout),
-    /// Many streams, an upload and a client each
+    /// Many streams, a writer and a client each
     Streams(Streams),
     /// Writers alone, as fast as they are answered
     Ingest(Ingest),

@@ -59,7 +59,7 @@ impl Slow {
 
         let stop = Stop::default();
         let rate = (self.megabytes * 1_000_000) as f64 / (BATCH * self.size) as f64 / common.seconds.as_secs_f64();
-        let writer = tokio::spawn(Batches::open(api, &stream, BATCH, self.size).await?.paced(rate, stop.watch()));
+        let writer = tokio::spawn(Batches::open(api, &stream, BATCH, self.size).await?.paced(rate, 0.0, stop.watch()));
         let (interval, peak) = tokio::join!(Interval::measure(target, &meter, common.seconds), peak(target, common.seconds));
         let interval = interval?;
         stop.now();
@@ -67,9 +67,9 @@ impl Slow {
         readers.reaches(|_| events).await;
         let mut faults = readers.faults(|_| events);
         let after = target.memory();
-        // They read again; the floor has nothing for them any more.
+        // They read again. Where one can't go on behind an id, there need not be anything for them any more.
         let late = Fleet::of(waiting, &meter);
-        if !api.is_floor() {
+        if api.dialect.resumes() {
             late.reaches(|_| events).await;
             faults += late.faults(|_| events);
         }

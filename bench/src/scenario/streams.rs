@@ -1,4 +1,4 @@
-//! Many streams, each with an upload and a client: answers of language models, token by token.
+//! Many streams, each with a writer and a client: answers of language models, token by token.
 
 use std::sync::Arc;
 
@@ -7,16 +7,17 @@ use tokio::time::sleep;
 
 use super::Common;
 use crate::{
-    api::KEPT,
+    api::{Api, KEPT, Stream},
     fleet::Fleet,
     meter::Meter,
     problem::Outcome,
-    publisher::{Stop, open_upload, upload},
+    publisher::{Batches, Stop, Stopped, Uploading},
     result::{EVENTS, Findings, Interval},
     target::Target,
 };
 
 #[derive(Clone, Debug, clap::Args)]
+#[allow(clippy::struct_field_names, reason = "the options are called so")]
 pub(crate) struct Streams {
     /// Streams
     #[arg(long, default_value = "200")]
@@ -24,6 +25,9 @@ pub(crate) struct Streams {
     /// Events a second in each
     #[arg(long, default_value = "20")]
     pub(crate) rate: f64,
+    /// A request per event in place of an upload; where there are no uploads, always so
+    #[arg(long)]
+    pub(crate) requests: bool,
 }
 
 impl Streams {
@@ -32,14 +36,18 @@ impl Streams {
         let streams: Vec<_> = stream::iter(0..self.streams).map(|_| api.create(KEPT)).buffered(16).try_collect().await?;
         let fleet = Fleet::connect(api, &streams, 1, common.transport, &meter).await?;
         let stop = Stop::default();
-        let uploads: Vec<_> = stream::iter(&streams).map(|stream| open_upload(api, stream)).buffered(16).try_collect().await?;
-        let writers: Vec<_> = uploads
+        let writers: Vec<_> = stream::iter(&streams)
+            .map(|stream| Writer::open(api, stream, self.requests, common.payload))
+            .buffered(16)
+            .try_collect()
+            .await?;
+        let writers: Vec<_> = writers
             .into_iter()
             .enumerate()
-            .map(|(number, connection)| {
+            .map(|(number, writer)| {
                 // Spread over the interval, as independent writers are.
                 let phase = number as f64 / self.streams as f64;
-                tokio::spawn(upload(connection, api.clone(), common.payload, self.rate, phase, stop.watch()))
+                tokio::spawn(writer.paced(self.rate, phase, stop.watch()))
             })
             .collect();
         sleep(common.warm_up).await;
@@ -47,8 +55,7 @@ impl Streams {
         stop.now();
         let mut events = Vec::with_capacity(self.streams);
         for writer in writers {
-            // A broker's stream begins with an event of its own.
-            events.push(writer.await?? + u64::from(!api.is_floor()));
+            events.push(writer.await??);
         }
         fleet.reaches(|number| events[number]).await;
         let mut found = Findings::new(format!("{}: {} streams, {} events/s each", target.name, self.streams, self.rate));
@@ -56,5 +63,30 @@ impl Streams {
         found.put_faults(fleet.faults(|number| events[number]));
         try_join_all(streams.iter().map(|stream| api.end(stream))).await?;
         Ok(found)
+    }
+}
+
+/// Who writes to a stream.
+enum Writer {
+    Uploading { upload: Uploading, first_events: u64 },
+    Requests(Batches),
+}
+
+impl Writer {
+    async fn open(api: &Api, stream: &Stream, requests: bool, payload: usize) -> Outcome<Self> {
+        match api.dialect.upload(stream).filter(|_| !requests) {
+            Some(upload) => {
+                Ok(Self::Uploading { upload: Uploading::open(api, upload, payload).await?, first_events: api.dialect.first_events() })
+            }
+            None => Ok(Self::Requests(Batches::open(api, stream, 1, payload).await?)),
+        }
+    }
+
+    /// Writes until it is stopped; how many events the stream holds then.
+    async fn paced(self, rate: f64, phase: f64, stop: Stopped) -> Outcome<u64> {
+        match self {
+            Self::Uploading { upload, first_events } => Ok(upload.paced(rate, phase, stop).await? + first_events),
+            Self::Requests(batches) => batches.paced(rate, phase, stop).await,
+        }
     }
 }

@@ -1,16 +1,23 @@
-//! What is measured: a broker started for the run, with a Redis of its own, the floor, or a broker that runs already.
+//! What is measured: a broker started for the run, with a Redis of its own, the floor, a peer, or a broker that runs already.
 
+mod durable_streams;
+mod folder;
+mod nchan;
 mod redis;
+mod running;
 mod server;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use tokio::process::Child;
-
-use self::redis::Redis;
 pub(crate) use self::redis::RedisState;
+use self::{redis::Redis, running::Running};
 use crate::{
     api::Api,
+    dialect::Broker,
     problem::{Outcome, Problem},
     process,
 };
@@ -26,6 +33,12 @@ pub(crate) enum Kind {
     Shared,
     /// The broker on Redis, one connection per client
     Exclusive,
+    /// A peer: nginx with the module nchan, on Redis
+    Nchan,
+    /// A peer: the server of the crate durable-streams, as it is by default
+    DurableStreams,
+    /// The same, confirming what is not on the disk yet
+    DurableStreamsMemory,
 }
 
 impl Kind {
@@ -35,6 +48,9 @@ impl Kind {
             Self::Memory => "memory",
             Self::Shared => "shared",
             Self::Exclusive => "exclusive",
+            Self::Nchan => "nchan",
+            Self::DurableStreams => "durable-streams",
+            Self::DurableStreamsMemory => "durable-streams, memory",
         }
     }
 
@@ -53,7 +69,13 @@ pub(crate) struct Selection {
     pub(crate) target: Kind,
     /// The broker's program; the floor's lies beside it
     #[arg(long, global = true, default_value = "target/release/tinistreamer")]
-    broker: PathBuf,
+    pub(crate) broker: PathBuf,
+    /// The folder of the peers, which bench/peers/setup fills
+    #[arg(long, global = true, default_value = "target/peers")]
+    pub(crate) peers: PathBuf,
+    /// The broker reaches its Redis over TCP, as nchan must, in place of a Unix socket
+    #[arg(long, global = true)]
+    pub(crate) redis_tcp: bool,
     /// A further setting of the broker that is started, such as HEARTBEAT=30
     #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
     settings: Vec<String>,
@@ -73,7 +95,7 @@ pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) api: Api,
     pids: Vec<u32>,
-    child: Option<Child>,
+    server: Option<Running>,
     redis: Option<Redis>,
 }
 
@@ -101,17 +123,28 @@ impl Selection {
         process::allow_files(self.target.files(clients)).map_err(Problem::Other)?;
         if let (Some(url), Some(api_key)) = (&self.url, &self.api_key) {
             let address = resolve(url).await?;
-            let api = Api { address, api_key: Some(api_key.clone()) };
-            return Ok(Target { name: url.clone(), api, pids: self.pid.clone(), child: None, redis: None });
+            let api = Api { address, dialect: Arc::new(Broker { api_key: api_key.clone() }) };
+            return Ok(Target { name: url.clone(), api, pids: self.pid.clone(), server: None, redis: None });
         }
         let redis = match self.target {
-            Kind::Floor | Kind::Memory => None,
-            Kind::Shared | Kind::Exclusive => Some(Redis::start().await?),
+            Kind::Floor | Kind::Memory | Kind::DurableStreams | Kind::DurableStreamsMemory => None,
+            Kind::Shared | Kind::Exclusive => Some(Redis::start(self.redis_tcp).await?),
+            Kind::Nchan => Some(Redis::start(true).await?),
         };
-        let (child, api) = server::start(self.target, &self.broker, redis.as_ref(), &self.settings).await?;
-        let pids = child.id().into_iter().collect();
-        Ok(Target { name: self.target.name().to_owned(), api, pids, child: Some(child), redis })
+        let store = redis.as_ref().map_or_else(|| "memory:".to_owned(), Redis::url);
+        let (server, api) = match self.target {
+            Kind::Nchan => nchan::start(&self.peers, &store).await?,
+            Kind::DurableStreams => durable_streams::start(&self.peers, "wal").await?,
+            Kind::DurableStreamsMemory => durable_streams::start(&self.peers, "memory").await?,
+            kind => server::start(kind, &self.broker, &store, &self.settings).await?,
+        };
+        Ok(Target { name: self.target.name().to_owned(), api, pids: server.pids.clone(), server: Some(server), redis })
     }
+}
+
+/// What to do about a peer that is not there.
+fn not_set_up(path: &Path) -> String {
+    format!("{} (it is put there by `bench/peers/setup`)", path.display())
 }
 
 async fn resolve(url: &str) -> Outcome<SocketAddr> {
@@ -140,7 +173,11 @@ impl Target {
 
     /// Resident memory of the broker, in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        self.pids.iter().map(|pid| process::memory(*pid)).sum()
+        match self.pids[..] {
+            [pid] => process::memory(pid),
+            // What several share would be counted as often.
+            _ => self.pids.iter().map(|pid| process::share_of_memory(*pid)).sum(),
+        }
     }
 
     /// What Redis says of itself; zeros without one.
@@ -152,9 +189,9 @@ impl Target {
     }
 
     /// Stops what was started.
-    pub(crate) async fn stop(mut self) -> Outcome<()> {
-        if let Some(child) = &mut self.child {
-            child.kill().await?;
+    pub(crate) async fn stop(self) -> Outcome<()> {
+        if let Some(server) = self.server {
+            server.stop().await?;
         }
         match self.redis {
             Some(redis) => redis.stop().await,

@@ -1,6 +1,6 @@
-//! A private Redis, on a socket in a folder of its own, that keeps nothing on disk.
+//! A private Redis, with a socket in a folder of its own, that keeps nothing on disk.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -9,10 +9,13 @@ use tokio::{
     time::sleep,
 };
 
+use super::{folder::Folder, running::free_address};
 use crate::problem::{Outcome, Problem};
 
 pub(super) struct Redis {
     child: Child,
+    /// Where it listens besides its socket.
+    address: Option<SocketAddr>,
     folder: Folder,
 }
 
@@ -25,28 +28,20 @@ pub(crate) struct RedisState {
     pub(crate) connections: u64,
 }
 
-/// Removed when dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Redis {
-    pub(super) async fn start() -> Outcome<Self> {
-        let name = format!("tinistreamer-bench-{}-{:08x}", std::process::id(), fastrand::u32(..));
-        let folder = Folder(std::env::temp_dir().join(name));
-        std::fs::create_dir_all(&folder.0).map_err(|error| Problem::System(folder.0.display().to_string(), error))?;
+    /// With `tcp`, its users reach it over TCP rather than over its socket.
+    pub(super) async fn start(tcp: bool) -> Outcome<Self> {
+        let folder = Folder::new()?;
+        let address = tcp.then(free_address).transpose()?;
+        let port = address.map_or(0, |address| address.port()).to_string();
         let child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--maxclients", "20000", "--unixsocket"])
-            .arg(folder.0.join("redis.sock"))
+            .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no", "--maxclients", "20000", "--unixsocket"])
+            .arg(folder.path().join("redis.sock"))
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| Problem::System("redis-server".to_owned(), error))?;
-        let redis = Self { child, folder };
+        let redis = Self { child, address, folder };
         for _ in 0..500 {
             if redis.info("server").await.is_ok() {
                 return Ok(redis);
@@ -57,7 +52,10 @@ impl Redis {
     }
 
     pub(super) fn url(&self) -> String {
-        format!("unix://{}", self.folder.0.join("redis.sock").display())
+        match self.address {
+            Some(address) => format!("redis://{address}"),
+            None => format!("unix://{}", self.folder.path().join("redis.sock").display()),
+        }
     }
 
     pub(super) fn pid(&self) -> Option<u32> {
@@ -72,7 +70,7 @@ impl Redis {
 
     /// `INFO`, as text.
     async fn info(&self, section: &str) -> std::io::Result<String> {
-        let mut stream = BufReader::new(UnixStream::connect(self.folder.0.join("redis.sock")).await?);
+        let mut stream = BufReader::new(UnixStream::connect(self.folder.path().join("redis.sock")).await?);
         stream.write_all(format!("INFO {section}\r\n").as_bytes()).await?;
         let mut size = String::new();
         stream.read_line(&mut size).await?;

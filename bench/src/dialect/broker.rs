@@ -1,0 +1,129 @@
+//! The broker's: keys, tokens, JSON, and ids that count.
+
+use std::fmt::Write;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use super::{Dialect, Question, Request, Upload};
+use crate::{
+    api::{Stream, Transport},
+    clock,
+    frame::{Frame, Id, with_id},
+};
+
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) api_key: String,
+}
+
+impl Broker {
+    fn post(&self, path: &str) -> Request {
+        Request::new("POST", path.to_owned()).header("X-API-KEY", &self.api_key)
+    }
+}
+
+impl Dialect for Broker {
+    fn create(&self, key: &str, max_events: u64) -> Option<Request> {
+        Some(self.post("/api/stream/").body(json!({"key": key, "max_events": max_events}).to_string().into_bytes()))
+    }
+
+    fn token(&self, answer: &[u8]) -> Option<String> {
+        let answer: Value = serde_json::from_slice(answer).ok()?;
+        Some(answer.get("token")?.as_str()?.to_owned())
+    }
+
+    fn end(&self, stream: &Stream) -> Option<Request> {
+        Some(self.post("/api/stream/end").body(json!({"key": stream.key}).to_string().into_bytes()))
+    }
+
+    /// The one that says that the stream has started.
+    fn first_events(&self) -> u64 {
+        1
+    }
+
+    fn publish(&self, stream: &Stream, events: usize, payload: usize) -> Option<Request> {
+        let mut body = Vec::with_capacity(64 + events * (payload + 32));
+        body.extend_from_slice(format!("{{\"key\":\"{}\",\"events\":[", stream.key).as_bytes());
+        for event in 0..events {
+            body.extend_from_slice(if event == 0 { b"" } else { b"," });
+            put_event(&mut body, payload);
+        }
+        body.extend_from_slice(b"]}");
+        Some(self.post("/api/event/add").header("Content-Type", "application/json").body(body))
+    }
+
+    /// One more than the last id's number.
+    fn held(&self, _: &Stream, answer: &[u8]) -> Option<u64> {
+        let text = std::str::from_utf8(answer).ok()?;
+        let ids = text.split_once("\"ids\":[")?.1.split_once(']')?.0;
+        let number = ids.trim_end_matches('"').rsplit('-').next()?;
+        Some(number.parse::<u64>().ok()? + 1)
+    }
+
+    fn upload(&self, stream: &Stream) -> Option<Upload> {
+        let request = self.post(&format!("/api/event/add/json-stream?key={}", stream.key));
+        Some(Upload { head: request.header("Content-Type", "application/x-ndjson").chunked(), put_event })
+    }
+
+    fn follow(&self, stream: &Stream, transport: Transport, after: Option<Id>) -> String {
+        let key = utf8_percent_encode(&stream.key, NON_ALPHANUMERIC);
+        let transport = if transport == Transport::Sse { "sse" } else { "ws" };
+        let mut path = format!("/api/client/{transport}?key={key}&token={}", stream.token);
+        if let Some(Id { milliseconds, number }) = after {
+            let _ = write!(path, "&last_event_id={milliseconds}-{number}");
+        }
+        path
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
+    fn occupancy(&self) -> Option<Question> {
+        let request = Request::get("/api/info".to_owned()).header("X-API-KEY", &self.api_key);
+        Some(Question { request, read: clients })
+    }
+
+    fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
+        with_id(block).into_iter().for_each(each);
+    }
+}
+
+fn clients(info: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Value>(info).ok()?.pointer("/redis/streaming_in_use")?.as_u64()
+}
+
+fn put_event(out: &mut Vec<u8>, payload: usize) {
+    out.extend_from_slice(b"{\"event\":\"n\",\"data\":\"");
+    clock::put_stamp(out, payload);
+    out.extend_from_slice(b"\"}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::tests::{expected, frames, text};
+
+    #[test]
+    fn answers_tell_the_token_the_clients_and_the_end_of_the_stream() {
+        let (broker, stream) = (Broker { api_key: "k".to_owned() }, Stream::new("a".to_owned()));
+        assert_eq!(broker.token(br#"{"key":"a","token":"t"}"#), Some("t".to_owned()));
+        assert_eq!(broker.token(b"[]"), None);
+        assert_eq!(clients(br#"{"redis":{"streaming_in_use":3}}"#), Some(3));
+        assert_eq!(broker.held(&stream, br#"{"ids":["1700-7","1700-8"],"num_events":2}"#), Some(9));
+        assert_eq!(broker.held(&stream, br#"{"code":"x"}"#), None);
+    }
+
+    #[test]
+    fn events_are_written_with_the_key_and_read_by_their_ids() {
+        let (broker, stream) = (Broker { api_key: "k".to_owned() }, Stream::new("a".to_owned()));
+        let request = text(broker.publish(&stream, 2, 100));
+        assert!(request.contains("X-API-KEY: k\r\n"), "{request}");
+        let body: Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(body["events"].as_array().unwrap().len(), 2);
+        assert_eq!(frames(&broker, "id: 18-1\nevent: n\ndata: 5xx"), expected(&[(Some(1), "n", "5xx")]));
+        assert_eq!(frames(&broker, "event: missedevents\ndata: {}"), expected(&[(None, "missedevents", "{}")]));
+        assert_eq!(frames(&broker, ":"), []);
+    }
+}

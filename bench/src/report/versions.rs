@@ -1,0 +1,57 @@
+//! What exactly was measured, and on what.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::target::Selection;
+
+/// Each as a name and what is known of it; what is not there does not keep the page from being written.
+pub(super) fn versions(selection: &Selection) -> [(&'static str, String); 6] {
+    let peer =
+        |name: &str| fs::read_to_string(selection.peers.join(name)).map_or_else(|_| UNKNOWN.to_owned(), |text| text.trim().to_owned());
+    [
+        ("tinistreamer", said(&selection.broker, "--version")),
+        ("redis-server", said(Path::new("redis-server"), "--version")),
+        ("nginx", said(Path::new("nginx"), "-v")),
+        ("libnginx-mod-nchan", peer("nchan.version")),
+        ("durable-streams", peer("durable-streams.version")),
+        ("machine", machine()),
+    ]
+}
+
+const UNKNOWN: &str = "unknown";
+
+/// The version in what a program says of itself: the first word that begins with a digit, but for what stands before it.
+fn said(program: &Path, argument: &str) -> String {
+    let Ok(output) = Command::new(program).arg(argument).output() else { return UNKNOWN.to_owned() };
+    // nginx says it among the errors.
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    version(&text).unwrap_or(UNKNOWN).to_owned()
+}
+
+fn version(text: &str) -> Option<&str> {
+    let words = text.split_ascii_whitespace().map(|word| word.rsplit(['/', '=']).next().unwrap_or(word));
+    words.map(|word| word.trim_start_matches('v')).find(|word| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.'))
+}
+
+/// Processor, cores and kernel.
+fn machine() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or(UNKNOWN, |(_, model)| model);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = kernel.split('-').next().unwrap_or_default().trim();
+    format!("{model}, {cores} cores, Linux {kernel}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        assert_eq!(version("nginx version: nginx/1.22.1\n"), Some("1.22.1"));
+        assert_eq!(version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0"), Some("7.0.15"));
+        assert_eq!(version("tinistreamer 0.1.0\n"), Some("0.1.0"));
+        assert_eq!(version("no such thing"), None);
+    }
+}
