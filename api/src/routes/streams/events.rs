@@ -17,7 +17,8 @@ use crate::{
     wire::json,
 };
 
-/// An event as it is stored. For the documents; what is sent is written by `wire::json`.
+/// An event as it is stored.
+// For the documents; what is sent is written by `wire::json`.
 #[derive(Serialize, ToSchema)]
 pub struct StoredEvent {
     /// `<milliseconds>-<number>`.
