@@ -1,0 +1,27 @@
+//! Publishes a stream, and follows it.
+
+use std::env;
+
+use futures::TryStreamExt;
+use tinistreamer_client::{Client, subscribe};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = env::var("STREAMER_URL").unwrap_or("http://127.0.0.1:8000".into());
+    let client = Client::new(url, env::var("STREAMER_API_KEY")?)?;
+    let access = client.create_stream("hello").await?;
+
+    let mut writer = client.publish("hello").start()?;
+    for word in ["Hello ", "from ", "a ", "stream"] {
+        writer.write("token", word).await?;
+    }
+    writer.finish().await?;
+
+    let mut answer = String::new();
+    let mut events = subscribe(access.sse_url, access.token).start()?;
+    while let Some(event) = events.try_next().await? {
+        answer += &event.data;
+    }
+    assert_eq!(answer, "Hello from a stream");
+    Ok(())
+}

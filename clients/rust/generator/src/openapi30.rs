@@ -1,0 +1,102 @@
+//! The OpenAPI 3.1 document as the 3.0 document that progenitor reads, less what it could not make good code of.
+
+use serde_json::{Map, Value};
+
+/// Routes whose bodies never end, which a function that returns an answer can't stand for. The client speaks them by hand.
+const STREAMING: [&str; 4] = ["follow_sse", "follow_ws", "upload_events", "write_events"];
+
+/// What limits the value of a string or a number. The types would turn each into a newtype with an error of its own; the broker
+/// checks them anyway, and its answer says which field was wrong.
+const LIMITS: [&str; 4] = ["maxLength", "minLength", "minimum", "maximum"];
+
+/// Rewrites the document in place.
+pub fn down_convert(document: &mut Value) {
+    document["openapi"] = "3.0.3".into();
+    if let Some(license) = document.pointer_mut("/info/license").and_then(Value::as_object_mut) {
+        // New in 3.1.
+        license.remove("identifier");
+    }
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for operations in paths.values_mut().filter_map(Value::as_object_mut) {
+            operations.retain(|_, operation| !operation["operationId"].as_str().is_some_and(|id| STREAMING.contains(&id)));
+            for operation in operations.values_mut() {
+                successes_only(operation);
+            }
+        }
+        paths.retain(|_, operations| operations.as_object().is_some_and(|operations| !operations.is_empty()));
+    }
+    simplify(document);
+}
+
+/// Error answers are read by the client, alike on all routes, whether the broker made them or something before it that does not
+/// speak JSON; generated code would lose the status of the latter.
+fn successes_only(operation: &mut Value) {
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        responses.retain(|status, _| status.starts_with('2'));
+    }
+}
+
+fn simplify(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            nullable(object);
+            unsigned(object);
+            // A property may have such a name; its value is then an object, not a limit.
+            object.retain(|name, value| value.is_object() || !LIMITS.contains(&name.as_str()));
+            object.values_mut().for_each(simplify);
+        }
+        Value::Array(values) => values.iter_mut().for_each(simplify),
+        _ => {}
+    }
+}
+
+/// `"type": ["string", "null"]` is `"type": "string", "nullable": true` in 3.0.
+fn nullable(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(types)) = schema.get("type") else { return };
+    let concrete: Vec<_> = types.iter().filter(|name| *name != "null").cloned().collect();
+    if let [only] = concrete.as_slice() {
+        let only = only.clone();
+        schema.insert("type".to_owned(), only);
+        schema.insert("nullable".to_owned(), true.into());
+    }
+}
+
+/// What can't be negative is so in Rust, too.
+fn unsigned(schema: &mut Map<String, Value>) {
+    if schema.get("minimum").and_then(Value::as_i64).is_some_and(|minimum| minimum >= 0) {
+        schema.insert("format".to_owned(), "uint64".into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_type_or_null_is_nullable() {
+        let mut schema = json!({"type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": 9});
+        simplify(&mut schema);
+        assert_eq!(schema, json!({"type": "integer", "format": "uint64", "nullable": true}));
+    }
+
+    #[test]
+    fn a_property_may_be_named_as_a_limit_is() {
+        let mut schema = json!({"properties": {"maximum": {"type": "integer", "format": "int64"}}});
+        let as_it_was = schema.clone();
+        simplify(&mut schema);
+        assert_eq!(schema, as_it_was);
+    }
+
+    #[test]
+    fn streaming_routes_and_error_answers_go() {
+        let mut document = json!({"openapi": "3.1.0", "paths": {
+            "/sse": {"get": {"operationId": "follow_sse", "responses": {"200": {}}}},
+            "/ready": {"get": {"operationId": "ready", "responses": {"200": {}, "503": {}}}},
+        }});
+        down_convert(&mut document);
+        let paths = json!({"/ready": {"get": {"operationId": "ready", "responses": {"200": {}}}}});
+        assert_eq!(document, json!({"openapi": "3.0.3", "paths": paths}));
+    }
+}

@@ -1,0 +1,152 @@
+//! What can go wrong.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+
+use crate::generated;
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can go wrong. [`code`](Self::code) has a stable word for each.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The broker, or something before it, answered with an error.
+    #[error("{message} ({code})")]
+    Api {
+        /// The HTTP status. None where there is none: an event was refused by itself, over WebSocket or in an upload.
+        status: Option<u16>,
+        /// The broker's word for it, as listed in [`docs/errors.md`]; `http-error` when something else than the broker answered.
+        ///
+        /// [`docs/errors.md`]: https://github.com/tinistreamer/tinistreamer/blob/main/docs/errors.md
+        code: String,
+        /// One sentence for a person.
+        message: String,
+        /// How long to wait before another attempt, where that was told.
+        retry_after: Option<Duration>,
+    },
+    /// The broker can't be reached, or the connection broke before there was an answer: what was asked for may have happened.
+    #[error("The broker can't be reached")]
+    Unreachable(#[source] BoxError),
+    /// An answer is not what a broker of this version says.
+    #[error("The answer is not the broker's: {0}")]
+    InvalidAnswer(String),
+    /// The client can't be set up: the URL or the API key can't be used, there is no Tokio runtime, or TLS has no root certificates.
+    #[error("The client can't be set up: {0}")]
+    Setup(#[source] BoxError),
+    /// An event's name is not 1 to 128 bytes without control characters. Nothing was sent.
+    #[error("An event's name is 1 to 128 bytes without control characters, not {0:?}")]
+    InvalidEvent(String),
+    /// An event's name is one of the broker's own: `start`, `end`, `cancel`, `error`, `missedevents`. Nothing was sent.
+    #[error("The event name {0:?} is the broker's own")]
+    ReservedEvent(String),
+    /// An event's data has no form in JSON. Nothing was sent.
+    #[error("The data has no form in JSON")]
+    InvalidData(#[source] serde_json::Error),
+    /// A writer failed. What was written and not confirmed may or may not be stored.
+    #[error("The writer failed after {acknowledged} confirmed events")]
+    Publish {
+        /// How many of its events the broker has confirmed.
+        acknowledged: u64,
+        /// Why. Told by every call that follows, too.
+        source: Arc<Error>,
+    },
+    /// Nothing came from the broker for `give_up_after`.
+    #[error("Nothing has come from the broker for {} seconds", after.as_secs())]
+    Disconnected {
+        /// How long.
+        after: Duration,
+        /// How the last attempt failed.
+        source: Box<Error>,
+    },
+    /// An event does not follow the one before: something between the broker and this client has lost or repeated some.
+    #[error("Event {found} came where {expected} should have")]
+    Gap {
+        /// What should have come: an id, or the number in it.
+        expected: String,
+        /// The id that came.
+        found: String,
+    },
+    /// The function that makes tokens failed.
+    #[error("No token could be made")]
+    Token(#[source] BoxError),
+}
+
+impl Error {
+    /// A stable kebab-case word: the broker's, or `unreachable`, `invalid-answer`, `setup`, `invalid-event`, `reserved-event`,
+    /// `disconnected`, `gap`, `token`. For a writer's error it is that of the cause.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Api { code, .. } => code,
+            Self::Unreachable(_) => "unreachable",
+            Self::InvalidAnswer(_) => "invalid-answer",
+            Self::Setup(_) => "setup",
+            Self::InvalidEvent(_) | Self::InvalidData(_) => "invalid-event",
+            Self::ReservedEvent(_) => "reserved-event",
+            Self::Publish { source, .. } => source.code(),
+            Self::Disconnected { .. } => "disconnected",
+            Self::Gap { .. } => "gap",
+            Self::Token(_) => "token",
+        }
+    }
+
+    /// Whether the same may succeed later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Api { status: Some(status), .. } => matches!(status, 408 | 429 | 500..=599),
+            Self::Api { status: None, code, .. } => matches!(&**code, "internal-error" | "store-unavailable" | "shutting-down"),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        if let Self::Api { retry_after, .. } = self { *retry_after } else { None }
+    }
+
+    /// The broker's words about one event, told without a status of its own.
+    pub(crate) fn refused(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Api { status: None, code: code.into(), message: message.into(), retry_after: None }
+    }
+
+    pub(crate) fn setup(problem: impl Into<BoxError>) -> Self {
+        Self::Setup(problem.into())
+    }
+
+    pub(crate) fn unreachable(problem: impl Into<BoxError>) -> Self {
+        Self::Unreachable(problem.into())
+    }
+
+    /// Reads an answer that is no success.
+    pub(crate) async fn from_response(response: Response) -> Self {
+        let status = response.status();
+        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        // A body that breaks off says no less than one that is not the broker's: the status stands.
+        let body = response.bytes().await.unwrap_or_default();
+        let (code, message) = match serde_json::from_slice(&body) {
+            Ok(generated::types::Error { code, message }) => (code, message),
+            Err(_) => ("http-error".to_owned(), describe(status)),
+        };
+        Self::Api { status: Some(status.as_u16()), code, message, retry_after: seconds.map(Duration::from_secs) }
+    }
+
+    pub(crate) async fn from_generated(error: generated::Error<()>) -> Self {
+        match error {
+            generated::Error::UnexpectedResponse(response) => Self::from_response(response).await,
+            generated::Error::CommunicationError(error) | generated::Error::ResponseBodyError(error) => error.into(),
+            other => Self::InvalidAnswer(other.to_string()),
+        }
+    }
+}
+
+impl From<reqwest::Error> for Error {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_builder() { Self::setup(error) } else { Self::unreachable(error.without_url()) }
+    }
+}
+
+fn describe(status: StatusCode) -> String {
+    format!("The answer was {status}, without the broker's words")
+}

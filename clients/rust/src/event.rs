@@ -1,0 +1,143 @@
+//! What a subscription hands out.
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::Error;
+
+/// Names that only the broker writes.
+const RESERVED_NAMES: [&str; 5] = ["start", "end", "cancel", "error", MISSED_EVENTS];
+const MISSED_EVENTS: &str = "missedevents";
+
+/// The longest name, in bytes of UTF-8.
+const MAX_NAME_BYTES: usize = 128;
+
+/// An event of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// Its id, `<milliseconds>-<number>`. None only for `missedevents`, which the stream does not hold.
+    pub id: Option<String>,
+    /// Its name.
+    pub event: String,
+    /// Its data; empty when there is none.
+    pub data: String,
+    /// For an event named `missedevents`: what is no longer stored.
+    pub missed: Option<Missed>,
+}
+
+/// Events that were gone before they could be handed out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Missed {
+    /// The id after which the broker was asked to go on; None: from the beginning.
+    pub after: Option<String>,
+    /// The id of the event that comes next.
+    pub first: String,
+    /// How many are missing; None when the broker can't know.
+    pub missed: Option<u64>,
+}
+
+/// How a stream was finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// By `end`: it is complete.
+    Ended,
+    /// By `cancel`.
+    Cancelled,
+}
+
+impl Status {
+    /// The broker's word: `ended`, `cancelled`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Event {
+    /// The data, read as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.data)
+    }
+
+    /// An event as it came. An event without an id is `missedevents`, or not the broker's.
+    pub(crate) fn received(id: Option<String>, event: String, data: String) -> Result<Self, Error> {
+        let missed = match &id {
+            Some(_) => None,
+            None if event == MISSED_EVENTS => {
+                Some(serde_json::from_str(&data).map_err(|error| Error::InvalidAnswer(format!("missedevents: {error}")))?)
+            }
+            None => return Err(Error::InvalidAnswer(format!("an event {event:?} without an id"))),
+        };
+        Ok(Self { id, event, data, missed })
+    }
+
+    /// What the stream came to, if this is its last event.
+    pub(crate) fn finishes(&self) -> Option<Status> {
+        match &*self.event {
+            "end" => Some(Status::Ended),
+            "cancel" => Some(Status::Cancelled),
+            _ => None,
+        }
+    }
+}
+
+/// The number of an event in its stream.
+pub(crate) fn number(id: &str) -> Option<u64> {
+    let (_, number) = id.split_once('-')?;
+    number.parse().ok()
+}
+
+/// Refuses the names that the broker would refuse.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    if RESERVED_NAMES.contains(&name) {
+        Err(Error::ReservedEvent(name.to_owned()))
+    } else if (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(Error::InvalidEvent(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_brokers_own_names_are_refused() {
+        for name in RESERVED_NAMES {
+            assert_eq!(check_name(name).unwrap_err().code(), "reserved-event");
+        }
+    }
+
+    #[test]
+    fn a_name_is_measured_in_bytes() {
+        assert!(check_name(&"é".repeat(64)).is_ok());
+        assert_eq!(check_name(&"é".repeat(65)).unwrap_err().code(), "invalid-event");
+        assert_eq!(check_name("").unwrap_err().code(), "invalid-event");
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_with_a_control_character_is_refused(before in "[a-z]{0,9}", control in "\\p{Cc}", after in "[a-z]{0,9}") {
+            prop_assert!(check_name(&[before, control, after].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn missedevents_tells_what_is_missing() {
+        let event = Event::received(None, "missedevents".into(), r#"{"after":null,"first":"5-2","missed":2}"#.into()).unwrap();
+        assert_eq!(event.missed, Some(Missed { after: None, first: "5-2".into(), missed: Some(2) }));
+    }
+
+    #[test]
+    fn no_other_event_comes_without_an_id() {
+        assert_eq!(Event::received(None, "token".into(), String::new()).unwrap_err().code(), "invalid-answer");
+    }
+}

@@ -1,0 +1,691 @@
+// Generated from spec/openapi.json by clients/rust/generator; changes made here are lost.
+
+#[allow(unused_imports)]
+pub use progenitor_client::{ByteStream, ClientInfo, Error, ResponseValue};
+#[allow(unused_imports)]
+use progenitor_client::{encode_path, ClientHooks, OperationInfo, RequestBuilderExt};
+/// Types used as operation parameters and responses.
+#[allow(clippy::all)]
+pub mod types {
+    ///Where clients follow a stream, and what opens it to them.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Access {
+        ///From when on the token is no good. RFC 3339.
+        pub expires_at: ::std::string::String,
+        ///For server-sent events; without the token.
+        pub sse_url: ::std::string::String,
+        ///The client token.
+        pub token: ::std::string::String,
+        ///For WebSocket; without the token.
+        pub ws_url: ::std::string::String,
+    }
+    ///Events for a stream.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct AddEvents {
+        ///The events, in order.
+        pub events: ::std::vec::Vec<Event>,
+        ///The stream's key.
+        pub key: ::std::string::String,
+        /**Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
+has already are not written again, so that a request whose answer was lost can be repeated.*/
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub producer: ::std::option::Option<::std::string::String>,
+        ///How many events the producer had sent into this stream before these.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub sequence: ::std::option::Option<u64>,
+    }
+    ///Where the events are now.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Added {
+        ///The ids of those that were written, in the order in which they were sent.
+        pub ids: ::std::vec::Vec<::std::string::String>,
+        ///How many, from the first on, the stream had already. Only with a producer.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub num_duplicates: ::std::option::Option<u64>,
+        ///How many were written.
+        pub num_events: u64,
+    }
+    ///What the broker is and how full it is.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct BrokerInfo {
+        ///How live events reach clients.
+        pub delivery: ::std::string::String,
+        pub redis: ConnectionInfo,
+        ///`redis` or `memory`.
+        pub store: ::std::string::String,
+        ///The public URL.
+        pub url: ::std::string::String,
+        ///The broker's version.
+        pub version: ::std::string::String,
+    }
+    ///Connections to Redis, and slots for streaming clients.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct ConnectionInfo {
+        ///Connections for writes and management; 0 with the embedded store.
+        #[serde(rename = "static")]
+        pub static_: u64,
+        ///Connections for streaming clients, idle ones included.
+        pub streaming: u64,
+        ///Streaming clients that could come.
+        pub streaming_available: u64,
+        ///Streaming clients now.
+        pub streaming_in_use: u64,
+        ///Streaming clients at the most.
+        pub streaming_max: u64,
+    }
+    ///What a new stream asks for.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct CreateStream {
+        ///Its key: 1 to 256 bytes of UTF-8 without control characters.
+        pub key: ::std::string::String,
+        ///How many events it keeps; the default is `STREAMER_MAX_EVENTS`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub max_events: ::std::option::Option<u64>,
+        ///Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub ttl: ::std::option::Option<u64>,
+    }
+    ///The body of every error answer.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Error {
+        ///A stable kebab-case word; the list is in `docs/errors.md`.
+        pub code: ::std::string::String,
+        ///One plain sentence that says what was wrong with this request.
+        pub message: ::std::string::String,
+    }
+    ///An event as backends send it.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Event {
+        ///A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub data: ::std::option::Option<::serde_json::Value>,
+        /**Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
+broker's own.*/
+        pub event: ::std::string::String,
+    }
+    ///How a stream was finished.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Finished {
+        ///`ended` or `cancelled`.
+        pub status: ::std::string::String,
+    }
+    ///Which stream a token is for.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct IssueToken {
+        ///The key of a stream that exists.
+        pub key: ::std::string::String,
+        ///Seconds that the token is good for; the default is `STREAMER_TTL`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub ttl: ::std::option::Option<u64>,
+    }
+    ///Which stream.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct KeyOnly {
+        ///The stream's key.
+        pub key: ::std::string::String,
+    }
+    ///An event as it is stored.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct StoredEvent {
+        ///Its data, if it has any.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub data: ::std::option::Option<::std::string::String>,
+        ///Its name.
+        pub event: ::std::string::String,
+        ///`<milliseconds>-<number>`.
+        pub id: ::std::string::String,
+        ///When it was written. RFC 3339 with milliseconds.
+        pub time: ::std::string::String,
+    }
+    ///An active stream in a list.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct StreamRow {
+        ///Its key.
+        pub key: ::std::string::String,
+        ///Events stored.
+        pub length: u64,
+        ///Always `active`.
+        pub status: ::std::string::String,
+        ///Seconds left unless something is written.
+        pub ttl: u64,
+    }
+    ///A stream.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct StreamState {
+        ///RFC 3339.
+        pub created_at: ::std::string::String,
+        ///The oldest event stored.
+        pub first_id: ::std::string::String,
+        ///Its key.
+        pub key: ::std::string::String,
+        ///The newest event.
+        pub last_id: ::std::string::String,
+        ///Events stored.
+        pub length: u64,
+        ///`active`, `ended` or `cancelled`.
+        pub status: ::std::string::String,
+        ///Seconds left unless something is written.
+        pub ttl: u64,
+    }
+    ///What became of an upload.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct UploadSummary {
+        ///What was wrong with lines that were not written, the first 100.
+        pub errors: ::std::vec::Vec<::std::string::String>,
+        ///The ids of the events written, the first 10,000.
+        pub ids: ::std::vec::Vec<::std::string::String>,
+        ///The id of the last one.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub last_id: ::std::option::Option<::std::string::String>,
+        ///How many events were not written because the stream had them already. Only with a producer.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub num_duplicates: ::std::option::Option<u64>,
+        ///How many lines were not written.
+        pub num_errors: u64,
+        ///How many events were written.
+        pub num_events: u64,
+    }
+    /// Error types.
+    pub mod error {
+        /// Error from a `TryFrom` or `FromStr` implementation.
+        pub struct ConversionError(::std::borrow::Cow<'static, str>);
+        impl ::std::error::Error for ConversionError {}
+        impl ::std::fmt::Display for ConversionError {
+            fn fmt(
+                &self,
+                f: &mut ::std::fmt::Formatter<'_>,
+            ) -> Result<(), ::std::fmt::Error> {
+                ::std::fmt::Display::fmt(&self.0, f)
+            }
+        }
+        impl ::std::fmt::Debug for ConversionError {
+            fn fmt(
+                &self,
+                f: &mut ::std::fmt::Formatter<'_>,
+            ) -> Result<(), ::std::fmt::Error> {
+                ::std::fmt::Debug::fmt(&self.0, f)
+            }
+        }
+        impl From<&'static str> for ConversionError {
+            fn from(value: &'static str) -> Self {
+                Self(value.into())
+            }
+        }
+        impl From<String> for ConversionError {
+            fn from(value: String) -> Self {
+                Self(value.into())
+            }
+        }
+    }
+}
+#[derive(Clone, Debug)]
+/**Client for tinistreamer
+
+A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE or WebSocket.
+
+Version: 0.1.0*/
+pub struct Client {
+    pub(crate) baseurl: String,
+    pub(crate) client: reqwest::Client,
+}
+impl Client {
+    /// Create a new client.
+    ///
+    /// `baseurl` is the base URL provided to the internal
+    /// `reqwest::Client`, and should include a scheme and hostname,
+    /// as well as port and a path stem if applicable.
+    pub fn new(baseurl: &str) -> Self {
+        #[cfg(not(target_arch = "wasm32"))]
+        let client = {
+            let dur = ::std::time::Duration::from_secs(15u64);
+            reqwest::ClientBuilder::new().connect_timeout(dur).timeout(dur)
+        };
+        #[cfg(target_arch = "wasm32")]
+        let client = reqwest::ClientBuilder::new();
+        Self::new_with_client(baseurl, client.build().unwrap())
+    }
+    /// Construct a new client with an existing `reqwest::Client`,
+    /// allowing more control over its configuration.
+    ///
+    /// `baseurl` is the base URL provided to the internal
+    /// `reqwest::Client`, and should include a scheme and hostname,
+    /// as well as port and a path stem if applicable.
+    pub fn new_with_client(baseurl: &str, client: reqwest::Client) -> Self {
+        Self {
+            baseurl: baseurl.to_string(),
+            client,
+        }
+    }
+}
+impl ClientInfo<()> for Client {
+    fn api_version() -> &'static str {
+        "0.1.0"
+    }
+    fn baseurl(&self) -> &str {
+        self.baseurl.as_str()
+    }
+    fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+    fn inner(&self) -> &() {
+        &()
+    }
+}
+impl ClientHooks<()> for &Client {}
+#[allow(clippy::all)]
+impl Client {
+    /**Writes a batch of events, all or nothing
+
+Sends a `POST` request to `/api/event/add`
+
+*/
+    pub async fn add_events<'a>(
+        &'a self,
+        body: &'a types::AddEvents,
+    ) -> Result<ResponseValue<types::Added>, Error<()>> {
+        let url = format!("{}/api/event/add", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "add_events",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**The process lives. Says nothing of the store, so that a failing Redis does not get healthy brokers restarted
+
+Sends a `GET` request to `/api/health`
+
+*/
+    pub async fn health<'a>(&'a self) -> Result<ResponseValue<ByteStream>, Error<()>> {
+        let url = format!("{}/api/health", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self.client.get(url).headers(header_map).build()?;
+        let info = OperationInfo {
+            operation_id: "health",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => Ok(ResponseValue::stream(response)),
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**What the broker is, and how full
+
+Sends a `GET` request to `/api/info`
+
+*/
+    pub async fn broker_info<'a>(
+        &'a self,
+    ) -> Result<ResponseValue<types::BrokerInfo>, Error<()>> {
+        let url = format!("{}/api/info", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "broker_info",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**The store answers, and the broker is not stopping
+
+Sends a `GET` request to `/api/ready`
+
+*/
+    pub async fn ready<'a>(&'a self) -> Result<ResponseValue<ByteStream>, Error<()>> {
+        let url = format!("{}/api/ready", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self.client.get(url).headers(header_map).build()?;
+        let info = OperationInfo {
+            operation_id: "ready",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => Ok(ResponseValue::stream(response)),
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**The active streams
+
+Sends a `GET` request to `/api/stream`
+
+Arguments:
+- `pattern`: A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. All streams without it
+*/
+    pub async fn list_streams<'a>(
+        &'a self,
+        pattern: Option<&'a str>,
+    ) -> Result<ResponseValue<::std::vec::Vec<types::StreamRow>>, Error<()>> {
+        let url = format!("{}/api/stream", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .query(&progenitor_client::QueryParam::new("pattern", &pattern))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "list_streams",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Starts a stream
+
+Sends a `POST` request to `/api/stream`
+
+*/
+    pub async fn create_stream<'a>(
+        &'a self,
+        body: &'a types::CreateStream,
+    ) -> Result<ResponseValue<types::Access>, Error<()>> {
+        let url = format!("{}/api/stream", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "create_stream",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Cancels a stream: nothing can follow, and its clients are closed when they have all of it
+
+Sends a `POST` request to `/api/stream/cancel`
+
+*/
+    pub async fn cancel_stream<'a>(
+        &'a self,
+        body: &'a types::KeyOnly,
+    ) -> Result<ResponseValue<types::Finished>, Error<()>> {
+        let url = format!("{}/api/stream/cancel", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "cancel_stream",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Ends a stream: nothing can follow, and its clients are closed when they have all of it
+
+Sends a `POST` request to `/api/stream/end`
+
+*/
+    pub async fn end_stream<'a>(
+        &'a self,
+        body: &'a types::KeyOnly,
+    ) -> Result<ResponseValue<types::Finished>, Error<()>> {
+        let url = format!("{}/api/stream/end", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "end_stream",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**All stored events of a stream, also after its end. Takes no streaming slot
+
+Sends a `GET` request to `/api/stream/events`
+
+Arguments:
+- `key`: The stream's key
+*/
+    pub async fn stream_events<'a>(
+        &'a self,
+        key: &'a str,
+    ) -> Result<ResponseValue<::std::vec::Vec<types::StoredEvent>>, Error<()>> {
+        let url = format!("{}/api/stream/events", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .query(&progenitor_client::QueryParam::new("key", &key))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "stream_events",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**The state of a stream
+
+Sends a `GET` request to `/api/stream/info`
+
+Arguments:
+- `key`: The stream's key
+*/
+    pub async fn stream_info<'a>(
+        &'a self,
+        key: &'a str,
+    ) -> Result<ResponseValue<types::StreamState>, Error<()>> {
+        let url = format!("{}/api/stream/info", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .query(&progenitor_client::QueryParam::new("key", &key))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "stream_info",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Issues a token for a stream that exists
+
+Sends a `POST` request to `/api/stream/token`
+
+*/
+    pub async fn issue_token<'a>(
+        &'a self,
+        body: &'a types::IssueToken,
+    ) -> Result<ResponseValue<types::Access>, Error<()>> {
+        let url = format!("{}/api/stream/token", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "issue_token",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+}
+/// Items consumers will typically use such as the Client.
+pub mod prelude {
+    #[allow(unused_imports)]
+    pub use super::Client;
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod client;
+mod error;
+mod event;
+mod http;
+mod life;
+mod pace;
+mod publish;
+mod subscribe;
+#[cfg(feature = "websocket")]
+mod websocket;
+
+// rustfmt and the lints are for what people write.
+#[rustfmt::skip]
+#[allow(warnings, clippy::all, clippy::pedantic, clippy::unwrap_used, reason = "generated")]
+mod generated;
+
+pub use client::Client;
+pub use error::Error;
+pub use event::{Event, Missed, Status};
+/// The requests and answers of the management functions, generated from the OpenAPI document.
+pub use generated::types;
+pub use publish::{Ack, Publish, Transport, Writer};
+pub use subscribe::{Subscribe, Subscription, Token, subscribe};

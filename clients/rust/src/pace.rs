@@ -1,0 +1,93 @@
+//! When to try again, and when to give up.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Delays that double with each failure in a row, of which a random half to whole is waited, so that clients that were cut off
+/// together do not come back together.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, failures: 0 }
+    }
+
+    /// Sets the delay after the first failure.
+    pub(crate) fn start_from(&mut self, first: Duration) {
+        self.first = first;
+    }
+
+    /// Ends the row of failures.
+    pub(crate) fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The delay after one more failure.
+    fn next(&mut self) -> Duration {
+        let doubled = self.first.saturating_mul(2_u32.saturating_pow(self.failures));
+        self.failures = self.failures.saturating_add(1);
+        let whole = doubled.min(self.longest.max(self.first));
+        whole.mul_f64(fastrand::f64().midpoint(1.0))
+    }
+
+    /// Waits before the next attempt, `at_least` so long. False: the time for attempts, `patience` from `since` on, is over.
+    pub(crate) async fn pause(&mut self, at_least: Option<Duration>, since: Instant, patience: Duration) -> bool {
+        let at_least = at_least.unwrap_or_default();
+        let left = patience.saturating_sub(since.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        // A last attempt at the very end, unless the broker asked for more time than there is.
+        sleep(self.next().max(at_least).min(left)).await;
+        at_least <= left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    proptest! {
+        #[test]
+        fn a_delay_is_half_to_whole_of_the_doubled_one(failures in 0..200_u32) {
+            let whole = SECOND * 2_u32.saturating_pow(failures).min(30);
+            let delay = Backoff { first: SECOND, longest: 30 * SECOND, failures }.next();
+            prop_assert!(whole / 2 <= delay && delay <= whole);
+        }
+
+        #[test]
+        fn no_delay_that_a_broker_can_ask_for_is_too_long_to_reckon_with(milliseconds: u64, failures: u32) {
+            let first = Duration::from_millis(milliseconds);
+            let delay = Backoff { first, longest: SECOND, failures }.next();
+            prop_assert!(delay <= first.max(SECOND) + SECOND);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_attempt_is_at_the_end_of_the_time_for_it() {
+        let mut backoff = Backoff::new(10 * SECOND, 10 * SECOND);
+        let since = Instant::now();
+        assert!(backoff.pause(None, since, SECOND).await);
+        assert_eq!(since.elapsed().as_secs(), 1);
+        assert!(!backoff.pause(None, since, SECOND).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_broker_asks_for_is_waited_or_there_is_no_attempt() {
+        let mut backoff = Backoff::new(SECOND, SECOND);
+        let since = Instant::now();
+        assert!(backoff.pause(Some(7 * SECOND), since, 10 * SECOND).await);
+        assert_eq!(since.elapsed().as_secs(), 7);
+        assert!(!backoff.pause(Some(7 * SECOND), since, 10 * SECOND).await);
+    }
+}

@@ -1,0 +1,38 @@
+//! Ending or cancelling a stream, whatever happens to the connection meanwhile.
+
+use tokio::time::Instant;
+
+use super::task::Retries;
+use crate::{Client, Error, Status};
+
+/// Ends or cancels the stream.
+pub(super) async fn finish(client: &Client, key: &str, status: Status, mut retries: Retries) -> Result<(), Error> {
+    let since = Instant::now();
+    let mut answer_lost = false;
+    loop {
+        let error = match attempt(client, key, status, answer_lost).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        answer_lost = true;
+        retries.after(error, since).await?;
+    }
+}
+
+async fn attempt(client: &Client, key: &str, status: Status, answer_lost: bool) -> Result<(), Error> {
+    let finished = match status {
+        Status::Ended => client.end_stream(key).await,
+        Status::Cancelled => client.cancel_stream(key).await,
+    };
+    match finished {
+        // An earlier attempt may have done it.
+        Err(error) if answer_lost && error.code() == "no-active-stream" => {
+            if client.stream_info(key).await?.status == status.as_str() {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        }
+        finished => finished.map(drop),
+    }
+}

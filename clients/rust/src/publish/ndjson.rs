@@ -1,0 +1,69 @@
+//! Events as requests of newline-delimited JSON.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
+
+use super::{outbox::Outbox, task::Retries};
+use crate::{Client, Error, types::UploadSummary};
+
+/// What one request holds at the most, except that it holds at least one event: small enough to arrive, and to be sent again, within
+/// the time that an answer may take.
+const MAX_BODY: usize = 1 << 20;
+
+/// Sends what the writer hands over until that fails for good.
+pub(super) async fn send(
+    client: &Client,
+    query: [(&str, &str); 2],
+    outbox: &mut Outbox,
+    mut retries: Retries,
+) -> Result<Infallible, Error> {
+    loop {
+        let sequence = outbox.gather().await;
+        let (body, events) = body(outbox.from(sequence));
+        match upload(client, query, sequence, body).await {
+            Ok(summary) => settle(outbox, summary, events)?,
+            Err(error) => retries.after(error, outbox.since()).await?,
+        }
+    }
+}
+
+/// The first of the events as lines, and how many they are.
+fn body<'a>(events: impl Iterator<Item = &'a Bytes>) -> (Vec<u8>, usize) {
+    let mut body = Vec::new();
+    let mut count = 0;
+    for line in events {
+        if count > 0 && body.len() + line.len() >= MAX_BODY {
+            break;
+        }
+        body.extend_from_slice(line);
+        body.push(b'\n');
+        count += 1;
+    }
+    (body, count)
+}
+
+async fn upload(client: &Client, query: [(&str, &str); 2], sequence: u64, body: Vec<u8>) -> Result<UploadSummary, Error> {
+    let request = client.request(Method::POST, "/api/event/add/json-stream").query(&query).query(&[("sequence", sequence)]);
+    let response = request.header(CONTENT_TYPE, "application/x-ndjson").body(body).send().await?;
+    if response.status() != StatusCode::OK {
+        return Err(Error::from_response(response).await);
+    }
+    let body = response.bytes().await?;
+    serde_json::from_slice(&body).map_err(|error| Error::InvalidAnswer(error.to_string()))
+}
+
+/// Takes note of what became of the events of a request.
+fn settle(outbox: &Outbox, summary: UploadSummary, events: usize) -> Result<(), Error> {
+    let counts = [summary.num_events, summary.num_duplicates.unwrap_or_default(), summary.num_errors];
+    if counts.into_iter().try_fold(0, u64::checked_add) != Some(events as u64) {
+        return Err(Error::InvalidAnswer(format!("of {events} events, {counts:?} were written, known and refused")));
+    }
+    outbox.ledger().confirm(events as u64 - summary.num_errors, summary.last_id);
+    match summary.errors.into_iter().next() {
+        None => Ok(()),
+        // Too long a line, as names were checked. What followed it is stored: the writer can't put it right.
+        Some(message) => Err(Error::refused("invalid-event", message)),
+    }
+}

@@ -1,0 +1,57 @@
+//! A broker process with the embedded store.
+
+use std::{env, path::PathBuf, process::Stdio};
+
+use tinistreamer_client::{Client, types::Access};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+};
+
+use super::within;
+
+pub(crate) const API_KEY: &str = "test-api-key-0123456789";
+const SECRET_KEY: &str = "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
+
+/// A running broker. Killed when dropped.
+pub(crate) struct Broker {
+    pub(crate) url: String,
+    _process: Child,
+}
+
+impl Broker {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With further settings, `STREAMER_{name}`.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
+        let url = format!("http://127.0.0.1:{port}");
+        let port = port.to_string();
+        let common =
+            [("API_KEY", API_KEY), ("SECRET_KEY", SECRET_KEY), ("REDIS_URL", "memory:"), ("PORT", &port), ("SERVER_ADDRESS", &url)];
+        let settings = common.iter().chain(settings).map(|(name, value)| (format!("STREAMER_{name}"), *value));
+        let mut command = Command::new(program());
+        command.env_clear().env("ROCKET_PROFILE", "release").current_dir("/").kill_on_drop(true).envs(settings);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the broker runs");
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        within(lines.next_line()).await.expect("text").expect("the broker greets when it listens");
+        Self { url, _process: process }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.url, API_KEY).expect("a client")
+    }
+
+    /// Creates a stream.
+    pub(crate) async fn create(&self, key: &str) -> Access {
+        self.client().create_stream(key).await.expect("a stream")
+    }
+}
+
+fn program() -> PathBuf {
+    let built = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/tinistreamer"));
+    env::var_os("TINISTREAMER_BIN").map_or_else(built, PathBuf::from)
+}

@@ -1,0 +1,18 @@
+//! What the tests stand on.
+
+mod broker;
+mod proxy;
+mod script;
+
+use std::time::Duration;
+
+pub(crate) use self::{
+    broker::{API_KEY, Broker},
+    proxy::Proxy,
+    script::{Answer, Script},
+};
+
+/// Waits for what must happen, long enough for a busy machine.
+pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it happens in time")
+}

@@ -1,0 +1,114 @@
+//! A server that answers by a script.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+
+/// What a connection gets.
+pub(crate) enum Answer {
+    /// These bytes, then the connection is closed.
+    Bytes(String),
+    /// These bytes, then nothing; the connection stays open until the client closes it.
+    AndSilence(String),
+}
+
+impl Answer {
+    /// Server-sent events, after which the connection is closed.
+    pub(crate) fn events(events: &str) -> Self {
+        Self::Bytes(Self::head() + events)
+    }
+
+    /// Server-sent events, after which the connection is silent.
+    pub(crate) fn events_and_silence(events: &str) -> Self {
+        Self::AndSilence(Self::head() + events)
+    }
+
+    /// An error as the broker makes them.
+    pub(crate) fn error(status: u16, code: &str, headers: &str) -> Self {
+        let body = format!(r#"{{"code": "{code}", "message": "As the script has it"}}"#);
+        Self::Bytes(format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()))
+    }
+
+    /// An answer without a body.
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Bytes(format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"))
+    }
+
+    fn head() -> String {
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n".to_owned()
+    }
+}
+
+/// Answers one connection after the other; past its end, connections are refused.
+pub(crate) struct Script {
+    pub(crate) url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+    closed: mpsc::UnboundedReceiver<()>,
+}
+
+impl Script {
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (closing, closed) = mpsc::unbounded_channel();
+        let answers: Vec<Answer> = answers.into_iter().collect();
+        let seen = Arc::clone(&requests);
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut socket, _) = listener.accept().await.expect("a connection");
+                let request = read_request(&mut socket).await;
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+                let closing = closing.clone();
+                match answer {
+                    Answer::Bytes(bytes) => socket.write_all(bytes.as_bytes()).await.expect("it is taken"),
+                    Answer::AndSilence(bytes) => {
+                        socket.write_all(bytes.as_bytes()).await.expect("it is taken");
+                        tokio::spawn(async move {
+                            // The client sends nothing more: what comes is its end.
+                            let _ = socket.read(&mut [0]).await;
+                            let _ = closing.send(());
+                        });
+                    }
+                }
+            }
+        });
+        Self { url, requests, closed }
+    }
+
+    /// The URL at which events are to be had.
+    pub(crate) fn sse_url(&self) -> String {
+        format!("{}/api/client/sse?key=k", self.url)
+    }
+
+    /// The heads of the requests so far, with their bodies.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until the client has closed a connection that was kept open.
+    pub(crate) async fn closed(&mut self) {
+        super::within(self.closed.recv()).await.expect("the client closes it");
+    }
+}
+
+/// The head, and as much of the body as it announces.
+async fn read_request(socket: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    while !is_complete(&request) {
+        let read = socket.read_buf(&mut request).await.expect("bytes");
+        assert_ne!(read, 0, "a request that breaks off");
+    }
+    String::from_utf8(request).expect("text")
+}
+
+fn is_complete(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let announced = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    body.len() >= announced.unwrap_or(0)
+}

@@ -1,0 +1,13 @@
+//! The client against a real broker, and against servers and proxies that misbehave.
+//!
+//! The broker is `TINISTREAMER_BIN`, or the one that `cargo build` made.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test is a panic")]
+
+mod common;
+mod manage;
+mod publish;
+mod quickstart;
+mod subscribe;
+#[cfg(feature = "websocket")]
+mod websocket;

@@ -1,0 +1,125 @@
+//! Management.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tinistreamer_client::{
+    Client, Error,
+    types::{CreateStream, Event, IssueToken},
+};
+
+use crate::common::{API_KEY, Answer, Broker, Script};
+
+fn event(name: &str, data: Option<serde_json::Value>) -> Event {
+    Event { event: name.to_owned(), data }
+}
+
+#[tokio::test]
+async fn a_stream_is_made_written_looked_at_and_ended() {
+    let broker = Broker::start().await;
+    let client = broker.client();
+    let key = "Grüße / & ? 1";
+    let access = client.create_stream(CreateStream { ttl: Some(60), max_events: Some(50), ..CreateStream::from(key) }).await.unwrap();
+    assert!(access.sse_url.starts_with(&broker.url) && access.ws_url.starts_with("ws://"), "{access:?}");
+    assert_ne!(client.issue_token(IssueToken { ttl: Some(5), ..IssueToken::from(key) }).await.unwrap().token, access.token);
+
+    let events = vec![event("token", Some(json!("a\nb"))), event("usage", Some(json!({"n": 1}))), event("pause", None)];
+    let added = client.add_events((key, events)).await.unwrap();
+    assert_eq!((added.num_events, added.ids.len()), (3, 3));
+
+    let state = client.stream_info(key).await.unwrap();
+    assert_eq!((&*state.status, state.length, &state.last_id), ("active", 4, &added.ids[2]));
+    let rows = client.list_streams(Some("Gr*")).await.unwrap();
+    assert_eq!(rows.iter().map(|row| &*row.key).collect::<Vec<_>>(), [key]);
+    assert_eq!(client.list_streams(Some("other-*")).await.unwrap(), []);
+    assert_eq!(client.list_streams(None).await.unwrap().len(), 1);
+
+    assert_eq!(client.end_stream(key).await.unwrap().status, "ended");
+    let stored = client.stream_events(key).await.unwrap();
+    let stored: Vec<_> = stored.iter().map(|event| (&*event.event, event.data.as_deref())).collect();
+    assert_eq!(stored, [("start", None), ("token", Some("a\nb")), ("usage", Some(r#"{"n":1}"#)), ("pause", None), ("end", None)]);
+
+    client.create_stream("another").await.unwrap();
+    assert_eq!(client.cancel_stream("another").await.unwrap().status, "cancelled");
+}
+
+#[tokio::test]
+async fn the_broker_tells_of_itself() {
+    let broker = Broker::start().await;
+    broker.client().ready().await.unwrap();
+    let info = broker.client().broker_info().await.unwrap();
+    assert_eq!((info.url, &*info.store), (broker.url.clone(), "memory"));
+}
+
+#[tokio::test]
+async fn a_slash_after_the_url_does_no_harm() {
+    let broker = Broker::start().await;
+    Client::new(format!("{}/", broker.url), API_KEY).unwrap().create_stream("k").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_error_has_the_brokers_words() {
+    let broker = Broker::start().await;
+    let error = broker.client().end_stream("nothing").await.unwrap_err();
+    let Error::Api { status: Some(404), code, message, retry_after: None } = &error else { panic!("{error:?}") };
+    assert_eq!(code, "no-active-stream");
+    assert!(error.to_string().contains(&**message) && error.code() == code);
+
+    let stranger = Client::new(&broker.url, "another-api-key").unwrap();
+    assert_eq!(stranger.list_streams(None).await.unwrap_err().code(), "unauthorized");
+}
+
+#[tokio::test]
+async fn retry_after_is_told() {
+    let script = Script::start([Answer::error(503, "store-unavailable", "retry-after: 7\r\n")]).await;
+    let error = Client::new(&script.url, API_KEY).unwrap().ready().await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Api { status: Some(503), retry_after: Some(time), .. } if *time == Duration::from_secs(7)),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_error_of_something_between_keeps_its_status() {
+    let page = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>502</h1>";
+    let script = Script::start([Answer::Bytes(page.to_owned())]).await;
+    let error = Client::new(&script.url, API_KEY).unwrap().broker_info().await.unwrap_err();
+    assert!(matches!(&error, Error::Api { status: Some(502), code, .. } if code == "http-error"), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_brokers_is_an_error() {
+    let page = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<h1>It works!</h1>";
+    let script = Script::start([Answer::Bytes(page.to_owned())]).await;
+    let error = Client::new(&script.url, API_KEY).unwrap().broker_info().await.unwrap_err();
+    assert_eq!(error.code(), "invalid-answer");
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable() {
+    let script = Script::start([]).await;
+    let error = Client::new(&script.url, API_KEY).unwrap().ready().await.unwrap_err();
+    assert_eq!(error.code(), "unreachable");
+}
+
+#[tokio::test]
+async fn an_api_key_is_not_taken_elsewhere_by_a_redirect() {
+    let elsewhere = Script::start([Answer::status(200)]).await;
+    let redirect = format!("HTTP/1.1 307 X\r\nlocation: {}/\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", elsewhere.url);
+    let script = Script::start([Answer::Bytes(redirect)]).await;
+    let error = Client::new(&script.url, API_KEY).unwrap().ready().await.unwrap_err();
+    assert!(matches!(error, Error::Api { status: Some(307), .. }), "{error:?}");
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[test]
+fn what_can_not_be_a_client_is_refused() {
+    for (url, api_key) in [("no url", "key"), ("ftp://host", "key"), ("http://host", "a\nb")] {
+        assert_eq!(Client::new(url, api_key).unwrap_err().code(), "setup");
+    }
+}
+
+#[test]
+fn the_api_key_is_not_shown() {
+    assert!(!format!("{:?}", Client::new("http://host", API_KEY).unwrap()).contains(API_KEY));
+}
