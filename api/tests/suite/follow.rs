@@ -214,6 +214,23 @@ async fn a_head_request_tells_what_a_get_would_and_takes_no_slot(broker: Broker)
     assert_eq!(response.status(), 200);
 }
 
+#[tokio::test]
+async fn a_websocket_that_is_read_late_still_gets_the_whole_of_a_stream_that_has_ended() {
+    let broker = broker(Kind::Memory).start().await;
+    let token = broker.create("chat").await;
+    let mut client = broker.ws("chat", &token, None).await;
+    for _ in 0..6 {
+        broker.add("chat", json!([{"event": "n", "data": "x".repeat(200_000)}])).await;
+    }
+    broker.end("chat").await;
+    // It says something before it reads: to a connection that is no more, that would cost it what it has not read.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    client.0.send(Message::Ping(Vec::new().into())).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (events, code) = client.rest().await;
+    assert_eq!((events.len(), code), (8, Some(1000)));
+}
+
 on_every_store!(
     a_client_gets_the_stream_from_its_first_event_to_its_end,
     the_bytes_of_a_stream_are_those_of_the_standard,

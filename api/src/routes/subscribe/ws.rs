@@ -30,8 +30,9 @@ use crate::{
 /// The largest message that a client may send; it has nothing to say.
 const MAX_CLIENT_MESSAGE: usize = 64 << 10;
 
-/// How long a client may take to answer a close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client may take to answer a close: it may have much to read before it comes to it, and a connection that is
+/// dropped takes with it what the client has not read.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Heartbeats that a client may leave unanswered before it counts as gone.
 const UNANSWERED: u32 = 3;
@@ -122,7 +123,7 @@ impl Subscription {
         // The slot is free before the goodbye, for which the client may take its time.
         drop(feed);
         let (code, text) = farewell(reason);
-        close(&mut self.socket, code, text, CLOSE_PATIENCE).await;
+        close(&mut self.socket, code, text, CLOSE_PATIENCE.min(self.stall)).await;
     }
 
     /// The feed's next step, while whatever the client says is read past; none when it has left.
