@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::common::{
     Broker, Kind, broker,
     broker::{API_KEY, SECRET_KEY, answer},
+    until,
 };
 
 const BACKEND_ROUTES: [(&str, &str); 11] = [
@@ -91,6 +92,18 @@ async fn a_token_expires_but_the_connection_it_opened_lives_on(broker: Broker) {
     assert_eq!(code(late).await, (401, "token-expired".to_owned()));
     broker.add_numbered("chat", 0, 1).await;
     assert_eq!(client.next().await.unwrap().event, "n");
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_no_less_than_its_time() {
+    let broker = broker(Kind::Memory).start().await;
+    broker.create("chat").await;
+    // Late in a second of the clock, as tokens count in whole ones.
+    until("late in a second", async || chrono::Utc::now().timestamp_subsec_millis() > 900).await;
+    let (_, access) = broker.post("/api/stream/token", json!({"key": "chat", "ttl": 1})).await;
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    let mut client = broker.sse("chat", access["token"].as_str().unwrap(), None).await;
+    assert_eq!(client.next().await.unwrap().event, "start");
 }
 
 on_every_store!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rocket::{State, post, serde::json::Json};
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,8 @@ fn access(key: StreamKey, birth: Birth, ttl: Duration, settings: &Settings, ring
     let address = &settings.server_address;
     let ws_address = address.replacen("http", "ws", 1);
     let query = utf8_percent_encode(key.as_str(), NON_ALPHANUMERIC).to_string();
-    let expires_at = Utc::now() + ttl;
+    // Up to a whole second, as tokens count in those: none is good for less than was asked for.
+    let expires_at = (Utc::now() + ttl + Duration::from_millis(999)).trunc_subsecs(0);
     let claims = Claims { key, birth, expires_at: u64::try_from(expires_at.timestamp()).unwrap_or(0) };
     let token = ring.seal(&claims).map_err(|error| {
         tracing::error!(%error, "no token");
