@@ -1,0 +1,87 @@
+"""The agent's protocol: JSON lines in and out."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from tinistreamer import Ack, ApiError, Event, NewEvent, TinistreamerError
+
+T = TypeVar("T")
+_lock = threading.Lock()
+
+
+class Left(Exception):
+    """Leaves a writer's block, as an error in the caller's own code would."""
+
+
+def read() -> dict[str, Any] | None:
+    """The next line; None at the end of the input."""
+    line = sys.stdin.readline()
+    return cast("dict[str, Any]", json.loads(line)) if line else None
+
+
+def write(kind: str, **fields: Any) -> None:
+    """Writes a line, at once."""
+    with _lock:
+        sys.stdout.write(json.dumps({"type": kind, **fields}) + "\n")
+        sys.stdout.flush()
+
+
+def failed(error: TinistreamerError) -> None:
+    """Tells an error."""
+    status = {"status": error.status} if isinstance(error, ApiError) else {}
+    write("failed", **status, code=error.code, message=error.message)
+
+
+def told(event: Event) -> None:
+    """Tells an event of a subscription."""
+    if event.missed is not None:
+        write("missed", after=event.missed.after, first=event.missed.first, missed=event.missed.missed)
+    else:
+        write("event", id=event.id, event=event.event, data=event.data)
+
+
+def acknowledged(ack: Ack) -> None:
+    """Tells an acknowledgement."""
+    write("ack", count=ack.count, last_id=ack.last_id)
+
+
+def subscription_options(job: dict[str, Any]) -> dict[str, Any]:
+    """The options of a subscription that the job gives."""
+    options: dict[str, Any] = {"after": job.get("after")}
+    for name in ("silence", "give_up_after"):
+        if (milliseconds := job.get(f"{name}_ms")) is not None:
+            options[name] = milliseconds / 1000
+    return options
+
+
+def writer_options(job: dict[str, Any]) -> dict[str, Any]:
+    """The options of a writer that the job gives."""
+    options = {name: job[name] for name in ("transport", "max_pending") if job.get(name) is not None}
+    if (milliseconds := job.get("retry_for_ms")) is not None:
+        options["retry_for"] = milliseconds / 1000
+    return {**options, "on_ack": acknowledged}
+
+
+def call_of(client: Any, line: dict[str, Any]) -> Callable[[], Any]:
+    """The call that a line of the job `manage` wants."""
+    arguments = dict(line.get("args") or {})
+    if "events" in arguments:
+        arguments["events"] = [NewEvent.from_dict(event) for event in arguments["events"]]
+    method = getattr(client, line["call"])
+    return lambda: method(**arguments)
+
+
+def result(value: Any) -> None:
+    """Tells what a call returned, as JSON of the broker's form."""
+    match value:
+        case str():
+            write("result", value=value)
+        case [*rows]:
+            write("result", value=[row.to_dict() for row in rows])
+        case _:
+            write("result", value=value.to_dict())

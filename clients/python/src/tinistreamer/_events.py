@@ -1,0 +1,69 @@
+"""Events as they are written and as they are read."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ._errors import InvalidEvent
+
+RESERVED_NAMES = frozenset({"start", "end", "cancel", "error", "missedevents"})
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ID = re.compile(r"[0-9]+-([0-9]+)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Events that are no longer stored, and were therefore not handed out."""
+
+    after: str | None
+    """The id after which they came; None: from the stream's beginning."""
+    first: str
+    """The id of the event that comes next."""
+    missed: int | None
+    """How many there were; None: the broker can't know."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event of a stream, as a subscription hands it out."""
+
+    id: str | None
+    """`<milliseconds>-<number>`; the numbers of a stream have no holes. None only for `missedevents`."""
+    event: str
+    """Its name: the writer's, or the broker's own `start`, `end`, `cancel` and `missedevents`."""
+    data: str
+    """Its data; empty when there is none."""
+    missed: Missed | None = None
+    """What a `missedevents` tells; else None."""
+
+    def json(self) -> Any:
+        """The data read as JSON. Raises `ValueError` if it is not."""
+        return json.loads(self.data)
+
+
+def number_of(event_id: str | None) -> int | None:
+    """The number in an id; None if it is no id."""
+    found = _ID.fullmatch(event_id) if event_id is not None else None
+    return int(found[1]) if found else None
+
+
+def encode(event: str, data: Any) -> str:
+    """The JSON of an event to write, on one line. Raises `InvalidEvent` where the broker would refuse it."""
+    if event in RESERVED_NAMES:
+        raise InvalidEvent("reserved-event", f"{event!r} is one of the broker's own events")
+    try:
+        if not 1 <= len(event.encode()) <= 128 or _CONTROL.search(event):
+            raise InvalidEvent("invalid-event", "An event name is 1 to 128 bytes of UTF-8 without control characters")
+        value = {"event": event} if data is None else {"event": event, "data": data}
+        line = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # What has no UTF-8 (a lone surrogate) is found here, not by the transport.
+        line.encode()
+    except InvalidEvent:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidEvent("invalid-event", f"The event can't be written as JSON: {error}") from error
+    return line

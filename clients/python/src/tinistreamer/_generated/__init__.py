@@ -1,0 +1,1 @@
+"""Generated from spec/openapi.json by scripts/generate. Do not edit."""

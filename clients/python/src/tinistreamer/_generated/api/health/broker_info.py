@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from ...models.broker_info import BrokerInfo
+from ...types import Operation
+
+
+def broker_info() -> Operation[BrokerInfo]:
+    """What the broker is, and how full."""
+    return Operation(
+        method="GET",
+        path="/api/info",
+        parse=lambda response: BrokerInfo.from_dict(response.json()),
+    )

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from ...types import Operation
+
+
+def ready() -> Operation[str]:
+    """The store answers, and the broker is not stopping."""
+    return Operation(
+        method="GET",
+        path="/api/ready",
+        parse=lambda response: response.text,
+    )

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from ...models.finished import Finished
+from ...models.key_only import KeyOnly
+from ...types import Operation
+
+
+def cancel_stream(body: KeyOnly) -> Operation[Finished]:
+    """Cancels a stream: nothing can follow, and its clients are closed when they have all of it."""
+    return Operation(
+        method="POST",
+        path="/api/stream/cancel",
+        body=body.to_dict(),
+        parse=lambda response: Finished.from_dict(response.json()),
+    )

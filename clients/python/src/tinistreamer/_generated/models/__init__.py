@@ -1,0 +1,35 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .access import Access
+from .add_events import AddEvents
+from .added import Added
+from .broker_info import BrokerInfo
+from .connection_info import ConnectionInfo
+from .create_stream import CreateStream
+from .error import Error
+from .event import Event
+from .finished import Finished
+from .issue_token import IssueToken
+from .key_only import KeyOnly
+from .stored_event import StoredEvent
+from .stream_row import StreamRow
+from .stream_state import StreamState
+from .upload_summary import UploadSummary
+
+__all__ = (
+    "Access",
+    "Added",
+    "AddEvents",
+    "BrokerInfo",
+    "ConnectionInfo",
+    "CreateStream",
+    "Error",
+    "Event",
+    "Finished",
+    "IssueToken",
+    "KeyOnly",
+    "StoredEvent",
+    "StreamRow",
+    "StreamState",
+    "UploadSummary",
+)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Where clients follow a stream, and what opens it to them."""
+
+    expires_at: str
+    """From when on the token is no good. RFC 3339."""
+    sse_url: str
+    """For server-sent events; without the token."""
+    token: str
+    """The client token."""
+    ws_url: str
+    """For WebSocket; without the token."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "expires_at": self.expires_at,
+            "sse_url": self.sse_url,
+            "token": self.token,
+            "ws_url": self.ws_url,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Access:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            expires_at=value["expires_at"],
+            sse_url=value["sse_url"],
+            token=value["token"],
+            ws_url=value["ws_url"],
+        )

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..models.event import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddEvents:
+    """Events for a stream."""
+
+    events: list[Event]
+    """The events, in order."""
+    key: str
+    """The stream's key."""
+    producer: str | None = None
+    """Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
+has already are not written again, so that a request whose answer was lost can be repeated."""
+    sequence: int | None = None
+    """How many events the producer had sent into this stream before these."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "events": [item.to_dict() for item in self.events],
+            "key": self.key,
+            "producer": self.producer,
+            "sequence": self.sequence,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> AddEvents:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            events=[Event.from_dict(item) for item in value["events"]],
+            key=value["key"],
+            producer=value.get("producer"),
+            sequence=value.get("sequence"),
+        )

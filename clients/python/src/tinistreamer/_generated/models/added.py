@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """Where the events are now."""
+
+    ids: list[str]
+    """The ids of those that were written, in the order in which they were sent."""
+    num_events: int
+    """How many were written."""
+    num_duplicates: int | None = None
+    """How many, from the first on, the stream had already. Only with a producer."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "ids": self.ids,
+            "num_events": self.num_events,
+            "num_duplicates": self.num_duplicates,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Added:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            ids=value["ids"],
+            num_events=value["num_events"],
+            num_duplicates=value.get("num_duplicates"),
+        )

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..models.connection_info import ConnectionInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerInfo:
+    """What the broker is and how full it is."""
+
+    delivery: str
+    """How live events reach clients."""
+    redis: ConnectionInfo
+    """Connections to Redis, and slots for streaming clients."""
+    store: str
+    """`redis` or `memory`."""
+    url: str
+    """The public URL."""
+    version: str
+    """The broker's version."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "delivery": self.delivery,
+            "redis": self.redis.to_dict(),
+            "store": self.store,
+            "url": self.url,
+            "version": self.version,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> BrokerInfo:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            delivery=value["delivery"],
+            redis=ConnectionInfo.from_dict(value["redis"]),
+            store=value["store"],
+            url=value["url"],
+            version=value["version"],
+        )

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionInfo:
+    """Connections to Redis, and slots for streaming clients."""
+
+    static: int
+    """Connections for writes and management; 0 with the embedded store."""
+    streaming: int
+    """Connections for streaming clients, idle ones included."""
+    streaming_available: int
+    """Streaming clients that could come."""
+    streaming_in_use: int
+    """Streaming clients now."""
+    streaming_max: int
+    """Streaming clients at the most."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "static": self.static,
+            "streaming": self.streaming,
+            "streaming_available": self.streaming_available,
+            "streaming_in_use": self.streaming_in_use,
+            "streaming_max": self.streaming_max,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> ConnectionInfo:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            static=value["static"],
+            streaming=value["streaming"],
+            streaming_available=value["streaming_available"],
+            streaming_in_use=value["streaming_in_use"],
+            streaming_max=value["streaming_max"],
+        )

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateStream:
+    """What a new stream asks for."""
+
+    key: str
+    """Its key: 1 to 256 bytes of UTF-8 without control characters."""
+    max_events: int | None = None
+    """How many events it keeps; the default is `STREAMER_MAX_EVENTS`."""
+    ttl: int | None = None
+    """Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "key": self.key,
+            "max_events": self.max_events,
+            "ttl": self.ttl,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> CreateStream:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            key=value["key"],
+            max_events=value.get("max_events"),
+            ttl=value.get("ttl"),
+        )

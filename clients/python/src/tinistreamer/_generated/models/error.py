@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Error:
+    """The body of every error answer."""
+
+    code: str
+    """A stable kebab-case word; the list is in `docs/errors.md`."""
+    message: str
+    """One plain sentence that says what was wrong with this request."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "code": self.code,
+            "message": self.message,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Error:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            code=value["code"],
+            message=value["message"],
+        )

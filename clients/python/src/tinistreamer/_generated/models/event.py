@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """An event as backends send it."""
+
+    event: str
+    """Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
+broker's own."""
+    data: Any = None
+    """A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "event": self.event,
+            "data": self.data,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Event:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            event=value["event"],
+            data=value.get("data"),
+        )

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamState:
+    """A stream."""
+
+    created_at: str
+    """RFC 3339."""
+    first_id: str
+    """The oldest event stored."""
+    key: str
+    """Its key."""
+    last_id: str
+    """The newest event."""
+    length: int
+    """Events stored."""
+    status: str
+    """`active`, `ended` or `cancelled`."""
+    ttl: int
+    """Seconds left unless something is written."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "created_at": self.created_at,
+            "first_id": self.first_id,
+            "key": self.key,
+            "last_id": self.last_id,
+            "length": self.length,
+            "status": self.status,
+            "ttl": self.ttl,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> StreamState:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            created_at=value["created_at"],
+            first_id=value["first_id"],
+            key=value["key"],
+            last_id=value["last_id"],
+            length=value["length"],
+            status=value["status"],
+            ttl=value["ttl"],
+        )

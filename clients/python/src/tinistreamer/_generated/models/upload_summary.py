@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadSummary:
+    """What became of an upload."""
+
+    errors: list[str]
+    """What was wrong with lines that were not written, the first 100."""
+    ids: list[str]
+    """The ids of the events written, the first 10,000."""
+    num_errors: int
+    """How many lines were not written."""
+    num_events: int
+    """How many events were written."""
+    last_id: None | str = None
+    """The id of the last one."""
+    num_duplicates: int | None = None
+    """How many events were not written because the stream had them already. Only with a producer."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "errors": self.errors,
+            "ids": self.ids,
+            "num_errors": self.num_errors,
+            "num_events": self.num_events,
+            "last_id": self.last_id,
+            "num_duplicates": self.num_duplicates,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> UploadSummary:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            errors=value["errors"],
+            ids=value["ids"],
+            num_errors=value["num_errors"],
+            num_events=value["num_events"],
+            last_id=value.get("last_id"),
+            num_duplicates=value.get("num_duplicates"),
+        )

@@ -1,0 +1,23 @@
+"""What an operation of the broker is to a client: a request to send, and how to read its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import httpx
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Operation(Generic[T_co]):
+    """One request, ready to be sent."""
+
+    method: str
+    path: str
+    parse: Callable[[httpx.Response], T_co]
+    params: Mapping[str, str | int | None] | None = None
+    body: Mapping[str, Any] | None = None
+    content: bytes | None = None

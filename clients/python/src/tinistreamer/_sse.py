@@ -1,0 +1,87 @@
+"""Decoding of server-sent events, without I/O.
+
+httpx-sse is not used: once an id was seen, it dispatches an event at each blank line, data or not, and the broker's heartbeats
+end with such a line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# The standard's line ends; str.splitlines also splits at U+2028, U+0085 and others, which belong to the data.
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An event as it came over either transport. `id` is that of this frame, if it has one of its own."""
+
+    id: str | None
+    event: str
+    data: str
+
+
+class SseDecoder:
+    """Makes frames out of bytes that are cut anywhere."""
+
+    def __init__(self) -> None:
+        self.retry: float | None = None
+        """The reconnection time that the broker told, in seconds."""
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._parts: list[str] = []
+        self._at_start = True
+        self._after_cr = False
+        self._id: str | None = None
+        self._event = ""
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """The frames that this chunk completes."""
+        text = self._utf8.decode(chunk)
+        if self._at_start and text:
+            self._at_start = False
+            text = text.removeprefix("\ufeff")
+        if not text:
+            return
+        if self._after_cr:
+            # A line ends at its CR; the LF of a CRLF may come with the next chunk.
+            text = text.removeprefix("\n")
+            self._after_cr = False
+        if not text:
+            return
+        self._after_cr = text.endswith("\r")
+        # Only the new piece is looked at: a long line comes in many.
+        *lines, rest = _LINE_END.split(text)
+        for line in lines:
+            whole = "".join((*self._parts, line))
+            self._parts.clear()
+            if frame := self._line(whole):
+                yield frame
+        self._parts.append(rest)
+
+    def _line(self, line: str) -> Frame | None:
+        if not line:
+            return self._dispatch()
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "data":
+                self._data.append(value)
+            case "event":
+                self._event = value
+            case "id" if "\0" not in value:
+                self._id = value
+            case "retry" if value.isascii() and value.isdigit():
+                self.retry = int(value) / 1000
+            case _:
+                # A comment, or a field that the standard says to ignore.
+                pass
+        return None
+
+    def _dispatch(self) -> Frame | None:
+        frame = Frame(self._id, self._event or "message", "\n".join(self._data)) if self._data else None
+        self._id, self._event, self._data = None, "", []
+        return frame

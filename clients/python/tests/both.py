@@ -1,0 +1,121 @@
+"""The synchronous and the asynchronous interface behind one, so that a test tries both."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from tinistreamer import AsyncClient, Client, Event, asubscribe, subscribe
+
+DEADLINE = 30.0
+"""Seconds after which a wait that would never end fails."""
+
+Steps = list[tuple[Any, ...]]
+
+
+class Api(Protocol):
+    """What the tests do."""
+
+    def call(self, url: str, api_key: str, method: str, /, *arguments: Any, **options: Any) -> Any:
+        """Calls a management method."""
+        ...
+
+    def publish(self, url: str, api_key: str, key: str, steps: Steps, **options: Any) -> tuple[int, int]:
+        """Writes in a block, `("write", event, data)`; callables are called. Returns what is acknowledged and what is pending."""
+        ...
+
+    def follow(
+        self, url: str, token: Any, seen: Callable[[Event], object] = ..., **options: Any
+    ) -> tuple[list[Event], str | None]:
+        """Reads to the end."""
+        ...
+
+
+class Sync:
+    """The synchronous interface."""
+
+    def call(self, url: str, api_key: str, method: str, /, *arguments: Any, **options: Any) -> Any:
+        with Client(url, api_key) as client:
+            return getattr(client, method)(*arguments, **options)
+
+    def publish(self, url: str, api_key: str, key: str, steps: Steps, **options: Any) -> tuple[int, int]:
+        with Client(url, api_key, timeout=1.5) as client, client.publish(key, **options) as writer:
+            for what, *arguments in steps:
+                if callable(what):
+                    what(*arguments)
+                else:
+                    getattr(writer, what)(*arguments)
+        return writer.acknowledged, writer.pending
+
+    def follow(
+        self, url: str, token: Any, seen: Callable[[Event], object] = lambda _: None, **options: Any
+    ) -> tuple[list[Event], str | None]:
+        events: list[Event] = []
+        with subscribe(url, token, **options) as subscription:
+            for event in subscription:
+                events.append(event)
+                seen(event)
+        return events, subscription.status
+
+
+class Async:
+    """The asynchronous interface."""
+
+    def call(self, url: str, api_key: str, method: str, /, *arguments: Any, **options: Any) -> Any:
+        async def run() -> Any:
+            async with AsyncClient(url, api_key) as client:
+                return await getattr(client, method)(*arguments, **options)
+
+        return asyncio.run(run())
+
+    def publish(self, url: str, api_key: str, key: str, steps: Steps, **options: Any) -> tuple[int, int]:
+        async def run() -> tuple[int, int]:
+            async with AsyncClient(url, api_key, timeout=1.5) as client:
+                async with client.publish(key, **options) as writer:
+                    for what, *arguments in steps:
+                        if callable(what):
+                            what(*arguments)
+                        else:
+                            await getattr(writer, what)(*arguments)
+                return writer.acknowledged, writer.pending
+
+        return asyncio.run(run())
+
+    def follow(
+        self, url: str, token: Any, seen: Callable[[Event], object] = lambda _: None, **options: Any
+    ) -> tuple[list[Event], str | None]:
+        async def run() -> tuple[list[Event], str | None]:
+            events: list[Event] = []
+            async with asubscribe(url, token, **options) as subscription:
+                async for event in subscription:
+                    events.append(event)
+                    seen(event)
+            return events, subscription.status
+
+        return asyncio.run(run())
+
+
+def in_background(call: Callable[[], Any]) -> Future[Any]:
+    """Runs something in a thread of its own."""
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Waits; fails at the deadline."""
+    end = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)

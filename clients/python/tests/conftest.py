@@ -1,0 +1,100 @@
+"""A broker in a process of its own, and a proxy that breaks connections."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from both import Api, Async, Sync
+from proxy import Proxy
+
+from tinistreamer import Client
+
+ROOT = Path(__file__).resolve().parents[3]
+API_KEY = "a-key-for-tests"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running broker."""
+
+    url: str
+    api_key: str
+
+    def follow_url(self, transport: str, key: str, url: str | None = None) -> str:
+        base = (url or self.url) if transport == "sse" else (url or self.url).replace("http", "ws", 1)
+        return f"{base}/api/client/{transport}?key={key}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("broker")
+    # A copy: the original may be built anew meanwhile.
+    binary = shutil.copy(os.environ.get("TINISTREAMER_BIN", ROOT / "target" / "debug" / "tinistreamer"), folder)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "STREAMER_API_KEY": API_KEY,
+        "STREAMER_SECRET_KEY": secrets.token_hex(32),
+        "STREAMER_REDIS_URL": "memory:",
+        "STREAMER_ADDRESS": "127.0.0.1",
+        "STREAMER_PORT": str(port),
+        "STREAMER_SERVER_ADDRESS": url,
+        "STREAMER_HEARTBEAT": "1",
+        "STREAMER_LOG": "warn",
+    }
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen([binary], cwd=folder, env=settings, stdout=log, stderr=log) as broker,
+    ):
+        try:
+            for _ in range(200):
+                try:
+                    if httpx.get(f"{url}/api/ready").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    pass
+                assert broker.poll() is None, (folder / "log").read_text()
+                time.sleep(0.05)
+            yield Server(url, API_KEY)
+        finally:
+            broker.terminate()
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    proxy = Proxy(int(server.url.rpartition(":")[2]))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def key() -> str:
+    return f"test-{secrets.token_hex(8)}"
+
+
+@pytest.fixture(params=[Sync(), Async()], ids=["sync", "async"])
+def api(request: pytest.FixtureRequest) -> Api:
+    chosen: Api = request.param
+    return chosen
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    with Client(server.url, server.api_key) as client:
+        yield client

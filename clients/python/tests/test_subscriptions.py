@@ -1,0 +1,305 @@
+"""Subscriptions, with a real broker and broken connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import httpx
+import pytest
+from both import DEADLINE, Api, Sync, in_background, wait_until
+from conftest import Server, free_port
+from proxy import Proxy
+from websockets.sync.server import Server as WebSocketServer
+from websockets.sync.server import ServerConnection, serve
+
+from tinistreamer import ApiError, AsyncSubscription, Client, Disconnected, Event, NewEvent, asubscribe, subscribe
+
+pytestmark = pytest.mark.parametrize("transport", ["sse", "ws"])
+
+
+def filled(client: Client, key: str, count: int, *, ended: bool = True) -> str:
+    """A stream with numbered tokens; its token."""
+    token = client.create_stream(key, max_events=10_000).token
+    add(client, key, 0, count)
+    if ended:
+        client.end_stream(key)
+    return token
+
+
+def add(client: Client, key: str, first: int, count: int) -> None:
+    client.add_events(key, [NewEvent(event="token", data=str(number)) for number in range(first, first + count)])
+
+
+def words(events: list[Event]) -> list[str]:
+    return [event.data if event.event == "token" else event.event for event in events]
+
+
+def expected(count: int, last: str = "end") -> list[str]:
+    return ["start", *map(str, range(count)), last]
+
+
+@pytest.mark.parametrize(("finish", "last", "status"), [("end_stream", "end", "ended"), ("cancel_stream", "cancel", "cancelled")])
+def test_all_events_come_in_order_and_then_it_is_over(
+    api: Api, server: Server, client: Client, key: str, transport: str, finish: str, last: str, status: str
+) -> None:
+    token = filled(client, key, 300, ended=False)
+    following = in_background(lambda: api.follow(server.follow_url(transport, key), token))
+    add(client, key, 300, 300)
+    getattr(client, finish)(key)
+    events, told = following.result(DEADLINE)
+    assert words(events) == expected(600, last)
+    assert told == status
+
+
+@pytest.mark.parametrize("data", ["", "a\nb\n", " lead", "\u2028\u2029\x85\x0b\x1c", "\x00", "🦊é", ":", '{"a": [1]}'])
+def test_any_text_arrives_as_it_was(api: Api, server: Server, client: Client, key: str, transport: str, data: str) -> None:
+    token = client.create_stream(key).token
+    client.add_events(key, [NewEvent(event="a name: x", data=data), NewEvent(event="none")])
+    client.end_stream(key)
+    events, _ = api.follow(server.follow_url(transport, key), token)
+    assert [(event.event, event.data) for event in events[1:3]] == [("a name: x", data), ("none", "")]
+
+
+def test_json_reads_the_data(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+    token = client.create_stream(key).token
+    client.add_events(key, [NewEvent(event="x", data={"a": [1, None]})])
+    client.end_stream(key)
+    events, _ = api.follow(server.follow_url(transport, key), token)
+    assert events[1].json() == {"a": [1, None]}
+
+
+def test_it_starts_after_an_id(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+    token = filled(client, key, 5)
+    after = client.stream_events(key)[3].id
+    events, status = api.follow(server.follow_url(transport, key), token, after=after)
+    assert (words(events), status) == (["3", "4", "end"], "ended")
+
+
+def test_after_the_last_event_there_is_nothing(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+    token = filled(client, key, 1)
+    after = client.stream_info(key).last_id
+    assert api.follow(server.follow_url(transport, key), token, after=after) == ([], None)
+
+
+def test_events_that_are_stored_no_longer_are_told(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+    token = client.create_stream(key, max_events=10).token
+    for part in range(5):
+        add(client, key, part * 200, 200)
+    client.end_stream(key)
+    events, status = api.follow(server.follow_url(transport, key), token)
+    told = events[0]
+    assert (told.id, told.event, status) == (None, "missedevents", "ended")
+    assert told.missed is not None
+    assert json.loads(told.data)["first"] == told.missed.first == events[1].id
+    assert told.missed.missed == 1002 - len(events[1:])
+
+
+def test_broken_connections_lose_and_repeat_nothing(
+    api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str
+) -> None:
+    token = filled(client, key, 10, ended=False)
+
+    def seen(event: Event) -> None:
+        if event.data in {"5", "9"}:
+            proxy.cut()
+
+    following = in_background(lambda: api.follow(server.follow_url(transport, key, proxy.url), token, seen))
+    add(client, key, 10, 10)
+    wait_until(lambda: proxy.connections >= 2)
+    client.end_stream(key)
+    events, status = following.result(DEADLINE)
+    assert (words(events), status) == (expected(20), "ended")
+
+
+def test_silence_is_a_broken_connection_and_a_heartbeat_is_none(
+    api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str
+) -> None:
+    token = filled(client, key, 1, ended=False)
+    url = server.follow_url(transport, key, proxy.url)
+    following = in_background(lambda: api.follow(url, token, silence=2.5))
+    wait_until(lambda: proxy.connections == 1)
+    # The broker's heartbeat is a second, so that the connection outlives the limit.
+    time.sleep(3.5)
+    assert proxy.connections == 1
+    proxy.stalls = True
+    wait_until(lambda: proxy.connections > 1)
+    proxy.stalls = False
+    proxy.cut()
+    client.end_stream(key)
+    events, _ = following.result(DEADLINE)
+    assert words(events) == expected(1)
+
+
+def test_a_broker_that_is_not_there_is_told_after_give_up_after(api: Api, key: str, transport: str) -> None:
+    url = Server(f"http://127.0.0.1:{free_port()}", "").follow_url(transport, key)
+    with pytest.raises(Disconnected) as raised:
+        api.follow(url, "token", give_up_after=0.7)
+    assert raised.value.code == "disconnected"
+
+
+def test_a_function_is_asked_for_a_token_first_and_when_it_is_no_longer_good(
+    api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str
+) -> None:
+    client.create_stream(key)
+    asked: list[str] = []
+
+    def ask() -> str:
+        asked.append(client.issue_token(key, ttl=2 if not asked else 60).token)
+        return asked[-1]
+
+    def seen(_: Event) -> None:
+        if len(asked) == 1:
+            # Past the first token's life; it was good when the connection was made.
+            time.sleep(3)
+            proxy.cut()
+
+    following = in_background(lambda: api.follow(server.follow_url(transport, key, proxy.url), ask, seen))
+    wait_until(lambda: len(asked) == 2)
+    client.end_stream(key)
+    events, _ = following.result(DEADLINE)
+    assert (words(events), len(asked)) == (["start", "end"], 2)
+
+
+def test_a_refused_token_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+    client.create_stream(key)
+    for token in ("forged", lambda: "forged"):
+        with pytest.raises(ApiError) as raised:
+            api.follow(server.follow_url(transport, key), token)
+        assert (raised.value.status, raised.value.code) == (401, "unauthorized")
+
+
+def test_an_after_that_is_no_id_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+    token = client.create_stream(key).token
+    with pytest.raises(ApiError) as raised:
+        api.follow(server.follow_url(transport, key), token, after="17")
+    assert (raised.value.status, raised.value.code) == (400, "invalid-event-id")
+
+
+def test_a_token_for_another_stream_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+    client.create_stream(key)
+    other = client.create_stream(f"{key}-other").token
+    with pytest.raises(ApiError) as raised:
+        api.follow(server.follow_url(transport, key), other)
+    assert (raised.value.status, raised.value.code) == (403, "forbidden")
+
+
+def test_an_error_of_the_token_function_is_the_callers(api: Api, server: Server, key: str, transport: str) -> None:
+    def ask() -> str:
+        raise KeyError(key)
+
+    with pytest.raises(KeyError):
+        api.follow(server.follow_url(transport, key), ask)
+
+
+def test_close_from_another_thread_ends_the_iteration_and_the_connection(
+    server: Server, proxy: Proxy, client: Client, key: str, transport: str
+) -> None:
+    token = filled(client, key, 1, ended=False)
+    subscription = subscribe(server.follow_url(transport, key, proxy.url), token)
+    following = in_background(lambda: list(subscription))
+    wait_until(lambda: subscription.last_id == client.stream_info(key).last_id)
+    subscription.close()
+    assert words(following.result(DEADLINE)) == ["start", "0"]
+    wait_until(lambda: proxy.open_connections == 0)
+
+
+def test_close_ends_a_wait_for_the_next_attempt(key: str, transport: str) -> None:
+    subscription = subscribe(Server(f"http://127.0.0.1:{free_port()}", "").follow_url(transport, key), "token")
+    following = in_background(lambda: list(subscription))
+    subscription.close()
+    assert following.result(DEADLINE) == []
+
+
+def test_leaving_a_plain_loop_closes_the_connection(
+    server: Server, proxy: Proxy, client: Client, key: str, transport: str
+) -> None:
+    token = filled(client, key, 1, ended=False)
+    for event in subscribe(server.follow_url(transport, key, proxy.url), token):
+        assert event.event == "start"
+        break
+    wait_until(lambda: proxy.open_connections == 0)
+
+
+def test_leaving_an_asynchronous_loop_closes_the_connection(
+    server: Server, proxy: Proxy, client: Client, key: str, transport: str
+) -> None:
+    token = filled(client, key, 1, ended=False)
+
+    async def run() -> None:
+        async for event in asubscribe(server.follow_url(transport, key, proxy.url), token):
+            assert event.event == "start"
+            break
+        while proxy.open_connections:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), DEADLINE))
+
+
+def test_cancelling_the_task_closes_the_connection(
+    server: Server, proxy: Proxy, client: Client, key: str, transport: str
+) -> None:
+    token = filled(client, key, 1, ended=False)
+
+    async def read(subscription: AsyncSubscription, read_both: asyncio.Event) -> None:
+        async for event in subscription:
+            if event.event == "token":
+                read_both.set()
+
+    async def run() -> None:
+        read_both = asyncio.Event()
+        task = asyncio.create_task(read(asubscribe(server.follow_url(transport, key, proxy.url), token), read_both))
+        await read_both.wait()
+        assert proxy.open_connections == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while proxy.open_connections:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), DEADLINE))
+
+
+def test_a_coroutine_function_may_make_the_token(server: Server, client: Client, key: str, transport: str) -> None:
+    token = filled(client, key, 1)
+
+    async def ask() -> str:
+        await asyncio.sleep(0)
+        return token
+
+    async def run() -> list[Event]:
+        return [event async for event in asubscribe(server.follow_url(transport, key), ask)]
+
+    assert words(asyncio.run(run())) == expected(1)
+
+
+def test_a_normal_close_before_the_last_event_is_a_broken_connection(api: Api, transport: str) -> None:
+    """A server that closes a WebSocket in the midst, and goes on over the next; a stream of server-sent events just ends."""
+    answers = [[("5-0", "start"), ("5-1", "token")], [("5-2", "end")]]
+    asked: list[str | None] = []
+
+    def handle(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        asked.append(connection.request.headers.get("Last-Event-ID"))
+        connection.send(json.dumps([{"id": event_id, "event": name} for event_id, name in answers[len(asked) - 1]]))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("Last-Event-ID"))
+        frames = [f"retry: 1\nid: {event_id}\nevent: {name}\ndata:\n\n" for event_id, name in answers[len(asked) - 1]]
+        return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, text="".join(frames))
+
+    if transport == "sse":
+        mock = httpx.MockTransport(answer)
+        own = httpx.Client(transport=mock) if isinstance(api, Sync) else httpx.AsyncClient(transport=mock)
+        events, status = api.follow("http://broker/api/client/sse?key=k", "token", http_client=own)
+    else:
+        fake: WebSocketServer = serve(handle, "127.0.0.1", 0)
+        with fake:
+            thread = in_background(fake.serve_forever)
+            port = fake.socket.getsockname()[1]
+            events, status = api.follow(f"ws://127.0.0.1:{port}/api/client/ws?key=k", "token")
+            fake.shutdown()
+            thread.result(DEADLINE)
+    assert [event.id for event in events] == ["5-0", "5-1", "5-2"]
+    assert (status, asked) == ("ended", [None, "5-1"])
