@@ -215,6 +215,25 @@ async fn a_head_request_tells_what_a_get_would_and_takes_no_slot(broker: Broker)
 }
 
 #[tokio::test]
+async fn a_websocket_that_had_nothing_to_answer_for_long_is_asked_before_it_counts_as_gone() {
+    // Three heartbeats or ten seconds unanswered are what ends a connection.
+    let broker = broker(Kind::Memory).set("HEARTBEAT", 1).start().await;
+    let token = broker.create("chat").await;
+    let mut client = broker.ws("chat", &token, None).await;
+    client.next().await.unwrap();
+    for n in 0..44 {
+        broker.add_numbered("chat", n, 1).await;
+        assert!(client.next().await.is_ok());
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    // The first silence, and so the first ping.
+    let silence = tokio::time::timeout(Duration::from_secs(3), client.next()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    broker.add_numbered("chat", 44, 1).await;
+    assert_eq!(client.next().await.unwrap()["data"], "44");
+}
+
+#[tokio::test]
 async fn a_websocket_that_is_read_late_still_gets_the_whole_of_a_stream_that_has_ended() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;

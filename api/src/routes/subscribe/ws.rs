@@ -74,7 +74,7 @@ pub async fn follow(
     let stall = broker.settings.client_timeout;
     Ok(upgrade.config(config).channel(move |socket| {
         Box::pin(async move {
-            let mut subscription = Subscription { socket, history, heard: Instant::now(), silence, stall };
+            let mut subscription = Subscription { socket, history, unanswered: None, silence, stall };
             if nothing_new {
                 subscription.socket.send(Message::Text("[]".to_owned())).await?;
             }
@@ -88,8 +88,9 @@ pub async fn follow(
 struct Subscription {
     socket: DuplexStream,
     history: History,
-    /// When the client last sent anything, an answer to a ping included.
-    heard: Instant,
+    /// When the first ping was sent after which the client has not said anything. It is asked only when there is nothing else to
+    /// send it, so that its silence alone means nothing.
+    unanswered: Option<Instant>,
     silence: Duration,
     stall: Duration,
 }
@@ -111,7 +112,7 @@ impl Subscription {
             let Some(step) = self.next_step(&mut feed).await else { return };
             let sent = match step {
                 Step::Batch(batch) => timeout(self.stall, self.send(&batch)).await,
-                Step::Heartbeat if self.heard.elapsed() > self.silence => return,
+                Step::Heartbeat if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => return,
                 Step::Heartbeat => timeout(self.stall, self.ping()).await,
                 Step::Close(reason) => break reason,
             };
@@ -133,7 +134,7 @@ impl Subscription {
             tokio::select! {
                 step = &mut step => return Some(step),
                 message = self.socket.next() => match message {
-                    Some(Ok(message)) if !message.is_close() => self.heard = Instant::now(),
+                    Some(Ok(message)) if !message.is_close() => self.unanswered = None,
                     _ => return None,
                 },
             }
@@ -141,6 +142,7 @@ impl Subscription {
     }
 
     async fn ping(&mut self) -> Result<(), Error> {
+        self.unanswered.get_or_insert_with(Instant::now);
         self.socket.send(Message::Ping(Vec::new())).await
     }
 
