@@ -1,0 +1,145 @@
+// The program through which tests/clients tries this client; its README says what it reads and writes. Run after `npm run build`.
+
+import { Client } from "tinistreamer";
+import { subscribe } from "tinistreamer/subscribe";
+import { WebSocket } from "ws";
+
+const input = lines(process.stdin.setEncoding("utf8"));
+const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
+const failed = ({ code, message, status }) => say({ type: "failed", code, message, status });
+
+/** By line feeds alone: `node:readline` takes U+2028 for the end of a line, which JSON does not escape. */
+async function* lines(chunks) {
+  let begun = "";
+  for await (const chunk of chunks) {
+    const [first, ...more] = chunk.split("\n");
+    begun += first;
+    for (const next of more) {
+      yield begun;
+      begun = next;
+    }
+  }
+}
+
+/** The next line of the input, or undefined at its end. */
+async function hear() {
+  const { done, value } = await input.next();
+  return done ? undefined : JSON.parse(value);
+}
+
+async function runSubscribe(job) {
+  let takeToken;
+  const askForToken = () => {
+    say({ type: "token-wanted" });
+    return new Promise((resolve) => {
+      takeToken = resolve;
+    });
+  };
+  const events = subscribe({
+    url: job.url,
+    token: job.token ?? askForToken,
+    after: job.after,
+    silenceMs: job.silence_ms ?? undefined,
+    giveUpAfterMs: job.give_up_after_ms ?? undefined,
+    WebSocket,
+  });
+  let stopped = false;
+  const listen = async () => {
+    for (let line = await hear(); line; line = await hear()) {
+      if ("token" in line) takeToken(line.token);
+      if (line.op === "stop") {
+        stopped = true;
+        await events.return();
+      }
+    }
+  };
+  listen().catch(crash);
+  try {
+    for await (const { id, event, data, missed } of events) {
+      say(missed ? { type: "missed", ...missed } : { type: "event", id, event, data });
+      if (job.pause_ms) await new Promise((resolve) => setTimeout(resolve, job.pause_ms));
+    }
+    say(stopped ? { type: "stopped" } : { type: "finished", status: events.status });
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** Thrown out of a writer's block, to leave it by an error. */
+const raised = new Error("The job says so");
+
+async function runPublish(job) {
+  const client = new Client({ url: job.url, apiKey: job.api_key });
+  const write = async (writer) => {
+    for (let step = await hear(); step; step = await hear()) {
+      switch (step.op) {
+        case "write":
+          await writer.write(step.event, step.data).catch((error) => {
+            // With a cause it is what made the writer fail, and not a refusal of this event.
+            if (error.cause || !["reserved-event", "invalid-event"].includes(error.code)) throw error;
+            failed(error);
+          });
+          break;
+        case "flush":
+          await writer.flush();
+          say({ type: "flushed" });
+          break;
+        case "raise":
+          throw raised;
+        case "leave":
+          return;
+        default:
+          await writer[step.op]();
+          return;
+      }
+    }
+  };
+  try {
+    await client.publish(job.key, write, {
+      transport: job.transport ?? undefined,
+      maxPending: job.max_pending ?? undefined,
+      retryForMs: job.retry_for_ms ?? undefined,
+      onAck: ({ count, lastId }) => say({ type: "ack", count, last_id: lastId }),
+      WebSocket,
+    });
+    say({ type: "done" });
+  } catch (error) {
+    if (error === raised) say({ type: "done" });
+    else failed(error);
+  }
+}
+
+async function runManage(job) {
+  const client = new Client({ url: job.url, apiKey: job.api_key });
+  const calls = {
+    create_stream: ({ key, ...options }) => client.createStream(key, options),
+    issue_token: ({ key, ...options }) => client.issueToken(key, options),
+    list_streams: ({ pattern }) => client.listStreams(pattern),
+    stream_info: ({ key }) => client.streamInfo(key),
+    stream_events: ({ key }) => client.streamEvents(key),
+    end_stream: ({ key }) => client.endStream(key),
+    cancel_stream: ({ key }) => client.cancelStream(key),
+    add_events: ({ key, events, ...options }) => client.addEvents(key, events, options),
+    broker_info: () => client.brokerInfo(),
+    ready: () => client.ready(),
+  };
+  for (let line = await hear(); line; line = await hear()) {
+    try {
+      say({ type: "result", value: await calls[line.call](line.args ?? {}) });
+    } catch (error) {
+      if (error.code === undefined) throw error;
+      failed(error);
+    }
+  }
+}
+
+function crash(error) {
+  console.error(error);
+  process.exit(1);
+}
+
+const jobs = { subscribe: runSubscribe, publish: runPublish, manage: runManage };
+const job = await hear();
+await jobs[job.job](job).catch(crash);
+// What else is open would be a defect, and keeps the process alive.
+process.stdin.unref();

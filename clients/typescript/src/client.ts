@@ -1,0 +1,146 @@
+import { Api, type ClientOptions } from "./api.js";
+import type {
+  Access,
+  AddEvents,
+  Added,
+  BrokerInfo,
+  CreateStream,
+  Event,
+  Finished,
+  IssueToken,
+  StoredEvent,
+  StreamRow,
+  StreamState,
+} from "./generated/openapi.js";
+import { type PublishOptions, Writer } from "./publish/writer.js";
+import type { SubscribeOptions, Subscription } from "./subscribe/subscription.js";
+import { subscribe } from "./subscribe.js";
+
+/** What every call takes. */
+export interface CallOptions {
+  /** Aborting it makes the call throw its reason. Whether the broker did what was asked is then not known. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The broker, for a backend: it holds the API key, which no browser should.
+ *
+ * Calls throw an `ApiError` when the broker answers with an error and an `UnreachableError` when it can't be reached. Nothing is tried
+ * again by itself, except by the writers that `publish` makes. Answers have the field names of the OpenAPI document.
+ */
+export class Client {
+  readonly #api: Api;
+
+  constructor(options: ClientOptions) {
+    this.#api = new Api(options);
+  }
+
+  /** Starts a stream, and makes a token for it. `existing-stream` when one at this key is active; a finished one is replaced. */
+  createStream(key: string, options: Omit<CreateStream, "key"> & CallOptions = {}): Promise<Access> {
+    const { signal, ...wishes } = options;
+    return this.#call(signal, (init) =>
+      this.#api.routes.POST("/api/stream", { body: { key, ...wishes }, ...init }),
+    );
+  }
+
+  /** Makes another token for a stream, active or finished. */
+  issueToken(key: string, options: Omit<IssueToken, "key"> & CallOptions = {}): Promise<Access> {
+    const { signal, ...wishes } = options;
+    return this.#call(signal, (init) =>
+      this.#api.routes.POST("/api/stream/token", { body: { key, ...wishes }, ...init }),
+    );
+  }
+
+  /** The active streams, sorted by key; those whose keys match a glob (`*`, `?`, `[…]`), if one is given. */
+  listStreams(pattern?: string, { signal }: CallOptions = {}): Promise<StreamRow[]> {
+    const query = pattern === undefined ? {} : { pattern };
+    return this.#call(signal, (init) => this.#api.routes.GET("/api/stream", { params: { query }, ...init }));
+  }
+
+  /** The state of a stream, active or finished. */
+  streamInfo(key: string, { signal }: CallOptions = {}): Promise<StreamState> {
+    return this.#call(signal, (init) =>
+      this.#api.routes.GET("/api/stream/info", { params: { query: { key } }, ...init }),
+    );
+  }
+
+  /** All stored events of a stream, also after its end. */
+  streamEvents(key: string, { signal }: CallOptions = {}): Promise<StoredEvent[]> {
+    return this.#call(signal, (init) =>
+      this.#api.routes.GET("/api/stream/events", { params: { query: { key } }, ...init }),
+    );
+  }
+
+  /** Ends a stream: nothing can follow, and its clients are closed when they have all of it. */
+  endStream(key: string, { signal }: CallOptions = {}): Promise<Finished> {
+    return this.#call(signal, (init) => this.#api.routes.POST("/api/stream/end", { body: { key }, ...init }));
+  }
+
+  /** Cancels a stream: the same, and its clients know that it is not complete. */
+  cancelStream(key: string, { signal }: CallOptions = {}): Promise<Finished> {
+    return this.#call(signal, (init) =>
+      this.#api.routes.POST("/api/stream/cancel", { body: { key }, ...init }),
+    );
+  }
+
+  /** Writes a batch of events, all or nothing. `publish` is for events that come one by one. */
+  addEvents(
+    key: string,
+    events: Event[],
+    options: Omit<AddEvents, "key" | "events"> & CallOptions = {},
+  ): Promise<Added> {
+    const { signal, ...producer } = options;
+    return this.#call(signal, (init) =>
+      this.#api.routes.POST("/api/event/add", { body: { key, events, ...producer }, ...init }),
+    );
+  }
+
+  /** What the broker is, and how full. */
+  brokerInfo({ signal }: CallOptions = {}): Promise<BrokerInfo> {
+    return this.#call(signal, (init) => this.#api.routes.GET("/api/info", init));
+  }
+
+  /** `OK` when the broker can do its work; else it throws the broker's 503. */
+  ready({ signal }: CallOptions = {}): Promise<string> {
+    return this.#call(signal, (init) => this.#api.routes.GET("/api/ready", { parseAs: "text", ...init }));
+  }
+
+  /** A writer for an active stream. Its `finish`, `cancel` or `close` is to be called; `await using` calls `finish`. */
+  publish(key: string, options?: PublishOptions): Writer;
+  /**
+   * The same with `Writer.run`: finishes the stream when the function returns, and cancels it when it throws, as an answer that broke off
+   * is not complete.
+   */
+  publish<T>(key: string, write: (writer: Writer) => T | Promise<T>, options?: PublishOptions): Promise<T>;
+  publish<T>(
+    key: string,
+    optionsOrWrite: PublishOptions | ((writer: Writer) => T | Promise<T>) = {},
+    options: PublishOptions = {},
+  ): Writer | Promise<T> {
+    if (typeof optionsOrWrite !== "function") return new Writer(this.#api, key, optionsOrWrite);
+    return new Writer(this.#api, key, options).run(optionsOrWrite);
+  }
+
+  /**
+   * Follows a stream as `subscribe` of `tinistreamer/subscribe` does, at this client's URL and with tokens that it makes as they are
+   * needed. For backends; browsers have the `sse_url` and a token.
+   */
+  subscribe(
+    key: string,
+    options: Pick<SubscribeOptions, "after" | "signal" | "silenceMs" | "giveUpAfterMs"> = {},
+  ): Subscription {
+    return subscribe({
+      ...options,
+      url: this.#api.url("/api/client/sse", { key }),
+      token: async () => (await this.issueToken(key)).token,
+      fetch: this.#api.fetch,
+    });
+  }
+
+  #call<T>(
+    signal: AbortSignal | undefined,
+    route: (init: { signal?: AbortSignal }) => Promise<{ data?: T; error?: unknown; response: Response }>,
+  ): Promise<T> {
+    return this.#api.answer(route(signal ? { signal } : {}), signal);
+  }
+}

@@ -1,0 +1,51 @@
+import { ApiError } from "./errors.js";
+
+/** Whether an answer with this status is a reason to try again. */
+export function isRetryable(status: number): boolean {
+  return status === 408 || status === 429 || status >= 500;
+}
+
+/** The error that an answer tells. Reads its body. */
+export async function apiError(response: Response): Promise<ApiError> {
+  return errorFrom(response, parseJson(await response.text()));
+}
+
+/** The error that an answer with this body, already parsed, tells. */
+export function errorFrom(response: Response, body: unknown): ApiError {
+  const known = isErrorBody(body)
+    ? body
+    : {
+        code: "unexpected-answer",
+        message: `Not an answer of the broker: ${response.status} ${response.statusText}`.trim(),
+      };
+  return new ApiError({ ...known, status: response.status, retryAfter: retryAfter(response.headers) });
+}
+
+/** `Retry-After` in seconds, which may be written as a date. */
+function retryAfter(headers: Headers): number | undefined {
+  const value = headers.get("retry-after")?.trim();
+  if (!value) return undefined;
+  if (/^\d+$/.test(value)) return Number(value);
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, (date - Date.now()) / 1000);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A proxy's page. The caller tells it from the broker's errors.
+    return undefined;
+  }
+}
+
+function isErrorBody(body: unknown): body is { code: string; message: string } {
+  return (
+    typeof body === "object" &&
+    body !== null &&
+    "code" in body &&
+    typeof body.code === "string" &&
+    "message" in body &&
+    typeof body.message === "string"
+  );
+}

@@ -1,0 +1,18 @@
+export type { ClientOptions } from "./api.js";
+export { type CallOptions, Client } from "./client.js";
+export { ApiError, type ApiErrorDetails, PublishError, UnreachableError } from "./errors.js";
+export type {
+  Access,
+  Added,
+  BrokerInfo,
+  CreateStream,
+  Event,
+  Finished,
+  IssueToken,
+  StoredEvent,
+  StreamRow,
+  StreamState,
+} from "./generated/openapi.js";
+export type { Acknowledgement } from "./publish/outbox.js";
+export type { PublishOptions, Writer } from "./publish/writer.js";
+export type { WebSocketConstructor, WebSocketLike } from "./websocket.js";

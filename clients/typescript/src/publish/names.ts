@@ -1,0 +1,17 @@
+const RESERVED = new Set(["start", "end", "cancel", "error", "missedevents"]);
+const MAX_BYTES = 128;
+
+/** Why the broker would refuse an event of this name and data: its code and a sentence. */
+export function reasonToRefuse(event: string, data: unknown): { code: string; message: string } | undefined {
+  if (RESERVED.has(event))
+    return { code: "reserved-event", message: `The event name "${event}" is reserved for the broker` };
+  const invalid = (message: string) => ({ code: "invalid-event", message });
+  if (event === "" || /[\p{Cc}\p{Cs}]/u.test(event) || new TextEncoder().encode(event).length > MAX_BYTES) {
+    return invalid(`An event name is 1 to ${MAX_BYTES} bytes of UTF-8 without control characters`);
+  }
+  // Half of a character outside of the basic plane, which UTF-8 can't say.
+  if (typeof data === "string" && /\p{Cs}/u.test(data)) return invalid("The data has a lone surrogate");
+  if (typeof data === "function" || typeof data === "symbol")
+    return invalid(`A ${typeof data} is no JSON value`);
+  return undefined;
+}

@@ -1,0 +1,138 @@
+import type { StreamEvent } from "../subscribe/event.js";
+import type { SubscribeOptions, Subscription, Token } from "../subscribe/subscription.js";
+import { subscribe } from "../subscribe.js";
+
+/**
+ * `idle`: there is no URL or no token yet. `connecting`: no event came yet. `streaming`. `ended` and `cancelled`: as the stream was
+ * finished. `complete`: there was nothing after the id that it was asked from. `stopped`: by `stop`. `failed`: `error` says why.
+ */
+export type StreamStatus =
+  | "idle"
+  | "connecting"
+  | "streaming"
+  | "ended"
+  | "cancelled"
+  | "complete"
+  | "stopped"
+  | "failed";
+
+/** What is known of a stream. */
+export interface StreamSnapshot {
+  /** All events so far. */
+  readonly events: readonly StreamEvent[];
+  /** The text so far. */
+  readonly text: string;
+  readonly status: StreamStatus;
+  /** Why it failed; null otherwise. */
+  readonly error: unknown;
+}
+
+/** How a stream is followed; what of it can change without starting anew is asked for when it is needed. */
+export interface StoreOptions extends Omit<SubscribeOptions, "url" | "token" | "after" | "signal"> {
+  token?: Token | null | undefined;
+  /** The name of the events whose data make up the text, or a function that makes an event's part of it. `token`. */
+  textOf?: string | ((event: StreamEvent) => string) | undefined;
+  /** Milliseconds for which events gather before they are shown together. 16. */
+  throttleMs?: number | undefined;
+}
+
+/** A stream as a store outside of React: nothing happens until `start`. */
+export class StreamStore {
+  readonly #url: string | null;
+  readonly #options: () => StoreOptions;
+  #lastId: string | null;
+  #snapshot: StreamSnapshot;
+  #arrived: StreamEvent[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #subscription: Subscription | undefined;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(url: string | null, after: string | null, options: () => StoreOptions) {
+    this.#url = url;
+    this.#lastId = after;
+    this.#options = options;
+    this.#snapshot = { events: [], text: "", status: url === null ? "idle" : "connecting", error: null };
+  }
+
+  readonly getSnapshot = (): StreamSnapshot => this.#snapshot;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** Connects, after the last event that came, unless the stream is followed already or is over. */
+  readonly start = (): void => {
+    const { status } = this.#snapshot;
+    if (this.#url === null || this.#subscription || status === "ended" || status === "cancelled") return;
+    this.#show({ status: "connecting", error: null });
+    try {
+      const token = () => this.#token();
+      const subscription = subscribe({ ...this.#options(), url: this.#url, token, after: this.#lastId });
+      this.#subscription = subscription;
+      void this.#follow(subscription);
+    } catch (error) {
+      this.#show({ status: "failed", error });
+    }
+  };
+
+  /** Closes the connection, and keeps what came. */
+  readonly stop = (): void => {
+    const subscription = this.#subscription;
+    if (!subscription) return;
+    this.#subscription = undefined;
+    void subscription.return();
+    this.#show({ status: "stopped" });
+  };
+
+  async #follow(subscription: Subscription): Promise<void> {
+    // React's strict mode starts, stops and starts again at once; the first time shall not reach the network.
+    await Promise.resolve();
+    const current = () => this.#subscription === subscription;
+    try {
+      while (current()) {
+        const { done, value } = await subscription.next();
+        if (!current()) return;
+        if (done) return this.#finish({ status: subscription.status ?? "complete" });
+        this.#lastId = subscription.lastId;
+        this.#arrived.push(value);
+        this.#timer ??= setTimeout(
+          () => this.#show({ status: "streaming" }),
+          this.#options().throttleMs ?? 16,
+        );
+      }
+    } catch (error) {
+      if (current()) this.#finish({ status: "failed", error });
+    }
+  }
+
+  async #token(): Promise<string> {
+    const { token } = this.#options();
+    return (typeof token === "function" ? await token() : token) ?? "";
+  }
+
+  #finish(outcome: Partial<StreamSnapshot>): void {
+    this.#subscription = undefined;
+    this.#show(outcome);
+  }
+
+  /** Makes a snapshot of what came, and tells of it. */
+  #show(change: Partial<StreamSnapshot>): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { textOf = "token" } = this.#options();
+    const partOf =
+      typeof textOf === "function"
+        ? textOf
+        : ({ event, data }: StreamEvent) => (event === textOf ? data : "");
+    const arrived = this.#arrived.splice(0);
+    const { events, text } = this.#snapshot;
+    this.#snapshot = {
+      ...this.#snapshot,
+      events: arrived.length > 0 ? [...events, ...arrived] : events,
+      text: text + arrived.map(partOf).join(""),
+      ...change,
+    };
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -1,0 +1,75 @@
+import { SubscribeError } from "../errors.js";
+import type { Writer } from "../publish/writer.js";
+import type { Subscription } from "../subscribe/subscription.js";
+import { TextPieces } from "./text.js";
+
+/** The name of the events that carry text. */
+const TEXT_EVENT = "text";
+
+/**
+ * Writes the text of `source` to its end, whether it is read here or not, and finishes the stream. `text` is for the reader here;
+ * `done` is settled when the stream is finished, and rejected when it had to be cancelled.
+ */
+export function produce(
+  writer: Writer,
+  source: ReadableStream<string>,
+): { text: ReadableStream<string>; done: Promise<void> } {
+  let reader: ReadableStreamDefaultController<string> | undefined;
+  const text = new ReadableStream<string>({
+    start(controller) {
+      reader = controller;
+    },
+    cancel() {
+      reader = undefined;
+    },
+  });
+  const done = writer
+    .run(async () => {
+      const pieces = new TextPieces();
+      // As JSON, because server-sent events would turn a CR into a LF.
+      const write = async (texts: string[]) => {
+        for (const piece of texts) await writer.write(TEXT_EVENT, JSON.stringify(piece));
+      };
+      const chunks = source.getReader();
+      for (let next = await chunks.read(); !next.done; next = await chunks.read()) {
+        reader?.enqueue(next.value);
+        await write(pieces.push(next.value));
+      }
+      await write(pieces.end());
+    })
+    .then(
+      () => reader?.close(),
+      (error) => {
+        reader?.error(error);
+        throw error;
+      },
+    );
+  return { text, done };
+}
+
+/** The text that a subscription brings, without its first `skipCharacters` UTF-16 code units. */
+export function read(events: Subscription, skipCharacters: number): ReadableStream<string> {
+  let toSkip = skipCharacters;
+  return new ReadableStream<string>(
+    {
+      async pull(controller) {
+        for (let next = await events.next(); !next.done; next = await events.next()) {
+          if (next.value.missed)
+            throw new SubscribeError("gap", "The stream's beginning is no longer stored");
+          if (next.value.event !== TEXT_EVENT) continue;
+          const text = next.value.json<string>();
+          const wanted = text.slice(toSkip);
+          toSkip -= text.length - wanted.length;
+          if (wanted !== "") return controller.enqueue(wanted);
+        }
+        if (events.status === "cancelled") throw new Error("The stream was cancelled before its end");
+        controller.close();
+      },
+      async cancel() {
+        await events.return();
+      },
+    },
+    // Nothing is asked of the broker that nobody reads.
+    { highWaterMark: 0 },
+  );
+}

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { ApiError, Client, UnreachableError } from "tinistreamer";
+import { collect, startBroker, startServer } from "./support.js";
+
+test("every call does what it says at a real broker", async (t) => {
+  const { client } = await startBroker(t);
+  assert.equal(await client.ready(), "OK");
+  assert.equal((await client.brokerInfo()).store, "memory");
+  const key = "chat/1 & ü?#%2F";
+  const access = await client.createStream(key, { ttl: 60, max_events: 100 });
+  assert.equal(new URL(access.sse_url).searchParams.get("key"), key);
+  assert.notEqual((await client.issueToken(key, { ttl: 30 })).token, access.token);
+  const added = await client.addEvents(key, [{ event: "one" }, { event: "two", data: { a: 1 } }]);
+  assert.equal(added.num_events, 2);
+  const state = await client.streamInfo(key);
+  assert.deepEqual([state.key, state.status, state.last_id], [key, "active", added.ids[1]]);
+  assert.deepEqual(
+    (await client.streamEvents(key)).map(({ data }) => data),
+    [undefined, undefined, '{"a":1}'],
+  );
+  await client.createStream("other");
+  assert.deepEqual(
+    (await client.listStreams()).map(({ key }) => key),
+    [key, "other"],
+  );
+  assert.deepEqual(
+    (await client.listStreams("oth*")).map(({ key }) => key),
+    ["other"],
+  );
+  assert.deepEqual(await client.endStream(key), { status: "ended" });
+  assert.deepEqual(await client.cancelStream("other"), { status: "cancelled" });
+});
+
+test("a backend follows a stream without making tokens for it", async (t) => {
+  const { client } = await startBroker(t);
+  await client.createStream("k");
+  await client.endStream("k");
+  assert.deepEqual(
+    (await collect(client.subscribe("k"))).map(({ event }) => event),
+    ["start", "end"],
+  );
+});
+
+describe("an error", () => {
+  test("of the broker is an ApiError with its status, code and message", async (t) => {
+    const { client } = await startBroker(t);
+    const error = await client.streamInfo("unknown").catch((error) => error);
+    assert.ok(error instanceof ApiError && error instanceof Error);
+    assert.deepEqual([error.status, error.code, error.retryAfter], [404, "stream-not-found", undefined]);
+    assert.ok(error.message);
+  });
+
+  const retryAfters: [string, (value: number | undefined) => boolean][] = [
+    ["7", (value) => value === 7],
+    ["Wed, 21 Oct 2099 07:28:00 GMT", (value) => value !== undefined && value > 1e9],
+    ["soon", (value) => value === undefined],
+  ];
+  for (const [header, good] of retryAfters) {
+    test(`has the seconds of "Retry-After: ${header}"`, async (t) => {
+      const url = await startServer(t, (_request, response) =>
+        response
+          .writeHead(503, { "Retry-After": header })
+          .end('{"code":"store-unavailable","message":"Away"}'),
+      );
+      const error = await new Client({ url, apiKey: "k" }).brokerInfo().catch((error) => error);
+      assert.ok(error instanceof ApiError && good(error.retryAfter));
+    });
+  }
+
+  test("of something between is an ApiError that says so", async (t) => {
+    const url = await startServer(t, (_request, response) =>
+      response.writeHead(502).end("<h1>Bad Gateway</h1>"),
+    );
+    const error = await new Client({ url, apiKey: "k" }).endStream("k").catch((error) => error);
+    assert.ok(error instanceof ApiError);
+    assert.deepEqual([error.status, error.code], [502, "unexpected-answer"]);
+  });
+
+  test("is an UnreachableError when there is no broker, or its answer breaks off", async (t) => {
+    const servers = [
+      await startServer(t, (request) => request.socket.destroy()),
+      await startServer(t, (request, response) => {
+        response.writeHead(200, { "Content-Length": 100 }).write("{", () => request.socket.destroy());
+      }),
+    ];
+    for (const url of servers) {
+      const error = await new Client({ url, apiKey: "k" }).brokerInfo().catch((error) => error);
+      assert.ok(error instanceof UnreachableError && error.cause !== undefined);
+      assert.equal(error.code, "unreachable");
+    }
+  });
+
+  test("is the signal's reason when a call is aborted", async (t) => {
+    const url = await startServer(t, () => {});
+    const abort = new AbortController();
+    const call = new Client({ url, apiKey: "k" }).brokerInfo({ signal: abort.signal });
+    abort.abort(new Error("enough"));
+    await assert.rejects(call, { message: "enough" });
+  });
+});
+
+test("a client at a path asks below that path, with the fetch it was given", async () => {
+  const asked: string[] = [];
+  const fetch = async (request: RequestInfo | URL) => {
+    asked.push((request as Request).url);
+    return Response.json([]);
+  };
+  await new Client({ url: "http://broker.test/streams/", apiKey: "k", fetch }).listStreams("a*");
+  assert.deepEqual(asked, ["http://broker.test/streams/api/stream?pattern=a*"]);
+});
+
+test("what is generated from the OpenAPI document is not stale", async () => {
+  const folder = fileURLToPath(new URL("..", import.meta.url));
+  await promisify(execFile)("npm", ["run", "--silent", "generate:check"], { cwd: folder });
+});

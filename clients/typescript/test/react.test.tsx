@@ -1,0 +1,176 @@
+import "./dom.js";
+import assert from "node:assert/strict";
+import type http from "node:http";
+import { afterEach, describe, test } from "node:test";
+import { act, cleanup, renderHook, waitFor } from "@testing-library/react";
+import { StrictMode } from "react";
+import { renderToString } from "react-dom/server";
+import { type UseStreamOptions, useStream } from "tinistreamer/react";
+import { startBroker, startServer, streamUrls, until } from "./support.js";
+
+afterEach(cleanup);
+
+/** Renders the hook; `renders` counts how often. */
+function render(options: UseStreamOptions, wrapper?: typeof StrictMode) {
+  const counter = { renders: 0 };
+  const hook = renderHook(
+    (options: UseStreamOptions) => {
+      counter.renders += 1;
+      return useStream(options);
+    },
+    { initialProps: options, ...(wrapper ? { wrapper } : {}) },
+  );
+  return { ...hook, counter };
+}
+
+const frame = (number: number, event = "token", data = String(number)) =>
+  `id: 1-${number}\nevent: ${event}\ndata: ${data}\n\n`;
+
+/** A broker whose streams the test writes: `open` are those that are read now, `asked` the requests. */
+async function startStreams(t: Parameters<typeof startServer>[0]) {
+  const open = new Set<http.ServerResponse>();
+  const asked: http.IncomingMessage[] = [];
+  const url = await startServer(t, (request, response) => {
+    asked.push(request);
+    open.add(response.writeHead(200, { "Content-Type": "text/event-stream" }));
+    response.flushHeaders();
+    request.on("close", () => open.delete(response));
+  });
+  const send = async (text: string) => {
+    await until(() => open.size > 0, "a connection");
+    for (const response of open) response.write(text);
+  };
+  return { url: `${url}/sse`, open, asked, send };
+}
+
+function Status({ url }: { url: string }) {
+  return <p>{useStream({ url, token: "t" }).status}</p>;
+}
+
+describe("useStream", () => {
+  test("shows a growing answer, and how it was finished", async (t) => {
+    const { client, url } = await startBroker(t);
+    const { token } = await client.createStream("k");
+    const { result } = render({ url: streamUrls(url, "k").sse, token });
+    assert.equal(result.current.status, "connecting");
+    await client.addEvents("k", [
+      { event: "token", data: "Hello" },
+      { event: "usage", data: { tokens: 2 } },
+    ]);
+    await waitFor(() => assert.equal(result.current.text, "Hello"));
+    assert.equal(result.current.status, "streaming");
+    await client.addEvents("k", [{ event: "token", data: " world" }]);
+    await client.endStream("k");
+    await waitFor(() => assert.equal(result.current.status, "ended"));
+    assert.equal(result.current.text, "Hello world");
+    assert.deepEqual(
+      result.current.events.map(({ event }) => event),
+      ["start", "token", "usage", "token", "end"],
+    );
+    assert.equal(result.current.error, null);
+  });
+
+  test("does nothing until it has a URL and a token", async (t) => {
+    const { url, asked, send } = await startStreams(t);
+    const { result, rerender } = render({ url, token: null });
+    assert.equal(result.current.status, "idle");
+    rerender({ url: null, token: "t" });
+    assert.equal(result.current.status, "idle");
+    assert.equal(asked.length, 0);
+    rerender({ url, token: "t" });
+    await send(frame(0));
+    await waitFor(() => assert.equal(result.current.text, "0"));
+  });
+
+  test("connects once in strict mode, and has every event once", async (t) => {
+    const { url, asked, send } = await startStreams(t);
+    let tokens = 0;
+    const token = () => {
+      tokens += 1;
+      return "t";
+    };
+    const { result } = render({ url, token }, StrictMode);
+    await send(frame(0) + frame(1) + frame(2, "end"));
+    await waitFor(() => assert.equal(result.current.status, "ended"));
+    assert.equal(result.current.text, "01");
+    assert.deepEqual([asked.length, tokens], [1, 1]);
+  });
+
+  test("closes the connection when the component goes", async (t) => {
+    const { url, open, send } = await startStreams(t);
+    const { result, unmount } = render({ url, token: "t" });
+    await send(frame(0));
+    await waitFor(() => assert.equal(result.current.text, "0"));
+    unmount();
+    await until(() => open.size === 0, "the connection is closed");
+  });
+
+  test("renders once for events that come together", async (t) => {
+    const { url, send } = await startStreams(t);
+    const { result, counter } = render({ url, token: "t" });
+    const before = counter.renders;
+    await send(Array.from({ length: 500 }, (_, number) => frame(number, "token", "x")).join(""));
+    await waitFor(() => assert.equal(result.current.text.length, 500));
+    // The chunk may be cut on its way.
+    assert.ok(counter.renders - before <= 5, `${counter.renders - before} renders`);
+  });
+
+  test("goes on when options change from render to render, and uses the latest of them", async (t) => {
+    const { url, asked, send } = await startStreams(t);
+    const { result, rerender } = render({ url, token: () => "t", textOf: () => "" });
+    await send(frame(0));
+    await waitFor(() => assert.equal(result.current.events.length, 1));
+    rerender({ url: new URL(url), token: () => "t", textOf: ({ data }) => `<${data}>` });
+    await send(frame(1));
+    await waitFor(() => assert.equal(result.current.text, "<1>"));
+    assert.equal(asked.length, 1);
+  });
+
+  test("starts anew, with nothing, when the URL changes", async (t) => {
+    const [one, two] = [await startStreams(t), await startStreams(t)];
+    const { result, rerender } = render({ url: one.url, token: "t" });
+    await one.send(frame(0, "token", "one"));
+    await waitFor(() => assert.equal(result.current.text, "one"));
+    rerender({ url: two.url, token: "t" });
+    assert.deepEqual([result.current.text, result.current.status], ["", "connecting"]);
+    await two.send(frame(0, "token", "two"));
+    await waitFor(() => assert.equal(result.current.text, "two"));
+    await until(() => one.open.size === 0, "the first connection is closed");
+  });
+
+  test("stops when it is told to, and resumes after the last event", async (t) => {
+    const { url, open, asked, send } = await startStreams(t);
+    const { result } = render({ url, token: "t" });
+    await send(frame(0));
+    await waitFor(() => assert.equal(result.current.text, "0"));
+    act(() => result.current.stop());
+    assert.equal(result.current.status, "stopped");
+    await until(() => open.size === 0, "the connection is closed");
+    act(() => result.current.resume());
+    await send(frame(1, "end", ""));
+    await waitFor(() => assert.equal(result.current.status, "ended"));
+    assert.equal(asked[1]?.headers["last-event-id"], "1-0");
+    assert.equal(result.current.text, "0");
+    assert.equal(result.current.events.length, 2);
+  });
+
+  test("tells an error, and keeps what came before", async (t) => {
+    const { url, send } = await startStreams(t);
+    const { result } = render({ url, token: "t" });
+    await send(frame(0) + frame(2));
+    await waitFor(() => assert.equal(result.current.status, "failed"));
+    assert.deepEqual([result.current.text, (result.current.error as { code: string }).code], ["0", "gap"]);
+  });
+
+  test("tells that a URL is none of the broker's", async () => {
+    const { result } = render({ url: "http://127.0.0.1/page", token: "t" });
+    await waitFor(() => assert.equal(result.current.status, "failed"));
+    assert.ok(result.current.error instanceof TypeError);
+  });
+
+  test("renders on a server, where it connects to nothing", async (t) => {
+    const { url, asked } = await startStreams(t);
+    assert.equal(renderToString(<Status url={url} />), "<p>connecting</p>");
+    assert.equal(asked.length, 0);
+  });
+});

@@ -1,0 +1,254 @@
+import assert from "node:assert/strict";
+import { describe, type TestContext, test } from "node:test";
+import { createResumableStreamContext as createOriginal } from "resumable-stream/generic";
+import { createResumableStreamContext, type ResumableStreamContext } from "tinistreamer/resumable-stream";
+import { startBroker, until } from "./support.js";
+
+/** Ours, over a real broker. */
+async function ours(t: TestContext): Promise<ResumableStreamContext> {
+  const { url, apiKey } = await startBroker(t);
+  return createResumableStreamContext({ url, apiKey, waitUntil: null });
+}
+
+/** The package whose place ours takes, over a store in memory. */
+async function original(): Promise<ResumableStreamContext> {
+  const values = new Map<string, string>();
+  const subscribers = new Map<string, (message: string) => void>();
+  return createOriginal({
+    waitUntil: null,
+    subscriber: {
+      connect: async () => {},
+      subscribe: async (channel: string, callback: (message: string) => void) =>
+        void subscribers.set(channel, callback),
+      unsubscribe: async (channel: string) => subscribers.delete(channel),
+    },
+    publisher: {
+      connect: async () => {},
+      publish: async (channel: string, message: string) =>
+        queueMicrotask(() => subscribers.get(channel)?.(message)),
+      set: async (key: string, value: string) => values.set(key, value),
+      get: async (key: string) => values.get(key) ?? null,
+      incr: async (key: string) => {
+        const value = Number(values.get(key) ?? 0) + 1;
+        if (Number.isNaN(value)) throw new Error("ERR value is not an integer or out of range");
+        values.set(key, String(value));
+        return value;
+      },
+    },
+  });
+}
+
+/** A stream of text that the test feeds. */
+function makeSource() {
+  let controller: ReadableStreamDefaultController<string> | undefined;
+  const stream = new ReadableStream<string>({
+    start(started) {
+      controller = started;
+    },
+  });
+  return {
+    make: () => stream,
+    say: (...chunks: string[]) => {
+      for (const chunk of chunks) controller?.enqueue(chunk);
+    },
+    end: () => controller?.close(),
+    fail: (error: Error) => controller?.error(error),
+  };
+}
+
+async function textOf(stream: ReadableStream<string> | null | undefined): Promise<string> {
+  assert.ok(stream);
+  let text = "";
+  const reader = stream.getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value;
+  return text;
+}
+
+const notCalled = () => assert.fail("a stream was made where one was");
+
+for (const [whose, makeContext] of Object.entries({ ours, "the original": original })) {
+  describe(`resumable streams, ${whose}`, () => {
+    test("there is nothing before a stream is made", async (t) => {
+      const context = await makeContext(t);
+      assert.equal(await context.hasExistingStream("s"), null);
+      assert.equal(await context.resumeExistingStream("s"), undefined);
+    });
+
+    test("a stream comes to who made it and to who resumes it, without as many characters as asked", async (t) => {
+      const context = await makeContext(t);
+      const source = makeSource();
+      const made = await context.createNewResumableStream("s", source.make);
+      source.say("hello", " 🦀", "wor");
+      assert.equal(await context.hasExistingStream("s"), true);
+      const resumed = await Promise.all(
+        [0, 3, 5, 6, 8].map((skip) => context.resumeExistingStream("s", skip)),
+      );
+      resumed.push(await context.resumeExistingStream("s"));
+      const texts = Promise.all([made, ...resumed].map(textOf));
+      source.say("ld", "!");
+      source.end();
+      const whole = "hello 🦀world!";
+      // What is past the end of what was there when it was resumed is not skipped.
+      assert.deepEqual((await texts).slice(0, 6), [
+        whole,
+        whole,
+        "lo 🦀world!",
+        " 🦀world!",
+        "🦀world!",
+        "world!",
+      ]);
+      assert.equal((await texts).at(-1), whole);
+    });
+
+    test("a finished stream is DONE, and null to who resumes it", async (t) => {
+      const context = await makeContext(t);
+      const source = makeSource();
+      const made = await context.createNewResumableStream("s", source.make);
+      source.say("x");
+      source.end();
+      assert.equal(await textOf(made), "x");
+      await until(async () => (await context.hasExistingStream("s")) === "DONE", "the stream is done");
+      assert.equal(await context.resumeExistingStream("s"), null);
+      assert.equal(await context.resumeExistingStream("s", 1), null);
+      assert.equal(await context.resumableStream("s", notCalled), null);
+    });
+
+    test("the idempotent function makes a stream the first time, whole, and resumes it after that", async (t) => {
+      const context = await makeContext(t);
+      const source = makeSource();
+      const first = await context.resumableStream("s", source.make, 2);
+      source.say("hello");
+      const second = await context.resumableStream("s", notCalled, 2);
+      const texts = Promise.all([first, second].map(textOf));
+      source.say(" world");
+      source.end();
+      assert.deepEqual(await texts, ["hello world", "llo world"]);
+    });
+
+    test("a stream goes on when who made it goes away", async (t) => {
+      const context = await makeContext(t);
+      const source = makeSource();
+      const made = await context.createNewResumableStream("s", source.make);
+      source.say("a");
+      await made?.cancel();
+      source.say("b");
+      const resumed = await context.resumeExistingStream("s");
+      const text = textOf(resumed);
+      source.say("c");
+      source.end();
+      assert.equal(await text, "abc");
+    });
+
+    test("one reader who goes away does not disturb others", async (t) => {
+      const context = await makeContext(t);
+      const source = makeSource();
+      const made = await context.createNewResumableStream("s", source.make);
+      source.say("a");
+      await (await context.resumeExistingStream("s"))?.cancel();
+      source.say("b");
+      const text = textOf(await context.resumeExistingStream("s"));
+      source.end();
+      assert.deepEqual([await textOf(made), await text], ["ab", "ab"]);
+    });
+
+    test("a finished stream can be made anew", async (t) => {
+      const context = await makeContext(t);
+      for (const text of ["one", "two"]) {
+        const source = makeSource();
+        const made = await context.createNewResumableStream("s", source.make);
+        source.say(text);
+        source.end();
+        assert.equal(await textOf(made), text);
+        await until(async () => (await context.hasExistingStream("s")) === "DONE", "the stream is done");
+      }
+    });
+
+    test("a stream can be made in the place of one that is still written", async (t) => {
+      const context = await makeContext(t);
+      const old = makeSource();
+      await context.createNewResumableStream("s", old.make);
+      const source = makeSource();
+      const made = await context.createNewResumableStream("s", source.make);
+      source.say("new");
+      source.end();
+      assert.equal(await textOf(made), "new");
+    });
+
+    test("characters whose halves come in two chunks, empty chunks and every kind of line end come unchanged", async (t) => {
+      const context = await makeContext(t);
+      const source = makeSource();
+      const made = await context.createNewResumableStream("s", source.make);
+      const text = textOf(await context.resumeExistingStream("s"));
+      source.say("a\ud83e", "\udd80b", "", "\r\n\r\n\0\u2028", "\r");
+      source.end();
+      const whole = "a🦀b\r\n\r\n\0\u2028\r";
+      assert.equal(await textOf(made), whole);
+      assert.equal(await text, whole);
+    });
+
+    test("what makeStream throws is thrown", async (t) => {
+      const context = await makeContext(t);
+      const make = () => {
+        throw new Error("no model");
+      };
+      await assert.rejects(context.resumableStream("s", make), { message: "no model" });
+    });
+  });
+}
+
+describe("resumable streams, where ours says more", () => {
+  test("when the text breaks off all readers get an error, and who keeps the program alive the reason", async (t) => {
+    const { client } = await startBroker(t);
+    let kept: Promise<unknown> | undefined;
+    const waitUntil = (promise: Promise<unknown>) => {
+      kept = promise;
+    };
+    const context = createResumableStreamContext({ client, waitUntil });
+    const source = makeSource();
+    const made = textOf(await context.createNewResumableStream("s", source.make));
+    const resumed = textOf(await context.resumeExistingStream("s"));
+    source.say("half an ans");
+    source.fail(new Error("the model failed"));
+    assert.ok(kept);
+    await Promise.all([
+      assert.rejects(made, { message: "the model failed" }),
+      assert.rejects(resumed, { message: /cancelled/ }),
+      assert.rejects(kept, { message: "the model failed" }),
+    ]);
+    assert.equal((await client.streamInfo("resumable-stream:s")).status, "cancelled");
+  });
+
+  test("two calls at once make one stream", async (t) => {
+    const context = await ours(t);
+    const sources = [makeSource(), makeSource()];
+    let made = 0;
+    const make = () => sources[made++]?.make() ?? notCalled();
+    const both = await Promise.all([context.resumableStream("s", make), context.resumableStream("s", make)]);
+    assert.equal(made, 1);
+    sources[0]?.say("once");
+    sources[0]?.end();
+    assert.deepEqual(await Promise.all(both.map(textOf)), ["once", "once"]);
+  });
+
+  test("a chunk of more than the broker's limit for an event comes unchanged", async (t) => {
+    const context = await ours(t);
+    const source = makeSource();
+    const made = await context.createNewResumableStream("s", source.make);
+    const resumed = textOf(await context.resumeExistingStream("s"));
+    const long = '🦀\u0001"x'.repeat(250_000);
+    source.say(long);
+    source.end();
+    assert.ok((await textOf(made)) === long);
+    assert.ok((await resumed) === long);
+  });
+
+  test("streams of different prefixes have nothing to do with each other", async (t) => {
+    const { client } = await startBroker(t);
+    const [one, two] = ["one", "two"].map((keyPrefix) =>
+      createResumableStreamContext({ client, keyPrefix, waitUntil: null }),
+    );
+    await one?.createNewResumableStream("s", makeSource().make);
+    assert.equal(await one?.hasExistingStream("s"), true);
+    assert.equal(await two?.hasExistingStream("s"), null);
+  });
+});

@@ -1,0 +1,74 @@
+import { once } from "node:events";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import type { TestContext } from "node:test";
+import { Client } from "tinistreamer";
+import { WebSocket } from "ws";
+import { Scene } from "../../../tests/support/scene.mjs";
+
+export { until } from "../../../tests/support/processes.mjs";
+
+/** What tests do with a broker beside this client. */
+interface Broker {
+  url: string;
+  apiKey: string;
+  slotsInUse(): Promise<number>;
+}
+
+/** A real broker with the embedded store, gone when the test is. */
+export async function startBroker(t: TestContext, settings: Record<string, string> = {}) {
+  const scene = new Scene("memory", settings);
+  t.after(() => scene.close());
+  const broker = (await scene.broker()) as unknown as Broker;
+  const client = new Client({ url: broker.url, apiKey: broker.apiKey });
+  return { broker, client, url: broker.url, apiKey: broker.apiKey };
+}
+
+/** The URLs of a stream at the broker's real address; the broker itself tells its public one. */
+export function streamUrls(url: string, key: string) {
+  const query = new URLSearchParams({ key });
+  return { sse: `${url}/api/client/sse?${query}`, ws: `${url.replace("http", "ws")}/api/client/ws?${query}` };
+}
+
+/** A server that answers as the test says. */
+export async function startServer(t: TestContext, answer: http.RequestListener): Promise<string> {
+  const server = http.createServer(answer).listen(0, "127.0.0.1");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await once(server, "listening");
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** Takes no headers and tells nothing but what the standard says, as those of browsers. */
+export class BrowserWebSocket {
+  /** The URLs of all that were made. */
+  static urls: string[] = [];
+  readonly #socket: WebSocket;
+
+  constructor(url: string, protocols?: unknown) {
+    if (protocols !== undefined) throw new DOMException("Not the name of a protocol", "SyntaxError");
+    BrowserWebSocket.urls.push(url);
+    this.#socket = new WebSocket(url);
+  }
+
+  send(data: string): void {
+    this.#socket.send(data);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  addEventListener(type: "open" | "message" | "close" | "error", listener: (event: never) => void): void {
+    this.#socket.addEventListener(type, listener as () => void);
+  }
+}
+
+/** All that an iterable brings. */
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
