@@ -193,6 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn the_public_url_follows_the_port_unless_it_is_set() {
+        let url = |more: &[_]| load(more).unwrap().server_address;
+        assert_eq!(url(&[("STREAMER_PORT", "9000")]), "http://localhost:9000");
+        assert_eq!(url(&[("STREAMER_PORT", "0")]), "http://localhost:8000");
+        assert_eq!(url(&[("STREAMER_PORT", "9000"), ("STREAMER_SERVER_ADDRESS", "https://a.example/b/")]), "https://a.example/b");
+    }
+
+    #[test]
     fn the_url_of_a_cluster_names_some_of_its_nodes_and_wants_shared_delivery() {
         let nodes = |url| load(&[("STREAMER_REDIS_URL", url), ("STREAMER_DELIVERY", "shared")]).map(|settings| settings.store);
         let cluster = |nodes: &[&str]| StoreUrl::Cluster(Secret::new(nodes.iter().map(ToString::to_string).collect()));

@@ -33,7 +33,6 @@ impl<'a> Source<'a> {
             "a redis://, rediss://, unix://, redis-cluster:// or rediss-cluster:// URL, or memory:",
             store_url,
         );
-        let server_address = self.value("server_address", "http://localhost:8000", "an http:// or https:// URL without query", web_url);
         let ttl = self.seconds("ttl", 600, TTL_SECONDS);
         let client_timeout = self.seconds("client_timeout", 300, 1..=86_400);
         let redis_pool = self.count("redis_pool", 4, 1..=64);
@@ -41,6 +40,9 @@ impl<'a> Source<'a> {
             self.value("allowed_origins", "all", "all, or origins such as https://app.example.com, separated by commas", origins);
         let address = self.value("address", "127.0.0.1", "an IP address to listen on", |text| text.parse().ok());
         let port = self.value("port", "8000", "a port from 0 (any that is free) to 65535", |text| text.parse().ok());
+        // Of a port that is not known yet there is nothing better to say than the usual one.
+        let local = format!("http://localhost:{}", port.filter(|&port| port > 0).unwrap_or(8000_u16));
+        let server_address = self.value("server_address", &local, "an http:// or https:// URL without query", web_url);
         let delivery = self.value("delivery", "exclusive", "exclusive or shared", |text| {
             [Delivery::Exclusive, Delivery::Shared].into_iter().find(|delivery| delivery.as_str() == text)
         });
