@@ -10,8 +10,9 @@ use rocket::{
 };
 use tokio_util::io::StreamReader;
 
-/// The most that goes to the client at once. Rocket's own default of 4 KiB would cut every batch into pieces.
-const MAX_CHUNK: usize = 64 << 10;
+/// The most that goes to the client at once, for which each client has room set aside. Rocket's own default of 4 KiB would cut
+/// every batch into pieces.
+const MAX_CHUNK: usize = 16 << 10;
 
 /// An answer whose body comes piece by piece, and that nobody between here and the client may keep or hold back.
 pub(super) fn streamed<'r, S>(content_type: ContentType, body: S) -> Response<'r>
