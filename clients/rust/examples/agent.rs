@@ -83,6 +83,12 @@ struct Call {
 
 #[tokio::main]
 async fn main() -> Result<(), Defect> {
+    work().await?;
+    // The thread that waits for input would keep the program for as long as that is open.
+    std::process::exit(0)
+}
+
+async fn work() -> Result<(), Defect> {
     let mut input = BufReader::new(stdin()).lines();
     let job = input.next_line().await?.ok_or("no job")?;
     match serde_json::from_str(&job)? {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed
@@ -52,8 +52,10 @@ async def _frames(follower: Follower, connection: ClientConnection) -> AsyncGene
     since = follower.now()
     while (left := follower.silence_left(since)) > 0:
         try:
-            message = await asyncio.wait_for(connection.recv(), left)
-        except asyncio.TimeoutError:
+            # asyncio.wait_for loses a cancellation that meets the end of what it waits for, before Python 3.12.
+            with anyio.fail_after(left):
+                message = await connection.recv()
+        except TimeoutError:
             continue
         except ConnectionClosed as error:
             end_of(follower, error, nothing_new=nothing_new)

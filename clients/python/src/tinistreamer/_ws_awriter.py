@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -83,8 +84,9 @@ class AsyncWebSocketSender:
     async def _receive(self, connection: ClientConnection, timeout: float) -> None:
         while True:
             try:
-                answer = await asyncio.wait_for(connection.recv(), timeout)
-            except asyncio.TimeoutError as error:
+                with anyio.fail_after(timeout):
+                    answer = await connection.recv()
+            except TimeoutError as error:
                 if self._outbox.is_overdue(timeout):
                     raise Unreachable(f"The broker did not answer for {timeout:g} seconds") from error
             except ConnectionClosed as error:

@@ -1,6 +1,6 @@
 //! Ending or cancelling a stream, whatever happens to the connection meanwhile.
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::task::Retries;
 use crate::{Client, Error, Status};
@@ -10,7 +10,8 @@ pub(super) async fn finish(client: &Client, key: &str, status: Status, mut retri
     let since = Instant::now();
     let mut answer_lost = false;
     loop {
-        let error = match attempt(client, key, status, answer_lost).await {
+        let attempt = timeout(retries.patience(since), attempt(client, key, status, answer_lost));
+        let error = match attempt.await.map_err(Error::unreachable).flatten() {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
+use tokio::time::timeout;
 
 use super::{outbox::Outbox, task::Retries};
 use crate::{Client, Error, types::UploadSummary};
@@ -22,7 +23,8 @@ pub(super) async fn send(
     loop {
         let sequence = outbox.gather().await;
         let (body, events) = body(outbox.from(sequence));
-        match upload(client, query, sequence, body).await {
+        let attempt = timeout(retries.patience(outbox.since()), upload(client, query, sequence, body));
+        match attempt.await.map_err(Error::unreachable).flatten() {
             Ok(summary) => settle(outbox, summary, events)?,
             Err(error) => retries.after(error, outbox.since()).await?,
         }

@@ -12,6 +12,10 @@ use crate::{Client, Error, Status, pace::Backoff};
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
+/// How long one attempt may go without an answer, and how long it may at least, however little time is left.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(15);
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
+
 /// What is to become of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -74,6 +78,11 @@ pub(super) struct Retries {
 impl Retries {
     pub(super) fn new(retry_for: Duration) -> Self {
         Self { backoff: Backoff::new(SHORTEST_DELAY, LONGEST_DELAY), retry_for, since: None }
+    }
+
+    /// How long an attempt may go without an answer.
+    pub(super) fn patience(&self, since: Instant) -> Duration {
+        self.retry_for.saturating_sub(since.elapsed()).clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT)
     }
 
     /// Waits before the next attempt at what has been wanted since then. The error again: there is to be none.

@@ -16,6 +16,7 @@ use futures::{
 };
 use reqwest::Method;
 use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::{
@@ -48,7 +49,8 @@ pub(super) async fn send(
 ) -> Result<Infallible, Error> {
     loop {
         let sequence = outbox.gather().await;
-        let Err(error) = serve(client, query, sequence, outbox).await;
+        let patience = retries.patience(outbox.since());
+        let Err(error) = serve(client, query, sequence, outbox, patience).await;
         // A connection that breaks while nothing is owed is made anew when there is something to send.
         if outbox.owes() || !error.is_transient() {
             retries.after(error, outbox.since()).await?;
@@ -56,17 +58,37 @@ pub(super) async fn send(
     }
 }
 
-/// Serves one connection until it breaks.
-async fn serve(client: &Client, query: [(&str, &str); 2], sequence: u64, outbox: &mut Outbox) -> Result<Infallible, Error> {
+/// Serves one connection until it breaks, or leaves events unanswered for longer than `patience`.
+async fn serve(
+    client: &Client,
+    query: [(&str, &str); 2],
+    sequence: u64,
+    outbox: &mut Outbox,
+    patience: Duration,
+) -> Result<Infallible, Error> {
     let request = client.request(Method::GET, "/api/event/add/ws-stream").query(&query).query(&[("sequence", sequence)]);
     let life = Arc::new(Life::new());
-    let (events, answers) = connect(request, &life).await?.split();
+    let socket = timeout(patience, connect(request, &life)).await.map_err(Error::unreachable).flatten()?;
+    let (events, answers) = socket.split();
     let sent = AtomicU64::new(sequence);
     let ledger = Arc::clone(outbox.ledger());
     // Both at once, so that neither side waits for the other to read.
     tokio::select! {
         result = receive(answers, &life, &ledger, &sent) => result,
         never = send_events(outbox, events, &sent) => match never {},
+        () = overdue(&ledger, &sent, patience) => Err(Error::unreachable(format!("no answer for {patience:?}"))),
+    }
+}
+
+/// Waits until the broker has owed an answer for so long without giving any.
+async fn overdue(ledger: &Ledger, sent: &AtomicU64, patience: Duration) {
+    let (mut confirmed, mut since) = (ledger.acknowledged(), Instant::now());
+    while since.elapsed() < patience {
+        sleep(patience / 8).await;
+        let now = ledger.acknowledged();
+        if now != confirmed || now >= sent.load(Ordering::Relaxed) {
+            (confirmed, since) = (now, Instant::now());
+        }
     }
 }
 
