@@ -1,0 +1,55 @@
+// Processes and folders of tests, which are gone when the tests are, however these end.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Only for waits that would otherwise never end; no test measures time. */
+export const DEADLINE = 30_000;
+
+// A test that is interrupted or crashes runs no `finally`.
+const processes = new Set();
+const folders = new Set();
+process.on('exit', () => {
+  for (const child of processes) child.kill('SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+
+export async function until(condition, what, deadline = Date.now() + DEADLINE) {
+  for (;;) {
+    const found = await condition();
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`waited in vain: ${typeof what === 'function' ? what() : what}`);
+    await sleep(20);
+  }
+}
+
+/** A child process; its `gone` tells `{ code, signal }` once it is, or `{ error }` when it could not be started. */
+export function start(command, args, options) {
+  const child = spawn(command, args, options);
+  processes.add(child);
+  child.gone = new Promise((resolve) => {
+    child.once('error', (error) => resolve({ error }));
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  }).finally(() => processes.delete(child));
+  return child;
+}
+
+export async function kill(child) {
+  child.kill('SIGKILL');
+  await child.gone;
+}
+
+export function makeFolder() {
+  const folder = mkdtempSync(path.join(tmpdir(), 'tinistreamer-test-'));
+  folders.add(folder);
+  return folder;
+}
+
+export function removeFolder(folder) {
+  rmSync(folder, { recursive: true, force: true });
+  folders.delete(folder);
+}
