@@ -1,0 +1,203 @@
+import { Connection } from './connection.mjs';
+import { GrowingText } from './markup.mjs';
+import { subscribe } from './tinistreamer/subscribe.js';
+
+const SUGGESTIONS = ['What happens if I reload the page?', 'What makes the sky blue?', 'Why is tea called tea?', 'How do I count the words in a text?'];
+
+/** What the line in the corner says. */
+const STATES = {
+  connecting: 'Connecting',
+  live: 'Live',
+  reconnecting: 'Reconnecting',
+  done: 'Done',
+  stopped: 'Stopped',
+  lost: 'Not connected',
+};
+
+/** What the page says to codes of the backend and the broker. */
+const NOTES = {
+  'not-found': 'There is no such answer.',
+  'no-active-stream': 'This answer is no longer stored.',
+  'stream-not-found': 'This answer is no longer stored.',
+};
+
+const $ = (id) => document.getElementById(id);
+
+/** The answer on the page: its id, its events, and its connection. */
+let current;
+
+/** Calls the backend. Throws an `Error` with its message. */
+async function call(path, options) {
+  const response = await fetch(path, options);
+  const body = await response.json();
+  if (!response.ok) throw Object.assign(new Error(body.message), { code: body.code });
+  return body;
+}
+
+const open = (id) => call(`api/answers/${id}`);
+
+async function ask(question) {
+  const access = await call('api/ask', {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ question }),
+  });
+  // From here on the address is all that a tab needs, after a reload, too.
+  history.pushState(null, '', `#${access.id}`);
+  await follow(access);
+}
+
+/** Shows an answer from its beginning, and as it grows. */
+async function follow({ id, sse_url, token }) {
+  leave();
+  const text = new GrowingText($('answer'));
+  const facts = { tokens: 0, connections: 0 };
+  let given = token;
+  const connection = new Connection((how) => {
+    if (how === 'up') {
+      facts.connections += 1;
+      setState('live');
+    } else {
+      setState(facts.connections > 0 ? 'reconnecting' : 'connecting');
+    }
+  });
+  const events = subscribe({
+    url: sse_url,
+    token: async () => {
+      const good = given ?? (await open(id)).token;
+      given = undefined;
+      return good;
+    },
+    fetch: connection.fetch,
+  });
+  current = { id, events, connection };
+  begin();
+  try {
+    for await (const { event, data, missed } of events) {
+      if (event === 'question') showQuestion(data);
+      if (event === 'token') {
+        facts.tokens += 1;
+        keepInView(() => text.append(data));
+      }
+      if (event === 'error-note') showNote(data);
+      if (missed) showNote(`${missed.missed ?? 'Some'} events are no longer stored.`);
+      showFacts(facts, events.lastId);
+    }
+  } catch (error) {
+    setState('lost');
+    throw error;
+  }
+  // No status: the page shows another answer by now.
+  if (events.status) setState(events.status === 'ended' ? 'done' : 'stopped');
+}
+
+function leave() {
+  current?.events.return();
+  current = undefined;
+}
+
+function begin() {
+  // A suggestion that had the focus goes: the focus moves to what was asked for.
+  const fromSuggestion = $('suggestions').contains(document.activeElement);
+  $('welcome').hidden = true;
+  $('chat').hidden = false;
+  if (fromSuggestion) $('answer').focus({ preventScroll: true });
+  $('actions').hidden = false;
+  $('note').hidden = true;
+  $('question').textContent = '';
+  $('facts').textContent = '';
+  $('second').href = location.href;
+  setState('connecting');
+}
+
+function welcome() {
+  leave();
+  $('welcome').hidden = false;
+  $('chat').hidden = true;
+  $('actions').hidden = true;
+  $('state').hidden = true;
+  document.title = 'Chat, on a stream';
+}
+
+function setState(state) {
+  const active = ['connecting', 'live', 'reconnecting'].includes(state);
+  $('state').hidden = false;
+  $('state').dataset.state = state;
+  $('state').textContent = STATES[state];
+  // Read aloud when it is complete, not token by token.
+  $('answer').ariaBusy = String(active);
+  // Not `disabled`, which would take the focus from who has just pressed it.
+  $('stop').ariaDisabled = String(!active);
+  $('cut').ariaDisabled = String(state !== 'live');
+}
+
+function showQuestion(question) {
+  $('question').textContent = question;
+  document.title = question;
+}
+
+function showNote(message) {
+  $('note').textContent = message;
+  $('note').hidden = false;
+}
+
+function showFacts({ tokens, connections }, lastId) {
+  const resumed = connections > 1 ? ` · resumed ${connections - 1}×` : '';
+  $('facts').textContent = `${tokens} tokens${resumed} · last id ${lastId}`;
+}
+
+/** Follows the end of the answer, unless the reader has scrolled up. */
+function keepInView(change) {
+  const page = document.scrollingElement;
+  const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < 48;
+  change();
+  if (atEnd) page.scrollTop = page.scrollHeight;
+}
+
+/** For what people set off: a failure is told on the page. */
+async function attempt(work) {
+  $('note').hidden = true;
+  try {
+    await work();
+  } catch (error) {
+    showNote(NOTES[error.code] ?? error.message);
+  }
+}
+
+function showAddress() {
+  const id = location.hash.slice(1);
+  if (id === current?.id) return;
+  welcome();
+  if (id) attempt(async () => follow(await open(id)));
+}
+
+$('ask').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const question = $('text').value;
+  $('text').value = '';
+  attempt(() => ask(question));
+});
+$('text').addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $('ask').requestSubmit();
+});
+$('stop').addEventListener('click', () => {
+  if ($('stop').ariaDisabled === 'true') return;
+  // Every tab learns from the stream that it was stopped, this one too.
+  attempt(() => call(`api/answers/${current.id}/stop`, { method: 'POST' }));
+});
+$('cut').addEventListener('click', () => {
+  if ($('cut').ariaDisabled === 'false') current.connection.cut();
+});
+for (const question of SUGGESTIONS) {
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.textContent = question;
+  button.addEventListener('click', () => attempt(() => ask(question)));
+  const item = document.createElement('li');
+  item.append(button);
+  $('suggestions').append(item);
+}
+window.addEventListener('popstate', showAddress);
+showAddress();
