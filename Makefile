@@ -3,6 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The integration tests mostly wait for sockets: more of them at once than there are cores.
 export RUST_TEST_THREADS ?= 8
+# The tools that write the generated part of the clients.
+GENERATOR := --locked --manifest-path clients/rust/generator/Cargo.toml --target-dir target/generator
+PYTHON := target/venv-clients/bin/python
 
 .PHONY: help
 help: ## List the targets
@@ -19,7 +22,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 .PHONY: test
-test: setup lint test-rust test-browser test-deploy ## Everything, after installing what the tests need
+test: setup lint test-rust test-clients test-browser test-deploy ## Everything, after installing what the tests need
 
 .PHONY: setup
 setup: ## Install what the tests need and is not there (Debian and npm packages)
@@ -29,12 +32,25 @@ setup: ## Install what the tests need and is not there (Debian and npm packages)
 lint: ## Formatting, and clippy with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p tinistreamer-client --all-targets --all-features --locked -- -D warnings
 
 .PHONY: test-rust
 test-rust: ## Unit and integration tests, against a private redis-server
 	cargo test --workspace --locked
 	# What a newcomer types first must not be ambiguous.
 	cargo run --quiet --locked -- --version
+
+.PHONY: test-clients
+test-clients: ## The clients, each by itself, and the scenarios that all of them must pass
+	cargo build --locked
+	cargo run --quiet $(GENERATOR) -- --check
+	cargo test --quiet $(GENERATOR)
+	cargo test -p tinistreamer-client --all-features --locked
+	cargo package -p tinistreamer-client --no-verify --locked --quiet
+	clients/python/scripts/check
+	cd clients/typescript && npm run lint && npm run check && npm test && npm run generate:check && npm run pack:check
+	cargo build -p tinistreamer-client --example agent --features websocket --locked
+	cd tests/clients && npm test
 
 .PHONY: test-browser
 test-browser: ## A real browser against a real broker
@@ -56,6 +72,17 @@ bench-peers: ## Measure the broker among its neighbours (nine minutes), and writ
 	bench/peers/setup
 	target/release/tinistreamer-bench peers
 
+.PHONY: clients
+clients: ## Generate the clients' management functions anew from spec/openapi.json
+	cargo run --quiet $(GENERATOR)
+	$(PYTHON) clients/python/scripts/generate
+	cd clients/typescript && npm run generate
+
+.PHONY: example
+example: ## Run the chat in examples/llm-chat with a broker of its own, and print its address
+	cd clients/typescript && npm ci --no-audit --no-fund --silent && npm run --silent build
+	cd examples/llm-chat && npm install --no-audit --no-fund --silent && npm start --silent
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
@@ -72,4 +99,4 @@ keys: ## Print fresh keys as lines of a .env file
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf tests/browser/node_modules
+	rm -rf {tests/browser,tests/clients,clients/typescript,examples/llm-chat}/node_modules clients/typescript/dist
