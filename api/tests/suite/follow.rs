@@ -141,7 +141,8 @@ async fn an_unknown_stream_is_not_found(broker: Broker) {
     let token = broker.create_with(json!({"key": "chat", "ttl": 1})).await;
     let token_that_lives =
         broker.post("/api/stream/token", json!({"key": "chat", "ttl": 60})).await.1["token"].as_str().unwrap().to_owned();
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // A token is good to the end of the second in which it expires.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
     let (status, error) = crate::common::broker::answer(broker.http.get(broker.client_url("sse", "chat", &token_that_lives, None))).await;
     assert_eq!((status.as_u16(), &error["code"]), (404, &json!("stream-not-found")));
     let (status, error) = crate::common::broker::answer(broker.http.get(broker.client_url("sse", "chat", &token, None))).await;
