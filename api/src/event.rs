@@ -99,37 +99,6 @@ impl Serialize for EventId {
     }
 }
 
-/// The longest producer name, in bytes.
-pub const MAX_PRODUCER_BYTES: usize = 64;
-
-/// The name of a producer, which numbers its events so that one that is sent twice is written once: 1 to 64 of `A` to `Z`, `a` to `z`,
-/// `0` to `9`, `_` and `-`. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Producer(Arc<str>);
-
-/// The text is not a [`Producer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("A producer is named by 1 to {MAX_PRODUCER_BYTES} of A to Z, a to z, 0 to 9, _ and -")]
-pub struct InvalidProducer;
-
-impl Producer {
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Producer {
-    type Err = InvalidProducer;
-
-    fn from_str(text: &str) -> Result<Self, InvalidProducer> {
-        let fits = (1..=MAX_PRODUCER_BYTES).contains(&text.len());
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if fits && text.bytes().all(good) { Ok(Self(text.into())) } else { Err(InvalidProducer) }
-    }
-}
-
 /// An event as a backend writes it: a checked name and optional data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {

@@ -14,11 +14,11 @@ use tokio::{
 };
 
 use super::{
-    Appended, Batch, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo,
-    Tail, TailError,
+    Appended, Batch, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Producer, Store, StoreError,
+    StreamInfo, Tail, TailError,
     resume::{Around, Start, start},
 };
-use crate::event::{Entry, EventId, Finish, NewEvent, Part, Producer, Segment, Status, StreamKey};
+use crate::event::{Entry, EventId, Finish, NewEvent, Part, Segment, Status, StreamKey};
 
 /// Streams in this process' memory.
 #[derive(Clone, Default)]

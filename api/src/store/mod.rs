@@ -6,12 +6,14 @@ use std::{sync::Arc, time::Duration};
 
 use rocket::async_trait;
 
-use crate::event::{EventId, Finish, NewEvent, Part, Producer, Status, StreamKey};
+use crate::event::{EventId, Finish, NewEvent, Part, Status, StreamKey};
 
 pub mod memory;
+mod numbered;
 pub mod redis;
 mod resume;
 
+pub use numbered::{InvalidProducer, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer};
 pub use resume::Missed;
 
 /// Entries that one read returns at the most.
@@ -51,21 +53,6 @@ pub struct NewStream {
     pub ttl: Duration,
     /// How many events it keeps, at the least.
     pub max_events: u64,
-}
-
-/// Producers that a stream remembers; each costs it some 100 bytes.
-pub const MAX_PRODUCERS: usize = 1000;
-
-/// The largest sequence: the scripts count in double precision.
-pub const MAX_SEQUENCE: u64 = 1 << 53;
-
-/// Where a batch stands among all events of its producer, so that what comes again is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Numbered {
-    /// Whose events they are.
-    pub producer: Producer,
-    /// How many events the producer had sent into this stream before the batch's first; at most [`MAX_SEQUENCE`].
-    pub sequence: u64,
 }
 
 /// Where a batch was written: its events share `ms` and are numbered from `first.n` on.

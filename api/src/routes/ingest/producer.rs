@@ -7,7 +7,7 @@ use rocket::{
 
 use crate::{
     error::{ApiError, ErrorCode},
-    store::{MAX_SEQUENCE, Numbered},
+    store::{InvalidProducer, MAX_SEQUENCE, Numbered},
 };
 
 /// `?producer=` and `?sequence=`: where an upload's first event stands among all of its producer's. None: not numbered.
@@ -23,9 +23,7 @@ pub(super) fn numbered(producer: Option<&str>, sequence: Option<u64>) -> Result<
         (None, None) => Ok(None),
         (None, Some(_)) => Err(ApiError::new(ErrorCode::InvalidProducer, "A sequence needs the producer whose events it counts")),
         (Some(name), _) => {
-            let producer = name
-                .parse()
-                .map_err(|error: crate::event::InvalidProducer| ApiError::new(ErrorCode::InvalidProducer, error.to_string()))?;
+            let producer = name.parse().map_err(|error: InvalidProducer| ApiError::new(ErrorCode::InvalidProducer, error.to_string()))?;
             Ok(Some(Numbered { producer, sequence: counted }))
         }
     }

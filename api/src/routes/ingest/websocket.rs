@@ -64,14 +64,14 @@ pub async fn add(
     upgrade: Upgrade,
     broker: Broker<'_>,
 ) -> Result<Channel<'static>, ApiError> {
-    let mut producer = Producer {
+    let mut connection = Connection {
         store: SharedStore::clone(broker.store),
         key: key.0,
         numbered: from.0,
         max_message: broker.settings.max_line,
         heartbeat: broker.settings.heartbeat,
     };
-    broker.must_be_active(&producer.key).await?;
+    broker.must_be_active(&connection.key).await?;
     let upgrade = upgrade.required()?;
     let config = Config {
         // Above our own limit, so that a message beyond that gets an answer; what is beyond this closes the connection.
@@ -83,7 +83,7 @@ pub async fn add(
     Ok(upgrade.config(config).channel(move |socket| {
         Box::pin(async move {
             let mut socket = socket;
-            let Some((code, reason)) = producer.run(&mut socket, &lifecycle).await else { return Ok(()) };
+            let Some((code, reason)) = connection.run(&mut socket, &lifecycle).await else { return Ok(()) };
             close(&mut socket, code, reason, PATIENCE).await;
             Ok(())
         })
@@ -92,7 +92,8 @@ pub async fn add(
 
 type Close = (CloseCode, Cow<'static, str>);
 
-struct Producer {
+/// A producer's connection.
+struct Connection {
     store: SharedStore,
     key: StreamKey,
     /// Where the next event stands among its producer's.
@@ -101,7 +102,7 @@ struct Producer {
     heartbeat: Duration,
 }
 
-impl Producer {
+impl Connection {
     /// Serves the connection; how to close it, where that is for us to do.
     async fn run(&mut self, socket: &mut DuplexStream, lifecycle: &Lifecycle) -> Option<Close> {
         let mut closing = pin!(lifecycle.closing());
