@@ -12,7 +12,7 @@
 //! - [`wire`]: server-sent events, JSON, NDJSON: bytes only.
 //! - [`store`]: where streams live: the contract, the embedded store that reads as the specification, and Redis.
 //! - [`event`]: keys, ids, events, entries: valid by construction.
-//! - Leaves, which anybody may use: [`config`], [`error`], [`lifecycle`].
+//! - Leaves, which anybody may use: [`config`], [`error`], [`lifecycle`], [`metrics`].
 //! - Around all requests: [`cors`], [`logging`], [`openapi`].
 
 use rocket::{
@@ -28,6 +28,7 @@ use crate::{
     config::Settings,
     feed::Slots,
     lifecycle::Lifecycle,
+    metrics::SharedMetrics,
     store::SharedStore,
 };
 
@@ -39,6 +40,7 @@ pub mod event;
 pub mod feed;
 pub mod lifecycle;
 pub mod logging;
+pub mod metrics;
 pub mod openapi;
 pub mod routes;
 pub mod store;
@@ -47,7 +49,7 @@ pub mod wire;
 /// The broker, ready to be launched. `base` is Rocket's own configuration, of which address, port, log and shutdown are ours
 /// to set.
 #[must_use]
-pub fn server(base: Figment, settings: Settings, store: SharedStore, lifecycle: Lifecycle) -> Rocket<Build> {
+pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: SharedMetrics, lifecycle: Lifecycle) -> Rocket<Build> {
     let grace = u32::try_from(settings.shutdown_grace.as_secs()).unwrap_or(u32::MAX);
     // Signals are handled by `main`, which knows the order in which things end.
     let shutdown = Shutdown { ctrlc: false, signals: std::collections::HashSet::new(), grace, mercy: 1, ..Shutdown::default() };
@@ -69,6 +71,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, lifecycle: 
         .manage(TokenRing::new(&settings.secret_keys))
         .manage(Slots::new(settings.max_clients, lifecycle.clone()))
         .manage(lifecycle)
+        .manage(metrics)
         .manage(store)
         .manage(settings)
 }

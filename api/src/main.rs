@@ -13,7 +13,9 @@ use rocket::{Config, config::Config as RocketConfig, fairing::AdHoc, figment::Fi
 use tinistreamer::{
     config::{ENV_PREFIX, Problem, Settings, StoreUrl},
     lifecycle::Lifecycle,
-    logging, openapi, server,
+    logging,
+    metrics::Metrics,
+    openapi, server,
     store::{SharedStore, StoreError, memory::MemoryStore, redis},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -178,7 +180,8 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
         Box::pin(async move { greet(address, &about, &throw_away) })
     });
     let launch_error = |error: rocket::Error| Failure::Launch(launch_problem(&error));
-    let rocket = server(rocket, settings, store, lifecycle.clone()).attach(greeting).ignite().await.map_err(launch_error)?;
+    let rocket =
+        server(rocket, settings, store, Metrics::new(), lifecycle.clone()).attach(greeting).ignite().await.map_err(launch_error)?;
     let shutdown = rocket.shutdown();
     let mut launch = tokio::spawn(rocket.launch());
 

@@ -12,7 +12,11 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use self::pulse::Call;
-use crate::store::{Batch, Tail, TailError};
+use crate::{
+    event::EventId,
+    metrics::Departure,
+    store::{Batch, Tail, TailError},
+};
 
 mod pulse;
 mod slots;
@@ -61,11 +65,25 @@ pub enum Reason {
     StoreUnavailable,
 }
 
+impl From<Reason> for Departure {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Ended => Self::Ended,
+            Reason::Gone => Self::Gone,
+            Reason::Idle => Self::Idle,
+            Reason::Shutdown => Self::Shutdown,
+            Reason::StoreUnavailable => Self::Store,
+        }
+    }
+}
+
 /// The pump: yields the next [`Step`] for a client. Dropped, it frees the tail, then the slot.
 pub struct Feed {
     // In this order: whoever gets the slot finds the tail's connection free.
     tail: Box<dyn Tail>,
     slot: Slot,
+    /// The newest event when the client came: what is newer is live.
+    newest: EventId,
     patience: Duration,
     failing: Option<Failing>,
     closed: Option<Reason>,
@@ -79,10 +97,30 @@ struct Failing {
 }
 
 impl Feed {
-    /// A feed of this tail for the holder of this slot; `patience` is how long the store may fail.
+    /// A feed of this tail, of a stream whose newest event is this, for the holder of this slot; `patience` is how long the
+    /// store may fail.
     #[must_use]
-    pub fn new(tail: Box<dyn Tail>, slot: Slot, patience: Duration) -> Self {
-        Self { tail, slot, patience, failing: None, closed: None }
+    pub fn new(tail: Box<dyn Tail>, newest: EventId, slot: Slot, patience: Duration) -> Self {
+        Self { tail, slot, newest, patience, failing: None, closed: None }
+    }
+
+    /// Counts a batch that the client's connection took, in so many bytes.
+    pub fn delivered(&self, batch: &Batch, bytes: usize) {
+        let metrics = self.slot.metrics();
+        metrics.deliver(batch.parts.iter().map(|part| part.entries().len()).sum(), bytes);
+        if batch.missed.is_some() {
+            metrics.missed.inc();
+        }
+        if let Some(first) = batch.parts.first().and_then(|part| part.entries().first())
+            && first.id > self.newest
+        {
+            metrics.observe_latency(first.id.ms);
+        }
+    }
+
+    /// The client does not take what it is given, and is let go.
+    pub fn stalled(&self) {
+        self.slot.departs(Departure::Stalled);
     }
 
     /// Whether it must be let go as soon as its client has left or has stopped to read.
@@ -111,8 +149,12 @@ impl Feed {
         self.slot.put_out(matches!(step, Step::Batch(_)));
         match &step {
             Step::Batch(batch) if batch.end => self.closed = Some(Reason::Ended),
-            Step::Batch(_) | Step::Heartbeat => {}
+            Step::Batch(_) => {}
+            Step::Heartbeat => _ = self.slot.metrics().heartbeats.inc(),
             Step::Close(reason) => self.closed = Some(*reason),
+        }
+        if let Some(reason) = self.closed {
+            self.slot.departs(reason.into());
         }
         step
     }

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::Context,
@@ -15,6 +15,7 @@ use futures::task::AtomicWaker;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::Pace;
+use crate::metrics::{ClientMetrics, Departure, Presence};
 
 /// What the rounds call on a client to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ impl Call {
 /// A client as the rounds see it.
 #[derive(Debug)]
 pub(super) struct Pulse {
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    place: Mutex<Option<Place>>,
+    pub(super) metrics: Arc<ClientMetrics>,
     pace: Pace,
     /// When, of the time over which the node's clients are closed, this one is: 0 at once, 1 last.
     turn: f64,
@@ -52,10 +54,18 @@ pub(super) struct Pulse {
     waker: AtomicWaker,
 }
 
+/// What a client has until it is gone: its slot, and its being counted.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    presence: Presence,
+}
+
 impl Pulse {
-    pub(super) fn new(permit: OwnedSemaphorePermit, pace: Pace) -> Self {
+    pub(super) fn new(permit: OwnedSemaphorePermit, pace: Pace, metrics: Arc<ClientMetrics>) -> Self {
         Self {
-            permit: Mutex::new(Some(permit)),
+            place: Mutex::new(Some(Place { _permit: permit, presence: metrics.enter() })),
+            metrics,
             pace,
             turn: fastrand::f64(),
             begun: Instant::now(),
@@ -64,6 +74,18 @@ impl Pulse {
             given: AtomicU64::new(0),
             calls: AtomicU8::new(0),
             waker: AtomicWaker::new(),
+        }
+    }
+
+    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
+    fn place(&self) -> MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says why the client is about to be gone.
+    pub(super) fn departs(&self, reason: Departure) {
+        if let Some(place) = self.place().as_mut() {
+            place.presence.departs(reason);
         }
     }
 
@@ -126,7 +148,8 @@ impl Pulse {
             // One that takes nothing for so long is as good as gone, and its slot is somebody else's. What else it has, a
             // batch and Rocket's buffers, goes with its connection.
             if self.since(&self.given) >= self.pace.idle {
-                self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+                self.departs(Departure::Stalled);
+                self.place().take();
             }
         } else if self.since(&self.event) >= self.pace.idle {
             self.call(Call::Idle);

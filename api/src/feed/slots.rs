@@ -15,7 +15,10 @@ use super::{
     Pace,
     pulse::{Call, Pulse},
 };
-use crate::lifecycle::Lifecycle;
+use crate::{
+    lifecycle::Lifecycle,
+    metrics::{ClientMetrics, Departure, Refusal},
+};
 
 /// How long a newcomer waits for a slot while clients that have left are looked for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,21 +79,24 @@ impl Slots {
         self.0.max - self.0.free.available_permits().min(self.0.max)
     }
 
-    /// Takes a slot for a client of this pace. When none is free, waits up to a second while silent connections are written
+    /// Takes a slot for a client of this pace, to be counted among these. When none is free, waits up to a second while silent connections are written
     /// to: only that shows whose client has left.
-    pub async fn claim(&self, pace: Pace) -> Result<Slot, AllTaken> {
+    pub async fn claim(&self, pace: Pace, metrics: &Arc<ClientMetrics>) -> Result<Slot, AllTaken> {
         if let Ok(permit) = Arc::clone(&self.0.free).try_acquire_owned() {
-            return Ok(self.slot(permit, pace));
+            return Ok(self.slot(permit, pace, metrics));
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.probe();
             let until = deadline.min(Instant::now() + PROBE_INTERVAL);
             match timeout_at(until, Arc::clone(&self.0.free).acquire_owned()).await {
-                Ok(Ok(permit)) => return Ok(self.slot(permit, pace)),
+                Ok(Ok(permit)) => return Ok(self.slot(permit, pace, metrics)),
                 // The semaphore is never closed.
                 Ok(Err(_)) => return Err(AllTaken),
-                Err(_) if Instant::now() >= deadline => return Err(AllTaken),
+                Err(_) if Instant::now() >= deadline => {
+                    metrics.refuse(Refusal::Full);
+                    return Err(AllTaken);
+                }
                 Err(_) => {}
             }
         }
@@ -101,8 +107,8 @@ impl Slots {
         self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, permit: OwnedSemaphorePermit, pace: Pace) -> Slot {
-        let pulse = Arc::new(Pulse::new(permit, pace));
+    fn slot(&self, permit: OwnedSemaphorePermit, pace: Pace, metrics: &Arc<ClientMetrics>) -> Slot {
+        let pulse = Arc::new(Pulse::new(permit, pace, Arc::clone(metrics)));
         self.clients().pulses.push(Arc::downgrade(&pulse));
         self.0.rounds.get_or_init(|| {
             tokio::spawn(go_round(Arc::downgrade(&self.0)));
@@ -162,6 +168,16 @@ impl Slot {
         self.0.given();
     }
 
+    /// Says why the client is about to be gone; unless it is said, it leaves by itself.
+    pub(super) fn departs(&self, reason: Departure) {
+        self.0.departs(reason);
+    }
+
+    /// The metrics of such clients.
+    pub(super) fn metrics(&self) -> &ClientMetrics {
+        &self.0.metrics
+    }
+
     /// The client has taken all.
     pub(super) fn taken(&self) {
         self.0.taken();
@@ -171,8 +187,13 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Metrics, Transport};
 
     const PACE: Pace = Pace { heartbeat: Duration::from_secs(5), idle: Duration::from_secs(12) };
+
+    async fn claim(slots: &Slots) -> Result<Slot, AllTaken> {
+        slots.claim(PACE, Metrics::new().clients(Transport::Sse)).await
+    }
 
     async fn next_call(slot: &Slot) -> Call {
         std::future::poll_fn(|context| slot.called(context).map_or(std::task::Poll::Pending, std::task::Poll::Ready)).await
@@ -181,9 +202,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_waits_a_second_and_is_then_refused() {
         let slots = Slots::new(1, Lifecycle::default());
-        let _taken = slots.claim(PACE).await.unwrap();
+        let _taken = claim(&slots).await.unwrap();
         let begun = Instant::now();
-        assert!(slots.claim(PACE).await.is_err());
+        assert!(claim(&slots).await.is_err());
         assert_eq!(begun.elapsed().as_secs(), 1);
         assert_eq!(slots.in_use(), 1);
     }
@@ -191,12 +212,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_gets_the_slot_of_a_client_that_a_probe_showed_to_be_gone() {
         let slots = Slots::new(1, Lifecycle::default());
-        let taken = slots.claim(PACE).await.unwrap();
+        let taken = claim(&slots).await.unwrap();
         let leaves = async move {
             assert_eq!(next_call(&taken).await, Call::Heartbeat);
             drop(taken);
         };
-        let ((), newcomer) = tokio::join!(leaves, slots.claim(PACE));
+        let ((), newcomer) = tokio::join!(leaves, claim(&slots));
         assert!(newcomer.is_ok());
         drop(newcomer);
         assert_eq!(slots.in_use(), 0);
@@ -205,7 +226,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_calls_for_heartbeats_and_the_lack_of_events_for_the_end() {
         let slots = Slots::new(1, Lifecycle::default());
-        let slot = slots.claim(PACE).await.unwrap();
+        let slot = claim(&slots).await.unwrap();
         let begun = Instant::now();
         for beat in 1..=2 {
             assert_eq!(next_call(&slot).await, Call::Heartbeat);
@@ -219,7 +240,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_loses_its_slot() {
         let slots = Slots::new(1, Lifecycle::default());
-        let slot = slots.claim(PACE).await.unwrap();
+        let slot = claim(&slots).await.unwrap();
         slot.given();
         sleep(Duration::from_secs(11)).await;
         assert_eq!(slots.in_use(), 1);
@@ -236,7 +257,7 @@ mod tests {
         let _requests: Vec<_> = (0..200).map(|_| lifecycle.request()).collect();
         let begun = Instant::now();
         let clients = (0..200).map(|_| async {
-            let slot = slots.claim(PACE).await.unwrap();
+            let slot = claim(&slots).await.unwrap();
             while next_call(&slot).await != Call::Close {}
             begun.elapsed()
         });

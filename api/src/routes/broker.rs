@@ -11,6 +11,7 @@ use crate::{
     event::{Status, StreamKey},
     feed::Slots,
     lifecycle::Lifecycle,
+    metrics::SharedMetrics,
     store::{SharedStore, StoreError},
 };
 
@@ -21,6 +22,7 @@ pub struct Broker<'r> {
     pub(super) store: &'r SharedStore,
     pub(super) slots: &'r Slots,
     pub(super) lifecycle: &'r Lifecycle,
+    pub(super) metrics: &'r SharedMetrics,
 }
 
 #[async_trait]
@@ -29,8 +31,10 @@ impl<'r> FromRequest<'r> for Broker<'r> {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
         let rocket = request.rocket();
-        match (rocket.state(), rocket.state(), rocket.state(), rocket.state()) {
-            (Some(settings), Some(store), Some(slots), Some(lifecycle)) => Outcome::Success(Self { settings, store, slots, lifecycle }),
+        match (rocket.state(), rocket.state(), rocket.state(), rocket.state(), rocket.state()) {
+            (Some(settings), Some(store), Some(slots), Some(lifecycle), Some(metrics)) => {
+                Outcome::Success(Self { settings, store, slots, lifecycle, metrics })
+            }
             // The server was put together without one of them: a fault of ours, which no request can cause.
             _ => ApiError::internal().refuse(request),
         }

@@ -10,6 +10,7 @@ use crate::{
     error::{ApiError, ErrorBody, ErrorCode},
     feed::Slots,
     lifecycle::Lifecycle,
+    metrics::{ClientMetrics, IngestMetrics, Metrics, SharedMetrics, Transport, Way},
     store::SharedStore,
 };
 
@@ -26,6 +27,49 @@ pub struct BrokerInfo {
     delivery: &'static str,
     /// Connections and slots.
     redis: ConnectionInfo,
+    /// What this node has done since its start, and who is there now.
+    activity: Activity,
+}
+
+/// What a node has done since its start, and who is there now.
+#[derive(Serialize, ToSchema)]
+pub struct Activity {
+    /// Seconds since the start.
+    uptime: u64,
+    /// Events written into streams.
+    events_in: u64,
+    /// Events handed to clients, history included.
+    events_out: u64,
+    /// Bytes of names and data of the events written.
+    bytes_in: u64,
+    /// Bytes of the frames and messages with the events handed to clients.
+    bytes_out: u64,
+    /// Clients that follow a stream now.
+    clients: ClientCounts,
+}
+
+/// Clients that follow a stream now, by transport.
+#[derive(Serialize, ToSchema)]
+pub struct ClientCounts {
+    /// Over server-sent events.
+    sse: u64,
+    /// Over WebSocket.
+    ws: u64,
+}
+
+impl From<&Metrics> for Activity {
+    fn from(metrics: &Metrics) -> Self {
+        let ingest = || Way::ALL.iter().map(|&way| metrics.ingest(way));
+        let clients = || Transport::ALL.iter().map(|&transport| metrics.clients(transport).as_ref());
+        Self {
+            uptime: metrics.uptime().as_secs(),
+            events_in: ingest().map(IngestMetrics::events).sum(),
+            events_out: clients().map(ClientMetrics::events).sum(),
+            bytes_in: ingest().map(IngestMetrics::bytes).sum(),
+            bytes_out: clients().map(ClientMetrics::bytes).sum(),
+            clients: ClientCounts { sse: metrics.clients(Transport::Sse).now(), ws: metrics.clients(Transport::Ws).now() },
+        }
+    }
 }
 
 /// Connections to Redis, and slots for streaming clients.
@@ -71,7 +115,13 @@ pub async fn ready(store: &State<SharedStore>, lifecycle: &State<Lifecycle>) -> 
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>)))]
 #[get("/info")]
 #[must_use]
-pub fn info(_backend: Backend, settings: &State<Settings>, store: &State<SharedStore>, slots: &State<Slots>) -> Json<BrokerInfo> {
+pub fn info(
+    _backend: Backend,
+    settings: &State<Settings>,
+    store: &State<SharedStore>,
+    slots: &State<Slots>,
+    metrics: &State<SharedMetrics>,
+) -> Json<BrokerInfo> {
     let (connections, in_use) = (store.connections(), slots.in_use());
     Json(BrokerInfo {
         url: settings.server_address.clone(),
@@ -85,5 +135,6 @@ pub fn info(_backend: Backend, settings: &State<Settings>, store: &State<SharedS
             streaming_available: slots.max() - in_use,
             streaming_max: slots.max(),
         },
+        activity: Activity::from(metrics.as_ref()),
     })
 }

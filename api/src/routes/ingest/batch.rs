@@ -2,19 +2,18 @@
 
 use std::borrow::Cow;
 
-use rocket::{State, post, serde::json::Json};
+use rocket::{post, serde::json::Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::producer::numbered;
+use super::{count, producer::numbered};
 use crate::{
     auth::guard::Backend,
-    config::Settings,
     error::{ApiError, ErrorBody, ErrorCode},
     event::{EventId, NewEvent},
-    routes::{body::Body, code_of, params::stream_key},
-    store::SharedStore,
+    metrics::Way,
+    routes::{body::Body, broker::Broker, code_of, params::stream_key},
     wire::json::EventIn,
 };
 
@@ -86,19 +85,25 @@ pub struct Added {
     (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
 #[post("/event/add", data = "<body>")]
-pub async fn add(_backend: Backend, body: Body, settings: &State<Settings>, store: &State<SharedStore>) -> Result<Json<Added>, ApiError> {
+pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Added>, ApiError> {
     let batch: BatchIn<'_> = body.json()?;
     let key = stream_key(&batch.key)?;
     let numbered = numbered(batch.producer.as_deref(), batch.sequence)?;
-    let limit = settings.max_batch;
+    let (limit, metrics) = (broker.settings.max_batch, broker.metrics.ingest(Way::Batch));
     if batch.events.len() > limit {
+        metrics.refuse(ErrorCode::TooManyEvents.as_str());
         return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.len())));
     }
     let check = |(index, event): (usize, EventIn<'_>)| {
-        event.check().map_err(|problem| ApiError::new(code_of(&problem), format!("events[{index}]: {problem}")))
+        event.check().map_err(|problem| {
+            let code = code_of(&problem);
+            metrics.refuse(code.as_str());
+            ApiError::new(code, format!("events[{index}]: {problem}"))
+        })
     };
     let events: Vec<NewEvent> = batch.events.into_iter().enumerate().map(check).collect::<Result<_, _>>()?;
-    let appended = store.append(&key, &events, numbered.as_ref()).await?;
+    let appended = broker.store.append(&key, &events, numbered.as_ref()).await?;
+    count(metrics, &events, appended);
     let ids: Vec<EventId> = appended.ids(events.len()).collect();
     Ok(Json(Added { num_events: ids.len(), ids, num_duplicates: numbered.map(|_| appended.duplicates) }))
 }

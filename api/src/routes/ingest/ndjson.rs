@@ -14,13 +14,14 @@ use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use utoipa::ToSchema;
 
-use super::{BATCH_BYTES, BATCH_EVENTS, producer::FromProducer};
+use super::{BATCH_BYTES, BATCH_EVENTS, count, producer::FromProducer};
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode},
     event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
-    routes::{broker::Broker, params::QueryKey},
+    metrics::{SharedMetrics, Way},
+    routes::{broker::Broker, code_of, params::QueryKey},
     store::{Numbered, SharedStore},
     wire::{
         json,
@@ -86,6 +87,7 @@ pub async fn add(
     broker.must_be_active(&key).await?;
     let mut upload = Upload {
         store: SharedStore::clone(broker.store),
+        metrics: SharedMetrics::clone(broker.metrics),
         key,
         batch: Vec::new(),
         batch_bytes: 0,
@@ -100,6 +102,7 @@ pub async fn add(
 /// An upload under way.
 struct Upload {
     store: SharedStore,
+    metrics: SharedMetrics,
     key: StreamKey,
     /// Where the batch stands among its producer's events.
     numbered: Option<Numbered>,
@@ -151,16 +154,17 @@ impl Upload {
     }
 
     fn take(&mut self, line: Line) {
-        let (number, problem) = match line {
+        let (number, code, problem) = match line {
             Line::Text(number, text) => match json::event(&text) {
                 Ok(event) => {
                     self.batch_bytes += event.weight();
                     return self.batch.push(event);
                 }
-                Err(problem) => (number, problem.to_string()),
+                Err(problem) => (number, code_of(&problem), problem.to_string()),
             },
-            Line::TooLong(number) => (number, format!("longer than {} bytes", self.max_line)),
+            Line::TooLong(number) => (number, ErrorCode::TooLarge, format!("longer than {} bytes", self.max_line)),
         };
+        self.metrics.ingest(Way::Ndjson).refuse(code.as_str());
         self.summary.num_errors += 1;
         if self.summary.errors.len() < MAX_ERRORS {
             self.summary.errors.push(format!("line {number}: {problem}"));
@@ -178,13 +182,14 @@ impl Upload {
                 return Err(self.stopped(error.code, &error.message));
             }
         };
-        let count = self.batch.len();
+        count(self.metrics.ingest(Way::Ndjson), &self.batch, appended);
+        let sent = self.batch.len();
         let room = MAX_IDS - self.summary.ids.len();
-        self.summary.ids.extend(appended.ids(count).take(room));
-        self.summary.last_id = appended.ids(count).last().or(self.summary.last_id);
-        self.summary.num_events += (count - appended.duplicates) as u64;
+        self.summary.ids.extend(appended.ids(sent).take(room));
+        self.summary.last_id = appended.ids(sent).last().or(self.summary.last_id);
+        self.summary.num_events += (sent - appended.duplicates) as u64;
         if let (Some(numbered), Some(duplicates)) = (&mut self.numbered, &mut self.summary.num_duplicates) {
-            numbered.sequence += count as u64;
+            numbered.sequence += sent as u64;
             *duplicates += appended.duplicates as u64;
         }
         self.batch.clear();

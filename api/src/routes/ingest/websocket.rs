@@ -8,12 +8,13 @@ use rocket_ws::{Channel, Config, Message, frame::CloseCode, result::Error, strea
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::{BATCH_BYTES, BATCH_EVENTS, producer::FromProducer};
+use super::{BATCH_BYTES, BATCH_EVENTS, count, producer::FromProducer};
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode},
     event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
+    metrics::{SharedMetrics, Way},
     routes::{
         broker::{Broker, must_be_active},
         code_of,
@@ -66,6 +67,7 @@ pub async fn add(
 ) -> Result<Channel<'static>, ApiError> {
     let mut connection = Connection {
         store: SharedStore::clone(broker.store),
+        metrics: SharedMetrics::clone(broker.metrics),
         key: key.0,
         numbered: from.0,
         max_message: broker.settings.max_line,
@@ -95,6 +97,7 @@ type Close = (CloseCode, Cow<'static, str>);
 /// A producer's connection.
 struct Connection {
     store: SharedStore,
+    metrics: SharedMetrics,
     key: StreamKey,
     /// Where the next event stands among its producer's.
     numbered: Option<Numbered>,
@@ -145,6 +148,11 @@ impl Connection {
         let events: Vec<NewEvent> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok().cloned()).collect();
         let written =
             if events.is_empty() { Ok(None) } else { self.store.append(&self.key, &events, self.numbered.as_ref()).await.map(Some) };
+        let metrics = self.metrics.ingest(Way::WebSocket);
+        outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).for_each(|error| metrics.refuse(error.code.as_str()));
+        if let Ok(Some(appended)) = written {
+            count(metrics, &events, appended);
+        }
         if let (Some(numbered), Ok(_)) = (&mut self.numbered, &written) {
             numbered.sequence += events.len() as u64;
         }

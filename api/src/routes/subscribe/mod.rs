@@ -8,6 +8,7 @@ use crate::{
     error::{ApiError, ErrorCode},
     event::{EventId, Status, StreamKey},
     feed::{AllTaken, Feed, Pace},
+    metrics::{Refusal, Transport},
     routes::broker::Broker,
     store::Page,
 };
@@ -24,22 +25,28 @@ impl Broker<'_> {
         Ok(page)
     }
 
-    /// Takes a slot and follows the stream from the page on. Where the client holds something scarce, silence is broken after
+    /// Takes a slot and follows the stream from the page on, over this transport. Where the client holds something scarce, silence is broken after
     /// `probe` at the latest.
-    async fn follow(&self, page: Page, probe: Option<Duration>) -> Result<Feed, ApiError> {
+    async fn follow(&self, page: Page, resumes: bool, transport: Transport, probe: Option<Duration>) -> Result<Feed, ApiError> {
+        let metrics = self.metrics.clients(transport);
         if self.lifecycle.is_closing() {
+            metrics.refuse(Refusal::Shutdown);
             return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
         }
+        let newest = page.info.last;
         let tail = self.store.tail(page);
         let Settings { heartbeat, client_timeout: idle, store_patience: patience, .. } = *self.settings;
         let heartbeat = probe.filter(|_| tail.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
-        let slot = self.slots.claim(Pace { heartbeat, idle }).await.map_err(|AllTaken| {
+        let slot = self.slots.claim(Pace { heartbeat, idle }, metrics).await.map_err(|AllTaken| {
             ApiError::new(
                 ErrorCode::TooManyClients,
                 format!("All {} places for streaming clients are taken; try again later", self.slots.max()),
             )
         })?;
-        Ok(Feed::new(tail, slot, patience))
+        if resumes {
+            metrics.resumes.inc();
+        }
+        Ok(Feed::new(tail, newest, slot, patience))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     auth::guard::Client,
     error::{ApiError, ErrorBody},
     feed::{Feed, Reason, Step},
+    metrics::{Refusal, Transport},
     routes::{
         broker::Broker,
         byte_stream::streamed,
@@ -64,9 +65,10 @@ pub async fn follow(client: Client, key: QueryKey, cursor: Cursor, broker: Broke
     }
     if broker.lifecycle.is_closing() {
         // To `EventSource` any other status than 200 is final: a client that comes a moment too late would never go on elsewhere.
+        broker.metrics.clients(Transport::Sse).refuse(Refusal::Shutdown);
         return Ok(EventStream::Frames(Box::pin(futures::stream::iter([come_back()]))));
     }
-    let feed = broker.follow(page, Some(EXCLUSIVE_PROBE)).await?;
+    let feed = broker.follow(page, cursor.0.is_some(), Transport::Sse, Some(EXCLUSIVE_PROBE)).await?;
     Ok(EventStream::Frames(frames_of(feed, broker.settings.client_timeout)))
 }
 
@@ -120,6 +122,7 @@ impl Frames {
             match self.feed.next().await {
                 Step::Batch(batch) => {
                     let bytes = frames(&batch, std::mem::take(&mut self.first));
+                    self.feed.delivered(&batch, bytes.len());
                     if !bytes.is_empty() {
                         return Some(bytes);
                     }
@@ -143,8 +146,10 @@ async fn pump(mut frames: Frames, body: mpsc::Sender<Bytes>, stall: Duration) {
         };
         let Some(bytes) = bytes else { return };
         // A client that takes nothing for so long is as good as gone; it may resume.
-        if !matches!(timeout(stall, body.send(bytes)).await, Ok(Ok(()))) {
-            return;
+        match timeout(stall, body.send(bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => return frames.feed.stalled(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     error::{ApiError, ErrorBody},
     event::{EventId, Part},
     feed::{Feed, Reason, Step},
+    metrics::Transport,
     routes::{
         broker::Broker,
         params::{Cursor, QueryKey, Upgrade},
@@ -68,7 +69,7 @@ pub async fn follow(
     // With nothing to tell there is no batch to wait for: the empty array goes out at once.
     let nothing_new = page.parts.is_empty() && page.missed.is_none();
     let history = if nothing_new { History::Sent } else { History::Pending { newest: page.info.last } };
-    let feed = broker.follow(page, None).await?;
+    let feed = broker.follow(page, cursor.0.is_some(), Transport::Ws, None).await?;
     let config = Config { max_message_size: Some(MAX_CLIENT_MESSAGE), max_frame_size: Some(MAX_CLIENT_MESSAGE), ..Config::default() };
     let silence = (broker.settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
     let stall = broker.settings.client_timeout;
@@ -111,14 +112,15 @@ impl Subscription {
         let reason = loop {
             let Some(step) = self.next_step(&mut feed).await else { return };
             let sent = match step {
-                Step::Batch(batch) => timeout(self.stall, self.send(&batch)).await,
+                Step::Batch(batch) => in_time(self.stall, self.send(&batch)).await.map(|bytes| feed.delivered(&batch, bytes)),
                 Step::Heartbeat if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => return,
-                Step::Heartbeat => timeout(self.stall, self.ping()).await,
+                Step::Heartbeat => in_time(self.stall, self.ping()).await,
                 Step::Close(reason) => break reason,
             };
-            // The client has left, or takes nothing: as good as gone; it may resume.
-            if !matches!(sent, Ok(Ok(()))) {
-                return;
+            match sent {
+                Ok(()) => {}
+                Err(Lost::Left) => return,
+                Err(Lost::Stalled) => return feed.stalled(),
             }
         };
         // The slot is free before the goodbye, for which the client may take its time.
@@ -146,16 +148,20 @@ impl Subscription {
         self.socket.send(Message::Ping(Vec::new())).await
     }
 
-    async fn send(&mut self, batch: &Batch) -> Result<(), Error> {
+    /// Sends a batch; how many bytes that took.
+    async fn send(&mut self, batch: &Batch) -> Result<usize, Error> {
         let missed = batch.missed.as_ref().map(json::missed);
         let entries = || batch.parts.iter().flat_map(Part::entries);
         let items = missed.into_iter().chain(entries().map(json::entry));
         match self.history {
             History::Sent => {
+                let mut bytes = 0;
                 for item in items {
+                    bytes += item.len();
                     self.socket.feed(Message::Text(item)).await?;
                 }
-                self.socket.flush().await
+                self.socket.flush().await?;
+                Ok(bytes)
             }
             History::Pending { newest } => {
                 let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
@@ -170,14 +176,27 @@ impl Subscription {
         }
     }
 
-    async fn send_history(&mut self, mut text: String, kind: OpData, complete: bool, newest: EventId) -> Result<(), Error> {
+    async fn send_history(&mut self, mut text: String, kind: OpData, complete: bool, newest: EventId) -> Result<usize, Error> {
         if complete {
             text.push(']');
         }
         self.history = if complete { History::Sent } else { History::Open { newest } };
+        let bytes = text.len();
         let frame = Frame::message(text.into_bytes(), OpCode::Data(kind), complete);
-        self.socket.send(Message::Frame(frame)).await
+        self.socket.send(Message::Frame(frame)).await?;
+        Ok(bytes)
     }
+}
+
+/// Why nothing more can be sent to a client.
+enum Lost {
+    Left,
+    /// It takes nothing: as good as gone; it may resume.
+    Stalled,
+}
+
+async fn in_time<T>(stall: Duration, sending: impl Future<Output = Result<T, Error>>) -> Result<T, Lost> {
+    timeout(stall, sending).await.map_err(|_| Lost::Stalled)?.map_err(|_| Lost::Left)
 }
 
 /// Close codes tell a client whether to come back: 1001, 1012 and 1013 say so, 1000 and 1011 say that there is nothing more.

@@ -1,0 +1,81 @@
+//! Events on their way in, by one way.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::{Registry, Unit},
+};
+
+use super::labels::Way;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWay {
+    way: Way,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCode {
+    way: Way,
+    code: &'static str,
+}
+
+/// What is measured of the events that come by one way.
+#[derive(Debug)]
+pub struct IngestMetrics {
+    way: Way,
+    events: Counter,
+    bytes: Counter,
+    duplicates: Counter,
+    refused: Family<OfCode, Counter>,
+}
+
+impl IngestMetrics {
+    /// Registers them, for each way.
+    pub(super) fn register(registry: &mut Registry) -> [Self; 3] {
+        let mut counter = |name: &str, help: &str| {
+            let family = Family::<OfWay, Counter>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let events = counter("ingested_events", "Events written into streams");
+        let duplicates = counter("duplicate_events", "Events of numbered producers that were not written, as the stream had them");
+        let bytes = Family::<OfWay, Counter>::default();
+        registry.register_with_unit("ingested", "Bytes of names and data of the events written", Unit::Bytes, bytes.clone());
+        let refused = Family::<OfCode, Counter>::default();
+        registry.register("refused_events", "Lines, messages and whole batches that are no events, by error code", refused.clone());
+        [Way::Batch, Way::Ndjson, Way::WebSocket].map(|way| {
+            let of = OfWay { way };
+            Self {
+                way,
+                events: events.get_or_create_owned(&of),
+                bytes: bytes.get_or_create_owned(&of),
+                duplicates: duplicates.get_or_create_owned(&of),
+                refused: refused.clone(),
+            }
+        })
+    }
+
+    /// Counts a batch: events written, their bytes, and those that the stream had already.
+    pub fn write(&self, events: usize, bytes: usize, duplicates: usize) {
+        self.events.inc_by(events as u64);
+        self.bytes.inc_by(bytes as u64);
+        self.duplicates.inc_by(duplicates as u64);
+    }
+
+    /// Counts what was refused with this error code.
+    pub fn refuse(&self, code: &'static str) {
+        self.refused.get_or_create(&OfCode { way: self.way, code }).inc();
+    }
+
+    /// Events written since the start.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events.get()
+    }
+
+    /// Bytes written since the start.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+}
