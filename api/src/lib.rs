@@ -14,6 +14,7 @@
 //! - [`event`]: keys, ids, events, entries: valid by construction.
 //! - Leaves, which anybody may use: [`config`], [`error`], [`lifecycle`], [`metrics`].
 //! - Around all requests: [`cors`], [`logging`], [`openapi`].
+//! - For people: [`console`], which is served and uses the HTTP interface like anybody else.
 
 use rocket::{
     Build, Data, Request, Rocket, async_trait,
@@ -34,6 +35,7 @@ use crate::{
 
 pub mod auth;
 pub mod config;
+pub mod console;
 pub mod cors;
 pub mod error;
 pub mod event;
@@ -60,6 +62,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .merge(("log_level", LogLevel::Off))
         .merge(("ident", "tinistreamer"))
         .merge(("shutdown", shutdown));
+    let console = if settings.console { console::routes() } else { Vec::new() };
     rocket::custom(figment)
         .attach(OneSpelling)
         .attach(cors::Cors::new(settings.allowed_origins.clone()))
@@ -67,6 +70,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .register("/", rocket::catchers![error::catcher])
         .mount("/api", routes::all())
         .mount("/", openapi::routes())
+        .mount("/", console)
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
         .manage(Slots::new(settings.max_clients, lifecycle.clone()))

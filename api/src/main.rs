@@ -174,10 +174,10 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    let about = format!("{} store", store.name());
+    let (about, console) = (format!("{} store", store.name()), settings.console);
     let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
         let address = SocketAddr::new(rocket.config().address, rocket.config().port);
-        Box::pin(async move { greet(address, &about, &throw_away) })
+        Box::pin(async move { greet(address, &about, console, &throw_away) })
     });
     let launch_error = |error: rocket::Error| Failure::Launch(launch_problem(&error));
     let rocket =
@@ -221,8 +221,11 @@ fn launch_problem(error: &rocket::Error) -> String {
     }
 }
 
-fn greet(address: SocketAddr, about: &str, throw_away: &[(&str, String)]) {
+fn greet(address: SocketAddr, about: &str, console: bool, throw_away: &[(&str, String)]) {
     let mut text = format!("tinistreamer {} listens on http://{address} ({about})\n", env!("CARGO_PKG_VERSION"));
+    if console {
+        text.push_str("Open that address in a browser for the console; it asks for the API key\n");
+    }
     if !throw_away.is_empty() {
         text.push_str("\nKeys for this run only, as none were set; `tinistreamer keygen` makes some to keep:\n\n");
         text.extend(throw_away.iter().map(|(name, key)| format!("export {name}={key}\n")));

@@ -22,11 +22,12 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 23] = [
     "address",
     "allowed_origins",
     "api_key",
     "client_timeout",
+    "console",
     "delivery",
     "heartbeat",
     "key_prefix",
@@ -119,6 +120,8 @@ pub struct Settings {
     pub redis_pool: usize,
     /// Streaming clients at a time.
     pub max_clients: usize,
+    /// Whether the console is served at `/`.
+    pub console: bool,
     /// CORS origins; none means all.
     pub allowed_origins: Option<Vec<String>>,
     /// Address to listen on.

@@ -77,3 +77,12 @@ pub(super) fn log_filter(text: &str) -> Option<String> {
     let level = ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
     (level || text.contains('=') && text.parse::<tracing_subscriber::EnvFilter>().is_ok()).then(|| text.to_owned())
 }
+
+/// A switch, also as the booleans of TOML and YAML are written.
+pub(super) fn switch(text: &str) -> Option<bool> {
+    match text {
+        "on" | "true" => Some(true),
+        "off" | "false" => Some(false),
+        _ => None,
+    }
+}

@@ -3,11 +3,14 @@
 
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use rocket::figment::{Figment, value::Value};
+use rocket::{
+    Config,
+    figment::{Figment, value::Value},
+};
 
 use super::{
     Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, StoreUrl, TTL_SECONDS,
-    parse::{api_keys, key_prefix, log_filter, origins, secret_keys, store_url, web_url},
+    parse::{api_keys, key_prefix, log_filter, origins, secret_keys, store_url, switch, web_url},
     variable,
 };
 
@@ -38,6 +41,9 @@ impl<'a> Source<'a> {
         let redis_pool = self.count("redis_pool", 4, 1..=64);
         let allowed_origins =
             self.value("allowed_origins", "all", "all, or origins such as https://app.example.com, separated by commas", origins);
+        // People who try the broker out are to see it at once; a broker in service shows no more than it must.
+        let console =
+            self.value("console", if *self.figment.profile() == Config::DEBUG_PROFILE { "on" } else { "off" }, "on or off", switch);
         let address = self.value("address", "127.0.0.1", "an IP address to listen on", |text| text.parse().ok());
         let port = self.value("port", "8000", "a port from 0 (any that is free) to 65535", |text| text.parse().ok());
         // Of a port that is not known yet there is nothing better to say than the usual one.
@@ -78,6 +84,7 @@ impl<'a> Source<'a> {
             redis_pool: redis_pool?,
             max_clients: max_clients?,
             allowed_origins: allowed_origins.map(|origins| (!origins.is_empty()).then_some(origins))?,
+            console: console?,
             address: address?,
             port: port?,
             delivery: delivery?,

@@ -1,0 +1,144 @@
+// The broker's HTTP interface as the console uses it: /api/docs/ describes all of it.
+
+import { apiKey } from "./session.js";
+
+/** Longer than the broker itself waits for its store. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * @typedef {{key: string, length: number, ttl: number, status: Status}} StreamRow
+ * @typedef {"active" | "ended" | "cancelled"} Status
+ * @typedef {StreamRow & {first_id: string, last_id: string, created_at: string}} StreamInfo
+ * @typedef {{sse_url: string, ws_url: string, token: string, expires_at: string}} Access
+ * @typedef {{event: string, data?: unknown}} NewEvent
+ * @typedef {{streaming_in_use: number, streaming_max: number, streaming: number, static: number}} Connections
+ * @typedef {{uptime: number, events_in: number, events_out: number, bytes_in: number, bytes_out: number,
+ *   clients: {sse: number, ws: number}}} Activity
+ * @typedef {{url: string, version: string, store: string, delivery: string, redis: Connections, activity: Activity}} BrokerInfo
+ */
+
+/** An answer other than success, or none at all (status 0). */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} code The broker's word for it, by which to decide.
+   * @param {string} message For people.
+   * @param {number} [retryAfter] Seconds.
+   */
+  constructor(status, code, message, retryAfter) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+
+  /** @param {Response} response */
+  static async of(response) {
+    const body = await response.json().catch(() => null);
+    const after = Number(response.headers.get("retry-after"));
+    const { code, message } = body ?? {
+      code: "no-broker",
+      message: `Something answers ${response.status}, but not as a broker does`,
+    };
+    return new ApiError(response.status, String(code), String(message), after > 0 ? after : undefined);
+  }
+}
+
+/**
+ * An address of the broker that this page came from, also where a proxy has put it below a path.
+ * @param {string} path
+ * @param {Record<string, string | undefined>} [query]
+ */
+export function address(path, query = {}) {
+  const url = new URL(`api/${path}`, document.baseURI);
+  url.hash = "";
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) url.searchParams.set(name, value);
+  }
+  return url;
+}
+
+/**
+ * @param {URL} url
+ * @param {RequestInit} [init]
+ * @returns {Promise<Response>} A success.
+ */
+async function ask(url, init = {}) {
+  const headers = new Headers(init.headers);
+  if (!headers.has("x-api-key")) headers.set("x-api-key", apiKey.get() ?? "");
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(url, { ...init, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+  } catch {
+    throw new ApiError(0, "unreachable", "The broker can't be reached");
+  }
+  if (!response.ok) throw await ApiError.of(response);
+  return response;
+}
+
+/**
+ * @param {URL} url
+ * @param {RequestInit} [init]
+ */
+const get = async (url, init) => (await ask(url, init)).json();
+
+/**
+ * @param {URL} url
+ * @param {unknown} body
+ */
+const post = async (url, body) => (await ask(url, { method: "POST", body: JSON.stringify(body) })).json();
+
+/**
+ * @param {string} [key] An API key to be tried, instead of the one that is kept.
+ * @returns {Promise<BrokerInfo>}
+ */
+export const brokerInfo = (key) => get(address("info"), key === undefined ? {} : { headers: { "x-api-key": key } });
+
+/** Settles well when the broker can do its work. */
+export const ready = () => ask(address("ready"));
+
+/** @returns {Promise<StreamRow[]>} */
+export const listStreams = (/** @type {string} */ pattern) => get(address("stream", { pattern: pattern || undefined }));
+
+/** @returns {Promise<StreamInfo>} */
+export const streamInfo = (/** @type {string} */ key) => get(address("stream/info", { key }));
+
+/**
+ * @param {{key: string, ttl?: number, max_events?: number}} wanted
+ * @returns {Promise<Access>}
+ */
+export const createStream = (wanted) => post(address("stream"), wanted);
+
+/** @returns {Promise<Access>} */
+export const issueToken = (/** @type {string} */ key) => post(address("stream/token"), { key });
+
+/**
+ * @param {string} key
+ * @param {"end" | "cancel"} how
+ */
+export const finishStream = (key, how) => post(address(`stream/${how}`), { key });
+
+/**
+ * All or nothing.
+ * @param {string} key
+ * @param {string[]} events Each as JSON, which goes out as it was written: numbers may be longer than JavaScript's.
+ * @returns {Promise<{ids: string[], num_events: number}>}
+ */
+export async function publish(key, events) {
+  const body = `{"key": ${JSON.stringify(key)}, "events": [${events.join(", ")}]}`;
+  return (await ask(address("event/add"), { method: "POST", body })).json();
+}
+
+/**
+ * Lines of NDJSON, numbered, so that sending them again after a break writes none twice.
+ * @param {string} key
+ * @param {NewEvent[]} events
+ * @param {{producer: string, sequence: number}} numbered
+ */
+export async function upload(key, events, { producer, sequence }) {
+  const url = address("event/add/json-stream", { key, producer, sequence: String(sequence) });
+  const body = events.map((event) => `${JSON.stringify(event)}\n`).join("");
+  return (await ask(url, { method: "POST", body })).json();
+}

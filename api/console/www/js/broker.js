@@ -1,0 +1,99 @@
+// What is known of the broker, asked for once a second while somebody looks.
+
+import { ApiError, brokerInfo, ready } from "./api.js";
+import { redraw } from "./redraw.js";
+import { apiKey } from "./session.js";
+
+const INTERVAL_MS = 1_000;
+/** As much as the chart shows. */
+const KEPT_MS = 120_000;
+/** Clocks and answers' ways differ by this much; more means another node, or the same one started again. */
+const SAME_START_MS = 3_000;
+
+/**
+ * @typedef {{at: number, in: number, out: number}} Rate Events a second.
+ * @typedef {"unknown" | "ready" | "store-unavailable" | "shutting-down" | "unreachable"} Health
+ */
+
+class Broker {
+  /** @type {import("./api.js").BrokerInfo | null} */
+  info = null;
+  /** @type {Health} */
+  health = "unknown";
+  /** @type {Rate[]} */
+  rates = [];
+  /** The API key is not good here, as the broker said of the last request that had it. */
+  refused = false;
+  /** @type {{at: number, started: number, in: number, out: number} | null} */
+  #last = null;
+
+  watch() {
+    const round = async () => {
+      if (document.visibilityState === "visible") {
+        await Promise.all([this.#look(), this.#lookAtHealth()]);
+        redraw();
+      }
+      setTimeout(round, INTERVAL_MS);
+    };
+    round();
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.look());
+  }
+
+  /** Looks at once; settles badly if the key is not good. */
+  async look() {
+    await Promise.all([this.#look(), this.#lookAtHealth()]);
+    redraw();
+  }
+
+  async #look() {
+    if (apiKey.get() === null) return;
+    try {
+      const info = await brokerInfo();
+      this.refused = false;
+      this.info = info;
+      this.#measure(info.activity, performance.now());
+    } catch (error) {
+      this.notice(error);
+    }
+  }
+
+  async #lookAtHealth() {
+    try {
+      await ready();
+      this.health = "ready";
+    } catch (error) {
+      const code = error instanceof ApiError ? error.code : "unreachable";
+      this.health = code === "store-unavailable" || code === "shutting-down" ? code : "unreachable";
+    }
+  }
+
+  /**
+   * Lets a failed request of the whole page count: a refused key asks for another.
+   * @param {unknown} error
+   */
+  notice(error) {
+    if (error instanceof ApiError && error.code === "unauthorized") {
+      this.refused = true;
+      this.info = null;
+      apiKey.forget();
+      redraw();
+    }
+  }
+
+  /**
+   * @param {import("./api.js").Activity} activity Totals since the node's start.
+   * @param {number} at
+   */
+  #measure(activity, at) {
+    const now = { at, started: at - activity.uptime * 1_000, in: activity.events_in, out: activity.events_out };
+    const last = this.#last;
+    this.#last = now;
+    // Totals of another node, or of the time before a restart, are no measure for these.
+    if (last === null || Math.abs(now.started - last.started) > SAME_START_MS || now.in < last.in || now.out < last.out) return;
+    const seconds = Math.max((at - last.at) / 1_000, 0.001);
+    this.rates.push({ at, in: (now.in - last.in) / seconds, out: (now.out - last.out) / seconds });
+    while (this.rates[0] && this.rates[0].at < at - KEPT_MS) this.rates.shift();
+  }
+}
+
+export const broker = new Broker();

@@ -1,0 +1,127 @@
+// How to do from a program what the console does: snippets that work as they are, with a fresh token.
+
+import { issueToken } from "./api.js";
+import { icon } from "./icons.js";
+import { html } from "./lib.js";
+import { attempt, notice } from "./notice.js";
+import { redraw } from "./redraw.js";
+
+/** For a shell: a key may hold quotes, and `$`. The URLs that the broker makes hold neither. */
+const shell = (/** @type {string} */ text) => `'${text.replaceAll("'", "'\\''")}'`;
+const quoted = JSON.stringify;
+
+/**
+ * @typedef {{key: string, name: string, access: import("./api.js").Access}} For `name`: of an event that is in the stream.
+ * @type {{title: string, about: string, code: (what: For) => string}[]}
+ */
+const SNIPPETS = [
+  {
+    title: "curl",
+    about: "Follow in a terminal.",
+    code: ({ access: { sse_url, token } }) => `TOKEN='${token}'
+curl -N -H "Authorization: Bearer $TOKEN" '${sse_url}'`,
+  },
+  {
+    title: "EventSource",
+    about: "Follow in any page, without a library. It reconnects and goes on by itself.",
+    code: ({ access: { sse_url, token }, name }) => `const url = ${quoted(sse_url)};
+const token = ${quoted(token)};
+const events = new EventSource(\`\${url}&token=\${token}\`);
+events.addEventListener(${quoted(name)}, (event) => document.body.append(event.data));
+events.addEventListener("end", () => events.close());`,
+  },
+  {
+    title: "TypeScript",
+    about: "The client for browsers and servers: every event once, over any number of connections.",
+    code: ({ access: { sse_url, token } }) => `import { subscribe } from "tinistreamer/subscribe";
+
+const url = ${quoted(sse_url)};
+const token = ${quoted(token)};
+for await (const { id, event, data } of subscribe({ url, token })) {
+  console.log(id, event, data);
+}`,
+  },
+  {
+    title: "Python",
+    about: "The same with threads; there is one for asyncio, too.",
+    code: ({ access: { sse_url, token } }) => `from tinistreamer import subscribe
+
+url = ${quoted(sse_url)}
+token = ${quoted(token)}
+with subscribe(url, token) as events:
+    for event in events:
+        print(event.id, event.event, event.data)`,
+  },
+  {
+    title: "Rust",
+    about: "The same on Tokio.",
+    code: ({ access: { sse_url, token } }) => `use futures::TryStreamExt;
+
+let url = ${quoted(sse_url)};
+let token = ${quoted(token)};
+let mut events = tinistreamer_client::subscribe(url, token).start()?;
+while let Some(event) = events.try_next().await? {
+    println!("{} {}", event.event, event.data);
+}`,
+  },
+  {
+    title: "Publish with curl",
+    about: "Write an event. Your API key is in STREAMER_API_KEY.",
+    code: ({ access: { sse_url }, key, name }) => `curl -H "X-API-KEY: $STREAMER_API_KEY" \\
+  -d ${shell(JSON.stringify({ key, events: [{ event: name, data: "Hello" }] }))} \\
+  '${new URL("../event/add", sse_url)}'`,
+  },
+];
+
+export class Code {
+  #key;
+  /** @type {import("./api.js").Access | null} */
+  #access = null;
+  #asking = false;
+
+  /** @param {string} key */
+  constructor(key) {
+    this.#key = key;
+  }
+
+  /** Gets a token that is good for the stream's whole time. */
+  async refresh() {
+    if (this.#asking) return;
+    this.#asking = true;
+    this.#access = (await attempt(() => issueToken(this.#key))) ?? this.#access;
+    this.#asking = false;
+    redraw();
+  }
+
+  /** @param {string} name Of an event that is in the stream, or will be. */
+  render(name) {
+    const access = this.#access;
+    if (access === null) {
+      if (!this.#asking) queueMicrotask(() => this.refresh());
+      return html`<p class="empty">Asking for a token …</p>`;
+    }
+    const over = Date.parse(access.expires_at) < Date.now();
+    return html`<div class="snippets">
+      <div class="bar"><span class="grow hint">${over ? "The token has expired." : html`With a token for this stream that is good until ${new Date(access.expires_at).toLocaleTimeString()}.`}</span>
+        <button @click=${() => this.refresh()}>Fresh token</button></div>
+      ${SNIPPETS.map(({ title, about, code }) => {
+        const text = code({ key: this.#key, name, access });
+        return html`<section class="snippet" aria-label=${title}>
+          <div class="between"><h3>${title}</h3><button aria-label="Copy ${title}" @click=${() => copy(text)}>${icon("copy")} Copy</button></div>
+          <p class="hint">${about}</p>
+          <pre class="code" tabindex="0" aria-label="${title} snippet">${text}</pre>
+        </section>`;
+      })}
+    </div>`;
+  }
+}
+
+async function copy(/** @type {string} */ text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    notice("Copied");
+  } catch {
+    // Browsers have no clipboard for pages that came over plain HTTP from another host.
+    notice("This browser does not let the page copy: select the text and copy it", "bad");
+  }
+}

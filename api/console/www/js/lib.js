@@ -1,0 +1,6 @@
+// What the console uses of others', in one place; lib.d.ts says of which types it is.
+
+export { createParser } from "../vendor/eventsource-parser/dist/index.js";
+export { live } from "../vendor/lit-html/directives/live.js";
+export { repeat } from "../vendor/lit-html/directives/repeat.js";
+export { html, nothing, render, svg } from "../vendor/lit-html/lit-html.js";

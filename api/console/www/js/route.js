@@ -1,0 +1,31 @@
+// Where in the console one is: behind the # of the address, so that pages can be linked to and gone back from.
+
+/**
+ * @typedef {{page: "overview"} | {page: "streams"} | {page: "stream", key: string, tab: Tab}} Route
+ * @typedef {"events" | "text" | "clients" | "code"} Tab
+ */
+
+/** @type {Tab[]} */
+export const TABS = ["events", "text", "clients", "code"];
+
+/** @returns {Route} */
+export function route() {
+  const [path, query] = location.hash.slice(1).split("?", 2);
+  const parameters = new URLSearchParams(query);
+  const key = parameters.get("key");
+  if (path === "/stream" && key) {
+    return { page: "stream", key, tab: TABS.find((tab) => tab === parameters.get("tab")) ?? "events" };
+  }
+  return path === "/streams" ? { page: "streams" } : { page: "overview" };
+}
+
+/** @param {Route} to */
+export function href(to) {
+  if (to.page === "stream") return `#/stream?${new URLSearchParams({ key: to.key, tab: to.tab })}`;
+  return to.page === "streams" ? "#/streams" : "#/";
+}
+
+/** @param {Route} to */
+export function go(to) {
+  location.hash = href(to);
+}

@@ -1,0 +1,63 @@
+// One connection over server-sent events, read by `fetch`: unlike EventSource it takes events of every name, sends the token in a
+// header, and shows comments.
+
+import { ApiError, address } from "./api.js";
+import { createParser } from "./lib.js";
+
+/**
+ * @typedef {{id: string | null, event: string, data: string}} Frame `id` is null for what is no event of the stream's own.
+ * @typedef {object} Listener
+ * @property {() => void} [onOpen]
+ * @property {(frames: Frame[]) => void} onFrames All that came at once.
+ * @property {(text: string) => void} [onWire] The bytes as they came, as text.
+ */
+
+/**
+ * Follows until the broker closes the connection.
+ * @param {{key: string, token: string, after: string | null, signal: AbortSignal}} what
+ * @param {Listener} listener
+ * @returns {Promise<string>} Why it was closed; empty when the stream is over.
+ * @throws {ApiError} The broker refuses, or can't be reached (status 0).
+ */
+export async function followOverSse({ key, token, after, signal }, { onOpen, onFrames, onWire }) {
+  const headers = new Headers({ accept: "text/event-stream", authorization: `Bearer ${token}` });
+  if (after !== null) headers.set("last-event-id", after);
+  const response = await reach(fetch(address("client/sse", { key }), { headers, signal, cache: "no-store" }), signal);
+  if (response.status === 204) {
+    onWire?.("204 No Content\n");
+    return "";
+  }
+  if (!response.ok || response.body === null) throw await ApiError.of(response);
+  onOpen?.();
+  let over = false;
+  /** @type {Frame[]} */
+  let frames = [];
+  const parser = createParser({
+    onEvent: ({ id, event, data }) => frames.push({ id: id ?? null, event: event ?? "message", data }),
+  });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await reach(reader.read(), signal);
+    if (done) return over ? "" : "The broker closed the connection";
+    onWire?.(value);
+    parser.feed(value);
+    over ||= frames.some(({ event }) => event === "end" || event === "cancel");
+    if (frames.length > 0) onFrames(frames);
+    frames = [];
+  }
+}
+
+/**
+ * A failed connection, told from one that was cut on purpose.
+ * @template T
+ * @param {Promise<T>} attempt
+ * @param {AbortSignal} signal
+ */
+async function reach(attempt, signal) {
+  try {
+    return await attempt;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new ApiError(0, "unreachable", `The connection broke: ${error instanceof Error ? error.message : error}`);
+  }
+}

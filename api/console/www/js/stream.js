@@ -1,0 +1,232 @@
+// One stream: its events as they come, what they make together, clients of it, and how to write to it.
+
+/** @import { View } from "./app.js" */
+
+import { ApiError, createStream, finishStream, streamInfo } from "./api.js";
+import { broker } from "./broker.js";
+import { Code } from "./code.js";
+import { EventList } from "./eventlist.js";
+import { Follower } from "./follower.js";
+import { duration, plural } from "./format.js";
+import { icon } from "./icons.js";
+import { html, live, nothing } from "./lib.js";
+import { EventLog, entryOf, OWN_NAMES } from "./log.js";
+import { attempt, notice } from "./notice.js";
+import { Panes } from "./panes.js";
+import { Publisher } from "./publish.js";
+import { redraw } from "./redraw.js";
+import { href, route, TABS } from "./route.js";
+import { demo } from "./sample.js";
+import { Assembled } from "./text.js";
+
+const INTERVAL_MS = 1_000;
+
+const TAB_NAMES = { events: "Events", text: "Text", clients: "Clients", code: "Code" };
+
+/** What a page says that follows, besides that all is well. */
+const FOLLOWING = {
+  connecting: "connecting …",
+  live: "live",
+  waiting: "waiting to come back",
+  finished: "complete",
+  gone: "gone",
+};
+
+/** @implements {View} */
+export class StreamPage {
+  title;
+  #key;
+  #log = new EventLog();
+  #list = new EventList(this.#log);
+  #assembled = new Assembled();
+  /** Of the events whose text is shown; empty for all. */
+  #textOf = "";
+  #panes;
+  #publisher;
+  #code;
+  /** @type {Follower} */
+  #follower;
+  /** @type {import("./follower.js").FollowState} */
+  #state = "connecting";
+  #why = "";
+  /** @type {(import("./api.js").StreamInfo & {at: number}) | null} */
+  #info = null;
+  #timers = [setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS), setInterval(redraw, 1_000)];
+
+  /** @param {string} key */
+  constructor(key) {
+    this.title = key;
+    this.#key = key;
+    this.#code = new Code(key);
+    this.#panes = new Panes(key);
+    this.#publisher = new Publisher(key, (endAfter) => endAfter && this.#finish("end"));
+    this.#follower = this.#follow();
+    this.#look();
+    if (demo.delete(key)) {
+      this.#panes.connect();
+      this.#publisher.demonstrate();
+    }
+  }
+
+  close() {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#follower.close();
+    this.#panes.close();
+    this.#publisher.close();
+  }
+
+  #follow() {
+    const follower = new Follower(this.#key, {
+      onFrames: (frames) => {
+        this.#log.add(frames.map(entryOf));
+        if (frames.some(({ event }) => event === "end" || event === "cancel")) this.#look();
+        redraw();
+      },
+      onState: (state, why = "") => {
+        this.#state = state;
+        this.#why = why;
+        redraw();
+      },
+      onReplaced: () => this.#startAnew(),
+    });
+    follower.follow();
+    return follower;
+  }
+
+  /** There is another stream at the key. */
+  #startAnew() {
+    this.#log.clear();
+    this.#list.reset();
+    this.#panes.close();
+    this.#panes = new Panes(this.#key);
+    this.#code = new Code(this.#key);
+    this.#look();
+  }
+
+  async #look() {
+    try {
+      const info = { ...(await streamInfo(this.#key)), at: Date.now() };
+      // It went on at this key with another stream after this one had been heard to its end.
+      const replaced = this.#info !== null && this.#info.created_at !== info.created_at;
+      this.#info = info;
+      this.#follower.compare(info.last_id);
+      if (replaced || (this.#state === "gone" && info.status === "active")) {
+        this.#follower.close();
+        this.#startAnew();
+        this.#follower = this.#follow();
+      }
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      broker.notice(error);
+      if (error.code === "stream-not-found") this.#info = null;
+    }
+    redraw();
+  }
+
+  render() {
+    const active = this.#info?.status === "active";
+    return html`
+      <nav class="crumbs" aria-label="Breadcrumb"><a href="#/streams">${icon("back")} Streams</a></nav>
+      <div class="heading stream"><h1><bdi>${this.#key}</bdi></h1>${this.#badge()}
+        <p class="aside">${this.#facts()}</p>
+        <div class="buttons">${this.#actions()}</div>
+      </div>
+      <div class="stream-page">
+        <section class="card main" aria-label="Stream">
+          ${this.#tabs()}
+          <div class="tab" role="tabpanel" aria-label=${TAB_NAMES[this.#tab]} data-tab=${this.#tab}>${this.#content()}</div>
+        </section>
+        ${this.#publisher.render(active)}
+      </div>`;
+  }
+
+  get #tab() {
+    const at = route();
+    return at.page === "stream" ? at.tab : "events";
+  }
+
+  #actions() {
+    if (this.#info?.status === "active") {
+      return html`<button @click=${() => this.#finish("end")}>${icon("check")} End</button>
+        <button class="warn" @click=${() => this.#finish("cancel")}>${icon("stop")} Cancel</button>`;
+    }
+    if (this.#info === null && this.#state !== "gone") return nothing;
+    return html`<button class="primary" @click=${this.#create}>${icon("plus")} New stream at this key</button>`;
+  }
+
+  #badge() {
+    if (this.#info !== null) return html`<span class="badge ${this.#info.status}">${this.#info.status}</span>`;
+    return this.#state === "gone" ? html`<span class="badge gone">gone</span>` : nothing;
+  }
+
+  #facts() {
+    const info = this.#info;
+    if (info === null) return this.#state === "gone" ? "There is no stream at this key, or its time is over." : "";
+    const left = info.ttl - (Date.now() - info.at) / 1_000;
+    return `${plural(info.length, "event")} stored · lives for ${duration(left)} · made ${duration((Date.now() - Date.parse(info.created_at)) / 1_000)} ago`;
+  }
+
+  #tabs() {
+    const at = this.#tab;
+    const onKey = (/** @type {KeyboardEvent & {currentTarget: HTMLElement}} */ event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const next = TABS[(TABS.indexOf(at) + (step ?? 0) + TABS.length) % TABS.length];
+      if (step === undefined || next === undefined) return;
+      event.preventDefault();
+      location.replace(href({ page: "stream", key: this.#key, tab: next }));
+      event.currentTarget.querySelectorAll("a")[TABS.indexOf(next)]?.focus();
+    };
+    return html`<div class="tabs"><div role="tablist" aria-label="Views" @keydown=${onKey}>${TABS.map(
+      (tab) => html`
+        <a role="tab" href=${href({ page: "stream", key: this.#key, tab })} tabindex=${tab === at ? "0" : "-1"}
+          aria-selected=${tab === at ? "true" : "false"} @click=${(/** @type {Event} */ event) => {
+            event.preventDefault();
+            location.replace(href({ page: "stream", key: this.#key, tab }));
+          }}>${TAB_NAMES[tab]}</a>`,
+    )}</div>
+      <span class="state ${this.#state}" title=${this.#why}><span class="dot"></span>${FOLLOWING[this.#state]}</span></div>`;
+  }
+
+  #content() {
+    switch (this.#tab) {
+      case "text":
+        return this.#text();
+      case "clients":
+        return this.#panes.render();
+      case "code":
+        return this.#code.render(this.#usualName());
+      default:
+        return this.#list.render();
+    }
+  }
+
+  #text() {
+    const text = this.#assembled.update(this.#log, this.#textOf, OWN_NAMES);
+    const names = [...this.#log.names.keys()].filter((name) => !OWN_NAMES.includes(name)).sort();
+    return html`<div class="bar"><label class="filter">Text of
+        <select .value=${live(this.#textOf)} @change=${(/** @type {Event & {target: HTMLSelectElement}} */ { target }) => {
+          this.#textOf = target.value;
+          redraw();
+        }}><option value="">all events</option>${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+        <span class="grow">${plural(text.length, "character")}</span></div>
+      <div class="answer" tabindex="0" role="region" aria-label="Text"><div>${
+        text === "" ? html`<span class="empty">No text yet.</span>` : text
+      }${this.#state === "live" ? html`<span class="caret"></span>` : nothing}</div></div>`;
+  }
+
+  /** The name that most of the events have. */
+  #usualName() {
+    const names = [...this.#log.names].filter(([name]) => !OWN_NAMES.includes(name)).sort(([, a], [, b]) => b - a);
+    return names[0]?.[0] ?? "token";
+  }
+
+  async #finish(/** @type {"end" | "cancel"} */ how) {
+    if (await attempt(() => finishStream(this.#key, how)))
+      notice(how === "end" ? "The stream has ended" : "The stream is cancelled");
+    this.#look();
+  }
+
+  #create = async () => {
+    if (await attempt(() => createStream({ key: this.#key }))) this.#look();
+  };
+}

@@ -1,0 +1,43 @@
+// One connection over WebSocket. Where a page follows a stream all the time it does so by this: of HTTP/1.1's connections a browser
+// has six for a broker, over all tabs.
+
+import { ApiError, address } from "./api.js";
+
+/**
+ * Follows until the connection is closed.
+ * @param {{key: string, token: string, after: string | null, signal: AbortSignal}} what
+ * @param {import("./sse.js").Listener} listener
+ * @returns {Promise<string>} Why it was closed; empty when the stream is over.
+ * @throws {ApiError} It was not opened. Why, a browser does not tell.
+ */
+export function followOverWs({ key, token, after, signal }, { onOpen, onFrames, onWire }) {
+  const url = address("client/ws", { key, token, last_event_id: after ?? undefined });
+  url.protocol = url.protocol.replace("http", "ws");
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url);
+    const leave = () => {
+      socket.close();
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", leave, { once: true });
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      if (!signal.aborted) onOpen?.();
+    };
+    socket.onmessage = ({ data }) => {
+      if (signal.aborted) return;
+      onWire?.(`${data}\n`);
+      // First an array of all that has been, then one by one.
+      const messages = [JSON.parse(data)].flat();
+      if (messages.length > 0) onFrames(messages.map(({ id = null, event, data = "" }) => ({ id, event, data })));
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (signal.aborted) return;
+      signal.removeEventListener("abort", leave);
+      if (!opened) return reject(new ApiError(0, "refused", "The broker does not take the connection: it is away, or full"));
+      onWire?.(`close ${code} ${reason}\n`);
+      resolve(code === 1000 ? "" : `The connection was closed with ${code}${reason ? `: ${reason}` : ""}`);
+    };
+  });
+}
