@@ -37,7 +37,7 @@ fn page() -> Result<Asset, ApiError> {
 
 #[get("/console/<path..>")]
 fn file(path: PathBuf) -> Result<Asset, ApiError> {
-    asset(&path.to_string_lossy())
+    asset(&path.into_os_string().to_string_lossy())
 }
 
 fn asset(path: &str) -> Result<Asset, ApiError> {
