@@ -13,12 +13,14 @@
 //! - [`store`]: where streams live: the contract, the embedded store that reads as the specification, and Redis.
 //! - [`event`]: keys, ids, events, entries: valid by construction.
 //! - Leaves, which anybody may use: [`config`], [`error`], [`lifecycle`], [`metrics`].
-//! - Around all requests: [`cors`], [`logging`], [`openapi`].
+//! - Around all requests: [`requests`], [`cors`], [`logging`], [`openapi`].
 //! - For people: [`console`], which is served and uses the HTTP interface like anybody else.
+
+use std::net::SocketAddr;
 
 use rocket::{
     Build, Data, Request, Rocket, async_trait,
-    config::{LogLevel, Shutdown},
+    config::{Config, LogLevel, Shutdown},
     fairing::{Fairing, Info, Kind},
     figment::Figment,
     http::uri::Origin,
@@ -26,7 +28,7 @@ use rocket::{
 
 use crate::{
     auth::{api_key::ApiKeys, client_token::TokenRing},
-    config::Settings,
+    config::{MetricsAt, Settings},
     feed::Slots,
     lifecycle::Lifecycle,
     metrics::SharedMetrics,
@@ -44,6 +46,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod openapi;
+pub mod requests;
 pub mod routes;
 pub mod store;
 pub mod wire;
@@ -66,11 +69,12 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
     rocket::custom(figment)
         .attach(OneSpelling)
         .attach(cors::Cors::new(settings.allowed_origins.clone()))
-        .attach(logging::RequestLog)
+        .attach(requests::RequestWatch)
         .register("/", rocket::catchers![error::catcher])
         .mount("/api", routes::all())
         .mount("/", openapi::routes())
         .mount("/", console)
+        .mount("/", if settings.metrics == MetricsAt::Broker { routes::metrics::routes() } else { Vec::new() })
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
         .manage(Slots::new(settings.max_clients, lifecycle.clone()))
@@ -78,6 +82,19 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .manage(metrics)
         .manage(store)
         .manage(settings)
+}
+
+/// A server of `/metrics` and of nothing else, at an address of its own.
+#[must_use]
+pub fn metrics_server(address: SocketAddr, store: SharedStore, metrics: SharedMetrics) -> Rocket<Build> {
+    // It is there until the process ends, so that the end can be watched too.
+    let shutdown = Shutdown { ctrlc: false, signals: std::collections::HashSet::new(), ..Shutdown::default() };
+    let config = Config { address: address.ip(), port: address.port(), log_level: LogLevel::Off, shutdown, ..Config::release_default() };
+    rocket::custom(config)
+        .register("/", rocket::catchers![error::catcher])
+        .mount("/", routes::metrics::routes())
+        .manage(store)
+        .manage(metrics)
 }
 
 /// Makes `/api/stream/` the same path as `/api/stream`.

@@ -11,14 +11,17 @@ use std::{
 use clap::{Parser, Subcommand};
 use rocket::{Config, config::Config as RocketConfig, fairing::AdHoc, figment::Figment};
 use tinistreamer::{
-    config::{ENV_PREFIX, Problem, Settings, StoreUrl},
+    config::{ENV_PREFIX, MetricsAt, Problem, Settings, StoreUrl},
     lifecycle::Lifecycle,
     logging,
-    metrics::Metrics,
-    openapi, server,
+    metrics::{Metrics, SharedMetrics},
+    metrics_server, openapi, server,
     store::{SharedStore, StoreError, memory::MemoryStore, redis},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 
 /// A stateless HTTP streaming broker on Redis Streams.
 ///
@@ -54,6 +57,8 @@ enum Failure {
     Store(#[from] StoreError),
     #[error("The broker can't start: {0}")]
     Launch(String),
+    #[error("The metrics can't be served at {address}, which is STREAMER_METRICS: {reason}")]
+    Metrics { address: SocketAddr, reason: String },
     #[error("No healthy broker at {address}: {reason}")]
     Unhealthy { address: SocketAddr, reason: String },
     #[error("{0}")]
@@ -141,22 +146,22 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers.max(1)).thread_name("rocket-worker").enable_all().build()?)
 }
 
-fn store(settings: &Settings) -> Result<SharedStore, Failure> {
+fn store(settings: &Settings, metrics: SharedMetrics) -> Result<SharedStore, Failure> {
     Ok(match &settings.store {
-        StoreUrl::Memory => Arc::new(MemoryStore::new()),
+        StoreUrl::Memory => Arc::new(MemoryStore::new(metrics)),
         StoreUrl::Redis(url) => {
             redis::install_crypto_provider();
-            Arc::new(redis::RedisStore::new(url.reveal(), settings)?)
+            Arc::new(redis::RedisStore::new(url.reveal(), settings, metrics)?)
         }
         StoreUrl::Cluster(nodes) => {
             redis::install_crypto_provider();
-            Arc::new(redis::RedisStore::on_cluster(nodes.reveal(), settings)?)
+            Arc::new(redis::RedisStore::on_cluster(nodes.reveal(), settings, metrics)?)
         }
     })
 }
 
 async fn check(setup: Setup) -> Result<(), Failure> {
-    let store = store(&setup.settings)?;
+    let store = store(&setup.settings, Metrics::new(setup.settings.redis_delivery(), setup.settings.max_clients))?;
     store.ready().await?;
     print(&format!("The settings are good, and the {} store answers.\n", store.name()))
 }
@@ -166,7 +171,8 @@ async fn check(setup: Setup) -> Result<(), Failure> {
 async fn serve(setup: Setup) -> Result<(), Failure> {
     let Setup { rocket, settings, throw_away } = setup;
     logging::init(&settings.log);
-    let store = store(&settings)?;
+    let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
+    let store = store(&settings, SharedMetrics::clone(&metrics))?;
     if let Err(error) = store.ready().await {
         tracing::warn!(%error, "the store does not answer; requests are refused until it does");
     }
@@ -174,14 +180,18 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
+    let metrics_address = match settings.metrics {
+        MetricsAt::Address(address) => Some(serve_metrics(address, SharedStore::clone(&store), SharedMetrics::clone(&metrics)).await?),
+        MetricsAt::Broker | MetricsAt::Nowhere => None,
+    };
+
     let (about, console) = (format!("{} store", store.name()), settings.console);
     let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
         let address = SocketAddr::new(rocket.config().address, rocket.config().port);
-        Box::pin(async move { greet(address, &about, console, &throw_away) })
+        Box::pin(async move { greet(address, &about, console, metrics_address, &throw_away) })
     });
     let launch_error = |error: rocket::Error| Failure::Launch(launch_problem(&error));
-    let rocket =
-        server(rocket, settings, store, Metrics::new(), lifecycle.clone()).attach(greeting).ignite().await.map_err(launch_error)?;
+    let rocket = server(rocket, settings, store, metrics, lifecycle.clone()).attach(greeting).ignite().await.map_err(launch_error)?;
     let shutdown = rocket.shutdown();
     let mut launch = tokio::spawn(rocket.launch());
 
@@ -212,6 +222,27 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
     std::process::exit(0)
 }
 
+/// Serves the metrics at an address of their own, from now on until the process ends; returns when they can be read, and where.
+async fn serve_metrics(address: SocketAddr, store: SharedStore, metrics: SharedMetrics) -> Result<SocketAddr, Failure> {
+    let (bound, is_bound) = oneshot::channel();
+    let tell = AdHoc::on_liftoff("metrics address", move |rocket| {
+        let address = SocketAddr::new(rocket.config().address, rocket.config().port);
+        // Nobody waits any more when the start has failed.
+        let _ = bound.send(address);
+        Box::pin(std::future::ready(()))
+    });
+    let launch = tokio::spawn(metrics_server(address, store, metrics).attach(tell).launch());
+    if let Ok(address) = is_bound.await {
+        return Ok(address);
+    }
+    let reason = match launch.await {
+        Ok(Ok(_)) => "the server ended".to_owned(),
+        Ok(Err(error)) => launch_problem(&error),
+        Err(error) => error.to_string(),
+    };
+    Err(Failure::Metrics { address, reason })
+}
+
 /// Rocket's error panics when it is dropped unseen; its `Display` counts as seeing it.
 fn launch_problem(error: &rocket::Error) -> String {
     match error.kind() {
@@ -221,11 +252,12 @@ fn launch_problem(error: &rocket::Error) -> String {
     }
 }
 
-fn greet(address: SocketAddr, about: &str, console: bool, throw_away: &[(&str, String)]) {
+fn greet(address: SocketAddr, about: &str, console: bool, metrics: Option<SocketAddr>, throw_away: &[(&str, String)]) {
     let mut text = format!("tinistreamer {} listens on http://{address} ({about})\n", env!("CARGO_PKG_VERSION"));
     if console {
         text.push_str("Open that address in a browser for the console; it asks for the API key\n");
     }
+    text.extend(metrics.map(|address| format!("Metrics are at http://{address}/metrics\n")));
     if !throw_away.is_empty() {
         text.push_str("\nKeys for this run only, as none were set; `tinistreamer keygen` makes some to keep:\n\n");
         text.extend(throw_away.iter().map(|(name, key)| format!("export {name}={key}\n")));

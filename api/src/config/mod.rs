@@ -3,7 +3,13 @@
 //! [`Settings::load`] lists every problem at once, each in one line that names the setting, what it holds (never a secret)
 //! and what it may hold.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use rocket::figment::Figment;
 
@@ -22,7 +28,7 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 24] = [
     "address",
     "allowed_origins",
     "api_key",
@@ -37,6 +43,7 @@ pub const NAMES: [&str; 23] = [
     "max_clients",
     "max_events",
     "max_line",
+    "metrics",
     "port",
     "redis_pool",
     "redis_timeout",
@@ -101,6 +108,17 @@ impl Delivery {
     }
 }
 
+/// Where what is measured can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// Nowhere.
+    Nowhere,
+    /// At the broker's own address.
+    Broker,
+    /// At an address of its own, where there is nothing else.
+    Address(SocketAddr),
+}
+
 /// All that can be set. Sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -148,6 +166,8 @@ pub struct Settings {
     pub max_line: usize,
     /// The most events in one batch.
     pub max_batch: usize,
+    /// Where `/metrics` is.
+    pub metrics: MetricsAt,
     /// What is logged: a level, or a filter such as `info,tinistreamer::feed=debug`.
     pub log: String,
 }
@@ -170,6 +190,12 @@ impl Settings {
             Some(settings) if source.problems.is_empty() => Ok(settings),
             _ => Err(source.problems),
         }
+    }
+
+    /// How live entries come from Redis; none with the embedded store.
+    #[must_use]
+    pub fn redis_delivery(&self) -> Option<Delivery> {
+        (self.store != StoreUrl::Memory).then_some(self.delivery)
     }
 }
 
@@ -225,7 +251,7 @@ mod tests {
         assert_eq!((settings.redis_pool, settings.max_clients, settings.max_events), (4, 20, 500));
         assert_eq!((settings.address.to_string().as_str(), settings.port), ("127.0.0.1", 8000));
         assert_eq!((settings.delivery, settings.key_prefix.as_str()), (Delivery::Exclusive, "tinistreamer:"));
-        assert_eq!(settings.allowed_origins, None);
+        assert_eq!((settings.allowed_origins, settings.metrics), (None, MetricsAt::Broker));
     }
 
     #[test]

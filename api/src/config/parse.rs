@@ -1,6 +1,6 @@
 //! What each setting takes: its text into its value, or nothing where it can't be used.
 
-use super::{Secret, StoreUrl};
+use super::{MetricsAt, Secret, StoreUrl};
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
@@ -70,6 +70,15 @@ pub(super) fn key_prefix(text: &str) -> Option<String> {
     // Braces would be read as a Cluster hash tag, and move all keys of all streams to one slot.
     let fits = (1..=64).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '{' || c == '}');
     fits.then(|| text.to_owned())
+}
+
+/// Where metrics are.
+pub(super) fn metrics_at(text: &str) -> Option<MetricsAt> {
+    match text {
+        "on" => Some(MetricsAt::Broker),
+        "off" => Some(MetricsAt::Nowhere),
+        address => address.parse().ok().map(MetricsAt::Address),
+    }
 }
 
 /// A level, or a filter.

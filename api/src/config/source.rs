@@ -10,7 +10,7 @@ use rocket::{
 
 use super::{
     Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, StoreUrl, TTL_SECONDS,
-    parse::{api_keys, key_prefix, log_filter, origins, secret_keys, store_url, switch, web_url},
+    parse::{api_keys, key_prefix, log_filter, metrics_at, origins, secret_keys, store_url, switch, web_url},
     variable,
 };
 
@@ -68,6 +68,7 @@ impl<'a> Source<'a> {
         let max_body = self.count("max_body", 16 << 20, 1_024..=(1 << 30));
         let max_line = self.count("max_line", 1 << 20, 256..=(64 << 20));
         let max_batch = self.count("max_batch", 10_000, 1..=100_000);
+        let metrics = self.value("metrics", "on", "on, off, or an IP address and port such as 127.0.0.1:9464", metrics_at);
         let log = self.value(
             "log",
             "info",
@@ -97,6 +98,7 @@ impl<'a> Source<'a> {
             max_body: max_body?,
             max_line: max_line?,
             max_batch: max_batch?,
+            metrics: metrics?,
             log: log?,
         })
     }

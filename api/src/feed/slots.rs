@@ -192,7 +192,7 @@ mod tests {
     const PACE: Pace = Pace { heartbeat: Duration::from_secs(5), idle: Duration::from_secs(12) };
 
     async fn claim(slots: &Slots) -> Result<Slot, AllTaken> {
-        slots.claim(PACE, Metrics::new().clients(Transport::Sse)).await
+        slots.claim(PACE, Metrics::new(None, 1).clients(Transport::Sse)).await
     }
 
     async fn next_call(slot: &Slot) -> Call {

@@ -84,10 +84,44 @@ label!(
 
 label!(
     /// How a stream was finished.
-    Finished {
+    Outcome {
         /// It is complete.
         Ended = "ended",
         /// It was given up.
         Cancelled = "cancelled",
+    }
+);
+
+label!(
+    /// What Redis is asked for.
+    Operation {
+        /// To write events.
+        Append = "append",
+        /// To start a stream.
+        Create = "create",
+        /// To end or cancel a stream.
+        Finish = "finish",
+        /// To wait for a stream's next events, in exclusive delivery.
+        Follow = "follow",
+        /// For the streams that are active.
+        List = "list",
+        /// For a sign of life.
+        Ping = "ping",
+        /// For a stream's state and some of its events.
+        Snapshot = "snapshot",
+        /// For the messages of shared delivery.
+        Subscribe = "subscribe",
+    }
+);
+
+label!(
+    /// Why the store is asked for what a topic may have missed, in shared delivery.
+    Cause {
+        /// A message did not follow the one before.
+        Gap = "gap",
+        /// No message came for a while.
+        Silence = "silence",
+        /// The topic was subscribed to, anew perhaps.
+        Subscription = "subscription",
     }
 );

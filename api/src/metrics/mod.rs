@@ -10,23 +10,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prometheus_client::{encoding::text, registry::Registry};
+use prometheus_client::{
+    encoding::text,
+    metrics::{gauge::Gauge, info::Info},
+    registry::Registry,
+};
 
+use self::process::Process;
 pub use self::{
     clients::{ClientMetrics, Presence},
+    http::HttpMetrics,
     ingest::IngestMetrics,
-    labels::{Departure, Finished, Refusal, Transport, Way},
+    labels::{Cause, Departure, Operation, Outcome, Refusal, Transport, Way},
+    redis::RedisMetrics,
+    streams::StreamMetrics,
 };
+use crate::config::Delivery;
+
 mod clients;
+mod http;
 mod ingest;
 mod labels;
+mod process;
+mod redis;
+mod streams;
 
 /// What every name begins with.
 pub const PREFIX: &str = "tinistreamer";
 
 /// The media type of [`Metrics::text`]: [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), the
-/// standardised form of Prometheus' text format.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// standardised form of Prometheus' text format: the subtype of `application`, and its parameters.
+pub const CONTENT_TYPE: (&str, [(&str, &str); 2]) = ("openmetrics-text", [("version", "1.0.0"), ("charset", "utf-8")]);
 
 /// All that the broker measures.
 #[derive(Debug)]
@@ -35,19 +49,39 @@ pub struct Metrics {
     started: Instant,
     ingest: [IngestMetrics; 3],
     clients: [Arc<ClientMetrics>; 2],
+    /// Requests and their answers.
+    pub http: HttpMetrics,
+    /// Streams that begin and end.
+    pub streams: StreamMetrics,
+    /// Redis; all at zero with the embedded store.
+    pub redis: RedisMetrics,
 }
 
 /// Metrics that are shared by all who count.
 pub type SharedMetrics = Arc<Metrics>;
 
 impl Metrics {
-    /// All at zero.
+    /// All at zero, for a node with this delivery over Redis, or with the embedded store, and this many slots for clients.
+    /// Those are registered that mean something there.
     #[must_use]
-    pub fn new() -> SharedMetrics {
+    pub fn new(delivery: Option<Delivery>, slots: usize) -> SharedMetrics {
         let mut registry = Registry::default();
         let ours = registry.sub_registry_with_prefix(PREFIX);
+        let about = [
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("store", if delivery.is_some() { "redis" } else { "memory" }),
+            ("delivery", delivery.map_or("memory", Delivery::as_str)),
+        ];
+        ours.register("build", "What this node is", Info::new(about));
+        let client_slots = Gauge::<i64>::default();
+        client_slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
+        ours.register("client_slots", "Clients that may follow streams at a time", client_slots);
+        let http = HttpMetrics::register(ours);
+        let streams = StreamMetrics::register(ours, delivery.is_none());
         let (ingest, clients) = (IngestMetrics::register(ours), ClientMetrics::register(ours));
-        Arc::new(Self { registry, started: Instant::now(), ingest, clients })
+        let redis = RedisMetrics::register(ours, delivery);
+        registry.register_collector(Box::new(Process::new()));
+        Arc::new(Self { registry, started: Instant::now(), ingest, clients, http, streams, redis })
     }
 
     /// The metrics of one way in.

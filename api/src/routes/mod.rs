@@ -14,10 +14,14 @@ mod broker;
 mod byte_stream;
 pub mod health;
 pub mod ingest;
+pub mod metrics;
 mod params;
 pub mod streams;
 pub mod subscribe;
 mod websocket;
+
+/// Routes whose requests are open for as long as their clients and producers like.
+pub const LONG_LIVED: [&str; 4] = ["/api/client/sse", "/api/client/ws", "/api/event/add/json-stream", "/api/event/add/ws-stream"];
 
 /// Every route, to be mounted under `/api`.
 #[must_use]

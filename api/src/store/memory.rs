@@ -18,19 +18,22 @@ use super::{
     StreamInfo, Tail, TailError,
     resume::{Around, Start, start},
 };
-use crate::event::{Entry, EventId, Finish, NewEvent, Part, Segment, Status, StreamKey};
+use crate::{
+    event::{Entry, EventId, Finish, NewEvent, Part, Segment, Status, StreamKey},
+    metrics::{Metrics, SharedMetrics},
+};
 
 /// Streams in this process' memory.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryStore {
     streams: Arc<Mutex<Streams>>,
 }
 
-#[derive(Default)]
 struct Streams {
     by_key: HashMap<StreamKey, Log>,
     /// When expired streams are next looked for.
     sweep_at: Option<Instant>,
+    metrics: SharedMetrics,
 }
 
 /// How often expired streams are looked for, at the most; creating one asks.
@@ -58,8 +61,8 @@ struct Log {
 impl MemoryStore {
     /// An empty store.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(metrics: SharedMetrics) -> Self {
+        Self { streams: Arc::new(Mutex::new(Streams { by_key: HashMap::new(), sweep_at: None, metrics })) }
     }
 
     /// No code panics while it holds the lock, so that the streams behind a poisoned one are whole.
@@ -70,7 +73,9 @@ impl MemoryStore {
 
 impl Streams {
     fn get(&mut self, key: &StreamKey) -> Option<&mut Log> {
-        if self.by_key.get(key)?.expires_at <= Instant::now() {
+        let log = self.by_key.get(key)?;
+        if log.expires_at <= Instant::now() {
+            log.expire(&self.metrics);
             self.by_key.remove(key);
         }
         self.by_key.get_mut(key)
@@ -83,7 +88,13 @@ impl Streams {
     fn sweep(&mut self) {
         let now = Instant::now();
         if self.sweep_at.is_none_or(|at| at <= now) {
-            self.by_key.retain(|_, log| log.expires_at > now);
+            self.by_key.retain(|_, log| {
+                let keep = log.expires_at > now;
+                if !keep {
+                    log.expire(&self.metrics);
+                }
+                keep
+            });
             self.sweep_at = Some(now + SWEEP_INTERVAL);
         }
     }
@@ -107,6 +118,13 @@ impl Log {
             producers: HashMap::new(),
             expires_at: Instant::now() + new.ttl,
             changed: watch::Sender::new(()),
+        }
+    }
+
+    /// Counts a stream whose time was up before it was finished.
+    fn expire(&self, metrics: &Metrics) {
+        if self.status == Status::Active {
+            metrics.streams.expired.inc();
         }
     }
 

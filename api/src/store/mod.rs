@@ -119,6 +119,8 @@ pub struct Connections {
     pub fixed: usize,
     /// For streaming clients, idle ones included.
     pub streaming: usize,
+    /// Those of them that a client holds.
+    pub streaming_in_use: usize,
 }
 
 impl Batch {

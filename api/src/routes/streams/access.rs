@@ -16,6 +16,7 @@ use crate::{
     config::{MAX_EVENTS, Settings, TTL_SECONDS},
     error::{ApiError, ErrorBody, ErrorCode},
     event::StreamKey,
+    metrics::SharedMetrics,
     routes::{body::Body, params::stream_key},
     store::{Birth, NewStream, SharedStore, StoreError},
 };
@@ -75,6 +76,7 @@ pub async fn create(
     settings: &State<Settings>,
     store: &State<SharedStore>,
     ring: &State<TokenRing>,
+    metrics: &State<SharedMetrics>,
 ) -> Result<Json<Access>, ApiError> {
     let wanted: CreateStream = body.json()?;
     let key = stream_key(&wanted.key)?;
@@ -87,6 +89,7 @@ pub async fn create(
         ));
     }
     let info = store.create(&key, NewStream { ttl, max_events }).await?;
+    metrics.streams.created.inc();
     access(key, info.birth, ttl, settings, ring).map(Json)
 }
 

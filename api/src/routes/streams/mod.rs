@@ -9,12 +9,14 @@ use utoipa::ToSchema;
 
 use super::{
     body::Body,
+    broker::Broker,
     params::{QueryKey, stream_key},
 };
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode},
     event::{EventId, Finish, Status, StreamKey},
+    metrics::Outcome,
     store::{SharedStore, StoreError, StreamInfo},
     wire::json,
 };
@@ -144,8 +146,8 @@ pub async fn info(_backend: Backend, key: QueryKey, store: &State<SharedStore>) 
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/end", data = "<body>")]
-pub async fn end(_backend: Backend, body: Body, store: &State<SharedStore>) -> Result<Json<Finished>, ApiError> {
-    finish(&body, Finish::End, store).await
+pub async fn end(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {
+    finish(&body, Finish::End, broker).await
 }
 
 /// Cancels a stream: nothing can follow, and its clients are closed when they have all of it.
@@ -156,13 +158,17 @@ pub async fn end(_backend: Backend, body: Body, store: &State<SharedStore>) -> R
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/cancel", data = "<body>")]
-pub async fn cancel(_backend: Backend, body: Body, store: &State<SharedStore>) -> Result<Json<Finished>, ApiError> {
-    finish(&body, Finish::Cancel, store).await
+pub async fn cancel(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {
+    finish(&body, Finish::Cancel, broker).await
 }
 
-async fn finish(body: &Body, finish: Finish, store: &State<SharedStore>) -> Result<Json<Finished>, ApiError> {
+async fn finish(body: &Body, finish: Finish, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {
     let KeyOnly { key } = body.json()?;
-    store.finish(&stream_key(&key)?, finish).await?;
+    broker.store.finish(&stream_key(&key)?, finish).await?;
+    broker.metrics.streams.finish(match finish {
+        Finish::End => Outcome::Ended,
+        Finish::Cancel => Outcome::Cancelled,
+    });
     Ok(Json(Finished { status: finish.status() }))
 }
 

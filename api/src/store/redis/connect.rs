@@ -3,7 +3,7 @@
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use deadpool_redis::{
@@ -19,13 +19,18 @@ use deadpool_redis::{
 };
 
 use super::shared::Subscriber;
-use crate::{config::Settings, store::StoreError};
+use crate::{
+    config::Settings,
+    metrics::{Operation, SharedMetrics},
+    store::StoreError,
+};
 
 /// The fixed connections. Multiplexed rather than pooled: commands of many requests share a connection's pipeline, where a
 /// pool would pay a `PING` per checkout and keep a slow reply's connection from everyone else.
 pub(super) struct Fixed {
     connections: Vec<SharedConnection>,
     next: AtomicUsize,
+    metrics: SharedMetrics,
 }
 
 /// A connection that many commands share at a time. Cheap to clone.
@@ -85,7 +90,7 @@ fn connection_info(url: &str, protocol: ProtocolVersion) -> RedisResult<Connecti
 }
 
 impl Fixed {
-    pub(super) fn new(url: &str, settings: &Settings) -> RedisResult<Self> {
+    pub(super) fn new(url: &str, settings: &Settings, metrics: SharedMetrics) -> RedisResult<Self> {
         // RESP3 makes the manager notice a lost connection at once, rather than by the next command's failure.
         let client = Client::open(connection_info(url, ProtocolVersion::RESP3)?)?;
         let config = ConnectionManagerConfig::new()
@@ -97,14 +102,14 @@ impl Fixed {
         let connections = (0..settings.redis_pool)
             .map(|_| ConnectionManager::new_lazy_with_config(client.clone(), config.clone()).map(SharedConnection::Single))
             .collect::<RedisResult<_>>()?;
-        Ok(Self { connections, next: AtomicUsize::new(0) })
+        Ok(Self { connections, next: AtomicUsize::new(0), metrics })
     }
 
     /// The same to a Cluster; each of them is a connection to every node.
-    pub(super) fn on_cluster(nodes: &[String], settings: &Settings) -> RedisResult<Self> {
+    pub(super) fn on_cluster(nodes: &[String], settings: &Settings, metrics: SharedMetrics) -> RedisResult<Self> {
         let client = cluster(nodes, settings)?;
         let connect = || SharedConnection::Cluster(client.get_pending_async_connection_with_config(ClusterConfig::new()));
-        Ok(Self { connections: (0..settings.redis_pool).map(|_| connect()).collect(), next: AtomicUsize::new(0) })
+        Ok(Self { connections: (0..settings.redis_pool).map(|_| connect()).collect(), next: AtomicUsize::new(0), metrics })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -123,7 +128,7 @@ impl Fixed {
 
     /// Runs a command on one of the connections. One that was not run is tried again, a write too: a manager whose last attempt
     /// to connect was refused fails the next command before it tries anew, and a Cluster's slots move.
-    pub(super) async fn run<F, Fut>(&self, command: F) -> Result<Value, StoreError>
+    pub(super) async fn run<F, Fut>(&self, operation: Operation, command: F) -> Result<Value, StoreError>
     where
         F: Fn(SharedConnection) -> Fut,
         Fut: Future<Output = RedisResult<Value>>,
@@ -132,7 +137,10 @@ impl Fixed {
         let connection = self.get();
         let (mut attempt, mut wait) = (1, FIRST_WAIT);
         loop {
-            match command(connection.clone()).await {
+            let begun = Instant::now();
+            let answer = command(connection.clone()).await;
+            self.metrics.redis.attempt(operation, begun.elapsed(), answer.is_err());
+            match answer {
                 Err(error) if attempt < ATTEMPTS && was_not_run(&error) => {
                     tokio::time::sleep(wait).await;
                     (attempt, wait) = (attempt + 1, wait * 2);

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     event::{Entry, EventId, Part, Segment, Status, StreamKey},
+    metrics::Operation,
     store::{Batch, Birth, PAGE_BYTES, PAGE_ENTRIES, Page, StoreError, Tail, TailError},
 };
 
@@ -99,6 +100,7 @@ impl ExclusiveTail {
                 let live = wait.await;
                 // After a failure the connection is tried anew, not history, which would answer and hide that it fails.
                 self.state = State::Follow(None);
+                let live = live.inspect_err(|_| self.store.0.metrics.redis.fail(Operation::Follow));
                 self.follow(live.map_err(TailError::Store)?).map(Some)
             }
         }

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     config::{Delivery, Settings},
     event::{EventId, Finish, NewEvent, Part, Segment, StreamKey},
+    metrics::{Operation, SharedMetrics},
 };
 
 mod connect;
@@ -46,6 +47,7 @@ struct Inner {
     fixed: Fixed,
     live: Live,
     scripts: Scripts,
+    metrics: SharedMetrics,
 }
 
 /// How live entries reach the node.
@@ -60,15 +62,15 @@ impl RedisStore {
     /// With shared delivery it must be made within a runtime, which keeps the subscription.
     ///
     /// Errors: the URL can't be used.
-    pub fn new(url: &str, settings: &Settings) -> Result<Self, StoreError> {
-        let fixed = Fixed::new(url, settings).map_err(|error| unusable(&error))?;
+    pub fn new(url: &str, settings: &Settings, metrics: SharedMetrics) -> Result<Self, StoreError> {
+        let fixed = Fixed::new(url, settings, SharedMetrics::clone(&metrics)).map_err(|error| unusable(&error))?;
         match settings.delivery {
             Delivery::Exclusive => {
                 let pool = connect::exclusive_pool(url, settings).map_err(|error| unusable(&error))?;
-                Ok(Self::with(settings, fixed, Live::Exclusive(pool)))
+                Ok(Self::with(settings, fixed, Live::Exclusive(pool), metrics))
             }
             Delivery::Shared => {
-                Ok(Self::subscribed(settings, fixed, connect::subscription(url, settings).map_err(|error| unusable(&error))?))
+                Ok(Self::subscribed(settings, fixed, connect::subscription(url, settings).map_err(|error| unusable(&error))?, metrics))
             }
         }
     }
@@ -76,21 +78,22 @@ impl RedisStore {
     /// A store on a Redis Cluster, of which these are some of the nodes. The delivery is shared, whatever the settings say.
     ///
     /// It must be made within a runtime. Errors: a URL can't be used.
-    pub fn on_cluster(nodes: &[String], settings: &Settings) -> Result<Self, StoreError> {
-        let fixed = Fixed::on_cluster(nodes, settings).map_err(|error| unusable(&error))?;
-        Ok(Self::subscribed(settings, fixed, connect::cluster_subscription(nodes, settings).map_err(|error| unusable(&error))?))
+    pub fn on_cluster(nodes: &[String], settings: &Settings, metrics: SharedMetrics) -> Result<Self, StoreError> {
+        let fixed = Fixed::on_cluster(nodes, settings, SharedMetrics::clone(&metrics)).map_err(|error| unusable(&error))?;
+        let subscriber = connect::cluster_subscription(nodes, settings).map_err(|error| unusable(&error))?;
+        Ok(Self::subscribed(settings, fixed, subscriber, metrics))
     }
 
-    fn subscribed(settings: &Settings, fixed: Fixed, subscriber: Subscriber) -> Self {
-        let (hub, wants) = Hub::new(settings, &subscriber);
-        let store = Self::with(settings, fixed, Live::Shared(Arc::new(hub)));
+    fn subscribed(settings: &Settings, fixed: Fixed, subscriber: Subscriber, metrics: SharedMetrics) -> Self {
+        let (hub, wants) = Hub::new(settings, &subscriber, SharedMetrics::clone(&metrics));
+        let store = Self::with(settings, fixed, Live::Shared(Arc::new(hub)), metrics);
         tokio::spawn(shared::run(Arc::downgrade(&store.0), subscriber, wants));
         store
     }
 
-    fn with(settings: &Settings, fixed: Fixed, live: Live) -> Self {
+    fn with(settings: &Settings, fixed: Fixed, live: Live, metrics: SharedMetrics) -> Self {
         let scripts = Scripts::new(fixed.is_cluster());
-        Self(Arc::new(Inner { prefix: settings.key_prefix.clone(), timeout: settings.redis_timeout, fixed, live, scripts }))
+        Self(Arc::new(Inner { prefix: settings.key_prefix.clone(), timeout: settings.redis_timeout, fixed, live, scripts, metrics }))
     }
 
     fn hub(&self) -> Option<Arc<Hub>> {
@@ -104,15 +107,15 @@ impl RedisStore {
         Keys::new(&self.0.prefix, key)
     }
 
-    async fn run(&self, script: &scripts::LuaScript, call: &redis::Cmd) -> Result<Value, StoreError> {
-        self.0.fixed.run(|mut connection| async move { script.run(call, &mut connection).await }).await
+    async fn run(&self, operation: Operation, script: &scripts::LuaScript, call: &redis::Cmd) -> Result<Value, StoreError> {
+        self.0.fixed.run(operation, |mut connection| async move { script.run(call, &mut connection).await }).await
     }
 
     async fn snapshot(&self, keys: &Keys, from: Option<EventId>, limit: usize) -> Result<decode::Snapshot, StoreError> {
         let script = &self.0.scripts.snapshot;
         let mut call = script.call(&[&keys.events, &keys.meta], 256);
         call.arg(from.map_or_else(|| "-".to_owned(), |from| format!("({from}"))).arg(limit).arg(PAGE_BYTES);
-        decode::snapshot(self.run(script, &call).await?)?.ok_or(StoreError::NotFound)
+        decode::snapshot(self.run(Operation::Snapshot, script, &call).await?)?.ok_or(StoreError::NotFound)
     }
 
     async fn page(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
@@ -152,15 +155,18 @@ impl Store for RedisStore {
     }
 
     fn connections(&self) -> Connections {
-        let streaming = match &self.0.live {
-            Live::Exclusive(pool) => pool.status().size,
-            Live::Shared(hub) => hub.connections(),
+        let (streaming, streaming_in_use) = match &self.0.live {
+            Live::Exclusive(pool) => {
+                let status = pool.status();
+                (status.size, status.size.saturating_sub(status.available))
+            }
+            Live::Shared(hub) => (hub.connections(), hub.connections()),
         };
-        Connections { fixed: self.0.fixed.len(), streaming }
+        Connections { fixed: self.0.fixed.len(), streaming, streaming_in_use }
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        let ping = self.0.fixed.run(|mut connection| async move { redis::cmd("PING").query_async(&mut connection).await });
+        let ping = self.0.fixed.run(Operation::Ping, |mut connection| async move { redis::cmd("PING").query_async(&mut connection).await });
         timeout(READY_TIMEOUT, ping).await.map_err(|_| StoreError::Unavailable("no answer to PING in a second".to_owned()))??;
         Ok(())
     }
@@ -169,7 +175,7 @@ impl Store for RedisStore {
         let (keys, birth, script) = (self.keys(key), Birth::fresh()?, &self.0.scripts.create);
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index], 512);
         call.arg(key.as_str()).arg(hex::encode(birth.0)).arg(millis(new.ttl)).arg(new.max_events);
-        let created_ms = match self.run(script, &call).await? {
+        let created_ms = match self.run(Operation::Create, script, &call).await? {
             Value::Nil => return Err(StoreError::Exists),
             ms => decode::number(&ms)?,
         };
@@ -185,14 +191,14 @@ impl Store for RedisStore {
         if let Some(Numbered { producer, sequence }) = numbered {
             call.arg(producer.as_str()).arg(sequence).arg(MAX_PRODUCERS);
         }
-        decode::appended(self.run(script, &call).await?)
+        decode::appended(self.run(Operation::Append, script, &call).await?)
     }
 
     async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
         let (keys, script) = (self.keys(key), &self.0.scripts.finish);
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
         call.arg(key.as_str()).arg(finish.event_name()).arg(finish.status().as_str()).arg(published::encode_own(finish.event_name()));
-        decode::written_id(self.run(script, &call).await?)?.ok_or(StoreError::NotActive)
+        decode::written_id(self.run(Operation::Finish, script, &call).await?)?.ok_or(StoreError::NotActive)
     }
 
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
@@ -213,7 +219,7 @@ impl Store for RedisStore {
             // A pipeline goes to one node; these go to all.
             let ask = |ask: redis::Cmd| async move {
                 let ask = &ask;
-                self.0.fixed.run(|mut connection| async move { ask.query_async(&mut connection).await }).await
+                self.0.fixed.run(Operation::List, |mut connection| async move { ask.query_async(&mut connection).await }).await
             };
             futures::future::try_join_all(asks.map(ask)).await?
         } else {
@@ -223,7 +229,9 @@ impl Store for RedisStore {
             }
             let pipeline = &pipeline;
             let ask = |mut connection: SharedConnection| async move { pipeline.query_async(&mut connection).await };
-            let Value::Array(buckets) = self.0.fixed.run(ask).await? else { return Err(StoreError::Unexpected("not a list")) };
+            let Value::Array(buckets) = self.0.fixed.run(Operation::List, ask).await? else {
+                return Err(StoreError::Unexpected("not a list"));
+            };
             buckets
         };
         let mut found = Vec::new();

@@ -22,10 +22,11 @@ use super::{
         published,
     },
     subscription::{Subscriber, Subscription},
-    topic::{Link, Topic},
+    topic::{Link, Repaired, Topic},
 };
 use crate::{
     config::Settings,
+    metrics::{Cause, Operation, SharedMetrics},
     store::{Page, StoreError},
 };
 
@@ -62,6 +63,7 @@ pub(in super::super) struct Hub {
     lost: Notify,
     repairs: Semaphore,
     prefix: String,
+    metrics: SharedMetrics,
 }
 
 /// A client's share of a topic; the topic is let go some time after the last.
@@ -75,7 +77,11 @@ impl Drop for Joined {
 
 impl Hub {
     /// A hub for a store that is about to be; `run` makes it work.
-    pub(in super::super) fn new(settings: &Settings, subscriber: &Subscriber) -> (Self, mpsc::UnboundedReceiver<Arc<Topic>>) {
+    pub(in super::super) fn new(
+        settings: &Settings,
+        subscriber: &Subscriber,
+        metrics: SharedMetrics,
+    ) -> (Self, mpsc::UnboundedReceiver<Arc<Topic>>) {
         let (wanted, wants) = mpsc::unbounded_channel();
         let hub = Self {
             topics: Mutex::default(),
@@ -86,6 +92,7 @@ impl Hub {
             lost: Notify::new(),
             repairs: Semaphore::new(REPAIRS),
             prefix: settings.key_prefix.clone(),
+            metrics,
         };
         (hub, wants)
     }
@@ -102,6 +109,15 @@ impl Hub {
 
     fn unheard(&self) -> MutexGuard<'_, BTreeSet<u64>> {
         self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_topics(&self, topics: &HashMap<String, Arc<Topic>>) {
+        self.metrics.redis.topics.set(i64::try_from(topics.len()).unwrap_or(i64::MAX));
+    }
+
+    fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Release);
+        self.metrics.redis.subscription_up.set(connected.into());
     }
 
     /// Whether the channel is one that the node wants to hear.
@@ -123,6 +139,7 @@ impl Hub {
         if let Some(earlier) = topics.insert(channel, Arc::clone(&topic)) {
             earlier.gone();
         }
+        self.count_topics(&topics);
         // Nobody receives any more only when the process ends.
         let _ = self.wanted.send(Arc::clone(&topic));
         Joined(topic)
@@ -154,7 +171,7 @@ impl Hub {
                 let follows = published::decode(message).is_some_and(|message| topic.publish(message, topics));
                 if !follows {
                     tracing::debug!(key = %topic.key, "a message was missed; the store is asked");
-                    repair(&store, topic);
+                    repair(&store, topic, Cause::Gap);
                 }
             }
             _ => {}
@@ -169,7 +186,7 @@ fn upgrade(store: &Weak<Inner>) -> Option<(RedisStore, Arc<Hub>)> {
 }
 
 /// Reads what the topic has missed, unless somebody does so already.
-pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>) {
+pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>, cause: Cause) {
     if !topic.begin_repair() {
         return;
     }
@@ -183,7 +200,8 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>) {
                 Ok(page) if page.info.birth != topic.birth => return topic.gone(),
                 Ok(page) => {
                     let topics = hub.topics().len();
-                    let complete = topic.repair(page, topics);
+                    let Repaired { complete, found } = topic.repair(page, topics);
+                    hub.metrics.redis.catch_up(cause, Some(found));
                     if topic.end_repair(complete) {
                         return;
                     }
@@ -191,6 +209,7 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>) {
                 Err(StoreError::NotFound) => return topic.gone(),
                 Err(error) => {
                     tracing::debug!(%error, key = %topic.key, "a topic could not be read");
+                    hub.metrics.redis.catch_up(cause, None);
                     return topic.give_up_repair();
                 }
             }
@@ -200,6 +219,7 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>) {
 
 /// Keeps the subscription, for as long as the store is there.
 pub(in super::super) async fn run(store: Weak<Inner>, subscriber: Subscriber, mut wants: mpsc::UnboundedReceiver<Arc<Topic>>) {
+    let Some(metrics) = upgrade(&store).map(|(_, hub)| SharedMetrics::clone(&hub.metrics)) else { return };
     let mut delay = FIRST_RETRY;
     loop {
         let ears = Weak::clone(&store);
@@ -208,11 +228,15 @@ pub(in super::super) async fn run(store: Weak<Inner>, subscriber: Subscriber, mu
                 delay = FIRST_RETRY;
                 let Err(error) = serve(&store, connection, &mut wants).await else { return };
                 tracing::warn!(%error, "the subscription was lost");
+                metrics.redis.subscription_losses.inc();
             }
-            Err(error) => tracing::debug!(%error, "the subscription can't be made"),
+            Err(error) => {
+                tracing::debug!(%error, "the subscription can't be made");
+                metrics.redis.fail(Operation::Subscribe);
+            }
         }
         let Some((_, hub)) = upgrade(&store) else { return };
-        hub.connected.store(false, Ordering::Release);
+        hub.set_connected(false);
         for topic in hub.topics().values() {
             topic.set_link(Link::Down);
         }
@@ -237,7 +261,7 @@ enum Lost {
 async fn serve(store: &Weak<Inner>, mut connection: Subscription, wants: &mut mpsc::UnboundedReceiver<Arc<Topic>>) -> Result<(), Lost> {
     let Some((_, hub)) = upgrade(store) else { return Ok(()) };
     connection.subscribe(&hub.probe_channels).await?;
-    hub.connected.store(true, Ordering::Release);
+    hub.set_connected(true);
     let all: Vec<Arc<Topic>> = hub.topics().values().cloned().collect();
     // A loss that was noticed before this connection was made says nothing about it.
     let _ = timeout(Duration::ZERO, hub.lost.notified()).await;
@@ -294,7 +318,7 @@ async fn follow(store: &Weak<Inner>, connection: &mut Subscription, topics: Vec<
                 topic.set_link(Link::Down);
             } else {
                 topic.set_link(Link::Unsure);
-                repair(&store, Arc::clone(topic));
+                repair(&store, Arc::clone(topic), Cause::Subscription);
             }
         }
     }
@@ -324,9 +348,10 @@ async fn look(store: &Weak<Inner>, connection: &mut Subscription) -> RedisResult
             }
             keep
         });
+        hub.count_topics(&topics);
         for topic in topics.values() {
             if topic.look_is_due() {
-                repair(&store, Arc::clone(topic));
+                repair(&store, Arc::clone(topic), Cause::Silence);
             }
         }
     }

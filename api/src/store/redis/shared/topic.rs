@@ -82,6 +82,14 @@ enum Repair {
     Again,
 }
 
+/// What a look at the store brought.
+pub(super) struct Repaired {
+    /// The topic has all that the store had.
+    pub(super) complete: bool,
+    /// Events that the topic had not heard of.
+    pub(super) found: usize,
+}
+
 /// What a tail finds at a cursor.
 pub(super) enum Found {
     /// Entries that follow it.
@@ -242,12 +250,13 @@ impl Topic {
         self.change(|state| (state.repair, state.link) = (Repair::None, Link::Down));
     }
 
-    /// Takes what the store has after `newest`, on a node with so many topics. Whether that was all.
-    pub(super) fn repair(&self, page: Page, topics: usize) -> bool {
+    /// Takes what the store has after `newest`, on a node with so many topics.
+    pub(super) fn repair(&self, page: Page, topics: usize) -> Repaired {
         let complete = page.is_newest();
         let end = page.is_end();
         // The stream may expire without a word: it is looked at again when its time is up.
         let time_left = page.info.ttl + Duration::from_millis(50);
+        let mut found = 0;
         self.change(|state| {
             if let Some(missed) = page.missed {
                 // Trimmed, or lost: either way the ring's entries do not lead to what follows.
@@ -262,6 +271,7 @@ impl Topic {
                 for part in page.parts {
                     let newest = state.newest;
                     let entries: Vec<Entry> = part.entries().iter().filter(|entry| entry.id > newest).cloned().collect();
+                    found += entries.len();
                     state.push(entries, topics);
                 }
             }
@@ -269,7 +279,7 @@ impl Topic {
             state.ended |= end;
             state.look_at = state.look_at.min(Instant::now() + time_left);
         });
-        complete
+        Repaired { complete, found }
     }
 
     /// What follows a cursor, for a reader that knows the topic since `epoch`.

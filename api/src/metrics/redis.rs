@@ -1,0 +1,127 @@
+//! Redis as the broker sees it: how long it takes, how it fails, what was missed and found.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use super::labels::{Cause, Operation};
+use crate::config::Delivery;
+
+const DURATION_SECONDS: [f64; 15] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOperation {
+    operation: Operation,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCause {
+    cause: Cause,
+}
+
+/// What is measured of Redis.
+#[derive(Debug)]
+pub struct RedisMetrics {
+    duration: Family<OfOperation, Histogram>,
+    errors: Family<OfOperation, Counter>,
+    catch_ups: Family<OfCause, Counter>,
+    catch_ups_failed: Family<OfCause, Counter>,
+    catch_up_events: Family<OfCause, Counter>,
+    pool_connections: Gauge,
+    pool_in_use: Gauge,
+    /// 1 while the subscription of shared delivery is there.
+    pub subscription_up: Gauge,
+    /// Times that it was lost.
+    pub subscription_losses: Counter,
+    /// Streams that the node follows for its clients.
+    pub topics: Gauge,
+}
+
+impl RedisMetrics {
+    /// Registers what there is to measure: nothing, where no delivery over Redis is given.
+    pub(super) fn register(registry: &mut Registry, delivery: Option<Delivery>) -> Self {
+        let metrics = Self {
+            duration: Family::new_with_constructor(|| Histogram::new(DURATION_SECONDS)),
+            errors: Family::default(),
+            catch_ups: Family::default(),
+            catch_ups_failed: Family::default(),
+            catch_up_events: Family::default(),
+            pool_connections: Gauge::default(),
+            pool_in_use: Gauge::default(),
+            subscription_up: Gauge::default(),
+            subscription_losses: Counter::default(),
+            topics: Gauge::default(),
+        };
+        if let Some(delivery) = delivery {
+            metrics.register_all(registry.sub_registry_with_prefix("redis"), delivery);
+        }
+        metrics
+    }
+
+    fn register_all(&self, registry: &mut Registry, delivery: Delivery) {
+        for &operation in Operation::ALL {
+            self.errors.get_or_create_owned(&OfOperation { operation });
+        }
+        let help = "Time of a command's round trip, each attempt by itself; waits for events are none";
+        registry.register_with_unit("command_duration", help, Unit::Seconds, self.duration.clone());
+        registry.register("errors", "Commands that Redis refused or did not answer, each attempt by itself", self.errors.clone());
+        match delivery {
+            Delivery::Exclusive => {
+                registry.register("pool_connections", "Connections of the exclusive pool", self.pool_connections.clone());
+                registry.register(
+                    "pool_connections_in_use",
+                    "Connections of the exclusive pool that a client holds",
+                    self.pool_in_use.clone(),
+                );
+            }
+            Delivery::Shared => {
+                for &cause in Cause::ALL {
+                    for family in [&self.catch_ups, &self.catch_ups_failed, &self.catch_up_events] {
+                        family.get_or_create_owned(&OfCause { cause });
+                    }
+                }
+                registry.register("subscription_up", "Whether the node hears what is written: 1 or 0", self.subscription_up.clone());
+                registry.register("subscription_losses", "Times that the subscription was lost", self.subscription_losses.clone());
+                registry.register("topics", "Streams that the node follows for its clients", self.topics.clone());
+                registry.register("catch_ups", "Times that the store was asked for what a topic may have missed", self.catch_ups.clone());
+                registry.register("catch_ups_failed", "Times that the store did not answer that", self.catch_ups_failed.clone());
+                registry.register("catch_up_events", "Events that were found so and had not been heard of", self.catch_up_events.clone());
+            }
+        }
+    }
+
+    /// Counts an attempt at a command.
+    pub fn attempt(&self, operation: Operation, duration: Duration, failed: bool) {
+        self.duration.get_or_create(&OfOperation { operation }).observe(duration.as_secs_f64());
+        if failed {
+            self.fail(operation);
+        }
+    }
+
+    /// Counts a failure of what has no round trip of its own: a wait, a subscription.
+    pub fn fail(&self, operation: Operation) {
+        self.errors.get_or_create(&OfOperation { operation }).inc();
+    }
+
+    /// Counts a look at the store that found so many events; none: it failed.
+    pub fn catch_up(&self, cause: Cause, found: Option<usize>) {
+        let of = OfCause { cause };
+        match found {
+            Some(events) => {
+                self.catch_ups.get_or_create(&of).inc();
+                self.catch_up_events.get_or_create(&of).inc_by(events as u64);
+            }
+            None => _ = self.catch_ups_failed.get_or_create(&of).inc(),
+        }
+    }
+
+    /// Sets the state of the exclusive pool.
+    pub fn set_pool(&self, connections: usize, in_use: usize) {
+        self.pool_connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.pool_in_use.set(i64::try_from(in_use).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,45 @@
+//! Streams that begin and end.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+use super::labels::Outcome;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStatus {
+    status: Outcome,
+}
+
+/// What is measured of streams.
+#[derive(Debug)]
+pub struct StreamMetrics {
+    finished: Family<OfStatus, Counter>,
+    /// Streams that this node started.
+    pub created: Counter,
+    /// Active streams of the embedded store whose time was up. In Redis they expire without a word to anybody.
+    pub expired: Counter,
+}
+
+impl StreamMetrics {
+    /// Registers them; with the embedded store also those that only it knows.
+    pub(super) fn register(registry: &mut Registry, embedded: bool) -> Self {
+        let metrics = Self { finished: Family::default(), created: Counter::default(), expired: Counter::default() };
+        registry.register("streams_created", "Streams that were started by this node", metrics.created.clone());
+        registry.register("streams_finished", "Streams that were ended or cancelled by this node", metrics.finished.clone());
+        for &status in Outcome::ALL {
+            metrics.finished.get_or_create_owned(&OfStatus { status });
+        }
+        if embedded {
+            registry.register("streams_expired", "Active streams whose time was up, counted when it is noticed", metrics.expired.clone());
+        }
+        metrics
+    }
+
+    /// Counts a stream that this node has finished.
+    pub fn finish(&self, status: Outcome) {
+        self.finished.get_or_create(&OfStatus { status }).inc();
+    }
+}
