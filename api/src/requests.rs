@@ -5,6 +5,7 @@ use std::time::Instant;
 use rocket::{
     Data, Request, Response, async_trait,
     fairing::{Fairing, Info, Kind},
+    http::Status,
 };
 
 use crate::{
@@ -51,7 +52,10 @@ impl Fairing for RequestWatch {
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let begun = request.local_cache(|| Begun::new(request));
         response.set_raw_header("X-Request-Id", begun.id.clone());
-        let (method, path, status) = (request.method(), request.uri().path(), response.status().code);
+        let (method, path) = (request.method(), request.uri().path());
+        // Rocket sends another status than the response's where the connection becomes a WebSocket.
+        let upgraded = response.upgrade("websocket").is_some();
+        let status = if upgraded { Status::SwitchingProtocols } else { response.status() }.code;
         let (id, duration) = (&begun.id, begun.at.elapsed());
         let ms = duration.as_millis();
         if let Some(metrics) = request.rocket().state::<SharedMetrics>() {

@@ -66,7 +66,7 @@ async fn a_subscription_that_is_cut_again_and_again_loses_nothing() {
 }
 
 /// Writes an event as the append script does, but does not publish it: a lost message.
-fn write_unheard(redis: &Redis, key: &str, data: &str) {
+pub(crate) fn write_unheard(redis: &Redis, key: &str, data: &str) {
     let script = "local next = redis.call('HGET', KEYS[2], 'next')
         redis.call('XADD', KEYS[1], redis.call('HGET', KEYS[2], 'last_ms') .. '-' .. next, 'event', 'unheard', 'data', ARGV[1])
         redis.call('HSET', KEYS[2], 'next', next + 1)";

@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{cluster::Cluster, redis::Redis, sse::Sse, within, ws::Ws};
+use super::{cluster::Cluster, metrics::Metrics, redis::Redis, sse::Sse, within, ws::Ws};
 
 pub(crate) const API_KEY: &str = "test-api-key-0123456789";
 pub(crate) const SECRET_KEY: &str = "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
@@ -38,6 +38,8 @@ pub(crate) struct Setup {
 pub(crate) struct Broker {
     pub(crate) kind: Kind,
     pub(crate) url: String,
+    /// Where the metrics are.
+    pub(crate) metrics_url: String,
     pub(crate) http: Client,
     pub(crate) process: Child,
     environment: BTreeMap<String, String>,
@@ -95,7 +97,14 @@ impl Setup {
             let _ = process.stderr.take().expect("a pipe").read_to_string(&mut log).await;
             panic!("the broker starts: {log}");
         };
-        Broker { kind: self.kind, url: url.to_owned(), http: Client::new(), process, environment: self.environment }
+        let elsewhere = self.environment.get("STREAMER_METRICS").is_some_and(|at| at.contains(':'));
+        let metrics_url = if elsewhere {
+            let line = within(lines.next_line()).await.expect("text").expect("a second line");
+            line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned()
+        } else {
+            format!("{url}/metrics")
+        };
+        Broker { kind: self.kind, url: url.to_owned(), metrics_url, http: Client::new(), process, environment: self.environment }
     }
 }
 
@@ -168,6 +177,14 @@ impl Broker {
     /// Follows a stream over WebSocket.
     pub(crate) async fn ws(&self, key: &str, token: &str, after: Option<&str>) -> Ws {
         Ws::connect(&self.client_url("ws", key, token, after), &[]).await.expect("an upgrade")
+    }
+
+    /// What is measured now.
+    pub(crate) async fn metrics(&self) -> Metrics {
+        let response = within(self.http.get(&self.metrics_url).send()).await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        Metrics::read(&response.text().await.expect("text"))
     }
 
     pub(crate) async fn slots_in_use(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod cluster;
+pub(crate) mod metrics;
 pub(crate) mod redis;
 pub(crate) mod sse;
 pub(crate) mod ws;
