@@ -58,7 +58,7 @@ test-browser: ## A real browser against a real broker
 	cd tests/browser && npm test
 
 .PHONY: test-deploy
-test-deploy: ## Lint the container file, the compose file and the nginx example
+test-deploy: ## Lint the container file, the compose file, the nginx example and the alert rules
 	deploy/check.sh
 
 .PHONY: bench

@@ -69,6 +69,23 @@ lint_nginx() {
   nginx -q -t -e stderr -p "$scratch" -c "$scratch/nginx.conf"
 }
 
+lint_alerts() {
+  local promtool=target/promtool/usr/bin/promtool
+  if command -v promtool >/dev/null; then
+    promtool=promtool
+  elif [ ! -x "$promtool" ] && command -v apt-get >/dev/null; then
+    # Its package would install and start a server: only the tool is taken out of it.
+    { (cd "$scratch" && apt-get update -qq && apt-get download -qq prometheus) && dpkg -x "$scratch"/prometheus_*.deb target/promtool; } \
+      >"$scratch/promtool.log" 2>&1 || cat "$scratch/promtool.log"
+  fi
+  if ! "$promtool" --version >/dev/null 2>&1; then
+    say "deploy/prometheus/alerts.yml was NOT checked: promtool is neither installed nor to be had"
+    return
+  fi
+  say "promtool check rules deploy/prometheus/alerts.yml"
+  "$promtool" check rules --lint-fatal deploy/prometheus/alerts.yml >"$scratch/promtool.log" 2>&1 || fail "$(cat "$scratch/promtool.log")"
+}
+
 lint_systemd() {
   if ! command -v systemd-analyze >/dev/null; then
     say "deploy/tinistreamer.service was NOT checked: systemd-analyze is not installed"
@@ -86,5 +103,6 @@ lint_dockerfile
 lint_settings
 lint_compose
 lint_nginx
+lint_alerts
 lint_systemd
 say "no findings"

@@ -104,7 +104,7 @@ impl Feed {
         Self { tail, slot, newest, patience, failing: None, closed: None }
     }
 
-    /// Counts a batch that the client's connection took, in so many bytes.
+    /// Counts a batch that is about to be handed to the client's connection, in so many bytes.
     pub fn delivered(&self, batch: &Batch, bytes: usize) {
         let metrics = self.slot.metrics();
         metrics.deliver(batch.parts.iter().map(|part| part.entries().len()).sum(), bytes);

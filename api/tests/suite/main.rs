@@ -19,6 +19,7 @@ mod ingest;
 mod metrics;
 mod nodes;
 mod openapi;
+mod operations;
 mod producers;
 mod races;
 mod readme;

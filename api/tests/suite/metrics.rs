@@ -3,11 +3,15 @@
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::common::{
-    Broker,
-    broker::{API_KEY, SECRET_KEY},
-    until,
-    ws::Ws,
+use crate::{
+    common::{
+        Broker, Kind, broker,
+        broker::{API_KEY, SECRET_KEY, answer, program},
+        redis::Redis,
+        until, within,
+        ws::Ws,
+    },
+    shared_delivery::write_unheard,
 };
 
 async fn activity(broker: &Broker) -> Value {
@@ -77,7 +81,7 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     resumed.next().await.unwrap();
 
     let measured = broker.metrics().await;
-    let is = |series: &str, value: u64| assert_eq!(measured.get(series).to_string(), value.to_string(), "{series}");
+    let is = |series: &str, value: u64| assert_eq!(measured.get(series), value, "{series}");
     for (way, events, bytes) in [("batch", 3, 4 + 4 + 5), ("ndjson", 1, 4), ("websocket", 1, 4)] {
         is(&format!("ingested_events_total{{way=\"{way}\"}}"), events);
         is(&format!("ingested_bytes_total{{way=\"{way}\"}}"), bytes);
@@ -110,14 +114,14 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     lost.rest().await;
     until("nobody is there", || async {
         let now = broker.metrics().await;
-        now.get(r#"clients{transport="sse"}"#) + now.get(r#"clients{transport="ws"}"#) == 0.0
+        now.get(r#"clients{transport="sse"}"#) + now.get(r#"clients{transport="ws"}"#) == 0
     })
     .await;
     let after = broker.metrics().await;
-    assert_eq!(after.get(r#"streams_finished_total{status="ended"}"#).to_string(), "1");
-    assert_eq!(after.get(r#"clients_left_total{reason="ended",transport="sse"}"#).to_string(), "2");
-    assert_eq!(after.get(r#"clients_left_total{reason="left",transport="ws"}"#).to_string(), "1");
-    assert_eq!(after.get(r#"clients_connected_total{transport="sse"}"#).to_string(), "2");
+    assert_eq!(after.get(r#"streams_finished_total{status="ended"}"#), 1);
+    assert_eq!(after.get(r#"clients_left_total{reason="ended",transport="sse"}"#), 2);
+    assert_eq!(after.get(r#"clients_left_total{reason="left",transport="ws"}"#), 1);
+    assert_eq!(after.get(r#"clients_connected_total{transport="sse"}"#), 2);
 }
 
 async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
@@ -143,3 +147,143 @@ async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
 }
 
 on_every_store!(the_activity_of_a_node_is_told_in_its_info, what_was_done_is_what_is_counted, what_came_from_outside_is_in_no_metric);
+
+async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
+    let broker = broker(kind).set("MAX_CLIENTS", 2).set("CLIENT_TIMEOUT", 2).set("HEARTBEAT", 1).start().await;
+    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
+    // Both are silent until they are let go; meanwhile nobody else is let in.
+    let (sse, mut ws) = (broker.sse("chat", &token, None).await, broker.ws("chat", &token, None).await);
+    ws.next().await.unwrap();
+    assert_eq!(broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap().status(), 429);
+    sse.rest().await;
+    assert_eq!(ws.close_code().await, Some(1001));
+
+    let stalled = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+    let data = "x".repeat(100_000);
+    for _ in 0..20 {
+        let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
+        broker.add("chat", json!(events)).await;
+    }
+    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    let measured = broker.metrics().await;
+    for series in [
+        r#"clients_refused_total{reason="full",transport="sse"}"#,
+        r#"clients_left_total{reason="idle",transport="sse"}"#,
+        r#"clients_left_total{reason="idle",transport="ws"}"#,
+        r#"clients_left_total{reason="stalled",transport="sse"}"#,
+    ] {
+        assert_eq!(measured.get(series), 1, "{series}");
+    }
+    assert!(measured.get(r#"heartbeats_total{transport="sse"}"#) >= 1 && measured.get(r#"heartbeats_total{transport="ws"}"#) >= 1);
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn the_reason_for_which_a_client_was_let_go_is_counted_in_memory() {
+    the_reason_for_which_a_client_was_let_go_is_counted(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn the_reason_for_which_a_client_was_let_go_is_counted_in_exclusive() {
+    the_reason_for_which_a_client_was_let_go_is_counted(Kind::Exclusive).await;
+}
+
+#[tokio::test]
+async fn streams_of_the_embedded_store_that_expire_are_counted() {
+    let broker = broker(Kind::Memory).start().await;
+    for (key, ends) in [("forgotten", false), ("ended", true)] {
+        broker.create_with(json!({"key": key, "ttl": 1})).await;
+        if ends {
+            broker.end(key).await;
+        }
+        until("it is gone", || async { broker.get(&format!("/api/stream/info?key={key}")).await.0 == 404 }).await;
+    }
+    assert_eq!(broker.metrics().await.get("streams_expired_total"), 1);
+}
+
+#[tokio::test]
+async fn redis_is_measured_and_so_are_its_failures() {
+    let mut redis = Redis::start(&[]);
+    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let token = broker.create("chat").await;
+    broker.add_numbered("chat", 0, 3).await;
+    let mut client = broker.sse("chat", &token, None).await;
+    client.take(4).await;
+    until("the client has a connection", || async { broker.metrics().await.get("redis_pool_connections_in_use") >= 1 }).await;
+    let before = broker.metrics().await;
+    assert_eq!(before.get(r#"redis_command_duration_seconds_count{operation="append"}"#), 1);
+    assert_eq!(before.get(r#"redis_errors_total{operation="append"}"#), 0);
+    redis.kill();
+    let (status, _) = broker.post("/api/event/add", json!({"key": "chat", "events": [{"event": "n"}]})).await;
+    assert_eq!(status, 503);
+    until("the wait fails", || async { broker.metrics().await.get(r#"redis_errors_total{operation="follow"}"#) >= 1 }).await;
+    assert!(broker.metrics().await.get(r#"redis_errors_total{operation="append"}"#) >= 1);
+}
+
+#[tokio::test]
+async fn what_shared_delivery_missed_and_found_again_is_measured() {
+    let redis = Redis::start(&[]);
+    let broker = broker(Kind::Shared).set("REDIS_URL", redis.url()).start().await;
+    let token = broker.create("chat").await;
+    let mut client = broker.sse("chat", &token, None).await;
+    client.take(1).await;
+    let measured = async |series: &str| broker.metrics().await.get(series);
+    until("it hears", || async { measured("redis_subscription_up").await == 1 }).await;
+    assert_eq!(measured("redis_topics").await, 1);
+    assert!(measured(r#"redis_catch_ups_total{cause="subscription"}"#).await >= 1);
+
+    // Nobody says anything: only a look at the store finds it.
+    write_unheard(&redis, "chat", "found by looking");
+    client.take(1).await;
+    until("a look found it", || async { measured(r#"redis_catch_up_events_total{cause="silence"}"#).await == 1 }).await;
+    write_unheard(&redis, "chat", "found by its number");
+    broker.add_numbered("chat", 0, 1).await;
+    client.take(2).await;
+    until("the gap was closed", || async { measured(r#"redis_catch_ups_total{cause="gap"}"#).await >= 1 }).await;
+
+    redis.cli(&["client", "kill", "type", "pubsub"]);
+    until("the loss is counted", || async { measured("redis_subscription_losses_total").await == 1 }).await;
+    until("it hears again", || async { measured("redis_subscription_up").await == 1 }).await;
+}
+
+#[tokio::test]
+async fn metrics_that_are_off_are_not_found() {
+    let broker = broker(Kind::Memory).set("METRICS", "off").start().await;
+    let (status, error) = broker.get("/metrics").await;
+    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("not-found")));
+    assert_eq!(activity(&broker).await["events_in"], 0, "counted all the same");
+}
+
+#[tokio::test]
+async fn metrics_at_an_address_of_their_own_are_there_and_nothing_else_is() {
+    let broker = broker(Kind::Memory).set("METRICS", "127.0.0.1:0").start().await;
+    broker.create("chat").await;
+    assert_eq!(broker.metrics().await.get("streams_created_total"), 1);
+    assert_eq!(broker.get("/metrics").await.0, 404);
+    let elsewhere = broker.metrics_url.strip_suffix("/metrics").unwrap();
+    for path in ["/", "/api/health", "/api/info", "/api/stream", "/api/docs/", "/metrics/x"] {
+        let (status, error) = answer(broker.http.get(format!("{elsewhere}{path}")).header("X-API-KEY", API_KEY)).await;
+        assert_eq!((status.as_u16(), &error["code"]), (404, &json!("not-found")), "{path}");
+    }
+    // It goes with the broker.
+    let url = broker.metrics_url.clone();
+    assert_eq!(broker.stop("-TERM").await.0, Some(0));
+    assert!(reqwest::get(url).await.is_err());
+}
+
+#[tokio::test]
+async fn metrics_whose_address_is_taken_stop_the_start_in_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let environment = [
+        ("STREAMER_API_KEY", API_KEY),
+        ("STREAMER_SECRET_KEY", SECRET_KEY),
+        ("STREAMER_REDIS_URL", "memory:"),
+        ("STREAMER_PORT", "0"),
+        ("STREAMER_METRICS", &address),
+    ];
+    let output = within(program().envs(environment).output()).await.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len(), stderr.lines().count()), (Some(1), 0, 1), "{stderr}");
+    assert!(stderr.contains(&address) && stderr.contains("STREAMER_METRICS") && stderr.contains("can't be bound"), "{stderr}");
+}

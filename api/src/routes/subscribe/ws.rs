@@ -112,7 +112,11 @@ impl Subscription {
         let reason = loop {
             let Some(step) = self.next_step(&mut feed).await else { return };
             let sent = match step {
-                Step::Batch(batch) => in_time(self.stall, self.send(&batch)).await.map(|bytes| feed.delivered(&batch, bytes)),
+                Step::Batch(batch) => {
+                    let messages = self.messages(&batch);
+                    feed.delivered(&batch, messages.iter().map(Message::len).sum());
+                    in_time(self.stall, self.send(messages)).await
+                }
                 Step::Heartbeat if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => return,
                 Step::Heartbeat => in_time(self.stall, self.ping()).await,
                 Step::Close(reason) => break reason,
@@ -148,43 +152,29 @@ impl Subscription {
         self.socket.send(Message::Ping(Vec::new())).await
     }
 
-    /// Sends a batch; how many bytes that took.
-    async fn send(&mut self, batch: &Batch) -> Result<usize, Error> {
+    async fn send(&mut self, messages: Vec<Message>) -> Result<(), Error> {
+        for message in messages {
+            self.socket.feed(message).await?;
+        }
+        self.socket.flush().await
+    }
+
+    /// A batch as messages, or as a fragment of the first one.
+    fn messages(&mut self, batch: &Batch) -> Vec<Message> {
         let missed = batch.missed.as_ref().map(json::missed);
         let entries = || batch.parts.iter().flat_map(Part::entries);
         let items = missed.into_iter().chain(entries().map(json::entry));
-        match self.history {
-            History::Sent => {
-                let mut bytes = 0;
-                for item in items {
-                    bytes += item.len();
-                    self.socket.feed(Message::Text(item)).await?;
-                }
-                self.socket.flush().await?;
-                Ok(bytes)
-            }
-            History::Pending { newest } => {
-                let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
-                let text = "[".to_owned() + &items.collect::<Vec<_>>().join(",");
-                self.send_history(text, OpData::Text, complete, newest).await
-            }
-            History::Open { newest } => {
-                let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
-                let text = items.flat_map(|item| [",".to_owned(), item]).collect();
-                self.send_history(text, OpData::Continue, complete, newest).await
-            }
-        }
-    }
-
-    async fn send_history(&mut self, mut text: String, kind: OpData, complete: bool, newest: EventId) -> Result<usize, Error> {
+        let (newest, kind, mut text) = match self.history {
+            History::Sent => return items.map(Message::Text).collect(),
+            History::Pending { newest } => (newest, OpData::Text, "[".to_owned() + &items.collect::<Vec<_>>().join(",")),
+            History::Open { newest } => (newest, OpData::Continue, items.flat_map(|item| [",".to_owned(), item]).collect()),
+        };
+        let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
         if complete {
             text.push(']');
         }
         self.history = if complete { History::Sent } else { History::Open { newest } };
-        let bytes = text.len();
-        let frame = Frame::message(text.into_bytes(), OpCode::Data(kind), complete);
-        self.socket.send(Message::Frame(frame)).await?;
-        Ok(bytes)
+        vec![Message::Frame(Frame::message(text.into_bytes(), OpCode::Data(kind), complete))]
     }
 }
 
@@ -195,7 +185,7 @@ enum Lost {
     Stalled,
 }
 
-async fn in_time<T>(stall: Duration, sending: impl Future<Output = Result<T, Error>>) -> Result<T, Lost> {
+async fn in_time(stall: Duration, sending: impl Future<Output = Result<(), Error>>) -> Result<(), Lost> {
     timeout(stall, sending).await.map_err(|_| Lost::Stalled)?.map_err(|_| Lost::Left)
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// By name and, in order of their keys, labels: `name{a="b",c="d"}`.
-    samples: BTreeMap<String, f64>,
+    samples: BTreeMap<String, String>,
     /// Type by family.
     families: BTreeMap<String, String>,
 }
@@ -33,7 +33,7 @@ impl Metrics {
                 if name != family.name {
                     metrics.close(std::mem::take(&mut family));
                     assert!(is_name(name) && !metrics.families.contains_key(name), "a name of its own: {line}");
-                    family.name = name.to_owned();
+                    name.clone_into(&mut family.name);
                 }
                 assert!(!family.has_samples, "comes before the samples: {line}");
                 match what {
@@ -80,31 +80,32 @@ impl Metrics {
         let number: f64 = value.parse().unwrap_or_else(|_| panic!("a number: {line}"));
         assert!(number.is_finite() && (kind == "gauge" || number >= 0.0), "{line}");
         family.has_samples = true;
-        assert!(self.samples.insert(key(name, &labels), number).is_none(), "told twice: {line}");
+        assert!(self.samples.insert(key(name, &labels), value.to_owned()).is_none(), "told twice: {line}");
     }
 
     /// Buckets grow, and the last one holds all.
     fn check_histograms(&self) {
         for (family, _) in self.families.iter().filter(|(_, kind)| *kind == "histogram") {
             let mut series: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
-            for (sample, &count) in self.samples.range(format!("{family}_bucket{{")..).take_while(|(key, _)| key.starts_with(family)) {
+            for (sample, count) in self.samples.range(format!("{family}_bucket{{")..).take_while(|(key, _)| key.starts_with(family)) {
                 let Some(labels) = sample.strip_prefix(&format!("{family}_bucket{{")) else { continue };
                 let mut labels = read_labels(labels.trim_end_matches('}'));
                 let le = labels.remove("le").unwrap().parse().unwrap();
-                series.entry(key(&format!("{family}_count"), &labels)).or_default().push((le, count));
+                series.entry(key(&format!("{family}_count"), &labels)).or_default().push((le, count.parse().unwrap()));
             }
             assert!(!series.is_empty(), "{family} has buckets");
             for (count, mut buckets) in series {
                 buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
                 assert!(buckets.is_sorted_by_key(|bucket| bucket.1), "{count}");
-                assert_eq!(buckets.last(), Some(&(f64::INFINITY, self.samples[&count])), "{count}");
+                assert_eq!(buckets.last(), Some(&(f64::INFINITY, self.samples[&count].parse().unwrap())), "{count}");
             }
         }
     }
 
-    /// A sample by its name and labels, without the prefix that all have.
-    pub(crate) fn get(&self, series: &str) -> f64 {
-        *self.samples.get(&format!("tinistreamer_{series}")).unwrap_or_else(|| panic!("{series} is measured"))
+    /// A whole number by its name and labels, without the prefix that all have.
+    pub(crate) fn get(&self, series: &str) -> u64 {
+        let value = self.samples.get(&format!("tinistreamer_{series}")).unwrap_or_else(|| panic!("{series} is measured"));
+        value.parse().unwrap_or_else(|_| panic!("a whole number, not {value}"))
     }
 
     /// How many samples there are.
