@@ -71,7 +71,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .attach(cors::Cors::new(settings.allowed_origins.clone()))
         .attach(requests::RequestWatch)
         .register("/", rocket::catchers![error::catcher])
-        .mount("/api", routes::all())
+        .mount("/api", requests::in_spans(routes::all()))
         .mount("/", openapi::routes())
         .mount("/", console)
         .mount("/", if settings.metrics == MetricsAt::Broker { routes::metrics::routes() } else { Vec::new() })

@@ -170,7 +170,7 @@ async fn check(setup: Setup) -> Result<(), Failure> {
 /// period, what runs is finished. A second signal ends it at once.
 async fn serve(setup: Setup) -> Result<(), Failure> {
     let Setup { rocket, settings, throw_away } = setup;
-    logging::init(&settings.log);
+    logging::init(&settings.log, settings.log_format);
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
     if let Err(error) = store.ready().await {

@@ -1,12 +1,15 @@
-//! Around every request: it is counted while it is under way, given an id, logged, and measured.
+//! Around every request: it is counted while it is under way, given an id, logged, and measured. What is logged while it is handled is
+//! in its span, and so has its id, method and path.
 
 use std::time::Instant;
 
 use rocket::{
-    Data, Request, Response, async_trait,
+    Data, Request, Response, Route, async_trait,
     fairing::{Fairing, Info, Kind},
     http::Status,
+    route::{Handler, Outcome},
 };
+use tracing::{Instrument, Span, error_span};
 
 use crate::{
     lifecycle::{Lifecycle, RequestGuard},
@@ -23,6 +26,7 @@ pub struct RequestWatch;
 /// What is kept with a request.
 struct Begun {
     id: String,
+    span: Span,
     at: Instant,
     /// Dropped with the request, when its answer is sent.
     _guard: Option<RequestGuard>,
@@ -34,7 +38,9 @@ impl Begun {
         let harmless = |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         let given = request.headers().get_one("X-Request-Id").filter(harmless);
         let id = given.map_or_else(|| format!("{:016x}", fastrand::u64(..)), ToOwned::to_owned);
-        Self { id, at: Instant::now(), _guard: request.rocket().state::<Lifecycle>().map(Lifecycle::request) }
+        // Of the highest level, as it must be there for a line of any.
+        let span = error_span!("request", %id, method = %request.method(), path = %request.uri().path());
+        Self { id, span, at: Instant::now(), _guard: request.rocket().state::<Lifecycle>().map(Lifecycle::request) }
     }
 }
 
@@ -52,20 +58,40 @@ impl Fairing for RequestWatch {
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let begun = request.local_cache(|| Begun::new(request));
         response.set_raw_header("X-Request-Id", begun.id.clone());
-        let (method, path) = (request.method(), request.uri().path());
         // Rocket sends another status than the response's where the connection becomes a WebSocket.
         let upgraded = response.upgrade("websocket").is_some();
         let status = if upgraded { Status::SwitchingProtocols } else { response.status() }.code;
-        let (id, duration) = (&begun.id, begun.at.elapsed());
-        let ms = duration.as_millis();
+        let duration = begun.at.elapsed();
+        let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         if let Some(metrics) = request.rocket().state::<SharedMetrics>() {
             let route = request.route().map_or(NO_ROUTE, |route| route.uri.path());
-            metrics.http.answer(method.as_str(), route, status, (!LONG_LIVED.contains(&route)).then_some(duration));
+            metrics.http.answer(request.method().as_str(), route, status, (!LONG_LIVED.contains(&route)).then_some(duration));
         }
-        match status {
-            500.. => tracing::warn!(%id, %method, %path, status, ms, "answered"),
-            400..500 => tracing::info!(%id, %method, %path, status, ms, "answered"),
-            _ => tracing::debug!(%id, %method, %path, status, ms, "answered"),
-        }
+        begun.span.in_scope(|| match status {
+            500.. => tracing::warn!(status, ms, "answered"),
+            400..500 => tracing::info!(status, ms, "answered"),
+            _ => tracing::debug!(status, ms, "answered"),
+        });
+    }
+}
+
+/// The routes, with whatever they log in the span of the request.
+#[must_use]
+pub fn in_spans(routes: Vec<Route>) -> Vec<Route> {
+    let in_span = |mut route: Route| {
+        route.handler = Box::new(InSpan(route.handler.clone()));
+        route
+    };
+    routes.into_iter().map(in_span).collect()
+}
+
+#[derive(Clone)]
+struct InSpan(Box<dyn Handler>);
+
+#[async_trait]
+impl Handler for InSpan {
+    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+        let span = request.local_cache(|| Begun::new(request)).span.clone();
+        self.0.handle(request, data).instrument(span).await
     }
 }

@@ -28,7 +28,7 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
-pub const NAMES: [&str; 24] = [
+pub const NAMES: [&str; 25] = [
     "address",
     "allowed_origins",
     "api_key",
@@ -38,6 +38,7 @@ pub const NAMES: [&str; 24] = [
     "heartbeat",
     "key_prefix",
     "log",
+    "log_format",
     "max_batch",
     "max_body",
     "max_clients",
@@ -108,6 +109,17 @@ impl Delivery {
     }
 }
 
+/// How lines of the log look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people on a terminal, for programs elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line, for programs.
+    Json,
+}
+
 /// Where what is measured can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricsAt {
@@ -170,6 +182,8 @@ pub struct Settings {
     pub metrics: MetricsAt,
     /// What is logged: a level, or a filter such as `info,tinistreamer::feed=debug`.
     pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
 }
 
 /// One thing wrong with the settings, in one line.
@@ -252,6 +266,7 @@ mod tests {
         assert_eq!((settings.address.to_string().as_str(), settings.port), ("127.0.0.1", 8000));
         assert_eq!((settings.delivery, settings.key_prefix.as_str()), (Delivery::Exclusive, "tinistreamer:"));
         assert_eq!((settings.allowed_origins, settings.metrics), (None, MetricsAt::Broker));
+        assert_eq!((settings.log.as_str(), settings.log_format), ("info", LogFormat::Auto));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What each setting takes: its text into its value, or nothing where it can't be used.
 
-use super::{MetricsAt, Secret, StoreUrl};
+use super::{LogFormat, MetricsAt, Secret, StoreUrl};
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
@@ -92,6 +92,16 @@ pub(super) fn switch(text: &str) -> Option<bool> {
     match text {
         "on" | "true" => Some(true),
         "off" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// How lines of the log look.
+pub(super) fn log_format(text: &str) -> Option<LogFormat> {
+    match text {
+        "auto" => Some(LogFormat::Auto),
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use rocket::{
 
 use super::{
     Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, StoreUrl, TTL_SECONDS,
-    parse::{api_keys, key_prefix, log_filter, metrics_at, origins, secret_keys, store_url, switch, web_url},
+    parse::{api_keys, key_prefix, log_filter, log_format, metrics_at, origins, secret_keys, store_url, switch, web_url},
     variable,
 };
 
@@ -75,6 +75,7 @@ impl<'a> Source<'a> {
             "a level (off, error, warn, info, debug, trace) or a filter such as info,tinistreamer::feed=debug",
             log_filter,
         );
+        let log_format = self.value("log_format", "auto", "auto, text or json", log_format);
         Some(Settings {
             api_keys: api_keys?,
             secret_keys: secret_keys?,
@@ -100,6 +101,7 @@ impl<'a> Source<'a> {
             max_batch: max_batch?,
             metrics: metrics?,
             log: log?,
+            log_format: log_format?,
         })
     }
 

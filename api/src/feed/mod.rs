@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tracing::Span;
 
 use self::pulse::Call;
 use crate::{
@@ -85,6 +86,8 @@ pub struct Feed {
     /// The newest event when the client came: what is newer is live.
     newest: EventId,
     patience: Duration,
+    /// The request's, which was answered long ago.
+    span: Span,
     failing: Option<Failing>,
     closed: Option<Reason>,
 }
@@ -101,7 +104,7 @@ impl Feed {
     /// store may fail.
     #[must_use]
     pub fn new(tail: Box<dyn Tail>, newest: EventId, slot: Slot, patience: Duration) -> Self {
-        Self { tail, slot, newest, patience, failing: None, closed: None }
+        Self { tail, slot, newest, patience, span: Span::current(), failing: None, closed: None }
     }
 
     /// Counts a batch that is about to be handed to the client's connection, in so many bytes.
@@ -180,7 +183,7 @@ impl Feed {
                 }
                 Ok(Err(TailError::Gone)) => return Step::Close(Reason::Gone),
                 Ok(Err(TailError::Store(error))) => {
-                    tracing::debug!(%error, "the store failed a tail");
+                    tracing::debug!(parent: &self.span, %error, "the store failed a tail");
                     if !self.may_retry() {
                         return Step::Close(Reason::StoreUnavailable);
                     }

@@ -16,6 +16,7 @@ mod faults;
 mod fidelity;
 mod follow;
 mod ingest;
+mod logs;
 mod metrics;
 mod nodes;
 mod openapi;

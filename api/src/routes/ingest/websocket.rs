@@ -7,6 +7,7 @@ use rocket::get;
 use rocket_ws::{Channel, Config, Message, frame::CloseCode, result::Error, stream::DuplexStream};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tracing::{Instrument, Span};
 
 use super::{BATCH_BYTES, BATCH_EVENTS, count, producer::FromProducer};
 use crate::{
@@ -82,13 +83,15 @@ pub async fn add(
         ..Config::default()
     };
     let lifecycle = broker.lifecycle.clone();
+    let span = Span::current();
     Ok(upgrade.config(config).channel(move |socket| {
-        Box::pin(async move {
+        let serve = async move {
             let mut socket = socket;
             let Some((code, reason)) = connection.run(&mut socket, &lifecycle).await else { return Ok(()) };
             close(&mut socket, code, reason, PATIENCE).await;
             Ok(())
-        })
+        };
+        Box::pin(serve.instrument(span))
     }))
 }
 
