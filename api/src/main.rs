@@ -149,21 +149,18 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn store(settings: &Settings, metrics: SharedMetrics) -> Result<SharedStore, Failure> {
     Ok(match &settings.store {
         StoreUrl::Memory => Arc::new(MemoryStore::new(metrics)),
-        StoreUrl::Redis(url) => {
+        StoreUrl::Redis(_) | StoreUrl::Sentinels(_) | StoreUrl::Cluster(_) => {
             redis::install_crypto_provider();
-            Arc::new(redis::RedisStore::new(url.reveal(), settings, metrics)?)
-        }
-        StoreUrl::Cluster(nodes) => {
-            redis::install_crypto_provider();
-            Arc::new(redis::RedisStore::on_cluster(nodes.reveal(), settings, metrics)?)
+            Arc::new(redis::RedisStore::new(settings, metrics)?)
         }
     })
 }
 
 async fn check(setup: Setup) -> Result<(), Failure> {
     let store = store(&setup.settings, Metrics::new(setup.settings.redis_delivery(), setup.settings.max_clients))?;
-    store.ready().await?;
-    print(&format!("The settings are good, and the {} store answers.\n", store.name()))
+    let warnings = store.ready().await?;
+    print(&format!("The settings are good, and the {} store answers.\n", store.name()))?;
+    warnings.iter().try_for_each(|warning| print(&format!("{warning}.\n")))
 }
 
 /// Serves until SIGTERM or SIGINT, then ends in order: the listener closes, long-lived connections are closed over the grace
@@ -173,8 +170,9 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
     logging::init(&settings.log, settings.log_format);
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
-    if let Err(error) = store.ready().await {
-        tracing::warn!(%error, "the store does not answer; requests are refused until it does");
+    match store.ready().await {
+        Ok(warnings) => warnings.iter().for_each(|warning| tracing::warn!("{warning}")),
+        Err(error) => tracing::warn!(%error, "the store does not answer; requests are refused until it does"),
     }
     let (lifecycle, grace) = (Lifecycle::default(), settings.shutdown_grace);
     let mut terminate = signal(SignalKind::terminate())?;

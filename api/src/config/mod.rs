@@ -85,8 +85,22 @@ pub enum StoreUrl {
     Memory,
     /// `redis://`, `rediss://` or `unix://`; may hold a password.
     Redis(Secret<String>),
+    /// `redis-sentinel://` or `rediss-sentinel://`: the Sentinels, who know which server is the primary.
+    Sentinels(Secret<Sentinels>),
     /// `redis-cluster://` or `rediss-cluster://`: a URL for each of the nodes that are asked for the others.
     Cluster(Secret<Vec<String>>),
+}
+
+/// Who is asked for the primary (<https://redis.io/docs/latest/develop/reference/sentinel-clients/>). Holds passwords.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub struct Sentinels {
+    /// A URL for each Sentinel.
+    pub nodes: Vec<String>,
+    /// The name under which they watch the primary.
+    pub service: String,
+    /// A URL with what the servers themselves want, credentials and database, but with a host that is none of theirs.
+    pub server: String,
 }
 
 /// How live entries reach a node's clients.
@@ -254,6 +268,27 @@ mod tests {
         }
         let problems = load(&[("STREAMER_REDIS_URL", "redis-cluster://a:1")]).unwrap_err();
         assert!(problems.len() == 1 && problems[0].contains("STREAMER_DELIVERY"), "{problems:?}");
+    }
+
+    #[test]
+    fn the_url_of_sentinels_names_them_and_what_they_watch() {
+        let found = |url| match load(&[("STREAMER_REDIS_URL", url)]).map(|settings| settings.store) {
+            Ok(StoreUrl::Sentinels(sentinels)) => Some(sentinels.reveal().clone()),
+            _ => None,
+        };
+        let plain = found("redis-sentinel://a:1,b:2/streams").unwrap();
+        assert_eq!(
+            (plain.nodes.as_slice(), plain.service.as_str()),
+            (["redis://a:1".to_owned(), "redis://b:2".to_owned()].as_slice(), "streams")
+        );
+        let full = found("rediss-sentinel://u:p%40@a:1/streams/3?sentinel=:q").unwrap();
+        assert_eq!(full.nodes, ["rediss://:q@a:1"]);
+        assert_eq!((full.service.as_str(), full.server.as_str()), ("streams", "rediss://u:p%40@sentinel.invalid/3"));
+        for bad in
+            ["redis-sentinel://", "redis-sentinel://a:1", "redis-sentinel://a:1/", "redis-sentinel://a:x/s", "redis-sentinel://a:1/s/db"]
+        {
+            assert_eq!(found(bad), None, "{bad}");
+        }
     }
 
     #[test]

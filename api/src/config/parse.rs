@@ -1,6 +1,6 @@
 //! What each setting takes: its text into its value, or nothing where it can't be used.
 
-use super::{LogFormat, MetricsAt, Secret, StoreUrl};
+use super::{LogFormat, MetricsAt, Secret, Sentinels, StoreUrl};
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
@@ -33,6 +33,11 @@ pub(super) fn store_url(text: &str) -> Option<StoreUrl> {
             return cluster_nodes(of_a_node, rest).map(|nodes| StoreUrl::Cluster(Secret(nodes)));
         }
     }
+    for (scheme, of_a_node) in [("redis-sentinel://", "redis://"), ("rediss-sentinel://", "rediss://")] {
+        if let Some(rest) = text.strip_prefix(scheme) {
+            return sentinels(of_a_node, rest).map(|sentinels| StoreUrl::Sentinels(Secret(sentinels)));
+        }
+    }
     let known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| text.starts_with(scheme));
     (known && is_usable(text)).then(|| StoreUrl::Redis(Secret(text.to_owned())))
 }
@@ -42,6 +47,22 @@ fn cluster_nodes(scheme: &str, rest: &str) -> Option<Vec<String>> {
     let (credentials, hosts) = rest.rsplit_once('@').map_or(("", rest), |(before, hosts)| (&rest[..=before.len()], hosts));
     let nodes = list(hosts).map(|host| format!("{scheme}{credentials}{host}"));
     all(nodes.map(|url| is_usable(&url).then_some(url)))
+}
+
+/// `user:password@host:port,host:port/service/database?sentinel=user:password`: the first credentials and the database are the
+/// servers', the others the Sentinels'.
+fn sentinels(scheme: &str, rest: &str) -> Option<Sentinels> {
+    let (rest, of_sentinels) = match rest.split_once("?sentinel=") {
+        Some((rest, credentials)) => (rest, format!("{credentials}@")),
+        None => (rest, String::new()),
+    };
+    let (rest, of_servers) = rest.rsplit_once('@').map_or((rest, String::new()), |(credentials, rest)| (rest, format!("{credentials}@")));
+    let (hosts, path) = rest.split_once('/')?;
+    let (service, database) = path.split_once('/').unwrap_or((path, "0"));
+    let nodes = all(list(hosts).map(|host| Some(format!("{scheme}{of_sentinels}{host}")).filter(|url| is_usable(url))))?;
+    let server = format!("{scheme}{of_servers}sentinel.invalid/{database}");
+    let named = !service.is_empty() && !service.contains(['?', '#']);
+    (named && is_usable(&server)).then(|| Sentinels { nodes, service: service.to_owned(), server })
 }
 
 /// Whether the Redis client takes it; it says so without connecting.

@@ -33,7 +33,7 @@ impl<'a> Source<'a> {
         let store = self.value(
             "redis_url",
             "redis://localhost:6379",
-            "a redis://, rediss://, unix://, redis-cluster:// or rediss-cluster:// URL, or memory:",
+            "a redis://, rediss://, unix://, redis-sentinel:// or redis-cluster:// URL (with rediss for TLS), or memory:",
             store_url,
         );
         let ttl = self.seconds("ttl", 600, TTL_SECONDS);

@@ -37,6 +37,8 @@ pub struct RedisMetrics {
     pub subscription_up: Gauge,
     /// Times that it was lost.
     pub subscription_losses: Counter,
+    /// Times that another server became the primary, the first one included where Sentinels name it.
+    pub primary_changes: Counter,
     /// Streams that the node follows for its clients.
     pub topics: Gauge,
 }
@@ -54,6 +56,7 @@ impl RedisMetrics {
             pool_in_use: Gauge::default(),
             subscription_up: Gauge::default(),
             subscription_losses: Counter::default(),
+            primary_changes: Counter::default(),
             topics: Gauge::default(),
         };
         if let Some(delivery) = delivery {
@@ -69,6 +72,7 @@ impl RedisMetrics {
         let help = "Time of a command's round trip, each attempt by itself; waits for events are none";
         registry.register_with_unit("command_duration", help, Unit::Seconds, self.duration.clone());
         registry.register("errors", "Commands that Redis refused or did not answer, each attempt by itself", self.errors.clone());
+        registry.register("primary_changes", "Times that connections were made anew, to another primary", self.primary_changes.clone());
         match delivery {
             Delivery::Exclusive => {
                 registry.register("pool_connections", "Connections of the exclusive pool", self.pool_connections.clone());

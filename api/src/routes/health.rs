@@ -96,17 +96,17 @@ pub fn health() -> &'static str {
     "OK"
 }
 
-/// The store answers, and the broker is not stopping.
+/// The store answers and takes writes, what is written is heard here, and the broker is not stopping.
 #[utoipa::path(operation_id = "ready", context_path = "/api", tag = "health", responses(
-    (status = 200, description = "The broker can do its work", body = String, content_type = "text/plain", example = "OK"),
-    (status = 503, description = "`store-unavailable`: the store does not answer within a second; `shutting-down`: the broker stops", body = ErrorBody<'static>)))]
+    (status = 200, description = "The broker can do its work. After `OK` come warnings for the operator, if there are any, a line each", body = String, content_type = "text/plain", example = "OK"),
+    (status = 503, description = "`store-unavailable`: the store does not answer within a second, takes no writes, or what is written is not heard; `shutting-down`: the broker stops", body = ErrorBody<'static>)))]
 #[get("/ready")]
-pub async fn ready(store: &State<SharedStore>, lifecycle: &State<Lifecycle>) -> Result<&'static str, ApiError> {
+pub async fn ready(store: &State<SharedStore>, lifecycle: &State<Lifecycle>) -> Result<String, ApiError> {
     if lifecycle.is_closing() {
         return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping"));
     }
-    store.ready().await?;
-    Ok("OK")
+    let warnings = store.ready().await?;
+    Ok(std::iter::once("OK".to_owned()).chain(warnings.into_iter().map(|warning| format!("\nWarning: {warning}"))).collect())
 }
 
 /// What the broker is, and how full.

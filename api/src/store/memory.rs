@@ -232,8 +232,8 @@ impl Store for MemoryStore {
         Connections::default()
     }
 
-    async fn ready(&self) -> Result<(), StoreError> {
-        Ok(())
+    async fn ready(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {

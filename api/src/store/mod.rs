@@ -184,8 +184,9 @@ pub trait Store: Send + Sync {
     /// The connections it holds.
     fn connections(&self) -> Connections;
 
-    /// Succeeds when the store can be read.
-    async fn ready(&self) -> Result<(), StoreError>;
+    /// Succeeds when the store can be read and written, and the node hears what is written. Returns what an operator should
+    /// know although all is well, a sentence each.
+    async fn ready(&self) -> Result<Vec<String>, StoreError>;
 
     /// Starts a stream with its event `start`. A finished stream at the key is replaced: its events are gone, and its tails
     /// report [`TailError::Gone`].

@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_redis::{
-    Pool,
-    redis::{self, Value},
-};
+use deadpool_redis::redis::{self, Value};
 use futures::future::BoxFuture;
 use rocket::async_trait;
 use tokio::time::timeout;
@@ -15,6 +12,7 @@ use super::{
     connect::Lease,
     decode::{self, Head},
     keys::Keys,
+    primary::Links,
 };
 use crate::{
     event::{Entry, EventId, Part, Segment, Status, StreamKey},
@@ -28,7 +26,7 @@ const BLOCK_MS: u64 = 5_000;
 /// Catch up from history, follow live, and catch up again whenever what comes does not follow what went before.
 pub(super) struct ExclusiveTail {
     store: RedisStore,
-    pool: Pool,
+    links: Links,
     key: StreamKey,
     keys: Arc<Keys>,
     birth: Birth,
@@ -59,7 +57,8 @@ struct Live {
 }
 
 impl ExclusiveTail {
-    pub(super) fn new(store: RedisStore, pool: Pool, page: Page) -> Self {
+    pub(super) fn new(store: RedisStore, page: Page) -> Self {
+        let links = store.0.primary.links();
         let keys = Arc::new(Keys::new(&store.0.prefix, &page.key));
         Self {
             key: page.key.clone(),
@@ -68,7 +67,7 @@ impl ExclusiveTail {
             cursor: page.cursor,
             state: State::Page(page),
             store,
-            pool,
+            links,
             failed: false,
             entry_bytes: 256,
         }
@@ -97,7 +96,14 @@ impl ExclusiveTail {
                 Ok(None)
             }
             State::Waiting(wait) => {
-                let live = wait.await;
+                let live = tokio::select! {
+                    live = wait => live,
+                    // Who waits on a server that is the primary no more may wait for ever. The cursor is as it was.
+                    _ = self.links.changed() => {
+                        self.state = State::CatchUp;
+                        return Ok(None);
+                    }
+                };
                 // After a failure the connection is tried anew, not history, which would answer and hide that it fails.
                 self.state = State::Follow(None);
                 let live = live.inspect_err(|_| self.store.0.metrics.redis.fail(Operation::Follow));
@@ -144,8 +150,12 @@ impl ExclusiveTail {
         self.entry_bytes = usize::midpoint(self.entry_bytes, bytes / entries.len().max(1)).max(1);
     }
 
-    fn wait(&self, lease: Option<Lease>) -> BoxFuture<'static, Result<Live, StoreError>> {
-        let (patience, pool, keys) = (self.store.0.timeout, self.pool.clone(), Arc::clone(&self.keys));
+    fn wait(&mut self, lease: Option<Lease>) -> BoxFuture<'static, Result<Live, StoreError>> {
+        // A lease from before the change would be of the server from before.
+        let is_old = self.links.has_changed().unwrap_or(false);
+        let link = self.links.borrow_and_update().clone();
+        let lease = lease.filter(|_| !is_old);
+        let (patience, keys) = (self.store.0.timeout, Arc::clone(&self.keys));
         let cursor = self.cursor.map_or_else(|| "0-0".to_owned(), |cursor| cursor.to_string());
         // After a failure an answer is wanted at once, to know that Redis is back.
         let block_ms = if self.failed { 1 } else { BLOCK_MS };
@@ -153,7 +163,7 @@ impl ExclusiveTail {
         Box::pin(async move {
             let mut lease = match lease {
                 Some(lease) => lease,
-                None => Lease::take(&pool).await?,
+                None => Lease::take(link.as_deref()).await?,
             };
             // What follows a blocking command in a pipeline runs when it is done: the head is read after the events.
             let mut pipeline = redis::pipe();

@@ -2,19 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_redis::{
-    Pool,
-    redis::{self, Value},
-};
+use deadpool_redis::redis::{self, Value};
 use rocket::async_trait;
 use tokio::time::timeout;
 
 use self::{
-    connect::{Fixed, SharedConnection},
+    connect::SharedConnection,
     exclusive::ExclusiveTail,
     keys::Keys,
+    primary::Primary,
     scripts::Scripts,
-    shared::{Hub, SharedTail, Subscriber},
+    shared::{Hub, SharedTail},
 };
 use super::{
     Appended, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail,
@@ -30,7 +28,9 @@ mod connect;
 mod decode;
 mod exclusive;
 mod keys;
+mod primary;
 mod published;
+mod ready;
 mod scripts;
 mod shared;
 
@@ -44,63 +44,40 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     prefix: String,
     timeout: Duration,
-    fixed: Fixed,
-    live: Live,
+    fixed: usize,
+    primary: Arc<Primary>,
+    /// In shared delivery.
+    hub: Option<Arc<Hub>>,
     scripts: Scripts,
     metrics: SharedMetrics,
 }
 
-/// How live entries reach the node.
-enum Live {
-    Exclusive(Pool),
-    Shared(Arc<Hub>),
-}
-
 impl RedisStore {
-    /// A store on the Redis at `url`. Nothing connects before the first command.
+    /// A store on the Redis of the settings. Nothing connects before the first command, but for what looks for a primary or
+    /// hears of events.
     ///
-    /// With shared delivery it must be made within a runtime, which keeps the subscription.
-    ///
-    /// Errors: the URL can't be used.
-    pub fn new(url: &str, settings: &Settings, metrics: SharedMetrics) -> Result<Self, StoreError> {
-        let fixed = Fixed::new(url, settings, SharedMetrics::clone(&metrics)).map_err(|error| unusable(&error))?;
-        match settings.delivery {
-            Delivery::Exclusive => {
-                let pool = connect::exclusive_pool(url, settings).map_err(|error| unusable(&error))?;
-                Ok(Self::with(settings, fixed, Live::Exclusive(pool), metrics))
-            }
+    /// It must be made within a runtime, which keeps the subscription. Errors: the URL can't be used.
+    pub fn new(settings: &Settings, metrics: SharedMetrics) -> Result<Self, StoreError> {
+        let primary =
+            Primary::find(settings, SharedMetrics::clone(&metrics)).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let (hub, wants) = match settings.delivery {
+            Delivery::Exclusive => (None, None),
             Delivery::Shared => {
-                Ok(Self::subscribed(settings, fixed, connect::subscription(url, settings).map_err(|error| unusable(&error))?, metrics))
+                let (hub, wants) = Hub::new(settings, primary.is_cluster(), SharedMetrics::clone(&metrics));
+                (Some(Arc::new(hub)), Some(wants))
             }
+        };
+        let scripts = Scripts::new(primary.is_cluster());
+        let (prefix, timeout, fixed) = (settings.key_prefix.clone(), settings.redis_timeout, settings.redis_pool);
+        let store = Self(Arc::new(Inner { prefix, timeout, fixed, primary, hub, scripts, metrics }));
+        if let Some(wants) = wants {
+            tokio::spawn(shared::run(Arc::downgrade(&store.0), wants));
         }
-    }
-
-    /// A store on a Redis Cluster, of which these are some of the nodes. The delivery is shared, whatever the settings say.
-    ///
-    /// It must be made within a runtime. Errors: a URL can't be used.
-    pub fn on_cluster(nodes: &[String], settings: &Settings, metrics: SharedMetrics) -> Result<Self, StoreError> {
-        let fixed = Fixed::on_cluster(nodes, settings, SharedMetrics::clone(&metrics)).map_err(|error| unusable(&error))?;
-        let subscriber = connect::cluster_subscription(nodes, settings).map_err(|error| unusable(&error))?;
-        Ok(Self::subscribed(settings, fixed, subscriber, metrics))
-    }
-
-    fn subscribed(settings: &Settings, fixed: Fixed, subscriber: Subscriber, metrics: SharedMetrics) -> Self {
-        let (hub, wants) = Hub::new(settings, &subscriber, SharedMetrics::clone(&metrics));
-        let store = Self::with(settings, fixed, Live::Shared(Arc::new(hub)), metrics);
-        tokio::spawn(shared::run(Arc::downgrade(&store.0), subscriber, wants));
-        store
-    }
-
-    fn with(settings: &Settings, fixed: Fixed, live: Live, metrics: SharedMetrics) -> Self {
-        let scripts = Scripts::new(fixed.is_cluster());
-        Self(Arc::new(Inner { prefix: settings.key_prefix.clone(), timeout: settings.redis_timeout, fixed, live, scripts, metrics }))
+        Ok(store)
     }
 
     fn hub(&self) -> Option<Arc<Hub>> {
-        match &self.0.live {
-            Live::Exclusive(_) => None,
-            Live::Shared(hub) => Some(Arc::clone(hub)),
-        }
+        self.0.hub.clone()
     }
 
     fn keys(&self, key: &StreamKey) -> Keys {
@@ -108,7 +85,7 @@ impl RedisStore {
     }
 
     async fn run(&self, operation: Operation, script: &scripts::LuaScript, call: &redis::Cmd) -> Result<Value, StoreError> {
-        self.0.fixed.run(operation, |mut connection| async move { script.run(call, &mut connection).await }).await
+        self.0.primary.run(operation, |mut connection| async move { script.run(call, &mut connection).await }).await
     }
 
     async fn snapshot(&self, keys: &Keys, from: Option<EventId>, limit: usize) -> Result<decode::Snapshot, StoreError> {
@@ -148,27 +125,23 @@ impl Store for RedisStore {
     }
 
     fn delivery(&self) -> &'static str {
-        match self.0.live {
-            Live::Exclusive(_) => Delivery::Exclusive.as_str(),
-            Live::Shared(_) => Delivery::Shared.as_str(),
-        }
+        if self.0.hub.is_some() { Delivery::Shared.as_str() } else { Delivery::Exclusive.as_str() }
     }
 
     fn connections(&self) -> Connections {
-        let (streaming, streaming_in_use) = match &self.0.live {
-            Live::Exclusive(pool) => {
+        let (streaming, streaming_in_use) = match (&self.0.hub, self.0.primary.exclusive_pool()) {
+            (Some(hub), _) => (hub.connections(), hub.connections()),
+            (None, Some(pool)) => {
                 let status = pool.status();
                 (status.size, status.size.saturating_sub(status.available))
             }
-            Live::Shared(hub) => (hub.connections(), hub.connections()),
+            (None, None) => (0, 0),
         };
-        Connections { fixed: self.0.fixed.len(), streaming, streaming_in_use }
+        Connections { fixed: self.0.fixed, streaming, streaming_in_use }
     }
 
-    async fn ready(&self) -> Result<(), StoreError> {
-        let ping = self.0.fixed.run(Operation::Ping, |mut connection| async move { redis::cmd("PING").query_async(&mut connection).await });
-        timeout(READY_TIMEOUT, ping).await.map_err(|_| StoreError::Unavailable("no answer to PING in a second".to_owned()))??;
-        Ok(())
+    async fn ready(&self) -> Result<Vec<String>, StoreError> {
+        timeout(READY_TIMEOUT, ready::ready(self)).await.map_err(|_| StoreError::Unavailable("no answer within a second".to_owned()))?
     }
 
     async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
@@ -215,11 +188,11 @@ impl Store for RedisStore {
             ask.arg(index).arg(&since).arg("+inf");
             ask
         });
-        let buckets = if self.0.fixed.is_cluster() {
+        let buckets = if self.0.primary.is_cluster() {
             // A pipeline goes to one node; these go to all.
             let ask = |ask: redis::Cmd| async move {
                 let ask = &ask;
-                self.0.fixed.run(Operation::List, |mut connection| async move { ask.query_async(&mut connection).await }).await
+                self.0.primary.run(Operation::List, |mut connection| async move { ask.query_async(&mut connection).await }).await
             };
             futures::future::try_join_all(asks.map(ask)).await?
         } else {
@@ -229,7 +202,7 @@ impl Store for RedisStore {
             }
             let pipeline = &pipeline;
             let ask = |mut connection: SharedConnection| async move { pipeline.query_async(&mut connection).await };
-            let Value::Array(buckets) = self.0.fixed.run(Operation::List, ask).await? else {
+            let Value::Array(buckets) = self.0.primary.run(Operation::List, ask).await? else {
                 return Err(StoreError::Unexpected("not a list"));
             };
             buckets
@@ -246,15 +219,11 @@ impl Store for RedisStore {
     }
 
     fn tail(&self, page: Page) -> Box<dyn Tail> {
-        match &self.0.live {
-            Live::Exclusive(pool) => Box::new(ExclusiveTail::new(self.clone(), pool.clone(), page)),
-            Live::Shared(hub) => Box::new(SharedTail::new(self.clone(), hub, page)),
+        match &self.0.hub {
+            None => Box::new(ExclusiveTail::new(self.clone(), page)),
+            Some(hub) => Box::new(SharedTail::new(self.clone(), hub, page)),
         }
     }
-}
-
-fn unusable(error: &redis::RedisError) -> StoreError {
-    StoreError::Unavailable(error.to_string())
 }
 
 fn millis(duration: Duration) -> u64 {

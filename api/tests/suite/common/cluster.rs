@@ -18,7 +18,7 @@ impl Cluster {
     /// Starts one, of this many replicas for each primary.
     pub(crate) fn start(replicas: usize) -> Self {
         let nodes = (0..3 * (1 + replicas)).map(|_| {
-            let [port, bus] = free_ports();
+            let (port, bus) = (free_port(), free_port());
             let arguments =
                 format!("--bind 127.0.0.1 --port {port} --cluster-port {bus} --cluster-enabled yes --cluster-node-timeout 2000");
             (port, Redis::start(&arguments.split(' ').collect::<Vec<_>>()))
@@ -94,13 +94,12 @@ impl Cluster {
     }
 }
 
-/// Ports that nobody has; not those that the system gives to clients.
-fn free_ports() -> [u16; 2] {
-    let free = || loop {
+/// A port that nobody has; not one of those that the system gives to clients.
+pub(crate) fn free_port() -> u16 {
+    loop {
         let port = fastrand::u16(10_000..30_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
-    };
-    [free(), free()]
+    }
 }

@@ -4,6 +4,7 @@ pub(crate) mod broker;
 pub(crate) mod cluster;
 pub(crate) mod metrics;
 pub(crate) mod redis;
+pub(crate) mod sentinel;
 pub(crate) mod sse;
 pub(crate) mod ws;
 

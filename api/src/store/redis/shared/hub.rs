@@ -9,19 +9,21 @@ use std::{
     time::Duration,
 };
 
-use deadpool_redis::redis::{PushInfo, PushKind, RedisError, RedisResult, Value};
+use deadpool_redis::redis::{self, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
     super::{
         Inner, RedisStore,
+        connect::LiveLink,
         keys::{self, Keys},
+        primary::Links,
         published,
     },
-    subscription::{Subscriber, Subscription},
+    subscription::Subscription,
     topic::{Link, Repaired, Topic},
 };
 use crate::{
@@ -54,6 +56,8 @@ pub(in super::super) struct Hub {
     /// By channel.
     topics: Mutex<HashMap<String, Arc<Topic>>>,
     connected: AtomicBool,
+    /// Whether the node has heard itself over the connection that there is.
+    hears: watch::Sender<bool>,
     /// Topics to be subscribed to. Not bounded by itself: one for each topic, of which there are at most as many as clients.
     wanted: mpsc::UnboundedSender<Arc<Topic>>,
     /// The channels by which the node hears itself, probed in turn.
@@ -79,15 +83,16 @@ impl Hub {
     /// A hub for a store that is about to be; `run` makes it work.
     pub(in super::super) fn new(
         settings: &Settings,
-        subscriber: &Subscriber,
+        is_cluster: bool,
         metrics: SharedMetrics,
     ) -> (Self, mpsc::UnboundedReceiver<Arc<Topic>>) {
         let (wanted, wants) = mpsc::unbounded_channel();
         let hub = Self {
             topics: Mutex::default(),
             connected: AtomicBool::new(false),
+            hears: watch::Sender::new(false),
             wanted,
-            probe_channels: keys::probes(&settings.key_prefix, fastrand::u64(..), subscriber.is_cluster()),
+            probe_channels: keys::probes(&settings.key_prefix, fastrand::u64(..), is_cluster),
             unheard: Mutex::default(),
             lost: Notify::new(),
             repairs: Semaphore::new(REPAIRS),
@@ -117,7 +122,25 @@ impl Hub {
 
     fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Release);
-        self.metrics.redis.subscription_up.set(connected.into());
+        if !connected {
+            self.set_hears(false);
+        }
+    }
+
+    fn set_hears(&self, hears: bool) {
+        self.metrics.redis.subscription_up.set(hears.into());
+        self.hears.send_if_modified(|before| std::mem::replace(before, hears) != hears);
+    }
+
+    /// Resolves when the node hears what is written.
+    pub(in super::super) async fn hears(&self) {
+        // The sender is in `self`, so that the wait does not fail.
+        let _ = self.hears.subscribe().wait_for(|&hears| hears).await;
+    }
+
+    /// Channels that nobody but this node wants; on a Cluster they are spread over its slots.
+    pub(in super::super) fn probe_channels(&self) -> &[String] {
+        &self.probe_channels
     }
 
     /// Whether the channel is one that the node wants to hear.
@@ -163,8 +186,9 @@ impl Hub {
                     topics.get(channel).cloned().map(|topic| (topic, topics.len()))
                 };
                 let Some((topic, topics)) = known else {
-                    if let Some(probe) = std::str::from_utf8(message).ok().and_then(|text| text.parse().ok()) {
-                        hub.unheard().remove(&probe);
+                    let probe = std::str::from_utf8(message).ok().and_then(|text| text.parse().ok());
+                    if probe.is_some_and(|probe: u64| hub.unheard().remove(&probe)) {
+                        hub.set_hears(true);
                     }
                     return;
                 };
@@ -218,15 +242,26 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>, cause: Cause) {
 }
 
 /// Keeps the subscription, for as long as the store is there.
-pub(in super::super) async fn run(store: Weak<Inner>, subscriber: Subscriber, mut wants: mpsc::UnboundedReceiver<Arc<Topic>>) {
-    let Some(metrics) = upgrade(&store).map(|(_, hub)| SharedMetrics::clone(&hub.metrics)) else { return };
+pub(in super::super) async fn run(store: Weak<Inner>, mut wants: mpsc::UnboundedReceiver<Arc<Topic>>) {
+    let Some((mut links, metrics)) = upgrade(&store).map(|(store, hub)| (store.0.primary.links(), SharedMetrics::clone(&hub.metrics)))
+    else {
+        return;
+    };
     let mut delay = FIRST_RETRY;
     loop {
+        let link = links.borrow_and_update().clone();
+        let Some(LiveLink::Shared(subscriber)) = link.as_deref().map(|link| &link.live) else {
+            // Nobody has said yet where the primary is.
+            match links.changed().await {
+                Ok(()) => continue,
+                Err(_) => return,
+            }
+        };
         let ears = Weak::clone(&store);
         match subscriber.connect(move |push| Hub::hear(&ears, push)).await {
             Ok(connection) => {
                 delay = FIRST_RETRY;
-                let Err(error) = serve(&store, connection, &mut wants).await else { return };
+                let Err(error) = serve(&store, connection, &mut wants, &mut links).await else { return };
                 tracing::warn!(%error, "the subscription was lost");
                 metrics.redis.subscription_losses.inc();
             }
@@ -255,10 +290,17 @@ enum Lost {
     Closed,
     #[error("it has gone deaf")]
     Deaf,
+    #[error("another server has become the primary")]
+    Moved,
 }
 
 /// One connection's life. `Ok`: the store is no more.
-async fn serve(store: &Weak<Inner>, mut connection: Subscription, wants: &mut mpsc::UnboundedReceiver<Arc<Topic>>) -> Result<(), Lost> {
+async fn serve(
+    store: &Weak<Inner>,
+    mut connection: Subscription,
+    wants: &mut mpsc::UnboundedReceiver<Arc<Topic>>,
+    links: &mut Links,
+) -> Result<(), Lost> {
     let Some((_, hub)) = upgrade(store) else { return Ok(()) };
     connection.subscribe(&hub.probe_channels).await?;
     hub.set_connected(true);
@@ -283,19 +325,14 @@ async fn serve(store: &Weak<Inner>, mut connection: Subscription, wants: &mut mp
                 follow(store, &mut connection, topics).await?;
             }
             () = hub.lost.notified() => return Err(Lost::Closed),
+            Ok(()) = links.changed() => return Err(Lost::Moved),
             _ = ticks.tick() => {
                 probe += 1;
-                let channel = usize::try_from(probe).ok().and_then(|n| hub.probe_channels.get(n % hub.probe_channels.len()));
                 let oldest = hub.unheard().first().copied();
                 if oldest.is_some_and(|oldest| probe > oldest + DEAF_AFTER) {
                     return Err(Lost::Deaf);
                 }
-                hub.unheard().insert(probe);
-                if let Some(channel) = channel
-                    && !connection.publish(channel, probe).await?
-                {
-                    hub.unheard().remove(&probe);
-                }
+                send_probe(store, probe);
                 look(store, &mut connection).await?;
                 if retry <= Instant::now() {
                     // A part of a Cluster that is down costs the other parts something with each attempt.
@@ -305,6 +342,25 @@ async fn serve(store: &Weak<Inner>, mut connection: Subscription, wants: &mut mp
             }
         }
     }
+}
+
+/// Publishes a message that the node should hear. It goes the way of all writes: were it published over the subscription's own
+/// connection, one that leads to the wrong server would hear itself.
+fn send_probe(store: &Weak<Inner>, probe: u64) {
+    let Some((store, hub)) = upgrade(store) else { return };
+    let Some(channel) = usize::try_from(probe).ok().and_then(|n| hub.probe_channels.get(n % hub.probe_channels.len()).cloned()) else {
+        return;
+    };
+    hub.unheard().insert(probe);
+    tokio::spawn(async move {
+        let verb = if store.0.primary.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
+        let command = &redis::cmd(verb).arg(channel).arg(probe).to_owned();
+        let run = |mut connection| async move { command.query_async(&mut connection).await };
+        if store.0.primary.run(Operation::Ping, run).await.is_err() {
+            // What was not sent is not missed.
+            hub.unheard().remove(&probe);
+        }
+    });
 }
 
 /// Subscribes to the topics' channels, and then reads what was written before that.

@@ -43,11 +43,6 @@ impl Subscriber {
             }
         })
     }
-
-    /// Whether channels are sharded.
-    pub(super) fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster(_))
-    }
 }
 
 impl Subscription {
@@ -93,14 +88,6 @@ impl Subscription {
                 }
                 Ok(())
             }
-        }
-    }
-
-    /// Publishes a message, to be heard by whoever has subscribed. `false`: the channel's part of a Cluster is down.
-    pub(super) async fn publish(&mut self, channel: &str, message: u64) -> RedisResult<bool> {
-        match self {
-            Self::Single(connection) => redis::cmd("PUBLISH").arg(channel).arg(message).exec_async(connection).await.map(|()| true),
-            Self::Cluster(connection) => Ok(redis::cmd("SPUBLISH").arg(channel).arg(message).exec_async(connection).await.is_ok()),
         }
     }
 }

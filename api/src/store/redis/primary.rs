@@ -1,0 +1,241 @@
+//! The server that is written to: the one at an address, the one that Sentinels name, or a Cluster. When another becomes it, all
+//! connections are made anew, and whoever waits on an old one is told.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use deadpool_redis::{
+    Pool,
+    redis::{
+        ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsMode, Value,
+        io::tcp::TcpSettings,
+        sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
+    },
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+
+use super::connect::{Link, LiveLink, SharedConnection};
+use crate::{
+    config::{Sentinels, Settings, StoreUrl},
+    metrics::{Operation, SharedMetrics},
+    store::StoreError,
+};
+
+/// Attempts of a command that was not run. Only what certainly was not is tried again.
+const ATTEMPTS: u32 = 5;
+
+/// The wait before the second attempt, doubled with each.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+
+/// How often Sentinels are asked who the primary is, when there is no reason to ask.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The least time between two looks, and between two renewals of the connections to one address.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The server that is written to, and the connections to it.
+pub(super) struct Primary {
+    place: Place,
+    settings: Settings,
+    /// None: no Sentinel has named one yet.
+    link: watch::Sender<Option<Arc<Link>>>,
+    turn: AtomicUsize,
+    /// Asks for a look at the Sentinels before it is due.
+    doubt: Notify,
+    renewed: Mutex<Instant>,
+    metrics: SharedMetrics,
+}
+
+/// Where the primary is to be found.
+enum Place {
+    Server(Box<ConnectionInfo>),
+    Cluster,
+    Sentinels,
+}
+
+/// Hears of another primary.
+pub(super) type Links = watch::Receiver<Option<Arc<Link>>>;
+
+impl Primary {
+    /// Finds the primary at this place; nothing connects before the first command, but for Sentinels, which must be asked. Those
+    /// are asked within the runtime that this is called in, for as long as the primary is there.
+    ///
+    /// Errors: the URL can't be used.
+    pub(super) fn find(settings: &Settings, metrics: SharedMetrics) -> RedisResult<Arc<Self>> {
+        let unusable = || RedisError::from((ErrorKind::InvalidClientConfig, "not a Redis URL"));
+        let (place, link, sentinels) = match &settings.store {
+            StoreUrl::Memory => return Err(unusable()),
+            StoreUrl::Redis(url) => {
+                let info = url.reveal().as_str().into_connection_info()?;
+                let link = Link::to_server(&info, settings)?;
+                (Place::Server(Box::new(info)), Some(link), None)
+            }
+            StoreUrl::Cluster(nodes) => (Place::Cluster, Some(Link::to_cluster(nodes.reveal(), settings)?), None),
+            StoreUrl::Sentinels(sentinels) => (Place::Sentinels, None, Some(client(sentinels.reveal())?)),
+        };
+        let primary = Arc::new(Self {
+            place,
+            settings: settings.clone(),
+            link: watch::Sender::new(link.map(Arc::new)),
+            turn: AtomicUsize::new(0),
+            doubt: Notify::new(),
+            renewed: Mutex::new(Instant::now()),
+            metrics,
+        });
+        if let Some(sentinels) = sentinels {
+            tokio::spawn(ask(Arc::downgrade(&primary), sentinels));
+        }
+        Ok(primary)
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.place, Place::Cluster)
+    }
+
+    /// The pool of exclusive delivery, once there is a primary.
+    pub(super) fn exclusive_pool(&self) -> Option<Pool> {
+        match &self.link.borrow().as_ref()?.live {
+            LiveLink::Exclusive(pool) => Some(pool.clone()),
+            LiveLink::Shared(_) => None,
+        }
+    }
+
+    /// The connections as they are now, and when they change.
+    pub(super) fn links(&self) -> Links {
+        self.link.subscribe()
+    }
+
+    /// Runs a command on one of the fixed connections. One that was not run is tried again, a write too: a manager whose last
+    /// attempt to connect was refused fails the next command before it tries anew, primaries change, and a Cluster's slots move.
+    pub(super) async fn run<F, Fut>(&self, operation: Operation, command: F) -> Result<Value, StoreError>
+    where
+        F: Fn(SharedConnection) -> Fut,
+        Fut: Future<Output = RedisResult<Value>>,
+    {
+        // The same one each time: every manager has a refusal of its own to get rid of.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let (mut attempt, mut wait) = (1, FIRST_WAIT);
+        loop {
+            let link = self.link.borrow().clone();
+            let failed = match link {
+                None => StoreError::Unavailable("no Sentinel has named a primary yet".to_owned()),
+                Some(link) => {
+                    let begun = Instant::now();
+                    let answer = command(link.fixed(turn)).await;
+                    self.metrics.redis.attempt(operation, begun.elapsed(), answer.is_err());
+                    let error = match answer {
+                        Ok(value) => return Ok(value),
+                        Err(error) => error,
+                    };
+                    let is_current = self.link.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, &link));
+                    if is_current && error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+                        self.look_elsewhere();
+                    } else if error.is_io_error() {
+                        self.doubt.notify_one();
+                    }
+                    if !was_not_run(&error) {
+                        return Err(StoreError::Unavailable(error.to_string()));
+                    }
+                    StoreError::Unavailable(error.to_string())
+                }
+            };
+            if attempt == ATTEMPTS {
+                return Err(failed);
+            }
+            sleep(wait).await;
+            (attempt, wait) = (attempt + 1, wait * 2);
+        }
+    }
+
+    /// Looks for the primary elsewhere: a replica has answered. A server that has become one goes on answering reads, so that
+    /// nothing else would end the connections to it.
+    pub(super) fn look_elsewhere(&self) {
+        match &self.place {
+            Place::Sentinels => self.doubt.notify_one(),
+            // Its name may stand for another server by now, or a proxy lead to one.
+            Place::Server(info) => {
+                let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+                if renewed.elapsed() > PAUSE {
+                    *renewed = Instant::now();
+                    tracing::warn!("Redis has become a replica; connecting anew");
+                    self.lead(info);
+                }
+            }
+            // The connections to a Cluster know of its replicas.
+            Place::Cluster => {}
+        }
+    }
+
+    /// Goes to this server from now on.
+    fn lead(&self, info: &ConnectionInfo) {
+        match Link::to_server(info, &self.settings) {
+            Ok(link) => {
+                self.metrics.redis.primary_changes.inc();
+                self.link.send_replace(Some(Arc::new(link)));
+            }
+            Err(error) => tracing::error!(%error, "the primary can't be connected to"),
+        }
+    }
+}
+
+/// Whether the command certainly was not run: it found no connection, or a server that had it said that it is another's to
+/// run, or not now.
+fn was_not_run(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
+    match error.kind() {
+        ErrorKind::Server(kind) => matches!(kind, Ask | BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly | TryAgain),
+        ErrorKind::ClusterConnectionNotFound => true,
+        _ => error.is_connection_refusal(),
+    }
+}
+
+/// Who asks the Sentinels.
+fn client(sentinels: &Sentinels) -> RedisResult<SentinelClient> {
+    let server = sentinels.server.as_str().into_connection_info()?;
+    let mut node = SentinelNodeConnectionInfo::default()
+        .set_redis_connection_info(server.redis_settings().clone())
+        .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    if matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
+        node = node.set_tls_mode(TlsMode::Secure);
+    }
+    SentinelClient::build(sentinels.nodes.clone(), sentinels.service.clone(), Some(node), SentinelServerType::Master)
+}
+
+/// Asks the Sentinels who the primary is, from time to time and when there is doubt. They check that it says so itself.
+async fn ask(primary: Weak<Primary>, mut sentinels: SentinelClient) {
+    let mut known: Option<ConnectionAddr> = None;
+    let mut silent = false;
+    loop {
+        let Some(patience) = primary.upgrade().map(|primary| primary.settings.redis_timeout) else { return };
+        let answer = timeout(patience, sentinels.async_get_client()).await;
+        let Some(primary) = primary.upgrade() else { return };
+        match answer.map_err(|_| "no answer in time".to_owned()).and_then(|answer| answer.map_err(|error| error.to_string())) {
+            Ok(client) => {
+                let info = client.get_connection_info();
+                if known.as_ref() != Some(info.addr()) {
+                    tracing::info!(address = %info.addr(), "the Sentinels have named the primary");
+                    known = Some(info.addr().clone());
+                    primary.lead(info);
+                }
+                silent = false;
+            }
+            // Said once: while there is no primary this fails again and again.
+            Err(detail) if !silent => {
+                tracing::warn!(%detail, "the Sentinels name no primary");
+                silent = true;
+            }
+            Err(_) => {}
+        }
+        sleep(PAUSE).await;
+        // Nothing is lost if the primary goes meanwhile: the wait is finite.
+        let _ = timeout(LOOK, primary.doubt.notified()).await;
+    }
+}
