@@ -163,8 +163,11 @@ async fn check(setup: Setup) -> Result<(), Failure> {
     warnings.iter().try_for_each(|warning| print(&format!("{warning}.\n")))
 }
 
-/// Serves until SIGTERM or SIGINT, then ends in order: the listener closes, long-lived connections are closed over the grace
-/// period, what runs is finished. A second signal ends it at once.
+/// Share of the grace period in which a node that stops still listens, unless it has nothing left to do.
+const LISTENING_SHARE: f64 = 0.1;
+
+/// Serves until SIGTERM or SIGINT, then ends in order: it is not ready any more and takes no more clients, long-lived connections
+/// are closed over the grace period, the listener closes, what runs is finished. A second signal ends it at once.
 async fn serve(setup: Setup) -> Result<(), Failure> {
     let Setup { rocket, settings, throw_away } = setup;
     logging::init(&settings.log, settings.log_format);
@@ -204,8 +207,10 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
     }
     tracing::info!(grace_seconds = grace.as_secs(), "stopping; a second signal ends it at once");
     lifecycle.close(grace);
-    shutdown.notify();
     let in_order = async {
+        // Whoever asks whether the node is ready is told that it is not, rather than that nobody listens.
+        let _ = tokio::time::timeout(grace.mul_f64(LISTENING_SHARE), lifecycle.idle()).await;
+        shutdown.notify();
         lifecycle.idle().await;
         // The last bytes are with the connections' own tasks by now; this is for those to hand them to the system.
         tokio::time::sleep(Duration::from_millis(100)).await;

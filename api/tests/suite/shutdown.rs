@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use crate::common::{
-    Kind, assert_contiguous, broker,
+    Broker, Kind, assert_contiguous, broker,
     broker::{API_KEY, answer},
     sse::ids,
     until, within,
@@ -62,16 +62,22 @@ async fn an_idle_broker_stops_without_waiting_for_its_grace() {
     }
 }
 
-#[tokio::test]
-async fn a_client_that_takes_nothing_does_not_keep_it() {
-    let broker = broker(Kind::Memory).set("SHUTDOWN_GRACE", 2).start().await;
-    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
-    let stalled = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+/// A client that reads nothing, of a stream with more than fits between it and the broker.
+async fn stalled_client(broker: &Broker) -> reqwest::Response {
+    let token = broker.create_with(json!({"key": "stalled", "max_events": 100_000})).await;
+    let stalled = broker.http.get(broker.client_url("sse", "stalled", &token, None)).send().await.unwrap();
     let data = "x".repeat(100_000);
     for _ in 0..20 {
         let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
-        broker.add("chat", json!(events)).await;
+        broker.add("stalled", json!(events)).await;
     }
+    stalled
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_does_not_keep_it() {
+    let broker = broker(Kind::Memory).set("SHUTDOWN_GRACE", 2).start().await;
+    let stalled = stalled_client(&broker).await;
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
     drop(stalled);
 }
@@ -89,6 +95,22 @@ async fn a_second_signal_ends_it_at_once() {
     broker.signal("-TERM").await;
     assert_eq!(client.next().await, None, "stopping");
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
+}
+
+#[tokio::test]
+async fn it_says_that_it_is_not_ready_before_it_stops_to_listen() {
+    let broker = broker(Kind::Memory).set("SHUTDOWN_GRACE", 300).start().await;
+    // There is something left to do for as long as this client takes nothing.
+    let stalled = stalled_client(&broker).await;
+    broker.signal("-TERM").await;
+    until("it is not ready", || async {
+        // On a connection of its own, as probes come.
+        let answer = reqwest::get(format!("{}/api/ready", broker.url)).await.unwrap();
+        answer.status() == 503 && answer.text().await.unwrap().contains("shutting-down")
+    })
+    .await;
+    assert_eq!(broker.stop("-TERM").await.0, Some(0));
+    drop(stalled);
 }
 
 #[tokio::test]
