@@ -232,7 +232,7 @@ async fn what_shared_delivery_missed_and_found_again_is_measured() {
     let measured = async |series: &str| broker.metrics().await.get(series);
     until("it hears", || async { measured("redis_subscription_up").await == 1 }).await;
     assert_eq!(measured("redis_topics").await, 1);
-    assert!(measured(r#"redis_catch_ups_total{cause="subscription"}"#).await >= 1);
+    until("it has looked", || async { measured(r#"redis_catch_ups_total{cause="subscription"}"#).await >= 1 }).await;
 
     // Nobody says anything: only a look at the store finds it.
     write_unheard(&redis, "chat", "found by looking");

@@ -19,6 +19,21 @@ pub mod types {
         ///For WebSocket; without the token.
         pub ws_url: ::std::string::String,
     }
+    ///What a node has done since its start, and who is there now.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Activity {
+        ///Bytes of names and data of the events written.
+        pub bytes_in: u64,
+        ///Bytes of the frames and messages with the events handed to clients.
+        pub bytes_out: u64,
+        pub clients: ClientCounts,
+        ///Events written into streams.
+        pub events_in: u64,
+        ///Events handed to clients, history included.
+        pub events_out: u64,
+        ///Seconds since the start.
+        pub uptime: u64,
+    }
     ///Events for a stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct AddEvents {
@@ -48,6 +63,7 @@ has already are not written again, so that a request whose answer was lost can b
     ///What the broker is and how full it is.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct BrokerInfo {
+        pub activity: Activity,
         ///How live events reach clients.
         pub delivery: ::std::string::String,
         pub redis: ConnectionInfo,
@@ -57,6 +73,14 @@ has already are not written again, so that a request whose answer was lost can b
         pub url: ::std::string::String,
         ///The broker's version.
         pub version: ::std::string::String,
+    }
+    ///Clients that follow a stream now, by transport.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct ClientCounts {
+        ///Over server-sent events.
+        pub sse: u64,
+        ///Over WebSocket.
+        pub ws: u64,
     }
     ///Connections to Redis, and slots for streaming clients.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]

@@ -274,6 +274,36 @@ export interface components {
              */
             ws_url: string;
         };
+        /** @description What a node has done since its start, and who is there now. */
+        Activity: {
+            /**
+             * Format: int64
+             * @description Bytes of names and data of the events written.
+             */
+            bytes_in: number;
+            /**
+             * Format: int64
+             * @description Bytes of the frames and messages with the events handed to clients.
+             */
+            bytes_out: number;
+            /** @description Clients that follow a stream now. */
+            clients: components["schemas"]["ClientCounts"];
+            /**
+             * Format: int64
+             * @description Events written into streams.
+             */
+            events_in: number;
+            /**
+             * Format: int64
+             * @description Events handed to clients, history included.
+             */
+            events_out: number;
+            /**
+             * Format: int64
+             * @description Seconds since the start.
+             */
+            uptime: number;
+        };
         /** @description Events for a stream. */
         AddEvents: {
             /** @description The events, in order. */
@@ -318,6 +348,8 @@ export interface components {
         };
         /** @description What the broker is and how full it is. */
         BrokerInfo: {
+            /** @description What this node has done since its start, and who is there now. */
+            activity: components["schemas"]["Activity"];
             /** @description How live events reach clients. */
             delivery: string;
             /** @description Connections and slots. */
@@ -328,6 +360,19 @@ export interface components {
             url: string;
             /** @description The broker's version. */
             version: string;
+        };
+        /** @description Clients that follow a stream now, by transport. */
+        ClientCounts: {
+            /**
+             * Format: int64
+             * @description Over server-sent events.
+             */
+            sse: number;
+            /**
+             * Format: int64
+             * @description Over WebSocket.
+             */
+            ws: number;
         };
         /** @description Connections to Redis, and slots for streaming clients. */
         ConnectionInfo: {
@@ -536,9 +581,11 @@ export interface components {
     pathItems: never;
 }
 export type Access = components['schemas']['Access'];
+export type Activity = components['schemas']['Activity'];
 export type AddEvents = components['schemas']['AddEvents'];
 export type Added = components['schemas']['Added'];
 export type BrokerInfo = components['schemas']['BrokerInfo'];
+export type ClientCounts = components['schemas']['ClientCounts'];
 export type ConnectionInfo = components['schemas']['ConnectionInfo'];
 export type CreateStream = components['schemas']['CreateStream'];
 export type Error = components['schemas']['Error'];

@@ -1,9 +1,11 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .access import Access
+from .activity import Activity
 from .add_events import AddEvents
 from .added import Added
 from .broker_info import BrokerInfo
+from .client_counts import ClientCounts
 from .connection_info import ConnectionInfo
 from .create_stream import CreateStream
 from .error import Error
@@ -18,9 +20,11 @@ from .upload_summary import UploadSummary
 
 __all__ = (
     "Access",
+    "Activity",
     "Added",
     "AddEvents",
     "BrokerInfo",
+    "ClientCounts",
     "ConnectionInfo",
     "CreateStream",
     "Error",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..models.activity import Activity
 from ..models.connection_info import ConnectionInfo
 
 
@@ -11,6 +12,8 @@ from ..models.connection_info import ConnectionInfo
 class BrokerInfo:
     """What the broker is and how full it is."""
 
+    activity: Activity
+    """What a node has done since its start, and who is there now."""
     delivery: str
     """How live events reach clients."""
     redis: ConnectionInfo
@@ -25,6 +28,7 @@ class BrokerInfo:
     def to_dict(self) -> dict[str, Any]:
         """The value as JSON, without what is None."""
         value: dict[str, Any] = {
+            "activity": self.activity.to_dict(),
             "delivery": self.delivery,
             "redis": self.redis.to_dict(),
             "store": self.store,
@@ -37,6 +41,7 @@ class BrokerInfo:
     def from_dict(cls, value: Mapping[str, Any]) -> BrokerInfo:
         """Reads the value from JSON; fields of later brokers are left out."""
         return cls(
+            activity=Activity.from_dict(value["activity"]),
             delivery=value["delivery"],
             redis=ConnectionInfo.from_dict(value["redis"]),
             store=value["store"],

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientCounts:
+    """Clients that follow a stream now, by transport."""
+
+    sse: int
+    """Over server-sent events."""
+    ws: int
+    """Over WebSocket."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "sse": self.sse,
+            "ws": self.ws,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> ClientCounts:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            sse=value["sse"],
+            ws=value["ws"],
+        )
