@@ -33,10 +33,12 @@ lint: ## Formatting, and clippy with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p tinistreamer-client --all-targets --all-features --locked -- -D warnings
+	cargo clippy -p tinistreamer --all-targets --all-features --locked -- -D warnings
 
 .PHONY: test-rust
 test-rust: ## Unit and integration tests, against a private redis-server
 	cargo test --workspace --locked
+	cargo test -p tinistreamer --features otlp --test suite --locked -- otlp
 	# What a newcomer types first must not be ambiguous.
 	cargo run --quiet --locked -- --version
 

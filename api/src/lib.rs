@@ -13,7 +13,7 @@
 //! - [`store`]: where streams live: the contract, the embedded store that reads as the specification, and Redis.
 //! - [`event`]: keys, ids, events, entries: valid by construction.
 //! - Leaves, which anybody may use: [`config`], [`error`], [`lifecycle`], [`metrics`].
-//! - Around all requests: [`requests`], [`cors`], [`logging`], [`openapi`].
+//! - Around all requests: [`requests`] (whose spans `otlp.rs` exports, with the feature of that name), [`cors`], [`logging`], [`openapi`].
 //! - For people: [`console`], which is served and uses the HTTP interface like anybody else.
 
 use std::net::SocketAddr;
@@ -46,6 +46,8 @@ pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod openapi;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod requests;
 pub mod routes;
 pub mod store;

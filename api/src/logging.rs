@@ -3,25 +3,63 @@
 
 use std::{io::IsTerminal, panic};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::LogFormat;
+#[cfg(feature = "otlp")]
+use crate::otlp::Exporter;
+
+/// What is logged goes on its way while this is there.
+#[derive(Debug)]
+pub struct Log {
+    #[cfg(feature = "otlp")]
+    exporter: Option<Exporter>,
+}
+
+/// Why logging can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The environment names a collector, but not in a way that can be used.
+    #[cfg(feature = "otlp")]
+    #[error("The settings of OpenTelemetry (OTEL_*) can't be used: {0}")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+}
 
 /// Starts logging.
-pub fn init(filter: &str, format: LogFormat) {
+pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
-    match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Auto if terminal => lines.init(),
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Auto if terminal => lines.boxed(),
         // The span that a line is in says all: there are none within others.
-        LogFormat::Auto | LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
-    }
+        LogFormat::Auto | LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(lines);
+    #[cfg(feature = "otlp")]
+    let exporter = Exporter::from_environment()?;
+    #[cfg(feature = "otlp")]
+    let subscriber = subscriber.with(exporter.as_ref().map(Exporter::layer));
+    subscriber.with(filter).init();
     // A panic ends a request, not the process; as a line of the log it has the request's id.
     panic::set_hook(Box::new(|info| {
         let payload = info.payload();
         let reason = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         tracing::error!(at = info.location().map(tracing::field::display), reason, "a panic");
     }));
+    Ok(Log {
+        #[cfg(feature = "otlp")]
+        exporter,
+    })
+}
+
+impl Log {
+    /// Sends what has not been sent yet. To be called before the process ends.
+    pub fn flush(&self) {
+        #[cfg(feature = "otlp")]
+        if let Some(exporter) = &self.exporter {
+            exporter.flush();
+        }
+    }
 }

@@ -13,7 +13,7 @@ use rocket::{Config, config::Config as RocketConfig, fairing::AdHoc, figment::Fi
 use tinistreamer::{
     config::{ENV_PREFIX, MetricsAt, Problem, Settings, StoreUrl},
     lifecycle::Lifecycle,
-    logging,
+    logging::{self, LogError},
     metrics::{Metrics, SharedMetrics},
     metrics_server, openapi, server,
     store::{SharedStore, StoreError, memory::MemoryStore, redis},
@@ -61,6 +61,8 @@ enum Failure {
     Metrics { address: SocketAddr, reason: String },
     #[error("No healthy broker at {address}: {reason}")]
     Unhealthy { address: SocketAddr, reason: String },
+    #[error("{0}")]
+    Log(#[from] LogError),
     #[error("{0}")]
     System(#[from] std::io::Error),
     #[error("The OpenAPI document can't be written: {0}")]
@@ -170,7 +172,7 @@ const LISTENING_SHARE: f64 = 0.1;
 /// are closed over the grace period, the listener closes, what runs is finished. A second signal ends it at once.
 async fn serve(setup: Setup) -> Result<(), Failure> {
     let Setup { rocket, settings, throw_away } = setup;
-    logging::init(&settings.log, settings.log_format);
+    let log = logging::init(&settings.log, settings.log_format)?;
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
     match store.ready().await {
@@ -221,6 +223,7 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
         _ = terminate.recv() => tracing::warn!("stopped at once"),
         _ = interrupt.recv() => tracing::warn!("stopped at once"),
     }
+    log.flush();
     // What is left, stalled clients for the most part, ends with the process.
     std::process::exit(0)
 }

@@ -40,6 +40,8 @@ impl Begun {
         let id = given.map_or_else(|| format!("{:016x}", fastrand::u64(..)), ToOwned::to_owned);
         // Of the highest level, as it must be there for a line of any.
         let span = error_span!("request", %id, method = %request.method(), path = %request.uri().path());
+        #[cfg(feature = "otlp")]
+        crate::otlp::adopt(&span, request.headers());
         Self { id, span, at: Instant::now(), _guard: request.rocket().state::<Lifecycle>().map(Lifecycle::request) }
     }
 }

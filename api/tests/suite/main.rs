@@ -22,6 +22,8 @@ mod nodes;
 mod openapi;
 mod operations;
 mod primary;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod producers;
 mod races;
 mod readiness;

@@ -81,6 +81,13 @@ impl Setup {
         self
     }
 
+    /// Sets a variable that is none of ours.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Trusts this certificate authority, in place of the system's.
     pub(crate) fn trust(mut self, file: &str) -> Self {
         self.environment.insert("SSL_CERT_FILE".to_owned(), file.to_owned());
