@@ -4,7 +4,7 @@
 //!
 //! Dependencies run one way, from the top of this list to its end; nothing knows what is above it.
 //!
-//! - `main.rs`: command line, settings problems, logging, runtime, exit code.
+//! - `main.rs`: command line, settings problems, runtime, exit code; `serve.rs`: signals, and the order in which things begin and end.
 //! - [`server`], here: puts the rooms together.
 //! - [`routes`]: the HTTP interface, one file per noun: `streams`, `ingest`, `subscribe`, `health`.
 //! - [`auth`]: API keys, client tokens, and the guards that ask for them.

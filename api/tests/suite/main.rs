@@ -21,9 +21,9 @@ mod metrics;
 mod nodes;
 mod openapi;
 mod operations;
-mod primary;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod primary;
 mod producers;
 mod races;
 mod readiness;
