@@ -9,7 +9,7 @@ use rocket::{
 };
 
 use super::{
-    Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, StoreUrl, TTL_SECONDS,
+    Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, TTL_SECONDS,
     parse::{api_keys, key_prefix, log_filter, log_format, metrics_at, origins, secret_keys, store_url, switch, web_url},
     variable,
 };
@@ -52,10 +52,6 @@ impl<'a> Source<'a> {
         let delivery = self.value("delivery", "exclusive", "exclusive or shared", |text| {
             [Delivery::Exclusive, Delivery::Shared].into_iter().find(|delivery| delivery.as_str() == text)
         });
-        if let (Some(StoreUrl::Cluster(_)), Some(Delivery::Exclusive)) = (&store, delivery) {
-            let line = format!("{} is exclusive, which is not for a Redis Cluster: set it to shared", variable("delivery"));
-            self.problems.push(Problem(line));
-        }
         // Where each client holds a Redis connection, few are enough to begin with.
         let max_clients = self.count("max_clients", if delivery == Some(Delivery::Shared) { 10_000 } else { 20 }, 1..=1_000_000);
         let max_events = self.count("max_events", 500, MAX_EVENTS);

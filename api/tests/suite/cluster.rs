@@ -1,10 +1,10 @@
 //! A Redis Cluster: what the suite promises of every store, and what is a Cluster's own.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::common::{Kind, assert_contiguous, broker, broker::program, cluster::Cluster, redis::Redis, sse::ids, until};
+use crate::common::{Kind, assert_contiguous, broker, cluster::Cluster, redis::Redis, sse::ids, until};
 
 /// Keys of streams whose Redis keys lie on all nodes, most likely.
 fn keys() -> impl Iterator<Item = String> {
@@ -42,11 +42,10 @@ async fn a_message_goes_only_to_the_shard_of_its_stream() {
     assert_contiguous(ids(&client.take(3).await), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody() {
+async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind) {
     // A Cluster of its own: the others' tests would meet the move, too.
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(0)).await.unwrap();
-    let broker = broker(Kind::Cluster).set("REDIS_URL", cluster.url()).start().await;
+    let broker = broker(kind).set("MAX_CLIENTS", 100).set("REDIS_URL", cluster.url()).start().await;
     let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
     let client = broker.sse("chat", &token, None).await;
     let write = async |from: u64| {
@@ -77,10 +76,9 @@ async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody() {
     assert_eq!(numbers, (0..600).collect::<Vec<_>>());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_a_replica_takes_over_every_stream_goes_on() {
+async fn when_a_replica_takes_over_every_stream_goes_on(kind: Kind) {
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(1)).await.unwrap();
-    let broker = broker(Kind::Cluster).set("REDIS_URL", cluster.url()).set("REDIS_TIMEOUT", 2).start().await;
+    let broker = broker(kind).set("MAX_CLIENTS", 100).set("REDIS_URL", cluster.url()).set("REDIS_TIMEOUT", 2).start().await;
     let write = async |key: &str, sequence: u64| {
         let body = json!({"key": key, "events": [{"event": "n", "data": sequence.to_string()}], "producer": "p", "sequence": sequence});
         broker.post("/api/event/add", body).await.0 == 200
@@ -110,18 +108,21 @@ async fn when_a_replica_takes_over_every_stream_goes_on() {
     }
 }
 
-#[tokio::test]
-async fn exclusive_delivery_is_refused_with_the_way_out() {
-    let output = program()
-        .args(["check"])
-        .env("STREAMER_API_KEY", "test-api-key")
-        .env("STREAMER_SECRET_KEY", "00".repeat(32))
-        .env("STREAMER_REDIS_URL", "redis-cluster://user:hunter2@localhost:1,localhost:2")
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(30), output).await.unwrap().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && told.contains("STREAMER_DELIVERY") && told.contains("shared") && !told.contains("hunter2"),
-        "{told}"
-    );
+macro_rules! over_each_delivery {
+    ($($promise:ident),+ $(,)?) => {
+        mod exclusive {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                super::$promise(crate::common::Kind::ExclusiveCluster).await;
+            })+
+        }
+        mod shared {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                super::$promise(crate::common::Kind::Cluster).await;
+            })+
+        }
+    };
 }
+
+over_each_delivery!(a_slot_that_moves_to_another_node_takes_nothing_from_anybody, when_a_replica_takes_over_every_stream_goes_on);

@@ -14,7 +14,7 @@ use deadpool_redis::{
     },
 };
 
-use super::shared::Subscriber;
+use super::{nodes::NodePools, shared::Subscriber};
 use crate::{
     config::{Delivery, Settings},
     store::StoreError,
@@ -31,6 +31,8 @@ pub(super) struct Link {
 /// The connections by which live entries come.
 pub(super) enum LiveLink {
     Exclusive(Pool),
+    /// The same on a Cluster.
+    ExclusiveNodes(Box<NodePools>),
     Shared(Box<Subscriber>),
 }
 
@@ -97,12 +99,32 @@ impl Link {
         Ok(Self { fixed, live })
     }
 
-    /// To a Cluster, of which these are some of the nodes; each connection is one to every node. The delivery is shared.
+    /// To a Cluster, of which these are some of the nodes; each fixed connection is one to every node.
     pub(super) fn to_cluster(nodes: &[String], settings: &Settings) -> RedisResult<Self> {
         let client = cluster(nodes, settings)?;
         let connect = || SharedConnection::Cluster(client.get_pending_async_connection_with_config(ClusterConfig::new()));
         let fixed = (0..settings.redis_pool).map(|_| connect()).collect();
-        Ok(Self { fixed, live: LiveLink::Shared(Box::new(Subscriber::Cluster(client))) })
+        let live = match settings.delivery {
+            Delivery::Exclusive => LiveLink::ExclusiveNodes(Box::new(NodePools::new(nodes, settings)?)),
+            Delivery::Shared => LiveLink::Shared(Box::new(Subscriber::Cluster(client))),
+        };
+        Ok(Self { fixed, live })
+    }
+
+    /// Connections of exclusive delivery, and those of them that a client holds.
+    pub(super) fn exclusive_size(&self) -> (usize, usize) {
+        match &self.live {
+            LiveLink::Exclusive(pool) => size(pool),
+            LiveLink::ExclusiveNodes(nodes) => nodes.size(),
+            LiveLink::Shared(_) => (0, 0),
+        }
+    }
+
+    /// No longer knows which node of a Cluster has the bucket: the one that did does not answer.
+    pub(super) fn forget(&self, bucket: &str) {
+        if let LiveLink::ExclusiveNodes(nodes) = &self.live {
+            nodes.forget(bucket);
+        }
     }
 
     /// One of the fixed connections: the same for the same turn.
@@ -126,7 +148,7 @@ fn cluster(nodes: &[String], settings: &Settings) -> RedisResult<ClusterClient> 
 }
 
 /// The capped pool of connections for `XREAD BLOCK`.
-fn exclusive_pool(info: &ConnectionInfo, settings: &Settings) -> RedisResult<Pool> {
+pub(super) fn exclusive_pool(info: &ConnectionInfo, settings: &Settings) -> RedisResult<Pool> {
     // No response timeout: waiting is what these are for. Whoever waits has a deadline of its own.
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(settings.redis_timeout)).set_response_timeout(None);
     let manager = Manager::new_with_config(tuned(info, ProtocolVersion::RESP2), config)?;
@@ -138,6 +160,12 @@ fn exclusive_pool(info: &ConnectionInfo, settings: &Settings) -> RedisResult<Poo
     pool.build().map_err(|error| (deadpool_redis::redis::ErrorKind::Client, "no pool", error.to_string()).into())
 }
 
+/// Connections of a pool, and those of them that are in use.
+pub(super) fn size(pool: &Pool) -> (usize, usize) {
+    let status = pool.status();
+    (status.size, status.size.saturating_sub(status.available))
+}
+
 /// An exclusive connection. It goes back to the pool only when no command is pending on it: one that is dropped while it
 /// waits is closed, so that nobody else is handed its answer, and Redis forgets the wait.
 pub(super) struct Lease {
@@ -145,22 +173,42 @@ pub(super) struct Lease {
     pending: bool,
 }
 
+/// Why there is no answer on a lease.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LeaseError {
+    /// Another node has the stream, which is known now: a lease that is taken again leads to it.
+    #[error("another node has the stream")]
+    Elsewhere,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Lease {
-    pub(super) async fn take(link: Option<&Link>) -> Result<Self, StoreError> {
-        let Some(Link { live: LiveLink::Exclusive(pool), .. }) = link else {
-            return Err(StoreError::Unavailable("there is no primary to connect to".to_owned()));
+    /// Takes a connection to the server that has this bucket, or to one that will say which it is.
+    pub(super) async fn take(link: &Link, bucket: &str) -> Result<Self, StoreError> {
+        let pool = match &link.live {
+            LiveLink::Exclusive(pool) => Some(pool.clone()),
+            LiveLink::ExclusiveNodes(nodes) => nodes.pool(bucket),
+            LiveLink::Shared(_) => None,
         };
-        let connection = pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let pool = pool.ok_or(StoreError::Unexpected("no pool of exclusive connections"))?;
+        let connection = pool.get().await.map_err(|error| {
+            link.forget(bucket);
+            StoreError::Unavailable(error.to_string())
+        })?;
         Ok(Self { connection: Some(connection), pending: false })
     }
 
     /// Runs a pipeline and returns its replies. After an error the connection is not used again.
-    pub(super) async fn run(&mut self, pipeline: &deadpool_redis::redis::Pipeline) -> Result<Vec<Value>, StoreError> {
-        let Some(connection) = &mut self.connection else { return Err(StoreError::Unexpected("a lease without a connection")) };
+    pub(super) async fn run(&mut self, link: &Link, bucket: &str, pipeline: &Pipeline) -> Result<Vec<Value>, LeaseError> {
+        let Some(connection) = &mut self.connection else { return Err(StoreError::Unexpected("a lease without a connection").into()) };
         self.pending = true;
         let answer = pipeline.query_async::<Vec<Value>>(connection).await;
         self.pending = answer.is_err();
-        answer.map_err(|error| StoreError::Unavailable(error.to_string()))
+        answer.map_err(|error| match &link.live {
+            LiveLink::ExclusiveNodes(nodes) if nodes.learn(bucket, &error) => LeaseError::Elsewhere,
+            _ => StoreError::Unavailable(error.to_string()).into(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     RedisStore,
-    connect::Lease,
+    connect::{Lease, LeaseError},
     decode::{self, Head},
     keys::Keys,
     primary::Links,
@@ -22,6 +22,9 @@ use crate::{
 
 /// How long one `XREAD` blocks at the most. Finite, so that a stream that is no more is noticed.
 const BLOCK_MS: u64 = 5_000;
+
+/// How often in a row a wait may be sent to another node of a Cluster.
+const REDIRECTIONS: u32 = 3;
 
 /// Catch up from history, follow live, and catch up again whenever what comes does not follow what went before.
 pub(super) struct ExclusiveTail {
@@ -161,16 +164,32 @@ impl ExclusiveTail {
         let block_ms = if self.failed { 1 } else { BLOCK_MS };
         let count = (PAGE_BYTES / self.entry_bytes).clamp(8, PAGE_ENTRIES);
         Box::pin(async move {
+            let link = link.ok_or_else(|| StoreError::Unavailable("no Sentinel has named a primary yet".to_owned()))?;
             let mut lease = match lease {
                 Some(lease) => lease,
-                None => Lease::take(link.as_deref()).await?,
+                None => Lease::take(&link, &keys.index).await?,
             };
             // What follows a blocking command in a pipeline runs when it is done: the head is read after the events.
             let mut pipeline = redis::pipe();
             pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(block_ms).arg("STREAMS").arg(&keys.events).arg(&cursor);
             pipeline.cmd("HMGET").arg(&keys.meta).arg(&["birth", "status", "last_ms", "next"]);
-            let answer = timeout(Duration::from_millis(BLOCK_MS) + patience, lease.run(&pipeline)).await;
-            let replies = answer.map_err(|_| StoreError::Unavailable("no answer to XREAD BLOCK".to_owned()))??;
+            let mut redirections = 0;
+            let replies = loop {
+                let answer = timeout(Duration::from_millis(BLOCK_MS) + patience, lease.run(&link, &keys.index, &pipeline)).await;
+                let Ok(answer) = answer else {
+                    link.forget(&keys.index);
+                    return Err(StoreError::Unavailable("no answer to XREAD BLOCK".to_owned()));
+                };
+                match answer {
+                    Ok(replies) => break replies,
+                    Err(LeaseError::Elsewhere) if redirections < REDIRECTIONS => {
+                        redirections += 1;
+                        lease = Lease::take(&link, &keys.index).await?;
+                    }
+                    Err(LeaseError::Elsewhere) => return Err(StoreError::Unavailable("the nodes of the Cluster disagree".to_owned())),
+                    Err(LeaseError::Store(error)) => return Err(error),
+                }
+            };
             let Ok([events, head]) = <[Value; 2]>::try_from(replies) else {
                 return Err(StoreError::Unexpected("a reply too few or too many"));
             };

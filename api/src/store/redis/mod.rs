@@ -28,6 +28,7 @@ mod connect;
 mod decode;
 mod exclusive;
 mod keys;
+mod nodes;
 mod primary;
 mod published;
 mod ready;
@@ -129,13 +130,9 @@ impl Store for RedisStore {
     }
 
     fn connections(&self) -> Connections {
-        let (streaming, streaming_in_use) = match (&self.0.hub, self.0.primary.exclusive_pool()) {
-            (Some(hub), _) => (hub.connections(), hub.connections()),
-            (None, Some(pool)) => {
-                let status = pool.status();
-                (status.size, status.size.saturating_sub(status.available))
-            }
-            (None, None) => (0, 0),
+        let (streaming, streaming_in_use) = match &self.0.hub {
+            Some(hub) => (hub.connections(), hub.connections()),
+            None => self.0.primary.exclusive_size(),
         };
         Connections { fixed: self.0.fixed, streaming, streaming_in_use }
     }

@@ -9,20 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deadpool_redis::{
-    Pool,
-    redis::{
-        ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsMode, Value,
-        io::tcp::TcpSettings,
-        sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
-    },
+use deadpool_redis::redis::{
+    ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsMode, Value,
+    io::tcp::TcpSettings,
+    sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
 };
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
-use super::connect::{Link, LiveLink, SharedConnection};
+use super::connect::{Link, SharedConnection};
 use crate::{
     config::{Sentinels, Settings, StoreUrl},
     metrics::{Operation, SharedMetrics},
@@ -100,12 +97,9 @@ impl Primary {
         matches!(self.place, Place::Cluster)
     }
 
-    /// The pool of exclusive delivery, once there is a primary.
-    pub(super) fn exclusive_pool(&self) -> Option<Pool> {
-        match &self.link.borrow().as_ref()?.live {
-            LiveLink::Exclusive(pool) => Some(pool.clone()),
-            LiveLink::Shared(_) => None,
-        }
+    /// Connections of exclusive delivery, and those of them that a client holds.
+    pub(super) fn exclusive_size(&self) -> (usize, usize) {
+        self.link.borrow().as_ref().map_or((0, 0), |link| link.exclusive_size())
     }
 
     /// The connections as they are now, and when they change.

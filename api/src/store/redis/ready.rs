@@ -3,28 +3,27 @@
 use deadpool_redis::redis;
 use futures::future::join_all;
 
-use super::RedisStore;
+use super::{RedisStore, keys};
 use crate::{metrics::Operation, store::StoreError};
 
 /// Returns what an operator should know although all is well.
 pub(super) async fn ready(store: &RedisStore) -> Result<Vec<String>, StoreError> {
     if let Some(hub) = store.hub() {
-        if store.0.primary.is_cluster() {
-            any_shard(store, hub.probe_channels()).await?;
-        }
         hub.hears().await;
     }
-    if store.0.primary.is_cluster() { Ok(Vec::new()) } else { server(store).await }
+    if store.0.primary.is_cluster() { any_shard(store).await } else { server(store).await }
 }
 
 /// A Cluster is worth being asked as long as some of its shards answer: streams of the others fail on every node alike.
-async fn any_shard(store: &RedisStore, keys: &[String]) -> Result<(), StoreError> {
+async fn any_shard(store: &RedisStore) -> Result<Vec<String>, StoreError> {
     let ask = |key| async move {
         let run = |mut connection| async move { redis::cmd("EXISTS").arg(key).query_async(&mut connection).await };
         store.0.primary.run(Operation::Ping, run).await
     };
+    let keys = keys::probes(&store.0.prefix, 0, true);
     let answers = join_all(keys.iter().map(ask)).await;
-    if answers.iter().any(Result::is_ok) { Ok(()) } else { answers.into_iter().try_for_each(|answer| answer.map(drop)) }
+    let any = answers.iter().any(Result::is_ok);
+    if any { Ok(Vec::new()) } else { answers.into_iter().map(|answer| answer.map(|_| String::new())).collect() }
 }
 
 async fn server(store: &RedisStore) -> Result<Vec<String>, StoreError> {

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Shared,
     /// Shared delivery over a Redis Cluster.
     Cluster,
+    /// Exclusive delivery over a Redis Cluster.
+    ExclusiveCluster,
 }
 
 /// A broker that is to be started.
@@ -52,7 +54,7 @@ pub(crate) fn broker(kind: Kind) -> Setup {
     let store = match kind {
         Kind::Memory => "memory:".to_owned(),
         Kind::Exclusive | Kind::Shared => Redis::shared().url(),
-        Kind::Cluster => Cluster::shared().url(),
+        Kind::Cluster | Kind::ExclusiveCluster => Cluster::shared().url(),
     };
     let delivery = if matches!(kind, Kind::Shared | Kind::Cluster) { "shared" } else { "exclusive" };
     let set = [

@@ -62,6 +62,12 @@ macro_rules! on_every_store {
                 super::$promise($crate::common::broker($crate::common::Kind::Shared).start().await).await;
             })+
         }
+        mod exclusive_cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                super::$promise($crate::common::broker($crate::common::Kind::ExclusiveCluster).start().await).await;
+            })+
+        }
         mod cluster {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {

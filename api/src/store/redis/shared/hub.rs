@@ -138,11 +138,6 @@ impl Hub {
         let _ = self.hears.subscribe().wait_for(|&hears| hears).await;
     }
 
-    /// Channels that nobody but this node wants; on a Cluster they are spread over its slots.
-    pub(in super::super) fn probe_channels(&self) -> &[String] {
-        &self.probe_channels
-    }
-
     /// Whether the channel is one that the node wants to hear.
     fn wants(&self, channel: &str) -> bool {
         self.topics().contains_key(channel) || self.probe_channels.iter().any(|probe| probe == channel)
