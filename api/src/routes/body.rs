@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::{
     config::Settings,
     error::{ApiError, ErrorCode},
+    wire::json::Object,
 };
 
 /// The bytes of a body, not yet read as JSON, so that what is read may borrow from them.
@@ -30,10 +31,10 @@ impl<'r> FromData<'r> for Body {
 }
 
 impl Body {
-    /// Reads the body as JSON.
+    /// Reads the body as a JSON object.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         let mut reader = serde_json::Deserializer::from_slice(&self.0);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
             let place = if path == "." { "The body".to_owned() } else { format!("The body's {path}") };
             problem(&place, &error.into_inner())

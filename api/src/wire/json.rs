@@ -1,15 +1,41 @@
 //! JSON: events as backends send them, entries as clients get them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use chrono::{DateTime, SecondsFormat};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::value::RawValue;
 
 use crate::{
     event::{Entry, EventId, InvalidEvent, NewEvent},
     store::Missed,
 };
+
+/// A struct that is read from a JSON object only. What serde derives would take an array of the fields' values, too.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
 
 /// `{"event", "data"?}` as it comes. The data is looked at later, as it may be any JSON value.
 #[derive(Debug, Deserialize)]
@@ -46,7 +72,8 @@ impl EventIn<'_> {
 
 /// Reads one event.
 pub fn event(bytes: &[u8]) -> Result<NewEvent, EventProblem> {
-    serde_json::from_slice::<EventIn<'_>>(bytes)?.check()
+    let Object(event) = serde_json::from_slice::<Object<EventIn<'_>>>(bytes)?;
+    event.check()
 }
 
 /// Well-formed JSON without the white space between its tokens. Numbers and escapes stay as they were sent: reading and
@@ -177,6 +204,7 @@ mod tests {
         for bad in [
             &b"null"[..],
             b"[]",
+            b"[\"x\",\"data\"]",
             b"{}",
             b"{\"event\":1}",
             b"{\"event\":\"x\"",

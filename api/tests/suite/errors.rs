@@ -8,7 +8,7 @@ use crate::common::{Broker, Kind, broker, broker::answer, within};
 
 async fn every_error_is_json_with_a_code_and_a_sentence(broker: Broker) {
     broker.create("there").await;
-    let cases: [(Method, &str, &str, u16, &str); 15] = [
+    let cases: [(Method, &str, &str, u16, &str); 18] = [
         (Method::GET, "/", "", 404, "not-found"),
         (Method::GET, "/nope", "", 404, "not-found"),
         (Method::GET, "/api", "", 404, "not-found"),
@@ -21,7 +21,10 @@ async fn every_error_is_json_with_a_code_and_a_sentence(broker: Broker) {
         (Method::POST, "/api/stream/", "{\"key\":", 400, "malformed-json"),
         (Method::POST, "/api/stream/", "{\"key\":\"k\"} x", 400, "malformed-json"),
         (Method::POST, "/api/stream/", "\"text\"", 400, "invalid-request"),
+        (Method::POST, "/api/stream/", "[\"new\",60,100]", 400, "invalid-request"),
         (Method::POST, "/api/event/add", "{\"key\":\"k\"}", 400, "invalid-request"),
+        (Method::POST, "/api/event/add", "[\"there\",[]]", 400, "invalid-request"),
+        (Method::POST, "/api/event/add", "{\"key\":\"there\",\"events\":[[\"token\"]]}", 400, "invalid-request"),
         (Method::GET, "/api/event/add/ws-stream?key=there", "", 426, "upgrade-required"),
         (Method::GET, "/api/stream/info", "", 400, "missing-parameter"),
     ];

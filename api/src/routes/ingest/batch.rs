@@ -14,7 +14,7 @@ use crate::{
     event::{EventId, NewEvent},
     metrics::Way,
     routes::{body::Body, broker::Broker, code_of, params::stream_key},
-    wire::json::EventIn,
+    wire::json::{EventIn, Object},
 };
 
 /// A batch as it comes.
@@ -22,7 +22,7 @@ use crate::{
 struct BatchIn<'a> {
     key: Cow<'a, str>,
     #[serde(borrow)]
-    events: Vec<EventIn<'a>>,
+    events: Vec<Object<EventIn<'a>>>,
     #[serde(borrow, default)]
     producer: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -94,7 +94,7 @@ pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Js
         metrics.refuse(ErrorCode::TooManyEvents.as_str());
         return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.len())));
     }
-    let check = |(index, event): (usize, EventIn<'_>)| {
+    let check = |(index, Object(event)): (usize, Object<EventIn<'_>>)| {
         event.check().map_err(|problem| {
             let code = code_of(&problem);
             metrics.refuse(code.as_str());
