@@ -49,6 +49,20 @@ fn operations_and_their_parameters_have_names_of_their_own() {
     }
 }
 
+#[tokio::test]
+async fn every_route_with_a_json_body_says_that_it_may_be_too_large() {
+    let broker = broker(Kind::Memory).set("MAX_BODY", 1024).start().await;
+    let document: Value = serde_json::from_str(&kept()).unwrap();
+    let operations = document["paths"].as_object().unwrap().iter().map(|(path, methods)| (path, &methods["post"]));
+    let with_json: Vec<_> = operations.filter(|(_, post)| !post["requestBody"]["content"]["application/json"].is_null()).collect();
+    assert!(!with_json.is_empty());
+    for (path, post) in with_json {
+        let response = broker.request(reqwest::Method::POST, path).body("x".repeat(1025)).send().await.unwrap();
+        assert_eq!(response.status(), 413, "{path}");
+        assert!(!post["responses"]["413"].is_null(), "{path}");
+    }
+}
+
 #[test]
 fn every_error_code_is_in_the_list() {
     let list = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap();

@@ -43,7 +43,7 @@ pub struct AddEvents {
     #[schema(example = "4f2a90c1", max_length = 64, nullable = false)]
     producer: Option<String>,
     /// How many events the producer had sent into this stream before these.
-    #[schema(example = 0, nullable = false)]
+    #[schema(example = 0, maximum = 9_007_199_254_740_992_u64, nullable = false)]
     sequence: Option<u64>,
 }
 

@@ -99,6 +99,7 @@ pub async fn create(
     (status = 400, description = "`invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`: no stream at this key, neither active nor finished", body = ErrorBody<'static>),
+    (status = 413, description = "`too-large`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/token", data = "<body>")]
 pub async fn issue_token(
