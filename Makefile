@@ -25,7 +25,7 @@ check: ## The quick loop: formatting, lints, unit tests
 test: setup lint test-rust test-clients test-browser test-deploy ## Everything, after installing what the tests need
 
 .PHONY: setup
-setup: ## Install what the tests need and is not there (Debian and npm packages)
+setup: ## Install what the tests need and is not there (packages of Debian, npm and PyPI)
 	scripts/setup-tests
 
 .PHONY: lint
@@ -83,7 +83,7 @@ clients: ## Generate the clients' management functions anew from spec/openapi.js
 .PHONY: example
 example: ## Run the chat in examples/llm-chat with a broker of its own, and print its address
 	cd clients/typescript && npm ci --no-audit --no-fund --silent && npm run --silent build
-	cd examples/llm-chat && npm install --no-audit --no-fund --silent && npm start --silent
+	cd examples/llm-chat && npm ci --no-audit --no-fund --silent && npm start --silent
 
 .PHONY: fmt
 fmt: ## Format the code
