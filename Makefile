@@ -22,7 +22,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 .PHONY: test
-test: setup lint test-rust test-clients test-browser test-deploy ## Everything, after installing what the tests need
+test: setup lint test-rust test-openapi test-clients test-browser test-deploy ## Everything, after installing what the tests need
 
 .PHONY: setup
 setup: ## Install what the tests need and is not there (packages of Debian, npm and PyPI)
@@ -41,6 +41,11 @@ test-rust: ## Unit and integration tests, against a private redis-server
 	cargo test -p tinistreamer --features otlp --test suite --locked -- otlp
 	# What a newcomer types first must not be ambiguous.
 	cargo run --quiet --locked -- --version
+
+.PHONY: test-openapi
+test-openapi: ## Requests made from spec/openapi.json, and their answers held against it
+	cargo build --locked
+	cd tests/openapi && node --test --test-timeout=300000
 
 .PHONY: test-clients
 test-clients: ## The clients, each by itself, and the scenarios that all of them must pass
