@@ -34,6 +34,8 @@ lint: ## Formatting, and clippy with warnings as errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p tinistreamer-client --all-targets --all-features --locked -- -D warnings
 	cargo clippy -p tinistreamer --all-targets --all-features --locked -- -D warnings
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings
 
 .PHONY: test-rust
 test-rust: ## Unit and integration tests, against a private redis-server
@@ -46,6 +48,11 @@ test-rust: ## Unit and integration tests, against a private redis-server
 test-openapi: ## Requests made from spec/openapi.json, and their answers held against it
 	cargo build --locked
 	cd tests/openapi && node --test --test-timeout=300000
+
+.PHONY: fuzz
+fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each target
+	scripts/setup-tools cargo-fuzz
+	fuzz/run
 
 .PHONY: test-clients
 test-clients: ## The clients, each by itself, and the scenarios that all of them must pass
