@@ -6,6 +6,9 @@ export RUST_TEST_THREADS ?= 8
 # The tools that write the generated part of the clients.
 GENERATOR := --locked --manifest-path clients/rust/generator/Cargo.toml --target-dir target/generator
 PYTHON := target/venv-clients/bin/python
+# The Rust workspaces, and what looks at their dependencies.
+MANIFESTS := Cargo.toml clients/rust/generator/Cargo.toml fuzz/Cargo.toml
+DENY := target/tools/bin/cargo-deny --locked --log-level error --config deny.toml
 
 .PHONY: help
 help: ## List the targets
@@ -22,7 +25,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 .PHONY: test
-test: setup lint test-rust test-openapi test-clients test-browser test-deploy ## Everything, after installing what the tests need
+test: setup lint deny test-rust test-openapi test-clients test-browser test-deploy ## Everything, after installing what the tests need
 
 .PHONY: setup
 setup: ## Install what the tests need and is not there (packages of Debian, npm and PyPI)
@@ -36,6 +39,24 @@ lint: ## Formatting, and clippy with warnings as errors
 	cargo clippy -p tinistreamer --all-targets --all-features --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings
+
+.PHONY: deny
+deny: ## The dependencies' licences and sources (deny.toml), and dependencies that nothing uses
+	scripts/setup-tools cargo-deny cargo-machete
+	for manifest in $(MANIFESTS); do $(DENY) --manifest-path $$manifest check bans licenses sources || exit; done
+	target/tools/bin/cargo-machete --skip-target-dir .
+
+.PHONY: advisories
+advisories: ## What is known against the dependencies (asks RustSec's database on GitHub, and npm's registry)
+	scripts/setup-tools cargo-deny
+	for manifest in $(MANIFESTS); do $(DENY) --manifest-path $$manifest check advisories || exit; done
+	cd clients/typescript && npm audit --omit=dev
+	cd examples/llm-chat && npm audit
+
+.PHONY: sbom
+sbom: ## List what the broker is made of in target/tinistreamer.cdx.json (CycloneDX)
+	scripts/setup-tools cargo-cyclonedx
+	scripts/sbom
 
 .PHONY: test-rust
 test-rust: ## Unit and integration tests, against a private redis-server
