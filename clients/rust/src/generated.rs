@@ -401,7 +401,7 @@ Sends a `GET` request to `/api/info`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**The store answers, and the broker is not stopping
+    /**The store answers and takes writes, what is written is heard here, and the broker is not stopping
 
 Sends a `GET` request to `/api/ready`
 

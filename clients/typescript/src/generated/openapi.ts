@@ -137,7 +137,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The store answers, and the broker is not stopping. */
+        /** The store answers and takes writes, what is written is heard here, and the broker is not stopping. */
         get: operations["ready"];
         put?: never;
         post?: never;
@@ -1066,7 +1066,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The broker can do its work */
+            /** @description The broker can do its work. After `OK` come warnings for the operator, if there are any, a line each */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1076,7 +1076,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description `store-unavailable`: the store does not answer within a second; `shutting-down`: the broker stops */
+            /** @description `store-unavailable`: the store does not answer within a second, takes no writes, or what is written is not heard; `shutting-down`: the broker stops */
             503: {
                 headers: {
                     [name: string]: unknown;
