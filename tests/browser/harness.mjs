@@ -61,6 +61,7 @@ export const random = (low, high) => low + Math.floor(Math.random() * (high - lo
 /** All that one test has started; `close` ends it in reverse. */
 class Scene extends Processes {
   #browser;
+  #context;
   #site;
 
   proxy(...upstreams) {
@@ -76,8 +77,10 @@ class Scene extends Processes {
     return tab;
   }
 
-  context() {
-    return (this.#browser ??= this.#startBrowser());
+  /** The browser profile of the scene; with options, another one that has them. */
+  async context(options) {
+    const browser = await (this.#browser ??= this.#startBrowser());
+    return options ? browser.newContext(options) : (this.#context ??= browser.newContext());
   }
 
   /** The origin of the pages. */
@@ -88,7 +91,7 @@ class Scene extends Processes {
   async #startBrowser() {
     const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
     this.atClose(() => browser.close());
-    return browser.newContext();
+    return browser;
   }
 
   async #openSite() {

@@ -57,7 +57,7 @@ export class EventList {
           ${this.#following ? html`${icon("pause")} Pause` : html`${icon("down")} Follow${this.#news(rows.length)}`}
         </button>
       </div>
-      <div class="list" role="listbox" tabindex="0" aria-label="Events" aria-activedescendant=${chosenAt >= from && chosenAt < to ? `event-${chosenAt}` : nothing}
+      <div class="list" role=${rows.length === 0 ? "group" : "listbox"} tabindex="0" aria-label="Events" aria-activedescendant=${chosenAt >= from && chosenAt < to ? `event-${chosenAt}` : nothing}
         @scroll=${this.#onScroll} @wheel=${this.#onTouch} @touchmove=${this.#onTouch} @pointerdown=${this.#onTouch} @keydown=${this.#onKey}>
         <div class="all" role="presentation" .style=${`height: ${rows.length * ROW_PX}px`}>
           <div class="sight" role="presentation" .style=${`transform: translateY(${from * ROW_PX}px)`}>

@@ -1,0 +1,80 @@
+// What the page gives to copy is run as it is.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { kill, start } from '../../support/processes.mjs';
+import { CuttingProxy } from '../../support/proxy.mjs';
+import { until } from '../harness.mjs';
+import { consoleBroker, onConsole } from './console.mjs';
+
+const repository = fileURLToPath(new URL('../../../', import.meta.url));
+const KEYS = ['chat-42', `it's "quoted" $HOME $(id) \`id\` \\ ${'${x}'} ! # & ; 茶🍵`];
+
+for (const key of KEYS) {
+  onConsole(`the snippets for ${key} run in a shell, in a page and in Node`, async (scene, visit) => {
+    // The broker must know its address before it has a port.
+    const proxy = await scene.listen(new CuttingProxy([]));
+    const broker = await consoleBroker(scene, { STREAMER_SERVER_ADDRESS: proxy.url });
+    proxy.upstreams.push(broker);
+    await broker.stream(key);
+    await broker.add(key, [{ event: 'word', data: 'one' }]);
+
+    const tab = await visit({ ...broker, url: proxy.url }, { context: { permissions: ['clipboard-read', 'clipboard-write'] } });
+    await tab.openStream(key);
+    // Snippets name the event that is most in the stream.
+    await tab.rows.getByText('word').waitFor();
+    await tab.show('Code');
+    const copied = async (name) => {
+      await tab.page.getByRole('button', { name: `Copy ${name}`, exact: true }).click();
+      const shown = await tab.page.getByLabel(`${name} snippet`).textContent();
+      await until(async () => (await tab.page.evaluate(() => navigator.clipboard.readText())) === shown, `${name} is copied`);
+      return shown;
+    };
+
+    const [curl, publish, page, typescript] = [
+      await copied('curl'),
+      await copied('Publish with curl'),
+      await copied('EventSource'),
+      await copied('TypeScript'),
+    ];
+    const reader = await scene.tab();
+    // As a script of the page's own.
+    await reader.addScriptTag({ content: page });
+    await until(async () => (await reader.textContent('body')).endsWith('one'), 'the page has the first word');
+
+    const written = await finished(run(scene, 'sh', ['-c', publish], { STREAMER_API_KEY: broker.apiKey }));
+    assert.equal(JSON.parse(written).num_events, 1);
+    await until(async () => (await reader.textContent('body')).endsWith('oneHello'), 'the page has the second, too');
+    await broker.end(key);
+
+    const events = await broker.events(key);
+    assert.deepEqual(events.map(({ event, data }) => [event, data]), [['start', undefined], ['word', 'one'], ['word', 'Hello'], ['end', undefined]]);
+    const followed = await finished(run(scene, 'sh', ['-c', curl]));
+    assert.deepEqual([...followed.matchAll(/^id: ?(.*)$/gm)].map(([, id]) => id), events.map(({ id }) => id));
+
+    // As in the project of somebody who has installed the client.
+    mkdirSync(path.join(scene.folder, 'node_modules'));
+    symlinkSync(path.join(repository, 'clients/typescript'), path.join(scene.folder, 'node_modules/tinistreamer'));
+    writeFileSync(path.join(scene.folder, 'follow.mjs'), typescript);
+    const logged = await finished(run(scene, process.execPath, ['follow.mjs']));
+    const lines = events.map(({ id, event, data = '' }) => `${id} ${event} ${data}\n`).join('');
+    assert.equal(logged, lines);
+  }, ['memory']);
+}
+
+function run(scene, command, args, env = {}) {
+  const child = start(command, args, { cwd: scene.folder, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  scene.atClose(() => kill(child));
+  return child;
+}
+
+/** What a program has printed when it has ended well. */
+async function finished(child) {
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (chunk) => (out += chunk));
+  child.stderr.on('data', (chunk) => (err += chunk));
+  assert.deepEqual(await child.gone, { code: 0, signal: null }, err);
+  return out;
+}
