@@ -11,6 +11,7 @@ mod common;
 
 mod auth;
 mod cluster;
+mod console;
 mod errors;
 mod faults;
 mod fidelity;
