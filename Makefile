@@ -32,13 +32,14 @@ setup: ## Install what the tests need and is not there (packages of Debian, npm 
 	scripts/setup-tests
 
 .PHONY: lint
-lint: ## Formatting, and clippy with warnings as errors
+lint: ## Formatting, clippy with warnings as errors, and the console's scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p tinistreamer-client --all-targets --all-features --locked -- -D warnings
 	cargo clippy -p tinistreamer --all-targets --all-features --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings
+	cd api/console && npm run check
 
 .PHONY: deny
 deny: ## The dependencies' licences and sources (deny.toml), and dependencies that nothing uses
@@ -92,6 +93,11 @@ test-browser: ## A real browser against a real broker
 	cargo build --locked
 	cd tests/browser && npm test
 
+.PHONY: screenshots
+screenshots: ## Take the console's pictures anew (three minutes), into docs/images
+	cargo build --locked
+	cd tests/browser && UPDATE_SCREENSHOTS=1 node --test console/screenshots.test.mjs
+
 .PHONY: test-deploy
 test-deploy: ## Lint the container file, the compose file, the nginx example and the alert rules
 	deploy/check.sh
@@ -134,4 +140,4 @@ keys: ## Print fresh keys as lines of a .env file
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf {tests/browser,tests/clients,clients/typescript,examples/llm-chat}/node_modules clients/typescript/dist
+	rm -rf {api/console,tests/browser,tests/clients,clients/typescript,examples/llm-chat}/node_modules clients/typescript/dist
