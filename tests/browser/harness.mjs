@@ -38,10 +38,10 @@ const CHROMIUM_FLAGS = [
 export const LONG_ENOUGH_TO_RECONNECT = 3_500;
 
 /** A test per store, side by side: most of their time is browsers waiting to reconnect. */
-export function onEachStore(name, body, stores = ['memory', 'redis']) {
+export function onEachStore(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
   describe(name, { concurrency: stores.length }, () => {
     for (const store of stores) {
-      test(`over ${store}`, { timeout: 3 * DEADLINE }, async ({ signal }) => {
+      test(`over ${store}`, { timeout }, async ({ signal }) => {
         const scene = new Scene(store);
         // At a timeout nobody waits for the body any more; without what it waits for it comes to its end.
         signal.addEventListener('abort', () => scene.close().catch(() => {}));

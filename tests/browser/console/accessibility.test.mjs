@@ -6,6 +6,14 @@ import { until } from '../harness.mjs';
 import { addressOf, consoleBroker, onConsole } from './console.mjs';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+/** What axe finds that is serious or critical, and where. */
+async function grave(page) {
+  const { violations } = await page.evaluate(() => axe.run());
+  return violations
+    .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+    .map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)]);
+}
+
 const DESKTOP = { width: 1280, height: 900 };
 const PHONE = { width: 390, height: 844 };
 
@@ -18,14 +26,10 @@ for (const colorScheme of ['light', 'dark']) {
       await broker.add('running', [token('Hello '), token('world'), { event: 'tool', data: { call: 'search', n: 1 } }]);
       await broker.end('over');
       await broker.call('/stream/cancel', { key: 'called off' });
-      // axe is a script from elsewhere, which the console's own policy keeps out.
-      const tab = await visit(broker, { apiKey: null, context: { colorScheme, viewport, bypassCSP: true } });
+      const tab = await visit(broker, { apiKey: null, context: { colorScheme, viewport }, script: AXE });
       const { page } = tab;
       const check = async (where) => {
-        await page.addScriptTag({ path: AXE });
-        const { violations } = await page.evaluate(() => axe.run());
-        const grave = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
-        assert.deepEqual(grave.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)]), [], where);
+        assert.deepEqual(await grave(page), [], where);
         const width = await page.evaluate(() => document.documentElement.scrollWidth);
         assert.ok(width <= viewport.width, `${where} is ${width} wide`);
       };
@@ -75,15 +79,13 @@ for (const colorScheme of ['light', 'dark']) {
 
 onConsole('axe finds nothing serious while the store is away', async (scene, visit) => {
   const broker = await consoleBroker(scene, { STREAMER_REDIS_TIMEOUT: '1' });
-  const tab = await visit(broker, { context: { bypassCSP: true } });
+  const tab = await visit(broker, { script: AXE });
   tab.expect(/status of 503/, /ERR_ABORTED/);
   (await scene.redis()).suspend();
   await tab.banner.waitFor();
   for (const colorScheme of ['light', 'dark']) {
     await tab.page.emulateMedia({ colorScheme });
-    await tab.page.addScriptTag({ path: AXE });
-    const { violations } = await tab.page.evaluate(() => axe.run());
-    assert.deepEqual(violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map(({ id }) => id), []);
+    assert.deepEqual(await grave(tab.page), [], colorScheme);
   }
 }, ['redis']);
 

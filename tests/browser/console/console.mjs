@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { DEADLINE, onEachStore, until } from '../harness.mjs';
 
 /** A test per store, whose `visit` opens the console. It fails, too, when a page did what none ever should. */
-export function onConsole(name, body, stores) {
+export function onConsole(name, body, stores, timeout) {
   onEachStore(name, async (scene) => {
     const tabs = [];
     const visit = async (broker, options) => {
@@ -20,19 +20,20 @@ export function onConsole(name, body, stores) {
       throw problems.length > 0 ? new AggregateError([failure, ...problems.map((text) => new Error(text))], failure.message) : failure;
     }
     assert.deepEqual(tabs.flatMap((tab) => tab.problems), []);
-  }, stores);
+  }, stores, timeout);
 }
 
 /** A broker with its console. Over Redis its delivery is shared, as where there are more than a few clients. */
 export const consoleBroker = (scene, settings = {}) => scene.broker({ STREAMER_CONSOLE: 'on', STREAMER_DELIVERY: 'shared', ...settings });
 
-/** A tab with the console at `at`, signed in unless `apiKey` is null. */
-async function openTab(scene, broker, { at = '#/', apiKey = broker.apiKey, context: options } = {}) {
+/** A tab with the console at `at`, signed in unless `apiKey` is null; `script` is one that runs in it. */
+async function openTab(scene, broker, { at = '#/', apiKey = broker.apiKey, context: options, script } = {}) {
   const context = await scene.context(options);
   const page = await context.newPage();
   page.setDefaultTimeout(DEADLINE);
   const tab = new Tab(page, broker);
   await tab.watch();
+  if (script) await page.addInitScript({ path: script });
   await page.goto(`${broker.url}/${at}`);
   if (apiKey !== null) await tab.signIn(apiKey);
   return tab;

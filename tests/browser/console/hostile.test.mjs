@@ -48,17 +48,19 @@ onConsole('hostile keys, names and data are text in every view', async (scene, v
     await broker.add(text, [{ event: text, data: text }, { event: text, data: { text } }]);
     await tab.openStream(text, 'clients');
     assert.equal(await page.title(), `${text} · tinistreamer`);
-    const panes = [tab.pane('sse'), tab.pane('ws')];
-    for (const pane of panes) await pane.press('Connect');
-    for (const pane of panes) {
+    for (const [pane, sent] of [
+      [tab.pane('sse'), text],
+      [tab.pane('ws'), JSON.stringify(text)],
+    ]) {
+      await pane.press('Connect');
       await pane.reaches(2);
       assert.equal(await pane.text(), text + text);
       await pane.root.getByText('On the wire').click();
-      await until(async () => (await pane.wire()).includes(text), 'it is on the wire');
+      await until(async () => (await pane.wire()).includes(sent), 'it is on the wire');
     }
     for (const view of VIEWS) {
       await tab.show(view);
-      await shows(text, page.getByRole('tabpanel', { name: view }));
+      await shows(view === 'Code' ? JSON.stringify(text) : text, page.getByRole('tabpanel', { name: view }));
       await clean(`${text}: ${view}`);
     }
     await tab.show('Text');
@@ -73,7 +75,7 @@ onConsole('hostile keys, names and data are text in every view', async (scene, v
     await page.getByLabel('Show').selectOption(text);
     await shows('2 of 3 events');
   }
-});
+}, ['memory']);
 
 onConsole('hostile words in messages and forms are text', async (scene, visit) => {
   const broker = await consoleBroker(scene);
@@ -110,4 +112,4 @@ onConsole('hostile words in messages and forms are text', async (scene, visit) =
   await tab.show('Text');
   await until(async () => (await page.locator('.answer').textContent()) === ATTEMPTS.join('\n'), 'all that was typed');
   assert.equal(await page.locator(FOREIGN).count(), 0);
-});
+}, ['memory']);

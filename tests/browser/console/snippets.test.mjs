@@ -10,10 +10,12 @@ import { until } from '../harness.mjs';
 import { consoleBroker, onConsole } from './console.mjs';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
+/** Where scripts/setup-tests installs the client for Python. */
+const PYTHON = path.join(repository, 'target/venv-clients/bin/python');
 const KEYS = ['chat-42', `it's "quoted" $HOME $(id) \`id\` \\ ${'${x}'} ! # & ; 茶🍵`];
 
 for (const key of KEYS) {
-  onConsole(`the snippets for ${key} run in a shell, in a page and in Node`, async (scene, visit) => {
+  onConsole(`the snippets for ${key} run in a shell, in a page, in Node and in Python`, async (scene, visit) => {
     // The broker must know its address before it has a port.
     const proxy = await scene.listen(new CuttingProxy([]));
     const broker = await consoleBroker(scene, { STREAMER_SERVER_ADDRESS: proxy.url });
@@ -28,16 +30,17 @@ for (const key of KEYS) {
     await tab.show('Code');
     const copied = async (name) => {
       await tab.page.getByRole('button', { name: `Copy ${name}`, exact: true }).click();
-      const shown = await tab.page.getByLabel(`${name} snippet`).textContent();
+      const shown = await tab.page.getByLabel(`${name} snippet`, { exact: true }).textContent();
       await until(async () => (await tab.page.evaluate(() => navigator.clipboard.readText())) === shown, `${name} is copied`);
       return shown;
     };
 
-    const [curl, publish, page, typescript] = [
+    const [curl, publish, page, typescript, python] = [
       await copied('curl'),
       await copied('Publish with curl'),
       await copied('EventSource'),
       await copied('TypeScript'),
+      await copied('Python'),
     ];
     const reader = await scene.tab();
     // As a script of the page's own.
@@ -54,13 +57,15 @@ for (const key of KEYS) {
     const followed = await finished(run(scene, 'sh', ['-c', curl]));
     assert.deepEqual([...followed.matchAll(/^id: ?(.*)$/gm)].map(([, id]) => id), events.map(({ id }) => id));
 
+    const lines = events.map(({ id, event, data = '' }) => `${id} ${event} ${data}\n`).join('');
     // As in the project of somebody who has installed the client.
     mkdirSync(path.join(scene.folder, 'node_modules'));
     symlinkSync(path.join(repository, 'clients/typescript'), path.join(scene.folder, 'node_modules/tinistreamer'));
     writeFileSync(path.join(scene.folder, 'follow.mjs'), typescript);
     const logged = await finished(run(scene, process.execPath, ['follow.mjs']));
-    const lines = events.map(({ id, event, data = '' }) => `${id} ${event} ${data}\n`).join('');
     assert.equal(logged, lines);
+    writeFileSync(path.join(scene.folder, 'follow.py'), python);
+    assert.equal(await finished(run(scene, PYTHON, ['follow.py'])), lines);
   }, ['memory']);
 }
 
