@@ -6,7 +6,11 @@ import { followOverWs } from "./ws.js";
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
-/** Times in a row that a connection may be found behind the stream: a browser does not tell that one is dead. */
+/**
+ * Times in a row that a connection may be found behind the stream: a browser does not tell that one is dead. Nor does it tell how much
+ * of a message has come, and the first, with all that has been, takes long over a slow line: each connection that brings nothing is
+ * given twice the time of the one before.
+ */
 const BEHIND = 3;
 
 /**
@@ -28,6 +32,7 @@ export class Follower {
   #after = null;
   #pause = FIRST_PAUSE_MS;
   #behind = 0;
+  #mayBeBehind = BEHIND;
 
   /**
    * @param {string} key
@@ -63,7 +68,9 @@ export class Follower {
    */
   compare(lastId) {
     this.#behind = this.#after === lastId ? 0 : this.#behind + 1;
-    if (this.#behind >= BEHIND) this.#line.abort();
+    if (this.#behind < this.#mayBeBehind || this.#line.signal.aborted) return;
+    this.#mayBeBehind *= 2;
+    this.#line.abort();
   }
 
   /** @returns {Promise<boolean>} Whether all has been heard. */
@@ -90,6 +97,7 @@ export class Follower {
         onFrames: (frames) => {
           this.#pause = FIRST_PAUSE_MS;
           this.#behind = 0;
+          this.#mayBeBehind = BEHIND;
           this.#after = frames.findLast(({ id }) => id !== null)?.id ?? this.#after;
           this.#heard.onFrames(frames);
         },
