@@ -107,8 +107,10 @@ export class Client {
 
   #hearOfMissed(/** @type {{first: string, missed: number | null}} */ { first, missed }) {
     // The store lost what it had acknowledged: what follows is the whole stream as it is now.
-    if (missed === null) this.numbers = new Numbers();
-    else this.numbers.tell(entryOf({ id: first, event: "", data: "" }).number ?? 0);
+    if (missed === null) {
+      this.numbers = new Numbers();
+      this.text = "";
+    } else this.numbers.tell(entryOf({ id: first, event: "", data: "" }).number ?? 0);
   }
 
   #hearWire(/** @type {string} */ text) {
