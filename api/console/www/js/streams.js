@@ -86,7 +86,7 @@ export class StreamList {
   }
 
   #none() {
-    if (this.#rows === null) return "Looking …";
+    if (this.#rows === null) return this.#problem === "" ? "Looking …" : nothing;
     if (this.#pattern === "") return "No stream is active. Create one here, or from your backend.";
     return html`No active stream's key has this in it.
       <a href=${href({ page: "stream", key: this.#pattern, tab: "events" })}>Open “<bdi>${this.#pattern}</bdi>”</a>, which may be finished.`;
