@@ -46,6 +46,9 @@ onConsole('a search finds a stream by part of its key, and by a pattern', async 
     await until(async () => `${(await keys(tab)).sort()}` === `${found}`, `${text} finds ${found}`);
   }
 
+  tab.expect(/status of 400/);
+  await search.fill('chat-[');
+  await tab.page.getByRole('alert').getByText("The pattern can't be used").waitFor();
   tab.expect(/status of 404/);
   await search.fill('nowhere');
   await tab.page.getByText('Open “nowhere”').click();
