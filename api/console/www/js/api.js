@@ -96,8 +96,14 @@ const post = async (url, body) => (await ask(url, { method: "POST", body: JSON.s
  */
 export const brokerInfo = (key) => get(address("info"), key === undefined ? {} : { headers: { "x-api-key": key } });
 
-/** Settles well when the broker can do its work. */
-export const ready = () => ask(address("ready"));
+/**
+ * Settles well when the broker can do its work.
+ * @returns {Promise<string[]>} What an operator should know all the same.
+ */
+export async function ready() {
+  const text = await (await ask(address("ready"))).text();
+  return text.split("\n").flatMap((line) => (line.startsWith("Warning: ") ? [line.slice("Warning: ".length)] : []));
+}
 
 /** @returns {Promise<StreamRow[]>} */
 export const listStreams = (/** @type {string} */ pattern) => get(address("stream", { pattern: pattern || undefined }));

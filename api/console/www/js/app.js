@@ -44,8 +44,10 @@ const BANNERS = {
 };
 
 function banner() {
-  const { health } = broker;
-  if (health === "unknown" || health === "ready") return nothing;
+  const { health, warnings } = broker;
+  if (health === "unknown" || health === "ready") {
+    return warnings.map((warning) => html`<div class="banner warning">${icon("activity")}<p>${warning}.</p></div>`);
+  }
   return html`<div class="banner">${icon("activity")}<p>${BANNERS[health]}</p></div>`;
 }
 

@@ -20,6 +20,8 @@ class Broker {
   info = null;
   /** @type {Health} */
   health = "unknown";
+  /** What an operator should know although it is ready. @type {string[]} */
+  warnings = [];
   /** @type {Rate[]} */
   rates = [];
   /** The API key is not good here, as the broker said of the last request that had it. */
@@ -59,10 +61,11 @@ class Broker {
 
   async #lookAtHealth() {
     try {
-      await ready();
+      this.warnings = await ready();
       this.health = "ready";
     } catch (error) {
       const code = error instanceof ApiError ? error.code : "unreachable";
+      this.warnings = [];
       this.health = code === "store-unavailable" || code === "shutting-down" ? code : "unreachable";
     }
   }
