@@ -28,7 +28,7 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
-pub const NAMES: [&str; 25] = [
+pub const NAMES: [&str; 26] = [
     "address",
     "allowed_origins",
     "api_key",
@@ -42,6 +42,7 @@ pub const NAMES: [&str; 25] = [
     "max_batch",
     "max_body",
     "max_clients",
+    "max_event",
     "max_events",
     "max_line",
     "metrics",
@@ -188,6 +189,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// The largest JSON body.
     pub max_body: usize,
+    /// The largest event: name and data together, as they are stored.
+    pub max_event: usize,
     /// The largest line of an NDJSON upload, and message of a WebSocket upload.
     pub max_line: usize,
     /// The most events in one batch.

@@ -76,6 +76,7 @@ impl From<StoreError> for ApiError {
 fn code_of(problem: &EventProblem) -> ErrorCode {
     match problem {
         EventProblem::Invalid(InvalidEvent::Reserved(_)) => ErrorCode::ReservedEvent,
+        EventProblem::TooLarge { .. } => ErrorCode::TooLarge,
         EventProblem::Invalid(InvalidEvent::Name) | EventProblem::Shape(_) => ErrorCode::InvalidEvent,
     }
 }

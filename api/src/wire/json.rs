@@ -56,24 +56,35 @@ pub enum EventProblem {
     /// The name is not a good one.
     #[error(transparent)]
     Invalid(#[from] InvalidEvent),
+    /// Name and data together are more than the limit.
+    #[error("an event is at most {limit} bytes of name and data, not {bytes}")]
+    TooLarge {
+        /// The most bytes.
+        limit: usize,
+        /// The bytes of this event.
+        bytes: usize,
+    },
 }
 
 impl EventIn<'_> {
-    /// Checks the event. A string is taken for what it says, any other value as its compact JSON text.
-    pub fn check(self) -> Result<NewEvent, EventProblem> {
+    /// Checks the event, whose name and data are together at most `limit` bytes. A string is taken for what it says, any other
+    /// value as its compact JSON text.
+    pub fn check(self, limit: usize) -> Result<NewEvent, EventProblem> {
         let data = match self.data.map(RawValue::get) {
             None | Some("null") => None,
             Some(text) if text.starts_with('"') => Some(serde_json::from_str::<Box<str>>(text)?),
             Some(text) => Some(compact(text).into()),
         };
-        Ok(NewEvent::new(self.event, data)?)
+        let event = NewEvent::new(self.event, data)?;
+        let bytes = event.weight();
+        if bytes > limit { Err(EventProblem::TooLarge { limit, bytes }) } else { Ok(event) }
     }
 }
 
-/// Reads one event.
-pub fn event(bytes: &[u8]) -> Result<NewEvent, EventProblem> {
+/// Reads one event, whose name and data are together at most `limit` bytes.
+pub fn event(bytes: &[u8], limit: usize) -> Result<NewEvent, EventProblem> {
     let Object(event) = serde_json::from_slice::<Object<EventIn<'_>>>(bytes)?;
-    event.check()
+    event.check(limit)
 }
 
 /// Well-formed JSON without the white space between its tokens. Numbers and escapes stay as they were sent: reading and
@@ -160,6 +171,11 @@ mod tests {
 
     use super::*;
 
+    /// Reads one event of any size.
+    fn event(bytes: &[u8]) -> Result<NewEvent, EventProblem> {
+        super::event(bytes, usize::MAX)
+    }
+
     fn data(json: &str) -> Option<String> {
         event(format!(r#"{{"event":"x","data":{json}}}"#).as_bytes()).unwrap().data().map(ToOwned::to_owned)
     }
@@ -197,6 +213,16 @@ mod tests {
         assert_eq!(data("null"), None);
         assert_eq!(data(r#""""#).as_deref(), Some(""));
         assert_eq!(event(br#"{"event":"x"}"#).unwrap().data(), None);
+    }
+
+    #[test]
+    fn an_event_is_weighed_as_it_is_stored() {
+        // In the stream these are 5 bytes, however they were spelled.
+        for spelling in [r#"{"event":"abc","data":"de"}"#, r#"{"event":"\u0061bc","data":"d\u0065"}"#, r#"{"event":"abc","data":[ ]}"#] {
+            assert!(super::event(spelling.as_bytes(), 5).is_ok(), "{spelling}");
+            let refused = super::event(spelling.as_bytes(), 4);
+            assert!(matches!(refused, Err(EventProblem::TooLarge { limit: 4, bytes: 5 })), "{spelling}");
+        }
     }
 
     #[test]

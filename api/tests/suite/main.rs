@@ -17,6 +17,7 @@ mod faults;
 mod fidelity;
 mod follow;
 mod ingest;
+mod limits;
 mod logs;
 mod metrics;
 mod nodes;

@@ -82,7 +82,7 @@ pub struct Added {
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 409, description = "`sequence-gap`: events of the producer are missing before these", body = ErrorBody<'static>),
-    (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
+    (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
 #[post("/event/add", data = "<body>")]
 pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Added>, ApiError> {
@@ -95,7 +95,7 @@ pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Js
         return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.len())));
     }
     let check = |(index, Object(event)): (usize, Object<EventIn<'_>>)| {
-        event.check().map_err(|problem| {
+        event.check(broker.settings.max_event).map_err(|problem| {
             let code = code_of(&problem);
             metrics.refuse(code.as_str());
             ApiError::new(code, format!("events[{index}]: {problem}"))

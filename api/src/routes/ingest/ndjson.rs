@@ -92,6 +92,7 @@ pub async fn add(
         batch: Vec::new(),
         batch_bytes: 0,
         max_line: broker.settings.max_line,
+        max_event: broker.settings.max_event,
         summary: UploadSummary { num_duplicates: producer.0.as_ref().map(|_| 0), ..UploadSummary::default() },
         numbered: producer.0,
     };
@@ -109,6 +110,7 @@ struct Upload {
     batch: Vec<NewEvent>,
     batch_bytes: usize,
     max_line: usize,
+    max_event: usize,
     summary: UploadSummary,
 }
 
@@ -155,7 +157,7 @@ impl Upload {
 
     fn take(&mut self, line: Line) {
         let (number, code, problem) = match line {
-            Line::Text(number, text) => match json::event(&text) {
+            Line::Text(number, text) => match json::event(&text, self.max_event) {
                 Ok(event) => {
                     self.batch_bytes += event.weight();
                     return self.batch.push(event);

@@ -72,6 +72,7 @@ pub async fn add(
         key: key.0,
         numbered: from.0,
         max_message: broker.settings.max_line,
+        max_event: broker.settings.max_event,
         heartbeat: broker.settings.heartbeat,
     };
     broker.must_be_active(&connection.key).await?;
@@ -105,6 +106,7 @@ struct Connection {
     /// Where the next event stands among its producer's.
     numbered: Option<Numbered>,
     max_message: usize,
+    max_event: usize,
     heartbeat: Duration,
 }
 
@@ -206,7 +208,8 @@ impl Connection {
         if bytes.len() > self.max_message {
             return Some(Err(ApiError::new(ErrorCode::TooLarge, format!("The message is longer than {} bytes", self.max_message))));
         }
-        Some(json::event(&bytes).map_err(|problem| ApiError::new(code_of(&problem), format!("The message is no event: {problem}"))))
+        let refuse = |problem| ApiError::new(code_of(&problem), format!("The message is no event: {problem}"));
+        Some(json::event(&bytes, self.max_event).map_err(refuse))
     }
 }
 

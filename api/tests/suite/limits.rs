@@ -1,0 +1,66 @@
+//! What one request, event or client may take: each limit is told by name, and counted.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::common::{
+    Broker, Kind, broker,
+    broker::{API_KEY, answer},
+    ws::Ws,
+};
+
+/// An event of so many bytes, name and data together.
+fn event_of(bytes: usize) -> Value {
+    json!({"event": "big", "data": "x".repeat(bytes - "big".len())})
+}
+
+async fn stored(broker: &Broker) -> usize {
+    let (_, events) = broker.get("/api/stream/events?key=chat").await;
+    // All but `start`.
+    events.as_array().unwrap().len() - 1
+}
+
+#[tokio::test]
+async fn of_a_batch_with_an_event_that_is_too_large_nothing_is_written() {
+    let broker = broker(Kind::Memory).set("MAX_EVENT", 1000).start().await;
+    broker.create("chat").await;
+    let batch = json!({"key": "chat", "events": [event_of(1000), {"event": "small"}, event_of(1001)]});
+    let (status, error) = broker.post("/api/event/add", batch).await;
+    assert_eq!((status.as_u16(), &error["code"]), (413, &json!("too-large")));
+    let message = error["message"].as_str().unwrap();
+    assert!(["events[2]", "1000", "1001"].iter().all(|told| message.contains(told)), "{message}");
+    assert_eq!(stored(&broker).await, 0);
+    assert_eq!(broker.metrics().await.get(r#"refused_events_total{code="too-large",way="batch"}"#), 1);
+    broker.add("chat", json!([event_of(1000), {"event": "small"}])).await;
+    assert_eq!(stored(&broker).await, 2);
+}
+
+#[tokio::test]
+async fn an_event_of_an_upload_that_is_too_large_is_told_and_the_rest_goes_on() {
+    let broker = broker(Kind::Memory).set("MAX_EVENT", 1000).start().await;
+    broker.create("chat").await;
+    let lines = [event_of(1000), event_of(1001), json!({"event": "after"})].map(|event| event.to_string()).join("\n");
+    let (status, summary) = answer(broker.request(Method::POST, "/api/event/add/json-stream?key=chat").body(lines)).await;
+    assert_eq!((status.as_u16(), &summary["num_events"], &summary["num_errors"]), (200, &json!(2), &json!(1)));
+    let told = summary["errors"][0].as_str().unwrap();
+    assert!(told.starts_with("line 2: ") && told.contains("1000"), "{told}");
+    assert_eq!(stored(&broker).await, 2);
+    assert_eq!(broker.metrics().await.get(r#"refused_events_total{code="too-large",way="ndjson"}"#), 1);
+}
+
+#[tokio::test]
+async fn a_message_whose_event_is_too_large_is_refused_and_the_next_is_taken() {
+    let broker = broker(Kind::Memory).set("MAX_EVENT", 1000).start().await;
+    broker.create("chat").await;
+    let url = format!("{}/api/event/add/ws-stream?key=chat", broker.url.replacen("http", "ws", 1));
+    let mut socket = Ws::connect(&url, &[("X-API-KEY", API_KEY)]).await.unwrap();
+    for event in [event_of(1001), event_of(1000)] {
+        socket.send(event.to_string()).await;
+    }
+    let refused = socket.next().await.unwrap();
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("too-large")));
+    assert!(refused["message"].as_str().unwrap().contains("1000"), "{refused}");
+    assert_eq!(socket.next().await.unwrap()["type"], "success");
+    assert_eq!(stored(&broker).await, 1);
+    assert_eq!(broker.metrics().await.get(r#"refused_events_total{code="too-large",way="websocket"}"#), 1);
+}
