@@ -36,6 +36,7 @@ pub enum ErrorCode {
     NoActiveStream,
     StreamNotFound,
     MethodNotAllowed,
+    RequestTimeout,
     TooLarge,
     TooManyEvents,
     UnsupportedMediaType,
@@ -49,7 +50,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, for the documents.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
         Self::MalformedJson,
         Self::InvalidRequest,
@@ -69,6 +70,7 @@ impl ErrorCode {
         Self::NoActiveStream,
         Self::StreamNotFound,
         Self::MethodNotAllowed,
+        Self::RequestTimeout,
         Self::TooLarge,
         Self::TooManyEvents,
         Self::UnsupportedMediaType,
@@ -103,6 +105,7 @@ impl ErrorCode {
             Self::NoActiveStream => "no-active-stream",
             Self::StreamNotFound => "stream-not-found",
             Self::MethodNotAllowed => "method-not-allowed",
+            Self::RequestTimeout => "request-timeout",
             Self::TooLarge => "too-large",
             Self::TooManyEvents => "too-many-events",
             Self::UnsupportedMediaType => "unsupported-media-type",
@@ -135,6 +138,7 @@ impl ErrorCode {
             Self::NotFound | Self::NoActiveStream | Self::StreamNotFound => Status::NotFound,
             Self::SequenceGap => Status::Conflict,
             Self::MethodNotAllowed => Status::MethodNotAllowed,
+            Self::RequestTimeout => Status::RequestTimeout,
             Self::TooLarge | Self::TooManyEvents => Status::PayloadTooLarge,
             Self::UnsupportedMediaType => Status::UnsupportedMediaType,
             Self::UnprocessableContent => Status::UnprocessableEntity,
@@ -241,6 +245,8 @@ impl<'r> Responder<'r, 'static> for ApiError {
         match self.code {
             // RFC 9110, 15.5.2 asks for a challenge with every 401.
             ErrorCode::Unauthorized | ErrorCode::TokenExpired => response.header(Header::new("WWW-Authenticate", "Bearer")),
+            // RFC 9110, 15.5.9: what is left of the request is not waited for.
+            ErrorCode::RequestTimeout => response.header(Header::new("Connection", "close")),
             ErrorCode::UpgradeRequired => response.header(Header::new("Upgrade", "websocket")),
             _ => &mut response,
         };

@@ -28,10 +28,11 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 27] = [
     "address",
     "allowed_origins",
     "api_key",
+    "body_timeout",
     "client_timeout",
     "console",
     "delivery",
@@ -189,6 +190,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// The largest JSON body.
     pub max_body: usize,
+    /// How long a JSON body may take to arrive.
+    pub body_timeout: Duration,
     /// The largest event: name and data together, as they are stored.
     pub max_event: usize,
     /// The largest line of an NDJSON upload, and message of a WebSocket upload.

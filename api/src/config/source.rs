@@ -62,6 +62,7 @@ impl<'a> Source<'a> {
         let store_patience = self.seconds("store_patience", 30, 0..=3_600);
         let shutdown_grace = self.seconds("shutdown_grace", 10, 1..=3_600);
         let max_body = self.count("max_body", 16 << 20, 1_024..=(1 << 30));
+        let body_timeout = self.seconds("body_timeout", 30, 1..=3_600);
         let max_event = self.count("max_event", 1 << 20, 256..=(64 << 20));
         let max_line = self.count("max_line", 1 << 20, 256..=(64 << 20));
         let max_batch = self.count("max_batch", 10_000, 1..=100_000);
@@ -94,6 +95,7 @@ impl<'a> Source<'a> {
             store_patience: store_patience?,
             shutdown_grace: shutdown_grace?,
             max_body: max_body?,
+            body_timeout: body_timeout?,
             max_event: max_event?,
             max_line: max_line?,
             max_batch: max_batch?,

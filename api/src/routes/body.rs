@@ -1,10 +1,11 @@
-//! JSON bodies: bounded, of any content type, and with an error that says what is wrong and where.
+//! JSON bodies: bounded in size and time, of any content type, and with an error that says what is wrong and where.
 
 use rocket::{
     Data, Request, async_trait,
     data::{FromData, Outcome, ToByteUnit},
 };
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::{
     config::Settings,
@@ -20,11 +21,18 @@ impl<'r> FromData<'r> for Body {
     type Error = ApiError;
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
-        let limit = request.rocket().state::<Settings>().map_or(0, |settings| settings.max_body);
-        let error = match data.open(limit.bytes()).into_bytes().await {
-            Ok(body) if body.is_complete() => return Outcome::Success(Self(body.into_inner())),
-            Ok(_) => ApiError::new(ErrorCode::TooLarge, format!("The body is larger than {limit} bytes")),
-            Err(_) => ApiError::new(ErrorCode::BadRequest, "The body broke off"),
+        // Without settings the server was put together wrongly, which no request can cause.
+        let Some(&Settings { max_body, body_timeout, .. }) = request.rocket().state() else {
+            return Outcome::Error(ApiError::internal().kept_for_catcher(request));
+        };
+        // Rocket has waited for the first bytes, for as long as they took; that is for the proxy in front to limit.
+        let error = match timeout(body_timeout, data.open(max_body.bytes()).into_bytes()).await {
+            Ok(Ok(body)) if body.is_complete() => return Outcome::Success(Self(body.into_inner())),
+            Ok(Ok(_)) => ApiError::new(ErrorCode::TooLarge, format!("The body is larger than {max_body} bytes")),
+            Ok(Err(_)) => ApiError::new(ErrorCode::BadRequest, "The body broke off"),
+            Err(_) => {
+                ApiError::new(ErrorCode::RequestTimeout, format!("The body did not arrive within {} seconds", body_timeout.as_secs()))
+            }
         };
         Outcome::Error(error.kept_for_catcher(request))
     }

@@ -2,10 +2,15 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::common::{
     Broker, Kind, broker,
     broker::{API_KEY, answer},
+    within,
     ws::Ws,
 };
 
@@ -63,4 +68,51 @@ async fn a_message_whose_event_is_too_large_is_refused_and_the_next_is_taken() {
     assert_eq!(socket.next().await.unwrap()["type"], "success");
     assert_eq!(stored(&broker).await, 1);
     assert_eq!(broker.metrics().await.get(r#"refused_events_total{code="too-large",way="websocket"}"#), 1);
+}
+
+/// A connection on which this was sent, and no more.
+async fn sent(broker: &Broker, text: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(broker.url.trim_start_matches("http://")).await.unwrap();
+    socket.write_all(text.as_bytes()).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_in_time_is_refused_and_its_connection_closed() {
+    let broker = broker(Kind::Memory).set("BODY_TIMEOUT", 1).start().await;
+    broker.create("chat").await;
+    for path in ["/api/stream", "/api/stream/token", "/api/stream/end", "/api/stream/cancel", "/api/event/add"] {
+        let half = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n{{\"key\":\"chat\",\"events\":["
+        );
+        let mut answer = String::new();
+        within(sent(&broker, &half).await.read_to_string(&mut answer)).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 408 ") && head.to_ascii_lowercase().contains("\r\nconnection: close"), "{path}: {head}");
+        let error: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(error["code"], "request-timeout");
+        assert!(error["message"].as_str().unwrap().contains("1 second"), "{error}");
+    }
+    let series = r#"http_requests_total{method="POST",route="/api/event/add",status="408"}"#;
+    assert_eq!(broker.metrics().await.get(series), 1);
+}
+
+#[tokio::test]
+async fn an_upload_may_pause_for_longer_than_a_body_may_take() {
+    let broker = broker(Kind::Memory).set("BODY_TIMEOUT", 1).start().await;
+    broker.create("chat").await;
+    let head = format!(
+        "POST /api/event/add/json-stream?key=chat HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nConnection: close\r\nContent-Length: 32\r\n\r\n"
+    );
+    let mut upload = sent(&broker, &(head + "{\"event\":\"a\"}\n")).await;
+    // What came later and took too long is over by now.
+    let mut body = String::new();
+    let half = format!(
+        "POST /api/event/add HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n{{\"key\":\"chat\",\"events\""
+    );
+    within(sent(&broker, &half).await.read_to_string(&mut body)).await.unwrap();
+    upload.write_all(b"{\"event\":\"after\"}\n").await.unwrap();
+    let mut answer = String::new();
+    within(upload.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"num_events\":2"), "{answer}");
 }

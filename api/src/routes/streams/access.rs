@@ -67,6 +67,7 @@ pub struct Access {
     (status = 200, description = "The stream is there; its first event is `start`", body = Access),
     (status = 400, description = "`existing-stream`: a stream at this key is active; `invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream", data = "<body>")]
@@ -99,6 +100,7 @@ pub async fn create(
     (status = 400, description = "`invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`: no stream at this key, neither active nor finished", body = ErrorBody<'static>),
+    (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/token", data = "<body>")]

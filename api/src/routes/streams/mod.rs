@@ -144,6 +144,7 @@ pub async fn info(_backend: Backend, key: QueryKey, store: &State<SharedStore>) 
     (status = 400, description = "`invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
+    (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/end", data = "<body>")]
@@ -157,6 +158,7 @@ pub async fn end(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Js
     (status = 400, description = "`invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
+    (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/cancel", data = "<body>")]
