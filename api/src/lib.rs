@@ -22,14 +22,14 @@ use rocket::{
     Build, Data, Request, Rocket, async_trait,
     config::{Config, LogLevel, Shutdown},
     fairing::{Fairing, Info, Kind},
-    figment::Figment,
+    figment::{Figment, value::Value},
     http::uri::Origin,
 };
 
 use crate::{
     auth::{api_key::ApiKeys, client_token::TokenRing},
     config::{MetricsAt, Settings},
-    feed::Slots,
+    feed::{Limits, Slots},
     lifecycle::Lifecycle,
     metrics::SharedMetrics,
     store::SharedStore,
@@ -65,8 +65,12 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .merge(("port", settings.port))
         // Rocket logs queries, and with them tokens.
         .merge(("log_level", LogLevel::Off))
+        // Rocket's default is to believe a header that anybody can send.
+        .merge(("ip_header", settings.client_ip_header.clone().map_or(Value::from(false), Value::from)))
         .merge(("ident", "tinistreamer"))
         .merge(("shutdown", shutdown));
+    let Settings { max_clients: node, max_clients_per_stream: per_stream, max_clients_per_address: per_address, .. } = settings;
+    let limits = Limits { node, per_stream, per_address };
     let console = if settings.console { console::routes() } else { Vec::new() };
     rocket::custom(figment)
         .attach(OneSpelling)
@@ -79,7 +83,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .mount("/", if settings.metrics == MetricsAt::Broker { routes::metrics::routes() } else { Vec::new() })
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
-        .manage(Slots::new(settings.max_clients, lifecycle.clone()))
+        .manage(Slots::new(limits, lifecycle.clone()))
         .manage(lifecycle)
         .manage(metrics)
         .manage(store)

@@ -28,11 +28,12 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 30] = [
     "address",
     "allowed_origins",
     "api_key",
     "body_timeout",
+    "client_ip_header",
     "client_timeout",
     "console",
     "delivery",
@@ -43,6 +44,8 @@ pub const NAMES: [&str; 27] = [
     "max_batch",
     "max_body",
     "max_clients",
+    "max_clients_per_address",
+    "max_clients_per_stream",
     "max_event",
     "max_events",
     "max_line",
@@ -166,6 +169,12 @@ pub struct Settings {
     pub redis_pool: usize,
     /// Streaming clients at a time.
     pub max_clients: usize,
+    /// Streaming clients of one stream at a time; 0 is no limit.
+    pub max_clients_per_stream: usize,
+    /// Streaming clients of one address at a time; 0 is no limit.
+    pub max_clients_per_address: usize,
+    /// The header in which the proxy in front says the client's address; none: the connection's own counts.
+    pub client_ip_header: Option<String>,
     /// Whether the console is served at `/`.
     pub console: bool,
     /// CORS origins; none means all.

@@ -1,5 +1,7 @@
 //! What each setting takes: its text into its value, or nothing where it can't be used.
 
+use rocket::http::Header;
+
 use super::{LogFormat, MetricsAt, Secret, Sentinels, StoreUrl};
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -84,6 +86,14 @@ pub(super) fn origins(text: &str) -> Option<Vec<String>> {
     }
     let origin = |text: &str| web_url(text).filter(|url| url.split("://").nth(1).is_some_and(|host| !host.contains('/')));
     all(list(text).map(|text| origin(text).map(|origin| origin.to_ascii_lowercase())))
+}
+
+/// The name of a header; an empty one stands for none.
+pub(super) fn header_name(text: &str) -> Option<String> {
+    match text {
+        "off" | "false" => Some(String::new()),
+        name => Header::is_valid_name(name).then(|| name.to_owned()),
+    }
 }
 
 /// A prefix of Redis keys.

@@ -10,7 +10,7 @@ use rocket::{
 
 use super::{
     Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, TTL_SECONDS,
-    parse::{api_keys, key_prefix, log_filter, log_format, metrics_at, origins, secret_keys, store_url, switch, web_url},
+    parse::{api_keys, header_name, key_prefix, log_filter, log_format, metrics_at, origins, secret_keys, store_url, switch, web_url},
     variable,
 };
 
@@ -54,6 +54,9 @@ impl<'a> Source<'a> {
         });
         // Where each client holds a Redis connection, few are enough to begin with.
         let max_clients = self.count("max_clients", if delivery == Some(Delivery::Shared) { 10_000 } else { 20 }, 1..=1_000_000);
+        let max_clients_per_stream = self.count("max_clients_per_stream", 0, 0..=1_000_000);
+        let max_clients_per_address = self.count("max_clients_per_address", 0, 0..=1_000_000);
+        let client_ip_header = self.value("client_ip_header", "off", "off, or the name of a header such as X-Real-IP", header_name);
         let max_events = self.count("max_events", 500, MAX_EVENTS);
         let key_prefix =
             self.value("key_prefix", "tinistreamer:", "1 to 64 characters without braces, spaces or control characters", key_prefix);
@@ -83,6 +86,9 @@ impl<'a> Source<'a> {
             client_timeout: client_timeout?,
             redis_pool: redis_pool?,
             max_clients: max_clients?,
+            max_clients_per_stream: max_clients_per_stream?,
+            max_clients_per_address: max_clients_per_address?,
+            client_ip_header: client_ip_header.map(|name| (!name.is_empty()).then_some(name))?,
             allowed_origins: allowed_origins.map(|origins| (!origins.is_empty()).then_some(origins))?,
             console: console?,
             address: address?,

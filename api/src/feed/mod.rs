@@ -19,10 +19,12 @@ use crate::{
     store::{Batch, Tail, TailError},
 };
 
+mod address;
+mod group;
 mod pulse;
 mod slots;
 
-pub use slots::{AllTaken, Slot, Slots};
+pub use slots::{Full, Limits, Newcomer, Slot, Slots};
 
 /// Delays between attempts while the store fails: doubled from the first to the last, each with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(50);

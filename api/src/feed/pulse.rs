@@ -12,9 +12,9 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
-use super::Pace;
+use super::{Pace, slots::Seats};
 use crate::metrics::{ClientMetrics, Departure, Presence};
 
 /// What the rounds call on a client to do.
@@ -54,17 +54,17 @@ pub(super) struct Pulse {
     waker: AtomicWaker,
 }
 
-/// What a client has until it is gone: its slot, and its being counted.
+/// What a client has until it is gone: its places, and its being counted.
 #[derive(Debug)]
 struct Place {
-    _permit: OwnedSemaphorePermit,
+    _seats: Seats,
     presence: Presence,
 }
 
 impl Pulse {
-    pub(super) fn new(permit: OwnedSemaphorePermit, pace: Pace, metrics: Arc<ClientMetrics>) -> Self {
+    pub(super) fn new(seats: Seats, pace: Pace, metrics: Arc<ClientMetrics>) -> Self {
         Self {
-            place: Mutex::new(Some(Place { _permit: permit, presence: metrics.enter() })),
+            place: Mutex::new(Some(Place { _seats: seats, presence: metrics.enter() })),
             metrics,
             pace,
             turn: fastrand::f64(),
@@ -80,6 +80,11 @@ impl Pulse {
     /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
     fn place(&self) -> MutexGuard<'_, Option<Place>> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the client still counts.
+    pub(super) fn has_place(&self) -> bool {
+        self.place().is_some()
     }
 
     /// Says why the client is about to be gone.

@@ -1,21 +1,25 @@
 //! Slots: the right to be one of `MAX_CLIENTS`, and the rounds that look after those who have one.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    net::IpAddr,
+    sync::{Arc, OnceLock, Weak},
     task::Context,
     time::Duration,
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout_at},
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
 };
 
 use super::{
     Pace,
+    address::AddressBlock,
+    group::{Group, Groups, Seat},
     pulse::{Call, Pulse},
 };
 use crate::{
+    event::StreamKey,
     lifecycle::Lifecycle,
     metrics::{ClientMetrics, Departure, Refusal},
 };
@@ -23,107 +27,134 @@ use crate::{
 /// How long a newcomer waits for a slot while clients that have left are looked for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often silent connections are probed while newcomers wait.
-const PROBE_INTERVAL: Duration = Duration::from_millis(250);
-
 /// Time between two rounds; the clients' times are kept this exactly.
 const ROUND: Duration = Duration::from_millis(200);
 
 /// The same while the node's clients are closed, one after the other.
 const CLOSING_ROUND: Duration = Duration::from_millis(10);
 
+/// How many clients there may be at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of the node.
+    pub node: usize,
+    /// Of each stream on the node; 0 is no limit.
+    pub per_stream: usize,
+    /// Of each address; 0 is no limit. Of IPv6, a /64 counts as one.
+    pub per_address: usize,
+}
+
+/// Who wants a slot.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    /// The stream that the client wants to follow.
+    pub key: StreamKey,
+    /// Where it is; none counts against no limit.
+    pub address: Option<IpAddr>,
+}
+
 /// All slots of the node. Cheap to clone.
 #[derive(Clone)]
 pub struct Slots(Arc<Inner>);
 
 struct Inner {
-    free: Arc<Semaphore>,
-    max: usize,
+    node: Group,
+    streams: Option<Arc<Groups<StreamKey>>>,
+    addresses: Option<Arc<Groups<AddressBlock>>>,
     lifecycle: Lifecycle,
-    clients: Mutex<Clients>,
     /// Set when the rounds have begun.
     rounds: OnceLock<()>,
 }
 
-#[derive(Default)]
-struct Clients {
-    pulses: Vec<Weak<Pulse>>,
-    probed: Option<Instant>,
+/// What a client takes up of each limit; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Seats {
+    _node: OwnedSemaphorePermit,
+    stream: Option<Box<Seat<StreamKey>>>,
+    address: Option<Box<Seat<AddressBlock>>>,
+}
+
+impl Seats {
+    /// The groups in which they are, but for the node.
+    fn groups(&self) -> [Option<Arc<Group>>; 2] {
+        [self.stream.as_ref().map(|seat| seat.group()), self.address.as_ref().map(|seat| seat.group())]
+    }
 }
 
 /// One client's slot; free again when dropped.
 #[derive(Debug)]
 pub struct Slot(Arc<Pulse>);
 
-/// Every slot is taken by a client that is still there, as far as can be known.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("every slot is taken")]
-pub struct AllTaken;
+/// As many clients are there as there may be, as far as can be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// On the node.
+    #[error("All {0} places for streaming clients are taken; try again later")]
+    Node(usize),
+    /// Of the stream.
+    #[error("All {0} places for streaming clients of this stream are taken; try again later")]
+    Stream(usize),
+    /// Of the address.
+    #[error("All {0} places for streaming clients of one address are taken; try again later")]
+    Address(usize),
+}
+
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Node(_) => Self::Full,
+            Full::Stream(_) => Self::Stream,
+            Full::Address(_) => Self::Address,
+        }
+    }
+}
 
 impl Slots {
-    /// This many slots of a node.
+    /// The slots of a node with these limits.
     #[must_use]
-    pub fn new(max: usize, lifecycle: Lifecycle) -> Self {
-        Self(Arc::new(Inner { free: Arc::new(Semaphore::new(max)), max, lifecycle, clients: Mutex::default(), rounds: OnceLock::new() }))
+    pub fn new(limits: Limits, lifecycle: Lifecycle) -> Self {
+        let (streams, addresses) = (Groups::limited_to(limits.per_stream), Groups::limited_to(limits.per_address));
+        Self(Arc::new(Inner { node: Group::new(limits.node), streams, addresses, lifecycle, rounds: OnceLock::new() }))
     }
 
     /// How many there are.
     #[must_use]
     pub fn max(&self) -> usize {
-        self.0.max
+        self.0.node.max()
     }
 
     /// How many are taken.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        self.0.max - self.0.free.available_permits().min(self.0.max)
+        self.0.node.in_use()
     }
 
-    /// Takes a slot for a client of this pace, to be counted among these. When none is free, waits up to a second while silent connections are written
-    /// to: only that shows whose client has left.
-    pub async fn claim(&self, pace: Pace, metrics: &Arc<ClientMetrics>) -> Result<Slot, AllTaken> {
-        if let Ok(permit) = Arc::clone(&self.0.free).try_acquire_owned() {
-            return Ok(self.slot(permit, pace, metrics));
-        }
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            self.probe();
-            let until = deadline.min(Instant::now() + PROBE_INTERVAL);
-            match timeout_at(until, Arc::clone(&self.0.free).acquire_owned()).await {
-                Ok(Ok(permit)) => return Ok(self.slot(permit, pace, metrics)),
-                // The semaphore is never closed.
-                Ok(Err(_)) => return Err(AllTaken),
-                Err(_) if Instant::now() >= deadline => {
-                    metrics.refuse(Refusal::Full);
-                    return Err(AllTaken);
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn clients(&self) -> MutexGuard<'_, Clients> {
-        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn slot(&self, permit: OwnedSemaphorePermit, pace: Pace, metrics: &Arc<ClientMetrics>) -> Slot {
-        let pulse = Arc::new(Pulse::new(permit, pace, Arc::clone(metrics)));
-        self.clients().pulses.push(Arc::downgrade(&pulse));
+    /// Takes a slot for a client of this pace, to be counted among these. When there is none, waits up to a second while silent
+    /// connections are written to: only that shows whose client has left.
+    pub async fn claim(&self, newcomer: Newcomer, pace: Pace, metrics: &Arc<ClientMetrics>) -> Result<Slot, Full> {
+        let seats = self.seats(newcomer, Instant::now() + PATIENCE).await.inspect_err(|&full| metrics.refuse(full.into()))?;
+        let shared = seats.groups();
+        let pulse = Arc::new(Pulse::new(seats, pace, Arc::clone(metrics)));
+        self.0.node.add(&pulse);
+        shared.into_iter().flatten().for_each(|group| group.add(&pulse));
         self.0.rounds.get_or_init(|| {
             tokio::spawn(go_round(Arc::downgrade(&self.0)));
         });
-        Slot(pulse)
+        Ok(Slot(pulse))
     }
 
-    /// Asks silent clients once, however many newcomers wait.
-    fn probe(&self) {
-        let mut clients = self.clients();
-        let now = Instant::now();
-        if clients.probed.is_none_or(|last| now >= last + PROBE_INTERVAL) {
-            clients.probed = Some(now);
-            clients.pulses.iter().filter_map(Weak::upgrade).for_each(|pulse| pulse.probe(PROBE_INTERVAL / 2));
-        }
+    /// The narrowest limit comes first, so that those who are past it are in nobody else's way while they wait.
+    async fn seats(&self, newcomer: Newcomer, deadline: Instant) -> Result<Seats, Full> {
+        let address = match (&self.0.addresses, newcomer.address) {
+            (Some(groups), Some(address)) => Some(groups.place(address.into(), deadline).await.ok_or(Full::Address(groups.max()))?),
+            _ => None,
+        };
+        let stream = match &self.0.streams {
+            Some(groups) => Some(groups.place(newcomer.key, deadline).await.ok_or(Full::Stream(groups.max()))?),
+            None => None,
+        };
+        let node = self.0.node.place(deadline).await.ok_or(Full::Node(self.max()))?;
+        Ok(Seats { _node: node, stream, address })
     }
 }
 
@@ -133,12 +164,9 @@ async fn go_round(slots: Weak<Inner>) {
         let Some(slots) = slots.upgrade().map(Slots) else { return };
         let lifecycle = slots.0.lifecycle.clone();
         let closing = lifecycle.closing_progress();
-        slots.clients().pulses.retain(|pulse| match pulse.upgrade() {
-            Some(pulse) => {
-                pulse.look_after(closing);
-                true
-            }
-            None => false,
+        slots.0.node.retain(|pulse| {
+            pulse.look_after(closing);
+            true
         });
         drop(slots);
         if closing.is_some() {
@@ -191,8 +219,17 @@ mod tests {
 
     const PACE: Pace = Pace { heartbeat: Duration::from_secs(5), idle: Duration::from_secs(12) };
 
-    async fn claim(slots: &Slots) -> Result<Slot, AllTaken> {
-        slots.claim(PACE, Metrics::new(None, 1).clients(Transport::Sse)).await
+    fn slots(node: usize) -> Slots {
+        Slots::new(Limits { node, per_stream: 0, per_address: 0 }, Lifecycle::default())
+    }
+
+    async fn claim(slots: &Slots) -> Result<Slot, Full> {
+        claim_from(slots, "chat", "192.0.2.1").await
+    }
+
+    async fn claim_from(slots: &Slots, key: &str, address: &str) -> Result<Slot, Full> {
+        let newcomer = Newcomer { key: key.parse().unwrap(), address: Some(address.parse().unwrap()) };
+        slots.claim(newcomer, PACE, Metrics::new(None, 1).clients(Transport::Sse)).await
     }
 
     async fn next_call(slot: &Slot) -> Call {
@@ -201,7 +238,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_waits_a_second_and_is_then_refused() {
-        let slots = Slots::new(1, Lifecycle::default());
+        let slots = slots(1);
         let _taken = claim(&slots).await.unwrap();
         let begun = Instant::now();
         assert!(claim(&slots).await.is_err());
@@ -211,7 +248,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_gets_the_slot_of_a_client_that_a_probe_showed_to_be_gone() {
-        let slots = Slots::new(1, Lifecycle::default());
+        let slots = slots(1);
         let taken = claim(&slots).await.unwrap();
         let leaves = async move {
             assert_eq!(next_call(&taken).await, Call::Heartbeat);
@@ -225,7 +262,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_calls_for_heartbeats_and_the_lack_of_events_for_the_end() {
-        let slots = Slots::new(1, Lifecycle::default());
+        let slots = slots(1);
         let slot = claim(&slots).await.unwrap();
         let begun = Instant::now();
         for beat in 1..=2 {
@@ -239,7 +276,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_loses_its_slot() {
-        let slots = Slots::new(1, Lifecycle::default());
+        let slots = slots(1);
         let slot = claim(&slots).await.unwrap();
         slot.given();
         sleep(Duration::from_secs(11)).await;
@@ -253,7 +290,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn clients_are_called_to_close_over_the_time_that_there_is() {
         let lifecycle = Lifecycle::default();
-        let slots = Slots::new(200, lifecycle.clone());
+        let slots = Slots::new(Limits { node: 200, per_stream: 0, per_address: 0 }, lifecycle.clone());
         let _requests: Vec<_> = (0..200).map(|_| lifecycle.request()).collect();
         let begun = Instant::now();
         let clients = (0..200).map(|_| async {
@@ -265,5 +302,53 @@ mod tests {
         let late = times.iter().filter(|time| time.as_secs_f64() > 1.75).count();
         assert!((50..150).contains(&late), "not in a lump: {late}");
         assert!(times.iter().all(|time| time.as_secs_f64() <= 3.6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_limit_is_told_by_name_and_what_was_taken_of_another_is_given_back() {
+        let slots = Slots::new(Limits { node: 3, per_stream: 2, per_address: 2 }, Lifecycle::default());
+        let first = [claim_from(&slots, "a", "192.0.2.1").await.unwrap(), claim_from(&slots, "a", "192.0.2.2").await.unwrap()];
+        assert_eq!(claim_from(&slots, "a", "192.0.2.1").await.unwrap_err(), Full::Stream(2));
+        // The one that was refused does not count for its address.
+        let second = claim_from(&slots, "b", "192.0.2.1").await.unwrap();
+        assert_eq!(claim_from(&slots, "c", "192.0.2.1").await.unwrap_err(), Full::Address(2));
+        assert_eq!(claim_from(&slots, "c", "192.0.2.3").await.unwrap_err(), Full::Node(3));
+        drop((first, second));
+        let _again = [claim_from(&slots, "c", "192.0.2.3").await.unwrap(), claim_from(&slots, "c", "192.0.2.3").await.unwrap()];
+        assert_eq!(claim_from(&slots, "c", "192.0.2.3").await.unwrap_err(), Full::Address(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_clients_of_the_same_stream_are_probed_for_a_place_in_it() {
+        let slots = Slots::new(Limits { node: 10, per_stream: 1, per_address: 0 }, Lifecycle::default());
+        let (taken, other) = (claim_from(&slots, "a", "::1").await.unwrap(), claim_from(&slots, "b", "::1").await.unwrap());
+        sleep(Duration::from_secs(1)).await;
+        let leaves = async move {
+            assert_eq!(next_call(&taken).await, Call::Heartbeat);
+            drop(taken);
+        };
+        let ((), newcomer) = tokio::join!(leaves, claim_from(&slots, "a", "::1"));
+        assert!(newcomer.is_ok());
+        assert!(futures::poll!(Box::pin(next_call(&other))).is_pending(), "nobody wanted its place");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn however_many_come_and_go_at_once_no_limit_is_passed() {
+        let slots = Slots::new(Limits { node: 100, per_stream: 3, per_address: 0 }, Lifecycle::default());
+        let inside = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let clients = (0..200).map(|_| {
+            let (slots, inside) = (slots.clone(), Arc::clone(&inside));
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    let Ok(slot) = claim(&slots).await else { continue };
+                    assert!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 3);
+                    tokio::task::yield_now().await;
+                    inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                    drop(slot);
+                }
+            })
+        });
+        futures::future::try_join_all(clients).await.unwrap();
+        assert_eq!(slots.in_use(), 0);
     }
 }

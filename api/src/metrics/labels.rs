@@ -75,10 +75,14 @@ label!(
 label!(
     /// Why a client was not let in, its stream and its token being good.
     Refusal {
+        /// Its address has as many clients as it may have.
+        Address = "address",
         /// All slots are taken.
         Full = "full",
         /// The node stops.
         Shutdown = "shutdown",
+        /// Its stream has as many clients as it may have.
+        Stream = "stream",
     }
 );
 

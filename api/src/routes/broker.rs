@@ -1,5 +1,7 @@
 //! What routes need of the server, in one request guard.
 
+use std::net::IpAddr;
+
 use rocket::{
     Request, async_trait,
     request::{FromRequest, Outcome},
@@ -23,6 +25,8 @@ pub struct Broker<'r> {
     pub(super) slots: &'r Slots,
     pub(super) lifecycle: &'r Lifecycle,
     pub(super) metrics: &'r SharedMetrics,
+    /// Where the request comes from, as far as is known.
+    pub(super) address: Option<IpAddr>,
 }
 
 #[async_trait]
@@ -33,7 +37,7 @@ impl<'r> FromRequest<'r> for Broker<'r> {
         let rocket = request.rocket();
         match (rocket.state(), rocket.state(), rocket.state(), rocket.state(), rocket.state()) {
             (Some(settings), Some(store), Some(slots), Some(lifecycle), Some(metrics)) => {
-                Outcome::Success(Self { settings, store, slots, lifecycle, metrics })
+                Outcome::Success(Self { settings, store, slots, lifecycle, metrics, address: request.client_ip() })
             }
             // The server was put together without one of them: a fault of ours, which no request can cause.
             _ => ApiError::internal().refuse(request),

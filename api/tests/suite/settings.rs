@@ -36,6 +36,7 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
         ("STREAMER_SECRET_KEY", "abcdef", "64 hex digits"),
         ("STREAMER_API_KEY", "short", "at least 8"),
         ("STREAMER_METRICS", "localhost:9464", "127.0.0.1:9464"),
+        ("STREAMER_CLIENT_IP_HEADER", "X Real IP", "X-Real-IP"),
         ("STREAMER_LOG_FORMAT", "xml", "text or json"),
         ("STREAMER_HARTBEAT", "5", "STREAMER_HEARTBEAT"),
     ];

@@ -7,7 +7,7 @@ use crate::{
     config::Settings,
     error::{ApiError, ErrorCode},
     event::{EventId, Status, StreamKey},
-    feed::{AllTaken, Feed, Pace},
+    feed::{Feed, Newcomer, Pace},
     metrics::{Refusal, Transport},
     routes::broker::Broker,
     store::Page,
@@ -33,16 +33,12 @@ impl Broker<'_> {
             metrics.refuse(Refusal::Shutdown);
             return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
         }
-        let newest = page.info.last;
+        let (newest, newcomer) = (page.info.last, Newcomer { key: page.key.clone(), address: self.address });
         let tail = self.store.tail(page);
         let Settings { heartbeat, client_timeout: idle, store_patience: patience, .. } = *self.settings;
         let heartbeat = probe.filter(|_| tail.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
-        let slot = self.slots.claim(Pace { heartbeat, idle }, metrics).await.map_err(|AllTaken| {
-            ApiError::new(
-                ErrorCode::TooManyClients,
-                format!("All {} places for streaming clients are taken; try again later", self.slots.max()),
-            )
-        })?;
+        let slot = self.slots.claim(newcomer, Pace { heartbeat, idle }, metrics).await;
+        let slot = slot.map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
         if resumes {
             metrics.resumes.inc();
         }

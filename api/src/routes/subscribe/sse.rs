@@ -55,7 +55,7 @@ pub enum EventStream {
     (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
     (status = 403, description = "`forbidden`: the token is for another stream, or an earlier one at this key", body = ErrorBody<'static>),
     (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: of the node, the stream, or the client's address", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/sse")]
 pub async fn follow(client: Client, key: QueryKey, cursor: Cursor, broker: Broker<'_>) -> Result<EventStream, ApiError> {

@@ -54,7 +54,7 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
     (status = 403, description = "`forbidden`: the token is for another stream, or an earlier one at this key", body = ErrorBody<'static>),
     (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
     (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: of the node, the stream, or the client's address", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/ws")]
 pub async fn follow(
