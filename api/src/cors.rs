@@ -1,18 +1,38 @@
-//! Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>), and the answer to `OPTIONS`.
+//! Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>), WebSockets among them, and the answer to `OPTIONS`.
 
 use rocket::{
     Request, Response, async_trait,
     fairing::{Fairing, Info, Kind},
-    http::{Header, Method, Status},
+    http::{Header, HeaderMap, Method, Status},
 };
 
-use crate::error::allowed_methods;
+use crate::{config::Settings, error::allowed_methods};
 
 const ALLOW_METHODS: &str = "GET, POST, HEAD, OPTIONS";
 const ALLOW_HEADERS: &str = "Authorization, Content-Type, Last-Event-ID, X-API-KEY, X-Request-Id, Cache-Control";
 const EXPOSE_HEADERS: &str = "Retry-After, X-Request-Id";
 /// Seconds for which a browser need not ask again; more is cut down by most of them.
 const MAX_AGE: &str = "7200";
+
+/// Whether who sends these headers may open a WebSocket, for which browsers ask nobody's leave
+/// ([RFC 6455, 10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)): a page of an allowed origin or of the broker's own, or a
+/// program that is no browser, which has no origin.
+pub(crate) fn may_connect(headers: &HeaderMap<'_>, settings: &Settings) -> bool {
+    let (Some(allowed), Some(origin)) = (&settings.allowed_origins, headers.get_one("Origin")) else { return true };
+    let is = |other: &str| origin.eq_ignore_ascii_case(other);
+    let host = headers.get_one("Host").unwrap_or_default();
+    is(&format!("http://{host}"))
+        || is(&format!("https://{host}"))
+        || origin_of(&settings.server_address).is_some_and(is)
+        || allowed.iter().any(|good| is(good))
+}
+
+/// The origin of a URL, which is the part of it before its path.
+fn origin_of(url: &str) -> Option<&str> {
+    let host = url.find("://")? + "://".len();
+    let end = url[host..].find('/').map_or(url.len(), |path| host + path);
+    Some(&url[..end])
+}
 
 /// Lets browsers of the allowed origins read answers, and answers their preflights.
 pub struct Cors {
@@ -62,5 +82,16 @@ impl Fairing for Cors {
             response.set_header(Header::new("Access-Control-Allow-Origin", origin));
             response.set_header(Header::new("Access-Control-Expose-Headers", EXPOSE_HEADERS));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origin_of_a_url_has_no_path() {
+        assert_eq!(origin_of("https://a.example:8443/b/c"), Some("https://a.example:8443"));
+        assert_eq!(origin_of("http://a.example"), Some("http://a.example"));
     }
 }

@@ -7,6 +7,8 @@ use rocket::{
 use rocket_ws::WebSocket;
 
 use crate::{
+    config::Settings,
+    cors::may_connect,
     error::{ApiError, ErrorCode},
     event::{EventId, StreamKey},
 };
@@ -18,7 +20,8 @@ pub struct QueryKey(pub StreamKey);
 pub struct Cursor(pub Option<EventId>);
 
 /// A WebSocket handshake, or a plain request, which a handler refuses when nothing else is wrong with it: a client that may
-/// not follow the stream should hear that, not how it might have asked better.
+/// not follow the stream should hear that, not how it might have asked better. A handshake from a page of an origin that is not allowed
+/// is refused.
 pub struct Upgrade(Option<WebSocket>);
 
 impl Upgrade {
@@ -72,9 +75,12 @@ impl<'r> FromRequest<'r> for Upgrade {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        match WebSocket::from_request(request).await {
-            Outcome::Success(socket) => Outcome::Success(Self(Some(socket))),
-            _ => Outcome::Success(Self(None)),
+        // Without settings the server was put together wrongly, which no request can cause.
+        let Some(settings) = request.rocket().state::<Settings>() else { return ApiError::internal().refuse(request) };
+        let Outcome::Success(socket) = WebSocket::from_request(request).await else { return Outcome::Success(Self(None)) };
+        if may_connect(request.headers(), settings) {
+            return Outcome::Success(Self(Some(socket)));
         }
+        ApiError::new(ErrorCode::Forbidden, "Pages of this origin may not connect; STREAMER_ALLOWED_ORIGINS says which may").refuse(request)
     }
 }

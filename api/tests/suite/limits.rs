@@ -206,3 +206,41 @@ async fn an_address_that_anybody_can_claim_is_not_believed() {
     refused(follow_for(&broker, "chat", &token, Some("192.0.2.2")).await).await;
     drop(first);
 }
+
+/// How a WebSocket that is asked for by a page of this origin is answered: 101, or the status and code of the refusal.
+async fn upgraded_for(url: &str, origin: Option<&str>) -> (u16, String) {
+    let headers: Vec<_> = origin.map(|origin| ("Origin", origin)).into_iter().chain([("X-API-KEY", API_KEY)]).collect();
+    match Ws::connect(url, &headers).await {
+        Ok(_) => (101, String::new()),
+        Err((status, error)) => (status, error["code"].as_str().unwrap().to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn a_page_opens_sockets_from_allowed_origins_and_the_brokers_own_only() {
+    let setup = broker(Kind::Memory).set("ALLOWED_ORIGINS", "https://app.example.com");
+    let broker = setup.set("SERVER_ADDRESS", "https://stream.example.com:8443/broker").start().await;
+    let token = broker.create("chat").await;
+    let producer = format!("{}/api/event/add/ws-stream?key=chat", broker.url.replacen("http", "ws", 1));
+    let forbidden = (403, "forbidden".to_owned());
+    for url in [broker.client_url("ws", "chat", &token, None), producer] {
+        let console = broker.url.clone();
+        for good in [None, Some("https://app.example.com"), Some("HTTPS://stream.example.com:8443"), Some(&*console)] {
+            assert_eq!(upgraded_for(&url, good).await.0, 101, "{good:?}");
+        }
+        let of_a_longer_name = format!("{console}.example.com");
+        for bad in ["https://evil.example", "null", "https://stream.example.com", "http://app.example.com", "", &of_a_longer_name] {
+            assert_eq!(upgraded_for(&url, Some(bad)).await, forbidden, "{bad}");
+        }
+    }
+    // Who may not follow the stream anyway hears that.
+    assert_eq!(upgraded_for(&broker.client_url("ws", "chat", "forged", None), Some("https://evil.example")).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_page_of_any_origin_opens_sockets_where_none_are_named() {
+    let broker = broker(Kind::Memory).start().await;
+    let token = broker.create("chat").await;
+    let url = broker.client_url("ws", "chat", &token, None);
+    assert_eq!(upgraded_for(&url, Some("https://any.example")).await.0, 101);
+}

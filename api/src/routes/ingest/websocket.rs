@@ -55,6 +55,7 @@ enum Answer<'a> {
     (status = 101, description = "WebSocket. Closed with 1011 when the stream ends, 1012 when the broker stops"),
     (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-producer`, `invalid-request`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 403, description = "`forbidden`: a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
