@@ -15,7 +15,7 @@ import { demo } from "./sample.js";
 
 /** A list costs the broker a look at each stream. */
 const INTERVAL_MS = 3_000;
-const NEWEST = 6;
+const SHOWN = 6;
 
 /** @implements {View} */
 export class Overview {
@@ -88,13 +88,13 @@ export class Overview {
 
   #list() {
     if (this.#streams === null) return nothing;
-    const newest = this.#streams.slice(0, NEWEST);
-    return html`<section class="card newest" aria-labelledby="active">
+    const shown = this.#streams.slice(0, SHOWN);
+    return html`<section class="card active-streams" aria-labelledby="active">
       <div class="between"><h2 id="active">Active streams</h2><a href=${href({ page: "streams" })}>All streams</a></div>
       ${
-        newest.length === 0
+        shown.length === 0
           ? html`<p class="empty">None at the moment.</p>`
-          : html`<ul class="rows">${newest.map(
+          : html`<ul class="rows">${shown.map(
               ({ key, length, ttl }) => html`
         <li><a href=${href({ page: "stream", key, tab: "events" })}><bdi>${key}</bdi></a>
           <span>${plural(length, "event")}</span><span>${duration(ttl)}</span></li>`,
