@@ -1,4 +1,5 @@
-//! Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>), WebSockets among them, and the answer to `OPTIONS`.
+//! Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>), what pages of other origins may do besides, and the answer
+//! to `OPTIONS`.
 
 use rocket::{
     Request, Response, async_trait,

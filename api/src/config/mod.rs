@@ -177,7 +177,7 @@ pub struct Settings {
     pub client_ip_header: Option<String>,
     /// Whether the console is served at `/`.
     pub console: bool,
-    /// Origins of pages that may read answers and open WebSockets; none means all.
+    /// Origins of pages that may read answers and open a `WebSocket`; none means all.
     pub allowed_origins: Option<Vec<String>>,
     /// Address to listen on.
     pub address: IpAddr,
