@@ -84,6 +84,12 @@ impl Group {
         }
     }
 
+    /// Clients that are not forgotten.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.clients().pulses.len()
+    }
+
     /// Asks silent clients once, however many newcomers wait.
     fn probe(&self) {
         let mut clients = self.clients();

@@ -332,6 +332,19 @@ mod tests {
         assert!(futures::poll!(Box::pin(next_call(&other))).is_pending(), "nobody wanted its place");
     }
 
+    #[tokio::test]
+    async fn of_clients_that_come_and_go_none_is_remembered_for_long() {
+        let slots = Slots::new(Limits { node: 10, per_stream: 5, per_address: 0 }, Lifecycle::default());
+        let stays = claim(&slots).await.unwrap();
+        let place = slots.seats(Newcomer { key: "chat".parse().unwrap(), address: None }, Instant::now()).await.unwrap();
+        let [Some(group), None] = place.groups() else { panic!("the stream's group, and no other") };
+        for _ in 0..1000 {
+            drop(claim(&slots).await.unwrap());
+            assert!(group.remembered() < 20, "{}", group.remembered());
+        }
+        drop(stays);
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn however_many_come_and_go_at_once_no_limit_is_passed() {
         let slots = Slots::new(Limits { node: 100, per_stream: 3, per_address: 0 }, Lifecycle::default());
