@@ -670,7 +670,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients` */
+            /** @description `too-many-clients`: of the node, the stream, or the client's address */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -734,7 +734,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token is for another stream, or an earlier one at this key */
+            /** @description `forbidden`: the token is for another stream, or an earlier one at this key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -761,7 +761,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients` */
+            /** @description `too-many-clients`: of the node, the stream, or the client's address */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -830,6 +830,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `sequence-gap`: events of the producer are missing before these */
             409: {
                 headers: {
@@ -839,7 +848,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-large`: larger than `STREAMER_MAX_BODY`; `too-many-events`: more than `STREAMER_MAX_BATCH` */
+            /** @description `too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than `STREAMER_MAX_BATCH` */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -971,6 +980,15 @@ export interface operations {
             };
             /** @description `unauthorized` */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS` */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1177,6 +1195,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `too-large` */
             413: {
                 headers: {
@@ -1246,6 +1273,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `too-large` */
             413: {
                 headers: {
@@ -1308,6 +1344,15 @@ export interface operations {
             };
             /** @description `no-active-stream` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1495,6 +1540,15 @@ export interface operations {
             };
             /** @description `no-active-stream`: no stream at this key, neither active nor finished */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };
