@@ -1,7 +1,10 @@
 //! Connections to one server, or to the nodes of one Cluster: a few that are shared by all writes and reads of history, and a
 //! capped pool of those that one client each holds for itself, or the means to subscribe.
 
-use std::time::Duration;
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use deadpool_redis::{
     Connection, Manager, Pool, PoolConfig, Runtime, Timeouts,
@@ -24,8 +27,17 @@ use crate::{
 pub(super) struct Link {
     /// Multiplexed rather than pooled: commands of many requests share a connection's pipeline, where a pool would pay a `PING`
     /// per checkout and keep a slow reply's connection from everyone else.
-    fixed: Vec<SharedConnection>,
+    fixed: Vec<RwLock<FixedConnection>>,
+    connect: Box<dyn Fn() -> RedisResult<SharedConnection> + Send + Sync>,
     pub(super) live: LiveLink,
+}
+
+/// One of the fixed connections, which is made anew when it is silent.
+#[derive(Clone)]
+pub(super) struct FixedConnection {
+    pub(super) connection: SharedConnection,
+    /// How many were there before it.
+    generation: u64,
 }
 
 /// The connections by which live entries come.
@@ -85,9 +97,8 @@ impl Link {
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(50))
             .set_max_delay(Duration::from_millis(200));
-        let fixed = (0..settings.redis_pool)
-            .map(|_| ConnectionManager::new_lazy_with_config(client.clone(), config.clone()).map(SharedConnection::Single))
-            .collect::<RedisResult<_>>()?;
+        let manager = client.clone();
+        let connect = move || ConnectionManager::new_lazy_with_config(manager.clone(), config.clone()).map(SharedConnection::Single);
         let live = match settings.delivery {
             Delivery::Exclusive => LiveLink::Exclusive(exclusive_pool(info, settings)?),
             Delivery::Shared => {
@@ -96,19 +107,19 @@ impl Link {
                 LiveLink::Shared(Box::new(Subscriber::Single(client, config)))
             }
         };
-        Ok(Self { fixed, live })
+        Self::new(Box::new(connect), live, settings)
     }
 
     /// To a Cluster, of which these are some of the nodes; each fixed connection is one to every node.
     pub(super) fn to_cluster(nodes: &[String], settings: &Settings) -> RedisResult<Self> {
         let client = cluster(nodes, settings)?;
-        let connect = || SharedConnection::Cluster(client.get_pending_async_connection_with_config(ClusterConfig::new()));
-        let fixed = (0..settings.redis_pool).map(|_| connect()).collect();
+        let nodes_client = client.clone();
+        let connect = move || Ok(SharedConnection::Cluster(nodes_client.get_pending_async_connection_with_config(ClusterConfig::new())));
         let live = match settings.delivery {
             Delivery::Exclusive => LiveLink::ExclusiveNodes(Box::new(NodePools::new(nodes, settings)?)),
             Delivery::Shared => LiveLink::Shared(Box::new(Subscriber::Cluster(client))),
         };
-        Ok(Self { fixed, live })
+        Self::new(Box::new(connect), live, settings)
     }
 
     /// Connections of exclusive delivery, and those of them that a client holds.
@@ -127,9 +138,31 @@ impl Link {
         }
     }
 
+    fn new(
+        connect: Box<dyn Fn() -> RedisResult<SharedConnection> + Send + Sync>,
+        live: LiveLink,
+        settings: &Settings,
+    ) -> RedisResult<Self> {
+        let fixed = (0..settings.redis_pool).map(|_| Ok(RwLock::new(FixedConnection { connection: connect()?, generation: 0 })));
+        Ok(Self { fixed: fixed.collect::<RedisResult<_>>()?, connect, live })
+    }
+
     /// One of the fixed connections: the same for the same turn.
-    pub(super) fn fixed(&self, turn: usize) -> SharedConnection {
-        self.fixed[turn % self.fixed.len()].clone()
+    pub(super) fn fixed(&self, turn: usize) -> FixedConnection {
+        // No code panics while it holds the lock, so that what is behind a poisoned one is whole.
+        self.fixed[turn % self.fixed.len()].read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes a connection anew on which an answer did not come, unless somebody has done so. Where the network swallows what is
+    /// sent, nothing else would end it for a quarter of an hour.
+    pub(super) fn renew(&self, turn: usize, silent: &FixedConnection) {
+        let mut fixed = self.fixed[turn % self.fixed.len()].write().unwrap_or_else(PoisonError::into_inner);
+        if fixed.generation == silent.generation {
+            match (self.connect)() {
+                Ok(connection) => *fixed = FixedConnection { connection, generation: silent.generation + 1 },
+                Err(error) => tracing::error!(%error, "a connection can't be made anew"),
+            }
+        }
     }
 }
 

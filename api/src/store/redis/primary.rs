@@ -123,12 +123,16 @@ impl Primary {
                 None => StoreError::Unavailable("no Sentinel has named a primary yet".to_owned()),
                 Some(link) => {
                     let begun = Instant::now();
-                    let answer = command(link.fixed(turn)).await;
+                    let fixed = link.fixed(turn);
+                    let answer = command(fixed.connection.clone()).await;
                     self.metrics.redis.attempt(operation, begun.elapsed(), answer.is_err());
                     let error = match answer {
                         Ok(value) => return Ok(value),
                         Err(error) => error,
                     };
+                    if error.is_timeout() {
+                        link.renew(turn, &fixed);
+                    }
                     let is_current = self.link.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, &link));
                     if is_current && error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
                         self.look_elsewhere();
