@@ -22,10 +22,11 @@ run: ## Run a broker with the embedded store and throw-away keys, which it print
 check: ## The quick loop: formatting, lints, unit tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p tinistreamer --test faults --locked -- -D warnings
 	cargo test --workspace --lib --locked --quiet
 
 .PHONY: test
-test: setup lint deny test-rust test-openapi test-clients test-browser test-deploy ## Everything, after installing what the tests need
+test: setup lint deny test-rust test-faults test-openapi test-clients test-browser test-deploy ## Everything, after installing what the tests need
 
 .PHONY: setup
 setup: ## Install what the tests need and is not there (packages of Debian, npm and PyPI)
@@ -35,6 +36,7 @@ setup: ## Install what the tests need and is not there (packages of Debian, npm 
 lint: ## Formatting, clippy with warnings as errors, and the console's scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p tinistreamer --test faults --locked -- -D warnings
 	cargo clippy -p tinistreamer-client --all-targets --all-features --locked -- -D warnings
 	cargo clippy -p tinistreamer --all-targets --all-features --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -75,6 +77,10 @@ test-openapi: ## Requests made from spec/openapi.json, and their answers held ag
 fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each target
 	scripts/setup-tools cargo-fuzz
 	fuzz/run
+
+.PHONY: test-faults
+test-faults: ## Everything that may break is broken, under load: see docs/reliability.md (two minutes)
+	cargo test -p tinistreamer --test faults --locked
 
 .PHONY: test-clients
 test-clients: ## The clients, each by itself, and the scenarios that all of them must pass

@@ -34,6 +34,8 @@ pub(crate) enum Kind {
 pub(crate) struct Setup {
     kind: Kind,
     environment: BTreeMap<String, String>,
+    /// How many files and sockets it may have, where fewer than this process.
+    pub(crate) open_files: Option<u32>,
 }
 
 /// A running broker. Killed when dropped.
@@ -66,12 +68,25 @@ pub(crate) fn broker(kind: Kind) -> Setup {
         ("DELIVERY", delivery),
     ];
     let environment = set.into_iter().map(|(name, value)| (format!("STREAMER_{name}"), value.to_owned())).collect();
-    Setup { kind, environment }
+    Setup { kind, environment, open_files: None }
 }
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tinistreamer");
 
 /// The program, as it was built for this test.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tinistreamer"));
+    alone(Command::new(PROGRAM))
+}
+
+/// The program, that may have so many files and sockets.
+fn limited(open_files: u32) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -n "$0"; exec "$1""#, &open_files.to_string(), PROGRAM]);
+    alone(command)
+}
+
+/// Without what this process' environment may hold.
+fn alone(mut command: Command) -> Command {
     command.env_clear().env("ROCKET_PROFILE", "release").current_dir("/").kill_on_drop(true);
     command
 }
@@ -97,7 +112,8 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Broker {
-        let mut process = program().envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
+        let mut command = self.open_files.map_or_else(program, limited);
+        let mut process = command.envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let greeting = within(lines.next_line()).await.expect("text");
         let url = greeting.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
@@ -120,7 +136,7 @@ impl Setup {
 impl Broker {
     /// Another node on the same store.
     pub(crate) async fn another_node(&self) -> Self {
-        Setup { kind: self.kind, environment: self.environment.clone() }.start().await
+        Setup { kind: self.kind, environment: self.environment.clone(), open_files: None }.start().await
     }
 
     /// The prefix of its Redis keys.

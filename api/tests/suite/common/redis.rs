@@ -18,8 +18,13 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one, with further arguments.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(&[], arguments)
+    }
+
+    /// Starts one with these environment variables, too.
+    pub(crate) fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let process = Self::spawn(&folder, arguments);
+        let process = Self::spawn(&folder, environment, arguments);
         let redis = Self { process, folder };
         redis.wait();
         redis
@@ -31,7 +36,7 @@ impl Redis {
         SHARED.get_or_init(|| Self::start(&[]))
     }
 
-    fn spawn(folder: &TempDir, arguments: &[&str]) -> Child {
+    fn spawn(folder: &TempDir, environment: &[(&str, &str)], arguments: &[&str]) -> Child {
         let socket = folder.path().join("redis.sock");
         // The shell waits on a pipe that closes with this process, and takes the server with it.
         let script = r#"redis-server --port 0 --cluster-config-file "$1/nodes" --save "" --appendonly no --unixsocket "$0" --dir "$1" "${@:2}" >"$1/log" 2>&1 & read -r _; kill -9 $!"#;
@@ -41,6 +46,7 @@ impl Redis {
             .arg(&socket)
             .arg(folder.path())
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .spawn()
             .expect("bash runs")
@@ -64,7 +70,7 @@ impl Redis {
 
     /// Starts it again, on the same socket, empty unless it was told to keep its data.
     pub(crate) fn restart(&mut self, arguments: &[&str]) {
-        self.process = Self::spawn(&self.folder, arguments);
+        self.process = Self::spawn(&self.folder, &[], arguments);
         self.wait();
     }
 

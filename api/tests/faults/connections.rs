@@ -1,0 +1,30 @@
+//! Redis closes connections under a broker at work.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::{
+    common::{Kind, redis::Redis},
+    fleet::{fleet, node},
+    servers::is_heard,
+};
+
+async fn connections_are_killed_again_and_again(kind: Kind) {
+    let redis = Redis::start(&[]);
+    let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
+    let fleet = fleet(&[&broker.url]).start().await;
+    for round in 0..20 {
+        for class in ["normal", "pubsub"] {
+            redis.cli(&["client", "kill", "type", class]);
+            sleep(Duration::from_millis(100)).await;
+        }
+        if round % 5 == 4 {
+            fleet.flows().await;
+            is_heard(&redis, kind, "chat").await;
+        }
+    }
+    fleet.end_whole().await;
+}
+
+over_each_delivery!(connections_are_killed_again_and_again);

@@ -1,0 +1,35 @@
+//! A node runs out of file descriptors.
+
+use crate::{
+    clients::take_nothing,
+    common::Kind,
+    fleet::{eventually, fleet, node},
+};
+
+const OPEN_FILES: u32 = 64;
+
+async fn a_node_has_no_descriptor_left_for_newcomers(kind: Kind) {
+    let mut setup = node(kind);
+    setup.open_files = Some(OPEN_FILES);
+    let narrow = setup.start().await;
+    let wide = narrow.another_node().await;
+    let fleet_of_both = fleet(&[&narrow.url, &wide.url]).start().await;
+    let token = wide.create("crowd").await;
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        // The system takes the connection, whether or not the node does.
+        crowd.push(take_nothing(&narrow, "sse", "crowd", &token).await);
+    }
+    let folder = format!("/proc/{}/fd", narrow.process.id().unwrap());
+    eventually("all are used", || std::fs::read_dir(&folder).unwrap().count() + 1 >= OPEN_FILES as usize).await;
+    for _ in 0..5 {
+        fleet_of_both.flows().await;
+    }
+    drop(crowd);
+    let newcomers = fleet(&[&narrow.url]).key("other").clients(4).start().await;
+    newcomers.end_whole().await;
+    let records = fleet_of_both.end_whole().await;
+    assert!(records.iter().all(|record| record.visits == 1), "nobody who was there had to leave");
+}
+
+over_each_delivery!(a_node_has_no_descriptor_left_for_newcomers);

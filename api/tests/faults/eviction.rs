@@ -1,0 +1,67 @@
+//! Redis runs out of memory: it evicts, or it refuses.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::{
+    common::{Kind, redis::Redis},
+    fleet::{Fleet, eventually, fleet, node},
+};
+
+/// The memory that Redis uses now, and so much more.
+fn limit_memory(redis: &Redis, more: u64) {
+    let info = redis.cli(&["info", "memory"]);
+    let used: u64 = info.lines().find_map(|line| line.trim_end().strip_prefix("used_memory:")).unwrap().parse().unwrap();
+    redis.cli(&["config", "set", "maxmemory", &(used + more).to_string()]);
+}
+
+async fn streams_are_evicted_under_load(kind: Kind) {
+    let redis = Redis::start(&["--maxmemory-policy", "allkeys-lru"]);
+    let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
+    let keys: Vec<String> = (0..12).map(|n| format!("chat-{n}")).collect();
+    let fleets = join_all(keys.iter().map(|key| fleet(&[&broker.url]).key(key).clients(2).event_bytes(4000).start())).await;
+    limit_memory(&redis, 2 << 20);
+    let stored = |half: &str| redis.cli(&["keys", &format!("*:{half}:*")]).lines().count();
+    eventually("streams are evicted", || stored("events") + stored("meta") <= 2 * keys.len() - 3).await;
+    redis.cli(&["config", "set", "maxmemory", "0"]);
+    let whole = join_all(fleets.into_iter().map(Fleet::end_whole_or_lost)).await;
+    assert!(whole.contains(&false), "some streams are gone");
+    // There is room for others, at the same keys.
+    for (key, _) in keys.iter().zip(&whole).filter(|(_, whole)| !**whole).take(2) {
+        fleet(&[&broker.url]).key(key).clients(2).start().await.end_whole().await;
+    }
+}
+
+async fn half_a_stream_is_evicted_at_any_time(kind: Kind) {
+    let redis = Redis::start(&[]);
+    let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
+    for half in ["events", "meta", "meta", "events"] {
+        let fleet = fleet(&[&broker.url]).clients(4).start().await;
+        sleep(Duration::from_millis(fastrand::u64(..500))).await;
+        let key = redis.cli(&["keys", &format!("*:{half}:chat")]);
+        assert_eq!(redis.cli(&["del", &key]), "1");
+        fleet.end_lost().await;
+        assert_eq!(broker.get("/api/stream/info?key=chat").await.0, 404);
+        assert_eq!(broker.get("/api/stream").await.1, json!([]));
+    }
+    let fleet = fleet(&[&broker.url]).start().await;
+    fleet.end_whole().await;
+}
+
+async fn writes_are_refused_while_redis_is_full(kind: Kind) {
+    let redis = Redis::start(&["--maxmemory-policy", "noeviction"]);
+    let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
+    let fleet = fleet(&[&broker.url]).event_bytes(2000).start().await;
+    for _ in 0..3 {
+        limit_memory(&redis, 100 << 10);
+        fleet.is_refused(20).await;
+        redis.cli(&["config", "set", "maxmemory", "0"]);
+        fleet.flows().await;
+    }
+    fleet.end_whole().await;
+}
+
+over_each_delivery!(streams_are_evicted_under_load, half_a_stream_is_evicted_at_any_time, writes_are_refused_while_redis_is_full,);

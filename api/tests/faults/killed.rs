@@ -1,0 +1,59 @@
+//! Redis is killed, and comes back with what it had or without.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::{
+    common::{Kind, redis::Redis},
+    fleet::{fleet, node},
+    servers::{KEEP, is_heard},
+};
+
+async fn redis_is_killed_and_comes_back_with_its_data(kind: Kind) {
+    let mut redis = Redis::start(&KEEP);
+    let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
+    let fleet = fleet(&[&broker.url]).start().await;
+    for _ in 0..3 {
+        redis.kill();
+        fleet.is_refused(2).await;
+        sleep(Duration::from_secs(1)).await;
+        redis.restart(&KEEP);
+        fleet.flows().await;
+        is_heard(&redis, kind, "chat").await;
+    }
+    let records = fleet.end_whole().await;
+    assert!(records.iter().all(|record| record.visits == 1), "nobody was closed: the store was not away for long");
+}
+
+async fn redis_stays_away_for_longer_than_clients_are_kept(kind: Kind) {
+    let mut redis = Redis::start(&KEEP);
+    let broker = node(kind).set("REDIS_URL", redis.url()).set("STORE_PATIENCE", 1).start().await;
+    let fleet = fleet(&[&broker.url]).start().await;
+    redis.kill();
+    fleet.is_refused(20).await;
+    sleep(Duration::from_secs(4)).await;
+    redis.restart(&KEEP);
+    fleet.flows().await;
+    let records = fleet.end_whole().await;
+    assert!(records.iter().all(|record| record.visits > 1), "everybody was closed and came back");
+}
+
+async fn redis_is_killed_and_has_lost_everything(kind: Kind) {
+    let mut redis = Redis::start(&[]);
+    let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
+    let lost = fleet(&[&broker.url]).start().await;
+    redis.kill();
+    redis.restart(&[]);
+    lost.end_lost().await;
+    // At the same key there is room for another.
+    let fleet = fleet(&[&broker.url]).start().await;
+    fleet.flows().await;
+    fleet.end_whole().await;
+}
+
+over_each_delivery!(
+    redis_is_killed_and_comes_back_with_its_data,
+    redis_stays_away_for_longer_than_clients_are_kept,
+    redis_is_killed_and_has_lost_everything,
+);

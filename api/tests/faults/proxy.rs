@@ -1,0 +1,226 @@
+//! A TCP way that can be made bad while it is in use.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// What becomes of bytes in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Pass,
+    /// They come this much later.
+    Delay(Duration),
+    /// A black hole: they do not come, and nobody is told. They come late when that is over, as TCP's retransmissions do.
+    Hold,
+}
+
+/// How late bytes come on a long way.
+const LATE: Duration = Duration::from_millis(50);
+
+/// Both directions: `up` from whoever connected, `down` to them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Road {
+    pub(crate) up: Flow,
+    pub(crate) down: Flow,
+}
+
+impl Road {
+    pub(crate) const OPEN: Self = Self { up: Flow::Pass, down: Flow::Pass };
+    pub(crate) const LATE: Self = Self { up: Flow::Delay(LATE), down: Flow::Delay(LATE) };
+    /// Whoever connected hears nothing.
+    pub(crate) const DEAF: Self = Self { up: Flow::Pass, down: Flow::Hold };
+    /// Whoever connected is not heard.
+    pub(crate) const MUTE: Self = Self { up: Flow::Hold, down: Flow::Pass };
+    pub(crate) const BLACK_HOLE: Self = Self { up: Flow::Hold, down: Flow::Hold };
+}
+
+/// Where the way leads.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// A host and port.
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+/// A listener that passes what it gets on to the target. Gone when dropped, with its connections.
+pub(crate) struct Proxy {
+    port: u16,
+    listener: JoinHandle<()>,
+    state: Arc<State>,
+}
+
+struct State {
+    /// For connections to come.
+    road: Mutex<Road>,
+    refuses: AtomicBool,
+    connections: Mutex<Vec<Connection>>,
+    /// How many connections have ever subscribed to a channel of Redis.
+    subscriptions: AtomicUsize,
+}
+
+struct Connection {
+    road: watch::Sender<Road>,
+    /// Whether it has subscribed to a channel of Redis.
+    subscribes: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.listener.abort();
+        self.cut();
+    }
+}
+
+impl Proxy {
+    pub(crate) async fn start(target: Target) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let state = Arc::new(State {
+            road: Mutex::new(Road::OPEN),
+            refuses: AtomicBool::new(false),
+            connections: Mutex::default(),
+            subscriptions: AtomicUsize::new(0),
+        });
+        let listener = tokio::spawn(listen(listener, target, Arc::clone(&state)));
+        Self { port, listener, state }
+    }
+
+    /// To a broker at this URL.
+    pub(crate) async fn to_broker(url: &str) -> Self {
+        Self::start(Target::Tcp(url.trim_start_matches("http://").to_owned())).await
+    }
+
+    pub(crate) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on all connections are on this road.
+    pub(crate) fn set(&self, road: Road) {
+        *self.state.road.lock().unwrap_or_else(PoisonError::into_inner) = road;
+        self.set_existing(road);
+    }
+
+    /// The connections that there are now are on this road; others are not affected.
+    pub(crate) fn set_existing(&self, road: Road) {
+        self.connections().iter().for_each(|connection| _ = connection.road.send_replace(road));
+    }
+
+    /// The same of those that have subscribed to a channel of Redis.
+    pub(crate) fn set_subscriptions(&self, road: Road) {
+        let subscribed = |connection: &&Connection| connection.subscribes.load(Ordering::Relaxed);
+        self.connections().iter().filter(subscribed).for_each(|connection| _ = connection.road.send_replace(road));
+    }
+
+    /// How many connections have subscribed to a channel of Redis since the beginning.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.state.subscriptions.load(Ordering::Relaxed)
+    }
+
+    /// Cuts all connections.
+    pub(crate) fn cut(&self) {
+        self.connections().clear();
+    }
+
+    /// Whether newcomers are cut off at once.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.state.refuses.store(refuses, Ordering::Relaxed);
+    }
+
+    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.state.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn listen(listener: TcpListener, target: Target, state: Arc<State>) {
+    while let Ok((near, _)) = listener.accept().await {
+        if state.refuses.load(Ordering::Relaxed) {
+            continue;
+        }
+        // Held until the connection is among them, so that no change of the road passes it by.
+        let mut connections = state.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let road = watch::Sender::new(*state.road.lock().unwrap_or_else(PoisonError::into_inner));
+        let subscribes = Arc::new(AtomicBool::new(false));
+        let (target, roads) = (target.clone(), (road.subscribe(), road.subscribe()));
+        let (ears, everybody) = (Arc::clone(&subscribes), Arc::clone(&state));
+        let task = tokio::spawn(async move {
+            let Ok((far_out, far_in)) = connect(&target).await else { return };
+            let _ = near.set_nodelay(true);
+            let (near_out, near_in) = near.into_split();
+            // When one side is done the other has nothing to wait for; what it was owed has been passed on.
+            let _ = tokio::select! {
+                done = pump(near_out, far_in, roads.0, |road| road.up, |bytes| {
+                    let subscribes = bytes.windows(9).any(|window| window == b"SUBSCRIBE");
+                    if subscribes && !ears.swap(true, Ordering::Relaxed) {
+                        everybody.subscriptions.fetch_add(1, Ordering::Relaxed);
+                    }
+                }) => done,
+                done = pump(far_out, near_in, roads.1, |road| road.down, |_| ()) => done,
+            };
+        });
+        connections.retain(|connection| !connection.task.is_finished());
+        connections.push(Connection { road, subscribes, task });
+    }
+}
+
+type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+
+async fn connect(target: &Target) -> io::Result<Halves> {
+    Ok(match target {
+        Target::Tcp(address) => {
+            let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            let (out, into) = socket.into_split();
+            (Box::new(out), Box::new(into))
+        }
+        Target::Unix(path) => {
+            let (out, into) = UnixStream::connect(path).await?.into_split();
+            (Box::new(out), Box::new(into))
+        }
+    })
+}
+
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut road: watch::Receiver<Road>,
+    direction: fn(&Road) -> Flow,
+    listen: impl Fn(&[u8]),
+) -> io::Result<()> {
+    let mut bytes = vec![0; 65_536];
+    loop {
+        let count = from.read(&mut bytes).await?;
+        listen(&bytes[..count]);
+        // In a black hole not even the end of a connection is heard of.
+        let flow = match road.wait_for(|road| direction(road) != Flow::Hold).await {
+            Ok(road) => direction(&road),
+            Err(_) => return Ok(()),
+        };
+        if let Flow::Delay(time) = flow {
+            tokio::time::sleep(time).await;
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        to.write_all(&bytes[..count]).await?;
+    }
+}

@@ -1,0 +1,181 @@
+//! Writers that remember what was acknowledged: one that numbers its events and sends again what was not confirmed, and one that does neither.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    common::{broker::API_KEY, number},
+    fleet::Way,
+};
+
+/// How long an answer may take before the events are sent again.
+const ANSWER: Duration = Duration::from_secs(12);
+
+/// The pause after each batch, and before another attempt.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// An event that was acknowledged: its data, and its id where the answer that said it was not the second one.
+#[derive(Debug)]
+pub(crate) struct Acknowledged {
+    pub(crate) id: Option<String>,
+    pub(crate) data: String,
+}
+
+/// What was written.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    /// Of the events that were sent but once, those that were acknowledged.
+    pub(crate) once: Vec<Acknowledged>,
+    /// The code of the answer after which it could not go on, if there was one.
+    pub(crate) lost: Option<String>,
+}
+
+/// Both writers at work, each in a task of its own.
+pub(crate) struct Writer {
+    numbered: JoinHandle<Written>,
+    once: JoinHandle<Vec<Acknowledged>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Held from the first attempt for a batch to its confirmation.
+    busy: Arc<Mutex<()>>,
+    /// The same of the events that are sent but once.
+    busy_once: Arc<Mutex<()>>,
+    confirmed: AtomicU64,
+    refused: AtomicU64,
+    /// The number of the newest event of which the id is known, plus one.
+    newest: AtomicU64,
+}
+
+impl Writer {
+    /// Begins to write events of about so many bytes.
+    pub(crate) fn start(way: Way, bytes: usize) -> Self {
+        let shared = Arc::new(Shared::default());
+        let numbered = tokio::spawn(write(way.clone(), bytes, Arc::clone(&shared)));
+        let once = tokio::spawn(write_once(way, Arc::clone(&shared)));
+        Self { numbered, once, shared }
+    }
+
+    /// How many events were acknowledged.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.shared.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// How often it was answered 503.
+    pub(crate) fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// The events that the stream had after the newest of them was acknowledged.
+    pub(crate) fn length(&self) -> u64 {
+        self.shared.newest.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all that was sent is confirmed; nothing is sent while the guards are held.
+    pub(crate) async fn pause(&self) -> [OwnedMutexGuard<()>; 2] {
+        let Shared { busy, busy_once, .. } = &*self.shared;
+        [Arc::clone(busy).lock_owned().await, Arc::clone(busy_once).lock_owned().await]
+    }
+
+    /// Stops when all that was sent is confirmed.
+    pub(crate) async fn stop(self) -> Written {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.lost().await
+    }
+
+    /// Waits until it can't go on.
+    pub(crate) async fn lost(self) -> Written {
+        let written = self.numbered.await.expect("a writer that did not panic");
+        self.shared.stop.store(true, Ordering::Relaxed);
+        Written { once: self.once.await.expect("a writer that did not panic"), ..written }
+    }
+}
+
+/// Sends each event but once, unnumbered, whatever becomes of it; those that were acknowledged.
+async fn write_once(way: Way, shared: Arc<Shared>) -> Vec<Acknowledged> {
+    let http = reqwest::Client::new();
+    let mut acknowledged = Vec::new();
+    for turn in 0.. {
+        if shared.stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let busy = Arc::clone(&shared.busy_once).lock_owned().await;
+        let data = turn.to_string();
+        let body = json!({"key": way.key, "events": [{"event": "once", "data": data}]}).to_string();
+        let request = http.post(format!("{}/api/event/add", way.node(turn))).header("X-API-KEY", API_KEY).body(body);
+        if let Ok(Ok((200, answer))) = timeout(ANSWER, async { Ok::<_, reqwest::Error>(answer(request.send().await?).await) }).await {
+            acknowledged.push(Acknowledged { id: Some(answer["ids"][0].as_str().expect("an id").to_owned()), data });
+        }
+        drop(busy);
+        sleep(PAUSE).await;
+    }
+    acknowledged
+}
+
+async fn write(way: Way, bytes: usize, shared: Arc<Shared>) -> Written {
+    let http = reqwest::Client::new();
+    let mut written = Written::default();
+    let padding = ".".repeat(bytes);
+    let mut turn = 0;
+    while !shared.stop.load(Ordering::Relaxed) {
+        let busy = Arc::clone(&shared.busy).lock_owned().await;
+        let sequence = written.acknowledged.len();
+        let data: Vec<String> = (sequence..=sequence + turn % 4).map(|n| format!("{n}{padding}")).collect();
+        let events: Vec<Value> = data.iter().map(|data| json!({"event": "n", "data": data})).collect();
+        let body = json!({"key": way.key, "events": events, "producer": "fleet", "sequence": sequence}).to_string();
+        let answer = loop {
+            turn += 1;
+            let request = http.post(format!("{}/api/event/add", way.node(turn))).header("X-API-KEY", API_KEY).body(body.clone());
+            match timeout(ANSWER, async { Ok::<_, reqwest::Error>(answer(request.send().await?).await) }).await {
+                Ok(Ok((200, answer))) => break answer,
+                Ok(Ok((404 | 409, answer))) => {
+                    written.lost = Some(answer["code"].as_str().expect("a code").to_owned());
+                    return written;
+                }
+                // What was not confirmed may be there or not: it is sent again.
+                Ok(Ok((503, _))) => _ = shared.refused.fetch_add(1, Ordering::Relaxed),
+                // An answer that broke off, a connection that was refused or lost, or none in time.
+                Ok(Ok((0, _)) | Err(_)) | Err(_) => {}
+                Ok(Ok((status, answer))) => panic!("no answer for a good writer: {status} {answer}"),
+            }
+            sleep(PAUSE).await;
+        };
+        let ids: Vec<String> = serde_json::from_value(answer["ids"].clone()).expect("ids");
+        let duplicates = data.len() - ids.len();
+        assert_eq!(answer["num_duplicates"], duplicates);
+        if let Some(id) = ids.last() {
+            shared.newest.store(number(id) + 1, Ordering::Relaxed);
+        }
+        shared.confirmed.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let ids = std::iter::repeat_n(None, duplicates).chain(ids.into_iter().map(Some));
+        written.acknowledged.extend(ids.zip(data).map(|(id, data)| Acknowledged { id, data }));
+        drop(busy);
+        sleep(PAUSE).await;
+    }
+    written
+}
+
+/// Status and body; status 0 where the body broke off.
+async fn answer(response: reqwest::Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    match response.json().await {
+        Ok(body) => (status, body),
+        Err(_) => (0, Value::Null),
+    }
+}
