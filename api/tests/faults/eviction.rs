@@ -64,4 +64,39 @@ async fn writes_are_refused_while_redis_is_full(kind: Kind) {
     fleet.end_whole().await;
 }
 
-over_each_delivery!(streams_are_evicted_under_load, half_a_stream_is_evicted_at_any_time, writes_are_refused_while_redis_is_full,);
+/// What a full Redis refuses changes nothing. It does not refuse that a stream ends, which readers wait for.
+async fn a_full_redis_refuses_all_of_a_change(kind: Kind) {
+    let redis = Redis::start(&["--maxmemory-policy", "noeviction"]);
+    let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
+    broker.create("ended").await;
+    let written = broker.add_numbered("ended", 0, 3).await;
+    broker.end("ended").await;
+    let token = broker.create("active").await;
+    redis.cli(&["config", "set", "maxmemory", "1"]);
+    let event = json!({"event": "x"});
+    for (path, body) in [
+        ("stream", json!({"key": "ended"})),
+        ("stream", json!({"key": "new"})),
+        ("event/add", json!({"key": "active", "events": [event, event]})),
+        ("event/add", json!({"key": "active", "events": [event, event], "producer": "p", "sequence": 0})),
+    ] {
+        let (status, error) = broker.post(&format!("/api/{path}"), body).await;
+        assert_eq!((status.as_u16(), &error["code"]), (503, &json!("store-unavailable")), "{path}");
+    }
+    broker.end("active").await;
+    redis.cli(&["config", "set", "maxmemory", "0"]);
+
+    let (_, events) = broker.get("/api/stream/events?key=ended").await;
+    assert_eq!((events.as_array().unwrap().len(), &events[1]["id"]), (5, &json!(written[0])), "what was to be replaced is still there");
+    assert_eq!(broker.get("/api/stream/info?key=new").await.0, 404);
+    assert_eq!(broker.sse("active", &token, None).await.rest().await.len(), 2);
+    broker.create("ended").await;
+    broker.add_numbered("ended", 0, 1).await;
+}
+
+over_each_delivery!(
+    streams_are_evicted_under_load,
+    half_a_stream_is_evicted_at_any_time,
+    writes_are_refused_while_redis_is_full,
+    a_full_redis_refuses_all_of_a_change,
+);

@@ -6,7 +6,6 @@ local old = redis.call('HMGET', KEYS[2], 'status', 'last_ms')
 if old[1] == 'active' and redis.call('EXISTS', KEYS[1]) == 1 then
   return false
 end
-redis.call('DEL', KEYS[1], KEYS[2])
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -14,13 +13,15 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local ms = string.format('%.0f', math.max(now, (tonumber(old[2]) or -1) + 1))
 local listed = now + ARGV[3] * 1.25 + 1000
 
+-- First what a full Redis refuses: a script that has written is let go on, so as not to stop half-way.
+redis.call('ZADD', KEYS[3], listed, ARGV[1])
+redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('XADD', KEYS[1], ms .. '-0', 'event', 'start')
 redis.call('HSET', KEYS[2], 'status', 'active', 'birth', ARGV[2], 'created_ms', ms, 'last_ms', ms, 'next', 1,
   'ttl_ms', ARGV[3], 'max_events', ARGV[4], 'listed_ms', string.format('%.0f', listed))
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-redis.call('ZADD', KEYS[3], listed, ARGV[1])
 if redis.call('PTTL', KEYS[3]) < listed - now then
   redis.call('PEXPIREAT', KEYS[3], string.format('%.0f', listed))
 end
