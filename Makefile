@@ -82,6 +82,10 @@ fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each ta
 test-faults: ## Everything that may break is broken, under load: see docs/reliability.md (two minutes)
 	cargo test -p tinistreamer --test faults --locked
 
+.PHONY: soak
+soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on memory
+	cargo test -p tinistreamer --test faults --locked soak -- --ignored --nocapture
+
 .PHONY: test-clients
 test-clients: ## The clients, each by itself, and the scenarios that all of them must pass
 	cargo build --locked

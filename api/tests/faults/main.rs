@@ -29,3 +29,4 @@ mod killed;
 mod limits;
 mod nodes;
 mod redis_network;
+mod soak;

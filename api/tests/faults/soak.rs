@@ -1,0 +1,118 @@
+//! All of it for a long time: one stream after another, one fault after another, and memory that does not grow.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::{
+    common::{Broker, Kind, redis::Redis},
+    fleet::{fleet, node, urls},
+    proxy::{Proxy, Road, Target},
+    servers::{KEEP, signal},
+};
+
+/// How long it goes on, in seconds, unless `SOAK_SECONDS` says otherwise.
+const SECONDS: u64 = 600;
+
+const MIB: u64 = 1 << 20;
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    ConnectionsKilled,
+    RedisFrozen,
+    RedisKilled,
+    NetworkCut,
+    NetworkSilent,
+    NodeStopped,
+    NodeKilled,
+}
+
+impl Fault {
+    const ALL: [Self; 7] = [
+        Self::ConnectionsKilled,
+        Self::RedisFrozen,
+        Self::RedisKilled,
+        Self::NetworkCut,
+        Self::NetworkSilent,
+        Self::NodeStopped,
+        Self::NodeKilled,
+    ];
+}
+
+/// What everything runs on. The first node of three stays, and its memory is looked at.
+struct House {
+    redis: Redis,
+    road: Proxy,
+    nodes: Vec<Broker>,
+}
+
+impl House {
+    async fn start() -> Self {
+        let redis = Redis::start(&KEEP);
+        let road = Proxy::start(Target::Unix(redis.socket())).await;
+        let first = node(Kind::Shared).set("REDIS_URL", road.url("redis")).set("REDIS_TIMEOUT", 1).start().await;
+        let others = [first.another_node().await, first.another_node().await];
+        Self { redis, road, nodes: [first].into_iter().chain(others).collect() }
+    }
+
+    async fn suffer(&mut self, fault: Fault) {
+        let a_while = Duration::from_millis(fastrand::u64(500..3000));
+        match fault {
+            Fault::ConnectionsKilled => ["normal", "pubsub"].iter().for_each(|class| {
+                self.redis.cli(&["client", "kill", "type", class]);
+            }),
+            Fault::RedisFrozen => {
+                let pid = self.redis.pid();
+                signal(pid, "-STOP");
+                sleep(a_while).await;
+                signal(pid, "-CONT");
+            }
+            Fault::RedisKilled => {
+                self.redis.kill();
+                sleep(a_while).await;
+                self.redis.restart(&KEEP);
+            }
+            Fault::NetworkCut => self.road.cut(),
+            Fault::NetworkSilent => {
+                self.road.set(Road::BLACK_HOLE);
+                sleep(a_while).await;
+                self.road.set(Road::OPEN);
+            }
+            Fault::NodeStopped | Fault::NodeKilled => {
+                let turn = fastrand::usize(1..self.nodes.len());
+                let replacement = self.nodes[turn].another_node().await;
+                let old = std::mem::replace(&mut self.nodes[turn], replacement);
+                let (word, code) = if matches!(fault, Fault::NodeStopped) { ("-TERM", Some(0)) } else { ("-KILL", None) };
+                assert_eq!(old.stop(word).await.0, code);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes ten minutes: `make soak`"]
+#[allow(clippy::print_stdout, reason = "somebody waits")]
+async fn everything_goes_wrong_for_ten_minutes() {
+    let seconds = std::env::var("SOAK_SECONDS").map_or(SECONDS, |text| text.parse().expect("SOAK_SECONDS is a number"));
+    let (begun, mut house, mut memory) = (Instant::now(), House::start().await, Vec::new());
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let key = format!("chat-{}", memory.len());
+        let fleet = fleet(&urls(&house.nodes)).key(&key).clients(12).ttl(60).start().await;
+        for _ in 0..5 {
+            let fault = Fault::ALL[fastrand::usize(..Fault::ALL.len())];
+            println!("{:>4} s  {key}  {fault:?}", begun.elapsed().as_secs());
+            house.suffer(fault).await;
+            fleet.go_to(&urls(&house.nodes));
+            fleet.flows().await;
+            sleep(Duration::from_millis(fastrand::u64(..2000))).await;
+        }
+        let events = fleet.confirmed();
+        fleet.end_whole().await;
+        memory.push(house.nodes[0].resident_bytes() / MIB);
+        println!("{:>4} s  {key}  {events} events, whole; {} MiB", begun.elapsed().as_secs(), memory[memory.len() - 1]);
+    }
+    let third = memory.len() / 3;
+    let (early, late) = (memory[..=third].iter().max(), memory[memory.len() - 1 - third..].iter().max());
+    // What a client or a stream costs and does not give back would add up over hundreds of connections.
+    assert!(late.unwrap() <= &(early.unwrap() + 16), "MiB after each stream: {memory:?}");
+}
