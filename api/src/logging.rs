@@ -3,6 +3,7 @@
 
 use std::{io::IsTerminal, panic};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::LogFormat;
@@ -10,11 +11,16 @@ use crate::config::LogFormat;
 use crate::otlp::Exporter;
 
 /// What is logged goes on its way while this is there.
+#[must_use = "lines are written while this is there"]
 #[derive(Debug)]
 pub struct Log {
+    writer: WorkerGuard,
     #[cfg(feature = "otlp")]
     exporter: Option<Exporter>,
 }
+
+/// Lines that may wait to be written: what a busy broker says in a moment, in a few megabytes.
+const BUFFERED_LINES: usize = 10_000;
 
 /// Why logging can't start.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +35,9 @@ pub enum LogError {
 pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
+    // A pipe that nobody reads is full some day. Then lines are lost, rather than that requests wait.
+    let (stderr, writer) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES).finish(std::io::stderr());
+    let lines = fmt::layer().with_writer(stderr).with_ansi(terminal).with_target(false);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Auto if terminal => lines.boxed(),
@@ -49,17 +57,19 @@ pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
         tracing::error!(at = info.location().map(tracing::field::display), reason, "a panic");
     }));
     Ok(Log {
+        writer,
         #[cfg(feature = "otlp")]
         exporter,
     })
 }
 
 impl Log {
-    /// Sends what has not been sent yet. To be called before the process ends.
-    pub fn flush(&self) {
+    /// Writes and sends what has not been yet, for about a second at the most. To be called before the process ends.
+    pub fn flush(self) {
         #[cfg(feature = "otlp")]
         if let Some(exporter) = &self.exporter {
             exporter.flush();
         }
+        drop(self.writer);
     }
 }

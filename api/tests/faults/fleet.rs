@@ -59,10 +59,9 @@ pub(crate) struct Fleet {
     progress: Vec<Arc<AtomicU64>>,
 }
 
-/// A broker that breaks silence every second, so that clients notice lost connections soon. It says no more than what nobody reads can
-/// hold: one that can't write its log waits until it can.
+/// A broker that breaks silence every second, so that clients notice lost connections soon.
 pub(crate) fn node(kind: Kind) -> Setup {
-    broker(kind).set("LOG", "error").set("HEARTBEAT", 1).set("SHUTDOWN_GRACE", 3).set("MAX_CLIENTS", 100)
+    broker(kind).set("HEARTBEAT", 1).set("SHUTDOWN_GRACE", 3).set("MAX_CLIENTS", 100)
 }
 
 /// A fleet on these nodes: eight clients, half of them over SSE and half over WebSocket.

@@ -9,7 +9,7 @@ use crate::common::{
     Broker, Kind, broker,
     broker::{API_KEY, answer},
     redis::Redis,
-    until,
+    until, within,
     ws::Ws,
 };
 
@@ -118,4 +118,14 @@ async fn lines_are_text_where_that_is_asked_for() {
     let line = log.lines().next().unwrap();
     assert!(line.contains("INFO request{id=mine method=GET path=/api/nope}: answered status=404 ms="), "{line}");
     assert!(!log.contains('\u{1b}'), "no colours but on a terminal");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_nobody_up() {
+    let broker = broker(Kind::Memory).set("LOG", "debug").start().await;
+    // Several times as much as a pipe holds.
+    for _ in 0..3_000 {
+        assert_eq!(within(broker.http.get(format!("{}/api/health", broker.url)).send()).await.unwrap().status(), 200);
+    }
+    assert_eq!(broker.stop("-TERM").await.0, Some(0));
 }
