@@ -43,6 +43,7 @@ pub enum ErrorCode {
     UnprocessableContent,
     UpgradeRequired,
     TooManyClients,
+    TooManyStreams,
     InternalError,
     StoreUnavailable,
     ShuttingDown,
@@ -50,7 +51,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, for the documents.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::MalformedJson,
         Self::InvalidRequest,
@@ -77,6 +78,7 @@ impl ErrorCode {
         Self::UnprocessableContent,
         Self::UpgradeRequired,
         Self::TooManyClients,
+        Self::TooManyStreams,
         Self::InternalError,
         Self::StoreUnavailable,
         Self::ShuttingDown,
@@ -112,6 +114,7 @@ impl ErrorCode {
             Self::UnprocessableContent => "unprocessable-content",
             Self::UpgradeRequired => "upgrade-required",
             Self::TooManyClients => "too-many-clients",
+            Self::TooManyStreams => "too-many-streams",
             Self::InternalError => "internal-error",
             Self::StoreUnavailable => "store-unavailable",
             Self::ShuttingDown => "shutting-down",
@@ -143,7 +146,7 @@ impl ErrorCode {
             Self::UnsupportedMediaType => Status::UnsupportedMediaType,
             Self::UnprocessableContent => Status::UnprocessableEntity,
             Self::UpgradeRequired => Status::UpgradeRequired,
-            Self::TooManyClients => Status::TooManyRequests,
+            Self::TooManyClients | Self::TooManyStreams => Status::TooManyRequests,
             Self::InternalError => Status::InternalServerError,
             Self::StoreUnavailable | Self::ShuttingDown => Status::ServiceUnavailable,
         }
@@ -153,7 +156,7 @@ impl ErrorCode {
     #[must_use]
     pub fn retry_after(self) -> Option<u32> {
         match self {
-            Self::TooManyClients => Some(2),
+            Self::TooManyClients | Self::TooManyStreams => Some(2),
             Self::StoreUnavailable | Self::ShuttingDown => Some(1),
             _ => None,
         }

@@ -83,6 +83,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .mount("/", if settings.metrics == MetricsAt::Broker { routes::metrics::routes() } else { Vec::new() })
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
+        .manage(routes::streams::quota::Quotas::new(settings.max_streams_per_key))
         .manage(Slots::new(limits, lifecycle.clone()))
         .manage(lifecycle)
         .manage(metrics)

@@ -6,7 +6,7 @@ use rocket::{
 };
 
 use super::{
-    api_key::ApiKeys,
+    api_key::{ApiKeys, KeyIndex},
     client_token::{Claims, TokenError, TokenRing},
 };
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
     store::StreamInfo,
 };
 
-/// The request has a good `X-API-KEY`.
+/// The request has a good `X-API-KEY`: this one.
 #[derive(Debug)]
-pub struct Backend(());
+pub struct Backend(pub KeyIndex);
 
 /// The request has a client token that is one of ours and has not expired. Which stream it opens is still to be asked.
 #[derive(Debug)]
@@ -30,9 +30,11 @@ impl<'r> FromRequest<'r> for Backend {
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
         // Without its keys the server was put together wrongly, which no request can cause.
         let Some(keys) = request.rocket().state::<ApiKeys>() else { return ApiError::internal().refuse(request) };
-        match request.headers().get_one("X-API-KEY") {
-            Some(key) if keys.accept(key) => Outcome::Success(Self(())),
-            Some(_) => ApiError::new(ErrorCode::Unauthorized, "The X-API-KEY header does not hold a key that is good here").refuse(request),
+        match request.headers().get_one("X-API-KEY").map(|key| keys.accept(key)) {
+            Some(Some(index)) => Outcome::Success(Self(index)),
+            Some(None) => {
+                ApiError::new(ErrorCode::Unauthorized, "The X-API-KEY header does not hold a key that is good here").refuse(request)
+            }
             None => ApiError::new(ErrorCode::Unauthorized, "This route needs an X-API-KEY header").refuse(request),
         }
     }

@@ -28,7 +28,7 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
-pub const NAMES: [&str; 30] = [
+pub const NAMES: [&str; 31] = [
     "address",
     "allowed_origins",
     "api_key",
@@ -49,6 +49,7 @@ pub const NAMES: [&str; 30] = [
     "max_event",
     "max_events",
     "max_line",
+    "max_streams_per_key",
     "metrics",
     "port",
     "redis_pool",
@@ -173,6 +174,8 @@ pub struct Settings {
     pub max_clients_per_stream: usize,
     /// Streaming clients of one address at a time; 0 is no limit.
     pub max_clients_per_address: usize,
+    /// Active streams of one API key, started on this node; 0 is no limit.
+    pub max_streams_per_key: usize,
     /// The header in which the proxy in front says the client's address; none: the connection's own counts.
     pub client_ip_header: Option<String>,
     /// Whether the console is served at `/`.

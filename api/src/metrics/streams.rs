@@ -19,6 +19,8 @@ pub struct StreamMetrics {
     finished: Family<OfStatus, Counter>,
     /// Streams that this node started.
     pub created: Counter,
+    /// Streams that were not started, as their API key has too many.
+    pub refused: Counter,
     /// Active streams of the embedded store whose time was up. In Redis they expire without a word to anybody.
     pub expired: Counter,
 }
@@ -26,8 +28,10 @@ pub struct StreamMetrics {
 impl StreamMetrics {
     /// Registers them; with the embedded store also those that only it knows.
     pub(super) fn register(registry: &mut Registry, embedded: bool) -> Self {
-        let metrics = Self { finished: Family::default(), created: Counter::default(), expired: Counter::default() };
+        let metrics =
+            Self { finished: Family::default(), created: Counter::default(), refused: Counter::default(), expired: Counter::default() };
         registry.register("streams_created", "Streams that were started by this node", metrics.created.clone());
+        registry.register("streams_refused", "Streams that were not started, as their API key has too many", metrics.refused.clone());
         registry.register("streams_finished", "Streams that were ended or cancelled by this node", metrics.finished.clone());
         for &status in Outcome::ALL {
             metrics.finished.get_or_create_owned(&OfStatus { status });

@@ -1,6 +1,6 @@
 //! What one request, event or client may take: each limit is told by name, and counted.
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,7 +10,7 @@ use tokio::{
 use crate::common::{
     Broker, Kind, broker,
     broker::{API_KEY, answer},
-    within,
+    until, within,
     ws::Ws,
 };
 
@@ -243,4 +243,36 @@ async fn a_page_of_any_origin_opens_sockets_where_none_are_named() {
     let token = broker.create("chat").await;
     let url = broker.client_url("ws", "chat", &token, None);
     assert_eq!(upgraded_for(&url, Some("https://any.example")).await.0, 101);
+}
+
+async fn an_api_key_has_no_more_active_streams_than_it_may(kind: Kind) {
+    let other = "other-key-0123456789";
+    let broker = broker(kind).set("API_KEY", format!("{API_KEY},{other}")).set("MAX_STREAMS_PER_KEY", 2).start().await;
+    let elsewhere = broker.another_node().await;
+    let create = async |key: &str| broker.post("/api/stream", json!({"key": key})).await;
+    assert_eq!((create("a").await.0, create("b").await.0), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(create("a").await.1["code"], "existing-stream", "it is not one more");
+    let (status, error) = create("c").await;
+    assert_eq!((status, &error["code"]), (StatusCode::TOO_MANY_REQUESTS, &json!("too-many-streams")), "{error}");
+    let of_another = broker.http.post(format!("{}/api/stream", broker.url)).header("X-API-KEY", other).json(&json!({"key": "d"}));
+    assert_eq!(of_another.send().await.unwrap().status(), StatusCode::OK, "each key has its own");
+
+    // What ends there counts no more here, which is found out once a second.
+    let there = if kind == Kind::Memory { &broker } else { &elsewhere };
+    there.end("a").await;
+    until("there is room again", async || create("c").await.0 == StatusCode::OK).await;
+    assert_eq!(create("e").await.0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(broker.post("/api/stream/end", json!({"key": "c"})).await.0, StatusCode::OK);
+    assert_eq!(create("c").await.0, StatusCode::OK, "one that replaces its own finished one takes no other place");
+    assert!(broker.metrics().await.get("streams_refused_total") >= 2);
+}
+
+#[tokio::test]
+async fn an_api_key_has_no_more_active_streams_than_it_may_in_memory() {
+    an_api_key_has_no_more_active_streams_than_it_may(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn an_api_key_has_no_more_active_streams_than_it_may_in_redis() {
+    an_api_key_has_no_more_active_streams_than_it_may(Kind::Exclusive).await;
 }

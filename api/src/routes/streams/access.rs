@@ -17,7 +17,7 @@ use crate::{
     error::{ApiError, ErrorBody, ErrorCode},
     event::StreamKey,
     metrics::SharedMetrics,
-    routes::{body::Body, params::stream_key},
+    routes::{body::Body, params::stream_key, streams::quota::Quotas},
     store::{Birth, NewStream, SharedStore, StoreError},
 };
 
@@ -69,14 +69,16 @@ pub struct Access {
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-streams`: of the API key, on this node (`STREAMER_MAX_STREAMS_PER_KEY`)", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream", data = "<body>")]
 pub async fn create(
-    _backend: Backend,
+    backend: Backend,
     body: Body,
     settings: &State<Settings>,
     store: &State<SharedStore>,
     ring: &State<TokenRing>,
+    quotas: &State<Quotas>,
     metrics: &State<SharedMetrics>,
 ) -> Result<Json<Access>, ApiError> {
     let wanted: CreateStream = body.json()?;
@@ -89,7 +91,14 @@ pub async fn create(
             format!("max_events is {} to {}, not {max_events}", MAX_EVENTS.start(), MAX_EVENTS.end()),
         ));
     }
+    let Backend(by) = backend;
+    let permit = quotas.claim(by, &key, store).await.inspect_err(|error| {
+        if error.code == ErrorCode::TooManyStreams {
+            metrics.streams.refused.inc();
+        }
+    })?;
     let info = store.create(&key, NewStream { ttl, max_events }).await?;
+    permit.keep(by, &key, info.birth);
     metrics.streams.created.inc();
     access(key, info.birth, ttl, settings, ring).map(Json)
 }

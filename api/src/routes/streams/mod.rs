@@ -23,6 +23,7 @@ use crate::{
 
 pub mod access;
 pub mod events;
+pub mod quota;
 
 /// Streams looked at together when they are listed.
 const LOOK_AHEAD: usize = 64;

@@ -1213,6 +1213,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `too-many-streams`: of the API key, on this node (`STREAMER_MAX_STREAMS_PER_KEY`) */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `store-unavailable` */
             503: {
                 headers: {
