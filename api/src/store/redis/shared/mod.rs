@@ -1,19 +1,17 @@
 //! Shared delivery: Redis sends each batch once to each node that has clients on the stream, and the node hands it on.
 
 mod hub;
+mod listen;
 mod subscription;
 mod topic;
 
 use rocket::async_trait;
 use tokio::sync::watch;
 
+pub(super) use self::{hub::Hub, listen::run, subscription::Subscriber};
 use self::{
     hub::Joined,
     topic::{Found, Topic},
-};
-pub(super) use self::{
-    hub::{Hub, run},
-    subscription::Subscriber,
 };
 use super::RedisStore;
 use crate::{
