@@ -130,7 +130,8 @@ impl Primary {
                         Ok(value) => return Ok(value),
                         Err(error) => error,
                     };
-                    if error.is_timeout() {
+                    // One to a Cluster leads to all of its nodes, of which the others answer.
+                    if error.is_timeout() && !self.is_cluster() {
                         link.renew(turn, &fixed);
                     }
                     let is_current = self.link.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, &link));

@@ -1,7 +1,7 @@
 //! All topics of a node: who joins them, what is heard of them, and what is read from the store where something was missed.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -39,8 +39,8 @@ pub(in super::super) struct Hub {
     wanted: mpsc::UnboundedSender<Arc<Topic>>,
     /// The channels by which the node hears itself, probed in turn.
     pub(super) probe_channels: Vec<String>,
-    /// Probes that have not come back.
-    unheard: Mutex<BTreeSet<u64>>,
+    /// Probes that have not come back, and the tick in which each was sent.
+    unheard: Mutex<BTreeMap<u64, u64>>,
     pub(super) lost: Notify,
     repairs: Semaphore,
     pub(super) prefix: String,
@@ -89,7 +89,7 @@ impl Hub {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn unheard(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+    pub(super) fn unheard(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
         self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,7 +159,7 @@ impl Hub {
                 };
                 let Some((topic, topics)) = known else {
                     let probe = std::str::from_utf8(message).ok().and_then(|text| text.parse().ok());
-                    if probe.is_some_and(|probe: u64| hub.unheard().remove(&probe)) {
+                    if probe.is_some_and(|probe: u64| hub.unheard().remove(&probe).is_some()) {
                         hub.set_hears(true);
                     }
                     return;

@@ -106,7 +106,8 @@ async fn serve(
     follow(store, &mut connection, all).await?;
 
     let (mut retry, mut retry_after) = (Instant::now() + TICK, TICK);
-    let (mut ticks, mut probe) = (interval(TICK), fastrand::u64(..u64::MAX / 2));
+    // Probes are numbered from anywhere, so that those of a connection before are none of this one's.
+    let (mut ticks, mut tick, mut next) = (interval(TICK), 0, fastrand::u64(..u64::MAX / 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let Some((_, hub)) = upgrade(store) else { return Ok(()) };
@@ -121,12 +122,16 @@ async fn serve(
             () = hub.lost.notified() => return Err(Lost::Closed),
             Ok(()) = links.changed() => return Err(Lost::Moved),
             _ = ticks.tick() => {
-                probe += 1;
-                let oldest = hub.unheard().first().copied();
-                if oldest.is_some_and(|oldest| probe > oldest + DEAF_AFTER) {
+                let oldest = hub.unheard().first_key_value().map(|(_, &tick)| tick);
+                if oldest.is_some_and(|oldest| tick > oldest + DEAF_AFTER) {
                     return Err(Lost::Deaf);
                 }
-                send_probe(store, probe);
+                // First all of them: shards of a Cluster may be down, and what shows that the others are heard is not to wait for its turn.
+                let probes = if tick == 0 { hub.probe_channels.len() as u64 } else { 1 };
+                for probe in next..next + probes {
+                    send_probe(store, probe, tick);
+                }
+                (tick, next) = (tick + 1, next + probes);
                 look(store, &mut connection).await?;
                 if retry <= Instant::now() {
                     // A part of a Cluster that is down costs the other parts something with each attempt.
@@ -140,12 +145,12 @@ async fn serve(
 
 /// Publishes a message that the node should hear. It goes the way of all writes: were it published over the subscription's own
 /// connection, one that leads to the wrong server would hear itself.
-fn send_probe(store: &Weak<Inner>, probe: u64) {
+fn send_probe(store: &Weak<Inner>, probe: u64, tick: u64) {
     let Some((store, hub)) = upgrade(store) else { return };
     let Some(channel) = usize::try_from(probe).ok().and_then(|n| hub.probe_channels.get(n % hub.probe_channels.len()).cloned()) else {
         return;
     };
-    hub.unheard().insert(probe);
+    hub.unheard().insert(probe, tick);
     tokio::spawn(async move {
         let verb = if store.0.primary.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
         let command = &redis::cmd(verb).arg(channel).arg(probe).to_owned();
