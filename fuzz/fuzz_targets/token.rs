@@ -2,22 +2,47 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{arbitrary, fuzz_target};
 use tinistreamer::{
-    auth::client_token::{Claims, TokenError, TokenRing},
+    auth::{
+        claims::{Claims, Scope},
+        client_token::{SealError, TokenError, TokenRing},
+    },
     config::Secret,
     event::StreamKey,
     store::Birth,
 };
 
-fuzz_target!(|input: (&str, [u8; 16], u64, u64, u16)| {
-    let (text, birth, expires_at, now, bit) = input;
+/// What is to be sealed: keys, each with a birth mark or without, or a prefix.
+#[derive(arbitrary::Arbitrary, Debug)]
+enum Wanted<'a> {
+    Streams(Vec<(&'a str, Option<[u8; 16]>)>),
+    Prefix(&'a str),
+}
+
+impl Wanted<'_> {
+    fn scope(&self) -> Option<Scope> {
+        let key = |text: &str| text.parse::<StreamKey>().ok();
+        match self {
+            Self::Streams(streams) => {
+                streams.iter().map(|&(text, birth)| Some((key(text)?, birth.map(Birth)))).collect::<Option<_>>().map(Scope::Streams)
+            }
+            Self::Prefix(text) => key(text).map(Scope::Prefix),
+        }
+    }
+}
+
+fuzz_target!(|input: (&str, Wanted<'_>, u64, u64, u16)| {
+    let (text, wanted, expires_at, now, bit) = input;
     let ring = TokenRing::new(&[Secret::new([1; 32]), Secret::new([2; 32])]);
     assert_eq!(ring.open(text, now), Err(TokenError::Invalid));
 
-    let Ok(key) = text.parse::<StreamKey>() else { return };
-    let claims = Claims { key, birth: Birth(birth), expires_at };
-    let token = ring.seal(&claims).expect("a key to seal with");
+    let Some(scope) = wanted.scope() else { return };
+    let claims = Claims { scope, expires_at };
+    let token = match ring.seal(&claims) {
+        Ok(token) => token,
+        Err(error) => return assert_eq!(error, SealError::TooLong),
+    };
     let mut bytes = hex::decode(&token).expect("hexadecimal");
     assert_eq!(ring.open(&token, now), if now < expires_at { Ok(claims) } else { Err(TokenError::Expired) });
 

@@ -1,37 +1,26 @@
-//! Client tokens: what a client may follow, and until when, sealed with AES-256-GCM so that it can neither be read nor made
-//! by anybody else.
+//! Client tokens: [`Claims`], sealed with AES-256-GCM so that they can neither be read nor made by anybody else.
 //!
-//! A token is the hex form of `version (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`; the plain text is
-//! `expiry (8 bytes, seconds since the Unix epoch, big-endian) ‖ birth mark (16) ‖ stream key`. Version and purpose are
-//! authenticated with it. Random nonces of 96 bits are safe below 2³² tokens per key (NIST SP 800-38D, 8.3): hence rotation.
+//! A token is the hex form of `version (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`; what is sealed is described in [`super::claims`].
+//! Version and purpose are authenticated with it. Random nonces of 96 bits are safe below 2³² tokens per key
+//! (NIST SP 800-38D, 8.3): hence rotation.
 
 use aes_gcm::{
     Aes256Gcm, Key, KeyInit,
     aead::{Aead, Generate, Nonce, Payload},
 };
 
-use crate::{config::Secret, event::StreamKey, store::Birth};
-
-/// The first byte of every token of this form.
-const VERSION: u8 = 1;
+use super::claims::Claims;
+use crate::config::Secret;
 
 /// What a token is for; keeps cipher texts made for anything else from being taken for one.
-const PURPOSE: &[u8] = b"\x01tinistreamer client token";
+const PURPOSE: &[u8] = b"tinistreamer client token";
 
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
-const HEADER_BYTES: usize = 8 + 16;
 
-/// What a token says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claims {
-    /// The stream that it opens.
-    pub key: StreamKey,
-    /// Which stream at that key: a token dies with its stream.
-    pub birth: Birth,
-    /// Seconds since the Unix epoch from which on it is no good.
-    pub expires_at: u64,
-}
+/// The longest plain text of a token, in bytes: tokens travel in URLs, and what is between a client and the broker takes no URL of
+/// any length.
+pub const MAX_PLAIN_BYTES: usize = 3 << 10;
 
 /// Why a token does not open anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,10 +33,16 @@ pub enum TokenError {
     Expired,
 }
 
-/// The system has no random numbers to give, or the key did not seal.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a token could not be made")]
-pub struct SealError;
+/// Why a token was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// What it is to say is longer than [`MAX_PLAIN_BYTES`].
+    #[error("a token can't say so much")]
+    TooLong,
+    /// The system has no random numbers to give, or the key did not seal.
+    #[error("a token could not be made")]
+    Cipher,
+}
 
 /// The keys that seal and open tokens: the first seals, all open.
 #[derive(Clone)]
@@ -64,66 +59,72 @@ impl TokenRing {
 
     /// Makes a token.
     pub fn seal(&self, claims: &Claims) -> Result<String, SealError> {
-        let cipher = self.ciphers.first().ok_or(SealError)?;
-        let nonce = Nonce::<Aes256Gcm>::try_generate().map_err(|_| SealError)?;
-        let mut plain = Vec::with_capacity(HEADER_BYTES + claims.key.as_str().len());
-        plain.extend(claims.expires_at.to_be_bytes());
-        plain.extend(claims.birth.0);
-        plain.extend(claims.key.as_str().as_bytes());
-        let sealed = cipher.encrypt(&nonce, Payload { msg: &plain, aad: PURPOSE }).map_err(|_| SealError)?;
-        let mut token = Vec::with_capacity(1 + NONCE_BYTES + sealed.len());
-        token.push(VERSION);
-        token.extend_from_slice(&nonce);
-        token.extend_from_slice(&sealed);
-        Ok(hex::encode(token))
+        let cipher = self.ciphers.first().ok_or(SealError::Cipher)?;
+        let (version, plain) = claims.encode();
+        if plain.len() > MAX_PLAIN_BYTES {
+            return Err(SealError::TooLong);
+        }
+        let nonce = Nonce::<Aes256Gcm>::try_generate().map_err(|_| SealError::Cipher)?;
+        let sealed = cipher.encrypt(&nonce, Payload { msg: &plain, aad: &purpose(version) }).map_err(|_| SealError::Cipher)?;
+        Ok(hex::encode([&[version], &nonce[..], &sealed].concat()))
     }
 
     /// Reads a token, at a time in seconds since the Unix epoch.
     pub fn open(&self, token: &str, now: u64) -> Result<Claims, TokenError> {
         // Nothing longer is one of ours; decoding it would only be work for whoever sent it.
-        const LONGEST: usize = 2 * (1 + NONCE_BYTES + HEADER_BYTES + crate::event::MAX_KEY_BYTES + TAG_BYTES);
+        const LONGEST: usize = 2 * (1 + NONCE_BYTES + MAX_PLAIN_BYTES + TAG_BYTES);
         if token.len() > LONGEST {
             return Err(TokenError::Invalid);
         }
         let bytes = hex::decode(token).map_err(|_| TokenError::Invalid)?;
         let (&version, rest) = bytes.split_first().ok_or(TokenError::Invalid)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(TokenError::Invalid)?;
-        if version != VERSION {
-            return Err(TokenError::Invalid);
-        }
-        let nonce = Nonce::<Aes256Gcm>::from(*nonce);
-        let open = |cipher: &Aes256Gcm| cipher.decrypt(&nonce, Payload { msg: sealed, aad: PURPOSE }).ok();
+        let (nonce, aad) = (Nonce::<Aes256Gcm>::from(*nonce), purpose(version));
+        let open = |cipher: &Aes256Gcm| cipher.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok();
         let plain = self.ciphers.iter().find_map(open).ok_or(TokenError::Invalid)?;
-        let claims = parse(&plain).ok_or(TokenError::Invalid)?;
+        let claims = Claims::decode(version, &plain).ok_or(TokenError::Invalid)?;
         if claims.expires_at <= now { Err(TokenError::Expired) } else { Ok(claims) }
     }
 }
 
-fn parse(plain: &[u8]) -> Option<Claims> {
-    let (expires_at, rest) = plain.split_first_chunk::<8>()?;
-    let (birth, key) = rest.split_first_chunk::<16>()?;
-    let key = std::str::from_utf8(key).ok()?.parse().ok()?;
-    Some(Claims { key, birth: Birth(*birth), expires_at: u64::from_be_bytes(*expires_at) })
+/// What is authenticated with a token of this version.
+fn purpose(version: u8) -> Vec<u8> {
+    [&[version], PURPOSE].concat()
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{collection::btree_map, prelude::*};
 
     use super::*;
+    use crate::{auth::claims::Scope, event::StreamKey, store::Birth};
 
     fn ring(keys: &[u8]) -> TokenRing {
         TokenRing::new(&keys.iter().map(|&byte| Secret::new([byte; 32])).collect::<Vec<_>>())
     }
 
+    fn of_stream(key: &str, birth: Option<Birth>) -> Scope {
+        Scope::Streams([(key.parse().unwrap(), birth)].into())
+    }
+
     fn claims(key: &str, expires_at: u64) -> Claims {
-        Claims { key: key.parse().unwrap(), birth: Birth([7; 16]), expires_at }
+        Claims { scope: of_stream(key, Some(Birth([7; 16]))), expires_at }
+    }
+
+    fn keys() -> impl Strategy<Value = StreamKey> {
+        prop_oneof!["[^\\p{Cc}]{1,64}", "[a-z]{1,256}"].prop_map(|key| key.parse().unwrap())
+    }
+
+    /// Whatever a token may say: of one stream, of several, of a prefix.
+    fn scopes() -> impl Strategy<Value = Scope> {
+        let birth = any::<Option<[u8; 16]>>().prop_map(|birth| birth.map(Birth));
+        prop_oneof![btree_map(keys(), birth, 1..9).prop_map(Scope::Streams), keys().prop_map(Scope::Prefix)]
     }
 
     proptest! {
         #[test]
-        fn a_token_gives_back_what_was_sealed(key in "[^\\p{Cc}]{1,64}", birth: [u8; 16], now in 0..u64::MAX - 1) {
-            let claims = Claims { key: key.parse().unwrap(), birth: Birth(birth), expires_at: now + 1 };
+        fn a_token_gives_back_what_was_sealed(scope in scopes(), now in 0..u64::MAX - 1) {
+            let claims = Claims { scope, expires_at: now + 1 };
             let token = ring(&[1]).seal(&claims).unwrap();
             prop_assert!(token.bytes().all(|b| b.is_ascii_hexdigit()));
             prop_assert_eq!(ring(&[1]).open(&token, now), Ok(claims));
@@ -131,8 +132,8 @@ mod tests {
         }
 
         #[test]
-        fn no_changed_token_opens_anything(place: prop::sample::Index, bit in 0..8u8) {
-            let token = ring(&[1]).seal(&claims("chat", 100)).unwrap();
+        fn no_changed_token_opens_anything(scope in scopes(), place: prop::sample::Index, bit in 0..8u8) {
+            let token = ring(&[1]).seal(&Claims { scope, expires_at: 100 }).unwrap();
             let mut bytes = hex::decode(token).unwrap();
             let place = place.index(bytes.len());
             bytes[place] ^= 1 << bit;
@@ -140,18 +141,59 @@ mod tests {
         }
 
         #[test]
+        fn no_version_opens_as_another(scope in scopes(), version: u8) {
+            let token = ring(&[1]).seal(&Claims { scope, expires_at: 100 }).unwrap();
+            let other = format!("{version:02x}{}", &token[2..]);
+            prop_assert_eq!(ring(&[1]).open(&other, 1).is_ok(), other == token);
+        }
+
+        #[test]
         fn no_text_makes_opening_panic(text in ".{0,800}") {
             prop_assert_eq!(ring(&[1]).open(&text, 1), Err(TokenError::Invalid));
+        }
+
+        #[test]
+        fn no_plain_text_makes_reading_panic(version in 0..4u8, plain: Vec<u8>) {
+            let read = Claims::decode(version, &[&[0; 8], &plain[..]].concat());
+            prop_assert!(read.is_none_or(|claims| claims.expires_at == 0));
         }
     }
 
     #[test]
+    fn tokens_of_version_1_are_good_whoever_made_them() {
+        // By the code of version 1, before there was another.
+        let old =
+            "01a8e519e0d30e0e798c6689b2de3b4bfa07ed9e492515bb0b451149e31456d630e4fc6b0e3ec2748bb03dc83fadb17de9f120310b04833510001dd08ff2";
+        let expires_at = 4_102_444_800;
+        assert_eq!(ring(&[1]).open(old, expires_at - 1), Ok(claims("chat/Ω 1", expires_at)));
+        assert_eq!(ring(&[1]).open(old, expires_at), Err(TokenError::Expired));
+        assert_eq!(ring(&[2]).open(old, 1), Err(TokenError::Invalid));
+    }
+
+    #[test]
     fn the_first_key_seals_and_all_open() {
-        let old = ring(&[1]).seal(&claims("chat", 100)).unwrap();
-        assert!(ring(&[2, 1]).open(&old, 1).is_ok());
-        assert_eq!(ring(&[2]).open(&old, 1), Err(TokenError::Invalid));
-        let new = ring(&[2, 1]).seal(&claims("chat", 100)).unwrap();
-        assert_eq!(ring(&[1]).open(&new, 1), Err(TokenError::Invalid));
+        let of_prefix = Claims { scope: Scope::Prefix("chat".parse().unwrap()), expires_at: 100 };
+        for claims in [claims("chat", 100), of_prefix] {
+            let old = ring(&[1]).seal(&claims).unwrap();
+            assert_eq!(ring(&[2, 1]).open(&old, 1), Ok(claims.clone()));
+            assert_eq!(ring(&[2]).open(&old, 1), Err(TokenError::Invalid));
+            let new = ring(&[2, 1]).seal(&claims).unwrap();
+            assert_eq!(ring(&[1]).open(&new, 1), Err(TokenError::Invalid));
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_greatest_length_opens_and_a_longer_one_is_not_made() {
+        // Expiry and kind are nine bytes, a stream without a birth mark two besides its key.
+        let of_length = |last: usize| {
+            let keys = (0..11).map(|n| format!("{n:0>256}")).chain(["x".repeat(last)]);
+            Claims { scope: Scope::Streams(keys.map(|key| (key.parse().unwrap(), None)).collect()), expires_at: 100 }
+        };
+        let last = MAX_PLAIN_BYTES - 9 - 11 * 258 - 2;
+        let longest = of_length(last);
+        let token = ring(&[1]).seal(&longest).unwrap();
+        assert_eq!(ring(&[1]).open(&token, 1), Ok(longest));
+        assert_eq!(ring(&[1]).seal(&of_length(last + 1)), Err(SealError::TooLong));
     }
 
     #[test]

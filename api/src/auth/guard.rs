@@ -7,7 +7,8 @@ use rocket::{
 
 use super::{
     api_key::{ApiKeys, KeyIndex},
-    client_token::{Claims, TokenError, TokenRing},
+    claims::Scope,
+    client_token::{TokenError, TokenRing},
 };
 use crate::{
     error::{ApiError, ErrorCode},
@@ -19,9 +20,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Backend(pub KeyIndex);
 
-/// The request has a client token that is one of ours and has not expired. Which stream it opens is still to be asked.
+/// The request has a client token that is one of ours and has not expired. Which streams it opens is still to be asked.
 #[derive(Debug)]
-pub struct Client(Claims);
+pub struct Client(Scope);
 
 #[async_trait]
 impl<'r> FromRequest<'r> for Backend {
@@ -52,7 +53,7 @@ impl<'r> FromRequest<'r> for Client {
         };
         let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(0);
         match ring.open(&token, now) {
-            Ok(claims) => Outcome::Success(Self(claims)),
+            Ok(claims) => Outcome::Success(Self(claims.scope)),
             Err(TokenError::Invalid) => ApiError::new(ErrorCode::Unauthorized, "The client token is not valid").refuse(request),
             Err(TokenError::Expired) => {
                 ApiError::new(ErrorCode::TokenExpired, "The client token has expired; ask the backend for another").refuse(request)
@@ -62,16 +63,28 @@ impl<'r> FromRequest<'r> for Client {
 }
 
 impl Client {
-    /// Refuses unless the token was issued for a stream at this key.
+    /// Refuses unless the token covers this key.
     pub fn may_follow(&self, key: &StreamKey) -> Result<(), ApiError> {
-        if self.0.key == *key { Ok(()) } else { Err(ApiError::new(ErrorCode::Forbidden, "The client token is for another stream")) }
+        if self.0.covers(key) { Ok(()) } else { Err(forbidden("The client token does not open", key)) }
     }
 
-    /// Refuses unless the token was issued for this very stream, not for an earlier one at its key.
-    pub fn may_open(&self, info: &StreamInfo) -> Result<(), ApiError> {
-        let good = self.0.birth == info.birth;
-        if good { Ok(()) } else { Err(ApiError::new(ErrorCode::Forbidden, "The client token is for an earlier stream at this key")) }
+    /// Refuses where the token is bound to a stream at this key and this one is another: a later one. Whether it covers the key is
+    /// for [`Self::may_follow`] to say.
+    pub fn may_open(&self, key: &StreamKey, info: &StreamInfo) -> Result<(), ApiError> {
+        let good = self.0.birth(key).is_none_or(|birth| birth == info.birth);
+        if good { Ok(()) } else { Err(forbidden("The client token is for an earlier stream at", key)) }
     }
+
+    /// Whether the token is bound to one stream of all that this key ever has.
+    #[must_use]
+    pub fn is_bound(&self, key: &StreamKey) -> bool {
+        self.0.birth(key).is_some()
+    }
+}
+
+/// A request may have several keys: the message names the one that it failed for.
+fn forbidden(what: &str, key: &StreamKey) -> ApiError {
+    ApiError::new(ErrorCode::Forbidden, format!("{what} {:?}", key.as_str()))
 }
 
 /// The token in the header, else in the query: `EventSource` and browsers' `WebSockets` can't set headers. A header of another

@@ -28,7 +28,7 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
-pub const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 32] = [
     "address",
     "allowed_origins",
     "api_key",
@@ -48,6 +48,7 @@ pub const NAMES: [&str; 31] = [
     "max_clients_per_stream",
     "max_event",
     "max_events",
+    "max_keys_per_client",
     "max_line",
     "max_streams_per_key",
     "metrics",
@@ -174,6 +175,8 @@ pub struct Settings {
     pub max_clients_per_stream: usize,
     /// Streaming clients of one address at a time; 0 is no limit.
     pub max_clients_per_address: usize,
+    /// Streams that one client may follow over a connection, and that a token may list.
+    pub max_keys_per_client: usize,
     /// Active streams of one API key, started on this node; 0 is no limit.
     pub max_streams_per_key: usize,
     /// The header in which the proxy in front says the client's address; none: the connection's own counts.

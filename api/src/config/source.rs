@@ -56,6 +56,7 @@ impl<'a> Source<'a> {
         let max_clients = self.count("max_clients", if delivery == Some(Delivery::Shared) { 10_000 } else { 20 }, 1..=1_000_000);
         let max_clients_per_stream = self.count("max_clients_per_stream", 0, 0..=1_000_000);
         let max_clients_per_address = self.count("max_clients_per_address", 0, 0..=1_000_000);
+        let max_keys_per_client = self.count("max_keys_per_client", 32, 1..=256);
         let max_streams_per_key = self.count("max_streams_per_key", 0, 0..=1_000_000);
         let client_ip_header = self.value("client_ip_header", "off", "off, or the name of a header such as X-Real-IP", header_name);
         let max_events = self.count("max_events", 500, MAX_EVENTS);
@@ -89,6 +90,7 @@ impl<'a> Source<'a> {
             max_clients: max_clients?,
             max_clients_per_stream: max_clients_per_stream?,
             max_clients_per_address: max_clients_per_address?,
+            max_keys_per_client: max_keys_per_client?,
             max_streams_per_key: max_streams_per_key?,
             client_ip_header: client_ip_header.map(|name| (!name.is_empty()).then_some(name))?,
             allowed_origins: allowed_origins.map(|origins| (!origins.is_empty()).then_some(origins))?,

@@ -36,3 +36,4 @@ mod shared_delivery;
 mod shutdown;
 mod slots;
 mod streams;
+mod tokens;

@@ -1,8 +1,9 @@
 //! Starting a stream, and letting clients in: URLs and tokens.
 
-use std::time::Duration;
+use std::{borrow::Cow, collections::HashSet, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rocket::{State, post, serde::json::Json};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::{
-        client_token::{Claims, TokenRing},
+        claims::{Claims, Scope},
+        client_token::{MAX_PLAIN_BYTES, SealError, TokenRing},
         guard::Backend,
     },
     config::{MAX_EVENTS, Settings, TTL_SECONDS},
@@ -20,6 +22,9 @@ use crate::{
     routes::{body::Body, params::stream_key, streams::quota::Quotas},
     store::{Birth, NewStream, SharedStore, StoreError},
 };
+
+/// Streams that are looked up together for a token.
+const LOOK_AHEAD: usize = 16;
 
 /// What a new stream asks for.
 #[derive(Deserialize, ToSchema)]
@@ -35,18 +40,27 @@ pub struct CreateStream {
     max_events: Option<u64>,
 }
 
-/// Which stream a token is for.
+/// Which streams a token is for: exactly one of `key`, `keys` and `prefix`.
 #[derive(Deserialize, ToSchema)]
 pub struct IssueToken {
-    /// The key of a stream that exists.
-    #[schema(example = "chat-1")]
-    key: String,
+    /// The key of one stream.
+    #[schema(example = "chat-1", max_length = 256)]
+    key: Option<String>,
+    /// The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once.
+    #[schema(min_items = 1)]
+    keys: Option<Vec<String>>,
+    /// What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters.
+    #[schema(min_length = 1, max_length = 256)]
+    prefix: Option<String>,
     /// Seconds that the token is good for; the default is `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]
     ttl: Option<u64>,
+    /// With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key.
+    #[serde(default)]
+    wait: bool,
 }
 
-/// Where clients follow a stream, and what opens it to them.
+/// Where clients follow streams, and what opens these to them. The URLs name the streams, but for those of a prefix.
 #[derive(Serialize, ToSchema)]
 pub struct Access {
     /// For server-sent events; without the token.
@@ -86,10 +100,7 @@ pub async fn create(
     let ttl = lifetime(wanted.ttl, settings)?;
     let max_events = wanted.max_events.unwrap_or(settings.max_events);
     if !MAX_EVENTS.contains(&max_events) {
-        return Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            format!("max_events is {} to {}, not {max_events}", MAX_EVENTS.start(), MAX_EVENTS.end()),
-        ));
+        return Err(invalid(format!("max_events is {} to {}, not {max_events}", MAX_EVENTS.start(), MAX_EVENTS.end())));
     }
     let Backend(by) = backend;
     let permit = quotas.claim(by, &key, store).await.inspect_err(|error| {
@@ -100,15 +111,18 @@ pub async fn create(
     let info = store.create(&key, NewStream { ttl, max_events }).await?;
     permit.keep(by, &key, info.birth);
     metrics.streams.created.inc();
-    access(key, info.birth, ttl, settings, ring).map(Json)
+    let scope = Scope::Streams([(key.clone(), Some(info.birth))].into());
+    access(scope, &[key], ttl, settings, ring).map(Json)
 }
 
-/// Issues a token for a stream that exists.
+/// Issues a token for a stream, for several, or for all whose keys begin alike.
 #[utoipa::path(operation_id = "issue_token", context_path = "/api", tag = "streams", security(("api_key" = [])), request_body = IssueToken, responses(
-    (status = 200, description = "A token for the stream that is at this key now", body = Access),
-    (status = 400, description = "`invalid-key`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
+    (status = 200, description = "For `key` and `keys` a token that opens the streams that are there now, and with `wait` whichever comes where there is none; \
+        for `prefix` one that opens whatever is at a key with it, now and later", body = Access),
+    (status = 400, description = "`invalid-key`, `malformed-json`; `invalid-request`: also where not exactly one of `key`, `keys` and `prefix` is given, or the keys are more than \
+        `STREAMER_MAX_KEYS_PER_CLIENT` or longer together than a token can say", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
-    (status = 404, description = "`no-active-stream`: no stream at this key, neither active nor finished", body = ErrorBody<'static>),
+    (status = 404, description = "`no-active-stream`: no stream at one of the keys, neither active nor finished, and no `wait`", body = ErrorBody<'static>),
     (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
@@ -120,34 +134,73 @@ pub async fn issue_token(
     store: &State<SharedStore>,
     ring: &State<TokenRing>,
 ) -> Result<Json<Access>, ApiError> {
-    let wanted: IssueToken = body.json()?;
-    let key = stream_key(&wanted.key)?;
-    let ttl = lifetime(wanted.ttl, settings)?;
-    let info = store.info(&key).await.map_err(|error| match error {
-        StoreError::NotFound => ApiError::new(ErrorCode::NoActiveStream, "No stream at this key to issue a token for"),
-        error => error.into(),
-    })?;
-    access(key, info.birth, ttl, settings, ring).map(Json)
+    let IssueToken { key, keys, prefix, ttl, wait } = body.json()?;
+    let ttl = lifetime(ttl, settings)?;
+    let keys = match (key, keys, prefix) {
+        (Some(key), None, None) => vec![stream_key(&key)?],
+        (None, Some(keys), None) => stream_keys(&keys, settings.max_keys_per_client)?,
+        (None, None, Some(prefix)) => {
+            let prefix = prefix.parse().map_err(|_| invalid("prefix is 1 to 256 bytes of UTF-8 without control characters"))?;
+            return access(Scope::Prefix(prefix), &[], ttl, settings, ring).map(Json);
+        }
+        _ => return Err(invalid("The body takes exactly one of key, keys and prefix")),
+    };
+    let bind = |key: StreamKey| async move { birth(store, &key, wait).await.map(|birth| (key, birth)) };
+    let scope = Scope::Streams(stream::iter(keys.clone()).map(bind).buffered(LOOK_AHEAD).try_collect().await?);
+    access(scope, &keys, ttl, settings, ring).map(Json)
 }
 
-/// URLs and a token for a client of this stream.
-fn access(key: StreamKey, birth: Birth, ttl: Duration, settings: &Settings, ring: &TokenRing) -> Result<Access, ApiError> {
+/// Reads a list of keys, each once.
+fn stream_keys(texts: &[String], most: usize) -> Result<Vec<StreamKey>, ApiError> {
+    let mut seen = HashSet::new();
+    let keys = texts.iter().filter(|&text| seen.insert(text)).take(most + 1).map(|text| stream_key(text)).collect::<Result<Vec<_>, _>>()?;
+    match keys.len() {
+        0 => Err(invalid("keys names no stream")),
+        count if count > most => Err(invalid(format!("keys names more than {most} streams; a prefix covers any number"))),
+        _ => Ok(keys),
+    }
+}
+
+/// The mark of the stream at this key; none where there is no stream and one may be waited for.
+async fn birth(store: &SharedStore, key: &StreamKey, wait: bool) -> Result<Option<Birth>, ApiError> {
+    match store.info(key).await {
+        Ok(info) => Ok(Some(info.birth)),
+        Err(StoreError::NotFound) if wait => Ok(None),
+        Err(StoreError::NotFound) => {
+            Err(ApiError::new(ErrorCode::NoActiveStream, format!("No stream at {:?} to issue a token for", key.as_str())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A token that opens this, and URLs for a client of these streams.
+fn access(scope: Scope, keys: &[StreamKey], ttl: Duration, settings: &Settings, ring: &TokenRing) -> Result<Access, ApiError> {
     let address = &settings.server_address;
     let ws_address = address.replacen("http", "ws", 1);
-    let query = utf8_percent_encode(key.as_str(), NON_ALPHANUMERIC).to_string();
+    let pairs: Vec<_> = keys.iter().map(|key| format!("key={}", utf8_percent_encode(key.as_str(), NON_ALPHANUMERIC))).collect();
+    let query = if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) };
     // Up to a whole second, as tokens count in those: none is good for less than was asked for.
     let expires_at = (Utc::now() + ttl + Duration::from_millis(999)).trunc_subsecs(0);
-    let claims = Claims { key, birth, expires_at: u64::try_from(expires_at.timestamp()).unwrap_or(0) };
-    let token = ring.seal(&claims).map_err(|error| {
-        tracing::error!(%error, "no token");
-        ApiError::internal()
+    let claims = Claims { scope, expires_at: u64::try_from(expires_at.timestamp()).unwrap_or(0) };
+    let token = ring.seal(&claims).map_err(|error| match error {
+        SealError::TooLong => {
+            invalid(format!("These keys would make a token of more than {MAX_PLAIN_BYTES} bytes; a prefix covers any number"))
+        }
+        SealError::Cipher => {
+            tracing::error!(%error, "no token");
+            ApiError::internal()
+        }
     })?;
     Ok(Access {
-        sse_url: format!("{address}/api/client/sse?key={query}"),
-        ws_url: format!("{ws_address}/api/client/ws?key={query}"),
+        sse_url: format!("{address}/api/client/sse{query}"),
+        ws_url: format!("{ws_address}/api/client/ws{query}"),
         token,
         expires_at: rfc3339(expires_at),
     })
+}
+
+fn invalid(message: impl Into<Cow<'static, str>>) -> ApiError {
+    ApiError::new(ErrorCode::InvalidRequest, message)
 }
 
 fn rfc3339(time: DateTime<Utc>) -> String {
@@ -158,9 +211,6 @@ fn lifetime(wanted: Option<u64>, settings: &Settings) -> Result<Duration, ApiErr
     match wanted {
         None => Ok(settings.ttl),
         Some(ttl) if TTL_SECONDS.contains(&ttl) => Ok(Duration::from_secs(ttl)),
-        Some(ttl) => Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            format!("ttl is {} to {} seconds, not {ttl}", TTL_SECONDS.start(), TTL_SECONDS.end()),
-        )),
+        Some(ttl) => Err(invalid(format!("ttl is {} to {} seconds, not {ttl}", TTL_SECONDS.start(), TTL_SECONDS.end()))),
     }
 }

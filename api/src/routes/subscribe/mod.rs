@@ -21,7 +21,7 @@ impl Broker<'_> {
     async fn look(&self, client: &Client, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, ApiError> {
         client.may_follow(key)?;
         let page = self.store.read(key, cursor).await?;
-        client.may_open(&page.info)?;
+        client.may_open(key, &page.info)?;
         Ok(page)
     }
 

@@ -1,0 +1,176 @@
+//! What a client token says, and its form as bytes: the plain text of a token.
+//!
+//! All begin with `expiry (8 bytes, seconds since the Unix epoch, big-endian)`. Then comes
+//!
+//! - in version 1: `birth mark (16) ‖ stream key`;
+//! - in version 2: `0`, and for each stream `bytes of its key, less one (1) ‖ key ‖ 0`, or in place of the last `1 ‖ birth mark (16)`;
+//! - in version 2, for a prefix: `1 ‖ prefix`.
+//!
+//! What version 1 can say is said in it, so that nodes of the time before version 2 understand it.
+
+use std::collections::BTreeMap;
+
+use crate::{event::StreamKey, store::Birth};
+
+/// In version 2: streams follow.
+const STREAMS: u8 = 0;
+
+/// In version 2: a prefix follows.
+const PREFIX: u8 = 1;
+
+/// In version 2: whichever stream is at the key.
+const ANY: u8 = 0;
+
+/// In version 2: the stream whose birth mark follows.
+const BOUND: u8 = 1;
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// What it opens.
+    pub scope: Scope,
+    /// Seconds since the Unix epoch from which on it is no good.
+    pub expires_at: u64,
+}
+
+/// Which streams a token opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those at these keys: the very stream that has the birth mark, as a token dies with its stream; where there is none,
+    /// whichever is there.
+    Streams(BTreeMap<StreamKey, Option<Birth>>),
+    /// Whichever are at keys that begin with this, which has the form of a key itself.
+    Prefix(StreamKey),
+}
+
+impl Scope {
+    /// Whether a stream at this key may be opened at all.
+    #[must_use]
+    pub fn covers(&self, key: &StreamKey) -> bool {
+        match self {
+            Self::Streams(streams) => streams.contains_key(key),
+            Self::Prefix(prefix) => key.as_str().starts_with(prefix.as_str()),
+        }
+    }
+
+    /// The birth mark that the stream at this key must have, if any.
+    #[must_use]
+    pub fn birth(&self, key: &StreamKey) -> Option<Birth> {
+        match self {
+            Self::Streams(streams) => streams.get(key).copied().flatten(),
+            Self::Prefix(_) => None,
+        }
+    }
+}
+
+impl Claims {
+    /// The claims as bytes, and the version of their form: the oldest that can say them.
+    pub(super) fn encode(&self) -> (u8, Vec<u8>) {
+        let mut plain = self.expires_at.to_be_bytes().to_vec();
+        match &self.scope {
+            Scope::Streams(streams) => {
+                if let (1, Some((key, Some(birth)))) = (streams.len(), streams.first_key_value()) {
+                    plain.extend(birth.0);
+                    plain.extend(key.as_str().bytes());
+                    return (1, plain);
+                }
+                plain.push(STREAMS);
+                for (key, birth) in streams {
+                    // A key has 1 to 256 bytes: less one, they fit.
+                    plain.push(u8::try_from(key.as_str().len() - 1).unwrap_or(u8::MAX));
+                    plain.extend(key.as_str().bytes());
+                    match birth {
+                        None => plain.push(ANY),
+                        Some(birth) => {
+                            plain.push(BOUND);
+                            plain.extend(birth.0);
+                        }
+                    }
+                }
+            }
+            Scope::Prefix(prefix) => {
+                plain.push(PREFIX);
+                plain.extend(prefix.as_str().bytes());
+            }
+        }
+        (2, plain)
+    }
+
+    /// Reads what [`Self::encode`] wrote; none where it did not.
+    pub(super) fn decode(version: u8, plain: &[u8]) -> Option<Self> {
+        let (expires_at, rest) = plain.split_first_chunk::<8>()?;
+        let scope = match (version, rest) {
+            (1, rest) => {
+                let (birth, key) = rest.split_first_chunk::<16>()?;
+                Scope::Streams(BTreeMap::from([(self::key(key)?, Some(Birth(*birth)))]))
+            }
+            (2, [STREAMS, rest @ ..]) => Scope::Streams(streams(rest)?),
+            (2, [PREFIX, rest @ ..]) => Scope::Prefix(key(rest)?),
+            _ => return None,
+        };
+        Some(Self { scope, expires_at: u64::from_be_bytes(*expires_at) })
+    }
+}
+
+fn streams(mut rest: &[u8]) -> Option<BTreeMap<StreamKey, Option<Birth>>> {
+    let mut streams = BTreeMap::new();
+    while let Some((&length, after)) = rest.split_first() {
+        let (key, after) = after.split_at_checked(usize::from(length) + 1)?;
+        let (birth, after) = match after {
+            [ANY, after @ ..] => (None, after),
+            [BOUND, after @ ..] => after.split_first_chunk().map(|(birth, after)| (Some(Birth(*birth)), after))?,
+            _ => return None,
+        };
+        streams.insert(self::key(key)?, birth);
+        rest = after;
+    }
+    Some(streams)
+}
+
+fn key(bytes: &[u8]) -> Option<StreamKey> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(keys: &[(&str, Option<u8>)]) -> Scope {
+        Scope::Streams(keys.iter().map(|(key, birth)| (key.parse().unwrap(), birth.map(|byte| Birth([byte; 16])))).collect())
+    }
+
+    #[test]
+    fn only_what_an_older_version_cannot_say_is_said_in_a_newer_one() {
+        let prefix = Scope::Prefix("a".parse().unwrap());
+        for (scope, version) in [
+            (scope(&[("a", Some(7))]), 1),
+            (scope(&[("a", None)]), 2),
+            (scope(&[("a", Some(7)), ("b", Some(8))]), 2),
+            (scope(&[]), 2),
+            (prefix, 2),
+        ] {
+            assert_eq!(Claims { scope: scope.clone(), expires_at: 9 }.encode().0, version, "{scope:?}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_version_2_does_not_move() {
+        let claims = Claims { scope: scope(&[("a", Some(7)), ("bc", None)]), expires_at: 258 };
+        let plain = [&[0, 0, 0, 0, 0, 0, 1, 2, 0, 0, b'a', 1][..], &[7; 16], &[1, b'b', b'c', 0]].concat();
+        assert_eq!(claims.encode(), (2, plain));
+        let claims = Claims { scope: Scope::Prefix("bc".parse().unwrap()), expires_at: 258 };
+        assert_eq!(claims.encode(), (2, vec![0, 0, 0, 0, 0, 0, 1, 2, 1, b'b', b'c']));
+    }
+
+    #[test]
+    fn a_scope_covers_its_keys_or_its_prefix_and_nothing_else() {
+        let key = |text: &str| text.parse::<StreamKey>().unwrap();
+        let list = scope(&[("a", Some(7)), ("b", None)]);
+        assert!(list.covers(&key("a")) && list.covers(&key("b")) && !list.covers(&key("ab")) && !list.covers(&key("c")));
+        assert_eq!((list.birth(&key("a")), list.birth(&key("b")), list.birth(&key("c"))), (Some(Birth([7; 16])), None, None));
+        let prefix = Scope::Prefix(key("ab:"));
+        assert!(prefix.covers(&key("ab:")) && prefix.covers(&key("ab:c")));
+        assert!(!prefix.covers(&key("ab")) && !prefix.covers(&key("Ab:c")) && !prefix.covers(&key("xab:c")));
+        assert_eq!(prefix.birth(&key("ab:c")), None);
+    }
+}
