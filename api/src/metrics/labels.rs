@@ -109,6 +109,8 @@ label!(
         Follow = "follow",
         /// For the streams that are active.
         List = "list",
+        /// For where a reader begins.
+        Locate = "locate",
         /// For a sign of life.
         Ping = "ping",
         /// For a stream's state and some of its events.

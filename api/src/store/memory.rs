@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    Appended, Batch, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Producer, Store, StoreError,
-    StreamInfo, Tail, TailError,
+    Appended, Batch, Beginning, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Producer, Store,
+    StoreError, StreamInfo, Tail, TailError,
+    beginning::before,
     resume::{Around, Start, start},
 };
 use crate::{
@@ -171,6 +172,25 @@ impl Log {
         self.segments.front().and_then(|front| front.entries().get(self.skip)).map_or(self.last, |entry| entry.id)
     }
 
+    /// The first stored event that is not `passed`, as those before it are; where all are, the next to come.
+    fn first_after(&self, passed: impl Fn(EventId) -> bool) -> EventId {
+        let next = EventId { n: self.last.n + 1, ..self.last };
+        let at = self.segments.partition_point(|segment| segment.entries().last().is_some_and(|entry| passed(entry.id)));
+        let trimmed = if at == 0 { self.skip } else { 0 };
+        let entries = self.segments.get(at).map_or(&[][..], |segment| segment.entries());
+        entries.get(entries.partition_point(|entry| passed(entry.id)).max(trimmed)).map_or(next, |entry| entry.id)
+    }
+
+    fn locate(&self, beginning: Beginning) -> Option<EventId> {
+        let next = self.last.n + 1;
+        before(match beginning {
+            Beginning::Start => return None,
+            Beginning::Now => self.first_after(|_| true),
+            Beginning::Last(count) => self.first_after(|id| id.n < next.saturating_sub(count)),
+            Beginning::Since(ms) => self.first_after(|id| id.ms < ms),
+        })
+    }
+
     fn info(&self) -> StreamInfo {
         StreamInfo {
             birth: self.birth,
@@ -289,6 +309,13 @@ impl Store for MemoryStore {
         self.lock().get(key).map(|log| log.page(key, cursor)).ok_or(StoreError::NotFound)
     }
 
+    async fn locate(&self, key: &StreamKey, beginning: Beginning) -> Result<Option<EventId>, StoreError> {
+        if beginning == Beginning::Start {
+            return Ok(None);
+        }
+        self.lock().get(key).map(|log| log.locate(beginning)).ok_or(StoreError::NotFound)
+    }
+
     fn tail(&self, page: Page) -> Box<dyn Tail> {
         let changed = self.lock().get(&page.key).filter(|log| log.birth == page.info.birth).map(|log| log.changed.subscribe());
         Box::new(MemoryTail {
@@ -350,4 +377,54 @@ impl MemoryTail {
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// A stream of batches, each so many milliseconds after the one before and of so many events, that keeps so many.
+    fn log(batches: &[(u64, u64)], max_events: u64) -> Log {
+        let mut log = Log::new(Birth([0; 16]), NewStream { ttl: Duration::from_secs(60), max_events }, None);
+        for &(pause, count) in batches {
+            let ids = (1..=count).map(|n| EventId { ms: log.last.ms + pause, n: log.last.n + n });
+            log.push(ids.map(|id| Entry { id, name: "n".into(), data: None }).collect());
+        }
+        log
+    }
+
+    fn ids(page: &Page) -> Vec<EventId> {
+        page.parts.iter().flat_map(Part::entries).map(|entry| entry.id).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_reader_begins_with_the_events_that_it_asked_for_and_misses_none(
+            batches in vec((0..4_u64, 1..6_u64), 0..12),
+            max_events in 1..40_u64,
+            count in 0..80_u64,
+            ms in 0..50_u64,
+        ) {
+            let log = log(&batches, max_events);
+            let key = "chat".parse().unwrap();
+            let kept = ids(&log.page(&key, None));
+            let since = (log.created_ms + ms).saturating_sub(5);
+            let (few, none) = (usize::try_from(count).unwrap().min(kept.len()), kept.len());
+            for (beginning, wanted) in [
+                (Beginning::Now, &kept[none..]),
+                (Beginning::Last(count), &kept[kept.len() - few..]),
+                (Beginning::Last(u64::MAX), &kept[..]),
+                (Beginning::Since(since), &kept[kept.iter().filter(|id| id.ms < since).count()..]),
+                (Beginning::Since(0), &kept[..]),
+                (Beginning::Since(u64::MAX), &kept[none..]),
+            ] {
+                let page = log.page(&key, log.locate(beginning));
+                prop_assert_eq!((ids(&page), page.missed), (wanted.to_vec(), None), "{:?}", beginning);
+            }
+            prop_assert_eq!(log.locate(Beginning::Start), None);
+            prop_assert_eq!(log.locate(Beginning::Now), Some(log.last));
+        }
+    }
 }

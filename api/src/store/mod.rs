@@ -8,11 +8,13 @@ use rocket::async_trait;
 
 use crate::event::{EventId, Finish, NewEvent, Part, Status, StreamKey};
 
+mod beginning;
 pub mod memory;
 mod numbered;
 pub mod redis;
 mod resume;
 
+pub use beginning::{Beginning, InvalidBeginning};
 pub use numbered::{InvalidProducer, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer};
 pub use resume::Missed;
 
@@ -221,6 +223,12 @@ pub trait Store: Send + Sync {
     ///
     /// Errors: [`StoreError::NotFound`].
     async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError>;
+
+    /// The cursor after which `beginning` lies among the events that are kept, for [`Self::read`], to which nothing is missing between
+    /// the two. It need not be the id of an event. None: before the first event, and always for [`Beginning::Start`].
+    ///
+    /// Its cost does not grow with the stream. Errors: [`StoreError::NotFound`], but for [`Beginning::Start`].
+    async fn locate(&self, key: &StreamKey, beginning: Beginning) -> Result<Option<EventId>, StoreError>;
 
     /// Follows the stream that `page` was read from: that page first, then all that comes after it.
     fn tail(&self, page: Page) -> Box<dyn Tail>;

@@ -63,7 +63,7 @@ pub(super) fn start(cursor: Option<EventId>, around: &Around) -> Start {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::beginning::before, *};
 
     fn id(ms: u64, n: u64) -> EventId {
         EventId { ms, n }
@@ -88,6 +88,18 @@ mod tests {
     fn nothing_is_missed_when_the_next_event_is_stored_or_there_is_none() {
         for n in 2..10 {
             assert_eq!(decide(Some(id(100 + 10 * n, n))), Start::AtCursor(None), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_made_up_to_lie_before_an_event_is_a_place_like_others() {
+        let made_up = |n: u64| before(id(100 + 10 * n, n));
+        for n in 3..10 {
+            assert_eq!(decide(made_up(n)), Start::AtCursor(None), "{n}, also the first, whose predecessors are trimmed");
+        }
+        // Trimmed between the look for the place and the read.
+        for (n, count) in [(0, 3), (1, 2), (2, 1)] {
+            assert_eq!(decide(made_up(n)), Start::AtCursor(Some(missed(made_up(n), Some(count)))), "{n}");
         }
     }
 

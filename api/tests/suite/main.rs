@@ -10,6 +10,7 @@
 mod common;
 
 mod auth;
+mod beginnings;
 mod cluster;
 mod console;
 mod errors;

@@ -73,8 +73,8 @@ pub(super) fn appended(value: Value) -> Result<Appended, StoreError> {
     }
 }
 
-/// `{ms, n}` as the writing scripts return it: none when no stream is active.
-pub(super) fn written_id(value: Value) -> Decoded<Option<EventId>> {
+/// `{ms, n}` as scripts return it: none when there is no stream, or none that is active, where one must be.
+pub(super) fn optional_id(value: Value) -> Decoded<Option<EventId>> {
     let Some(fields) = optional_array(value)? else { return Ok(None) };
     match fields.as_slice() {
         [ms, n] => Ok(Some(EventId { ms: number(ms)?, n: number(n)? })),

@@ -15,7 +15,9 @@ use self::{
     shared::{Hub, SharedTail},
 };
 use super::{
-    Appended, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tail,
+    Appended, Beginning, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError,
+    StreamInfo, Tail,
+    beginning::before,
     resume::{Around, Start, start},
 };
 use crate::{
@@ -168,7 +170,7 @@ impl Store for RedisStore {
         let (keys, script) = (self.keys(key), &self.0.scripts.finish);
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
         call.arg(key.as_str()).arg(finish.event_name()).arg(finish.status().as_str()).arg(published::encode_own(finish.event_name()));
-        decode::written_id(self.run(Operation::Finish, script, &call).await?)?.ok_or(StoreError::NotActive)
+        decode::optional_id(self.run(Operation::Finish, script, &call).await?)?.ok_or(StoreError::NotActive)
     }
 
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
@@ -213,6 +215,20 @@ impl Store for RedisStore {
 
     async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
         self.page(key, cursor).await
+    }
+
+    async fn locate(&self, key: &StreamKey, beginning: Beginning) -> Result<Option<EventId>, StoreError> {
+        let (what, number) = match beginning {
+            Beginning::Start => return Ok(None),
+            Beginning::Now => ("last", 0),
+            Beginning::Last(count) => ("last", count),
+            Beginning::Since(ms) => ("since", ms),
+        };
+        let (keys, script) = (self.keys(key), &self.0.scripts.locate);
+        let mut call = script.call(&[&keys.events, &keys.meta], 256);
+        call.arg(what).arg(number);
+        let wanted = decode::optional_id(self.run(Operation::Locate, script, &call).await?)?.ok_or(StoreError::NotFound)?;
+        Ok(before(wanted))
     }
 
     fn tail(&self, page: Page) -> Box<dyn Tail> {

@@ -14,6 +14,7 @@ pub(super) struct Scripts {
     pub(super) append: LuaScript,
     pub(super) finish: LuaScript,
     pub(super) snapshot: LuaScript,
+    pub(super) locate: LuaScript,
 }
 
 impl Scripts {
@@ -28,6 +29,7 @@ impl Scripts {
             append: script(include_str!("append.lua")),
             finish: script(include_str!("finish.lua")),
             snapshot: script(include_str!("snapshot.lua")),
+            locate: script(include_str!("locate.lua")),
         }
     }
 }
