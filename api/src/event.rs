@@ -5,15 +5,22 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
+mod filter;
+
+pub use filter::{EventFilter, InvalidFilter};
+
 /// Names that only the broker itself writes into a stream. What ends a stream is its recorded status; refusing these keeps
 /// a reader who looks at names alone from being fooled.
 pub const RESERVED_NAMES: [&str; 5] = ["start", "end", "cancel", "error", "missedevents"];
+
+/// Those of them that it does write into streams: no user's event has such a name.
+pub const BROKER_NAMES: [&str; 3] = ["start", "end", "cancel"];
 
 /// The longest stream key, in bytes of UTF-8.
 pub const MAX_KEY_BYTES: usize = 256;
@@ -174,19 +181,39 @@ pub struct Segment {
     entries: Vec<Entry>,
     /// The run as server-sent events; `wire::sse` fills it.
     pub sse: OnceLock<Bytes>,
+    /// The same of what a filter passes, for the few filters that most clients have.
+    selected_sse: Mutex<Vec<(EventFilter, Bytes)>>,
 }
+
+/// How many filters a segment keeps the encoding for.
+const SELECTIONS: usize = 8;
 
 impl Segment {
     /// A run of these entries, which follow one another.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Self {
-        Self { entries, sse: OnceLock::new() }
+        Self { entries, sse: OnceLock::new(), selected_sse: Mutex::default() }
     }
 
     /// The entries, in order.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// What the filter passes as server-sent events: as somebody with the same filter has encoded it, or else as `encode` does.
+    #[must_use]
+    pub fn selected_sse(&self, filter: &EventFilter, encode: impl FnOnce() -> Bytes) -> Bytes {
+        // What is behind a poisoned lock is whole: a vector is not left in pieces.
+        let mut selected = self.selected_sse.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = selected.iter().find(|(known, _)| known == filter) {
+            return bytes.clone();
+        }
+        let bytes = encode();
+        if selected.len() < SELECTIONS {
+            selected.push((filter.clone(), bytes.clone()));
+        }
+        bytes
     }
 }
 

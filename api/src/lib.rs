@@ -11,7 +11,7 @@
 //! - [`feed`]: a tail on its way to one client; the slots.
 //! - [`wire`]: server-sent events, JSON, NDJSON: bytes only.
 //! - [`store`]: where streams live: the contract, the embedded store that reads as the specification, and Redis.
-//! - [`event`]: keys, ids, events, entries: valid by construction.
+//! - [`event`]: keys, ids, events, entries, filters of them: valid by construction.
 //! - Leaves, which anybody may use: [`config`], [`error`], [`lifecycle`], [`metrics`].
 //! - Around all requests: [`requests`] (whose spans `otlp.rs` exports, with the feature of that name), [`cors`], [`logging`], [`openapi`].
 //! - For people: [`console`], which is served and uses the HTTP interface like anybody else.

@@ -10,7 +10,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    event::{Entry, EventId, InvalidEvent, NewEvent},
+    event::{Entry, EventId, InvalidEvent, NewEvent, StreamKey},
     store::Missed,
 };
 
@@ -104,9 +104,11 @@ fn compact(json: &str) -> String {
     json.chars().filter(keep).collect()
 }
 
-/// An entry as WebSocket clients get it.
+/// An entry as clients get it. `key` says which stream it is from, where that is told.
 #[derive(Serialize)]
 struct EntryOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a StreamKey>,
     id: EventId,
     event: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,8 +127,20 @@ struct StoredEntry<'a> {
 
 /// The entry as a JSON object.
 #[must_use]
-pub fn entry(entry: &Entry) -> String {
-    text(&EntryOut { id: entry.id, event: &entry.name, data: entry.data.as_deref() })
+pub fn entry(key: Option<&StreamKey>, entry: &Entry) -> String {
+    text(&EntryOut { key, id: entry.id, event: &entry.name, data: entry.data.as_deref() })
+}
+
+/// A position without an event: a client that goes on from there misses nothing that it wants.
+#[must_use]
+pub fn position(key: Option<&StreamKey>, id: EventId) -> String {
+    #[derive(Serialize)]
+    struct PositionOut<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<&'a StreamKey>,
+        id: EventId,
+    }
+    text(&PositionOut { key, id })
 }
 
 /// The entry with its time as a JSON object.
@@ -135,21 +149,45 @@ pub fn stored_entry(entry: &Entry) -> String {
     text(&StoredEntry { id: entry.id, time: time(entry.id.ms), event: &entry.name, data: entry.data.as_deref() })
 }
 
-/// A gap, as an element among the entries of a WebSocket client: without an id.
+/// A gap, as an object among the entries: without an id.
 #[must_use]
-pub fn missed(missed: &Missed) -> String {
+pub fn missed(key: Option<&StreamKey>, missed: &Missed) -> String {
+    missed_events(key, missed_data(missed))
+}
+
+/// The last gap: the stream is no more.
+#[must_use]
+pub fn gone(key: &StreamKey, after: Option<EventId>) -> String {
+    missed_events(Some(key), gone_data(after))
+}
+
+fn missed_events(key: Option<&StreamKey>, data: String) -> String {
     #[derive(Serialize)]
-    struct MissedOut {
+    struct MissedOut<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<&'a StreamKey>,
         event: &'static str,
         data: String,
     }
-    text(&MissedOut { event: super::MISSED_EVENTS, data: missed_data(missed) })
+    text(&MissedOut { key, event: super::MISSED_EVENTS, data })
 }
 
 /// The data of the event that tells a gap.
 #[must_use]
 pub fn missed_data(missed: &Missed) -> String {
     text(missed)
+}
+
+/// The same where nothing follows, as the stream is no more.
+#[must_use]
+pub fn gone_data(after: Option<EventId>) -> String {
+    #[derive(Serialize)]
+    struct GoneOut {
+        after: Option<EventId>,
+        first: Option<EventId>,
+        missed: Option<u64>,
+    }
+    text(&GoneOut { after, first: None, missed: None })
 }
 
 /// A time in RFC 3339 with milliseconds.
@@ -190,7 +228,7 @@ mod tests {
 
         #[test]
         fn an_entry_reads_back_as_it_was(name in ".*", text in prop::option::of(".*")) {
-            let written = entry(&Entry { id: EventId { ms: 5, n: 7 }, name: name.clone().into(), data: text.clone().map(Into::into) });
+            let written = entry(None, &Entry { id: EventId { ms: 5, n: 7 }, name: name.clone().into(), data: text.clone().map(Into::into) });
             let value: Value = serde_json::from_str(&written).unwrap();
             prop_assert_eq!(&value["id"], "5-7");
             prop_assert_eq!(value["event"].as_str(), Some(&*name));

@@ -1,5 +1,6 @@
 //! Wire formats: entries to bytes and bytes to events. No I/O here.
 
+pub mod cursor;
 pub mod json;
 pub mod ndjson;
 pub mod sse;

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
-    event::{Entry, Part},
+    event::{Entry, EventFilter, Part},
     store::Missed,
 };
 
@@ -15,9 +15,45 @@ pub const HEARTBEAT: &[u8] = b":\n\n";
 #[must_use]
 pub fn frames(part: &Part) -> Bytes {
     match part.whole() {
-        Some(segment) => segment.sse.get_or_init(|| encode(segment.entries())).clone(),
-        None => encode(part.entries()),
+        Some(segment) => segment.sse.get_or_init(|| encode(segment.entries().iter())).clone(),
+        None => encode(part.entries().iter()),
     }
+}
+
+/// Those of the entries that the filter passes. Where it passes all or none of a segment nothing is encoded that others do not share; of the few
+/// filters under which a segment falls apart, each encodes what it passes once.
+#[must_use]
+pub fn selected_frames(part: &Part, filter: &EventFilter) -> Bytes {
+    let wanted = part.entries().iter().filter(|entry| filter.passes(&entry.name)).count();
+    if wanted == part.entries().len() {
+        return frames(part);
+    }
+    let encode_selected = || encode(part.entries().iter().filter(|entry| filter.passes(&entry.name)));
+    match part.whole() {
+        _ if wanted == 0 => Bytes::new(),
+        Some(segment) => segment.selected_sse(filter, encode_selected),
+        None => encode_selected(),
+    }
+}
+
+/// A frame of one of many streams: its id is a cursor, which says which stream it is from.
+pub fn put_keyed_frame(out: &mut BytesMut, cursor: &str, entry: &Entry) {
+    put_field(out, b"id", cursor);
+    put_event(out, entry);
+}
+
+/// A block that sets where to go on and dispatches no event.
+#[must_use]
+pub fn position(cursor: &str) -> String {
+    format!("id: {cursor}\n\n")
+}
+
+/// The frame that tells of a gap in one of many streams. Its id says which stream, and where the client was in it.
+pub fn put_keyed_missed(out: &mut BytesMut, cursor: &str, data: &str) {
+    put_field(out, b"id", cursor);
+    put_field(out, b"event", super::MISSED_EVENTS);
+    put_data(out, data);
+    out.put_u8(b'\n');
 }
 
 /// The frame that tells of a gap. Without an id, so that a client that is cut off after it resumes where it was.
@@ -37,9 +73,9 @@ pub fn retry(milliseconds: u64) -> String {
     format!("retry: {milliseconds}\n")
 }
 
-fn encode(entries: &[Entry]) -> Bytes {
+fn encode<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Bytes {
     const FIELDS: usize = "id: 1700000000000-1000000\nevent: \ndata: \n\n".len();
-    let size = entries.iter().map(|entry| FIELDS + entry.weight()).sum();
+    let size = entries.clone().map(|entry| FIELDS + entry.weight()).sum();
     let mut out = BytesMut::with_capacity(size);
     for entry in entries {
         put_frame(&mut out, entry);
@@ -51,6 +87,10 @@ fn put_frame(out: &mut BytesMut, entry: &Entry) {
     use std::fmt::Write;
     // Writing to memory does not fail: BytesMut grows.
     let _ = writeln!(out, "id: {}", entry.id);
+    put_event(out, entry);
+}
+
+fn put_event(out: &mut BytesMut, entry: &Entry) {
     put_field(out, b"event", &entry.name);
     put_data(out, entry.data.as_deref().unwrap_or_default());
     out.put_u8(b'\n');
@@ -122,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_as_the_standard_has_it() {
-        let bytes = encode(&[entry(1, "token", Some(" a\nb\r\nc\rd\n")), entry(2, "x", None)]);
+        let bytes = encode([entry(1, "token", Some(" a\nb\r\nc\rd\n")), entry(2, "x", None)].iter());
         let expected =
             "id: 1700000000000-1\nevent: token\ndata:  a\ndata: b\ndata: c\ndata: d\ndata: \n\nid: 1700000000000-2\nevent: x\ndata: \n\n";
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);

@@ -1,0 +1,138 @@
+//! Which events a client wants: names, and beginnings of names.
+
+use std::{fmt, sync::Arc};
+
+use super::{BROKER_NAMES, MAX_NAME_BYTES};
+
+/// The most patterns that one filter may have.
+pub(super) const MAX_PATTERNS: usize = 64;
+
+/// Names of wanted events. Cheap to clone; two are equal when they want the same in the same words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventFilter(Arc<[Pattern]>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pattern {
+    Name(Box<str>),
+    Prefix(Box<str>),
+}
+
+/// Why a text is not a filter. The text is one sentence for the sender.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFilter {
+    /// A name is missing, or too long.
+    #[error("events takes names of 1 to {MAX_NAME_BYTES} bytes without control characters, separated by commas, such as alert,metric*")]
+    Name,
+    /// A star where it has no meaning.
+    #[error("events takes a * only at the end of a name, not as in {0:?}")]
+    Star(Box<str>),
+    /// Too many of them.
+    #[error("events takes at most {MAX_PATTERNS} names")]
+    TooMany,
+}
+
+impl EventFilter {
+    /// Reads patterns that are separated by commas, of any number of texts; none of no text at all.
+    pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Option<Self>, InvalidFilter> {
+        let mut patterns = Vec::new();
+        for text in texts.into_iter().flat_map(|text| text.split(',')) {
+            patterns.push(Pattern::read(text.trim())?);
+            if patterns.len() > MAX_PATTERNS {
+                return Err(InvalidFilter::TooMany);
+            }
+        }
+        patterns.sort_unstable();
+        patterns.dedup();
+        Ok((!patterns.is_empty()).then(|| Self(patterns.into())))
+    }
+
+    /// Whether an event of this name is delivered. The broker's own always are.
+    #[must_use]
+    pub fn passes(&self, name: &str) -> bool {
+        let matches = |pattern: &Pattern| match pattern {
+            Pattern::Name(wanted) => **wanted == *name,
+            Pattern::Prefix(prefix) => name.starts_with(&**prefix),
+        };
+        self.0.iter().any(matches) || BROKER_NAMES.contains(&name)
+    }
+}
+
+impl Pattern {
+    fn read(text: &str) -> Result<Self, InvalidFilter> {
+        if text.is_empty() || text.len() > MAX_NAME_BYTES || text.chars().any(char::is_control) {
+            return Err(InvalidFilter::Name);
+        }
+        let (stem, is_prefix) = text.strip_suffix('*').map_or((text, false), |stem| (stem, true));
+        match (stem.contains('*'), is_prefix) {
+            (true, _) => Err(InvalidFilter::Star(text.into())),
+            (false, true) => Ok(Self::Prefix(stem.into())),
+            (false, false) => Ok(Self::Name(stem.into())),
+        }
+    }
+}
+
+/// The filter as it could be asked for, each name once and in order.
+impl fmt::Display for EventFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, pattern) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match pattern {
+                Pattern::Name(name) => write!(f, "{comma}{name}")?,
+                Pattern::Prefix(prefix) => write!(f, "{comma}{prefix}*")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filter(text: &str) -> EventFilter {
+        EventFilter::read([text]).unwrap().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_filter_passes_what_one_of_its_patterns_matches(
+            patterns in prop::collection::vec("[ab]{1,3}\\*?", 1..6),
+            name in "[ab]{1,4}",
+        ) {
+            let wanted = patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => *pattern == name,
+            });
+            prop_assert_eq!(filter(&patterns.join(",")).passes(&name), wanted);
+        }
+
+        #[test]
+        fn a_filter_says_itself(patterns in prop::collection::vec("[a-c]{0,3}\\*|[a-c]{1,3}", 1..6)) {
+            let once = filter(&patterns.join(","));
+            prop_assert_eq!(filter(&once.to_string()), once);
+        }
+    }
+
+    #[test]
+    fn the_brokers_own_events_always_pass_and_a_star_alone_wants_all() {
+        for name in ["start", "end", "cancel"] {
+            assert!(filter("alert").passes(name));
+        }
+        assert!(!filter("alert").passes("alerts") && !filter("alert").passes("ended"));
+        assert!(filter("*").passes("anything"));
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused_with_a_reason() {
+        assert_eq!(EventFilter::read([]), Ok(None));
+        for bad in ["", "a,", ",", "a\u{7}", &"x".repeat(MAX_NAME_BYTES + 1)] {
+            assert_eq!(EventFilter::read([bad]), Err(InvalidFilter::Name), "{bad:?}");
+        }
+        for bad in ["*a", "a*b", "**"] {
+            assert_eq!(EventFilter::read([bad]), Err(InvalidFilter::Star(bad.into())));
+        }
+        assert_eq!(EventFilter::read([&*vec!["a"; MAX_PATTERNS + 1].join(",")]), Err(InvalidFilter::TooMany));
+    }
+}
