@@ -15,19 +15,19 @@ use crate::{error::ErrorBody, routes};
 /// The document.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "tinistreamer", description = "A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE or WebSocket.", license(name = "MIT", identifier = "MIT")),
+    info(title = "tinistreamer", description = "A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE, WebSocket, NDJSON or long polling.", license(name = "MIT", identifier = "MIT")),
     servers((url = "/", description = "This broker")),
     tags(
         (name = "streams", description = "For backends: create, look at and end streams"),
         (name = "ingestion", description = "For backends: write events"),
-        (name = "clients", description = "For browsers and apps: follow a stream"),
+        (name = "clients", description = "For browsers and apps: follow streams"),
         (name = "health", description = "For operators")
     ),
     paths(
         routes::streams::list, routes::streams::access::create, routes::streams::access::issue_token, routes::streams::info, routes::streams::events::events,
         routes::streams::end, routes::streams::cancel,
         routes::ingest::batch::add, routes::ingest::ndjson::add, routes::ingest::websocket::add,
-        routes::subscribe::sse::follow, routes::subscribe::ws::follow,
+        routes::subscribe::sse::follow, routes::subscribe::ws::follow, routes::subscribe::ndjson::follow, routes::subscribe::poll::poll,
         routes::health::health, routes::health::ready, routes::health::info,
     ),
     components(schemas(ErrorBody<'static>)),

@@ -21,7 +21,7 @@ use crate::{
 pub struct Backend(pub KeyIndex);
 
 /// The request has a client token that is one of ours and has not expired. Which streams it opens is still to be asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client(Scope);
 
 #[async_trait]

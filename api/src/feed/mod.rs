@@ -1,4 +1,4 @@
-//! A tail on its way to one client: what SSE and WebSocket have in common. Batches as they come, heartbeats in silence, and
+//! Tails on their way to one client: what all transports have in common. Batches as they come, heartbeats in silence, and
 //! one reason to close, whatever waits.
 
 use std::{
@@ -9,21 +9,27 @@ use std::{
     time::Duration,
 };
 
+use futures::StreamExt;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::Span;
 
 use self::pulse::Call;
 use crate::{
-    event::EventId,
+    event::StreamKey,
     metrics::Departure,
-    store::{Batch, Tail, TailError},
+    store::{Batch, Gone, News, Page, StoreError, Tails},
+    wire::cursor::Position,
 };
 
 mod address;
+mod followed;
 mod group;
 mod pulse;
+mod reading;
 mod slots;
 
+pub use followed::Followed;
+pub use reading::{Appearance, Reading};
 pub use slots::{Full, Limits, Newcomer, Slot, Slots};
 
 /// Of a client's live batches the first of so many is timed: a look at the clock and a histogram's lock cost several percent of
@@ -46,11 +52,17 @@ pub struct Pace {
     pub idle: Duration,
 }
 
-/// What is to be done next for a client.
+/// What is to be done next for a client. Streams are told by their place among [`Reading::streams`], until the next step.
 #[derive(Debug)]
 pub enum Step {
-    /// Send these.
-    Batch(Batch),
+    /// Send what is new in this stream, as far as the filter passes it.
+    Batch(usize, Batch),
+    /// This stream is no more: tell it. Where the client has but one, the connection is closed instead.
+    Gone(usize),
+    /// Tell the client where it is in these streams: events that it does not want were passed over.
+    Positions(Vec<usize>),
+    /// What was there when the client came is passed over or sent.
+    CaughtUp,
     /// Nothing to send: write anything, to show the client that the broker is there and to see whether the client is.
     Heartbeat,
     /// Close the connection; there is no other step.
@@ -60,9 +72,9 @@ pub enum Step {
 /// Why a connection is closed by the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The client has the stream's last event.
+    /// The client has the last events of its streams.
     Ended,
-    /// The stream expired or was replaced.
+    /// The stream expired or was replaced, and so did all others.
     Gone,
     /// No event for the client timeout. The client may resume.
     Idle,
@@ -84,14 +96,12 @@ impl From<Reason> for Departure {
     }
 }
 
-/// The pump: yields the next [`Step`] for a client. Dropped, it frees the tail, then the slot.
+/// The pump: yields the next [`Step`] for a client. Dropped, it frees the tails, then the slot.
 pub struct Feed {
-    // In this order: whoever gets the slot finds the tail's connection free.
-    tail: Box<dyn Tail>,
+    // In this order: whoever gets the slot finds the tails' connection free.
+    reading: Reading,
     slot: Slot,
-    /// The newest event when the client came: what is newer is live.
-    newest: EventId,
-    /// How many batches of them there were.
+    /// How many live batches there were.
     live_batches: u32,
     patience: Duration,
     /// The request's, which was answered long ago.
@@ -108,22 +118,55 @@ struct Failing {
 }
 
 impl Feed {
-    /// A feed of this tail, of a stream whose newest event is this, for the holder of this slot; `patience` is how long the
-    /// store may fail.
+    /// A feed for the holder of this slot; `patience` is how long the store may fail.
     #[must_use]
-    pub fn new(tail: Box<dyn Tail>, newest: EventId, slot: Slot, patience: Duration) -> Self {
-        Self { tail, slot, newest, live_batches: 0, patience, span: Span::current(), failing: None, closed: None }
+    pub fn new(reading: Reading, slot: Slot, patience: Duration) -> Self {
+        Self { reading, slot, live_batches: 0, patience, span: Span::current(), failing: None, closed: None }
+    }
+
+    /// What it reads.
+    #[must_use]
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// What it reads, to be changed.
+    pub fn reading_mut(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    /// Takes what one more stream takes up of the limits.
+    pub fn follow(&self, key: &StreamKey) -> Result<(), Full> {
+        self.slot.follow(key)
+    }
+
+    /// Lets a stream go; where the client was in it, if it was there.
+    pub fn unfollow(&mut self, key: &StreamKey) -> Option<Position> {
+        let position = self.reading.remove(key);
+        if position.is_some() {
+            self.slot.unfollow(key);
+        }
+        position
+    }
+
+    /// Closes the connection at the next step if nothing more can come.
+    pub fn close_if_over(&mut self) {
+        self.closed = self.all_over().or(self.closed);
     }
 
     /// Counts a batch that is about to be handed to the client's connection, in so many bytes.
-    pub fn delivered(&mut self, batch: &Batch, bytes: usize) {
+    pub fn delivered(&mut self, stream: usize, batch: &Batch, bytes: usize) {
+        let events = match self.reading.filter() {
+            None => batch.parts.iter().map(|part| part.entries().len()).sum(),
+            Some(filter) => batch.entries().filter(|entry| filter.passes(&entry.name)).count(),
+        };
         let metrics = self.slot.metrics();
-        metrics.deliver(batch.parts.iter().map(|part| part.entries().len()).sum(), bytes);
+        metrics.deliver(events, bytes);
         if batch.missed.is_some() {
             metrics.missed.inc();
         }
-        if let Some(first) = batch.parts.first().and_then(|part| part.entries().first())
-            && first.id > self.newest
+        if let (Some(first), Some(stream)) = (batch.entries().next(), self.reading.streams().get(stream))
+            && stream.is_live(first.id)
         {
             if self.live_batches.is_multiple_of(TIMED) {
                 metrics.observe_latency(first.id.ms);
@@ -140,7 +183,7 @@ impl Feed {
     /// Whether it must be let go as soon as its client has left or has stopped to read.
     #[must_use]
     pub fn is_scarce(&self) -> bool {
-        self.tail.is_scarce()
+        self.reading.is_scarce()
     }
 
     /// The client was given what the last step was for. Until it has taken that, nobody asks for the next step; if this goes
@@ -160,10 +203,10 @@ impl Feed {
             Some(reason) => Step::Close(reason),
             None => self.wait().await,
         };
-        self.slot.put_out(matches!(step, Step::Batch(_)));
+        self.slot.put_out(matches!(step, Step::Batch(..) | Step::Gone(_)));
         match &step {
-            Step::Batch(batch) if batch.end => self.closed = Some(Reason::Ended),
-            Step::Batch(_) => {}
+            Step::Batch(_, Batch { end: true, .. }) | Step::Gone(_) => self.closed = self.all_over().or(self.closed),
+            Step::Batch(..) | Step::Positions(_) | Step::CaughtUp => {}
             Step::Heartbeat => _ = self.slot.metrics().heartbeats.inc(),
             Step::Close(reason) => self.closed = Some(*reason),
         }
@@ -175,45 +218,71 @@ impl Feed {
 
     async fn wait(&mut self) -> Step {
         loop {
+            if let Some(step) = self.reading.overdue() {
+                return step;
+            }
             let asked = {
-                let Self { tail, failing, slot, .. } = self;
-                let mut asked = pin!(ask(tail.as_mut(), failing));
+                let Self { reading: Reading { tails, awaited, .. }, failing, slot, .. } = self;
+                let mut asked = pin!(ask(tails.as_mut(), failing));
                 // Calls come first, as a busy stream would keep its client for ever.
                 poll_fn(|context| match slot.called(context) {
-                    Some(call) => Poll::Ready(Err(call)),
-                    None => asked.as_mut().poll(context).map(Ok),
+                    Some(call) => Poll::Ready(Asked::Called(call)),
+                    None => match awaited.as_mut().map(|awaited| awaited.poll_next_unpin(context)) {
+                        Some(Poll::Ready(Some(page))) => Poll::Ready(Asked::Appeared(page)),
+                        _ => asked.as_mut().poll(context).map(Asked::Answered),
+                    },
                 })
                 .await
             };
             match asked {
-                Ok(Ok(batch)) => {
-                    self.failing = None;
-                    if !batch.is_empty() {
-                        return Step::Batch(batch);
+                Asked::Answered(Ok(news)) => {
+                    if !self.reading.tails.is_failing() {
+                        self.failing = None;
                     }
+                    match self.reading.take(news) {
+                        Some(Step::Gone(_)) if !self.reading.is_keyed() => return self.close(Reason::Gone),
+                        Some(step) => return step,
+                        None => {}
+                    }
+                    // A filter may pass over a long history, all of which is there.
+                    tokio::task::consume_budget().await;
                 }
-                Ok(Err(TailError::Gone)) => return Step::Close(Reason::Gone),
-                Ok(Err(TailError::Store(error))) => {
+                Asked::Answered(Err(error)) => {
                     tracing::debug!(parent: &self.span, %error, "the store failed a tail");
                     if !self.may_retry() {
-                        return Step::Close(Reason::StoreUnavailable);
+                        return self.close(Reason::StoreUnavailable);
                     }
                 }
-                Err(Call::Close) => {
-                    self.closed = Some(Reason::Shutdown);
-                    return self.what_comes_within(ON_ITS_WAY).await.unwrap_or(Step::Close(Reason::Shutdown));
-                }
-                Err(Call::Idle) => return self.what_comes_within(Duration::ZERO).await.unwrap_or(Step::Close(Reason::Idle)),
-                Err(Call::Heartbeat) => return Step::Heartbeat,
+                Asked::Appeared(page) => self.reading.appeared(page),
+                Asked::Called(Call::Close) => return self.last_of(Reason::Shutdown, ON_ITS_WAY).await,
+                Asked::Called(Call::Idle) => return self.last_of(Reason::Idle, Duration::ZERO).await,
+                Asked::Called(Call::Heartbeat) => return self.reading.positions().unwrap_or(Step::Heartbeat),
             }
         }
     }
 
-    /// What a client is owed before it is closed.
-    async fn what_comes_within(&mut self, time: Duration) -> Option<Step> {
-        match timeout(time, self.tail.next()).await {
-            Ok(Ok(batch)) if !batch.is_empty() => Some(Step::Batch(batch)),
-            _ => None,
+    /// Why the connection is to be closed, if nothing more can come.
+    fn all_over(&self) -> Option<Reason> {
+        match self.reading.outcome()? {
+            Ok(()) => Some(Reason::Ended),
+            Err(Gone) => Some(Reason::Gone),
+        }
+    }
+
+    /// Closes the connection, but tells the client first where it is.
+    fn close(&mut self, reason: Reason) -> Step {
+        self.closed = Some(reason);
+        self.reading.positions().unwrap_or(Step::Close(reason))
+    }
+
+    /// The last step before the connection is closed: what comes within this time is still owed to the client.
+    async fn last_of(&mut self, reason: Reason, time: Duration) -> Step {
+        // First of all, as a call comes but once.
+        self.closed = Some(reason);
+        let news = timeout(time, self.reading.tails.next()).await;
+        match news.ok().and_then(Result::ok).and_then(|news| self.reading.take(news)) {
+            Some(step @ (Step::Batch(..) | Step::CaughtUp)) => step,
+            Some(_) | None => self.close(reason),
         }
     }
 
@@ -233,13 +302,20 @@ impl Feed {
     }
 }
 
-/// Asks the tail, after the wait that a failure set.
-async fn ask(tail: &mut dyn Tail, failing: &mut Option<Failing>) -> Result<Batch, TailError> {
+/// What a wait came to.
+enum Asked {
+    Answered(Result<News, StoreError>),
+    Appeared(Page),
+    Called(Call),
+}
+
+/// Asks the tails, after the wait that a failure set.
+async fn ask(tails: &mut dyn Tails, failing: &mut Option<Failing>) -> Result<News, StoreError> {
     if let Some(failing) = failing {
         // A sleep that is over is over at once when waited for again.
         pin!(&mut failing.retry).await;
     }
-    tail.next().await
+    tails.next().await
 }
 
 /// Says that clients wait for the store; not for each of them, who may be ten thousand.

@@ -181,6 +181,12 @@ async fn go_round(slots: Weak<Inner>) {
 }
 
 impl Slot {
+    pub(super) fn follow(&self, _key: &StreamKey) -> Result<(), Full> {
+        Ok(())
+    }
+
+    pub(super) fn unfollow(&self, _key: &StreamKey) {}
+
     /// The most pressing call on the client, if there is one; else the task is woken by the next.
     pub(super) fn called(&self, context: &Context<'_>) -> Option<Call> {
         self.0.called(context)

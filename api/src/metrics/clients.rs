@@ -51,7 +51,7 @@ pub struct ClientMetrics {
 
 impl ClientMetrics {
     /// Registers them, for each transport.
-    pub(super) fn register(registry: &mut Registry) -> [Arc<Self>; 2] {
+    pub(super) fn register(registry: &mut Registry) -> [Arc<Self>; 4] {
         let now = Family::<OfTransport, Gauge>::default();
         registry.register("clients", "Clients that follow a stream now", now.clone());
         let mut counter = |name: &str, help: &str| {
@@ -77,7 +77,7 @@ impl ClientMetrics {
             Unit::Seconds,
             latency.clone(),
         );
-        [Transport::Sse, Transport::Ws].map(|transport| {
+        [Transport::Sse, Transport::Ws, Transport::Poll, Transport::Ndjson].map(|transport| {
             let of = OfTransport { transport };
             // What has not happened yet shows as 0, so that its first increase can be seen.
             for &reason in Departure::ALL {

@@ -49,12 +49,18 @@ label!(
         Sse = "sse",
         /// WebSocket.
         Ws = "ws",
+        /// Long polling.
+        Poll = "poll",
+        /// Newline-delimited JSON.
+        Ndjson = "ndjson",
     }
 );
 
 label!(
     /// Why a client was let go.
     Departure {
+        /// An operator disconnected it.
+        Disconnected = "disconnected",
         /// It has the stream's last event.
         Ended = "ended",
         /// The stream expired or was replaced.
@@ -99,8 +105,12 @@ label!(
 label!(
     /// What Redis is asked for.
     Operation {
+        /// To tell the other nodes of this one's clients.
+        Announce = "announce",
         /// To write events.
         Append = "append",
+        /// For the clients that other nodes have.
+        Count = "count",
         /// To start a stream.
         Create = "create",
         /// To end or cancel a stream.

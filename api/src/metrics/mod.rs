@@ -48,7 +48,7 @@ pub struct Metrics {
     registry: Registry,
     started: Instant,
     ingest: [IngestMetrics; 3],
-    clients: [Arc<ClientMetrics>; 2],
+    clients: [Arc<ClientMetrics>; 4],
     /// Requests and their answers.
     pub http: HttpMetrics,
     /// Streams that begin and end.
@@ -98,10 +98,12 @@ impl Metrics {
     /// The metrics of one transport's clients.
     #[must_use]
     pub fn clients(&self, transport: Transport) -> &Arc<ClientMetrics> {
-        let [sse, ws] = &self.clients;
+        let [sse, ws, poll, ndjson] = &self.clients;
         match transport {
             Transport::Sse => sse,
             Transport::Ws => ws,
+            Transport::Poll => poll,
+            Transport::Ndjson => ndjson,
         }
     }
 

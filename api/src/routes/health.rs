@@ -55,19 +55,29 @@ pub struct ClientCounts {
     sse: u64,
     /// Over WebSocket.
     ws: u64,
+    /// By long polling.
+    poll: u64,
+    /// Over newline-delimited JSON.
+    ndjson: u64,
 }
 
 impl From<&Metrics> for Activity {
     fn from(metrics: &Metrics) -> Self {
         let ingest = || Way::ALL.iter().map(|&way| metrics.ingest(way));
         let clients = || Transport::ALL.iter().map(|&transport| metrics.clients(transport).as_ref());
+        let now = |transport| metrics.clients(transport).now();
         Self {
             uptime: metrics.uptime().as_secs(),
             events_in: ingest().map(IngestMetrics::events).sum(),
             events_out: clients().map(ClientMetrics::events).sum(),
             bytes_in: ingest().map(IngestMetrics::bytes).sum(),
             bytes_out: clients().map(ClientMetrics::bytes).sum(),
-            clients: ClientCounts { sse: metrics.clients(Transport::Sse).now(), ws: metrics.clients(Transport::Ws).now() },
+            clients: ClientCounts {
+                sse: now(Transport::Sse),
+                ws: now(Transport::Ws),
+                poll: now(Transport::Poll),
+                ndjson: now(Transport::Ndjson),
+            },
         }
     }
 }

@@ -21,7 +21,14 @@ pub mod subscribe;
 mod websocket;
 
 /// Routes whose requests are open for as long as their clients and producers like.
-pub const LONG_LIVED: [&str; 4] = ["/api/client/sse", "/api/client/ws", "/api/event/add/json-stream", "/api/event/add/ws-stream"];
+pub const LONG_LIVED: [&str; 6] = [
+    "/api/client/sse",
+    "/api/client/ws",
+    "/api/client/ndjson",
+    "/api/client/poll",
+    "/api/event/add/json-stream",
+    "/api/event/add/ws-stream",
+];
 
 /// Every route, to be mounted under `/api`.
 #[must_use]
@@ -43,6 +50,8 @@ pub fn all() -> Vec<Route> {
         subscribe::sse::follow,
         subscribe::sse::head,
         subscribe::ws::follow,
+        subscribe::ndjson::follow,
+        subscribe::poll::poll,
     ]
 }
 

@@ -1,5 +1,7 @@
 //! What routes take from the query and the headers, checked before a handler runs.
 
+use std::{borrow::Cow, str::Utf8Error};
+
 use rocket::{
     Request, async_trait,
     request::{FromRequest, Outcome},
@@ -10,14 +12,37 @@ use crate::{
     config::Settings,
     cors::may_connect,
     error::{ApiError, ErrorCode},
-    event::{EventId, StreamKey},
+    event::StreamKey,
 };
+
+/// The pairs of a query, decoded. Rocket's own reading would turn bytes that are not UTF-8 into other characters, and so into another key.
+pub(super) struct Query<'r>(Vec<(&'r str, Result<Cow<'r, str>, Utf8Error>)>);
+
+impl<'r> Query<'r> {
+    pub(super) fn of(request: &'r Request<'_>) -> Self {
+        let pairs = request.uri().query().into_iter().flat_map(|query| query.raw_segments());
+        Self(pairs.map(|pair| pair.split_at_byte(b'=')).map(|(name, value)| (name.as_str(), value.url_decode())).collect())
+    }
+
+    /// The values of this name in their order; none for one that is not UTF-8.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = Option<&str>> {
+        self.0.iter().filter(move |(found, _)| *found == name).map(|(_, value)| value.as_deref().ok())
+    }
+
+    /// The values of this name.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<&str>, ApiError> {
+        let text = |value: Option<_>| value.ok_or_else(|| ApiError::new(ErrorCode::InvalidParameter, format!("{name} is not UTF-8")));
+        self.all(name).map(text).collect()
+    }
+
+    /// The first value of this name.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        Ok(self.texts(name)?.first().copied())
+    }
+}
 
 /// `?key=`: a stream key.
 pub struct QueryKey(pub StreamKey);
-
-/// Where a client wants to go on: `Last-Event-ID`, else `?last_event_id=`, else `?lastEventId=`. An empty one is none.
-pub struct Cursor(pub Option<EventId>);
 
 /// A WebSocket handshake, or a plain request, which a handler refuses when nothing else is wrong with it: a client that may
 /// not follow the stream should hear that, not how it might have asked better. A handshake from a page of an origin that is not allowed
@@ -41,31 +66,13 @@ impl<'r> FromRequest<'r> for QueryKey {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        // Rocket's own reading would turn bytes that are not UTF-8 into other characters, and so into another key.
-        let raw = request.uri().query().and_then(|query| {
-            let pairs = query.raw_segments().map(|pair| pair.split_at_byte(b'='));
-            pairs.into_iter().find_map(|(name, value)| (name == "key").then_some(value))
-        });
-        let Some(raw) = raw else {
+        let query = Query::of(request);
+        let Some(key) = query.all("key").next() else {
             return ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…").refuse(request);
         };
-        match stream_key(&raw.url_decode().unwrap_or_default()) {
+        match stream_key(key.unwrap_or_default()) {
             Ok(key) => Outcome::Success(Self(key)),
             Err(error) => error.refuse(request),
-        }
-    }
-}
-
-#[async_trait]
-impl<'r> FromRequest<'r> for Cursor {
-    type Error = ApiError;
-
-    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        let query = |name| request.query_value::<&str>(name).and_then(Result::ok);
-        let given = [request.headers().get_one("Last-Event-ID"), query("last_event_id"), query("lastEventId")];
-        match given.into_iter().flatten().find(|text| !text.is_empty()).map(str::parse::<EventId>).transpose() {
-            Ok(cursor) => Outcome::Success(Self(cursor)),
-            Err(error) => ApiError::new(ErrorCode::InvalidEventId, error.to_string()).refuse(request),
         }
     }
 }

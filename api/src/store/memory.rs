@@ -15,8 +15,9 @@ use tokio::{
 
 use super::{
     Appended, Batch, Beginning, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Producer, Store,
-    StoreError, StreamInfo, Tail, TailError,
+    StoreError, StreamInfo, Tails,
     beginning::before,
+    merged::{Merged, Source, Tail, TailError},
     resume::{Around, Start, start},
 };
 use crate::{
@@ -234,7 +235,7 @@ impl Log {
         };
         let parts: Vec<Part> = self.after(from).take_while(fits).collect();
         let last = parts.iter().rev().find_map(|part| part.entries().last()).map(|entry| entry.id);
-        Page { key: key.clone(), info, missed, parts, cursor: last.or(from) }
+        Page { key: key.clone(), info, missed, parts, cursor: last.or(from), is_read: true }
     }
 }
 
@@ -316,21 +317,29 @@ impl Store for MemoryStore {
         self.lock().get(key).map(|log| log.locate(beginning)).ok_or(StoreError::NotFound)
     }
 
-    fn tail(&self, page: Page) -> Box<dyn Tail> {
+    fn tails(&self) -> Box<dyn Tails> {
+        Box::new(Merged::new(self.clone()))
+    }
+}
+
+impl Source for MemoryStore {
+    type Tail = MemoryTail;
+
+    fn tail(&self, page: Page) -> MemoryTail {
         let changed = self.lock().get(&page.key).filter(|log| log.birth == page.info.birth).map(|log| log.changed.subscribe());
-        Box::new(MemoryTail {
+        MemoryTail {
             store: self.clone(),
             key: page.key.clone(),
             birth: page.info.birth,
             cursor: page.cursor,
-            first: Some(page),
+            first: page.is_read.then_some(page),
             changed,
-        })
+        }
     }
 }
 
 /// Follows one stream: a page, and when there is nothing new, a wait for the stream to change.
-struct MemoryTail {
+pub(super) struct MemoryTail {
     store: MemoryStore,
     key: StreamKey,
     birth: Birth,
@@ -340,7 +349,6 @@ struct MemoryTail {
     changed: Option<watch::Receiver<()>>,
 }
 
-#[async_trait]
 impl Tail for MemoryTail {
     async fn next(&mut self) -> Result<Batch, TailError> {
         loop {

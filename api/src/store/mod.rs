@@ -6,10 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use rocket::async_trait;
 
-use crate::event::{EventId, Finish, NewEvent, Part, Status, StreamKey};
+use crate::event::{Entry, EventId, Finish, NewEvent, Part, Status, StreamKey};
 
 mod beginning;
 pub mod memory;
+mod merged;
 mod numbered;
 pub mod redis;
 mod resume;
@@ -87,9 +88,17 @@ pub struct Page {
     pub parts: Vec<Part>,
     /// Where to go on: the last entry's id, or the cursor where there was none after it.
     pub cursor: Option<EventId>,
+    /// Whether the entries were read; if not, there may be some after the cursor, and something missed before them.
+    pub is_read: bool,
 }
 
 impl Page {
+    /// A page whose entries were not read yet.
+    #[must_use]
+    pub fn unread(key: StreamKey, info: StreamInfo, cursor: Option<EventId>) -> Self {
+        Self { key, info, missed: None, parts: Vec::new(), cursor, is_read: false }
+    }
+
     /// Whether nothing will ever follow this page: the stream is finished and the page reaches its last event.
     #[must_use]
     pub fn is_end(&self) -> bool {
@@ -103,7 +112,7 @@ impl Page {
     }
 }
 
-/// What a tail yields.
+/// What is new in a stream.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// To be told before the entries: what the reader can no longer have.
@@ -126,6 +135,11 @@ pub struct Connections {
 }
 
 impl Batch {
+    /// Its entries, in order.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.parts.iter().flat_map(Part::entries)
+    }
+
     /// Whether it says nothing but that the store answers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -163,16 +177,23 @@ pub enum StoreError {
     Unexpected(&'static str),
 }
 
-/// Why a tail has no batch.
-#[derive(Debug, thiserror::Error)]
-pub enum TailError {
-    /// The stream is no more: it expired, was evicted, or another took its place. Final.
-    #[error("the stream is gone")]
-    Gone,
-    /// The store failed. The tail has kept its place: ask again after a while.
-    #[error(transparent)]
-    Store(StoreError),
+/// What tails yield.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// The number of the stream among those that were added, from 0.
+    pub stream: usize,
+    /// What is new in it.
+    pub told: Result<Batch, Gone>,
 }
+
+/// The stream is no more: it expired, was evicted, or another took its place. Final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// The stream can't be followed over the connection that follows the others: a Redis Cluster has them on different slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the streams are on several slots of the Cluster")]
+pub struct CrossSlot;
 
 /// The promises of a store. Each method is one atomic step: whatever races with it comes before or after it as a whole.
 #[async_trait]
@@ -230,25 +251,43 @@ pub trait Store: Send + Sync {
     /// Its cost does not grow with the stream. Errors: [`StoreError::NotFound`], but for [`Beginning::Start`].
     async fn locate(&self, key: &StreamKey, beginning: Beginning) -> Result<Option<EventId>, StoreError>;
 
-    /// Follows the stream that `page` was read from: that page first, then all that comes after it.
-    fn tail(&self, page: Page) -> Box<dyn Tail>;
+    /// Whether these streams can be followed over one connection.
+    fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {
+        let _ = keys;
+        Ok(())
+    }
+
+    /// Tails of no stream yet. All that will be added share what is scarce, such as a connection; [`Store::may_share`] says whether they can.
+    fn tails(&self) -> Box<dyn Tails>;
 }
 
-/// One stream from a cursor on: history, then live, then the end.
+/// Streams on their way to one reader, each from a cursor on: history, then live, then the end.
 #[async_trait]
-pub trait Tail: Send {
-    /// Whether it holds something that is scarce, such as a connection, and must be let go as soon as its client has left or
+pub trait Tails: Send {
+    /// Whether they hold something that is scarce, such as a connection, and must be let go as soon as their reader has left or
     /// has stopped to read.
     fn is_scarce(&self) -> bool {
         false
     }
 
-    /// The next batch, as soon as there is one: every entry after the cursor once and in order, or what was missed. After
-    /// a batch with [`Batch::end`] there is no other. The first answer of the store after an error is a batch in any case, an
-    /// empty one where there is nothing new, so that whoever counts a failure's time knows when it was over.
+    /// Follows one more stream, the one that `page` was read from: that page first, then all that comes after it. Streams are
+    /// numbered in the order in which they are added, from 0.
+    fn add(&mut self, page: Page);
+
+    /// Lets a stream go: nothing more is told of it. One that is not there is let go already.
+    fn remove(&mut self, stream: usize);
+
+    /// Whether a stream's last answer was an error.
+    fn is_failing(&self) -> bool;
+
+    /// The next news, as soon as there are any: every entry of each stream after its cursor once and in order, or what was
+    /// missed. After a batch with [`Batch::end`], or [`Gone`], there is nothing more of the stream. With no stream left it waits.
     ///
-    /// Cancel safe: dropping the future loses nothing and repeats nothing. Dropping the tail frees all that it holds.
-    async fn next(&mut self) -> Result<Batch, TailError>;
+    /// Errors: the store failed a stream. All have kept their places: ask again after a while. The first answer of the store for that stream
+    /// is told in any case, as an empty batch where there is nothing new, so that whoever counts a failure's time knows when it was over.
+    ///
+    /// Cancel safe: dropping the future loses nothing and repeats nothing. Dropping the tails frees all that they hold.
+    async fn next(&mut self) -> Result<News, StoreError>;
 }
 
 /// A store that can be shared.

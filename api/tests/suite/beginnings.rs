@@ -132,12 +132,13 @@ async fn what_comes_later_follows_where_a_reader_began() {
             let last = store.info(&key()).await.unwrap().last;
             let (beginning, first) = beginning(last);
             let cursor = store.locate(&key(), beginning).await.unwrap();
-            let mut tail = store.tail(store.read(&key(), cursor).await.unwrap());
+            let mut tails = store.tails();
+            tails.add(store.read(&key(), cursor).await.unwrap());
             tokio::time::sleep(Duration::from_millis(2)).await;
             add(&store, 3).await;
             let mut numbers = Vec::new();
             while numbers.last() != Some(&(last.n + 3)) {
-                let batch = within(tail.next()).await.unwrap();
+                let batch = within(tails.next()).await.unwrap().told.unwrap();
                 assert_eq!(batch.missed, None, "{name}: {beginning:?}");
                 numbers.extend(ids(&batch.parts).iter().map(|id| id.n));
             }

@@ -35,7 +35,10 @@ async fn write_three_ways(broker: &Broker, key: &str) {
 async fn the_activity_of_a_node_is_told_in_its_info(broker: Broker) {
     let token = broker.create("chat").await;
     let before = activity(&broker).await;
-    assert_eq!((&before["events_in"], &before["bytes_out"], &before["clients"]), (&json!(0), &json!(0), &json!({"sse": 0, "ws": 0})));
+    assert_eq!(
+        (&before["events_in"], &before["bytes_out"], &before["clients"]),
+        (&json!(0), &json!(0), &json!({"sse": 0, "ws": 0, "poll": 0, "ndjson": 0}))
+    );
     write_three_ways(&broker, "chat").await;
 
     let mut sse = broker.sse("chat", &token, None).await;
@@ -44,13 +47,13 @@ async fn the_activity_of_a_node_is_told_in_its_info(broker: Broker) {
     assert_eq!(ws.next().await.unwrap().as_array().unwrap().len(), 4);
     let during = activity(&broker).await;
     assert_eq!((&during["events_in"], &during["bytes_in"]), (&json!(3), &json!(12)));
-    assert_eq!((&during["events_out"], &during["clients"]), (&json!(8), &json!({"sse": 1, "ws": 1})));
+    assert_eq!((&during["events_out"], &during["clients"]), (&json!(8), &json!({"sse": 1, "ws": 1, "poll": 0, "ndjson": 0})));
     assert!(during["uptime"].is_u64() && during["bytes_out"].as_u64() > Some(4 * 30));
 
     broker.end("chat").await;
     assert_eq!(sse.rest().await.len(), 1);
     while ws.0.next().await.is_some_and(|message| message.is_ok()) {}
-    until("nobody is there", || async { activity(&broker).await["clients"] == json!({"sse": 0, "ws": 0}) }).await;
+    until("nobody is there", || async { activity(&broker).await["clients"] == json!({"sse": 0, "ws": 0, "poll": 0, "ndjson": 0}) }).await;
     assert_eq!(activity(&broker).await["events_out"], 10);
 }
 

@@ -1,52 +1,210 @@
-//! Following a stream, over server-sent events or WebSocket: what comes before the first byte is the same for both.
+//! Following streams: what comes before the first byte is the same for every transport.
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
+use tokio::time::sleep;
+
+use self::wish::Wish;
 use crate::{
     auth::guard::Client,
     config::Settings,
     error::{ApiError, ErrorCode},
     event::{EventId, Status, StreamKey},
-    feed::{Feed, Newcomer, Pace},
+    feed::{Appearance, Feed, Newcomer, Pace, Reading},
     metrics::{Refusal, Transport},
     routes::broker::Broker,
-    store::Page,
+    store::{Beginning, Page, SharedStore, StoreError},
+    wire::cursor::Position,
 };
 
+mod frames;
+pub mod ndjson;
+mod ops;
+pub mod poll;
 pub mod sse;
+mod wish;
 pub mod ws;
 
-impl Broker<'_> {
-    /// Looks at the stream from the cursor on; the token must have been issued for it. Takes no slot.
-    async fn look(&self, client: &Client, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, ApiError> {
-        client.may_follow(key)?;
-        let page = self.store.read(key, cursor).await?;
-        client.may_open(key, &page.info)?;
-        Ok(page)
+/// Streams that are looked at at a time for one client.
+const LOOKS: usize = 16;
+
+/// How long to wait between two looks for a stream that is not there yet: doubled from the first to the last, each with jitter.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// Looks for streams on behalf of a client.
+#[derive(Clone)]
+struct Lookout {
+    store: SharedStore,
+    client: Client,
+    max_keys: usize,
+}
+
+/// A stream that a client asked for.
+struct Found {
+    key: StreamKey,
+    /// Where the client is in it.
+    position: Position,
+    state: State,
+}
+
+/// What was found of it.
+enum State {
+    /// There is more to come, from this page on. `tell`: the client does not know where it begins.
+    Open { page: Box<Page>, tell: bool },
+    /// The client has all of it. It ended so, and is kept for so long.
+    Complete { status: Status, ttl: Duration },
+    /// It is not there yet.
+    Awaited,
+    /// It is no more.
+    Gone,
+}
+
+impl Lookout {
+    /// Looks at the streams of a wish. Takes no slot.
+    ///
+    /// Errors: the client may not follow one of them; one is not there; the store fails.
+    async fn look(&self, wish: &Wish) -> Result<Vec<Found>, ApiError> {
+        wish.keys.iter().try_for_each(|key| self.client.may_follow(key))?;
+        self.may_share(&wish.keys)?;
+        let mut found = Vec::with_capacity(wish.keys.len());
+        for keys in wish.keys.chunks(LOOKS) {
+            let looks: Vec<_> = keys.iter().map(|key| self.look_at(key, wish)).collect();
+            found.extend(try_join_all(looks).await?);
+        }
+        let nothing_left = found.iter().all(|found| matches!(found.state, State::Gone | State::Complete { .. }));
+        if nothing_left && found.iter().any(|found| matches!(found.state, State::Gone)) {
+            return Err(ApiError::new(ErrorCode::StreamNotFound, "No stream is left at these keys"));
+        }
+        Ok(found)
     }
 
-    /// Takes a slot and follows the stream from the page on, over this transport. Where the client holds something scarce, silence is broken after
-    /// `probe` at the latest.
-    async fn follow(&self, page: Page, resumes: bool, transport: Transport, probe: Option<Duration>) -> Result<Feed, ApiError> {
+    fn may_share(&self, keys: &[StreamKey]) -> Result<(), ApiError> {
+        self.store.may_share(keys).map_err(|_| {
+            let message = "In exclusive delivery on a Redis Cluster one connection can't follow these keys, which are on several slots; \
+                           STREAMER_DELIVERY=shared has no such limit";
+            ApiError::new(ErrorCode::CrossSlot, message)
+        })
+    }
+
+    async fn look_at(&self, key: &StreamKey, wish: &Wish) -> Result<Found, ApiError> {
+        let known = wish.position(key);
+        let found = |position, state| Ok(Found { key: key.clone(), position, state });
+        let (start, page) = match self.page(key, wish, known).await {
+            Ok(found) => found,
+            Err(StoreError::NotFound) => {
+                return match known {
+                    Some(position @ Position::Complete(_)) if wish.is_keyed() => {
+                        found(position, State::Complete { status: Status::Ended, ttl: Duration::ZERO })
+                    }
+                    Some(position) if wish.is_keyed() => found(position, State::Gone),
+                    None if wish.wait && !self.client.is_bound(key) => found(Position::Beginning, State::Awaited),
+                    None if wish.is_keyed() && wish.resumes() => found(Position::Beginning, State::Gone),
+                    _ => Err(not_found(key, wish)),
+                };
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Err(error) = self.client.may_open(key, &page.info) {
+            // Another took the place of the one that the client has begun to read, which is no fault of the others.
+            return match known {
+                Some(position @ Position::Complete(_)) if wish.is_keyed() => {
+                    found(position, State::Complete { status: Status::Ended, ttl: Duration::ZERO })
+                }
+                Some(position) if wish.is_keyed() => found(position, State::Gone),
+                _ => Err(error),
+            };
+        }
+        if page.info.status != Status::Active && start == Some(page.info.last) {
+            return found(Position::Complete(page.info.last), State::Complete { status: page.info.status, ttl: page.info.ttl });
+        }
+        let tell = known.is_none() && start.is_some();
+        found(start.map_or(Position::Beginning, Position::At), State::Open { page: Box::new(page), tell })
+    }
+
+    /// The cursor after which the client begins, and the page there. One stream is read at once; of many as much would be held in memory.
+    async fn page(&self, key: &StreamKey, wish: &Wish, known: Option<Position>) -> Result<(Option<EventId>, Page), StoreError> {
+        let start = match (known, wish.beginning) {
+            (Some(position), _) => position.id(),
+            (None, Beginning::Start) => None,
+            (None, beginning) => self.store.locate(key, beginning).await?,
+        };
+        let page = if wish.is_keyed() {
+            Page::unread(key.clone(), self.store.info(key).await?, start)
+        } else {
+            self.store.read(key, start).await?
+        };
+        Ok((start, page))
+    }
+
+    /// Resolves when there is a stream at the key.
+    fn appearance(&self, key: StreamKey) -> Appearance {
+        let store = SharedStore::clone(&self.store);
+        Box::pin(async move {
+            let mut delay = FIRST_LOOK;
+            loop {
+                sleep(delay.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                // While the store fails there is nothing to be seen.
+                if let Ok(info) = store.info(&key).await {
+                    return Page::unread(key, info, None);
+                }
+                delay = (delay * 2).min(LAST_LOOK);
+            }
+        })
+    }
+
+    /// Adds what was found to what a client reads.
+    fn add(&self, reading: &mut Reading, found: Found) {
+        let Found { key, position, state } = found;
+        match state {
+            State::Open { page, tell } => reading.add(*page, position, tell),
+            State::Complete { .. } => reading.add_complete(key, position),
+            State::Awaited => reading.add_awaited(key.clone(), self.appearance(key)),
+            State::Gone => reading.add_gone(key, position),
+        }
+    }
+
+    fn reading(&self, wish: &Wish, found: Vec<Found>) -> Reading {
+        let mut reading = Reading::new(self.store.tails(), wish.filter.clone(), wish.is_keyed());
+        for found in found {
+            self.add(&mut reading, found);
+        }
+        reading
+    }
+}
+
+fn not_found(key: &StreamKey, wish: &Wish) -> ApiError {
+    let message = if wish.is_keyed() { format!("No stream at the key {:?}", key.as_str()) } else { "No stream at this key".to_owned() };
+    ApiError::new(ErrorCode::StreamNotFound, message)
+}
+
+/// Whether the client has all there will ever be.
+fn is_complete(found: &[Found]) -> bool {
+    found.iter().all(|found| matches!(found.state, State::Complete { .. }))
+}
+
+impl Broker<'_> {
+    fn lookout(&self, client: &Client) -> Lookout {
+        Lookout { store: SharedStore::clone(self.store), client: client.clone(), max_keys: self.settings.max_keys_per_client }
+    }
+
+    /// Takes a slot for what a client of this transport reads. Where the client holds something scarce, silence is broken after `probe` at the
+    /// latest.
+    async fn follow(&self, reading: Reading, wish: &Wish, transport: Transport, probe: Option<Duration>) -> Result<Feed, ApiError> {
         let metrics = self.metrics.clients(transport);
         if self.lifecycle.is_closing() {
             metrics.refuse(Refusal::Shutdown);
             return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
         }
-        let (newest, newcomer) = (page.info.last, Newcomer { key: page.key.clone(), address: self.address });
-        let tail = self.store.tail(page);
+        let newcomer = Newcomer { key: wish.keys[0].clone(), address: self.address };
         let Settings { heartbeat, client_timeout: idle, store_patience: patience, .. } = *self.settings;
-        let heartbeat = probe.filter(|_| tail.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
+        let heartbeat = probe.filter(|_| reading.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
         let slot = self.slots.claim(newcomer, Pace { heartbeat, idle }, metrics).await;
         let slot = slot.map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
-        if resumes {
+        if wish.resumes() {
             metrics.resumes.inc();
         }
-        Ok(Feed::new(tail, newest, slot, patience))
+        Ok(Feed::new(reading, slot, patience))
     }
-}
-
-/// Whether a client with this cursor has all there will ever be.
-fn is_complete(page: &Page, cursor: Option<EventId>) -> bool {
-    page.info.status != Status::Active && cursor == Some(page.info.last)
 }

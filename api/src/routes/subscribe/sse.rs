@@ -1,6 +1,6 @@
-//! Following a stream over server-sent events.
+//! Following streams over server-sent events.
 
-use std::{io, time::Duration};
+use std::io;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream::BoxStream};
@@ -9,29 +9,27 @@ use rocket::{
     http::{ContentType, Status},
     response::{self, Responder},
 };
-use tokio::{sync::mpsc, time::timeout};
 
-use super::is_complete;
+use super::{
+    frames::{self, EXCLUSIVE_PROBE, Format},
+    is_complete,
+    wish::Wish,
+};
 use crate::{
     auth::guard::Client,
     error::{ApiError, ErrorBody},
-    feed::{Feed, Reason, Step},
+    feed::{Reading, Reason, Step},
     metrics::{Refusal, Transport},
-    routes::{
-        broker::Broker,
-        byte_stream::streamed,
-        params::{Cursor, QueryKey},
+    routes::{broker::Broker, byte_stream::streamed},
+    store::{Batch, Beginning},
+    wire::{
+        cursor::{self, Position},
+        json, sse,
     },
-    store::Batch,
-    wire::sse,
 };
 
 /// What clients are told to wait before they reconnect, in milliseconds.
 const RETRY_MS: u64 = 1_000;
-
-/// The longest silence where each client holds a Redis connection. Only a write shows that a client has left, and until
-/// then its connection is not free.
-const EXCLUSIVE_PROBE: Duration = Duration::from_secs(2);
 
 /// An event stream, or the word that there will be none.
 pub enum EventStream {
@@ -43,24 +41,32 @@ pub enum EventStream {
     Complete,
 }
 
-/// Follows a stream over server-sent events, from its first event kept or from where the client was cut off.
+/// Follows streams over server-sent events, each from its first event kept or from where the client was cut off. With several, the `id:` of a
+/// frame says which stream it is from.
 #[utoipa::path(operation_id = "follow_sse", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
-    ("key" = String, Query, description = "The stream's key"),
-    ("Last-Event-ID" = Option<String>, Header, description = "The id after which to go on; browsers send it by themselves"),
-    ("last_event_id" = Option<String>, Query, description = "The same, where no header can be set"),
-    ("lastEventId" = Option<String>, Query, description = "The same")), responses(
+    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
+    ("Last-Event-ID" = Option<String>, Header, description = "Where to go on: an event's id, or a cursor; browsers send it by themselves"),
+    ("last_event_id" = Option<String>, Query, description = "The same, where no header can be set; also `after`"),
+    ("lastEventId" = Option<String>, Query, description = "The same"),
+    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
+    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
+    ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
+    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients"),
+    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas")), responses(
     (status = 200, description = "The stream: everything stored after the id, then everything live, until it ends", body = String, content_type = "text/event-stream"),
     (status = 204, description = "The stream has ended and the client has all of it"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`", body = ErrorBody<'static>),
+    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
-    (status = 403, description = "`forbidden`: the token is for another stream, or an earlier one at this key", body = ErrorBody<'static>),
+    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key", body = ErrorBody<'static>),
     (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: of the node, the stream, or the client's address", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/sse")]
-pub async fn follow(client: Client, key: QueryKey, cursor: Cursor, broker: Broker<'_>) -> Result<EventStream, ApiError> {
-    let page = broker.look(&client, &key.0, cursor.0).await?;
-    if is_complete(&page, cursor.0) {
+pub async fn follow(client: Client, wish: Wish, broker: Broker<'_>) -> Result<EventStream, ApiError> {
+    let wish = wish.streaming()?;
+    let lookout = broker.lookout(&client);
+    let found = lookout.look(&wish).await?;
+    if is_complete(&found) {
         return Ok(EventStream::Complete);
     }
     if broker.lifecycle.is_closing() {
@@ -68,37 +74,17 @@ pub async fn follow(client: Client, key: QueryKey, cursor: Cursor, broker: Broke
         broker.metrics.clients(Transport::Sse).refuse(Refusal::Shutdown);
         return Ok(EventStream::Frames(Box::pin(futures::stream::iter([come_back()]))));
     }
-    let feed = broker.follow(page, cursor.0.is_some(), Transport::Sse, Some(EXCLUSIVE_PROBE)).await?;
-    Ok(EventStream::Frames(frames_of(feed, broker.settings.client_timeout)))
+    let reading = lookout.reading(&wish, found);
+    let feed = broker.follow(reading, &wish, Transport::Sse, Some(EXCLUSIVE_PROBE)).await?;
+    let format = ServerSentEvents { begun: false, tells_beginnings: wish.beginning != Beginning::Start, others: None };
+    Ok(EventStream::Frames(frames::body(feed, format, broker.settings.client_timeout)))
 }
 
 /// What [`follow`] would answer, without following: takes no slot.
 #[head("/client/sse")]
-pub async fn head(client: Client, key: QueryKey, cursor: Cursor, broker: Broker<'_>) -> Result<EventStream, ApiError> {
-    let page = broker.look(&client, &key.0, cursor.0).await?;
-    Ok(if is_complete(&page, cursor.0) { EventStream::Complete } else { EventStream::Headers })
-}
-
-/// The feed as frames. Rocket asks for the next one when the client has taken the last: that alone is enough for a feed that
-/// holds nothing scarce, and a task with a channel less to go through. One that does hold something gets a task of its own,
-/// in which deadlines and the shutdown go on while the client does not read.
-fn frames_of(feed: Feed, stall: Duration) -> BoxStream<'static, Bytes> {
-    if feed.is_scarce() {
-        // One batch in the channel: what a slow client does not take stays in the store.
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(pump(Frames { feed, first: true, told: false }, sender, stall));
-        return Box::pin(futures::stream::unfold(
-            receiver,
-            |mut receiver| async move { receiver.recv().await.map(|bytes| (bytes, receiver)) },
-        ));
-    }
-    let frames = Frames { feed, first: true, told: false };
-    Box::pin(futures::stream::unfold(frames, |mut frames| async move {
-        frames.feed.taken();
-        let bytes = frames.next().await?;
-        frames.feed.given();
-        Some((bytes, frames))
-    }))
+pub async fn head(client: Client, wish: Wish, broker: Broker<'_>) -> Result<EventStream, ApiError> {
+    let found = broker.lookout(&client).look(&wish.streaming()?).await?;
+    Ok(if is_complete(&found) { EventStream::Complete } else { EventStream::Headers })
 }
 
 /// What a client of a node that stops is told: to come back, each after a time of its own.
@@ -106,66 +92,107 @@ fn come_back() -> Bytes {
     format!("{}\n", sse::retry(fastrand::u64(RETRY_MS / 2..RETRY_MS * 3))).into()
 }
 
-/// A feed's steps as bytes.
-struct Frames {
-    feed: Feed,
-    /// Nothing was sent yet.
-    first: bool,
-    /// The client was told that the node stops.
-    told: bool,
+struct ServerSentEvents {
+    begun: bool,
+    /// Streams of which the client has nothing are in cursors, too, as it would otherwise begin elsewhere the next time.
+    tells_beginnings: bool,
+    /// Where the client is in all streams but this one, in the compact form. It stays as it is for as long as only this one goes on.
+    others: Option<(usize, String)>,
 }
 
-impl Frames {
-    /// The next bytes; none when the connection is to be closed. Cancel safe.
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            match self.feed.next().await {
-                Step::Batch(batch) => {
-                    let bytes = frames(&batch, std::mem::take(&mut self.first));
-                    self.feed.delivered(&batch, bytes.len());
-                    if !bytes.is_empty() {
-                        return Some(bytes);
-                    }
+impl Format for ServerSentEvents {
+    fn bytes(&mut self, reading: &Reading, step: &Step) -> Bytes {
+        let bytes = if reading.is_keyed() { self.keyed(reading, step) } else { plain(reading, step) };
+        let is_frame = matches!(step, Step::Batch(..) | Step::Gone(_) | Step::Positions(_)) && !bytes.is_empty();
+        if !is_frame || std::mem::replace(&mut self.begun, true) {
+            return bytes;
+        }
+        [sse::retry(RETRY_MS).as_bytes(), &bytes[..]].concat().into()
+    }
+}
+
+/// A step of a client with one stream: the bytes of the only part, shared with other clients, wherever nothing goes before them.
+fn plain(reading: &Reading, step: &Step) -> Bytes {
+    match step {
+        Step::Batch(_, batch) => {
+            let missed = batch.missed.as_ref().map(sse::missed);
+            let parts = batch.parts.iter().map(|part| match reading.filter() {
+                Some(filter) => sse::selected_frames(part, filter),
+                None => sse::frames(part),
+            });
+            let mut pieces: Vec<Bytes> = missed.into_iter().chain(parts).collect();
+            if pieces.len() > 1 { pieces.concat().into() } else { pieces.pop().unwrap_or_default() }
+        }
+        Step::Positions(_) => {
+            let position = reading.streams().first().and_then(|stream| stream.position.id());
+            position.map(|id| sse::position(&id.to_string()).into()).unwrap_or_default()
+        }
+        Step::Heartbeat => Bytes::from_static(sse::HEARTBEAT),
+        Step::Close(Reason::Shutdown) => come_back(),
+        Step::Gone(_) | Step::CaughtUp | Step::Close(_) => Bytes::new(),
+    }
+}
+
+impl ServerSentEvents {
+    /// A step of a client with several streams: each id is a cursor over all of them.
+    fn keyed(&mut self, reading: &Reading, step: &Step) -> Bytes {
+        let mut out = BytesMut::new();
+        match step {
+            Step::Batch(index, batch) => self.put_batch(&mut out, reading, *index, batch),
+            Step::Gone(index) => {
+                if let Some(stream) = reading.streams().get(*index) {
+                    let data = json::gone_data(stream.position.id());
+                    sse::put_keyed_missed(&mut out, &self.cursor(reading, *index, stream.position), &data);
                 }
-                Step::Heartbeat => return Some(Bytes::from_static(sse::HEARTBEAT)),
-                Step::Close(Reason::Shutdown) if !std::mem::replace(&mut self.told, true) => {
-                    return Some(come_back());
-                }
-                Step::Close(_) => return None,
             }
+            Step::Positions(indexes) => {
+                // One says all: the others are in it.
+                if let Some((index, stream)) = indexes.last().and_then(|index| Some((*index, reading.streams().get(*index)?))) {
+                    self.others = None;
+                    return sse::position(&self.cursor(reading, index, stream.position)).into();
+                }
+            }
+            Step::CaughtUp | Step::Heartbeat | Step::Close(_) => return plain(reading, step),
+        }
+        out.freeze()
+    }
+
+    fn put_batch(&mut self, out: &mut BytesMut, reading: &Reading, index: usize, batch: &Batch) {
+        let Some(stream) = reading.streams().get(index) else { return };
+        if let Some(missed) = &batch.missed {
+            let before = missed.after.map_or(Position::Beginning, Position::At);
+            sse::put_keyed_missed(out, &self.cursor(reading, index, before), &json::missed_data(missed));
+        }
+        let last = batch.entries().next_back().map(|entry| entry.id);
+        let mut cursor = String::new();
+        for entry in batch.entries().filter(|entry| reading.wants(&entry.name)) {
+            let is_last = batch.end && Some(entry.id) == last;
+            let position = if is_last { Position::Complete(entry.id) } else { Position::At(entry.id) };
+            cursor.clear();
+            cursor::put(&mut cursor, stream.encoded_key(), position, self.others(reading, index));
+            sse::put_keyed_frame(out, &cursor, entry);
         }
     }
-}
 
-async fn pump(mut frames: Frames, body: mpsc::Sender<Bytes>, stall: Duration) {
-    loop {
-        let bytes = tokio::select! {
-            bytes = frames.next() => bytes,
-            // The client's leaving shows in the body's being dropped.
-            () = body.closed() => return,
-        };
-        let Some(bytes) = bytes else { return };
-        // A client that takes nothing for so long is as good as gone; it may resume.
-        match timeout(stall, body.send(bytes)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return,
-            Err(_) => return frames.feed.stalled(),
+    /// The cursor of a client that is at this position of this stream, and where it is in all others.
+    fn cursor(&mut self, reading: &Reading, index: usize, position: Position) -> String {
+        let mut cursor = String::new();
+        if let Some(stream) = reading.streams().get(index) {
+            cursor::put(&mut cursor, stream.encoded_key(), position, self.others(reading, index));
         }
+        cursor
     }
-}
 
-/// A batch as bytes: those of its only part, shared with other clients, wherever nothing goes before them.
-fn frames(batch: &Batch, first: bool) -> Bytes {
-    let retry = first.then(|| sse::retry(RETRY_MS).into());
-    let missed = batch.missed.as_ref().map(sse::missed);
-    let parts = batch.parts.iter().map(sse::frames);
-    let mut pieces: Vec<Bytes> = retry.into_iter().chain(missed).chain(parts).collect();
-    if pieces.len() > 1 || first {
-        let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-        pieces.drain(..).for_each(|piece| joined.extend_from_slice(&piece));
-        return joined.freeze();
+    /// Where the client is in the other streams.
+    fn others(&mut self, reading: &Reading, index: usize) -> &str {
+        let is_current = self.others.as_ref().is_some_and(|(known, _)| *known == index);
+        if !is_current {
+            let streams = (0..).zip(reading.streams()).filter(|(other, _)| *other != index).map(|(_, stream)| stream);
+            let told = streams.filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
+            self.others = Some((index, cursor::compact(told.map(|stream| (stream.tag(), stream.position)))));
+        }
+        self.others.as_ref().map(|(_, others)| others.as_str()).unwrap_or_default()
     }
-    pieces.pop().unwrap_or_default()
 }
 
 impl<'r> Responder<'r, 'static> for EventStream {

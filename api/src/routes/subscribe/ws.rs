@@ -1,6 +1,6 @@
-//! Following a stream over WebSocket.
+//! Following streams over WebSocket.
 
-use std::{pin::pin, time::Duration};
+use std::{collections::VecDeque, pin::pin, time::Duration};
 
 use futures::{SinkExt, StreamExt};
 use rocket::get;
@@ -13,23 +13,20 @@ use rocket_ws::{
 use tokio::time::{Instant, timeout};
 use tungstenite::protocol::frame::coding::{Data as OpData, OpCode};
 
+use super::{Lookout, frames::objects, ops::Op, wish::Wish};
 use crate::{
     auth::guard::Client,
     error::{ApiError, ErrorBody},
-    event::{EventId, Part},
-    feed::{Feed, Reason, Step},
+    feed::{Feed, Reading, Reason, Step},
     metrics::Transport,
-    routes::{
-        broker::Broker,
-        params::{Cursor, QueryKey, Upgrade},
-        websocket::close,
-    },
-    store::Batch,
-    wire::json,
+    routes::{broker::Broker, params::Upgrade, websocket::close},
 };
 
-/// The largest message that a client may send; it has nothing to say.
+/// The largest message that a client may send; it has little to say.
 const MAX_CLIENT_MESSAGE: usize = 64 << 10;
+
+/// Requests of a client that may wait to be done.
+const MAX_OPS: usize = 64;
 
 /// How long a client may take to answer a close: it may have much to read before it comes to it, and a connection that is
 /// dropped takes with it what the client has not read.
@@ -41,44 +38,47 @@ const UNANSWERED: u32 = 3;
 /// The shortest time in which it may be found gone, however short the heartbeat.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 
-/// Follows a stream over WebSocket, from its first event kept or from where the client was cut off. The first message is a
-/// JSON array of all events so far, then comes one object per event.
+/// Follows streams over WebSocket, each from its first event kept or from where the client was cut off. The first message is a
+/// JSON array of all events so far, then comes one object per event. The client may add streams and drop them.
 #[utoipa::path(operation_id = "follow_ws", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
-    ("key" = String, Query, description = "The stream's key"),
-    ("last_event_id" = Option<String>, Query, description = "The id after which to go on"),
+    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
+    ("last_event_id" = Option<String>, Query, description = "Where to go on: an event's id, or a cursor; also `after`"),
     ("lastEventId" = Option<String>, Query, description = "The same"),
-    ("Last-Event-ID" = Option<String>, Header, description = "The same")), responses(
+    ("Last-Event-ID" = Option<String>, Header, description = "The same"),
+    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
+    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
+    ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
+    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients"),
+    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas")), responses(
     (status = 101, description = "WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`", body = ErrorBody<'static>),
+    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
-    (status = 403, description = "`forbidden`: the token is for another stream, or an earlier one at this key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
+    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
     (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
     (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: of the node, the stream, or the client's address", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/ws")]
-pub async fn follow(
-    client: Client,
-    key: QueryKey,
-    cursor: Cursor,
-    upgrade: Upgrade,
-    broker: Broker<'_>,
-) -> Result<Channel<'static>, ApiError> {
-    let page = broker.look(&client, &key.0, cursor.0).await?;
+pub async fn follow(client: Client, wish: Wish, upgrade: Upgrade, broker: Broker<'_>) -> Result<Channel<'static>, ApiError> {
+    let wish = wish.streaming()?;
+    let lookout = broker.lookout(&client);
+    let found = lookout.look(&wish).await?;
     let upgrade = upgrade.required()?;
-    // With nothing to tell there is no batch to wait for: the empty array goes out at once.
-    let nothing_new = page.parts.is_empty() && page.missed.is_none();
-    let history = if nothing_new { History::Sent } else { History::Pending { newest: page.info.last } };
-    let feed = broker.follow(page, cursor.0.is_some(), Transport::Ws, None).await?;
+    let reading = lookout.reading(&wish, found);
+    let mut feed = broker.follow(reading, &wish, Transport::Ws, None).await?;
     let config = Config { max_message_size: Some(MAX_CLIENT_MESSAGE), max_frame_size: Some(MAX_CLIENT_MESSAGE), ..Config::default() };
     let silence = (broker.settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
     let stall = broker.settings.client_timeout;
     Ok(upgrade.config(config).channel(move |socket| {
         Box::pin(async move {
-            let mut subscription = Subscription { socket, history, unanswered: None, silence, stall };
-            if nothing_new {
+            let mut subscription =
+                Subscription { socket, lookout, history: History::Pending, ops: VecDeque::new(), unanswered: None, silence, stall };
+            if feed.reading().is_caught_up() {
+                // With nothing to tell there is no batch to wait for: the empty array goes out at once.
+                subscription.history = History::Sent;
                 subscription.socket.send(Message::Text("[]".to_owned())).await?;
             }
+            feed.close_if_over();
             subscription.run(feed).await;
             Ok(())
         })
@@ -88,7 +88,10 @@ pub async fn follow(
 /// A client's connection.
 struct Subscription {
     socket: DuplexStream,
+    lookout: Lookout,
     history: History,
+    /// What the client has asked for, in order.
+    ops: VecDeque<Op>,
     /// When the first ping was sent after which the client has not said anything. It is asked only when there is nothing else to
     /// send it, so that its silence alone means nothing.
     unanswered: Option<Instant>,
@@ -98,28 +101,43 @@ struct Subscription {
 
 /// The array of all events so far. It may be long, and is therefore sent in fragments (RFC 6455, 5.4), batch by batch, as
 /// one message: no more than a batch of it is ever in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum History {
-    /// Not begun; complete when this event was sent.
-    Pending { newest: EventId },
+    /// Not begun.
+    Pending,
     /// Its beginning was sent.
-    Open { newest: EventId },
+    Open,
     /// Complete: events are messages of their own.
     Sent,
+}
+
+/// What comes next on a connection.
+enum Next {
+    Step(Step),
+    Op(Op),
+    Left,
 }
 
 impl Subscription {
     async fn run(mut self, mut feed: Feed) {
         let reason = loop {
-            let Some(step) = self.next_step(&mut feed).await else { return };
-            let sent = match step {
-                Step::Batch(batch) => {
-                    let messages = self.messages(&batch);
-                    feed.delivered(&batch, messages.iter().map(Message::len).sum());
+            let sent = match self.next(&mut feed).await {
+                Next::Left => return,
+                Next::Op(op) => {
+                    let answer = op.run(&mut feed, &self.lookout).await;
+                    feed.close_if_over();
+                    in_time(self.stall, self.send(vec![Message::Text(answer)])).await
+                }
+                Next::Step(Step::Heartbeat) if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => return,
+                Next::Step(Step::Heartbeat) => in_time(self.stall, self.ping()).await,
+                Next::Step(Step::Close(reason)) => break reason,
+                Next::Step(step) => {
+                    let messages = self.messages(feed.reading(), &step);
+                    if let Step::Batch(stream, batch) = &step {
+                        feed.delivered(*stream, batch, messages.iter().map(Message::len).sum());
+                    }
                     in_time(self.stall, self.send(messages)).await
                 }
-                Step::Heartbeat if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => return,
-                Step::Heartbeat => in_time(self.stall, self.ping()).await,
-                Step::Close(reason) => break reason,
             };
             match sent {
                 Ok(()) => {}
@@ -133,16 +151,30 @@ impl Subscription {
         close(&mut self.socket, code, text, CLOSE_PATIENCE.min(self.stall)).await;
     }
 
-    /// The feed's next step, while whatever the client says is read past; none when it has left.
-    async fn next_step(&mut self, feed: &mut Feed) -> Option<Step> {
+    /// What the client asks for, or else the feed's next step. Nothing can be answered within the first array.
+    async fn next(&mut self, feed: &mut Feed) -> Next {
+        if self.history == History::Sent
+            && let Some(op) = self.ops.pop_front()
+        {
+            return Next::Op(op);
+        }
         let mut step = pin!(feed.next());
         loop {
             tokio::select! {
-                step = &mut step => return Some(step),
-                message = self.socket.next() => match message {
-                    Some(Ok(message)) if !message.is_close() => self.unanswered = None,
-                    _ => return None,
-                },
+                step = &mut step => return Next::Step(step),
+                // A client that asks for more than can be kept is read no further.
+                message = self.socket.next(), if self.ops.len() < MAX_OPS => {
+                    let Some(Ok(message)) = message else { return Next::Left };
+                    self.unanswered = None;
+                    match message {
+                        Message::Close(_) => return Next::Left,
+                        Message::Text(text) => match Op::read(&text) {
+                            Some(op) if self.history == History::Sent => return Next::Op(op),
+                            op => self.ops.extend(op),
+                        },
+                        _ => {}
+                    }
+                }
             }
         }
     }
@@ -159,21 +191,24 @@ impl Subscription {
         self.socket.flush().await
     }
 
-    /// A batch as messages, or as a fragment of the first one.
-    fn messages(&mut self, batch: &Batch) -> Vec<Message> {
-        let missed = batch.missed.as_ref().map(json::missed);
-        let entries = || batch.parts.iter().flat_map(Part::entries);
-        let items = missed.into_iter().chain(entries().map(json::entry));
-        let (newest, kind, mut text) = match self.history {
-            History::Sent => return items.map(Message::Text).collect(),
-            History::Pending { newest } => (newest, OpData::Text, "[".to_owned() + &items.collect::<Vec<_>>().join(",")),
-            History::Open { newest } => (newest, OpData::Continue, items.flat_map(|item| [",".to_owned(), item]).collect()),
+    /// A step as messages, or as a fragment of the first one.
+    fn messages(&mut self, reading: &Reading, step: &Step) -> Vec<Message> {
+        let items = objects(reading, step, reading.is_keyed());
+        let (kind, mut text) = match self.history {
+            History::Sent => return items.into_iter().map(Message::Text).collect(),
+            History::Pending => (OpData::Text, "[".to_owned() + &items.join(",")),
+            History::Open => (OpData::Continue, items.iter().flat_map(|item| [",", item]).collect()),
         };
-        let complete = batch.end || entries().last().is_some_and(|entry| entry.id >= newest);
+        let complete = reading.is_caught_up();
         if complete {
             text.push(']');
         }
-        self.history = if complete { History::Sent } else { History::Open { newest } };
+        // An element must have come before a comma does.
+        self.history = match self.history {
+            _ if complete => History::Sent,
+            History::Pending if items.is_empty() => return Vec::new(),
+            _ => History::Open,
+        };
         vec![Message::Frame(Frame::message(text.into_bytes(), OpCode::Data(kind), complete))]
     }
 }

@@ -82,18 +82,21 @@ pub(super) fn optional_id(value: Value) -> Decoded<Option<EventId>> {
     }
 }
 
-/// The reply of `XREAD` for one stream: a list of pairs in RESP2, a map in RESP3, nil when the time was up.
-pub(super) fn xread(value: Value) -> Decoded<Vec<Entry>> {
+/// The reply of `XREAD`, events by stream: a list of pairs in RESP2, a map in RESP3, nil when the time was up.
+pub(super) fn xread(value: Value) -> Decoded<Vec<(String, Vec<Entry>)>> {
     match value {
         Value::Nil => Ok(Vec::new()),
-        Value::Map(mut streams) => match streams.pop() {
-            Some((_, events)) if streams.is_empty() => entries(events),
-            _ => unexpected("an XREAD of several streams"),
-        },
-        Value::Array(mut streams) => match (streams.pop(), streams.is_empty()) {
-            (Some(Value::Array(mut pair)), true) if pair.len() == 2 => entries(pair.pop().unwrap_or(Value::Nil)),
-            _ => unexpected("an XREAD of several streams"),
-        },
+        Value::Map(streams) => streams.into_iter().map(|(key, events)| Ok((text(key)?, entries(events)?))).collect(),
+        Value::Array(streams) => {
+            let stream = |pair: Value| match pair {
+                Value::Array(pair) => match <[Value; 2]>::try_from(pair) {
+                    Ok([key, events]) => Ok((text(key)?, entries(events)?)),
+                    Err(_) => unexpected("a stream that is no pair"),
+                },
+                _ => unexpected("a stream that is no pair"),
+            };
+            streams.into_iter().map(stream).collect()
+        }
         _ => unexpected("an XREAD without streams"),
     }
 }

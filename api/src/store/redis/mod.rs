@@ -8,16 +8,17 @@ use tokio::time::timeout;
 
 use self::{
     connect::SharedConnection,
-    exclusive::ExclusiveTail,
+    exclusive::ExclusiveTails,
     keys::Keys,
     primary::Primary,
     scripts::Scripts,
-    shared::{Hub, SharedTail},
+    shared::{Hub, Topics},
 };
 use super::{
-    Appended, Beginning, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store, StoreError,
-    StreamInfo, Tail,
+    Appended, Beginning, Birth, Connections, CrossSlot, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store,
+    StoreError, StreamInfo, Tails,
     beginning::before,
+    merged::Merged,
     resume::{Around, Start, start},
 };
 use crate::{
@@ -117,7 +118,7 @@ impl RedisStore {
         };
         let cursor = found.entries.last().map(|entry| entry.id).or(from);
         let parts = if found.entries.is_empty() { Vec::new() } else { vec![Part::new(Arc::new(Segment::new(found.entries)), 0)] };
-        Ok(Page { key: key.clone(), info: found.info, missed, parts, cursor })
+        Ok(Page { key: key.clone(), info: found.info, missed, parts, cursor, is_read: true })
     }
 }
 
@@ -231,10 +232,18 @@ impl Store for RedisStore {
         Ok(before(wanted))
     }
 
-    fn tail(&self, page: Page) -> Box<dyn Tail> {
-        match &self.0.hub {
-            None => Box::new(ExclusiveTail::new(self.clone(), page)),
-            Some(hub) => Box::new(SharedTail::new(self.clone(), hub, page)),
+    fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {
+        // A blocking XREAD goes to one node, and takes only keys of one slot even there.
+        let is_bound = self.0.hub.is_none() && self.0.primary.is_cluster();
+        let mut indexes = keys.iter().map(|key| self.keys(key).index);
+        let first = indexes.next();
+        if is_bound && indexes.any(|index| Some(index) != first) { Err(CrossSlot) } else { Ok(()) }
+    }
+
+    fn tails(&self) -> Box<dyn Tails> {
+        match self.hub() {
+            None => Box::new(ExclusiveTails::new(self.clone())),
+            Some(hub) => Box::new(Merged::new(Topics { store: self.clone(), hub })),
         }
     }
 }

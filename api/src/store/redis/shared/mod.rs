@@ -5,7 +5,8 @@ mod listen;
 mod subscription;
 mod topic;
 
-use rocket::async_trait;
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 pub(super) use self::{hub::Hub, listen::run, subscription::Subscriber};
@@ -16,29 +17,58 @@ use self::{
 use super::RedisStore;
 use crate::{
     event::EventId,
-    store::{Batch, Page, StoreError, Tail, TailError},
+    store::{
+        Batch, Page, StoreError,
+        merged::{Source, Tail, TailError},
+    },
 };
+
+/// The topics of a node, to be followed.
+pub(super) struct Topics {
+    pub(super) store: RedisStore,
+    pub(super) hub: Arc<Hub>,
+}
+
+impl Source for Topics {
+    type Tail = SharedTail;
+
+    fn tail(&self, page: Page) -> SharedTail {
+        SharedTail::new(self.store.clone(), &self.hub, page)
+    }
+}
 
 /// Follows a topic: from its ring where that reaches, from the store where it does not.
 pub(super) struct SharedTail {
     store: RedisStore,
     joined: Joined,
     changed: watch::Receiver<()>,
-    first: Option<Page>,
+    first: First,
     cursor: Option<EventId>,
     epoch: u64,
     /// The last answer was an error: the next one is reported in any case.
     failed: bool,
 }
 
+/// What comes before the topic is asked.
+enum First {
+    /// A page that is not yet handed on.
+    Page(Box<Page>),
+    /// The store: what a cursor means only it knows.
+    Store,
+    Topic,
+}
+
 impl SharedTail {
-    pub(super) fn new(store: RedisStore, hub: &Hub, page: Page) -> Self {
+    fn new(store: RedisStore, hub: &Hub, page: Page) -> Self {
         let joined = hub.join(&page);
         let topic: &Topic = &joined.0;
-        Self { changed: topic.subscribe(), epoch: topic.epoch(), cursor: page.cursor, first: Some(page), joined, store, failed: false }
+        let (changed, epoch, cursor) = (topic.subscribe(), topic.epoch(), page.cursor);
+        let first = if page.is_read { First::Page(Box::new(page)) } else { First::Store };
+        Self { store, joined, changed, first, cursor, epoch, failed: false }
     }
 
     fn take(&mut self, page: Page) -> Batch {
+        self.first = First::Topic;
         self.cursor = page.cursor;
         let end = page.is_end();
         Batch { missed: page.missed, parts: page.parts, end }
@@ -46,13 +76,18 @@ impl SharedTail {
 
     /// One answer, empty where there is nothing new. Cancel safe.
     async fn step(&mut self) -> Result<Batch, TailError> {
-        if let Some(page) = self.first.take() {
-            return Ok(self.take(page));
-        }
+        let ask_store = match std::mem::replace(&mut self.first, First::Topic) {
+            First::Page(page) => return Ok(self.take(*page)),
+            First::Store => {
+                self.first = First::Store;
+                true
+            }
+            First::Topic => false,
+        };
         let topic = &self.joined.0;
         // Marked as seen before the look, so that what comes after the look is not taken for seen.
         self.changed.mark_unchanged();
-        match topic.after(self.cursor, self.epoch) {
+        match if ask_store { Found::InStore } else { topic.after(self.cursor, self.epoch) } {
             Found::Entries { parts, end } => {
                 self.cursor = parts.last().and_then(|part| part.entries().last()).map(|entry| entry.id).or(self.cursor);
                 Ok(Batch { missed: None, parts, end })
@@ -81,7 +116,6 @@ impl SharedTail {
     }
 }
 
-#[async_trait]
 impl Tail for SharedTail {
     async fn next(&mut self) -> Result<Batch, TailError> {
         loop {

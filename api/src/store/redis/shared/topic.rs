@@ -364,7 +364,7 @@ mod tests {
         let ttl = Duration::from_secs(60);
         let info =
             StreamInfo { birth: BIRTH, status: Status::Active, length: last + 1, ttl, first: id(0), last: id(last), created_ms: 100 };
-        Page { key: "chat".parse().unwrap(), info, missed, parts: Vec::new(), cursor: Some(id(last)) }
+        Page { key: "chat".parse().unwrap(), info, missed, parts: Vec::new(), cursor: Some(id(last)), is_read: true }
     }
 
     fn message(n: u64, status: Status) -> Published {

@@ -1,0 +1,233 @@
+//! Long polling: for clients whose way to the broker lets no stream through.
+
+use std::time::Duration;
+
+use rocket::{
+    Request, get,
+    http::{ContentType, Header, Status},
+    response::{self, Responder},
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
+
+use super::{Found, State, frames::objects, not_found, wish::Wish};
+use crate::{
+    auth::guard::Client,
+    error::{ApiError, ErrorBody},
+    event::{self, Finish},
+    feed::{Reading, Reason, Step},
+    metrics::Transport,
+    routes::broker::Broker,
+    store::{Batch, Beginning, PAGE_ENTRIES, StoreError},
+    wire::cursor::{self, Position},
+};
+
+/// How long a client waits that does not say.
+const PATIENCE_SECONDS: u64 = 25;
+
+/// An event of a stream.
+// For the documents, as is `Polled`; what is sent is written by `wire::json`.
+#[derive(Serialize, ToSchema)]
+pub struct KeyedEvent {
+    /// The key of its stream.
+    #[schema(example = "chat-1")]
+    key: String,
+    /// `<milliseconds>-<number>`; absent in `missedevents`.
+    #[schema(example = "1767225600000-1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// Its name.
+    #[schema(example = "token")]
+    event: String,
+    /// Its data, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+}
+
+/// What there is after a cursor.
+#[derive(Serialize, ToSchema)]
+pub struct Polled {
+    /// The events, each stream's in its order.
+    events: Vec<KeyedEvent>,
+    /// What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream.
+    cursor: Option<String>,
+    /// `active` while there may be more to ask for; else `ended`, or with one key `cancelled`.
+    #[schema(value_type = String, example = "active")]
+    status: event::Status,
+}
+
+/// Asks for what there is after a cursor, and waits for it if there is nothing.
+#[utoipa::path(operation_id = "poll_events", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
+    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
+    ("after" = Option<String>, Query, description = "The last answer's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID`"),
+    ("wait" = Option<String>, Query, description = "Seconds to wait when there is nothing, 0 to 60, 25 by default; `true` besides: wait for streams that are not there yet"),
+    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
+    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
+    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients"),
+    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas"),
+    ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that the client has")), responses(
+    (status = 200, description = "What there is, or nothing when the time is over. Where all streams are finished it may be kept", body = Polled),
+    (status = 304, description = "The client has this answer"),
+    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
+    (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
+    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key", body = ErrorBody<'static>),
+    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: there is nothing yet, and no place to wait", body = ErrorBody<'static>),
+    (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
+#[get("/client/poll")]
+pub async fn poll(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Answer, ApiError> {
+    let lookout = broker.lookout(&client);
+    let found = lookout.look(&wish).await?;
+    let mut answer = Gathered::new(&wish, &found);
+    let freshness = Freshness::of(&found, &client);
+    let mut reading = lookout.reading(&wish, found);
+    while answer.events.len() < PAGE_ENTRIES {
+        let Some(step) = reading.history().await.map_err(|error| failed(error, &wish))? else { break };
+        answer.take(&reading, &step);
+    }
+    let (events, bytes) = (answer.events.len(), answer.events.iter().map(String::len).sum());
+    broker.metrics.clients(Transport::Poll).deliver(events, bytes);
+    let patience = Duration::from_secs(wish.patience.unwrap_or(PATIENCE_SECONDS));
+    if events > 0 || reading.outcome().is_some() || patience.is_zero() {
+        return Ok(answer.finish(&reading, freshness));
+    }
+    wait(&broker, reading, &wish, patience, answer).await
+}
+
+/// Waits, as one of the node's clients, for something to come.
+async fn wait(broker: &Broker<'_>, reading: Reading, wish: &Wish, patience: Duration, mut answer: Gathered) -> Result<Answer, ApiError> {
+    let deadline = Instant::now() + patience;
+    let mut feed = broker.follow(reading, wish, Transport::Poll, None).await?;
+    while let Ok(step) = timeout_at(deadline, feed.next()).await {
+        match &step {
+            Step::Batch(stream, batch) => {
+                answer.take(feed.reading(), &step);
+                feed.delivered(*stream, batch, answer.events.iter().map(String::len).sum());
+                break;
+            }
+            Step::Gone(_) => {
+                answer.take(feed.reading(), &step);
+                break;
+            }
+            Step::Close(Reason::Gone) => return Err(not_found(&wish.keys[0], wish)),
+            Step::Close(Reason::StoreUnavailable) => {
+                return Err(StoreError::Unavailable("it failed a client that polls for too long".to_owned()).into());
+            }
+            Step::Close(_) => break,
+            Step::Positions(_) | Step::CaughtUp | Step::Heartbeat => {}
+        }
+    }
+    Ok(answer.finish(feed.reading(), Freshness::default()))
+}
+
+fn failed(error: StoreError, wish: &Wish) -> ApiError {
+    match error {
+        StoreError::NotFound => not_found(&wish.keys[0], wish),
+        error => error.into(),
+    }
+}
+
+/// What an answer will be made of.
+struct Gathered {
+    events: Vec<String>,
+    is_cancelled: bool,
+    /// Streams of which the client has nothing are in cursors, too, as it would otherwise begin elsewhere the next time.
+    tells_beginnings: bool,
+}
+
+impl Gathered {
+    fn new(wish: &Wish, found: &[Found]) -> Self {
+        let cancelled = |found: &Found| matches!(found.state, State::Complete { status: event::Status::Cancelled, .. });
+        Self { events: Vec::new(), is_cancelled: found.iter().all(cancelled), tells_beginnings: wish.beginning != Beginning::Start }
+    }
+
+    fn take(&mut self, reading: &Reading, step: &Step) {
+        // The cursor tells positions.
+        if matches!(step, Step::Positions(_)) {
+            return;
+        }
+        self.events.extend(objects(reading, step, true));
+        if let Step::Batch(_, batch @ Batch { end: true, .. }) = step {
+            self.is_cancelled = batch.entries().next_back().is_some_and(|entry| *entry.name == *Finish::Cancel.event_name());
+        }
+    }
+
+    fn finish(self, reading: &Reading, freshness: Freshness) -> Answer {
+        let status = match reading.outcome() {
+            None => event::Status::Active,
+            Some(_) if self.is_cancelled && !reading.is_keyed() => event::Status::Cancelled,
+            Some(_) => event::Status::Ended,
+        };
+        // Cursors are made of characters that need no escape.
+        let cursor = self.cursor(reading).map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
+        let body = format!(r#"{{"events":[{}],"cursor":{cursor},"status":"{}"}}"#, self.events.join(","), status.as_str());
+        Answer { body, freshness }
+    }
+
+    fn cursor(&self, reading: &Reading) -> Option<String> {
+        if !reading.is_keyed() {
+            return reading.streams().first()?.position.id().map(|id| id.to_string());
+        }
+        let told = reading.streams().iter().filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
+        Some(cursor::compact(told.map(|stream| (stream.tag(), stream.position)))).filter(|cursor| !cursor.is_empty())
+    }
+}
+
+/// How long an answer stays true: what finished streams hold does not change any more.
+#[derive(Clone, Copy, Debug, Default)]
+struct Freshness {
+    is_final: bool,
+    /// The token opens these streams alone, and no later ones at their keys.
+    is_bound: bool,
+    /// The time for which all of the streams are kept.
+    ttl: Duration,
+}
+
+impl Freshness {
+    fn of(found: &[Found], client: &Client) -> Self {
+        let kept = |found: &Found| match &found.state {
+            State::Open { page, .. } if page.info.status != event::Status::Active => Some(page.info.ttl),
+            State::Complete { ttl, .. } => Some(*ttl),
+            State::Open { .. } | State::Awaited | State::Gone => None,
+        };
+        match found.iter().map(kept).collect::<Option<Vec<_>>>().and_then(|kept| kept.into_iter().min()) {
+            Some(ttl) => Self { is_final: true, is_bound: found.iter().all(|found| client.is_bound(&found.key)), ttl },
+            None => Self::default(),
+        }
+    }
+}
+
+/// An answer to a client that polls.
+pub struct Answer {
+    body: String,
+    freshness: Freshness,
+}
+
+impl<'r> Responder<'r, 'static> for Answer {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let Self { body, freshness } = self;
+        let mut response = rocket::Response::build();
+        if !freshness.is_final {
+            response.header(Header::new("Cache-Control", "no-store"));
+            return Ok(response.header(ContentType::JSON).sized_body(body.len(), std::io::Cursor::new(body)).finalize());
+        }
+        // RFC 9110, 8.8.3; the body says it all.
+        let tag = format!("\"{}\"", hex::encode(&Sha256::digest(body.as_bytes())[..16]));
+        let is_known = request
+            .headers()
+            .get("If-None-Match")
+            .flat_map(|tags| tags.split(','))
+            .map(str::trim)
+            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag);
+        let cache_control =
+            if freshness.is_bound { format!("private, max-age={}", freshness.ttl.as_secs()) } else { "private, no-cache".to_owned() };
+        response.header(Header::new("ETag", tag)).header(Header::new("Cache-Control", cache_control));
+        response.header(Header::new("Vary", "Authorization, Last-Event-ID"));
+        if is_known {
+            return Ok(response.status(Status::NotModified).finalize());
+        }
+        Ok(response.header(ContentType::JSON).sized_body(body.len(), std::io::Cursor::new(body)).finalize())
+    }
+}

@@ -1,0 +1,139 @@
+//! What a client asks for, read from the query and the headers before a handler runs. `docs/following.md` describes it.
+
+use rocket::{
+    Request, async_trait,
+    request::{FromRequest, Outcome},
+};
+
+use crate::{
+    config::Settings,
+    error::{ApiError, ErrorCode},
+    event::{EventFilter, StreamKey},
+    routes::params::{Query, stream_key},
+    store::Beginning,
+    wire::cursor::{Cursor, Position},
+};
+
+/// Streams, and what of them.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Distinct, at least one.
+    pub keys: Vec<StreamKey>,
+    cursor: Option<Cursor>,
+    /// Where to begin in streams of which the cursor says nothing.
+    pub beginning: Beginning,
+    /// None wants every event.
+    pub filter: Option<EventFilter>,
+    /// Streams that are not there are waited for.
+    pub wait: bool,
+    /// How many seconds a client that polls would wait for an answer.
+    pub patience: Option<u64>,
+}
+
+/// The longest time that a client may wait for an answer, in seconds.
+const MAX_PATIENCE: u64 = 60;
+
+impl Wish {
+    /// One stream, from a position or a beginning on.
+    #[must_use]
+    pub fn of_one(key: StreamKey, cursor: Option<Cursor>, beginning: Beginning, wait: bool) -> Self {
+        Self { keys: vec![key], cursor, beginning, filter: None, wait, patience: None }
+    }
+
+    /// Whether each frame has to say which stream it is from.
+    #[must_use]
+    pub fn is_keyed(&self) -> bool {
+        self.keys.len() > 1
+    }
+
+    /// Whether the client goes on from somewhere.
+    #[must_use]
+    pub fn resumes(&self) -> bool {
+        self.cursor.is_some()
+    }
+
+    /// Where the client is in a stream, if it says so.
+    #[must_use]
+    pub fn position(&self, key: &StreamKey) -> Option<Position> {
+        let cursor = self.cursor.as_ref()?;
+        cursor.bare().map(Position::At).or_else(|| cursor.position(key))
+    }
+
+    /// Refuses a number of seconds: who streams waits as long as the connection does.
+    pub fn streaming(self) -> Result<Self, ApiError> {
+        match self.patience {
+            None => Ok(self),
+            Some(seconds) => Err(ApiError::new(
+                ErrorCode::InvalidParameter,
+                format!("wait is true or false here, not {seconds}: only a poll takes seconds"),
+            )),
+        }
+    }
+
+    fn read(request: &Request<'_>, settings: &Settings) -> Result<Self, ApiError> {
+        let query = Query::of(request);
+        let mut keys = Vec::new();
+        for key in query.all("key") {
+            // Text that is not UTF-8 is no key.
+            let key = stream_key(key.unwrap_or_default())?;
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        let max = settings.max_keys_per_client;
+        match keys.len() {
+            0 => return Err(ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…")),
+            count if count > max => {
+                return Err(ApiError::new(ErrorCode::TooManyKeys, format!("A connection follows at most {max} streams, not {count}")));
+            }
+            _ => {}
+        }
+        let given =
+            [request.headers().get_one("Last-Event-ID"), query.text("last_event_id")?, query.text("lastEventId")?, query.text("after")?];
+        let cursor = given.into_iter().flatten().find(|text| !text.is_empty()).map(cursor).transpose()?;
+        if keys.len() > 1 && cursor.as_ref().is_some_and(|cursor| cursor.bare().is_some()) {
+            let message = "With several keys a cursor names the stream of each id: KEY:ID,KEY:ID, or what the broker sent as one";
+            return Err(ApiError::new(ErrorCode::InvalidEventId, message));
+        }
+        let beginning = query.text("from")?.filter(|text| !text.is_empty()).map_or(Ok(Beginning::Start), beginning)?;
+        let wanted = query.texts("events")?;
+        let filter = EventFilter::read(wanted).map_err(|error| ApiError::new(ErrorCode::InvalidParameter, error.to_string()))?;
+        let mut wish = Self { keys, cursor, beginning, filter, wait: false, patience: None };
+        for text in query.texts("wait")? {
+            match (text, text.parse()) {
+                ("true", _) => wish.wait = true,
+                ("false", _) => wish.wait = false,
+                (_, Ok(seconds @ 0..=MAX_PATIENCE)) => wish.patience = Some(seconds),
+                _ => {
+                    let message = format!("wait is true or false, and of a poll 0 to {MAX_PATIENCE} seconds, not {text:?}");
+                    return Err(ApiError::new(ErrorCode::InvalidParameter, message));
+                }
+            }
+        }
+        Ok(wish)
+    }
+}
+
+/// Reads a cursor.
+pub(super) fn cursor(text: &str) -> Result<Cursor, ApiError> {
+    Cursor::read(text).map_err(|error| ApiError::new(ErrorCode::InvalidEventId, error.to_string()))
+}
+
+/// Reads where to begin.
+pub(super) fn beginning(text: &str) -> Result<Beginning, ApiError> {
+    text.parse().map_err(|error: crate::store::InvalidBeginning| ApiError::new(ErrorCode::InvalidParameter, format!("from: {error}")))
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Wish {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        // Without settings the server was put together wrongly, which no request can cause.
+        let Some(settings) = request.rocket().state::<Settings>() else { return ApiError::internal().refuse(request) };
+        match Self::read(request, settings) {
+            Ok(wish) => Outcome::Success(wish),
+            Err(error) => error.refuse(request),
+        }
+    }
+}

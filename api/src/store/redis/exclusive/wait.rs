@@ -1,0 +1,119 @@
+//! One `XREAD BLOCK`, with what tells how the streams stood when it was over.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use deadpool_redis::redis::{self, Value};
+use tokio::time::timeout;
+
+use crate::{
+    event::{Entry, EventId},
+    store::{
+        PAGE_BYTES, PAGE_ENTRIES, StoreError,
+        redis::{
+            connect::{Lease, LeaseError, Link},
+            decode::{self, Head},
+            keys::Keys,
+        },
+    },
+};
+
+/// How long one `XREAD` blocks at the most. Finite, so that a stream that is no more is noticed.
+const BLOCK_MS: u64 = 5_000;
+
+/// How often in a row a wait may be sent to another node of a Cluster.
+const REDIRECTIONS: u32 = 3;
+
+/// A stream, and after what to wait in it.
+pub(super) struct Position {
+    pub(super) number: usize,
+    pub(super) keys: Arc<Keys>,
+    pub(super) cursor: Option<EventId>,
+    pub(super) entry_bytes: usize,
+}
+
+/// What one `XREAD BLOCK` brought, and the connection back.
+pub(super) struct Live {
+    pub(super) lease: Lease,
+    pub(super) streams: Vec<Answer>,
+}
+
+/// What it brought of one stream.
+pub(super) struct Answer {
+    pub(super) number: usize,
+    pub(super) entries: Vec<Entry>,
+    /// The stream's head as it was after the read: whoever has this birth mark now had it then, as none comes twice.
+    pub(super) head: Option<Head>,
+}
+
+/// On what to wait, and for how long.
+pub(super) struct Wait {
+    pub(super) link: Option<Arc<Link>>,
+    pub(super) lease: Option<Lease>,
+    pub(super) patience: Duration,
+    /// After a failure an answer is wanted at once, to know that Redis is back.
+    pub(super) is_probe: bool,
+}
+
+impl Wait {
+    /// Waits in these streams, at least one. On a Cluster they have one slot.
+    pub(super) async fn run(self, positions: Vec<Position>) -> Result<Live, StoreError> {
+        let link = self.link.ok_or_else(|| StoreError::Unavailable("no Sentinel has named a primary yet".to_owned()))?;
+        let bucket = positions.first().map(|position| position.keys.index.as_str()).unwrap_or_default();
+        let mut lease = match self.lease {
+            Some(lease) => lease,
+            None => Lease::take(&link, bucket).await?,
+        };
+        let block_ms = if self.is_probe { 1 } else { BLOCK_MS };
+        let pipeline = pipeline(&positions, block_ms);
+        let mut redirections = 0;
+        let replies = loop {
+            let answer = timeout(Duration::from_millis(BLOCK_MS) + self.patience, lease.run(&link, bucket, &pipeline)).await;
+            let Ok(answer) = answer else {
+                link.forget(bucket);
+                return Err(StoreError::Unavailable("no answer to XREAD BLOCK".to_owned()));
+            };
+            match answer {
+                Ok(replies) => break replies,
+                Err(LeaseError::Elsewhere) if redirections < REDIRECTIONS => {
+                    redirections += 1;
+                    lease = Lease::take(&link, bucket).await?;
+                }
+                Err(LeaseError::Elsewhere) => return Err(StoreError::Unavailable("the nodes of the Cluster disagree".to_owned())),
+                Err(LeaseError::Store(error)) => return Err(error),
+            }
+        };
+        Ok(Live { lease, streams: streams(&positions, replies)? })
+    }
+}
+
+/// What follows a blocking command in a pipeline runs when it is done: the heads are read after the events.
+fn pipeline(positions: &[Position], block_ms: u64) -> redis::Pipeline {
+    let entry_bytes = positions.iter().map(|position| position.entry_bytes).max().unwrap_or(1);
+    // Counted for each stream; the bytes are bounded for all of them together.
+    let count = (PAGE_BYTES / entry_bytes / positions.len().max(1)).clamp(8, PAGE_ENTRIES);
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(block_ms).arg("STREAMS");
+    for position in positions {
+        pipeline.arg(&position.keys.events);
+    }
+    for position in positions {
+        pipeline.arg(position.cursor.map_or_else(|| "0-0".to_owned(), |cursor| cursor.to_string()));
+    }
+    for position in positions {
+        pipeline.cmd("HMGET").arg(&position.keys.meta).arg(&["birth", "status", "last_ms", "next"]);
+    }
+    pipeline
+}
+
+fn streams(positions: &[Position], replies: Vec<Value>) -> Result<Vec<Answer>, StoreError> {
+    let mut replies = replies.into_iter();
+    let Some(events) = replies.next().filter(|_| replies.len() == positions.len()) else {
+        return Err(StoreError::Unexpected("a reply too few or too many"));
+    };
+    let mut events: HashMap<String, Vec<Entry>> = decode::xread(events)?.into_iter().collect();
+    let stream = |(position, head): (&Position, Value)| {
+        let entries = events.remove(&position.keys.events).unwrap_or_default();
+        Ok(Answer { number: position.number, entries, head: decode::head(head)? })
+    };
+    positions.iter().zip(replies).map(stream).collect()
+}
