@@ -111,6 +111,8 @@ label!(
         Append = "append",
         /// For the clients that other nodes have.
         Count = "count",
+        /// Whether streams are there that clients wait for.
+        Await = "await",
         /// To start a stream.
         Create = "create",
         /// To end or cancel a stream.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures::future::BoxFuture;
 use rocket::async_trait;
 use tokio::{
     sync::watch,
@@ -33,6 +34,8 @@ pub struct MemoryStore {
 
 struct Streams {
     by_key: HashMap<StreamKey, Log>,
+    /// Streams that somebody waits for; a sender is dropped when its stream is there.
+    awaited: HashMap<StreamKey, watch::Sender<()>>,
     /// When expired streams are next looked for.
     sweep_at: Option<Instant>,
     metrics: SharedMetrics,
@@ -64,7 +67,7 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(metrics: SharedMetrics) -> Self {
-        Self { streams: Arc::new(Mutex::new(Streams { by_key: HashMap::new(), sweep_at: None, metrics })) }
+        Self { streams: Arc::new(Mutex::new(Streams { by_key: HashMap::new(), awaited: HashMap::new(), sweep_at: None, metrics })) }
     }
 
     /// No code panics while it holds the lock, so that the streams behind a poisoned one are whole.
@@ -97,6 +100,7 @@ impl Streams {
                 }
                 keep
             });
+            self.awaited.retain(|_, sender| sender.receiver_count() > 0);
             self.sweep_at = Some(now + SWEEP_INTERVAL);
         }
     }
@@ -268,6 +272,7 @@ impl Store for MemoryStore {
         let log = Log::new(birth, new, old.map(|log| log.last.ms));
         let info = log.info();
         streams.by_key.insert(key.clone(), log);
+        streams.awaited.remove(key);
         Ok(info)
     }
 
@@ -315,6 +320,23 @@ impl Store for MemoryStore {
             return Ok(None);
         }
         self.lock().get(key).map(|log| log.locate(beginning)).ok_or(StoreError::NotFound)
+    }
+
+    fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo> {
+        let (store, key) = (self.clone(), key.clone());
+        Box::pin(async move {
+            loop {
+                let mut created = {
+                    let mut streams = store.lock();
+                    if let Some(log) = streams.get(&key) {
+                        return log.info();
+                    }
+                    streams.awaited.entry(key.clone()).or_default().subscribe()
+                };
+                // Nothing is ever sent: the error says that the stream is there.
+                let _ = created.changed().await;
+            }
+        })
     }
 
     fn tails(&self) -> Box<dyn Tails> {

@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use rocket::async_trait;
 
 use crate::event::{Entry, EventId, Finish, NewEvent, Part, Status, StreamKey};
@@ -250,6 +251,9 @@ pub trait Store: Send + Sync {
     ///
     /// Its cost does not grow with the stream. Errors: [`StoreError::NotFound`], but for [`Beginning::Start`].
     async fn locate(&self, key: &StreamKey, beginning: Beginning) -> Result<Option<EventId>, StoreError>;
+
+    /// Resolves when there is a stream at the key, which may be at once. While the store fails, it waits.
+    fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo>;
 
     /// Whether these streams can be followed over one connection.
     fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
-use tokio::time::sleep;
+use futures::{FutureExt, future::try_join_all};
 
 use self::wish::Wish;
 use crate::{
@@ -28,10 +27,6 @@ pub mod ws;
 
 /// Streams that are looked at at a time for one client.
 const LOOKS: usize = 16;
-
-/// How long to wait between two looks for a stream that is not there yet: doubled from the first to the last, each with jitter.
-const FIRST_LOOK: Duration = Duration::from_millis(50);
-const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Looks for streams on behalf of a client.
 #[derive(Clone)]
@@ -140,18 +135,8 @@ impl Lookout {
 
     /// Resolves when there is a stream at the key.
     fn appearance(&self, key: StreamKey) -> Appearance {
-        let store = SharedStore::clone(&self.store);
-        Box::pin(async move {
-            let mut delay = FIRST_LOOK;
-            loop {
-                sleep(delay.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                // While the store fails there is nothing to be seen.
-                if let Ok(info) = store.info(&key).await {
-                    return Page::unread(key, info, None);
-                }
-                delay = (delay * 2).min(LAST_LOOK);
-            }
-        })
+        let appears = self.store.appears(&key);
+        Box::pin(appears.map(|info| Page::unread(key, info, None)))
     }
 
     /// Adds what was found to what a client reads.

@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::redis::{self, Value};
+use futures::future::BoxFuture;
 use rocket::async_trait;
 use tokio::time::timeout;
 
 use self::{
+    arrivals::Arrivals,
     connect::SharedConnection,
     exclusive::ExclusiveTails,
     keys::Keys,
@@ -27,6 +29,7 @@ use crate::{
     metrics::{Operation, SharedMetrics},
 };
 
+mod arrivals;
 mod connect;
 mod decode;
 mod exclusive;
@@ -53,6 +56,7 @@ struct Inner {
     /// In shared delivery.
     hub: Option<Arc<Hub>>,
     scripts: Scripts,
+    arrivals: Arrivals,
     metrics: SharedMetrics,
 }
 
@@ -73,7 +77,7 @@ impl RedisStore {
         };
         let scripts = Scripts::new(primary.is_cluster());
         let (prefix, timeout, fixed) = (settings.key_prefix.clone(), settings.redis_timeout, settings.redis_pool);
-        let store = Self(Arc::new(Inner { prefix, timeout, fixed, primary, hub, scripts, metrics }));
+        let store = Self(Arc::new(Inner { prefix, timeout, fixed, primary, hub, scripts, arrivals: Arrivals::default(), metrics }));
         if let Some(wants) = wants {
             tokio::spawn(shared::run(Arc::downgrade(&store.0), wants));
         }
@@ -230,6 +234,10 @@ impl Store for RedisStore {
         call.arg(what).arg(number);
         let wanted = decode::optional_id(self.run(Operation::Locate, script, &call).await?)?.ok_or(StoreError::NotFound)?;
         Ok(before(wanted))
+    }
+
+    fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo> {
+        Box::pin(arrivals::appears(self.clone(), key.clone()))
     }
 
     fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {
