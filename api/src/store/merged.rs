@@ -170,3 +170,118 @@ where
         Ok(News { stream, told })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, poll};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        event::{EventId, Status},
+        store::{Birth, StreamInfo},
+    };
+
+    /// What its tails answer is sent to them.
+    #[derive(Default)]
+    struct Scripted(std::sync::Mutex<Vec<mpsc::UnboundedReceiver<Result<Batch, TailError>>>>);
+
+    struct ScriptedTail(mpsc::UnboundedReceiver<Result<Batch, TailError>>);
+
+    impl Tail for ScriptedTail {
+        async fn next(&mut self) -> Result<Batch, TailError> {
+            match self.0.recv().await {
+                Some(answer) => answer,
+                None => pending().await,
+            }
+        }
+    }
+
+    impl Source for Scripted {
+        type Tail = ScriptedTail;
+
+        fn tail(&self, _: Page) -> ScriptedTail {
+            ScriptedTail(self.0.lock().unwrap().remove(0))
+        }
+    }
+
+    type Script = mpsc::UnboundedSender<Result<Batch, TailError>>;
+
+    fn merged(streams: usize) -> (Merged<Scripted>, Vec<Script>) {
+        let (scripts, answers): (Vec<_>, Vec<_>) = (0..streams).map(|_| mpsc::unbounded_channel()).unzip();
+        let mut merged = Merged::new(Scripted(std::sync::Mutex::new(answers)));
+        for _ in 0..streams {
+            merged.add(page());
+        }
+        (merged, scripts)
+    }
+
+    fn page() -> Page {
+        let id = EventId { ms: 1, n: 0 };
+        let ttl = std::time::Duration::from_secs(1);
+        let info = StreamInfo { birth: Birth([0; 16]), status: Status::Active, length: 1, ttl, first: id, last: id, created_ms: 1 };
+        Page::unread("a".parse().unwrap(), info, None)
+    }
+
+    fn fails() -> Result<Batch, TailError> {
+        Err(TailError::Store(StoreError::Unavailable("away".to_owned())))
+    }
+
+    fn ends() -> Result<Batch, TailError> {
+        Ok(Batch { end: true, ..Batch::default() })
+    }
+
+    /// The number of the stream that there are news of, if there are any now.
+    fn now(merged: &mut Merged<Scripted>) -> Option<Result<usize, StoreError>> {
+        merged.next().now_or_never().map(|news| news.map(|news| news.stream))
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_fails_keeps_its_place_and_is_no_end_of_the_others() {
+        for streams in [1, 3] {
+            let (mut merged, scripts) = merged(streams);
+            scripts[0].send(fails()).unwrap();
+            assert!(now(&mut merged).unwrap().is_err());
+            assert!(merged.is_failing());
+            for (number, script) in scripts.iter().enumerate().skip(1) {
+                script.send(Ok(Batch::default())).unwrap();
+                assert_eq!(now(&mut merged).unwrap().unwrap(), number);
+                assert!(merged.is_failing(), "the first has not answered");
+            }
+            scripts[0].send(Ok(Batch::default())).unwrap();
+            assert_eq!(now(&mut merged).unwrap().unwrap(), 0, "told although there is nothing new");
+            assert!(!merged.is_failing());
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_stream_that_was_removed_or_is_over_nothing_comes() {
+        for streams in [1, 2, 3] {
+            let (mut merged, scripts) = merged(streams);
+            assert!(now(&mut merged).is_none());
+            merged.remove(0);
+            // Whether its tail is dropped at once or at the next look: nobody hears it.
+            let _ = scripts[0].send(Ok(Batch::default()));
+            assert!(now(&mut merged).is_none());
+            for (number, script) in scripts.iter().enumerate().skip(1) {
+                script.send(ends()).unwrap();
+                script.send(Ok(Batch::default())).unwrap();
+                assert_eq!(now(&mut merged).unwrap().unwrap(), number);
+            }
+            assert!(now(&mut merged).is_none());
+            merged.source.0.lock().unwrap().push(mpsc::unbounded_channel().1);
+            merged.add(page());
+            assert!(now(&mut merged).is_none(), "one more is taken after all others are over");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_given_up_loses_no_answer() {
+        let (mut merged, scripts) = merged(3);
+        for round in 0..10 {
+            assert!(poll!(Box::pin(merged.next())).is_pending());
+            scripts[round % 3].send(Ok(Batch::default())).unwrap();
+            assert_eq!(merged.next().await.unwrap().stream, round % 3);
+        }
+    }
+}
