@@ -9,7 +9,7 @@ use rocket::{
 
 use crate::{config::Settings, error::allowed_methods};
 
-const ALLOW_METHODS: &str = "GET, POST, HEAD, OPTIONS";
+const ALLOW_METHODS: &str = "GET, POST, DELETE, HEAD, OPTIONS";
 const ALLOW_HEADERS: &str = "Authorization, Content-Type, Last-Event-ID, X-API-KEY, X-Request-Id, Cache-Control";
 const EXPOSE_HEADERS: &str = "Retry-After, X-Request-Id";
 /// Seconds for which a browser need not ask again; more is cut down by most of them.

@@ -312,7 +312,7 @@ impl<'r> Responder<'r, 'static> for CaughtError {
 pub fn allowed_methods(request: &Request<'_>) -> Option<String> {
     let path = request.uri().path();
     let mut methods: Vec<&str> =
-        request.rocket().routes().filter(|route| route.uri.path() == path.as_str()).map(|route| route.method.as_str()).collect();
+        request.rocket().routes().filter(|route| is_at(route.uri.path(), path.as_str())).map(|route| route.method.as_str()).collect();
     if methods.is_empty() {
         return None;
     }
@@ -323,6 +323,16 @@ pub fn allowed_methods(request: &Request<'_>) -> Option<String> {
     methods.sort_unstable();
     methods.dedup();
     Some(methods.join(", "))
+}
+
+/// Whether a route's path, some of whose segments may be parameters, is that of a request.
+fn is_at(route: &str, path: &str) -> bool {
+    let is_parameter = |segment: &str| segment.starts_with('<') && !segment.ends_with("..>");
+    route.split('/').count() == path.split('/').count()
+        && route
+            .split('/')
+            .zip(path.split('/'))
+            .all(|(of_route, segment)| of_route == segment || is_parameter(of_route) && !segment.is_empty())
 }
 
 #[cfg(test)]
