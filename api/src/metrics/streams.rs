@@ -2,7 +2,7 @@
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
@@ -23,19 +23,27 @@ pub struct StreamMetrics {
     pub refused: Counter,
     /// Active streams of the embedded store whose time was up. In Redis they expire without a word to anybody.
     pub expired: Counter,
+    /// Streams that the node's clients follow.
+    pub followed: Gauge,
 }
 
 impl StreamMetrics {
     /// Registers them; with the embedded store also those that only it knows.
     pub(super) fn register(registry: &mut Registry, embedded: bool) -> Self {
-        let metrics =
-            Self { finished: Family::default(), created: Counter::default(), refused: Counter::default(), expired: Counter::default() };
+        let metrics = Self {
+            finished: Family::default(),
+            created: Counter::default(),
+            refused: Counter::default(),
+            expired: Counter::default(),
+            followed: Gauge::default(),
+        };
         registry.register("streams_created", "Streams that were started by this node", metrics.created.clone());
         registry.register("streams_refused", "Streams that were not started, as their API key has too many", metrics.refused.clone());
         registry.register("streams_finished", "Streams that were ended or cancelled by this node", metrics.finished.clone());
         for &status in Outcome::ALL {
             metrics.finished.get_or_create_owned(&OfStatus { status });
         }
+        registry.register("streams_followed", "Streams that clients of this node follow now", metrics.followed.clone());
         if embedded {
             registry.register("streams_expired", "Active streams whose time was up, counted when it is noticed", metrics.expired.clone());
         }
