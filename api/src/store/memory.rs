@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    Appended, Batch, Beginning, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Producer, Store,
-    StoreError, StreamInfo, Tails,
+    Announced, Announcement, Appended, Batch, Beginning, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES,
+    Page, Producer, Store, StoreError, StreamInfo, Tails,
     beginning::before,
     merged::{Merged, Source, Tail, TailError},
     resume::{Around, Start, start},
@@ -337,6 +337,15 @@ impl Store for MemoryStore {
                 let _ = created.changed().await;
             }
         })
+    }
+
+    async fn announce(&self, _: &Announcement) -> Result<Announced, StoreError> {
+        // There are no other nodes.
+        Ok(Announced::Kept)
+    }
+
+    async fn clients_elsewhere(&self, _: &StreamKey) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     fn tails(&self) -> Box<dyn Tails> {

@@ -9,6 +9,7 @@ use rocket::async_trait;
 
 use crate::event::{Entry, EventId, Finish, NewEvent, Part, Status, StreamKey};
 
+mod announcement;
 mod beginning;
 pub mod memory;
 mod merged;
@@ -16,6 +17,7 @@ mod numbered;
 pub mod redis;
 mod resume;
 
+pub use announcement::{ANNOUNCEMENT_HOLDS, Announced, Announcement};
 pub use beginning::{Beginning, InvalidBeginning};
 pub use numbered::{InvalidProducer, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer};
 pub use resume::Missed;
@@ -254,6 +256,13 @@ pub trait Store: Send + Sync {
 
     /// Resolves when there is a stream at the key, which may be at once. While the store fails, it waits.
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo>;
+
+    /// Tells the other nodes of this store how many clients this one has on which streams. It holds for [`ANNOUNCEMENT_HOLDS`], and for as
+    /// long again with each further announcement, an empty one too. After an error nothing is known: the next is to be a whole one.
+    async fn announce(&self, announcement: &Announcement) -> Result<Announced, StoreError>;
+
+    /// How many clients the other nodes have on this stream, by what they have announced.
+    async fn clients_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError>;
 
     /// Whether these streams can be followed over one connection.
     fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {

@@ -8,6 +8,7 @@ use rocket::async_trait;
 use tokio::time::timeout;
 
 use self::{
+    announce::Announcer,
     arrivals::Arrivals,
     connect::SharedConnection,
     exclusive::ExclusiveTails,
@@ -17,8 +18,8 @@ use self::{
     shared::{Hub, Topics},
 };
 use super::{
-    Appended, Beginning, Birth, Connections, CrossSlot, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Store,
-    StoreError, StreamInfo, Tails,
+    Announced, Announcement, Appended, Beginning, Birth, Connections, CrossSlot, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES,
+    PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tails,
     beginning::before,
     merged::Merged,
     resume::{Around, Start, start},
@@ -29,6 +30,7 @@ use crate::{
     metrics::{Operation, SharedMetrics},
 };
 
+mod announce;
 mod arrivals;
 mod connect;
 mod decode;
@@ -56,6 +58,7 @@ struct Inner {
     /// In shared delivery.
     hub: Option<Arc<Hub>>,
     scripts: Scripts,
+    announcer: Announcer,
     arrivals: Arrivals,
     metrics: SharedMetrics,
 }
@@ -76,8 +79,10 @@ impl RedisStore {
             }
         };
         let scripts = Scripts::new(primary.is_cluster());
+        let announcer = Announcer::new(Arc::clone(&primary), &settings.key_prefix);
         let (prefix, timeout, fixed) = (settings.key_prefix.clone(), settings.redis_timeout, settings.redis_pool);
-        let store = Self(Arc::new(Inner { prefix, timeout, fixed, primary, hub, scripts, arrivals: Arrivals::default(), metrics }));
+        let store =
+            Self(Arc::new(Inner { prefix, timeout, fixed, primary, hub, scripts, arrivals: Arrivals::default(), announcer, metrics }));
         if let Some(wants) = wants {
             tokio::spawn(shared::run(Arc::downgrade(&store.0), wants));
         }
@@ -238,6 +243,14 @@ impl Store for RedisStore {
 
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo> {
         Box::pin(arrivals::appears(self.clone(), key.clone()))
+    }
+
+    async fn announce(&self, announcement: &Announcement) -> Result<Announced, StoreError> {
+        self.0.announcer.announce(announcement).await
+    }
+
+    async fn clients_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError> {
+        self.0.announcer.clients_elsewhere(key).await
     }
 
     fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {

@@ -1,0 +1,136 @@
+//! Nodes tell each other how many clients they have, by keys that expire.
+//!
+//! ```text
+//! {prefix}clients:NODE   hash: stream key → the node's clients of it; expires unless the node tells it again
+//! {prefix}nodes          sorted set: nodes with clients, by when they told it last, in milliseconds by their own clocks
+//! ```
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool_redis::redis::{self, Cmd, Pipeline, Value};
+
+use super::{connect::SharedConnection, decode, millis, primary::Primary};
+use crate::{
+    event::StreamKey,
+    metrics::Operation,
+    store::{ANNOUNCEMENT_HOLDS, Announced, Announcement, StoreError},
+};
+
+/// How much longer than an announcement holds its node is asked for: clocks may differ by so much. What a node has told that is
+/// gone expires by Redis' clock, so that asking for it costs a moment and changes nothing.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+
+/// A node's word to the others, and theirs to it.
+pub(super) struct Announcer {
+    primary: Arc<Primary>,
+    prefix: String,
+    node: String,
+    nodes: String,
+}
+
+impl Announcer {
+    pub(super) fn new(primary: Arc<Primary>, prefix: &str) -> Self {
+        let node = format!("{:016x}", fastrand::u64(..));
+        Self { primary, prefix: prefix.to_owned(), node, nodes: format!("{prefix}nodes") }
+    }
+
+    fn clients_key(&self, node: &str) -> String {
+        format!("{}clients:{node}", self.prefix)
+    }
+
+    /// As [`crate::store::Store::announce`] has it.
+    pub(super) async fn announce(&self, announcement: &Announcement) -> Result<Announced, StoreError> {
+        let mut pipeline = self.told(announcement);
+        let seen = self.seen(announcement.is_none());
+        let first = if self.primary.is_cluster() {
+            // Their keys are on different slots.
+            let told = self.ask(Operation::Announce, &pipeline).await?;
+            self.ask(Operation::Announce, &seen).await?;
+            told
+        } else {
+            for command in seen.cmd_iter() {
+                pipeline.add_command(command.clone());
+            }
+            self.ask(Operation::Announce, &pipeline).await?
+        };
+        let was_there = first.first().ok_or(StoreError::Unexpected("no answer to an announcement")).and_then(decode::number)? > 0;
+        Ok(if was_there || announcement.whole { Announced::Kept } else { Announced::BeforeIsLost })
+    }
+
+    /// The node's hash as it is to be; whether it was there comes first. All or nothing: half of it might have no expiry.
+    fn told(&self, announcement: &Announcement) -> Pipeline {
+        let key = self.clients_key(&self.node);
+        let (gone, here): (Vec<_>, Vec<_>) = announcement.counts.iter().partition(|(_, count)| *count == 0);
+        let mut pipeline = redis::pipe();
+        pipeline.atomic().exists(&key);
+        if announcement.whole {
+            pipeline.del(&key);
+        }
+        if !gone.is_empty() {
+            pipeline.hdel(&key, gone.iter().map(|(stream, _)| stream.as_str()).collect::<Vec<_>>());
+        }
+        if !here.is_empty() {
+            pipeline.hset_multiple(&key, &here.iter().map(|(stream, count)| (stream.as_str(), *count)).collect::<Vec<_>>());
+        }
+        pipeline.cmd("PEXPIRE").arg(&key).arg(millis(ANNOUNCEMENT_HOLDS));
+        pipeline
+    }
+
+    /// The node's place among those with clients, and the end of the places of nodes that are long gone.
+    fn seen(&self, leaves: bool) -> Pipeline {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        if leaves {
+            pipeline.zrem(&self.nodes, &self.node);
+        } else {
+            pipeline.zadd(&self.nodes, &self.node, now_ms());
+        }
+        pipeline.cmd("ZREMRANGEBYSCORE").arg(&self.nodes).arg("-inf").arg(format!("({}", oldest_ms()));
+        pipeline.cmd("PEXPIRE").arg(&self.nodes).arg(millis(ANNOUNCEMENT_HOLDS + CLOCKS_DIFFER));
+        pipeline
+    }
+
+    /// As [`crate::store::Store::clients_elsewhere`] has it.
+    pub(super) async fn clients_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError> {
+        let mut seen = redis::cmd("ZRANGEBYSCORE");
+        seen.arg(&self.nodes).arg(oldest_ms()).arg("+inf");
+        let seen = &seen;
+        let run = |mut connection: SharedConnection| async move { seen.query_async(&mut connection).await };
+        let nodes = decode::texts(self.primary.run(Operation::Count, run).await?)?;
+        let asks: Vec<Cmd> =
+            nodes.iter().filter(|node| **node != self.node).map(|node| Cmd::hget(self.clients_key(node), key.as_str())).collect();
+        let counts = if asks.is_empty() {
+            Vec::new()
+        } else if self.primary.is_cluster() {
+            let ask = |ask: Cmd| async move {
+                let ask = &ask;
+                self.primary.run(Operation::Count, |mut connection| async move { ask.query_async(&mut connection).await }).await
+            };
+            futures::future::try_join_all(asks.into_iter().map(ask)).await?
+        } else {
+            let mut pipeline = redis::pipe();
+            for ask in asks {
+                pipeline.add_command(ask);
+            }
+            self.ask(Operation::Count, &pipeline).await?
+        };
+        counts.iter().filter(|count| **count != Value::Nil).map(decode::number).sum()
+    }
+
+    async fn ask(&self, operation: Operation, pipeline: &Pipeline) -> Result<Vec<Value>, StoreError> {
+        let run = |mut connection: SharedConnection| async move { pipeline.query_async(&mut connection).await };
+        match self.primary.run(operation, run).await? {
+            Value::Array(answers) => Ok(answers),
+            _ => Err(StoreError::Unexpected("not the answers to a pipeline")),
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+/// From when on a node may still be there.
+fn oldest_ms() -> i64 {
+    now_ms().saturating_sub_unsigned(millis(ANNOUNCEMENT_HOLDS + CLOCKS_DIFFER))
+}
