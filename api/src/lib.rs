@@ -8,7 +8,8 @@
 //! - [`server`], here: puts the rooms together.
 //! - [`routes`]: the HTTP interface, one file per noun: `streams`, `ingest`, `subscribe`, `health`.
 //! - [`auth`]: API keys, client tokens, and the guards that ask for them.
-//! - [`feed`]: a tail on its way to one client; the slots.
+//! - [`census`]: nodes tell each other how many clients they have.
+//! - [`feed`]: a tail on its way to one client; the slots, and who has them.
 //! - [`wire`]: server-sent events, JSON, NDJSON: bytes only.
 //! - [`store`]: where streams live: the contract, the embedded store that reads as the specification, and Redis.
 //! - [`event`]: keys, ids, events, entries, filters of them: valid by construction.
@@ -21,7 +22,7 @@ use std::net::SocketAddr;
 use rocket::{
     Build, Data, Request, Rocket, async_trait,
     config::{Config, LogLevel, Shutdown},
-    fairing::{Fairing, Info, Kind},
+    fairing::{AdHoc, Fairing, Info, Kind},
     figment::{Figment, value::Value},
     http::uri::Origin,
 };
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub mod auth;
+pub mod census;
 pub mod config;
 pub mod console;
 pub mod cors;
@@ -71,10 +73,17 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .merge(("shutdown", shutdown));
     let Settings { max_clients: node, max_clients_per_stream: per_stream, max_clients_per_address: per_address, .. } = settings;
     let limits = Limits { node, per_stream, per_address };
+    let slots = Slots::new(limits, metrics.streams.followed.clone(), lifecycle.clone());
+    let census = (slots.clone(), SharedStore::clone(&store), lifecycle.clone());
     let console = if settings.console { console::routes() } else { Vec::new() };
     rocket::custom(figment)
         .attach(OneSpelling)
         .attach(cors::Cors::new(settings.allowed_origins.clone()))
+        .attach(AdHoc::on_liftoff("census", |_| {
+            let (slots, store, lifecycle) = census;
+            tokio::spawn(census::run(slots, store, lifecycle));
+            Box::pin(std::future::ready(()))
+        }))
         .attach(requests::RequestWatch)
         .register("/", rocket::catchers![error::catcher])
         .mount("/api", requests::in_spans(routes::all()))
@@ -84,7 +93,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
         .manage(routes::streams::quota::Quotas::new(settings.max_streams_per_key))
-        .manage(Slots::new(limits, lifecycle.clone()))
+        .manage(slots)
         .manage(lifecycle)
         .manage(metrics)
         .manage(store)

@@ -44,10 +44,15 @@ impl Group {
         self.max - self.free.available_permits().min(self.max)
     }
 
+    /// A place for one more, if one is free.
+    pub(super) fn place_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+
     /// A place for one more. When none is free, waits while silent connections are written to, as only that shows whose client has
     /// left; none when there is still none then.
     pub(super) async fn place(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+        if let Some(permit) = self.place_now() {
             return Some(permit);
         }
         loop {
@@ -70,6 +75,16 @@ impl Group {
     /// Adds a client that has got a place.
     pub(super) fn add(&self, pulse: &Arc<Pulse>) {
         self.clients().pulses.push(Arc::downgrade(pulse));
+    }
+
+    /// Forgets a client that has given its place back and stays elsewhere.
+    pub(super) fn forget(&self, pulse: &Arc<Pulse>) {
+        self.clients().pulses.retain(|other| other.as_ptr() != Arc::as_ptr(pulse));
+    }
+
+    /// The clients that are there, in the order in which they came.
+    pub(super) fn present(&self) -> Vec<Arc<Pulse>> {
+        self.clients().pulses.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Looks at every client that is there, and forgets those that are not, or that `look` has done with.
@@ -129,8 +144,14 @@ impl<K: Clone + Eq + Hash> Groups<K> {
     pub(super) async fn place(self: &Arc<Self>, key: K, deadline: Instant) -> Option<Box<Seat<K>>> {
         let membership = self.join(key);
         let permit = membership.group.place(deadline).await?;
-        membership.group.tidy();
-        Some(Box::new(Seat { _permit: permit, membership }))
+        Some(Box::new(Seat::new(permit, membership)))
+    }
+
+    /// The same, if one is free.
+    pub(super) fn place_now(self: &Arc<Self>, key: K) -> Option<Box<Seat<K>>> {
+        let membership = self.join(key);
+        let permit = membership.group.place_now()?;
+        Some(Box::new(Seat::new(permit, membership)))
     }
 
     fn join(self: &Arc<Self>, key: K) -> Membership<K> {
@@ -158,6 +179,11 @@ pub(super) struct Seat<K: Eq + Hash> {
 }
 
 impl<K: Eq + Hash> Seat<K> {
+    fn new(permit: OwnedSemaphorePermit, membership: Membership<K>) -> Self {
+        membership.group.tidy();
+        Self { _permit: permit, membership }
+    }
+
     /// Where it is.
     pub(super) fn group(&self) -> Arc<Group> {
         Arc::clone(&self.membership.group)

@@ -22,15 +22,21 @@ use crate::{
 };
 
 mod address;
+mod audience;
+mod client;
 mod followed;
 mod group;
+mod place;
 mod pulse;
 mod reading;
+mod slot;
 mod slots;
 
+pub use client::{Client, ClientId, InvalidClientId, Profile};
 pub use followed::Followed;
 pub use reading::{Appearance, Reading};
-pub use slots::{Full, Limits, Newcomer, Slot, Slots};
+pub use slot::Slot;
+pub use slots::{Full, Limits, Newcomer, Slots};
 
 /// Of a client's live batches the first of so many is timed: a look at the clock and a histogram's lock cost several percent of
 /// what a delivery does. A power of two, so that counting may begin anew.
@@ -82,6 +88,8 @@ pub enum Reason {
     Shutdown,
     /// The store has failed for too long. The client should resume, on another node.
     StoreUnavailable,
+    /// An operator wants it gone.
+    Disconnected,
 }
 
 impl From<Reason> for Departure {
@@ -92,6 +100,7 @@ impl From<Reason> for Departure {
             Reason::Idle => Self::Idle,
             Reason::Shutdown => Self::Shutdown,
             Reason::StoreUnavailable => Self::Store,
+            Reason::Disconnected => Self::Disconnected,
         }
     }
 }
@@ -121,6 +130,9 @@ impl Feed {
     /// A feed for the holder of this slot; `patience` is how long the store may fail.
     #[must_use]
     pub fn new(reading: Reading, slot: Slot, patience: Duration) -> Self {
+        for stream in reading.streams() {
+            begins_at(&slot, &stream.key, stream.position);
+        }
         Self { reading, slot, live_batches: 0, patience, span: Span::current(), failing: None, closed: None }
     }
 
@@ -135,9 +147,11 @@ impl Feed {
         &mut self.reading
     }
 
-    /// Takes what one more stream takes up of the limits.
-    pub fn follow(&self, key: &StreamKey) -> Result<(), Full> {
-        self.slot.follow(key)
+    /// Takes what one more stream, in which the client is at this position, takes up of the limits.
+    pub fn follow(&self, key: &StreamKey, position: Position) -> Result<(), Full> {
+        self.slot.follow(key)?;
+        begins_at(&self.slot, key, position);
+        Ok(())
     }
 
     /// Lets a stream go; where the client was in it, if it was there.
@@ -160,12 +174,16 @@ impl Feed {
             None => batch.parts.iter().map(|part| part.entries().len()).sum(),
             Some(filter) => batch.entries().filter(|entry| filter.passes(&entry.name)).count(),
         };
+        let stream = self.reading.streams().get(stream);
+        if let (Some(stream), Some(last)) = (stream, batch.entries().next_back()) {
+            self.slot.delivered(&stream.key, last.id, events, bytes);
+        }
         let metrics = self.slot.metrics();
         metrics.deliver(events, bytes);
         if batch.missed.is_some() {
             metrics.missed.inc();
         }
-        if let (Some(first), Some(stream)) = (batch.entries().next(), self.reading.streams().get(stream))
+        if let (Some(first), Some(stream)) = (batch.entries().next(), stream)
             && stream.is_live(first.id)
         {
             if self.live_batches.is_multiple_of(TIMED) {
@@ -178,6 +196,12 @@ impl Feed {
     /// The client does not take what it is given, and is let go.
     pub fn stalled(&self) {
         self.slot.departs(Departure::Stalled);
+    }
+
+    /// Resolves when an operator wants the client gone: for whoever waits until it has taken what it was given, and so does not ask
+    /// for the next step.
+    pub fn dismissed(&self) -> impl Future<Output = ()> {
+        self.slot.dismissed()
     }
 
     /// Whether it must be let go as soon as its client has left or has stopped to read.
@@ -210,6 +234,12 @@ impl Feed {
             Step::Heartbeat => _ = self.slot.metrics().heartbeats.inc(),
             Step::Close(reason) => self.closed = Some(*reason),
         }
+        if let Step::Batch(index, Batch { end: true, .. }) | Step::Gone(index) = step
+            && self.closed.is_none()
+            && let Some(stream) = self.reading.streams().get(index)
+        {
+            self.slot.unfollow(&stream.key);
+        }
         if let Some(reason) = self.closed {
             self.slot.departs(reason.into());
         }
@@ -239,7 +269,12 @@ impl Feed {
                     if !self.reading.tails.is_failing() {
                         self.failing = None;
                     }
-                    match self.reading.take(news) {
+                    let number = news.stream;
+                    let step = self.reading.take(news);
+                    if self.reading.filter().is_some() && !matches!(step, Some(Step::Batch(..) | Step::Gone(_))) {
+                        self.passed_over(number);
+                    }
+                    match step {
                         Some(Step::Gone(_)) if !self.reading.is_keyed() => return self.close(Reason::Gone),
                         Some(step) => return step,
                         None => {}
@@ -255,9 +290,17 @@ impl Feed {
                 }
                 Asked::Appeared(page) => self.reading.appeared(page),
                 Asked::Called(Call::Close) => return self.last_of(Reason::Shutdown, ON_ITS_WAY).await,
+                Asked::Called(Call::Disconnect) => return Step::Close(Reason::Disconnected),
                 Asked::Called(Call::Idle) => return self.last_of(Reason::Idle, Duration::ZERO).await,
                 Asked::Called(Call::Heartbeat) => return self.reading.positions().unwrap_or(Step::Heartbeat),
             }
+        }
+    }
+
+    /// Events that the client does not want count as sent: it is not behind for them.
+    fn passed_over(&self, number: usize) {
+        if let Some(stream) = self.reading.streams().iter().find(|stream| stream.has_number(number)) {
+            begins_at(&self.slot, &stream.key, stream.position);
         }
     }
 
@@ -299,6 +342,13 @@ impl Feed {
         let jittered = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.failing = Some(Failing { since, delay, retry: Box::pin(sleep_until(now + jittered)) });
         now - since < self.patience
+    }
+}
+
+/// Says where a client is in a stream of which it was sent nothing.
+fn begins_at(slot: &Slot, key: &StreamKey, position: Position) {
+    if let Some(id) = position.id() {
+        slot.delivered(key, id, 0, 0);
     }
 }
 

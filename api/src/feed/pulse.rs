@@ -14,14 +14,23 @@ use std::{
 use futures::task::AtomicWaker;
 use tokio::time::Instant;
 
-use super::{Pace, slots::Seats};
-use crate::metrics::{ClientMetrics, Departure, Presence};
+use super::{
+    Pace,
+    client::{Client, Identity},
+    place::{Place, StreamSeat},
+};
+use crate::{
+    event::{EventId, StreamKey},
+    metrics::{ClientMetrics, Departure},
+};
 
-/// What the rounds call on a client to do.
+/// What a client is called on to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     /// The node stops.
     Close,
+    /// An operator wants it gone.
+    Disconnect,
     /// There was no event for too long.
     Idle,
     /// There was no output for long, or somebody wants to know whether the client is still there.
@@ -29,7 +38,7 @@ pub(super) enum Call {
 }
 
 impl Call {
-    const ALL: [Self; 3] = [Self::Close, Self::Idle, Self::Heartbeat];
+    const ALL: [Self; 4] = [Self::Close, Self::Disconnect, Self::Idle, Self::Heartbeat];
 
     fn bit(self) -> u8 {
         1 << self as u8
@@ -39,6 +48,7 @@ impl Call {
 /// A client as the rounds see it.
 #[derive(Debug)]
 pub(super) struct Pulse {
+    pub(super) identity: Identity,
     place: Mutex<Option<Place>>,
     pub(super) metrics: Arc<ClientMetrics>,
     pace: Pace,
@@ -50,21 +60,18 @@ pub(super) struct Pulse {
     output: AtomicU64,
     /// The same of what the client was given and has not taken; 0 when it waits for more.
     given: AtomicU64,
+    /// Events and bytes that were handed to its connection.
+    events: AtomicU64,
+    bytes: AtomicU64,
     calls: AtomicU8,
     waker: AtomicWaker,
 }
 
-/// What a client has until it is gone: its places, and its being counted.
-#[derive(Debug)]
-struct Place {
-    _seats: Seats,
-    presence: Presence,
-}
-
 impl Pulse {
-    pub(super) fn new(seats: Seats, pace: Pace, metrics: Arc<ClientMetrics>) -> Self {
+    pub(super) fn new(identity: Identity, place: Place, pace: Pace, metrics: Arc<ClientMetrics>) -> Self {
         Self {
-            place: Mutex::new(Some(Place { _seats: seats, presence: metrics.enter() })),
+            identity,
+            place: Mutex::new(Some(place)),
             metrics,
             pace,
             turn: fastrand::f64(),
@@ -72,6 +79,8 @@ impl Pulse {
             event: AtomicU64::new(0),
             output: AtomicU64::new(0),
             given: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             calls: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
@@ -90,8 +99,60 @@ impl Pulse {
     /// Says why the client is about to be gone.
     pub(super) fn departs(&self, reason: Departure) {
         if let Some(place) = self.place().as_mut() {
-            place.presence.departs(reason);
+            place.departs(reason);
         }
+    }
+
+    /// The client is gone: whatever it had is free.
+    pub(super) fn leaves(&self) {
+        self.place().take();
+    }
+
+    /// Follows one more stream, unless the client is gone.
+    pub(super) fn follow(&self, key: StreamKey, seat: StreamSeat) {
+        if let Some(place) = self.place().as_mut() {
+            place.follow([(key, seat)]);
+        }
+    }
+
+    /// Follows a stream no longer; returns the seat that it had.
+    pub(super) fn unfollow(&self, key: &StreamKey) -> StreamSeat {
+        self.place().as_mut()?.unfollow(key)
+    }
+
+    /// Whether it follows the stream.
+    pub(super) fn follows(&self, key: &StreamKey) -> bool {
+        self.place().as_ref().is_some_and(|place| place.follows(key))
+    }
+
+    /// Counts what was handed to the client's connection of a stream, up to this event.
+    pub(super) fn delivered(&self, key: &StreamKey, last: EventId, events: usize, bytes: usize) {
+        self.events.fetch_add(events as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(place) = self.place().as_mut() {
+            place.sent(key, last.n);
+        }
+    }
+
+    /// The client as it is now; none when it is gone.
+    pub(super) fn describe(&self) -> Option<Client> {
+        let streams = self.place().as_ref()?.streams().collect();
+        let (events, bytes) = (self.events.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        let Identity { id, since_ms, address, .. } = self.identity;
+        Some(Client { id, profile: self.identity.profile(), streams, since_ms, address, events, bytes })
+    }
+
+    /// Lets the client go; whether it was there. What it had is free at once: one that takes nothing would notice the call only when
+    /// it does.
+    pub(super) fn disconnect(&self) -> bool {
+        let was_there = self.place().take().is_some_and(|mut place| {
+            place.departs(Departure::Disconnected);
+            true
+        });
+        if was_there {
+            self.call(Call::Disconnect);
+        }
+        was_there
     }
 
     fn now(&self) -> u64 {
@@ -127,6 +188,12 @@ impl Pulse {
         Call::ALL.into_iter().find(|call| calls & call.bit() != 0)
     }
 
+    /// Whether an operator wants the client gone; else the task is woken by the next call. The call remains.
+    pub(super) fn is_dismissed(&self, context: &Context<'_>) -> bool {
+        self.waker.register(context.waker());
+        self.calls.load(Ordering::Acquire) & Call::Disconnect.bit() != 0
+    }
+
     fn call(&self, call: Call) {
         self.calls.fetch_or(call.bit(), Ordering::AcqRel);
         self.waker.wake();
@@ -154,7 +221,7 @@ impl Pulse {
             // batch and Rocket's buffers, goes with its connection.
             if self.since(&self.given) >= self.pace.idle {
                 self.departs(Departure::Stalled);
-                self.place().take();
+                self.leaves();
             }
         } else if self.since(&self.event) >= self.pace.idle {
             self.call(Call::Idle);

@@ -1,27 +1,29 @@
-//! Slots: the right to be one of `MAX_CLIENTS`, and the rounds that look after those who have one.
+//! Slots: the right to be one of `MAX_CLIENTS`, the rounds that look after those who have one, and who they are.
 
 use std::{
     net::IpAddr,
     sync::{Arc, OnceLock, Weak},
-    task::Context,
     time::Duration,
 };
 
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep},
-};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Pace,
     address::AddressBlock,
-    group::{Group, Groups, Seat},
-    pulse::{Call, Pulse},
+    audience::Audience,
+    client::{Client, ClientId, Identity, Profile},
+    group::{Group, Groups},
+    place::{Place, Seats, StreamSeat},
+    pulse::Pulse,
+    slot::Slot,
 };
 use crate::{
     event::StreamKey,
     lifecycle::Lifecycle,
-    metrics::{ClientMetrics, Departure, Refusal},
+    metrics::{ClientMetrics, Refusal},
+    store::Announcement,
 };
 
 /// How long a newcomer waits for a slot while clients that have left are looked for.
@@ -47,43 +49,28 @@ pub struct Limits {
 /// Who wants a slot.
 #[derive(Clone, Debug)]
 pub struct Newcomer {
-    /// The stream that the client wants to follow.
-    pub key: StreamKey,
+    /// The streams that the client wants to follow, each once. There may be none, for now.
+    pub keys: Vec<StreamKey>,
     /// Where it is; none counts against no limit.
     pub address: Option<IpAddr>,
+    /// What it says of itself.
+    pub profile: Profile,
 }
 
 /// All slots of the node. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Slots(Arc<Inner>);
 
+#[derive(Debug)]
 struct Inner {
     node: Group,
+    audience: Arc<Audience>,
     streams: Option<Arc<Groups<StreamKey>>>,
     addresses: Option<Arc<Groups<AddressBlock>>>,
     lifecycle: Lifecycle,
     /// Set when the rounds have begun.
     rounds: OnceLock<()>,
 }
-
-/// What a client takes up of each limit; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Seats {
-    _node: OwnedSemaphorePermit,
-    stream: Option<Box<Seat<StreamKey>>>,
-    address: Option<Box<Seat<AddressBlock>>>,
-}
-
-impl Seats {
-    /// The groups in which they are, but for the node.
-    fn groups(&self) -> [Option<Arc<Group>>; 2] {
-        [self.stream.as_ref().map(|seat| seat.group()), self.address.as_ref().map(|seat| seat.group())]
-    }
-}
-
-/// One client's slot; free again when dropped.
-#[derive(Debug)]
-pub struct Slot(Arc<Pulse>);
 
 /// As many clients are there as there may be, as far as can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,11 +97,12 @@ impl From<Full> for Refusal {
 }
 
 impl Slots {
-    /// The slots of a node with these limits.
+    /// The slots of a node with these limits. The gauge counts the streams that clients follow.
     #[must_use]
-    pub fn new(limits: Limits, lifecycle: Lifecycle) -> Self {
+    pub fn new(limits: Limits, followed: Gauge, lifecycle: Lifecycle) -> Self {
         let (streams, addresses) = (Groups::limited_to(limits.per_stream), Groups::limited_to(limits.per_address));
-        Self(Arc::new(Inner { node: Group::new(limits.node), streams, addresses, lifecycle, rounds: OnceLock::new() }))
+        let (node, audience) = (Group::new(limits.node), Arc::new(Audience::new(followed)));
+        Self(Arc::new(Inner { node, audience, streams, addresses, lifecycle, rounds: OnceLock::new() }))
     }
 
     /// How many there are.
@@ -132,29 +120,79 @@ impl Slots {
     /// Takes a slot for a client of this pace, to be counted among these. When there is none, waits up to a second while silent
     /// connections are written to: only that shows whose client has left.
     pub async fn claim(&self, newcomer: Newcomer, pace: Pace, metrics: &Arc<ClientMetrics>) -> Result<Slot, Full> {
-        let seats = self.seats(newcomer, Instant::now() + PATIENCE).await.inspect_err(|&full| metrics.refuse(full.into()))?;
-        let shared = seats.groups();
-        let pulse = Arc::new(Pulse::new(seats, pace, Arc::clone(metrics)));
+        let Newcomer { keys, address, profile } = newcomer;
+        let seats = self.seats(keys, address, Instant::now() + PATIENCE).await;
+        let (streams, seats) = seats.inspect_err(|&full| metrics.refuse(full.into()))?;
+        let mut place = Place::new(seats, metrics.enter(), Arc::clone(&self.0.audience));
+        place.follow(streams);
+        let groups = place.groups();
+        let pulse = Arc::new(Pulse::new(Identity::new(profile, address), place, pace, Arc::clone(metrics)));
         self.0.node.add(&pulse);
-        shared.into_iter().flatten().for_each(|group| group.add(&pulse));
+        for group in groups {
+            group.add(&pulse);
+        }
         self.0.rounds.get_or_init(|| {
             tokio::spawn(go_round(Arc::downgrade(&self.0)));
         });
-        Ok(Slot(pulse))
+        Ok(Slot::new(pulse, self.clone()))
     }
 
-    /// The narrowest limit comes first, so that those who are past it are in nobody else's way while they wait.
-    async fn seats(&self, newcomer: Newcomer, deadline: Instant) -> Result<Seats, Full> {
-        let address = match (&self.0.addresses, newcomer.address) {
+    /// The narrowest limits come first, so that those who are past them are in nobody else's way while they wait.
+    async fn seats(
+        &self,
+        mut keys: Vec<StreamKey>,
+        address: Option<IpAddr>,
+        deadline: Instant,
+    ) -> Result<(Vec<(StreamKey, StreamSeat)>, Seats), Full> {
+        let address = match (&self.0.addresses, address) {
             (Some(groups), Some(address)) => Some(groups.place(address.into(), deadline).await.ok_or(Full::Address(groups.max()))?),
             _ => None,
         };
-        let stream = match &self.0.streams {
-            Some(groups) => Some(groups.place(newcomer.key, deadline).await.ok_or(Full::Stream(groups.max()))?),
-            None => None,
-        };
+        // In one order, so that no two newcomers each wait for what the other has.
+        keys.sort_unstable();
+        let mut streams = Vec::with_capacity(keys.len());
+        for key in keys {
+            let seat = match &self.0.streams {
+                Some(groups) => Some(groups.place(key.clone(), deadline).await.ok_or(Full::Stream(groups.max()))?),
+                None => None,
+            };
+            streams.push((key, seat));
+        }
         let node = self.0.node.place(deadline).await.ok_or(Full::Node(self.max()))?;
-        Ok(Seats { _node: node, stream, address })
+        Ok((streams, Seats { _node: node, address }))
+    }
+
+    /// A place in a stream's group, if there is a limit: now, or not at all.
+    pub(super) fn seat_now(&self, key: &StreamKey) -> Result<StreamSeat, Full> {
+        let Some(groups) = &self.0.streams else { return Ok(None) };
+        groups.place_now(key.clone()).ok_or(Full::Stream(groups.max())).map(Some)
+    }
+
+    /// How many clients of the node follow the stream.
+    #[must_use]
+    pub fn followers(&self, key: &StreamKey) -> u32 {
+        self.0.audience.of(key)
+    }
+
+    /// What the other nodes are to be told of that: all, or what has changed since this was asked last.
+    #[must_use]
+    pub fn announcement(&self, whole: bool) -> Announcement {
+        self.0.audience.announcement(whole)
+    }
+
+    /// The node's clients as they are now, in the order in which they came: those of a stream and those with a tag, where these are given.
+    #[must_use]
+    pub fn clients(&self, key: Option<&StreamKey>, tag: Option<&str>) -> Vec<Client> {
+        let is_wanted = |pulse: &Pulse| tag.is_none_or(|tag| pulse.identity.has_tag(tag)) && key.is_none_or(|key| pulse.follows(key));
+        // Taken first and looked at then, so that nobody who comes has to wait for it.
+        let present = self.0.node.present();
+        present.into_iter().filter(|pulse| is_wanted(pulse)).filter_map(|pulse| pulse.describe()).collect()
+    }
+
+    /// Lets a client go; whether there was one with this id.
+    #[must_use]
+    pub fn disconnect(&self, id: ClientId) -> bool {
+        self.0.node.present().iter().any(|pulse| pulse.identity.id == id && pulse.disconnect())
     }
 }
 
@@ -180,53 +218,19 @@ async fn go_round(slots: Weak<Inner>) {
     }
 }
 
-impl Slot {
-    pub(super) fn follow(&self, _key: &StreamKey) -> Result<(), Full> {
-        Ok(())
-    }
-
-    pub(super) fn unfollow(&self, _key: &StreamKey) {}
-
-    /// The most pressing call on the client, if there is one; else the task is woken by the next.
-    pub(super) fn called(&self, context: &Context<'_>) -> Option<Call> {
-        self.0.called(context)
-    }
-
-    /// Something was put out, an event perhaps.
-    pub(super) fn put_out(&self, event: bool) {
-        self.0.put_out(event);
-    }
-
-    /// The client was given something; until it has taken it, nobody asks the feed.
-    pub(super) fn given(&self) {
-        self.0.given();
-    }
-
-    /// Says why the client is about to be gone; unless it is said, it leaves by itself.
-    pub(super) fn departs(&self, reason: Departure) {
-        self.0.departs(reason);
-    }
-
-    /// The metrics of such clients.
-    pub(super) fn metrics(&self) -> &ClientMetrics {
-        &self.0.metrics
-    }
-
-    /// The client has taken all.
-    pub(super) fn taken(&self) {
-        self.0.taken();
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::pulse::Call, *};
     use crate::metrics::{Metrics, Transport};
 
     const PACE: Pace = Pace { heartbeat: Duration::from_secs(5), idle: Duration::from_secs(12) };
 
+    fn limited(limits: Limits) -> Slots {
+        Slots::new(limits, Gauge::default(), Lifecycle::default())
+    }
+
     fn slots(node: usize) -> Slots {
-        Slots::new(Limits { node, per_stream: 0, per_address: 0 }, Lifecycle::default())
+        limited(Limits { node, per_stream: 0, per_address: 0 })
     }
 
     async fn claim(slots: &Slots) -> Result<Slot, Full> {
@@ -234,7 +238,8 @@ mod tests {
     }
 
     async fn claim_from(slots: &Slots, key: &str, address: &str) -> Result<Slot, Full> {
-        let newcomer = Newcomer { key: key.parse().unwrap(), address: Some(address.parse().unwrap()) };
+        let profile = Profile { transport: Transport::Sse, name: None, tags: Box::default(), filter: None };
+        let newcomer = Newcomer { keys: vec![key.parse().unwrap()], address: Some(address.parse().unwrap()), profile };
         slots.claim(newcomer, PACE, Metrics::new(None, 1).clients(Transport::Sse)).await
     }
 
@@ -296,7 +301,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn clients_are_called_to_close_over_the_time_that_there_is() {
         let lifecycle = Lifecycle::default();
-        let slots = Slots::new(Limits { node: 200, per_stream: 0, per_address: 0 }, lifecycle.clone());
+        let slots = Slots::new(Limits { node: 200, per_stream: 0, per_address: 0 }, Gauge::default(), lifecycle.clone());
         let _requests: Vec<_> = (0..200).map(|_| lifecycle.request()).collect();
         let begun = Instant::now();
         let clients = (0..200).map(|_| async {
@@ -312,7 +317,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_limit_is_told_by_name_and_what_was_taken_of_another_is_given_back() {
-        let slots = Slots::new(Limits { node: 3, per_stream: 2, per_address: 2 }, Lifecycle::default());
+        let slots = limited(Limits { node: 3, per_stream: 2, per_address: 2 });
         let first = [claim_from(&slots, "a", "192.0.2.1").await.unwrap(), claim_from(&slots, "a", "192.0.2.2").await.unwrap()];
         assert_eq!(claim_from(&slots, "a", "192.0.2.1").await.unwrap_err(), Full::Stream(2));
         // The one that was refused does not count for its address.
@@ -326,7 +331,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_clients_of_the_same_stream_are_probed_for_a_place_in_it() {
-        let slots = Slots::new(Limits { node: 10, per_stream: 1, per_address: 0 }, Lifecycle::default());
+        let slots = limited(Limits { node: 10, per_stream: 1, per_address: 0 });
         let (taken, other) = (claim_from(&slots, "a", "::1").await.unwrap(), claim_from(&slots, "b", "::1").await.unwrap());
         sleep(Duration::from_secs(1)).await;
         let leaves = async move {
@@ -340,10 +345,9 @@ mod tests {
 
     #[tokio::test]
     async fn of_clients_that_come_and_go_none_is_remembered_for_long() {
-        let slots = Slots::new(Limits { node: 10, per_stream: 5, per_address: 0 }, Lifecycle::default());
+        let slots = limited(Limits { node: 10, per_stream: 5, per_address: 0 });
         let stays = claim(&slots).await.unwrap();
-        let place = slots.seats(Newcomer { key: "chat".parse().unwrap(), address: None }, Instant::now()).await.unwrap();
-        let [Some(group), None] = place.groups() else { panic!("the stream's group, and no other") };
+        let group = slots.seat_now(&"chat".parse().unwrap()).unwrap().unwrap().group();
         for _ in 0..1000 {
             drop(claim(&slots).await.unwrap());
             assert!(group.remembered() < 20, "{}", group.remembered());
@@ -353,7 +357,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn however_many_come_and_go_at_once_no_limit_is_passed() {
-        let slots = Slots::new(Limits { node: 100, per_stream: 3, per_address: 0 }, Lifecycle::default());
+        let slots = limited(Limits { node: 100, per_stream: 3, per_address: 0 });
         let inside = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let clients = (0..200).map(|_| {
             let (slots, inside) = (slots.clone(), Arc::clone(&inside));

@@ -4,6 +4,7 @@ use std::{borrow::Cow, str::Utf8Error};
 
 use rocket::{
     Request, async_trait,
+    http::RawStr,
     request::{FromRequest, Outcome},
 };
 use rocket_ws::WebSocket;
@@ -20,7 +21,11 @@ pub(super) struct Query<'r>(Vec<(&'r str, Result<Cow<'r, str>, Utf8Error>)>);
 
 impl<'r> Query<'r> {
     pub(super) fn of(request: &'r Request<'_>) -> Self {
-        let pairs = request.uri().query().into_iter().flat_map(|query| query.raw_segments());
+        request.uri().query().map_or(Self(Vec::new()), |query| Self::read(RawStr::new(query.as_str())))
+    }
+
+    pub(super) fn read(query: &'r RawStr) -> Self {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
         Self(pairs.map(|pair| pair.split_at_byte(b'=')).map(|(name, value)| (name.as_str(), value.url_decode())).collect())
     }
 

@@ -78,8 +78,13 @@ async fn pump<F: Format>(mut frames: Frames<F>, body: mpsc::Sender<Bytes>, stall
             () = body.closed() => return,
         };
         let Some(bytes) = bytes else { return };
+        let sent = tokio::select! {
+            biased;
+            sent = timeout(stall, body.send(bytes)) => sent,
+            () = frames.feed.dismissed() => return,
+        };
         // A client that takes nothing for so long is as good as gone; it may resume.
-        match timeout(stall, body.send(bytes)).await {
+        match sent {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) => return frames.feed.stalled(),

@@ -21,6 +21,7 @@ mod frames;
 pub mod ndjson;
 mod ops;
 pub mod poll;
+mod profile;
 pub mod sse;
 mod wish;
 pub mod ws;
@@ -182,7 +183,10 @@ impl Broker<'_> {
             metrics.refuse(Refusal::Shutdown);
             return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
         }
-        let newcomer = Newcomer { key: wish.keys[0].clone(), address: self.address };
+        // One that has all of a stream does not follow it any more.
+        let keys = reading.streams().iter().filter(|stream| !stream.is_over()).map(|stream| stream.key.clone()).collect();
+        let profile = wish.introduction.clone().over(transport, reading.filter());
+        let newcomer = Newcomer { keys, address: self.address, profile };
         let Settings { heartbeat, client_timeout: idle, store_patience: patience, .. } = *self.settings;
         let heartbeat = probe.filter(|_| reading.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
         let slot = self.slots.claim(newcomer, Pace { heartbeat, idle }, metrics).await;

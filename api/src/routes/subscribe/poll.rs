@@ -65,8 +65,8 @@ pub struct Polled {
     ("wait" = Option<String>, Query, description = "Seconds to wait when there is nothing, 0 to 60, 25 by default; `true` besides: wait for streams that are not there yet"),
     ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
     ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas"),
+    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
+    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes"),
     ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that the client has")), responses(
     (status = 200, description = "What there is, or nothing when the time is over. Where all streams are finished it may be kept", body = Polled),
     (status = 304, description = "The client has this answer"),

@@ -51,8 +51,8 @@ pub enum EventStream {
     ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
     ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
     ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas")), responses(
+    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
+    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes")), responses(
     (status = 200, description = "The stream: everything stored after the id, then everything live, until it ends", body = String, content_type = "text/event-stream"),
     (status = 204, description = "The stream has ended and the client has all of it"),
     (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),

@@ -5,6 +5,7 @@ use rocket::{
     request::{FromRequest, Outcome},
 };
 
+use super::profile::Introduction;
 use crate::{
     config::Settings,
     error::{ApiError, ErrorCode},
@@ -28,6 +29,8 @@ pub struct Wish {
     pub wait: bool,
     /// How many seconds a client that polls would wait for an answer.
     pub patience: Option<u64>,
+    /// What the client says of itself.
+    pub introduction: Introduction,
 }
 
 /// The longest time that a client may wait for an answer, in seconds.
@@ -37,7 +40,7 @@ impl Wish {
     /// One stream, from a position or a beginning on.
     #[must_use]
     pub fn of_one(key: StreamKey, cursor: Option<Cursor>, beginning: Beginning, wait: bool) -> Self {
-        Self { keys: vec![key], cursor, beginning, filter: None, wait, patience: None }
+        Self { keys: vec![key], cursor, beginning, filter: None, wait, patience: None, introduction: Introduction::default() }
     }
 
     /// Whether each frame has to say which stream it is from.
@@ -98,7 +101,8 @@ impl Wish {
         let beginning = query.text("from")?.filter(|text| !text.is_empty()).map_or(Ok(Beginning::Start), beginning)?;
         let wanted = query.texts("events")?;
         let filter = EventFilter::read(wanted).map_err(|error| ApiError::new(ErrorCode::InvalidParameter, error.to_string()))?;
-        let mut wish = Self { keys, cursor, beginning, filter, wait: false, patience: None };
+        let introduction = Introduction::read(&query)?;
+        let mut wish = Self { keys, cursor, beginning, filter, wait: false, patience: None, introduction };
         for text in query.texts("wait")? {
             match (text, text.parse()) {
                 ("true", _) => wish.wait = true,

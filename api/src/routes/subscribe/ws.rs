@@ -48,9 +48,9 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
     ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
     ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
     ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas")), responses(
-    (status = 101, description = "WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails"),
+    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
+    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes")), responses(
+    (status = 101, description = "WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails"),
     (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
     (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
@@ -126,17 +126,17 @@ impl Subscription {
                 Next::Op(op) => {
                     let answer = op.run(&mut feed, &self.lookout).await;
                     feed.close_if_over();
-                    in_time(self.stall, self.send(vec![Message::Text(answer)])).await
+                    in_time(self.stall, feed.dismissed(), self.send(vec![Message::Text(answer)])).await
                 }
                 Next::Step(Step::Heartbeat) if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => return,
-                Next::Step(Step::Heartbeat) => in_time(self.stall, self.ping()).await,
+                Next::Step(Step::Heartbeat) => in_time(self.stall, feed.dismissed(), self.ping()).await,
                 Next::Step(Step::Close(reason)) => break reason,
                 Next::Step(step) => {
                     let messages = self.messages(feed.reading(), &step);
                     if let Step::Batch(stream, batch) = &step {
                         feed.delivered(*stream, batch, messages.iter().map(Message::len).sum());
                     }
-                    in_time(self.stall, self.send(messages)).await
+                    in_time(self.stall, feed.dismissed(), self.send(messages)).await
                 }
             };
             match sent {
@@ -220,8 +220,18 @@ enum Lost {
     Stalled,
 }
 
-async fn in_time(stall: Duration, sending: impl Future<Output = Result<(), Error>>) -> Result<(), Lost> {
-    timeout(stall, sending).await.map_err(|_| Lost::Stalled)?.map_err(|_| Lost::Left)
+async fn in_time(
+    stall: Duration,
+    dismissed: impl Future<Output = ()>,
+    sending: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Lost> {
+    let sent = tokio::select! {
+        biased;
+        sent = timeout(stall, sending) => sent,
+        // Nobody would hear a goodbye.
+        () = dismissed => return Err(Lost::Left),
+    };
+    sent.map_err(|_| Lost::Stalled)?.map_err(|_| Lost::Left)
 }
 
 /// Close codes tell a client whether to come back: 1001, 1012 and 1013 say so, 1000 and 1011 say that there is nothing more.
@@ -231,6 +241,7 @@ fn farewell(reason: Reason) -> (CloseCode, &'static str) {
         Reason::Gone => (CloseCode::Error, "The stream is gone"),
         Reason::Idle => (CloseCode::Away, "No event for a long time; reconnect to go on waiting"),
         Reason::Shutdown => (CloseCode::Restart, "The broker is stopping; reconnect to go on"),
+        Reason::Disconnected => (CloseCode::Policy, "Disconnected by an operator"),
         Reason::StoreUnavailable => (CloseCode::Again, "The store can't be reached; try again later"),
     }
 }
