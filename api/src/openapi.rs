@@ -21,6 +21,7 @@ use crate::{error::ErrorBody, routes};
         (name = "streams", description = "For backends: create, look at and end streams"),
         (name = "ingestion", description = "For backends: write events"),
         (name = "clients", description = "For browsers and apps: follow streams"),
+        (name = "connections", description = "For operators: who is connected"),
         (name = "health", description = "For operators")
     ),
     paths(
@@ -28,6 +29,7 @@ use crate::{error::ErrorBody, routes};
         routes::streams::end, routes::streams::cancel,
         routes::ingest::batch::add, routes::ingest::ndjson::add, routes::ingest::websocket::add,
         routes::subscribe::sse::follow, routes::subscribe::ws::follow, routes::subscribe::ndjson::follow, routes::subscribe::poll::poll,
+        routes::clients::list, routes::clients::disconnect,
         routes::health::health, routes::health::ready, routes::health::info,
     ),
     components(schemas(ErrorBody<'static>)),

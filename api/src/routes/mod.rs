@@ -12,6 +12,7 @@ use crate::{
 mod body;
 mod broker;
 mod byte_stream;
+pub mod clients;
 pub mod health;
 pub mod ingest;
 pub mod metrics;
@@ -52,6 +53,8 @@ pub fn all() -> Vec<Route> {
         subscribe::ws::follow,
         subscribe::ndjson::follow,
         subscribe::poll::poll,
+        clients::list,
+        clients::disconnect,
     ]
 }
 

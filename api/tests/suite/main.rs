@@ -11,6 +11,7 @@ mod common;
 
 mod auth;
 mod beginnings;
+mod clients;
 mod cluster;
 mod console;
 mod errors;

@@ -96,6 +96,33 @@ async fn a_stream_without_traffic_costs_redis_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_tells_of_its_clients_once_for_all_streams_and_of_none_once() {
+    let redis = Redis::start(&[]);
+    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let mut clients = Vec::new();
+    for n in 0..10 {
+        let token = broker.create(&format!("chat-{n}")).await;
+        let mut client = broker.ws(&format!("chat-{n}"), &token, None).await;
+        client.next().await.unwrap();
+        clients.push(client);
+    }
+    let told = || redis.cli(&["keys", "*clients:*"]);
+    until("it has told of them", || async { !told().is_empty() }).await;
+    assert_eq!(redis.cli(&["hlen", &told()]), "10");
+    let monitor = Monitor::start(&redis);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let commands = monitor.commands(&redis);
+    let tellings = commands.iter().filter(|command| command.contains("\"EXEC\"")).count();
+    assert!((1..=3).contains(&tellings) && !commands.iter().any(|command| command.contains("\"HSET\"")), "{commands:#?}");
+
+    drop(clients);
+    until("it has told that there are none", || async { told().is_empty() && redis.cli(&["keys", "*nodes"]).is_empty() }).await;
+    let monitor = Monitor::start(&redis);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(monitor.commands(&redis), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_outside_the_prefix_is_touched_or_listed() {
     let redis = Redis::start(&[]);
     for n in 0..100 {
@@ -109,12 +136,16 @@ async fn nothing_outside_the_prefix_is_touched_or_listed() {
     assert_eq!(broker.get("/api/stream?pattern=*").await.1.as_array().unwrap().len(), 1);
     broker.sse("foreign-1", &token, None).await.next().await.unwrap();
     let commands = monitor.commands(&redis);
-    let keyed = commands.iter().filter(|command| !["PING", "UNWATCH", "SCRIPT", "CLIENT"].iter().any(|name| command.contains(name)));
-    let stray: Vec<_> = keyed.filter(|command| !command.contains("mine:{")).collect();
+    let keyed = commands
+        .iter()
+        .filter(|command| !["PING", "UNWATCH", "SCRIPT", "CLIENT", "MULTI", "EXEC"].iter().any(|name| command.contains(name)));
+    let stray: Vec<_> =
+        keyed.filter(|command| !["mine:{", "mine:clients:", "mine:nodes"].iter().any(|ours| command.contains(ours))).collect();
     assert!(stray.is_empty(), "{stray:?}");
     assert!(commands.iter().all(|command| !command.contains("\"KEYS\"") && !command.contains("\"SCAN\"")));
     broker.end("foreign-1").await;
-    assert_eq!(redis.cli(&["dbsize"]).parse::<u32>().unwrap(), 202);
+    assert_eq!(redis.cli(&["keys", "mine:{*"]).lines().count(), 2);
+    assert_eq!(redis.cli(&["keys", "[^m]*"]).lines().count(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +224,7 @@ async fn user_password_and_database_of_the_url_are_used() {
     let token = broker.create("chat").await;
     broker.end("chat").await;
     assert_eq!(broker.sse("chat", &token, None).await.rest().await.len(), 2);
-    assert_eq!(redis.cli(&["-n", "3", "dbsize"]), "2");
+    assert_eq!(redis.cli(&["-n", "3", "keys", "only:{*"]).lines().count(), 2);
     assert_eq!(redis.cli(&["-n", "0", "dbsize"]), "0");
 }
 

@@ -91,7 +91,8 @@ async fn info_tells_what_the_stream_holds(broker: Broker) {
     assert!((98..=100).contains(&info["ttl"].as_u64().unwrap()));
     let created = chrono::DateTime::parse_from_rfc3339(info["created_at"].as_str().unwrap()).unwrap();
     assert_eq!(format!("{}-0", created.timestamp_millis()), info["first_id"].as_str().unwrap());
-    assert_eq!(info.as_object().unwrap().len(), 7);
+    assert_eq!((&info["clients"], &info["clients_total"]), (&json!(0), &json!(0)));
+    assert_eq!(info.as_object().unwrap().len(), 9);
     let (_, cancelled) = broker.post("/api/stream/cancel", json!({"key": "chat"})).await;
     assert_eq!(cancelled, json!({"status": "cancelled"}));
     let (_, info) = broker.get("/api/stream/info?key=chat").await;

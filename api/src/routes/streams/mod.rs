@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::try_join, stream};
 use rocket::{State, get, post, serde::json::Json};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{
@@ -27,6 +28,9 @@ pub mod quota;
 
 /// Streams looked at together when they are listed.
 const LOOK_AHEAD: usize = 64;
+
+/// How long to wait for what other nodes have told of their clients.
+const COUNT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which stream.
 #[derive(Deserialize, ToSchema)]
@@ -73,6 +77,10 @@ pub struct StreamState {
     /// RFC 3339.
     #[schema(example = "2026-01-01T00:00:00.000Z")]
     created_at: String,
+    /// Clients that follow it over this node.
+    clients: u32,
+    /// Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say.
+    clients_total: Option<u64>,
 }
 
 /// How a stream was finished.
@@ -133,10 +141,26 @@ fn glob(pattern: &str) -> Result<glob::Pattern, ApiError> {
     (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/stream/info")]
-pub async fn info(_backend: Backend, key: QueryKey, store: &State<SharedStore>) -> Result<Json<StreamState>, ApiError> {
+pub async fn info(_backend: Backend, key: QueryKey, broker: Broker<'_>) -> Result<Json<StreamState>, ApiError> {
     let QueryKey(key) = key;
-    let StreamInfo { status, length, ttl, first, last, created_ms, .. } = store.info(&key).await?;
-    Ok(Json(StreamState { key, status, length, ttl: seconds(ttl), first_id: first, last_id: last, created_at: json::time(created_ms) }))
+    let elsewhere = async { Ok(timeout(COUNT_PATIENCE, broker.store.clients_elsewhere(&key)).await) };
+    let (info, elsewhere) = try_join(broker.store.info(&key), elsewhere).await?;
+    let StreamInfo { status, length, ttl, first, last, created_ms, .. } = info;
+    // A stream's state is worth having without it.
+    let elsewhere = elsewhere.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())));
+    let elsewhere = elsewhere.inspect_err(|error| tracing::debug!(%error, "the store can't say how many clients other nodes have")).ok();
+    let clients = broker.slots.followers(&key);
+    Ok(Json(StreamState {
+        key,
+        status,
+        length,
+        ttl: seconds(ttl),
+        first_id: first,
+        last_id: last,
+        created_at: json::time(created_ms),
+        clients,
+        clients_total: elsewhere.map(|elsewhere| elsewhere + u64::from(clients)),
+    }))
 }
 
 /// Ends a stream: nothing can follow, and its clients are closed when they have all of it.
