@@ -227,8 +227,8 @@ mod tests {
         Err(TailError::Store(StoreError::Unavailable("away".to_owned())))
     }
 
-    fn ends() -> Result<Batch, TailError> {
-        Ok(Batch { end: true, ..Batch::default() })
+    fn ending() -> Batch {
+        Batch { end: true, ..Batch::default() }
     }
 
     /// The number of the stream that there are news of, if there are any now.
@@ -264,7 +264,7 @@ mod tests {
             let _ = scripts[0].send(Ok(Batch::default()));
             assert!(now(&mut merged).is_none());
             for (number, script) in scripts.iter().enumerate().skip(1) {
-                script.send(ends()).unwrap();
+                script.send(Ok(ending())).unwrap();
                 script.send(Ok(Batch::default())).unwrap();
                 assert_eq!(now(&mut merged).unwrap().unwrap(), number);
             }
