@@ -71,11 +71,14 @@ pub enum Error {
     /// The function that makes tokens failed.
     #[error("No token could be made")]
     Token(#[source] BoxError),
+    /// The subscription to which a stream was to be added, or from which one was to be dropped, is over.
+    #[error("The subscription is over")]
+    Over,
 }
 
 impl Error {
     /// A stable kebab-case word: the broker's, or `unreachable`, `invalid-answer`, `setup`, `invalid-event`, `reserved-event`,
-    /// `disconnected`, `gap`, `token`. For a writer's error it is that of the cause.
+    /// `disconnected`, `disconnected-by-operator`, `gap`, `token`, `over`. For a writer's error it is that of the cause.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -89,6 +92,7 @@ impl Error {
             Self::Disconnected { .. } => "disconnected",
             Self::Gap { .. } => "gap",
             Self::Token(_) => "token",
+            Self::Over => "over",
         }
     }
 

@@ -6,7 +6,7 @@ use crate::Error;
 
 /// Names that only the broker writes.
 const RESERVED_NAMES: [&str; 5] = ["start", "end", "cancel", "error", MISSED_EVENTS];
-const MISSED_EVENTS: &str = "missedevents";
+pub(crate) const MISSED_EVENTS: &str = "missedevents";
 
 /// The longest name, in bytes of UTF-8.
 const MAX_NAME_BYTES: usize = 128;
@@ -15,6 +15,8 @@ const MAX_NAME_BYTES: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
+    /// The key of its stream.
+    pub key: String,
     /// Its id, `<milliseconds>-<number>`. None only for `missedevents`, which the stream does not hold.
     pub id: Option<String>,
     /// Its name.
@@ -31,13 +33,13 @@ pub struct Event {
 pub struct Missed {
     /// The id after which the broker was asked to go on; None: from the beginning.
     pub after: Option<String>,
-    /// The id of the event that comes next.
-    pub first: String,
+    /// The id of the event that comes next; None: the stream is gone, and nothing comes.
+    pub first: Option<String>,
     /// How many are missing; None when the broker can't know.
     pub missed: Option<u64>,
 }
 
-/// How a stream was finished.
+/// What became of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -45,15 +47,19 @@ pub enum Status {
     Ended,
     /// By `cancel`.
     Cancelled,
+    /// It was not: its time was up, or another stream took its place, before its end was handed out. Only a subscription to several
+    /// streams goes on after that, and tells it by `missedevents`.
+    Gone,
 }
 
 impl Status {
-    /// The broker's word: `ended`, `cancelled`.
+    /// In one word: `ended`, `cancelled`, `gone`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ended => "ended",
             Self::Cancelled => "cancelled",
+            Self::Gone => "gone",
         }
     }
 }
@@ -65,7 +71,7 @@ impl Event {
     }
 
     /// An event as it came. An event without an id is `missedevents`, or not the broker's.
-    pub(crate) fn received(id: Option<String>, event: String, data: String) -> Result<Self, Error> {
+    pub(crate) fn received(key: String, id: Option<String>, event: String, data: String) -> Result<Self, Error> {
         let missed = match &id {
             Some(_) => None,
             None if event == MISSED_EVENTS => {
@@ -73,14 +79,15 @@ impl Event {
             }
             None => return Err(Error::InvalidAnswer(format!("an event {event:?} without an id"))),
         };
-        Ok(Self { id, event, data, missed })
+        Ok(Self { key, id, event, data, missed })
     }
 
     /// What the stream came to, if this is its last event.
     pub(crate) fn finishes(&self) -> Option<Status> {
-        match &*self.event {
-            "end" => Some(Status::Ended),
-            "cancel" => Some(Status::Cancelled),
+        match (&*self.event, &self.missed) {
+            ("end", _) => Some(Status::Ended),
+            ("cancel", _) => Some(Status::Cancelled),
+            (_, Some(Missed { first: None, .. })) => Some(Status::Gone),
             _ => None,
         }
     }
@@ -132,12 +139,12 @@ mod tests {
 
     #[test]
     fn missedevents_tells_what_is_missing() {
-        let event = Event::received(None, "missedevents".into(), r#"{"after":null,"first":"5-2","missed":2}"#.into()).unwrap();
-        assert_eq!(event.missed, Some(Missed { after: None, first: "5-2".into(), missed: Some(2) }));
+        let event = Event::received("k".into(), None, "missedevents".into(), r#"{"after":null,"first":"5-2","missed":2}"#.into()).unwrap();
+        assert_eq!(event.missed, Some(Missed { after: None, first: Some("5-2".into()), missed: Some(2) }));
     }
 
     #[test]
     fn no_other_event_comes_without_an_id() {
-        assert_eq!(Event::received(None, "token".into(), String::new()).unwrap_err().code(), "invalid-answer");
+        assert_eq!(Event::received("k".into(), None, "token".into(), String::new()).unwrap_err().code(), "invalid-answer");
     }
 }

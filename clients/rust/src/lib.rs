@@ -22,4 +22,4 @@ pub use event::{Event, Missed, Status};
 /// The requests and answers of the management functions, generated from the OpenAPI document.
 pub use generated::types;
 pub use publish::{Ack, Publish, Transport, Writer};
-pub use subscribe::{Subscribe, Subscription, Token, subscribe};
+pub use subscribe::{Add, Cursor, Handle, Many, ManySubscription, One, Subscribe, Subscription, Token, subscribe, subscribe_many};

@@ -51,6 +51,9 @@ where
         match message.map_err(Error::unreachable)? {
             Message::Text(text) => return Ok(Some(text)),
             Message::Close(Some(CloseFrame { code: CloseCode::Normal, .. })) => return Ok(None),
+            Message::Close(Some(CloseFrame { code: CloseCode::Policy, reason })) => {
+                return Err(Error::refused("disconnected-by-operator", reason.as_str()));
+            }
             Message::Close(Some(CloseFrame { code, reason })) => {
                 return Err(Error::unreachable(format!("the WebSocket was closed with {code}: {reason}")));
             }

@@ -3,14 +3,21 @@
 use tokio::time::{Instant, timeout};
 
 use super::task::Retries;
-use crate::{Client, Error, Status};
+use crate::{Client, Error};
+
+/// How a stream is to be finished.
+#[derive(Clone, Copy)]
+pub(super) enum Finish {
+    End,
+    Cancel,
+}
 
 /// Ends or cancels the stream.
-pub(super) async fn finish(client: &Client, key: &str, status: Status, mut retries: Retries) -> Result<(), Error> {
+pub(super) async fn finish(client: &Client, key: &str, how: Finish, mut retries: Retries) -> Result<(), Error> {
     let since = Instant::now();
     let mut answer_lost = false;
     loop {
-        let attempt = timeout(retries.patience(since), attempt(client, key, status, answer_lost));
+        let attempt = timeout(retries.patience(since), attempt(client, key, how, answer_lost));
         let error = match attempt.await.map_err(Error::unreachable).flatten() {
             Ok(()) => return Ok(()),
             Err(error) => error,
@@ -20,15 +27,15 @@ pub(super) async fn finish(client: &Client, key: &str, status: Status, mut retri
     }
 }
 
-async fn attempt(client: &Client, key: &str, status: Status, answer_lost: bool) -> Result<(), Error> {
-    let finished = match status {
-        Status::Ended => client.end_stream(key).await,
-        Status::Cancelled => client.cancel_stream(key).await,
+async fn attempt(client: &Client, key: &str, how: Finish, answer_lost: bool) -> Result<(), Error> {
+    let (status, finished) = match how {
+        Finish::End => ("ended", client.end_stream(key).await),
+        Finish::Cancel => ("cancelled", client.cancel_stream(key).await),
     };
     match finished {
         // An earlier attempt may have done it.
         Err(error) if answer_lost && error.code() == "no-active-stream" => {
-            if client.stream_info(key).await?.status == status.as_str() {
+            if client.stream_info(key).await?.status == status {
                 Ok(())
             } else {
                 Err(error)

@@ -6,8 +6,13 @@ use tokio::{sync::oneshot, time::Instant};
 
 #[cfg(feature = "websocket")]
 use super::websocket;
-use super::{Transport, finish, ndjson, outbox::Outbox};
-use crate::{Client, Error, Status, pace::Backoff};
+use super::{
+    Transport,
+    finish::{Finish, finish},
+    ndjson,
+    outbox::Outbox,
+};
+use crate::{Client, Error, pace::Backoff};
 
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -58,13 +63,13 @@ impl Task {
                 ended.await
             }
         };
-        let status = match end {
+        let how = match end {
             Ok(End::Close) => return Ok(()),
-            Ok(End::Finish) => Status::Ended,
+            Ok(End::Finish) => Finish::End,
             // Without a word of its end the writer was dropped.
-            Ok(End::Cancel) | Err(_) => Status::Cancelled,
+            Ok(End::Cancel) | Err(_) => Finish::Cancel,
         };
-        finish::finish(&client, &key, status, Retries::new(retry_for)).await
+        finish(&client, &key, how, Retries::new(retry_for)).await
     }
 }
 

@@ -5,53 +5,84 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
 use reqwest::{
-    RequestBuilder, StatusCode,
+    RequestBuilder, Response, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
 use sse_stream::SseByteStream;
 
-use super::follower::Frame;
-use crate::{Error, Event, life::Life};
+use super::{
+    cursor::{Positions, read_item},
+    frame::{Frame, NamedData, Received},
+};
+use crate::{Error, event::MISSED_EVENTS, life::Life};
 
 const EVENT_STREAM: &str = "text/event-stream";
 
 type Body = BoxStream<'static, Result<Bytes, reqwest::Error>>;
 
 /// A connection over which server-sent events come.
-pub(super) struct Sse(Box<SseByteStream<Body>>);
+pub(super) struct Sse {
+    blocks: Box<SseByteStream<Body>>,
+    /// Whether there are several streams: ids are cursors, then.
+    is_keyed: bool,
+}
 
 impl Sse {
     /// Connects; None: there is nothing more to come. What is heard is noted.
-    pub(super) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result<Option<Self>, Error> {
+    pub(super) async fn connect(request: RequestBuilder, is_keyed: bool, life: &Arc<Life>) -> Result<Option<Self>, Error> {
         let response = request.header(ACCEPT, EVENT_STREAM).header(CACHE_CONTROL, "no-store").send().await?;
         match response.status() {
-            StatusCode::OK => {}
+            StatusCode::OK => check_type(&response, EVENT_STREAM)?,
             StatusCode::NO_CONTENT => return Ok(None),
             _ => return Err(Error::from_response(response).await),
         }
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !content_type.starts_with(EVENT_STREAM) {
-            return Err(Error::InvalidAnswer(format!("a {content_type:?}, not server-sent events")));
-        }
         let life = Arc::clone(life);
-        let body = response.bytes_stream().inspect(move |_| life.note()).boxed();
-        Ok(Some(Self(Box::new(SseByteStream::new(body)))))
+        Ok(Some(Self::new(response.bytes_stream().inspect(move |_| life.note()).boxed(), is_keyed)))
     }
 
-    /// The next block of fields.
-    pub(super) async fn next(&mut self) -> Result<Frame, Error> {
-        let block = match self.0.next().await {
-            Some(Ok(block)) => block,
-            Some(Err(sse_stream::Error::Body(error))) => return Err(Error::unreachable(error)),
-            Some(Err(error)) => return Err(Error::InvalidAnswer(error.to_string())),
-            None => return Err(Error::unreachable("the connection was closed early")),
-        };
-        let event = match block.data {
-            Some(data) => Some(Event::received(block.id, block.event.unwrap_or_default(), data)?),
-            None => None,
-        };
-        Ok(Frame { retry: block.retry.map(Duration::from_millis), event })
+    fn new(body: Body, is_keyed: bool) -> Self {
+        Self { blocks: Box::new(SseByteStream::new(body)), is_keyed }
     }
+
+    /// The next block of fields that says something.
+    pub(super) async fn next(&mut self) -> Result<Received, Error> {
+        loop {
+            let block = match self.blocks.next().await {
+                Some(Ok(block)) => block,
+                Some(Err(sse_stream::Error::Body(error))) => return Err(Error::unreachable(error)),
+                Some(Err(error)) => return Err(Error::InvalidAnswer(error.to_string())),
+                None => return Err(Error::unreachable("the connection was closed early")),
+            };
+            let retry = block.retry.map(Duration::from_millis);
+            let event = block.data.map(|data| NamedData { name: block.event.unwrap_or_default(), data });
+            let id = block.id.filter(|id| !id.is_empty());
+            match (id, event, retry) {
+                (None, None, None) => {}
+                (None, None, Some(retry)) => return Ok(Received::Retry(retry)),
+                (Some(cursor), event, retry) if self.is_keyed => return keyed(&cursor, event, retry).map(Received::Frame),
+                (id, event, retry) => return Ok(Received::Frame(Frame { key: None, id, event, positions: None, retry })),
+            }
+        }
+    }
+}
+
+/// A frame of one of several streams.
+fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Result<Frame, Error> {
+    let own = cursor.split(',').next().and_then(read_item);
+    let (Some((key, position)), Some(positions)) = (own, Positions::read(cursor)) else {
+        return Err(Error::InvalidAnswer(format!("{cursor:?} is no cursor")));
+    };
+    Ok(match event {
+        // The client is where it was, which is what its id says.
+        Some(event) if event.name == MISSED_EVENTS => Frame { key: Some(key), id: None, event: Some(event), positions: None, retry },
+        event => Frame { key: Some(key), id: position.id, event, positions: Some(positions), retry },
+    })
+}
+
+/// Refuses an answer that is of another type.
+pub(super) fn check_type(response: &Response, expected: &str) -> Result<(), Error> {
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with(expected) { Ok(()) } else { Err(Error::InvalidAnswer(format!("{content_type:?} instead of {expected}"))) }
 }
 
 #[cfg(test)]
@@ -62,9 +93,9 @@ mod tests {
     use super::*;
 
     /// What is made of these bytes, cut into pieces of this size, until they end.
-    fn read(bytes: &[u8], piece: usize) -> (Vec<Frame>, Error) {
+    fn read(bytes: &[u8], piece: usize) -> (Vec<Received>, Error) {
         let pieces: Vec<_> = bytes.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-        let mut sse = Sse(Box::new(SseByteStream::new(stream::iter(pieces).boxed())));
+        let mut sse = Sse::new(stream::iter(pieces).boxed(), false);
         let mut frames = Vec::new();
         loop {
             match block_on(sse.next()) {
@@ -72,6 +103,11 @@ mod tests {
                 Err(error) => return (frames, error),
             }
         }
+    }
+
+    fn frame(received: Received) -> Frame {
+        let Received::Frame(frame) = received else { panic!("another message") };
+        frame
     }
 
     proptest! {
@@ -93,7 +129,10 @@ mod tests {
             }
             let (frames, _) = read(text.as_bytes(), piece);
             let expected: Vec<_> = (0..).zip(&events).map(|(number, (name, lines))| (format!("5-{number}"), name.clone(), lines.join("\n"))).collect();
-            let read: Vec<_> = frames.into_iter().filter_map(|frame| frame.event).map(|event| (event.id.unwrap(), event.event, event.data)).collect();
+            let read: Vec<_> = frames.into_iter().map(frame).map(|frame| {
+                let event = frame.event.unwrap();
+                (frame.id.unwrap(), event.name, event.data)
+            }).collect();
             prop_assert_eq!(read, expected);
         }
     }
@@ -107,8 +146,27 @@ mod tests {
     #[test]
     fn a_retry_comes_with_an_event_or_alone() {
         let (frames, _) = read(b"retry: 20\n\nretry: 30\nid: 5-0\nevent: start\ndata:\n\n", 7);
-        let frames: Vec<_> = frames.iter().map(|frame| (frame.retry, frame.event.is_some())).collect();
-        assert_eq!(frames, [(Some(Duration::from_millis(20)), false), (Some(Duration::from_millis(30)), true)]);
+        let mut frames = frames.into_iter();
+        assert!(matches!(frames.next(), Some(Received::Retry(retry)) if retry.as_millis() == 20));
+        assert_eq!(frame(frames.next().unwrap()).retry, Some(Duration::from_millis(30)));
+    }
+
+    #[test]
+    fn a_block_with_only_an_id_is_a_position() {
+        let (frames, _) = read(b"id: 5-7\n\n", 3);
+        let frame = frame(frames.into_iter().next().unwrap());
+        assert!(frame.event.is_none() && frame.id.as_deref() == Some("5-7"));
+    }
+
+    #[test]
+    fn the_id_of_one_of_several_streams_begins_with_its_key() {
+        let event = |name: &str| Some(NamedData { name: name.to_owned(), data: String::new() });
+        let frame = keyed("a%2Cb:5-7!,~x", event("end"), None).unwrap();
+        assert_eq!((frame.key.as_deref(), frame.id.as_deref()), (Some("a,b"), Some("5-7")));
+        assert_eq!(frame.positions.unwrap().to_string(), "a%2Cb:5-7!,~x");
+        let missed = keyed("a:5-3,b:5-1", event(MISSED_EVENTS), None).unwrap();
+        assert_eq!((missed.key.as_deref(), missed.id, missed.positions), (Some("a"), None, None));
+        assert_eq!(keyed("5-3", event("token"), None).err().unwrap().code(), "invalid-answer");
     }
 
     #[test]

@@ -1,12 +1,18 @@
-//! Events over WebSocket: first an array of all so far, then one by one.
+//! Events over WebSocket: first an array of all so far, then one by one, and answers to requests to add and drop streams.
 
 use std::{collections::VecDeque, sync::Arc};
 
+use futures::SinkExt;
 use reqwest::RequestBuilder;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use tokio_tungstenite::tungstenite::Message;
 
+use super::{
+    change::Change,
+    frame::{Frame, Object, Received, Reply, read_json},
+};
 use crate::{
-    Error, Event,
+    Error,
     life::Life,
     websocket::{Socket, connect, next_text},
 };
@@ -15,15 +21,32 @@ use crate::{
 pub(super) struct WebSocket {
     socket: Socket,
     /// Read, and not handed out.
-    ready: VecDeque<Received>,
+    ready: VecDeque<Object>,
+}
+
+/// A request, as JSON.
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+enum Op<'a> {
+    Subscribe {
+        key: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        after: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<&'a str>,
+        wait: bool,
+    },
+    Unsubscribe {
+        key: &'a str,
+    },
 }
 
 #[derive(Deserialize)]
-struct Received {
-    id: Option<String>,
-    event: String,
-    #[serde(default)]
-    data: String,
+#[serde(tag = "op", rename_all = "lowercase")]
+enum Answer {
+    Subscribed { key: String, after: Option<String> },
+    Unsubscribed { key: String, after: Option<String> },
+    Error { key: String, code: String, message: String },
 }
 
 impl WebSocket {
@@ -32,18 +55,44 @@ impl WebSocket {
         Ok(Self { socket: connect(request, life).await?, ready: VecDeque::new() })
     }
 
-    /// The next event; None: there is nothing more to come.
-    pub(super) async fn next(&mut self) -> Result<Option<Event>, Error> {
-        loop {
-            if let Some(Received { id, event, data }) = self.ready.pop_front() {
-                return Event::received(id, event, data).map(Some);
+    /// Asks for a stream more or less.
+    pub(super) async fn ask(&mut self, change: &Change) -> Result<(), Error> {
+        let op = match change {
+            Change::Add { key, after, begin } => {
+                Op::Subscribe { key, after: after.as_deref(), from: begin.from.as_deref(), wait: begin.wait }
             }
-            let Some(text) = next_text(&mut self.socket).await? else { return Ok(None) };
-            self.ready = read(&text).map_err(|error| Error::InvalidAnswer(error.to_string()))?;
+            Change::Drop { key } => Op::Unsubscribe { key },
+        };
+        let text = serde_json::to_string(&op).map_err(Error::setup)?;
+        self.socket.send(Message::text(text)).await.map_err(Error::unreachable)
+    }
+
+    /// The next message. Nothing is lost when the wait for it is given up.
+    pub(super) async fn next(&mut self) -> Result<Received, Error> {
+        loop {
+            if let Some(object) = self.ready.pop_front() {
+                return Ok(Received::Frame(Frame::from(object)));
+            }
+            let Some(text) = next_text(&mut self.socket).await? else { return Ok(Received::Over) };
+            if text.starts_with('[') {
+                self.ready = read_json(text.as_bytes())?;
+                continue;
+            }
+            let object: Object = read_json(text.as_bytes())?;
+            return Ok(if object.is_frame() {
+                Received::Frame(Frame::from(object))
+            } else {
+                Received::Reply(read_json::<Answer>(text.as_bytes())?.into())
+            });
         }
     }
 }
 
-fn read(text: &str) -> Result<VecDeque<Received>, serde_json::Error> {
-    if text.starts_with('[') { serde_json::from_str(text) } else { Ok([serde_json::from_str(text)?].into()) }
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Subscribed { key, after } | Answer::Unsubscribed { key, after } => Self { key, outcome: Ok(after) },
+            Answer::Error { key, code, message } => Self { key, outcome: Err(Error::refused(code, message)) },
+        }
+    }
 }

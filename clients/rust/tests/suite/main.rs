@@ -4,10 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test is a panic")]
 
+mod change;
 mod common;
 mod manage;
+mod many;
 mod publish;
 mod quickstart;
 mod subscribe;
+mod transports;
 #[cfg(feature = "websocket")]
 mod websocket;

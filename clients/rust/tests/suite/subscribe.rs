@@ -121,7 +121,7 @@ async fn what_is_no_longer_stored_is_told() {
     let events = all(&mut events).await.unwrap();
     let missed = events[0].missed.as_ref().expect("missedevents");
     assert_eq!((&*events[0].event, &events[0].id, &missed.after), ("missedevents", &None, &None));
-    assert_eq!(events[1].id.as_ref(), Some(&missed.first));
+    assert_eq!(events[1].id, missed.first);
     assert_eq!(missed.missed.unwrap() + events.len() as u64 - 1, 5002);
 }
 
@@ -202,6 +202,51 @@ async fn an_event_that_does_not_follow_is_a_gap() {
 }
 
 #[tokio::test]
+async fn what_is_asked_for_is_in_the_query() {
+    let script = Script::start([Answer::status(204)]).await;
+    let events = subscribe(script.sse_url(), "t").events(["alert", "metric*"]).from("-5").wait(true);
+    let mut events = events.client_name("a dashboard").tags(["x", "y"]).start().unwrap();
+    assert_eq!(all(&mut events).await.unwrap(), []);
+    let (query, _) = &script.asked()[0];
+    let mut pairs: Vec<_> = query.split('&').collect();
+    pairs.sort_unstable();
+    assert_eq!(pairs, ["client_name=a+dashboard", "events=alert%2Cmetric*", "from=-5", "key=k", "tags=x%2Cy", "wait=true"]);
+}
+
+#[tokio::test]
+async fn where_events_are_left_out_numbers_only_increase_and_positions_count() {
+    let script = Script::start([
+        Answer::events("retry: 1\n\nid: 5-3\nevent: token\ndata: a\n\nid: 5-7\n\n"),
+        Answer::events("id: 5-9\nevent: token\ndata: b\n\nid: 5-8\nevent: token\ndata: c\n\n"),
+    ])
+    .await;
+    let mut events = subscribe(script.sse_url(), "t").events(["token"]).start().unwrap();
+    let mut read = Vec::new();
+    let error = loop {
+        match within(events.next()).await.unwrap() {
+            Ok(event) => read.push(event.data),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((read, error.code()), (vec!["a".to_owned(), "b".to_owned()], "gap"));
+    assert_eq!(script.asked()[1].1.as_deref(), Some("5-7"));
+    assert_eq!(events.last_id(), Some("5-9"));
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_begin_at_its_start_goes_on_from_where_the_broker_says() {
+    let script = Script::start([
+        Answer::events("retry: 1\nid: 5-7\n\n"),
+        Answer::events("id: 5-8\nevent: token\ndata: b\n\nid: 5-10\nevent: token\ndata: c\n\n"),
+    ])
+    .await;
+    let mut events = subscribe(script.sse_url(), "t").from("now").start().unwrap();
+    assert_eq!(within(events.next()).await.unwrap().unwrap().data, "b");
+    assert_eq!(script.asked()[1].1.as_deref(), Some("5-7"));
+    assert_eq!(failure(&mut events).await.code(), "gap");
+}
+
+#[tokio::test]
 async fn what_is_not_an_event_stream_is_an_error() {
     let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>It works!</h1>";
     let script = Script::start([Answer::Bytes(page.to_owned())]).await;
@@ -259,8 +304,9 @@ async fn a_function_that_fails_is_an_error() {
 }
 
 #[test]
-fn a_url_that_is_none_of_the_brokers_is_refused() {
-    for url in ["nonsense", "http://host/api/stream"] {
+fn a_url_that_is_none_of_one_stream_is_refused() {
+    let several = "http://host/api/client/sse?key=a&key=b";
+    for url in ["nonsense", "http://host/api/stream", "http://host/api/client/sse", several] {
         assert_eq!(subscribe(url, "t").start().unwrap_err().code(), "setup");
     }
 }

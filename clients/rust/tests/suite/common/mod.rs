@@ -3,9 +3,13 @@
 mod broker;
 mod proxy;
 mod script;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::time::Duration;
 
+#[cfg(feature = "websocket")]
+pub(crate) use self::websocket::{Connection, Server};
 pub(crate) use self::{
     broker::{API_KEY, Broker},
     proxy::Proxy,

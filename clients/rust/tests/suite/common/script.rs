@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -19,12 +20,22 @@ pub(crate) enum Answer {
 impl Answer {
     /// Server-sent events, after which the connection is closed.
     pub(crate) fn events(events: &str) -> Self {
-        Self::Bytes(Self::head() + events)
+        Self::Bytes(head("text/event-stream") + events)
+    }
+
+    /// Lines of JSON, after which the connection is closed.
+    pub(crate) fn lines(lines: &str) -> Self {
+        Self::Bytes(head("application/x-ndjson") + lines)
+    }
+
+    /// An answer of JSON.
+    pub(crate) fn json(body: &Value) -> Self {
+        Self::Bytes(format!("{}{body}", head("application/json")))
     }
 
     /// Server-sent events, after which the connection is silent.
     pub(crate) fn events_and_silence(events: &str) -> Self {
-        Self::AndSilence(Self::head() + events)
+        Self::AndSilence(head("text/event-stream") + events)
     }
 
     /// An error as the broker makes them.
@@ -37,10 +48,10 @@ impl Answer {
     pub(crate) fn status(status: u16) -> Self {
         Self::Bytes(format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"))
     }
+}
 
-    fn head() -> String {
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n".to_owned()
-    }
+fn head(content_type: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n")
 }
 
 /// Answers one connection after the other; past its end, connections are refused.
@@ -80,14 +91,30 @@ impl Script {
         Self { url, requests, closed }
     }
 
-    /// The URL at which events are to be had.
+    /// The URL at which the events of one stream are to be had.
     pub(crate) fn sse_url(&self) -> String {
-        format!("{}/api/client/sse?key=k", self.url)
+        self.client_url("sse?key=k")
+    }
+
+    /// That of another client route.
+    pub(crate) fn client_url(&self, route: &str) -> String {
+        format!("{}/api/client/{route}", self.url)
     }
 
     /// The heads of the requests so far, with their bodies.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The query of each request so far, and its `Last-Event-ID`.
+    pub(crate) fn asked(&self) -> Vec<(String, Option<String>)> {
+        let read = |request: &String| {
+            let (line, headers) = request.split_once("\r\n").expect("a request");
+            let (_, query) = line.trim_end_matches(" HTTP/1.1").split_once('?').expect("a query");
+            let id = headers.lines().find_map(|header| header.strip_prefix("last-event-id: "));
+            (query.to_owned(), id.map(str::to_owned))
+        };
+        self.requests().iter().map(read).collect()
     }
 
     /// Waits until the client has closed a connection that was kept open.

@@ -1,0 +1,62 @@
+//! The agent of `tests/clients`: does one job over the client's public interface, told and reported as lines of JSON.
+
+mod manage;
+mod publish;
+mod subscribe;
+
+use std::{
+    error::Error as _,
+    io::{self, Write},
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tinistreamer_client::{Client, Error};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
+
+/// What makes the agent itself fail.
+type Defect = Box<dyn std::error::Error + Send + Sync>;
+
+type Input = Lines<BufReader<Stdin>>;
+
+#[derive(Deserialize)]
+#[serde(tag = "job", rename_all = "lowercase")]
+enum Job {
+    Subscribe(subscribe::Job),
+    Publish(publish::Job),
+    Manage { url: String, api_key: String },
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Defect> {
+    work().await?;
+    // The thread that waits for input would keep the program for as long as that is open.
+    std::process::exit(0)
+}
+
+async fn work() -> Result<(), Defect> {
+    let mut input = BufReader::new(stdin()).lines();
+    let job = input.next_line().await?.ok_or("no job")?;
+    match serde_json::from_str(&job)? {
+        Job::Subscribe(job) => subscribe::run(input, job).await,
+        Job::Publish(job) => publish::publish(input, job).await,
+        Job::Manage { url, api_key } => manage::manage(input, &Client::new(url, api_key)?).await,
+    }
+}
+
+fn failed(error: &Error) -> Result<(), Defect> {
+    let status = if let Error::Api { status, .. } = error { *status } else { None };
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    say(&json!({"type": "failed", "status": status, "code": error.code(), "message": message}))
+}
+
+fn say(line: &Value) -> Result<(), Defect> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{line}")?;
+    Ok(output.flush()?)
+}

@@ -1,0 +1,50 @@
+//! The job of a backend that calls route after route.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tinistreamer_client::{Client, Error, types};
+
+use super::{Defect, Input, failed, say};
+
+#[derive(Deserialize)]
+struct Call {
+    call: String,
+    #[serde(default)]
+    args: Value,
+}
+
+pub(super) async fn manage(mut input: Input, client: &Client) -> Result<(), Defect> {
+    while let Some(line) = input.next_line().await? {
+        let call: Call = serde_json::from_str(&line)?;
+        match run(client, &call).await? {
+            Ok(value) => say(&json!({"type": "result", "value": value}))?,
+            Err(error) => failed(&error)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the call came to: the answer's JSON in the broker's own field names, or the client's error.
+async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value, Error>, Defect> {
+    fn value<T: serde::Serialize>(result: Result<T, Error>) -> Result<Result<Value, Error>, Defect> {
+        Ok(match result {
+            Ok(answer) => Ok(serde_json::to_value(answer)?),
+            Err(error) => Err(error),
+        })
+    }
+    let text = |name| args.get(name).and_then(Value::as_str);
+    let key = text("key").unwrap_or_default();
+    match &**call {
+        "create_stream" => value(client.create_stream(types::CreateStream::deserialize(args)?).await),
+        "issue_token" => value(client.issue_token(types::IssueToken::deserialize(args)?).await),
+        "list_streams" => value(client.list_streams(text("pattern")).await),
+        "stream_info" => value(client.stream_info(key).await),
+        "stream_events" => value(client.stream_events(key).await),
+        "end_stream" => value(client.end_stream(key).await),
+        "cancel_stream" => value(client.cancel_stream(key).await),
+        "add_events" => value(client.add_events(types::AddEvents::deserialize(args)?).await),
+        "broker_info" => value(client.broker_info().await),
+        "ready" => value(client.ready().await),
+        other => Err(format!("no call {other:?}").into()),
+    }
+}

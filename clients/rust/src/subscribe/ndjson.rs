@@ -1,0 +1,85 @@
+//! Events as lines of JSON.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use reqwest::{RequestBuilder, StatusCode, header::ACCEPT};
+use tokio::io::AsyncBufReadExt;
+use tokio_util::io::StreamReader;
+
+use super::{
+    frame::{Frame, Object, Received, read_json},
+    sse::check_type,
+};
+use crate::{Error, life::Life};
+
+const NDJSON: &str = "application/x-ndjson";
+
+type Body = BoxStream<'static, io::Result<Bytes>>;
+
+/// A connection over which lines come.
+pub(super) struct Ndjson {
+    body: StreamReader<Body, Bytes>,
+    /// What has come of the next line.
+    line: Vec<u8>,
+}
+
+impl Ndjson {
+    /// Connects; None: there is nothing more to come. What is heard is noted.
+    pub(super) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result<Option<Self>, Error> {
+        let response = request.header(ACCEPT, NDJSON).send().await?;
+        match response.status() {
+            StatusCode::OK => check_type(&response, NDJSON)?,
+            StatusCode::NO_CONTENT => return Ok(None),
+            _ => return Err(Error::from_response(response).await),
+        }
+        let life = Arc::clone(life);
+        Ok(Some(Self::new(response.bytes_stream().inspect(move |_| life.note()).map_err(io::Error::other).boxed())))
+    }
+
+    fn new(body: Body) -> Self {
+        Self { body: StreamReader::new(body), line: Vec::new() }
+    }
+
+    /// The next line that says something. Nothing is lost when the wait for it is given up.
+    pub(super) async fn next(&mut self) -> Result<Received, Error> {
+        loop {
+            self.body.read_until(b'\n', &mut self.line).await.map_err(Error::unreachable)?;
+            if !self.line.ends_with(b"\n") {
+                return Err(Error::unreachable("the connection was closed early"));
+            }
+            let line = std::mem::take(&mut self.line);
+            // An empty one is a heartbeat.
+            if !line.trim_ascii().is_empty() {
+                return Ok(Received::Frame(Frame::from(read_json::<Object>(&line)?)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{executor::block_on, stream};
+
+    use super::*;
+
+    #[test]
+    fn a_line_counts_when_it_is_complete_however_it_is_cut() {
+        let text = "\n{\"key\":\"é\",\"id\":\"5-0\",\"event\":\"start\"}\n\n{\"key\":\"é\",\"id\":\"5-1\"}\n{\"key\":\"é\",\"id\":\"5-2\"}";
+        for piece in 1..text.len() {
+            let pieces: Vec<_> = text.as_bytes().chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            let mut lines = Ndjson::new(stream::iter(pieces).boxed());
+            let mut read = Vec::new();
+            let error = loop {
+                match block_on(lines.next()) {
+                    Ok(Received::Frame(frame)) => read.push((frame.key.unwrap(), frame.id.unwrap(), frame.event.map(|event| event.name))),
+                    Ok(_) => panic!("another message"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(read, [("é".into(), "5-0".into(), Some("start".into())), ("é".into(), "5-1".into(), None)]);
+            assert!(error.is_transient());
+        }
+    }
+}
