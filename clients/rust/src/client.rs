@@ -50,7 +50,7 @@ impl Client {
         answer(self.api.create_stream(&stream.into()).await).await
     }
 
-    /// Issues a token for a stream that exists. A key alone will do.
+    /// Issues a token for a stream, for several, or for all whose keys begin alike. A key alone will do.
     pub async fn issue_token(&self, token: impl Into<IssueToken>) -> Result<Access, Error> {
         answer(self.api.issue_token(&token.into()).await).await
     }
@@ -130,7 +130,19 @@ impl<K: Into<String>> From<K> for CreateStream {
 
 impl<K: Into<String>> From<K> for IssueToken {
     fn from(key: K) -> Self {
-        Self { key: key.into(), ttl: None }
+        Self { key: Some(key.into()), ..Self::default() }
+    }
+}
+
+impl IssueToken {
+    /// For the streams at these keys.
+    pub fn for_keys<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
+        Self { keys: Some(keys.into_iter().map(Into::into).collect()), ..Self::default() }
+    }
+
+    /// For all streams whose keys begin so, now and later.
+    pub fn for_prefix(prefix: impl Into<String>) -> Self {
+        Self { prefix: Some(prefix.into()), ..Self::default() }
     }
 }
 

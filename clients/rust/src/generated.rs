@@ -7,7 +7,7 @@ use progenitor_client::{encode_path, ClientHooks, OperationInfo, RequestBuilderE
 /// Types used as operation parameters and responses.
 #[allow(clippy::all)]
 pub mod types {
-    ///Where clients follow a stream, and what opens it to them.
+    ///Where clients follow streams, and what opens these to them. The URLs name the streams, but for those of a prefix.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Access {
         ///From when on the token is no good. RFC 3339.
@@ -77,6 +77,10 @@ has already are not written again, so that a request whose answer was lost can b
     ///Clients that follow a stream now, by transport.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct ClientCounts {
+        ///Over newline-delimited JSON.
+        pub ndjson: u64,
+        ///By long polling.
+        pub poll: u64,
         ///Over server-sent events.
         pub sse: u64,
         ///Over WebSocket.
@@ -133,20 +137,55 @@ broker's own.*/
         ///`ended` or `cancelled`.
         pub status: ::std::string::String,
     }
-    ///Which stream a token is for.
-    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    ///Which streams a token is for: exactly one of `key`, `keys` and `prefix`.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
     pub struct IssueToken {
-        ///The key of a stream that exists.
-        pub key: ::std::string::String,
+        ///The key of one stream.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub key: ::std::option::Option<::std::string::String>,
+        ///The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub keys: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+        ///What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub prefix: ::std::option::Option<::std::string::String>,
         ///Seconds that the token is good for; the default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
+        ///With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub wait: ::std::option::Option<bool>,
     }
     ///Which stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct KeyOnly {
         ///The stream's key.
         pub key: ::std::string::String,
+    }
+    ///An event of a stream.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct KeyedEvent {
+        ///Its data, if it has any.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub data: ::std::option::Option<::std::string::String>,
+        ///Its name.
+        pub event: ::std::string::String,
+        ///`<milliseconds>-<number>`; absent in `missedevents`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub id: ::std::option::Option<::std::string::String>,
+        ///The key of its stream.
+        pub key: ::std::string::String,
+    }
+    ///What there is after a cursor.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Polled {
+        ///What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub cursor: ::std::option::Option<::std::string::String>,
+        ///The events, each stream's in its order.
+        pub events: ::std::vec::Vec<KeyedEvent>,
+        ///`active` while there may be more to ask for; else `ended`, or with one key `cancelled`.
+        pub status: ::std::string::String,
     }
     ///An event as it is stored.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -245,7 +284,7 @@ broker's own.*/
 #[derive(Clone, Debug)]
 /**Client for tinistreamer
 
-A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE or WebSocket.
+A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE, WebSocket, NDJSON or long polling.
 
 Version: 0.1.0*/
 pub struct Client {
@@ -668,7 +707,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Issues a token for a stream that exists
+    /**Issues a token for a stream, for several, or for all whose keys begin alike
 
 Sends a `POST` request to `/api/stream/token`
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// Routes whose bodies never end, which a function that returns an answer can't stand for. The client speaks them by hand.
-const STREAMING: [&str; 4] = ["follow_sse", "follow_ws", "upload_events", "write_events"];
+/// Routes for which the client has no function, as it speaks them by hand: most have bodies that never end.
+const BY_HAND: [&str; 6] = ["follow_ndjson", "follow_sse", "follow_ws", "poll_events", "upload_events", "write_events"];
 
 /// What limits the value of a string or a number. The types would turn each into a newtype with an error of its own; the broker
 /// checks them anyway, and its answer says which field was wrong.
@@ -18,7 +18,7 @@ pub fn down_convert(document: &mut Value) {
     }
     if let Some(paths) = document["paths"].as_object_mut() {
         for operations in paths.values_mut().filter_map(Value::as_object_mut) {
-            operations.retain(|_, operation| !operation["operationId"].as_str().is_some_and(|id| STREAMING.contains(&id)));
+            operations.retain(|_, operation| !operation["operationId"].as_str().is_some_and(|id| BY_HAND.contains(&id)));
             for operation in operations.values_mut() {
                 successes_only(operation);
             }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn streaming_routes_and_error_answers_go() {
+    fn routes_that_are_spoken_by_hand_and_error_answers_go() {
         let mut document = json!({"openapi": "3.1.0", "paths": {
             "/sse": {"get": {"operationId": "follow_sse", "responses": {"200": {}}}},
             "/ready": {"get": {"operationId": "ready", "responses": {"200": {}, "503": {}}}},

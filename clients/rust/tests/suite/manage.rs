@@ -44,6 +44,21 @@ async fn a_stream_is_made_written_looked_at_and_ended() {
 }
 
 #[tokio::test]
+async fn a_token_is_for_one_stream_for_several_or_for_a_prefix() {
+    let broker = Broker::start().await;
+    let client = broker.client();
+    for key in ["chat-1", "chat-2"] {
+        client.create_stream(key).await.unwrap();
+    }
+    let access = client.issue_token(IssueToken::for_keys(["chat-1", "chat-2"])).await.unwrap();
+    assert!(access.sse_url.ends_with("?key=chat%2D1&key=chat%2D2"), "{access:?}");
+    let access = client.issue_token(IssueToken::for_prefix("chat-")).await.unwrap();
+    assert!(access.sse_url.ends_with("/api/client/sse"), "{access:?}");
+    assert_eq!(client.issue_token(IssueToken::for_keys(["chat-3"])).await.unwrap_err().code(), "no-active-stream");
+    client.issue_token(IssueToken { wait: Some(true), ..IssueToken::for_keys(["chat-3"]) }).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_broker_tells_of_itself() {
     let broker = Broker::start().await;
     broker.client().ready().await.unwrap();
