@@ -6,6 +6,7 @@
 
 mod change;
 mod common;
+mod exactly;
 mod manage;
 mod many;
 mod publish;
