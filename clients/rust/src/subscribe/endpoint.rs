@@ -6,14 +6,7 @@ use reqwest::{RequestBuilder, Url, header::HeaderName};
 
 #[cfg(feature = "websocket")]
 use super::websocket::WebSocket;
-use super::{
-    Token,
-    frame::Received,
-    ndjson::Ndjson,
-    poll::{self, Poll},
-    sse::Sse,
-    streams::Resume,
-};
+use super::{Token, frame::Received, ndjson::Ndjson, poll::Poll, sse::Sse, streams::Resume};
 use crate::{Error, life::Life};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -82,7 +75,7 @@ impl Endpoint {
         Ok(match self.transport {
             Transport::Sse => Sse::connect(request, resume.keys.len() > 1, life).await?.map(Connection::Sse),
             Transport::Ndjson => Ndjson::connect(request, life).await?.map(|lines| Connection::Ndjson(Box::new(lines))),
-            Transport::Poll => Some(Connection::Poll(Box::new(Poll::connect(request, resume.cursor.clone(), life).await?))),
+            Transport::Poll => Some(Connection::Poll(Box::new(Poll::connect(request, resume.cursor.clone(), self.silence, life).await?))),
             #[cfg(feature = "websocket")]
             Transport::WebSocket => Some(Connection::WebSocket(Box::new(WebSocket::connect(request, life).await?))),
         })
@@ -116,8 +109,11 @@ impl Connection {
         }
     }
 
-    /// How long it may be silent, where so long is too long to hear nothing from a broker that is there.
+    /// How long it may be silent, where one that is not asked to wait may be so for this long.
     pub(super) fn patience(&self, silence: Duration) -> Duration {
-        if matches!(self, Self::Poll(_)) { poll::WAIT.saturating_add(silence) } else { silence }
+        match self {
+            Self::Poll(connection) => connection.patience(silence),
+            _ => silence,
+        }
     }
 }

@@ -88,7 +88,7 @@ impl<S> Subscribe<S> {
     }
 
     /// After how long without a byte, heartbeats included, a connection counts as broken; 45 seconds unless set. Where one polls, that is
-    /// in addition to the 25 seconds for which the broker may wait for an event.
+    /// in addition to the time for which the broker may wait for an event, which is as long, but no more than 25 seconds.
     pub fn silence(mut self, silence: Duration) -> Self {
         self.options.silence = silence;
         self

@@ -9,14 +9,16 @@ use serde::Deserialize;
 use super::frame::{Frame, Object, Received, read_json};
 use crate::{Error, life::Life};
 
-/// How long the broker may wait for an event before it answers.
-pub(super) const WAIT: Duration = Duration::from_secs(25);
+/// How long the broker may wait for an event before it answers: as long as silence is borne, within these bounds.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
 /// Asks again and again.
 pub(super) struct Poll {
     /// A request without a position.
     request: RequestBuilder,
     life: Arc<Life>,
+    wait: Duration,
     /// Where the next answer begins.
     cursor: Option<String>,
     answer: Answer,
@@ -43,10 +45,21 @@ enum Status {
 
 impl Poll {
     /// Asks for what there is by now, which is answered at once. What is heard is noted.
-    pub(super) async fn connect(request: RequestBuilder, cursor: Option<String>, life: &Arc<Life>) -> Result<Self, Error> {
+    pub(super) async fn connect(
+        request: RequestBuilder,
+        cursor: Option<String>,
+        silence: Duration,
+        life: &Arc<Life>,
+    ) -> Result<Self, Error> {
+        let wait = silence.clamp(SHORTEST_WAIT, LONGEST_WAIT);
         let first = ask(&request, cursor.as_deref(), Duration::ZERO)?;
         let answer = answer(first, Arc::clone(life)).await?;
-        Ok(Self { request, life: Arc::clone(life), cursor, answer, asked: None })
+        Ok(Self { request, life: Arc::clone(life), wait, cursor, answer, asked: None })
+    }
+
+    /// How long it may be silent: while the broker waits it is.
+    pub(super) fn patience(&self, silence: Duration) -> Duration {
+        self.wait.saturating_add(silence)
     }
 
     /// What comes next. Nothing is lost when the wait for it is given up.
@@ -67,7 +80,7 @@ impl Poll {
             }
             let asked = match &mut self.asked {
                 Some(asked) => asked,
-                none => none.insert(answer(ask(&self.request, self.cursor.as_deref(), WAIT)?, Arc::clone(&self.life)).boxed()),
+                none => none.insert(answer(ask(&self.request, self.cursor.as_deref(), self.wait)?, Arc::clone(&self.life)).boxed()),
             };
             let answered = asked.await;
             self.asked = None;

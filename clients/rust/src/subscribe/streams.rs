@@ -59,12 +59,15 @@ impl Streams {
         streams
     }
 
-    /// Follows one more, from after an event, from the position that is known, or as `begin` has it.
+    /// Follows one more, after an event or as `begin` has it.
     pub(super) fn add(&mut self, key: String, after: Option<String>, begin: Begin) {
-        match after {
-            Some(id) => self.positions.known.insert(key.clone(), Position { id: Some(id), is_last: false }),
-            None => self.positions.known.remove(&key),
-        };
+        // The compact form may tell of a time when the stream was followed before; what is known counts more.
+        let is_told = !self.positions.compact.is_empty() && is_start(&begin) && !begin.wait;
+        if after.is_some() || is_told {
+            self.positions.known.insert(key.clone(), Position { id: after, is_last: false });
+        } else {
+            self.positions.known.remove(&key);
+        }
         self.follow(key, begin);
     }
 

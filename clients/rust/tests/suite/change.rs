@@ -63,6 +63,26 @@ async fn over_http_another_connection_goes_on_with_the_changed_set() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_added_again_begins_anew() {
+    let script = Script::start([
+        Answer::events_and_silence(&(start("b:5-0") + &start("a:5-0,~x"))),
+        Answer::events_and_silence(""),
+        Answer::events(&start("b:5-0,~y")),
+        Answer::status(204),
+    ])
+    .await;
+    let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t").start().unwrap();
+    let handle = events.handle();
+    next(&mut events).await;
+    next(&mut events).await;
+    make(&mut events, handle.drop("b")).await.unwrap();
+    let (added, again) = within(async { tokio::join!(handle.add("b").into_future(), events.next()) }).await;
+    assert_eq!((added.unwrap(), again.unwrap().unwrap().key), (None, "b".to_owned()));
+    // The broker's compact form knows of its first time.
+    assert_eq!(script.asked()[2], ("key=a&key=b".to_owned(), Some("a:5-0,b:,~x".to_owned())));
+}
+
+#[tokio::test]
 async fn a_subscription_without_streams_waits_for_one() {
     let script = Script::start([Answer::events_and_silence("")]).await;
     let mut events = subscribe_many(script.client_url("sse"), [""; 0], "t").start().unwrap();

@@ -1,8 +1,9 @@
 //! Subscriptions over NDJSON and by polling.
 
+use std::{convert::Infallible, time::Duration};
+
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
-use std::convert::Infallible;
 use tinistreamer_client::{Status, Token, subscribe, subscribe_many};
 
 use crate::common::{Answer, Script, within};
@@ -110,4 +111,18 @@ async fn an_answer_without_events_can_be_the_last() {
     let mut events = subscribe(script.client_url("poll?key=k"), "t").after("5-1").start().unwrap();
     assert!(within(events.next()).await.is_none());
     assert_eq!((events.status(), events.last_id()), (None, Some("5-1")));
+}
+
+#[tokio::test]
+async fn the_time_for_which_the_broker_waits_is_no_silence_and_more_is() {
+    let nothing = json!({"events": [], "cursor": null, "status": "active"});
+    let all = json!({"events": [{"key": "k", "id": "5-0", "event": "end"}], "cursor": "5-0", "status": "ended"});
+    let silence = Duration::from_millis(200);
+    for (second, requests) in [(Answer::json_later(2 * silence, &all), 2), (Answer::AndSilence(String::new()), 3)] {
+        let script = Script::start([Answer::json(&nothing), second, Answer::json(&all)]).await;
+        let mut events = subscribe(script.client_url("poll?key=k"), "t").silence(silence).start().unwrap();
+        assert_eq!(within(events.next()).await.unwrap().unwrap().event, "end");
+        let asked = script.asked();
+        assert_eq!((asked.len(), &*asked[1].0), (requests, "key=k&wait=1"));
+    }
 }

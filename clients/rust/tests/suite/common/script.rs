@@ -1,12 +1,16 @@
 //! A server that answers by a script.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
+    time::sleep,
 };
 
 /// What a connection gets.
@@ -15,6 +19,8 @@ pub(crate) enum Answer {
     Bytes(String),
     /// These bytes, then nothing; the connection stays open until the client closes it.
     AndSilence(String),
+    /// Nothing for a while, then these bytes.
+    Later(Duration, String),
 }
 
 impl Answer {
@@ -30,7 +36,12 @@ impl Answer {
 
     /// An answer of JSON.
     pub(crate) fn json(body: &Value) -> Self {
-        Self::Bytes(format!("{}{body}", head("application/json")))
+        Self::Bytes(json(body))
+    }
+
+    /// The same, but not at once.
+    pub(crate) fn json_later(time: Duration, body: &Value) -> Self {
+        Self::Later(time, json(body))
     }
 
     /// Server-sent events, after which the connection is silent.
@@ -48,6 +59,10 @@ impl Answer {
     pub(crate) fn status(status: u16) -> Self {
         Self::Bytes(format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"))
     }
+}
+
+fn json(body: &Value) -> String {
+    format!("{}{body}", head("application/json"))
 }
 
 fn head(content_type: &str) -> String {
@@ -76,6 +91,10 @@ impl Script {
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
                 let closing = closing.clone();
                 match answer {
+                    Answer::Later(time, bytes) => {
+                        sleep(time).await;
+                        socket.write_all(bytes.as_bytes()).await.expect("it is taken");
+                    }
                     Answer::Bytes(bytes) => socket.write_all(bytes.as_bytes()).await.expect("it is taken"),
                     Answer::AndSilence(bytes) => {
                         socket.write_all(bytes.as_bytes()).await.expect("it is taken");
