@@ -21,6 +21,7 @@ mod follow;
 mod ingest;
 mod limits;
 mod logs;
+mod many;
 mod metrics;
 mod nodes;
 mod openapi;

@@ -2,8 +2,12 @@
 
 pub(crate) mod broker;
 pub(crate) mod cluster;
+pub(crate) mod cutter;
+pub(crate) mod follower;
+pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod redis;
+pub(crate) mod seed;
 pub(crate) mod sentinel;
 pub(crate) mod sse;
 pub(crate) mod ws;

@@ -1,0 +1,369 @@
+//! A client of one stream or many over whichever transport, which goes on where it was cut off as that transport's clients do.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    pin::Pin,
+};
+
+use eventsource_stream::Eventsource;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::Error;
+
+use super::{Broker, within, ws::Ws};
+
+/// How a client follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Sse,
+    Ws,
+    Ndjson,
+    Poll,
+}
+
+impl Transport {
+    pub(crate) const ALL: [Self; 4] = [Self::Sse, Self::Ws, Self::Ndjson, Self::Poll];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::Ws => "ws",
+            Self::Ndjson => "ndjson",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// What a client is told of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) key: String,
+    /// None in `missedevents`.
+    pub(crate) id: Option<String>,
+    /// None where only the position is told.
+    pub(crate) event: Option<String>,
+    /// Empty where there is none, which not every transport tells apart.
+    pub(crate) data: String,
+}
+
+impl Told {
+    /// The data of a `missedevents`.
+    pub(crate) fn missed(&self) -> Value {
+        assert_eq!(self.event.as_deref(), Some("missedevents"), "{self:?}");
+        serde_json::from_str(&self.data).expect("JSON")
+    }
+
+    pub(crate) fn is(&self, event: &str) -> bool {
+        self.event.as_deref() == Some(event)
+    }
+}
+
+/// What a client hears next.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Heard {
+    Told(Told),
+    /// The connection is over, with this code where it was a WebSocket's; the answer, where it was a poll's. The client may go on.
+    Cut(Option<u16>),
+    /// There is nothing more, ever.
+    Over,
+    Refused(u16, Value),
+}
+
+/// A client, connected or not.
+pub(crate) struct Follower {
+    pub(crate) url: String,
+    pub(crate) transport: Transport,
+    pub(crate) keys: Vec<String>,
+    token: String,
+    /// Further parameters: `&name=value`.
+    pub(crate) more: String,
+    /// How often it has asked to be connected.
+    pub(crate) connections: u32,
+    /// What it goes on from: over SSE the last id parsed, for one that polls the cursor of the last answer, elsewhere what it came with.
+    pub(crate) cursor: String,
+    /// Elsewhere the last id of each stream since.
+    pub(crate) positions: BTreeMap<String, String>,
+    connection: Option<Connection>,
+    /// With the id that it was told with, over SSE.
+    heard: VecDeque<(Told, Option<String>)>,
+}
+
+enum Connection {
+    Bytes(Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>> + Send>>, Vec<u8>),
+    Ws(Box<Ws>),
+    Answered { is_active: bool },
+}
+
+/// A parameter's value, or a key in a cursor, as `encodeURIComponent` or stricter has it.
+pub(crate) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// A token of this kind.
+pub(crate) async fn token(broker: &Broker, wanted: Value) -> String {
+    let (status, access) = broker.post("/api/stream/token", wanted).await;
+    assert_eq!(status, 200, "{access}");
+    access["token"].as_str().expect("a token").to_owned()
+}
+
+/// What the store has of a stream.
+pub(crate) async fn stored(broker: &Broker, key: &str) -> Vec<Told> {
+    let url = format!("/api/stream/events?key={}", encoded(key));
+    let (_, events) = broker.get(&url).await;
+    let text = |event: &Value, name: &str| event[name].as_str().map(ToOwned::to_owned);
+    let told = |event| Told {
+        key: key.to_owned(),
+        id: text(event, "id"),
+        event: text(event, "event"),
+        data: text(event, "data").unwrap_or_default(),
+    };
+    events.as_array().expect("events").iter().map(told).collect()
+}
+
+impl Follower {
+    pub(crate) fn new<K: ToString>(broker: &Broker, transport: Transport, keys: impl IntoIterator<Item = K>, token: &str) -> Self {
+        Self {
+            url: broker.url.clone(),
+            transport,
+            keys: keys.into_iter().map(|key| key.to_string()).collect(),
+            token: token.to_owned(),
+            more: String::new(),
+            connections: 0,
+            cursor: String::new(),
+            positions: BTreeMap::new(),
+            connection: None,
+            heard: VecDeque::new(),
+        }
+    }
+
+    /// With further parameters: `&name=value`.
+    pub(crate) fn with(mut self, more: impl Into<String>) -> Self {
+        self.more = more.into();
+        self
+    }
+
+    /// Goes on from this cursor.
+    pub(crate) fn after(mut self, cursor: impl Into<String>) -> Self {
+        self.cursor = cursor.into();
+        self
+    }
+
+    /// Leaves, with what it has not looked at; it goes on from where it is. An answer to a poll it has as a whole.
+    pub(crate) fn cut(&mut self) {
+        if self.transport != Transport::Poll {
+            self.connection = None;
+            self.heard.clear();
+        }
+    }
+
+    /// What it goes on from.
+    pub(crate) fn resume(&self) -> String {
+        match (&self.keys[..], self.positions.values().next()) {
+            ([_], Some(id)) => id.clone(),
+            _ => {
+                let begun = (!self.cursor.is_empty()).then(|| self.cursor.clone());
+                let since = self.positions.iter().map(|(key, id)| format!("{}:{id}", encoded(key)));
+                begun.into_iter().chain(since).collect::<Vec<_>>().join(",")
+            }
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Heard {
+        within(self.hear()).await
+    }
+
+    /// The next that it is told, over this connection; of one that polls, by whichever answer.
+    pub(crate) async fn told(&mut self) -> Told {
+        loop {
+            match self.next().await {
+                Heard::Told(told) => return told,
+                Heard::Cut(_) if self.transport == Transport::Poll => {}
+                other => panic!("{:?} is told something, not {other:?}", self.transport),
+            }
+        }
+    }
+
+    /// Everything until there is nothing more, however often it has to come back.
+    pub(crate) async fn rest(&mut self) -> Vec<Told> {
+        let mut all = Vec::new();
+        loop {
+            match self.next().await {
+                Heard::Told(told) => all.push(told),
+                Heard::Cut(_) => {}
+                Heard::Over => return all,
+                refused @ Heard::Refused(..) => panic!("{:?}: {refused:?}", self.transport),
+            }
+            assert!(all.len() < 1_000_000, "a stream that repeats itself");
+        }
+    }
+
+    /// How it is refused.
+    pub(crate) async fn refused(&mut self) -> (u16, String) {
+        match self.next().await {
+            Heard::Refused(status, error) => (status, error["code"].as_str().expect("a code").to_owned()),
+            other => panic!("{:?} is refused, not {other:?}", self.transport),
+        }
+    }
+
+    async fn hear(&mut self) -> Heard {
+        loop {
+            if let Some((told, cursor)) = self.heard.pop_front() {
+                self.note(&told, cursor);
+                return Heard::Told(told);
+            }
+            match &mut self.connection {
+                None => match self.connect().await {
+                    Ok(()) => {}
+                    Err(heard) => return heard,
+                },
+                Some(Connection::Answered { is_active }) => {
+                    let heard = if *is_active { Heard::Cut(None) } else { Heard::Over };
+                    self.connection = None;
+                    return heard;
+                }
+                Some(Connection::Ws(socket)) => match socket.next().await {
+                    Ok(Value::Array(objects)) => self.take(&objects),
+                    Ok(object) => self.take(&[object]),
+                    Err(frame) => {
+                        self.connection = None;
+                        let code = frame.map(|frame| u16::from(frame.code));
+                        return if code == Some(1000) { Heard::Over } else { Heard::Cut(code) };
+                    }
+                },
+                Some(Connection::Bytes(bytes, unread)) => match bytes.try_next().await {
+                    Ok(Some(more)) => {
+                        unread.extend(more);
+                        self.read().await;
+                    }
+                    // What of the last frame or line has come counts for nothing.
+                    Ok(None) | Err(_) => {
+                        self.connection = None;
+                        return Heard::Cut(None);
+                    }
+                },
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), Heard> {
+        self.connections += 1;
+        let keys: String = self.keys.iter().map(|key| format!("&key={}", encoded(key))).collect();
+        let Self { url, token, more, .. } = self;
+        let url = format!("{url}/api/client/{}?token={token}{keys}{more}", self.transport.name());
+        let resume = self.resume();
+        let after = if resume.is_empty() { String::new() } else { format!("&after={}", encoded(&resume)) };
+        if self.transport == Transport::Ws {
+            let url = format!("{}{after}", url.replacen("http", "ws", 1));
+            return match tokio_tungstenite::connect_async(url).await {
+                Ok((socket, _)) => {
+                    self.connection = Some(Connection::Ws(Box::new(Ws(socket))));
+                    Ok(())
+                }
+                Err(Error::Http(response)) => {
+                    let body = response.body().as_deref().unwrap_or_default();
+                    Err(Heard::Refused(response.status().as_u16(), serde_json::from_slice(body).expect("JSON")))
+                }
+                Err(_) => Err(Heard::Cut(None)),
+            };
+        }
+        // A connection for each request: what breaks must not be taken from a pool.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        let request = match self.transport {
+            Transport::Sse if !resume.is_empty() => http.get(url).header("Last-Event-ID", resume),
+            _ => http.get(format!("{url}{after}")),
+        };
+        let Ok(response) = request.send().await else { return Err(Heard::Cut(None)) };
+        match (response.status().as_u16(), self.transport) {
+            (204, _) => Err(Heard::Over),
+            (200, Transport::Poll) => {
+                let Ok(answer) = response.json::<Value>().await else { return Err(Heard::Cut(None)) };
+                self.take(answer["events"].as_array().expect("events"));
+                self.cursor = answer["cursor"].as_str().unwrap_or_default().to_owned();
+                self.connection = Some(Connection::Answered { is_active: answer["status"] == "active" });
+                Ok(())
+            }
+            (200, _) => {
+                let bytes = response.bytes_stream().map_ok(|bytes| bytes.to_vec());
+                self.connection = Some(Connection::Bytes(Box::pin(bytes), Vec::new()));
+                Ok(())
+            }
+            (status, _) => match response.json().await {
+                Ok(error) => Err(Heard::Refused(status, error)),
+                Err(_) => Err(Heard::Cut(None)),
+            },
+        }
+    }
+
+    /// Goes on behind this.
+    fn note(&mut self, told: &Told, cursor: Option<String>) {
+        match self.transport {
+            Transport::Sse => self.cursor = cursor.filter(|cursor| !cursor.is_empty()).unwrap_or(std::mem::take(&mut self.cursor)),
+            Transport::Poll => {}
+            Transport::Ws | Transport::Ndjson => {
+                if let Some(id) = &told.id {
+                    self.positions.insert(told.key.clone(), id.clone());
+                } else if let Value::Object(gap) = told.missed()
+                    && gap["first"].is_null()
+                    && let Some(last) = gap["after"].as_str()
+                {
+                    // It is no more, which need not be told again.
+                    self.positions.insert(told.key.clone(), format!("{last}!"));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, objects: &[Value]) {
+        for object in objects {
+            let text = |name: &str| object[name].as_str().map(ToOwned::to_owned);
+            let key = text("key").unwrap_or_else(|| self.keys[0].clone());
+            let is_keyed = self.transport != Transport::Ws || self.keys.len() > 1;
+            assert_eq!(object.get("key").is_some(), is_keyed, "{object}");
+            let told = Told { key, id: text("id"), event: text("event"), data: text("data").unwrap_or_default() };
+            self.heard.push_back((told, None));
+        }
+    }
+
+    /// Reads what is complete of what has come.
+    async fn read(&mut self) {
+        let end: &[u8] = if self.transport == Transport::Sse { b"\n\n" } else { b"\n" };
+        loop {
+            let Some(Connection::Bytes(_, unread)) = &mut self.connection else { return };
+            let Some(at) = unread.windows(end.len()).position(|window| window == end) else { return };
+            let piece: Vec<u8> = unread.drain(..at + end.len()).collect();
+            if self.transport == Transport::Sse {
+                self.read_block(&String::from_utf8(piece).expect("UTF-8")).await;
+            } else if piece != b"\n" {
+                self.take(&[serde_json::from_slice(&piece).expect("a line is JSON")]);
+            }
+        }
+    }
+
+    /// Reads a block, which is an event or a position or a comment.
+    async fn read_block(&mut self, block: &str) {
+        let events: Vec<_> = stream::iter([Ok::<_, std::io::Error>(block)]).eventsource().collect().await;
+        let position = block.lines().find_map(|line| line.strip_prefix("id: ")).filter(|_| events.is_empty());
+        for event in events {
+            let event = event.expect("an event");
+            let (key, id) = self.frame_of(&event.id);
+            let id = id.filter(|_| event.event != "missedevents");
+            self.heard.push_back((Told { key, id, event: Some(event.event), data: event.data }, Some(event.id)));
+        }
+        if let Some(cursor) = position {
+            let (key, id) = self.frame_of(cursor);
+            self.heard.push_back((Told { key, id, event: None, data: String::new() }, Some(cursor.to_owned())));
+        }
+    }
+
+    /// Which stream a frame is from, and its own id, as the document says to find them.
+    fn frame_of(&self, id: &str) -> (String, Option<String>) {
+        let is_keyed = self.keys.len() > 1;
+        if !is_keyed {
+            return (self.keys[0].clone(), (!id.is_empty()).then(|| id.to_owned()));
+        }
+        let (key, own) = id.split(',').next().expect("a first").split_once(':').expect("a frame's stream");
+        let own = own.trim_end_matches('!');
+        (percent_decode_str(key).decode_utf8().expect("UTF-8").into_owned(), (!own.is_empty()).then(|| own.to_owned()))
+    }
+}
