@@ -14,6 +14,7 @@ mod beginnings;
 mod clients;
 mod cluster;
 mod console;
+mod cursors;
 mod errors;
 mod faults;
 mod fidelity;
