@@ -41,3 +41,4 @@ mod shutdown;
 mod slots;
 mod streams;
 mod tokens;
+mod waiting;

@@ -91,11 +91,14 @@ impl Lookout {
             Ok(found) => found,
             Err(StoreError::NotFound) => {
                 return match known {
+                    // Of a client that was cut off while it waited, the cursor may say that it has nothing yet.
+                    None | Some(Position::Beginning) if wish.wait && !self.client.is_bound(key) => {
+                        found(Position::Beginning, State::Awaited)
+                    }
                     Some(position @ Position::Complete(_)) if wish.is_keyed() => {
                         found(position, State::Complete { status: Status::Ended, ttl: Duration::ZERO })
                     }
                     Some(position) if wish.is_keyed() => found(position, State::Gone),
-                    None if wish.wait && !self.client.is_bound(key) => found(Position::Beginning, State::Awaited),
                     None if wish.is_keyed() && wish.resumes() => found(Position::Beginning, State::Gone),
                     _ => Err(not_found(key, wish)),
                 };
