@@ -19,6 +19,7 @@ mod errors;
 mod faults;
 mod fidelity;
 mod follow;
+mod from;
 mod ingest;
 mod limits;
 mod logs;
