@@ -28,6 +28,7 @@ mod metrics;
 mod nodes;
 mod openapi;
 mod operations;
+mod ops;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod primary;
