@@ -98,6 +98,8 @@ impl Lookout {
                     Some(position @ Position::Complete(_)) if wish.is_keyed() => {
                         found(position, State::Complete { status: Status::Ended, ttl: Duration::ZERO })
                     }
+                    // A client that has nothing of it was waiting for it when it was cut off.
+                    Some(Position::Beginning) | None if wish.wait && !self.client.is_bound(key) => found(Position::Beginning, State::Awaited),
                     Some(position) if wish.is_keyed() => found(position, State::Gone),
                     None if wish.is_keyed() && wish.resumes() => found(Position::Beginning, State::Gone),
                     _ => Err(not_found(key, wish)),
