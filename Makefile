@@ -104,9 +104,9 @@ test-browser: ## A real browser against a real broker
 	cd tests/browser && npm test
 
 .PHONY: screenshots
-screenshots: ## Take the console's pictures anew (three minutes), into docs/images
+screenshots: ## Take the pictures of the console and the dashboard anew (four minutes), into docs/images
 	cargo build --locked
-	cd tests/browser && UPDATE_SCREENSHOTS=1 node --test console/screenshots.test.mjs
+	cd tests/browser && UPDATE_SCREENSHOTS=1 node --test --test-concurrency=1 console/screenshots.test.mjs dashboard/screenshots.test.mjs
 
 .PHONY: test-deploy
 test-deploy: ## Lint the container file, the compose file, the nginx example and the alert rules
@@ -133,6 +133,10 @@ clients: ## Generate the clients' management functions anew from spec/openapi.js
 example: ## Run the chat in examples/llm-chat with a broker of its own, and print its address
 	cd clients/typescript && npm ci --no-audit --no-fund --silent && npm run --silent build
 	cd examples/llm-chat && npm ci --no-audit --no-fund --silent && npm start --silent
+
+.PHONY: dashboard
+dashboard: ## Run the page of twenty streams in examples/dashboard with a broker of its own, and print its address
+	node examples/dashboard/start.mjs
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'tinistreamer';
 import { startBackend } from './backend.mjs';
-import { startBroker } from './broker.mjs';
+import { startBroker } from '../broker.mjs';
 import { modelFromEnvironment } from './models/index.mjs';
 
 const ending = new AbortController();

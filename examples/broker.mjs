@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
-const repository = fileURLToPath(new URL('../../', import.meta.url));
+const repository = fileURLToPath(new URL('../', import.meta.url));
 
 /**
  * Starts a broker on loopback with the embedded store: `TINISTREAMER_BIN`, or what `cargo run` builds. Calls `ended` with an error

@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sources } from './sources.mjs';
+
+/** Enough for the last `number`s that a page draws, and for the whole of an answer. */
+const MAX_EVENTS = 1_000;
+
+/**
+ * Twenty sources, each written into a stream of its own. What comes to an end goes on in another stream: the key is `PREFIX` `SLUG:RUN`,
+ * with runs counted from 1, so that a page can wait for the next one before it is there.
+ */
+export class Board {
+  prefix = `board-${randomUUID()}:`;
+  #broker;
+  #runs = new Map();
+  #ending = new AbortController();
+  #works;
+
+  constructor(broker) {
+    this.#broker = broker;
+    // Each source waits for it.
+    setMaxListeners(sources.length, this.#ending.signal);
+    this.#works = sources.map((source) => this.#keep(source));
+  }
+
+  /** All that a page needs: one token opens every stream whose key begins with the prefix, those of later runs, too. */
+  async access() {
+    const { sse_url, token } = await this.#broker.post('/stream/token', { prefix: this.prefix });
+    const tiles = sources.map(({ slug, name, kind, unit }) => ({ slug, name, kind, unit, run: this.#runs.get(slug) ?? 1 }));
+    return { sse_url, token, prefix: this.prefix, tiles };
+  }
+
+  /** Ends all streams. */
+  async close() {
+    this.#ending.abort();
+    await Promise.all(this.#works);
+  }
+
+  async #keep(source) {
+    const { signal } = this.#ending;
+    for (let run = 1; !signal.aborted; run += 1) {
+      try {
+        await sleep(source.rest?.() ?? 0, undefined, { signal });
+        await this.#play(source, run);
+      } catch (error) {
+        if (signal.aborted) return;
+        console.error(`${source.slug}, run ${run}: ${error.message}`);
+        await sleep(1_000);
+      }
+    }
+  }
+
+  async #play(source, run) {
+    const key = `${this.prefix}${source.slug}:${run}`;
+    await this.#broker.post('/stream/', { key, max_events: MAX_EVENTS });
+    this.#runs.set(source.slug, run);
+    await this.#broker.upload(key, this.#paced(source));
+    await this.#broker.post('/stream/end', { key });
+  }
+
+  async *#paced(source) {
+    for (const { pause, ...event } of source.play()) {
+      yield event;
+      // Whoever ends the board lets each upload end as if its source had.
+      await sleep(pause, undefined, { signal: this.#ending.signal }).catch(() => {});
+      if (this.#ending.signal.aborted) return;
+    }
+  }
+}
