@@ -48,9 +48,9 @@ impl Reading {
         self.tails.add(page);
     }
 
-    /// Follows a stream from when it is there.
-    pub fn add_awaited(&mut self, key: StreamKey, appears: Appearance) {
-        self.streams.push(Followed::new(key, Position::Beginning, Life::Awaited, false));
+    /// Follows a stream from when it is there. `tell`: the client is told that it is before the stream's beginning.
+    pub fn add_awaited(&mut self, key: StreamKey, appears: Appearance, tell: bool) {
+        self.streams.push(Followed::new(key, Position::Beginning, Life::Awaited, tell));
         self.awaited.get_or_insert_default().push(appears);
     }
 

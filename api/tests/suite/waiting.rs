@@ -7,7 +7,7 @@ use crate::common::{
     Broker, Kind, broker,
     follower::{Follower, Heard, Told, Transport, encoded, stored, token},
     keys::together,
-    until,
+    until, within,
 };
 
 fn waiting(transport: Transport) -> &'static str {
@@ -113,7 +113,22 @@ async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
     }
 }
 
+/// With one key, too, and before anything was sent: else `from=now` would begin behind what was written in the meantime.
+async fn who_waits_for_one_stream_from_now_on_is_told_where_it_is(broker: Broker) {
+    let token = token(&broker, json!({"prefix": "p:"})).await;
+    let path = format!("{}/api/client/sse?key=p%3A1&wait=true&from=now&token={token}", broker.url);
+    let mut response = reqwest::get(&path).await.unwrap();
+    assert_eq!(within(response.chunk()).await.unwrap().unwrap(), "retry: 1000\nid: p%3A1:\n\n");
+    drop(response);
+    broker.create("p:1").await;
+    broker.end("p:1").await;
+    let rest = reqwest::Client::new().get(&path).header("Last-Event-ID", "p%3A1:").send().await.unwrap();
+    let text = within(rest.text()).await.unwrap();
+    assert!(text.contains("event: start\n") && text.contains("event: end\n"), "{text}");
+}
+
 on_every_store!(
+    who_waits_for_one_stream_from_now_on_is_told_where_it_is,
     what_was_waited_for_comes_whole_from_its_first_event,
     what_is_not_waited_for_is_not_found,
     who_was_cut_off_while_it_waited_waits_on,

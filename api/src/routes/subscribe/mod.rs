@@ -51,8 +51,8 @@ enum State {
     Open { page: Box<Page>, tell: bool },
     /// The client has all of it. It ended so, and is kept for so long.
     Complete { status: Status, ttl: Duration },
-    /// It is not there yet.
-    Awaited,
+    /// It is not there yet. `tell`: the client would begin elsewhere if it came again and did not say that it waited.
+    Awaited { tell: bool },
     /// It is no more.
     Gone,
 }
@@ -93,13 +93,12 @@ impl Lookout {
                 return match known {
                     // Of a client that was cut off while it waited, the cursor may say that it has nothing yet.
                     None | Some(Position::Beginning) if wish.wait && !self.client.is_bound(key) => {
-                        found(Position::Beginning, State::Awaited)
+                        let tell = known.is_none() && wish.beginning != Beginning::Start;
+                        found(Position::Beginning, State::Awaited { tell })
                     }
                     Some(position @ Position::Complete(_)) if wish.is_keyed() => {
                         found(position, State::Complete { status: Status::Ended, ttl: Duration::ZERO })
                     }
-                    // A client that has nothing of it was waiting for it when it was cut off.
-                    Some(Position::Beginning) | None if wish.wait && !self.client.is_bound(key) => found(Position::Beginning, State::Awaited),
                     Some(position) if wish.is_keyed() => found(position, State::Gone),
                     None if wish.is_keyed() && wish.resumes() => found(Position::Beginning, State::Gone),
                     _ => Err(not_found(key, wish)),
@@ -151,7 +150,7 @@ impl Lookout {
         match state {
             State::Open { page, tell } => reading.add(*page, position, tell),
             State::Complete { .. } => reading.add_complete(key, position),
-            State::Awaited => reading.add_awaited(key.clone(), self.appearance(key)),
+            State::Awaited { tell } => reading.add_awaited(key.clone(), self.appearance(key), tell),
             State::Gone => reading.add_gone(key, position),
         }
     }

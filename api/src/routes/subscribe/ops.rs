@@ -93,7 +93,7 @@ async fn subscribe(fields: Fields, feed: &mut Feed, lookout: &Lookout) -> Result
     let found = found.pop().ok_or_else(ApiError::internal)?;
     let position = found.position.id();
     feed.unfollow(&key);
-    if matches!(found.state, State::Open { .. } | State::Awaited) {
+    if matches!(found.state, State::Open { .. } | State::Awaited { .. }) {
         feed.follow(&key, found.position).map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
     }
     lookout.add(feed.reading_mut(), told(found));

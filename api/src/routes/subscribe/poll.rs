@@ -190,7 +190,7 @@ impl Freshness {
         let kept = |found: &Found| match &found.state {
             State::Open { page, .. } if page.info.status != event::Status::Active => Some(page.info.ttl),
             State::Complete { ttl, .. } => Some(*ttl),
-            State::Open { .. } | State::Awaited | State::Gone => None,
+            State::Open { .. } | State::Awaited { .. } | State::Gone => None,
         };
         match found.iter().map(kept).collect::<Option<Vec<_>>>().and_then(|kept| kept.into_iter().min()) {
             Some(ttl) => Self { is_final: true, is_bound: found.iter().all(|found| client.is_bound(&found.key)), ttl },

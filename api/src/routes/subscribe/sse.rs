@@ -124,8 +124,12 @@ fn plain(reading: &Reading, step: &Step) -> Bytes {
             if pieces.len() > 1 { pieces.concat().into() } else { pieces.pop().unwrap_or_default() }
         }
         Step::Positions(_) => {
-            let position = reading.streams().first().and_then(|stream| stream.position.id());
-            position.map(|id| sse::position(&id.to_string()).into()).unwrap_or_default()
+            let cursor = reading.streams().first().map(|stream| match stream.position.id() {
+                Some(id) => id.to_string(),
+                // No id says so.
+                None => format!("{}:", stream.encoded_key()),
+            });
+            cursor.map(|cursor| sse::position(&cursor).into()).unwrap_or_default()
         }
         Step::Heartbeat => Bytes::from_static(sse::HEARTBEAT),
         Step::Close(Reason::Shutdown) => come_back(),
