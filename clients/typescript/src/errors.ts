@@ -60,14 +60,30 @@ export class PublishError extends Error {
 
 /**
  * A subscription can't go on. `disconnected`: nothing was heard of the broker for too long; `cause` is what went wrong last. `gap`:
- * an event is not the one that had to follow, a defect of something between the broker and here.
+ * an event is not the one that had to follow, a defect of something between the broker and here. `disconnected-by-operator`: somebody has
+ * disconnected this client on purpose.
  */
 export class SubscribeError extends Error {
   override readonly name = "SubscribeError";
-  readonly code: "disconnected" | "gap";
+  readonly code: "disconnected" | "gap" | "disconnected-by-operator";
 
-  constructor(code: "disconnected" | "gap", message: string, cause?: unknown) {
+  constructor(code: SubscribeError["code"], message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
+
+/** A stream was not added to a running subscription, or not dropped from it. The subscription goes on without the change. */
+export class RefusedError extends Error {
+  override readonly name = "RefusedError";
+  /** The key of the stream. */
+  readonly key: string;
+  /** The broker's word (`docs/following.md` lists them), or `subscription-over` when there is nobody to ask any more. */
+  readonly code: string;
+
+  constructor(key: string, code: string, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.key = key;
     this.code = code;
   }
 }

@@ -37,7 +37,21 @@ describe("the parser of server-sent events", () => {
       ["event: x\ndata:\n\nevent: y\n\ndata\n\n"],
       [{ id: undefined, event: "x", data: "" }, message("")],
     ],
-    ["skips comments and unknown fields", [": hello\nfoo: bar\nDATA: x\ndata: a\n\n"], [message("a")]],
+    ["skips unknown fields", ["foo: bar\nDATA: x\ndata: a\n\n"], [message("a")]],
+    [
+      "finds comments, also within an event",
+      [":\n\n: hello\ndata: a\n:b\n\n"],
+      [{ comment: "" }, { comment: "hello" }, { comment: "b" }, message("a")],
+    ],
+    [
+      "finds the id of a block without data, and of that block alone",
+      ["id: a:1-5,b:\n\nevent: x\nid: 2\n\ndata: a\n\nid\n\n"],
+      [
+        { id: "a:1-5,b:", event: undefined, data: undefined },
+        { id: "2", event: undefined, data: undefined },
+        message("a"),
+      ],
+    ],
     ["ignores an id with NUL", ["id: 1\nid: 2\0\ndata: a\n\n"], [message("a", "1")]],
     [
       "takes retry of digits alone",
@@ -87,6 +101,7 @@ test("however a stream is cut, the parser finds what eventsource-parser finds in
     const oracle = createParser({
       onEvent: ({ id, event = "message", data }) => expected.push({ id, event, data }),
       onRetry: (retry) => expected.push({ retry }),
+      onComment: (comment) => expected.push({ comment }),
     });
     // A character more, so that it does not wait for what may follow a CR; it completes nothing.
     oracle.feed(`${text}:`);
@@ -96,7 +111,12 @@ test("however a stream is cut, the parser finds what eventsource-parser finds in
     const found: unknown[] = [];
     for (let from = 0; from < bytes.length; ) {
       const to = from + random(5);
-      found.push(...parser.push(bytes.subarray(from, to)));
+      // The oracle dispatches nothing for a block without data, as the standard says.
+      found.push(
+        ...parser
+          .push(bytes.subarray(from, to))
+          .filter((item) => !("data" in item && item.data === undefined)),
+      );
       from = to;
     }
     assert.deepEqual(found, expected, JSON.stringify(text));

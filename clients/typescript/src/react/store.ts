@@ -1,5 +1,6 @@
 import type { StreamEvent } from "../subscribe/event.js";
-import type { SubscribeOptions, Subscription, Token } from "../subscribe/subscription.js";
+import type { Token } from "../subscribe/options.js";
+import type { SubscribeOptions, Subscription } from "../subscribe/subscription.js";
 import { subscribe } from "../subscribe.js";
 
 /**

@@ -1,17 +1,23 @@
-import { SubscribeError } from "../errors.js";
-
 /** What a `missedevents` tells: events that were no longer stored when they were asked for. */
 export interface Missed {
   /** The id after which was asked, or null at a stream's beginning. */
   after: string | null;
-  /** The id of the event that comes next. */
-  first: string;
-  /** How many are missing; null when the broker can't know. The stream is then sent from its first event. */
+  /** The id of the event that comes next; null when the stream is gone, and nothing more of it comes. */
+  first: string | null;
+  /** How many are missing; null when the broker can't know. The stream is then sent from its first event, if it is not gone. */
   missed: number | null;
 }
 
+/** What is known of an event, but for its stream. */
+export interface EventFields {
+  id: string | null;
+  event: string;
+  data: string;
+  missed: Missed | null;
+}
+
 /** An event of a stream. */
-export class StreamEvent {
+export class StreamEvent implements EventFields {
   /** `<milliseconds>-<number>`, where the number counts the stream's events from 0; null for `missedevents`. */
   readonly id: string | null;
   /** Its name. The broker's own are `start`, `end`, `cancel` and `missedevents`. */
@@ -21,7 +27,7 @@ export class StreamEvent {
   /** What is missing, for `missedevents`; null for every other event. */
   readonly missed: Missed | null;
 
-  constructor(id: string | null, event: string, data: string, missed: Missed | null = null) {
+  constructor({ id, event, data, missed }: EventFields) {
     this.id = id;
     this.event = event;
     this.data = data;
@@ -34,57 +40,30 @@ export class StreamEvent {
   }
 }
 
-/** An event as a connection brings it. */
+/** An event of one of several streams. */
+export class KeyedEvent extends StreamEvent {
+  /** The key of its stream. */
+  readonly key: string;
+
+  constructor(key: string, fields: EventFields) {
+    super(fields);
+    this.key = key;
+  }
+}
+
+/** An event as a connection brings it; without `event` it is nothing but a new position. */
 export interface RawEvent {
+  /** The stream; absent on a connection to one. */
+  key?: string | undefined;
   id?: string | undefined;
-  event: string;
+  event?: string | undefined;
   data?: string | undefined;
+  /** The position in all streams, where the frame tells it. */
+  cursor?: string | undefined;
 }
 
-/** Checks that nothing is missing and nothing comes twice, which two ids tell. */
-export class Sequence {
-  /** The number that must come next; undefined after an id that is none, which is the broker's to refuse. */
-  #next: number | undefined;
-
-  constructor(after: string | undefined) {
-    this.#next = after === undefined ? 0 : follower(after);
-  }
-
-  /** The event, when it is the one that had to come. Throws a `SubscribeError` `gap` when it is not. */
-  accept({ id, event, data = "" }: RawEvent): StreamEvent {
-    if (event === "missedevents" && id === undefined) {
-      const missed = parseMissed(data);
-      this.#next = numberOf(missed.first);
-      return new StreamEvent(null, event, data, missed);
-    }
-    const number = id === undefined ? undefined : numberOf(id);
-    if (id === undefined || number === undefined || (this.#next !== undefined && number !== this.#next)) {
-      throw new SubscribeError(
-        "gap",
-        `Number ${this.#next ?? "?"} had to follow, and the id ${id ?? "(none)"} came`,
-      );
-    }
-    this.#next = number + 1;
-    return new StreamEvent(id, event, data);
-  }
-}
-
-function numberOf(id: string): number | undefined {
-  const number = /^\d+-(\d+)$/.exec(id)?.[1];
-  return number === undefined ? undefined : Number(number);
-}
-
-function follower(id: string): number | undefined {
-  const number = numberOf(id);
-  return number === undefined ? undefined : number + 1;
-}
-
-function parseMissed(data: string): Missed {
-  try {
-    const { after, first, missed } = JSON.parse(data) as Missed;
-    if (numberOf(first) !== undefined) return { after, first, missed };
-  } catch (error) {
-    throw new SubscribeError("gap", `A missedevents that can't be read: ${data}`, error);
-  }
-  throw new SubscribeError("gap", `A missedevents without the id that follows: ${data}`);
-}
+/** How a stream was finished whose last event has this name. */
+export const LAST_EVENTS: ReadonlyMap<string, "ended" | "cancelled"> = new Map([
+  ["end", "ended"],
+  ["cancel", "cancelled"],
+]);

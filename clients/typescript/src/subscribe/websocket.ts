@@ -1,4 +1,4 @@
-import type { ApiError } from "../errors.js";
+import { type ApiError, SubscribeError } from "../errors.js";
 import { apiError } from "../http.js";
 import { within } from "../timing.js";
 import {
@@ -12,13 +12,15 @@ import {
   webSocketClass,
   withScheme,
 } from "../websocket.js";
-import type { Attempt, Signal } from "./connection.js";
+import type { Answer, Attempt, Signal } from "./connection.js";
 import type { RawEvent } from "./event.js";
 
 /** Unread events at which the sender is held back, where the WebSocket can do that. */
 const PAUSE_AT = 16;
 /** Unread events at which the connection is closed, where it can't. */
 const CLOSE_AT = 1_000;
+/** The close code by which a broker tells that an operator has disconnected the client. */
+const BY_OPERATOR = 1008;
 /** Milliseconds to wait at the most for the reason of a refusal. */
 const MAX_EXPLANATION = 10_000;
 
@@ -26,17 +28,25 @@ const MAX_EXPLANATION = 10_000;
 export async function* connectWebSocket(attempt: Attempt): AsyncGenerator<Signal, void, void> {
   const url = withScheme(attempt.url, "ws");
   if (attempt.after !== undefined) url.searchParams.set("last_event_id", attempt.after);
-  const inbox = new Inbox(open(attempt, url));
+  const socket = open(attempt, url);
+  const inbox = new Inbox(socket);
   // Also while the reader is busy with an event.
   const leave = () => inbox.leave();
   attempt.signal.addEventListener("abort", leave);
+  let told = false;
   try {
     for (;;) {
-      for (let event = inbox.next(); event; event = inbox.next()) yield { kind: "event", event };
+      if (inbox.opened && !told) {
+        told = true;
+        yield { kind: "open", send: (request) => socket.send(request) };
+      }
+      for (let message = inbox.next(); message; message = inbox.next()) {
+        yield "op" in message ? { kind: "answer", answer: message } : { kind: "event", event: message };
+      }
       if (inbox.overflowed) return yield { kind: "again" };
       if (inbox.end) return yield await ending(inbox, attempt, url);
       await within<void>(attempt.patience(), attempt.signal, (resolve) => inbox.onChange(resolve));
-      if (inbox.takeSignOfLife()) yield { kind: "alive" };
+      if (inbox.takeSignOfLife()) yield { kind: inbox.empty ? "heartbeat" : "alive" };
     }
   } finally {
     attempt.signal.removeEventListener("abort", leave);
@@ -66,6 +76,9 @@ async function ending(
 ): Promise<Signal> {
   if (end instanceof Error) throw end;
   if (!opened && !tellsRefusal) await explainRefusal(attempt, url);
+  if (end?.code === BY_OPERATOR) {
+    throw new SubscribeError("disconnected-by-operator", "An operator has disconnected this client");
+  }
   // That is how the broker tells that there is nothing after the last id. With events but without the stream's last one, the socket
   // was closed by something between.
   if (end?.code === 1000 && onlyEmptyHistory) return { kind: "over" };
@@ -98,7 +111,7 @@ class Inbox {
   overflowed = false;
   /** The array of prior events came, was empty, and nothing followed. */
   onlyEmptyHistory = false;
-  #events: RawEvent[] = [];
+  #messages: (RawEvent | Answer)[] = [];
   #read = 0;
   #heard = false;
   #changed = () => {};
@@ -152,15 +165,20 @@ class Inbox {
     return heard;
   }
 
-  /** The oldest unread event. */
-  next(): RawEvent | undefined {
-    const event = this.#events[this.#read];
-    if (event) this.#read += 1;
-    if (this.#read === this.#events.length) {
-      this.#events = [];
+  /** Whether nothing is unread. */
+  get empty(): boolean {
+    return this.#messages.length === 0;
+  }
+
+  /** The oldest unread event or answer. */
+  next(): RawEvent | Answer | undefined {
+    const message = this.#messages[this.#read];
+    if (message) this.#read += 1;
+    if (this.#read === this.#messages.length) {
+      this.#messages = [];
       this.#read = 0;
     }
-    return event;
+    return message;
   }
 
   /** Calls `changed` at what happens next. */
@@ -177,17 +195,17 @@ class Inbox {
   #take(data: unknown): void {
     this.#heard = true;
     if (this.overflowed || this.end) return;
-    if (this.#events.length - this.#read >= CLOSE_AT && !this.#node) {
+    if (this.#messages.length - this.#read >= CLOSE_AT && !this.#node) {
       this.overflowed = true;
       letGo(this.#socket);
       return;
     }
     try {
-      const message = JSON.parse(String(data)) as RawEvent | RawEvent[];
+      const message = JSON.parse(String(data)) as RawEvent | Answer | RawEvent[];
       this.onlyEmptyHistory = Array.isArray(message) && message.length === 0;
-      if (Array.isArray(message)) this.#events = this.#events.concat(message);
-      else this.#events.push(message);
-      if (this.#events.length >= PAUSE_AT) this.#node?.pause();
+      if (Array.isArray(message)) this.#messages = this.#messages.concat(message);
+      else this.#messages.push(message);
+      if (this.#messages.length >= PAUSE_AT) this.#node?.pause();
     } catch (error) {
       this.end = error as Error;
       letGo(this.#socket);
