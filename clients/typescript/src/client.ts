@@ -13,8 +13,31 @@ import type {
   StreamState,
 } from "./generated/openapi.js";
 import { type PublishOptions, Writer } from "./publish/writer.js";
+import type { ManySubscription, SubscribeManyOptions } from "./subscribe/many.js";
 import type { SubscribeOptions, Subscription } from "./subscribe/subscription.js";
-import { subscribe } from "./subscribe.js";
+import { subscribe, subscribeMany } from "./subscribe.js";
+
+/** The streams that a token opens: those at these keys, or all whose keys begin with the prefix. */
+export type TokenScope = { keys: string[] } | { prefix: string };
+
+/** What kind of token it is. */
+export interface TokenOptions {
+  /** Seconds for which it is good. */
+  ttl?: number | undefined;
+  /** Let in streams that are not there yet. A token for a prefix does so anyway. */
+  wait?: boolean | undefined;
+}
+
+/** Options of `subscribe` that mean the same here, where URL and tokens are known. */
+type Following =
+  | "events"
+  | "from"
+  | "wait"
+  | "clientName"
+  | "tags"
+  | "signal"
+  | "silenceMs"
+  | "giveUpAfterMs";
 
 /** What every call takes. */
 export interface CallOptions {
@@ -43,11 +66,15 @@ export class Client {
     );
   }
 
-  /** Makes another token for a stream, active or finished. */
-  issueToken(key: string, options: Omit<IssueToken, "key"> & CallOptions = {}): Promise<Access> {
+  /**
+   * Makes a token for a stream, active or finished; for several; or for all streams, now and later, whose keys begin with a prefix. With
+   * `wait` streams that are not there yet are let in, too.
+   */
+  issueToken(scope: string | TokenScope, options: TokenOptions & CallOptions = {}): Promise<Access> {
     const { signal, ...wishes } = options;
+    const body = { ...(typeof scope === "string" ? { key: scope } : scope), ...wishes };
     return this.#call(signal, (init) =>
-      this.#api.routes.POST("/api/stream/token", { body: { key, ...wishes }, ...init }),
+      this.#api.routes.POST("/api/stream/token", { body: body as IssueToken, ...init }),
     );
   }
 
@@ -125,14 +152,30 @@ export class Client {
    * Follows a stream as `subscribe` of `tinistreamer/subscribe` does, at this client's URL and with tokens that it makes as they are
    * needed. For backends; browsers have the `sse_url` and a token.
    */
-  subscribe(
-    key: string,
-    options: Pick<SubscribeOptions, "after" | "signal" | "silenceMs" | "giveUpAfterMs"> = {},
-  ): Subscription {
+  subscribe(key: string, options: Pick<SubscribeOptions, "after" | Following> = {}): Subscription {
     return subscribe({
       ...options,
       url: this.#api.url("/api/client/sse", { key }),
-      token: async () => (await this.issueToken(key)).token,
+      token: async () => (await this.issueToken(key, waiting(options))).token,
+      fetch: this.#api.fetch,
+    });
+  }
+
+  /**
+   * Follows several streams as `subscribeMany` of `tinistreamer/subscribe` does. Its tokens are for these streams, or for `prefix`, which
+   * lets streams be added whose keys begin with it.
+   */
+  subscribeMany(
+    keys: string[],
+    options: Pick<SubscribeManyOptions, "after" | Following> & { prefix?: string | undefined } = {},
+  ): ManySubscription {
+    const { prefix, ...rest } = options;
+    const scope = prefix === undefined ? { keys } : { prefix };
+    return subscribeMany({
+      ...rest,
+      url: this.#api.url("/api/client/sse", {}),
+      keys,
+      token: async () => (await this.issueToken(scope, prefix === undefined ? waiting(rest) : {})).token,
       fetch: this.#api.fetch,
     });
   }
@@ -143,4 +186,9 @@ export class Client {
   ): Promise<T> {
     return this.#api.answer(route(signal ? { signal } : {}), signal);
   }
+}
+
+/** Who waits for streams needs a token that does. */
+function waiting({ wait }: { wait?: boolean | undefined }): TokenOptions {
+  return wait ? { wait } : {};
 }

@@ -1,5 +1,5 @@
 export type { ClientOptions } from "./api.js";
-export { type CallOptions, Client } from "./client.js";
+export { type CallOptions, Client, type TokenOptions, type TokenScope } from "./client.js";
 export { ApiError, type ApiErrorDetails, PublishError, UnreachableError } from "./errors.js";
 export type {
   Access,
