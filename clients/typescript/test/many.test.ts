@@ -1,0 +1,522 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type http from "node:http";
+import { describe, type TestContext, test } from "node:test";
+import {
+  type KeyedEvent,
+  RefusedError,
+  type SubscribeManyOptions,
+  subscribeMany,
+} from "tinistreamer/subscribe";
+import { WebSocket, WebSocketServer } from "ws";
+import { BrowserWebSocket, collect, startServer, until } from "./support.js";
+
+const sse = { "Content-Type": "text/event-stream" };
+const ndjson = { "Content-Type": "application/x-ndjson" };
+
+/** A frame of one of several streams, whose id is a cursor. */
+const frame = (cursor: string, event = "token", data = "") =>
+  `id: ${cursor}\nevent: ${event}\ndata: ${data}\n\n`;
+const line = (value: unknown) => `${JSON.stringify(value)}\n`;
+const told = (events: KeyedEvent[]) => events.map(({ key, id, event }) => [key, id, event]);
+
+type Answer = (
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  query: URLSearchParams,
+) => unknown;
+
+/** A server that answers the first request by the first of these, and so on; and what it was asked. */
+async function startScript(t: TestContext, ...answers: Answer[]) {
+  const asked: { query: URLSearchParams; after: string | undefined }[] = [];
+  const url = await startServer(t, (request, response) => {
+    const query = new URL(request.url ?? "", "http://localhost").searchParams;
+    asked.push({ query, after: request.headers["last-event-id"] as string | undefined });
+    const answer = answers[asked.length - 1];
+    if (answer) answer(request, response, query);
+    else response.writeHead(500).end();
+  });
+  const keys = () => asked.map(({ query }) => query.getAll("key").join());
+  return { url, asked, keys };
+}
+
+const stream =
+  (headers: http.OutgoingHttpHeaders, ...chunks: string[]): Answer =>
+  (_request, response) => {
+    response.writeHead(200, headers);
+    for (const chunk of chunks) response.write(chunk);
+    response.end();
+  };
+
+const staying =
+  (headers: http.OutgoingHttpHeaders, ...chunks: string[]): Answer =>
+  (_request, response) => {
+    response.writeHead(200, headers).flushHeaders();
+    for (const chunk of chunks) response.write(chunk);
+  };
+
+const json =
+  (value: unknown): Answer =>
+  (_request, response) =>
+    response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(value));
+
+const refusing =
+  (status: number, code: string): Answer =>
+  (_request, response) =>
+    response.writeHead(status).end(JSON.stringify({ code, message: "No" }));
+
+const retry = "retry: 1\n";
+
+describe("over server-sent events", () => {
+  test("streams come with their keys, and all are resumed by the last cursor", async (t) => {
+    const { url, asked, keys } = await startScript(
+      t,
+      stream(
+        sse,
+        `${retry}${frame("a%2Fb:1-0", "start")}${frame("b:2-0,~A", "start")}${frame("a%2Fb:1-1,~B")}`,
+        "id: b:2-1,~lost",
+      ),
+      stream(sse, retry, frame("b:2-1!,~C", "end")),
+      stream(sse, frame("a%2Fb:1-2!,~D", "cancel")),
+    );
+    const events = subscribeMany({ url: `${url}/sse?key=left+out`, keys: ["a/b", "b", "b"], token: "t" });
+    assert.deepEqual(told(await collect(events)), [
+      ["a/b", "1-0", "start"],
+      ["b", "2-0", "start"],
+      ["a/b", "1-1", "token"],
+      ["b", "2-1", "end"],
+      ["a/b", "1-2", "cancel"],
+    ]);
+    assert.deepEqual(Object.fromEntries(events.statuses), { "a/b": "cancelled", b: "ended" });
+    assert.deepEqual(keys(), ["a/b,b", "a/b,b", "a/b"]);
+    assert.deepEqual(
+      asked.map(({ after }) => after),
+      [undefined, "a%2Fb:1-1,~B", "b:2-1!,~C"],
+    );
+    assert.equal(events.cursor, "b:2-1!,a%2Fb:1-2!,~D");
+  });
+
+  test("a block with an id alone moves the position, and is no event", async (t) => {
+    const { url, asked } = await startScript(
+      t,
+      stream(sse, retry, "id: a:1-7,~A\n\n"),
+      stream(sse, frame("a:1-8!,~B", "end"), frame("b:1-3!,~C", "end")),
+    );
+    const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t", from: "now" });
+    assert.deepEqual(told(await collect(events)), [
+      ["a", "1-8", "end"],
+      ["b", "1-3", "end"],
+    ]);
+    assert.equal(asked[0]?.query.get("from"), "now");
+    assert.equal(asked[1]?.after, "a:1-7,~A");
+  });
+
+  test("a gap in one of the streams is an error", async (t) => {
+    const { url } = await startScript(
+      t,
+      stream(sse, frame("a:1-0", "start"), frame("b:1-0,~A", "start"), frame("a:1-2,~B")),
+    );
+    const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t" });
+    await assert.rejects(collect(events), { name: "SubscribeError", code: "gap" });
+  });
+
+  test("a stream that is gone is told, and the others go on", async (t) => {
+    const gone = { after: "1-0", first: null, missed: null };
+    const { url, keys } = await startScript(
+      t,
+      stream(sse, retry, frame("a:1-0", "start"), frame("b:1-0,~A", "start")),
+      stream(sse, retry, frame("a:1-0,~B", "missedevents", JSON.stringify(gone))),
+      stream(sse, frame("1-1", "end")),
+    );
+    const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t" });
+    const all = await collect(events);
+    assert.deepEqual(told(all).slice(2), [
+      ["a", null, "missedevents"],
+      ["b", "1-1", "end"],
+    ]);
+    assert.deepEqual(all[2]?.missed, gone);
+    assert.deepEqual(Object.fromEntries(events.statuses), { a: "gone", b: "ended" });
+    // With one key left frames name no stream.
+    assert.deepEqual(keys(), ["a,b", "a,b", "b"]);
+  });
+
+  test("adding a stream makes another connection after the cursor, and can be awaited in the loop that reads", async (t) => {
+    const { url, asked, keys } = await startScript(
+      t,
+      staying(sse, frame("1-0", "start")),
+      staying(sse, frame("b:2-5,~A"), frame("a:1-1!,~B", "end"), frame("b:2-6!,~C", "end")),
+    );
+    const events = subscribeMany({ url: `${url}/sse`, keys: ["a"], token: "t" });
+    const all: KeyedEvent[] = [];
+    for await (const event of events) {
+      all.push(event);
+      if (event.event === "start") {
+        await events.add("b", { after: "2-4" });
+        assert.deepEqual([...events.statuses.keys()], ["a", "b"]);
+        // What was read ahead was not handed out.
+        assert.equal(events.cursor, "a:1-0,b:2-4");
+      }
+    }
+    assert.deepEqual(told(all), [
+      ["a", "1-0", "start"],
+      ["b", "2-5", "token"],
+      ["a", "1-1", "end"],
+      ["b", "2-6", "end"],
+    ]);
+    assert.deepEqual(keys(), ["a", "a,b"]);
+    assert.equal(asked[1]?.after, "a:1-0,b:2-4");
+  });
+
+  test("a stream that is refused is not added, and the others go on", async (t) => {
+    const { url, keys } = await startScript(
+      t,
+      staying(sse, frame("1-0", "start")),
+      refusing(403, "forbidden"),
+      staying(sse, frame("1-1", "end")),
+    );
+    const events = subscribeMany({ url: `${url}/sse`, keys: ["a"], token: "t" });
+    await events.next();
+    await assert.rejects(events.add("b"), (error) => {
+      return error instanceof RefusedError && error.code === "forbidden" && error.key === "b";
+    });
+    assert.deepEqual(told(await collect(events)), [["a", "1-1", "end"]]);
+    assert.deepEqual(keys(), ["a", "a,b", "a"]);
+  });
+
+  test("a stream that was dropped is asked for no more, and one that is added again begins anew", async (t) => {
+    const { url, asked, keys } = await startScript(
+      t,
+      staying(sse, frame("a:1-0", "start"), frame("b:1-0,~A", "start")),
+      staying(sse),
+      staying(sse, frame("b:1-0,~B", "start"), frame("b:1-1!,~B", "end"), frame("a:1-1!,~C", "end")),
+    );
+    const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t" });
+    await events.next();
+    await events.next();
+    await events.drop("b");
+    assert.deepEqual([...events.statuses.keys()], ["a"]);
+    await assert.rejects(events.drop("b"), { name: "RefusedError", code: "not-subscribed" });
+    await until(() => asked.length === 2, "the connection without b");
+    await events.add("b");
+    assert.deepEqual(told(await collect(events)), [
+      ["b", "1-0", "start"],
+      ["b", "1-1", "end"],
+      ["a", "1-1", "end"],
+    ]);
+    assert.deepEqual(keys(), ["a,b", "a", "a,b"]);
+    // The opaque part may still say where it was.
+    assert.equal(asked[2]?.after, "b:,~A");
+  });
+
+  test("without a stream it waits for one without a connection", async (t) => {
+    const { url, keys } = await startScript(t, staying(sse, frame("1-0", "start"), frame("1-1", "end")));
+    const events = subscribeMany({ url: `${url}/sse`, keys: [], token: "t", giveUpAfterMs: 100 });
+    const all = collect(events);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.deepEqual(keys(), []);
+    await events.add("a");
+    assert.equal((await all).length, 2);
+  });
+});
+
+describe("over NDJSON", () => {
+  test("positions are kept here, and those without an event yield nothing", async (t) => {
+    const { url, asked } = await startScript(
+      t,
+      stream(
+        ndjson,
+        line({ key: "a", id: "1-0", event: "start" }),
+        `\n${line({ key: "b", id: "1-0", event: "start" }).slice(0, 9)}`,
+      ),
+      stream(
+        ndjson,
+        "\n",
+        line({ key: "b", id: "1-0", event: "start" }),
+        line({ key: "a", id: "1-1", event: "metric.x", data: "ü\u2028🦀" }),
+        line({ key: "a", id: "1-5" }),
+        line({ key: "b", id: "1-4", event: "end" }),
+      ),
+      stream(ndjson, line({ key: "a", id: "1-9", event: "end" })),
+    );
+    const events = subscribeMany({
+      url: `${url}/ndjson`,
+      keys: ["a", "b"],
+      token: "t",
+      events: ["metric*", "x"],
+      clientName: "board 1",
+      tags: ["x", "y"],
+    });
+    const all = await collect(events);
+    assert.deepEqual(told(all), [
+      ["a", "1-0", "start"],
+      ["b", "1-0", "start"],
+      ["a", "1-1", "metric.x"],
+      ["b", "1-4", "end"],
+      ["a", "1-9", "end"],
+    ]);
+    assert.equal(all[2]?.data, "ü\u2028🦀");
+    assert.deepEqual(
+      asked.map(({ after }) => after),
+      [undefined, "a:1-0", "a:1-5,b:1-4!"],
+    );
+    const { events: wanted, client_name, tags } = Object.fromEntries(asked[0]?.query ?? []);
+    assert.deepEqual([wanted, client_name, tags], ["metric*,x", "board 1", "x,y"]);
+  });
+
+  test("filtered events may leave holes, but do not come twice", async (t) => {
+    const { url } = await startScript(
+      t,
+      stream(ndjson, line({ key: "a", id: "1-3", event: "x" }), line({ key: "a", id: "1-3", event: "x" })),
+    );
+    const events = subscribeMany({ url: `${url}/ndjson`, keys: ["a"], token: "t", events: ["x"] });
+    await assert.rejects(collect(events), { code: "gap" });
+  });
+
+  test("a stream that was waited for begins with its first event also when the connection broke before", async (t) => {
+    const { url, asked } = await startScript(
+      t,
+      stream(ndjson, line({ key: "a", id: "1-7" }), "\n"),
+      stream(
+        ndjson,
+        line({ key: "b", id: "1-0", event: "end" }),
+        line({ key: "a", id: "1-8", event: "end" }),
+      ),
+    );
+    const events = subscribeMany({
+      url: `${url}/ndjson`,
+      keys: ["a", "b"],
+      token: "t",
+      from: "now",
+      wait: true,
+    });
+    assert.equal((await collect(events)).length, 2);
+    assert.deepEqual(
+      asked.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
+      [
+        ["now", "true", undefined],
+        [null, "true", "a:1-7,b:"],
+      ],
+    );
+  });
+
+  test("a stream is added with a beginning of its own", async (t) => {
+    const { url, asked } = await startScript(
+      t,
+      staying(ndjson, line({ key: "a", id: "1-0", event: "start" })),
+      staying(ndjson),
+      staying(
+        ndjson,
+        line({ key: "b", id: "1-3" }),
+        line({ key: "b", id: "1-4", event: "end" }),
+        line({ key: "c", id: "1-0", event: "end" }),
+        line({ key: "a", id: "1-1", event: "end" }),
+      ),
+    );
+    const events = subscribeMany({ url: `${url}/ndjson`, keys: ["a"], token: "t" });
+    await events.next();
+    await events.add("b", { from: new Date(0) });
+    await events.add("c", { wait: true });
+    await collect(events);
+    assert.deepEqual(
+      asked.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
+      [
+        [null, null, undefined],
+        ["1970-01-01T00:00:00.000Z", null, "a:1-0"],
+        // There is one beginning for a connection: where it would be wrong, the cursor says `KEY:`, which is before the first event.
+        ["1970-01-01T00:00:00.000Z", "true", "a:1-0,c:"],
+      ],
+    );
+  });
+});
+
+describe("over long polling", () => {
+  const event = (key: string, id: string, event: string) => ({ key, id, event });
+
+  test("each answer is followed by a request with its cursor, until all is there", async (t) => {
+    const { url, asked } = await startScript(
+      t,
+      json({
+        events: [event("a", "1-0", "start"), event("b", "1-0", "start")],
+        cursor: "~A",
+        status: "active",
+      }),
+      json({ events: [], cursor: "~B", status: "active" }),
+      json({
+        events: [event("a", "1-1", "end"), event("b", "1-1", "cancel")],
+        cursor: "a:1-1!,~C",
+        status: "ended",
+      }),
+    );
+    const events = subscribeMany({ url: `${url}/poll`, keys: ["a", "b"], token: "t", wait: true });
+    assert.equal((await collect(events)).length, 4);
+    assert.deepEqual(Object.fromEntries(events.statuses), { a: "ended", b: "cancelled" });
+    assert.deepEqual(
+      asked.map(({ query, after }) => [query.getAll("wait"), after]),
+      [
+        [["true", "25"], undefined],
+        [["true", "25"], "~A"],
+        [["true", "25"], "~B"],
+      ],
+    );
+  });
+
+  test("in the midst of an answer the cursor is where the reader is", async (t) => {
+    const { url } = await startScript(
+      t,
+      json({ events: [event("a", "1-4", "x"), event("a", "1-5", "x")], cursor: "~B", status: "active" }),
+    );
+    const events = subscribeMany({ url: `${url}/poll`, keys: ["a", "b"], token: "t", after: "~A" });
+    await events.next();
+    assert.equal(events.cursor, "a:1-4,~A");
+    await events.return();
+  });
+
+  test("nothing after the cursor is the end, of which it is not known how it was", async (t) => {
+    const { url } = await startScript(t, json({ events: [], cursor: "~A", status: "ended" }));
+    const events = subscribeMany({ url: `${url}/poll`, keys: ["a", "b"], token: "t", after: "~A" });
+    assert.deepEqual(await collect(events), []);
+    assert.deepEqual(Object.fromEntries(events.statuses), { a: null, b: null });
+  });
+
+  test("an answer that is held back for longer than agreed is given up", async (t) => {
+    const { url, asked } = await startScript(
+      t,
+      () => {},
+      json({ events: [event("a", "1-0", "end")], cursor: "1-0", status: "ended" }),
+    );
+    const events = subscribeMany({ url: `${url}/poll`, keys: ["a"], token: "t", silenceMs: 100 });
+    assert.equal((await collect(events)).length, 1);
+    assert.deepEqual(
+      asked.map(({ query }) => query.get("wait")),
+      ["1", "1"],
+    );
+  });
+});
+
+/** A server of WebSockets: what it got, and what it does with a new connection and with a message. */
+async function startSockets(
+  t: TestContext,
+  opened: (socket: WebSocket, query: URLSearchParams) => void,
+  heard: (socket: WebSocket, request: Record<string, unknown>) => void,
+) {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  t.after(() => {
+    for (const client of server.clients) client.terminate();
+    server.close();
+  });
+  await once(server, "listening");
+  const asked: [string, string | null][] = [];
+  const requests: Record<string, unknown>[] = [];
+  server.on("connection", (socket, request) => {
+    const query = new URL(request.url ?? "", "ws://localhost").searchParams;
+    asked.push([query.getAll("key").join(), query.get("last_event_id")]);
+    socket.on("message", (message) => {
+      const parsed = JSON.parse(String(message));
+      requests.push(parsed);
+      heard(socket, parsed);
+    });
+    opened(socket, query);
+  });
+  const { port } = server.address() as { port: number };
+  return { url: `ws://127.0.0.1:${port}/ws`, asked, requests };
+}
+
+const send = (socket: WebSocket, message: unknown) => socket.send(JSON.stringify(message));
+
+for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": BrowserWebSocket })) {
+  describe(`over the WebSocket of ${kind}`, () => {
+    const follow = (url: string, keys: string[], more: Partial<SubscribeManyOptions> = {}) =>
+      subscribeMany({ url, keys, token: "t", WebSocket: Socket, ...more });
+
+    test("streams are added and dropped by messages, each answered", async (t) => {
+      const { url, asked, requests } = await startSockets(
+        t,
+        (socket) => {
+          send(socket, [{ id: "1-0", event: "start" }]);
+        },
+        (socket, { op, key, after = null }) => {
+          if (key === "no") send(socket, { op: "error", key, code: "forbidden", message: "No" });
+          else if (op === "subscribe") {
+            send(socket, { op: "subscribed", key, after });
+            send(socket, { key, id: "1-5", event: "x" });
+          } else {
+            send(socket, { op: "unsubscribed", key, after: "1-5" });
+            send(socket, { key: "a", id: "1-1", event: "end" });
+          }
+        },
+      );
+      const events = follow(url, ["a"]);
+      const all: KeyedEvent[] = [];
+      for await (const event of events) {
+        all.push(event);
+        if (event.event === "start") {
+          await assert.rejects(events.add("no"), { name: "RefusedError", code: "forbidden", key: "no" });
+          await events.add("b", { after: "1-4", wait: true });
+          await assert.rejects(events.add("b"), { code: "already-subscribed" });
+        }
+        if (event.event === "x") await events.drop("b");
+      }
+      assert.deepEqual(told(all), [
+        ["a", "1-0", "start"],
+        ["b", "1-5", "x"],
+        ["a", "1-1", "end"],
+      ]);
+      assert.deepEqual(requests, [
+        { op: "subscribe", key: "no" },
+        { op: "subscribe", key: "b", after: "1-4", wait: true },
+        { op: "unsubscribe", key: "b" },
+      ]);
+      assert.deepEqual(asked, [["a", null]]);
+      await assert.rejects(events.add("c"), { code: "subscription-over" });
+    });
+
+    test("after a broken connection streams are as they were left, and changes without an answer are asked for again", async (t) => {
+      let connections = 0;
+      const { url, asked, requests } = await startSockets(
+        t,
+        (socket) => {
+          connections += 1;
+          if (connections === 1) send(socket, [{ id: "1-0", event: "start" }]);
+          else send(socket, []);
+        },
+        (socket, { key }) => {
+          if (key === "b") send(socket, { op: "subscribed", key, after: "1-2" });
+          else if (connections === 1) socket.close(1012);
+          else {
+            send(socket, { op: "subscribed", key, after: null });
+            for (const key of ["a", "b", "c"]) {
+              const id = { a: "1-1", b: "1-3", c: "1-0" }[key];
+              send(socket, { key, id, event: "end" });
+            }
+          }
+        },
+      );
+      const events = follow(url, ["a"]);
+      await events.next();
+      await events.add("b", { from: "now" });
+      await events.add("c");
+      assert.deepEqual((await collect(events)).map(({ key }) => key).sort(), ["a", "b", "c"]);
+      assert.deepEqual(asked, [
+        ["a", null],
+        ["a,b", "a:1-0,b:1-2"],
+      ]);
+      assert.deepEqual(
+        requests.map(({ key }) => key),
+        ["b", "c", "c"],
+      );
+    });
+
+    test("an operator's closing is the end", async (t) => {
+      const { url, asked } = await startSockets(
+        t,
+        (socket) => {
+          send(socket, []);
+          socket.close(1008);
+        },
+        () => {},
+      );
+      await assert.rejects(collect(follow(url, ["a", "b"])), { code: "disconnected-by-operator" });
+      assert.equal(asked.length, 1);
+    });
+  });
+}
