@@ -17,6 +17,8 @@ const sse = { "Content-Type": "text/event-stream" };
 
 const kinds = {
   "server-sent events": { transport: "sse", WebSocket: undefined },
+  NDJSON: { transport: "ndjson", WebSocket: undefined },
+  "long polling": { transport: "poll", WebSocket: undefined },
   "the WebSocket of ws": { transport: "ws", WebSocket },
   "the WebSocket of undici": { transport: "ws", WebSocket: UndiciWebSocket },
   "a WebSocket like those of browsers": { transport: "ws", WebSocket: BrowserWebSocket },
@@ -71,7 +73,8 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
       const { client, broker, url } = await startBroker(t);
       const { token } = await client.createStream("k");
       for await (const _ of subscribe({ url: streamUrls(url, "k")[transport], token, WebSocket })) {
-        assert.equal(await broker.slotsInUse(), 1);
+        // A poll takes none while it is not waiting.
+        assert.equal(await broker.slotsInUse(), transport === "poll" ? 0 : 1);
         break;
       }
       await until(async () => (await broker.slotsInUse()) === 0, "the place is free");
@@ -207,6 +210,54 @@ describe("a connection that breaks", () => {
   });
 });
 
+describe("what is asked for", () => {
+  test("is in the query", async (t) => {
+    const queries: string[] = [];
+    const url = await startServer(t, (request, response) => {
+      queries.push(request.url ?? "");
+      response.writeHead(204).end();
+    });
+    const wishes = { events: ["a b", "c*"], wait: true, clientName: "me", tags: ["x", "y"] };
+    const options = { url: `${url}/sse?key=k`, token: "t", ...wishes };
+    await collect(subscribe({ ...options, from: new Date(0) }));
+    await collect(subscribe({ ...options, from: "-3" }));
+    const query = "events=a+b%2Cc*&from=FROM&wait=true&client_name=me&tags=x%2Cy";
+    assert.deepEqual(
+      queries,
+      ["1970-01-01T00%3A00%3A00.000Z", "-3"].map((from) => `/sse?key=k&${query.replace("FROM", from)}`),
+    );
+  });
+
+  test("may leave holes in the numbers, and a position alone moves where to go on", async (t) => {
+    const asked: (string | undefined)[] = [];
+    const url = await startServer(t, (request, response) => {
+      asked.push(request.headers["last-event-id"] as string | undefined);
+      response.writeHead(200, sse);
+      response.end(
+        asked.length === 1 ? `retry: 1\n${frame(0, "start")}${frame(4)}id: 1-9\n\n` : frame(12, "end"),
+      );
+    });
+    const events = await collect(subscribe({ url: `${url}/sse`, token: "t", events: ["token"] }));
+    assert.deepEqual(
+      events.map(({ id }) => id),
+      ["1-0", "1-4", "1-12"],
+    );
+    assert.deepEqual(asked, [undefined, "1-9"]);
+  });
+
+  test("begins with the first event of a stream that is waited for, also after a broken connection", async (t) => {
+    const asked: (string | undefined)[] = [];
+    const url = await startServer(t, (request, response) => {
+      asked.push(request.headers["last-event-id"] as string | undefined);
+      response.writeHead(200, sse);
+      response.end(asked.length === 1 ? "retry: 1\n:\n\n" : frame(0, "end"));
+    });
+    const options = { url: `${url}/sse?key=a/b`, token: "t", from: "now", wait: true };
+    assert.equal((await collect(subscribe(options))).length, 1);
+    assert.deepEqual(asked, [undefined, "a%2Fb:"]);
+  });
+});
+
 describe("what is not the stream is an error", () => {
   const answering =
     (body: string, headers: http.OutgoingHttpHeaders = sse) =>
@@ -215,6 +266,11 @@ describe("what is not the stream is an error", () => {
 
   const cases: [string, ReturnType<typeof answering>, object][] = [
     ["a number that is left out", answering(frame(0) + frame(2)), { name: "SubscribeError", code: "gap" }],
+    [
+      "a position that passes events",
+      answering(`${frame(0)}id: 1-2\n\n`),
+      { name: "SubscribeError", code: "gap" },
+    ],
     ["a number that comes twice", answering(frame(0) + frame(0)), { name: "SubscribeError", code: "gap" }],
     ["a beginning that is not the first event", answering(frame(3)), { name: "SubscribeError", code: "gap" }],
     [
@@ -322,6 +378,8 @@ test("a WebSocket that can't hold its sender back is closed when 1,000 events ar
 
 test("only URLs as the broker gives them are taken", () => {
   assert.throws(() => subscribe({ url: "http://127.0.0.1/api/stream", token: "t" }), TypeError);
+  assert.throws(() => subscribe({ url: "http://127.0.0.1/constructor", token: "t" }), TypeError);
+  assert.throws(() => subscribe({ url: "http://127.0.0.1/sse?key=a&key=b", token: "t" }), TypeError);
   assert.throws(() => subscribe({ url: "nonsense", token: "t" }), TypeError);
 });
 

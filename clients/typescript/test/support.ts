@@ -27,7 +27,8 @@ export async function startBroker(t: TestContext, settings: Record<string, strin
 /** The URLs of a stream at the broker's real address; the broker itself tells its public one. */
 export function streamUrls(url: string, key: string) {
   const query = new URLSearchParams({ key });
-  return { sse: `${url}/api/client/sse?${query}`, ws: `${url.replace("http", "ws")}/api/client/ws?${query}` };
+  const at = (transport: string) => `${url}/api/client/${transport}?${query}`;
+  return { sse: at("sse"), ndjson: at("ndjson"), poll: at("poll"), ws: at("ws").replace("http", "ws") };
 }
 
 /** A server that answers as the test says. */

@@ -12,7 +12,7 @@ export interface Attempt {
   fetch: typeof globalThis.fetch;
   WebSocket: WebSocketConstructor | undefined;
   tokenInQuery: boolean;
-  /** For how long the broker may hold back the answer to a long poll, in seconds. */
+  /** For how long the broker may hold back the answer to a poll, in seconds. */
   pollSeconds: number;
   /** For how long to wait for the next sign of life, in milliseconds, from now; `more` is added to the silence that is borne. */
   patience: (more?: number) => number;

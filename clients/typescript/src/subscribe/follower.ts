@@ -16,6 +16,8 @@ const MAX_POLL = 25;
 export interface Wanted {
   url: URL;
   after: string | undefined;
+  /** Whether the first word of the broker is awaited more than events are: a poll is then answered at once. */
+  atOnce: boolean;
 }
 
 /** Follows streams over as many connections as it takes. What comes over them is for who extends it to understand. */
@@ -96,6 +98,8 @@ export abstract class Follower<Item>
       giveUpAt = performance.now() + giveUpAfterMs;
     };
     const remaining = () => Math.max(0, giveUpAt - performance.now());
+    // The answer to a poll is a sign of life also without an event.
+    const pollSeconds = Math.max(1, Math.floor(Math.min(MAX_POLL, silenceMs / 1_000, giveUpAfterMs / 2_000)));
     const pace = new Pace();
     let token: string | undefined;
 
@@ -108,15 +112,15 @@ export abstract class Follower<Item>
       token ??= await this.#makeToken(signal);
       const { controller, unlink } = linked(signal);
       this.#connection = controller;
+      const { atOnce, ...request } = wanted;
       const attempt: Attempt = {
-        ...wanted,
+        ...request,
         token,
         signal: controller.signal,
         fetch: this.#options.fetch ?? ((...request) => globalThis.fetch(...request)),
         WebSocket: this.#options.WebSocket,
         tokenInQuery: this.#options.tokenInQuery ?? false,
-        // A poll without an event is a sign of life, and has to come before a silence is one.
-        pollSeconds: Math.max(1, Math.floor(Math.min(MAX_POLL, silenceMs / 1_000, giveUpAfterMs / 2_000))),
+        pollSeconds: atOnce ? 0 : pollSeconds,
         patience: (more = 0) => Math.min(silenceMs + more, remaining()),
       };
       try {

@@ -232,7 +232,8 @@ export class ManySubscription extends Follower<KeyedEvent> {
       if (from !== undefined && textOf(stream.from ?? "start") !== textOf(from)) cursor.set(stream.key, "");
     }
     this.#only = streams.length === 1 ? streams[0]?.key : undefined;
-    return { url, after: cursor.toString() || undefined };
+    const atOnce = this.#joining !== undefined || (from !== undefined && lacking.length > 0);
+    return { url, after: cursor.toString() || undefined, atOnce };
   }
 
   #opened(send: ((request: string) => void) | undefined): void {

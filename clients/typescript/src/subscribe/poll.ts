@@ -22,6 +22,7 @@ export function connectPoll(attempt: Attempt): AsyncGenerator<Signal, void, void
       yield { kind: "alive" };
       for (const event of events) yield { kind: "event", event };
       if (cursor !== null) yield { kind: "moved", cursor };
+      if (events.length === 0) yield { kind: "heartbeat" };
       yield { kind: status === "active" ? "again" : "over" };
     },
     attempt.pollSeconds * 1_000,

@@ -39,10 +39,12 @@ export class Subscription extends Follower<StreamEvent> {
   }
 
   protected override wanted(): Wanted {
-    const beginning = this.#awaited
-      ? `${encodeURIComponent(this.#url.searchParams.get("key") ?? "")}:`
-      : undefined;
-    return { url: this.#url, after: this.lastId ?? beginning };
+    const key = encodeURIComponent(this.#url.searchParams.get("key") ?? "");
+    return {
+      url: this.#url,
+      after: this.lastId ?? (this.#awaited ? `${key}:` : undefined),
+      atOnce: this.lastId === null && !this.#fromStart && !this.#awaited,
+    };
   }
 
   protected override accept(signal: Signal): StreamEvent | undefined {
