@@ -29,6 +29,8 @@ export class Agent {
   events = [];
   missed = [];
   acks = [];
+  /** Answers to additions and drops of streams, and cursors. */
+  changes = [];
   /** Answers to calls of the management job, good and bad. */
   answers = [];
   flushes = 0;
@@ -71,6 +73,14 @@ export class Agent {
       return found;
     };
     await until(met, () => `${what}\n${this.#report()}`, Date.now() + patience);
+  }
+
+  /** What it says to a change of the streams that it follows, or to the question for its cursor. */
+  async ask(request) {
+    const answers = this.changes.length;
+    this.send(request);
+    await this.until(() => this.changes.length > answers, `the answer to ${JSON.stringify(request)}`);
+    return this.changes[answers];
   }
 
   /** How the job ended, once the process has exited as it should. */
@@ -125,6 +135,11 @@ export class Agent {
         return this.missed.push(message);
       case 'ack':
         return this.acks.push(message);
+      case 'added':
+      case 'dropped':
+      case 'refused':
+      case 'cursor':
+        return this.changes.push(message);
       case 'flushed':
         return (this.flushes += 1);
       case 'token-wanted':

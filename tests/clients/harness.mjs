@@ -14,7 +14,7 @@ export { until } from '../support/processes.mjs';
 
 /** The embedded store, and Redis in both kinds of delivery. */
 export const STORES = ['memory', 'exclusive', 'shared'];
-export const SUBSCRIBE = ['sse', 'ws'];
+export const SUBSCRIBE = ['sse', 'ws', 'ndjson', 'poll'];
 export const PUBLISH = ['ndjson', 'websocket'];
 
 /** What chance decides is the same again with the same seed; the timing is not. */
@@ -98,6 +98,12 @@ class ClientScene extends Scene {
     return this.#agent(client, { job: 'subscribe', url: stream.url(transport, server), token: stream.token, ...more });
   }
 
+  /** Follows several streams; `token` opens them. */
+  subscribeMany(client, transport, keys, token, server, more = {}) {
+    const url = `${transport === 'ws' ? server.url.replace('http', 'ws') : server.url}/api/client/${transport}`;
+    return this.#agent(client, { job: 'subscribe', url, keys, token, ...more });
+  }
+
   /** Writes into the stream at `key`; `server` is the broker, or a proxy before it. */
   publish(client, transport, key, broker, { server = broker, ...more } = {}) {
     return this.#agent(client, { job: 'publish', url: server.url, api_key: broker.apiKey, key, transport, ...more });
@@ -126,6 +132,12 @@ class ClientScene extends Scene {
   }
 }
 
+/** A token to several streams. */
+export async function tokenFor(broker, keys, more = {}) {
+  const { token } = await broker.call('/stream/token', { keys, ...more });
+  return token;
+}
+
 /** What a subscriber gets of an event as the broker has it stored. */
 export function asSeen({ id, event, data = '' }, transport) {
   // The standard of server-sent events knows one end of a line.
@@ -134,16 +146,16 @@ export function asSeen({ id, event, data = '' }, transport) {
 
 export const withoutType = ({ type, ...rest }) => rest;
 
-/** The agent has got exactly these stored events, once and in order. */
-export function assertSaw(agent, stored, transport) {
-  const numbers = agent.events.map(({ id }) => numberOf(id));
+/** The agent has got exactly these stored events, once and in order; of the stream at `key`, if it follows several. */
+export function assertSaw(agent, stored, transport, key) {
+  const events = agent.events.filter((event) => event.key === key);
   assert.deepEqual(
-    numbers,
+    events.map(({ id }) => numberOf(id)),
     stored.map(({ id }) => numberOf(id)),
-    `the numbers of the events over ${transport}`,
+    `the numbers of the events over ${transport}${key === undefined ? '' : ` at ${key}`}`,
   );
   assert.deepEqual(
-    agent.events.map(withoutType),
+    events.map(({ key: _, ...event }) => withoutType(event)),
     stored.map((event) => asSeen(event, transport)),
   );
 }

@@ -3,9 +3,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertSaw, numberOf, scenario, STORES, SUBSCRIBE, until } from './harness.mjs';
+import { CUTS, Room } from './rooms.mjs';
 
-/** Over WebSocket nobody tells the client to come back sooner than after half a second to a second. */
-const CUTS = { sse: 20, ws: 8 };
 /** More than two heartbeats. */
 const SILENCE_MS = 2_500;
 
@@ -17,21 +16,8 @@ scenario(
     const stream = await broker.stream('cut');
     const rooms = await Promise.all(
       [...SUBSCRIBE, ...SUBSCRIBE].map(async (transport) => {
-        const proxy = await scene.proxy(broker);
-        proxy.manner = () => (random.chance(0.08) ? 'silence' : random.chance(0.5) ? 'close' : 'reset');
-        // After each connection that brings no event clients wait twice as long, which on a slow machine would come to minutes:
-        // there may be one such connection in a row, whichever way it is cut.
-        const room = { transport, proxy, subscriber: null, had: 0, barren: false };
-        const events = () => room.subscriber?.events.length ?? 0;
-        // By bytes, so that heads and frames are cut in their middle; others later, by time.
-        let short = false;
-        proxy.allowance = () => {
-          room.barren = proxy.cuts > 0 && events() === room.had;
-          room.had = events();
-          short = !short && !room.barren && proxy.cuts < CUTS[transport] && random.chance(0.6);
-          return short ? random.integer(0, 3_000) : Infinity;
-        };
-        room.subscriber = scene.subscribe(client, transport, stream, proxy, { silence_ms: SILENCE_MS });
+        const room = new Room(transport, await scene.proxy(broker), random);
+        room.subscriber = scene.subscribe(client, transport, stream, room.proxy, { silence_ms: SILENCE_MS });
         return room;
       }),
     );
@@ -43,12 +29,8 @@ scenario(
         for (let burst = random.integer(1, 2); burst > 0; burst -= 1, written += 1) {
           upload.line({ event: 'token', data: `${written}\n${'🦀'.repeat(random.integer(0, 20))}` });
         }
-        const cutting = rooms.filter(({ transport, proxy }) => proxy.cuts < CUTS[transport]);
-        for (const { proxy, subscriber, barren, had } of cutting) {
-          assert.equal(subscriber.outcome, null);
-          const may = !barren || subscriber.events.length > had;
-          if (may && proxy.open > 0 && random.chance(0.04)) proxy.cutAll();
-        }
+        const cutting = rooms.filter((room) => !room.done);
+        for (const room of cutting) room.cutAtTimes();
         return cutting.length === 0;
       },
       () => `the cuts; so far ${rooms.map(({ proxy }) => proxy.cuts)}`,
@@ -64,7 +46,7 @@ scenario(
       assert.deepEqual(subscriber.missed, []);
       assertSaw(subscriber, stored, transport);
       // Resuming is going on after the last id; the beginning is asked for only by one who has nothing yet.
-      const resumed = proxy.gets.filter(({ target, headers }) => headers['last-event-id'] || /[?&]last_?event_?id=/i.test(target));
+      const resumed = proxy.gets.filter(({ target, headers }) => headers['last-event-id'] || /[?&](last_?event_?id|after)=/i.test(target));
       assert.ok(resumed.length >= CUTS[transport] / 2, `${resumed.length} of ${proxy.gets.length} requests resumed`);
     }
   },

@@ -58,9 +58,9 @@ class Broker {
       ...access,
       sse: (server = this, more = {}) => at(access.sse_url, 'http:', server.port, { token, ...more }),
       ws: (server = this, more = {}) => at(access.ws_url, 'ws:', server.port, { token, ...more }),
-      /** Without the token, as it is told to clients. */
+      /** Without the token, as it is told to clients; those of long polling and NDJSON differ in the end of the path. */
       url: (transport, server = this) =>
-        transport === 'sse' ? at(access.sse_url, 'http:', server.port, {}) : at(access.ws_url, 'ws:', server.port, {}),
+        transport === 'ws' ? at(access.ws_url, 'ws:', server.port, {}) : at(access.sse_url.replace('/sse?', `/${transport}?`), 'http:', server.port, {}),
     };
   }
 

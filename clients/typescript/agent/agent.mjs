@@ -1,7 +1,7 @@
 // The program through which tests/clients tries this client; its README says what it reads and writes. Run after `npm run build`.
 
 import { Client } from "tinistreamer";
-import { subscribe } from "tinistreamer/subscribe";
+import { subscribe, subscribeMany } from "tinistreamer/subscribe";
 import { WebSocket } from "ws";
 
 const input = lines(process.stdin.setEncoding("utf8"));
@@ -35,19 +35,42 @@ async function runSubscribe(job) {
       takeToken = resolve;
     });
   };
-  const events = subscribe({
+  const options = {
     url: job.url,
     token: job.token ?? askForToken,
     after: job.after,
+    events: job.events ?? undefined,
+    from: job.from ?? undefined,
+    wait: job.wait ?? undefined,
     silenceMs: job.silence_ms ?? undefined,
     giveUpAfterMs: job.give_up_after_ms ?? undefined,
     WebSocket,
-  });
+  };
+  const events = job.keys ? subscribeMany({ ...options, keys: job.keys }) : subscribe(options);
+  const change = async (key, made, type) => {
+    try {
+      await made;
+      say({ type, key });
+    } catch (error) {
+      if (error.name !== "RefusedError") throw error;
+      say({ type: "refused", key, code: error.code });
+    }
+  };
   let stopped = false;
+  let answered = Promise.resolve();
   const listen = async () => {
     for (let line = await hear(); line; line = await hear()) {
+      const { op, key, ...more } = line;
+      // Not awaited: a token may have to be made before a change can be.
+      const answer = (work) => {
+        answered = answered.then(work);
+        answered.catch(crash);
+      };
       if ("token" in line) takeToken(line.token);
-      if (line.op === "stop") {
+      if (op === "add") answer(() => change(key, events.add(key, more), "added"));
+      if (op === "drop") answer(() => change(key, events.drop(key), "dropped"));
+      if (op === "cursor") answer(() => say({ type: "cursor", cursor: events.cursor }));
+      if (op === "stop") {
         stopped = true;
         await events.return();
       }
@@ -55,11 +78,12 @@ async function runSubscribe(job) {
   };
   listen().catch(crash);
   try {
-    for await (const { id, event, data, missed } of events) {
-      say(missed ? { type: "missed", ...missed } : { type: "event", id, event, data });
+    for await (const { key, id, event, data, missed } of events) {
+      say(missed ? { type: "missed", key, ...missed } : { type: "event", key, id, event, data });
       if (job.pause_ms) await new Promise((resolve) => setTimeout(resolve, job.pause_ms));
     }
-    say(stopped ? { type: "stopped" } : { type: "finished", status: events.status });
+    const end = job.keys ? { statuses: Object.fromEntries(events.statuses) } : { status: events.status };
+    say(stopped ? { type: "stopped" } : { type: "finished", ...end });
   } catch (error) {
     failed(error);
   }
@@ -113,7 +137,8 @@ async function runManage(job) {
   const client = new Client({ url: job.url, apiKey: job.api_key });
   const calls = {
     create_stream: ({ key, ...options }) => client.createStream(key, options),
-    issue_token: ({ key, ...options }) => client.issueToken(key, options),
+    issue_token: ({ key, keys, prefix, ...options }) =>
+      client.issueToken(key ?? (keys ? { keys } : { prefix }), options),
     list_streams: ({ pattern }) => client.listStreams(pattern),
     stream_info: ({ key }) => client.streamInfo(key),
     stream_events: ({ key }) => client.streamEvents(key),

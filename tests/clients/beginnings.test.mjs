@@ -1,0 +1,165 @@
+// Where subscribers to several streams begin, and where they go on.
+
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { assertSaw, scenario, STORES, SUBSCRIBE, tokenFor, until } from './harness.mjs';
+
+scenario(
+  'a stream that does not exist yet is waited for, and comes whole',
+  { transport: SUBSCRIBE, store: STORES, from: ['start', 'now'] },
+  async ({ client, transport, from, scene }) => {
+    const broker = await scene.broker();
+    const proxy = await scene.proxy(broker);
+    await broker.stream('there');
+    const token = await tokenFor(broker, ['there', 'later'], { wait: true });
+    const subscriber = scene.subscribeMany(client, transport, ['there', 'later'], token, proxy, { from, wait: true });
+    await until(() => proxy.open > 0, 'the connection');
+    // By its first heartbeat the client knows which streams there are; after the cut it waits on.
+    await sleep(2_500);
+    proxy.cutAll();
+    await until(() => proxy.open > 0, 'another connection');
+    await sleep(1_000);
+    proxy.refusing = true;
+    proxy.cutAll();
+    await broker.stream('later');
+    await broker.add('later', [{ event: 'token', data: 'while it was away' }]);
+    proxy.refusing = false;
+    await subscriber.until(() => subscriber.events.at(-1)?.key === 'later', 'the stream that was waited for');
+    for (const key of ['there', 'later']) await broker.end(key);
+    assert.deepEqual(await subscriber.over(), { type: 'finished', statuses: { there: 'ended', later: 'ended' } });
+    assert.deepEqual(subscriber.missed, []);
+    assertSaw(subscriber, (await broker.events('there')).slice(from === 'now' ? 1 : 0), transport, 'there');
+    assertSaw(subscriber, await broker.events('later'), transport, 'later');
+  },
+  { concurrency: 12 },
+);
+
+const BEGINNINGS = {
+  start: () => ['start', 0],
+  now: () => ['now', 5],
+  'the last two': () => ['-2', 3],
+  'a time': (stored) => [stored[3].time, 3],
+};
+
+scenario(
+  'streams begin where they are asked to, also when the connection breaks before the first event',
+  { transport: SUBSCRIBE, beginning: Object.keys(BEGINNINGS) },
+  async ({ client, transport, beginning, scene }) => {
+    const broker = await scene.broker();
+    const proxy = await scene.proxy(broker);
+    for (const key of ['a', 'b']) await broker.stream(key);
+    for (let written = 0; written < 4; written += 1) {
+      // Each at a time of its own.
+      await sleep(5);
+      await broker.add('a', [{ event: 'token' }]);
+    }
+    const [from, first] = BEGINNINGS[beginning](await broker.events('a'));
+    const subscriber = scene.subscribeMany(client, transport, ['a', 'b'], await tokenFor(broker, ['a', 'b']), proxy, { from });
+    // Positions of several streams are named, or together in an opaque part.
+    await subscriber.until(async () => /b:|~/.test((await subscriber.ask({ op: 'cursor' })).cursor), 'where it is');
+    proxy.refusing = true;
+    proxy.cutAll();
+    await broker.add('a', [{ event: 'token' }]);
+    for (const key of ['a', 'b']) await broker.end(key);
+    proxy.refusing = false;
+    assert.deepEqual(await subscriber.over(), { type: 'finished', statuses: { a: 'ended', b: 'ended' } });
+    assertSaw(subscriber, (await broker.events('a')).slice(first), transport, 'a');
+  },
+  { concurrency: 12 },
+);
+
+scenario(
+  'another subscription goes on at the cursor of the first, whichever way each came',
+  { first: SUBSCRIBE, second: SUBSCRIBE },
+  async ({ client, first, second, scene }) => {
+    const broker = await scene.broker();
+    const keys = ['a', 'b', 'c'];
+    for (const key of keys) {
+      await broker.stream(key);
+      await broker.add(key, [{ event: 'token' }, { event: 'token' }]);
+    }
+    await broker.end('c');
+    const token = await tokenFor(broker, keys);
+    const before = scene.subscribeMany(client, first, keys, token, broker);
+    await before.until(() => before.events.length === 10, 'what there is');
+    const { cursor: after } = await before.ask({ op: 'cursor' });
+    before.send({ op: 'stop' });
+    assert.deepEqual(await before.over(), { type: 'stopped' });
+    await broker.add('a', [{ event: 'token' }]);
+    await broker.end('a');
+    await broker.call('/stream/cancel', { key: 'b' });
+    const later = scene.subscribeMany(client, second, keys, token, broker, { after });
+    assert.deepEqual(await later.over(), { type: 'finished', statuses: { a: 'ended', b: 'cancelled', c: null } });
+    assertSaw(later, (await broker.events('a')).slice(3), second, 'a');
+    assertSaw(later, (await broker.events('b')).slice(3), second, 'b');
+    assertSaw(later, [], second, 'c');
+  },
+  { concurrency: 12 },
+);
+
+scenario(
+  'positions may be given as a map',
+  { transport: SUBSCRIBE },
+  async ({ client, transport, scene }) => {
+    const broker = await scene.broker();
+    for (const key of ['a', 'b']) {
+      await broker.stream(key);
+      await broker.add(key, [{ event: 'token' }]);
+      await broker.end(key);
+    }
+    const stored = await broker.events('a');
+    const token = await tokenFor(broker, ['a', 'b']);
+    const subscriber = scene.subscribeMany(client, transport, ['a', 'b'], token, broker, { after: { a: stored[0].id } });
+    assert.equal((await subscriber.over()).type, 'finished');
+    assertSaw(subscriber, stored.slice(1), transport, 'a');
+    assertSaw(subscriber, await broker.events('b'), transport, 'b');
+  },
+  { concurrency: 12 },
+);
+
+scenario(
+  'a stream that is gone is told, and the others go on',
+  { transport: SUBSCRIBE, store: STORES },
+  async ({ client, transport, scene }) => {
+    const broker = await scene.broker();
+    const proxy = await scene.proxy(broker);
+    await broker.stream('kept');
+    await broker.stream('gone', { ttl: 5 });
+    const token = await tokenFor(broker, ['kept', 'gone'], { ttl: 60 });
+    const subscriber = scene.subscribeMany(client, transport, ['kept', 'gone'], token, proxy);
+    await subscriber.until(() => subscriber.events.length === 2, 'both beginnings');
+    proxy.refusing = true;
+    proxy.cutAll();
+    const [{ id: after }] = await broker.events('gone');
+    const isGone = () => broker.info('gone').then(
+      () => false,
+      () => true,
+    );
+    await until(isGone, 'the stream is gone');
+    proxy.refusing = false;
+    await subscriber.until(() => subscriber.missed.length === 1, 'the word of it');
+    await broker.end('kept');
+    assert.deepEqual(await subscriber.over(), { type: 'finished', statuses: { kept: 'ended', gone: 'gone' } });
+    assert.deepEqual(subscriber.missed, [{ type: 'missed', key: 'gone', after, first: null, missed: null }]);
+    assertSaw(subscriber, await broker.events('kept'), transport, 'kept');
+  },
+  { concurrency: 12 },
+);
+
+scenario(
+  'an operator’s disconnecting a client is the end, where the client can tell',
+  { transport: ['ws'], store: STORES },
+  async ({ client, transport, scene }) => {
+    const broker = await scene.broker();
+    const keys = ['a', 'b'];
+    for (const key of keys) await broker.stream(key);
+    const subscriber = scene.subscribeMany(client, transport, keys, await tokenFor(broker, keys), broker);
+    await subscriber.until(() => subscriber.events.length === 2, 'both beginnings');
+    const [{ id }] = await broker.call('/clients');
+    const headers = { 'X-API-KEY': broker.apiKey };
+    assert.equal((await fetch(`${broker.url}/api/clients/${id}`, { method: 'DELETE', headers })).status, 200);
+    const { type, code } = await subscriber.over();
+    assert.deepEqual([type, code], ['failed', 'disconnected-by-operator']);
+  },
+  { concurrency: 12 },
+);
