@@ -11,7 +11,7 @@ const document = JSON.parse(readFileSync(new URL('../../spec/openapi.json', impo
 const ajv = new Ajv2020({ strict: false, formats: { int64: true } });
 ajv.addSchema(document, 'openapi');
 
-const METHODS = ['get', 'post'];
+const METHODS = ['get', 'post', 'delete'];
 const operations = Object.fromEntries(
   Object.entries(document.paths).flatMap(([path, item]) =>
     METHODS.filter((method) => item[method]).map((method) => [item[method].operationId, { path, method }]),
@@ -89,6 +89,23 @@ scenario('every call answers what the OpenAPI document says', { store: STORES },
     ['other'],
   );
   assert.deepEqual(await call('list_streams', { pattern: 'none' }), []);
+
+  const keys = [key, 'other'];
+  const several = await call('issue_token', { keys });
+  assert.deepEqual(new URL(several.sse_url).searchParams.getAll('key'), keys);
+  const later = await call('issue_token', { keys: ['later'], wait: true });
+  assert.deepEqual(new URL(later.ws_url).searchParams.getAll('key'), ['later']);
+  const all = await call('issue_token', { prefix: key.slice(0, 4), ttl: 20 });
+  assert.ok(!new URL(all.sse_url).searchParams.has('key'));
+  assert.deepEqual(await call('list_clients'), []);
+  const subscriber = scene.subscribeMany(client, 'ws', keys, several.token, broker);
+  await subscriber.until(() => subscriber.events.length === 7, 'both streams');
+  assert.deepEqual(await call('list_clients', { tag: 'none' }), []);
+  const [{ id, keys: followed }] = await call('list_clients', { key: 'other' });
+  assert.deepEqual(followed.toSorted(), keys.toSorted());
+  await call('disconnect_client', { id });
+  assert.equal((await subscriber.over()).code, 'disconnected-by-operator');
+
   assert.deepEqual(await call('end_stream', { key }), { status: 'ended' });
   assert.deepEqual(await call('cancel_stream', { key: 'other' }), { status: 'cancelled' });
   assert.equal((await call('stream_info', { key: 'other' })).status, 'cancelled');
@@ -106,6 +123,8 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
     ['create_stream', { key: '' }, 400, 'invalid-key'],
     ['create_stream', { key: 'long', ttl: 604_801 }, 400, 'invalid-request'],
     ['issue_token', { key: 'unknown' }, 404, 'no-active-stream'],
+    ['issue_token', { keys: ['taken', 'unknown'] }, 404, 'no-active-stream'],
+    ['disconnect_client', { id: 'unknown' }, 404, 'client-not-found'],
     ['list_streams', { pattern: '[' }, 400, 'invalid-pattern'],
     ['stream_info', { key: 'unknown' }, 404, 'stream-not-found'],
     ['stream_events', { key: 'unknown' }, 404, 'stream-not-found'],

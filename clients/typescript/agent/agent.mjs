@@ -145,6 +145,8 @@ async function runManage(job) {
     end_stream: ({ key }) => client.endStream(key),
     cancel_stream: ({ key }) => client.cancelStream(key),
     add_events: ({ key, events, ...options }) => client.addEvents(key, events, options),
+    list_clients: (filter) => client.listClients(filter),
+    disconnect_client: ({ id }) => client.disconnectClient(id),
     broker_info: () => client.brokerInfo(),
     ready: () => client.ready(),
   };

@@ -4,10 +4,11 @@ import type {
   AddEvents,
   Added,
   BrokerInfo,
+  ClientRow,
   CreateStream,
+  Disconnected,
   Event,
   Finished,
-  IssueToken,
   StoredEvent,
   StreamRow,
   StreamState,
@@ -17,15 +18,23 @@ import type { ManySubscription, SubscribeManyOptions } from "./subscribe/many.js
 import type { SubscribeOptions, Subscription } from "./subscribe/subscription.js";
 import { subscribe, subscribeMany } from "./subscribe.js";
 
+/** Which clients of a node are listed. */
+export interface ClientFilter {
+  /** Those that follow the stream at this key. */
+  key?: string;
+  /** Those with this tag. */
+  tag?: string;
+}
+
 /** The streams that a token opens: those at these keys, or all whose keys begin with the prefix. */
 export type TokenScope = { keys: string[] } | { prefix: string };
 
 /** What kind of token it is. */
 export interface TokenOptions {
   /** Seconds for which it is good. */
-  ttl?: number | undefined;
+  ttl?: number;
   /** Let in streams that are not there yet. A token for a prefix does so anyway. */
-  wait?: boolean | undefined;
+  wait?: boolean;
 }
 
 /** Options of `subscribe` that mean the same here, where URL and tokens are known. */
@@ -73,9 +82,7 @@ export class Client {
   issueToken(scope: string | TokenScope, options: TokenOptions & CallOptions = {}): Promise<Access> {
     const { signal, ...wishes } = options;
     const body = { ...(typeof scope === "string" ? { key: scope } : scope), ...wishes };
-    return this.#call(signal, (init) =>
-      this.#api.routes.POST("/api/stream/token", { body: body as IssueToken, ...init }),
-    );
+    return this.#call(signal, (init) => this.#api.routes.POST("/api/stream/token", { body, ...init }));
   }
 
   /** The active streams, sorted by key; those whose keys match a glob (`*`, `?`, `[…]`), if one is given. */
@@ -119,6 +126,18 @@ export class Client {
     const { signal, ...producer } = options;
     return this.#call(signal, (init) =>
       this.#api.routes.POST("/api/event/add", { body: { key, events, ...producer }, ...init }),
+    );
+  }
+
+  /** The clients that are connected to the node that answers; those that follow the stream at this key, or have this tag. */
+  listClients({ signal, ...query }: ClientFilter & CallOptions = {}): Promise<ClientRow[]> {
+    return this.#call(signal, (init) => this.#api.routes.GET("/api/clients", { params: { query }, ...init }));
+  }
+
+  /** Disconnects a client of the node that answers, for good if it is one of these and connected over WebSocket. */
+  disconnectClient(id: string, { signal }: CallOptions = {}): Promise<Disconnected> {
+    return this.#call(signal, (init) =>
+      this.#api.routes.DELETE("/api/clients/{id}", { params: { path: { id } }, ...init }),
     );
   }
 

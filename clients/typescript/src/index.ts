@@ -1,11 +1,13 @@
 export type { ClientOptions } from "./api.js";
-export { type CallOptions, Client, type TokenOptions, type TokenScope } from "./client.js";
+export { type CallOptions, Client, type ClientFilter, type TokenOptions, type TokenScope } from "./client.js";
 export { ApiError, type ApiErrorDetails, PublishError, UnreachableError } from "./errors.js";
 export type {
   Access,
   Added,
   BrokerInfo,
+  ClientRow,
   CreateStream,
+  Disconnected,
   Event,
   Finished,
   IssueToken,

@@ -4,6 +4,40 @@
  */
 
 export interface paths {
+    "/api/client/ndjson": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Follows streams as newline-delimited JSON: an object per event, with its `key`. Empty lines are heartbeats. */
+        get: operations["follow_ndjson"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/client/poll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Asks for what there is after a cursor, and waits for it if there is nothing. */
+        get: operations["poll_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/client/sse": {
         parameters: {
             query?: never;
@@ -11,7 +45,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Follows a stream over server-sent events, from its first event kept or from where the client was cut off. */
+        /**
+         * Follows streams over server-sent events, each from its first event kept or from where the client was cut off. With several, the `id:` of a
+         *     frame says which stream it is from.
+         */
         get: operations["follow_sse"];
         put?: never;
         post?: never;
@@ -29,13 +66,47 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Follows a stream over WebSocket, from its first event kept or from where the client was cut off. The first message is a
-         *     JSON array of all events so far, then comes one object per event.
+         * Follows streams over WebSocket, each from its first event kept or from where the client was cut off. The first message is a
+         *     JSON array of all events so far, then comes one object per event. The client may add streams and drop them.
          */
         get: operations["follow_ws"];
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clients": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The clients of this node. */
+        get: operations["list_clients"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clients/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Disconnects a client of this node. It may come back at once if its token is still good. */
+        delete: operations["disconnect_client"];
         options?: never;
         head?: never;
         patch?: never;
@@ -242,7 +313,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Issues a token for a stream that exists. */
+        /** Issues a token for a stream, for several, or for all whose keys begin alike. */
         post: operations["issue_token"];
         delete?: never;
         options?: never;
@@ -254,7 +325,7 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Where clients follow a stream, and what opens it to them. */
+        /** @description Where clients follow streams, and what opens these to them. The URLs name the streams, but for those of a prefix. */
         Access: {
             /**
              * @description From when on the token is no good. RFC 3339.
@@ -365,6 +436,16 @@ export interface components {
         ClientCounts: {
             /**
              * Format: int64
+             * @description Over newline-delimited JSON.
+             */
+            ndjson: number;
+            /**
+             * Format: int64
+             * @description By long polling.
+             */
+            poll: number;
+            /**
+             * Format: int64
              * @description Over server-sent events.
              */
             sse: number;
@@ -373,6 +454,52 @@ export interface components {
              * @description Over WebSocket.
              */
             ws: number;
+        };
+        /** @description A client of the node. */
+        ClientRow: {
+            /**
+             * @description Its IP address, as far as is known (`STREAMER_CLIENT_IP_HEADER`).
+             * @example 192.0.2.1
+             */
+            address?: string;
+            /**
+             * Format: int64
+             * @description Bytes of the frames and messages with them.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Events that were handed to its connection.
+             */
+            events: number;
+            /** @description The names of the events that it asked for; none: all. */
+            filter?: string;
+            /**
+             * @description What it is called while it is connected.
+             * @example 5f0c2a9be1d34c77
+             */
+            id: string;
+            /** @description The streams that it follows. */
+            keys: string[];
+            /**
+             * Format: int64
+             * @description How many events it is behind, over all of its streams; null when the store can't say.
+             */
+            lag?: number | null;
+            /** @description What it calls itself (`client_name`). */
+            name?: string;
+            /**
+             * @description Since when. RFC 3339.
+             * @example 2026-01-01T00:00:00.000Z
+             */
+            since: string;
+            /** @description Words that it is to be found by (`tags`). */
+            tags: string[];
+            /**
+             * @description How it is connected: `sse`, `ws`, `poll` or `ndjson`.
+             * @example sse
+             */
+            transport: string;
         };
         /** @description Connections to Redis, and slots for streaming clients. */
         ConnectionInfo: {
@@ -404,6 +531,14 @@ export interface components {
              * @description Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`.
              */
             ttl?: number | null;
+        };
+        /** @description What became of a client. */
+        Disconnected: {
+            /**
+             * @description `disconnected`.
+             * @example disconnected
+             */
+            status: string;
         };
         /**
          * @description The body of every error answer.
@@ -437,18 +572,24 @@ export interface components {
              */
             status: string;
         };
-        /** @description Which stream a token is for. */
+        /** @description Which streams a token is for: exactly one of `key`, `keys` and `prefix`. */
         IssueToken: {
             /**
-             * @description The key of a stream that exists.
+             * @description The key of one stream.
              * @example chat-1
              */
-            key: string;
+            key?: string | null;
+            /** @description The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once. */
+            keys?: string[] | null;
+            /** @description What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters. */
+            prefix?: string | null;
             /**
              * Format: int64
              * @description Seconds that the token is good for; the default is `STREAMER_TTL`.
              */
             ttl?: number | null;
+            /** @description With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key. */
+            wait?: boolean;
         };
         /** @description Which stream. */
         KeyOnly: {
@@ -457,6 +598,38 @@ export interface components {
              * @example chat-1
              */
             key: string;
+        };
+        /** @description An event of a stream. */
+        KeyedEvent: {
+            /** @description Its data, if it has any. */
+            data?: string | null;
+            /**
+             * @description Its name.
+             * @example token
+             */
+            event: string;
+            /**
+             * @description `<milliseconds>-<number>`; absent in `missedevents`.
+             * @example 1767225600000-1
+             */
+            id?: string | null;
+            /**
+             * @description The key of its stream.
+             * @example chat-1
+             */
+            key: string;
+        };
+        /** @description What there is after a cursor. */
+        Polled: {
+            /** @description What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream. */
+            cursor?: string | null;
+            /** @description The events, each stream's in its order. */
+            events: components["schemas"]["KeyedEvent"][];
+            /**
+             * @description `active` while there may be more to ask for; else `ended`, or with one key `cancelled`.
+             * @example active
+             */
+            status: string;
         };
         /** @description An event as it is stored. */
         StoredEvent: {
@@ -500,6 +673,16 @@ export interface components {
         };
         /** @description A stream. */
         StreamState: {
+            /**
+             * Format: int32
+             * @description Clients that follow it over this node.
+             */
+            clients: number;
+            /**
+             * Format: int64
+             * @description Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say.
+             */
+            clients_total?: number | null;
             /**
              * @description RFC 3339.
              * @example 2026-01-01T00:00:00.000Z
@@ -586,31 +769,240 @@ export type AddEvents = components['schemas']['AddEvents'];
 export type Added = components['schemas']['Added'];
 export type BrokerInfo = components['schemas']['BrokerInfo'];
 export type ClientCounts = components['schemas']['ClientCounts'];
+export type ClientRow = components['schemas']['ClientRow'];
 export type ConnectionInfo = components['schemas']['ConnectionInfo'];
 export type CreateStream = components['schemas']['CreateStream'];
+export type Disconnected = components['schemas']['Disconnected'];
 export type Error = components['schemas']['Error'];
 export type Event = components['schemas']['Event'];
 export type Finished = components['schemas']['Finished'];
 export type IssueToken = components['schemas']['IssueToken'];
 export type KeyOnly = components['schemas']['KeyOnly'];
+export type KeyedEvent = components['schemas']['KeyedEvent'];
+export type Polled = components['schemas']['Polled'];
 export type StoredEvent = components['schemas']['StoredEvent'];
 export type StreamRow = components['schemas']['StreamRow'];
 export type StreamState = components['schemas']['StreamState'];
 export type UploadSummary = components['schemas']['UploadSummary'];
 export type $defs = Record<string, never>;
 export interface operations {
+    follow_ndjson: {
+        parameters: {
+            query: {
+                /** @description The stream's key; several for several streams */
+                key: string[];
+                /** @description Where to go on: an event's id, or a cursor; also `lastEventId`, `after`, or the header `Last-Event-ID` */
+                last_event_id?: string;
+                /** @description Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                from?: string;
+                /** @description Names of wanted events, separated by commas; a `*` at the end stands for any ending */
+                events?: string;
+                /** @description Wait for streams that are not there yet */
+                wait?: boolean;
+                /** @description What the client is called in the list of clients: up to 128 bytes */
+                client_name?: string;
+                /** @description Tags of the client, separated by commas: up to 16 of up to 64 bytes */
+                tags?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Lines until all streams have ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description The streams have ended and the client has all of them */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized`, `token-expired` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: the token does not open a stream, or an earlier one at its key */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stream-not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-many-clients`: of the node, a stream, or the client's address */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `store-unavailable`, `shutting-down` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    poll_events: {
+        parameters: {
+            query: {
+                /** @description The stream's key; several for several streams */
+                key: string[];
+                /** @description The last answer's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID` */
+                after?: string;
+                /** @description Seconds to wait when there is nothing, 0 to 60, 25 by default; `true` besides: wait for streams that are not there yet */
+                wait?: string;
+                /** @description Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                from?: string;
+                /** @description Names of wanted events, separated by commas; a `*` at the end stands for any ending */
+                events?: string;
+                /** @description What the client is called in the list of clients: up to 128 bytes */
+                client_name?: string;
+                /** @description Tags of the client, separated by commas: up to 16 of up to 64 bytes */
+                tags?: string;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that the client has */
+                "If-None-Match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What there is, or nothing when the time is over. Where all streams are finished it may be kept */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Polled"];
+                };
+            };
+            /** @description The client has this answer */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized`, `token-expired` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: the token does not open a stream, or an earlier one at its key */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stream-not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-many-clients`: there is nothing yet, and no place to wait */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `store-unavailable`, `shutting-down` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     follow_sse: {
         parameters: {
             query: {
-                /** @description The stream's key */
-                key: string;
-                /** @description The same, where no header can be set */
+                /** @description The stream's key; several for several streams */
+                key: string[];
+                /** @description The same, where no header can be set; also `after` */
                 last_event_id?: string;
                 /** @description The same */
                 lastEventId?: string;
+                /** @description Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                from?: string;
+                /** @description Names of wanted events, separated by commas; a `*` at the end stands for any ending */
+                events?: string;
+                /** @description Wait for streams that are not there yet */
+                wait?: boolean;
+                /** @description What the client is called in the list of clients: up to 128 bytes */
+                client_name?: string;
+                /** @description Tags of the client, separated by commas: up to 16 of up to 64 bytes */
+                tags?: string;
             };
             header?: {
-                /** @description The id after which to go on; browsers send it by themselves */
+                /** @description Where to go on: an event's id, or a cursor; browsers send it by themselves */
                 "Last-Event-ID"?: string | null;
             };
             path?: never;
@@ -634,7 +1026,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `missing-parameter`, `invalid-key`, `invalid-event-id` */
+            /** @description `missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -652,7 +1044,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token is for another stream, or an earlier one at this key */
+            /** @description `forbidden`: the token does not open a stream, or an earlier one at its key */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -670,7 +1062,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: of the node, the stream, or the client's address */
+            /** @description `too-many-clients`: of the node, a stream, or the client's address */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -693,12 +1085,22 @@ export interface operations {
     follow_ws: {
         parameters: {
             query: {
-                /** @description The stream's key */
-                key: string;
-                /** @description The id after which to go on */
+                /** @description The stream's key; several for several streams */
+                key: string[];
+                /** @description Where to go on: an event's id, or a cursor; also `after` */
                 last_event_id?: string;
                 /** @description The same */
                 lastEventId?: string;
+                /** @description Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                from?: string;
+                /** @description Names of wanted events, separated by commas; a `*` at the end stands for any ending */
+                events?: string;
+                /** @description Wait for streams that are not there yet */
+                wait?: boolean;
+                /** @description What the client is called in the list of clients: up to 128 bytes */
+                client_name?: string;
+                /** @description Tags of the client, separated by commas: up to 16 of up to 64 bytes */
+                tags?: string;
             };
             header?: {
                 /** @description The same */
@@ -709,14 +1111,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails */
+            /** @description WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails */
             101: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `missing-parameter`, `invalid-key`, `invalid-event-id` */
+            /** @description `missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -734,7 +1136,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token is for another stream, or an earlier one at this key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS` */
+            /** @description `forbidden`: the token does not open a stream, or an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -761,7 +1163,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: of the node, the stream, or the client's address */
+            /** @description `too-many-clients`: of the node, a stream, or the client's address */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -772,6 +1174,90 @@ export interface operations {
             };
             /** @description `store-unavailable`, `shutting-down` */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    list_clients: {
+        parameters: {
+            query?: {
+                /** @description Only those that follow the stream at this key */
+                key?: string;
+                /** @description Only those with this tag */
+                tag?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The clients that are connected to this node, the oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientRow"][];
+                };
+            };
+            /** @description `invalid-key` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    disconnect_client: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The client's id, from the list */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The client was let go: server-sent events end, a WebSocket is closed with 1008 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disconnected"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `client-not-found`: no client of this node has this id */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1520,7 +2006,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A token for the stream that is at this key now */
+            /** @description For `key` and `keys` a token that opens the streams that are there now, and with `wait` whichever comes where there is none; for `prefix` one that opens whatever is at a key with it, now and later */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1529,7 +2015,7 @@ export interface operations {
                     "application/json": components["schemas"]["Access"];
                 };
             };
-            /** @description `invalid-key`, `invalid-request`, `malformed-json` */
+            /** @description `invalid-key`, `malformed-json`; `invalid-request`: also where not exactly one of `key`, `keys` and `prefix` is given, or the keys are more than `STREAMER_MAX_KEYS_PER_CLIENT` or longer together than a token can say */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1547,7 +2033,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no-active-stream`: no stream at this key, neither active nor finished */
+            /** @description `no-active-stream`: no stream at one of the keys, neither active nor finished, and no `wait` */
             404: {
                 headers: {
                     [name: string]: unknown;
