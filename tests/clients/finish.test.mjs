@@ -1,7 +1,7 @@
 // How streams end, and what both sides see of it.
 
 import assert from 'node:assert/strict';
-import { assertSaw, PUBLISH, scenario, STORES, SUBSCRIBE, until } from './harness.mjs';
+import { assertSaw, cutOff, PUBLISH, scenario, STORES, SUBSCRIBE, until } from './harness.mjs';
 import { assertHolds, Writer } from './writing.mjs';
 
 const WAYS = { finish: 'ended', leave: 'ended', cancel: 'cancelled', raise: 'cancelled' };
@@ -93,7 +93,7 @@ scenario(
     const stream = await broker.stream('left');
     const subscriber = scene.subscribe(client, transport, stream, broker);
     await subscriber.until(() => subscriber.events.length === 1, 'the event start');
-    assert.equal(await broker.slotsInUse(), 1);
+    await until(async () => (await broker.slotsInUse()) === 1, 'a place is taken');
     subscriber.send({ op: 'stop' });
     assert.deepEqual(await subscriber.over(), { type: 'stopped' });
     await until(async () => (await broker.slotsInUse()) === 0, `the place is free, over ${store}`);
@@ -109,9 +109,7 @@ scenario(
     const stream = await broker.stream('left');
     const subscriber = scene.subscribe(client, transport, stream, proxy);
     await subscriber.until(() => subscriber.events.length === 1, 'the event start');
-    proxy.refusing = true;
-    proxy.cutAll();
-    await until(() => proxy.open === 0, 'the cut');
+    await cutOff(proxy);
     subscriber.send({ op: 'stop' });
     assert.deepEqual(await subscriber.over(), { type: 'stopped' });
   },

@@ -4,17 +4,19 @@ import assert from 'node:assert/strict';
 import { createHash, randomInt } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { numberOf } from '../support/ids.mjs';
-import { DEADLINE } from '../support/processes.mjs';
+import { DEADLINE, until } from '../support/processes.mjs';
 import { CuttingProxy, NotingProxy } from '../support/proxy.mjs';
 import { Scene } from '../support/scene.mjs';
 import { Agent, CLIENTS } from './agent.mjs';
 
 export { numberOf, range } from '../support/ids.mjs';
-export { until } from '../support/processes.mjs';
+export { until };
 
 /** The embedded store, and Redis in both kinds of delivery. */
 export const STORES = ['memory', 'exclusive', 'shared'];
-export const SUBSCRIBE = ['sse', 'ws', 'ndjson', 'poll'];
+/** Over these a connection stays; a poll is one request after another. */
+export const STREAMING = ['sse', 'ws', 'ndjson'];
+export const SUBSCRIBE = [...STREAMING, 'poll'];
 export const PUBLISH = ['ndjson', 'websocket'];
 
 /** What chance decides is the same again with the same seed; the timing is not. */
@@ -136,6 +138,17 @@ class ClientScene extends Scene {
 export async function tokenFor(broker, keys, more = {}) {
   const { token } = await broker.call('/stream/token', { keys, ...more });
   return token;
+}
+
+/** Cuts a client off, until the proxy refuses no more. One that polls may be about to connect at any moment. */
+export async function cutOff(proxy) {
+  const before = proxy.refused;
+  proxy.refusing = true;
+  const isOff = () => {
+    proxy.cutAll();
+    return proxy.refused > before && proxy.open === 0;
+  };
+  await until(isOff, 'the client is cut off');
 }
 
 /** What a subscriber gets of an event as the broker has it stored. */

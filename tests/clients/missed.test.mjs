@@ -1,7 +1,7 @@
 // Events that are gone before a subscriber could have them.
 
 import assert from 'node:assert/strict';
-import { asSeen, assertSaw, numberOf, range, scenario, STORES, SUBSCRIBE } from './harness.mjs';
+import { asSeen, assertSaw, cutOff, numberOf, range, scenario, STORES, SUBSCRIBE } from './harness.mjs';
 
 scenario(
   'one who was away too long is told once what is missing, and then gets what follows',
@@ -13,8 +13,7 @@ scenario(
     const subscriber = scene.subscribe(client, transport, stream, proxy);
     await broker.add(stream.key, [{ event: 'token' }]);
     await subscriber.until(() => subscriber.events.length === 2, 'the first two events');
-    proxy.refusing = true;
-    proxy.cutAll();
+    await cutOff(proxy);
     for (let batch = 0; batch < 20; batch += 1) await broker.add(stream.key, Array(100).fill({ event: 'token', data: 'unseen' }));
     const [first] = await broker.events(stream.key);
     assert.ok(numberOf(first.id) > 2, 'the store has trimmed nothing');
@@ -84,8 +83,7 @@ scenario(
     const stream = await broker.stream('flushed');
     const subscriber = scene.subscribe(client, transport, stream, proxy);
     await subscriber.until(() => subscriber.events.length === 1, 'the event start');
-    proxy.refusing = true;
-    proxy.cutAll();
+    await cutOff(proxy);
     await (await scene.redis()).command('FLUSHALL');
     if (key === 'taken anew') await broker.stream(stream.key);
     proxy.refusing = false;

@@ -1,7 +1,7 @@
 // Client tokens: where they go, and when another is asked for.
 
 import assert from 'node:assert/strict';
-import { assertSaw, scenario, SUBSCRIBE, until } from './harness.mjs';
+import { assertSaw, scenario, STREAMING, SUBSCRIBE, until } from './harness.mjs';
 
 const FROM_FUNCTION = { token: null };
 
@@ -12,7 +12,7 @@ async function expired(url, token) {
 
 scenario(
   'a subscription goes on with another token when the first has expired',
-  { transport: SUBSCRIBE },
+  { transport: STREAMING },
   async ({ client, transport, scene }) => {
     const broker = await scene.broker();
     const proxy = await scene.proxy(broker);

@@ -45,6 +45,30 @@ test("a backend follows a stream without making tokens for it", async (t) => {
   );
 });
 
+test("a backend follows several streams, and adds those that its tokens are for", async (t) => {
+  const { client } = await startBroker(t);
+  for (const key of ["room-1", "room-2", "room-3"]) {
+    await client.createStream(key);
+    await client.endStream(key);
+  }
+  const listed = await collect(client.subscribeMany(["room-1", "room-2"]));
+  assert.deepEqual(listed.map(({ key, event }) => `${key} ${event}`).sort(), [
+    "room-1 end",
+    "room-1 start",
+    "room-2 end",
+    "room-2 start",
+  ]);
+  const events = client.subscribeMany([], { prefix: "room-" });
+  await events.add("room-3");
+  assert.equal((await collect(events)).length, 2);
+  const waiting = client.subscribeMany(["room-4"], { wait: true });
+  const all = collect(waiting);
+  await client.createStream("room-4");
+  await client.cancelStream("room-4");
+  assert.equal((await all).length, 2);
+  assert.equal(waiting.statuses.get("room-4"), "cancelled");
+});
+
 describe("an error", () => {
   test("of the broker is an ApiError with its status, code and message", async (t) => {
     const { client } = await startBroker(t);
