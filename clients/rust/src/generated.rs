@@ -86,6 +86,36 @@ has already are not written again, so that a request whose answer was lost can b
         ///Over WebSocket.
         pub ws: u64,
     }
+    ///A client of the node.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct ClientRow {
+        ///Its IP address, as far as is known (`STREAMER_CLIENT_IP_HEADER`).
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub address: ::std::option::Option<::std::string::String>,
+        ///Bytes of the frames and messages with them.
+        pub bytes: u64,
+        ///Events that were handed to its connection.
+        pub events: u64,
+        ///The names of the events that it asked for; none: all.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub filter: ::std::option::Option<::std::string::String>,
+        ///What it is called while it is connected.
+        pub id: ::std::string::String,
+        ///The streams that it follows.
+        pub keys: ::std::vec::Vec<::std::string::String>,
+        ///How many events it is behind, over all of its streams; null when the store can't say.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub lag: ::std::option::Option<u64>,
+        ///What it calls itself (`client_name`).
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub name: ::std::option::Option<::std::string::String>,
+        ///Since when. RFC 3339.
+        pub since: ::std::string::String,
+        ///Words that it is to be found by (`tags`).
+        pub tags: ::std::vec::Vec<::std::string::String>,
+        ///How it is connected: `sse`, `ws`, `poll` or `ndjson`.
+        pub transport: ::std::string::String,
+    }
     ///Connections to Redis, and slots for streaming clients.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct ConnectionInfo {
@@ -112,6 +142,12 @@ has already are not written again, so that a request whose answer was lost can b
         ///Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
+    }
+    ///What became of a client.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Disconnected {
+        ///`disconnected`.
+        pub status: ::std::string::String,
     }
     ///The body of every error answer.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -215,6 +251,11 @@ broker's own.*/
     ///A stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct StreamState {
+        ///Clients that follow it over this node.
+        pub clients: u64,
+        ///Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub clients_total: ::std::option::Option<u64>,
         ///RFC 3339.
         pub created_at: ::std::string::String,
         ///The oldest event stored.
@@ -337,6 +378,92 @@ impl ClientInfo<()> for Client {
 impl ClientHooks<()> for &Client {}
 #[allow(clippy::all)]
 impl Client {
+    /**The clients of this node
+
+Sends a `GET` request to `/api/clients`
+
+Arguments:
+- `key`: Only those that follow the stream at this key
+- `tag`: Only those with this tag
+*/
+    pub async fn list_clients<'a>(
+        &'a self,
+        key: Option<&'a str>,
+        tag: Option<&'a str>,
+    ) -> Result<ResponseValue<::std::vec::Vec<types::ClientRow>>, Error<()>> {
+        let url = format!("{}/api/clients", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .query(&progenitor_client::QueryParam::new("key", &key))
+            .query(&progenitor_client::QueryParam::new("tag", &tag))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "list_clients",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Disconnects a client of this node. It may come back at once if its token is still good
+
+Sends a `DELETE` request to `/api/clients/{id}`
+
+Arguments:
+- `id`: The client's id, from the list
+*/
+    pub async fn disconnect_client<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> Result<ResponseValue<types::Disconnected>, Error<()>> {
+        let url = format!(
+            "{}/api/clients/{}", self.baseurl, encode_path(& id.to_string()),
+        );
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .delete(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "disconnect_client",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
     /**Writes a batch of events, all or nothing
 
 Sends a `POST` request to `/api/event/add`
