@@ -224,7 +224,8 @@ impl Feed {
     /// The next step. Cancel safe.
     pub async fn next(&mut self) -> Step {
         let step = match self.closed {
-            Some(reason) => Step::Close(reason),
+            // The last batch need not be of a stream of which something was passed over.
+            Some(reason) => self.close(reason),
             None => self.wait().await,
         };
         self.slot.put_out(matches!(step, Step::Batch(..) | Step::Gone(_)));

@@ -18,6 +18,7 @@ mod cursors;
 mod errors;
 mod faults;
 mod fidelity;
+mod filters;
 mod follow;
 mod from;
 mod ingest;
