@@ -32,6 +32,7 @@ mod operations;
 mod ops;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod poll;
 mod primary;
 mod producers;
 mod races;

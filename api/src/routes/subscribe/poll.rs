@@ -1,6 +1,6 @@
 //! Long polling: for clients whose way to the broker lets no stream through.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use rocket::{
     Request, get,
@@ -17,7 +17,7 @@ use crate::{
     auth::guard::Client,
     error::{ApiError, ErrorBody},
     event::{self, Finish},
-    feed::{Reading, Reason, Step},
+    feed::{Followed, Reading, Reason, Step},
     metrics::Transport,
     routes::broker::Broker,
     store::{Batch, Beginning, PAGE_ENTRIES, StoreError},
@@ -82,18 +82,30 @@ pub async fn poll(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Answ
     let found = lookout.look(&wish).await?;
     let mut answer = Gathered::new(&wish, &found);
     let freshness = Freshness::of(&found, &client);
-    let mut reading = lookout.reading(&wish, found);
-    while answer.events.len() < PAGE_ENTRIES {
-        let Some(step) = reading.history().await.map_err(|error| failed(error, &wish))? else { break };
-        answer.take(&reading, &step);
+    // Of streams that are finished the answer is the same each time: they are read one after the other, not as they come.
+    let mut readings: Vec<_> = if freshness.is_final {
+        found.into_iter().map(|found| lookout.reading(&wish, vec![found])).collect()
+    } else {
+        vec![lookout.reading(&wish, found)]
+    };
+    for reading in &mut readings {
+        while answer.events.len() < PAGE_ENTRIES
+            && let Some(step) = reading.history().await.map_err(|error| failed(error, &wish))?
+        {
+            answer.take(reading, &step);
+        }
     }
     let (events, bytes) = (answer.events.len(), answer.events.iter().map(String::len).sum());
     broker.metrics.clients(Transport::Poll).deliver(events, bytes);
     let patience = Duration::from_secs(wish.patience.unwrap_or(PATIENCE_SECONDS));
-    if events > 0 || reading.outcome().is_some() || patience.is_zero() {
-        return Ok(answer.finish(&reading, freshness));
+    let is_over = readings.iter().all(|reading| reading.outcome().is_some());
+    match readings.pop() {
+        Some(reading) if events == 0 && !is_over && !patience.is_zero() => wait(&broker, reading, &wish, patience, answer).await,
+        last => {
+            readings.extend(last);
+            Ok(answer.finish(&readings, freshness))
+        }
     }
-    wait(&broker, reading, &wish, patience, answer).await
 }
 
 /// Waits, as one of the node's clients, for something to come.
@@ -119,7 +131,7 @@ async fn wait(broker: &Broker<'_>, reading: Reading, wish: &Wish, patience: Dura
             Step::Positions(_) | Step::CaughtUp | Step::Heartbeat => {}
         }
     }
-    Ok(answer.finish(feed.reading(), Freshness::default()))
+    Ok(answer.finish(slice::from_ref(feed.reading()), Freshness::default()))
 }
 
 fn failed(error: StoreError, wish: &Wish) -> ApiError {
@@ -154,23 +166,26 @@ impl Gathered {
         }
     }
 
-    fn finish(self, reading: &Reading, freshness: Freshness) -> Answer {
-        let status = match reading.outcome() {
-            None => event::Status::Active,
-            Some(_) if self.is_cancelled && !reading.is_keyed() => event::Status::Cancelled,
-            Some(_) => event::Status::Ended,
+    fn finish(self, readings: &[Reading], freshness: Freshness) -> Answer {
+        let is_keyed = readings.iter().any(Reading::is_keyed);
+        let is_over = readings.iter().all(|reading| reading.outcome().is_some());
+        let status = match is_over {
+            false => event::Status::Active,
+            true if self.is_cancelled && !is_keyed => event::Status::Cancelled,
+            true => event::Status::Ended,
         };
+        let streams = readings.iter().flat_map(Reading::streams);
         // Cursors are made of characters that need no escape.
-        let cursor = self.cursor(reading).map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
+        let cursor = self.cursor(streams, is_keyed).map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
         let body = format!(r#"{{"events":[{}],"cursor":{cursor},"status":"{}"}}"#, self.events.join(","), status.as_str());
         Answer { body, freshness }
     }
 
-    fn cursor(&self, reading: &Reading) -> Option<String> {
-        if !reading.is_keyed() {
-            return reading.streams().first()?.position.id().map(|id| id.to_string());
+    fn cursor<'a>(&self, mut streams: impl Iterator<Item = &'a Followed> + Clone, is_keyed: bool) -> Option<String> {
+        if !is_keyed {
+            return streams.next()?.position.id().map(|id| id.to_string());
         }
-        let told = reading.streams().iter().filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
+        let told = streams.filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
         Some(cursor::compact(told.map(|stream| (stream.tag(), stream.position)))).filter(|cursor| !cursor.is_empty())
     }
 }
