@@ -16,6 +16,7 @@ mod cluster;
 mod console;
 mod cursors;
 mod errors;
+mod exclusive;
 mod faults;
 mod fidelity;
 mod filters;
