@@ -43,7 +43,7 @@ async fn take(follower: &mut Follower, key: &str, count: usize) -> Vec<Told> {
     all
 }
 
-fn ids<'a>(all: &'a [Told]) -> impl Iterator<Item = &'a str> {
+fn ids(all: &[Told]) -> impl Iterator<Item = &str> {
     all.iter().map(|told| told.id.as_deref().expect("an id"))
 }
 

@@ -6,14 +6,14 @@ use tokio::time::Instant;
 
 use crate::common::{
     Broker, Kind, assert_contiguous, broker,
-    follower::{Follower, Transport, encoded, token},
+    follower::{Follower, Transport, encoded, token, with_keys},
     keys::together,
     redis::Redis,
     until, within,
 };
 
 async fn ask(broker: &Broker, keys: &[&str], token: &str, more: &str) -> Response {
-    let keys: String = keys.iter().map(|key| format!("&key={}", encoded(key))).collect();
+    let keys = with_keys(keys);
     within(broker.http.get(format!("{}/api/client/poll?token={token}{keys}{more}", broker.url)).send()).await.expect("an answer")
 }
 
@@ -146,7 +146,7 @@ async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
         assert_eq!(header(of_prefix.headers(), "cache-control"), Some("private, no-cache"));
         assert_eq!(header(of_prefix.headers(), "etag"), Some(tag.as_str()));
         let conditional = async |if_none_match: String, more: &str| {
-            let keys: String = keys.iter().map(|key| format!("&key={}", encoded(key))).collect();
+            let keys = with_keys(keys);
             let url = format!("{}/api/client/poll?token={bound}{keys}{more}", broker.url);
             let response = broker.http.get(url).header("If-None-Match", if_none_match).send().await.unwrap();
             assert!(response.headers().contains_key("etag") && response.headers().contains_key("cache-control"));

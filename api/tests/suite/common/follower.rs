@@ -121,6 +121,11 @@ pub(crate) async fn stored(broker: &Broker, key: &str) -> Vec<Told> {
     events.as_array().expect("events").iter().map(told).collect()
 }
 
+/// The keys as parameters.
+pub(crate) fn with_keys<K: AsRef<str>>(keys: &[K]) -> String {
+    keys.iter().flat_map(|key| ["&key=".to_owned(), encoded(key.as_ref())]).collect()
+}
+
 impl Follower {
     pub(crate) fn new<K: ToString>(broker: &Broker, transport: Transport, keys: impl IntoIterator<Item = K>, token: &str) -> Self {
         Self {
@@ -159,14 +164,12 @@ impl Follower {
 
     /// What it goes on from.
     pub(crate) fn resume(&self) -> String {
-        match (&self.keys[..], self.positions.values().next()) {
-            ([_], Some(id)) => id.clone(),
-            _ => {
-                let begun = (!self.cursor.is_empty()).then(|| self.cursor.clone());
-                let since = self.positions.iter().map(|(key, id)| format!("{}:{id}", encoded(key)));
-                begun.into_iter().chain(since).collect::<Vec<_>>().join(",")
-            }
+        if let ([_], Some(id)) = (&self.keys[..], self.positions.values().next()) {
+            return id.clone();
         }
+        let begun = (!self.cursor.is_empty()).then(|| self.cursor.clone());
+        let since = self.positions.iter().map(|(key, id)| format!("{}:{id}", encoded(key)));
+        begun.into_iter().chain(since).collect::<Vec<_>>().join(",")
     }
 
     pub(crate) async fn next(&mut self) -> Heard {
@@ -231,24 +234,22 @@ impl Follower {
                         return if code == Some(1000) { Heard::Over } else { Heard::Cut(code) };
                     }
                 },
-                Some(Connection::Bytes(bytes, unread)) => match bytes.try_next().await {
-                    Ok(Some(more)) => {
-                        unread.extend(more);
-                        self.read().await;
-                    }
+                Some(Connection::Bytes(bytes, unread)) => {
                     // What of the last frame or line has come counts for nothing.
-                    Ok(None) | Err(_) => {
+                    let Ok(Some(more)) = bytes.try_next().await else {
                         self.connection = None;
                         return Heard::Cut(None);
-                    }
-                },
+                    };
+                    unread.extend(more);
+                    self.read().await;
+                }
             }
         }
     }
 
     async fn connect(&mut self) -> Result<(), Heard> {
         self.connections += 1;
-        let keys: String = self.keys.iter().map(|key| format!("&key={}", encoded(key))).collect();
+        let keys = with_keys(&self.keys);
         let Self { url, token, more, .. } = self;
         let url = format!("{url}/api/client/{}?token={token}{keys}{more}", self.transport.name());
         let resume = self.resume();
@@ -279,7 +280,7 @@ impl Follower {
             (200, Transport::Poll) => {
                 let Ok(answer) = response.json::<Value>().await else { return Err(Heard::Cut(None)) };
                 self.take(answer["events"].as_array().expect("events"));
-                self.cursor = answer["cursor"].as_str().unwrap_or_default().to_owned();
+                answer["cursor"].as_str().unwrap_or_default().clone_into(&mut self.cursor);
                 self.connection = Some(Connection::Answered { is_active: answer["status"] == "active" });
                 Ok(())
             }
