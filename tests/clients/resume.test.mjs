@@ -66,7 +66,7 @@ scenario(
     await sleep(13_000);
     await broker.end(stream.key);
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
-    assert.equal(proxy.gets.length, 1);
+    if (transport !== 'poll') assert.equal(proxy.gets.length, 1);
   },
   { concurrency: 24 },
 );
