@@ -72,13 +72,6 @@ impl Order {
         Ok(())
     }
 
-    /// Takes a position that was told along with another stream's event, if there is none yet.
-    pub(super) fn adopt(&mut self, id: &str) {
-        if matches!(self.last, Last::Unknown) {
-            self.last = Last::Id(id.to_owned());
-        }
-    }
-
     /// The number of the next event, if it is known.
     fn next(&self) -> Option<u64> {
         match (&self.first, &self.last) {

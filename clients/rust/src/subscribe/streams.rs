@@ -168,11 +168,6 @@ impl Streams {
                 self.positions.known.entry(key).or_insert(position);
             }
         }
-        for (key, position) in &self.positions.known {
-            if let (Some(followed), Some(id)) = (self.followed.get_mut(key), &position.id) {
-                followed.order.adopt(id);
-            }
-        }
     }
 
     /// Where all is known, the compact form says nothing, or what is no longer so.

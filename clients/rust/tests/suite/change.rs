@@ -186,6 +186,22 @@ mod over_websocket {
     }
 
     #[tokio::test]
+    async fn a_stream_that_was_asked_for_before_the_others_ended_is_followed() {
+        let server = Server::start().await;
+        let (handle, task) = run(&server, &["a"]);
+        let mut first = server.accept().await;
+        let add = tokio::spawn(handle.add("b").into_future());
+        first.json().await;
+        first.send(r#"[{"id": "5-0", "event": "start"}, {"id": "5-1", "event": "end"}]"#).await;
+
+        let mut second = server.accept().await;
+        assert_eq!(second.request.uri().query(), Some("key=b"));
+        within(add).await.unwrap().unwrap();
+        second.send(r#"[{"id": "5-0", "event": "start"}, {"id": "5-1", "event": "cancel"}]"#).await;
+        assert_eq!(within(task).await.unwrap().0, ["a start", "a end", "b start", "b cancel"]);
+    }
+
+    #[tokio::test]
     async fn a_connection_without_streams_waits_for_one() {
         let server = Server::start().await;
         let (handle, task) = run(&server, &["a"]);

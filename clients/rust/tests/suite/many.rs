@@ -64,6 +64,13 @@ async fn each_stream_has_an_order_of_its_own() {
 }
 
 #[tokio::test]
+async fn nothing_comes_after_the_last_event_of_a_stream() {
+    let script = frames(&[frame("a:5-0", "start", ""), frame("a:5-1!", "end", ""), frame("a:5-2", "token", "")]).await;
+    let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t").start().unwrap();
+    assert_eq!(all(&mut events).await.unwrap_err().code(), "invalid-answer");
+}
+
+#[tokio::test]
 async fn a_stream_that_is_gone_is_told_and_the_others_go_on() {
     let gone = "id: b:5-0\nevent: missedevents\ndata: {\"after\":\"5-0\",\"first\":null,\"missed\":null}\n\n".to_owned();
     let script = frames(&[frame("a:5-0", "start", ""), frame("b:5-0,~x", "start", ""), gone, frame("a:5-1,~x", "token", "")]).await;

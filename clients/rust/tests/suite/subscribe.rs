@@ -202,6 +202,14 @@ async fn an_event_that_does_not_follow_is_a_gap() {
 }
 
 #[tokio::test]
+async fn what_was_missed_counts_for_one_connection() {
+    let missed = "event: missedevents\ndata: {\"after\":\"5-0\",\"first\":\"6-2\",\"missed\":1}\n\n";
+    let script = Script::start([Answer::events(&[START, missed].concat()), Answer::events(&[TOKEN, END].concat())]).await;
+    let mut events = subscribe(script.sse_url(), "t").start().unwrap();
+    assert_eq!(names(&all(&mut events).await.unwrap()), ["start", "missedevents", "token", "end"]);
+}
+
+#[tokio::test]
 async fn what_is_asked_for_is_in_the_query() {
     let script = Script::start([Answer::status(204)]).await;
     let events = subscribe(script.sse_url(), "t").events(["alert", "metric*"]).from("-5").wait(true);

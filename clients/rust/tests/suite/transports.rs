@@ -35,6 +35,20 @@ async fn lines_are_events_heartbeats_and_positions() {
 }
 
 #[tokio::test]
+async fn a_compact_cursor_is_kept_until_all_positions_are_known() {
+    let script = Script::start([
+        Answer::lines("{\"key\":\"a\",\"id\":\"5-7\",\"event\":\"token\"}\n{\"key\":\"b\",\"id\":\"5-3\",\"event\":\"token\"}\n"),
+        Answer::status(204),
+    ])
+    .await;
+    let mut events = subscribe_many(script.client_url("ndjson"), ["a", "b"], "t").after("~x").start().unwrap();
+    for cursor in ["a:5-7,~x", "a:5-7,b:5-3"] {
+        within(events.next()).await.unwrap().unwrap();
+        assert_eq!(events.cursor().as_deref(), Some(cursor));
+    }
+}
+
+#[tokio::test]
 async fn one_stream_is_followed_by_lines() {
     let script = Script::start([
         Answer::lines("{\"key\":\"k\",\"id\":\"5-0\",\"event\":\"start\"}\n"),
