@@ -20,7 +20,7 @@ function meter(slug, name, unit, top, pace) {
         value = Math.min(top, Math.max(0, value));
         const shown = value.toFixed(top < 20 ? 1 : 0);
         yield { event: 'number', data: shown, pause: pace };
-        if (before <= limit && value > limit) yield { event: 'alert', data: `${shown} is above ${limit.toFixed(0)}`, pause: pace };
+        if (before <= limit && value > limit) yield { event: 'alert', data: `${shown} over ${limit.toFixed(0)}`, pause: pace };
       }
     },
   };

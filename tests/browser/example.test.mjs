@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { kill, start } from '../support/processes.mjs';
 import { CuttingProxy } from '../support/proxy.mjs';
-import { DEADLINE, numberOf, onEachStore, range, until } from './harness.mjs';
+import { DEADLINE, numberOf, onEachStore, random, range, until } from './harness.mjs';
 
 const repository = fileURLToPath(new URL('../../', import.meta.url));
 const examples = path.join(repository, 'examples');
@@ -219,6 +220,46 @@ withBroker('the scripts and the pages without a library show each line once, ove
   assert.ok(proxy.cuts >= 3, `${proxy.cuts} cuts`);
   assert.deepEqual((await broker.events('lines')).map(({ id }) => numberOf(id)), range(0, 8));
 });
+
+for (const script of ['follow-many.sh', 'poll.sh']) {
+  withBroker(`${script} prints each event of several streams once, over broken connections`, async (scene) => {
+    const broker = await scene.broker();
+    const proxy = await scene.listen(new CuttingProxy([broker]));
+    const keys = ['build', 'chat 1/ä:,&=', `it's "quoted" $HOME \\ !`];
+    for (const key of keys) await broker.stream(key, { max_events: 1_000 });
+    // In heads, in lines, and between them; not of what asks for the token, which comes first.
+    let connections = 0;
+    proxy.allowance = () => (connections++ > 0 && proxy.cuts < 6 ? random(1, 4_000) : Infinity);
+    const env = { PATH: process.env.PATH, TINISTREAMER_URL: proxy.url, STREAMER_API_KEY: broker.apiKey };
+    const child = start(path.join(examples, 'curl', script), keys, { env });
+    scene.atClose(() => kill(child));
+    let printed = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk) => (printed += chunk));
+    let ended;
+    child.gone.then((how) => (ended = how));
+
+    const write = async (from, to) => {
+      for (const n of range(from, to)) {
+        for (const key of keys) await broker.add(key, [{ event: 'line', data: `${n} \\n \n ${'茶'.repeat(random(0, 20))}` }]);
+      }
+    };
+    for (let n = 0; proxy.cuts < 6; n += 10) {
+      assert.equal(ended, undefined, printed);
+      await write(n, n + 10);
+      await sleep(200);
+    }
+    for (const key of keys) await broker.end(key);
+    assert.deepEqual(await child.gone, { code: 0, signal: null });
+    const events = printed.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    for (const key of keys) {
+      const stored = await broker.events(key);
+      assert.deepEqual(
+        events.filter((event) => event.key === key).map(({ key, ...event }) => event),
+        stored.map(({ time, ...event }) => event),
+      );
+    }
+  });
+}
 
 /** A broker that pages reach through a proxy, and a backend. */
 async function startChat(scene, settings = {}) {

@@ -65,7 +65,7 @@ class Dashboard {
     return this.page.locator('.tile').evaluateAll((tiles) =>
       tiles.map((tile) => {
         const text = tile.querySelector('.ledger').textContent;
-        const figure = (word) => Number(new RegExp(`${word} (\\S+)`).exec(text)?.[1] ?? 0);
+        const figure = (word) => Number(new RegExp(`${word}\\s(\\S+)`).exec(text)?.[1] ?? 0);
         const { slug, kind, state } = tile.dataset;
         return { slug, kind, state, got: figure('got'), gaps: figure('gaps'), repeats: figure('repeats'), filtered: figure('filtered') };
       }),
