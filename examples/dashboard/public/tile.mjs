@@ -55,7 +55,7 @@ export class Tile {
     this.root.dataset.state = this.state;
     state.textContent = STATES[this.state];
     const { got, gaps, repeats, filtered } = this.ledger;
-    ledger.textContent = [`got ${got}`, `gaps ${gaps}`, `repeats ${repeats}`, ...(filtered ? [`filtered\u00a0${filtered}`] : [])].join(' · ');
+    ledger.textContent = `got ${got} · gaps ${gaps} · repeats ${repeats}${filtered ? ` filtered\u00a0${filtered}` : ''}`;
     ledger.classList.toggle('bad', gaps + repeats > 0);
     const free = CELLS - this.ledger.cells.length;
     cells.forEach((cell, i) => {
