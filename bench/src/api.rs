@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    dialect::{Dialect, Request},
+    dialect::{Dialect, Request, Together},
     http::Connection,
     problem::{Outcome, Problem},
 };
@@ -68,6 +68,15 @@ impl Api {
             stream.token = self.dialect.token(&answer).ok_or_else(|| unread("A new stream", &answer))?;
         }
         Ok(stream)
+    }
+
+    /// The path at which a client follows these streams over one connection. An error where the server does not know how.
+    pub(crate) async fn follow_together(&self, streams: &[Stream], transport: Transport) -> Outcome<String> {
+        let unable = || Problem::Other("Here a connection follows one stream: leave out --together".to_owned());
+        let Together { request, mut path } = self.dialect.together(streams, transport).ok_or_else(unable)?;
+        let answer = self.call(request, "Several streams can't be opened at once").await?;
+        path += &self.dialect.token(&answer).ok_or_else(|| unread("A token for several streams", &answer))?;
+        Ok(path)
     }
 
     /// Ends a stream, where streams have an end.

@@ -10,10 +10,10 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    api::{Api, Stream, Transport},
+    api::{Api, Transport},
     chunked::Chunked,
     dialect::{Dialect, Request},
-    frame::{Frame, Id, drain_blocks, message_frames},
+    frame::{Frame, drain_blocks, message_frames},
     http::Connection,
     problem::{Outcome, Problem},
 };
@@ -25,12 +25,12 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
 
-/// How a stream is to be opened.
-#[derive(Clone, Copy, Debug)]
+/// What a client opens.
+#[derive(Clone, Debug)]
 pub(crate) struct Opening {
     pub(crate) transport: Transport,
-    /// Go on from here.
-    pub(crate) after: Option<Id>,
+    /// Where to follow, and whatever it is.
+    pub(crate) path: String,
     /// The size of the system's buffer for this connection; none for the system's own choice.
     pub(crate) receive_buffer: Option<u32>,
 }
@@ -52,16 +52,15 @@ pub(crate) struct Sse {
 
 impl Client {
     /// Connects and reads the answer's head. No client means that the stream has nothing more for it (204).
-    pub(crate) async fn open(api: &Api, stream: &Stream, opening: Opening) -> Outcome<Option<Self>> {
+    pub(crate) async fn open(api: &Api, opening: &Opening) -> Outcome<Option<Self>> {
         let mut connection = Connection::open(api.address, opening.receive_buffer).await?;
         if opening.transport == Transport::Ws {
-            let url = format!("ws://{}{}", api.address, api.dialect.follow(stream, Transport::Ws, opening.after));
+            let url = format!("ws://{}{}", api.address, opening.path);
             let config = WebSocketConfig::default().read_buffer_size(4 << 10).write_buffer_size(0);
             let (socket, _) = client_async_with_config(url, connection.stream, Some(config)).await?;
             return Ok(Some(Self::Ws(Box::new(socket))));
         }
-        let path = api.dialect.follow(stream, Transport::Sse, opening.after);
-        connection.send(&Request::get(path).header("Accept", "text/event-stream").encode(api.address)).await?;
+        connection.send(&Request::get(opening.path.clone()).header("Accept", "text/event-stream").encode(api.address)).await?;
         let head = connection.head().await?;
         match head.status {
             200 => {

@@ -8,6 +8,9 @@ use serde::Deserialize;
 /// The name of every event that is written here.
 pub(crate) const EVENT: &[u8] = b"n";
 
+/// The name of the broker's notice of a gap.
+const MISSED: &[u8] = b"missedevents";
+
 /// `<milliseconds>-<number>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Id {
@@ -31,6 +34,8 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
 pub(crate) struct Frame<'a> {
     /// None: the notice of a gap.
     pub(crate) id: Option<Id>,
+    /// The stream that it is from, where the connection says so: as it stands there, as keys of streams made here need no encoding.
+    pub(crate) key: &'a [u8],
     pub(crate) name: &'a [u8],
     /// The first line of it.
     pub(crate) data: &'a [u8],
@@ -46,13 +51,22 @@ pub(crate) fn drain_blocks(body: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
     body.drain(..start);
 }
 
+/// The parts of an id, which with several streams over one connection is a cursor that begins with the event's own: `KEY:ID,…`.
+fn key_and_id(text: &[u8]) -> (&[u8], Option<Id>) {
+    let Some(colon) = memchr(b':', text) else { return (b"", Id::parse(text)) };
+    let own = memchr(b',', text).map_or(text, |comma| &text[..comma]);
+    let id = own.get(colon + 1..).unwrap_or_default();
+    // A stream's last is marked.
+    (&text[..colon], Id::parse(id.strip_suffix(b"!").unwrap_or(id)))
+}
+
 /// The event in a block, where ids are as the broker's. Heartbeats and the reconnection time alone are not events.
 pub(crate) fn with_id(block: &[u8]) -> Option<Frame<'_>> {
     let mut frame = Frame::default();
     let mut data = None;
     for line in block.split(|byte| *byte == b'\n') {
         if let Some(id) = line.strip_prefix(b"id: ") {
-            frame.id = Id::parse(id);
+            (frame.key, frame.id) = key_and_id(id);
         } else if let Some(name) = line.strip_prefix(b"event: ") {
             frame.name = name;
         } else if let Some(line) = line.strip_prefix(b"data: ") {
@@ -60,14 +74,21 @@ pub(crate) fn with_id(block: &[u8]) -> Option<Frame<'_>> {
         }
     }
     frame.data = data?;
+    if frame.name == MISSED {
+        // With a key it has the position from before the gap, which is no event's.
+        frame.id = None;
+    }
     Some(frame)
 }
 
 /// An event as WebSocket clients get it.
 #[derive(Deserialize)]
 struct Message<'a> {
-    #[serde(default)]
+    #[serde(borrow, default)]
+    key: Cow<'a, str>,
+    #[serde(borrow, default)]
     id: Cow<'a, str>,
+    #[serde(borrow)]
     event: Cow<'a, str>,
     #[serde(default)]
     data: Option<Cow<'a, str>>,
@@ -87,6 +108,7 @@ pub(crate) fn message_frames(text: &str, mut each: impl FnMut(Frame<'_>)) -> Res
     let mut hand = |message: &Message<'_>| {
         each(Frame {
             id: Id::parse(message.id.as_bytes()),
+            key: message.key.as_bytes(),
             name: message.event.as_bytes(),
             data: message.data.as_deref().unwrap_or_default().as_bytes(),
         });
@@ -120,13 +142,35 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_arrays_and_objects() {
-        let mut numbers = Vec::new();
-        for text in
-            [r#"[{"id":"1-0","event":"start"},{"event":"missedevents","data":"{\"missed\":1}"}]"#, r#"{"id":"1-1","event":"n","data":"7"}"#]
-        {
-            message_frames(text, |frame| numbers.push(frame.id.map(|id| id.number))).unwrap();
+    fn a_cursor_tells_the_stream_and_its_own_id() {
+        let block = |id: &str, name: &str| format!("id: {id}\nevent: {name}\ndata: 5");
+        for (id, name, expected) in [
+            ("b-1:17-3,~AQBz:,c:9-9", "n", ("b-1", Some(3))),
+            ("b-1:17-3", "n", ("b-1", Some(3))),
+            ("b-1:17-3!,c:9-9", "end", ("b-1", Some(3))),
+            ("b-1:17-3,c:9-9", "missedevents", ("b-1", None)),
+            ("b-1:", "missedevents", ("b-1", None)),
+            ("17-3", "n", ("", Some(3))),
+        ] {
+            let block = block(id, name);
+            let frame = with_id(block.as_bytes()).unwrap();
+            assert_eq!((frame.key, frame.id.map(|id| id.number)), (expected.0.as_bytes(), expected.1), "{id}");
         }
-        assert_eq!(numbers, [Some(0), None, Some(1)]);
+        // A position alone is no event.
+        assert_eq!(with_id(b"id: b-1:17-3"), None);
+    }
+
+    #[test]
+    fn messages_are_arrays_and_objects() {
+        let mut seen = Vec::new();
+        for text in [
+            r#"[{"id":"1-0","event":"start"},{"event":"missedevents","data":"{\"missed\":1}"}]"#,
+            r#"{"id":"1-1","event":"n","data":"7"}"#,
+            r#"{"key":"b-1","id":"1-2","event":"n","data":"7"}"#,
+        ] {
+            message_frames(text, |frame| seen.push((frame.key.to_vec(), frame.id.map(|id| id.number)))).unwrap();
+        }
+        let expected = [("", Some(0)), ("", None), ("", Some(1)), ("b-1", Some(2))];
+        assert_eq!(seen, expected.map(|(key, number)| (key.as_bytes().to_vec(), number)));
     }
 }

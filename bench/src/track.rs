@@ -1,8 +1,57 @@
 //! What one client was sent, judged by the numbers in the ids: they count a stream's events without holes.
 
+use std::collections::HashMap;
+
 use crate::frame::{Frame, Id};
 
-/// The record of one client, over all of its connections.
+/// The records of one client, one for each of its streams.
+#[derive(Debug)]
+pub(crate) struct Tracks {
+    each: Vec<Track>,
+    /// Which of them is whose, by key. None where there is one: its frames do not tell.
+    places: HashMap<Vec<u8>, usize>,
+}
+
+impl Default for Tracks {
+    fn default() -> Self {
+        Self { each: vec![Track::default()], places: HashMap::new() }
+    }
+}
+
+impl Tracks {
+    /// Of streams with these keys.
+    pub(crate) fn of<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> Self {
+        match keys.len() {
+            0 | 1 => Self::default(),
+            count => {
+                let each = std::iter::repeat_with(Track::default).take(count).collect();
+                Self { each, places: keys.enumerate().map(|(place, key)| (key.as_bytes().to_vec(), place)).collect() }
+            }
+        }
+    }
+
+    /// Judges a frame; the place of its stream. One of no stream that the client follows counts as a notice that must not be.
+    pub(crate) fn see(&mut self, frame: &Frame<'_>) -> usize {
+        let known = if self.places.is_empty() { Some(0) } else { self.places.get(frame.key).copied() };
+        match known {
+            Some(place) => self.each[place].see(frame),
+            None => self.first().faults.notices += 1,
+        }
+        known.unwrap_or_default()
+    }
+
+    /// That of the first stream, or of the only one: what concerns a whole connection counts here.
+    pub(crate) fn first(&mut self) -> &mut Track {
+        &mut self.each[0]
+    }
+
+    /// In the order of the streams.
+    pub(crate) fn each(&self) -> &[Track] {
+        &self.each
+    }
+}
+
+/// The record of a stream at one client, over all of its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Track {
     pub(crate) last: Option<Id>,
@@ -58,10 +107,14 @@ impl Track {
         self.faults.disordered += 1;
     }
 
+    /// One more than the last number that came.
+    pub(crate) fn reached(&self) -> u64 {
+        self.last.map_or(0, |last| last.number + 1)
+    }
+
     /// All faults, given that the stream holds so many events.
     pub(crate) fn faults_of(&self, events: u64) -> Faults {
-        let next = self.last.map_or(0, |last| last.number + 1);
-        Faults { lost: self.faults.lost + events.saturating_sub(next), ..self.faults }
+        Faults { lost: self.faults.lost + events.saturating_sub(self.reached()), ..self.faults }
     }
 }
 
@@ -78,6 +131,20 @@ impl std::ops::AddAssign for Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_stream_is_judged_by_itself() {
+        let frame = |key, number| Frame { id: Some(Id { milliseconds: 1, number }), key, ..Frame::default() };
+        let mut tracks = Tracks::of(["a", "b"].into_iter());
+        for (key, number) in [(b"a", 0), (b"b", 0), (b"a", 1), (b"b", 2), (b"b", 2), (b"a", 2)] {
+            tracks.see(&frame(key, number));
+        }
+        let judged = |tracks: &Tracks| tracks.each().iter().map(|track| track.faults_of(3)).collect::<Vec<_>>();
+        let good = Faults::default();
+        assert_eq!(judged(&tracks), [good, Faults { lost: 1, repeated: 1, ..good }]);
+        tracks.see(&frame(b"c", 3));
+        assert_eq!(judged(&tracks), [Faults { notices: 1, ..good }, Faults { lost: 1, repeated: 1, ..good }]);
+    }
 
     #[test]
     fn every_fault_is_told_from_the_others() {

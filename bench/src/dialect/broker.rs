@@ -5,7 +5,7 @@ use std::fmt::Write;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::{Dialect, Question, Request, Upload};
+use super::{Dialect, Question, Request, Together, Upload};
 use crate::{
     api::{Stream, Transport},
     clock,
@@ -67,13 +67,17 @@ impl Dialect for Broker {
     }
 
     fn follow(&self, stream: &Stream, transport: Transport, after: Option<Id>) -> String {
-        let key = utf8_percent_encode(&stream.key, NON_ALPHANUMERIC);
-        let transport = if transport == Transport::Sse { "sse" } else { "ws" };
-        let mut path = format!("/api/client/{transport}?key={key}&token={}", stream.token);
+        let mut path = without_token(std::slice::from_ref(stream), transport) + &stream.token;
         if let Some(Id { milliseconds, number }) = after {
             let _ = write!(path, "&last_event_id={milliseconds}-{number}");
         }
         path
+    }
+
+    fn together(&self, streams: &[Stream], transport: Transport) -> Option<Together> {
+        let keys: Vec<_> = streams.iter().map(|stream| &*stream.key).collect();
+        let request = self.post("/api/stream/token").body(json!({"keys": keys}).to_string().into_bytes());
+        Some(Together { request, path: without_token(streams, transport) })
     }
 
     fn resumes(&self) -> bool {
@@ -88,6 +92,16 @@ impl Dialect for Broker {
     fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
         with_id(block).into_iter().for_each(each);
     }
+}
+
+/// The path at which streams are followed, up to where the token comes.
+fn without_token(streams: &[Stream], transport: Transport) -> String {
+    let mut path = format!("/api/client/{}?", if transport == Transport::Sse { "sse" } else { "ws" });
+    for stream in streams {
+        // Writing to memory does not fail.
+        let _ = write!(path, "key={}&", utf8_percent_encode(&stream.key, NON_ALPHANUMERIC));
+    }
+    path + "token="
 }
 
 fn clients(info: &[u8]) -> Option<u64> {
@@ -113,6 +127,18 @@ mod tests {
         assert_eq!(clients(br#"{"redis":{"streaming_in_use":3}}"#), Some(3));
         assert_eq!(broker.held(&stream, br#"{"ids":["1700-7","1700-8"],"num_events":2}"#), Some(9));
         assert_eq!(broker.held(&stream, br#"{"code":"x"}"#), None);
+    }
+
+    #[test]
+    fn several_streams_are_followed_with_a_token_for_all() {
+        let broker = Broker { api_key: "k".to_owned() };
+        let streams = ["a", "b/c"].map(|key| Stream::new(key.to_owned()));
+        let Together { request, path } = broker.together(&streams, Transport::Ws).unwrap();
+        assert!(text(Some(request)).ends_with("\r\n\r\n{\"keys\":[\"a\",\"b/c\"]}"));
+        assert_eq!(path, "/api/client/ws?key=a&key=b%2Fc&token=");
+        let stream = Stream { token: "t".to_owned(), ..streams[0].clone() };
+        let after = Some(Id { milliseconds: 7, number: 1 });
+        assert_eq!(broker.follow(&stream, Transport::Sse, after), "/api/client/sse?key=a&token=t&last_event_id=7-1");
     }
 
     #[test]

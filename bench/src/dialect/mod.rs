@@ -50,6 +50,11 @@ pub(crate) trait Dialect: Debug + Send + Sync {
     /// The path at which a client follows a stream, from behind an id if there is one.
     fn follow(&self, stream: &Stream, transport: Transport, after: Option<Id>) -> String;
 
+    /// How a client follows several streams over one connection. None where it can't.
+    fn together(&self, _streams: &[Stream], _transport: Transport) -> Option<Together> {
+        None
+    }
+
     /// Whether clients can go on behind an id.
     fn resumes(&self) -> bool {
         false
@@ -128,6 +133,15 @@ pub(crate) struct Question {
     pub(crate) read: fn(&[u8]) -> Option<u64>,
 }
 
+/// Several streams over one connection.
+#[derive(Debug)]
+pub(crate) struct Together {
+    /// Asks for the token that opens all of them. [`Dialect::token`] reads the answer.
+    pub(crate) request: Request,
+    /// The path, which the token is to follow.
+    pub(crate) path: String,
+}
+
 /// A request without end, with an event a line.
 #[derive(Debug)]
 pub(crate) struct Upload {
@@ -148,7 +162,12 @@ fn put_numbered(out: &mut Vec<u8>, stream: &Stream, payload: usize) {
 /// The event with such data. Anything else has no id, and counts as a fault.
 fn numbered(data: &[u8]) -> Frame<'_> {
     let parts = memchr::memchr(b'-', data).and_then(|dash| Some((decimal(&data[..dash])?, &data[dash + 1..])));
-    parts.map_or(Frame { data, ..Frame::default() }, |(number, data)| Frame { id: Some(Id { milliseconds: 0, number }), name: EVENT, data })
+    parts.map_or(Frame { data, ..Frame::default() }, |(number, data)| Frame {
+        id: Some(Id { milliseconds: 0, number }),
+        name: EVENT,
+        data,
+        ..Frame::default()
+    })
 }
 
 #[cfg(test)]

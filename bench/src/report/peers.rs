@@ -76,7 +76,7 @@ impl Peers {
 fn plan() -> Vec<Row> {
     let row = |name, scenario, targets: &[Kind], seconds| Row { name, scenario, targets: targets.to_vec(), seconds, times: 3 };
     let fanout = |rate| Scenario::Fanout(Fanout { clients: 100, batch: 1, rate, window: 2000 });
-    let streams = |requests| Scenario::Streams(Streams { streams: 200, rate: 20.0, requests });
+    let streams = |requests| Scenario::Streams(Streams::alone(200, 20.0, requests));
     vec![
         row(FAST, fanout(None), &TARGETS, 2.0),
         // Long enough for the kernel's hundredths of a second to mean something.

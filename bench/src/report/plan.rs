@@ -52,7 +52,7 @@ pub(super) fn plan() -> Vec<Row> {
         rows.push(row(IDLE[place], Scenario::Idle(Idle { clients, rounds: 2 }), 1));
     }
     rows.push(row(BATCHED, fanout(100, 50, None), 3));
-    rows.push(row(STREAMS, Scenario::Streams(Streams { streams: 200, rate: 20.0, requests: false }), 3));
+    rows.push(row(STREAMS, Scenario::Streams(Streams::alone(200, 20.0, false)), 3));
     rows.push(row(SINGLE, Scenario::Ingest(Ingest { publishers: 8, batch: 1 }), 3));
     rows.push(row(MANY, Scenario::Ingest(Ingest { publishers: 8, batch: 50 }), 3));
     let churn = Scenario::Churn(Churn { clients: 200, rate: 100.0 });

@@ -60,7 +60,7 @@ impl Churn {
         api.end(&stream).await?;
         let mut faults = Faults::default();
         for wanderer in wanderers {
-            faults += wanderer.await??.track().faults_of(held + 1);
+            faults += wanderer.await??.tracks().first().faults_of(held + 1);
         }
         let title = format!("{}: churn, {} clients, {} events/s", target.name, self.clients, self.rate);
         let mut found = Findings::new(title);
@@ -113,8 +113,9 @@ impl Wanderer {
 
     /// Goes on where it was. No client means that it has all.
     async fn open(&self) -> Outcome<Option<Client>> {
-        let after = self.member.track().last;
-        Client::open(&self.api, &self.stream, Opening { transport: self.transport, after, receive_buffer: None }).await
+        let after = self.member.tracks().first().last;
+        let path = self.api.dialect.follow(&self.stream, self.transport, after);
+        Client::open(&self.api, &Opening { transport: self.transport, path, receive_buffer: None }).await
     }
 }
 

@@ -66,7 +66,7 @@ impl Scenario {
             | Self::Idle(Idle { clients, .. })
             | Self::Churn(Churn { clients, .. })
             | Self::Slow(Slow { clients, .. }) => *clients,
-            Self::Streams(Streams { streams, .. }) => *streams * 2,
+            Self::Streams(scenario) => scenario.connections(),
             Self::Ingest(Ingest { publishers, .. }) => *publishers,
         }
     }

@@ -10,7 +10,7 @@ use super::Common;
 use crate::{
     api::{Api, Stream},
     client::{Client, Opening},
-    fleet::Fleet,
+    fleet::{Fleet, Member},
     meter::Meter,
     problem::{Outcome, Problem},
     publisher::{Batches, Stop},
@@ -68,7 +68,7 @@ impl Slow {
         let mut faults = readers.faults(|_| events);
         let after = target.memory();
         // They read again. Where one can't go on behind an id, there need not be anything for them any more.
-        let late = Fleet::of(waiting, &meter);
+        let late = Fleet::of(waiting.into_iter().map(|client| (client, Member::default())), &meter);
         if api.dialect.resumes() {
             late.reaches(|_| events).await;
             faults += late.faults(|_| events);
@@ -94,9 +94,9 @@ impl Slow {
 
     /// Connections that are open and not read.
     async fn stall(&self, api: &Api, stream: &Stream, count: usize, common: &Common) -> Outcome<Vec<Client>> {
-        let opening = Opening { transport: common.transport, after: None, receive_buffer: Some(RECEIVE_BUFFER) };
-        let open =
-            |_| async move { Client::open(api, stream, opening).await?.ok_or_else(|| Problem::Other("A new stream has ended".to_owned())) };
+        let path = api.dialect.follow(stream, common.transport, None);
+        let opening = &Opening { transport: common.transport, path, receive_buffer: Some(RECEIVE_BUFFER) };
+        let open = |_| async move { Client::open(api, opening).await?.ok_or_else(|| Problem::Other("A new stream has ended".to_owned())) };
         stream::iter(0..count).map(open).buffered(16).try_collect().await
     }
 }

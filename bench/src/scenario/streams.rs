@@ -1,6 +1,6 @@
-//! Many streams, each with a writer and a client: answers of language models, token by token.
+//! Many streams, each with a writer and a client: answers of language models, token by token. Or with clients that follow several each: dashboards.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use tokio::time::sleep;
@@ -16,6 +16,9 @@ use crate::{
     target::Target,
 };
 
+/// Of the clients' connections, with what they follow; not of the writers'.
+const MEMORY: &str = "broker KB/stream and client";
+
 #[derive(Clone, Debug, clap::Args)]
 #[allow(clippy::struct_field_names, reason = "the options are called so")]
 pub(crate) struct Streams {
@@ -28,13 +31,35 @@ pub(crate) struct Streams {
     /// A request per event in place of an upload; where there are no uploads, always so
     #[arg(long)]
     pub(crate) requests: bool,
+    /// Streams that a client follows over one connection; only the broker knows how, by default up to 32
+    #[arg(long, default_value = "1")]
+    pub(crate) together: NonZeroUsize,
+    /// Clients that follow the same
+    #[arg(long, default_value = "1")]
+    pub(crate) each: NonZeroUsize,
 }
 
 impl Streams {
+    /// With a client to each stream.
+    pub(crate) fn alone(streams: usize, rate: f64, requests: bool) -> Self {
+        Self { streams, rate, requests, together: NonZeroUsize::MIN, each: NonZeroUsize::MIN }
+    }
+
+    /// The most connections at once.
+    pub(super) fn connections(&self) -> usize {
+        self.streams + self.streams.div_ceil(self.together.get()) * self.each.get()
+    }
+
     pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
+        let (together, each) = (self.together.get(), self.each.get());
         let (api, meter) = (&target.api, Arc::new(Meter::new()?));
         let streams: Vec<_> = stream::iter(0..self.streams).map(|_| api.create(KEPT)).buffered(16).try_collect().await?;
-        let fleet = Fleet::connect(api, &streams, 1, common.transport, &meter).await?;
+        let before = target.memory();
+        let fleet = match together {
+            1 => Fleet::connect(api, &streams, each, common.transport, &meter).await?,
+            _ => Fleet::connect_together(api, &streams, together, each, common.transport, &meter).await?,
+        };
+        let connected = target.memory();
         let stop = Stop::default();
         let writers: Vec<_> = stream::iter(&streams)
             .map(|stream| Writer::open(api, stream, self.requests, common.payload))
@@ -57,12 +82,24 @@ impl Streams {
         for writer in writers {
             events.push(writer.await??);
         }
-        fleet.reaches(|number| events[number]).await;
-        let mut found = Findings::new(format!("{}: {} streams, {} events/s each", target.name, self.streams, self.rate));
+        fleet.reaches(|place| events[place]).await;
+        let mut found = Findings::new(self.title(target));
         found.put_interval(EVENTS, &interval);
-        found.put_faults(fleet.faults(|number| events[number]));
+        if target.is_near() {
+            found.put(MEMORY, connected.saturating_sub(before) as f64 / 1_000.0 / (self.streams * each) as f64);
+        }
+        found.put_faults(fleet.faults(|place| events[place]));
         try_join_all(streams.iter().map(|stream| api.end(stream))).await?;
         Ok(found)
+    }
+
+    fn title(&self, target: &Target) -> String {
+        let Self { streams, rate, together, each, .. } = self;
+        let mut title = format!("{}: {streams} streams, {rate} events/s each", target.name);
+        if together.get() > 1 || each.get() > 1 {
+            title += &format!(", {together} a connection, {each} clients to each");
+        }
+        title
     }
 }
 
