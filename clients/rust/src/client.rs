@@ -12,7 +12,8 @@ use crate::{
     generated::{
         self, ResponseValue,
         types::{
-            Access, AddEvents, Added, BrokerInfo, CreateStream, Event, Finished, IssueToken, KeyOnly, StoredEvent, StreamRow, StreamState,
+            Access, AddEvents, Added, BrokerInfo, ClientRow, CreateStream, Disconnected, Event, Finished, IssueToken, KeyOnly, StoredEvent,
+            StreamRow, StreamState,
         },
     },
     http,
@@ -83,6 +84,16 @@ impl Client {
     /// Writes a batch of events, all or nothing. For events as they come there is [`publish`](Self::publish).
     pub async fn add_events(&self, events: impl Into<AddEvents>) -> Result<Added, Error> {
         answer(self.api.add_events(&events.into()).await).await
+    }
+
+    /// The clients that are connected to this node, of all streams or of one, and with any tags or with one.
+    pub async fn list_clients(&self, key: Option<&str>, tag: Option<&str>) -> Result<Vec<ClientRow>, Error> {
+        answer(self.api.list_clients(key, tag).await).await
+    }
+
+    /// Disconnects a client of this node, whose id is in the list.
+    pub async fn disconnect_client(&self, id: &str) -> Result<Disconnected, Error> {
+        answer(self.api.disconnect_client(id).await).await
     }
 
     /// What the broker is, and how full.

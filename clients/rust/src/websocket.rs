@@ -42,15 +42,39 @@ pub(crate) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result
     Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await)
 }
 
+/// What a message comes to.
+pub(crate) enum Said {
+    Text(Utf8Bytes),
+    /// A sign of life.
+    Ping,
+    /// The connection was closed as the protocol's normal end.
+    End,
+}
+
 /// The text of the next message that has one; None: the connection was closed as the protocol's normal end.
 pub(crate) async fn next_text<S>(messages: &mut S) -> Result<Option<Utf8Bytes>, Error>
 where
     S: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
 {
+    loop {
+        match next(messages).await? {
+            Said::Text(text) => return Ok(Some(text)),
+            Said::Ping => {}
+            Said::End => return Ok(None),
+        }
+    }
+}
+
+/// What the next message comes to.
+pub(crate) async fn next<S>(messages: &mut S) -> Result<Said, Error>
+where
+    S: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
+{
     while let Some(message) = messages.next().await {
         match message.map_err(Error::unreachable)? {
-            Message::Text(text) => return Ok(Some(text)),
-            Message::Close(Some(CloseFrame { code: CloseCode::Normal, .. })) => return Ok(None),
+            Message::Text(text) => return Ok(Said::Text(text)),
+            Message::Ping(_) => return Ok(Said::Ping),
+            Message::Close(Some(CloseFrame { code: CloseCode::Normal, .. })) => return Ok(Said::End),
             Message::Close(Some(CloseFrame { code: CloseCode::Policy, reason })) => {
                 return Err(Error::refused("disconnected-by-operator", reason.as_str()));
             }

@@ -43,6 +43,8 @@ async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value
         "end_stream" => value(client.end_stream(key).await),
         "cancel_stream" => value(client.cancel_stream(key).await),
         "add_events" => value(client.add_events(types::AddEvents::deserialize(args)?).await),
+        "list_clients" => value(client.list_clients(text("key"), text("tag")).await),
+        "disconnect_client" => value(client.disconnect_client(text("id").unwrap_or_default()).await),
         "broker_info" => value(client.broker_info().await),
         "ready" => value(client.ready().await),
         other => Err(format!("no call {other:?}").into()),

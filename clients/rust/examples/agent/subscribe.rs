@@ -188,12 +188,15 @@ fn answer(events: &ManySubscription, question: Question) -> BoxFuture<'static, V
     match question {
         Question::Cursor => ready(json!({"type": "cursor", "cursor": events.cursor()})).boxed(),
         Question::Add { key, after, from, wait } => {
-            let mut add = handle.add(&key).wait(wait.unwrap_or_default());
+            let mut add = handle.add(&key);
             if let Some(id) = after {
                 add = add.after(id);
             }
             if let Some(from) = from {
                 add = add.from(from);
+            }
+            if let Some(wait) = wait {
+                add = add.wait(wait);
             }
             async move { outcome("added", &key, add.await) }.boxed()
         }

@@ -34,14 +34,18 @@ impl Change {
 /// Over WebSocket this is a message of its own, over other transports another connection that goes on where this one was. Either is
 /// done while the subscription is polled, and waited for here: poll it in another task, or at the same time.
 #[derive(Clone, Debug)]
-pub struct Handle(mpsc::Sender<Command>);
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    /// What the subscription says of where to begin.
+    begin: Begin,
+}
 
 impl Handle {
     /// A handle, and where its commands come.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Command>) {
+    pub(super) fn new(begin: Begin) -> (Self, mpsc::Receiver<Command>) {
         // They wait for the subscription anyway.
         let (commands, receiver) = mpsc::channel(1);
-        (Self(commands), receiver)
+        (Self { commands, begin }, receiver)
     }
 
     /// Follows one more stream, as soon as this is awaited: `handle.add("b").after("1767225600000-3").await?`. Gives the id after
@@ -52,7 +56,7 @@ impl Handle {
     /// The broker's, such as `forbidden`, `stream-not-found` or `already-subscribed`: the subscription goes on without the stream.
     /// [`Error::Over`] when there is no subscription any more.
     pub fn add(&self, key: impl Into<String>) -> Add {
-        Add { handle: self.clone(), key: key.into(), after: None, begin: Begin::default() }
+        Add { handle: self.clone(), key: key.into(), after: None, begin: self.begin.clone() }
     }
 
     /// Follows a stream no more. Gives the id of its last event that was handed out, if that is known. A subscription without streams
@@ -67,7 +71,7 @@ impl Handle {
 
     async fn ask(&self, change: Change) -> Result<Option<String>, Error> {
         let (done, outcome) = oneshot::channel();
-        self.0.send(Command { change, done }).await.map_err(|_| Error::Over)?;
+        self.commands.send(Command { change, done }).await.map_err(|_| Error::Over)?;
         outcome.await.map_err(|_| Error::Over)?
     }
 }
@@ -89,13 +93,14 @@ impl Add {
         self
     }
 
-    /// Where to begin without [`after`](Self::after), as in [`Subscribe::from`](crate::Subscribe::from).
+    /// Where to begin without [`after`](Self::after), as in [`Subscribe::from`](crate::Subscribe::from); where the subscription says, unless
+    /// this is set.
     pub fn from(mut self, from: impl Into<String>) -> Self {
         self.begin.from = Some(from.into());
         self
     }
 
-    /// Whether to wait until the stream exists.
+    /// Whether to wait until the stream exists; as the subscription does, unless this is set.
     pub fn wait(mut self, wait: bool) -> Self {
         self.begin.wait = wait;
         self

@@ -17,6 +17,8 @@ pub(super) enum Received {
     /// Only over WebSocket: the answer to the first request that has none.
     #[cfg(feature = "websocket")]
     Reply(Reply),
+    /// There is nothing to tell at the moment.
+    Heartbeat,
     /// There is nothing more to come.
     Over,
     /// The connection is to be made anew, with a token that is good.

@@ -58,7 +58,7 @@ impl Subscribe<Many> {
     pub fn start(self) -> Result<ManySubscription, Error> {
         let Many { keys, after } = self.streams;
         let positions = after.map(|cursor| Positions::given(cursor, &keys)).transpose()?.unwrap_or_default();
-        let (handle, commands) = Handle::new();
+        let (handle, commands) = Handle::new(self.options.begin.clone());
         let Started { events, streams } = self.options.start(keys, positions, true, commands)?;
         Ok(ManySubscription { events, streams, handle })
     }

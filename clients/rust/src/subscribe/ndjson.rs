@@ -42,19 +42,14 @@ impl Ndjson {
         Self { body: StreamReader::new(body), line: Vec::new() }
     }
 
-    /// The next line that says something. Nothing is lost when the wait for it is given up.
+    /// The next line. Nothing is lost when the wait for it is given up.
     pub(super) async fn next(&mut self) -> Result<Received, Error> {
-        loop {
-            self.body.read_until(b'\n', &mut self.line).await.map_err(Error::unreachable)?;
-            if !self.line.ends_with(b"\n") {
-                return Err(Error::unreachable("the connection was closed early"));
-            }
-            let line = std::mem::take(&mut self.line);
-            // An empty one is a heartbeat.
-            if !line.trim_ascii().is_empty() {
-                return Ok(Received::Frame(Frame::from(read_json::<Object>(&line)?)));
-            }
+        self.body.read_until(b'\n', &mut self.line).await.map_err(Error::unreachable)?;
+        if !self.line.ends_with(b"\n") {
+            return Err(Error::unreachable("the connection was closed early"));
         }
+        let line = std::mem::take(&mut self.line);
+        if line.trim_ascii().is_empty() { Ok(Received::Heartbeat) } else { Ok(Received::Frame(Frame::from(read_json::<Object>(&line)?))) }
     }
 }
 
@@ -70,16 +65,17 @@ mod tests {
         for piece in 1..text.len() {
             let pieces: Vec<_> = text.as_bytes().chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
             let mut lines = Ndjson::new(stream::iter(pieces).boxed());
-            let mut read = Vec::new();
+            let (mut read, mut heartbeats) = (Vec::new(), 0);
             let error = loop {
                 match block_on(lines.next()) {
                     Ok(Received::Frame(frame)) => read.push((frame.key.unwrap(), frame.id.unwrap(), frame.event.map(|event| event.name))),
+                    Ok(Received::Heartbeat) => heartbeats += 1,
                     Ok(_) => panic!("another message"),
                     Err(error) => break error,
                 }
             };
             assert_eq!(read, [("é".into(), "5-0".into(), Some("start".into())), ("é".into(), "5-1".into(), None)]);
-            assert!(error.is_transient());
+            assert!(heartbeats == 2 && error.is_transient());
         }
     }
 }

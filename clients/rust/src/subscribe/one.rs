@@ -17,6 +17,7 @@ use super::{
     cursor::{Position, Positions},
     follower::Shared,
     options::{Started, Subscribe},
+    streams::Begin,
 };
 use crate::{Error, Event, Status};
 
@@ -54,7 +55,7 @@ impl Subscribe<One> {
         let known = after.clone().map(|id| (key.clone(), Position { id: Some(id), is_last: false }));
         let positions = Positions { known: known.into_iter().collect(), compact: Vec::new() };
         // Nobody has the other end.
-        let (_, commands) = Handle::new();
+        let (_, commands) = Handle::new(Begin::default());
         let Started { events, streams } = self.options.start(keys, positions, false, commands)?;
         Ok(Subscription { events, streams, key, last_id: after, status: None })
     }

@@ -29,7 +29,7 @@ pub struct Subscribe<S = One> {
 pub(super) struct Options {
     url: String,
     token: Token,
-    begin: Begin,
+    pub(super) begin: Begin,
     events: Vec<String>,
     client_name: Option<String>,
     tags: Vec<String>,

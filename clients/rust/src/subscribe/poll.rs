@@ -70,10 +70,9 @@ impl Poll {
             }
             if !self.answer.is_told {
                 self.answer.is_told = true;
-                if let Some(cursor) = &self.answer.cursor {
-                    self.cursor = Some(cursor.clone());
-                    return Ok(Received::Answered(cursor.clone()));
-                }
+                let Some(cursor) = &self.answer.cursor else { return Ok(Received::Heartbeat) };
+                self.cursor = Some(cursor.clone());
+                return Ok(Received::Answered(cursor.clone()));
             }
             if self.answer.status != Status::Active {
                 return Ok(Received::Over);

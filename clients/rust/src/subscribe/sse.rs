@@ -1,9 +1,17 @@
 //! Server-sent events.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
@@ -18,6 +26,9 @@ use crate::{Error, event::MISSED_EVENTS, life::Life};
 
 const EVENT_STREAM: &str = "text/event-stream";
 
+/// As the broker sends it, alone. Where something between makes other pieces of the stream, it goes unnoticed.
+const HEARTBEAT: &[u8] = b":\n\n";
+
 type Body = BoxStream<'static, Result<Bytes, reqwest::Error>>;
 
 /// A connection over which server-sent events come.
@@ -25,6 +36,8 @@ pub(super) struct Sse {
     blocks: Box<SseByteStream<Body>>,
     /// Whether there are several streams: ids are cursors, then.
     is_keyed: bool,
+    /// Whether a heartbeat came, which is a comment, and no block.
+    heartbeat: Arc<AtomicBool>,
 }
 
 impl Sse {
@@ -41,13 +54,21 @@ impl Sse {
     }
 
     fn new(body: Body, is_keyed: bool) -> Self {
-        Self { blocks: Box::new(SseByteStream::new(body)), is_keyed }
+        let heartbeat = Arc::new(AtomicBool::new(false));
+        let beating = Arc::clone(&heartbeat);
+        let body = body.inspect_ok(move |chunk| beating.store(chunk.as_ref() == HEARTBEAT, Ordering::Relaxed)).boxed();
+        Self { blocks: Box::new(SseByteStream::new(body)), is_keyed, heartbeat }
     }
 
     /// The next block of fields that says something.
     pub(super) async fn next(&mut self) -> Result<Received, Error> {
         loop {
-            let block = match self.blocks.next().await {
+            let heard = poll_fn(|context| match self.blocks.poll_next_unpin(context) {
+                Poll::Pending if self.heartbeat.swap(false, Ordering::Relaxed) => Poll::Ready(None),
+                block => block.map(Some),
+            });
+            let Some(block) = heard.await else { return Ok(Received::Heartbeat) };
+            let block = match block {
                 Some(Ok(block)) => block,
                 Some(Err(sse_stream::Error::Body(error))) => return Err(Error::unreachable(error)),
                 Some(Err(error)) => return Err(Error::InvalidAnswer(error.to_string())),

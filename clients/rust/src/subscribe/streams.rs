@@ -103,7 +103,8 @@ impl Streams {
             }
         }
         let id = self.only.as_deref().and_then(|key| self.last_id(key));
-        let cursor = if is_keyed { self.cursor() } else { id.map(str::to_owned) };
+        // One stream's id is enough, unless it has none as it was waited for.
+        let cursor = if let (false, Some(id)) = (is_keyed, id) { Some(id.to_owned()) } else { self.cursor() };
         Resume { keys, cursor, begin }
     }
 
@@ -174,6 +175,20 @@ impl Streams {
     fn forget_compact(&mut self) {
         if self.followed.keys().all(|key| self.positions.known.contains_key(key)) {
             self.positions.compact.clear();
+        }
+    }
+
+    /// The broker has told all there is: what has no position by now does not exist yet. It is to be handed out from its first event on,
+    /// also where others began elsewhere.
+    pub(super) fn wait(&mut self) {
+        if !self.positions.compact.is_empty() {
+            return;
+        }
+        for (key, followed) in self.followed.iter_mut().filter(|(_, followed)| followed.begin.wait && !is_start(&followed.begin)) {
+            if !self.positions.known.contains_key(key) {
+                self.positions.known.insert(key.clone(), Position { id: None, is_last: false });
+                followed.order = Order::after(None, self.is_filtered);
+            }
         }
     }
 

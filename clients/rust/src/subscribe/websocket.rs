@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error,
     life::Life,
-    websocket::{Socket, connect, next_text},
+    websocket::{Said, Socket, connect, next},
 };
 
 /// A connection over which messages come.
@@ -73,7 +73,11 @@ impl WebSocket {
             if let Some(object) = self.ready.pop_front() {
                 return Ok(Received::Frame(Frame::from(object)));
             }
-            let Some(text) = next_text(&mut self.socket).await? else { return Ok(Received::Over) };
+            let text = match next(&mut self.socket).await? {
+                Said::Text(text) => text,
+                Said::Ping => return Ok(Received::Heartbeat),
+                Said::End => return Ok(Received::Over),
+            };
             if text.starts_with('[') {
                 self.ready = read_json(text.as_bytes())?;
                 continue;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use serde_json::json;
 use tinistreamer_client::{
-    Client, Error,
+    Client, Error, subscribe,
     types::{CreateStream, Event, IssueToken},
 };
 
-use crate::common::{API_KEY, Answer, Broker, Script};
+use crate::common::{API_KEY, Answer, Broker, Script, within};
 
 fn event(name: &str, data: Option<serde_json::Value>) -> Event {
     Event { event: name.to_owned(), data }
@@ -56,6 +57,23 @@ async fn a_token_is_for_one_stream_for_several_or_for_a_prefix() {
     assert!(access.sse_url.ends_with("/api/client/sse"), "{access:?}");
     assert_eq!(client.issue_token(IssueToken::for_keys(["chat-3"])).await.unwrap_err().code(), "no-active-stream");
     client.issue_token(IssueToken { wait: Some(true), ..IssueToken::for_keys(["chat-3"]) }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_is_listed_and_disconnected() {
+    let broker = Broker::start().await;
+    let client = broker.client();
+    let access = broker.create("k").await;
+    let mut events = subscribe(access.sse_url, access.token).client_name("a dashboard").tags(["x", "y"]).start().unwrap();
+    assert_eq!(within(events.next()).await.unwrap().unwrap().event, "start");
+    let [row] = &*client.list_clients(Some("k"), Some("x")).await.unwrap() else { panic!("one client") };
+    assert_eq!(
+        (row.name.as_deref(), &*row.keys, &*row.tags),
+        (Some("a dashboard"), &["k".to_owned()][..], &["x".to_owned(), "y".to_owned()][..])
+    );
+    assert_eq!(client.list_clients(None, Some("z")).await.unwrap(), []);
+    assert_eq!(client.disconnect_client(&row.id).await.unwrap().status, "disconnected");
+    assert_eq!(client.disconnect_client("0").await.unwrap_err().code(), "client-not-found");
 }
 
 #[tokio::test]

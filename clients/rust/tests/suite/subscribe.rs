@@ -255,6 +255,14 @@ async fn a_stream_that_does_not_begin_at_its_start_goes_on_from_where_the_broker
 }
 
 #[tokio::test]
+async fn a_stream_that_was_waited_for_begins_with_its_first_event_also_after_a_cut() {
+    let script = Script::start([Answer::events_and_silence(":\n\n"), Answer::events(&[START, TOKEN, END].concat())]).await;
+    let waiting = subscribe(script.sse_url(), "t").from("now").wait(true).silence(Duration::from_millis(100));
+    assert_eq!(names(&all(&mut waiting.start().unwrap()).await.unwrap()), ["start", "token", "end"]);
+    assert_eq!(script.asked()[1].1.as_deref(), Some("k:"));
+}
+
+#[tokio::test]
 async fn what_is_not_an_event_stream_is_an_error() {
     let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>It works!</h1>";
     let script = Script::start([Answer::Bytes(page.to_owned())]).await;

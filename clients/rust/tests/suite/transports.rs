@@ -49,6 +49,14 @@ async fn a_compact_cursor_is_kept_until_all_positions_are_known() {
 }
 
 #[tokio::test]
+async fn of_streams_that_are_waited_for_those_without_a_position_at_a_heartbeat_begin_with_their_first_event() {
+    let script = Script::start([Answer::lines("{\"key\":\"a\",\"id\":\"5-7\"}\n\n"), Answer::status(204)]).await;
+    let mut events = subscribe_many(script.client_url("ndjson"), ["a", "b"], "t").from("now").wait(true).start().unwrap();
+    assert!(within(events.next()).await.is_none());
+    assert_eq!(script.asked()[1].1.as_deref(), Some("a:5-7,b:"));
+}
+
+#[tokio::test]
 async fn one_stream_is_followed_by_lines() {
     let script = Script::start([
         Answer::lines("{\"key\":\"k\",\"id\":\"5-0\",\"event\":\"start\"}\n"),

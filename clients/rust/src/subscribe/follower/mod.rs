@@ -209,6 +209,10 @@ impl Follower {
                 self.answer(reply)?;
                 None
             }
+            Received::Heartbeat => {
+                self.streams.lock().wait();
+                None
+            }
             Received::Over => {
                 self.streams.lock().close();
                 None
