@@ -207,7 +207,7 @@ def test_a_failure_says_how_much_was_confirmed() -> None:
 
 
 def state(status: str) -> StreamState:
-    return StreamState(key="k", status=status, length=1, ttl=1, first_id="5-0", last_id="5-1", created_at="")
+    return StreamState(key="k", status=status, clients=0, length=1, ttl=1, first_id="5-0", last_id="5-1", created_at="")
 
 
 def test_a_stream_that_was_finished_by_the_attempt_whose_answer_was_lost_is_finished() -> None:

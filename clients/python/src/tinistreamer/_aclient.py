@@ -10,6 +10,8 @@ import httpx
 
 from ._awriter import AsyncWriter
 from ._errors import Unreachable
+from ._generated.api.connections.disconnect_client import disconnect_client
+from ._generated.api.connections.list_clients import list_clients
 from ._generated.api.health.broker_info import broker_info
 from ._generated.api.health.ready import ready
 from ._generated.api.ingestion.add_events import add_events
@@ -25,6 +27,7 @@ from ._generated.models import (
     Added,
     AddEvents,
     BrokerInfo,
+    ClientRow,
     CreateStream,
     Event,
     Finished,
@@ -34,6 +37,7 @@ from ._generated.models import (
     StreamRow,
     StreamState,
 )
+from ._generated.models import Disconnected as Disconnection
 from ._generated.types import Operation
 from ._http import Broker, describe, read_answer
 from ._publish import Ack, Transport, WriterOptions
@@ -76,9 +80,30 @@ class AsyncClient:
         """
         return await self._execute(create_stream(CreateStream(key=key, ttl=ttl, max_events=max_events)))
 
-    async def issue_token(self, key: str, *, ttl: int | None = None) -> Access:
-        """Another token for a stream that exists, good for `ttl` seconds."""
-        return await self._execute(issue_token(IssueToken(key=key, ttl=ttl)))
+    async def issue_token(
+        self,
+        key: str | None = None,
+        *,
+        keys: Iterable[str] | None = None,
+        prefix: str | None = None,
+        ttl: int | None = None,
+        wait: bool = False,
+    ) -> Access:
+        """Another token, good for `ttl` seconds: for one stream, for several, or for all whose keys begin with a prefix.
+
+        `wait`: streams that are not there yet are let in, too; else each must exist.
+        """
+        listed = None if keys is None else list(keys)
+        body = IssueToken(key=key, keys=listed, prefix=prefix, ttl=ttl, wait=wait or None)
+        return await self._execute(issue_token(body))
+
+    async def list_clients(self, *, key: str | None = None, tag: str | None = None) -> list[ClientRow]:
+        """The clients that are connected to this node of the broker: all, or those of a stream, or with a tag."""
+        return await self._execute(list_clients(key=key, tag=tag))
+
+    async def disconnect_client(self, id: str) -> Disconnection:  # noqa: A002 (the broker's word)
+        """Disconnects a client of this node; it may come back if its token is still good."""
+        return await self._execute(disconnect_client(id))
 
     async def list_streams(self, pattern: str | None = None) -> list[StreamRow]:
         """The active streams whose keys match the glob."""

@@ -6,13 +6,17 @@ from .add_events import AddEvents
 from .added import Added
 from .broker_info import BrokerInfo
 from .client_counts import ClientCounts
+from .client_row import ClientRow
 from .connection_info import ConnectionInfo
 from .create_stream import CreateStream
+from .disconnected import Disconnected
 from .error import Error
 from .event import Event
 from .finished import Finished
 from .issue_token import IssueToken
 from .key_only import KeyOnly
+from .keyed_event import KeyedEvent
+from .polled import Polled
 from .stored_event import StoredEvent
 from .stream_row import StreamRow
 from .stream_state import StreamState
@@ -25,13 +29,17 @@ __all__ = (
     "AddEvents",
     "BrokerInfo",
     "ClientCounts",
+    "ClientRow",
     "ConnectionInfo",
     "CreateStream",
+    "Disconnected",
     "Error",
     "Event",
     "Finished",
     "IssueToken",
+    "KeyedEvent",
     "KeyOnly",
+    "Polled",
     "StoredEvent",
     "StreamRow",
     "StreamState",

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Where clients follow a stream, and what opens it to them."""
+    """Where clients follow streams, and what opens these to them. The URLs name the streams, but for those of a prefix."""
 
     expires_at: str
     """From when on the token is no good. RFC 3339."""

@@ -9,6 +9,10 @@ from typing import Any
 class ClientCounts:
     """Clients that follow a stream now, by transport."""
 
+    ndjson: int
+    """Over newline-delimited JSON."""
+    poll: int
+    """By long polling."""
     sse: int
     """Over server-sent events."""
     ws: int
@@ -17,6 +21,8 @@ class ClientCounts:
     def to_dict(self) -> dict[str, Any]:
         """The value as JSON, without what is None."""
         value: dict[str, Any] = {
+            "ndjson": self.ndjson,
+            "poll": self.poll,
             "sse": self.sse,
             "ws": self.ws,
         }
@@ -26,6 +32,8 @@ class ClientCounts:
     def from_dict(cls, value: Mapping[str, Any]) -> ClientCounts:
         """Reads the value from JSON; fields of later brokers are left out."""
         return cls(
+            ndjson=value["ndjson"],
+            poll=value["poll"],
             sse=value["sse"],
             ws=value["ws"],
         )

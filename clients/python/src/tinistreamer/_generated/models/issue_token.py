@@ -7,18 +7,27 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class IssueToken:
-    """Which stream a token is for."""
+    """Which streams a token is for: exactly one of `key`, `keys` and `prefix`."""
 
-    key: str
-    """The key of a stream that exists."""
+    key: None | str = None
+    """The key of one stream."""
+    keys: list[str] | None = None
+    """The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once."""
+    prefix: None | str = None
+    """What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters."""
     ttl: int | None = None
     """Seconds that the token is good for; the default is `STREAMER_TTL`."""
+    wait: bool | None = None
+    """With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key."""
 
     def to_dict(self) -> dict[str, Any]:
         """The value as JSON, without what is None."""
         value: dict[str, Any] = {
             "key": self.key,
+            "keys": self.keys,
+            "prefix": self.prefix,
             "ttl": self.ttl,
+            "wait": self.wait,
         }
         return {name: field for name, field in value.items() if field is not None}
 
@@ -26,6 +35,9 @@ class IssueToken:
     def from_dict(cls, value: Mapping[str, Any]) -> IssueToken:
         """Reads the value from JSON; fields of later brokers are left out."""
         return cls(
-            key=value["key"],
+            key=value.get("key"),
+            keys=value.get("keys"),
+            prefix=value.get("prefix"),
             ttl=value.get("ttl"),
+            wait=value.get("wait"),
         )

@@ -9,6 +9,8 @@ from typing import Any
 class StreamState:
     """A stream."""
 
+    clients: int
+    """Clients that follow it over this node."""
     created_at: str
     """RFC 3339."""
     first_id: str
@@ -23,10 +25,13 @@ class StreamState:
     """`active`, `ended` or `cancelled`."""
     ttl: int
     """Seconds left unless something is written."""
+    clients_total: int | None = None
+    """Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say."""
 
     def to_dict(self) -> dict[str, Any]:
         """The value as JSON, without what is None."""
         value: dict[str, Any] = {
+            "clients": self.clients,
             "created_at": self.created_at,
             "first_id": self.first_id,
             "key": self.key,
@@ -34,6 +39,7 @@ class StreamState:
             "length": self.length,
             "status": self.status,
             "ttl": self.ttl,
+            "clients_total": self.clients_total,
         }
         return {name: field for name, field in value.items() if field is not None}
 
@@ -41,6 +47,7 @@ class StreamState:
     def from_dict(cls, value: Mapping[str, Any]) -> StreamState:
         """Reads the value from JSON; fields of later brokers are left out."""
         return cls(
+            clients=value["clients"],
             created_at=value["created_at"],
             first_id=value["first_id"],
             key=value["key"],
@@ -48,4 +55,5 @@ class StreamState:
             length=value["length"],
             status=value["status"],
             ttl=value["ttl"],
+            clients_total=value.get("clients_total"),
         )

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from ...models.disconnected import Disconnected
+from ...types import Operation
+
+
+def disconnect_client(
+    id: str,
+) -> Operation[Disconnected]:
+    """Disconnects a client of this node. It may come back at once if its token is still good."""
+    return Operation(
+        method="DELETE",
+        path="/api/clients/{id}".format_map(
+            {
+                "id": quote(id, safe=""),
+            }
+        ),
+        parse=lambda response: Disconnected.from_dict(response.json()),
+    )

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyedEvent:
+    """An event of a stream."""
+
+    event: str
+    """Its name."""
+    key: str
+    """The key of its stream."""
+    data: None | str = None
+    """Its data, if it has any."""
+    id: None | str = None
+    """`<milliseconds>-<number>`; absent in `missedevents`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "event": self.event,
+            "key": self.key,
+            "data": self.data,
+            "id": self.id,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> KeyedEvent:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            event=value["event"],
+            key=value["key"],
+            data=value.get("data"),
+            id=value.get("id"),
+        )

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..models.keyed_event import KeyedEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Polled:
+    """What there is after a cursor."""
+
+    events: list[KeyedEvent]
+    """The events, each stream's in its order."""
+    status: str
+    """`active` while there may be more to ask for; else `ended`, or with one key `cancelled`."""
+    cursor: None | str = None
+    """What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON, without what is None."""
+        value: dict[str, Any] = {
+            "events": [item.to_dict() for item in self.events],
+            "status": self.status,
+            "cursor": self.cursor,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Polled:
+        """Reads the value from JSON; fields of later brokers are left out."""
+        return cls(
+            events=[KeyedEvent.from_dict(item) for item in value["events"]],
+            status=value["status"],
+            cursor=value.get("cursor"),
+        )
