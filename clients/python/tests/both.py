@@ -9,12 +9,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from tinistreamer import AsyncClient, Client, Event, asubscribe, subscribe
+from tinistreamer import AsyncClient, Client, Event, KeyedEvent, asubscribe, asubscribe_many, subscribe, subscribe_many
 
 DEADLINE = 30.0
 """Seconds after which a wait that would never end fails."""
 
 Steps = list[tuple[Any, ...]]
+
+Reactions = dict[tuple[str, str], Steps]
+"""What a loop does after an event, by its stream and its data (or name): calls, `("add", key, options)`, `("drop", key)`."""
 
 
 class Api(Protocol):
@@ -32,6 +35,12 @@ class Api(Protocol):
         self, url: str, token: Any, seen: Callable[[Event], object] = ..., **options: Any
     ) -> tuple[list[Event], str | None]:
         """Reads to the end."""
+        ...
+
+    def follow_many(
+        self, url: str, keys: list[str], token: Any, react: Reactions | None = ..., **options: Any
+    ) -> tuple[list[KeyedEvent], dict[str, str | None], str | None]:
+        """Reads to the end, and reacts to events on the way. Returns statuses and cursor, too."""
         ...
 
 
@@ -60,6 +69,22 @@ class Sync:
                 events.append(event)
                 seen(event)
         return events, subscription.status
+
+    def follow_many(
+        self, url: str, keys: list[str], token: Any, react: Reactions | None = None, **options: Any
+    ) -> tuple[list[KeyedEvent], dict[str, str | None], str | None]:
+        events: list[KeyedEvent] = []
+        left = dict(react or {})
+        with subscribe_many(url, keys, token, **options) as subscription:
+            for event in subscription:
+                events.append(event)
+                for what, *arguments in left.pop((event.key, event.data or event.event), []):
+                    if callable(what):
+                        what(*arguments)
+                    else:
+                        key, *more = arguments
+                        getattr(subscription, what)(key, **(more[0] if more else {}))
+        return events, dict(subscription.statuses), subscription.cursor
 
 
 class Async:
@@ -95,6 +120,25 @@ class Async:
                     events.append(event)
                     seen(event)
             return events, subscription.status
+
+        return asyncio.run(run())
+
+    def follow_many(
+        self, url: str, keys: list[str], token: Any, react: Reactions | None = None, **options: Any
+    ) -> tuple[list[KeyedEvent], dict[str, str | None], str | None]:
+        async def run() -> tuple[list[KeyedEvent], dict[str, str | None], str | None]:
+            events: list[KeyedEvent] = []
+            left = dict(react or {})
+            async with asubscribe_many(url, keys, token, **options) as subscription:
+                async for event in subscription:
+                    events.append(event)
+                    for what, *arguments in left.pop((event.key, event.data or event.event), []):
+                        if callable(what):
+                            what(*arguments)
+                        else:
+                            key, *more = arguments
+                            await getattr(subscription, what)(key, **(more[0] if more else {}))
+            return events, dict(subscription.statuses), subscription.cursor
 
         return asyncio.run(run())
 

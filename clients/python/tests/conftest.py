@@ -31,8 +31,11 @@ class Server:
     api_key: str
 
     def follow_url(self, transport: str, key: str, url: str | None = None) -> str:
-        base = (url or self.url) if transport == "sse" else (url or self.url).replace("http", "ws", 1)
-        return f"{base}/api/client/{transport}?key={key}"
+        return f"{self.many_url(transport, url)}?key={key}"
+
+    def many_url(self, transport: str, url: str | None = None) -> str:
+        base = (url or self.url).replace("http", "ws", 1) if transport == "ws" else url or self.url
+        return f"{base}/api/client/{transport}"
 
 
 def free_port() -> int:

@@ -17,6 +17,8 @@ class Proxy:
         self._lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
+        self.answered = 0
+        """How many pieces of answers were forwarded."""
         self.cut_answers = 0
         """How many of the next answers are cut off before their first byte."""
         self.stalls = False
@@ -64,6 +66,7 @@ class Proxy:
                     break
                 if not (is_answer and self.stalls):
                     sink.sendall(chunk)
+                    self.answered += is_answer
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinistreamer import ApiError, Disconnected, Gap, Unreachable
-from tinistreamer._follow import Follower, frames_of
-from tinistreamer._sse import Frame, SseDecoder
+from tinistreamer import ApiError, Disconnected, Event, Gap, Unreachable
+from tinistreamer._follow import Follower
+from tinistreamer._frames import Frame
+from tinistreamer._streams import OneStream
+from tinistreamer._target import Wanted, transport_of
 
 URL = "http://127.0.0.1/api/client/sse?key=k"
 BROKEN = Unreachable("broken")
@@ -30,11 +32,14 @@ def follower(
     clock: Clock | None = None,
     *,
     after: str | None = None,
+    events: list[str] | None = None,
+    from_: str | None = None,
     asks: bool = False,
     silence: float = 45.0,
     give_up_after: float = 300.0,
-) -> Follower:
-    made = Follower(URL, after=after, silence=silence, give_up_after=give_up_after, asks_for_token=asks, clock=clock or Clock())
+) -> Follower[OneStream]:
+    streams = OneStream(URL, after, Wanted.of(events, from_, False, None, None))
+    made = Follower(streams, silence=silence, give_up_after=give_up_after, asks_for_token=asks, clock=clock or Clock())
     made.token = "t"
     made.connecting()
     return made
@@ -42,6 +47,16 @@ def follower(
 
 def frame(number: int, name: str = "token") -> Frame:
     return Frame(f"5-{number}", name, "")
+
+
+def accepted(subject: Follower[OneStream], *frames: Frame) -> Event:
+    """The last event that the frames bring."""
+    subject.receive(list(frames))
+    events: list[Event] = []
+    while subject.streams.has_frames:
+        if (event := subject.streams.take()) is not None:
+            events.append(event)
+    return events[-1]
 
 
 def missed(first: str) -> Frame:
@@ -52,56 +67,56 @@ def missed(first: str) -> Frame:
 def test_an_event_that_does_not_follow_is_a_gap(before: int, step: int) -> None:
     subject = follower(after=f"5-{before}")
     if step == 1:
-        assert subject.accept(frame(before + step)).id == f"5-{before + 1}"
+        assert accepted(subject, frame(before + step)).id == f"5-{before + 1}"
         return
     with pytest.raises(Gap):
-        subject.accept(frame(before + step))
-    assert subject.last_id == f"5-{before}"
+        accepted(subject, frame(before + step))
+    assert subject.streams.track.position == f"5-{before}"
 
 
 def test_a_repeated_event_is_a_gap() -> None:
     subject = follower()
-    subject.accept(frame(0, "start"))
+    accepted(subject, frame(0, "start"))
     with pytest.raises(Gap):
-        subject.accept(frame(0, "start"))
+        accepted(subject, frame(0, "start"))
 
 
 def test_a_stream_begins_with_its_first_event_unless_it_says_otherwise() -> None:
     with pytest.raises(Gap):
-        follower().accept(frame(4))
+        accepted(follower(), frame(4))
     subject = follower()
-    told = subject.accept(missed("5-4"))
+    told = accepted(subject, missed("5-4"))
     assert told.id is None
     assert told.missed is not None
     assert (told.missed.after, told.missed.first, told.missed.missed) == (None, "5-4", 3)
-    assert subject.accept(frame(4)).id == "5-4"
+    assert accepted(subject, frame(4)).id == "5-4"
 
 
 def test_after_missed_events_only_the_first_that_was_told_may_come() -> None:
     subject = follower(after="5-1")
-    subject.accept(missed("6-4"))
+    accepted(subject, missed("6-4"))
     with pytest.raises(Gap):
-        subject.accept(frame(4))
+        accepted(subject, frame(4))
 
 
 @pytest.mark.parametrize("event_id", [None, "", "5", "5-", "-5", "a-b", "5-1 "])
 def test_an_event_without_a_good_id_is_a_gap(event_id: str | None) -> None:
     with pytest.raises(Gap):
-        follower().accept(Frame(event_id, "token", ""))
+        accepted(follower(), Frame(event_id, "token", ""))
 
 
 @pytest.mark.parametrize(("name", "status"), [("end", "ended"), ("cancel", "cancelled")])
 def test_the_last_event_gives_the_status_and_ends_it(name: str, status: str) -> None:
     subject = follower(after="5-6")
-    subject.accept(frame(7, name))
-    assert (subject.status, subject.is_over) == (status, True)
+    accepted(subject, frame(7, name))
+    assert (subject.streams.track.status, subject.streams.is_over) == (status, True)
 
 
 def test_it_goes_on_after_the_last_event_handed_out() -> None:
     subject = follower()
-    assert subject.connecting() == {"Authorization": "Bearer t"}
-    subject.accept(frame(0, "start"))
-    assert subject.connecting() == {"Authorization": "Bearer t", "Last-Event-ID": "5-0"}
+    assert subject.connecting().headers == {"Authorization": "Bearer t"}
+    accepted(subject, frame(0, "start"))
+    assert subject.connecting().headers == {"Authorization": "Bearer t", "Last-Event-ID": "5-0"}
 
 
 def test_delays_double_up_to_thirty_seconds_and_a_half_to_whole_of_them_is_waited() -> None:
@@ -114,13 +129,13 @@ def test_an_event_ends_the_row_of_failures() -> None:
     subject = follower()
     for _ in range(5):
         subject.failed(BROKEN)
-    subject.accept(frame(0, "start"))
+    accepted(subject, frame(0, "start"))
     assert subject.failed(BROKEN) <= 1
 
 
 def test_the_brokers_retry_is_the_first_delay() -> None:
     subject = follower()
-    list(subject.decode(SseDecoder(), b"retry: 8000\n"))
+    subject.decoder("sse")(b"retry: 8000\n")
     assert 4 <= subject.failed(BROKEN) <= 8
     assert 8 <= subject.failed(BROKEN) <= 16
 
@@ -173,10 +188,12 @@ def test_a_heartbeat_is_no_silence() -> None:
     assert subject.silence_left(since=0.0) == 5.0
 
 
-@pytest.mark.parametrize("url", ["http://h/api/client/ws", "ws://h/api/client/sse", "http://h/api", "ftp://h/sse", "sse"])
+@pytest.mark.parametrize(
+    "url", ["http://h/api/client/ws", "ws://h/api/client/sse", "http://h/api", "ftp://h/sse", "ws://h/poll", "sse"]
+)
 def test_a_url_of_no_subscription_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="neither"):
-        Follower(url, after=None, silence=1, give_up_after=1, asks_for_token=False)
+    with pytest.raises(ValueError, match="none of the broker's"):
+        transport_of(url)
 
 
 def test_an_after_that_could_not_be_sent_is_refused() -> None:
@@ -184,15 +201,100 @@ def test_an_after_that_could_not_be_sent_is_refused() -> None:
         follower(after="5-1\n")
 
 
-def test_websocket_messages_are_an_array_first_and_then_objects() -> None:
-    assert (frames_of('[{"id":"5-0","event":"start"},{"event":"missedevents","data":"{}"}]')) == [
-        Frame("5-0", "start", ""),
-        Frame(None, "missedevents", "{}"),
-    ]
-    assert (frames_of('{"id":"5-1","event":"x","data":"y"}')) == [Frame("5-1", "x", "y")]
+@given(st.integers(0, 20), st.integers(0, 20))
+def test_with_a_filter_the_numbers_of_events_may_have_holes_but_only_rise(before: int, number: int) -> None:
+    subject = follower(after=f"5-{before}", events=["token"])
+    if number > before:
+        assert accepted(subject, frame(number)).id == f"5-{number}"
+        return
+    with pytest.raises(Gap):
+        accepted(subject, frame(number))
 
 
-@pytest.mark.parametrize("message", ["", "3", "[3]", "{}", '"x"', "null"])
-def test_a_message_of_another_form_breaks_the_connection(message: str) -> None:
-    with pytest.raises(Unreachable):
-        frames_of(message)
+def test_with_a_filter_any_number_may_be_the_first() -> None:
+    assert accepted(follower(events=["token"]), frame(7)).id == "5-7"
+
+
+def test_with_a_filter_missed_events_may_be_followed_by_a_later_one() -> None:
+    subject = follower(after="5-1", events=["token"])
+    accepted(subject, missed("5-4"))
+    with pytest.raises(Gap):
+        accepted(subject, frame(3))
+    subject = follower(after="5-1", events=["token"])
+    assert accepted(subject, missed("5-4"), frame(6)).id == "5-6"
+
+
+def test_a_position_moves_on_and_is_no_event() -> None:
+    subject = follower(after="5-1", events=["token"])
+    subject.receive([Frame("5-6", None)])
+    assert subject.streams.take() is None
+    assert subject.connecting().headers["Last-Event-ID"] == "5-6"
+    with pytest.raises(Gap):
+        accepted(subject, frame(6))
+
+
+def test_without_a_filter_a_position_that_skips_events_is_a_gap() -> None:
+    subject = follower(after="5-1")
+    subject.receive([Frame("5-1", None), Frame("5-2", None)])
+    assert subject.streams.take() is None
+    with pytest.raises(Gap):
+        subject.streams.take()
+
+
+@pytest.mark.parametrize("from_", ["now", "-3", "2026-01-01T00:00:00Z"])
+def test_a_stream_that_begins_elsewhere_begins_after_its_position(from_: str) -> None:
+    subject = follower(from_=from_)
+    subject.receive([Frame("5-6", None)])
+    assert subject.streams.take() is None
+    with pytest.raises(Gap):
+        accepted(subject, frame(8))
+    assert accepted(follower(from_=from_), frame(8)).id == "5-8"
+
+
+def test_from_start_begins_at_the_first_event() -> None:
+    with pytest.raises(Gap):
+        accepted(follower(from_="start"), frame(1))
+
+
+@pytest.mark.parametrize(("silence", "give_up", "wait"), [(45, 300, 25), (26, 300, 25), (2.5, 300, 2), (45, 9, 4), (0.1, 300, 1)])
+def test_a_poll_waits_no_longer_than_silence_may_last(silence: float, give_up: float, wait: int) -> None:
+    assert follower(silence=silence, give_up_after=give_up).poll_wait == wait
+
+
+def test_a_poll_goes_on_after_the_cursor() -> None:
+    subject = follower()
+    assert subject.polling(25).url == f"{URL}&wait=25"
+    subject.receive([frame(0, "start"), Frame("5-0", None)])
+    assert subject.streams.take() is not None
+    assert subject.streams.take() is None
+    assert subject.polling(25).url == f"{URL}&after=5-0&wait=25"
+
+
+def test_options_are_parameters_of_each_request() -> None:
+    wanted = Wanted.of(["alert", "metric*"], "-5", True, "a desk", ["x", "y"])
+    streams = OneStream(URL, None, wanted)
+    assert streams.begin_connection().url == (f"{URL}&events=alert%2Cmetric%2A&client_name=a%20desk&tags=x%2Cy&from=-5&wait=true")
+
+
+@pytest.mark.parametrize("names", ["alert", ["alert,metric"]])
+def test_a_list_that_would_be_read_as_another_is_refused(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="list of names"):
+        Wanted.of(names, None, False, None, None)
+
+
+@pytest.mark.parametrize("told", [b"\n", b'{"key":"k","id":"5-6"}\n\n'])
+def test_when_positions_were_told_a_stream_without_one_begins_with_its_first_event(told: bytes) -> None:
+    subject = follower(from_="now")
+    assert "from=now" in subject.connecting().url
+    subject.receive(subject.decoder("ndjson")(told))
+    while subject.streams.has_frames:
+        assert subject.streams.take() is None
+    assert "from" not in subject.connecting().url
+    assert subject.connecting().headers.get("Last-Event-ID") == (None if told == b"\n" else "5-6")
+
+
+def test_over_server_sent_events_the_broker_says_that_it_waits_for_the_stream() -> None:
+    subject = follower(from_="now")
+    subject.receive(subject.decoder("sse")(b"id: k:\n\n"))
+    assert subject.streams.take() is None
+    assert "from" not in subject.connecting().url

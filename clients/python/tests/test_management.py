@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
-from both import Api
+from both import DEADLINE, Api, in_background, wait_until
 from conftest import Server, free_port
 
-from tinistreamer import ApiError, AsyncClient, Client, NewEvent, Unreachable
+from tinistreamer import ApiError, AsyncClient, Client, DisconnectedByOperator, NewEvent, Unreachable
 
 
 def test_a_stream_lives_through_all_calls(api: Api, server: Server, key: str) -> None:
@@ -32,6 +33,48 @@ def test_a_stream_lives_through_all_calls(api: Api, server: Server, key: str) ->
     assert api.call(server.url, server.api_key, "cancel_stream", key).status == "cancelled"
     assert api.call(server.url, server.api_key, "broker_info").store == "memory"
     assert call("ready") == "OK"
+
+
+def test_tokens_are_for_one_stream_for_several_or_for_a_prefix(api: Api, server: Server, client: Client, key: str) -> None:
+    keys = [f"{key}-a", f"{key}-b"]
+    for each in keys:
+        client.create_stream(each)
+        client.end_stream(each)
+
+    def token(*arguments: object, **options: object) -> str:
+        return str(api.call(server.url, server.api_key, "issue_token", *arguments, **options).token)
+
+    url = server.many_url("sse")
+    for opening in (token(keys=keys), token(prefix=key), token(keys=iter(keys), wait=True)):
+        assert len(api.follow_many(url, keys, opening)[0]) == 4
+    with pytest.raises(ApiError) as raised:
+        api.follow_many(url, keys, token(keys[0]))
+    assert raised.value.code == "forbidden"
+    with pytest.raises(ApiError) as raised:
+        token(keys=[*keys, f"{key}-c"])
+    assert raised.value.code == "no-active-stream"
+
+
+def test_clients_are_listed_by_what_they_call_themselves_and_disconnected(
+    api: Api, server: Server, client: Client, key: str
+) -> None:
+    keys = [f"{key}-a", f"{key}-b"]
+    for each in keys:
+        client.create_stream(each)
+    token = client.issue_token(keys=keys).token
+    options: dict[str, Any] = {"client_name": "the desk", "tags": [key, "y"], "events": ["alert*"]}
+    following = in_background(lambda: api.follow_many(server.many_url("ws"), keys, token, **options))
+    wait_until(lambda: len(client.list_clients(tag=key)) == 1)
+    (row,) = api.call(server.url, server.api_key, "list_clients", key=keys[1])
+    assert (row.name, row.tags, sorted(row.keys), row.transport) == ("the desk", [key, "y"], keys, "ws")
+    assert api.call(server.url, server.api_key, "list_clients", tag=f"{key}-none") == []
+    assert api.call(server.url, server.api_key, "disconnect_client", row.id).status == "disconnected"
+    with pytest.raises(DisconnectedByOperator) as raised:
+        following.result(DEADLINE)
+    assert raised.value.code == "disconnected-by-operator"
+    with pytest.raises(ApiError) as refused:
+        api.call(server.url, server.api_key, "disconnect_client", "no/such client")
+    assert refused.value.code == "client-not-found"
 
 
 def test_events_of_a_producer_are_written_once(api: Api, server: Server, client: Client, key: str) -> None:

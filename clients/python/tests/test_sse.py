@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinistreamer._sse import Frame, SseDecoder
+from tinistreamer._frames import Frame
+from tinistreamer._sse import SseDecoder
 
 # What must not be taken for a line end, and what must.
 texts = st.text(st.sampled_from("ab: \u2028\u2029\u0085\x0b\x0c\x1c\x00é🦊\ufeff"), max_size=12) | st.text(
@@ -54,6 +55,11 @@ def test_bytes_one_by_one_are_the_same_as_all_at_once(stream: tuple[list[Frame],
 def test_a_heartbeat_is_no_event_even_after_an_id() -> None:
     decoder = SseDecoder()
     assert list(decoder.feed(b"id: 5-0\nevent: start\ndata:\n\n:\n\n:\n\n")) == [Frame("5-0", "start", "")]
+
+
+def test_an_id_alone_is_a_position_and_no_event() -> None:
+    decoder = SseDecoder()
+    assert list(decoder.feed(b"id: a:5-3,~AQ\n\n:\n\nevent: x\n\n")) == [Frame("a:5-3,~AQ", None)]
 
 
 def test_a_frame_is_complete_at_its_cr() -> None:

@@ -16,7 +16,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from tinistreamer import ApiError, AsyncSubscription, Client, Disconnected, Event, NewEvent, asubscribe, subscribe
 
-pytestmark = pytest.mark.parametrize("transport", ["sse", "ws"])
+pytestmark = pytest.mark.parametrize("transport", ["sse", "ws", "ndjson", "poll"])
 
 
 def filled(client: Client, key: str, count: int, *, ended: bool = True) -> str:
@@ -274,25 +274,36 @@ def test_a_coroutine_function_may_make_the_token(server: Server, client: Client,
     assert words(asyncio.run(run())) == expected(1)
 
 
-def test_a_normal_close_before_the_last_event_is_a_broken_connection(api: Api, transport: str) -> None:
-    """A server that closes a WebSocket in the midst, and goes on over the next; a stream of server-sent events just ends."""
+def test_a_normal_end_before_the_last_event_is_a_broken_connection(api: Api, transport: str) -> None:
+    """A server that closes a WebSocket in the midst, and goes on over the next; the other answers just end."""
     answers = [[("5-0", "start"), ("5-1", "token")], [("5-2", "end")]]
     asked: list[str | None] = []
+
+    def next_events() -> list[dict[str, str]]:
+        return [{"id": event_id, "event": name} for event_id, name in answers[len(asked) - 1]]
 
     def handle(connection: ServerConnection) -> None:
         assert connection.request is not None
         asked.append(connection.request.headers.get("Last-Event-ID"))
-        connection.send(json.dumps([{"id": event_id, "event": name} for event_id, name in answers[len(asked) - 1]]))
+        connection.send(json.dumps(next_events()))
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.headers.get("Last-Event-ID"))
-        frames = [f"retry: 1\nid: {event_id}\nevent: {name}\ndata:\n\n" for event_id, name in answers[len(asked) - 1]]
-        return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, text="".join(frames))
+        asked.append(request.headers.get("Last-Event-ID") or request.url.params.get("after"))
+        events = next_events()
+        match transport:
+            case "sse":
+                text = "".join(f"retry: 1\nid: {event['id']}\nevent: {event['event']}\ndata:\n\n" for event in events)
+            case "ndjson":
+                text = "".join(f"{json.dumps({'key': 'k', **event})}\n" for event in events)
+            case _:
+                text = json.dumps({"events": events, "cursor": events[-1]["id"], "status": "active"})
+        types = {"sse": "text/event-stream", "ndjson": "application/x-ndjson", "poll": "application/json"}
+        return httpx.Response(200, headers={"Content-Type": types[transport]}, text=text)
 
-    if transport == "sse":
+    if transport != "ws":
         mock = httpx.MockTransport(answer)
         own = httpx.Client(transport=mock) if isinstance(api, Sync) else httpx.AsyncClient(transport=mock)
-        events, status = api.follow("http://broker/api/client/sse?key=k", "token", http_client=own)
+        events, status = api.follow(f"http://broker/api/client/{transport}?key=k", "token", http_client=own)
     else:
         fake: WebSocketServer = serve(handle, "127.0.0.1", 0)
         with fake:

@@ -5,34 +5,39 @@ A backend uses `Client` or `AsyncClient`: it manages streams and publishes event
 """
 
 from ._aclient import AsyncClient
-from ._asubscription import AsyncSubscription
+from ._asubscription import AsyncManySubscription, AsyncSubscription
 from ._awriter import AsyncWriter
 from ._client import Client
 from ._errors import (
     ApiError,
     Disconnected,
+    DisconnectedByOperator,
     Gap,
     InvalidEvent,
     PublishError,
+    Refused,
+    SubscriptionOver,
     TinistreamerError,
     Unreachable,
     WriterClosed,
 )
-from ._events import Event, Missed
+from ._events import Event, KeyedEvent, Missed
 from ._generated.models import (
     Access,
     Added,
     BrokerInfo,
+    ClientRow,
     ConnectionInfo,
     Finished,
     StoredEvent,
     StreamRow,
     StreamState,
 )
+from ._generated.models import Disconnected as Disconnection
 from ._generated.models import Event as NewEvent
 from ._publish import Ack
-from ._subscribe import asubscribe, subscribe
-from ._subscription import Subscription
+from ._subscribe import asubscribe, asubscribe_many, subscribe, subscribe_many
+from ._subscription import ManySubscription, Subscription
 from ._writer import Writer
 
 __all__ = [
@@ -41,27 +46,37 @@ __all__ = [
     "Added",
     "ApiError",
     "AsyncClient",
+    "AsyncManySubscription",
     "AsyncSubscription",
     "AsyncWriter",
     "BrokerInfo",
     "Client",
+    "ClientRow",
     "ConnectionInfo",
     "Disconnected",
+    "DisconnectedByOperator",
+    "Disconnection",
     "Event",
     "Finished",
     "Gap",
     "InvalidEvent",
+    "KeyedEvent",
+    "ManySubscription",
     "Missed",
     "NewEvent",
     "PublishError",
+    "Refused",
     "StoredEvent",
     "StreamRow",
     "StreamState",
     "Subscription",
+    "SubscriptionOver",
     "TinistreamerError",
     "Unreachable",
     "Writer",
     "WriterClosed",
     "asubscribe",
+    "asubscribe_many",
     "subscribe",
+    "subscribe_many",
 ]

@@ -1,54 +1,64 @@
-"""The asynchronous subscription."""
+"""The asynchronous subscriptions."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
 from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-import httpx
+from ._errors import Gap, SubscriptionOver, TinistreamerError
+from ._events import Event, KeyedEvent
+from ._follow import Follower, closed_early
+from ._frames import Frame
+from ._line import Line
+from ._many import Change, ManyStreams
+from ._streams import OneStream, Streams
+from ._track import Outcome, Status
 
-from ._errors import TinistreamerError, Unreachable
-from ._events import Event
-from ._follow import Follower, Status, closed_early
-from ._http import check_sse, describe, sse_headers, sse_timeout
-from ._sse import Frame, SseDecoder
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-Connect = Callable[[Follower, dict[str, str]], AbstractAsyncContextManager[AsyncGenerator[Frame, None]]]
+E = TypeVar("E", bound=Event)
+
+Connect = Callable[[Follower[Streams[Event]], Line], AsyncGenerator[list[Frame], None]]
+"""Makes a connection and reads from it; what comes first says that it is made."""
 Token = Callable[[], str | Awaitable[str]]
 
 
-class AsyncSubscription:
-    """The events of a stream, in order: an asynchronous iterator, best used in an `async with` block.
+class _Iteration(Generic[E]):
+    """Reads what a subscription follows. Whoever waits for something takes the next step; others wait for its outcome."""
 
-    It connects when the first event is asked for. Raises `ApiError`, `Disconnected` and `Gap`; other failures are got over by
-    connecting again. Cancelling the task that iterates closes the connection.
-    """
-
-    def __init__(self, follower: Follower, token: Token | None, connect: Connect) -> None:
-        self._follower = follower
+    def __init__(self, follower: Follower[Streams[E]], token: Token | None, connect: Connect) -> None:
+        self._streams = follower.streams
+        self._line = line = Line()
+        self._turn: asyncio.Future[None] | None = None
+        self._is_finished = False
+        self._failure: Exception | None = None
         # Not a method: a generator that referred to this object would outlive a loop that was left.
-        self._events = _follow(follower, token, connect)
+        self._begin = partial(_steps, follower, token, connect, line)
+        self._steps = self._begin()
 
-    @property
-    def last_id(self) -> str | None:
-        """The id of the last event that was handed out, or `after`."""
-        return self._follower.last_id
-
-    @property
-    def status(self) -> Status | None:
-        """`ended` or `cancelled` once that event was handed out."""
-        return self._follower.status
-
-    def __aiter__(self) -> AsyncSubscription:
+    def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
-        return await anext(self._events)
+    async def __anext__(self) -> E:
+        while True:
+            await self._until(lambda: self._streams.has_frames)
+            if not self._streams.has_frames:
+                raise StopAsyncIteration
+            try:
+                event = self._streams.take()
+            except Gap:
+                await self.aclose()
+                raise
+            if event is not None:
+                return event
 
-    async def __aenter__(self) -> AsyncSubscription:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -58,50 +68,133 @@ class AsyncSubscription:
 
     async def aclose(self) -> None:
         """Closes the connection. To end an iteration in another task, cancel that task."""
-        await self._events.aclose()
+        self._is_finished = True
+        await self._steps.aclose()
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Takes steps until it holds, or to the end. Raises what ended it."""
+        while not (holds() or self._is_finished):
+            if self._turn is not None:
+                # Unlike awaiting it, this does not pass a cancellation on.
+                await asyncio.wait([self._turn])
+                continue
+            self._turn = turn = asyncio.get_running_loop().create_future()
+            try:
+                await anext(self._steps)
+            except StopAsyncIteration:
+                self._is_finished = True
+            except asyncio.CancelledError:
+                # The connection is closed. Whoever goes on makes another.
+                self._steps = self._begin()
+                raise
+            except Exception as error:
+                self._is_finished, self._failure = True, error
+                raise
+            finally:
+                self._turn = None
+                turn.set_result(None)
+        if self._failure is not None and not holds():
+            raise self._failure
 
 
-async def _follow(follower: Follower, token: Token | None, connect: Connect) -> AsyncGenerator[Event, None]:
-    while not follower.is_over:
+class AsyncSubscription(_Iteration[Event]):
+    """The events of a stream, in order: an asynchronous iterator, best used in an `async with` block.
+
+    It connects when the first event is asked for. Raises `ApiError`, `Disconnected`, `DisconnectedByOperator` and `Gap`; other
+    failures are got over by connecting again. Cancelling the task that iterates closes the connection.
+    """
+
+    def __init__(self, follower: Follower[OneStream], token: Token | None, connect: Connect) -> None:
+        super().__init__(follower, token, connect)
+        self._track = follower.streams.track
+
+    @property
+    def last_id(self) -> str | None:
+        """The id of the last event that was handed out, or of a later one that was filtered; before that, `after`."""
+        return self._track.position
+
+    @property
+    def status(self) -> Outcome | None:
+        """`ended` or `cancelled` once that event was handed out."""
+        return self._track.status
+
+
+class AsyncManySubscription(_Iteration[KeyedEvent]):
+    """The events of several streams, those of each in order: an asynchronous iterator, best used in an `async with` block.
+
+    As `AsyncSubscription`. `add`, `drop` and `cursor` may be used by any task, that of the loop among them.
+    It is over when all streams have ended or are gone; with no stream left it waits for one to be added.
+    """
+
+    def __init__(self, follower: Follower[ManyStreams], token: Token | None, connect: Connect) -> None:
+        super().__init__(follower, token, connect)
+        self._many = follower.streams
+
+    @property
+    def cursor(self) -> str | None:
+        """Where it is in all streams, by what was handed out: the `after` of another subscription, over any transport."""
+        return self._many.cursor
+
+    @property
+    def statuses(self) -> dict[str, Status | None]:
+        """Of each stream whether it is `active`, or what became of it: `ended`, `cancelled`, `gone`.
+
+        None: it is finished, and there was nothing after the position.
+        """
+        return self._many.statuses
+
+    async def add(self, key: str, *, after: str | None = None, from_: str | None = None, wait: bool | None = None) -> None:
+        """Follows one more stream, after an event's id, or from where `from_` says. Returns when the broker has agreed.
+
+        `from_` and `wait` are the subscription's unless they are given.
+        Raises `Refused`, after which the subscription goes on as it was, `SubscriptionOver`, and what ends the subscription
+        meanwhile.
+        """
+        await self._settle(self._many.add(key, after=after, from_=from_, wait=wait))
+
+    async def drop(self, key: str) -> str | None:
+        """Follows a stream no longer: no event of it is handed out after the return. Returns the id of the last one that was.
+
+        Raises as `add` does.
+        """
+        return (await self._settle(self._many.drop(key))).position
+
+    async def _settle(self, change: Change) -> Change:
+        if not change.is_asked:
+            self._line.interrupt()
+        elif ask := self._line.ask:
+            await ask(change.question)
+        await self._until(lambda: change.is_settled)
+        if not change.is_settled:
+            raise SubscriptionOver
+        if change.error is not None:
+            raise change.error
+        return change
+
+
+async def _steps(follower: Follower[Streams[E]], token: Token | None, connect: Connect, line: Line) -> AsyncGenerator[None, None]:
+    while not follower.streams.is_over:
+        line.begin()
+        if follower.streams.is_idle:
+            follower.rest()
+            await line.wait_for_change()
+            continue
         if follower.token is None and token is not None:
             made = token()
             follower.took_token(await made if inspect.isawaitable(made) else made)
         try:
-            async with connect(follower, follower.connecting()) as frames, aclosing(frames):
-                async for frame in frames:
-                    yield follower.accept(frame)
+            async with aclosing(connect(follower, line)) as batches:
+                while (frames := await line.next(batches)) is not None:
+                    follower.receive(frames)
+                    yield
                     # Time that the caller took for an event is no silence.
                     follower.hear()
-                    if follower.is_over:
-                        return
-            if not follower.is_over:
-                raise closed_early("it just ended")
+                    if follower.streams.is_over or line.is_interrupted:
+                        break
+                if not (follower.streams.is_over or line.is_interrupted):
+                    raise closed_early("it just ended")
         except TinistreamerError as error:
-            await asyncio.sleep(follower.failed(error))
-
-
-def aconnect_sse(http_client: httpx.AsyncClient | None) -> Connect:
-    """Connects for server-sent events."""
-
-    @asynccontextmanager
-    async def connect(follower: Follower, headers: dict[str, str]) -> AsyncGenerator[AsyncGenerator[Frame, None], None]:
-        try:
-            async with (
-                nullcontext(http_client) if http_client is not None else httpx.AsyncClient() as client,
-                client.stream("GET", follower.url, headers=sse_headers(headers), timeout=sse_timeout(follower)) as response,
-            ):
-                if response.status_code not in {200, 204}:
-                    await response.aread()
-                check_sse(follower, response)
-                yield _sse_frames(follower, response.aiter_bytes())
-        except httpx.RequestError as error:
-            raise Unreachable(describe(error)) from error
-
-    return connect
-
-
-async def _sse_frames(follower: Follower, chunks: AsyncIterator[bytes]) -> AsyncGenerator[Frame, None]:
-    decoder = SseDecoder()
-    async for chunk in chunks:
-        for frame in follower.decode(decoder, chunk):
-            yield frame
+            if not line.is_interrupted:
+                await asyncio.sleep(follower.failed(error))
+        finally:
+            follower.streams.disconnected()

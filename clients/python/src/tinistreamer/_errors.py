@@ -79,6 +79,29 @@ class Disconnected(TinistreamerError):
         self.args = (seconds,)
 
 
+class DisconnectedByOperator(TinistreamerError):
+    """The broker's operator disconnected the client, which shall not come back. The code is `disconnected-by-operator`."""
+
+    def __init__(self) -> None:
+        super().__init__("disconnected-by-operator", "The broker's operator has disconnected this client")
+        self.args = ()
+
+
+class Refused(TinistreamerError):
+    """A stream could not be added to a subscription, or dropped from it; the subscription goes on as it was.
+
+    `code` is the broker's, or `already-subscribed` or `not-subscribed`.
+    """
+
+
+class SubscriptionOver(TinistreamerError):
+    """A stream was to be added to a subscription, or dropped from it, after its end. The code is `subscription-over`."""
+
+    def __init__(self) -> None:
+        super().__init__("subscription-over", "The subscription is over")
+        self.args = ()
+
+
 class Gap(TinistreamerError):
     """An event does not follow the one before: something between broker and client lost or repeated events. The code is `gap`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ._errors import InvalidEvent
@@ -21,8 +21,8 @@ class Missed:
 
     after: str | None
     """The id after which they came; None: from the stream's beginning."""
-    first: str
-    """The id of the event that comes next."""
+    first: str | None
+    """The id of the event that comes next; None: the stream is gone, and nothing comes any more."""
     missed: int | None
     """How many there were; None: the broker can't know."""
 
@@ -32,7 +32,7 @@ class Event:
     """An event of a stream, as a subscription hands it out."""
 
     id: str | None
-    """`<milliseconds>-<number>`; the numbers of a stream have no holes. None only for `missedevents`."""
+    """`<milliseconds>-<number>`; the numbers have no holes but those of filtered events. None only for `missedevents`."""
     event: str
     """Its name: the writer's, or the broker's own `start`, `end`, `cancel` and `missedevents`."""
     data: str
@@ -43,6 +43,14 @@ class Event:
     def json(self) -> Any:
         """The data read as JSON. Raises `ValueError` if it is not."""
         return json.loads(self.data)
+
+
+@dataclass(frozen=True)
+class KeyedEvent(Event):
+    """An event of one of several streams."""
+
+    key: str = field(kw_only=True)
+    """The key of its stream."""
 
 
 def number_of(event_id: str | None) -> int | None:

@@ -1,49 +1,52 @@
-"""What a subscription decides, without I/O: where to go on, what is a gap, when to try again."""
+"""What a subscription decides about its connections, without I/O: when it is silent, when to try again."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, cast
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from ._backoff import Backoff
-from ._errors import ApiError, Disconnected, Gap, TinistreamerError, Unreachable, is_transient, retry_after_of
-from ._events import Event, Missed, number_of
-from ._sse import Frame, SseDecoder
-
-Status = Literal["ended", "cancelled"]
-
-_FINAL: dict[str, Status] = {"end": "ended", "cancel": "cancelled"}
+from ._errors import ApiError, Disconnected, TinistreamerError, Unreachable, is_transient, retry_after_of
+from ._events import Event
+from ._frames import PLACED, Frame, NdjsonDecoder, Polled
+from ._sse import SseDecoder
+from ._streams import Streams
+from ._target import StreamTransport, with_query
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that a connection may take to be made."""
 
+_LONGEST_POLL = 25
+"""Seconds that a long poll may wait for news."""
 
-class Follower:
-    """How far a subscription is, and what to do next."""
+S_co = TypeVar("S_co", bound=Streams[Event], covariant=True)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to ask the broker."""
+
+    url: str
+    headers: dict[str, str]
+
+
+class Follower(Generic[S_co]):
+    """The state of a subscription's connections, and what to do next."""
 
     def __init__(
         self,
-        url: str,
+        streams: S_co,
         *,
-        after: str | None,
         silence: float,
         give_up_after: float,
         asks_for_token: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # What else is no id is for the broker to say; this could not be sent to it.
-        if after is not None and not (after.isascii() and after.isprintable()):
-            raise ValueError(f"An event id is <milliseconds>-<number>, unlike {after!r}")
         if silence <= 0 or give_up_after <= 0:
             raise ValueError("silence and give_up_after are positive")
-        self.url = url
-        self.is_websocket = is_websocket(url)
-        self.last_id = after
-        self.status: Status | None = None
-        self.is_over = False
+        self.streams = streams
         self.silence = min(silence, give_up_after)
         self.token: str | None = None
         self._token_is_new = False
@@ -52,30 +55,55 @@ class Follower:
         self._clock = clock
         self._heard: float | None = None
         self._backoff = Backoff(1.0, 30.0)
-        self._expected = 0 if after is None else (number_of(after) or 0) + 1
-        self._first: str | None = None
 
     def took_token(self, token: str) -> None:
         """The caller's function made a token."""
         self.token = token
         self._token_is_new = True
 
-    def connecting(self) -> dict[str, str]:
-        """An attempt to connect begins; the headers for it."""
+    def connecting(self) -> Request:
+        """An attempt to connect begins; what to ask for."""
         if self._heard is None:
             self.hear()
-        headers = {"Authorization": f"Bearer {self.token}"}
-        if self.last_id is not None:
-            headers["Last-Event-ID"] = self.last_id
-        return headers
+        resumption = self.streams.begin_connection()
+        headers = self._authorization()
+        if resumption.cursor is not None:
+            headers["Last-Event-ID"] = resumption.cursor
+        return Request(resumption.url, headers)
+
+    def polling(self, wait: int) -> Request:
+        """What to ask for in a long poll that waits so many seconds."""
+        if self._heard is None:
+            self.hear()
+        resumption = self.streams.begin_connection()
+        after = [("after", resumption.cursor)] if resumption.cursor is not None else []
+        return Request(with_query(resumption.url, [*after, ("wait", str(wait))]), self._authorization())
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def poll_wait(self) -> int:
+        """The seconds that a long poll waits: no more than silence may last, nor so long that it is given up for its silence."""
+        return max(1, min(_LONGEST_POLL, int(self.silence), int(self._give_up_after / 2)))
 
     def connected(self) -> None:
-        """The broker took the token."""
+        """The broker took the token, and what was asked for."""
         self._token_is_new = False
+        self.streams.connected()
+
+    def opened(self) -> None:
+        """As `connected`; and the connection takes questions."""
+        self.connected()
+        self.streams.takes_questions()
 
     def hear(self) -> None:
         """The broker gave a sign of life: an event or a heartbeat."""
         self._heard = self._clock()
+
+    def rest(self) -> None:
+        """There was nothing to follow, so that nothing could be heard."""
+        self._heard = None
 
     def now(self) -> float:
         """The time, in seconds."""
@@ -85,45 +113,34 @@ class Follower:
         """The seconds of silence that may still follow, when it was listened since then."""
         return self.silence - (self._clock() - max(since, self._heard or since))
 
-    def decode(self, decoder: SseDecoder, chunk: bytes) -> Iterator[Frame]:
-        """The frames in a piece of an event stream, heartbeats and the reconnection time heeded."""
+    def decoder(self, transport: StreamTransport) -> Callable[[bytes], list[Frame]]:
+        """Makes frames out of the pieces of an answer, heartbeats and the reconnection time heeded."""
+        ndjson, sse = NdjsonDecoder(), SseDecoder()
+
+        def decode(chunk: bytes) -> list[Frame]:
+            self.hear()
+            if transport == "ndjson":
+                return ndjson.feed(chunk)
+            frames = [self.streams.of_sse(frame) for frame in sse.feed(chunk)]
+            if sse.retry is not None:
+                self._backoff.first = sse.retry
+            return frames
+
+        return decode
+
+    def decode_polled(self, polled: Polled) -> list[Frame]:
+        """The frames in the answer to a long poll, which ends with its position."""
         self.hear()
-        yield from decoder.feed(chunk)
-        if decoder.retry is not None:
-            self._backoff.first = decoder.retry
+        position = [self.streams.of_cursor(polled.cursor)] if polled.cursor is not None else []
+        return [*polled.frames, *position, PLACED]
 
-    def accept(self, frame: Frame) -> Event:
-        """The event to hand out. Raises `Gap` if it is not the one that must come next."""
-        if frame.event == "missedevents":
-            return self._accept_missed(frame)
-        number = number_of(frame.id)
-        if number is None:
-            raise Gap(f"An event {frame.event!r} came without an id")
-        if number != self._expected or (self._first is not None and frame.id != self._first):
-            raise Gap(f"After {self.last_id} the event {self._first or f'number {self._expected}'} must come, not {frame.id}")
-        self._expected, self._first = number + 1, None
-        self.last_id = frame.id
-        self.status = _FINAL.get(frame.event)
-        self.is_over = self.status is not None
-        self._backoff.reset()
-        return Event(frame.id, frame.event, frame.data)
-
-    def _accept_missed(self, frame: Frame) -> Event:
-        try:
-            told = cast("dict[str, Any]", json.loads(frame.data))
-            missed = Missed(after=told["after"], first=told["first"], missed=told["missed"])
-            number = number_of(missed.first)
-        except (ValueError, KeyError, TypeError) as error:
-            raise Gap(f"What was missed can't be read: {frame.data}") from error
-        if number is None:
-            raise Gap(f"What was missed can't be read: {frame.data}")
-        self._expected, self._first = number, missed.first
-        self._backoff.reset()
-        return Event(None, frame.event, frame.data, missed)
-
-    def complete(self) -> None:
-        """The broker says that there is nothing after the last id."""
-        self.is_over = True
+    def receive(self, frames: list[Frame]) -> None:
+        """Frames have come, which ends a row of failures."""
+        if any(frame is not PLACED for frame in frames):
+            self._backoff.reset()
+        # Positions are told before events are.
+        has_events = any(frame.event is not None for frame in frames)
+        self.streams.receive([*frames, PLACED] if has_events else frames)
 
     def failed(self, error: TinistreamerError) -> float:
         """The connection failed or broke: the seconds to wait before the next. Raises if there shall be none."""
@@ -132,32 +149,15 @@ class Follower:
             self.token = None
             return 0.0
         if not is_transient(error):
+            if isinstance(error, ApiError) and self.streams.is_adding:
+                self.streams.refused(error)
+                return 0.0
             raise error
         heard = self._clock() if self._heard is None else self._heard
         delay = self._backoff.next(heard + self._give_up_after - self._clock(), retry_after_of(error))
         if delay is None:
             raise Disconnected(self._give_up_after) from error
         return delay
-
-
-def is_websocket(url: str) -> bool:
-    """Whether the URL is a `ws_url`, by its path. Raises `ValueError` if it is not an `sse_url` either."""
-    parts = urlsplit(url)
-    if parts.path.endswith("/ws") and parts.scheme in {"ws", "wss"}:
-        return True
-    if parts.path.endswith("/sse") and parts.scheme in {"http", "https"}:
-        return False
-    raise ValueError("The URL is neither an sse_url nor a ws_url of the broker")
-
-
-def frames_of(message: str | bytes) -> list[Frame]:
-    """The events in a WebSocket message: one, or an array of those so far. Raises `Unreachable` if it is neither."""
-    try:
-        told = json.loads(message)
-        events = cast("list[dict[str, Any]]", told if isinstance(told, list) else [told])
-        return [Frame(event.get("id"), event["event"], event.get("data") or "") for event in events]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unreachable("A message is not of the broker's form") from error
 
 
 def closed_early(how: str) -> Unreachable:

@@ -8,8 +8,10 @@ from typing import TypeVar
 import httpx
 
 from ._errors import ApiError, api_error
+from ._events import Event
 from ._follow import CONNECT_TIMEOUT, Follower
 from ._generated.types import Operation
+from ._streams import Streams
 
 T = TypeVar("T")
 
@@ -67,22 +69,27 @@ def describe(error: Exception) -> str:
     return f"The broker could not be reached: {error or type(error).__name__}"
 
 
-def sse_headers(headers: dict[str, str]) -> dict[str, str]:
-    """The headers of a request for server-sent events. Compressed, events would wait for one another."""
-    return {**headers, "Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
+def following_headers(headers: dict[str, str], accept: str) -> dict[str, str]:
+    """The headers of a request for events. Compressed, they would wait for one another."""
+    return {**headers, "Accept": accept, "Accept-Encoding": "identity", "Cache-Control": "no-store"}
 
 
-def sse_timeout(follower: Follower) -> httpx.Timeout:
+def stream_timeout(follower: Follower[Streams[Event]]) -> httpx.Timeout:
     """Heartbeats are read like all else, so that silence is a read that takes too long."""
     return httpx.Timeout(CONNECT_TIMEOUT, read=follower.silence)
 
 
-def check_sse(follower: Follower, response: httpx.Response) -> None:
+def poll_timeout(follower: Follower[Streams[Event]], wait: int) -> httpx.Timeout:
+    """A long poll is silent when there is no answer after its wait."""
+    return httpx.Timeout(CONNECT_TIMEOUT, read=wait + follower.silence)
+
+
+def check_following(follower: Follower[Streams[Event]], response: httpx.Response, accept: str) -> None:
     """Looks at the head of an answer to a subscription. Raises `ApiError` if no events follow; then its body was read."""
     if response.status_code == 204:
-        follower.complete()
+        follower.streams.complete()
     elif response.status_code != 200:
         raise error_of(response)
-    elif response.headers.get("Content-Type", "").partition(";")[0].strip() != "text/event-stream":
-        raise ApiError(200, "unexpected-answer", "The answer is no event stream")
+    elif response.headers.get("Content-Type", "").partition(";")[0].strip() != accept:
+        raise ApiError(200, "unexpected-answer", f"The answer is no {accept}")
     follower.connected()

@@ -9,19 +9,11 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from ._frames import Frame
 
 # The standard's line ends; str.splitlines also splits at U+2028, U+0085 and others, which belong to the data.
 _LINE_END = re.compile(r"\r\n|\n|\r")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """An event as it came over either transport. `id` is that of this frame, if it has one of its own."""
-
-    id: str | None
-    event: str
-    data: str
 
 
 class SseDecoder:
@@ -82,6 +74,11 @@ class SseDecoder:
         return None
 
     def _dispatch(self) -> Frame | None:
-        frame = Frame(self._id, self._event or "message", "\n".join(self._data)) if self._data else None
+        frame: Frame | None = None
+        if self._data:
+            frame = Frame(self._id, self._event or "message", "\n".join(self._data))
+        elif self._id is not None:
+            # No event, for browsers neither: the stream was looked through so far.
+            frame = Frame(self._id, None)
         self._id, self._event, self._data = None, "", []
         return frame

@@ -1,15 +1,24 @@
-"""The two ways to begin a subscription."""
+"""The ways to begin a subscription."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import httpx
 
-from ._asubscription import AsyncSubscription, Token, aconnect_sse
+from . import _aconnect, _connect
+from ._asubscription import AsyncManySubscription, AsyncSubscription, Token
+from ._asubscription import Connect as AsyncConnect
+from ._events import Event
 from ._extra import websocket_extra
 from ._follow import Follower
-from ._subscription import Subscription, connect_sse
+from ._many import ManyStreams
+from ._streams import OneStream, Streams
+from ._subscription import Connect, ManySubscription, Subscription
+from ._target import Wanted, transport_of
+
+S = TypeVar("S", bound=Streams[Event])
 
 
 def subscribe(
@@ -17,27 +26,57 @@ def subscribe(
     token: str | Callable[[], str],
     *,
     after: str | None = None,
+    events: Iterable[str] | None = None,
+    from_: str | None = None,
+    wait: bool = False,
+    client_name: str | None = None,
+    tags: Iterable[str] | None = None,
     silence: float = 45.0,
     give_up_after: float = 300.0,
     http_client: httpx.Client | None = None,
 ) -> Subscription:
     """Follows a stream to its end.
 
-    `url` is an `sse_url` or a `ws_url` (with the extra `websocket`) of the broker.
+    `url` is the broker's for one stream: an `sse_url`, a `ws_url` (with the extra `websocket`), or one to `/ndjson` or `/poll`.
     `token` is a client token, or a function that returns one: asked at the first connection, and when a token is no longer good.
-    `after` is the id after which to start; None: at the first event stored.
+    `after` is the id after which to start; None: where `from_` says.
+    `events`: the names of the events that are wanted; a `*` at the end of one stands for any ending. None: all.
+    `from_`: where to begin: `start` (None), `now`, `-N` for the last N events, or an RFC 3339 time.
+    `wait`: wait for a stream that does not exist yet, if the token allows it.
+    `client_name`, `tags`: what the broker lists this client as.
     `silence`: for how many seconds nothing, not even a heartbeat, may come before the connection counts as broken.
     `give_up_after`: for how many seconds that may last before `Disconnected` is raised.
-    `http_client`: one of your own, for server-sent events; it is not closed.
+    `http_client`: one of your own, for all but WebSockets; it is not closed.
     """
-    follower = _follower(url, token, after, silence, give_up_after)
-    ask = token if callable(token) else None
-    if not follower.is_websocket:
-        return Subscription(follower, ask, connect_sse(http_client))
-    with websocket_extra():
-        from ._ws_subscription import connect  # noqa: PLC0415
+    streams = OneStream(url, after, Wanted.of(events, from_, wait, client_name, tags))
+    follower = _follower(streams, token, silence, give_up_after)
+    return Subscription(follower, token if callable(token) else None, _connector(url, http_client))
 
-    return Subscription(follower, ask, connect)
+
+def subscribe_many(
+    url: str,
+    keys: Iterable[str],
+    token: str | Callable[[], str],
+    *,
+    after: str | Mapping[str, str] | None = None,
+    events: Iterable[str] | None = None,
+    from_: str | None = None,
+    wait: bool = False,
+    client_name: str | None = None,
+    tags: Iterable[str] | None = None,
+    silence: float = 45.0,
+    give_up_after: float = 300.0,
+    http_client: httpx.Client | None = None,
+) -> ManySubscription:
+    """Follows several streams over one connection, until all have ended.
+
+    `url` is any of the broker's for clients; the keys that it names count for nothing.
+    `after` is a cursor, as a subscription or the broker told it, or the last id of each stream, by key.
+    All else is as in `subscribe`.
+    """
+    streams = ManyStreams(url, keys, after, Wanted.of(events, from_, wait, client_name, tags))
+    follower = _follower(streams, token, silence, give_up_after)
+    return ManySubscription(follower, token if callable(token) else None, _connector(url, http_client))
 
 
 def asubscribe(
@@ -45,23 +84,68 @@ def asubscribe(
     token: str | Token,
     *,
     after: str | None = None,
+    events: Iterable[str] | None = None,
+    from_: str | None = None,
+    wait: bool = False,
+    client_name: str | None = None,
+    tags: Iterable[str] | None = None,
     silence: float = 45.0,
     give_up_after: float = 300.0,
     http_client: httpx.AsyncClient | None = None,
 ) -> AsyncSubscription:
     """Follows a stream to its end, with asyncio: as `subscribe`, but the function for tokens may be a coroutine function, too."""
-    follower = _follower(url, token, after, silence, give_up_after)
-    ask = token if callable(token) else None
-    if not follower.is_websocket:
-        return AsyncSubscription(follower, ask, aconnect_sse(http_client))
-    with websocket_extra():
-        from ._ws_asubscription import connect  # noqa: PLC0415
-
-    return AsyncSubscription(follower, ask, connect)
+    streams = OneStream(url, after, Wanted.of(events, from_, wait, client_name, tags))
+    follower = _follower(streams, token, silence, give_up_after)
+    return AsyncSubscription(follower, token if callable(token) else None, _aconnector(url, http_client))
 
 
-def _follower(url: str, token: str | Token, after: str | None, silence: float, give_up_after: float) -> Follower:
-    follower = Follower(url, after=after, silence=silence, give_up_after=give_up_after, asks_for_token=callable(token))
+def asubscribe_many(
+    url: str,
+    keys: Iterable[str],
+    token: str | Token,
+    *,
+    after: str | Mapping[str, str] | None = None,
+    events: Iterable[str] | None = None,
+    from_: str | None = None,
+    wait: bool = False,
+    client_name: str | None = None,
+    tags: Iterable[str] | None = None,
+    silence: float = 45.0,
+    give_up_after: float = 300.0,
+    http_client: httpx.AsyncClient | None = None,
+) -> AsyncManySubscription:
+    """Follows several streams over one connection, with asyncio: as `subscribe_many`, with tokens as in `asubscribe`."""
+    streams = ManyStreams(url, keys, after, Wanted.of(events, from_, wait, client_name, tags))
+    follower = _follower(streams, token, silence, give_up_after)
+    return AsyncManySubscription(follower, token if callable(token) else None, _aconnector(url, http_client))
+
+
+def _follower(streams: S, token: str | Token, silence: float, give_up_after: float) -> Follower[S]:
+    follower = Follower(streams, silence=silence, give_up_after=give_up_after, asks_for_token=callable(token))
     if isinstance(token, str):
         follower.token = token
     return follower
+
+
+def _connector(url: str, http_client: httpx.Client | None) -> Connect:
+    match transport_of(url):
+        case "ws":
+            with websocket_extra():
+                from ._ws_connect import connect  # noqa: PLC0415
+            return connect
+        case "poll":
+            return _connect.connect_polls(http_client)
+        case transport:
+            return _connect.connect_stream(http_client, transport)
+
+
+def _aconnector(url: str, http_client: httpx.AsyncClient | None) -> AsyncConnect:
+    match transport_of(url):
+        case "ws":
+            with websocket_extra():
+                from ._ws_aconnect import connect  # noqa: PLC0415
+            return connect
+        case "poll":
+            return _aconnect.aconnect_polls(http_client)
+        case transport:
+            return _aconnect.aconnect_stream(http_client, transport)

@@ -1,105 +1,61 @@
-"""The synchronous subscription."""
+"""The synchronous subscriptions."""
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Generator
+from contextlib import closing
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-import httpx
+from ._errors import Gap, SubscriptionOver, TinistreamerError
+from ._events import Event, KeyedEvent
+from ._follow import Follower, closed_early
+from ._frames import Frame
+from ._link import Link
+from ._many import Change, ManyStreams
+from ._streams import OneStream, Streams
+from ._track import Outcome, Status
 
-from ._errors import TinistreamerError, Unreachable
-from ._events import Event
-from ._follow import Follower, Status, closed_early
-from ._http import check_sse, describe, sse_headers, sse_timeout
-from ._sse import Frame, SseDecoder
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-Connect = Callable[[Follower, dict[str, str], "Link"], AbstractContextManager[Iterator[Frame]]]
+E = TypeVar("E", bound=Event)
 
-
-class Link:
-    """The socket of a subscription, so that another thread can cut it."""
-
-    def __init__(self) -> None:
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the subscription shall end."""
-        return self._closed.is_set()
-
-    def hold(self, connection: socket.socket | None) -> None:
-        """The connection is made over this socket now."""
-        with self._lock:
-            self._socket = connection
-            if self.is_closed:
-                self._cut()
-
-    def close(self) -> None:
-        """Wakes whoever reads or waits."""
-        with self._lock:
-            self._closed.set()
-            self._cut()
-
-    def wait(self, seconds: float) -> None:
-        """Sleeps until then or until the end."""
-        self._closed.wait(seconds)
-
-    def _cut(self) -> None:
-        if self._socket is not None:
-            # Closing the socket would not wake a thread that reads from it.
-            with suppress(OSError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+Connect = Callable[[Follower[Streams[Event]], Link], Generator[list[Frame], None, None]]
+"""Makes a connection and reads from it; what comes first says that it is made."""
 
 
-class Subscription:
-    """The events of a stream, in order: an iterator, best used in a `with` block.
+class _Iteration(Generic[E]):
+    """Reads what a subscription follows. Whoever waits for something takes the next step; others wait for its outcome."""
 
-    It connects when the first event is asked for. Raises `ApiError`, `Disconnected` and `Gap`; other failures are got over by
-    connecting again. One thread at a time may iterate; `close` may be called by any.
-    """
-
-    def __init__(self, follower: Follower, token: Callable[[], str] | None, connect: Connect) -> None:
-        self._follower = follower
+    def __init__(self, follower: Follower[Streams[E]], token: Callable[[], str] | None, connect: Connect) -> None:
+        self._streams = follower.streams
         self._link = Link()
-        self._lock = threading.Lock()
-        self._is_iterating = False
+        self._turn = threading.Condition()
+        self._is_stepping = False
+        self._is_finished = False
+        self._failure: Exception | None = None
         # Not a method: a generator that referred to this object would outlive a loop that was left.
-        self._events = _follow(follower, token, connect, self._link)
+        self._steps = _steps(follower, token, connect, self._link)
 
-    @property
-    def last_id(self) -> str | None:
-        """The id of the last event that was handed out, or `after`."""
-        return self._follower.last_id
-
-    @property
-    def status(self) -> Status | None:
-        """`ended` or `cancelled` once that event was handed out."""
-        return self._follower.status
-
-    def __iter__(self) -> Subscription:
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Event:
-        with self._lock:
-            if self._link.is_closed:
+    def __next__(self) -> E:
+        while True:
+            self._until(lambda: self._streams.has_frames)
+            if self._link.is_closed or not self._streams.has_frames:
                 raise StopIteration
-            self._is_iterating = True
-        try:
-            return next(self._events)
-        finally:
-            with self._lock:
-                self._is_iterating = False
-                is_closed = self._link.is_closed
-            if is_closed:
-                self._events.close()
+            try:
+                event = self._streams.take()
+            except Gap:
+                self.close()
+                raise
+            if event is not None:
+                return event
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -107,69 +63,144 @@ class Subscription:
 
     def close(self) -> None:
         """Closes the connection; an iteration in another thread ends."""
-        with self._lock:
-            was_closed, is_iterating = self._link.is_closed, self._is_iterating
+        with self._turn:
+            was_closed, is_stepping = self._link.is_closed, self._is_stepping
             self._link.close()
-        if not was_closed and not is_iterating:
-            self._events.close()
+            self._turn.notify_all()
+        if not was_closed and not is_stepping:
+            self._steps.close()
+
+    def _until(self, holds: Callable[[], bool]) -> None:
+        """Takes steps until it holds, or to the end. Raises what ended it."""
+        while self._may_step(holds):
+            try:
+                next(self._steps)
+            except StopIteration:
+                self._is_finished = True
+            except Exception as error:
+                self._is_finished, self._failure = True, error
+                raise
+            finally:
+                with self._turn:
+                    self._is_stepping = False
+                    self._turn.notify_all()
+                if self._link.is_closed:
+                    self._steps.close()
+        if self._failure is not None and not holds():
+            raise self._failure
+
+    def _may_step(self, holds: Callable[[], bool]) -> bool:
+        with self._turn:
+            while not (holds() or self._is_finished or self._link.is_closed):
+                if not self._is_stepping:
+                    self._is_stepping = True
+                    return True
+                self._turn.wait()
+            return False
 
 
-def _follow(follower: Follower, token: Callable[[], str] | None, connect: Connect, link: Link) -> Generator[Event, None, None]:
-    while not (follower.is_over or link.is_closed):
+class Subscription(_Iteration[Event]):
+    """The events of a stream, in order: an iterator, best used in a `with` block.
+
+    It connects when the first event is asked for. Raises `ApiError`, `Disconnected`, `DisconnectedByOperator` and `Gap`; other
+    failures are got over by connecting again. One thread at a time may iterate; `close` may be called by any.
+    """
+
+    def __init__(self, follower: Follower[OneStream], token: Callable[[], str] | None, connect: Connect) -> None:
+        super().__init__(follower, token, connect)
+        self._track = follower.streams.track
+
+    @property
+    def last_id(self) -> str | None:
+        """The id of the last event that was handed out, or of a later one that was filtered; before that, `after`."""
+        return self._track.position
+
+    @property
+    def status(self) -> Outcome | None:
+        """`ended` or `cancelled` once that event was handed out."""
+        return self._track.status
+
+
+class ManySubscription(_Iteration[KeyedEvent]):
+    """The events of several streams, those of each in order: an iterator, best used in a `with` block.
+
+    As `Subscription`. `add`, `drop` and `cursor` may be used by any thread, that of the loop among them.
+    It is over when all streams have ended or are gone; with no stream left it waits for one to be added.
+    """
+
+    def __init__(self, follower: Follower[ManyStreams], token: Callable[[], str] | None, connect: Connect) -> None:
+        super().__init__(follower, token, connect)
+        self._many = follower.streams
+
+    @property
+    def cursor(self) -> str | None:
+        """Where it is in all streams, by what was handed out: the `after` of another subscription, over any transport."""
+        return self._many.cursor
+
+    @property
+    def statuses(self) -> dict[str, Status | None]:
+        """Of each stream whether it is `active`, or what became of it: `ended`, `cancelled`, `gone`.
+
+        None: it is finished, and there was nothing after the position.
+        """
+        return self._many.statuses
+
+    def add(self, key: str, *, after: str | None = None, from_: str | None = None, wait: bool | None = None) -> None:
+        """Follows one more stream, after an event's id, or from where `from_` says. Returns when the broker has agreed.
+
+        `from_` and `wait` are the subscription's unless they are given.
+        Raises `Refused`, after which the subscription goes on as it was, `SubscriptionOver`, and what ends the subscription
+        meanwhile.
+        """
+        self._settle(self._many.add(key, after=after, from_=from_, wait=wait))
+
+    def drop(self, key: str) -> str | None:
+        """Follows a stream no longer: no event of it is handed out after the return. Returns the id of the last one that was.
+
+        Raises as `add` does.
+        """
+        return self._settle(self._many.drop(key)).position
+
+    def _settle(self, change: Change) -> Change:
+        if not change.is_asked:
+            self._link.interrupt()
+        elif ask := self._link.ask:
+            ask(change.question)
+        self._until(lambda: change.is_settled)
+        if not change.is_settled:
+            raise SubscriptionOver
+        if change.error is not None:
+            raise change.error
+        return change
+
+
+def _steps(
+    follower: Follower[Streams[E]], token: Callable[[], str] | None, connect: Connect, link: Link
+) -> Generator[None, None, None]:
+    while not (follower.streams.is_over or link.is_closed):
+        link.begin()
+        if follower.streams.is_idle:
+            follower.rest()
+            link.wait_for_change()
+            continue
         if follower.token is None and token is not None:
             follower.took_token(token())
         try:
-            with connect(follower, follower.connecting(), link) as frames:
-                for frame in frames:
-                    yield follower.accept(frame)
+            with closing(connect(follower, link)) as batches:
+                for frames in batches:
+                    follower.receive(frames)
+                    yield
                     # Time that the caller took for an event is no silence.
                     follower.hear()
-                    if follower.is_over:
-                        return
-            if not follower.is_over:
-                raise closed_early("it just ended")
+                    if follower.streams.is_over or link.is_interrupted:
+                        break
+                else:
+                    if not follower.streams.is_over:
+                        raise closed_early("it just ended")
         except TinistreamerError as error:
             if link.is_closed:
                 return
-            link.wait(follower.failed(error))
-
-
-def connect_sse(http_client: httpx.Client | None) -> Connect:
-    """Connects for server-sent events."""
-
-    @contextmanager
-    def connect(follower: Follower, headers: dict[str, str], link: Link) -> Generator[Iterator[Frame], None, None]:
-        def trace(event: str, info: dict[str, Any]) -> None:
-            if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-                link.hold(info["return_value"].get_extra_info("socket"))
-
-        try:
-            with (
-                nullcontext(http_client) if http_client is not None else httpx.Client() as client,
-                client.stream(
-                    "GET",
-                    follower.url,
-                    headers=sse_headers(headers),
-                    timeout=sse_timeout(follower),
-                    extensions={"trace": trace},
-                ) as response,
-            ):
-                # A connection out of the client's pool was made before anybody traced it.
-                if (stream := response.extensions.get("network_stream")) is not None:
-                    link.hold(stream.get_extra_info("socket"))
-                if response.status_code not in {200, 204}:
-                    response.read()
-                check_sse(follower, response)
-                yield _sse_frames(follower, response)
-        except httpx.RequestError as error:
-            raise Unreachable(describe(error)) from error
+            if not link.is_interrupted:
+                link.wait(follower.failed(error))
         finally:
-            link.hold(None)
-
-    return connect
-
-
-def _sse_frames(follower: Follower, response: httpx.Response) -> Iterator[Frame]:
-    decoder = SseDecoder()
-    for chunk in response.iter_bytes():
-        yield from follower.decode(decoder, chunk)
+            follower.streams.disconnected()

@@ -7,10 +7,13 @@ from urllib.parse import urlencode
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.frames import CloseCode, Frame, Opcode
 
-from ._errors import TinistreamerError, Unreachable, api_error
+from . import _frames
+from ._errors import DisconnectedByOperator, TinistreamerError, Unreachable, api_error
+from ._events import Event
 from ._follow import Follower, closed_early
 from ._http import Broker, describe
 from ._publish import Outbox
+from ._streams import Streams
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that the broker may take to answer a close. What is lost is lost already: it was not acknowledged."""
@@ -38,15 +41,27 @@ def close_of(error: ConnectionClosed) -> tuple[int | None, str]:
     return (error.rcvd.code, error.rcvd.reason) if error.rcvd is not None else (None, "")
 
 
-def end_of(follower: Follower, error: ConnectionClosed, *, nothing_new: bool) -> None:
-    """The broker closed a subscription's connection before the last event: raises `Unreachable`, unless it is complete.
+def frames_of(follower: Follower[Streams[Event]], message: str | bytes) -> list[_frames.Frame]:
+    """The events in a message; none if it was an answer, which is heeded."""
+    told = _frames.message_of(message)
+    if isinstance(told, _frames.Answer):
+        follower.streams.answered(told)
+        return []
+    return told
+
+
+def end_of(follower: Follower[Streams[Event]], error: ConnectionClosed, *, nothing_new: bool) -> None:
+    """The broker closed a subscription's connection before the last event: raises, unless it is complete.
 
     `nothing_new`: the one message of the connection was the empty array. After any other the last event must come.
     """
     code, reason = close_of(error)
+    # The broker closes with this code for no other reason.
+    if code == CloseCode.POLICY_VIOLATION:
+        raise DisconnectedByOperator
     if code != CloseCode.NORMAL_CLOSURE or not nothing_new:
         raise closed_early(f"{code} {reason}" if code else "without a word")
-    follower.complete()
+    follower.streams.complete()
 
 
 def is_life(event: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -11,13 +11,15 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed
 
-from ._follow import CONNECT_TIMEOUT, Follower, frames_of, silent
-from ._sse import Frame
-from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, end_of, handshake_error, is_life
+from ._events import Event
+from ._follow import CONNECT_TIMEOUT, Follower, silent
+from ._frames import PLACED, Frame
+from ._line import Line
+from ._streams import Streams
+from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, end_of, frames_of, handshake_error, is_life
 
 
-@asynccontextmanager
-async def connect(follower: Follower, headers: dict[str, str]) -> AsyncGenerator[AsyncGenerator[Frame, None], None]:
+async def connect(follower: Follower[Streams[Event]], line: Line) -> AsyncGenerator[list[Frame], None]:
     """Connects for the broker's messages."""
 
     class Connection(ClientConnection):
@@ -28,10 +30,11 @@ async def connect(follower: Follower, headers: dict[str, str]) -> AsyncGenerator
                 follower.hear()
             super().process_event(event)
 
+    request = follower.connecting()
     try:
         connection = await connect_websocket(
-            follower.url,
-            additional_headers=headers,
+            request.url,
+            additional_headers=request.headers,
             open_timeout=CONNECT_TIMEOUT,
             # A reader that is slow would not take pongs in time. The broker's pings tell enough.
             ping_interval=None,
@@ -42,13 +45,24 @@ async def connect(follower: Follower, headers: dict[str, str]) -> AsyncGenerator
         )
     except HANDSHAKE_ERRORS as error:
         raise handshake_error(error) from error
-    async with connection:
-        follower.connected()
-        yield _frames(follower, connection)
+
+    async def ask(question: str) -> None:
+        with suppress(ConnectionClosed):
+            await connection.send(question)
+
+    try:
+        async with connection:
+            line.ask = ask
+            follower.opened()
+            yield []
+            async for frames in _frames(follower, connection):
+                yield frames
+    finally:
+        line.ask = None
 
 
-async def _frames(follower: Follower, connection: ClientConnection) -> AsyncGenerator[Frame, None]:
-    nothing_new = False
+async def _frames(follower: Follower[Streams[Event]], connection: ClientConnection) -> AsyncGenerator[list[Frame], None]:
+    nothing_new: bool | None = None
     since = follower.now()
     while (left := follower.silence_left(since)) > 0:
         try:
@@ -58,11 +72,11 @@ async def _frames(follower: Follower, connection: ClientConnection) -> AsyncGene
         except TimeoutError:
             continue
         except ConnectionClosed as error:
-            end_of(follower, error, nothing_new=nothing_new)
+            end_of(follower, error, nothing_new=nothing_new is True)
             return
-        frames = frames_of(message)
-        nothing_new = not frames
-        for frame in frames:
-            yield frame
+        frames = frames_of(follower, message)
+        is_first = nothing_new is None
+        nothing_new = is_first and not frames
+        yield [*frames, PLACED] if is_first else frames
         since = follower.now()
     raise silent(follower.silence)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
-from ._follow import CONNECT_TIMEOUT, Follower, frames_of, silent
-from ._sse import Frame
-from ._subscription import Link
-from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, end_of, handshake_error, is_life
+from ._events import Event
+from ._follow import CONNECT_TIMEOUT, Follower, silent
+from ._frames import PLACED, Frame
+from ._link import Link
+from ._streams import Streams
+from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, end_of, frames_of, handshake_error, is_life
 
 
-@contextmanager
-def connect(follower: Follower, headers: dict[str, str], link: Link) -> Generator[Iterator[Frame], None, None]:
+def connect(follower: Follower[Streams[Event]], link: Link) -> Generator[list[Frame], None, None]:
     """Connects for the broker's messages."""
 
     class Connection(ClientConnection):
@@ -37,10 +38,11 @@ def connect(follower: Follower, headers: dict[str, str], link: Link) -> Generato
                 follower.hear()
             super().process_event(event)
 
+    request = follower.connecting()
     try:
         connection = connect_websocket(
-            follower.url,
-            additional_headers=headers,
+            request.url,
+            additional_headers=request.headers,
             open_timeout=CONNECT_TIMEOUT,
             # A reader that is slow would not take pongs in time. The broker's pings tell enough.
             ping_interval=None,
@@ -51,16 +53,24 @@ def connect(follower: Follower, headers: dict[str, str], link: Link) -> Generato
         )
     except HANDSHAKE_ERRORS as error:
         raise handshake_error(error) from error
+
+    def ask(question: str) -> None:
+        with suppress(ConnectionClosed):
+            connection.send(question)
+
     try:
         with connection:
-            follower.connected()
-            yield _frames(follower, connection)
+            link.ask = ask
+            follower.opened()
+            yield []
+            yield from _frames(follower, connection)
     finally:
+        link.ask = None
         link.hold(None)
 
 
-def _frames(follower: Follower, connection: ClientConnection) -> Iterator[Frame]:
-    nothing_new = False
+def _frames(follower: Follower[Streams[Event]], connection: ClientConnection) -> Generator[list[Frame], None, None]:
+    nothing_new: bool | None = None
     since = follower.now()
     while (left := follower.silence_left(since)) > 0:
         try:
@@ -68,10 +78,11 @@ def _frames(follower: Follower, connection: ClientConnection) -> Iterator[Frame]
         except TimeoutError:
             continue
         except ConnectionClosed as error:
-            end_of(follower, error, nothing_new=nothing_new)
+            end_of(follower, error, nothing_new=nothing_new is True)
             return
-        frames = frames_of(message)
-        nothing_new = not frames
-        yield from frames
+        frames = frames_of(follower, message)
+        is_first = nothing_new is None
+        nothing_new = is_first and not frames
+        yield [*frames, PLACED] if is_first else frames
         since = follower.now()
     raise silent(follower.silence)
