@@ -7,9 +7,19 @@ import json
 import sys
 from typing import Any, cast
 
-from lines import Left, call_of, failed, result, subscription_options, told, write, writer_options
+from lines import Left, addition_options, call_of, end_of, failed, result, subscription_options, told, write, writer_options
 
-from tinistreamer import AsyncClient, AsyncWriter, InvalidEvent, TinistreamerError, asubscribe
+from tinistreamer import (
+    AsyncClient,
+    AsyncManySubscription,
+    AsyncSubscription,
+    AsyncWriter,
+    InvalidEvent,
+    Refused,
+    TinistreamerError,
+    asubscribe,
+    asubscribe_many,
+)
 
 # Longer than any line of a job.
 _LONGEST_LINE = 1 << 28
@@ -46,7 +56,14 @@ async def _subscribe(job: dict[str, Any]) -> None:
         write("token-wanted")
         return await tokens.get()
 
-    following = asyncio.create_task(_follow(job, job.get("token") or ask))
+    token, options = job.get("token") or ask, subscription_options(job)
+    events: AsyncSubscription | AsyncManySubscription
+    if "keys" in job:
+        events = asubscribe_many(job["url"], job["keys"], token, **options)
+    else:
+        events = asubscribe(job["url"], token, **options)
+    following = asyncio.create_task(_follow(events, (job.get("pause_ms") or 0) / 1000))
+    operations: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     lines = await _Lines.of_input()
 
@@ -54,25 +71,52 @@ async def _subscribe(job: dict[str, Any]) -> None:
         while (line := await lines.next()) is not None:
             if "token" in line:
                 tokens.put_nowait(line["token"])
-            else:
+            elif line["op"] == "stop":
                 following.cancel()
+            else:
+                operations.put_nowait(line)
 
-    listening = asyncio.create_task(listen())
+    async def operate(many: AsyncManySubscription) -> None:
+        while True:
+            await _operate(many, await operations.get())
+
+    tasks = [asyncio.create_task(listen())]
+    if isinstance(events, AsyncManySubscription):
+        tasks.append(asyncio.create_task(operate(events)))
     try:
         await following
     except asyncio.CancelledError:
         write("stopped")
     finally:
-        listening.cancel()
+        for task in tasks:
+            task.cancel()
 
 
-async def _follow(job: dict[str, Any], token: Any) -> None:
+async def _operate(events: AsyncManySubscription, line: dict[str, Any]) -> None:
     try:
-        async with asubscribe(job["url"], token, **subscription_options(job)) as events:
+        match line["op"]:
+            case "add":
+                await events.add(line["key"], **addition_options(line))
+                write("added", key=line["key"])
+            case "drop":
+                await events.drop(line["key"])
+                write("dropped", key=line["key"])
+            case _:
+                write("cursor", cursor=events.cursor)
+    except Refused as error:
+        write("refused", key=line["key"], code=error.code)
+    except TinistreamerError:
+        # What ends the subscription is told by its loop.
+        pass
+
+
+async def _follow(events: AsyncSubscription | AsyncManySubscription, pause: float) -> None:
+    try:
+        async with events:
             async for event in events:
                 told(event)
-                await asyncio.sleep((job.get("pause_ms") or 0) / 1000)
-        write("finished", status=events.status)
+                await asyncio.sleep(pause)
+        write("finished", **end_of(events))
     except TinistreamerError as error:
         failed(error)
 

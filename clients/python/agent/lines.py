@@ -8,7 +8,18 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from tinistreamer import Ack, ApiError, Event, NewEvent, TinistreamerError
+from tinistreamer import (
+    Ack,
+    ApiError,
+    AsyncManySubscription,
+    AsyncSubscription,
+    Event,
+    KeyedEvent,
+    ManySubscription,
+    NewEvent,
+    Subscription,
+    TinistreamerError,
+)
 
 T = TypeVar("T")
 _lock = threading.Lock()
@@ -39,10 +50,18 @@ def failed(error: TinistreamerError) -> None:
 
 def told(event: Event) -> None:
     """Tells an event of a subscription."""
+    key = {"key": event.key} if isinstance(event, KeyedEvent) else {}
     if event.missed is not None:
-        write("missed", after=event.missed.after, first=event.missed.first, missed=event.missed.missed)
+        write("missed", **key, after=event.missed.after, first=event.missed.first, missed=event.missed.missed)
     else:
-        write("event", id=event.id, event=event.event, data=event.data)
+        write("event", **key, id=event.id, event=event.event, data=event.data)
+
+
+def end_of(events: Subscription | ManySubscription | AsyncSubscription | AsyncManySubscription) -> dict[str, Any]:
+    """What became of what was followed."""
+    if isinstance(events, Subscription | AsyncSubscription):
+        return {"status": events.status}
+    return {"statuses": events.statuses}
 
 
 def acknowledged(ack: Ack) -> None:
@@ -52,11 +71,19 @@ def acknowledged(ack: Ack) -> None:
 
 def subscription_options(job: dict[str, Any]) -> dict[str, Any]:
     """The options of a subscription that the job gives."""
-    options: dict[str, Any] = {"after": job.get("after")}
+    options: dict[str, Any] = {name: job[name] for name in ("after", "events", "wait") if job.get(name) is not None}
+    if job.get("from") is not None:
+        options["from_"] = job["from"]
     for name in ("silence", "give_up_after"):
         if (milliseconds := job.get(f"{name}_ms")) is not None:
             options[name] = milliseconds / 1000
     return options
+
+
+def addition_options(line: dict[str, Any]) -> dict[str, Any]:
+    """The options of a stream that is to be added."""
+    options = {name: line[name] for name in ("after", "wait") if line.get(name) is not None}
+    return {**options, **({"from_": line["from"]} if line.get("from") is not None else {})}
 
 
 def writer_options(job: dict[str, Any]) -> dict[str, Any]:

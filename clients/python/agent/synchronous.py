@@ -7,9 +7,19 @@ import queue
 import threading
 from typing import Any
 
-from lines import Left, call_of, failed, read, result, subscription_options, told, write, writer_options
+from lines import Left, addition_options, call_of, end_of, failed, read, result, subscription_options, told, write, writer_options
 
-from tinistreamer import Client, InvalidEvent, Subscription, TinistreamerError, Writer, subscribe
+from tinistreamer import (
+    Client,
+    InvalidEvent,
+    ManySubscription,
+    Refused,
+    Subscription,
+    TinistreamerError,
+    Writer,
+    subscribe,
+    subscribe_many,
+)
 
 
 def run(job: dict[str, Any]) -> None:
@@ -25,15 +35,30 @@ def _subscribe(job: dict[str, Any]) -> None:
         write("token-wanted")
         return tokens.get()
 
-    events = subscribe(job["url"], job.get("token") or ask, **subscription_options(job))
+    token, options = job.get("token") or ask, subscription_options(job)
+    events: Subscription | ManySubscription
+    if "keys" in job:
+        events = subscribe_many(job["url"], job["keys"], token, **options)
+    else:
+        events = subscribe(job["url"], token, **options)
+    operations: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def listen() -> None:
         while (line := read()) is not None:
             if "token" in line:
                 tokens.put(line["token"])
-            else:
+            elif line["op"] == "stop":
                 stop.set()
                 events.close()
+            else:
+                operations.put(line)
+
+    def operate(many: ManySubscription) -> None:
+        while True:
+            _operate(many, operations.get())
+
+    if isinstance(events, ManySubscription):
+        threading.Thread(target=operate, args=(events,), daemon=True).start()
 
     threading.Thread(target=listen, daemon=True).start()
     try:
@@ -44,7 +69,25 @@ def _subscribe(job: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _follow(events: Subscription, stop: threading.Event, pause: float) -> None:
+def _operate(events: ManySubscription, line: dict[str, Any]) -> None:
+    try:
+        match line["op"]:
+            case "add":
+                events.add(line["key"], **addition_options(line))
+                write("added", key=line["key"])
+            case "drop":
+                events.drop(line["key"])
+                write("dropped", key=line["key"])
+            case _:
+                write("cursor", cursor=events.cursor)
+    except Refused as error:
+        write("refused", key=line["key"], code=error.code)
+    except TinistreamerError:
+        # What ends the subscription is told by its loop.
+        pass
+
+
+def _follow(events: Subscription | ManySubscription, stop: threading.Event, pause: float) -> None:
     with events:
         for event in events:
             told(event)
@@ -52,7 +95,7 @@ def _follow(events: Subscription, stop: threading.Event, pause: float) -> None:
     if stop.is_set():
         write("stopped")
     else:
-        write("finished", status=events.status)
+        write("finished", **end_of(events))
 
 
 def _publish(job: dict[str, Any]) -> None:
