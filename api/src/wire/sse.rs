@@ -11,6 +11,9 @@ use crate::{
 /// line, so that a reader that acts on blocks does not keep it in its buffer.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
+/// About how many bytes a frame has besides its entry's weight.
+pub const FRAME_SIZE: usize = "id: 1700000000000-1000000\nevent: \ndata: \n\n".len();
+
 /// The entries as frames. A whole segment is encoded once, however many clients it goes to.
 #[must_use]
 pub fn frames(part: &Part) -> Bytes {
@@ -74,8 +77,7 @@ pub fn retry(milliseconds: u64) -> String {
 }
 
 fn encode<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Bytes {
-    const FIELDS: usize = "id: 1700000000000-1000000\nevent: \ndata: \n\n".len();
-    let size = entries.clone().map(|entry| FIELDS + entry.weight()).sum();
+    let size = entries.clone().map(|entry| FRAME_SIZE + entry.weight()).sum();
     let mut out = BytesMut::with_capacity(size);
     for entry in entries {
         put_frame(&mut out, entry);

@@ -168,12 +168,13 @@ impl ServerSentEvents {
             sse::put_keyed_missed(out, &self.cursor(reading, index, before), &json::missed_data(missed));
         }
         let last = batch.entries().next_back().map(|entry| entry.id);
-        let mut cursor = String::new();
+        let mut cursor = String::with_capacity(stream.encoded_key().len() + self.others(reading, index).len() + sse::FRAME_SIZE);
         for entry in batch.entries().filter(|entry| reading.wants(&entry.name)) {
             let is_last = batch.end && Some(entry.id) == last;
             let position = if is_last { Position::Complete(entry.id) } else { Position::At(entry.id) };
             cursor.clear();
             cursor::put(&mut cursor, stream.encoded_key(), position, self.others(reading, index));
+            out.reserve(cursor.len() + sse::FRAME_SIZE + entry.weight());
             sse::put_keyed_frame(out, &cursor, entry);
         }
     }
