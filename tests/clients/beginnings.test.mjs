@@ -13,12 +13,12 @@ scenario(
     await broker.stream('there');
     const token = await tokenFor(broker, ['there', 'later'], { wait: true });
     const subscriber = scene.subscribeMany(client, transport, ['there', 'later'], token, proxy, { from, wait: true });
-    await until(() => proxy.open > 0, 'the connection');
-    // By its first heartbeat the client knows which streams there are; after the cut it waits on.
-    await sleep(2_500);
+    const knows = async () => /later:|~/.test((await subscriber.ask({ op: 'cursor' })).cursor);
+    await subscriber.until(from === 'now' ? knows : () => subscriber.events.length === 1, 'where it is');
+    // After a cut it waits on.
+    const asked = proxy.gets.length;
     proxy.cutAll();
-    await until(() => proxy.open > 0, 'another connection');
-    await sleep(1_000);
+    await until(() => proxy.gets.length > asked && proxy.open > 0, 'another connection');
     await cutOff(proxy);
     await broker.stream('later');
     await broker.add('later', [{ event: 'token', data: 'while it was away' }]);
