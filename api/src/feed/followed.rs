@@ -6,6 +6,9 @@ use crate::{
     wire::cursor::{self, Position, Tag},
 };
 
+/// What stands for the last event of a stream that is gone and of which the client has nothing: that it was told must be in its cursor.
+const NOTHING: EventId = EventId { ms: 0, n: 0 };
+
 /// A stream that a client follows.
 #[derive(Debug)]
 pub struct Followed {
@@ -73,6 +76,12 @@ impl Followed {
         self.caught_up
     }
 
+    /// The last event that the client has, of a stream that is gone.
+    #[must_use]
+    pub fn gone_after(&self) -> Option<EventId> {
+        self.position.id().filter(|&id| id != NOTHING)
+    }
+
     /// Whether an event was written since the client came.
     pub(super) fn is_live(&self, id: EventId) -> bool {
         match self.life {
@@ -104,9 +113,7 @@ impl Followed {
     /// It is no more.
     pub(super) fn gone(&mut self) {
         self.life = Life::Gone { told: true };
-        if let Some(id) = self.position.id() {
-            self.position = Position::Complete(id);
-        }
+        self.position = Position::Complete(self.position.id().unwrap_or(NOTHING));
         (self.owes, self.tell, self.caught_up) = (false, false, true);
     }
 

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::Span;
 
@@ -23,6 +22,7 @@ use crate::{
 
 mod address;
 mod audience;
+mod awaited;
 mod client;
 mod followed;
 mod group;
@@ -32,9 +32,10 @@ mod reading;
 mod slot;
 mod slots;
 
+pub use awaited::Appearance;
 pub use client::{Client, ClientId, InvalidClientId, Profile};
 pub use followed::Followed;
-pub use reading::{Appearance, Reading};
+pub use reading::Reading;
 pub use slot::Slot;
 pub use slots::{Full, Limits, Newcomer, Slots};
 
@@ -258,9 +259,9 @@ impl Feed {
                 // Calls come first, as a busy stream would keep its client for ever.
                 poll_fn(|context| match slot.called(context) {
                     Some(call) => Poll::Ready(Asked::Called(call)),
-                    None => match awaited.as_mut().map(|awaited| awaited.poll_next_unpin(context)) {
-                        Some(Poll::Ready(Some(page))) => Poll::Ready(Asked::Appeared(page)),
-                        _ => asked.as_mut().poll(context).map(Asked::Answered),
+                    None => match awaited.as_mut().map(|awaited| awaited.poll(context)) {
+                        Some(Poll::Ready(page)) => Poll::Ready(Asked::Appeared(page)),
+                        Some(Poll::Pending) | None => asked.as_mut().poll(context).map(Asked::Answered),
                     },
                 })
                 .await

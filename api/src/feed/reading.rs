@@ -1,9 +1,8 @@
 //! What a client reads: its streams, how far it is in each, and what it is told of what comes.
 
-use futures::{future::BoxFuture, stream::FuturesUnordered};
-
 use super::{
     Step,
+    awaited::{Appearance, Awaited},
     followed::{Followed, Life},
 };
 use crate::{
@@ -15,14 +14,11 @@ use crate::{
 /// How many events may be passed over before the client is told where it is.
 const PASSED_OVER: usize = 1_000;
 
-/// Resolves when a stream is there, to a page of it that is not read.
-pub type Appearance = BoxFuture<'static, Page>;
-
 /// The streams of a client. Dropped, it frees their tails.
 pub struct Reading {
     pub(super) tails: Box<dyn Tails>,
     /// Streams that are not there yet. Most clients wait for none.
-    pub(super) awaited: Option<Box<FuturesUnordered<Appearance>>>,
+    pub(super) awaited: Option<Box<Awaited>>,
     streams: Vec<Followed>,
     filter: Option<EventFilter>,
     is_keyed: bool,
@@ -50,8 +46,8 @@ impl Reading {
 
     /// Follows a stream from when it is there. `tell`: the client is told that it is before the stream's beginning.
     pub fn add_awaited(&mut self, key: StreamKey, appears: Appearance, tell: bool) {
-        self.streams.push(Followed::new(key, Position::Beginning, Life::Awaited, tell));
-        self.awaited.get_or_insert_default().push(appears);
+        self.streams.push(Followed::new(key.clone(), Position::Beginning, Life::Awaited, tell));
+        self.awaited.get_or_insert_default().add(key, appears);
     }
 
     /// Remembers a stream of which the client has all.
@@ -70,6 +66,9 @@ impl Reading {
         let stream = self.streams.remove(index);
         if let Life::Live { number, .. } = stream.life {
             self.tails.remove(number);
+        }
+        if let Some(awaited) = &mut self.awaited {
+            awaited.remove(key);
         }
         Some(stream.position)
     }

@@ -161,7 +161,55 @@ async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
     }
 }
 
+/// Else what is written while it is on its way back would be behind where it begins.
+async fn where_a_client_begins_is_an_answer(broker: Broker) {
+    let bound = broker.create("a").await;
+    let written = broker.add_numbered("a", 0, 3).await;
+    let answer = poll(&broker, &["a"], &bound, "&from=now&wait=60").await;
+    assert_eq!(answer, json!({"events": [], "cursor": written[2], "status": "active"}));
+    let prefix = token(&broker, json!({"prefix": "later"})).await;
+    let answer = poll(&broker, &["later"], &prefix, "&from=now&wait=60&wait=true").await;
+    assert_eq!(answer, json!({"events": [], "cursor": "later:", "status": "active"}));
+}
+
+/// Also of a stream of which the client has nothing.
+async fn that_a_stream_is_gone_is_told_once(broker: Broker) {
+    let [there, gone] = together(broker.kind, ["p:there", "p:gone"]);
+    broker.create(&there).await;
+    let prefix = token(&broker, json!({"prefix": "p:"})).await;
+    let own = format!("&after={}:,{}:", encoded(&there), encoded(&gone));
+    let first = poll(&broker, &[&there, &gone], &prefix, &own).await;
+    let told = json!({"key": gone, "event": "missedevents", "data": r#"{"after":null,"first":null,"missed":null}"#});
+    assert!(first["events"].as_array().unwrap().contains(&told), "{first}");
+    let second = poll(&broker, &[&there, &gone], &prefix, &format!("&wait=0&after={}", first["cursor"].as_str().unwrap())).await;
+    assert!(!second["events"].as_array().unwrap().contains(&told), "{second}");
+}
+
+async fn who_leaves_while_it_waits_frees_its_slot(kind: Kind) {
+    let broker = broker(kind).set("MAX_CLIENTS", 1).start().await;
+    let token = broker.create("a").await;
+    let start = poll(&broker, &["a"], &token, "").await["cursor"].as_str().unwrap().to_owned();
+    for _ in 0..3 {
+        let waiting = ask(&broker, &["a"], &token, &format!("&after={start}&wait=60")).await;
+        assert_eq!((waiting.status().as_u16(), broker.slots_in_use().await), (200, 1));
+        drop(waiting);
+    }
+    broker.sse("a", &token, None).await;
+}
+
+#[tokio::test]
+async fn who_leaves_while_it_waits_frees_its_slot_in_memory() {
+    who_leaves_while_it_waits_frees_its_slot(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn who_leaves_while_it_waits_frees_its_slot_in_exclusive() {
+    who_leaves_while_it_waits_frees_its_slot(Kind::Exclusive).await;
+}
+
 on_every_store!(
+    where_a_client_begins_is_an_answer,
+    that_a_stream_is_gone_is_told_once,
     what_is_there_comes_at_once_and_what_comes_when_it_comes,
     a_long_history_comes_answer_by_answer_and_is_over_with_the_last,
     what_does_not_change_any_more_may_be_kept,
@@ -223,7 +271,7 @@ async fn who_waits_is_answered_when_the_node_stops_in_exclusive() {
     who_waits_is_answered_when_the_node_stops(Kind::Exclusive).await;
 }
 
-async fn a_store_that_is_away_is_told_to_who_asks_and_in_the_end_to_who_waits(kind: Kind) {
+async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(kind: Kind) {
     let mut redis = Redis::start(&[]);
     let broker = broker(kind).set("REDIS_URL", redis.url()).set("STORE_PATIENCE", 1).start().await;
     let token = broker.create("a").await;
@@ -233,19 +281,20 @@ async fn a_store_that_is_away_is_told_to_who_asks_and_in_the_end_to_who_waits(ki
         until("it waits", || async { broker.slots_in_use().await == 1 }).await;
         redis.kill();
     });
-    for response in [waiting, ask(&broker, &["a"], &token, "&wait=0").await] {
-        assert_eq!(response.status(), 503);
-        assert!(response.headers().contains_key("retry-after"));
-        assert_eq!(response.json::<Value>().await.unwrap()["code"], "store-unavailable");
-    }
+    // The answer to who waits had begun.
+    assert_eq!(waiting.json::<Value>().await.unwrap(), json!({"events": [], "cursor": start, "status": "active"}));
+    let refused = ask(&broker, &["a"], &token, "&wait=0").await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "store-unavailable");
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_told_to_who_asks_and_in_the_end_to_who_waits_in_exclusive() {
-    a_store_that_is_away_is_told_to_who_asks_and_in_the_end_to_who_waits(Kind::Exclusive).await;
+async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits_in_exclusive() {
+    a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(Kind::Exclusive).await;
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_told_to_who_asks_and_in_the_end_to_who_waits_in_shared() {
-    a_store_that_is_away_is_told_to_who_asks_and_in_the_end_to_who_waits(Kind::Shared).await;
+async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits_in_shared() {
+    a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(Kind::Shared).await;
 }

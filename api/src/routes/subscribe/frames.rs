@@ -97,7 +97,7 @@ pub(super) fn objects(reading: &Reading, step: &Step, keyed: bool) -> Vec<String
     let stream = |index: &usize| reading.streams().get(*index);
     match step {
         Step::Batch(index, batch) => stream(index).map(|stream| entries(reading, &stream.key, batch, keyed)).unwrap_or_default(),
-        Step::Gone(index) => stream(index).map(|stream| json::gone(&stream.key, stream.position.id())).into_iter().collect(),
+        Step::Gone(index) => stream(index).map(|stream| json::gone(&stream.key, stream.gone_after())).into_iter().collect(),
         Step::Positions(indexes) => {
             let streams = indexes.iter().filter_map(stream);
             streams.filter_map(|stream| Some(json::position(keyed.then_some(&stream.key), stream.position.id()?))).collect()

@@ -2,6 +2,11 @@
 
 use std::{slice, time::Duration};
 
+use bytes::Bytes;
+use futures::{
+    StreamExt,
+    stream::{BoxStream, unfold},
+};
 use rocket::{
     Request, get,
     http::{ContentType, Header, Status},
@@ -12,14 +17,19 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use super::{Found, State, frames::objects, not_found, wish::Wish};
+use super::{
+    Found, State,
+    frames::{EXCLUSIVE_PROBE, objects},
+    not_found,
+    wish::Wish,
+};
 use crate::{
     auth::guard::Client,
     error::{ApiError, ErrorBody},
     event::{self, Finish},
-    feed::{Followed, Reading, Reason, Step},
+    feed::{Feed, Followed, Reading, Step},
     metrics::Transport,
-    routes::broker::Broker,
+    routes::{broker::Broker, byte_stream::streamed},
     store::{Batch, Beginning, PAGE_ENTRIES, StoreError},
     wire::cursor::{self, Position},
 };
@@ -92,7 +102,12 @@ pub async fn poll(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Answ
         while answer.events.len() < PAGE_ENTRIES
             && let Some(step) = reading.history().await.map_err(|error| failed(error, &wish))?
         {
+            // A filter may pass over a long history: that the client has come so far is an answer. Where it begins is told first of all.
+            let has_come_far = matches!(step, Step::Positions(_)) && answer.has_news;
             answer.take(reading, &step);
+            if has_come_far {
+                break;
+            }
         }
     }
     let (events, bytes) = (answer.events.len(), answer.events.iter().map(String::len).sum());
@@ -100,38 +115,55 @@ pub async fn poll(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Answ
     let patience = Duration::from_secs(wish.patience.unwrap_or(PATIENCE_SECONDS));
     let is_over = readings.iter().all(|reading| reading.outcome().is_some());
     match readings.pop() {
-        Some(reading) if events == 0 && !is_over && !patience.is_zero() => wait(&broker, reading, &wish, patience, answer).await,
+        Some(reading) if !answer.has_news && !is_over && !patience.is_zero() => wait(&broker, reading, &wish, patience, answer).await,
         last => {
             readings.extend(last);
-            Ok(answer.finish(&readings, freshness))
+            Ok(Answer::There { body: answer.body(&readings), freshness })
         }
     }
 }
 
-/// Waits, as one of the node's clients, for something to come.
-async fn wait(broker: &Broker<'_>, reading: Reading, wish: &Wish, patience: Duration, mut answer: Gathered) -> Result<Answer, ApiError> {
+/// Waits, as one of the node's clients, for something to come. The answer has begun by then: white space, which JSON may begin with, shows
+/// whether the client is still there.
+async fn wait(broker: &Broker<'_>, reading: Reading, wish: &Wish, patience: Duration, answer: Gathered) -> Result<Answer, ApiError> {
     let deadline = Instant::now() + patience;
-    let mut feed = broker.follow(reading, wish, Transport::Poll, None).await?;
-    while let Ok(step) = timeout_at(deadline, feed.next()).await {
-        match &step {
-            Step::Batch(stream, batch) => {
-                answer.take(feed.reading(), &step);
-                feed.delivered(*stream, batch, answer.events.iter().map(String::len).sum());
-                break;
+    let feed = broker.follow(reading, wish, Transport::Poll, Some(EXCLUSIVE_PROBE)).await?;
+    let waiting = Waiting { feed, answer, deadline };
+    Ok(Answer::Coming(Box::pin(unfold(Some(waiting), |waiting| async { Some(waiting?.next().await) }))))
+}
+
+struct Waiting {
+    feed: Feed,
+    answer: Gathered,
+    deadline: Instant,
+}
+
+impl Waiting {
+    /// The next bytes of the answer, and what still waits if they are not the last.
+    async fn next(mut self) -> (Bytes, Option<Self>) {
+        self.feed.taken();
+        while let Ok(step) = timeout_at(self.deadline, self.feed.next()).await {
+            match &step {
+                Step::Batch(stream, batch) => {
+                    self.answer.take(self.feed.reading(), &step);
+                    self.feed.delivered(*stream, batch, self.answer.events.iter().map(String::len).sum());
+                    break;
+                }
+                Step::Gone(_) => {
+                    self.answer.take(self.feed.reading(), &step);
+                    break;
+                }
+                // Asked again, the broker says why.
+                Step::Close(_) => break,
+                Step::Heartbeat => {
+                    self.feed.given();
+                    return (Bytes::from_static(b" "), Some(self));
+                }
+                Step::Positions(_) | Step::CaughtUp => {}
             }
-            Step::Gone(_) => {
-                answer.take(feed.reading(), &step);
-                break;
-            }
-            Step::Close(Reason::Gone) => return Err(not_found(&wish.keys[0], wish)),
-            Step::Close(Reason::StoreUnavailable) => {
-                return Err(StoreError::Unavailable("it failed a client that polls for too long".to_owned()).into());
-            }
-            Step::Close(_) => break,
-            Step::Positions(_) | Step::CaughtUp | Step::Heartbeat => {}
         }
+        (self.answer.body(slice::from_ref(self.feed.reading())).into(), None)
     }
-    Ok(answer.finish(slice::from_ref(feed.reading()), Freshness::default()))
 }
 
 fn failed(error: StoreError, wish: &Wish) -> ApiError {
@@ -144,6 +176,8 @@ fn failed(error: StoreError, wish: &Wish) -> ApiError {
 /// What an answer will be made of.
 struct Gathered {
     events: Vec<String>,
+    /// There is something that the client does not know, if only where it is.
+    has_news: bool,
     is_cancelled: bool,
     /// Streams of which the client has nothing are in cursors, too, as it would otherwise begin elsewhere the next time.
     tells_beginnings: bool,
@@ -152,10 +186,16 @@ struct Gathered {
 impl Gathered {
     fn new(wish: &Wish, found: &[Found]) -> Self {
         let cancelled = |found: &Found| matches!(found.state, State::Complete { status: event::Status::Cancelled, .. });
-        Self { events: Vec::new(), is_cancelled: found.iter().all(cancelled), tells_beginnings: wish.beginning != Beginning::Start }
+        Self {
+            events: Vec::new(),
+            has_news: false,
+            is_cancelled: found.iter().all(cancelled),
+            tells_beginnings: wish.beginning != Beginning::Start,
+        }
     }
 
     fn take(&mut self, reading: &Reading, step: &Step) {
+        self.has_news |= matches!(step, Step::Batch(..) | Step::Gone(_) | Step::Positions(_));
         // The cursor tells positions.
         if matches!(step, Step::Positions(_)) {
             return;
@@ -166,7 +206,7 @@ impl Gathered {
         }
     }
 
-    fn finish(self, readings: &[Reading], freshness: Freshness) -> Answer {
+    fn body(self, readings: &[Reading]) -> String {
         let is_keyed = readings.iter().any(Reading::is_keyed);
         let is_over = readings.iter().all(|reading| reading.outcome().is_some());
         let status = match is_over {
@@ -177,13 +217,14 @@ impl Gathered {
         let streams = readings.iter().flat_map(Reading::streams);
         // Cursors are made of characters that need no escape.
         let cursor = self.cursor(streams, is_keyed).map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
-        let body = format!(r#"{{"events":[{}],"cursor":{cursor},"status":"{}"}}"#, self.events.join(","), status.as_str());
-        Answer { body, freshness }
+        format!(r#"{{"events":[{}],"cursor":{cursor},"status":"{}"}}"#, self.events.join(","), status.as_str())
     }
 
     fn cursor<'a>(&self, mut streams: impl Iterator<Item = &'a Followed> + Clone, is_keyed: bool) -> Option<String> {
         if !is_keyed {
-            return streams.next()?.position.id().map(|id| id.to_string());
+            let stream = streams.next()?;
+            let beginning = || self.tells_beginnings.then(|| format!("{}:", stream.encoded_key()));
+            return stream.position.id().map(|id| id.to_string()).or_else(beginning);
         }
         let told = streams.filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
         Some(cursor::compact(told.map(|stream| (stream.tag(), stream.position)))).filter(|cursor| !cursor.is_empty())
@@ -192,7 +233,7 @@ impl Gathered {
 
 /// How long an answer stays true: what finished streams hold does not change any more.
 #[derive(Clone, Copy, Debug, Default)]
-struct Freshness {
+pub struct Freshness {
     is_final: bool,
     /// The token opens these streams alone, and no later ones at their keys.
     is_bound: bool,
@@ -215,14 +256,24 @@ impl Freshness {
 }
 
 /// An answer to a client that polls.
-pub struct Answer {
-    body: String,
-    freshness: Freshness,
+pub enum Answer {
+    /// What there is.
+    There {
+        /// The JSON text.
+        body: String,
+        /// How long it is true.
+        freshness: Freshness,
+    },
+    /// The JSON text, as soon as there is something, or the time is over.
+    Coming(BoxStream<'static, Bytes>),
 }
 
 impl<'r> Responder<'r, 'static> for Answer {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let Self { body, freshness } = self;
+        let (body, freshness) = match self {
+            Self::There { body, freshness } => (body, freshness),
+            Self::Coming(body) => return Ok(streamed(ContentType::JSON, body.map(Ok))),
+        };
         let mut response = rocket::Response::build();
         if !freshness.is_final {
             response.header(Header::new("Cache-Control", "no-store"));

@@ -145,7 +145,7 @@ impl ServerSentEvents {
             Step::Batch(index, batch) => self.put_batch(&mut out, reading, *index, batch),
             Step::Gone(index) => {
                 if let Some(stream) = reading.streams().get(*index) {
-                    let data = json::gone_data(stream.position.id());
+                    let data = json::gone_data(stream.gone_after());
                     sse::put_keyed_missed(&mut out, &self.cursor(reading, *index, stream.position), &data);
                 }
             }
