@@ -47,6 +47,17 @@ for (const colorScheme of ['light', 'dark']) {
       await page.getByRole('row').nth(1).waitFor();
       await check('the list');
 
+      const listed = await scene.tab();
+      const named = { client_name: 'a display with a long name, in the hall', tags: 'eu,lobby' };
+      const access = await broker.call('/stream/token', { key: 'running' });
+      await listed.evaluate((url) => followEvents(url, []), `${broker.url}/api/client/sse?${new URLSearchParams({ key: 'running', token: access.token, ...named })}`);
+      await tab.go('#/clients');
+      await page.getByText('lobby').waitFor();
+      await check('the clients');
+      await tab.button('Disconnect a display').click();
+      await check('whether to disconnect one');
+      await tab.button('Keep').click();
+
       await tab.openStream('running');
       await tab.rows.nth(3).click();
       await check('events, with the inspector');
@@ -67,6 +78,8 @@ for (const colorScheme of ['light', 'dark']) {
       await check('clients');
       await tab.show('Code');
       await page.getByLabel('Python snippet').waitFor();
+      await tab.button('Make a token').click();
+      await page.getByLabel('Polling snippet').waitFor();
       await check('code');
       for (const key of ['over', 'called off', 'never there']) {
         await tab.openStream(key);

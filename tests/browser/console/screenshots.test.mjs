@@ -25,6 +25,10 @@ onConsole('the console has its picture taken', async (scene, visit) => {
   await sleep(BUSY_MS);
   await shoot(page, 'overview-light');
 
+  await tab.go('#/clients');
+  await page.getByText('Wall display').first().waitFor();
+  await shoot(page, 'connected-light');
+
   await broker.stream('chat-4711');
   await page.setViewportSize(desktop(720));
   await tab.openStream('chat-4711', 'clients');
@@ -68,6 +72,14 @@ async function shoot(page, name) {
 
 const WORDS = 'the quick answer to your question is that a stream keeps what it was given in order and without a gap'.split(' ');
 
+const CLIENTS = [
+  { client_name: 'Web app', tags: 'web,eu' },
+  { client_name: 'Wall display', tags: 'lobby', events: 'token,row,log,tool-*' },
+  { client_name: 'Android', tags: 'mobile,eu' },
+  { client_name: 'Recorder', tags: 'internal' },
+  {},
+];
+
 /** Backends that write at their own paces, and clients that follow them. */
 class Traffic {
   #going = true;
@@ -106,7 +118,7 @@ class Traffic {
 
   async #write(key, followers, pause, events, ttl = 3_600) {
     const stream = await this.broker.stream(key, { max_events: 5_000, ttl });
-    for (let n = 0; n < followers; n += 1) this.#follow(stream.sse());
+    for (let n = 0; n < followers; n += 1) this.#follow(stream.sse(this.broker, CLIENTS[n]));
     const write = async () => {
       for (let n = 0; this.#going; n += 1) {
         await this.broker.add(key, events(n));

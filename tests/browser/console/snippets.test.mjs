@@ -69,6 +69,45 @@ for (const key of KEYS) {
   }, ['memory']);
 }
 
+for (const [by, wanted] of [['these keys', KEYS.join('\n')], ['all keys that begin with', '']]) {
+  onConsole(`the snippets for several streams, ${by}, run in a shell and in a page`, async (scene, visit) => {
+    const proxy = await scene.listen(new CuttingProxy([]));
+    const broker = await consoleBroker(scene, { STREAMER_SERVER_ADDRESS: proxy.url });
+    proxy.upstreams.push(broker);
+    const prefix = wanted === '' ? 'all [of] *them* ' : '';
+    const keys = KEYS.map((key) => prefix + key);
+    for (const key of [...keys, 'another']) {
+      await broker.stream(key);
+      await broker.add(key, [{ event: 'token', data: 'one' }]);
+    }
+    const tab = await visit({ ...broker, url: proxy.url });
+    await tab.openStream(keys[0], 'code');
+    await tab.page.getByLabel('Token for').selectOption(by);
+    await tab.page.getByLabel(wanted === '' ? 'Beginning' : 'Keys, one on each line').fill(wanted || prefix);
+    await tab.button('Make a token').click();
+    const code = (name) => tab.page.getByLabel(`${name} snippet`, { exact: true }).textContent();
+    const [ndjson, polling, page] = [await code('NDJSON'), await code('Polling'), await code('EventSource, several streams')];
+
+    const reader = await scene.tab();
+    const lines = [];
+    reader.on('console', (message) => lines.push(message.text()));
+    await reader.addScriptTag({ content: page });
+    const stored = async (key) => (await broker.events(key)).map(({ id, event, data }) => ({ key, id, event, data: data ?? null }));
+    const ids = new Map();
+    for (const key of keys) ids.set(key, (await stored(key))[1].id);
+    await until(() => keys.every((key) => lines.includes(`${key} ${ids.get(key)} one`)), 'the page has both');
+    for (const key of keys) await broker.end(key);
+
+    for (const key of keys) {
+      const shown = (await finished(run(scene, 'sh', ['-c', ndjson]))).trim().split('\n').map((line) => JSON.parse(line));
+      assert.deepEqual(shown.filter(([of]) => of === key), (await stored(key)).map(Object.values));
+      assert.ok(shown.every(([of]) => keys.includes(of)));
+      const polled = (await finished(run(scene, 'sh', ['-c', polling]))).trim().split('\n').map((line) => JSON.parse(line));
+      assert.deepEqual(polled.filter((event) => event.key === key).map((event) => ({ data: null, ...event })), await stored(key));
+    }
+  }, ['memory']);
+}
+
 function run(scene, command, args, env = {}) {
   const child = start(command, args, { cwd: scene.folder, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   scene.atClose(() => kill(child));

@@ -2,18 +2,22 @@
 
 import { apiKey } from "./session.js";
 
+/** What the console's own clients are called in the list of clients. */
+export const CLIENT_NAME = "Console";
 /** Longer than the broker itself waits for its store. */
 const PATIENCE_MS = 10_000;
 
 /**
  * @typedef {{key: string, length: number, ttl: number, status: Status}} StreamRow
  * @typedef {"active" | "ended" | "cancelled"} Status
- * @typedef {StreamRow & {first_id: string, last_id: string, created_at: string}} StreamInfo
+ * @typedef {StreamRow & {first_id: string, last_id: string, created_at: string, clients: number, clients_total: number | null}} StreamInfo
+ * @typedef {{id: string, name?: string, tags: string[], keys: string[], transport: string, since: string, address?: string,
+ *   events: number, bytes: number, lag: number | null, filter?: string}} ClientRow
  * @typedef {{sse_url: string, ws_url: string, token: string, expires_at: string}} Access
  * @typedef {{event: string, data?: unknown}} NewEvent
  * @typedef {{streaming_in_use: number, streaming_max: number, streaming: number, static: number}} Connections
  * @typedef {{uptime: number, events_in: number, events_out: number, bytes_in: number, bytes_out: number,
- *   clients: {sse: number, ws: number}}} Activity
+ *   clients: {sse: number, ws: number, poll: number, ndjson: number}}} Activity
  * @typedef {{url: string, version: string, store: string, delivery: string, redis: Connections, activity: Activity}} BrokerInfo
  */
 
@@ -117,8 +121,21 @@ export const streamInfo = (/** @type {string} */ key) => get(address("stream/inf
  */
 export const createStream = (wanted) => post(address("stream"), wanted);
 
-/** @returns {Promise<Access>} */
-export const issueToken = (/** @type {string} */ key) => post(address("stream/token"), { key });
+/**
+ * @param {{key: string} | {keys: string[]} | {prefix: string}} wanted
+ * @returns {Promise<Access>}
+ */
+export const issueToken = (wanted) => post(address("stream/token"), wanted);
+
+/**
+ * Those of the node that answers.
+ * @param {{key?: string, tag?: string}} wanted
+ * @returns {Promise<ClientRow[]>}
+ */
+export const listClients = ({ key, tag }) => get(address("clients", { key: key || undefined, tag: tag || undefined }));
+
+/** @param {string} id */
+export const disconnectClient = (id) => ask(address(`clients/${encodeURIComponent(id)}`), { method: "DELETE" });
 
 /**
  * @param {string} key

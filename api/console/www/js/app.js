@@ -1,6 +1,7 @@
 // The page around all views: who one is, where one is, and how the broker is.
 
 import { broker } from "./broker.js";
+import { ClientList } from "./clients.js";
 import { duration } from "./format.js";
 import { icon, mark } from "./icons.js";
 import { html, nothing, render } from "./lib.js";
@@ -33,6 +34,7 @@ function currentView() {
   shown = wanted;
   if (wanted === "sign-in") view = new SignIn();
   else if (at.page === "stream") view = new StreamPage(at.key);
+  else if (at.page === "clients") view = new ClientList();
   else view = at.page === "streams" ? new StreamList() : new Overview();
   return view;
 }
@@ -52,13 +54,14 @@ function banner() {
 }
 
 /**
- * @param {"overview" | "streams"} page
+ * @param {"overview" | "streams" | "clients"} page
  * @param {string} label
  */
 function navigation(page, label) {
   const here = route().page;
   const current = here === page || (here === "stream" && page === "streams");
-  return html`<a href=${href({ page })} aria-current=${current ? "page" : nothing}>${label}</a>`;
+  const to = page === "clients" ? href({ page, key: "", tag: "" }) : href({ page });
+  return html`<a href=${to} aria-current=${current ? "page" : nothing}>${label}</a>`;
 }
 
 function health() {
@@ -82,7 +85,7 @@ function header() {
     <a class="brand" href="#/">${mark}<span>tinistreamer</span></a>
     ${
       inside
-        ? html`<nav aria-label="Console">${navigation("overview", "Overview")}${navigation("streams", "Streams")}
+        ? html`<nav aria-label="Console">${navigation("overview", "Overview")}${navigation("streams", "Streams")}${navigation("clients", "Clients")}
       <a href="api/docs/" target="_blank" rel="noopener">API ${icon("external")}</a></nav>`
         : nothing
     }

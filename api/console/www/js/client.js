@@ -55,7 +55,7 @@ export class Client {
     const { signal } = this.#line;
     const connection = ++this.connections;
     try {
-      const { token } = await issueToken(this.#key);
+      const { token } = await issueToken({ key: this.#key });
       signal.throwIfAborted();
       this.#hearWire(`${connection > 1 ? "\n" : ""}── connection ${connection}${this.after ? `, after ${this.after}` : ""} ──\n`);
       const follow = this.transport === "sse" ? followOverSse : followOverWs;

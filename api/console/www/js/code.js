@@ -1,13 +1,12 @@
 // How to do from a program what the console does: snippets that work as they are, with a fresh token.
 
 import { issueToken } from "./api.js";
-import { icon } from "./icons.js";
 import { html } from "./lib.js";
-import { attempt, notice } from "./notice.js";
+import { Many } from "./many.js";
+import { attempt } from "./notice.js";
 import { redraw } from "./redraw.js";
+import { shell, snippet } from "./snippet.js";
 
-/** For a shell: a key may hold quotes, and `$`. The URLs that the broker makes hold neither. */
-const shell = (/** @type {string} */ text) => `'${text.replaceAll("'", "'\\''")}'`;
 const quoted = JSON.stringify;
 
 /**
@@ -78,17 +77,19 @@ export class Code {
   /** @type {import("./api.js").Access | null} */
   #access = null;
   #asking = false;
+  #many;
 
   /** @param {string} key */
   constructor(key) {
     this.#key = key;
+    this.#many = new Many(key);
   }
 
   /** Gets a token that is good for the stream's whole time. */
   async refresh() {
     if (this.#asking) return;
     this.#asking = true;
-    this.#access = (await attempt(() => issueToken(this.#key))) ?? this.#access;
+    this.#access = (await attempt(() => issueToken({ key: this.#key }))) ?? this.#access;
     this.#asking = false;
     redraw();
   }
@@ -104,24 +105,8 @@ export class Code {
     return html`<div class="snippets">
       <div class="bar"><span class="grow hint">${over ? "The token has expired." : html`With a token for this stream that is good until ${new Date(access.expires_at).toLocaleTimeString()}.`}</span>
         <button @click=${() => this.refresh()}>Fresh token</button></div>
-      ${SNIPPETS.map(({ title, about, code }) => {
-        const text = code({ key: this.#key, name, access });
-        return html`<section class="snippet" aria-label=${title}>
-          <div class="between"><h3>${title}</h3><button aria-label="Copy ${title}" @click=${() => copy(text)}>${icon("copy")} Copy</button></div>
-          <p class="hint">${about}</p>
-          <pre class="code" tabindex="0" aria-label="${title} snippet">${text}</pre>
-        </section>`;
-      })}
+      ${SNIPPETS.map(({ title, about, code }) => snippet(title, about, code({ key: this.#key, name, access })))}
+      ${this.#many.render()}
     </div>`;
-  }
-}
-
-async function copy(/** @type {string} */ text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    notice("Copied");
-  } catch {
-    // Browsers have no clipboard for pages that came over plain HTTP from another host.
-    notice("This browser does not let the page copy: select the text and copy it", "bad");
   }
 }

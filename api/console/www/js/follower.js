@@ -86,7 +86,7 @@ export class Follower {
       this.#heard.onState("finished");
       return true;
     }
-    const { token } = await issueToken(this.#key);
+    const { token } = await issueToken({ key: this.#key });
     this.#leaving.signal.throwIfAborted();
     this.#line = new AbortController();
     this.#behind = 0;

@@ -52,7 +52,8 @@ export class Overview {
   }
 
   #tiles(/** @type {import("./api.js").BrokerInfo} */ { redis, store, delivery, activity }) {
-    const { sse, ws } = activity.clients;
+    const { sse, ws, poll, ndjson } = activity.clients;
+    const others = [poll > 0 ? `, ${count(poll)} polling` : "", ndjson > 0 ? `, ${count(ndjson)} NDJSON` : ""].join("");
     const words = {
       ready: "answers",
       "store-unavailable": "does not answer",
@@ -64,10 +65,10 @@ export class Overview {
       ${tile("Store", store, html`<span class="health ${broker.health}"><span class="dot"></span>${words[broker.health]}</span>`)}
       ${tile("Delivery", delivery, redis.static > 0 ? plural(redis.static + redis.streaming, "Redis connection") : "in this process")}
       ${tile(
-        "Clients",
+        html`<a href=${href({ page: "clients", key: "", tag: "" })}>Clients</a>`,
         short(redis.streaming_in_use),
         html`<progress aria-label="Slots in use" max=${redis.streaming_max} value=${redis.streaming_in_use}></progress>
-        ${short(redis.streaming_max - redis.streaming_in_use)} free · ${count(sse)} SSE, ${count(ws)} WebSocket`,
+        ${short(redis.streaming_max - redis.streaming_in_use)} free · ${count(sse)} SSE, ${count(ws)} WebSocket${others}`,
       )}
       ${tile("Active streams", this.#streams === null ? "…" : short(this.#streams.length), "on all nodes")}
       ${tile("Events in", short(activity.events_in), size(activity.bytes_in))}
@@ -105,7 +106,7 @@ export class Overview {
 }
 
 /**
- * @param {string} label
+ * @param {unknown} label
  * @param {unknown} figure
  * @param {unknown} more
  */

@@ -1,7 +1,7 @@
 // Where in the console one is: behind the # of the address, so that pages can be linked to and gone back from.
 
 /**
- * @typedef {{page: "overview"} | {page: "streams"} | {page: "stream", key: string, tab: Tab}} Route
+ * @typedef {{page: "overview"} | {page: "streams"} | {page: "clients", key: string, tag: string} | {page: "stream", key: string, tab: Tab}} Route
  * @typedef {"events" | "text" | "clients" | "code"} Tab
  */
 
@@ -16,12 +16,17 @@ export function route() {
   if (path === "/stream" && key) {
     return { page: "stream", key, tab: TABS.find((tab) => tab === parameters.get("tab")) ?? "events" };
   }
+  if (path === "/clients") return { page: "clients", key: key ?? "", tag: parameters.get("tag") ?? "" };
   return path === "/streams" ? { page: "streams" } : { page: "overview" };
 }
 
 /** @param {Route} to */
 export function href(to) {
   if (to.page === "stream") return `#/stream?${new URLSearchParams({ key: to.key, tab: to.tab })}`;
+  if (to.page === "clients") {
+    const query = new URLSearchParams(Object.entries({ key: to.key, tag: to.tag }).filter(([, value]) => value !== ""));
+    return query.size > 0 ? `#/clients?${query}` : "#/clients";
+  }
   return to.page === "streams" ? "#/streams" : "#/";
 }
 

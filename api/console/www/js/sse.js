@@ -1,7 +1,7 @@
 // One connection over server-sent events, read by `fetch`: unlike EventSource it takes events of every name, sends the token in a
 // header, and shows comments.
 
-import { ApiError, address } from "./api.js";
+import { ApiError, address, CLIENT_NAME } from "./api.js";
 import { createParser } from "./lib.js";
 
 /**
@@ -22,7 +22,10 @@ import { createParser } from "./lib.js";
 export async function followOverSse({ key, token, after, signal }, { onOpen, onFrames, onWire }) {
   const headers = new Headers({ accept: "text/event-stream", authorization: `Bearer ${token}` });
   if (after !== null) headers.set("last-event-id", after);
-  const response = await reach(fetch(address("client/sse", { key }), { headers, signal, cache: "no-store" }), signal);
+  const response = await reach(
+    fetch(address("client/sse", { key, client_name: CLIENT_NAME }), { headers, signal, cache: "no-store" }),
+    signal,
+  );
   if (response.status === 204) {
     onWire?.("204 No Content\n");
     return "";

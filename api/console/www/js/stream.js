@@ -7,7 +7,7 @@ import { broker } from "./broker.js";
 import { Code } from "./code.js";
 import { EventList } from "./eventlist.js";
 import { Follower } from "./follower.js";
-import { duration, plural } from "./format.js";
+import { count, duration, plural } from "./format.js";
 import { icon } from "./icons.js";
 import { html, live, nothing } from "./lib.js";
 import { EventLog, entryOf, OWN_NAMES } from "./log.js";
@@ -163,7 +163,12 @@ export class StreamPage {
     const info = this.#info;
     if (info === null) return this.#state === "gone" ? "There is no stream at this key, or its time is over." : "";
     const left = info.ttl - (Date.now() - info.at) / 1_000;
-    return `${plural(info.length, "event")} stored · lives for ${duration(left)} · made ${duration((Date.now() - Date.parse(info.created_at)) / 1_000)} ago`;
+    const { clients: here, clients_total: total } = info;
+    const clients =
+      total === null || total === here ? plural(here, "client") : `${plural(here, "client")} here, about ${count(total)} in all`;
+    return html`${plural(info.length, "event")} stored · lives for ${duration(left)} · made
+      ${duration((Date.now() - Date.parse(info.created_at)) / 1_000)} ago ·
+      <a href=${href({ page: "clients", key: this.#key, tag: "" })}>${clients}</a>`;
   }
 
   #tabs() {

@@ -1,7 +1,7 @@
 // One connection over WebSocket. Where a page follows a stream all the time it does so by this: of HTTP/1.1's connections a browser
 // has six for a broker, over all tabs.
 
-import { ApiError, address } from "./api.js";
+import { ApiError, address, CLIENT_NAME } from "./api.js";
 
 /**
  * Follows until the connection is closed.
@@ -11,7 +11,7 @@ import { ApiError, address } from "./api.js";
  * @throws {ApiError} It was not opened. Why, a browser does not tell.
  */
 export function followOverWs({ key, token, after, signal }, { onOpen, onFrames, onWire }) {
-  const url = address("client/ws", { key, token, last_event_id: after ?? undefined });
+  const url = address("client/ws", { key, token, last_event_id: after ?? undefined, client_name: CLIENT_NAME });
   url.protocol = url.protocol.replace("http", "ws");
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url);
