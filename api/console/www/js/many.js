@@ -2,7 +2,7 @@
 
 import { issueToken, listStreams } from "./api.js";
 import { html, live, nothing } from "./lib.js";
-import { attempt } from "./notice.js";
+import { attempt, notice } from "./notice.js";
 import { redraw } from "./redraw.js";
 import { shell, snippet } from "./snippet.js";
 
@@ -10,8 +10,9 @@ import { shell, snippet } from "./snippet.js";
 const MAX_KEYS = 32;
 
 /**
- * @typedef {{base: string, query: string, token: string}} For `base`: the address of the routes for clients; `query`: the keys.
- * @type {{title: string, about: string, code: (what: For) => string}[]}
+ * @typedef {{base: string, query: string, token: string, isKeyed: boolean}} For `base`: the address of the routes for clients; `query`:
+ *   the keys; `isKeyed`: there are several, and server-sent events say which they are from.
+ * @type {{title: string, about: string, keyed?: true, code: (what: For) => string}[]}
  */
 const SNIPPETS = [
   {
@@ -33,6 +34,7 @@ done`,
   },
   {
     title: "EventSource, several streams",
+    keyed: true,
     about: "In any page. It goes on in all of them by itself.",
     code: ({ base, query, token }) => `const url = ${JSON.stringify(`${base}sse?${query}`)};
 const token = ${JSON.stringify(token)};
@@ -81,7 +83,9 @@ export class Many {
   }
 
   #snippets(/** @type {For} */ made) {
-    return SNIPPETS.map(({ title, about, code }) => snippet(title, about, code(made)));
+    return SNIPPETS.filter(({ keyed }) => made.isKeyed || !keyed).map(({ title, about, code }) =>
+      snippet(title, about, code(made)),
+    );
   }
 
   #onSubmit = async (/** @type {SubmitEvent} */ event) => {
@@ -103,6 +107,7 @@ async function forPrefix(/** @type {string} */ prefix) {
   const pattern = `${prefix.replace(/[*?[\]\\]/g, "?")}*`;
   const [access, rows] = await Promise.all([issueToken({ prefix }), listStreams(pattern)]);
   const keys = rows.map(({ key }) => key).filter((key) => key.startsWith(prefix));
+  if (keys.length === 0) notice("No active stream's key begins with this: name some in the code", "bad");
   return complete(access, keys.slice(0, MAX_KEYS));
 }
 
@@ -112,5 +117,5 @@ async function forPrefix(/** @type {string} */ prefix) {
  */
 function complete({ sse_url, token }, keys) {
   const query = new URLSearchParams(keys.map((key) => ["key", key]));
-  return { base: String(new URL("./", sse_url)), query: String(query), token };
+  return { base: String(new URL("./", sse_url)), query: String(query), token, isKeyed: keys.length > 1 };
 }
