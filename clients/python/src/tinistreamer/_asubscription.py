@@ -15,7 +15,8 @@ from ._events import Event, KeyedEvent
 from ._follow import Follower, closed_early
 from ._frames import Frame
 from ._line import Line
-from ._many import Change, ManyStreams
+from ._many import ManyStreams
+from ._member import Change
 from ._streams import OneStream, Streams
 from ._track import Outcome, Status
 

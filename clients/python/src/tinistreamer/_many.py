@@ -2,76 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from . import _cursor
 from ._cursor import Position
 from ._errors import Refused, TinistreamerError, Unreachable
 from ._events import KeyedEvent
 from ._frames import PLACED, Answer, Frame
+from ._member import Change, Member
 from ._streams import Resumption, Streams, placed_or
 from ._target import Wanted, begin_pairs, begins_anywhere, with_query
 from ._track import Status, Track
-
-
-@dataclass
-class _Member:
-    """One of the streams that are followed."""
-
-    track: Track
-    from_: str | None
-    wait: bool
-    is_finished: bool = False
-    in_base: bool = False
-    """Whether the base has its position, or a newer one than the track."""
-
-    @property
-    def position(self) -> Position | None:
-        """The position to spell out, if there is one that the base does not have."""
-        if self.in_base or self.track.position is None:
-            return None
-        return Position(self.track.position, self.is_finished and self.track.status != "gone")
-
-    @property
-    def begins(self) -> bool:
-        """Whether nothing is known of it, so that it begins where `from` says."""
-        return not self.in_base and self.track.position is None
-
-
-class Change:
-    """A stream to be added (`member`) or dropped (None), until it is settled."""
-
-    def __init__(self, key: str, member: _Member | None) -> None:
-        self.key = key
-        self.member = member
-        self.is_asked = False
-        """Whether the broker is to be asked, by `question`."""
-        self.is_settled = False
-        self.error: TinistreamerError | None = None
-        self.position: str | None = None
-        """The last event handed out of a stream that was dropped."""
-
-    @property
-    def question(self) -> str:
-        """The message over a WebSocket."""
-        if self.member is None:
-            return json.dumps({"op": "unsubscribe", "key": self.key})
-        question: dict[str, object] = {"op": "subscribe", "key": self.key}
-        if self.member.track.position is not None:
-            question["after"] = self.member.track.position
-        if self.member.from_ is not None:
-            question["from"] = self.member.from_
-        if self.member.wait:
-            question["wait"] = True
-        return json.dumps(question)
-
-    def settle(self, error: TinistreamerError | None = None) -> None:
-        """It is done, or refused."""
-        self.is_settled, self.error = True, error
 
 
 class ManyStreams(Streams[KeyedEvent]):
@@ -89,7 +33,7 @@ class ManyStreams(Streams[KeyedEvent]):
             known, base = {key: Position(event_id) for key, event_id in (after or {}).items()}, []
         # The items of the newest cursor that the broker made: what it says of some streams, only the broker can read.
         self._base = base
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         for key in keys:
             position = known.get(key, Position(None))
             self._members[key] = self._member(
@@ -109,10 +53,10 @@ class ManyStreams(Streams[KeyedEvent]):
 
     def _member(
         self, after: str | None, from_: str | None, *, wait: bool, is_finished: bool = False, in_base: bool = False
-    ) -> _Member:
+    ) -> Member:
         anywhere = in_base or begins_anywhere(from_)
         track = Track(after, is_filtered=self._wanted.events is not None, begins_anywhere=anywhere)
-        return _Member(track, from_, wait, is_finished, in_base)
+        return Member(track, from_, wait, is_finished, in_base)
 
     @property
     def statuses(self) -> dict[str, Status | None]:
