@@ -136,7 +136,8 @@ mod tests {
         let Together { request, path } = broker.together(&streams, Transport::Ws).unwrap();
         assert!(text(Some(request)).ends_with("\r\n\r\n{\"keys\":[\"a\",\"b/c\"]}"));
         assert_eq!(path, "/api/client/ws?key=a&key=b%2Fc&token=");
-        let stream = Stream { token: "t".to_owned(), ..streams[0].clone() };
+        let mut stream = streams[0].clone();
+        stream.token = "t".to_owned();
         let after = Some(Id { milliseconds: 7, number: 1 });
         assert_eq!(broker.follow(&stream, Transport::Sse, after), "/api/client/sse?key=a&token=t&last_event_id=7-1");
     }

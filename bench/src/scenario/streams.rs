@@ -95,11 +95,11 @@ impl Streams {
 
     fn title(&self, target: &Target) -> String {
         let Self { streams, rate, together, each, .. } = self;
-        let mut title = format!("{}: {streams} streams, {rate} events/s each", target.name);
-        if together.get() > 1 || each.get() > 1 {
-            title += &format!(", {together} a connection, {each} clients to each");
+        let title = format!("{}: {streams} streams, {rate} events/s each", target.name);
+        match (together.get(), each.get()) {
+            (1, 1) => title,
+            _ => format!("{title}, {together} a connection, clients to each: {each}"),
         }
-        title
     }
 }
 
