@@ -52,10 +52,14 @@ pub(super) fn page(results: &Results, skipped: &[String]) -> String {
         &SLOW_COLUMNS,
     );
     page.push_str("\nThe embedded store holds the 30 MB themselves, in the broker's memory.\n");
+    page.push_str(TOGETHER);
     table::faults(&mut page, results, "ids");
     table::skipped(&mut page, skipped);
     page
 }
+
+/// Measured apart from the others: it is of one commit, which it says.
+const TOGETHER: &str = include_str!("together.md");
 
 const INTRODUCTION: &str = "# Performance\n
 Written by `tinistreamer-bench report` ([how](../bench/README.md)); do not edit. Everything, load, broker and Redis, shares the cores of one
