@@ -267,7 +267,7 @@ async fn a_name_or_tags_that_can_not_be_shown_are_refused(broker: Broker) {
         assert_eq!(socket.err().map(|(status, error)| (status, error["code"].clone())), Some((400, json!("invalid-parameter"))), "{bad}");
     }
     assert_eq!(clients(&broker, "").await, Vec::<Value>::new());
-    sse_with(&broker, "chat", &token, "client_name=&tags=").await;
+    let _client = sse_with(&broker, "chat", &token, "client_name=&tags=").await;
     let row = clients(&broker, "").await.remove(0);
     assert_eq!((row.get("name"), &row["tags"]), (None, &json!([])));
 }
