@@ -185,6 +185,17 @@ async fn that_a_stream_is_gone_is_told_once(broker: Broker) {
     assert!(!second["events"].as_array().unwrap().contains(&told), "{second}");
 }
 
+/// Its time being up is no end of a stream.
+async fn who_waits_in_a_stream_that_expires_asks_again_and_is_told(broker: Broker) {
+    broker.create_with(json!({"key": "a", "ttl": 1})).await;
+    let bound = token(&broker, json!({"key": "a", "ttl": 60})).await;
+    let start = poll(&broker, &["a"], &bound, "").await["cursor"].clone();
+    let more = format!("&wait=60&after={}", start.as_str().unwrap());
+    let answer = poll(&broker, &["a"], &bound, &more).await;
+    assert_eq!(answer, json!({"events": [], "cursor": start, "status": "active"}));
+    assert_eq!(ask(&broker, &["a"], &bound, &more).await.status(), 404);
+}
+
 async fn who_leaves_while_it_waits_frees_its_slot(kind: Kind) {
     let broker = broker(kind).set("MAX_CLIENTS", 1).start().await;
     let token = broker.create("a").await;
@@ -210,6 +221,7 @@ async fn who_leaves_while_it_waits_frees_its_slot_in_exclusive() {
 on_every_store!(
     where_a_client_begins_is_an_answer,
     that_a_stream_is_gone_is_told_once,
+    who_waits_in_a_stream_that_expires_asks_again_and_is_told,
     what_is_there_comes_at_once_and_what_comes_when_it_comes,
     a_long_history_comes_answer_by_answer_and_is_over_with_the_last,
     what_does_not_change_any_more_may_be_kept,

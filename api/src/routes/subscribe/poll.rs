@@ -30,7 +30,7 @@ use crate::{
     feed::{Feed, Followed, Reading, Step},
     metrics::Transport,
     routes::{broker::Broker, byte_stream::streamed},
-    store::{Batch, Beginning, PAGE_ENTRIES, StoreError},
+    store::{Batch, Beginning, Gone, PAGE_ENTRIES, StoreError},
     wire::cursor::{self, Position},
 };
 
@@ -208,7 +208,9 @@ impl Gathered {
 
     fn body(self, readings: &[Reading]) -> String {
         let is_keyed = readings.iter().any(Reading::is_keyed);
-        let is_over = readings.iter().all(|reading| reading.outcome().is_some());
+        // That its only stream is gone a client is told when it asks again.
+        let is_told = |outcome: Result<(), Gone>| is_keyed || outcome.is_ok();
+        let is_over = readings.iter().all(|reading| reading.outcome().is_some_and(is_told));
         let status = match is_over {
             false => event::Status::Active,
             true if self.is_cancelled && !is_keyed => event::Status::Cancelled,

@@ -78,7 +78,7 @@ class ManyStreams(Streams[KeyedEvent]):
     def cursor(self) -> str | None:
         """The positions in all streams, which the broker takes over any transport."""
         with self._lock:
-            return self._cursor([])
+            return self._cursor([key for key, member in self._members.items() if member.begins and member.is_placed])
 
     def _cursor(self, at_start: Iterable[str]) -> str | None:
         positions = {key: Position(None) for key in at_start}
@@ -122,6 +122,7 @@ class ManyStreams(Streams[KeyedEvent]):
             if frame is PLACED:
                 for member in self._members.values():
                     if member.begins and member not in (change.member for change in self._entered):
+                        member.is_placed = member.is_placed or begins_anywhere(member.from_)
                         member.from_ = None
                 return None
             if frame.key is None:
