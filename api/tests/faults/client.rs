@@ -1,8 +1,7 @@
-//! A client that behaves as a good one does: it follows, comes back with the last id wherever it was cut off or refused, and stops when it
-//! is told that there is nothing more.
+//! A client that behaves as a good one does: it follows, comes back with what it was told last wherever it was cut off or refused, and
+//! stops when it is told that there is nothing more.
 
 use std::{
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,16 +9,16 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use eventsource_stream::Eventsource;
-use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::{
-    common::{broker::API_KEY, number},
-    fleet::Way,
+    common::{
+        broker::API_KEY,
+        follower::{Follower, Heard, Told, Transport},
+        number,
+    },
+    course::Way,
 };
 
 /// Silence after which a connection counts as lost. The brokers of these tests break it every second.
@@ -31,12 +30,6 @@ const TOKEN_SECONDS: u64 = 20;
 /// The wait before a client comes back.
 const PAUSE: Duration = Duration::from_millis(50);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Sse,
-    Ws,
-}
-
 /// An event as a client was given it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -45,170 +38,140 @@ pub(crate) struct Seen {
     pub(crate) data: String,
 }
 
+/// What became of a stream, as a client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It has all of it.
+    Complete,
+    /// It is no more.
+    Gone,
+}
+
+/// What a client saw of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) events: Vec<Seen>,
+    /// The data of every `missedevents`, but for one that says that the stream is gone.
+    pub(crate) told: Vec<Value>,
+    pub(crate) fate: Option<Fate>,
+}
+
 /// What a client saw.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) transport: Transport,
-    pub(crate) events: Vec<Seen>,
-    /// The data of every `missedevents`.
-    pub(crate) told: Vec<Value>,
-    /// How often it followed: once, unless it was cut off or closed.
-    pub(crate) visits: u64,
-    /// Whether it was told that it has it all; if not, that the stream is gone.
-    pub(crate) complete: bool,
+    /// Of the fleet's stream and, where the client is keyed, of its companion.
+    pub(crate) streams: Vec<History>,
+    /// How often it followed: once, unless it was cut off or closed. Of one that polls, its answers.
+    pub(crate) visits: u32,
 }
 
 pub(crate) struct Client {
-    way: Way,
+    ways: Vec<Way>,
     http: reqwest::Client,
-    token: Option<String>,
-    /// Events seen, for others to watch.
-    progress: Arc<AtomicU64>,
+    follower: Follower,
+    /// Of each stream the events seen, for others to watch.
+    progress: Vec<Arc<AtomicU64>>,
     record: Record,
 }
 
-/// How a visit to a broker ended.
-enum Left {
-    /// Cut, closed, or refused for now.
-    ComeBack,
-    Complete,
-    Gone,
-}
-
 impl Client {
-    pub(crate) fn new(transport: Transport, way: Way, progress: Arc<AtomicU64>) -> Self {
-        let record = Record { transport, events: Vec::new(), told: Vec::new(), visits: 0, complete: false };
-        Self { way, http: reqwest::Client::new(), token: None, progress, record }
+    /// A client of these streams, with what it tells others of each.
+    pub(crate) fn new(transport: Transport, ways: Vec<Way>, progress: Vec<Arc<AtomicU64>>) -> Self {
+        let mut follower = Follower::at("", transport, ways.iter().map(|way| &way.key), "");
+        follower.silence = SILENCE;
+        if transport == Transport::Poll {
+            // An answer that comes later counts as lost.
+            follower = follower.with(format!("&wait={}", SILENCE.as_secs() / 2));
+        }
+        let record = Record { transport, streams: ways.iter().map(|_| History::default()).collect(), visits: 0 };
+        Self { ways, http: reqwest::Client::new(), follower, progress, record }
     }
 
     /// Follows to the end, whatever it takes; `turn` says at which node to begin.
-    pub(crate) async fn follow(mut self, turn: usize) -> Record {
-        for turn in turn.. {
-            let node = self.way.node(turn);
-            let left = match self.record.transport {
-                Transport::Sse => self.over_sse(&node).await,
-                Transport::Ws => self.over_ws(&node).await,
-            };
-            match left {
-                Left::ComeBack => sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await,
-                Left::Complete => {
-                    self.record.complete = true;
-                    break;
+    pub(crate) async fn follow(mut self, mut turn: usize) -> Record {
+        let mut answered = 0;
+        let fate = loop {
+            self.follower.url = self.ways[0].node(turn);
+            match self.hear().await {
+                Heard::Told(told) => {
+                    self.take(told);
+                    continue;
                 }
-                Left::Gone => break,
+                Heard::Over => break Fate::Complete,
+                Heard::Cut(Some(1011)) | Heard::Refused(403 | 404, _) => break Fate::Gone,
+                Heard::Refused(401, _) => self.follower.token.clear(),
+                Heard::Cut(_) | Heard::Refused(429 | 503, _) => {}
+                Heard::Refused(status, error) => panic!("no answer for a good client: {status} {error}"),
             }
+            // Who polls stays with a node that answers.
+            if self.record.transport != Transport::Poll || self.follower.connections == answered {
+                turn += 1;
+            }
+            answered = self.follower.connections;
+            sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+        };
+        for history in &mut self.record.streams {
+            history.fate.get_or_insert(fate);
         }
         self.record
     }
 
-    async fn over_sse(&mut self, node: &str) -> Left {
-        let url = match self.url(node, "sse").await {
-            Ok(url) => url,
-            Err(left) => return left,
-        };
-        let Ok(Ok(response)) = timeout(SILENCE, self.http.get(url).send()).await else { return Left::ComeBack };
-        if response.status() != 200 {
-            return self.refused(response.status().as_u16());
+    /// What it hears next, with a token that is good for all that is known.
+    async fn hear(&mut self) -> Heard {
+        if self.follower.token.is_empty()
+            && let Err(heard) = self.ask_for_token().await
+        {
+            return heard;
         }
-        self.record.visits += 1;
-        let mut events = pin!(unless_silent(response).eventsource());
-        while let Some(Ok(event)) = events.next().await {
-            self.take(Seen { id: event.id, event: event.event, data: event.data });
+        let heard = self.follower.hear().await;
+        // That there is nothing more may be the answer to coming back.
+        if heard != Heard::Over {
+            self.record.visits = self.follower.connections;
         }
-        // Also after the last event: the answer to coming back with its id is 204.
-        Left::ComeBack
-    }
-
-    async fn over_ws(&mut self, node: &str) -> Left {
-        let url = match self.url(node, "ws").await {
-            Ok(url) => url.replacen("http", "ws", 1),
-            Err(left) => return left,
-        };
-        let mut socket = match timeout(SILENCE, tokio_tungstenite::connect_async(url)).await {
-            Ok(Ok((socket, _))) => socket,
-            Ok(Err(Error::Http(response))) => return self.refused(response.status().as_u16()),
-            _ => return Left::ComeBack,
-        };
-        self.record.visits += 1;
-        while let Ok(Some(Ok(message))) = timeout(SILENCE, socket.next()).await {
-            match message {
-                Message::Text(text) => match serde_json::from_str(&text).expect("JSON") {
-                    Value::Array(events) => events.iter().for_each(|event| self.take_json(event)),
-                    event => self.take_json(&event),
-                },
-                Message::Close(frame) => {
-                    return match frame.map(|frame| u16::from(frame.code)) {
-                        Some(1000) => Left::Complete,
-                        Some(1011) => Left::Gone,
-                        _ => Left::ComeBack,
-                    };
-                }
-                _ => {}
-            }
-        }
-        Left::ComeBack
-    }
-
-    /// Where to follow from what was seen last, with a token that is good for all that is known.
-    async fn url(&mut self, node: &str, transport: &str) -> Result<String, Left> {
-        if self.token.is_none() {
-            self.token = Some(self.ask_for_token(node).await?);
-        }
-        let (key, token) = (&self.way.key, self.token.as_deref().unwrap_or_default());
-        let after = self.record.events.last().map(|seen| format!("&last_event_id={}", seen.id)).unwrap_or_default();
-        Ok(format!("{node}/api/client/{transport}?key={key}&token={token}{after}"))
+        heard
     }
 
     /// What the client's backend would do for it.
-    async fn ask_for_token(&mut self, node: &str) -> Result<String, Left> {
-        let body = json!({"key": self.way.key, "ttl": TOKEN_SECONDS}).to_string();
-        let request = self.http.post(format!("{node}/api/stream/token")).header("X-API-KEY", API_KEY).body(body);
-        let Ok(Ok(response)) = timeout(SILENCE, request.send()).await else { return Err(Left::ComeBack) };
-        match response.status().as_u16() {
-            200 => {
-                let Ok(Ok(access)) = timeout(SILENCE, response.json::<Value>()).await else { return Err(Left::ComeBack) };
-                Ok(access["token"].as_str().expect("a token").to_owned())
-            }
-            status => Err(self.refused(status)),
-        }
-    }
-
-    fn refused(&mut self, status: u16) -> Left {
-        match status {
-            204 => Left::Complete,
-            401 => {
-                self.token = None;
-                Left::ComeBack
-            }
-            429 | 503 => Left::ComeBack,
-            403 | 404 => Left::Gone,
-            status => panic!("no answer for a good client: {status}"),
-        }
-    }
-
-    fn take_json(&mut self, event: &Value) {
-        let text = |name: &str| match &event[name] {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+    async fn ask_for_token(&mut self) -> Result<(), Heard> {
+        // That one of its streams is gone must not keep it from coming back for the other, and for word of the first.
+        let wait = self.record.visits > 0 && self.ways.len() > 1;
+        let body = json!({"keys": self.follower.keys, "ttl": TOKEN_SECONDS, "wait": wait}).to_string();
+        let request = self.http.post(format!("{}/api/stream/token", self.follower.url)).header("X-API-KEY", API_KEY).body(body);
+        let asking = async {
+            let response = request.send().await?;
+            Ok::<_, reqwest::Error>((response.status().as_u16(), response.json::<Value>().await?))
         };
-        self.take(Seen { id: text("id"), event: text("event"), data: text("data") });
+        match timeout(SILENCE, asking).await {
+            Ok(Ok((200, access))) => {
+                access["token"].as_str().expect("a token").clone_into(&mut self.follower.token);
+                Ok(())
+            }
+            Ok(Ok((status, error))) => Err(Heard::Refused(status, error)),
+            Ok(Err(_)) | Err(_) => Err(Heard::Cut(None)),
+        }
     }
 
-    fn take(&mut self, seen: Seen) {
-        if seen.event == "missedevents" {
-            self.record.told.push(serde_json::from_str(&seen.data).expect("JSON"));
+    fn take(&mut self, told: Told) {
+        let of = self.ways.iter().position(|way| way.key == told.key).expect("one of its streams");
+        let history = &mut self.record.streams[of];
+        assert_eq!(history.fate.filter(|_| !told.is("missedevents")), None, "nothing comes of a stream that is gone: {told:?}");
+        if told.is("missedevents") {
+            let missed = told.missed();
+            if missed["first"].is_null() {
+                history.fate = Some(Fate::Gone);
+            } else {
+                history.told.push(missed);
+            }
             return;
         }
-        self.progress.store(number(&seen.id) + 1, Ordering::Relaxed);
-        self.record.events.push(seen);
+        let Told { id: Some(id), event: Some(event), data, .. } = told else { panic!("an event: {told:?}") };
+        self.progress[of].store(number(&id) + 1, Ordering::Relaxed);
+        history.events.push(Seen { id, event, data });
     }
 }
 
-/// The body, until it ends or says nothing for too long.
-fn unless_silent(response: reqwest::Response) -> impl Stream<Item = reqwest::Result<Bytes>> {
-    stream::unfold(response, |mut response| async {
-        let chunk = timeout(SILENCE, response.chunk()).await.ok()?.transpose()?;
-        Some((chunk, response))
-    })
+/// Whether none of them was cut off, closed or refused, of those that stay connected: not of those that poll.
+pub(crate) fn nobody_was_closed(records: &[Record]) -> bool {
+    records.iter().all(|record| record.visits == 1 || record.transport == Transport::Poll)
 }

@@ -61,7 +61,7 @@ async fn the_clock_jumps_back_and_forth_by_an_hour(kind: Kind) {
     }
     let records = fleet.end_whole().await;
     let ms = |id: &str| -> i64 { id.split_once('-').unwrap().0.parse().unwrap() };
-    let events = &records[0].events;
+    let events = &records[0].streams[0].events;
     assert!(ms(&events.last().unwrap().id) - ms(&events[0].id) >= HOUR * 1000, "ids stay at the latest time that there was");
 }
 

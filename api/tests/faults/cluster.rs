@@ -27,7 +27,7 @@ async fn a_primary_is_killed_and_its_replica_takes_over() {
     // Their keys are in different slots, so that some of the streams are not on the primary that goes.
     let mut fleets = Vec::new();
     for key in ["chat-1", "chat-2", "chat-3", "chat-4"] {
-        fleets.push(fleet(&nodes).key(key).clients(4).start().await);
+        fleets.push(fleet(&nodes).key(key).clients(6).start().await);
     }
     let primary = primary_of(&cluster, "chat-1");
     // What the replica has not heard of is lost with the primary, as Redis replicates asynchronously.

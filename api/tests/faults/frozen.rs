@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    client::Record,
+    client::{Record, nobody_was_closed},
     clients::{TRANSPORTS, take_nothing},
     common::{Kind, broker::Setup, redis::Redis, within},
     fleet::{fleet, node},
@@ -32,17 +32,12 @@ async fn redis_is_frozen(setup: Setup, times: &[u64]) -> Vec<Record> {
     fleet.end_whole().await
 }
 
-fn assert_nobody_was_closed(records: &[Record]) {
-    let visits: Vec<u64> = records.iter().map(|record| record.visits).collect();
-    assert!(visits.iter().all(|&visits| visits == 1), "{visits:?}");
-}
-
 async fn redis_is_frozen_for_1_second_and_for_5(kind: Kind) {
-    assert_nobody_was_closed(&redis_is_frozen(node(kind), &[1, 5]).await);
+    assert!(nobody_was_closed(&redis_is_frozen(node(kind), &[1, 5]).await));
 }
 
 async fn redis_is_frozen_for_20_seconds(kind: Kind) {
-    assert_nobody_was_closed(&redis_is_frozen(node(kind), &[20]).await);
+    assert!(nobody_was_closed(&redis_is_frozen(node(kind), &[20]).await));
 }
 
 async fn redis_is_frozen_for_20_seconds_with_little_patience(kind: Kind) {

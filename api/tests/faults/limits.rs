@@ -33,7 +33,7 @@ fn good(data: &str) -> Value {
 async fn end_with(fleet: Fleet, good: &[&str]) {
     fleet.flows().await;
     for record in fleet.end_whole().await {
-        let seen: Vec<&str> = record.events.iter().filter(|seen| seen.event == "good").map(|seen| seen.data.as_str()).collect();
+        let seen: Vec<&str> = record.streams[0].events.iter().filter(|seen| seen.event == "good").map(|seen| seen.data.as_str()).collect();
         assert_eq!(seen, good);
     }
 }

@@ -11,7 +11,9 @@
 mod common;
 
 mod client;
+mod course;
 mod fleet;
+mod judgement;
 mod proxy;
 #[macro_use]
 mod servers;

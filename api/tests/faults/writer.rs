@@ -17,13 +17,13 @@ use tokio::{
 
 use crate::{
     common::{broker::API_KEY, number},
-    fleet::Way,
+    course::Way,
 };
 
 /// How long an answer may take before the events are sent again.
 const ANSWER: Duration = Duration::from_secs(12);
 
-/// The pause after each batch, and before another attempt.
+/// The pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// An event that was acknowledged: its data, and its id where the answer that said it was not the second one.
@@ -64,11 +64,11 @@ struct Shared {
 }
 
 impl Writer {
-    /// Begins to write events of about so many bytes.
-    pub(crate) fn start(way: Way, bytes: usize) -> Self {
+    /// Begins to write events of about so many bytes, with this pause after each batch.
+    pub(crate) fn start(way: Way, bytes: usize, pause: Duration) -> Self {
         let shared = Arc::new(Shared::default());
-        let numbered = tokio::spawn(write(way.clone(), bytes, Arc::clone(&shared)));
-        let once = tokio::spawn(write_once(way, Arc::clone(&shared)));
+        let numbered = tokio::spawn(write(way.clone(), bytes, pause, Arc::clone(&shared)));
+        let once = tokio::spawn(write_once(way, pause, Arc::clone(&shared)));
         Self { numbered, once, shared }
     }
 
@@ -85,6 +85,11 @@ impl Writer {
     /// The events that the stream had after the newest of them was acknowledged.
     pub(crate) fn length(&self) -> u64 {
         self.shared.newest.load(Ordering::Relaxed)
+    }
+
+    /// Whether it can't go on.
+    pub(crate) fn is_over(&self) -> bool {
+        self.numbered.is_finished()
     }
 
     /// Waits until all that was sent is confirmed; nothing is sent while the guards are held.
@@ -108,7 +113,7 @@ impl Writer {
 }
 
 /// Sends each event but once, unnumbered, whatever becomes of it; those that were acknowledged.
-async fn write_once(way: Way, shared: Arc<Shared>) -> Vec<Acknowledged> {
+async fn write_once(way: Way, pause: Duration, shared: Arc<Shared>) -> Vec<Acknowledged> {
     let http = reqwest::Client::new();
     let mut acknowledged = Vec::new();
     for turn in 0.. {
@@ -123,12 +128,12 @@ async fn write_once(way: Way, shared: Arc<Shared>) -> Vec<Acknowledged> {
             acknowledged.push(Acknowledged { id: Some(answer["ids"][0].as_str().expect("an id").to_owned()), data });
         }
         drop(busy);
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
     acknowledged
 }
 
-async fn write(way: Way, bytes: usize, shared: Arc<Shared>) -> Written {
+async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> Written {
     let http = reqwest::Client::new();
     let mut written = Written::default();
     let padding = ".".repeat(bytes);
@@ -166,7 +171,7 @@ async fn write(way: Way, bytes: usize, shared: Arc<Shared>) -> Written {
         let ids = std::iter::repeat_n(None, duplicates).chain(ids.into_iter().map(Some));
         written.acknowledged.extend(ids.zip(data).map(|(id, data)| Acknowledged { id, data }));
         drop(busy);
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
     written
 }

@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     pin::Pin,
+    time::Duration,
 };
 
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error;
 
 use super::{Broker, within, ws::Ws};
@@ -75,11 +77,13 @@ pub(crate) struct Follower {
     pub(crate) url: String,
     pub(crate) transport: Transport,
     pub(crate) keys: Vec<String>,
-    token: String,
+    pub(crate) token: String,
     /// Further parameters: `&name=value`.
     pub(crate) more: String,
-    /// How often it has asked to be connected.
+    /// How often a broker took it, or answered that there is nothing more.
     pub(crate) connections: u32,
+    /// The silence, without a heartbeat, after which a connection counts as lost.
+    pub(crate) silence: Duration,
     /// What it goes on from: over SSE the last id parsed, for one that polls the cursor of the last answer, elsewhere what it came with.
     pub(crate) cursor: String,
     /// Elsewhere the last id of each stream since.
@@ -128,13 +132,19 @@ pub(crate) fn with_keys<K: AsRef<str>>(keys: &[K]) -> String {
 
 impl Follower {
     pub(crate) fn new<K: ToString>(broker: &Broker, transport: Transport, keys: impl IntoIterator<Item = K>, token: &str) -> Self {
+        Self::at(&broker.url, transport, keys, token)
+    }
+
+    /// A client of the broker at this URL.
+    pub(crate) fn at<K: ToString>(url: &str, transport: Transport, keys: impl IntoIterator<Item = K>, token: &str) -> Self {
         Self {
-            url: broker.url.clone(),
+            url: url.to_owned(),
             transport,
             keys: keys.into_iter().map(|key| key.to_string()).collect(),
             token: token.to_owned(),
             more: String::new(),
             connections: 0,
+            silence: Duration::MAX,
             cursor: String::new(),
             positions: BTreeMap::new(),
             connection: None,
@@ -209,23 +219,26 @@ impl Follower {
         }
     }
 
-    async fn hear(&mut self) -> Heard {
+    /// The next that it hears, however long that takes.
+    pub(crate) async fn hear(&mut self) -> Heard {
+        let silence = self.silence;
         loop {
             if let Some((told, cursor)) = self.heard.pop_front() {
                 self.note(&told, cursor);
                 return Heard::Told(told);
             }
             match &mut self.connection {
-                None => match self.connect().await {
-                    Ok(()) => {}
-                    Err(heard) => return heard,
+                None => match timeout(silence, self.connect()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(heard)) => return heard,
+                    Err(_) => return Heard::Cut(None),
                 },
                 Some(Connection::Answered { is_active }) => {
                     let heard = if *is_active { Heard::Cut(None) } else { Heard::Over };
                     self.connection = None;
                     return heard;
                 }
-                Some(Connection::Ws(socket)) => match socket.next().await {
+                Some(Connection::Ws(socket)) => match socket.next_unless_silent(silence).await {
                     Ok(Value::Array(objects)) => self.take(&objects),
                     Ok(object) => self.take(&[object]),
                     Err(frame) => {
@@ -236,7 +249,7 @@ impl Follower {
                 },
                 Some(Connection::Bytes(bytes, unread)) => {
                     // What of the last frame or line has come counts for nothing.
-                    let Ok(Some(more)) = bytes.try_next().await else {
+                    let Ok(Ok(Some(more))) = timeout(silence, bytes.try_next()).await else {
                         self.connection = None;
                         return Heard::Cut(None);
                     };
@@ -248,7 +261,6 @@ impl Follower {
     }
 
     async fn connect(&mut self) -> Result<(), Heard> {
-        self.connections += 1;
         let keys = with_keys(&self.keys);
         let Self { url, token, more, .. } = self;
         let url = format!("{url}/api/client/{}?token={token}{keys}{more}", self.transport.name());
@@ -258,12 +270,14 @@ impl Follower {
             let url = format!("{}{after}", url.replacen("http", "ws", 1));
             return match tokio_tungstenite::connect_async(url).await {
                 Ok((socket, _)) => {
+                    self.connections += 1;
                     self.connection = Some(Connection::Ws(Box::new(Ws(socket))));
                     Ok(())
                 }
                 Err(Error::Http(response)) => {
                     let body = response.body().as_deref().unwrap_or_default();
-                    Err(Heard::Refused(response.status().as_u16(), serde_json::from_slice(body).expect("JSON")))
+                    // Of an answer that is cut off the library may have the head only.
+                    Err(Heard::Refused(response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default()))
                 }
                 Err(_) => Err(Heard::Cut(None)),
             };
@@ -276,15 +290,20 @@ impl Follower {
         };
         let Ok(response) = request.send().await else { return Err(Heard::Cut(None)) };
         match (response.status().as_u16(), self.transport) {
-            (204, _) => Err(Heard::Over),
+            (204, _) => {
+                self.connections += 1;
+                Err(Heard::Over)
+            }
             (200, Transport::Poll) => {
                 let Ok(answer) = response.json::<Value>().await else { return Err(Heard::Cut(None)) };
+                self.connections += 1;
                 self.take(answer["events"].as_array().expect("events"));
                 answer["cursor"].as_str().unwrap_or_default().clone_into(&mut self.cursor);
                 self.connection = Some(Connection::Answered { is_active: answer["status"] == "active" });
                 Ok(())
             }
             (200, _) => {
+                self.connections += 1;
                 let bytes = response.bytes_stream().map_ok(|bytes| bytes.to_vec());
                 self.connection = Some(Connection::Bytes(Box::pin(bytes), Vec::new()));
                 Ok(())

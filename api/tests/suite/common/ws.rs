@@ -1,14 +1,16 @@
 //! A client over WebSocket.
 
+use std::time::Duration;
+
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue, protocol::CloseFrame},
 };
 
-use super::within;
+use super::{PATIENCE, within};
 
 pub(crate) struct Ws(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -35,16 +37,34 @@ impl Ws {
     /// The next message as JSON; how the broker closed, where it did.
     pub(crate) async fn next(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
-            match within(self.0.next()).await {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
-                Some(Ok(Message::Close(frame))) => {
-                    // Lets the library answer, as a client does.
-                    while let Some(Ok(_)) = self.0.next().await {}
-                    return Err(frame);
-                }
-                Some(Ok(_)) => {}
-                None | Some(Err(_)) => return Err(None),
+            let message = within(self.0.next()).await;
+            if let Some(next) = self.read(message).await {
+                return next;
             }
+        }
+    }
+
+    /// The same, where so much silence, without a ping, counts as a connection that is lost.
+    pub(crate) async fn next_unless_silent(&mut self, silence: Duration) -> Result<Value, Option<CloseFrame>> {
+        while let Ok(message) = timeout(silence, self.0.next()).await {
+            if let Some(next) = self.read(message).await {
+                return next;
+            }
+        }
+        Err(None)
+    }
+
+    /// Nothing where it is no message that counts.
+    async fn read(&mut self, message: Option<Result<Message, Error>>) -> Option<Result<Value, Option<CloseFrame>>> {
+        match message {
+            Some(Ok(Message::Text(text))) => Some(Ok(serde_json::from_str(&text).expect("JSON"))),
+            Some(Ok(Message::Close(frame))) => {
+                // Lets the library answer, as a client does.
+                let _ = timeout(PATIENCE, async { while let Some(Ok(_)) = self.0.next().await {} }).await;
+                Some(Err(frame))
+            }
+            Some(Ok(_)) => None,
+            None | Some(Err(_)) => Some(Err(None)),
         }
     }
 

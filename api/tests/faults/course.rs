@@ -1,0 +1,122 @@
+//! A stream with its writers, from its creation to its end, and how far its clients have come.
+
+use std::{
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    common::broker::API_KEY,
+    fleet::{DEADLINE, eventually},
+    writer::{Writer, Written},
+};
+
+/// Where a stream is to be had: the key, and the URLs of nodes, or of ways to them, which may change.
+#[derive(Clone)]
+pub(crate) struct Way {
+    pub(crate) key: String,
+    pub(crate) nodes: Arc<RwLock<Vec<String>>>,
+}
+
+impl Way {
+    /// One of the nodes, in turn.
+    pub(crate) fn node(&self, turn: usize) -> String {
+        let nodes = self.nodes.read().expect("no panic under the lock");
+        nodes[turn % nodes.len()].clone()
+    }
+}
+
+/// A stream at work.
+pub(crate) struct Course {
+    pub(crate) way: Way,
+    pub(crate) writer: Writer,
+    /// How many events each of its clients has seen.
+    pub(crate) progress: Vec<Arc<AtomicU64>>,
+}
+
+impl Course {
+    /// Creates the stream, and begins to write events of about so many bytes, with this pause after each batch.
+    pub(crate) async fn start(way: Way, ttl: u64, bytes: usize, pause: Duration) -> Self {
+        // Nothing is ever trimmed: what is missing was lost.
+        let stream = json!({"key": way.key, "ttl": ttl, "max_events": 1_000_000});
+        let (status, answer) = post(&way.node(0), "/api/stream/", &stream).await.expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+        Self { writer: Writer::start(way.clone(), bytes, pause), way, progress: Vec::new() }
+    }
+
+    /// Where another client says how many events it has seen.
+    pub(crate) fn watch(&mut self) -> Arc<AtomicU64> {
+        let progress = Arc::default();
+        self.progress.push(Arc::clone(&progress));
+        progress
+    }
+
+    /// Waits until so many events that are written from now on are acknowledged and have come to every client.
+    pub(crate) async fn flows(&self, events: u64) {
+        let confirmed = self.writer.confirmed() + events;
+        eventually("events are acknowledged", || self.writer.confirmed() >= confirmed).await;
+        let length = self.writer.length();
+        eventually("they come to every client", || self.seen_by_all() >= length).await;
+    }
+
+    /// The events that each of the clients has seen at the least.
+    pub(crate) fn seen_by_all(&self) -> u64 {
+        self.progress.iter().map(|seen| seen.load(Ordering::Relaxed)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Waits until a write is acknowledged or the writer was told that there is no such stream.
+    pub(crate) async fn is_answered(&self) {
+        let confirmed = self.writer.confirmed();
+        eventually("the writer is answered", || self.writer.confirmed() > confirmed || self.writer.is_over()).await;
+    }
+
+    /// Lets the writers rest while the guards are held.
+    pub(crate) async fn pause(&self) -> [OwnedMutexGuard<()>; 2] {
+        self.writer.pause().await
+    }
+
+    /// Ends the stream. What was written, and whether the stream was there until then.
+    pub(crate) async fn end(self) -> (Written, bool) {
+        let written = self.writer.stop().await;
+        let is_ended = written.lost.is_none() && end(&self.way).await;
+        (written, is_ended)
+    }
+}
+
+/// Ends the stream, at whichever node does it. Whether there was one.
+async fn end(way: &Way) -> bool {
+    let trying = async {
+        let mut unconfirmed = false;
+        for turn in 0.. {
+            match post(&way.node(turn), "/api/stream/end", &json!({"key": way.key})).await {
+                Some((200, _)) => return true,
+                // An attempt that was not confirmed may have done it.
+                Some((404, _)) => return unconfirmed,
+                Some((503, _)) | None => unconfirmed = true,
+                Some((status, answer)) => panic!("{status}: {answer}"),
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        false
+    };
+    timeout(DEADLINE, trying).await.expect("the stream is ended")
+}
+
+/// A backend's request; nothing where it was not answered.
+async fn post(node: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    let request = reqwest::Client::new().post(format!("{node}{path}")).header("X-API-KEY", API_KEY).body(body.to_string());
+    let asking = async {
+        let response = request.send().await.ok()?;
+        Some((response.status().as_u16(), response.json().await.ok()?))
+    };
+    timeout(Duration::from_secs(10), asking).await.ok()?
+}
