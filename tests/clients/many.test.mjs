@@ -48,7 +48,7 @@ scenario(
         return cutting.length === 0;
       },
       () => `the cuts; so far ${rooms.map(({ proxy }) => proxy.cuts)}`,
-      Date.now() + 60_000,
+      Date.now() + 100_000,
     );
     for (const key of [...uploads.keys()]) await finish(key);
 
@@ -64,7 +64,7 @@ scenario(
       for (const [key, events] of stored) assertSaw(subscriber, events, transport, key);
     }
   },
-  { concurrency: 8 },
+  { concurrency: 6 },
 );
 
 scenario(
