@@ -15,6 +15,10 @@ async fn a_node_has_no_descriptor_left_for_newcomers(kind: Kind) {
     let narrow = setup.start().await;
     let wide = narrow.another_node().await;
     let fleet_of_both = fleet(&[&narrow.url, &wide.url]).start().await;
+    // All writers have been to both, also those that write seldom.
+    for _ in 0..3 {
+        fleet_of_both.flows().await;
+    }
     let token = wide.create("crowd").await;
     let mut crowd = Vec::new();
     for _ in 0..100 {
