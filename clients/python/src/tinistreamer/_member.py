@@ -18,10 +18,10 @@ class Member:
     from_: str | None
     wait: bool
     is_finished: bool = False
-    is_placed: bool = False
-    """Whether it begins with its first event although its `from` was another: it was waited for."""
     in_base: bool = False
     """Whether the base has its position, or a newer one than the track."""
+    is_placed: bool = False
+    """Whether it begins with its first event although its `from` was another: it was waited for."""
 
     @property
     def position(self) -> Position | None:
