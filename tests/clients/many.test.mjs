@@ -64,7 +64,7 @@ scenario(
       for (const [key, events] of stored) assertSaw(subscriber, events, transport, key);
     }
   },
-  { concurrency: 6 },
+  { concurrency: 4 },
 );
 
 scenario(

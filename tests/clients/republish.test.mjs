@@ -32,7 +32,7 @@ scenario(
         return !cutting();
       },
       () => `the cuts; so far ${proxy.cuts}, and at last ${JSON.stringify(publisher.messages.at(-1))}`,
-      Date.now() + 60_000,
+      Date.now() + 100_000,
     );
     await writer.flush();
     await acks.assertTrue(writer.written);
@@ -40,7 +40,7 @@ scenario(
     assert.equal((await publisher.over()).type, 'done');
     await assertHolds(broker, stream.key, writer.written, ['end']);
   },
-  { concurrency: 8 },
+  { concurrency: 5 },
 );
 
 const FINISH = { finish: 'end', cancel: 'cancel' };

@@ -50,7 +50,7 @@ scenario(
       assert.ok(resumed.length >= CUTS[transport] / 2, `${resumed.length} of ${proxy.gets.length} requests resumed`);
     }
   },
-  { concurrency: 6 },
+  { concurrency: 4 },
 );
 
 scenario(
@@ -68,7 +68,7 @@ scenario(
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
     if (transport !== 'poll') assert.equal(proxy.gets.length, 1);
   },
-  { concurrency: 24 },
+  { concurrency: 12 },
 );
 
 scenario(
