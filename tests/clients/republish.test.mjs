@@ -32,7 +32,7 @@ scenario(
         return !cutting();
       },
       () => `the cuts; so far ${proxy.cuts}, and at last ${JSON.stringify(publisher.messages.at(-1))}`,
-      Date.now() + 100_000,
+      Date.now() + 60_000,
     );
     await writer.flush();
     await acks.assertTrue(writer.written);

@@ -326,8 +326,10 @@ impl Feed {
         self.closed = Some(reason);
         let news = timeout(time, self.reading.tails.next()).await;
         match news.ok().and_then(Result::ok).and_then(|news| self.reading.take(news)) {
-            Some(step @ (Step::Batch(..) | Step::CaughtUp)) => step,
-            Some(_) | None => self.close(reason),
+            // With one stream that it is gone is told by the answer to the next request.
+            Some(Step::Gone(_)) if !self.reading.is_keyed() => self.close(reason),
+            Some(step) => step,
+            None => self.close(reason),
         }
     }
 
@@ -378,5 +380,77 @@ fn warn_now_and_then() {
     if last.is_none_or(|last| last.elapsed() >= INTERVAL) {
         *last = Some(Instant::now());
         tracing::warn!("clients wait for the store, which fails");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::gauge::Gauge;
+    use rocket::async_trait;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::{
+        event::{EventId, Status},
+        lifecycle::Lifecycle,
+        metrics::{Metrics, Transport},
+        store::{Birth, StreamInfo},
+    };
+
+    /// The first question has no answer; the next is answered, a little later, with the second stream's being gone.
+    struct GoneLate(bool);
+
+    #[async_trait]
+    impl Tails for GoneLate {
+        fn add(&mut self, _: Page) {}
+
+        fn remove(&mut self, _: usize) {}
+
+        fn is_failing(&self) -> bool {
+            false
+        }
+
+        async fn next(&mut self) -> Result<News, StoreError> {
+            if !std::mem::replace(&mut self.0, true) {
+                return std::future::pending().await;
+            }
+            sleep(ON_ITS_WAY / 2).await;
+            Ok(News { stream: 1, told: Err(Gone) })
+        }
+    }
+
+    fn page(key: &str) -> Page {
+        let id = EventId { ms: 1, n: 0 };
+        let info = StreamInfo {
+            birth: Birth([0; 16]),
+            status: Status::Active,
+            length: 1,
+            ttl: Duration::from_secs(9),
+            first: id,
+            last: id,
+            created_ms: 1,
+        };
+        Page::unread(key.parse().unwrap(), info, Some(id))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_a_stream_is_gone_is_told_also_while_the_node_stops() {
+        let lifecycle = Lifecycle::default();
+        let slots = Slots::new(Limits { node: 1, per_stream: 0, per_address: 0 }, Gauge::default(), lifecycle.clone());
+        let keys = ["a", "b"].map(|key| key.parse().unwrap()).to_vec();
+        let profile = Profile { transport: Transport::Sse, name: None, tags: Box::default(), filter: None };
+        let pace = Pace { heartbeat: Duration::from_secs(60), idle: Duration::from_secs(60) };
+        let newcomer = Newcomer { keys, address: None, profile };
+        let slot = slots.claim(newcomer, pace, Metrics::new(None, 1).clients(Transport::Sse)).await.unwrap();
+        let mut reading = Reading::new(Box::new(GoneLate(false)), None, true);
+        for key in ["a", "b"] {
+            reading.add(page(key), Position::At(EventId { ms: 1, n: 0 }), false);
+        }
+        let mut feed = Feed::new(reading, slot, Duration::from_secs(1));
+        let _request = lifecycle.request();
+        let close = async { lifecycle.close(Duration::from_secs(5)) };
+        let (step, ()) = tokio::join!(feed.next(), close);
+        assert!(matches!(step, Step::Gone(1)), "{step:?}");
+        assert!(matches!(feed.next().await, Step::Close(Reason::Shutdown)));
     }
 }
