@@ -25,8 +25,12 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo clippy -p tinistreamer --test faults --locked -- -D warnings
 	cargo test --workspace --lib --locked --quiet
 
+# The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
+STAGES := setup:15 lint:20 deny:15 test-rust:30 test-faults:15 test-openapi:15 test-clients:30 test-browser:20 test-deploy:10
+
 .PHONY: test
-test: setup lint deny test-rust test-faults test-openapi test-clients test-browser test-deploy ## Everything, after installing what the tests need
+test: ## Everything, after installing what the tests need; a stage that hangs is ended and named
+	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 .PHONY: setup
 setup: ## Install what the tests need and is not there (packages of Debian, npm and PyPI)
@@ -71,7 +75,7 @@ test-rust: ## Unit and integration tests, against a private redis-server
 .PHONY: test-openapi
 test-openapi: ## Requests made from spec/openapi.json, and their answers held against it
 	cargo build --locked
-	cd tests/openapi && node --test --test-timeout=300000
+	cd tests/openapi && node --test --test-force-exit --test-timeout=300000
 
 .PHONY: fuzz
 fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each target
