@@ -102,9 +102,11 @@ class Scene extends Processes {
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    this.atClose(() => {
-      server.closeAllConnections();
+    this.atClose(async () => {
+      const closed = once(server, 'close');
       server.close();
+      server.closeAllConnections();
+      await closed;
     });
     return `http://127.0.0.1:${server.address().port}`;
   }

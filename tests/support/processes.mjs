@@ -1,13 +1,15 @@
 // Processes and folders of tests, which are gone when the tests are, however these end.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Only for waits that would otherwise never end; no test measures time. */
-export const DEADLINE = 30_000;
+/** Ends waits that would otherwise never end. No test measures time, so that a busy machine only makes them slower. */
+export const DEADLINE = 120_000;
 
 // A test that is interrupted or crashes runs no `finally`.
 const processes = new Set();
@@ -15,6 +17,13 @@ const folders = new Set();
 process.on('exit', () => {
   for (const child of processes) child.kill('SIGKILL');
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+// The test runner exits by force when all tests of a file are over: a handle that is open can't keep it. None should be.
+after(async () => {
+  // What is being closed is a handle until the next turn.
+  await sleep(0);
+  const servers = process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap');
+  assert.deepEqual([...processes].map(({ spawnfile }) => spawnfile).concat(servers), [], 'the tests have closed what they opened');
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
