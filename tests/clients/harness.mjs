@@ -30,7 +30,7 @@ export function scenario(name, dimensions, body, { concurrency = 4 } = {}) {
   describe(name, { concurrency }, () => {
     for (const variant of combinations({ client: CLIENTS, ...dimensions })) {
       const title = Object.values(variant).join(', ');
-      test(title, { timeout: 4 * DEADLINE }, async ({ signal }) => {
+      test(title, { timeout: 3 * DEADLINE }, async ({ signal }) => {
         const random = new Random(`${SEED} ${name} ${title}`);
         const scene = new ClientScene(variant.store ?? 'memory', random);
         // At a timeout nobody waits for the body any more; without what it waits for it comes to its end.

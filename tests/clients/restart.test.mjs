@@ -6,8 +6,6 @@ import { assertSaw, PUBLISH, scenario, SUBSCRIBE, until } from './harness.mjs';
 import { AckCheck, assertHolds, Writer } from './writing.mjs';
 
 const DELIVERIES = ['exclusive', 'shared'];
-/** After some failures in a row a client waits up to 30 seconds before it tries again. */
-const PATIENCE = 90_000;
 
 /** For each way of writing a stream, with a subscriber of each kind. */
 async function rooms(scene, client, broker, server) {
@@ -46,7 +44,7 @@ async function finish(all, broker) {
     assert.equal((await publisher.over()).type, 'done');
     const stored = await assertHolds(broker, stream.key, writer.written, ['end']);
     for (const { kind, agent } of subscribers) {
-      assert.deepEqual(await agent.over(PATIENCE), { type: 'finished', status: 'ended' });
+      assert.deepEqual(await agent.over(), { type: 'finished', status: 'ended' });
       assert.deepEqual(agent.missed, []);
       assertSaw(agent, stored, kind);
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::common::{
-    Broker, Kind, broker,
+    Broker, Kind, PATIENCE, broker,
     cutter::Cutter,
     follower::{Follower, Heard, Told, Transport, encoded, stored, token},
     keys::together,
@@ -101,7 +101,7 @@ async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
         .collect();
     let clients =
         join_all(wishes.iter().map(|(transport, keys, wanted, random)| follow(&broker, *transport, keys, &token, wanted, random.clone())));
-    let clients = tokio::time::timeout(Duration::from_secs(90), clients);
+    let clients = tokio::time::timeout(PATIENCE, clients);
     let (_, clients) = tokio::join!(writers, clients);
     for ((transport, keys, wanted, _), client) in wishes.iter().zip(clients.expect("everybody comes to the end")) {
         for key in *keys {

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::common::{
-    Broker, Kind,
+    Broker, Kind, PATIENCE,
     cutter::Cutter,
     follower::{Follower, Heard, Told, Transport, stored, token},
     keys::bucket,
@@ -92,7 +92,7 @@ async fn follow_streams(broker: &Broker, transport: Transport, count: usize, mut
     let token = token(broker, json!({ "keys": keys })).await;
     let writers = join_all(keys.iter().map(|key| write(broker, key, random.fork())));
     let clients: Vec<_> = (0..CLIENTS).map(|_| follow(broker, transport, &keys, &token, random.fork())).collect();
-    let clients = tokio::time::timeout(Duration::from_secs(90), join_all(clients));
+    let clients = tokio::time::timeout(PATIENCE, join_all(clients));
     let (_, clients) = tokio::join!(writers, clients);
     let clients = clients.expect("everybody comes to the end");
     for key in &keys {

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::common::{Kind, broker, redis::Redis, sse::ids, until};
+use crate::common::{Kind, PATIENCE, broker, redis::Redis, sse::ids, until};
 
 /// The commands that clients send from now on, scripts' own left out.
 struct Monitor {
@@ -23,7 +23,7 @@ impl Monitor {
         let output = BufReader::new(process.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        assert_eq!(lines.recv_timeout(Duration::from_secs(10)).unwrap(), "OK");
+        assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), "OK");
         Self { process, lines }
     }
 
@@ -31,7 +31,7 @@ impl Monitor {
     fn commands(&self, redis: &Redis) -> Vec<String> {
         redis.cli(&["echo", "that is all"]);
         let until_mark =
-            std::iter::from_fn(|| self.lines.recv_timeout(Duration::from_secs(10)).ok()).take_while(|line| !line.contains("that is all"));
+            std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok()).take_while(|line| !line.contains("that is all"));
         let from_clients =
             |line: &String| !line.contains(" lua]") && !line.contains("\"HELLO\"") && !line.contains("CLIENT") && !line.contains("COMMAND");
         until_mark.filter(from_clients).collect()

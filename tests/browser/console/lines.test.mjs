@@ -18,7 +18,7 @@ onConsole('over a slow line the page gets all that has been, and goes on', async
   const line = { offline: false, latency: 0, downloadThroughput: BYTES_A_SECOND, uploadThroughput: BYTES_A_SECOND };
   await browser.send('Network.emulateNetworkConditions', line);
   await tab.openStream('long');
-  await tab.page.getByText('4,001 events', { exact: true }).waitFor({ timeout: 60_000 });
+  await tab.page.getByText('4,001 events', { exact: true }).waitFor();
   await broker.add('long', [{ event: 'token', data: 'live' }]);
   await tab.rows.getByText('live').waitFor();
 }, ['memory']);

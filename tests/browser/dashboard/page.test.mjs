@@ -45,9 +45,9 @@ onEachStore('tiles wait for streams that are not there, show their end, and go o
       if (before.at(-1) !== state) states.set(slug, [...before, state]);
     }
     return [...states.values()].some((passed) => `${passed}`.includes('waiting,live,ended,waiting,live'));
-  }, 3 * DEADLINE);
+  });
   assert.ok(exact(await page.tiles()));
-}, ['memory'], 5 * DEADLINE);
+}, ['memory'], 2 * DEADLINE);
 
 onEachStore('alerts only: the ids move on, and back at all events nothing counts as a gap', async (scene) => {
   const dashboard = await startDashboard(scene);

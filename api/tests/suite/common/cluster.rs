@@ -53,7 +53,7 @@ impl Cluster {
             info.contains("cluster_state:ok") && info.contains(&known) && in_sync
         };
         while !self.nodes.iter().all(|(_, redis)| is_ok(redis)) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "a cluster forms");
+            assert!(begun.elapsed() < super::PATIENCE, "a cluster forms");
             std::thread::sleep(Duration::from_millis(50));
         }
     }

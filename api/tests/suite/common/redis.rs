@@ -56,7 +56,7 @@ impl Redis {
         let begun = Instant::now();
         while self.try_cli(&["ping"]).as_deref() != Some("PONG") {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(begun.elapsed() < Duration::from_secs(20), "redis-server starts (is it installed?): {log}");
+            assert!(begun.elapsed() < super::PATIENCE, "redis-server starts (is it installed?): {log}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -48,7 +48,7 @@ impl Watched {
             is("num-slaves", "2") && is("num-other-sentinels", "2") && is("flags", "master")
         };
         while !self.sentinels.iter().all(knows_all) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "the Sentinels find each other");
+            assert!(begun.elapsed() < super::PATIENCE, "the Sentinels find each other");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
