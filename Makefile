@@ -121,6 +121,13 @@ bench: ## Measure on this machine (six minutes, wants redis-server), and write d
 	cargo build --release --workspace --locked
 	target/release/tinistreamer-bench report
 
+# The last commit before fan-out became slower; `make bench-check BASE=HEAD~1` for one change.
+BASE ?= 44237bd
+
+.PHONY: bench-check
+bench-check: ## Compare this work tree's broker with that of BASE, in turn in one run (ten minutes; ARGS=--quick: two)
+	bench/check $(BASE) $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: ## Measure the broker among its neighbours (nine minutes), and write docs/peers.md
 	cargo build --release --workspace --locked

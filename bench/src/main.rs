@@ -7,6 +7,7 @@ mod api;
 mod chunked;
 mod client;
 mod clock;
+mod compare;
 mod dialect;
 mod fleet;
 mod frame;
@@ -56,6 +57,8 @@ enum Command {
     Scenario(Scenario),
     /// The standard set on all targets, written to docs/performance.md
     Report(report::Report),
+    /// Two builds of the broker under the same load, in turn: ratios, and whether they differ by more than the noise
+    Compare(compare::Compare),
     /// The broker, the floor and the peers under the same load, written to docs/peers.md
     Peers(report::Peers),
 }
@@ -109,6 +112,7 @@ async fn run(arguments: &Arguments) -> Outcome<bool> {
             Ok(found.faults() == 0.0)
         }
         Command::Report(report) => report.run(&arguments.common, &arguments.selection).await,
+        Command::Compare(compare) => compare.run(&arguments.common, &arguments.selection).await,
         Command::Peers(peers) => peers.run(&arguments.common, &arguments.selection).await,
     }
 }

@@ -112,6 +112,11 @@ impl Selection {
         Self { target, url: None, ..self.clone() }
     }
 
+    /// The same, of another build.
+    pub(crate) fn with_broker(&self, program: &Path) -> Self {
+        Self { broker: program.to_owned(), ..self.clone() }
+    }
+
     /// Starts it with a further setting.
     pub(crate) fn set(&mut self, setting: &str) {
         self.settings.push(setting.to_owned());
