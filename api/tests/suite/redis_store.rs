@@ -30,8 +30,7 @@ impl Monitor {
     /// What came until now.
     fn commands(&self, redis: &Redis) -> Vec<String> {
         redis.cli(&["echo", "that is all"]);
-        let until_mark =
-            std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok()).take_while(|line| !line.contains("that is all"));
+        let until_mark = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok()).take_while(|line| !line.contains("that is all"));
         let from_clients =
             |line: &String| !line.contains(" lua]") && !line.contains("\"HELLO\"") && !line.contains("CLIENT") && !line.contains("COMMAND");
         until_mark.filter(from_clients).collect()

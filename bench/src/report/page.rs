@@ -4,6 +4,7 @@ use super::{
     Results,
     plan::{BATCHED, CHURN, CROWD, FAST, IDLE, MANY, PACED, SINGLE, SLOW, STREAMS, TARGETS},
     table::{self, ALL_CPU, Ratio, Table},
+    versions::measured_at,
 };
 use crate::{
     result::{CPU, DELIVERIES, EVENTS, MAX, P50, P99, REDIS_CPU},
@@ -36,7 +37,7 @@ const SLOW_COLUMNS: [&str; 6] =
 
 /// The whole page.
 pub(super) fn page(results: &Results, skipped: &[String]) -> String {
-    let mut page = String::from(INTRODUCTION);
+    let mut page = INTRODUCTION.replacen("\n\n", &format!("\n{}\n", measured_at()), 1);
     table::ratios(&mut page, results, &TARGETS, &RATIOS);
     page.push_str(IMAGES);
     page.push_str("\n## Absolute numbers\n\nOf this run, on a machine that is shared and noisy: for orders of magnitude. Latency as fast as it\ngoes is that of a full window. The kernel counts CPU in hundredths of a second, so that with 10 clients a step is some 7 µs/event; Redis\nunder few writes is below what it can tell.\n");

@@ -6,7 +6,7 @@ use super::{
     Found,
     plan::Row,
     table::{self, ALL_CPU, Ratio, Table},
-    versions::versions,
+    versions::{measured_at, versions},
     write,
 };
 use crate::{
@@ -89,7 +89,7 @@ fn plan() -> Vec<Row> {
 }
 
 fn page(found: &Found, versions: &[(&str, String)]) -> String {
-    let mut page = String::from(INTRODUCTION);
+    let mut page = INTRODUCTION.replacen("\n\n", &format!("\n{}\n", measured_at()), 1);
     table::ratios(&mut page, &found.results, &TARGETS, &RATIOS);
     page.push_str("\n## Absolute numbers\n\nOf this run, on a machine that is shared and noisy: for orders of magnitude. \"broker\" stands for whichever server is measured.\n");
     for (heading, rows, columns) in TABLES {

@@ -18,6 +18,21 @@ pub(super) fn versions(selection: &Selection) -> [(&'static str, String); 6] {
     ]
 }
 
+/// The line of a page that says which commit its figures are of: of the work tree that the bench was started in.
+pub(super) fn measured_at() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"]);
+    line(git(&["rev-parse", "--short=7", "HEAD"]).as_deref(), changes.is_some_and(|changes| !changes.is_empty()))
+}
+
+fn line(commit: Option<&str>, is_changed: bool) -> String {
+    let commit = commit.map_or_else(|| "an unknown commit".to_owned(), |commit| format!("commit `{commit}`"));
+    format!("\nMeasured at {commit}{}.\n", if is_changed { ", with changes" } else { "" })
+}
+
 const UNKNOWN: &str = "unknown";
 
 /// The version in what a program says of itself: the first word that begins with a digit, but for what stands before it.
@@ -46,6 +61,29 @@ fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_says_which_commit_it_is_of() {
+        assert_eq!(line(Some("44237bd"), false), "\nMeasured at commit `44237bd`.\n");
+        assert_eq!(line(Some("44237bd"), true), "\nMeasured at commit `44237bd`, with changes.\n");
+        assert_eq!(line(None, false), "\nMeasured at an unknown commit.\n");
+    }
+
+    /// Figures without a commit are claims that nobody can check.
+    #[test]
+    fn pages_with_figures_name_the_commit_that_they_are_of() {
+        let pages = [
+            ("docs/performance.md", include_str!("../../../docs/performance.md")),
+            ("docs/peers.md", include_str!("../../../docs/peers.md")),
+            ("README.md", include_str!("../../../README.md")),
+            ("docs/architecture.md", include_str!("../../../docs/architecture.md")),
+        ];
+        for (name, page) in pages {
+            let commit = page.split_once("easured at commit `").and_then(|(_, rest)| rest.split_once('`'));
+            let is_one = |(commit, _): (&str, _)| commit.len() >= 7 && commit.chars().all(|digit| digit.is_ascii_hexdigit());
+            assert!(commit.is_some_and(is_one), "{name} has figures and names no commit");
+        }
+    }
 
     #[test]
     fn versions_are_found_in_what_programs_say() {
