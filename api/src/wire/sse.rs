@@ -1,4 +1,7 @@
 //! Server-sent events, as the [HTML standard](https://html.spec.whatwg.org/multipage/server-sent-events.html) has them.
+//!
+//! A frame's `id` is its last line. By the standard the order of the fields means nothing, but some readers take an id as soon as its line is there, not
+//! with the empty line that ends the frame. Where a connection breaks within a frame, such a reader would skip the event whose id came before its data.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -12,7 +15,7 @@ use crate::{
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
 /// About how many bytes a frame has besides its entry's weight.
-pub const FRAME_SIZE: usize = "id: 1700000000000-1000000\nevent: \ndata: \n\n".len();
+pub const FRAME_SIZE: usize = "event: \ndata: \nid: 1700000000000-1000000\n\n".len();
 
 /// The entries as frames. A whole segment is encoded once, however many clients it goes to.
 #[must_use]
@@ -41,8 +44,9 @@ pub fn selected_frames(part: &Part, filter: &EventFilter) -> Bytes {
 
 /// A frame of one of many streams: its id is a cursor, which says which stream it is from.
 pub fn put_keyed_frame(out: &mut BytesMut, cursor: &str, entry: &Entry) {
-    put_field(out, b"id", cursor);
     put_event(out, entry);
+    put_field(out, b"id", cursor);
+    out.put_u8(b'\n');
 }
 
 /// A block that sets where to go on and dispatches no event.
@@ -53,9 +57,9 @@ pub fn position(cursor: &str) -> String {
 
 /// The frame that tells of a gap in one of many streams. Its id says which stream, and where the client was in it.
 pub fn put_keyed_missed(out: &mut BytesMut, cursor: &str, data: &str) {
-    put_field(out, b"id", cursor);
     put_field(out, b"event", super::MISSED_EVENTS);
     put_data(out, data);
+    put_field(out, b"id", cursor);
     out.put_u8(b'\n');
 }
 
@@ -87,15 +91,14 @@ fn encode<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Bytes {
 
 fn put_frame(out: &mut BytesMut, entry: &Entry) {
     use std::fmt::Write;
-    // Writing to memory does not fail: BytesMut grows.
-    let _ = writeln!(out, "id: {}", entry.id);
     put_event(out, entry);
+    // Writing to memory does not fail: BytesMut grows.
+    let _ = write!(out, "id: {}\n\n", entry.id);
 }
 
 fn put_event(out: &mut BytesMut, entry: &Entry) {
     put_field(out, b"event", &entry.name);
     put_data(out, entry.data.as_deref().unwrap_or_default());
-    out.put_u8(b'\n');
 }
 
 fn put_field(out: &mut BytesMut, name: &[u8], value: &str) {
@@ -166,8 +169,44 @@ mod tests {
     fn a_frame_is_as_the_standard_has_it() {
         let bytes = encode([entry(1, "token", Some(" a\nb\r\nc\rd\n")), entry(2, "x", None)].iter());
         let expected =
-            "id: 1700000000000-1\nevent: token\ndata:  a\ndata: b\ndata: c\ndata: d\ndata: \n\nid: 1700000000000-2\nevent: x\ndata: \n\n";
+            "event: token\ndata:  a\ndata: b\ndata: c\ndata: d\ndata: \nid: 1700000000000-1\n\nevent: x\ndata: \nid: 1700000000000-2\n\n";
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
+    }
+
+    /// Reads as some libraries do, which take an id with its line and an event with the empty line after it. What it has of events, and the last id.
+    fn read_eagerly(bytes: &[u8]) -> (usize, Option<String>) {
+        let whole_lines = &bytes[..memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1)];
+        let (mut events, mut id, mut has_data) = (0, None, false);
+        for line in std::str::from_utf8(whole_lines).expect("UTF-8").split_terminator('\n') {
+            if let Some(value) = line.strip_prefix("id: ") {
+                id = Some(value.to_owned());
+            } else if line.is_empty() && std::mem::take(&mut has_data) {
+                events += 1;
+            }
+            has_data |= line.starts_with("data: ");
+        }
+        (events, id)
+    }
+
+    #[test]
+    fn a_reader_that_takes_ids_early_loses_an_event_at_one_place_of_a_frame_alone() {
+        let entries = [entry(0, "start", None), entry(1, "token", Some("two\nlines")), entry(2, "é", Some("é")), entry(3, "end", None)];
+        let plain = encode(entries.iter());
+        let mut keyed = BytesMut::new();
+        for entry in &entries {
+            put_keyed_frame(&mut keyed, &format!("key:{}", entry.id), entry);
+        }
+        for bytes in [plain, keyed.freeze()] {
+            let skips = |cut: &usize| {
+                let (events, id) = read_eagerly(&bytes[..*cut]);
+                let number = |id: String| id.rsplit_once('-').and_then(|(_, n)| n.parse::<usize>().ok()).expect("a number");
+                // Resuming after this id, it never gets what lies between.
+                id.map_or(0, |id| number(id) + 1) > events
+            };
+            // Between the line of the id and the empty line after it: nothing can stand after the last field but the end.
+            let wanted: Vec<usize> = memchr::memmem::find_iter(&bytes, b"\n\n").map(|end| end + 1).collect();
+            assert_eq!((0..=bytes.len()).filter(skips).collect::<Vec<_>>(), wanted);
+        }
     }
 
     #[test]
