@@ -22,6 +22,15 @@ async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
     assert_eq!(response.status(), 200);
 }
 
+/// RFC 3986, 2.3: encoded or not they mean the same, but clients compare URLs as strings.
+async fn characters_that_need_no_encoding_stay_as_they_are_in_urls(broker: Broker) {
+    let (status, access) = broker.post("/api/stream/", json!({"key": "a-b_c.d~e!'()*"})).await;
+    assert_eq!(status, 200);
+    let query = "key=a-b_c.d~e%21%27%28%29%2A";
+    assert_eq!(access["sse_url"], format!("http://localhost:8000/api/client/sse?{query}"));
+    assert_eq!(access["ws_url"], format!("ws://localhost:8000/api/client/ws?{query}"));
+}
+
 async fn a_collection_is_there_with_and_without_its_slash(broker: Broker) {
     broker.create_with(json!({"key": "one"})).await;
     let (status, _) = broker.post("/api/stream", json!({"key": "two"})).await;
@@ -223,6 +232,7 @@ async fn a_stream_keeps_about_as_many_events_as_it_asked_for(broker: Broker) {
 
 on_every_store!(
     a_new_stream_is_answered_with_urls_and_a_token,
+    characters_that_need_no_encoding_stay_as_they_are_in_urls,
     a_collection_is_there_with_and_without_its_slash,
     an_active_stream_is_not_created_again,
     an_ended_stream_is_replaced_and_its_tokens_die_with_it,

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashSet, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rocket::{State, post, serde::json::Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,6 +25,10 @@ use crate::{
 
 /// Streams that are looked up together for a token.
 const LOOK_AHEAD: usize = 16;
+
+/// What is encoded in a URL: all but the unreserved characters ([RFC 3986, 2.3](https://www.rfc-editor.org/rfc/rfc3986#section-2.3)), which should
+/// stand for themselves. Clients compare such URLs as strings.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What a new stream asks for.
 #[derive(Deserialize, ToSchema)]
@@ -177,7 +181,7 @@ async fn birth(store: &SharedStore, key: &StreamKey, wait: bool) -> Result<Optio
 fn access(scope: Scope, keys: &[StreamKey], ttl: Duration, settings: &Settings, ring: &TokenRing) -> Result<Access, ApiError> {
     let address = &settings.server_address;
     let ws_address = address.replacen("http", "ws", 1);
-    let pairs: Vec<_> = keys.iter().map(|key| format!("key={}", utf8_percent_encode(key.as_str(), NON_ALPHANUMERIC))).collect();
+    let pairs: Vec<_> = keys.iter().map(|key| format!("key={}", utf8_percent_encode(key.as_str(), RESERVED))).collect();
     let query = if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) };
     // Up to a whole second, as tokens count in those: none is good for less than was asked for.
     let expires_at = (Utc::now() + ttl + Duration::from_millis(999)).trunc_subsecs(0);
