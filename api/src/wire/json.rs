@@ -1,6 +1,6 @@
 //! JSON: events as backends send them, entries as clients get them.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, io, marker::PhantomData};
 
 use chrono::{DateTime, SecondsFormat};
 use serde::{
@@ -197,9 +197,36 @@ pub fn time(ms: u64) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// JSON text of one of our own types: strings and numbers under fixed names, which always serialize.
-fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+/// JSON text of one of our own types: strings and numbers under fixed names, which always serialize. Safe in a line: see [`InLine`].
+#[must_use]
+pub fn text(value: &impl Serialize) -> String {
+    let mut out = Vec::with_capacity(128);
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, InLine));
+    // Writing to memory does not fail, and JSON is UTF-8.
+    written.ok().and_then(|()| String::from_utf8(out).ok()).unwrap_or_default()
+}
+
+/// Compact JSON without what some readers take for the end of a line. U+2028, U+2029 and U+0085 may stand in JSON strings as they are, but clients
+/// that split text by Unicode's rules (Python's `splitlines`, Java's `lines`, old JavaScript) cut there. Escaped they mean the same.
+struct InLine;
+
+impl serde_json::ser::Formatter for InLine {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        let bytes = fragment.as_bytes();
+        let mut written = 0;
+        for at in memchr::memchr2_iter(0xC2, 0xE2, bytes) {
+            let (length, escape) = match bytes[at..] {
+                [0xC2, 0x85, ..] => (2, b"\\u0085"),
+                [0xE2, 0x80, 0xA8, ..] => (3, b"\\u2028"),
+                [0xE2, 0x80, 0xA9, ..] => (3, b"\\u2029"),
+                _ => continue,
+            };
+            out.write_all(&bytes[written..at])?;
+            out.write_all(escape)?;
+            written = at + length;
+        }
+        out.write_all(&bytes[written..])
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +260,14 @@ mod tests {
             prop_assert_eq!(&value["id"], "5-7");
             prop_assert_eq!(value["event"].as_str(), Some(&*name));
             prop_assert_eq!(value.get("data").and_then(Value::as_str), text.as_deref());
+        }
+
+        #[test]
+        fn an_entry_is_one_line_by_unicode_s_rules(text in "[a\u{2028}\u{2029}\u{85}\u{c2}\u{2026}é\n\r\u{b}\u{c}]{0,30}") {
+            let written = entry(None, &Entry { id: EventId { ms: 5, n: 7 }, name: "x".into(), data: Some(text.as_str().into()) });
+            prop_assert!(!written.contains(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']), "{}", written);
+            let value: Value = serde_json::from_str(&written).unwrap();
+            prop_assert_eq!(value["data"].as_str(), Some(&*text));
         }
 
         #[test]

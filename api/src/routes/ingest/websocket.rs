@@ -181,7 +181,7 @@ impl Connection {
                 // As many ids as good events, so that none is missing.
                 (Ok(_), Ok(_)) => ids.next().map(|id| Answer::Success { id, duplicate: id.is_none() }),
             };
-            answers.extend(answer.map(|answer| serde_json::to_string(&answer).unwrap_or_default()));
+            answers.extend(answer.map(|answer| json::text(&answer)));
         }
         let answers = async {
             for answer in answers {

@@ -13,6 +13,7 @@ use crate::{
     feed::Feed,
     routes::params::stream_key,
     store::Beginning,
+    wire::json,
 };
 
 /// A client's request.
@@ -68,8 +69,7 @@ impl Op {
             (Err(error), key) => Answer::Error { key, code: error.code.as_str(), message: &error.message },
             (Ok(_), None) => return String::new(),
         };
-        // Strings and numbers under fixed names always serialize.
-        serde_json::to_string(&answer).unwrap_or_default()
+        json::text(&answer)
     }
 }
 
