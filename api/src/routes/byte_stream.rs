@@ -15,13 +15,16 @@ use tokio_util::io::StreamReader;
 const MAX_CHUNK: usize = 16 << 10;
 
 /// An answer whose body comes piece by piece, and that nobody between here and the client may keep or hold back.
+///
+/// A proxy that compresses holds pieces back until it has enough of them. `no-transform` forbids it to
+/// ([RFC 9111, 5.2.2.6](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.6)).
 pub(super) fn streamed<'r, S>(content_type: ContentType, body: S) -> Response<'r>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'r,
 {
     Response::build()
         .header(content_type)
-        .header(Header::new("Cache-Control", "no-store"))
+        .header(Header::new("Cache-Control", "no-store, no-transform"))
         .header(Header::new("X-Accel-Buffering", "no"))
         .streamed_body(StreamReader::new(Box::pin(body.into_stream())))
         .max_chunk_size(MAX_CHUNK)
