@@ -26,7 +26,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 deny:15 test-rust:30 test-faults:15 test-openapi:15 test-clients:30 test-browser:20 test-deploy:10
+STAGES := setup:15 lint:20 deny:15 test-rust:30 test-faults:15 test-openapi:15 test-clients:30 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything, after installing what the tests need; a stage that hangs is ended and named
@@ -107,6 +107,11 @@ test-browser: ## A real browser against a real broker
 	cargo build --locked
 	cd tests/browser && npm test
 
+.PHONY: test-proxies
+test-proxies: ## Streams through proxies that compress
+	cargo build --locked
+	cd tests/proxies && npm test
+
 .PHONY: screenshots
 screenshots: ## Take the pictures of the console and the dashboard anew (four minutes), into docs/images
 	cargo build --locked
@@ -165,4 +170,4 @@ keys: ## Print fresh keys as lines of a .env file
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf {api/console,tests/browser,tests/clients,clients/typescript,examples/llm-chat}/node_modules clients/typescript/dist
+	rm -rf {api/console,tests/browser,tests/clients,tests/proxies,clients/typescript,examples/llm-chat}/node_modules clients/typescript/dist
