@@ -22,11 +22,11 @@ run: ## Run a broker with the embedded store and throw-away keys, which it print
 check: ## The quick loop: formatting, lints, unit tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p tinistreamer --test faults --locked -- -D warnings
+	cargo clippy -p tinistreamer --test faults --test versions --locked -- -D warnings
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 deny:15 test-rust:30 test-faults:15 test-openapi:15 test-clients:30 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 deny:15 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything, after installing what the tests need; a stage that hangs is ended and named
@@ -40,7 +40,7 @@ setup: ## Install what the tests need and is not there (packages of Debian, npm 
 lint: ## Formatting, clippy with warnings as errors, and the console's scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p tinistreamer --test faults --locked -- -D warnings
+	cargo clippy -p tinistreamer --test faults --test versions --locked -- -D warnings
 	cargo clippy -p tinistreamer-client --all-targets --all-features --locked -- -D warnings
 	cargo clippy -p tinistreamer --all-targets --all-features --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -85,6 +85,11 @@ fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each ta
 .PHONY: test-faults
 test-faults: ## Everything that may break is broken, under load: see docs/reliability.md (two minutes)
 	cargo test -p tinistreamer --test faults --locked
+
+.PHONY: test-versions
+test-versions: ## This version and the one before work together (docs/deployment.md)
+	scripts/build-commit "$$(cat api/tests/versions/base)"
+	cargo test -p tinistreamer --test versions --locked
 
 .PHONY: soak
 soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on memory

@@ -32,8 +32,10 @@ pub(crate) enum Kind {
 
 /// A broker that is to be started.
 pub(crate) struct Setup {
-    kind: Kind,
-    environment: BTreeMap<String, String>,
+    pub(crate) kind: Kind,
+    /// The path of the program, which may be one of another version.
+    pub(crate) program: String,
+    pub(crate) environment: BTreeMap<String, String>,
     /// How many files and sockets it may have, where fewer than this process.
     pub(crate) open_files: Option<u32>,
 }
@@ -46,7 +48,8 @@ pub(crate) struct Broker {
     pub(crate) metrics_url: String,
     pub(crate) http: Client,
     pub(crate) process: Child,
-    environment: BTreeMap<String, String>,
+    program: String,
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 /// A broker of this kind, with the contract's defaults.
@@ -68,20 +71,21 @@ pub(crate) fn broker(kind: Kind) -> Setup {
         ("DELIVERY", delivery),
     ];
     let environment = set.into_iter().map(|(name, value)| (format!("STREAMER_{name}"), value.to_owned())).collect();
-    Setup { kind, environment, open_files: None }
+    Setup { kind, program: PROGRAM.to_owned(), environment, open_files: None }
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tinistreamer");
+/// The path of the program that was built for this test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tinistreamer");
 
 /// The program, as it was built for this test.
 pub(crate) fn program() -> Command {
     alone(Command::new(PROGRAM))
 }
 
-/// The program, that may have so many files and sockets.
-fn limited(open_files: u32) -> Command {
+/// A program, that may have so many files and sockets.
+fn limited(program: &str, open_files: u32) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", r#"ulimit -n "$0"; exec "$1""#, &open_files.to_string(), PROGRAM]);
+    command.args(["-c", r#"ulimit -n "$0"; exec "$1""#, &open_files.to_string(), program]);
     alone(command)
 }
 
@@ -112,7 +116,8 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Broker {
-        let mut command = self.open_files.map_or_else(program, limited);
+        let mut command =
+            self.open_files.map_or_else(|| alone(Command::new(&self.program)), |open_files| limited(&self.program, open_files));
         let mut process = command.envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let greeting = within(lines.next_line()).await.expect("text");
@@ -129,14 +134,20 @@ impl Setup {
         } else {
             format!("{url}/metrics")
         };
-        Broker { kind: self.kind, url: url.to_owned(), metrics_url, http: Client::new(), process, environment: self.environment }
+        let Self { kind, program, environment, .. } = self;
+        Broker { kind, url: url.to_owned(), metrics_url, http: Client::new(), process, program, environment }
     }
 }
 
 impl Broker {
     /// Another node on the same store.
     pub(crate) async fn another_node(&self) -> Self {
-        Setup { kind: self.kind, environment: self.environment.clone(), open_files: None }.start().await
+        self.setup().start().await
+    }
+
+    /// What this node was started with.
+    pub(crate) fn setup(&self) -> Setup {
+        Setup { kind: self.kind, program: self.program.clone(), environment: self.environment.clone(), open_files: None }
     }
 
     /// The prefix of its Redis keys.
