@@ -87,9 +87,14 @@ test-faults: ## Everything that may break is broken, under load: see docs/reliab
 	cargo test -p tinistreamer --test faults --locked
 
 .PHONY: test-versions
-test-versions: ## This version and the one before work together (docs/deployment.md)
+test-versions: ## This version and the one before work together, and what older ones stored is read (docs/deployment.md)
 	scripts/build-commit "$$(cat api/tests/versions/base)"
 	cargo test -p tinistreamer --test versions --locked
+
+.PHONY: record-version
+record-version: ## Record what the version of api/tests/versions/base stores, for all later ones to be tested with
+	scripts/build-commit "$$(cat api/tests/versions/base)"
+	cargo test -p tinistreamer --test versions --locked record -- --ignored --nocapture
 
 .PHONY: soak
 soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on memory

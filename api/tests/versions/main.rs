@@ -1,4 +1,4 @@
-//! Two versions of the broker, the previous one and this one, as nodes over one Redis.
+//! Two versions of the broker: the previous one and this one as nodes over one Redis, and what older versions left in Redis.
 //!
 //! The file `base` names the commit that was landed last. `scripts/build-commit` builds its broker. docs/deployment.md says what is
 //! tested here, and what to do when something is landed.
@@ -34,3 +34,6 @@ mod pair;
 
 mod exchange;
 mod load;
+mod record;
+mod recording;
+mod replay;
