@@ -6,7 +6,9 @@ COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete \
  && echo 'fn main() {}' > /tmp/main.rs \
  && find . -mindepth 2 -name Cargo.toml \
-    -execdir install -D /dev/null src/lib.rs ';' -execdir install -D /tmp/main.rs src/main.rs ';'
+    -execdir install -D /dev/null src/lib.rs ';' -execdir install -D /tmp/main.rs src/main.rs ';' \
+ && sed -n '/^\[\[test]]$/{n;s/^name = "\(.*\)"$/\1/p}' api/Cargo.toml > /tmp/tests \
+ && xargs -I NAME install -D /tmp/main.rs api/tests/NAME/main.rs < /tmp/tests
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src

@@ -24,6 +24,19 @@ lint_dockerfile() {
   sed -n 's/^USER //p' Dockerfile | tail -1 | grep -qE '^[1-9][0-9]*:[1-9][0-9]*$' || fail "Dockerfile: the last USER is none"
 }
 
+# Runs what the stage `manifests` of the Dockerfile runs, on the files that the image is built from.
+lint_stubs() {
+  local folder=$scratch/context found
+  say "Cargo takes the stubs of the Dockerfile for the workspace"
+  mkdir "$folder"
+  git ls-files -z '*Cargo.toml' Cargo.lock | xargs -0 cp --parents -t "$folder"
+  sed -n '/^RUN find/,/[^\\]$/p' Dockerfile | sed "1s/^RUN //;s|/tmp/|$scratch/|g" >"$scratch/stubs.sh"
+  (cd "$folder" && sh -eu "$scratch/stubs.sh")
+  # Cargo looks for the files of all targets before it finds that there is no such program, and builds nothing.
+  found=$(cd "$folder" && cargo build --locked --offline -p tinistreamer --bin none 2>&1) || true
+  grep -q 'no bin target named' <<<"$found" || fail "Dockerfile: $found"
+}
+
 lint_settings() {
   local settings file
   settings=$(sed -n '/^pub const NAMES/,/^\]/s/^ *"\([a-z_]*\)",$/STREAMER_\U\1/p' api/src/config/mod.rs | sort)
@@ -124,6 +137,7 @@ lint_systemd() {
 }
 
 lint_dockerfile
+lint_stubs
 lint_settings
 lint_compose
 lint_containers
