@@ -2,6 +2,7 @@ import createClient, { type Client as OpenApiClient } from "openapi-fetch";
 import { UnreachableError } from "./errors.js";
 import type { paths } from "./generated/openapi.js";
 import { errorFrom } from "./http.js";
+import { wellFormedJson } from "./publish/surrogates.js";
 
 /** Where the broker is, and what opens it to a backend. */
 export interface ClientOptions {
@@ -22,12 +23,18 @@ export class Api {
   readonly #url: string;
 
   constructor({ url, apiKey, fetch }: ClientOptions) {
-    this.#url = new URL(url).href.replace(/\/+$/, "");
+    this.#url = brokerUrl(url).href.replace(/\/+$/, "");
+    if (!apiKey) {
+      throw new TypeError(
+        "The API key is missing: set `apiKey` to one of the broker's keys (STREAMER_API_KEY where the broker runs)",
+      );
+    }
     this.headers = { "X-API-KEY": apiKey };
     this.fetch = fetch ?? ((...request) => globalThis.fetch(...request));
     this.routes = createClient<paths>({
       baseUrl: this.#url,
       headers: this.headers,
+      bodySerializer: wellFormedJson,
       fetch: (request) => this.fetch(request),
     });
   }
@@ -51,4 +58,23 @@ export class Api {
     if (!response.ok) throw errorFrom(response, error);
     return data as T;
   }
+}
+
+/** The broker's URL. Throws a `TypeError` that says what is wrong with it. */
+function brokerUrl(url: string | URL): URL {
+  if (!url) {
+    throw new TypeError('The broker\'s URL is missing: set `url`, for example to "http://127.0.0.1:8000"');
+  }
+  let parsed: URL | undefined;
+  try {
+    parsed = new URL(url);
+  } catch {
+    // The platform's error names neither the option nor what may be in it.
+  }
+  if (!parsed || !/^https?:$/.test(parsed.protocol)) {
+    throw new TypeError(
+      `The broker's URL begins with http:// or https://, unlike ${JSON.stringify(String(url))}`,
+    );
+  }
+  return parsed;
 }

@@ -141,3 +141,16 @@ test("what is generated from the OpenAPI document is not stale", async () => {
   const folder = fileURLToPath(new URL("..", import.meta.url));
   await promisify(execFile)("npm", ["run", "--silent", "generate:check"], { cwd: folder });
 });
+
+test("what is missing to make a client is named", () => {
+  const none = undefined as unknown as string;
+  const url = "http://127.0.0.1:8000";
+  assert.throws(() => new Client({ url: none, apiKey: "k" }), { name: "TypeError", message: /`url`/ });
+  assert.throws(() => new Client({ url: "127.0.0.1:8000", apiKey: "k" }), {
+    name: "TypeError",
+    message: /http:/,
+  });
+  assert.throws(() => new Client({ url: "broker", apiKey: "k" }), { name: "TypeError", message: /"broker"/ });
+  for (const apiKey of [none, ""])
+    assert.throws(() => new Client({ url, apiKey }), { name: "TypeError", message: /`apiKey`/ });
+});

@@ -9,8 +9,6 @@ export function reasonToRefuse(event: string, data: unknown): { code: string; me
   if (event === "" || /[\p{Cc}\p{Cs}]/u.test(event) || new TextEncoder().encode(event).length > MAX_BYTES) {
     return invalid(`An event name is 1 to ${MAX_BYTES} bytes of UTF-8 without control characters`);
   }
-  // Half of a character outside of the basic plane, which UTF-8 can't say.
-  if (typeof data === "string" && /\p{Cs}/u.test(data)) return invalid("The data has a lone surrogate");
   if (typeof data === "function" || typeof data === "symbol")
     return invalid(`A ${typeof data} is no JSON value`);
   return undefined;

@@ -1,11 +1,13 @@
 import type { Api } from "../api.js";
 import { asyncDispose } from "../dispose.js";
 import { ApiError, PublishError } from "../errors.js";
+import { within } from "../timing.js";
 import type { WebSocketConstructor } from "../websocket.js";
 import { reasonToRefuse } from "./names.js";
 import { NdjsonTransport } from "./ndjson.js";
 import { type Acknowledgement, Outbox } from "./outbox.js";
 import { answeredWithin, Retry } from "./retry.js";
+import { SplitCharacters, wellFormedJson } from "./surrogates.js";
 import type { Transport } from "./transport.js";
 import { WebSocketTransport } from "./websocket.js";
 
@@ -20,6 +22,11 @@ export interface PublishOptions {
   maxPending?: number | undefined;
   /** For how many milliseconds since the broker last confirmed something to try again. 60,000. */
   retryForMs?: number | undefined;
+  /**
+   * For how many milliseconds, after an error in the function that writes, to wait until what was written is stored, before the stream
+   * is cancelled. 5,000.
+   */
+  flushTimeoutMs?: number | undefined;
   /** Called each time that the broker confirms events. What it throws makes the writer fail. */
   onAck?: ((acknowledgement: Acknowledgement) => void) | undefined;
   /**
@@ -37,6 +44,8 @@ export class Writer implements AsyncDisposable {
   readonly #transport: Transport;
   readonly #retry: Retry;
   readonly #abort = new AbortController();
+  readonly #characters = new SplitCharacters();
+  readonly #flushTimeoutMs: number;
   #draining = false;
   #ending: { how: "finish" | "cancel" | "close"; done: Promise<void> } | undefined;
 
@@ -46,6 +55,7 @@ export class Writer implements AsyncDisposable {
     const destination = { api, key, producer: randomName(), WebSocket };
     this.#api = api;
     this.#key = key;
+    this.#flushTimeoutMs = options.flushTimeoutMs ?? 5_000;
     this.#retry = new Retry(retryForMs);
     this.#transport =
       transport === "websocket" ? new WebSocketTransport(destination) : new NdjsonTransport(destination);
@@ -69,6 +79,9 @@ export class Writer implements AsyncDisposable {
    * Hands an event over; it is sent at once, together with whatever else is ready. Resolves when there is room for another. `data` is
    * a string, or any other JSON value, which becomes its JSON text; undefined and null are no data.
    *
+   * When a string ends with the first half of a surrogate pair, that half goes out with the next string of the same event name. A half
+   * without its other half becomes U+FFFD.
+   *
    * Throws a `PublishError`: `invalid-event` and `reserved-event` for an event that the broker would refuse, after which the writer
    * goes on; `writer-closed`; and whatever made the writer fail.
    */
@@ -76,12 +89,14 @@ export class Writer implements AsyncDisposable {
     if (this.#ending) throw this.#error("writer-closed", `The writer can't write after ${this.#ending.how}`);
     const refused = reasonToRefuse(event, data);
     if (refused) throw this.#error(refused.code, refused.message);
-    const room = this.#outbox.push(JSON.stringify({ event, data }));
-    void this.#drain();
-    await room;
+    const whole = typeof data === "string" ? this.#characters.join(event, data) : data;
+    await this.#push(event, whole);
   }
 
-  /** Resolves when all that was written is stored. Throws what made the writer fail. */
+  /**
+   * Resolves when all that was written is stored; the first half of a character may still wait for its other half. Throws what made the
+   * writer fail.
+   */
   flush(): Promise<void> {
     return this.#outbox.flush();
   }
@@ -89,7 +104,7 @@ export class Writer implements AsyncDisposable {
   /** `flush`, then ends the stream. */
   finish(): Promise<void> {
     return this.#end("finish", async () => {
-      await this.flush();
+      await this.#flushAll();
       this.#transport.close();
       await this.#endStream("/api/stream/end", "ended");
     });
@@ -103,7 +118,7 @@ export class Writer implements AsyncDisposable {
   /** `flush`, and leaves the stream active for other writers. */
   close(): Promise<void> {
     return this.#end("close", async () => {
-      await this.flush();
+      await this.#flushAll();
       this.#transport.close();
     });
   }
@@ -124,8 +139,9 @@ export class Writer implements AsyncDisposable {
   }
 
   /**
-   * Calls the function with this writer. Finishes the stream when the function returns, and cancels it when it throws, unless it has
-   * brought the writer to its end by itself. Resolves with what the function returns; throws what it throws, and what makes the writer
+   * Calls the function with this writer. Finishes the stream when the function returns. When it throws, what it wrote is stored first, for
+   * which there are `flushTimeoutMs`, and the stream is cancelled. Nothing of this happens when it has brought the writer to its end by
+   * itself. Resolves with what the function returns; throws what it throws, and what makes the writer
    * fail.
    */
   async run<T>(write: (writer: Writer) => T | Promise<T>): Promise<T> {
@@ -146,13 +162,13 @@ export class Writer implements AsyncDisposable {
 
   /**
    * A `WritableStream` that writes each chunk as an event of this name: for `readable.pipeTo(writer.writable("token"))`. Closing it
-   * finishes the stream, aborting it cancels it.
+   * finishes the stream. Aborting it, as `pipeTo` does when the source fails, cancels it after what was written is stored.
    */
   writable(event: string): WritableStream<unknown> {
     return new WritableStream<unknown>({
       write: (chunk) => this.write(event, chunk),
       close: () => this.finish(),
-      abort: () => this.cancel(),
+      abort: () => this.#cancelAfterFlush(true),
     });
   }
 
@@ -179,6 +195,20 @@ export class Writer implements AsyncDisposable {
     }
   }
 
+  /** Hands an event to the outbox. */
+  #push(event: string, data: unknown): Promise<void> {
+    const room = this.#outbox.push(wellFormedJson({ event, data }));
+    void this.#drain();
+    return room;
+  }
+
+  /** `flush`, after the halves of characters whose other halves never came: each is an event of its own. */
+  async #flushAll(): Promise<void> {
+    // Their errors are those of `flush`.
+    for (const event of this.#characters.rest()) this.#push(event, "\uFFFD").catch(() => {});
+    await this.flush();
+  }
+
   /** Cancels the stream because of an error. */
   async #abandon(error: unknown): Promise<void> {
     if (this.#ending) return;
@@ -186,7 +216,7 @@ export class Writer implements AsyncDisposable {
     const failed =
       this.#outbox.failure !== undefined || (error instanceof PublishError && error.cause !== undefined);
     try {
-      await this.#cancel(!failed);
+      await this.#cancelAfterFlush(!failed);
     } catch (cancelling) {
       if (!failed)
         throw new AggregateError([error, cancelling], "The stream could not be cancelled after an error");
@@ -194,12 +224,22 @@ export class Writer implements AsyncDisposable {
   }
 
   #cancel(persistent: boolean): Promise<void> {
+    return this.#end("cancel", () => this.#drop(persistent));
+  }
+
+  /** Cancels the stream when what was written is stored, or can't be, or the time for it is over. */
+  #cancelAfterFlush(persistent: boolean): Promise<void> {
     return this.#end("cancel", async () => {
-      this.#abort.abort();
-      this.#outbox.fail(this.#error("writer-closed", "The writer was cancelled"));
-      this.#transport.close();
-      await this.#endStream("/api/stream/cancel", "cancelled", persistent);
+      await withTimeout(this.#flushTimeoutMs, this.#flushAll());
+      await this.#drop(persistent);
     });
+  }
+
+  async #drop(persistent: boolean): Promise<void> {
+    this.#abort.abort();
+    this.#outbox.fail(this.#error("writer-closed", "The writer was cancelled"));
+    this.#transport.close();
+    await this.#endStream("/api/stream/cancel", "cancelled", persistent);
   }
 
   #end(how: "finish" | "cancel" | "close", work: () => Promise<void>): Promise<void> {
@@ -270,6 +310,13 @@ export class Writer implements AsyncDisposable {
   #error(code: string, message: string): PublishError {
     return new PublishError(code, message, this.acknowledged);
   }
+}
+
+/** Resolves when the work is done, or failed, or has taken so long. */
+async function withTimeout(ms: number, work: Promise<void>): Promise<void> {
+  await within<void>(ms, new AbortController().signal, (resolve) => {
+    work.then(resolve, () => resolve());
+  }).catch(() => {});
 }
 
 /** A name that no other writer of the stream has. It is no secret, and Node 18 has no global `crypto`. */
