@@ -9,8 +9,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-/** Bytes of `subscribe` of `tinistreamer/subscribe`, minified. */
-const MAX_BUNDLE = 14_000;
+/** Bytes of `subscribe` of `tinistreamer/subscribe`, minified; 5 % of them count and report what is missing. */
+const MAX_BUNDLE = 14_700;
 
 const source = fileURLToPath(new URL("..", import.meta.url));
 const { devDependencies } = JSON.parse(readFileSync(path.join(source, "package.json"), "utf8"));

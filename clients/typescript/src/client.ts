@@ -37,6 +37,20 @@ export interface TokenOptions {
   wait?: boolean;
 }
 
+/**
+ * Events that a stream keeps when its creator says nothing else. The broker's own default of 500 is too few for an answer of a model, of
+ * which a subscriber wants every token.
+ */
+const MAX_EVENTS = 100_000;
+
+/** What kind of stream it is. */
+export interface StreamOptions {
+  /** Seconds that the stream lives after its last write. The broker's setting, unless it is given. */
+  ttl?: number | null | undefined;
+  /** How many events it keeps, about. 100,000; null: the broker's setting. */
+  max_events?: number | null | undefined;
+}
+
 /** Options of `subscribe` that mean the same here, where URL and tokens are known. */
 type Following =
   | "events"
@@ -46,7 +60,9 @@ type Following =
   | "tags"
   | "signal"
   | "silenceMs"
-  | "giveUpAfterMs";
+  | "giveUpAfterMs"
+  | "onConnect"
+  | "onReconnect";
 
 /** What every call takes. */
 export interface CallOptions {
@@ -67,12 +83,16 @@ export class Client {
     this.#api = new Api(options);
   }
 
-  /** Starts a stream, and makes a token for it. `existing-stream` when one at this key is active; a finished one is replaced. */
-  createStream(key: string, options: Omit<CreateStream, "key"> & CallOptions = {}): Promise<Access> {
-    const { signal, ...wishes } = options;
-    return this.#call(signal, (init) =>
-      this.#api.routes.POST("/api/stream", { body: { key, ...wishes }, ...init }),
-    );
+  /**
+   * Starts a stream, and makes a token for it. `existing-stream` when one at this key is active; a finished one is replaced.
+   *
+   * The stream keeps its newest `max_events` events (100,000), so that a subscriber that comes late gets all of an answer. An event of
+   * some bytes takes about 60 bytes in Redis.
+   */
+  createStream(key: string, options: StreamOptions & CallOptions = {}): Promise<Access> {
+    const { signal, max_events = MAX_EVENTS, ...others } = options;
+    const body = { key, max_events, ...others } as CreateStream;
+    return this.#call(signal, (init) => this.#api.routes.POST("/api/stream", { body, ...init }));
   }
 
   /**

@@ -61,11 +61,11 @@ export class PublishError extends Error {
 /**
  * A subscription can't go on. `disconnected`: nothing was heard of the broker for too long; `cause` is what went wrong last. `gap`:
  * an event is not the one that had to follow, a defect of something between the broker and here. `disconnected-by-operator`: somebody has
- * disconnected this client on purpose.
+ * disconnected this client on purpose. `missed`: events are no longer stored, and the caller needs all of them.
  */
 export class SubscribeError extends Error {
   override readonly name = "SubscribeError";
-  readonly code: "disconnected" | "gap" | "disconnected-by-operator";
+  readonly code: "disconnected" | "gap" | "disconnected-by-operator" | "missed";
 
   constructor(code: SubscribeError["code"], message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });

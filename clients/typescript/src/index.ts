@@ -1,5 +1,12 @@
 export type { ClientOptions } from "./api.js";
-export { type CallOptions, Client, type ClientFilter, type TokenOptions, type TokenScope } from "./client.js";
+export {
+  type CallOptions,
+  Client,
+  type ClientFilter,
+  type StreamOptions,
+  type TokenOptions,
+  type TokenScope,
+} from "./client.js";
 export { ApiError, type ApiErrorDetails, PublishError, UnreachableError } from "./errors.js";
 export type {
   Access,

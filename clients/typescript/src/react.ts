@@ -5,6 +5,7 @@ import { type StoreOptions, type StreamSnapshot, StreamStore } from "./react/sto
 
 export type { StreamSnapshot, StreamStatus } from "./react/store.js";
 export type { StreamEvent } from "./subscribe/event.js";
+export type { MissedTotal } from "./subscribe/missed.js";
 
 /** What to follow, and how. */
 export interface UseStreamOptions extends StoreOptions {

@@ -11,8 +11,14 @@ export type {
   ManySubscription,
   SubscribeManyOptions,
 } from "./subscribe/many.js";
+export type { MissedTotal } from "./subscribe/missed.js";
 export type { From, Token } from "./subscribe/options.js";
-export type { SubscribeOptions, Subscription } from "./subscribe/subscription.js";
+export type {
+  CollectOptions,
+  SubscribeOptions,
+  Subscription,
+  TextOptions,
+} from "./subscribe/subscription.js";
 export type { WebSocketConstructor, WebSocketLike } from "./websocket.js";
 
 /**
@@ -22,7 +28,7 @@ export type { WebSocketConstructor, WebSocketLike } from "./websocket.js";
  * The iteration throws an `ApiError` when the broker refuses (the token is no good, the stream is gone), a `SubscribeError` when the
  * broker can't be heard for too long, an event is missing or an operator has disconnected the client, the reason of `signal` when that is
  * aborted, and whatever the token function throws. Throws a `TypeError` at once for a URL that is not one of the broker's for clients to
- * one stream, or without a WebSocket for a `ws_url`.
+ * one stream, without a token, or without a WebSocket for a `ws_url`.
  */
 export function subscribe(options: SubscribeOptions): Subscription {
   const { url, connect } = transportOf(options);

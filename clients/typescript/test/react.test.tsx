@@ -10,13 +10,15 @@ import { startBroker, startServer, streamUrls, until } from "./support.js";
 
 afterEach(cleanup);
 
-/** Renders the hook; `renders` counts how often. */
+/** Renders the hook; `renders` counts how often, and `statuses` are those that it showed. */
 function render(options: UseStreamOptions, wrapper?: typeof StrictMode) {
-  const counter = { renders: 0 };
+  const counter = { renders: 0, statuses: [] as string[] };
   const hook = renderHook(
     (options: UseStreamOptions) => {
+      const stream = useStream(options);
       counter.renders += 1;
-      return useStream(options);
+      counter.statuses.push(stream.status);
+      return stream;
     },
     { initialProps: options, ...(wrapper ? { wrapper } : {}) },
   );
@@ -160,6 +162,53 @@ describe("useStream", () => {
     await send(frame(0) + frame(2));
     await waitFor(() => assert.equal(result.current.status, "failed"));
     assert.deepEqual([result.current.text, (result.current.error as { code: string }).code], ["0", "gap"]);
+  });
+
+  test("fails when events are no longer stored, and shows how many", async (t) => {
+    const { client, url } = await startBroker(t);
+    const { token } = await client.createStream("k", { max_events: null });
+    const tokens = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, n) => ({ event: "token", data: `${from + n} ` }));
+    await client.addEvents("k", tokens(0, 611));
+    await client.addEvents("k", tokens(611, 1500));
+    const lost = 1501 - (await client.streamEvents("k")).length;
+    // The page is reloaded, and has nothing of before.
+    const { result } = render({ url: streamUrls(url, "k").sse, token });
+    await waitFor(() => assert.equal(result.current.status, "failed"));
+    assert.deepEqual(result.current.missed, { count: lost, known: true });
+    assert.equal((result.current.error as { code: string }).code, "missed");
+    assert.equal(result.current.text, "");
+    const allowed = render({ url: streamUrls(url, "k").sse, token, allowMissed: true });
+    await waitFor(() => assert.ok(allowed.result.current.text.endsWith(" 1499 ")));
+    assert.deepEqual(
+      [allowed.result.current.status, allowed.result.current.error, allowed.result.current.missed],
+      ["streaming", null, { count: lost, known: true }],
+    );
+  });
+
+  test("says that it reconnects while the broker is away, and why", async (t) => {
+    const { url, open, send } = await startStreams(t);
+    const { result, counter } = render({ url, token: "t" });
+    await send(`retry: 300\n\n${frame(0)}`);
+    await waitFor(() => assert.equal(result.current.status, "streaming"));
+    for (const response of open) response.destroy();
+    await waitFor(() => assert.ok(counter.statuses.includes("reconnecting")));
+    await waitFor(() => assert.equal(result.current.status, "streaming"));
+    assert.equal(result.current.error, null);
+    await send(frame(1, "end", ""));
+    await waitFor(() => assert.equal(result.current.status, "ended"));
+  });
+
+  test("says that it reconnects while there is no room", async (t) => {
+    const body = JSON.stringify({ code: "too-many-clients", message: "All places are taken" });
+    const url = await startServer(t, (_, response) => {
+      response.writeHead(429, { "Content-Type": "application/json", "Retry-After": "60" }).end(body);
+    });
+    const { result } = render({ url: `${url}/sse`, token: "t" });
+    await waitFor(() => assert.equal(result.current.status, "reconnecting"));
+    assert.equal((result.current.error as { code: string }).code, "too-many-clients");
+    act(() => result.current.stop());
+    assert.deepEqual([result.current.status, result.current.error], ["stopped", null]);
   });
 
   test("tells that a URL is none of the broker's", async () => {

@@ -1,16 +1,19 @@
 import type { StreamEvent } from "../subscribe/event.js";
+import { MissedCounter, type MissedTotal, missedError } from "../subscribe/missed.js";
 import type { Token } from "../subscribe/options.js";
 import type { SubscribeOptions, Subscription } from "../subscribe/subscription.js";
 import { subscribe } from "../subscribe.js";
 
 /**
- * `idle`: there is no URL or no token yet. `connecting`: no event came yet. `streaming`. `ended` and `cancelled`: as the stream was
+ * `idle`: there is no URL or no token yet. `connecting`: no event came yet. `streaming`. `reconnecting`: the connection broke or could
+ * not be made, for which `error` says why, and another will be tried. `ended` and `cancelled`: as the stream was
  * finished. `complete`: there was nothing after the id that it was asked from. `stopped`: by `stop`. `failed`: `error` says why.
  */
 export type StreamStatus =
   | "idle"
   | "connecting"
   | "streaming"
+  | "reconnecting"
   | "ended"
   | "cancelled"
   | "complete"
@@ -24,7 +27,9 @@ export interface StreamSnapshot {
   /** The text so far. */
   readonly text: string;
   readonly status: StreamStatus;
-  /** Why it failed; null otherwise. */
+  /** The events that are missing so far; null while none is. */
+  readonly missed: MissedTotal | null;
+  /** Why it failed, or why the connection is made again; null otherwise. */
   readonly error: unknown;
 }
 
@@ -33,6 +38,11 @@ export interface StoreOptions extends Omit<SubscribeOptions, "url" | "token" | "
   token?: Token | null | undefined;
   /** The name of the events whose data make up the text, or a function that makes an event's part of it. `token`. */
   textOf?: string | ((event: StreamEvent) => string) | undefined;
+  /**
+   * Go on with the text that is left when events are no longer stored. Otherwise the status is `failed` then, and `error` is a
+   * `SubscribeError` `missed`. False.
+   */
+  allowMissed?: boolean | undefined;
   /** Milliseconds for which events gather before they are shown together. 16. */
   throttleMs?: number | undefined;
 }
@@ -44,6 +54,7 @@ export class StreamStore {
   #lastId: string | null;
   #snapshot: StreamSnapshot;
   #arrived: StreamEvent[] = [];
+  readonly #missed = new MissedCounter();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #subscription: Subscription | undefined;
   readonly #listeners = new Set<() => void>();
@@ -52,7 +63,13 @@ export class StreamStore {
     this.#url = url;
     this.#lastId = after;
     this.#options = options;
-    this.#snapshot = { events: [], text: "", status: url === null ? "idle" : "connecting", error: null };
+    this.#snapshot = {
+      events: [],
+      text: "",
+      status: url === null ? "idle" : "connecting",
+      missed: null,
+      error: null,
+    };
   }
 
   readonly getSnapshot = (): StreamSnapshot => this.#snapshot;
@@ -68,8 +85,22 @@ export class StreamStore {
     if (this.#url === null || this.#subscription || status === "ended" || status === "cancelled") return;
     this.#show({ status: "connecting", error: null });
     try {
-      const token = () => this.#token();
-      const subscription = subscribe({ ...this.#options(), url: this.#url, token, after: this.#lastId });
+      const current = () => this.#subscription === subscription;
+      const subscription: Subscription = subscribe({
+        ...this.#options(),
+        url: this.#url,
+        token: () => this.#token(),
+        after: this.#lastId,
+        onConnect: () => {
+          this.#options().onConnect?.();
+          if (current() && this.#snapshot.status === "reconnecting")
+            this.#show({ ...this.#connected(), error: null });
+        },
+        onReconnect: (error) => {
+          this.#options().onReconnect?.(error);
+          if (current()) this.#show({ status: "reconnecting", error });
+        },
+      });
       this.#subscription = subscription;
       void this.#follow(subscription);
     } catch (error) {
@@ -83,7 +114,7 @@ export class StreamStore {
     if (!subscription) return;
     this.#subscription = undefined;
     void subscription.return();
-    this.#show({ status: "stopped" });
+    this.#show({ status: "stopped", error: null });
   };
 
   async #follow(subscription: Subscription): Promise<void> {
@@ -94,17 +125,28 @@ export class StreamStore {
       while (current()) {
         const { done, value } = await subscription.next();
         if (!current()) return;
-        if (done) return this.#finish({ status: subscription.status ?? "complete" });
+        if (done) return this.#finish({ status: subscription.status ?? "complete", error: null });
         this.#lastId = subscription.lastId;
         this.#arrived.push(value);
+        if (value.missed) {
+          this.#missed.add(value.missed);
+          if (!this.#options().allowMissed) throw missedError(value.missed);
+        }
         this.#timer ??= setTimeout(
-          () => this.#show({ status: "streaming" }),
+          () => this.#show({ status: "streaming", error: null }),
           this.#options().throttleMs ?? 16,
         );
       }
     } catch (error) {
+      void subscription.return();
       if (current()) this.#finish({ status: "failed", error });
     }
+  }
+
+  /** The status of a connection that is open. */
+  #connected(): Pick<StreamSnapshot, "status"> {
+    const began = this.#snapshot.events.length + this.#arrived.length > 0;
+    return { status: began ? "streaming" : "connecting" };
   }
 
   async #token(): Promise<string> {
@@ -132,6 +174,7 @@ export class StreamStore {
       ...this.#snapshot,
       events: arrived.length > 0 ? [...events, ...arrived] : events,
       text: text + arrived.map(partOf).join(""),
+      missed: arrived.some(({ missed }) => missed) ? this.#missed.total : this.#snapshot.missed,
       ...change,
     };
     for (const listener of this.#listeners) listener();

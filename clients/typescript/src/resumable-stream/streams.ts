@@ -55,7 +55,10 @@ export function read(events: Subscription, skipCharacters: number): ReadableStre
       async pull(controller) {
         for (let next = await events.next(); !next.done; next = await events.next()) {
           if (next.value.missed)
-            throw new SubscribeError("gap", "The stream's beginning is no longer stored");
+            throw new SubscribeError(
+              "missed",
+              "The stream's beginning is no longer stored: set a larger maxEvents",
+            );
           if (next.value.event !== TEXT_EVENT) continue;
           const text = next.value.json<string>();
           const wanted = text.slice(toSkip);

@@ -140,6 +140,7 @@ export abstract class Follower<Item>
           throw error;
         }
         const wait = pace.failed(error);
+        notify(this.#options.onReconnect, error);
         if (wait < remaining()) {
           await sleep(wait, signal);
         } else {
@@ -164,6 +165,7 @@ export abstract class Follower<Item>
       heard();
       if (signal.kind === "retry") pace.first = signal.milliseconds;
       if (signal.kind === "event") pace.arrived();
+      if (signal.kind === "open") notify(this.#options.onConnect, undefined);
       const item = this.accept(signal);
       if (item !== undefined) {
         yield item;
@@ -182,6 +184,11 @@ export abstract class Follower<Item>
       Promise.resolve().then(token).then(resolve, reject);
     });
   }
+}
+
+/** Calls a listener apart from the iteration: what the listener throws is no failure of the connection. */
+function notify<T>(listener: ((about: T) => void) | undefined, about: T): void {
+  if (listener) queueMicrotask(() => listener(about));
 }
 
 /** How long to wait between connections. */

@@ -4,6 +4,7 @@ import type { Answer, Connect, Signal } from "./connection.js";
 import { Cursor } from "./cursor.js";
 import { KeyedEvent, LAST_EVENTS, type RawEvent } from "./event.js";
 import { Follower, type Wanted } from "./follower.js";
+import { type MissedTotal, sumOf } from "./missed.js";
 import { type FollowOptions, type From, isStart, textOf, withParameters } from "./options.js";
 import { ReadAhead } from "./read-ahead.js";
 import { Sequence } from "./sequence.js";
@@ -86,6 +87,11 @@ export class ManySubscription extends Follower<KeyedEvent> {
   /** How it is with each stream that was not dropped. */
   get statuses(): ReadonlyMap<string, FollowedStatus> {
     return (this.#shown ?? this.#moment()).statuses;
+  }
+
+  /** The events that are missing so far, of all streams that were not dropped; null while none is. */
+  get missed(): MissedTotal | null {
+    return sumOf(Array.from(this.#streams.values(), ({ sequence }) => sequence.missed.total));
   }
 
   /** Where another subscription goes on, over whichever transport: its `after`. Null where nothing came yet. */

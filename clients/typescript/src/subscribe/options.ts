@@ -30,6 +30,10 @@ export interface FollowOptions {
   silenceMs?: number | undefined;
   /** Milliseconds without an event or a heartbeat after which the subscription fails with `disconnected`. 300,000. */
   giveUpAfterMs?: number | undefined;
+  /** Called each time that the broker accepts a connection. */
+  onConnect?: (() => void) | undefined;
+  /** Called when a connection broke or could not be made, and another will be tried. `cause` says why. */
+  onReconnect?: ((cause: unknown) => void) | undefined;
   /** Instead of the platform's `fetch`. */
   fetch?: typeof globalThis.fetch | undefined;
   /** Instead of the platform's `WebSocket`, for a `ws_url`. */

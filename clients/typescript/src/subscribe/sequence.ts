@@ -1,5 +1,6 @@
 import { SubscribeError } from "../errors.js";
 import type { EventFields, Missed, RawEvent } from "./event.js";
+import { MissedCounter } from "./missed.js";
 
 /** Checks that nothing of a stream is missing and nothing comes twice, which two ids tell. */
 export class Sequence {
@@ -7,6 +8,8 @@ export class Sequence {
   #next: number | undefined;
   /** Whether only some of the events are asked for: numbers then grow, and that none of those is missing can't be seen. */
   readonly #filtered: boolean;
+  /** Counts the events of this stream that are missing. */
+  readonly missed = new MissedCounter();
 
   /** `after` is the id that comes before; null before the stream's first event; undefined where it is not known. */
   constructor(after: string | null | undefined, filtered: boolean) {
@@ -18,6 +21,7 @@ export class Sequence {
   accept({ id, event, data = "" }: RawEvent & { event: string }): EventFields {
     if (event === "missedevents") {
       const missed = parseMissed(data);
+      this.missed.add(missed);
       this.#next = follower(missed.first, 0);
       return { id: null, event, data, missed };
     }

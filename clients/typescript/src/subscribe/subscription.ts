@@ -1,6 +1,7 @@
 import type { Connect, Signal } from "./connection.js";
 import { LAST_EVENTS, type RawEvent, StreamEvent } from "./event.js";
 import { Follower, type Wanted } from "./follower.js";
+import { type MissedTotal, missedError } from "./missed.js";
 import { type FollowOptions, isStart, withParameters } from "./options.js";
 import { Sequence } from "./sequence.js";
 
@@ -8,6 +9,18 @@ import { Sequence } from "./sequence.js";
 export interface SubscribeOptions extends FollowOptions {
   /** Start after this id, instead of where `from` says. */
   after?: string | null | undefined;
+}
+
+/** What to do about events that are no longer stored. */
+export interface CollectOptions {
+  /** Go on without them, instead of throwing a `SubscribeError` `missed`. False. */
+  allowMissed?: boolean | undefined;
+}
+
+/** What makes up the text. */
+export interface TextOptions extends CollectOptions {
+  /** The name of the events whose data make up the text. `token`. */
+  event?: string | undefined;
 }
 
 /** The events of a stream, to be iterated over once. It connects when the first event is asked for. */
@@ -32,6 +45,30 @@ export class Subscription extends Follower<StreamEvent> {
     this.#fromStart = isStart(options.from);
     const start = this.lastId ?? (this.#fromStart ? null : undefined);
     this.#sequence = new Sequence(start, options.events !== undefined);
+  }
+
+  /** The events that are missing so far; null while none is. */
+  get missed(): MissedTotal | null {
+    return this.#sequence.missed.total;
+  }
+
+  /** All events up to the end of the stream. Throws a `SubscribeError` `missed` when some are no longer stored. */
+  async collect({ allowMissed = false }: CollectOptions = {}): Promise<StreamEvent[]> {
+    const events: StreamEvent[] = [];
+    for await (const event of this) {
+      if (event.missed && !allowMissed) throw missedError(event.missed);
+      events.push(event);
+    }
+    return events;
+  }
+
+  /**
+   * The text of the whole stream: the data of its events of one name. Throws a `SubscribeError` `missed` when some events are no longer
+   * stored. `status` says afterwards whether the stream was ended or cancelled.
+   */
+  async text({ event = "token", ...options }: TextOptions = {}): Promise<string> {
+    const parts = (await this.collect(options)).filter((found) => found.event === event);
+    return parts.map(({ data }) => data).join("");
   }
 
   protected override get over(): boolean {
