@@ -264,7 +264,6 @@ def test_the_brokers_own_names_are_refused(name: str) -> None:
         ("a\nb", None),
         ("a\x85", None),
         ("\ud800", None),
-        ("x", "\ud800"),
         ("x", float("nan")),
         ("x", {1, 2}),
     ],

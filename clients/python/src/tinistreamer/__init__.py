@@ -12,10 +12,12 @@ from ._errors import (
     ApiError,
     Disconnected,
     DisconnectedByOperator,
+    EventsMissed,
     Gap,
     InvalidEvent,
     PublishError,
     Refused,
+    StreamNotActive,
     SubscriptionOver,
     TinistreamerError,
     Unreachable,
@@ -35,6 +37,7 @@ from ._generated.models import (
 )
 from ._generated.models import Disconnected as Disconnection
 from ._generated.models import Event as NewEvent
+from ._missed import MissedTotal
 from ._publish import Ack
 from ._subscribe import asubscribe, asubscribe_many, subscribe, subscribe_many
 from ._subscription import ManySubscription, Subscription
@@ -57,16 +60,19 @@ __all__ = [
     "DisconnectedByOperator",
     "Disconnection",
     "Event",
+    "EventsMissed",
     "Finished",
     "Gap",
     "InvalidEvent",
     "KeyedEvent",
     "ManySubscription",
     "Missed",
+    "MissedTotal",
     "NewEvent",
     "PublishError",
     "Refused",
     "StoredEvent",
+    "StreamNotActive",
     "StreamRow",
     "StreamState",
     "Subscription",

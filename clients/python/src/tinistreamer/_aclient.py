@@ -10,6 +10,7 @@ import httpx
 
 from ._awriter import AsyncWriter
 from ._errors import Unreachable
+from ._events import check_events, check_key
 from ._generated.api.connections.disconnect_client import disconnect_client
 from ._generated.api.connections.list_clients import list_clients
 from ._generated.api.health.broker_info import broker_info
@@ -40,7 +41,7 @@ from ._generated.models import (
 from ._generated.models import Disconnected as Disconnection
 from ._generated.types import Operation
 from ._http import Broker, describe, read_answer
-from ._publish import Ack, Transport, WriterOptions
+from ._publish import MAX_EVENTS, Ack, Transport, WriterOptions
 
 T = TypeVar("T")
 
@@ -73,11 +74,13 @@ class AsyncClient:
         if self._owns_http:
             await self._http.aclose()
 
-    async def create_stream(self, key: str, *, ttl: int | None = None, max_events: int | None = None) -> Access:
+    async def create_stream(self, key: str, *, ttl: int | None = None, max_events: int | None = MAX_EVENTS) -> Access:
         """Starts a stream.
 
-        It lives `ttl` seconds after its last write and keeps about `max_events` events; the broker has defaults for both.
+        It lives `ttl` seconds after its last write and keeps its newest `max_events` events, about. None: as the broker is set.
+        Its own default of 500 events is too few for an answer of a model; an event of some bytes takes about 60 bytes in Redis.
         """
+        check_key(key)
         return await self._execute(create_stream(CreateStream(key=key, ttl=ttl, max_events=max_events)))
 
     async def issue_token(
@@ -133,7 +136,7 @@ class AsyncClient:
         With a `producer` (a name that no other sender uses) and a `sequence` (how many events it had sent into the stream
         before), what the broker has already is not written again, so that the call can be repeated.
         """
-        body = AddEvents(key=key, events=list(events), producer=producer, sequence=sequence)
+        body = AddEvents(key=key, events=check_events(events), producer=producer, sequence=sequence)
         return await self._execute(add_events(body))
 
     async def broker_info(self) -> BrokerInfo:
@@ -152,6 +155,7 @@ class AsyncClient:
         max_pending: int = 1000,
         retry_for: float = 60.0,
         on_ack: Callable[[Ack], object] | None = None,
+        flush_timeout: float = 5.0,
     ) -> AsyncWriter:
         """A writer for an active stream, to be used in an `async with` block.
 
@@ -159,8 +163,9 @@ class AsyncClient:
         `max_pending`: how many events may be unacknowledged before `write` waits.
         `retry_for`: for how many seconds without a confirmation it is tried again after a failure.
         `on_ack`: called each time the broker confirms events.
+        `flush_timeout`: for how many seconds, after an exception in the block, to wait until what was written is stored.
         """
-        options = WriterOptions(key, transport, max_pending, retry_for, on_ack)
+        options = WriterOptions(key, transport, max_pending, retry_for, on_ack, flush_timeout)
         return AsyncWriter(self._broker, self._execute, options)
 
     async def _execute(self, operation: Operation[T], timeout: float | None = None) -> T:

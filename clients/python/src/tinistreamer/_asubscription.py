@@ -10,13 +10,14 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ._errors import Gap, SubscriptionOver, TinistreamerError
+from ._errors import EventsMissed, Gap, SubscriptionOver, TinistreamerError
 from ._events import Event, KeyedEvent
 from ._follow import Follower, closed_early
 from ._frames import Frame
 from ._line import Line
 from ._many import ManyStreams
 from ._member import Change
+from ._missed import MissedTotal
 from ._streams import OneStream, Streams
 from ._track import Outcome, Status
 
@@ -119,6 +120,28 @@ class AsyncSubscription(_Iteration[Event]):
         """`ended` or `cancelled` once that event was handed out."""
         return self._track.status
 
+    @property
+    def missed(self) -> MissedTotal | None:
+        """The events that are missing so far: they were no longer stored. None while none is."""
+        return self._track.missed.total
+
+    async def collect(self, *, allow_missed: bool = False) -> list[Event]:
+        """All events up to the end of the stream. Raises `EventsMissed` when some are no longer stored, unless allowed."""
+        events: list[Event] = []
+        async with self:
+            async for event in self:
+                if event.missed is not None and not allow_missed:
+                    raise EventsMissed(event.missed.missed, event.missed.after)
+                events.append(event)
+        return events
+
+    async def text(self, event: str = "token", *, allow_missed: bool = False) -> str:
+        """The text of the whole stream: the data of its events of one name. Raises `EventsMissed` as `collect` does.
+
+        `status` says afterwards whether the stream was ended or cancelled.
+        """
+        return "".join(found.data for found in await self.collect(allow_missed=allow_missed) if found.event == event)
+
 
 class AsyncManySubscription(_Iteration[KeyedEvent]):
     """The events of several streams, those of each in order: an asynchronous iterator, best used in an `async with` block.
@@ -143,6 +166,11 @@ class AsyncManySubscription(_Iteration[KeyedEvent]):
         None: it is finished, and there was nothing after the position.
         """
         return self._many.statuses
+
+    @property
+    def missed(self) -> MissedTotal | None:
+        """The events that are missing so far, in all streams that were not dropped. None while none is."""
+        return self._many.missed
 
     async def add(self, key: str, *, after: str | None = None, from_: str | None = None, wait: bool | None = None) -> None:
         """Follows one more stream, after an event's id, or from where `from_` says. Returns when the broker has agreed.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
-from ._errors import PublishError, TinistreamerError
+from ._errors import PublishError, TinistreamerError, publish_error
 from ._events import encode
 from ._extra import websocket_extra
 from ._generated.types import Operation
@@ -30,8 +31,9 @@ class Execute(Protocol):
 class AsyncWriter:
     """Writes events into one active stream. May be used by several tasks at once.
 
-    A task of its own sends them. Leaving the `async with` block finishes the stream, or cancels it when the block is left by an
-    exception, a cancellation included. `PublishError` is raised when sending has failed for good.
+    A task of its own sends them. Leaving the `async with` block finishes the stream. When the block is left by an exception, a
+    cancellation included, what was written is stored first, for which there are `flush_timeout` seconds, and the stream is
+    cancelled. `PublishError` is raised when sending has failed for good.
     """
 
     def __init__(self, broker: Broker, execute: Execute, options: WriterOptions) -> None:
@@ -62,10 +64,18 @@ class AsyncWriter:
             await self.finish()
             return
         try:
+            await self._flush_for_a_while()
+        finally:
+            # Also when this wait is interrupted in turn.
+            await self._cancel_after_error()
+
+    async def _cancel_after_error(self) -> None:
+        try:
             await self.cancel()
         except PublishError as failure:
-            # What the block raised matters more.
-            _log.warning("The stream %r could not be cancelled: %s", self._outbox.options.key, failure)
+            # What the block raised matters more. That the stream was stopped elsewhere is no failure.
+            level = logging.DEBUG if failure.code == "no-active-stream" else logging.WARNING
+            _log.log(level, "The stream %r could not be cancelled: %s", self._outbox.options.key, failure)
 
     @property
     def acknowledged(self) -> int:
@@ -80,14 +90,15 @@ class AsyncWriter:
     async def write(self, event: str, data: Any = None) -> None:
         """Hands an event over; it is sent at once. Waits while `max_pending` events are unacknowledged.
 
-        `data` is a string, or any other JSON value, which is stored as its JSON text. Raises `InvalidEvent` for what the broker
-        would refuse, `WriterClosed`, or `PublishError`.
+        `data` is a string, or any other JSON value, which is stored as its JSON text. When a string ends with the first half of a
+        surrogate pair, that half goes out with the next string of the same event name; a half that stays alone becomes U+FFFD.
+        Raises `InvalidEvent` for what the broker would refuse, `WriterClosed`, or `PublishError`.
         """
         self._outbox.check_open()
         line = encode(event, data)
         async with self._changed:
             await self._changed.wait_for(lambda: not self._outbox.is_full)
-            self._outbox.put(line)
+            self._outbox.put(self._outbox.join(event, data, line))
             self._changed.notify_all()
         if self._sender is None:
             self._sender = asyncio.create_task(self._run(), name="tinistreamer-writer")
@@ -121,11 +132,18 @@ class AsyncWriter:
 
     async def _drain(self) -> None:
         self._outbox.check_unsettled()
-        self._outbox.ended = True
+        self._outbox.end()
         await self._notify()
         await self.flush()
         if self._sender is not None:
             await asyncio.wait([self._sender])
+
+    async def _flush_for_a_while(self) -> None:
+        """Takes no more events, and waits until all is stored, or can't be, or `flush_timeout` is over."""
+        self._outbox.end()
+        await self._notify()
+        with suppress(PublishError, asyncio.TimeoutError):
+            await asyncio.wait_for(self.flush(), self._outbox.options.flush_timeout)
 
     async def _notify(self) -> None:
         async with self._changed:
@@ -144,8 +162,11 @@ class AsyncWriter:
                     answer = None
         except StopIteration:
             self._outbox.settled = True
+            return
         except TinistreamerError as error:
-            raise PublishError(self._outbox.acknowledged, error) from error
+            failure = publish_error(self._outbox.acknowledged, error)
+        # Outside of the handler, so that the traceback shows one error.
+        raise failure
 
     async def _attempt(self, operation: Operation[object]) -> object:
         try:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import httpx
 
 from ._errors import Unreachable
+from ._events import check_events, check_key
 from ._generated.api.connections.disconnect_client import disconnect_client
 from ._generated.api.connections.list_clients import list_clients
 from ._generated.api.health.broker_info import broker_info
@@ -39,7 +40,7 @@ from ._generated.models import (
 from ._generated.models import Disconnected as Disconnection
 from ._generated.types import Operation
 from ._http import Broker, describe, read_answer
-from ._publish import Ack, Transport, WriterOptions
+from ._publish import MAX_EVENTS, Ack, Transport, WriterOptions
 from ._writer import Writer
 
 T = TypeVar("T")
@@ -71,11 +72,13 @@ class Client:
         if self._owns_http:
             self._http.close()
 
-    def create_stream(self, key: str, *, ttl: int | None = None, max_events: int | None = None) -> Access:
+    def create_stream(self, key: str, *, ttl: int | None = None, max_events: int | None = MAX_EVENTS) -> Access:
         """Starts a stream.
 
-        It lives `ttl` seconds after its last write and keeps about `max_events` events; the broker has defaults for both.
+        It lives `ttl` seconds after its last write and keeps its newest `max_events` events, about. None: as the broker is set.
+        Its own default of 500 events is too few for an answer of a model; an event of some bytes takes about 60 bytes in Redis.
         """
+        check_key(key)
         return self._execute(create_stream(CreateStream(key=key, ttl=ttl, max_events=max_events)))
 
     def issue_token(
@@ -129,7 +132,7 @@ class Client:
         With a `producer` (a name that no other sender uses) and a `sequence` (how many events it had sent into the stream
         before), what the broker has already is not written again, so that the call can be repeated.
         """
-        body = AddEvents(key=key, events=list(events), producer=producer, sequence=sequence)
+        body = AddEvents(key=key, events=check_events(events), producer=producer, sequence=sequence)
         return self._execute(add_events(body))
 
     def broker_info(self) -> BrokerInfo:
@@ -148,6 +151,7 @@ class Client:
         max_pending: int = 1000,
         retry_for: float = 60.0,
         on_ack: Callable[[Ack], object] | None = None,
+        flush_timeout: float = 5.0,
     ) -> Writer:
         """A writer for an active stream, to be used in a `with` block.
 
@@ -155,8 +159,9 @@ class Client:
         `max_pending`: how many events may be unacknowledged before `write` waits.
         `retry_for`: for how many seconds without a confirmation it is tried again after a failure.
         `on_ack`: called, in the writer's own thread, each time the broker confirms events.
+        `flush_timeout`: for how many seconds, after an exception in the block, to wait until what was written is stored.
         """
-        options = WriterOptions(key, transport, max_pending, retry_for, on_ack)
+        options = WriterOptions(key, transport, max_pending, retry_for, on_ack, flush_timeout)
         return Writer(self._broker, self._execute, options)
 
     def _execute(self, operation: Operation[T], timeout: float | None = None) -> T:

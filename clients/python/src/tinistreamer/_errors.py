@@ -71,6 +71,25 @@ class PublishError(TinistreamerError):
         self.__cause__ = cause
 
 
+class StreamNotActive(PublishError):
+    """A writer's stream is not active: it was finished elsewhere, or does not exist. The code is `no-active-stream`.
+
+    The `__cause__` has no traceback of its own: that a stream is stopped from elsewhere is nothing unusual.
+    """
+
+    def __init__(self, acknowledged: int, cause: Exception) -> None:
+        super().__init__(acknowledged, cause)
+        self.__cause__ = cause.with_traceback(None)
+        cause.__cause__, cause.__context__ = None, None
+
+
+def publish_error(acknowledged: int, cause: Exception) -> PublishError:
+    """Why a writer has failed."""
+    if isinstance(cause, TinistreamerError) and cause.code == "no-active-stream":
+        return StreamNotActive(acknowledged, cause)
+    return PublishError(acknowledged, cause)
+
+
 class Disconnected(TinistreamerError):
     """A subscription heard nothing for `give_up_after`. The code is `disconnected`; the `__cause__` is the last failure."""
 
@@ -100,6 +119,23 @@ class SubscriptionOver(TinistreamerError):
     def __init__(self) -> None:
         super().__init__("subscription-over", "The subscription is over")
         self.args = ()
+
+
+class EventsMissed(TinistreamerError):
+    """Events are no longer stored, and the caller needs all of them. The code is `missed`.
+
+    `count` is how many are missing; None when the broker could not count them.
+    """
+
+    def __init__(self, count: int | None, after: str | None) -> None:
+        place = "at the beginning of the stream" if after is None else f"after {after}"
+        super().__init__(
+            "missed",
+            f"{'An unknown number of' if count is None else count} events {place} are no longer stored. Create the stream with a"
+            " larger max_events, or set allow_missed to go on without them",
+        )
+        self.args = (count, after)
+        self.count = count
 
 
 class Gap(TinistreamerError):

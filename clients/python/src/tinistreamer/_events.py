@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from ._characters import well_formed
 from ._errors import InvalidEvent
+from ._generated.models import Event as NewEvent
 
 RESERVED_NAMES = frozenset({"start", "end", "cancel", "error", "missedevents"})
 
@@ -60,18 +63,39 @@ def number_of(event_id: str | None) -> int | None:
 
 
 def encode(event: str, data: Any) -> str:
-    """The JSON of an event to write, on one line. Raises `InvalidEvent` where the broker would refuse it."""
+    """The JSON of an event to write, on one line. Raises `InvalidEvent` where the broker would refuse it.
+
+    Half a character (a surrogate) in the data becomes U+FFFD. Raises `TypeError` when the name is no string.
+    """
+    if not isinstance(event, str):
+        raise TypeError(f"The name of an event is a string, not {_kind(event)}: write(name, data)")
     if event in RESERVED_NAMES:
         raise InvalidEvent("reserved-event", f"{event!r} is one of the broker's own events")
     try:
         if not 1 <= len(event.encode()) <= 128 or _CONTROL.search(event):
             raise InvalidEvent("invalid-event", "An event name is 1 to 128 bytes of UTF-8 without control characters")
         value = {"event": event} if data is None else {"event": event, "data": data}
-        line = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        # What has no UTF-8 (a lone surrogate) is found here, not by the transport.
-        line.encode()
+        return well_formed(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
     except InvalidEvent:
         raise
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidEvent("invalid-event", f"The event can't be written as JSON: {error}") from error
-    return line
+
+
+def check_key(key: object) -> None:
+    """Raises `TypeError` when the key of a stream is no string."""
+    if not isinstance(key, str):
+        raise TypeError(f"The key of a stream is a string, not {_kind(key)}")
+
+
+def check_events(events: Iterable[object]) -> list[NewEvent]:
+    """The events of a batch. Raises `TypeError` when one is not a `NewEvent`."""
+    listed = list(events)
+    for event in listed:
+        if not isinstance(event, NewEvent):
+            raise TypeError(f'events is a list of NewEvent, such as NewEvent(event="token", data="text"), not of {_kind(event)}')
+    return cast("list[NewEvent]", listed)
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"{type(value).__name__} {value!r:.60}"

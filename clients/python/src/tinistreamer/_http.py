@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import httpx
 
+from ._characters import well_formed
 from ._errors import ApiError, api_error
 from ._events import Event
 from ._follow import CONNECT_TIMEOUT, Follower
@@ -25,6 +27,12 @@ class Broker:
     timeout: float
 
     def __post_init__(self) -> None:
+        if not self.url or not isinstance(self.url, str):
+            raise TypeError('The broker\'s URL is missing: pass url, for example "http://127.0.0.1:8000"')
+        if not self.api_key or not isinstance(self.api_key, str):
+            raise TypeError(
+                "The API key is missing: pass api_key, one of the broker's keys (STREAMER_API_KEY where the broker runs)"
+            )
         if not self.url.startswith(("http://", "https://")):
             raise ValueError(f"A broker's URL begins with http:// or https://, unlike {self.url!r}")
         object.__setattr__(self, "url", self.url.rstrip("/"))
@@ -42,9 +50,10 @@ class Broker:
             operation.method,
             self.url + operation.path,
             params={name: value for name, value in (operation.params or {}).items() if value is not None},
-            json=operation.body,
-            content=operation.content,
-            headers=self.headers,
+            content=operation.content
+            if operation.body is None
+            else well_formed(json.dumps(operation.body, ensure_ascii=False)).encode(),
+            headers=self.headers if operation.body is None else {**self.headers, "Content-Type": "application/json"},
             timeout=self.timeout if timeout is None else timeout,
         )
 

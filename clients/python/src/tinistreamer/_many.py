@@ -13,6 +13,7 @@ from ._errors import Refused, TinistreamerError, Unreachable
 from ._events import KeyedEvent
 from ._frames import PLACED, Answer, Frame
 from ._member import Change, Member
+from ._missed import MissedTotal, sum_of
 from ._streams import Resumption, Streams, placed_or
 from ._target import Wanted, begin_pairs, begins_anywhere, with_query
 from ._track import Status, Track
@@ -63,6 +64,12 @@ class ManyStreams(Streams[KeyedEvent]):
         """What became of each stream; None: it is finished, and there was nothing after the position."""
         with self._lock:
             return {key: member.track.status if member.is_finished else "active" for key, member in self._members.items()}
+
+    @property
+    def missed(self) -> MissedTotal | None:
+        """The events that are missing in all streams that were not dropped."""
+        with self._lock:
+            return sum_of(member.track.missed.total for member in self._members.values())
 
     @property
     def is_over(self) -> bool:

@@ -12,7 +12,18 @@ from itertools import islice
 from typing import Any, Literal, cast
 
 from ._backoff import Backoff
-from ._errors import ApiError, PublishError, TinistreamerError, Unreachable, WriterClosed, is_transient, retry_after_of
+from ._characters import SplitCharacters
+from ._errors import (
+    ApiError,
+    PublishError,
+    TinistreamerError,
+    Unreachable,
+    WriterClosed,
+    is_transient,
+    publish_error,
+    retry_after_of,
+)
+from ._events import check_key, encode
 from ._generated.api.streams.cancel_stream import cancel_stream
 from ._generated.api.streams.end_stream import end_stream
 from ._generated.api.streams.stream_info import stream_info
@@ -20,6 +31,9 @@ from ._generated.models import Finished, KeyOnly, StreamState, UploadSummary
 from ._generated.types import Operation
 
 Transport = Literal["ndjson", "websocket"]
+
+MAX_EVENTS = 100_000
+"""Events that a stream keeps when its creator says nothing else."""
 
 # The error codes that have another status than 400 and may come over a WebSocket, where there are no statuses.
 _STATUS_OF = {
@@ -51,8 +65,12 @@ class WriterOptions:
     max_pending: int
     retry_for: float
     on_ack: Callable[[Ack], object] | None
+    flush_timeout: float = 5.0
 
     def __post_init__(self) -> None:
+        check_key(self.key)
+        if self.flush_timeout < 0:
+            raise ValueError("flush_timeout is not negative")
         if self.max_pending < 1:
             raise ValueError("max_pending is at least 1")
         if self.retry_for < 0:
@@ -102,6 +120,7 @@ class Outbox:
         self.settled = False
         """The writer was finished, cancelled or closed."""
         self._lines: deque[str] = deque()
+        self._characters = SplitCharacters()
         self._on_their_way = 0
         self._dropped = False
         self._clock = clock
@@ -144,12 +163,30 @@ class Outbox:
         if self.settled:
             raise WriterClosed
 
+    def join(self, event: str, data: Any, line: str) -> str:
+        """The JSON of an event, which is `line` unless its data are to be joined with those of a neighbour."""
+        if not isinstance(data, str):
+            return line
+        joined = self._characters.join(event, data)
+        return line if joined == data else encode(event, joined)
+
     def put(self, line: str) -> None:
         """Takes an encoded event."""
         self.check_open()
+        self._append(line)
+
+    def _append(self, line: str) -> None:
         if not self._lines:
             self.retry.restart()
         self._lines.append(line)
+
+    def end(self) -> None:
+        """Takes no more events. Halves of characters whose other halves never came are events of their own."""
+        self.ended = True
+        rest = self._characters.rest()
+        if self.failure is None:
+            for event in rest:
+                self._append(encode(event, "\ufffd"))
 
     def take(self) -> list[str]:
         """The events that are ready; they are on their way now."""
@@ -212,7 +249,7 @@ class Outbox:
     def fail(self, cause: Exception) -> None:
         """Nothing more can be sent."""
         if not self._dropped:
-            self.failure = PublishError(self.acknowledged, cause)
+            self.failure = publish_error(self.acknowledged, cause)
 
     def drop(self) -> None:
         """Forgets what is unacknowledged and takes no more."""

@@ -121,6 +121,8 @@ def asubscribe_many(
 
 
 def _follower(streams: S, token: str | Token, silence: float, give_up_after: float) -> Follower[S]:
+    if not token:
+        raise TypeError("The token is missing: pass token, a token of the broker or a function that gets one")
     follower = Follower(streams, silence=silence, give_up_after=give_up_after, asks_for_token=callable(token))
     if isinstance(token, str):
         follower.token = token

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from ._errors import Gap
 from ._events import Event, Missed, number_of
 from ._frames import Frame
+from ._missed import MissedCounter
 
 Outcome = Literal["ended", "cancelled", "gone"]
 Status = Literal["active", Outcome]
@@ -22,6 +23,7 @@ class Track:
         """`begins_anywhere`: without `after`, the first event need not be number 0."""
         self.position = after
         self.status: Outcome | None = None
+        self.missed = MissedCounter()
         self._is_filtered = is_filtered
         # What can't be read as an id, the broker refuses.
         self._expected = (number_of(after) or 0) + 1 if after is not None else None if begins_anywhere else 0
@@ -74,6 +76,7 @@ class Track:
             missed = Missed(after=told["after"], first=told["first"], missed=told["missed"])
         except (ValueError, KeyError, TypeError) as error:
             raise Gap(f"What was missed can't be read: {frame.data}") from error
+        self.missed.add(missed)
         if missed.first is None:
             self.status = "gone"
         else:

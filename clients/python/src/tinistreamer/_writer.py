@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
-from ._errors import PublishError, TinistreamerError
+from ._errors import PublishError, TinistreamerError, publish_error
 from ._events import encode
 from ._extra import websocket_extra
 from ._generated.types import Operation
@@ -31,8 +31,9 @@ class Execute(Protocol):
 class Writer:
     """Writes events into one active stream. May be used by several threads at once.
 
-    A thread of its own sends them. Leaving the `with` block finishes the stream, or cancels it when the block is left by an
-    exception. `PublishError` is raised when sending has failed for good.
+    A thread of its own sends them. Leaving the `with` block finishes the stream. When the block is left by an exception, what was
+    written is stored first, for which there are `flush_timeout` seconds, and the stream is cancelled. `PublishError` is raised
+    when sending has failed for good.
     """
 
     def __init__(self, broker: Broker, execute: Execute, options: WriterOptions) -> None:
@@ -61,10 +62,18 @@ class Writer:
             self.finish()
             return
         try:
+            self._flush_for_a_while()
+        finally:
+            # Also when this wait is interrupted in turn.
+            self._cancel_after_error()
+
+    def _cancel_after_error(self) -> None:
+        try:
             self.cancel()
         except PublishError as failure:
-            # What the block raised matters more.
-            _log.warning("The stream %r could not be cancelled: %s", self._outbox.options.key, failure)
+            # What the block raised matters more. That the stream was stopped elsewhere is no failure.
+            level = logging.DEBUG if failure.code == "no-active-stream" else logging.WARNING
+            _log.log(level, "The stream %r could not be cancelled: %s", self._outbox.options.key, failure)
 
     @property
     def acknowledged(self) -> int:
@@ -79,14 +88,15 @@ class Writer:
     def write(self, event: str, data: Any = None) -> None:
         """Hands an event over; it is sent at once. Waits while `max_pending` events are unacknowledged.
 
-        `data` is a string, or any other JSON value, which is stored as its JSON text. Raises `InvalidEvent` for what the broker
-        would refuse, `WriterClosed`, or `PublishError`.
+        `data` is a string, or any other JSON value, which is stored as its JSON text. When a string ends with the first half of a
+        surrogate pair, that half goes out with the next string of the same event name; a half that stays alone becomes U+FFFD.
+        Raises `InvalidEvent` for what the broker would refuse, `WriterClosed`, or `PublishError`.
         """
         with self._changed:
             self._outbox.check_open()
             line = encode(event, data)
             self._changed.wait_for(lambda: not self._outbox.is_full)
-            self._outbox.put(line)
+            self._outbox.put(self._outbox.join(event, data, line))
             self._changed.notify_all()
             if self._sender is None:
                 # A daemon: a writer that is never left must not keep the process.
@@ -122,10 +132,19 @@ class Writer:
     def _drain(self) -> None:
         with self._changed:
             self._outbox.check_unsettled()
-            self._outbox.ended = True
+            self._outbox.end()
             self._changed.notify_all()
         self.flush()
         self._join()
+
+    def _flush_for_a_while(self) -> None:
+        """Takes no more events, and waits until all is stored, or can't be, or `flush_timeout` is over."""
+        with self._changed:
+            self._outbox.end()
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._outbox.failure is not None or not self._outbox.pending, self._outbox.options.flush_timeout
+            )
 
     def _join(self) -> None:
         # on_ack may end its own writer.
@@ -145,8 +164,11 @@ class Writer:
                     answer = None
         except StopIteration:
             self._outbox.settled = True
+            return
         except TinistreamerError as error:
-            raise PublishError(self._outbox.acknowledged, error) from error
+            failure = publish_error(self._outbox.acknowledged, error)
+        # Outside of the handler, so that the traceback shows one error.
+        raise failure
 
     def _attempt(self, operation: Operation[object]) -> object:
         try:
