@@ -2,13 +2,13 @@
 
 use std::env;
 
-use futures::TryStreamExt;
 use tinistreamer_client::{Client, subscribe};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = env::var("STREAMER_URL").unwrap_or("http://127.0.0.1:8000".into());
     let client = Client::new(url, env::var("STREAMER_API_KEY")?)?;
+    // It keeps its newest 100,000 events, so that a subscriber that comes late gets all of them.
     let access = client.create_stream("hello").await?;
 
     let mut writer = client.publish("hello").start()?;
@@ -17,11 +17,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     writer.finish().await?;
 
-    let mut answer = String::new();
     let mut events = subscribe(access.sse_url, access.token).start()?;
-    while let Some(event) = events.try_next().await? {
-        answer += &event.data;
-    }
+    let answer = events.collect_all().text("token").await?;
     assert_eq!(answer, "Hello from a stream");
     Ok(())
 }

@@ -24,6 +24,9 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Events that a stream keeps when its creator says nothing else. The broker's own default of 500 is too few for an answer of a model.
+const MAX_EVENTS: u64 = 100_000;
+
 /// A backend's way to a broker. Cheap to clone; clones share their connections.
 ///
 /// Each function here is one request, which is not tried again by itself. An answer may take 30 seconds.
@@ -35,6 +38,12 @@ pub struct Client {
 impl Client {
     /// A client of the broker at this URL, such as `https://broker.example.com`.
     pub fn new(url: impl AsRef<str>, api_key: impl AsRef<str>) -> Result<Self, Error> {
+        if url.as_ref().is_empty() {
+            return Err(Error::setup("the URL of the broker is missing, such as http://127.0.0.1:8000"));
+        }
+        if api_key.as_ref().is_empty() {
+            return Err(Error::setup("the API key is missing: one of the broker's keys (STREAMER_API_KEY where the broker runs)"));
+        }
         let url = Url::parse(url.as_ref()).map_err(Error::setup)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::setup("the URL of a broker begins with http:// or https://"));
@@ -47,6 +56,9 @@ impl Client {
     }
 
     /// Starts a stream. A key alone will do: `create_stream("chat-1")`.
+    ///
+    /// Made of a key, it keeps its newest 100,000 events, about, so that a subscriber that comes late gets all of an answer. An event of
+    /// some bytes takes about 60 bytes in Redis. Without `max_events` it keeps as many as the broker is set to.
     pub async fn create_stream(&self, stream: impl Into<CreateStream>) -> Result<Access, Error> {
         answer(self.api.create_stream(&stream.into()).await).await
     }
@@ -62,23 +74,23 @@ impl Client {
     }
 
     /// The state of a stream, active or not.
-    pub async fn stream_info(&self, key: &str) -> Result<StreamState, Error> {
-        answer(self.api.stream_info(key).await).await
+    pub async fn stream_info(&self, key: impl AsRef<str>) -> Result<StreamState, Error> {
+        answer(self.api.stream_info(key.as_ref()).await).await
     }
 
     /// All stored events of a stream, also after its end.
-    pub async fn stream_events(&self, key: &str) -> Result<Vec<StoredEvent>, Error> {
-        answer(self.api.stream_events(key).await).await
+    pub async fn stream_events(&self, key: impl AsRef<str>) -> Result<Vec<StoredEvent>, Error> {
+        answer(self.api.stream_events(key.as_ref()).await).await
     }
 
     /// Ends a stream: nothing can follow.
-    pub async fn end_stream(&self, key: &str) -> Result<Finished, Error> {
-        answer(self.api.end_stream(&KeyOnly { key: key.to_owned() }).await).await
+    pub async fn end_stream(&self, key: impl AsRef<str>) -> Result<Finished, Error> {
+        answer(self.api.end_stream(&KeyOnly { key: key.as_ref().to_owned() }).await).await
     }
 
     /// Cancels a stream: nothing can follow, and what it holds is not all there was to be.
-    pub async fn cancel_stream(&self, key: &str) -> Result<Finished, Error> {
-        answer(self.api.cancel_stream(&KeyOnly { key: key.to_owned() }).await).await
+    pub async fn cancel_stream(&self, key: impl AsRef<str>) -> Result<Finished, Error> {
+        answer(self.api.cancel_stream(&KeyOnly { key: key.as_ref().to_owned() }).await).await
     }
 
     /// Writes a batch of events, all or nothing. For events as they come there is [`publish`](Self::publish).
@@ -92,8 +104,8 @@ impl Client {
     }
 
     /// Disconnects a client of this node, whose id is in the list.
-    pub async fn disconnect_client(&self, id: &str) -> Result<Disconnected, Error> {
-        answer(self.api.disconnect_client(id).await).await
+    pub async fn disconnect_client(&self, id: impl AsRef<str>) -> Result<Disconnected, Error> {
+        answer(self.api.disconnect_client(id.as_ref()).await).await
     }
 
     /// What the broker is, and how full.
@@ -135,7 +147,7 @@ async fn answer<T>(result: Result<ResponseValue<T>, generated::Error<()>>) -> Re
 
 impl<K: Into<String>> From<K> for CreateStream {
     fn from(key: K) -> Self {
-        Self { key: key.into(), max_events: None, ttl: None }
+        Self { key: key.into(), max_events: Some(MAX_EVENTS), ttl: None }
     }
 }
 

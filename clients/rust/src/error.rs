@@ -1,6 +1,6 @@
 //! What can go wrong.
 
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 
@@ -8,7 +8,7 @@ use crate::generated;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What can go wrong. [`code`](Self::code) has a stable word for each.
+/// What can go wrong. [`code`](Self::code) has a stable word for each. The text names the causes, too, which `source` has one by one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,13 +27,13 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The broker can't be reached, or the connection broke before there was an answer: what was asked for may have happened.
-    #[error("The broker can't be reached")]
+    #[error("The broker can't be reached: {}", chain(&**.0))]
     Unreachable(#[source] BoxError),
     /// An answer is not what a broker of this version says.
     #[error("The answer is not the broker's: {0}")]
     InvalidAnswer(String),
     /// The client can't be set up: the URL or the API key can't be used, there is no Tokio runtime, or TLS has no root certificates.
-    #[error("The client can't be set up: {0}")]
+    #[error("The client can't be set up: {}", chain(&**.0))]
     Setup(#[source] BoxError),
     /// An event's name is not 1 to 128 bytes without control characters. Nothing was sent.
     #[error("An event's name is 1 to 128 bytes without control characters, not {0:?}")]
@@ -42,10 +42,10 @@ pub enum Error {
     #[error("The event name {0:?} is the broker's own")]
     ReservedEvent(String),
     /// An event's data has no form in JSON. Nothing was sent.
-    #[error("The data has no form in JSON")]
+    #[error("The data has no form in JSON: {0}")]
     InvalidData(#[source] serde_json::Error),
     /// A writer failed. What was written and not confirmed may or may not be stored.
-    #[error("The writer failed after {acknowledged} confirmed events")]
+    #[error("The writer failed after {acknowledged} confirmed events: {source}")]
     Publish {
         /// How many of its events the broker has confirmed.
         acknowledged: u64,
@@ -53,7 +53,7 @@ pub enum Error {
         source: Arc<Error>,
     },
     /// Nothing came from the broker for `give_up_after`.
-    #[error("Nothing has come from the broker for {} seconds", after.as_secs())]
+    #[error("Nothing has come from the broker for {} seconds: {source}", after.as_secs())]
     Disconnected {
         /// How long.
         after: Duration,
@@ -68,8 +68,20 @@ pub enum Error {
         /// The id that came.
         found: String,
     },
+    /// Events are no longer stored, and the caller needs all of them.
+    #[error(
+        "{} events {} are no longer stored. Create the stream with a larger max_events, or call allow_missed to go on without them",
+        count.map_or_else(|| "An unknown number of".to_owned(), |count| count.to_string()),
+        after.as_ref().map_or_else(|| "at the beginning of the stream".to_owned(), |after| format!("after {after}"))
+    )]
+    Missed {
+        /// How many; None when the broker could not count them.
+        count: Option<u64>,
+        /// The id after which they came; None: at the stream's beginning.
+        after: Option<String>,
+    },
     /// The function that makes tokens failed.
-    #[error("No token could be made")]
+    #[error("No token could be made: {}", chain(&**.0))]
     Token(#[source] BoxError),
     /// The subscription to which a stream was to be added, or from which one was to be dropped, is over.
     #[error("The subscription is over")]
@@ -78,7 +90,7 @@ pub enum Error {
 
 impl Error {
     /// A stable kebab-case word: the broker's, or `unreachable`, `invalid-answer`, `setup`, `invalid-event`, `reserved-event`,
-    /// `disconnected`, `disconnected-by-operator`, `gap`, `token`, `over`. For a writer's error it is that of the cause.
+    /// `disconnected`, `disconnected-by-operator`, `gap`, `missed`, `token`, `over`. For a writer's error it is that of the cause.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -91,6 +103,7 @@ impl Error {
             Self::Publish { source, .. } => source.code(),
             Self::Disconnected { .. } => "disconnected",
             Self::Gap { .. } => "gap",
+            Self::Missed { .. } => "missed",
             Self::Token(_) => "token",
             Self::Over => "over",
         }
@@ -149,6 +162,18 @@ impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
         if error.is_builder() { Self::setup(error) } else { Self::unreachable(error.without_url()) }
     }
+}
+
+/// An error with its causes, as most of them do not show these.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn describe(status: StatusCode) -> String {

@@ -22,4 +22,6 @@ pub use event::{Event, Missed, Status};
 /// The requests and answers of the management functions, generated from the OpenAPI document.
 pub use generated::types;
 pub use publish::{Ack, Publish, Transport, Writer};
-pub use subscribe::{Add, Cursor, Handle, Many, ManySubscription, One, Subscribe, Subscription, Token, subscribe, subscribe_many};
+pub use subscribe::{
+    Add, Collect, Cursor, Handle, Many, ManySubscription, MissedTotal, One, Subscribe, Subscription, Token, subscribe, subscribe_many,
+};

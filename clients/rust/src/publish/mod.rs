@@ -55,13 +55,15 @@ pub struct Publish {
     transport: Transport,
     max_pending: usize,
     retry_for: Duration,
+    flush_timeout: Duration,
     on_ack: Option<OnAck>,
 }
 
 impl Publish {
     pub(crate) fn new(client: Client, key: String) -> Self {
         let retry_for = Duration::from_secs(60);
-        Self { client, key, transport: Transport::default(), max_pending: 1000, retry_for, on_ack: None }
+        let flush_timeout = Duration::from_secs(5);
+        Self { client, key, transport: Transport::default(), max_pending: 1000, retry_for, flush_timeout, on_ack: None }
     }
 
     /// How events reach the broker.
@@ -79,6 +81,12 @@ impl Publish {
     /// For how long since the broker last confirmed something to try again after a failure; 60 seconds unless set.
     pub fn retry_for(mut self, time: Duration) -> Self {
         self.retry_for = time;
+        self
+    }
+
+    /// For how long a writer that is dropped goes on sending what was written, before it cancels the stream; 5 seconds unless set.
+    pub fn flush_timeout(mut self, time: Duration) -> Self {
+        self.flush_timeout = time;
         self
     }
 
@@ -104,10 +112,11 @@ impl Publish {
             producer: iter::repeat_with(fastrand::alphanumeric).take(20).collect(),
             transport: self.transport,
             retry_for: self.retry_for,
+            flush_timeout: self.flush_timeout,
             outbox: Outbox::new(queue, Arc::clone(&ledger)),
             ended,
         };
-        Ok(Writer { lines, written: 0, ledger, end, task: runtime.spawn(task.run()) })
+        Ok(Writer { lines, ledger, end, task: runtime.spawn(task.run()) })
     }
 }
 
@@ -119,13 +128,13 @@ impl fmt::Debug for Publish {
 
 /// Writes events into one active stream, in order and each once, also when connections break meanwhile.
 ///
-/// A writer that is dropped without [`finish`](Self::finish), [`cancel`](Self::cancel) or [`close`](Self::close) cancels its stream
-/// in the background, as far as the runtime lives long enough for it: an answer that broke off is not complete. So does one whose
-/// `finish` fails.
+/// A writer that is dropped without [`finish`](Self::finish), [`cancel`](Self::cancel) or [`close`](Self::close), as `?` does after an
+/// error, goes on in the background: it sends what was written, for as long as [`flush_timeout`](Publish::flush_timeout), and cancels
+/// its stream, because an answer that broke off is not complete. The runtime must live long enough for it. So does one whose `finish`
+/// fails. Only [`cancel`](Self::cancel) drops what was not sent.
 #[derive(Debug)]
 pub struct Writer {
     lines: mpsc::UnboundedSender<Bytes>,
-    written: u64,
     ledger: Arc<Ledger>,
     /// Dropped, it tells the task that the writer was.
     end: oneshot::Sender<End>,
@@ -147,8 +156,9 @@ impl Writer {
         check_name(event)?;
         let line = encode(event, &data)?;
         self.while_served(self.ledger.reserve()).await?;
+        // Counted first: the task that learns of a drop must not take it for less.
+        self.ledger.hand_over();
         self.lines.send(line).map_err(|_| gone())?;
-        self.written += 1;
         Ok(())
     }
 
@@ -158,7 +168,7 @@ impl Writer {
     ///
     /// [`Error::Publish`] when the writer has failed.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.while_served(self.ledger.confirmed(self.written)).await
+        self.while_served(self.ledger.confirmed(self.ledger.written())).await
     }
 
     /// Waits until all is stored, and ends the stream.
@@ -188,7 +198,7 @@ impl Writer {
     /// How many events were written and are not confirmed yet.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        self.written - self.acknowledged()
+        self.ledger.written() - self.acknowledged()
     }
 
     /// Waits for the task to do something.

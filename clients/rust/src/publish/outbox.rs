@@ -1,6 +1,13 @@
 //! Events between the writer and the broker: those on their way, and the account of those that arrived.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -16,6 +23,8 @@ pub(super) struct Ledger {
     progress: watch::Sender<Progress>,
     /// A permit for each event that may still be handed over. Closed when the writer has failed.
     room: Semaphore,
+    /// How many events were handed over.
+    written: AtomicU64,
     on_ack: Option<OnAck>,
 }
 
@@ -29,7 +38,18 @@ struct Progress {
 impl Ledger {
     pub(super) fn new(max_pending: usize, on_ack: Option<OnAck>) -> Self {
         let progress = watch::Sender::new(Progress { acknowledged: 0, at: Instant::now(), failure: None });
-        Self { progress, room: Semaphore::new(max_pending.clamp(1, Semaphore::MAX_PERMITS)), on_ack }
+        let room = Semaphore::new(max_pending.clamp(1, Semaphore::MAX_PERMITS));
+        Self { progress, room, written: AtomicU64::new(0), on_ack }
+    }
+
+    /// One more event is handed over.
+    pub(super) fn hand_over(&self) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many events were handed over.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Waits until one more event may be handed over.

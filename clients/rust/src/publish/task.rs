@@ -1,8 +1,11 @@
 //! The background task of a writer.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 #[cfg(feature = "websocket")]
 use super::websocket;
@@ -37,6 +40,8 @@ pub(super) struct Task {
     pub(super) producer: String,
     pub(super) transport: Transport,
     pub(super) retry_for: Duration,
+    /// How long a dropped writer goes on sending.
+    pub(super) flush_timeout: Duration,
     pub(super) outbox: Outbox,
     pub(super) ended: oneshot::Receiver<End>,
 }
@@ -44,7 +49,7 @@ pub(super) struct Task {
 impl Task {
     /// Sends what the writer hands over until it ends, and then does with the stream what it says.
     pub(super) async fn run(self) -> Result<(), Error> {
-        let Self { client, key, producer, transport, retry_for, mut outbox, mut ended } = self;
+        let Self { client, key, producer, transport, retry_for, flush_timeout, mut outbox, mut ended } = self;
         let ledger = Arc::clone(outbox.ledger());
         let retries = Retries::new(retry_for);
         let query = [("key", &*key), ("producer", &*producer)];
@@ -55,10 +60,20 @@ impl Task {
                 Transport::WebSocket => websocket::send(&client, query, &mut outbox, retries).await,
             }
         };
+        let mut sending = pin!(sending);
         let end = tokio::select! {
             biased;
-            end = &mut ended => end,
-            Err(error) = sending => {
+            end = &mut ended => {
+                if end.is_err() {
+                    // The writer was dropped. What was written is stored first, as far as that is possible.
+                    let stored = ledger.confirmed(ledger.written());
+                    let flushed = async { tokio::select! { _ = stored => {}, _ = sending.as_mut() => {} } };
+                    // Past its time, the stream is cancelled without the rest.
+                    let _ = timeout(flush_timeout, flushed).await;
+                }
+                end
+            }
+            Err(error) = sending.as_mut() => {
                 ledger.fail(error);
                 ended.await
             }

@@ -17,6 +17,7 @@ use super::{
     change::Handle,
     cursor::{Cursor, Positions},
     follower::Shared,
+    missed::MissedTotal,
     options::{Started, Subscribe},
 };
 use crate::{Error, Event, Status};
@@ -94,6 +95,12 @@ impl ManySubscription {
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<String, Option<Status>> {
         self.streams.lock().statuses()
+    }
+
+    /// The events that are missing so far, in all streams that were not dropped: they were no longer stored. None while none is.
+    #[must_use]
+    pub fn missed(&self) -> Option<MissedTotal> {
+        self.streams.lock().missed()
     }
 
     /// What adds streams to it, and drops them.

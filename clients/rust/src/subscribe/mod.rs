@@ -6,6 +6,7 @@ mod endpoint;
 mod follower;
 mod frame;
 mod many;
+mod missed;
 mod ndjson;
 mod one;
 mod options;
@@ -21,7 +22,8 @@ pub use self::{
     change::{Add, Handle},
     cursor::Cursor,
     many::{Many, ManySubscription, subscribe_many},
-    one::{One, Subscription, subscribe},
+    missed::MissedTotal,
+    one::{Collect, One, Subscription, subscribe},
     options::Subscribe,
     token::Token,
 };

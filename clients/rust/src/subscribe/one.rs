@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{
-    Stream,
+    Stream, TryStreamExt,
     stream::{BoxStream, StreamExt},
 };
 
@@ -16,6 +16,7 @@ use super::{
     change::Handle,
     cursor::{Position, Positions},
     follower::Shared,
+    missed::MissedTotal,
     options::{Started, Subscribe},
     streams::Begin,
 };
@@ -82,10 +83,66 @@ impl Subscription {
         self.last_id.as_deref()
     }
 
+    /// The events that are missing so far: they were no longer stored. None while none is.
+    #[must_use]
+    pub fn missed(&self) -> Option<MissedTotal> {
+        self.streams.lock().missed()
+    }
+
+    /// Reads the stream to its end. Events that are no longer stored are an error, unless [that is allowed](Collect::allow_missed).
+    pub fn collect_all(&mut self) -> Collect<'_> {
+        Collect { events: self, allow_missed: false }
+    }
+
     /// How the stream was finished, once its last event was handed out.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         self.status
+    }
+}
+
+/// What reads a stream to its end.
+#[must_use = "nothing is read until `events` or `text` is called"]
+#[derive(Debug)]
+pub struct Collect<'a> {
+    events: &'a mut Subscription,
+    allow_missed: bool,
+}
+
+impl Collect<'_> {
+    /// Goes on without the events that are no longer stored, instead of failing with [`Error::Missed`].
+    pub fn allow_missed(mut self) -> Self {
+        self.allow_missed = true;
+        self
+    }
+
+    /// All events up to the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missed`] when some are no longer stored, and whatever ends a subscription.
+    pub async fn events(self) -> Result<Vec<Event>, Error> {
+        let mut events = Vec::new();
+        while let Some(event) = self.events.try_next().await? {
+            match &event.missed {
+                Some(missed) if !self.allow_missed => {
+                    return Err(Error::Missed { count: missed.missed, after: missed.after.clone() });
+                }
+                _ => events.push(event),
+            }
+        }
+        Ok(events)
+    }
+
+    /// The text of the whole stream: the data of its events of one name. [`Subscription::status`] says afterwards whether the stream was
+    /// ended or cancelled.
+    ///
+    /// # Errors
+    ///
+    /// As [`events`](Self::events).
+    pub async fn text(self, event: &str) -> Result<String, Error> {
+        let events = self.events().await?;
+        Ok(events.iter().filter(|found| found.event == event).map(|found| &*found.data).collect())
     }
 }
 

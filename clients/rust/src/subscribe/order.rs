@@ -1,5 +1,6 @@
 //! That the events of a stream come one after the other, each once.
 
+use super::missed::MissedCounter;
 use crate::{Error, Event, event::number};
 
 /// Where a subscription stands in a stream.
@@ -8,6 +9,8 @@ pub(super) struct Order {
     last: Last,
     /// What a `missedevents` told to come next.
     first: Option<String>,
+    /// Counts what is missing.
+    pub(super) missed: MissedCounter,
     /// Events are left out that are not wanted, so that their numbers only increase.
     is_filtered: bool,
 }
@@ -24,12 +27,12 @@ enum Last {
 impl Order {
     /// After the event with this id; None: before the first.
     pub(super) fn after(last_id: Option<String>, is_filtered: bool) -> Self {
-        Self { last: last_id.map_or(Last::None, Last::Id), first: None, is_filtered }
+        Self { last: last_id.map_or(Last::None, Last::Id), first: None, missed: MissedCounter::default(), is_filtered }
     }
 
     /// Somewhere that the broker will tell.
     pub(super) fn unknown(is_filtered: bool) -> Self {
-        Self { last: Last::Unknown, first: None, is_filtered }
+        Self { last: Last::Unknown, first: None, missed: MissedCounter::default(), is_filtered }
     }
 
     /// For a new connection, where what was missed is told again.
@@ -41,6 +44,9 @@ impl Order {
     pub(super) fn check(&mut self, event: &Event) -> Result<(), Error> {
         let Some(id) = &event.id else {
             self.first = event.missed.as_ref().and_then(|missed| missed.first.clone());
+            if let Some(missed) = &event.missed {
+                self.missed.add(missed);
+            }
             return Ok(());
         };
         let found = parse(id)?;

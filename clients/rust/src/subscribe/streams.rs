@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     cursor::{Position, Positions},
     frame::{Frame, NamedData},
+    missed::MissedTotal,
     order::Order,
 };
 use crate::{Error, Event, Status};
@@ -218,6 +219,11 @@ impl Streams {
 
     pub(super) fn status(&self, key: &str) -> Option<Status> {
         self.followed.get(key)?.status()
+    }
+
+    /// The events that are missing in all streams that were not dropped.
+    pub(super) fn missed(&self) -> Option<MissedTotal> {
+        MissedTotal::sum(self.followed.values().filter_map(|followed| followed.order.missed.total()))
     }
 
     pub(super) fn last_id(&self, key: &str) -> Option<&str> {

@@ -7,6 +7,7 @@
 mod change;
 mod common;
 mod exactly;
+mod loss;
 mod manage;
 mod many;
 mod publish;
