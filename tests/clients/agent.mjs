@@ -149,6 +149,7 @@ export class Agent {
       case 'failed':
         this.answers.push(message);
         return (this.outcome = message);
+      case 'text':
       case 'finished':
       case 'stopped':
       case 'done':

@@ -111,6 +111,12 @@ class ClientScene extends Scene {
     return this.#agent(client, { job: 'publish', url: server.url, api_key: broker.apiKey, key, transport, ...more });
   }
 
+  /** Collects the text of a stream. */
+  text(client, transport, key, token, broker, more = {}) {
+    const url = `${transport === 'ws' ? broker.url.replace('http', 'ws') : broker.url}/api/client/${transport}?key=${encodeURIComponent(key)}`;
+    return this.#agent(client, { job: 'text', url, token, allow_missed: false, ...more });
+  }
+
   manage(client, broker, { server = broker, ...more } = {}) {
     return this.#agent(client, { job: 'manage', url: server.url, api_key: broker.apiKey, ...more });
   }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 from typing import Any, cast
 
 from lines import Left, addition_options, call_of, end_of, failed, result, subscription_options, told, write, writer_options
@@ -27,7 +28,7 @@ _LONGEST_LINE = 1 << 28
 
 def run(job: dict[str, Any]) -> None:
     """Does the job."""
-    jobs = {"subscribe": _subscribe, "publish": _publish, "manage": _manage}
+    jobs = {"subscribe": _subscribe, "publish": _publish, "manage": _manage, "text": _text}
     asyncio.run(jobs[job["job"]](job))
 
 
@@ -153,6 +154,16 @@ async def _steps(writer: AsyncWriter, lines: _Lines) -> None:
             case op:
                 await getattr(writer, op)()
                 return
+
+
+async def _text(job: dict[str, Any]) -> None:
+    events = asubscribe(job["url"], job["token"])
+    try:
+        text = await events.text(allow_missed=job["allow_missed"])
+    except TinistreamerError as error:
+        failed(error)
+    else:
+        write("text", text=text, missed=None if events.missed is None else asdict(events.missed), status=events.status)
 
 
 async def _manage(job: dict[str, Any]) -> None:

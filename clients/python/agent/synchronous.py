@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from dataclasses import asdict
 from typing import Any
 
 from lines import Left, addition_options, call_of, end_of, failed, read, result, subscription_options, told, write, writer_options
@@ -24,7 +25,7 @@ from tinistreamer import (
 
 def run(job: dict[str, Any]) -> None:
     """Does the job."""
-    {"subscribe": _subscribe, "publish": _publish, "manage": _manage}[job["job"]](job)
+    {"subscribe": _subscribe, "publish": _publish, "manage": _manage, "text": _text}[job["job"]](job)
 
 
 def _subscribe(job: dict[str, Any]) -> None:
@@ -129,6 +130,16 @@ def _steps(writer: Writer) -> None:
             case op:
                 getattr(writer, op)()
                 return
+
+
+def _text(job: dict[str, Any]) -> None:
+    events = subscribe(job["url"], job["token"])
+    try:
+        text = events.text(allow_missed=job["allow_missed"])
+    except TinistreamerError as error:
+        failed(error)
+    else:
+        write("text", text=text, missed=None if events.missed is None else asdict(events.missed), status=events.status)
 
 
 def _manage(job: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ class StuckBroker(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b'{"status":"cancelled"}')
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing."""
 
 

@@ -133,6 +133,16 @@ async function runPublish(job) {
   }
 }
 
+async function runText({ url, token, allow_missed: allowMissed }) {
+  const events = subscribe({ url, token, WebSocket });
+  try {
+    const text = await events.text({ allowMissed });
+    say({ type: "text", text, missed: events.missed, status: events.status });
+  } catch (error) {
+    failed(error);
+  }
+}
+
 async function runManage(job) {
   const client = new Client({ url: job.url, apiKey: job.api_key });
   const calls = {
@@ -165,7 +175,7 @@ function crash(error) {
   process.exit(1);
 }
 
-const jobs = { subscribe: runSubscribe, publish: runPublish, manage: runManage };
+const jobs = { subscribe: runSubscribe, publish: runPublish, manage: runManage, text: runText };
 const job = await hear();
 await jobs[job.job](job).catch(crash);
 // What else is open would be a defect, and keeps the process alive.

@@ -67,8 +67,7 @@ def encode(event: str, data: Any) -> str:
 
     Half a character (a surrogate) in the data becomes U+FFFD. Raises `TypeError` when the name is no string.
     """
-    if not isinstance(event, str):
-        raise TypeError(f"The name of an event is a string, not {_kind(event)}: write(name, data)")
+    _check_name(event)
     if event in RESERVED_NAMES:
         raise InvalidEvent("reserved-event", f"{event!r} is one of the broker's own events")
     try:
@@ -80,6 +79,11 @@ def encode(event: str, data: Any) -> str:
         raise
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidEvent("invalid-event", f"The event can't be written as JSON: {error}") from error
+
+
+def _check_name(event: object) -> None:
+    if not isinstance(event, str):
+        raise TypeError(f"The name of an event is a string, not {_kind(event)}: write(name, data)")
 
 
 def check_key(key: object) -> None:

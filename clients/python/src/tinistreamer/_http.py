@@ -27,9 +27,9 @@ class Broker:
     timeout: float
 
     def __post_init__(self) -> None:
-        if not self.url or not isinstance(self.url, str):
+        if not self.url:
             raise TypeError('The broker\'s URL is missing: pass url, for example "http://127.0.0.1:8000"')
-        if not self.api_key or not isinstance(self.api_key, str):
+        if not self.api_key:
             raise TypeError(
                 "The API key is missing: pass api_key, one of the broker's keys (STREAMER_API_KEY where the broker runs)"
             )

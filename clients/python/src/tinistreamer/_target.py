@@ -17,7 +17,7 @@ _TRANSPORTS: dict[str, Transport] = {"sse": "sse", "ws": "ws", "ndjson": "ndjson
 
 def transport_of(url: str) -> Transport:
     """The transport, by the URL's path. Raises `ValueError` if it is none of the broker's URLs for clients."""
-    if not url or not isinstance(url, str):
+    if not url:
         raise TypeError("The URL is missing: pass url, the sse_url or ws_url that the broker answered")
     parts = urlsplit(url)
     transport = _TRANSPORTS.get(parts.path.rpartition("/")[2])

@@ -3,11 +3,9 @@
 mod manage;
 mod publish;
 mod subscribe;
+mod text;
 
-use std::{
-    error::Error as _,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,6 +23,7 @@ enum Job {
     Subscribe(subscribe::Job),
     Publish(publish::Job),
     Manage { url: String, api_key: String },
+    Text(text::Job),
 }
 
 #[tokio::main]
@@ -40,19 +39,14 @@ async fn work() -> Result<(), Defect> {
     match serde_json::from_str(&job)? {
         Job::Subscribe(job) => subscribe::run(input, job).await,
         Job::Publish(job) => publish::publish(input, job).await,
+        Job::Text(job) => text::run(job).await,
         Job::Manage { url, api_key } => manage::manage(input, &Client::new(url, api_key)?).await,
     }
 }
 
 fn failed(error: &Error) -> Result<(), Defect> {
     let status = if let Error::Api { status, .. } = error { *status } else { None };
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    say(&json!({"type": "failed", "status": status, "code": error.code(), "message": message}))
+    say(&json!({"type": "failed", "status": status, "code": error.code(), "message": error.to_string()}))
 }
 
 fn say(line: &Value) -> Result<(), Defect> {

@@ -35,7 +35,11 @@ async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value
     let text = |name| args.get(name).and_then(Value::as_str);
     let key = text("key").unwrap_or_default();
     match &**call {
-        "create_stream" => value(client.create_stream(types::CreateStream::deserialize(args)?).await),
+        "create_stream" => {
+            // As people do: a stream is made of a key, and changed where something else is wanted.
+            let (given, default) = (types::CreateStream::deserialize(args)?, types::CreateStream::from(key));
+            value(client.create_stream(types::CreateStream { max_events: given.max_events.or(default.max_events), ..given }).await)
+        }
         "issue_token" => value(client.issue_token(types::IssueToken::deserialize(args)?).await),
         "list_streams" => value(client.list_streams(text("pattern")).await),
         "stream_info" => value(client.stream_info(key).await),

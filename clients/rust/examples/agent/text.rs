@@ -1,0 +1,32 @@
+//! The job of a reader that wants the whole text.
+
+use serde::Deserialize;
+use serde_json::json;
+use tinistreamer_client::{Error, subscribe};
+
+use super::{Defect, failed, say};
+
+#[derive(Deserialize)]
+pub(super) struct Job {
+    url: String,
+    token: String,
+    #[serde(default)]
+    allow_missed: bool,
+}
+
+pub(super) async fn run(job: Job) -> Result<(), Defect> {
+    if let Err(error) = read(job).await? { failed(&error) } else { Ok(()) }
+}
+
+async fn read(job: Job) -> Result<Result<(), Error>, Defect> {
+    let mut events = subscribe(job.url, job.token).start()?;
+    let collect = events.collect_all();
+    let collect = if job.allow_missed { collect.allow_missed() } else { collect };
+    let text = match collect.text("token").await {
+        Ok(text) => text,
+        Err(error) => return Ok(Err(error)),
+    };
+    let missed = events.missed().map(|missed| json!({"count": missed.count, "known": missed.known}));
+    say(&json!({"type": "text", "text": text, "missed": missed, "status": events.status().map(|status| status.as_str())}))?;
+    Ok(Ok(()))
+}
