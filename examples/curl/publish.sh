@@ -11,7 +11,8 @@ auth="X-API-KEY: ${STREAMER_API_KEY:?is not set}"
 # The value of a string field; enough for the broker's answers, which are one line of JSON.
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 
-access=$(curl -sS --fail-with-body "$broker/api/stream/" -H "$auth" -d "{\"key\": \"$key\"}") || { echo "$access" >&2; exit 1; }
+# It keeps 100,000 lines, so that a reader that comes late gets all of them; without max_events, 500.
+access=$(curl -sS --fail-with-body "$broker/api/stream/" -H "$auth" -d "{\"key\": \"$key\", \"max_events\": 100000}") || { echo "$access" >&2; exit 1; }
 token=$(field token <<<"$access")
 echo "for eventsource.html: $(field sse_url <<<"$access")&token=$token"
 echo "for websocket.html:   $(field ws_url <<<"$access")&token=$token"

@@ -43,6 +43,8 @@ for (const key of KEYS) {
       await copied('Python'),
     ];
     const reader = await scene.tab();
+    const said = [];
+    reader.on('console', (message) => said.push(message.text()));
     // As a script of the page's own.
     await reader.addScriptTag({ content: page });
     await until(async () => (await reader.textContent('body')).endsWith('one'), 'the page has the first word');
@@ -51,6 +53,7 @@ for (const key of KEYS) {
     assert.equal(JSON.parse(written).num_events, 1);
     await until(async () => (await reader.textContent('body')).endsWith('oneHello'), 'the page has the second, too');
     await broker.end(key);
+    await until(() => said.includes('end'), 'the page learns of the end');
 
     const events = await broker.events(key);
     assert.deepEqual(events.map(({ event, data }) => [event, data]), [['start', undefined], ['word', 'one'], ['word', 'Hello'], ['end', undefined]]);
@@ -97,6 +100,11 @@ for (const [by, wanted] of [['these keys', KEYS.join('\n')], ['all keys that beg
     for (const key of keys) ids.set(key, (await stored(key))[1].id);
     await until(() => keys.every((key) => lines.includes(`${key} ${ids.get(key)} one`)), 'the page has both');
     for (const key of keys) await broker.end(key);
+    const last = async (key) => (await stored(key)).at(-1).id;
+    for (const key of keys) {
+      const line = `${key} ${await last(key)} end`;
+      await until(() => lines.includes(line), 'the page learns of the end');
+    }
 
     for (const key of keys) {
       const shown = (await finished(run(scene, 'sh', ['-c', ndjson]))).trim().split('\n').map((line) => JSON.parse(line));

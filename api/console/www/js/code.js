@@ -27,7 +27,13 @@ curl -N -H "Authorization: Bearer $TOKEN" '${sse_url}'`,
 const token = ${quoted(token)};
 const events = new EventSource(\`\${url}&token=\${token}\`);
 events.addEventListener(${quoted(name)}, (event) => document.body.append(event.data));
-events.addEventListener("end", () => events.close());`,
+events.addEventListener("missedevents", ({ data }) => document.body.append(\`(missed: \${data})\`));
+for (const last of ["end", "cancel"]) {
+  events.addEventListener(last, () => {
+    events.close();
+    console.log(last);
+  });
+}`,
   },
   {
     title: "TypeScript",

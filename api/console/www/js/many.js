@@ -39,10 +39,12 @@ done`,
     code: ({ base, query, token }) => `const url = ${JSON.stringify(`${base}sse?${query}`)};
 const token = ${JSON.stringify(token)};
 const events = new EventSource(\`\${url}&token=\${token}\`);
-events.addEventListener("token", ({ lastEventId, data }) => {
-  const [key, id] = lastEventId.split(",", 1)[0].split(":");
-  console.log(decodeURIComponent(key), id, data);
-});`,
+for (const name of ["token", "end", "cancel", "missedevents"]) {
+  events.addEventListener(name, ({ type, lastEventId, data }) => {
+    const [key, id] = lastEventId.split(",", 1)[0].split(":");
+    console.log(decodeURIComponent(key), id, data || type);
+  });
+}`,
   },
 ];
 
