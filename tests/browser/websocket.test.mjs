@@ -69,6 +69,26 @@ onEachStore('a page that resumes gets an empty array when nothing is new, then w
   assert.deepEqual(await late.evaluate(() => [seen, states]), [[[]], CLOSED_AT_THE_END]);
 });
 
+onEachStore('a page that closes gets its code back and a clean close', async (scene) => {
+  const broker = await scene.broker();
+  const stream = await broker.stream('left');
+  const written = range(0, 200).map(() => ({ event: 'token', data: 'x'.repeat(1_000) }));
+  const closes = [[1000, ''], [1000, 'enough'], [4001, 'mine']];
+  for (const [code, reason] of closes) {
+    const tab = await scene.tab();
+    await tab.evaluate((url) => followSocket(url), stream.ws());
+    await tab.waitForFunction(() => seen.length === 1);
+    // Events may be on their way.
+    await Promise.all([
+      broker.add(stream.key, written),
+      tab.evaluate(([code, reason]) => socket.close(code, reason), [code, reason]),
+    ]);
+    await tab.waitForFunction(() => states.length === 1);
+    assert.deepEqual(await tab.evaluate(() => states), [{ code, reason, wasClean: true }]);
+  }
+  await until(async () => (await broker.slotsInUse()) === 0, 'the slots are free');
+});
+
 onEachStore('the first array begins with the number of trimmed events', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('trimmed', { max_events: 10 });

@@ -229,8 +229,27 @@ impl Feed {
             Some(reason) => self.close(reason),
             None => self.wait().await,
         };
+        self.record(&step);
+        step
+    }
+
+    /// The next step that no stream causes: the node stops, an operator or a deadline ends the connection, or it was silent for
+    /// long. For a transport that can deliver nothing at the moment. Cancel safe.
+    pub async fn interrupted(&mut self) -> Step {
+        let step = if let Some(reason @ (Reason::Shutdown | Reason::Idle | Reason::Disconnected)) = self.closed {
+            self.close(reason)
+        } else {
+            let slot = &self.slot;
+            let call = poll_fn(|context| slot.called(context).map_or(Poll::Pending, Poll::Ready)).await;
+            self.heed(call).await
+        };
+        self.record(&step);
+        step
+    }
+
+    fn record(&mut self, step: &Step) {
         self.slot.put_out(matches!(step, Step::Batch(..) | Step::Gone(_)));
-        match &step {
+        match step {
             Step::Batch(_, Batch { end: true, .. }) | Step::Gone(_) => self.closed = self.all_over().or(self.closed),
             Step::Batch(..) | Step::Positions(_) | Step::CaughtUp => {}
             Step::Heartbeat => _ = self.slot.metrics().heartbeats.inc(),
@@ -238,14 +257,22 @@ impl Feed {
         }
         if let Step::Batch(index, Batch { end: true, .. }) | Step::Gone(index) = step
             && self.closed.is_none()
-            && let Some(stream) = self.reading.streams().get(index)
+            && let Some(stream) = self.reading.streams().get(*index)
         {
             self.slot.unfollow(&stream.key);
         }
         if let Some(reason) = self.closed {
             self.slot.departs(reason.into());
         }
-        step
+    }
+
+    async fn heed(&mut self, call: Call) -> Step {
+        match call {
+            Call::Close => self.last_of(Reason::Shutdown, ON_ITS_WAY).await,
+            Call::Disconnect => Step::Close(Reason::Disconnected),
+            Call::Idle => self.last_of(Reason::Idle, Duration::ZERO).await,
+            Call::Heartbeat => self.reading.positions().unwrap_or(Step::Heartbeat),
+        }
     }
 
     async fn wait(&mut self) -> Step {
@@ -291,10 +318,7 @@ impl Feed {
                     }
                 }
                 Asked::Appeared(page) => self.reading.appeared(page),
-                Asked::Called(Call::Close) => return self.last_of(Reason::Shutdown, ON_ITS_WAY).await,
-                Asked::Called(Call::Disconnect) => return Step::Close(Reason::Disconnected),
-                Asked::Called(Call::Idle) => return self.last_of(Reason::Idle, Duration::ZERO).await,
-                Asked::Called(Call::Heartbeat) => return self.reading.positions().unwrap_or(Step::Heartbeat),
+                Asked::Called(call) => return self.heed(call).await,
             }
         }
     }

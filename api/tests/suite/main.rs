@@ -33,6 +33,7 @@ mod operations;
 mod ops;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod peers;
 mod poll;
 mod primary;
 mod producers;

@@ -1,10 +1,10 @@
 //! Events over a WebSocket, each acknowledged, in order.
 
-use std::{borrow::Cow, pin::pin, time::Duration};
+use std::{borrow::Cow, convert::Infallible, pin::pin, time::Duration};
 
 use futures::{FutureExt, SinkExt, StreamExt};
 use rocket::get;
-use rocket_ws::{Channel, Config, Message, frame::CloseCode, result::Error, stream::DuplexStream};
+use rocket_ws::{Message, frame::CloseCode};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{Instrument, Span};
@@ -20,7 +20,7 @@ use crate::{
         broker::{Broker, must_be_active},
         code_of,
         params::{QueryKey, Upgrade},
-        websocket::close,
+        websocket::{Channel, PeerEnd, PongDue, Socket, close, received},
     },
     store::{Appended, Numbered, SharedStore, StoreError},
     wire::json,
@@ -28,6 +28,9 @@ use crate::{
 
 /// How long the other side may take to read an answer, or to answer a close.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest answer, with room to spare.
+const MAX_ANSWER: usize = 1 << 20;
 
 /// The answer to one message.
 #[derive(Serialize)]
@@ -52,7 +55,7 @@ enum Answer<'a> {
     ("key" = String, Query, description = "The stream's key"),
     ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again"),
     ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Messages that are no events do not count")), responses(
-    (status = 101, description = "WebSocket. Closed with 1011 when the stream ends, 1012 when the broker stops"),
+    (status = 101, description = "WebSocket. Closed with 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1011 when the stream ends, 1012 when the broker stops"),
     (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-producer`, `invalid-request`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 403, description = "`forbidden`: a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
@@ -60,13 +63,7 @@ enum Answer<'a> {
     (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/event/add/ws-stream")]
-pub async fn add(
-    _backend: Backend,
-    key: QueryKey,
-    from: FromProducer,
-    upgrade: Upgrade,
-    broker: Broker<'_>,
-) -> Result<Channel<'static>, ApiError> {
+pub async fn add(_backend: Backend, key: QueryKey, from: FromProducer, upgrade: Upgrade, broker: Broker<'_>) -> Result<Channel, ApiError> {
     let mut connection = Connection {
         store: SharedStore::clone(broker.store),
         metrics: SharedMetrics::clone(broker.metrics),
@@ -78,26 +75,34 @@ pub async fn add(
     };
     broker.must_be_active(&connection.key).await?;
     let upgrade = upgrade.required()?;
-    let config = Config {
-        // Above our own limit, so that a message beyond that gets an answer; what is beyond this closes the connection.
-        max_message_size: Some(broker.settings.max_line.saturating_mul(4)),
-        max_frame_size: Some(broker.settings.max_line.saturating_mul(4)),
-        ..Config::default()
-    };
+    // Above our own limit, so that a message beyond that gets an answer; what is beyond this closes the connection.
+    let max_message = broker.settings.max_line.saturating_mul(4);
     let lifecycle = broker.lifecycle.clone();
     let span = Span::current();
-    Ok(upgrade.config(config).channel(move |socket| {
+    Ok(Channel::new(&upgrade, max_message, MAX_ANSWER, move |mut socket| {
         let serve = async move {
-            let mut socket = socket;
-            let Some((code, reason)) = connection.run(&mut socket, &lifecycle).await else { return Ok(()) };
-            close(&mut socket, code, reason, PATIENCE).await;
-            Ok(())
+            match connection.run(&mut socket, &lifecycle).await {
+                Ending::Ours(code, reason) => close(&mut socket, code, reason, PATIENCE).await,
+                Ending::Peer(end) => end.finish(&mut socket).await,
+            }
         };
         Box::pin(serve.instrument(span))
     }))
 }
 
-type Close = (CloseCode, Cow<'static, str>);
+/// Who ends the connection, and why.
+enum Ending {
+    /// The broker closes it.
+    Ours(CloseCode, Cow<'static, str>),
+    /// The producer does, or is gone.
+    Peer(PeerEnd),
+}
+
+impl From<PeerEnd> for Ending {
+    fn from(end: PeerEnd) -> Self {
+        Self::Peer(end)
+    }
+}
 
 /// A producer's connection.
 struct Connection {
@@ -112,44 +117,53 @@ struct Connection {
 }
 
 impl Connection {
-    /// Serves the connection; how to close it, where that is for us to do.
-    async fn run(&mut self, socket: &mut DuplexStream, lifecycle: &Lifecycle) -> Option<Close> {
+    /// Serves the connection; how it ends.
+    async fn run(&mut self, socket: &mut Socket, lifecycle: &Lifecycle) -> Ending {
+        match self.serve(socket, lifecycle).await {
+            Ok(never) => match never {},
+            Err(ending) => ending,
+        }
+    }
+
+    async fn serve(&mut self, socket: &mut Socket, lifecycle: &Lifecycle) -> Result<Infallible, Ending> {
         let mut closing = pin!(lifecycle.closing());
+        let mut pong = PongDue::default();
         let mut ticks = interval_at(Instant::now() + self.heartbeat, self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                message = socket.next() => {
-                    let mut messages = match message? {
-                        Ok(message) => vec![message],
-                        Err(Error::Capacity(_)) => return Some((CloseCode::Size, "The message is far too long".into())),
-                        Err(_) => return None,
-                    };
-                    gather(socket, &mut messages);
-                    if let Err(close) = self.serve(socket, messages).await {
-                        return close;
+                message = pong.next(socket, PATIENCE) => {
+                    let message = message?;
+                    // Before anything else is read the pong is sent.
+                    if !message.is_ping() {
+                        self.write_with_what_is_there(socket, vec![message]).await?;
                     }
                 }
                 _ = ticks.tick() => {
-                    timeout(PATIENCE, socket.send(Message::Ping(Vec::new()))).await.ok()?.ok()?;
+                    let sent = timeout(PATIENCE, socket.send(Message::Ping(Vec::new()))).await;
+                    sent.map_err(|_| PeerEnd::Stalled)?.map_err(|_| PeerEnd::Gone)?;
                     // A producer that has nothing to say should still hear that nobody listens any more.
                     if let Err(error) = must_be_active(&self.store, &self.key).await
                         && error.code == ErrorCode::NoActiveStream
                     {
-                        let mut messages = Vec::new();
-                        gather(socket, &mut messages);
-                        // Each of them is answered first.
-                        return self.serve(socket, messages).await.err().unwrap_or(Some((CloseCode::Error, error.message)));
+                        // Each message that is there is answered first.
+                        self.write_with_what_is_there(socket, Vec::new()).await?;
+                        return Err(Ending::Ours(CloseCode::Error, error.message));
                     }
                 }
-                () = &mut closing => return Some((CloseCode::Restart, "The broker is stopping".into())),
+                () = &mut closing => return Err(Ending::Ours(CloseCode::Restart, "The broker is stopping".into())),
             }
         }
     }
 
-    /// Writes the events among the messages and answers each. An error: the connection is over.
-    async fn serve(&mut self, socket: &mut DuplexStream, messages: Vec<Message>) -> Result<(), Option<Close>> {
-        let is_over = messages.iter().any(Message::is_close);
+    /// Writes these messages together with those that are there already.
+    async fn write_with_what_is_there(&mut self, socket: &mut Socket, mut messages: Vec<Message>) -> Result<(), Ending> {
+        let end = gather(socket, &mut messages);
+        self.write(socket, messages, end).await
+    }
+
+    /// Writes the events among the messages and answers each, unless the producer has ended the connection behind them.
+    async fn write(&mut self, socket: &mut Socket, messages: Vec<Message>, end: Option<PeerEnd>) -> Result<(), Ending> {
         let outcomes: Vec<Result<NewEvent, ApiError>> = messages.into_iter().filter_map(|message| self.read(message)).collect();
         let events: Vec<NewEvent> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok().cloned()).collect();
         let written =
@@ -189,14 +203,16 @@ impl Connection {
             }
             socket.flush().await
         };
-        match timeout(PATIENCE, answers).await {
-            Ok(Ok(())) if is_over => Err(None),
-            Ok(Ok(())) => match (close_with, written) {
-                (Some(code), Err(error)) => Err(Some((code, error.message))),
-                // The producer was told what was not confirmed and may go on.
-                _ => Ok(()),
-            },
-            _ => Err(None),
+        // After the producer's close frame nothing but the answer to that may be sent.
+        if !matches!(end, Some(PeerEnd::Closing)) {
+            let sent = timeout(PATIENCE, answers).await;
+            sent.map_err(|_| PeerEnd::Stalled)?.map_err(|_| PeerEnd::Gone)?;
+        }
+        match (end, close_with, written) {
+            (Some(end), ..) => Err(end.into()),
+            (None, Some(code), Err(error)) => Err(Ending::Ours(code, error.message)),
+            // The producer was told what was not confirmed and may go on.
+            _ => Ok(()),
         }
     }
 
@@ -214,17 +230,23 @@ impl Connection {
     }
 }
 
-/// Adds the messages that are there already: what is ready together is written together.
-fn gather(socket: &mut DuplexStream, messages: &mut Vec<Message>) {
+/// Adds the messages that are there already: what is ready together is written together. Returns the end of the connection, if it
+/// came behind them: a socket says it but once.
+fn gather(socket: &mut Socket, messages: &mut Vec<Message>) -> Option<PeerEnd> {
     let mut bytes = messages.iter().map(Message::len).sum::<usize>();
     while messages.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
-        // An end or an error will still be there when the socket is read again.
-        let Some(Some(Ok(message))) = socket.next().now_or_never() else { return };
-        bytes += message.len();
-        let last = message.is_close();
-        messages.push(message);
-        if last {
-            return;
+        match received(socket.next().now_or_never()?) {
+            Ok(message) => {
+                let is_ping = message.is_ping();
+                bytes += message.len();
+                messages.push(message);
+                // Its pong is sent, with the answers, before the next message is read.
+                if is_ping {
+                    return None;
+                }
+            }
+            Err(end) => return Some(end),
         }
     }
+    None
 }

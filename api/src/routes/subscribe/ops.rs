@@ -1,7 +1,9 @@
-//! What a WebSocket client may say while it is connected: that it wants one more stream, or one less.
+//! Commands of a WebSocket subscriber: follow one more stream, or one less.
 
+use std::{collections::VecDeque, fmt::Write as _};
+
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
     Found, Lookout, State,
@@ -16,20 +18,65 @@ use crate::{
     wire::json,
 };
 
-/// A client's request.
+/// Commands of a subscriber that may wait.
+const MAX_COMMANDS: usize = 64;
+
+/// Bytes of waiting commands after which the broker reads no further. One message more may come.
+const MAX_COMMAND_BYTES: usize = 64 << 10;
+
+/// The longest problem of a command that is reported: it may quote what the command holds.
+const MAX_PROBLEM: usize = 256;
+
+/// The longest key that an error repeats; a valid one has up to 256 bytes.
+const MAX_ECHO: usize = 1024;
+
+/// A command, without any member that the broker does not know.
 #[derive(Debug)]
-pub(super) struct Op {
+pub(super) struct Command {
     is_subscribe: bool,
-    /// As it was sent; what it says is looked at when it is done.
-    fields: Value,
+    arguments: Result<Arguments, Invalid>,
+}
+
+/// What is wrong with a command, and the key that it names.
+#[derive(Debug)]
+struct Invalid {
+    key: Option<String>,
+    error: ApiError,
+}
+
+/// Which command a message is.
+#[derive(Deserialize)]
+struct Name {
+    op: Operation,
 }
 
 #[derive(Deserialize)]
-struct Fields {
+#[serde(rename_all = "lowercase")]
+enum Operation {
+    Subscribe,
+    Unsubscribe,
+}
+
+/// What an answer to a bad command names.
+#[derive(Deserialize)]
+struct Key {
+    key: String,
+}
+
+#[derive(Deserialize)]
+struct Members {
     key: String,
     after: Option<String>,
     from: Option<String>,
     #[serde(default)]
+    wait: bool,
+}
+
+#[derive(Debug)]
+struct Arguments {
+    key: StreamKey,
+    after: Option<String>,
+    from: Option<String>,
     wait: bool,
 }
 
@@ -41,42 +88,110 @@ enum Answer<'a> {
     Error { key: Option<&'a str>, code: &'static str, message: &'a str },
 }
 
-impl Op {
-    /// Reads a message; whatever is not a request is ignored.
+/// What a command comes to.
+pub(super) enum Begun {
+    /// Its answer.
+    Done(String),
+    /// The broker first looks for the stream; [`Looked::finish`] has the answer. Dropped, nothing was done.
+    Looking(BoxFuture<'static, Looked>),
+}
+
+/// A `subscribe` command whose stream was looked for.
+pub(super) struct Looked {
+    key: StreamKey,
+    found: Result<Found, ApiError>,
+}
+
+impl Command {
+    /// Reads a message. One that is no command is ignored.
     pub(super) fn read(message: &str) -> Option<Self> {
-        let fields: Value = serde_json::from_str(message).ok()?;
-        let is_subscribe = match fields.get("op")?.as_str()? {
-            "subscribe" => true,
-            "unsubscribe" => false,
-            _ => return None,
-        };
-        Some(Self { is_subscribe, fields })
+        let Name { op } = serde_json::from_str(message).ok()?;
+        let arguments = arguments(message).map_err(|error| {
+            let key = serde_json::from_str::<Key>(message).ok().map(|Key { key }| key);
+            Invalid { key: key.filter(|key| key.len() <= MAX_ECHO), error }
+        });
+        Some(Self { is_subscribe: matches!(op, Operation::Subscribe), arguments })
     }
 
-    /// Does it, and answers.
-    pub(super) async fn run(self, feed: &mut Feed, lookout: &Lookout) -> String {
-        let key = self.fields.get("key").and_then(Value::as_str).map(ToOwned::to_owned);
-        let done = match serde_json::from_value(self.fields) {
-            Err(error) => Err(ApiError::new(ErrorCode::InvalidRequest, format!("Not a request for a stream: {error}"))),
-            Ok(fields) if self.is_subscribe => subscribe(fields, feed, lookout).await,
-            Ok(fields) => unsubscribe(&fields, feed),
+    /// Bytes that it holds.
+    fn weight(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::capacity);
+        size_of::<Self>()
+            + match &self.arguments {
+                Ok(Arguments { key, after, from, .. }) => key.as_str().len() + length(after) + length(from),
+                Err(Invalid { key, error }) => length(key) + error.message.len(),
+            }
+    }
+
+    /// Does it as far as that needs no wait.
+    pub(super) fn begin(self, feed: &mut Feed, lookout: &Lookout) -> Begun {
+        let arguments = match self.arguments {
+            Ok(arguments) => arguments,
+            Err(Invalid { key, error }) => return Begun::Done(refusal(feed, key.as_deref(), &error)),
         };
-        // From the first answer on each frame says which stream it is from.
-        feed.reading_mut().set_keyed();
-        let answer = match (&done, key.as_deref()) {
-            (Ok(after), Some(key)) if self.is_subscribe => Answer::Subscribed { key, after: *after },
-            (Ok(after), Some(key)) => Answer::Unsubscribed { key, after: *after },
-            (Err(error), key) => Answer::Error { key, code: error.code.as_str(), message: &error.message },
-            (Ok(_), None) => return String::new(),
+        let key = arguments.key.clone();
+        let done = if self.is_subscribe {
+            match subscribe(arguments, feed, lookout) {
+                Ok(looking) => return Begun::Looking(looking),
+                Err(error) => Err(error),
+            }
+        } else {
+            unsubscribe(&key, feed)
         };
-        json::text(&answer)
+        Begun::Done(match done {
+            Ok(after) => answer(feed, &Answer::Unsubscribed { key: key.as_str(), after }),
+            Err(error) => refusal(feed, Some(key.as_str()), &error),
+        })
     }
 }
 
-async fn subscribe(fields: Fields, feed: &mut Feed, lookout: &Lookout) -> Result<Option<EventId>, ApiError> {
-    let key = stream_key(&fields.key)?;
-    let cursor = fields.after.filter(|after| !after.is_empty()).map(|after| wish::cursor(&after)).transpose()?;
-    let beginning = fields.from.filter(|from| !from.is_empty()).map_or(Ok(Beginning::Start), |from| wish::beginning(&from))?;
+fn arguments(message: &str) -> Result<Arguments, ApiError> {
+    let members: Members = serde_json::from_str(message)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidRequest, format!("Not a request for a stream: {}", bounded(&error))))?;
+    let Members { key, after, from, wait } = members;
+    Ok(Arguments { key: stream_key(&key)?, after, from, wait })
+}
+
+impl Looked {
+    /// Does what the command asked for, and answers.
+    pub(super) fn finish(self, feed: &mut Feed, lookout: &Lookout) -> String {
+        let Self { key, found } = self;
+        match found.and_then(|found| add(&key, found, feed, lookout)) {
+            Ok(after) => answer(feed, &Answer::Subscribed { key: key.as_str(), after }),
+            Err(error) => refusal(feed, Some(key.as_str()), &error),
+        }
+    }
+}
+
+fn refusal(feed: &mut Feed, key: Option<&str>, error: &ApiError) -> String {
+    answer(feed, &Answer::Error { key, code: error.code.as_str(), message: &error.message })
+}
+
+fn answer(feed: &mut Feed, answer: &Answer<'_>) -> String {
+    // From the first answer on each frame says which stream it is from.
+    feed.reading_mut().set_keyed();
+    json::text(answer)
+}
+
+/// The error's text, without what it quotes beyond the limit.
+fn bounded(error: &serde_json::Error) -> String {
+    let mut text = String::new();
+    // A string takes whatever is written to it.
+    let _ = write!(text, "{error}");
+    if text.len() > MAX_PROBLEM {
+        let end = (0..=MAX_PROBLEM).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
+/// Looks for a stream that may be followed.
+fn subscribe(arguments: Arguments, feed: &Feed, lookout: &Lookout) -> Result<BoxFuture<'static, Looked>, ApiError> {
+    let key = arguments.key;
+    let cursor = arguments.after.filter(|after| !after.is_empty()).map(|after| wish::cursor(&after)).transpose()?;
+    let beginning = arguments.from.filter(|from| !from.is_empty()).map_or(Ok(Beginning::Start), |from| wish::beginning(&from))?;
     let followed: Vec<StreamKey> = {
         let streams = feed.reading().streams();
         if streams.iter().any(|stream| stream.key == key && !stream.is_over()) {
@@ -89,12 +204,19 @@ async fn subscribe(fields: Fields, feed: &mut Feed, lookout: &Lookout) -> Result
         return Err(ApiError::new(ErrorCode::TooManyKeys, message));
     }
     lookout.may_share(&[followed, vec![key.clone()]].concat())?;
-    let mut found = lookout.look(&Wish::of_one(key.clone(), cursor, beginning, fields.wait)).await?;
-    let found = found.pop().ok_or_else(ApiError::internal)?;
+    let (lookout, wish) = (lookout.clone(), Wish::of_one(key.clone(), cursor, beginning, arguments.wait));
+    Ok(Box::pin(async move {
+        let found = lookout.look(&wish).await.and_then(|mut found| found.pop().ok_or_else(ApiError::internal));
+        Looked { key, found }
+    }))
+}
+
+/// Adds the stream that was found to those of the subscriber.
+fn add(key: &StreamKey, found: Found, feed: &mut Feed, lookout: &Lookout) -> Result<Option<EventId>, ApiError> {
     let position = found.position.id();
-    feed.unfollow(&key);
+    feed.unfollow(key);
     if matches!(found.state, State::Open { .. } | State::Awaited { .. }) {
-        feed.follow(&key, found.position).map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
+        feed.follow(key, found.position).map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
     }
     lookout.add(feed.reading_mut(), told(found));
     Ok(position)
@@ -108,10 +230,34 @@ fn told(found: Found) -> Found {
     }
 }
 
-fn unsubscribe(fields: &Fields, feed: &mut Feed) -> Result<Option<EventId>, ApiError> {
-    let key = stream_key(&fields.key)?;
-    match feed.unfollow(&key) {
+fn unsubscribe(key: &StreamKey, feed: &mut Feed) -> Result<Option<EventId>, ApiError> {
+    match feed.unfollow(key) {
         Some(position) => Ok(position.id()),
         None => Err(ApiError::new(ErrorCode::NotSubscribed, "The connection does not follow this stream")),
+    }
+}
+
+/// Commands that wait, in order: while the first array is sent, and while another command runs.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    waiting: VecDeque<Command>,
+    bytes: usize,
+}
+
+impl Commands {
+    /// Whether the broker should read no further.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= MAX_COMMANDS || self.bytes >= MAX_COMMAND_BYTES
+    }
+
+    pub(super) fn push(&mut self, command: Command) {
+        self.bytes += command.weight();
+        self.waiting.push_back(command);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Command> {
+        let command = self.waiting.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(command.weight());
+        Some(command)
     }
 }

@@ -1,32 +1,43 @@
 //! Following streams over WebSocket.
 
-use std::{collections::VecDeque, pin::pin, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, future::BoxFuture};
 use rocket::get;
 use rocket_ws::{
-    Channel, Config, Message,
+    Message,
     frame::{CloseCode, Frame},
     result::Error,
-    stream::DuplexStream,
 };
 use tokio::time::{Instant, timeout};
 use tungstenite::protocol::frame::coding::{Data as OpData, OpCode};
 
-use super::{Lookout, frames::objects, ops::Op, wish::Wish};
+use super::{
+    Lookout,
+    frames::objects,
+    ops::{Begun, Command, Commands, Looked},
+    wish::Wish,
+};
 use crate::{
     auth::guard::Client,
     error::{ApiError, ErrorBody},
     feed::{Feed, Reading, Reason, Step},
     metrics::Transport,
-    routes::{broker::Broker, params::Upgrade, websocket::close},
+    routes::{
+        broker::Broker,
+        params::Upgrade,
+        websocket::{Channel, ESCAPED, PeerEnd, PongDue, Socket, close},
+    },
 };
 
 /// The largest message that a client may send; it has little to say.
 const MAX_CLIENT_MESSAGE: usize = 64 << 10;
 
-/// Requests of a client that may wait to be done.
-const MAX_OPS: usize = 64;
+/// Bytes of a fragment of the first message after which the next event is in another fragment.
+const FRAGMENT: usize = 256 << 10;
+
+/// The largest event that a node may have stored that has other settings. Larger ones are sent where this node takes them, too.
+const LARGEST_EVENT: usize = 8 << 20;
 
 /// How long a client may take to answer a close: it may have much to read before it comes to it, and a connection that is
 /// dropped takes with it what the client has not read.
@@ -50,7 +61,7 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
     ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
     ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
     ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes")), responses(
-    (status = 101, description = "WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails"),
+    (status = 101, description = "WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails"),
     (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
     (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
@@ -59,43 +70,50 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
     (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/ws")]
-pub async fn follow(client: Client, wish: Wish, upgrade: Upgrade, broker: Broker<'_>) -> Result<Channel<'static>, ApiError> {
+pub async fn follow(client: Client, wish: Wish, upgrade: Upgrade, broker: Broker<'_>) -> Result<Channel, ApiError> {
     let wish = wish.streaming()?;
     let lookout = broker.lookout(&client);
     let found = lookout.look(&wish).await?;
     let upgrade = upgrade.required()?;
     let reading = lookout.reading(&wish, found);
-    let mut feed = broker.follow(reading, &wish, Transport::Ws, None).await?;
-    let config = Config { max_message_size: Some(MAX_CLIENT_MESSAGE), max_frame_size: Some(MAX_CLIENT_MESSAGE), ..Config::default() };
+    let feed = broker.follow(reading, &wish, Transport::Ws, None).await?;
+    // Beside its event an object has a key, an id and a name.
+    let max_frame = FRAGMENT + ESCAPED * (broker.settings.max_event.max(LARGEST_EVENT) + 1024);
     let silence = (broker.settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
     let stall = broker.settings.client_timeout;
-    Ok(upgrade.config(config).channel(move |socket| {
+    Ok(Channel::new(&upgrade, MAX_CLIENT_MESSAGE, max_frame, move |socket| {
         Box::pin(async move {
-            let mut subscription =
-                Subscription { socket, lookout, history: History::Pending, ops: VecDeque::new(), unanswered: None, silence, stall };
-            if feed.reading().is_caught_up() {
-                // With nothing to tell there is no batch to wait for: the empty array goes out at once.
-                subscription.history = History::Sent;
-                subscription.socket.send(Message::Text("[]".to_owned())).await?;
-            }
-            feed.close_if_over();
-            subscription.run(feed).await;
-            Ok(())
+            let connection = Subscription {
+                socket,
+                lookout,
+                history: History::Pending,
+                commands: Commands::default(),
+                looking: None,
+                pong: PongDue::default(),
+                unanswered: None,
+                silence,
+                stall,
+            };
+            connection.run(feed).await;
         })
     }))
 }
 
 /// A client's connection.
 struct Subscription {
-    socket: DuplexStream,
+    socket: Socket,
     lookout: Lookout,
     history: History,
     /// What the client has asked for, in order.
-    ops: VecDeque<Op>,
+    commands: Commands,
+    /// The command that runs.
+    looking: Option<BoxFuture<'static, Looked>>,
+    pong: PongDue,
     /// When the first ping was sent after which the client has not said anything. It is asked only when there is nothing else to
     /// send it, so that its silence alone means nothing.
     unanswered: Option<Instant>,
     silence: Duration,
+    /// How long the client may take nothing.
     stall: Duration,
 }
 
@@ -114,74 +132,107 @@ enum History {
 /// What comes next on a connection.
 enum Next {
     Step(Step),
-    Op(Op),
-    Left,
+    /// A command came that can be done now.
+    Command,
+    /// The answer to a command.
+    Answer(String),
+    /// The stream was looked for that a command names.
+    Looked(Looked),
+    Peer(PeerEnd),
 }
 
 impl Subscription {
     async fn run(mut self, mut feed: Feed) {
-        let reason = loop {
-            let sent = match self.next(&mut feed).await {
-                Next::Left => return,
-                Next::Op(op) => {
-                    let answer = op.run(&mut feed, &self.lookout).await;
-                    feed.close_if_over();
-                    in_time(self.stall, feed.dismissed(), self.send(vec![Message::Text(answer)])).await
+        match self.serve(&mut feed).await {
+            Ok(reason) => {
+                // The slot is free before the goodbye, for which the client may take its time.
+                drop(feed);
+                let (code, text) = farewell(reason);
+                close(&mut self.socket, code, text, CLOSE_PATIENCE.min(self.stall)).await;
+            }
+            Err(end) => {
+                if matches!(end, PeerEnd::Stalled) {
+                    feed.stalled();
                 }
-                Next::Step(Step::Heartbeat) if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => return,
-                Next::Step(Step::Heartbeat) => in_time(self.stall, feed.dismissed(), self.ping()).await,
-                Next::Step(Step::Close(reason)) => break reason,
+                drop(feed);
+                end.finish(&mut self.socket).await;
+            }
+        }
+    }
+
+    /// Serves the client until the broker has a reason to close, or the client is gone.
+    async fn serve(&mut self, feed: &mut Feed) -> Result<Reason, PeerEnd> {
+        if feed.reading().is_caught_up() {
+            // With nothing to tell there is no batch to wait for: the empty array goes out at once.
+            self.history = History::Sent;
+            in_time(self.stall, feed.dismissed(), self.send(vec![Message::Text("[]".to_owned())])).await?;
+        }
+        feed.close_if_over();
+        loop {
+            let messages = match self.next(feed).await {
+                Next::Peer(end) => return Err(end),
+                Next::Command => continue,
+                Next::Answer(answer) => vec![Message::Text(answer)],
+                Next::Looked(looked) => vec![Message::Text(looked.finish(feed, &self.lookout))],
+                Next::Step(Step::Heartbeat) if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => {
+                    return Err(PeerEnd::Gone);
+                }
+                Next::Step(Step::Heartbeat) => {
+                    self.unanswered.get_or_insert_with(Instant::now);
+                    vec![Message::Ping(Vec::new())]
+                }
+                Next::Step(Step::Close(reason)) => return Ok(reason),
                 Next::Step(step) => {
                     let messages = self.messages(feed.reading(), &step);
                     if let Step::Batch(stream, batch) = &step {
                         feed.delivered(*stream, batch, messages.iter().map(Message::len).sum());
                     }
-                    in_time(self.stall, feed.dismissed(), self.send(messages)).await
+                    in_time(self.stall, feed.dismissed(), self.send(messages)).await?;
+                    continue;
                 }
             };
-            match sent {
-                Ok(()) => {}
-                Err(Lost::Left) => return,
-                Err(Lost::Stalled) => return feed.stalled(),
-            }
-        };
-        // The slot is free before the goodbye, for which the client may take its time.
-        drop(feed);
-        let (code, text) = farewell(reason);
-        close(&mut self.socket, code, text, CLOSE_PATIENCE.min(self.stall)).await;
+            in_time(self.stall, feed.dismissed(), self.send(messages)).await?;
+            feed.close_if_over();
+        }
     }
 
-    /// What the client asks for, or else the feed's next step. Nothing can be answered within the first array.
+    /// What a command comes to, or else the feed's next step. Nothing can be answered within the first array.
     async fn next(&mut self, feed: &mut Feed) -> Next {
         if self.history == History::Sent
-            && let Some(op) = self.ops.pop_front()
+            && self.looking.is_none()
+            && let Some(command) = self.commands.pop()
         {
-            return Next::Op(op);
+            match command.begin(feed, &self.lookout) {
+                Begun::Done(answer) => return Next::Answer(answer),
+                Begun::Looking(looking) => self.looking = Some(looking),
+            }
         }
-        let mut step = pin!(feed.next());
+        let Self { socket, commands, looking, pong, stall, .. } = self;
+        let is_looking = looking.is_some();
+        // Streams wait for the command before which their events would come: they may all end, and the client have asked for more.
+        let mut step = pin!(async { if is_looking { feed.interrupted().await } else { feed.next().await } });
         loop {
             tokio::select! {
                 step = &mut step => return Next::Step(step),
-                // A client that asks for more than can be kept is read no further.
-                message = self.socket.next(), if self.ops.len() < MAX_OPS => {
-                    let Some(Ok(message)) = message else { return Next::Left };
+                looked = async { match looking { Some(looking) => looking.await, None => pending().await } } => {
+                    *looking = None;
+                    return Next::Looked(looked);
+                }
+                message = hear(socket, pong, *stall, commands.is_full()) => {
+                    let message = match message {
+                        Ok(message) => message,
+                        Err(end) => return Next::Peer(end),
+                    };
                     self.unanswered = None;
-                    match message {
-                        Message::Close(_) => return Next::Left,
-                        Message::Text(text) => match Op::read(&text) {
-                            Some(op) if self.history == History::Sent => return Next::Op(op),
-                            op => self.ops.extend(op),
-                        },
-                        _ => {}
+                    if let Message::Text(text) = message && let Some(command) = Command::read(&text) {
+                        commands.push(command);
+                        if self.history == History::Sent && !is_looking {
+                            return Next::Command;
+                        }
                     }
                 }
             }
         }
-    }
-
-    async fn ping(&mut self) -> Result<(), Error> {
-        self.unanswered.get_or_insert_with(Instant::now);
-        self.socket.send(Message::Ping(Vec::new())).await
     }
 
     async fn send(&mut self, messages: Vec<Message>) -> Result<(), Error> {
@@ -191,47 +242,75 @@ impl Subscription {
         self.socket.flush().await
     }
 
-    /// A step as messages, or as a fragment of the first one.
+    /// A step as messages, or as fragments of the first one.
     fn messages(&mut self, reading: &Reading, step: &Step) -> Vec<Message> {
         let items = objects(reading, step, reading.is_keyed());
-        let (kind, mut text) = match self.history {
-            History::Sent => return items.into_iter().map(Message::Text).collect(),
-            History::Pending => (OpData::Text, "[".to_owned() + &items.join(",")),
-            History::Open => (OpData::Continue, items.iter().flat_map(|item| [",", item]).collect()),
-        };
-        let complete = reading.is_caught_up();
-        if complete {
-            text.push(']');
+        if self.history == History::Sent {
+            return items.into_iter().map(Message::Text).collect();
         }
-        // An element must have come before a comma does.
-        self.history = match self.history {
-            _ if complete => History::Sent,
-            History::Pending if items.is_empty() => return Vec::new(),
-            _ => History::Open,
-        };
-        vec![Message::Frame(Frame::message(text.into_bytes(), OpCode::Data(kind), complete))]
+        let is_complete = reading.is_caught_up();
+        let messages = fragments(&items, self.history == History::Pending, is_complete);
+        if is_complete {
+            self.history = History::Sent;
+        } else if !messages.is_empty() {
+            self.history = History::Open;
+        }
+        messages
     }
 }
 
-/// Why nothing more can be sent to a client.
-enum Lost {
-    Left,
-    /// It takes nothing: as good as gone; it may resume.
-    Stalled,
+/// Elements of the first array as fragments of its message. None where it neither begins nor ends.
+fn fragments(items: &[String], is_first: bool, is_complete: bool) -> Vec<Message> {
+    if items.is_empty() && !is_complete {
+        return Vec::new();
+    }
+    let mut texts = Vec::with_capacity(1);
+    let mut text = String::new();
+    let mut lead = if is_first { "[" } else { "," };
+    if is_first && items.is_empty() {
+        text.push('[');
+    }
+    for item in items {
+        if text.len() >= FRAGMENT {
+            texts.push(std::mem::take(&mut text));
+        }
+        text.push_str(lead);
+        text.push_str(item);
+        lead = ",";
+    }
+    if is_complete {
+        text.push(']');
+    }
+    texts.push(text);
+    let last = texts.len() - 1;
+    let frame = |(index, text): (usize, String)| {
+        let kind = if is_first && index == 0 { OpData::Text } else { OpData::Continue };
+        Message::Frame(Frame::message(text.into_bytes(), OpCode::Data(kind), is_complete && index == last))
+    };
+    texts.into_iter().enumerate().map(frame).collect()
+}
+
+/// What the client says. Where no more can be kept it is read no further, but a ping is answered. Cancel safe.
+async fn hear(socket: &mut Socket, pong: &mut PongDue, patience: Duration, is_full: bool) -> Result<Message, PeerEnd> {
+    if is_full {
+        pong.flush(socket, patience).await?;
+        return pending().await;
+    }
+    pong.next(socket, patience).await
 }
 
 async fn in_time(
     stall: Duration,
     dismissed: impl Future<Output = ()>,
     sending: impl Future<Output = Result<(), Error>>,
-) -> Result<(), Lost> {
+) -> Result<(), PeerEnd> {
     let sent = tokio::select! {
         biased;
         sent = timeout(stall, sending) => sent,
         // Nobody would hear a goodbye.
-        () = dismissed => return Err(Lost::Left),
+        () = dismissed => return Err(PeerEnd::Gone),
     };
-    sent.map_err(|_| Lost::Stalled)?.map_err(|_| Lost::Left)
+    sent.map_err(|_| PeerEnd::Stalled)?.map_err(|_| PeerEnd::Gone)
 }
 
 /// Close codes tell a client whether to come back: 1001, 1012 and 1013 say so, 1000 and 1011 say that there is nothing more.

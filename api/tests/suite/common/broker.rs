@@ -236,6 +236,13 @@ impl Broker {
         (within(self.process.wait()).await.expect("an exit").code(), log)
     }
 
+    /// The broker's resident memory in KiB.
+    pub(crate) fn resident_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id().expect("it runs"))).expect("its status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("its memory");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+    }
+
     pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.process.id().expect("it runs").to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().await.expect("kill runs").success());

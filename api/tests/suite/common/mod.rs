@@ -6,6 +6,7 @@ pub(crate) mod cutter;
 pub(crate) mod follower;
 pub(crate) mod keys;
 pub(crate) mod metrics;
+pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod seed;
 pub(crate) mod sentinel;
