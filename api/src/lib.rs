@@ -93,6 +93,7 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
         .manage(routes::streams::quota::Quotas::new(settings.max_streams_per_key))
+        .manage(routes::answer::AnswerLimit::default())
         .manage(slots)
         .manage(lifecycle)
         .manage(metrics)

@@ -110,6 +110,15 @@ impl Followed {
         }
     }
 
+    /// The client has nothing behind this event.
+    pub(super) fn cut(&mut self, after: EventId) {
+        self.position = Position::At(after);
+        if self.life == Life::Ended {
+            // Its tail is over, but not the stream for the client.
+            self.life = Life::Live { number: usize::MAX, newest: after };
+        }
+    }
+
     /// It is no more.
     pub(super) fn gone(&mut self) {
         self.life = Life::Gone { told: true };

@@ -199,6 +199,12 @@ impl Feed {
         self.slot.departs(Departure::Stalled);
     }
 
+    /// Lets the streams go. The slot remains, for as long as the client takes what it was given.
+    #[must_use]
+    pub fn into_slot(self) -> Slot {
+        self.slot
+    }
+
     /// Resolves when an operator wants the client gone: for whoever waits until it has taken what it was given, and so does not ask
     /// for the next step.
     pub fn dismissed(&self) -> impl Future<Output = ()> {

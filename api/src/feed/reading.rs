@@ -6,7 +6,7 @@ use super::{
     followed::{Followed, Life},
 };
 use crate::{
-    event::{EventFilter, StreamKey},
+    event::{EventFilter, EventId, StreamKey},
     store::{Gone, News, Page, StoreError, Tails},
     wire::cursor::Position,
 };
@@ -135,6 +135,14 @@ impl Reading {
             if let Some(step) = self.take(news).filter(|step| !matches!(step, Step::CaughtUp)) {
                 return Ok(Some(step));
             }
+        }
+    }
+
+    /// Takes back what was put out of a stream behind this event: an answer had no room for it. For a client that is sent no more; it
+    /// comes back with its position.
+    pub fn cut(&mut self, stream: usize, after: EventId) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.cut(after);
         }
     }
 

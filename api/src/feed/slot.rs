@@ -63,7 +63,7 @@ impl Slot {
     }
 
     /// Resolves when an operator wants the client gone, whatever else it is called on to do.
-    pub(super) async fn dismissed(&self) {
+    pub async fn dismissed(&self) {
         poll_fn(|context| if self.pulse.is_dismissed(context) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
@@ -78,7 +78,7 @@ impl Slot {
     }
 
     /// Says why the client is about to be gone; unless it is said, it leaves by itself.
-    pub(super) fn departs(&self, reason: Departure) {
+    pub fn departs(&self, reason: Departure) {
         self.pulse.departs(reason);
     }
 

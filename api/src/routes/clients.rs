@@ -13,7 +13,10 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::params::stream_key;
+use super::{
+    answer::{AnswerPermit, Whole},
+    params::stream_key,
+};
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode},
@@ -103,20 +106,23 @@ pub struct Disconnected {
     ("tag" = Option<String>, Query, description = "Only those with this tag")), responses(
     (status = 200, description = "The clients that are connected to this node, the oldest first", body = Vec<ClientRow>),
     (status = 400, description = "`invalid-key`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>)))]
+    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: too many large answers are being sent", body = ErrorBody<'static>)))]
 #[get("/clients?<key>&<tag>")]
 pub async fn list(
     _backend: Backend,
     key: Option<&str>,
     tag: Option<&str>,
+    permit: AnswerPermit,
     slots: &State<Slots>,
     store: &State<SharedStore>,
-) -> Result<Json<Vec<ClientRow>>, ApiError> {
+) -> Result<Whole, ApiError> {
     let key = key.map(stream_key).transpose()?;
     let clients = slots.clients(key.as_ref(), tag);
     let keys = clients.iter().flat_map(|client| &client.streams).map(|(key, _)| key.clone()).collect();
     let written = written(store, keys).await;
-    Ok(Json(clients.into_iter().map(|client| ClientRow::new(client, &written)).collect()))
+    let rows: Vec<_> = clients.into_iter().map(|client| ClientRow::new(client, &written)).collect();
+    Whole::json(&rows, Some(permit))
 }
 
 /// How many events each of the streams has had, of those of which the store can say it in time. Once it has failed it is not asked further.

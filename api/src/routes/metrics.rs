@@ -2,6 +2,7 @@
 
 use rocket::{Route, State, get, http::ContentType, routes};
 
+use super::answer::Whole;
 use crate::{
     error::ApiError,
     metrics::{CONTENT_TYPE, SharedMetrics},
@@ -15,7 +16,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 #[get("/metrics")]
-fn metrics(metrics: &State<SharedMetrics>, store: &State<SharedStore>) -> Result<(ContentType, String), ApiError> {
+fn metrics(metrics: &State<SharedMetrics>, store: &State<SharedStore>) -> Result<Whole, ApiError> {
     let connections = store.connections();
     metrics.redis.set_pool(connections.streaming, connections.streaming_in_use);
     let text = metrics.text().map_err(|error| {
@@ -23,5 +24,5 @@ fn metrics(metrics: &State<SharedMetrics>, store: &State<SharedStore>) -> Result
         ApiError::internal()
     })?;
     let (kind, params) = CONTENT_TYPE;
-    Ok((ContentType::new("application", kind).with_params(params), text))
+    Ok(Whole::text(ContentType::new("application", kind).with_params(params), text))
 }

@@ -9,6 +9,7 @@ use crate::{
     wire::json::EventProblem,
 };
 
+pub mod answer;
 mod body;
 mod broker;
 mod byte_stream;

@@ -9,6 +9,7 @@
 #[macro_use]
 mod common;
 
+mod answers;
 mod auth;
 mod beginnings;
 mod clients;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rocket::{post, serde::json::Json};
+use rocket::post;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use crate::{
     error::{ApiError, ErrorBody, ErrorCode},
     event::{EventId, NewEvent},
     metrics::Way,
-    routes::{body::Body, broker::Broker, code_of, params::stream_key},
+    routes::{answer::Whole, body::Body, broker::Broker, code_of, params::stream_key},
     wire::json::{EventIn, Object},
 };
 
@@ -86,7 +86,7 @@ pub struct Added {
     (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
 #[post("/event/add", data = "<body>")]
-pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Added>, ApiError> {
+pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Whole, ApiError> {
     let batch: BatchIn<'_> = body.json()?;
     let key = stream_key(&batch.key)?;
     let numbered = numbered(batch.producer.as_deref(), batch.sequence)?;
@@ -106,5 +106,5 @@ pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Js
     let appended = broker.store.append(&key, &events, numbered.as_ref()).await?;
     count(metrics, &events, appended);
     let ids: Vec<EventId> = appended.ids(events.len()).collect();
-    Ok(Json(Added { num_events: ids.len(), ids, num_duplicates: numbered.map(|_| appended.duplicates) }))
+    Whole::json(&Added { num_events: ids.len(), ids, num_duplicates: numbered.map(|_| appended.duplicates) }, None)
 }

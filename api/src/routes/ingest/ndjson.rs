@@ -8,7 +8,6 @@ use rocket::{
     Data,
     data::{ByteUnit, DataStream},
     post,
-    serde::json::Json,
 };
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
@@ -21,7 +20,7 @@ use crate::{
     event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
     metrics::{SharedMetrics, Way},
-    routes::{broker::Broker, code_of, params::QueryKey},
+    routes::{answer::Whole, broker::Broker, code_of, params::QueryKey},
     store::{Numbered, SharedStore},
     wire::{
         json,
@@ -75,13 +74,7 @@ pub struct UploadSummary {
     (status = 409, description = "`sequence-gap`: events of the producer are missing before these; the message says how many events were written", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`; the message says how many events were written", body = ErrorBody<'static>)))]
 #[post("/event/add/json-stream", data = "<data>")]
-pub async fn add(
-    _backend: Backend,
-    key: QueryKey,
-    producer: FromProducer,
-    data: Data<'_>,
-    broker: Broker<'_>,
-) -> Result<Json<UploadSummary>, ApiError> {
+pub async fn add(_backend: Backend, key: QueryKey, producer: FromProducer, data: Data<'_>, broker: Broker<'_>) -> Result<Whole, ApiError> {
     let QueryKey(key) = key;
     // Told now, rather than after the first line, which may be a long time coming.
     broker.must_be_active(&key).await?;
@@ -97,7 +90,7 @@ pub async fn add(
         numbered: producer.0,
     };
     upload.run(data.open(ByteUnit::max_value()), broker.lifecycle).await?;
-    Ok(Json(upload.summary))
+    Whole::json(&upload.summary, None)
 }
 
 /// An upload under way.

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use rocket::{Response, State, get, http::ContentType, response::Responder};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,7 +12,11 @@ use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody},
     event::Part,
-    routes::{byte_stream::streamed, params::QueryKey},
+    routes::{
+        answer::{AnswerPermit, paced, patience, pieces},
+        byte_stream::streamed,
+        params::QueryKey,
+    },
     store::{Page, SharedStore, StoreError, StreamInfo},
     wire::json,
 };
@@ -41,22 +45,25 @@ pub struct StoredEvent {
     (status = 400, description = "`missing-parameter`, `invalid-key`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: too many large answers are being sent", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/stream/events")]
-pub async fn events(_backend: Backend, key: QueryKey, store: &State<SharedStore>) -> Result<StoredEvents, ApiError> {
+pub async fn events(_backend: Backend, key: QueryKey, permit: AnswerPermit, store: &State<SharedStore>) -> Result<StoredEvents, ApiError> {
     let first = store.read(&key.0, None).await?;
-    Ok(StoredEvents { store: SharedStore::clone(store), first })
+    Ok(StoredEvents { store: SharedStore::clone(store), first, permit })
 }
 
-/// A JSON array of a stream's events, written page by page, so that a long stream takes no more memory than a page.
+/// A JSON array of a stream's events, written page by page, so that a long stream takes no more memory than a page,
+/// and that only as long as the backend reads.
 pub struct StoredEvents {
     store: SharedStore,
     first: Page,
+    permit: AnswerPermit,
 }
 
 impl<'r> Responder<'r, 'static> for StoredEvents {
-    fn respond_to(self, _: &'r rocket::Request<'_>) -> rocket::response::Result<'static> {
-        let Self { store, first } = self;
+    fn respond_to(self, request: &'r rocket::Request<'_>) -> rocket::response::Result<'static> {
+        let Self { store, first, permit } = self;
         // The newest event when the request came: what is written later is not waited for.
         let StreamInfo { birth, last, .. } = first.info;
         let opening = stream::iter([Ok(array_items(&first, '['))]);
@@ -76,7 +83,8 @@ impl<'r> Responder<'r, 'static> for StoredEvents {
             }
         });
         let closing = stream::iter([Ok(Bytes::from_static(b"]"))]);
-        let response: Response<'static> = streamed(ContentType::JSON, opening.chain(rest).chain(closing));
+        let pages = opening.chain(rest).chain(closing).map_ok(pieces).try_flatten();
+        let response: Response<'static> = streamed(ContentType::JSON, paced(pages, patience(request), std::future::pending(), permit));
         Ok(response)
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{
+    answer::{AnswerPermit, Whole},
     body::Body,
     broker::Broker,
     params::{QueryKey, stream_key},
@@ -96,9 +97,10 @@ pub struct Finished {
     (status = 200, description = "The active streams whose keys match, sorted by key", body = Vec<StreamRow>),
     (status = 400, description = "`invalid-pattern`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: too many large answers are being sent", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/stream?<pattern>")]
-pub async fn list(_backend: Backend, pattern: Option<&str>, store: &State<SharedStore>) -> Result<Json<Vec<StreamRow>>, ApiError> {
+pub async fn list(_backend: Backend, pattern: Option<&str>, permit: AnswerPermit, store: &State<SharedStore>) -> Result<Whole, ApiError> {
     let keys = match pattern.filter(|pattern| !pattern.is_empty()) {
         None => store.list().await?,
         Some(exact) if !exact.contains(['*', '?', '[']) => exact.parse().into_iter().collect(),
@@ -119,7 +121,7 @@ pub async fn list(_backend: Backend, pattern: Option<&str>, store: &State<Shared
     let rows: Vec<_> = stream::iter(keys).map(look).buffer_unordered(LOOK_AHEAD).collect().await;
     let mut rows: Vec<_> = rows.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
     rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    Ok(Json(rows))
+    Whole::json(&rows, Some(permit))
 }
 
 fn glob(pattern: &str) -> Result<glob::Pattern, ApiError> {

@@ -1,6 +1,6 @@
 //! Following streams: what comes before the first byte is the same for every transport.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use futures::{FutureExt, future::try_join_all};
 
@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     error::{ApiError, ErrorCode},
     event::{EventId, Status, StreamKey},
-    feed::{Appearance, Feed, Newcomer, Pace, Reading},
+    feed::{Appearance, Feed, Newcomer, Pace, Reading, Slot},
     metrics::{Refusal, Transport},
     routes::broker::Broker,
     store::{Beginning, Page, SharedStore, StoreError},
@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod frames;
+mod freshness;
 pub mod ndjson;
 mod ops;
 pub mod poll;
@@ -174,6 +175,12 @@ fn is_complete(found: &[Found]) -> bool {
     found.iter().all(|found| matches!(found.state, State::Complete { .. }))
 }
 
+/// The streams of which there may be more to come: a client that has all of a stream does not follow it any more.
+fn followed(readings: &[Reading]) -> Vec<StreamKey> {
+    let streams = readings.iter().flat_map(Reading::streams).filter(|stream| !stream.is_over());
+    streams.map(|stream| stream.key.clone()).collect()
+}
+
 impl Broker<'_> {
     fn lookout(&self, client: &Client) -> Lookout {
         Lookout { store: SharedStore::clone(self.store), client: client.clone(), max_keys: self.settings.max_keys_per_client }
@@ -187,17 +194,25 @@ impl Broker<'_> {
             metrics.refuse(Refusal::Shutdown);
             return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
         }
-        // One that has all of a stream does not follow it any more.
-        let keys = reading.streams().iter().filter(|stream| !stream.is_over()).map(|stream| stream.key.clone()).collect();
-        let profile = wish.introduction.clone().over(transport, reading.filter());
-        let newcomer = Newcomer { keys, address: self.address, profile };
-        let Settings { heartbeat, client_timeout: idle, store_patience: patience, .. } = *self.settings;
-        let heartbeat = probe.filter(|_| reading.is_scarce()).map_or(heartbeat, |probe| probe.min(heartbeat));
-        let slot = self.slots.claim(newcomer, Pace { heartbeat, idle }, metrics).await;
-        let slot = slot.map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
+        let pace = self.pace(probe.filter(|_| reading.is_scarce()));
+        let slot = self.permit(followed(slice::from_ref(&reading)), wish, transport, pace).await?;
         if wish.resumes() {
             metrics.resumes.inc();
         }
-        Ok(Feed::new(reading, slot, patience))
+        Ok(Feed::new(reading, slot, self.settings.store_patience))
+    }
+
+    /// The times that a client's connection keeps; silence is broken after `probe` at the latest.
+    fn pace(&self, probe: Option<Duration>) -> Pace {
+        let Settings { heartbeat, client_timeout: idle, .. } = *self.settings;
+        Pace { heartbeat: probe.map_or(heartbeat, |probe| probe.min(heartbeat)), idle }
+    }
+
+    /// Takes a slot for what a client of this transport reads.
+    async fn permit(&self, keys: Vec<StreamKey>, wish: &Wish, transport: Transport, pace: Pace) -> Result<Slot, ApiError> {
+        let profile = wish.introduction.clone().over(transport, wish.filter.as_ref());
+        let newcomer = Newcomer { keys, address: self.address, profile };
+        let slot = self.slots.claim(newcomer, pace, self.metrics.clients(transport)).await;
+        slot.map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))
     }
 }

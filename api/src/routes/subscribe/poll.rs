@@ -1,11 +1,11 @@
 //! Long polling: for clients whose way to the broker lets no stream through.
 
-use std::{slice, time::Duration};
+use std::{io, slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{
     StreamExt,
-    stream::{BoxStream, unfold},
+    stream::{self, BoxStream, unfold},
 };
 use rocket::{
     Request, get,
@@ -13,13 +13,13 @@ use rocket::{
     response::{self, Responder},
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::{
-    Found, State,
+    Found, State, followed,
     frames::{EXCLUSIVE_PROBE, objects},
+    freshness::{Freshness, FreshnessHeaders, KnownTags},
     not_found,
     wish::Wish,
 };
@@ -27,11 +27,18 @@ use crate::{
     auth::guard::Client,
     error::{ApiError, ErrorBody},
     event::{self, Finish},
-    feed::{Feed, Followed, Reading, Step},
+    feed::{Feed, Followed, Reading, Slot, Step},
     metrics::Transport,
-    routes::{broker::Broker, byte_stream::streamed},
-    store::{Batch, Beginning, Gone, PAGE_ENTRIES, StoreError},
-    wire::cursor::{self, Position},
+    routes::{
+        answer::{SMALL, of_length, paced, patience, pieces},
+        broker::Broker,
+        byte_stream::streamed,
+    },
+    store::{Batch, Beginning, Gone, PAGE_BYTES, PAGE_ENTRIES, StoreError},
+    wire::{
+        cursor::{self, Position},
+        json,
+    },
 };
 
 /// How long a client waits that does not say.
@@ -84,10 +91,10 @@ pub struct Polled {
     (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
     (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key", body = ErrorBody<'static>),
     (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: there is nothing yet, and no place to wait", body = ErrorBody<'static>),
+    (status = 429, description = "`too-many-clients`: there is nothing yet and no place to wait, or no place for a client that takes an answer of more than 16 KiB", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/poll")]
-pub async fn poll(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Answer, ApiError> {
+pub async fn poll(client: Client, wish: Wish, known: KnownTags, broker: Broker<'_>) -> Result<Answer, ApiError> {
     let lookout = broker.lookout(&client);
     let found = lookout.look(&wish).await?;
     let mut answer = Gathered::new(&wish, &found);
@@ -99,7 +106,7 @@ pub async fn poll(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Answ
         vec![lookout.reading(&wish, found)]
     };
     for reading in &mut readings {
-        while answer.events.len() < PAGE_ENTRIES
+        while !answer.is_full()
             && let Some(step) = reading.history().await.map_err(|error| failed(error, &wish))?
         {
             // A filter may pass over a long history: that the client has come so far is an answer. Where it begins is told first of all.
@@ -110,15 +117,22 @@ pub async fn poll(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Answ
             }
         }
     }
-    let (events, bytes) = (answer.events.len(), answer.events.iter().map(String::len).sum());
-    broker.metrics.clients(Transport::Poll).deliver(events, bytes);
+    broker.metrics.clients(Transport::Poll).deliver(answer.events.len(), answer.bytes);
     let patience = Duration::from_secs(wish.patience.unwrap_or(PATIENCE_SECONDS));
     let is_over = readings.iter().all(|reading| reading.outcome().is_some());
     match readings.pop() {
         Some(reading) if !answer.has_news && !is_over && !patience.is_zero() => wait(&broker, reading, &wish, patience, answer).await,
         last => {
             readings.extend(last);
-            Ok(Answer::There { body: answer.body(&readings), freshness })
+            let (body, keys) = (answer.body(&readings), followed(&readings));
+            let headers = freshness.headers(&body, known.as_deref());
+            // A small answer is held by nobody but Rocket, and one that the client has is not sent.
+            let permit = match body.len() {
+                0..=SMALL => None,
+                _ if headers.is_known => None,
+                _ => Some(broker.permit(keys, &wish, Transport::Poll, broker.pace(None)).await?),
+            };
+            Ok(Answer::There { body: body.into(), headers, permit })
         }
     }
 }
@@ -128,42 +142,59 @@ pub async fn poll(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Answ
 async fn wait(broker: &Broker<'_>, reading: Reading, wish: &Wish, patience: Duration, answer: Gathered) -> Result<Answer, ApiError> {
     let deadline = Instant::now() + patience;
     let feed = broker.follow(reading, wish, Transport::Poll, Some(EXCLUSIVE_PROBE)).await?;
-    let waiting = Waiting { feed, answer, deadline };
-    Ok(Answer::Coming(Box::pin(unfold(Some(waiting), |waiting| async { Some(waiting?.next().await) }))))
+    let waiting = Waiting { feed, answer, deadline, stall: broker.settings.client_timeout };
+    Ok(Answer::Coming(Box::pin(unfold(Some(waiting), |waiting| async { Some(waiting?.next().await) }).flatten())))
 }
+
+type Body = BoxStream<'static, io::Result<Bytes>>;
 
 struct Waiting {
     feed: Feed,
     answer: Gathered,
     deadline: Instant,
+    /// How long the client may take nothing.
+    stall: Duration,
 }
 
 impl Waiting {
     /// The next bytes of the answer, and what still waits if they are not the last.
-    async fn next(mut self) -> (Bytes, Option<Self>) {
+    async fn next(mut self) -> (Body, Option<Self>) {
         self.feed.taken();
         while let Ok(step) = timeout_at(self.deadline, self.feed.next()).await {
             match &step {
                 Step::Batch(stream, batch) => {
-                    self.answer.take(self.feed.reading(), &step);
-                    self.feed.delivered(*stream, batch, self.answer.events.iter().map(String::len).sum());
+                    self.answer.take(self.feed.reading_mut(), &step);
+                    self.feed.delivered(*stream, batch, self.answer.bytes);
                     break;
                 }
                 Step::Gone(_) => {
-                    self.answer.take(self.feed.reading(), &step);
+                    self.answer.take(self.feed.reading_mut(), &step);
                     break;
                 }
                 // Asked again, the broker says why.
                 Step::Close(_) => break,
                 Step::Heartbeat => {
                     self.feed.given();
-                    return (Bytes::from_static(b" "), Some(self));
+                    return (once(Bytes::from_static(b" ")), Some(self));
                 }
                 Step::Positions(_) | Step::CaughtUp => {}
             }
         }
-        (self.answer.body(slice::from_ref(self.feed.reading())).into(), None)
+        let body = Bytes::from(self.answer.body(slice::from_ref(self.feed.reading())));
+        let slot = self.feed.into_slot();
+        (if body.len() <= SMALL { once(body) } else { held(body, slot, self.stall) }, None)
     }
+}
+
+fn once(bytes: Bytes) -> Body {
+    Box::pin(stream::iter([Ok(bytes)]))
+}
+
+/// The answer of a client that has a slot until it has taken all.
+fn held(body: Bytes, slot: Slot, stall: Duration) -> Body {
+    let slot = Arc::new(slot);
+    let dismissed = Arc::clone(&slot);
+    paced(pieces(body), stall, async move { dismissed.dismissed().await }, slot)
 }
 
 fn failed(error: StoreError, wish: &Wish) -> ApiError {
@@ -176,6 +207,8 @@ fn failed(error: StoreError, wish: &Wish) -> ApiError {
 /// What an answer will be made of.
 struct Gathered {
     events: Vec<String>,
+    /// The length of all.
+    bytes: usize,
     /// There is something that the client does not know, if only where it is.
     has_news: bool,
     is_cancelled: bool,
@@ -188,20 +221,55 @@ impl Gathered {
         let cancelled = |found: &Found| matches!(found.state, State::Complete { status: event::Status::Cancelled, .. });
         Self {
             events: Vec::new(),
+            bytes: 0,
             has_news: false,
             is_cancelled: found.iter().all(cancelled),
             tells_beginnings: wish.beginning != Beginning::Start,
         }
     }
 
-    fn take(&mut self, reading: &Reading, step: &Step) {
+    /// Whether nothing more is to be added.
+    fn is_full(&self) -> bool {
+        self.events.len() >= PAGE_ENTRIES || self.bytes >= PAGE_BYTES
+    }
+
+    fn push(&mut self, event: String) {
+        self.bytes += event.len();
+        self.events.push(event);
+    }
+
+    fn take(&mut self, reading: &mut Reading, step: &Step) {
         self.has_news |= matches!(step, Step::Batch(..) | Step::Gone(_) | Step::Positions(_));
-        // The cursor tells positions.
-        if matches!(step, Step::Positions(_)) {
-            return;
+        match step {
+            Step::Batch(index, batch) => self.take_batch(reading, *index, batch),
+            // The cursor tells positions.
+            Step::Positions(_) => {}
+            step => objects(reading, step, true).into_iter().for_each(|event| self.push(event)),
         }
-        self.events.extend(objects(reading, step, true));
-        if let Step::Batch(_, batch @ Batch { end: true, .. }) = step {
+    }
+
+    /// Takes the events for which there is room, and at least one. Where the cut is depends on the events alone, not on the
+    /// batches in which they come: what finished streams hold is answered the same each time.
+    fn take_batch(&mut self, reading: &mut Reading, index: usize, batch: &Batch) {
+        let Some(key) = reading.streams().get(index).map(|stream| stream.key.clone()) else { return };
+        if let Some(missed) = &batch.missed {
+            self.push(json::missed(Some(&key), missed));
+        }
+        let (mut is_first, mut before) = (true, None);
+        for entry in batch.entries() {
+            if reading.wants(&entry.name) {
+                if !is_first
+                    && self.is_full()
+                    && let Some(before) = before
+                {
+                    return reading.cut(index, before);
+                }
+                self.push(json::entry(Some(&key), entry));
+                is_first = false;
+            }
+            before = Some(entry.id);
+        }
+        if batch.end {
             self.is_cancelled = batch.entries().next_back().is_some_and(|entry| *entry.name == *Finish::Cancel.event_name());
         }
     }
@@ -233,69 +301,46 @@ impl Gathered {
     }
 }
 
-/// How long an answer stays true: what finished streams hold does not change any more.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Freshness {
-    is_final: bool,
-    /// The token opens these streams alone, and no later ones at their keys.
-    is_bound: bool,
-    /// The time for which all of the streams are kept.
-    ttl: Duration,
-}
-
-impl Freshness {
-    fn of(found: &[Found], client: &Client) -> Self {
-        let kept = |found: &Found| match &found.state {
-            State::Open { page, .. } if page.info.status != event::Status::Active => Some(page.info.ttl),
-            State::Complete { ttl, .. } => Some(*ttl),
-            State::Open { .. } | State::Awaited { .. } | State::Gone => None,
-        };
-        match found.iter().map(kept).collect::<Option<Vec<_>>>().and_then(|kept| kept.into_iter().min()) {
-            Some(ttl) => Self { is_final: true, is_bound: found.iter().all(|found| client.is_bound(&found.key)), ttl },
-            None => Self::default(),
-        }
-    }
-}
-
 /// An answer to a client that polls.
 pub enum Answer {
     /// What there is.
     There {
         /// The JSON text.
-        body: String,
+        body: Bytes,
         /// How long it is true.
-        freshness: Freshness,
+        headers: FreshnessHeaders,
+        /// The slot of a client that takes a large answer.
+        permit: Option<Slot>,
     },
     /// The JSON text, as soon as there is something, or the time is over.
-    Coming(BoxStream<'static, Bytes>),
+    Coming(BoxStream<'static, io::Result<Bytes>>),
 }
 
 impl<'r> Responder<'r, 'static> for Answer {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let (body, freshness) = match self {
-            Self::There { body, freshness } => (body, freshness),
-            Self::Coming(body) => return Ok(streamed(ContentType::JSON, body.map(Ok))),
+        let (body, headers, permit) = match self {
+            Self::There { body, headers, permit } => (body, headers, permit),
+            Self::Coming(body) => return Ok(streamed(ContentType::JSON, body)),
         };
-        let mut response = rocket::Response::build();
-        if !freshness.is_final {
-            response.header(Header::new("Cache-Control", "no-store"));
-            return Ok(response.header(ContentType::JSON).sized_body(body.len(), std::io::Cursor::new(body)).finalize());
+        let mut response = match permit {
+            _ if headers.is_known => rocket::Response::build().status(Status::NotModified).finalize(),
+            Some(slot) => {
+                let length = body.len();
+                of_length(streamed(ContentType::JSON, held(body, slot, patience(request))), length)
+            }
+            None => {
+                let length = body.len();
+                rocket::Response::build().header(ContentType::JSON).sized_body(length, io::Cursor::new(body)).finalize()
+            }
+        };
+        match headers.tag {
+            None => _ = response.set_header(Header::new("Cache-Control", "no-store")),
+            Some((tag, cache_control)) => {
+                response.set_header(Header::new("ETag", tag));
+                response.set_header(Header::new("Cache-Control", cache_control));
+                response.set_header(Header::new("Vary", "Authorization, Last-Event-ID"));
+            }
         }
-        // RFC 9110, 8.8.3; the body says it all.
-        let tag = format!("\"{}\"", hex::encode(&Sha256::digest(body.as_bytes())[..16]));
-        let is_known = request
-            .headers()
-            .get("If-None-Match")
-            .flat_map(|tags| tags.split(','))
-            .map(str::trim)
-            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag);
-        let cache_control =
-            if freshness.is_bound { format!("private, max-age={}", freshness.ttl.as_secs()) } else { "private, no-cache".to_owned() };
-        response.header(Header::new("ETag", tag)).header(Header::new("Cache-Control", cache_control));
-        response.header(Header::new("Vary", "Authorization, Last-Event-ID"));
-        if is_known {
-            return Ok(response.status(Status::NotModified).finalize());
-        }
-        Ok(response.header(ContentType::JSON).sized_body(body.len(), std::io::Cursor::new(body)).finalize())
+        Ok(response)
     }
 }

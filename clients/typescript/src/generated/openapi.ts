@@ -961,7 +961,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: there is nothing yet, and no place to wait */
+            /** @description `too-many-clients`: there is nothing yet and no place to wait, or no place for a client that takes an answer of more than 16 KiB */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1111,7 +1111,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails */
+            /** @description WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails */
             101: {
                 headers: {
                     [name: string]: unknown;
@@ -1217,6 +1217,15 @@ export interface operations {
             };
             /** @description `unauthorized` */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-many-clients`: too many large answers are being sent */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1448,7 +1457,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description WebSocket. Closed with 1011 when the stream ends, 1012 when the broker stops */
+            /** @description WebSocket. Closed with 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1011 when the stream ends, 1012 when the broker stops */
             101: {
                 headers: {
                     [name: string]: unknown;
@@ -1623,6 +1632,15 @@ export interface operations {
             };
             /** @description `unauthorized` */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-many-clients`: too many large answers are being sent */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1916,6 +1934,15 @@ export interface operations {
             };
             /** @description `stream-not-found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-many-clients`: too many large answers are being sent */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,150 @@
+//! Answers that are built whole are bounded, also where nobody reads them, and what has no room in one comes with the next.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt, time::sleep};
+
+use crate::common::{
+    Broker, Kind, assert_contiguous, broker,
+    follower::{encoded, token, with_keys},
+    keys::together,
+    number,
+    raw::Raw,
+    until, within,
+};
+
+/// Events of a megabyte each, of six as JSON: more than sockets hold. And a token.
+async fn big_events(broker: &Broker, count: usize) -> String {
+    let token = broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    for _ in 0..count {
+        broker.add("chat", json!([{"event": "big", "data": "\0".repeat(1_000_000)}])).await;
+    }
+    token
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_not_read_are_bounded_and_let_go() {
+    let broker = broker(Kind::Memory).set("CLIENT_TIMEOUT", 3).start().await;
+    let token = big_events(&broker, 40).await;
+    let poll = format!("/api/client/poll?key=chat&token={token}");
+    for (path, gauge) in [(poll.as_str(), true), ("/api/stream/events?key=chat", false)] {
+        let before = broker.resident_kb();
+        let mut peers = Vec::new();
+        for _ in 0..12 {
+            peers.push(Raw::ask(&broker, path, "").await);
+        }
+        sleep(Duration::from_secs(1)).await;
+        let grown = broker.resident_kb().saturating_sub(before);
+        assert!(grown < 12 * 15_000 + 60_000, "{path}: {grown} kB");
+        if gauge {
+            until("the slots are free", || async { broker.slots_in_use().await == 0 }).await;
+        }
+        // What was let go breaks off: neither the JSON nor the chunked body is complete.
+        for Raw { mut from, .. } in peers {
+            let mut rest = Vec::new();
+            if path == poll {
+                // Its length was told, and its connection is closed before that.
+                let _ = within(from.read_to_end(&mut rest)).await;
+                assert!(!rest.ends_with(b"}"), "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_that_takes_a_large_answer_has_a_slot_meanwhile() {
+    let broker = broker(Kind::Memory).set("MAX_CLIENTS", 1).start().await;
+    let token = big_events(&broker, 1).await;
+    let path = format!("/api/client/poll?key=chat&token={token}");
+    let unread = Raw::ask(&broker, &path, "").await;
+    until("it has a slot", || async { broker.slots_in_use().await == 1 }).await;
+    let (status, error) = broker.get(&path).await;
+    assert_eq!((status.as_u16(), &error["code"]), (429, &json!("too-many-clients")));
+    drop(unread);
+    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    let (status, page) = broker.get(&path).await;
+    assert_eq!((status.as_u16(), page["events"].as_array().unwrap().len()), (200, 2));
+    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+}
+
+async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
+    let token = broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    // One larger than a page, many small ones in one batch, some that add up.
+    let large = "\u{1}".repeat(900_000);
+    broker.add("chat", json!([{"event": "small"}, {"event": "big", "data": large}])).await;
+    let batch: Vec<_> = (0..1300).map(|n| json!({"event": if n % 2 == 0 { "small" } else { "odd" }, "data": n.to_string()})).collect();
+    broker.add("chat", json!(batch)).await;
+    broker.add("chat", json!((0..8).map(|_| json!({"event": "big", "data": "y".repeat(300_000)})).collect::<Vec<_>>())).await;
+    for is_finished in [false, true] {
+        if is_finished {
+            broker.end("chat").await;
+        }
+        for filter in ["", "&events=small,end"] {
+            let (mut after, mut ids, mut pages) = (String::new(), Vec::new(), 0);
+            loop {
+                let path = format!("/api/client/poll?key=chat&token={token}&wait=0{filter}{after}");
+                let response = within(broker.request(Method::GET, &path).send()).await.unwrap();
+                let tag = response.headers().get("etag").cloned();
+                let text = within(response.text()).await.unwrap();
+                assert!(text.len() < 1_050_000 + 6 * 900_000, "{}", text.len());
+                if let Some(tag) = tag {
+                    let again = broker.request(Method::GET, &path).header("If-None-Match", tag);
+                    assert_eq!(within(again.send()).await.unwrap().status(), 304, "the same each time");
+                }
+                let page: Value = serde_json::from_str(&text).unwrap();
+                let events = page["events"].as_array().unwrap();
+                assert!(events.len() <= 512);
+                ids.extend(events.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+                pages += 1;
+                let cursor = page["cursor"].as_str().unwrap();
+                let next = format!("&after={}", encoded(cursor));
+                let is_over = if is_finished { page["status"] == "ended" } else { events.is_empty() && next == after };
+                after = next;
+                if is_over {
+                    break;
+                }
+            }
+            let count = 1 + 2 + 1300 + 8 + usize::from(is_finished);
+            if filter.is_empty() {
+                assert_eq!(ids.len(), count);
+                assert_contiguous(ids.iter().map(String::as_str), 0);
+            } else {
+                // `start` always comes.
+                assert_eq!(ids.len(), 2 + 650 + usize::from(is_finished));
+                assert!(ids.windows(2).all(|pair| number(&pair[0]) < number(&pair[1])));
+            }
+            assert!(pages > 3 || !filter.is_empty(), "{pages}");
+        }
+    }
+}
+
+async fn a_cut_answer_over_two_streams_goes_on_exactly(broker: Broker) {
+    let keys = together(broker.kind, ["a", "b"]);
+    for key in &keys {
+        broker.create_with(json!({"key": key, "max_events": 10_000})).await;
+        broker.add(key, json!((0..900).map(|n| json!({"event": "n", "data": n.to_string()})).collect::<Vec<_>>())).await;
+        broker.end(key).await;
+    }
+    let token = token(&broker, json!({ "keys": keys })).await;
+    let (mut after, mut ids) = (String::new(), BTreeMap::<String, Vec<String>>::new());
+    loop {
+        let path = format!("/api/client/poll?token={token}&wait=0{}{after}", with_keys(&keys));
+        let (status, page) = broker.get(&path).await;
+        assert_eq!(status, 200, "{page}");
+        for event in page["events"].as_array().unwrap() {
+            ids.entry(event["key"].as_str().unwrap().to_owned()).or_default().push(event["id"].as_str().unwrap().to_owned());
+        }
+        if page["status"] == "ended" {
+            break;
+        }
+        after = format!("&after={}", encoded(page["cursor"].as_str().unwrap()));
+    }
+    for key in &keys {
+        assert_eq!(ids[key].len(), 902);
+        assert_contiguous(ids[key].iter().map(String::as_str), 0);
+    }
+}
+
+on_every_store!(a_history_comes_exactly_in_polls_of_a_bounded_size, a_cut_answer_over_two_streams_goes_on_exactly);
