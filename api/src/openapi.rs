@@ -1,6 +1,13 @@
 //! The OpenAPI document, made from the handlers' own attributes, and the page that shows it.
 
-use rocket::Route;
+use std::{borrow::Cow, io::Cursor, sync::Arc};
+
+use rocket::{
+    Data, Request, Response, Route, async_trait,
+    http::{ContentType, Method},
+    response::{self, Redirect, Responder},
+    route::{Handler, Outcome},
+};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -8,9 +15,18 @@ use utoipa::{
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::{Config, SwaggerFile};
 
-use crate::{error::ErrorBody, routes};
+use crate::{
+    error::{ApiError, ErrorBody, ErrorCode},
+    routes,
+};
+
+/// Where the page is.
+const PAGE: &str = "/api/docs/";
+
+/// Where the document is.
+const DOCUMENT: &str = "/api/openapi.json";
 
 /// The document.
 #[derive(OpenApi)]
@@ -66,9 +82,61 @@ pub fn document_json() -> Result<String, serde_json::Error> {
 }
 
 /// `/api/openapi.json`, and a page at `/api/docs/` that shows it and loads nothing from other hosts.
+///
+/// The page's own routes for Rocket would bring Rocket's default features back, and with them HTTP/2 without limits.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     // Without this the page asks a third party to judge the document.
-    let config = Config::default().validator_url("none");
-    SwaggerUi::new("/api/docs/<_..>").url("/api/openapi.json", document()).config(config).into()
+    let config = Config::from(DOCUMENT).validator_url("none");
+    // The document always serializes: a test compares what is served with what is kept.
+    let json = document().to_json().unwrap_or_default();
+    vec![Route::new(Method::Get, "/api/docs/<_..>", Page(Arc::new(config))), Route::new(Method::Get, DOCUMENT, DocumentText(json.into()))]
+}
+
+/// Serves the document.
+#[derive(Clone)]
+struct DocumentText(Arc<str>);
+
+#[async_trait]
+impl Handler for DocumentText {
+    async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
+        Outcome::from(request, File { kind: ContentType::JSON, bytes: self.0.as_bytes().to_vec().into() })
+    }
+}
+
+/// Serves the page and its files.
+#[derive(Clone)]
+struct Page(Arc<Config<'static>>);
+
+#[async_trait]
+impl Handler for Page {
+    async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
+        // The page names its files relative to itself, so that it needs the slash.
+        let Some(path) = request.uri().path().as_str().strip_prefix(PAGE) else {
+            return Outcome::from(request, Redirect::found(PAGE));
+        };
+        match utoipa_swagger_ui::serve(path, Arc::clone(&self.0)) {
+            Ok(Some(SwaggerFile { bytes, content_type, .. })) => {
+                let kind = ContentType::parse_flexible(&content_type).unwrap_or(ContentType::Binary);
+                Outcome::from(request, File { kind, bytes })
+            }
+            Ok(None) => Outcome::from(request, Err::<(), _>(ApiError::new(ErrorCode::NotFound, "The page has no such file"))),
+            Err(error) => {
+                tracing::error!(%error, "the page of the OpenAPI document can't be shown");
+                Outcome::from(request, Err::<(), _>(ApiError::internal()))
+            }
+        }
+    }
+}
+
+/// A file of a known length.
+struct File {
+    kind: ContentType,
+    bytes: Cow<'static, [u8]>,
+}
+
+impl<'r> Responder<'r, 'static> for File {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+        Response::build().header(self.kind).sized_body(self.bytes.len(), Cursor::new(self.bytes)).ok()
+    }
 }

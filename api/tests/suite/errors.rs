@@ -4,7 +4,11 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::common::{Broker, Kind, broker, broker::answer, within};
+use crate::common::{
+    Broker, Kind, broker,
+    broker::answer,
+    within,
+};
 
 async fn every_error_is_json_with_a_code_and_a_sentence(broker: Broker) {
     broker.create("there").await;
@@ -64,6 +68,30 @@ async fn broken_http_gets_json_or_nothing(broker: Broker) {
         assert!(head.is_empty() || head.starts_with("HTTP/1.1 4"), "{text}");
         assert!(body.is_empty() || serde_json::from_str::<serde_json::Value>(body.trim()).is_ok(), "{text}");
     }
+}
+
+/// Sends these bytes, and reads until the broker closes the connection.
+async fn until_closed(broker: &Broker, bytes: &[u8]) -> Vec<u8> {
+    let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://")).await.unwrap();
+    socket.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset is a close, too, where bytes were left unread.
+    let _ = within(socket.read_to_end(&mut answer)).await;
+    answer
+}
+
+/// Rocket can't limit the streams and the buffers of an HTTP/2 connection.
+#[tokio::test]
+async fn http_2_is_not_spoken() {
+    let broker = broker(Kind::Memory).start().await;
+    // The preface (RFC 9113, 3.4) and an empty SETTINGS frame, which HTTP/2 would answer with its own and keep the connection open.
+    let preface = until_closed(&broker, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
+    let text = String::from_utf8_lossy(&preface);
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 400") || text.starts_with("HTTP/1.1 505"), "{text:?}");
+    // RFC 7540, 3.2: an offer that a server may ignore.
+    let offer = "GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let text = String::from_utf8(until_closed(&broker, offer.as_bytes()).await).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("OK"), "{text:?}");
 }
 
 async fn a_request_has_an_id_of_its_own_or_keeps_the_one_it_came_with(broker: Broker) {
