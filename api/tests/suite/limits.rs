@@ -276,3 +276,40 @@ async fn an_api_key_has_no_more_active_streams_than_it_may_in_memory() {
 async fn an_api_key_has_no_more_active_streams_than_it_may_in_redis() {
     an_api_key_has_no_more_active_streams_than_it_may(Kind::Exclusive).await;
 }
+
+#[tokio::test]
+async fn a_create_that_fails_for_another_api_key_frees_no_place() {
+    let other = "other-key-0123456789";
+    let broker = broker(Kind::Memory).set("API_KEY", format!("{API_KEY},{other}")).set("MAX_STREAMS_PER_KEY", 1).start().await;
+    broker.create("a").await;
+    let of_another = broker.http.post(format!("{}/api/stream", broker.url)).header("X-API-KEY", other).json(&json!({"key": "a"}));
+    assert_eq!(of_another.send().await.unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(broker.post("/api/stream", json!({"key": "b"})).await.0, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn every_inactive_stream_frees_its_place_however_many_there_are() {
+    let broker = broker(Kind::Memory).set("MAX_STREAMS_PER_KEY", 300).start().await;
+    for n in 0..300 {
+        broker.create(&format!("s{n}")).await;
+    }
+    // Those that stay are among those that end.
+    for n in (0..300).filter(|n| n % 3 != 0) {
+        broker.end(&format!("s{n}")).await;
+    }
+    for n in 0..200 {
+        broker.create(&format!("t{n}")).await;
+    }
+    assert_eq!(broker.post("/api/stream", json!({"key": "u"})).await.0, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn keys_past_the_limit_are_not_looked_at() {
+    let broker = broker(Kind::Memory).start().await;
+    let token = broker.create("chat").await;
+    let keys = (0..33).map(|n| format!("key=k{n}&key=k0&")).collect::<Vec<_>>().concat();
+    for last in ["", "key=%00", "key=%FF"] {
+        let (status, error) = answer(broker.http.get(format!("{}/api/client/poll?token={token}&{keys}{last}", broker.url))).await;
+        assert_eq!((status.as_u16(), &error["code"]), (400, &json!("too-many-keys")), "{error}");
+    }
+}

@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
+use indexmap::IndexMap;
 
 use crate::{
     auth::api_key::KeyIndex,
@@ -26,46 +27,82 @@ const LOOK_AHEAD: usize = 64;
 pub struct Quotas {
     /// None: no limit, and nothing is noted.
     max: Option<usize>,
-    started: Mutex<HashMap<StreamKey, Started>>,
-    looked: Mutex<Option<Instant>>,
+    notes: Mutex<Notes>,
+    looked: Mutex<HashMap<KeyIndex, Instant>>,
 }
 
-/// A stream that was started here.
-#[derive(Clone, Copy)]
-struct Started {
-    by: KeyIndex,
-    /// None: it is being started.
-    birth: Option<Birth>,
+/// Which streams were started here. No step takes longer the more streams there are, as all creates share one lock.
+#[derive(Default)]
+struct Notes {
+    /// The streams of each API key. None: the stream is being started.
+    by_api_key: HashMap<KeyIndex, IndexMap<StreamKey, Option<Birth>>>,
+    /// Which API key started the stream at a key.
+    owners: HashMap<StreamKey, KeyIndex>,
+}
+
+impl Notes {
+    fn of(&mut self, by: KeyIndex) -> &mut IndexMap<StreamKey, Option<Birth>> {
+        self.by_api_key.entry(by).or_default()
+    }
+
+    /// The stream at this key was started; what another API key had there is over.
+    fn keep(&mut self, by: KeyIndex, key: &StreamKey, birth: Birth) {
+        let previous = self.owners.insert(key.clone(), by);
+        if let Some(previous) = previous.filter(|previous| *previous != by) {
+            self.of(previous).swap_remove(key);
+        }
+        self.of(by).insert(key.clone(), Some(birth));
+    }
+
+    /// Forgets a stream, if it is still the one that is noted.
+    fn forget(&mut self, by: KeyIndex, key: &StreamKey, birth: Option<Birth>) {
+        if self.of(by).get(key) != Some(&birth) {
+            return;
+        }
+        self.of(by).swap_remove(key);
+        if birth.is_some() && self.owners.get(key) == Some(&by) {
+            self.owners.remove(key);
+        }
+    }
+
+    /// Up to [`LOOK_AHEAD`] streams before the place `end`, which are started, and the place of the first of them.
+    fn piece(&mut self, by: KeyIndex, end: usize) -> (usize, Vec<(StreamKey, Birth)>) {
+        let streams = self.of(by);
+        let end = end.min(streams.len());
+        let from = end.saturating_sub(LOOK_AHEAD);
+        let piece = streams.get_range(from..end).into_iter().flatten();
+        (from, piece.filter_map(|(key, birth)| Some((key.clone(), (*birth)?))).collect())
+    }
 }
 
 /// The right to start a stream; given back when dropped, unless the stream was started.
 pub struct Permit<'a> {
     quotas: &'a Quotas,
     /// None: there is no limit, or the key was noted already.
-    key: Option<StreamKey>,
+    claimed: Option<(KeyIndex, StreamKey)>,
 }
 
 impl Quotas {
     /// At most so many active streams for each API key; 0 is no limit.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { max: (max > 0).then_some(max), started: Mutex::default(), looked: Mutex::default() }
+        Self { max: (max > 0).then_some(max), notes: Mutex::default(), looked: Mutex::default() }
     }
 
     /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn started(&self) -> MutexGuard<'_, HashMap<StreamKey, Started>> {
-        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one of the places of this API key for a stream at this key.
     ///
     /// Errors: `too-many-streams`; the store can't say which streams are still active.
     pub async fn claim(&self, by: KeyIndex, key: &StreamKey, store: &SharedStore) -> Result<Permit<'_>, ApiError> {
-        let Some(max) = self.max else { return Ok(Permit { quotas: self, key: None }) };
+        let Some(max) = self.max else { return Ok(Permit { quotas: self, claimed: None }) };
         if let Some(permit) = self.try_claim(max, by, key) {
             return Ok(permit);
         }
-        if self.look_is_due() {
+        if self.look_is_due(by) {
             self.forget_inactive(by, store).await?;
         }
         self.try_claim(max, by, key).ok_or_else(|| {
@@ -75,37 +112,37 @@ impl Quotas {
     }
 
     fn try_claim(&self, max: usize, by: KeyIndex, key: &StreamKey) -> Option<Permit<'_>> {
-        let mut started = self.started();
-        // Whoever replaces a stream of their own needs no other place; if it is active there will be no other stream anyway.
-        if started.get(key).is_some_and(|known| known.by == by) {
-            return Some(Permit { quotas: self, key: None });
+        let mut notes = self.notes();
+        let streams = notes.of(by);
+        // A stream that replaces one of the same API key needs no other place. If that one is active, there will be no other anyway.
+        if streams.contains_key(key) {
+            return Some(Permit { quotas: self, claimed: None });
         }
-        if started.values().filter(|known| known.by == by).count() >= max {
+        if streams.len() >= max {
             return None;
         }
-        started.insert(key.clone(), Started { by, birth: None });
-        Some(Permit { quotas: self, key: Some(key.clone()) })
+        streams.insert(key.clone(), None);
+        Some(Permit { quotas: self, claimed: Some((by, key.clone())) })
     }
 
-    /// Forgets streams that have been finished, have expired, or were replaced.
+    /// Forgets streams that have been finished, have expired, or were replaced. It goes from the last to the first: what takes the place
+    /// of a stream that is forgotten was the last, which has been looked at.
     async fn forget_inactive(&self, by: KeyIndex, store: &SharedStore) -> Result<(), StoreError> {
-        let known: Vec<_> = {
-            let started = self.started();
-            started.iter().filter(|(_, known)| known.by == by).filter_map(|(key, known)| Some((key.clone(), known.birth?))).collect()
-        };
-        let look = |(key, birth): (StreamKey, Birth)| async move {
-            match store.info(&key).await {
-                Ok(info) if info.status == Status::Active && info.birth == birth => Ok(None),
-                Ok(_) | Err(StoreError::NotFound) => Ok(Some((key, birth))),
-                Err(error) => Err(error),
-            }
-        };
-        let mut looks = stream::iter(known).map(look).buffer_unordered(LOOK_AHEAD);
-        while let Some(gone) = looks.next().await {
-            if let Some((key, birth)) = gone? {
-                let mut started = self.started();
-                if started.get(&key).is_some_and(|known| known.birth == Some(birth)) {
-                    started.remove(&key);
+        let mut end = usize::MAX;
+        while end > 0 {
+            let (from, piece) = self.notes().piece(by, end);
+            end = from;
+            let look = |(key, birth): (StreamKey, Birth)| async move {
+                match store.info(&key).await {
+                    Ok(info) if info.status == Status::Active && info.birth == birth => Ok(None),
+                    Ok(_) | Err(StoreError::NotFound) => Ok(Some((key, birth))),
+                    Err(error) => Err(error),
+                }
+            };
+            let mut looks = stream::iter(piece).map(look).buffer_unordered(LOOK_AHEAD);
+            while let Some(gone) = looks.next().await {
+                if let Some((key, birth)) = gone? {
+                    self.notes().forget(by, &key, Some(birth));
                 }
             }
         }
@@ -113,11 +150,11 @@ impl Quotas {
     }
 
     /// Whether it is time to look again. Who is refused tries again and again, and each look asks for every stream.
-    fn look_is_due(&self) -> bool {
+    fn look_is_due(&self, by: KeyIndex) -> bool {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = looked.is_none_or(|looked| looked.elapsed() > PAUSE);
+        let due = looked.get(&by).is_none_or(|looked| looked.elapsed() > PAUSE);
         if due {
-            *looked = Some(Instant::now());
+            looked.insert(by, Instant::now());
         }
         due
     }
@@ -127,19 +164,17 @@ impl Permit<'_> {
     /// The stream was started.
     pub fn keep(mut self, by: KeyIndex, key: &StreamKey, birth: Birth) {
         if self.quotas.max.is_some() {
-            self.quotas.started().insert(key.clone(), Started { by, birth: Some(birth) });
+            self.quotas.notes().keep(by, key, birth);
         }
-        self.key = None;
+        self.claimed = None;
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let Some(key) = self.key.take() else { return };
-        let mut started = self.quotas.started();
-        // Another request may have started it meanwhile.
-        if started.get(&key).is_some_and(|known| known.birth.is_none()) {
-            started.remove(&key);
+        // Another request may have started it meanwhile; then it is noted with its mark.
+        if let Some((by, key)) = self.claimed.take() {
+            self.quotas.notes().forget(by, &key, None);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a client asks for, read from the query and the headers before a handler runs. `docs/following.md` describes it.
 
+use std::collections::HashSet;
+
 use rocket::{
     Request, async_trait,
     request::{FromRequest, Outcome},
@@ -75,22 +77,7 @@ impl Wish {
 
     fn read(request: &Request<'_>, settings: &Settings) -> Result<Self, ApiError> {
         let query = Query::of(request);
-        let mut keys = Vec::new();
-        for key in query.all("key") {
-            // Text that is not UTF-8 is no key.
-            let key = stream_key(key.unwrap_or_default())?;
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
-        let max = settings.max_keys_per_client;
-        match keys.len() {
-            0 => return Err(ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…")),
-            count if count > max => {
-                return Err(ApiError::new(ErrorCode::TooManyKeys, format!("A connection follows at most {max} streams, not {count}")));
-            }
-            _ => {}
-        }
+        let keys = keys(&query, settings.max_keys_per_client)?;
         let given =
             [request.headers().get_one("Last-Event-ID"), query.text("last_event_id")?, query.text("lastEventId")?, query.text("after")?];
         let cursor = given.into_iter().flatten().find(|text| !text.is_empty()).map(cursor).transpose()?;
@@ -116,6 +103,24 @@ impl Wish {
         }
         Ok(wish)
     }
+}
+
+/// Reads the distinct keys of a query. It stops at the first key that is too many, so that a long query costs no more than it may ask.
+fn keys(query: &Query<'_>, max: usize) -> Result<Vec<StreamKey>, ApiError> {
+    let (mut keys, mut seen) = (Vec::new(), HashSet::new());
+    for key in query.all("key") {
+        // Text that is not UTF-8 is no key.
+        let key = key.unwrap_or_default();
+        if !seen.insert(key) {
+            continue;
+        }
+        if keys.len() == max {
+            let message = format!("A connection follows at most {max} streams, and the query names more");
+            return Err(ApiError::new(ErrorCode::TooManyKeys, message));
+        }
+        keys.push(stream_key(key)?);
+    }
+    if keys.is_empty() { Err(ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…")) } else { Ok(keys) }
 }
 
 /// Reads a cursor.
