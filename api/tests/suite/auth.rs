@@ -157,3 +157,21 @@ async fn no_token_and_no_key_reaches_the_log() {
         assert!(!log.contains(secret), "a secret in the log");
     }
 }
+
+/// Proxies and log filters hide `token=`: a token under a name that they don't know would be shown.
+#[tokio::test]
+async fn a_token_has_one_name_in_the_query() {
+    let broker = broker(Kind::Memory).start().await;
+    let token = broker.create("chat").await;
+    let poll = async |name: &str| code(broker.http.get(format!("{}/api/client/poll?key=chat&{name}={token}", broker.url))).await.0;
+    assert_eq!(poll("token").await, 200);
+    for name in ["token[]", "token[0]", "token.x", "token.", "token%5B%5D", "token%2Ex", "%74oken", "Token"] {
+        assert_eq!(poll(name).await, 401, "{name}");
+    }
+    for name in ["producer", "sequence"] {
+        let path = format!("/api/event/add/json-stream?key=chat&{name}[]=no+good");
+        assert_eq!(broker.request(Method::POST, &path).body("").send().await.unwrap().status(), 200, "{name} has one name, too");
+    }
+    let key = broker.http.get(format!("{}/api/client/poll?key[]=chat&token={token}", broker.url));
+    assert_eq!(code(key).await, (400, "missing-parameter".to_owned()));
+}

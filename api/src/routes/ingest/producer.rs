@@ -7,6 +7,7 @@ use rocket::{
 
 use crate::{
     error::{ApiError, ErrorCode},
+    routes::params::Query,
     store::{InvalidProducer, MAX_SEQUENCE, Numbered},
 };
 
@@ -29,16 +30,22 @@ pub(super) fn numbered(producer: Option<&str>, sequence: Option<u64>) -> Result<
     }
 }
 
+fn sequence(text: &str) -> Result<u64, ApiError> {
+    text.parse().map_err(|_| invalid("sequence is a number of events, from 0".to_owned()))
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError::new(ErrorCode::InvalidRequest, message)
+}
+
 #[async_trait]
 impl<'r> FromRequest<'r> for FromProducer {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        let query = |name| request.query_value::<&str>(name).and_then(Result::ok);
-        let Ok(sequence) = query("sequence").map(str::parse).transpose() else {
-            return ApiError::new(ErrorCode::InvalidRequest, "sequence is a number of events, from 0").refuse(request);
-        };
-        match numbered(query("producer"), sequence) {
+        let query = Query::of(request);
+        let read = |name| query.text(name).map_err(|_| invalid(format!("{name} is not UTF-8")));
+        match read("producer").and_then(|producer| numbered(producer, read("sequence")?.map(sequence).transpose()?)) {
             Ok(numbered) => Outcome::Success(Self(numbered)),
             Err(error) => error.refuse(request),
         }
