@@ -10,6 +10,20 @@ use rocket::{
 };
 use serde::Serialize;
 
+/// The longest message, in bytes. A key with every character escaped fits; what a request holds may be megabytes.
+pub const MAX_MESSAGE_BYTES: usize = 2_048;
+
+/// The text, or its beginning with a note how long it was, in at most `most` bytes. It is never cut inside a character.
+#[must_use]
+pub fn bounded(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text;
+    }
+    let note = format!("… ({} bytes in all)", text.len());
+    let end = (0..=most.saturating_sub(note.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    Cow::Owned(format!("{}{note}", &text[..end]))
+}
+
 /// What is told of a fault that is none of the client's.
 const INTERNAL: &str = "The broker failed to answer; the fault is on its side";
 
@@ -223,9 +237,9 @@ pub struct ErrorBody<'a> {
 }
 
 impl ApiError {
-    /// An error with this code and sentence.
+    /// An error with this code and sentence, which is cut to [`MAX_MESSAGE_BYTES`]: it may repeat what the request held.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: bounded(message.into(), MAX_MESSAGE_BYTES) }
     }
 
     /// A fault on the broker's side, of which the log knows more.
@@ -347,6 +361,17 @@ mod tests {
         assert_eq!(words.len(), ErrorCode::ALL.len());
         assert!(ErrorCode::ALL.iter().all(|code| code.status().code >= 400));
         assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+
+    #[test]
+    fn a_message_is_bounded_and_says_how_long_it_was() {
+        assert_eq!(ApiError::new(ErrorCode::BadRequest, "short").message, "short");
+        for text in ["x".repeat(5_000_000), "€".repeat(1_000), "😀".repeat(1_000)] {
+            let message = ApiError::new(ErrorCode::BadRequest, text.clone()).message;
+            let note = format!("… ({} bytes in all)", text.len());
+            assert!((MAX_MESSAGE_BYTES - 4..=MAX_MESSAGE_BYTES).contains(&message.len()), "{}", message.len());
+            assert!(message.strip_suffix(&note).is_some_and(|head| text.starts_with(head)), "{message}");
+        }
     }
 
     #[test]

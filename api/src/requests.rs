@@ -12,6 +12,7 @@ use rocket::{
 use tracing::{Instrument, Span, error_span};
 
 use crate::{
+    error::bounded,
     lifecycle::{Lifecycle, RequestGuard},
     metrics::SharedMetrics,
     routes::LONG_LIVED,
@@ -19,6 +20,9 @@ use crate::{
 
 /// What the metrics call the route of a request that is at none.
 const NO_ROUTE: &str = "none";
+
+/// The most bytes of a path that a log line shows.
+const MAX_PATH_BYTES: usize = 1_024;
 
 /// Looks after each request, from its arrival to the head of its answer.
 pub struct RequestWatch;
@@ -38,8 +42,9 @@ impl Begun {
         let harmless = |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         let given = request.headers().get_one("X-Request-Id").filter(harmless);
         let id = given.map_or_else(|| format!("{:016x}", fastrand::u64(..)), ToOwned::to_owned);
+        let path = bounded(request.uri().path().as_str().into(), MAX_PATH_BYTES);
         // Of the highest level, as it must be there for a line of any.
-        let span = error_span!("request", %id, method = %request.method(), path = %request.uri().path());
+        let span = error_span!("request", %id, method = %request.method(), path = %path);
         #[cfg(feature = "otlp")]
         crate::otlp::adopt(&span, request.headers());
         Self { id, span, at: Instant::now(), _guard: request.rocket().state::<Lifecycle>().map(Lifecycle::request) }

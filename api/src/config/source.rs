@@ -13,6 +13,10 @@ use super::{
     parse::{api_keys, header_name, key_prefix, log_filter, log_format, metrics_at, origins, secret_keys, store_url, switch, web_url},
     variable,
 };
+use crate::error::bounded;
+
+/// The most bytes of a name or a value that a problem shows.
+const MAX_SHOWN_BYTES: usize = 256;
 
 /// Where a value comes from, and the problems met so far.
 pub(super) struct Source<'a> {
@@ -120,6 +124,7 @@ impl<'a> Source<'a> {
             if !NAMES.contains(&name.to_ascii_lowercase().as_str()) || name.chars().any(|c| c.is_ascii_lowercase()) {
                 let lower = name.to_ascii_lowercase();
                 let nearest = NAMES.iter().min_by_key(|known| strsim::damerau_levenshtein(known, &lower)).copied().unwrap_or_default();
+                let name = bounded(name.into(), MAX_SHOWN_BYTES);
                 let line = format!("{ENV_PREFIX}{name} is not a setting; did you mean {}?", variable(nearest));
                 self.problems.push(Problem(line));
             }
@@ -142,7 +147,7 @@ impl<'a> Source<'a> {
         let value = parse(&text);
         if value.is_none() {
             // A URL that does not parse may still hold a password.
-            let shown = if name == "redis_url" { "a value".to_owned() } else { format!("{text:?}") };
+            let shown = if name == "redis_url" { "a value".into() } else { bounded(format!("{text:?}").into(), MAX_SHOWN_BYTES) };
             let line = format!("{} holds {shown} ({place}), but takes {may_hold}; the default is {default}", variable(name));
             self.problems.push(Problem(line));
         }

@@ -20,6 +20,8 @@ use tokio::{
 };
 use tungstenite::{error::ProtocolError, protocol::Role};
 
+use crate::error::bounded;
+
 /// How long a peer may take to receive a close that answers its own close or its fault. It holds nothing else meanwhile.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -32,6 +34,10 @@ const WRITE_BUFFER: usize = 128 << 10;
 
 /// Room in the write buffer for pongs and frame headers.
 const CONTROL_FRAMES: usize = 64 << 10;
+
+/// The most bytes of a reason: a control frame holds 125 bytes, of which the code takes two
+/// ([RFC 6455, 5.5](https://www.rfc-editor.org/rfc/rfc6455#section-5.5)). A longer one would end the connection without a reason.
+const MAX_REASON_BYTES: usize = 123;
 
 /// JSON escapes grow data sixfold at the most: `\u0000`.
 pub(super) const ESCAPED: usize = 6;
@@ -177,7 +183,7 @@ impl PongDue {
 /// Says why the connection ends ([RFC 6455, 7.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1)) and waits, for a
 /// while, for the other side to have heard.
 pub(super) async fn close(socket: &mut Socket, code: CloseCode, reason: impl Into<Cow<'static, str>>, patience: Duration) {
-    let frame = CloseFrame { code, reason: reason.into() };
+    let frame = CloseFrame { code, reason: bounded(reason.into(), MAX_REASON_BYTES) };
     let goodbye = async {
         // A client that has left needs no goodbye.
         if socket.send(Message::Close(Some(frame))).await.is_err() {

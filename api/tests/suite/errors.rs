@@ -6,8 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::common::{
     Broker, Kind, broker,
-    broker::answer,
+    broker::{API_KEY, answer},
     within,
+    ws::Ws,
 };
 
 async fn every_error_is_json_with_a_code_and_a_sentence(broker: Broker) {
@@ -92,6 +93,43 @@ async fn http_2_is_not_spoken() {
     let offer = "GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
     let text = String::from_utf8(until_closed(&broker, offer.as_bytes()).await).unwrap();
     assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("OK"), "{text:?}");
+}
+
+#[tokio::test]
+async fn no_message_repeats_a_long_input() {
+    let broker = broker(Kind::Memory).start().await;
+    let token = broker.create("chat").await;
+    let long = "x".repeat(900_000);
+    let bodies = [
+        ("/api/stream", json!({"key": "other", "ttl": long})),
+        ("/api/stream", json!({"key": long})),
+        ("/api/stream/token", json!({"key": "chat", "wait": long})),
+        ("/api/event/add", json!({"key": "chat", "events": [{"event": {"a": long}}]})),
+        ("/api/event/add", json!({"key": "chat", "events": long})),
+        ("/api/event/add", json!({"key": "chat", "events": [], "sequence": long})),
+    ];
+    for (path, body) in bodies {
+        let (status, error) = broker.post(path, body).await;
+        assert!(status.is_client_error() && error["message"].as_str().unwrap().len() <= 2_048, "{path}: {} bytes", error.to_string().len());
+    }
+    let in_query = "x".repeat(8_000);
+    for query in [format!("wait={in_query}"), format!("from={in_query}"), format!("last_event_id={in_query}"), format!("events={in_query}")]
+    {
+        let (status, error) = answer(broker.http.get(format!("{}/api/client/poll?key=chat&token={token}&{query}", broker.url))).await;
+        assert!(status.is_client_error() && error["message"].as_str().unwrap().len() <= 2_048, "{error}");
+    }
+    let lines = format!("{}\n", json!(long)).repeat(10);
+    let (_, summary) = answer(broker.request(Method::POST, "/api/event/add/json-stream?key=chat").body(lines)).await;
+    assert_eq!(summary["num_errors"], 10);
+    for error in summary["errors"].as_array().unwrap() {
+        let error = error.as_str().unwrap();
+        assert!(error.len() <= 512 && error.ends_with("bytes in all)"), "{error}");
+    }
+    let url = format!("{}/api/event/add/ws-stream?key=chat", broker.url.replacen("http", "ws", 1));
+    let mut producer = Ws::connect(&url, &[("X-API-KEY", API_KEY)]).await.unwrap();
+    producer.send(json!(long).to_string()).await;
+    let error = producer.next().await.unwrap();
+    assert!(error["message"].as_str().unwrap().len() <= 2_048);
 }
 
 async fn a_request_has_an_id_of_its_own_or_keeps_the_one_it_came_with(broker: Broker) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::common::{
     Broker, Kind, broker,
@@ -128,4 +129,26 @@ async fn a_log_that_nobody_reads_holds_nobody_up() {
         assert_eq!(within(broker.http.get(format!("{}/api/health", broker.url)).send()).await.unwrap().status(), 200);
     }
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
+}
+
+#[tokio::test]
+async fn what_a_request_holds_does_not_mislead_who_reads_the_log() {
+    let misleading = ['\u{85}', '\u{9b}', '\u{2028}', '\u{2029}', '\u{200f}', '\u{202e}', '\u{2066}', '\u{61c}'];
+    let path = misleading.map(|c| format!("/{c}a")).concat();
+    for format in ["text", "json"] {
+        let broker = broker(Kind::Memory).set("LOG_FORMAT", format).start().await;
+        let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://")).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        within(socket.read_to_end(&mut Vec::new())).await.unwrap();
+        let long = format!("{}/{}", broker.url, "x".repeat(20_000));
+        assert_eq!(broker.http.get(long).send().await.unwrap().status(), 404);
+        let (_, log) = broker.stop("-TERM").await;
+        assert!(log.contains("\\u2028a") && !log.contains(misleading), "{format}: {log:?}");
+        assert!(log.lines().all(|line| line.len() < 2_000) && log.contains("bytes in all"), "{format}");
+        if format == "json" {
+            let line: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+            assert_eq!(line["span"]["path"], json!(path));
+        }
+    }
 }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::{BATCH_BYTES, BATCH_EVENTS, count, producer::FromProducer};
 use crate::{
     auth::guard::Backend,
-    error::{ApiError, ErrorBody, ErrorCode},
+    error::{ApiError, ErrorBody, ErrorCode, bounded},
     event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
     metrics::{SharedMetrics, Way},
@@ -33,6 +33,9 @@ const MAX_IDS: usize = 10_000;
 
 /// Errors that the answer tells at the most.
 const MAX_ERRORS: usize = 100;
+
+/// The most bytes of each: the problem may repeat what the line held.
+const MAX_ERROR_BYTES: usize = 512;
 
 /// Room for what arrives at once.
 const READ_BYTES: usize = 64 << 10;
@@ -162,7 +165,7 @@ impl Upload {
         self.metrics.ingest(Way::Ndjson).refuse(code.as_str());
         self.summary.num_errors += 1;
         if self.summary.errors.len() < MAX_ERRORS {
-            self.summary.errors.push(format!("line {number}: {problem}"));
+            self.summary.errors.push(bounded(format!("line {number}: {problem}").into(), MAX_ERROR_BYTES).into_owned());
         }
     }
 
