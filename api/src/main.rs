@@ -18,6 +18,7 @@ use tinistreamer::{
     store::{SharedStore, StoreError, memory::MemoryStore, redis},
 };
 
+mod env_file;
 mod serve;
 
 /// A stateless HTTP streaming broker on Redis Streams.
@@ -91,21 +92,14 @@ struct Setup {
     settings: Settings,
     /// Keys made up for this run, to be shown.
     throw_away: Vec<(&'static str, String)>,
+    /// What an operator should know of where the settings come from.
+    warnings: Vec<String>,
 }
 
 /// Reads `.env`, `Rocket.toml` and the environment. In Rocket's debug profile missing keys are made up, so that a newcomer
 /// need not know of them; the release profile demands real ones.
 fn setup() -> Result<Setup, Failure> {
-    if let Err(error) = dotenvy::dotenv()
-        && !error.not_found()
-    {
-        // The error's own text shows the line, and with it what may be a secret.
-        let place = match &error {
-            dotenvy::Error::LineParse(_, column) => format!("a line can't be read from character {column} on"),
-            other => other.to_string(),
-        };
-        return Err(Failure::Settings(vec![Problem(format!("The .env file can't be used: {place}"))]));
-    }
+    let warnings = env_file::load().map_err(|problem| Failure::Settings(vec![problem]))?;
     let rocket = RocketConfig::figment();
     let mut environment: Vec<(String, String)> =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))).collect();
@@ -122,7 +116,7 @@ fn setup() -> Result<Setup, Failure> {
         }
     }
     let settings = Settings::load(&rocket, environment).map_err(Failure::Settings)?;
-    Ok(Setup { rocket, settings, throw_away })
+    Ok(Setup { rocket, settings, throw_away, warnings })
 }
 
 fn random_hex(bytes: usize) -> Result<String, Failure> {
@@ -159,7 +153,7 @@ async fn check(setup: Setup) -> Result<(), Failure> {
     let store = store(&setup.settings, Metrics::new(setup.settings.redis_delivery(), setup.settings.max_clients))?;
     let warnings = store.ready().await?;
     print(&format!("The settings are good, and the {} store answers.\n", store.name()))?;
-    warnings.iter().try_for_each(|warning| print(&format!("{warning}.\n")))
+    setup.warnings.iter().chain(&warnings).try_for_each(|warning| print(&format!("{warning}.\n")))
 }
 
 /// `GET /api/health` of the broker on this machine.

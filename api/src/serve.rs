@@ -24,8 +24,11 @@ const LISTENING_SHARE: f64 = 0.1;
 /// Serves until SIGTERM or SIGINT, then ends in order: it is not ready any more and takes no more clients, long-lived connections
 /// are closed over the grace period, the listener closes, what runs is finished. A second signal ends it at once.
 pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
-    let Setup { rocket, settings, throw_away } = setup;
+    let Setup { rocket, settings, throw_away, warnings } = setup;
     let log = logging::init(&settings.log, settings.log_format)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
     match store.ready().await {

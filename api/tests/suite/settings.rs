@@ -1,6 +1,11 @@
 //! The command line and the settings, as who starts the broker meets them.
 
-use std::process::Output;
+use std::{
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::common::{
     Kind, broker,
@@ -93,6 +98,44 @@ async fn keygen_prints_lines_of_a_file_that_the_broker_reads() {
     // The environment wins over the file.
     let output = program().arg("check").current_dir(folder.path()).env("STREAMER_TTL", "x").output().await.unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("STREAMER_TTL holds \"x\""));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (_, keys, _) = run(&["keygen"], &[]).await;
+    // Links in the path of the temporary folder would make another path of it.
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().canonicalize().unwrap();
+    let (inner, file) = (folder.join("api"), folder.join(".env"));
+    std::fs::create_dir(&inner).unwrap();
+    std::fs::write(&file, format!("{keys}STREAMER_REDIS_URL=memory:\nSTREAMER_PORT=0\n")).unwrap();
+    let shown = file.to_str().unwrap();
+    let told = async |mode: u32, place: &Path| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let Output { status, stdout, .. } = program().arg("check").current_dir(place).output().await.unwrap();
+        assert!(status.success());
+        String::from_utf8(stdout).unwrap()
+    };
+    assert_eq!(told(0o600, &folder).await.lines().count(), 1);
+    assert_eq!(told(0o640, &folder).await.lines().count(), 1);
+    let open = told(0o644, &folder).await;
+    assert!([shown, "may read", "mode 644"].iter().all(|part| open.contains(part)), "{open}");
+    let writable = told(0o602, &folder).await;
+    assert!([shown, "may change", "mode 602"].iter().all(|part| writable.contains(part)), "{writable}");
+    let elsewhere = told(0o600, &inner).await;
+    assert!(elsewhere.contains(shown) && elsewhere.contains("not in the folder") && !elsewhere.contains("mode"), "{elsewhere}");
+    assert_eq!(told(0o644, &inner).await.lines().count(), 3);
+
+    // A broker that serves says it in its log.
+    let mut broker = program().current_dir(&inner).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(broker.stderr.take().unwrap()).lines();
+    for part in ["not in the folder", "mode 644"] {
+        let line = within(log.next_line()).await.unwrap().unwrap();
+        assert!(line.contains("WARN") && line.contains(part) && line.contains(shown), "{line}");
+    }
 }
 
 #[tokio::test]
