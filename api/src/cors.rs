@@ -7,7 +7,7 @@ use rocket::{
     http::{Header, HeaderMap, Method, Status},
 };
 
-use crate::{config::Settings, error::allowed_methods};
+use crate::{config::Settings, methods::allowed_methods};
 
 const ALLOW_METHODS: &str = "GET, POST, DELETE, HEAD, OPTIONS";
 const ALLOW_HEADERS: &str = "Authorization, Content-Type, Last-Event-ID, X-API-KEY, X-Request-Id, Cache-Control";

@@ -10,6 +10,8 @@ use rocket::{
 };
 use serde::Serialize;
 
+use crate::methods::{allowed_methods, has_unknown_method};
+
 /// The longest message, in bytes. A key with every character escaped fits; what a request holds may be megabytes.
 pub const MAX_MESSAGE_BYTES: usize = 2_048;
 
@@ -298,7 +300,9 @@ pub fn catcher(status: Status, request: &Request<'_>) -> (Status, CaughtError) {
     if let Refusal(Some(error)) = request.local_cache(|| Refusal(None)) {
         return (error.code.status(), CaughtError { error: error.clone(), allow: None });
     }
-    let allow = (status == Status::NotFound).then(|| allowed_methods(request)).flatten();
+    let unknown_method = status == Status::BadRequest && has_unknown_method(request);
+    let allow = (status == Status::NotFound || unknown_method).then(|| allowed_methods(request)).flatten();
+    let status = if unknown_method { Status::NotFound } else { status };
     let status = if allow.is_some() { Status::MethodNotAllowed } else { status };
     let (code, message) = ErrorCode::of_status(status);
     (status, CaughtError { error: ApiError::new(code, message), allow })
@@ -318,35 +322,6 @@ impl<'r> Responder<'r, 'static> for CaughtError {
         }
         Ok(response)
     }
-}
-
-/// The methods that the request's path takes, as in an `Allow` header (RFC 9110, 10.2.1); none at an unknown path.
-/// Rocket answers 404 for a known path with the wrong method; a client deserves to hear which it was.
-#[must_use]
-pub fn allowed_methods(request: &Request<'_>) -> Option<String> {
-    let path = request.uri().path();
-    let mut methods: Vec<&str> =
-        request.rocket().routes().filter(|route| is_at(route.uri.path(), path.as_str())).map(|route| route.method.as_str()).collect();
-    if methods.is_empty() {
-        return None;
-    }
-    if methods.contains(&"GET") {
-        methods.push("HEAD");
-    }
-    methods.push("OPTIONS");
-    methods.sort_unstable();
-    methods.dedup();
-    Some(methods.join(", "))
-}
-
-/// Whether a route's path, some of whose segments may be parameters, is that of a request.
-fn is_at(route: &str, path: &str) -> bool {
-    let is_parameter = |segment: &str| segment.starts_with('<') && !segment.ends_with("..>");
-    route.split('/').count() == path.split('/').count()
-        && route
-            .split('/')
-            .zip(path.split('/'))
-            .all(|(of_route, segment)| of_route == segment || is_parameter(of_route) && !segment.is_empty())
 }
 
 #[cfg(test)]

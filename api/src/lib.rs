@@ -13,7 +13,7 @@
 //! - [`wire`]: server-sent events, JSON, NDJSON: bytes only.
 //! - [`store`]: where streams live: the contract, the embedded store that reads as the specification, and Redis.
 //! - [`event`]: keys, ids, events, entries, filters of them: valid by construction.
-//! - Leaves, which anybody may use: [`config`], [`error`], [`lifecycle`], [`metrics`].
+//! - Leaves, which anybody may use: [`config`], [`error`], `methods.rs`, [`lifecycle`], [`metrics`].
 //! - Around all requests: [`requests`] (whose spans `otlp.rs` exports, with the feature of that name), [`cors`], [`logging`], [`openapi`].
 //! - For people: [`console`], which is served and uses the HTTP interface like anybody else.
 
@@ -46,6 +46,7 @@ pub mod event;
 pub mod feed;
 pub mod lifecycle;
 pub mod logging;
+mod methods;
 pub mod metrics;
 pub mod openapi;
 #[cfg(feature = "otlp")]

@@ -14,6 +14,7 @@ use tracing::{Instrument, Span, error_span};
 use crate::{
     error::bounded,
     lifecycle::{Lifecycle, RequestGuard},
+    methods::mark_as_read,
     metrics::SharedMetrics,
     routes::LONG_LIVED,
 };
@@ -58,6 +59,7 @@ impl Fairing for RequestWatch {
     }
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        mark_as_read(request);
         let begun = Begun::new(request);
         request.local_cache(|| begun);
     }

@@ -1,7 +1,7 @@
 //! Every error is JSON with a code; and HTTP manners.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::common::{
@@ -69,6 +69,18 @@ async fn broken_http_gets_json_or_nothing(broker: Broker) {
         assert!(head.is_empty() || head.starts_with("HTTP/1.1 4"), "{text}");
         assert!(body.is_empty() || serde_json::from_str::<serde_json::Value>(body.trim()).is_ok(), "{text}");
     }
+}
+
+async fn a_method_that_nobody_knows_is_told_the_right_ones(broker: Broker) {
+    for (path, allow) in [("/api/stream", "GET, HEAD, OPTIONS, POST"), ("/api/stream/?a=b", "GET, HEAD, OPTIONS, POST")] {
+        for method in ["PROPFIND", "QUERY", "FOO"] {
+            let response = broker.request(Method::from_bytes(method.as_bytes()).unwrap(), path).body("{}").send().await.unwrap();
+            assert_eq!((response.status().as_u16(), response.headers()["allow"].to_str().unwrap()), (405, allow), "{method} {path}");
+            assert_eq!(response.json::<Value>().await.unwrap()["code"], "method-not-allowed");
+        }
+    }
+    let unknown = broker.request(Method::from_bytes(b"FOO").unwrap(), "/api/nope");
+    assert_eq!(answer(unknown).await.0, 404);
 }
 
 /// Sends these bytes, and reads until the broker closes the connection.
@@ -185,6 +197,7 @@ async fn browsers_of_every_origin_pass_by_default(broker: Broker) {
 on_every_store!(
     every_error_is_json_with_a_code_and_a_sentence,
     a_wrong_method_is_told_the_right_ones,
+    a_method_that_nobody_knows_is_told_the_right_ones,
     broken_http_gets_json_or_nothing,
     a_request_has_an_id_of_its_own_or_keeps_the_one_it_came_with,
     browsers_of_every_origin_pass_by_default,
