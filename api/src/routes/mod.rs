@@ -90,6 +90,6 @@ fn code_of(problem: &EventProblem) -> ErrorCode {
     match problem {
         EventProblem::Invalid(InvalidEvent::Reserved(_)) => ErrorCode::ReservedEvent,
         EventProblem::TooLarge { .. } => ErrorCode::TooLarge,
-        EventProblem::Invalid(InvalidEvent::Name) | EventProblem::Shape(_) => ErrorCode::InvalidEvent,
+        EventProblem::Invalid(InvalidEvent::Name) | EventProblem::Shape(_) | EventProblem::UnknownMember(_) => ErrorCode::InvalidEvent,
     }
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, io, marker::PhantomData};
 use chrono::{DateTime, SecondsFormat};
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{self, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 
@@ -37,14 +37,60 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// The most names of unknown members that are kept of an event.
+pub const MAX_UNKNOWN: usize = 16;
+
 /// `{"event", "data"?}` as it comes. The data is looked at later, as it may be any JSON value.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct EventIn<'a> {
-    #[serde(borrow)]
     event: Cow<'a, str>,
     /// Absent and `null` both mean none.
-    #[serde(borrow, default)]
     data: Option<&'a RawValue>,
+    /// The names of other members, each once.
+    unknown: Vec<Cow<'a, str>>,
+}
+
+/// A string that is borrowed where it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for EventIn<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = EventIn<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<EventIn<'de>, A::Error> {
+                let (mut event, mut data, mut unknown) = (None, None, Vec::new());
+                while let Some(Text(name)) = members.next_key()? {
+                    match &*name {
+                        "event" if event.is_some() => return Err(de::Error::duplicate_field("event")),
+                        "event" => event = Some(members.next_value::<Text<'_>>()?.0),
+                        "data" if data.is_some() => return Err(de::Error::duplicate_field("data")),
+                        "data" => data = Some(members.next_value::<Option<&RawValue>>()?),
+                        _ => {
+                            members.next_value::<IgnoredAny>()?;
+                            if unknown.len() < MAX_UNKNOWN && !unknown.contains(&name) {
+                                // Few events have any, and most of those have one: a batch holds many events.
+                                unknown.reserve_exact(1);
+                                unknown.push(name);
+                            }
+                        }
+                    }
+                }
+                let event = event.ok_or_else(|| de::Error::missing_field("event"))?;
+                Ok(EventIn { event, data: data.flatten(), unknown })
+            }
+        }
+
+        deserializer.deserialize_struct("EventIn", &["event", "data"], Members)
+    }
 }
 
 /// Why something is not an event. The text is one clause for the sender.
@@ -53,6 +99,9 @@ pub enum EventProblem {
     /// Not JSON, or not of this shape.
     #[error("not a JSON object with a string \"event\" and an optional \"data\": {0}")]
     Shape(#[from] serde_json::Error),
+    /// It has a member of this name, which is neither `event` nor `data`.
+    #[error("an event has no member {0:?}, only \"event\" and \"data\"")]
+    UnknownMember(Box<str>),
     /// The name is not a good one.
     #[error(transparent)]
     Invalid(#[from] InvalidEvent),
@@ -66,7 +115,18 @@ pub enum EventProblem {
     },
 }
 
-impl EventIn<'_> {
+impl<'a> EventIn<'a> {
+    /// Reads one event.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, EventProblem> {
+        let Object(event) = serde_json::from_slice::<Object<Self>>(without_bom(bytes))?;
+        Ok(event)
+    }
+
+    /// Takes the names of members that an event does not have: each once, the first [`MAX_UNKNOWN`].
+    pub fn take_unknown(&mut self) -> Vec<Cow<'a, str>> {
+        std::mem::take(&mut self.unknown)
+    }
+
     /// Checks the event, whose name and data are together at most `limit` bytes. A string is taken for what it says, any other
     /// value as its compact JSON text.
     pub fn check(self, limit: usize) -> Result<NewEvent, EventProblem> {
@@ -83,8 +143,14 @@ impl EventIn<'_> {
 
 /// Reads one event, whose name and data are together at most `limit` bytes.
 pub fn event(bytes: &[u8], limit: usize) -> Result<NewEvent, EventProblem> {
-    let Object(event) = serde_json::from_slice::<Object<EventIn<'_>>>(bytes)?;
-    event.check(limit)
+    EventIn::read(bytes)?.check(limit)
+}
+
+/// The text without the byte order mark that some programs write before UTF-8. JSON does not allow one, but a reader may skip it
+/// ([RFC 8259, 8.1](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
+#[must_use]
+pub fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// Well-formed JSON without the white space between its tokens. Numbers and escapes stay as they were sent: reading and

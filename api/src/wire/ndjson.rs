@@ -2,6 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::json::without_bom;
+
 /// One line of an upload, and its number, from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
@@ -65,6 +67,8 @@ impl Lines {
     fn numbered(&mut self, line: Bytes) -> Option<Line> {
         self.number += 1;
         let line = if line.ends_with(b"\r") { line.slice(..line.len() - 1) } else { line };
+        // A file that was put together from others may have a mark before any of its lines.
+        let line = line.slice(line.len() - without_bom(&line).len()..);
         if line.len() > self.limit {
             return Some(Line::TooLong(self.number));
         }

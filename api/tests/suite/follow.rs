@@ -14,7 +14,10 @@ async fn a_client_gets_the_stream_from_its_first_event_to_its_end(broker: Broker
     let mut client = broker.sse("chat", &token, None).await;
     let headers = &client.headers;
     assert_eq!(headers["content-type"], "text/event-stream");
-    assert_eq!((&headers["cache-control"], &headers["x-accel-buffering"]), (&"no-store, no-transform".parse().unwrap(), &"no".parse().unwrap()));
+    assert_eq!(
+        (&headers["cache-control"], &headers["x-accel-buffering"]),
+        (&"no-store, no-transform".parse().unwrap(), &"no".parse().unwrap())
+    );
     client.take(4).await;
     broker.add_numbered("chat", 3, 3).await;
     client.take(3).await;

@@ -12,6 +12,7 @@ mod common;
 mod answers;
 mod auth;
 mod beginnings;
+mod bodies;
 mod clients;
 mod cluster;
 mod console;

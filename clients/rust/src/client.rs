@@ -95,7 +95,7 @@ impl Client {
 
     /// Writes a batch of events, all or nothing. For events as they come there is [`publish`](Self::publish).
     pub async fn add_events(&self, events: impl Into<AddEvents>) -> Result<Added, Error> {
-        answer(self.api.add_events(&events.into()).await).await
+        answer(self.api.add_events(None, &events.into()).await).await
     }
 
     /// The clients that are connected to this node, of all streams or of one, and with any tags or with one.

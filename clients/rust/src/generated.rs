@@ -54,6 +54,10 @@ has already are not written again, so that a request whose answer was lost can b
     pub struct Added {
         ///The ids of those that were written, in the order in which they were sent.
         pub ids: ::std::vec::Vec<::std::string::String>,
+        /**Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
+Absent when there are none.*/
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub ignored: ::std::vec::Vec<::std::string::String>,
         ///How many, from the first on, the stream had already. Only with a producer.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub num_duplicates: ::std::option::Option<u64>,
@@ -278,6 +282,10 @@ broker's own.*/
         pub errors: ::std::vec::Vec<::std::string::String>,
         ///The ids of the events written, the first 10,000.
         pub ids: ::std::vec::Vec<::std::string::String>,
+        /**Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
+Absent when there are none.*/
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub ignored: ::std::vec::Vec<::std::string::String>,
         ///The id of the last one.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub last_id: ::std::option::Option<::std::string::String>,
@@ -468,9 +476,13 @@ Arguments:
 
 Sends a `POST` request to `/api/event/add`
 
+Arguments:
+- `strict`: Refuse events with members other than `event` and `data`, which otherwise are ignored and named in the answer
+- `body`
 */
     pub async fn add_events<'a>(
         &'a self,
+        strict: Option<bool>,
         body: &'a types::AddEvents,
     ) -> Result<ResponseValue<types::Added>, Error<()>> {
         let url = format!("{}/api/event/add", self.baseurl,);
@@ -489,6 +501,7 @@ Sends a `POST` request to `/api/event/add`
                 ::reqwest::header::HeaderValue::from_static("application/json"),
             )
             .json(&body)
+            .query(&progenitor_client::QueryParam::new("strict", &strict))
             .headers(header_map)
             .build()?;
         let info = OperationInfo {

@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{count, producer::numbered};
+use super::{
+    count,
+    members::{Members, Strict},
+    producer::numbered,
+};
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode},
@@ -73,20 +77,28 @@ pub struct Added {
     #[schema(example = 0, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_duplicates: Option<usize>,
+    /// Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
+    /// Absent when there are none.
+    #[schema(example = json!(["comment"]), max_items = 16)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<String>,
 }
 
 /// Writes a batch of events, all or nothing.
-#[utoipa::path(operation_id = "add_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), request_body = AddEvents, responses(
+#[utoipa::path(operation_id = "add_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
+    ("strict" = Option<bool>, Query, description = "Refuse events with members other than `event` and `data`, which otherwise are ignored and named in the answer")),
+    request_body = AddEvents, responses(
     (status = 200, description = "All are written", body = Added),
-    (status = 400, description = "`invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-producer`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
+    (status = 400, description = "`invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 409, description = "`sequence-gap`: events of the producer are missing before these", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
+    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
 #[post("/event/add", data = "<body>")]
-pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Whole, ApiError> {
+pub async fn add(_backend: Backend, strict: Strict, body: Body, broker: Broker<'_>) -> Result<Whole, ApiError> {
     let batch: BatchIn<'_> = body.json()?;
     let key = stream_key(&batch.key)?;
     let numbered = numbered(batch.producer.as_deref(), batch.sequence)?;
@@ -95,8 +107,9 @@ pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Wh
         metrics.refuse(ErrorCode::TooManyEvents.as_str());
         return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.len())));
     }
+    let mut members = Members::new(strict);
     let check = |(index, Object(event)): (usize, Object<EventIn<'_>>)| {
-        event.check(broker.settings.max_event).map_err(|problem| {
+        members.check(event, broker.settings.max_event).map_err(|problem| {
             let code = code_of(&problem);
             metrics.refuse(code.as_str());
             ApiError::new(code, format!("events[{index}]: {problem}"))
@@ -106,5 +119,6 @@ pub async fn add(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Wh
     let appended = broker.store.append(&key, &events, numbered.as_ref()).await?;
     count(metrics, &events, appended);
     let ids: Vec<EventId> = appended.ids(events.len()).collect();
-    Whole::json(&Added { num_events: ids.len(), ids, num_duplicates: numbered.map(|_| appended.duplicates) }, None)
+    let added = Added { num_events: ids.len(), ids, num_duplicates: numbered.map(|_| appended.duplicates), ignored: members.take() };
+    Whole::json(&added, None)
 }

@@ -1,6 +1,7 @@
 //! Three ways to write events into a stream: a batch, an NDJSON upload, a WebSocket.
 
 pub mod batch;
+mod members;
 pub mod ndjson;
 mod producer;
 pub mod websocket;

@@ -13,17 +13,21 @@ use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use utoipa::ToSchema;
 
-use super::{BATCH_BYTES, BATCH_EVENTS, count, producer::FromProducer};
+use super::{
+    BATCH_BYTES, BATCH_EVENTS, count,
+    members::{Members, Strict},
+    producer::FromProducer,
+};
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode, bounded},
     event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
     metrics::{SharedMetrics, Way},
-    routes::{answer::Whole, broker::Broker, code_of, params::QueryKey},
+    routes::{answer::Whole, body::PlainBody, broker::Broker, code_of, params::QueryKey},
     store::{Numbered, SharedStore},
     wire::{
-        json,
+        json::EventIn,
         ndjson::{Line, Lines},
     },
 };
@@ -62,22 +66,37 @@ pub struct UploadSummary {
     /// How many lines were not written.
     #[schema(example = 1)]
     num_errors: u64,
+    /// Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
+    /// Absent when there are none.
+    #[schema(example = json!(["comment"]), max_items = 16)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<String>,
 }
 
 /// Writes newline-delimited events as they arrive, for as long as they come.
 #[utoipa::path(operation_id = "upload_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
     ("key" = String, Query, description = "The stream's key"),
     ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again, so that an upload that broke off can be repeated"),
-    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Lines that are no events do not count")),
+    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Lines that are no events do not count"),
+    ("strict" = Option<bool>, Query, description = "Refuse lines whose events have members other than `event` and `data`, which otherwise are ignored and named in the answer")),
     request_body(content = String, content_type = "application/x-ndjson", description = "One `{\"event\", \"data\"?}` a line; blank lines are skipped; any content type", example = "{\"event\":\"token\",\"data\":\"Hello\"}\n"), responses(
     (status = 200, description = "The upload is at its end; lines that are no events are told in `errors`", body = UploadSummary),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-producer`, `invalid-request`; `bad-request`: the upload broke off", body = ErrorBody<'static>),
+    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`; `bad-request`: the upload broke off", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`: no active stream, or it ended meanwhile; the message says how many events were written", body = ErrorBody<'static>),
     (status = 409, description = "`sequence-gap`: events of the producer are missing before these; the message says how many events were written", body = ErrorBody<'static>),
+    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`; the message says how many events were written", body = ErrorBody<'static>)))]
 #[post("/event/add/json-stream", data = "<data>")]
-pub async fn add(_backend: Backend, key: QueryKey, producer: FromProducer, data: Data<'_>, broker: Broker<'_>) -> Result<Whole, ApiError> {
+pub async fn add(
+    _backend: Backend,
+    key: QueryKey,
+    producer: FromProducer,
+    strict: Strict,
+    _plain: PlainBody,
+    data: Data<'_>,
+    broker: Broker<'_>,
+) -> Result<Whole, ApiError> {
     let QueryKey(key) = key;
     // Told now, rather than after the first line, which may be a long time coming.
     broker.must_be_active(&key).await?;
@@ -90,9 +109,11 @@ pub async fn add(_backend: Backend, key: QueryKey, producer: FromProducer, data:
         max_line: broker.settings.max_line,
         max_event: broker.settings.max_event,
         summary: UploadSummary { num_duplicates: producer.0.as_ref().map(|_| 0), ..UploadSummary::default() },
+        members: Members::new(strict),
         numbered: producer.0,
     };
     upload.run(data.open(ByteUnit::max_value()), broker.lifecycle).await?;
+    upload.summary.ignored = upload.members.take();
     Whole::json(&upload.summary, None)
 }
 
@@ -107,6 +128,7 @@ struct Upload {
     batch_bytes: usize,
     max_line: usize,
     max_event: usize,
+    members: Members,
     summary: UploadSummary,
 }
 
@@ -153,7 +175,7 @@ impl Upload {
 
     fn take(&mut self, line: Line) {
         let (number, code, problem) = match line {
-            Line::Text(number, text) => match json::event(&text, self.max_event) {
+            Line::Text(number, text) => match EventIn::read(&text).and_then(|event| self.members.check(event, self.max_event)) {
                 Ok(event) => {
                     self.batch_bytes += event.weight();
                     return self.batch.push(event);

@@ -9,7 +9,11 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{Instrument, Span};
 
-use super::{BATCH_BYTES, BATCH_EVENTS, count, producer::FromProducer};
+use super::{
+    BATCH_BYTES, BATCH_EVENTS, count,
+    members::{Members, Strict},
+    producer::FromProducer,
+};
 use crate::{
     auth::guard::Backend,
     error::{ApiError, ErrorBody, ErrorCode},
@@ -23,7 +27,7 @@ use crate::{
         websocket::{Channel, PeerEnd, PongDue, Socket, close, received},
     },
     store::{Appended, Numbered, SharedStore, StoreError},
-    wire::json,
+    wire::json::{self, EventIn},
 };
 
 /// How long the other side may take to read an answer, or to answer a close.
@@ -41,6 +45,9 @@ enum Answer<'a> {
         id: Option<EventId>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         duplicate: bool,
+        /// Members of the event that are neither `event` nor `data`, and were not stored.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        ignored: &'a [String],
     },
     Error {
         code: &'a str,
@@ -50,25 +57,35 @@ enum Answer<'a> {
 
 /// Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
 /// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. Where a producer is given, what the stream has already is answered with
-/// `{"type": "success", "id": null, "duplicate": true}`, and the connection is closed after an event that could not be written.
+/// `{"type": "success", "id": null, "duplicate": true}`, and the connection is closed after an event that could not be written. Where a
+/// message has members other than `event` and `data`, which are not stored, the answer also has their names: `"ignored": […]`.
 #[utoipa::path(operation_id = "write_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
     ("key" = String, Query, description = "The stream's key"),
     ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again"),
-    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Messages that are no events do not count")), responses(
+    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Messages that are no events do not count"),
+    ("strict" = Option<bool>, Query, description = "Refuse messages with members other than `event` and `data`, which otherwise are ignored and named in the answer")), responses(
     (status = 101, description = "WebSocket. Closed with 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1011 when the stream ends, 1012 when the broker stops"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-producer`, `invalid-request`", body = ErrorBody<'static>),
+    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`", body = ErrorBody<'static>),
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 403, description = "`forbidden`: a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/event/add/ws-stream")]
-pub async fn add(_backend: Backend, key: QueryKey, from: FromProducer, upgrade: Upgrade, broker: Broker<'_>) -> Result<Channel, ApiError> {
+pub async fn add(
+    _backend: Backend,
+    key: QueryKey,
+    from: FromProducer,
+    strict: Strict,
+    upgrade: Upgrade,
+    broker: Broker<'_>,
+) -> Result<Channel, ApiError> {
     let mut connection = Connection {
         store: SharedStore::clone(broker.store),
         metrics: SharedMetrics::clone(broker.metrics),
         key: key.0,
         numbered: from.0,
+        strict,
         max_message: broker.settings.max_line,
         max_event: broker.settings.max_event,
         heartbeat: broker.settings.heartbeat,
@@ -104,6 +121,12 @@ impl From<PeerEnd> for Ending {
     }
 }
 
+/// An event that was read, and the names of what was ignored of it.
+struct Read {
+    event: NewEvent,
+    ignored: Vec<String>,
+}
+
 /// A producer's connection.
 struct Connection {
     store: SharedStore,
@@ -111,6 +134,7 @@ struct Connection {
     key: StreamKey,
     /// Where the next event stands among its producer's.
     numbered: Option<Numbered>,
+    strict: Strict,
     max_message: usize,
     max_event: usize,
     heartbeat: Duration,
@@ -164,8 +188,8 @@ impl Connection {
 
     /// Writes the events among the messages and answers each, unless the producer has ended the connection behind them.
     async fn write(&mut self, socket: &mut Socket, messages: Vec<Message>, end: Option<PeerEnd>) -> Result<(), Ending> {
-        let outcomes: Vec<Result<NewEvent, ApiError>> = messages.into_iter().filter_map(|message| self.read(message)).collect();
-        let events: Vec<NewEvent> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok().cloned()).collect();
+        let outcomes: Vec<Result<Read, ApiError>> = messages.into_iter().filter_map(|message| self.read(message)).collect();
+        let events: Vec<NewEvent> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).map(|read| read.event.clone()).collect();
         let written =
             if events.is_empty() { Ok(None) } else { self.store.append(&self.key, &events, self.numbered.as_ref()).await.map(Some) };
         let metrics = self.metrics.ingest(Way::WebSocket);
@@ -193,7 +217,7 @@ impl Connection {
             let answer = match (outcome, &written) {
                 (Err(error), _) | (Ok(_), Err(error)) => Some(Answer::Error { code: error.code.as_str(), message: &error.message }),
                 // As many ids as good events, so that none is missing.
-                (Ok(_), Ok(_)) => ids.next().map(|id| Answer::Success { id, duplicate: id.is_none() }),
+                (Ok(read), Ok(_)) => ids.next().map(|id| Answer::Success { id, duplicate: id.is_none(), ignored: &read.ignored }),
             };
             answers.extend(answer.map(|answer| json::text(&answer)));
         }
@@ -216,7 +240,7 @@ impl Connection {
         }
     }
 
-    fn read(&self, message: Message) -> Option<Result<NewEvent, ApiError>> {
+    fn read(&self, message: Message) -> Option<Result<Read, ApiError>> {
         let bytes = match message {
             Message::Text(text) => text.into_bytes(),
             Message::Binary(bytes) => bytes,
@@ -226,7 +250,9 @@ impl Connection {
             return Some(Err(ApiError::new(ErrorCode::TooLarge, format!("The message is longer than {} bytes", self.max_message))));
         }
         let refuse = |problem| ApiError::new(code_of(&problem), format!("The message is no event: {problem}"));
-        Some(json::event(&bytes, self.max_event).map_err(refuse))
+        let mut members = Members::new(self.strict);
+        let event = EventIn::read(&bytes).and_then(|event| members.check(event, self.max_event));
+        Some(event.map(|event| Read { event, ignored: members.take() }).map_err(refuse))
     }
 }
 

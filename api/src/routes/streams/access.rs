@@ -87,6 +87,7 @@ pub struct Access {
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
+    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 429, description = "`too-many-streams`: of the API key, on this node (`STREAMER_MAX_STREAMS_PER_KEY`)", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream", data = "<body>")]
@@ -129,6 +130,7 @@ pub async fn create(
     (status = 404, description = "`no-active-stream`: no stream at one of the keys, neither active nor finished, and no `wait`", body = ErrorBody<'static>),
     (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
+    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/token", data = "<body>")]
 pub async fn issue_token(

@@ -173,6 +173,7 @@ pub async fn info(_backend: Backend, key: QueryKey, broker: Broker<'_>) -> Resul
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
+    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/end", data = "<body>")]
 pub async fn end(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {
@@ -187,6 +188,7 @@ pub async fn end(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Js
     (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
     (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
     (status = 413, description = "`too-large`", body = ErrorBody<'static>),
+    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/cancel", data = "<body>")]
 pub async fn cancel(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {

@@ -156,7 +156,8 @@ export interface paths {
         /**
          * Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
          *     `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. Where a producer is given, what the stream has already is answered with
-         *     `{"type": "success", "id": null, "duplicate": true}`, and the connection is closed after an event that could not be written.
+         *     `{"type": "success", "id": null, "duplicate": true}`, and the connection is closed after an event that could not be written. Where a
+         *     message has members other than `event` and `data`, which are not stored, the answer also has their names: `"ignored": […]`.
          */
         get: operations["write_events"];
         put?: never;
@@ -406,6 +407,14 @@ export interface components {
              *     ]
              */
             ids: string[];
+            /**
+             * @description Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
+             *     Absent when there are none.
+             * @example [
+             *       "comment"
+             *     ]
+             */
+            ignored?: string[];
             /**
              * @description How many, from the first on, the stream had already. Only with a producer.
              * @example 0
@@ -732,6 +741,14 @@ export interface components {
              *     ]
              */
             ids: string[];
+            /**
+             * @description Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
+             *     Absent when there are none.
+             * @example [
+             *       "comment"
+             *     ]
+             */
+            ignored?: string[];
             /**
              * @description The id of the last one.
              * @example 1767225600000-1
@@ -1278,7 +1295,10 @@ export interface operations {
     };
     add_events: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Refuse events with members other than `event` and `data`, which otherwise are ignored and named in the answer */
+                strict?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1298,7 +1318,7 @@ export interface operations {
                     "application/json": components["schemas"]["Added"];
                 };
             };
-            /** @description `invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-producer`, `invalid-request`, `malformed-json` */
+            /** @description `invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`, `malformed-json` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1352,6 +1372,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `store-unavailable`: not confirmed, so that the events may or may not have been written */
             503: {
                 headers: {
@@ -1372,6 +1401,8 @@ export interface operations {
                 producer?: string;
                 /** @description How many events the producer had sent into this stream before the first of these; 0 when it is not given. Lines that are no events do not count */
                 sequence?: number;
+                /** @description Refuse lines whose events have members other than `event` and `data`, which otherwise are ignored and named in the answer */
+                strict?: boolean;
             };
             header?: never;
             path?: never;
@@ -1394,7 +1425,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadSummary"];
                 };
             };
-            /** @description `missing-parameter`, `invalid-key`, `invalid-producer`, `invalid-request`; `bad-request`: the upload broke off */
+            /** @description `missing-parameter`, `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`; `bad-request`: the upload broke off */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1430,6 +1461,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `store-unavailable`, `shutting-down`; the message says how many events were written */
             503: {
                 headers: {
@@ -1450,6 +1490,8 @@ export interface operations {
                 producer?: string;
                 /** @description How many events the producer had sent into this stream before the first of these; 0 when it is not given. Messages that are no events do not count */
                 sequence?: number;
+                /** @description Refuse messages with members other than `event` and `data`, which otherwise are ignored and named in the answer */
+                strict?: boolean;
             };
             header?: never;
             path?: never;
@@ -1464,7 +1506,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `missing-parameter`, `invalid-key`, `invalid-producer`, `invalid-request` */
+            /** @description `missing-parameter`, `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1717,6 +1759,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `too-many-streams`: of the API key, on this node (`STREAMER_MAX_STREAMS_PER_KEY`) */
             429: {
                 headers: {
@@ -1804,6 +1855,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `store-unavailable` */
             503: {
                 headers: {
@@ -1875,6 +1935,15 @@ export interface operations {
             };
             /** @description `too-large` */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2080,6 +2149,15 @@ export interface operations {
             };
             /** @description `too-large` */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -13,6 +13,9 @@ class Added:
     """The ids of those that were written, in the order in which they were sent."""
     num_events: int
     """How many were written."""
+    ignored: list[str] | None = None
+    """Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
+Absent when there are none."""
     num_duplicates: int | None = None
     """How many, from the first on, the stream had already. Only with a producer."""
 
@@ -21,6 +24,7 @@ class Added:
         value: dict[str, Any] = {
             "ids": self.ids,
             "num_events": self.num_events,
+            "ignored": self.ignored,
             "num_duplicates": self.num_duplicates,
         }
         return {name: field for name, field in value.items() if field is not None}
@@ -31,5 +35,6 @@ class Added:
         return cls(
             ids=value["ids"],
             num_events=value["num_events"],
+            ignored=value.get("ignored"),
             num_duplicates=value.get("num_duplicates"),
         )

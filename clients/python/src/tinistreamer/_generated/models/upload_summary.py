@@ -17,6 +17,9 @@ class UploadSummary:
     """How many lines were not written."""
     num_events: int
     """How many events were written."""
+    ignored: list[str] | None = None
+    """Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
+Absent when there are none."""
     last_id: None | str = None
     """The id of the last one."""
     num_duplicates: int | None = None
@@ -29,6 +32,7 @@ class UploadSummary:
             "ids": self.ids,
             "num_errors": self.num_errors,
             "num_events": self.num_events,
+            "ignored": self.ignored,
             "last_id": self.last_id,
             "num_duplicates": self.num_duplicates,
         }
@@ -42,6 +46,7 @@ class UploadSummary:
             ids=value["ids"],
             num_errors=value["num_errors"],
             num_events=value["num_events"],
+            ignored=value.get("ignored"),
             last_id=value.get("last_id"),
             num_duplicates=value.get("num_duplicates"),
         )
