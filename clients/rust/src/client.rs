@@ -57,8 +57,8 @@ impl Client {
 
     /// Starts a stream. A key alone will do: `create_stream("chat-1")`.
     ///
-    /// Made of a key, it keeps its newest 100,000 events, about, so that a subscriber that comes late gets all of an answer. An event of
-    /// some bytes takes about 60 bytes in Redis. Without `max_events` it keeps as many as the broker is set to.
+    /// Made of a key, it keeps its newest 100,000 events, about, so that a subscriber that comes late gets all of an answer. A word
+    /// takes about 25 bytes in Redis. Without `max_events` it keeps as many as the broker is set to.
     pub async fn create_stream(&self, stream: impl Into<CreateStream>) -> Result<Access, Error> {
         answer(self.api.create_stream(&stream.into()).await).await
     }

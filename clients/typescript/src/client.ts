@@ -86,8 +86,8 @@ export class Client {
   /**
    * Starts a stream, and makes a token for it. `existing-stream` when one at this key is active; a finished one is replaced.
    *
-   * The stream keeps its newest `max_events` events (100,000), so that a subscriber that comes late gets all of an answer. An event of
-   * some bytes takes about 60 bytes in Redis.
+   * The stream keeps its newest `max_events` events (100,000), so that a subscriber that comes late gets all of an answer. A word
+   * takes about 25 bytes in Redis.
    */
   createStream(key: string, options: StreamOptions & CallOptions = {}): Promise<Access> {
     const { signal, max_events = MAX_EVENTS, ...others } = options;

@@ -78,7 +78,7 @@ class AsyncClient:
         """Starts a stream.
 
         It lives `ttl` seconds after its last write and keeps its newest `max_events` events, about. None: as the broker is set.
-        Its own default of 500 events is too few for an answer of a model; an event of some bytes takes about 60 bytes in Redis.
+        Its own default of 500 events is too few for an answer of a model; a word takes about 25 bytes in Redis.
         """
         check_key(key)
         return await self._execute(create_stream(CreateStream(key=key, ttl=ttl, max_events=max_events)))
