@@ -15,7 +15,7 @@ use tinistreamer::{
     logging::LogError,
     metrics::{Metrics, SharedMetrics},
     openapi,
-    store::{SharedStore, StoreError, memory::MemoryStore, redis},
+    store::{SharedStore, StoreError, StoreFault, memory::MemoryStore, redis},
 };
 
 mod env_file;
@@ -45,6 +45,9 @@ enum Command {
     /// Print the OpenAPI document
     Openapi,
 }
+
+/// How often `check` asks a store again that is silent.
+const CHECKS: usize = 4;
 
 /// What ended the program, in one line each.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +154,15 @@ fn store(settings: &Settings, metrics: SharedMetrics) -> Result<SharedStore, Fai
 
 async fn check(setup: Setup) -> Result<(), Failure> {
     let store = store(&setup.settings, Metrics::new(setup.settings.redis_delivery(), setup.settings.max_clients))?;
-    let warnings = store.ready().await?;
+    let mut answer = store.ready().await;
+    // The name of a host may take longer to resolve than a probe waits; here there is time.
+    for _ in 0..CHECKS {
+        if !matches!(answer, Err(StoreError::Refused { fault: StoreFault::Silent, .. })) {
+            break;
+        }
+        answer = store.ready().await;
+    }
+    let warnings = answer?;
     print(&format!("The settings are good, and the {} store answers.\n", store.name()))?;
     setup.warnings.iter().chain(&warnings).try_for_each(|warning| print(&format!("{warning}.\n")))
 }

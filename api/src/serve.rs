@@ -31,10 +31,8 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     }
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
-    match store.ready().await {
-        Ok(warnings) => warnings.iter().for_each(|warning| tracing::warn!("{warning}")),
-        Err(error) => tracing::warn!(%error, "the store does not answer; requests are refused until it does"),
-    }
+    // The store logs what is wrong, now and whenever it changes.
+    let _ = store.ready().await;
     let (lifecycle, grace) = (Lifecycle::default(), settings.shutdown_grace);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -11,7 +11,7 @@ use crate::{
     feed::Slots,
     lifecycle::Lifecycle,
     metrics::{ClientMetrics, IngestMetrics, Metrics, SharedMetrics, Transport, Way},
-    store::SharedStore,
+    store::{SharedStore, StoreError},
 };
 
 /// What the broker is and how full it is.
@@ -115,7 +115,11 @@ pub async fn ready(store: &State<SharedStore>, lifecycle: &State<Lifecycle>) -> 
     if lifecycle.is_closing() {
         return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping"));
     }
-    let warnings = store.ready().await?;
+    let warnings = store.ready().await.map_err(|error| match error {
+        // The store has logged it.
+        StoreError::Refused { fault, .. } => ApiError::new(ErrorCode::StoreUnavailable, fault.to_string()),
+        error => error.into(),
+    })?;
     Ok(std::iter::once("OK".to_owned()).chain(warnings.into_iter().map(|warning| format!("\nWarning: {warning}"))).collect())
 }
 

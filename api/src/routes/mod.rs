@@ -77,6 +77,15 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(%detail, "the store is unavailable");
                 Self::new(ErrorCode::StoreUnavailable, "The store can't be reached or did not confirm in time; try again")
             }
+            StoreError::Refused { fault, detail } => {
+                tracing::warn!(%fault, %detail, "the store is unavailable");
+                let message = if fault.is_refusal() {
+                    "The store refused this, and nothing was written; try again"
+                } else {
+                    "The store can't be reached or did not confirm in time; try again"
+                };
+                Self::new(ErrorCode::StoreUnavailable, message)
+            }
             StoreError::Unexpected(detail) => {
                 tracing::error!(%detail, "the store holds something unexpected");
                 Self::internal()

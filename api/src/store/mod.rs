@@ -11,6 +11,7 @@ use crate::event::{Entry, EventId, Finish, NewEvent, Part, Status, StreamKey};
 
 mod announcement;
 mod beginning;
+mod fault;
 pub mod memory;
 mod merged;
 mod numbered;
@@ -19,6 +20,7 @@ mod resume;
 
 pub use announcement::{ANNOUNCEMENT_HOLDS, Announced, Announcement};
 pub use beginning::{Beginning, InvalidBeginning};
+pub use fault::{Right, StoreFault};
 pub use numbered::{InvalidProducer, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer};
 pub use resume::Missed;
 
@@ -151,7 +153,7 @@ impl Batch {
 }
 
 /// Why a store did not do as asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// A stream at this key is active.
     #[error("a stream at this key is active")]
@@ -175,6 +177,14 @@ pub enum StoreError {
     /// acknowledged. The text is for the log.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The same with a known cause. Where [`StoreFault::is_refusal`], nothing was written.
+    #[error("the store is unavailable: {fault} ({detail})")]
+    Refused {
+        /// The cause, which answers may show.
+        fault: StoreFault,
+        /// What the server or the library said, for the log.
+        detail: String,
+    },
     /// The store holds something that this program did not write. The text is for the log.
     #[error("the store holds something unexpected: {0}")]
     Unexpected(&'static str),

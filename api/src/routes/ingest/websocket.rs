@@ -203,7 +203,7 @@ impl Connection {
         let close_with = match &written {
             Err(StoreError::NotActive) => Some(CloseCode::Error),
             // What it sent meanwhile would come before what was not written.
-            Err(StoreError::Unavailable(_)) if self.numbered.is_some() => Some(CloseCode::Again),
+            Err(StoreError::Unavailable(_) | StoreError::Refused { .. }) if self.numbered.is_some() => Some(CloseCode::Again),
             Err(_) if self.numbered.is_some() => Some(CloseCode::Error),
             _ => None,
         };

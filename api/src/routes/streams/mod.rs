@@ -115,6 +115,11 @@ pub async fn list(_backend: Backend, pattern: Option<&str>, permit: AnswerPermit
                 Ok(Some(StreamRow { key, length: info.length, ttl: seconds(info.ttl), status: info.status }))
             }
             Ok(_) | Err(StoreError::NotFound) => Ok(None),
+            // One stream that can't be read does not hide the others.
+            Err(StoreError::Unexpected(detail)) => {
+                tracing::error!(key = key.as_str(), detail, "a stream that can't be read is not listed");
+                Ok(None)
+            }
             Err(error) => Err(ApiError::from(error)),
         }
     };

@@ -70,7 +70,9 @@ impl Announcer {
             pipeline.hdel(&key, gone.iter().map(|(stream, _)| stream.as_str()).collect::<Vec<_>>());
         }
         if !here.is_empty() {
-            pipeline.hset_multiple(&key, &here.iter().map(|(stream, count)| (stream.as_str(), *count)).collect::<Vec<_>>());
+            // The library's own function sends `HMSET`, for which a user would need a further right.
+            let counts: Vec<_> = here.iter().map(|(stream, count)| (stream.as_str(), *count)).collect();
+            pipeline.cmd("HSET").arg(&key).arg(&counts);
         }
         pipeline.cmd("PEXPIRE").arg(&key).arg(millis(ANNOUNCEMENT_HOLDS));
         pipeline
@@ -99,22 +101,12 @@ impl Announcer {
         let nodes = decode::texts(self.primary.run(Operation::Count, run).await?)?;
         let asks: Vec<Cmd> =
             nodes.iter().filter(|node| **node != self.node).map(|node| Cmd::hget(self.clients_key(node), key.as_str())).collect();
-        let counts = if asks.is_empty() {
-            Vec::new()
-        } else if self.primary.is_cluster() {
-            let ask = |ask: Cmd| async move {
-                let ask = &ask;
-                self.primary.run(Operation::Count, |mut connection| async move { ask.query_async(&mut connection).await }).await
-            };
-            futures::future::try_join_all(asks.into_iter().map(ask)).await?
-        } else {
-            let mut pipeline = redis::pipe();
-            for ask in asks {
-                pipeline.add_command(ask);
-            }
-            self.ask(Operation::Count, &pipeline).await?
-        };
-        counts.iter().filter(|count| **count != Value::Nil).map(decode::number).sum()
+        if asks.is_empty() {
+            return Ok(0);
+        }
+        let counts = self.primary.run_all(Operation::Count, asks).await?;
+        // What is of another type is no node's.
+        counts.iter().flatten().filter(|count| **count != Value::Nil).map(decode::number).sum()
     }
 
     async fn ask(&self, operation: Operation, pipeline: &Pipeline) -> Result<Vec<Value>, StoreError> {

@@ -2,9 +2,11 @@
 -- not written again.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
 -- ARGV: 1 stream key  2 the batch: for each event the length of its name, one more than the length of its data or 0 without
---       data (both 4 bytes, big-endian), name, data  3 producer, if any  4 its events before the batch  5 producers at the most
--- Returns {ms, number of the first event written, events not written again}; nil when no stream is active; {how many events of
--- the producer there are} when some before the batch are missing; {} when there are too many producers.
+--       data (both 4 bytes, big-endian), name, data  3 events in the batch
+--       4 producer, if any  5 its events before the batch  6 producers at the most
+-- Returns {ms, number of the first event written, events not written again}, with a fourth item where something failed that the
+-- events do not need: what Redis said; nil when no stream is active; {how many events of the producer there are} when some before
+-- the batch are missing; {} when there are too many producers. An error: nothing was written.
 local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth')
 if meta[1] ~= 'active' then
   return false
@@ -17,67 +19,111 @@ local first = tonumber(meta[3])
 local batch = ARGV[2]
 
 local duplicates, had = 0, 0
-if ARGV[3] then
-  local known = redis.call('HGET', KEYS[2], 'p:' .. ARGV[3])
+if ARGV[4] then
+  local known = redis.call('HGET', KEYS[2], 'p:' .. ARGV[4])
   -- The other fields are eight.
-  if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[5]) + 8 then
+  if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[6]) + 8 then
     return {}
   end
   had = tonumber(known or 0)
-  duplicates = had - tonumber(ARGV[4])
+  duplicates = had - tonumber(ARGV[5])
   if duplicates < 0 then
     return {string.format('%.0f', had)}
   end
 end
 
-local n, at, skipped = first, 1, 0
+local at, skipped = 1, 0
 while skipped < duplicates and at <= #batch do
   local name, data = struct.unpack('>I4I4', batch, at)
   at = at + 8 + name + math.max(data - 1, 0)
   skipped = skipped + 1
 end
-local fresh = at
+local fresh, count = at, tonumber(ARGV[3]) - skipped
+
+-- The stream's state comes first: it can be put back, which events can't. It is also what a full Redis refuses: a script that has
+-- written is let go on, so as not to stop half-way.
+local before, after = {}, {}
+local function set(field, old, new)
+  before[#before + 1], before[#before + 2] = field, old
+  after[#after + 1], after[#after + 2] = field, new
+end
+if count > 0 then
+  -- Only with an event: the two are its id.
+  set('last_ms', meta[2], ms)
+  set('next', meta[3], string.format('%.0f', first + count))
+end
+if ARGV[4] then
+  set('p:' .. ARGV[4], string.format('%.0f', had), string.format('%.0f', math.max(had, tonumber(ARGV[5]) + skipped + count)))
+end
+if #after > 0 then
+  redis.call('HSET', KEYS[2], unpack(after))
+end
+-- What failed. From the first event on it is reported beside the result, as that is stored.
+local problem
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    problem = problem or answer.err
+    return false
+  end
+  return answer
+end
+local function undo()
+  if #before > 0 then
+    redis.pcall('HSET', KEYS[2], unpack(before))
+  end
+  if ARGV[4] and had == 0 then
+    redis.pcall('HDEL', KEYS[2], 'p:' .. ARGV[4])
+  end
+end
+if try('PEXPIRE', KEYS[1], meta[4]) == false or try('PEXPIRE', KEYS[2], meta[4]) == false then
+  undo()
+  return {err = problem}
+end
+
+local n = first
+at = fresh
 while at <= #batch do
   local name, data, from = struct.unpack('>I4I4', batch, at)
   local id = ms .. '-' .. string.format('%.0f', n)
   at = from + name
   local added
   if data > 0 then
-    added = redis.call('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', batch:sub(from, at - 1), 'data', batch:sub(at, at + data - 2))
+    added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', batch:sub(from, at - 1), 'data', batch:sub(at, at + data - 2))
     at = at + data - 1
   else
-    added = redis.call('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', batch:sub(from, at - 1))
+    added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', batch:sub(from, at - 1))
   end
   if not added then
     -- Half a stream, after an eviction, is gone as a whole.
-    redis.call('DEL', KEYS[2])
-    redis.call('ZREM', KEYS[3], ARGV[1])
+    undo()
+    redis.pcall('DEL', KEYS[2])
+    redis.pcall('ZREM', KEYS[3], ARGV[1])
     return false
+  elseif type(added) == 'table' and added.err then
+    -- Where one event is taken the next ones are too: they differ in nothing that Redis looks at.
+    undo()
+    return added
   end
   n = n + 1
 end
 
 local keep = tonumber(meta[5])
 if n > keep then
-  redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', keep, 'LIMIT', 0)
+  try('XTRIM', KEYS[1], 'MAXLEN', '~', keep, 'LIMIT', 0)
 end
-if ARGV[3] then
-  redis.call('HSET', KEYS[2], 'p:' .. ARGV[3], string.format('%.0f', math.max(had, tonumber(ARGV[4]) + skipped + n - first)))
-end
-redis.call('PEXPIRE', KEYS[1], meta[4])
-redis.call('PEXPIRE', KEYS[2], meta[4])
 if now + meta[4] > tonumber(meta[6]) then
   -- Written ahead, so that a busy stream pays for its place in the index once in a quarter of its TTL.
   local listed = now + meta[4] * 1.25 + 1000
-  redis.call('HSET', KEYS[2], 'listed_ms', string.format('%.0f', listed))
-  redis.call('ZADD', KEYS[3], listed, ARGV[1])
-  if redis.call('PTTL', KEYS[3]) < listed - now then
-    redis.call('PEXPIREAT', KEYS[3], string.format('%.0f', listed))
+  if try('ZADD', KEYS[3], listed, ARGV[1]) then
+    try('HSET', KEYS[2], 'listed_ms', string.format('%.0f', listed))
+    local left = try('PTTL', KEYS[3])
+    if left and left < listed - now then
+      try('PEXPIREAT', KEYS[3], string.format('%.0f', listed))
+    end
   end
 end
-if n > first then
-  -- Only with an event: the two are its id.
-  redis.call('HSET', KEYS[2], 'last_ms', ms, 'next', string.format('%.0f', n))
-  redis.call('PUBLISH', KEYS[4], meta[7] .. ' active ' .. ms .. ' ' .. meta[3] .. '\n' .. (fresh > 1 and batch:sub(fresh) or batch))
+if count > 0 then
+  try('PUBLISH', KEYS[4], meta[7] .. ' active ' .. ms .. ' ' .. meta[3] .. '\n' .. (fresh > 1 and batch:sub(fresh) or batch))
 end
-return {ms, meta[3], string.format('%.0f', skipped)}
+return {ms, meta[3], string.format('%.0f', skipped), problem}

@@ -7,11 +7,10 @@ use std::{
     time::Duration,
 };
 
-use deadpool_redis::redis::{self, Value};
-use futures::future::try_join_all;
+use deadpool_redis::redis;
 use tokio::{sync::watch, time::sleep};
 
-use super::{Inner, RedisStore, connect::SharedConnection, decode};
+use super::{Inner, RedisStore, decode};
 use crate::{
     event::StreamKey,
     metrics::Operation,
@@ -96,23 +95,6 @@ async fn exist(store: &RedisStore, keys: &[StreamKey]) -> Result<Vec<bool>, Stor
         ask.arg(store.keys(key).meta);
         ask
     });
-    let primary = &store.0.primary;
-    let answers = if primary.is_cluster() {
-        // A pipeline goes to one node; these go to all.
-        let ask = |ask: redis::Cmd| async move {
-            let ask = &ask;
-            primary.run(Operation::Await, |mut connection| async move { ask.query_async(&mut connection).await }).await
-        };
-        try_join_all(asks.map(ask)).await?
-    } else {
-        let mut pipeline = redis::pipe();
-        for ask in asks {
-            pipeline.add_command(ask);
-        }
-        let pipeline = &pipeline;
-        let ask = |mut connection: SharedConnection| async move { pipeline.query_async(&mut connection).await };
-        let Value::Array(answers) = primary.run(Operation::Await, ask).await? else { return Err(StoreError::Unexpected("not a list")) };
-        answers
-    };
-    answers.iter().map(|answer| Ok(decode::number(answer)? > 0)).collect()
+    let answers = store.0.primary.run_all(Operation::Await, asks.collect()).await?;
+    answers.iter().map(|answer| Ok(answer.as_ref().map(decode::number).transpose()?.is_some_and(|count| count > 0))).collect()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use deadpool_redis::{
-    Connection, Manager, Pool, PoolConfig, Runtime, Timeouts,
+    Connection, Manager, Pool, PoolConfig, PoolError, Runtime, Timeouts,
     redis::{
         AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisFuture, RedisResult, Value,
         aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
@@ -17,7 +17,7 @@ use deadpool_redis::{
     },
 };
 
-use super::{nodes::NodePools, shared::Subscriber};
+use super::{decode, fault, nodes::NodePools, shared::Subscriber};
 use crate::{
     config::{Delivery, Settings},
     store::StoreError,
@@ -227,20 +227,24 @@ impl Lease {
         let pool = pool.ok_or(StoreError::Unexpected("no pool of exclusive connections"))?;
         let connection = pool.get().await.map_err(|error| {
             link.forget(bucket);
-            StoreError::Unavailable(error.to_string())
+            match &error {
+                PoolError::Backend(error) => fault::failed(error),
+                error => StoreError::Unavailable(error.to_string()),
+            }
         })?;
         Ok(Self { connection: Some(connection), pending: false })
     }
 
-    /// Runs a pipeline and returns its replies. After an error the connection is not used again.
-    pub(super) async fn run(&mut self, link: &Link, bucket: &str, pipeline: &Pipeline) -> Result<Vec<Value>, LeaseError> {
+    /// Runs a pipeline that ignores errors, and returns its replies, none for a key of another type. After an error the connection is
+    /// not used again.
+    pub(super) async fn run(&mut self, link: &Link, bucket: &str, pipeline: &Pipeline) -> Result<Vec<Option<Value>>, LeaseError> {
         let Some(connection) = &mut self.connection else { return Err(StoreError::Unexpected("a lease without a connection").into()) };
         self.pending = true;
-        let answer = pipeline.query_async::<Vec<Value>>(connection).await;
+        let answer = pipeline.query_async::<Vec<Value>>(connection).await.and_then(decode::of_right_type);
         self.pending = answer.is_err();
         answer.map_err(|error| match &link.live {
             LiveLink::ExclusiveNodes(nodes) if nodes.learn(bucket, &error) => LeaseError::Elsewhere,
-            _ => StoreError::Unavailable(error.to_string()).into(),
+            _ => fault::failed(&error).into(),
         })
     }
 }

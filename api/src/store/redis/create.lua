@@ -1,7 +1,7 @@
 -- Starts a stream, unless one is active.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set: stream key → a time, in ms, before which it has not expired)
 -- ARGV: 1 stream key  2 birth mark  3 ttl in ms  4 events to keep
--- Returns the time of the event `start` in ms, or nil when a stream is active.
+-- Returns the time of the event `start` in ms, or nil when a stream is active. An error: there is no new stream.
 local old = redis.call('HMGET', KEYS[2], 'status', 'last_ms')
 if old[1] == 'active' and redis.call('EXISTS', KEYS[1]) == 1 then
   return false
@@ -15,14 +15,43 @@ local listed = now + ARGV[3] * 1.25 + 1000
 
 -- First what a full Redis refuses: a script that has written is let go on, so as not to stop half-way.
 redis.call('ZADD', KEYS[3], listed, ARGV[1])
-redis.call('DEL', KEYS[1], KEYS[2])
-redis.call('XADD', KEYS[1], ms .. '-0', 'event', 'start')
-redis.call('HSET', KEYS[2], 'status', 'active', 'birth', ARGV[2], 'created_ms', ms, 'last_ms', ms, 'next', 1,
-  'ttl_ms', ARGV[3], 'max_events', ARGV[4], 'listed_ms', string.format('%.0f', listed))
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-if redis.call('PTTL', KEYS[3]) < listed - now then
-  redis.call('PEXPIREAT', KEYS[3], string.format('%.0f', listed))
+
+-- Answers of Redis that are errors end the script; a place in the index without a stream is not listed.
+local function must(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    redis.pcall('ZREM', KEYS[3], ARGV[1])
+    return answer
+  end
+end
+if old[1] then
+  -- What the old stream is replaced with is tried first, in forms that change nothing: an id of 0-0 is refused, but a user's rights
+  -- are looked at before.
+  local failed = must('HSET', KEYS[2], 'status', old[1])
+  if failed then
+    return failed
+  end
+  local denied = redis.pcall('XADD', KEYS[1], '0-0', 'event', 'start')
+  if type(denied) == 'table' and denied.err and not denied.err:find('0-0', 1, true) then
+    redis.pcall('ZREM', KEYS[3], ARGV[1])
+    return denied
+  end
+end
+-- The hash makes it a stream, and so is the last that may fail.
+local failed = must('DEL', KEYS[1], KEYS[2])
+  or must('XADD', KEYS[1], ms .. '-0', 'event', 'start')
+  or must('PEXPIRE', KEYS[1], ARGV[3])
+  or must('HSET', KEYS[2], 'status', 'active', 'birth', ARGV[2], 'created_ms', ms, 'last_ms', ms, 'next', 1,
+    'ttl_ms', ARGV[3], 'max_events', ARGV[4], 'listed_ms', string.format('%.0f', listed))
+  or must('PEXPIRE', KEYS[2], ARGV[3])
+if failed then
+  redis.pcall('DEL', KEYS[1], KEYS[2])
+  return failed
+end
+-- Without these the index is larger than it need be, or lives for longer.
+redis.pcall('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+local left = redis.pcall('PTTL', KEYS[3])
+if type(left) == 'number' and left < listed - now then
+  redis.pcall('PEXPIREAT', KEYS[3], string.format('%.0f', listed))
 end
 return ms

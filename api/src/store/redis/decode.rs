@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use deadpool_redis::redis::Value;
+use deadpool_redis::redis::{RedisError, RedisResult, Value};
 
 use crate::{
     event::{Entry, EventId, Status},
     store::{Appended, Birth, StoreError, StreamInfo},
 };
+
+/// The code of the error of a command that meets a key of another type.
+const WRONG_TYPE: &str = "WRONGTYPE";
 
 type Decoded<T> = Result<T, StoreError>;
 
@@ -59,18 +62,53 @@ pub(super) fn head(value: Value) -> Decoded<Option<Head>> {
     }
 }
 
+/// What a script stored, and what failed that this does not need.
+pub(super) struct Stored<T> {
+    pub(super) what: T,
+    /// In the words of Redis.
+    pub(super) problem: Option<String>,
+}
+
 /// The reply of `append.lua`.
-pub(super) fn appended(value: Value) -> Result<Appended, StoreError> {
+pub(super) fn appended(value: Value) -> Result<Stored<Appended>, StoreError> {
     let fields = optional_array(value)?.ok_or(StoreError::NotActive)?;
     match fields.as_slice() {
-        [ms, n, duplicates] => {
+        [ms, n, duplicates, problem @ ..] if problem.len() < 2 => {
             let duplicates = usize::try_from(number(duplicates)?).map_err(|_| StoreError::Unexpected("a number too large"))?;
-            Ok(Appended { first: EventId { ms: number(ms)?, n: number(n)? }, duplicates })
+            let what = Appended { first: EventId { ms: number(ms)?, n: number(n)? }, duplicates };
+            Ok(Stored { what, problem: self::problem(problem)? })
         }
         [has] => Err(StoreError::SequenceGap { has: number(has)? }),
         [] => Err(StoreError::TooManyProducers),
         _ => unexpected("an answer of another length"),
     }
+}
+
+/// The reply of `finish.lua`.
+pub(super) fn finished(value: Value) -> Result<Stored<EventId>, StoreError> {
+    let fields = optional_array(value)?.ok_or(StoreError::NotActive)?;
+    match fields.as_slice() {
+        [ms, n, problem @ ..] if problem.len() < 2 => {
+            Ok(Stored { what: EventId { ms: number(ms)?, n: number(n)? }, problem: self::problem(problem)? })
+        }
+        _ => unexpected("an answer of another length"),
+    }
+}
+
+fn problem(item: &[Value]) -> Decoded<Option<String>> {
+    item.first().cloned().map(text).transpose()
+}
+
+/// The replies to a pipeline of commands of which each may meet a key of another type: none in the place of such a reply.
+///
+/// Errors: any other error of a command, which is one of the whole pipeline.
+pub(super) fn of_right_type(replies: Vec<Value>) -> RedisResult<Vec<Option<Value>>> {
+    let reply = |reply| match reply {
+        Value::ServerError(error) if error.code() == WRONG_TYPE => Ok(None),
+        Value::ServerError(error) => Err(RedisError::from(error)),
+        value => Ok(Some(value)),
+    };
+    replies.into_iter().map(reply).collect()
 }
 
 /// `{ms, n}` as scripts return it: none when there is no stream, or none that is active, where one must be.

@@ -1,7 +1,8 @@
 -- Writes the last event of an active stream, records its status, and publishes both.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
 -- ARGV: 1 stream key  2 name of the last event  3 status  4 the event as a batch, as for append.lua
--- Returns {ms, number of the last event}, or nil when no stream is active.
+-- Returns {ms, number of the last event, and where something failed that the end does not need, what Redis said}; nil when no
+-- stream is active. An error: nothing was written.
 local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'birth')
 if meta[1] ~= 'active' then
   return false
@@ -10,14 +11,30 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local ms = string.format('%.0f', math.max(now, tonumber(meta[2])))
 
-redis.call('ZREM', KEYS[3], ARGV[1])
-if not redis.call('XADD', KEYS[1], 'NOMKSTREAM', ms .. '-' .. meta[3], 'event', ARGV[2]) then
-  -- Half a stream, after an eviction, is gone as a whole.
-  redis.call('DEL', KEYS[2])
-  return false
-end
-redis.call('HSET', KEYS[2], 'status', ARGV[3], 'last_ms', ms, 'next', string.format('%.0f', meta[3] + 1))
+-- These change nothing that anybody sees, and come first so that a full Redis lets a stream end: it refuses only first writes.
 redis.call('PEXPIRE', KEYS[1], meta[4])
 redis.call('PEXPIRE', KEYS[2], meta[4])
-redis.call('PUBLISH', KEYS[4], meta[5] .. ' ' .. ARGV[3] .. ' ' .. ms .. ' ' .. meta[3] .. '\n' .. ARGV[4])
-return {ms, meta[3]}
+redis.call('HSET', KEYS[2], 'status', ARGV[3], 'last_ms', ms, 'next', string.format('%.0f', meta[3] + 1))
+local added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', ms .. '-' .. meta[3], 'event', ARGV[2])
+if not added or type(added) == 'table' and added.err then
+  redis.call('HSET', KEYS[2], 'status', 'active', 'last_ms', meta[2], 'next', meta[3])
+  if added then
+    return added
+  end
+  -- Half a stream, after an eviction, is gone as a whole.
+  redis.pcall('DEL', KEYS[2])
+  redis.pcall('ZREM', KEYS[3], ARGV[1])
+  return false
+end
+
+local problem
+for _, command in ipairs({
+  {'ZREM', KEYS[3], ARGV[1]},
+  {'PUBLISH', KEYS[4], meta[5] .. ' ' .. ARGV[3] .. ' ' .. ms .. ' ' .. meta[3] .. '\n' .. ARGV[4]},
+}) do
+  local answer = redis.pcall(unpack(command))
+  if type(answer) == 'table' and answer.err then
+    problem = problem or answer.err
+  end
+end
+return {ms, meta[3], problem}

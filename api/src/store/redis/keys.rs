@@ -5,6 +5,7 @@
 //! {prefix}{b}:meta:KEY     hash: status, next number, times, birth
 //! {prefix}{b}:index        sorted set of the bucket's active streams
 //! {prefix}{b}:live:KEY     channel on which its batches are published; sharded on a Cluster
+//! {prefix}{b}:ready:NODE:… what a node writes, and deletes at once, to see whether it can
 //! ```
 //!
 //! The bucket is the [hash tag](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags): a
@@ -56,6 +57,16 @@ pub(super) fn probes(prefix: &str, node: u64, sharded: bool) -> Vec<String> {
     } else {
         vec![format!("{prefix}probe:{node:016x}")]
     }
+}
+
+/// Names of a node's own, of the form of a stream's, on which it tries whether Redis can be written: on a single server one set, on a
+/// Cluster some, which most likely are on all shards. No stream has them, as theirs begin otherwise.
+pub(super) fn trials(prefix: &str, node: u64, sharded: bool) -> Vec<Keys> {
+    let trial = |bucket: u64| {
+        let name = |kind: &str| format!("{prefix}{{{bucket}}}:ready:{node:016x}:{kind}");
+        Keys { events: name("events"), meta: name("meta"), index: name("index"), live: name("live") }
+    };
+    (0..if sharded { SHARDED_PROBES } else { 1 }).map(trial).collect()
 }
 
 /// The index keys of all buckets.

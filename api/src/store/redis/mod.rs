@@ -1,25 +1,31 @@
 //! Streams in Redis 6.2 and later, or Valkey: the same promises as the embedded store, each kept by one script.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_redis::redis::{self, Value};
 use futures::future::BoxFuture;
 use rocket::async_trait;
-use tokio::time::timeout;
 
 use self::{
     announce::Announcer,
     arrivals::Arrivals,
-    connect::SharedConnection,
     exclusive::ExclusiveTails,
     keys::Keys,
     primary::Primary,
+    ready::Readiness,
     scripts::Scripts,
     shared::{Hub, Topics},
 };
 use super::{
     Announced, Announcement, Appended, Beginning, Birth, Connections, CrossSlot, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES,
-    PAGE_ENTRIES, Page, Store, StoreError, StreamInfo, Tails,
+    PAGE_ENTRIES, Page, Store, StoreError, StoreFault, StreamInfo, Tails,
     beginning::before,
     merged::Merged,
     resume::{Around, Start, start},
@@ -35,6 +41,7 @@ mod arrivals;
 mod connect;
 mod decode;
 mod exclusive;
+mod fault;
 mod keys;
 mod nodes;
 mod primary;
@@ -43,8 +50,8 @@ mod ready;
 mod scripts;
 mod shared;
 
-/// How long [`Store::ready`] waits.
-const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Names of keys of another type that are remembered, so that each is logged once.
+const STRANGE_KEYS: usize = 1_000;
 
 /// Streams in Redis. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +67,11 @@ struct Inner {
     scripts: Scripts,
     announcer: Announcer,
     arrivals: Arrivals,
+    readiness: Readiness,
+    /// Keys of another type that were logged.
+    strange: Mutex<HashSet<String>>,
+    /// The last write stored its events but failed in the rest, which was logged.
+    is_half_done: AtomicBool,
     metrics: SharedMetrics,
 }
 
@@ -81,8 +93,20 @@ impl RedisStore {
         let scripts = Scripts::new(primary.is_cluster());
         let announcer = Announcer::new(Arc::clone(&primary), &settings.key_prefix);
         let (prefix, timeout, fixed) = (settings.key_prefix.clone(), settings.redis_timeout, settings.redis_pool);
-        let store =
-            Self(Arc::new(Inner { prefix, timeout, fixed, primary, hub, scripts, arrivals: Arrivals::default(), announcer, metrics }));
+        let store = Self(Arc::new(Inner {
+            prefix,
+            timeout,
+            fixed,
+            primary,
+            hub,
+            scripts,
+            announcer,
+            arrivals: Arrivals::default(),
+            readiness: Readiness::default(),
+            strange: Mutex::default(),
+            is_half_done: AtomicBool::new(false),
+            metrics,
+        }));
         if let Some(wants) = wants {
             tokio::spawn(shared::run(Arc::downgrade(&store.0), wants));
         }
@@ -105,7 +129,47 @@ impl RedisStore {
         let script = &self.0.scripts.snapshot;
         let mut call = script.call(&[&keys.events, &keys.meta], 256);
         call.arg(from.map_or_else(|| "-".to_owned(), |from| format!("({from}"))).arg(limit).arg(PAGE_BYTES);
-        decode::snapshot(self.run(Operation::Snapshot, script, &call).await?)?.ok_or(StoreError::NotFound)
+        let answer = self.run(Operation::Snapshot, script, &call).await.map_err(|error| self.not_a_stream(&keys.events, error))?;
+        decode::snapshot(answer)?.ok_or(StoreError::NotFound)
+    }
+
+    /// What is of another type is no stream: it must not fail what is asked of other streams along with it.
+    fn not_a_stream(&self, name: &str, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Refused { fault: StoreFault::WrongType, .. } => {
+                self.passed_over(name);
+                StoreError::NotFound
+            }
+            error => error,
+        }
+    }
+
+    /// Logs, once, that a key of another type was passed over.
+    fn passed_over(&self, name: &str) {
+        // No code panics while it holds the lock, so that what is behind a poisoned one is whole.
+        let mut strange = self.0.strange.lock().unwrap_or_else(PoisonError::into_inner);
+        if strange.len() < STRANGE_KEYS && strange.insert(name.to_owned()) {
+            tracing::error!(name, "Redis holds a key of another type under a name of the broker; it is passed over");
+        }
+    }
+
+    /// Takes what a script stored. What failed beside it is logged when it begins, and the subscribers of this node do not wait for
+    /// a message that was perhaps not published.
+    fn stored<T>(&self, keys: &Keys, stored: decode::Stored<T>) -> T {
+        let is_new = self.0.is_half_done.load(Ordering::Relaxed) != stored.problem.is_some()
+            && self.0.is_half_done.swap(stored.problem.is_some(), Ordering::Relaxed) != stored.problem.is_some();
+        if let Some(problem) = &stored.problem {
+            if is_new {
+                let error = fault::reported(problem);
+                tracing::error!(%error, "events are stored, but not published or not listed; subscribers on other nodes get them late");
+            }
+            if let Some(hub) = self.hub() {
+                shared::ask_for(self, &hub, &keys.live);
+            }
+        } else if is_new {
+            tracing::info!("events are published and listed again");
+        }
+        stored.what
     }
 
     async fn page(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
@@ -150,7 +214,7 @@ impl Store for RedisStore {
     }
 
     async fn ready(&self) -> Result<Vec<String>, StoreError> {
-        timeout(READY_TIMEOUT, ready::ready(self)).await.map_err(|_| StoreError::Unavailable("no answer within a second".to_owned()))?
+        ready::ready(self).await
     }
 
     async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
@@ -169,18 +233,20 @@ impl Store for RedisStore {
         let (keys, script) = (self.keys(key), &self.0.scripts.append);
         let batch = published::encode(events);
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512 + batch.len());
-        call.arg(key.as_str()).arg(batch);
+        call.arg(key.as_str()).arg(batch).arg(events.len());
         if let Some(Numbered { producer, sequence }) = numbered {
             call.arg(producer.as_str()).arg(sequence).arg(MAX_PRODUCERS);
         }
-        decode::appended(self.run(Operation::Append, script, &call).await?)
+        let stored = decode::appended(self.run(Operation::Append, script, &call).await?)?;
+        Ok(self.stored(&keys, stored))
     }
 
     async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
         let (keys, script) = (self.keys(key), &self.0.scripts.finish);
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
         call.arg(key.as_str()).arg(finish.event_name()).arg(finish.status().as_str()).arg(published::encode_own(finish.event_name()));
-        decode::optional_id(self.run(Operation::Finish, script, &call).await?)?.ok_or(StoreError::NotActive)
+        let stored = decode::finished(self.run(Operation::Finish, script, &call).await?)?;
+        Ok(self.stored(&keys, stored))
     }
 
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
@@ -197,28 +263,13 @@ impl Store for RedisStore {
             ask.arg(index).arg(&since).arg("+inf");
             ask
         });
-        let buckets = if self.0.primary.is_cluster() {
-            // A pipeline goes to one node; these go to all.
-            let ask = |ask: redis::Cmd| async move {
-                let ask = &ask;
-                self.0.primary.run(Operation::List, |mut connection| async move { ask.query_async(&mut connection).await }).await
-            };
-            futures::future::try_join_all(asks.map(ask)).await?
-        } else {
-            let mut pipeline = redis::pipe();
-            for ask in asks {
-                pipeline.add_command(ask);
-            }
-            let pipeline = &pipeline;
-            let ask = |mut connection: SharedConnection| async move { pipeline.query_async(&mut connection).await };
-            let Value::Array(buckets) = self.0.primary.run(Operation::List, ask).await? else {
-                return Err(StoreError::Unexpected("not a list"));
-            };
-            buckets
-        };
+        let buckets = self.0.primary.run_all(Operation::List, asks.collect()).await?;
         let mut found = Vec::new();
-        for bucket in buckets {
-            found.extend(decode::texts(bucket)?.iter().filter_map(|text| text.parse().ok()));
+        for (bucket, index) in buckets.into_iter().zip(keys::indexes(&self.0.prefix)) {
+            match bucket {
+                Some(bucket) => found.extend(decode::texts(bucket)?.iter().filter_map(|text| text.parse().ok())),
+                None => self.passed_over(&index),
+            }
         }
         Ok(found)
     }
@@ -237,7 +288,8 @@ impl Store for RedisStore {
         let (keys, script) = (self.keys(key), &self.0.scripts.locate);
         let mut call = script.call(&[&keys.events, &keys.meta], 256);
         call.arg(what).arg(number);
-        let wanted = decode::optional_id(self.run(Operation::Locate, script, &call).await?)?.ok_or(StoreError::NotFound)?;
+        let answer = self.run(Operation::Locate, script, &call).await.map_err(|error| self.not_a_stream(&keys.events, error))?;
+        let wanted = decode::optional_id(answer)?.ok_or(StoreError::NotFound)?;
         Ok(before(wanted))
     }
 

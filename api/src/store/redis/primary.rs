@@ -4,26 +4,30 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use deadpool_redis::redis::{
-    ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsMode, Value,
+    self, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsMode, Value,
     io::tcp::TcpSettings,
     sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
 };
+use futures::future::try_join_all;
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
-use super::connect::{Link, SharedConnection};
+use super::{
+    connect::{Link, SharedConnection},
+    decode, fault,
+};
 use crate::{
     config::{Sentinels, Settings, StoreUrl},
     metrics::{Operation, SharedMetrics},
-    store::StoreError,
+    store::{StoreError, StoreFault},
 };
 
 /// Attempts of a command that was not run. Only what certainly was not is tried again.
@@ -48,7 +52,16 @@ pub(super) struct Primary {
     /// Asks for a look at the Sentinels before it is due.
     doubt: Notify,
     renewed: Mutex<Instant>,
+    /// A command was answered, by whatever server.
+    has_answered: AtomicBool,
     metrics: SharedMetrics,
+}
+
+/// An attempt at a command failed.
+struct Failed {
+    error: StoreError,
+    /// The command was run, or may have been.
+    was_run: bool,
 }
 
 /// Where the primary is to be found.
@@ -85,6 +98,7 @@ impl Primary {
             turn: AtomicUsize::new(0),
             doubt: Notify::new(),
             renewed: Mutex::new(Instant::now()),
+            has_answered: AtomicBool::new(false),
             metrics,
         });
         if let Some(sentinels) = sentinels {
@@ -115,43 +129,129 @@ impl Primary {
         Fut: Future<Output = RedisResult<Value>>,
     {
         // The same one each time: every manager has a refusal of its own to get rid of.
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = self.turn();
         let (mut attempt, mut wait) = (1, FIRST_WAIT);
         loop {
-            let link = self.link.borrow().clone();
-            let failed = match link {
-                None => StoreError::Unavailable("no Sentinel has named a primary yet".to_owned()),
-                Some(link) => {
-                    let begun = Instant::now();
-                    let fixed = link.fixed(turn);
-                    let answer = command(fixed.connection.clone()).await;
-                    self.metrics.redis.attempt(operation, begun.elapsed(), answer.is_err());
-                    let error = match answer {
-                        Ok(value) => return Ok(value),
-                        Err(error) => error,
-                    };
-                    // One to a Cluster leads to all of its nodes, of which the others answer.
-                    if error.is_timeout() && !self.is_cluster() {
-                        link.renew(turn, &fixed);
-                    }
-                    let is_current = self.link.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, &link));
-                    if is_current && error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
-                        self.look_elsewhere();
-                    } else if error.is_io_error() {
-                        self.doubt.notify_one();
-                    }
-                    if !was_not_run(&error) {
-                        return Err(StoreError::Unavailable(error.to_string()));
-                    }
-                    StoreError::Unavailable(error.to_string())
-                }
-            };
-            if attempt == ATTEMPTS {
-                return Err(failed);
+            match self.attempt(operation, turn, &command).await {
+                Ok(value) => return Ok(value),
+                Err(Failed { error, was_run }) if was_run || attempt == ATTEMPTS => return Err(error),
+                Err(_) => {}
             }
             sleep(wait).await;
             (attempt, wait) = (attempt + 1, wait * 2);
         }
+    }
+
+    /// Runs commands that read, each of a key of its own, in one round trip. None in the place of a key of another type, which does
+    /// not fail the others.
+    pub(super) async fn run_all(&self, operation: Operation, asks: Vec<Cmd>) -> Result<Vec<Option<Value>>, StoreError> {
+        if self.is_cluster() {
+            // A pipeline goes to one node; these go to all.
+            let ask = |ask: Cmd| async move {
+                let ask = &ask;
+                match self.run(operation, |mut connection| async move { ask.query_async(&mut connection).await }).await {
+                    Err(StoreError::Refused { fault: StoreFault::WrongType, .. }) => Ok(None),
+                    answer => answer.map(Some),
+                }
+            };
+            return try_join_all(asks.into_iter().map(ask)).await;
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        for ask in asks {
+            pipeline.add_command(ask);
+        }
+        let pipeline = &pipeline;
+        let answers = self
+            .run(operation, |mut connection| async move {
+                let replies = pipeline.query_async::<Vec<Value>>(&mut connection).await?;
+                let replies = decode::of_right_type(replies)?.into_iter();
+                // Nil is an answer of its own, so that each is wrapped.
+                Ok(Value::Array(replies.map(|reply| Value::Array(reply.into_iter().collect())).collect()))
+            })
+            .await?;
+        let Value::Array(answers) = answers else { return Err(StoreError::Unexpected("not the answers to a pipeline")) };
+        let answer = |answer| match answer {
+            Value::Array(mut items) => Ok(items.pop()),
+            _ => Err(StoreError::Unexpected("not the answers to a pipeline")),
+        };
+        answers.into_iter().map(answer).collect()
+    }
+
+    /// The same as [`Self::run`], again and again until something else than the lack of a connection ends it. `last` is why the last attempt failed,
+    /// for a caller whose patience ends before.
+    pub(super) async fn insist<F, Fut>(
+        &self,
+        operation: Operation,
+        last: &Mutex<Option<StoreError>>,
+        command: F,
+    ) -> Result<Value, StoreError>
+    where
+        F: Fn(SharedConnection) -> Fut,
+        Fut: Future<Output = RedisResult<Value>>,
+    {
+        let turn = self.turn();
+        loop {
+            match self.attempt(operation, turn, &command).await {
+                Ok(value) => return Ok(value),
+                Err(Failed { error, was_run: true }) => return Err(error),
+                Err(Failed { error, .. }) => *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+            }
+            sleep(FIRST_WAIT).await;
+        }
+    }
+
+    fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn attempt<F, Fut>(&self, operation: Operation, turn: usize, command: &F) -> Result<Value, Failed>
+    where
+        F: Fn(SharedConnection) -> Fut,
+        Fut: Future<Output = RedisResult<Value>>,
+    {
+        let Some(link) = self.link.borrow().clone() else {
+            let error = StoreError::Unavailable("no Sentinel has named a primary yet".to_owned());
+            return Err(Failed { error, was_run: false });
+        };
+        let begun = Instant::now();
+        let fixed = link.fixed(turn);
+        let answer = command(fixed.connection.clone()).await;
+        self.metrics.redis.attempt(operation, begun.elapsed(), answer.is_err());
+        let error = match answer {
+            Ok(value) => {
+                self.has_answered.store(true, Ordering::Relaxed);
+                return Ok(value);
+            }
+            Err(error) => error,
+        };
+        let failed = fault::failed(&error);
+        // A connection to a Cluster leads to all of its nodes, of which the others answer.
+        if !self.is_cluster() && (error.is_timeout() || is_of_login(&error, &failed)) {
+            link.renew(turn, &fixed);
+        }
+        let is_current = self.link.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, &link));
+        if is_current && error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+            self.look_elsewhere();
+        } else if error.is_io_error() {
+            self.doubt.notify_one();
+        }
+        Err(Failed { error: failed, was_run: !was_not_run(&error) })
+    }
+
+    /// Why nothing came in time.
+    pub(super) fn silence(&self) -> StoreError {
+        match fault::silent() {
+            // A server without TLS waits for the end of a line, which a handshake may not have.
+            StoreError::Refused { detail, .. } if self.is_tls() && !self.has_answered.load(Ordering::Relaxed) => {
+                StoreError::Refused { fault: StoreFault::TlsSilent, detail }
+            }
+            error => error,
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(&self.place, Place::Server(info) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
     }
 
     /// Looks for the primary elsewhere: a replica has answered. A server that has become one goes on answering reads, so that
@@ -194,6 +294,14 @@ fn was_not_run(error: &RedisError) -> bool {
         ErrorKind::ClusterConnectionNotFound => true,
         _ => error.is_connection_refusal(),
     }
+}
+
+/// Whether the connection was made but not accepted: a wrong password, say. The library keeps such a failure for ever, also when the
+/// server would accept the connection by now.
+fn is_of_login(error: &RedisError, failed: &StoreError) -> bool {
+    use StoreFault::{Connections, Credentials, Database, Protected};
+    let of_server = matches!(failed, StoreError::Refused { fault: Connections | Credentials | Database | Protected, .. });
+    of_server || !error.is_io_error() && error.clone().into_server_errors().is_none()
 }
 
 /// Who asks the Sentinels.

@@ -15,6 +15,7 @@ pub(super) struct Scripts {
     pub(super) finish: LuaScript,
     pub(super) snapshot: LuaScript,
     pub(super) locate: LuaScript,
+    pub(super) ready: LuaScript,
 }
 
 impl Scripts {
@@ -30,6 +31,7 @@ impl Scripts {
             finish: script(include_str!("finish.lua")),
             snapshot: script(include_str!("snapshot.lua")),
             locate: script(include_str!("locate.lua")),
+            ready: script(include_str!("ready.lua")),
         }
     }
 }

@@ -82,7 +82,36 @@ impl Wait {
                 Err(LeaseError::Store(error)) => return Err(error),
             }
         };
+        let mut replies = replies;
+        if replies.first().is_some_and(Option::is_none) {
+            let answer = timeout(self.patience, without_events(&mut lease, &link, bucket, &positions)).await;
+            replies = answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer to XLEN".to_owned())))?;
+        }
         Ok(Live { lease, streams: streams(&positions, replies)? })
+    }
+}
+
+/// The answers in place of those of an `XREAD` of which one stream is of another type, which fails it for all: no events, and no
+/// head for that stream. The others look whether there is anything new, by their heads.
+async fn without_events(lease: &mut Lease, link: &Link, bucket: &str, positions: &[Position]) -> Result<Vec<Option<Value>>, StoreError> {
+    let mut pipeline = redis::pipe();
+    pipeline.ignore_errors();
+    for position in positions {
+        pipeline.cmd("XLEN").arg(&position.keys.events);
+    }
+    heads(&mut pipeline, positions);
+    let mut replies = lease.run(link, bucket, &pipeline).await.map_err(|error| match error {
+        LeaseError::Store(error) => error,
+        LeaseError::Elsewhere => StoreError::Unavailable("the slot has moved".to_owned()),
+    })?;
+    let heads = replies.split_off(positions.len().min(replies.len()));
+    let heads = replies.into_iter().zip(heads).map(|(length, head)| length.and(head));
+    Ok(std::iter::once(Some(Value::Nil)).chain(heads).collect())
+}
+
+fn heads(pipeline: &mut redis::Pipeline, positions: &[Position]) {
+    for position in positions {
+        pipeline.cmd("HMGET").arg(&position.keys.meta).arg(&["birth", "status", "last_ms", "next"]);
     }
 }
 
@@ -92,6 +121,7 @@ fn pipeline(positions: &[Position], block_ms: u64) -> redis::Pipeline {
     // Counted for each stream; the bytes are bounded for all of them together.
     let count = (PAGE_BYTES / entry_bytes / positions.len().max(1)).clamp(8, PAGE_ENTRIES);
     let mut pipeline = redis::pipe();
+    pipeline.ignore_errors();
     pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(block_ms).arg("STREAMS");
     for position in positions {
         pipeline.arg(&position.keys.events);
@@ -99,21 +129,20 @@ fn pipeline(positions: &[Position], block_ms: u64) -> redis::Pipeline {
     for position in positions {
         pipeline.arg(position.cursor.map_or_else(|| "0-0".to_owned(), |cursor| cursor.to_string()));
     }
-    for position in positions {
-        pipeline.cmd("HMGET").arg(&position.keys.meta).arg(&["birth", "status", "last_ms", "next"]);
-    }
+    heads(&mut pipeline, positions);
     pipeline
 }
 
-fn streams(positions: &[Position], replies: Vec<Value>) -> Result<Vec<Answer>, StoreError> {
+fn streams(positions: &[Position], replies: Vec<Option<Value>>) -> Result<Vec<Answer>, StoreError> {
     let mut replies = replies.into_iter();
-    let Some(events) = replies.next().filter(|_| replies.len() == positions.len()) else {
+    let Some(Some(events)) = replies.next().filter(|_| replies.len() == positions.len()) else {
         return Err(StoreError::Unexpected("a reply too few or too many"));
     };
     let mut events: HashMap<String, Vec<Entry>> = decode::xread(events)?.into_iter().collect();
-    let stream = |(position, head): (&Position, Value)| {
+    // What is of another type is this stream no more.
+    let stream = |(position, head): (&Position, Option<Value>)| {
         let entries = events.remove(&position.keys.events).unwrap_or_default();
-        Ok(Answer { number: position.number, entries, head: decode::head(head)? })
+        Ok(Answer { number: position.number, entries, head: head.map(decode::head).transpose()?.flatten() })
     };
     positions.iter().zip(replies).map(stream).collect()
 }

@@ -35,6 +35,8 @@ pub(in super::super) struct Hub {
     connected: AtomicBool,
     /// Whether the node has heard itself over the connection that there is.
     hears: watch::Sender<bool>,
+    /// Why it does not, since it last did.
+    failure: Mutex<Option<StoreError>>,
     /// Topics to be subscribed to. Not bounded by itself: one for each topic, of which there are at most as many as clients.
     wanted: mpsc::UnboundedSender<Arc<Topic>>,
     /// The channels by which the node hears itself, probed in turn.
@@ -68,6 +70,7 @@ impl Hub {
             topics: Mutex::default(),
             connected: AtomicBool::new(false),
             hears: watch::Sender::new(false),
+            failure: Mutex::default(),
             wanted,
             probe_channels: keys::probes(&settings.key_prefix, fastrand::u64(..), is_cluster),
             unheard: Mutex::default(),
@@ -106,6 +109,9 @@ impl Hub {
 
     fn set_hears(&self, hears: bool) {
         self.metrics.redis.subscription_up.set(hears.into());
+        if hears && self.failure_slot().take().is_some() {
+            tracing::info!("the node hears what is written again");
+        }
         self.hears.send_if_modified(|before| std::mem::replace(before, hears) != hears);
     }
 
@@ -113,6 +119,39 @@ impl Hub {
     pub(in super::super) async fn hears(&self) {
         // The sender is in `self`, so that the wait does not fail.
         let _ = self.hears.subscribe().wait_for(|&hears| hears).await;
+    }
+
+    /// The node may not send the messages by which it hears itself.
+    pub(super) fn set_deaf(&self) {
+        self.set_hears(false);
+    }
+
+    /// Whether it hears now.
+    pub(super) fn is_hearing(&self) -> bool {
+        *self.hears.borrow()
+    }
+
+    fn failure_slot(&self) -> MutexGuard<'_, Option<StoreError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the node does not hear, if that is known.
+    pub(in super::super) fn failure(&self) -> Option<StoreError> {
+        self.failure_slot().clone()
+    }
+
+    /// Takes why the node does not hear. It is logged when it is another reason than before, not with each attempt.
+    pub(super) fn fail(&self, error: StoreError) {
+        let mut known = self.failure_slot();
+        let is_new = match (known.as_ref(), &error) {
+            (Some(StoreError::Refused { fault: before, .. }), StoreError::Refused { fault, .. }) => before != fault,
+            (Some(before), error) => before.to_string() != error.to_string(),
+            (None, _) => true,
+        };
+        if is_new {
+            tracing::warn!(%error, "the subscription does not hold; until it does, subscribers of this node get events late");
+            *known = Some(error);
+        }
     }
 
     /// Whether the channel is one that the node wants to hear.
@@ -179,6 +218,14 @@ pub(super) fn upgrade(store: &Weak<Inner>) -> Option<(RedisStore, Arc<Hub>)> {
     let store = RedisStore(store.upgrade()?);
     let hub = store.hub()?;
     Some((store, hub))
+}
+
+/// Reads what the topic at this channel has missed, if the node has it.
+pub(in super::super) fn ask_for(store: &RedisStore, hub: &Hub, channel: &str) {
+    let topic = hub.topics().get(channel).cloned();
+    if let Some(topic) = topic {
+        repair(store, topic, Cause::Gap);
+    }
 }
 
 /// Reads what the topic has missed, unless somebody does so already.

@@ -12,12 +12,15 @@ use tokio::{
 };
 
 use super::{
-    super::{Inner, connect::LiveLink, keys::Keys, primary::Links},
+    super::{Inner, connect::LiveLink, fault, keys::Keys, primary::Links},
     hub::{Hub, repair, upgrade},
     subscription::Subscription,
     topic::{Link, Topic},
 };
-use crate::metrics::{Cause, Operation, SharedMetrics};
+use crate::{
+    metrics::{Cause, Operation, SharedMetrics},
+    store::{StoreError, StoreFault},
+};
 
 /// How long a topic is kept when its last client has left: one that was cut off comes back soon.
 const LINGER: Duration = Duration::from_secs(5);
@@ -52,20 +55,24 @@ pub(in super::super) async fn run(store: Weak<Inner>, mut wants: mpsc::Unbounded
             }
         };
         let ears = Weak::clone(&store);
-        match subscriber.connect(move |push| Hub::hear(&ears, push)).await {
+        let error = match subscriber.connect(move |push| Hub::hear(&ears, push)).await {
             Ok(connection) => {
-                delay = FIRST_RETRY;
                 let Err(error) = serve(&store, connection, &mut wants, &mut links).await else { return };
-                tracing::warn!(%error, "the subscription was lost");
                 metrics.redis.subscription_losses.inc();
+                error
             }
             Err(error) => {
-                tracing::debug!(%error, "the subscription can't be made");
                 metrics.redis.fail(Operation::Subscribe);
+                Lost::Redis(error)
             }
-        }
+        };
         let Some((_, hub)) = upgrade(&store) else { return };
+        if hub.is_hearing() {
+            // Only one that held: a user may be allowed to connect, but not to subscribe.
+            delay = FIRST_RETRY;
+        }
         hub.set_connected(false);
+        hub.fail(error.into());
         for topic in hub.topics().values() {
             topic.set_link(Link::Down);
         }
@@ -86,6 +93,17 @@ enum Lost {
     Deaf,
     #[error("another server has become the primary")]
     Moved,
+}
+
+impl From<Lost> for StoreError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Redis(error) => fault::failed(&error),
+            Lost::Closed => Self::Refused { fault: StoreFault::Closed, detail: lost.to_string() },
+            Lost::Deaf => Self::Refused { fault: StoreFault::Deaf, detail: lost.to_string() },
+            Lost::Moved => Self::Unavailable(lost.to_string()),
+        }
+    }
 }
 
 /// One connection's life. `Ok`: the store is no more.
@@ -155,9 +173,14 @@ fn send_probe(store: &Weak<Inner>, probe: u64, tick: u64) {
         let verb = if store.0.primary.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
         let command = &redis::cmd(verb).arg(channel).arg(probe).to_owned();
         let run = |mut connection| async move { command.query_async(&mut connection).await };
-        if store.0.primary.run(Operation::Ping, run).await.is_err() {
+        if let Err(error) = store.0.primary.run(Operation::Ping, run).await {
             // What was not sent is not missed.
             hub.unheard().remove(&probe);
+            // Other failures are the store's own, and are reported as such.
+            if matches!(error, StoreError::Refused { fault: StoreFault::Forbidden(_), .. }) {
+                hub.set_deaf();
+                hub.fail(error);
+            }
         }
     });
 }

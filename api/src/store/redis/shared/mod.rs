@@ -9,10 +9,14 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub(super) use self::{hub::Hub, listen::run, subscription::Subscriber};
 use self::{
     hub::Joined,
     topic::{Found, Topic},
+};
+pub(super) use self::{
+    hub::{Hub, ask_for},
+    listen::run,
+    subscription::Subscriber,
 };
 use super::RedisStore;
 use crate::{
