@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LONG_ENOUGH_TO_RECONNECT, numberOf, onEachStore, range, until } from './harness.mjs';
+import { LONG_ENOUGH_TO_RECONNECT, numberOf, inEachBrowser, range, until } from './harness.mjs';
 
 const closed = (tab) => tab.waitForFunction(() => source.readyState === EventSource.CLOSED);
 
-onEachStore('a page gets every event, from the first to the end, as the SSE standard has it', async (scene) => {
+inEachBrowser('a page gets every event, from the first to the end, as the SSE standard has it', async (scene) => {
   const broker = await scene.broker();
   const proxy = await scene.proxy(broker);
   const stream = await broker.stream('chat 1/ä&=?#+%');
@@ -19,7 +19,9 @@ onEachStore('a page gets every event, from the first to the end, as the SSE stan
     ['token', '\nleading newline'],
     ['token', 'CR\rCRLF\r\nend', 'CR\nCRLF\nend'],
     ['token', '👩‍👩‍👧 é 中文 \u{1F980}'],
-    ['token', '\uFEFFmark, \u2028separator, \0 zero'],
+    ['token', '\uFEFFmark, \u2028separator'],
+    // Firefox leaves NUL out.
+    ['token', 'a \0 zero', scene.browser === 'firefox' ? 'a  zero' : 'a \0 zero'],
     ['token', 'data: event: id: 7\nid: 1-1\nretry: 1\n: comment'],
     ['token', ''],
     ['token', undefined, ''],
@@ -57,7 +59,7 @@ onEachStore('a page gets every event, from the first to the end, as the SSE stan
   );
 });
 
-onEachStore('a page that comes when old events are trimmed is told first how many it missed', async (scene) => {
+inEachBrowser('a page that comes when old events are trimmed is told first how many it missed', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('trimmed', { max_events: 10 });
   await broker.add(stream.key, range(0, 500).map((n) => ({ event: 'token', data: `${n}` })));
@@ -78,7 +80,7 @@ onEachStore('a page that comes when old events are trimmed is told first how man
   assert.equal(rest.at(-1).event, 'end');
 });
 
-onEachStore('a page that was cut off while events were trimmed is told how many it missed, and keeps its last id', async (scene) => {
+inEachBrowser('a page that was cut off while events were trimmed is told how many it missed, and keeps its last id', async (scene) => {
   const broker = await scene.broker();
   const proxy = await scene.proxy(broker);
   const stream = await broker.stream('trimmed', { max_events: 10 });
@@ -105,7 +107,7 @@ onEachStore('a page that was cut off while events were trimmed is told how many 
   assert.equal(rest.filter(({ event }) => event === 'missedevents').length, 0);
 });
 
-onEachStore('a page whose token is no good is refused once and for all', async (scene) => {
+inEachBrowser('a page whose token is no good is refused once and for all', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('mine');
   const other = await broker.stream('other');
@@ -125,7 +127,7 @@ onEachStore('a page whose token is no good is refused once and for all', async (
   }
 });
 
-onEachStore('after the end a page asks once more and never again', async (scene) => {
+inEachBrowser('after the end a page asks once more and never again', async (scene) => {
   const broker = await scene.broker();
   const proxy = await scene.proxy(broker);
   const stream = await broker.stream('over');

@@ -1,5 +1,5 @@
 // What the tests stand on: the real broker, Redis and a proxy that cuts, as other tests have them, a site for the pages, and
-// Chromium.
+// browsers.
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { chromium } from 'playwright-core';
 import { DEADLINE } from '../support/processes.mjs';
 import { NotingProxy } from '../support/proxy.mjs';
 import { Scene as Processes } from '../support/scene.mjs';
+import { newProfile } from './firefox.mjs';
 
 export { numberOf, range } from '../support/ids.mjs';
 export { DEADLINE, until } from '../support/processes.mjs';
@@ -37,12 +38,23 @@ const CHROMIUM_FLAGS = [
 /** Longer than any reconnection time that the broker tells a browser: what has not come back by then will not. */
 export const LONG_ENOUGH_TO_RECONNECT = 3_500;
 
-/** A test per store, side by side: most of their time is browsers waiting to reconnect. */
+/** A test in Chromium per store, side by side: most of their time is browsers waiting to reconnect. */
 export function onEachStore(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
-  describe(name, { concurrency: stores.length }, () => {
-    for (const store of stores) {
-      test(`over ${store}`, { timeout }, async ({ signal }) => {
-        const scene = new Scene(store);
+  variants(name, body, stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' })), timeout);
+}
+
+/** The same, and in Firefox over the first of the stores. For what depends on a browser's own EventSource, WebSocket or `fetch()`. */
+export function inEachBrowser(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
+  const chromium = stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' }));
+  const firefox = { title: `over ${stores[0]}, in Firefox`, store: stores[0], browser: 'firefox' };
+  variants(name, body, [...chromium, firefox], timeout);
+}
+
+function variants(name, body, all, timeout) {
+  describe(name, { concurrency: all.length }, () => {
+    for (const { title, store, browser } of all) {
+      test(title, { timeout }, async ({ signal }) => {
+        const scene = new Scene(store, browser);
         // At a timeout nobody waits for the body any more; without what it waits for it comes to its end.
         signal.addEventListener('abort', () => scene.close().catch(() => {}));
         try {
@@ -63,6 +75,13 @@ class Scene extends Processes {
   #browser;
   #context;
   #site;
+  #profile;
+
+  /** `browser` is `chromium` or `firefox`. */
+  constructor(store, browser) {
+    super(store);
+    this.browser = browser;
+  }
 
   proxy(...upstreams) {
     return this.listen(new BrowserProxy(upstreams));
@@ -70,14 +89,14 @@ class Scene extends Processes {
 
   /** A tab that shows page.html, whose origin is not the broker's. Tabs of one scene share a browser profile. */
   async tab() {
-    const context = await this.context();
+    const context = await (this.browser === 'firefox' ? (this.#profile ??= this.#openProfile()) : this.context());
     const tab = await context.newPage();
     tab.setDefaultTimeout(DEADLINE);
     await tab.goto(await this.site());
     return tab;
   }
 
-  /** The browser profile of the scene; with options, another one that has them. */
+  /** Chromium's profile of the scene; with options, another one that has them. */
   async context(options) {
     const browser = await (this.#browser ??= this.#startBrowser());
     return options ? browser.newContext(options) : (this.#context ??= browser.newContext());
@@ -92,6 +111,12 @@ class Scene extends Processes {
     const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
     this.atClose(() => browser.close());
     return browser;
+  }
+
+  async #openProfile() {
+    const profile = await newProfile();
+    this.atClose(() => profile.close());
+    return profile;
   }
 
   async #openSite() {

@@ -1,12 +1,12 @@
 // Tabs side by side, and what a closed one leaves behind.
 
 import assert from 'node:assert/strict';
-import { numberOf, onEachStore, range, until } from './harness.mjs';
+import { numberOf, inEachBrowser, range, until } from './harness.mjs';
 
 // So long that no heartbeat comes to the aid of a broker that does not look after its clients by itself.
 const NEVER = '3600';
 
-onEachStore('two tabs see the same events under the same ids', async (scene) => {
+inEachBrowser('two tabs see the same events under the same ids', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('shared');
   const tabs = [await scene.tab(), await scene.tab()];
@@ -21,7 +21,7 @@ onEachStore('two tabs see the same events under the same ids', async (scene) => 
   assert.deepEqual(one, other);
 });
 
-onEachStore('a closed tab that followed by EventSource frees its slot', async (scene) => {
+inEachBrowser('a closed tab that followed by EventSource frees its slot', async (scene) => {
   // In exclusive delivery the broker itself must look whether the client is there, as each holds a Redis connection.
   const broker = await scene.broker({ STREAMER_HEARTBEAT: scene.store === 'redis' ? NEVER : '1' });
   const stream = await broker.stream('left');
@@ -37,7 +37,7 @@ onEachStore('a closed tab that followed by EventSource frees its slot', async (s
   await until(async () => (await broker.slotsInUse()) === 0, 'both slots are free');
 });
 
-onEachStore('a closed tab that followed by WebSocket frees its slot', async (scene) => {
+inEachBrowser('a closed tab that followed by WebSocket frees its slot', async (scene) => {
   const broker = await scene.broker({ STREAMER_HEARTBEAT: NEVER });
   const stream = await broker.stream('left');
   const tabs = [await scene.tab(), await scene.tab()];
@@ -52,7 +52,7 @@ onEachStore('a closed tab that followed by WebSocket frees its slot', async (sce
   await until(async () => (await broker.slotsInUse()) === 0, 'both slots are free');
 });
 
-onEachStore('a newcomer gets the last slot when the tab that had it has gone', async (scene) => {
+inEachBrowser('a newcomer gets the last slot when the tab that had it has gone', async (scene) => {
   const broker = await scene.broker({ STREAMER_HEARTBEAT: NEVER, STREAMER_MAX_CLIENTS: '1' });
   const proxy = await scene.proxy(broker);
   const stream = await broker.stream('last slot');

@@ -1,11 +1,11 @@
 // A page that follows a stream with WebSocket.
 
 import assert from 'node:assert/strict';
-import { numberOf, onEachStore, range, until } from './harness.mjs';
+import { numberOf, inEachBrowser, range, until } from './harness.mjs';
 
 const CLOSED_AT_THE_END = [{ code: 1000, reason: 'The stream has ended', wasClean: true }];
 
-onEachStore('a page gets one array of what was, then an object per event, then a clean close', async (scene) => {
+inEachBrowser('a page gets one array of what was, then an object per event, then a clean close', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('chat 1/ä&=?#+%');
   // Unlike in SSE, every character arrives.
@@ -42,7 +42,7 @@ onEachStore('a page gets one array of what was, then an object per event, then a
   assert.deepEqual(await tab.evaluate(() => states), CLOSED_AT_THE_END);
 });
 
-onEachStore('a page that resumes gets an empty array when nothing is new, then what comes', async (scene) => {
+inEachBrowser('a page that resumes gets an empty array when nothing is new, then what comes', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('resumed');
   const { ids } = await broker.add(stream.key, range(0, 5).map(() => ({ event: 'token' })));
@@ -69,7 +69,7 @@ onEachStore('a page that resumes gets an empty array when nothing is new, then w
   assert.deepEqual(await late.evaluate(() => [seen, states]), [[[]], CLOSED_AT_THE_END]);
 });
 
-onEachStore('a page that closes gets its code back and a clean close', async (scene) => {
+inEachBrowser('a page that closes gets its code back and a clean close', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('left');
   const written = range(0, 200).map(() => ({ event: 'token', data: 'x'.repeat(1_000) }));
@@ -89,7 +89,7 @@ onEachStore('a page that closes gets its code back and a clean close', async (sc
   await until(async () => (await broker.slotsInUse()) === 0, 'the slots are free');
 });
 
-onEachStore('the first array begins with the number of trimmed events', async (scene) => {
+inEachBrowser('the first array begins with the number of trimmed events', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('trimmed', { max_events: 10 });
   await broker.add(stream.key, range(0, 500).map(() => ({ event: 'token' })));
@@ -107,7 +107,7 @@ onEachStore('the first array begins with the number of trimmed events', async (s
   assert.deepEqual([...history, ...live].map(({ id }) => numberOf(id)), range(first, 502));
 });
 
-onEachStore('a page with a bad token gets no connection', async (scene) => {
+inEachBrowser('a page with a bad token gets no connection', async (scene) => {
   const broker = await scene.broker();
   const proxy = await scene.proxy(broker);
   const stream = await broker.stream('mine');
@@ -118,7 +118,7 @@ onEachStore('a page with a bad token gets no connection', async (scene) => {
   assert.deepEqual(proxy.gets.map(({ status }) => status), [401]);
 });
 
-onEachStore('a page is told when its broker stops, and the broker leaves in order', async (scene) => {
+inEachBrowser('a page is told when its broker stops, and the broker leaves in order', async (scene) => {
   const broker = await scene.broker();
   const stream = await broker.stream('interrupted');
   const tab = await scene.tab();
