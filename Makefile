@@ -26,7 +26,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 deny:15 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-runtimes:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 deny:15 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-runtimes:10 test-foreign:10 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything, after installing what the tests need; a stage that hangs is ended and named
@@ -118,6 +118,11 @@ test-runtimes: ## The TypeScript client on Deno, Bun and workerd
 	cd clients/typescript && npm run --silent build
 	cd tests/runtimes && npm test
 
+.PHONY: test-foreign
+test-foreign: ## Libraries of other projects, and whether docs/clients.md says what they do
+	cargo build --locked
+	cd tests/foreign && npm test
+
 .PHONY: test-browser
 test-browser: ## Real browsers against a real broker
 	cargo build --locked
@@ -186,4 +191,4 @@ keys: ## Print fresh keys as lines of a .env file
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf {api/console,tests/browser,tests/clients,tests/proxies,tests/runtimes,clients/typescript,examples/llm-chat}/node_modules clients/typescript/dist
+	rm -rf {api/console,tests/browser,tests/clients,tests/proxies,tests/runtimes,tests/foreign,clients/typescript,examples/llm-chat}/node_modules clients/typescript/dist
