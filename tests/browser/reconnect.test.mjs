@@ -59,6 +59,26 @@ inEachBrowser('a page whose connection is cut dozens of times gets every event o
 });
 
 inEachBrowser(
+  'Chromium comes back when the head of an answer is cut off, and Firefox gives up',
+  async (scene) => {
+    const broker = await scene.broker();
+    const proxy = await scene.proxy(broker);
+    proxy.manner = () => 'reset';
+    proxy.allowance = () => (proxy.cuts === 0 ? 50 : Infinity);
+    const stream = await broker.stream('head');
+    const tab = await scene.tab();
+    await tab.evaluate((url) => followEvents(url, ['start']), stream.sse(proxy));
+    await tab.waitForFunction(() => seen.length === 1 || source.readyState === EventSource.CLOSED);
+    const givesUp = scene.browser === 'firefox';
+    assert.deepEqual(await tab.evaluate(() => [seen.length, source.readyState === EventSource.CLOSED]), givesUp ? [0, true] : [1, false]);
+    // What docs/clients.md tells a page to do then.
+    if (givesUp) await tab.evaluate((url) => followEvents(url, ['start']), stream.sse(proxy));
+    await tab.waitForFunction(() => seen.length === 1);
+  },
+  ['memory'],
+);
+
+inEachBrowser(
   'pages go on at a second node when the first is stopped, and get every event once',
   async (scene) => {
     const first = await scene.broker({ STREAMER_SHUTDOWN_GRACE: '60' });
