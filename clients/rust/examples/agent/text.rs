@@ -27,6 +27,6 @@ async fn read(job: Job) -> Result<Result<(), Error>, Defect> {
         Err(error) => return Ok(Err(error)),
     };
     let missed = events.missed().map(|missed| json!({"count": missed.count, "known": missed.known}));
-    say(&json!({"type": "text", "text": text, "missed": missed, "status": events.status().map(|status| status.as_str())}))?;
+    say(&json!({"type": "text", "text": text, "missed": missed, "status": events.status().map(tinistreamer_client::Status::as_str)}))?;
     Ok(Ok(()))
 }
