@@ -148,3 +148,49 @@ async fn a_cut_answer_over_two_streams_goes_on_exactly(broker: Broker) {
 }
 
 on_every_store!(a_history_comes_exactly_in_polls_of_a_bounded_size, a_cut_answer_over_two_streams_goes_on_exactly);
+
+/// Subscribers that take nothing, again and again: when each has been given up its connection is still there, as it is not the broker that
+/// ends it, but not what it was given.
+async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
+    const PEERS: usize = 10;
+    let broker = broker(kind).set("CLIENT_TIMEOUT", 2).set("MAX_CLIENTS", PEERS).start().await;
+    let token = big_events(&broker, 4).await;
+    let mut peers = Vec::new();
+    let before = broker.resident_kb();
+    for transport in ["ndjson", "sse", "ndjson", "sse", "ndjson", "ndjson"] {
+        let path = format!("/api/client/{transport}?key=chat&token={token}");
+        for _ in 0..PEERS {
+            peers.push(Raw::ask(&broker, &path, "").await);
+        }
+        until("all have begun", || async { broker.slots_in_use().await > 0 }).await;
+        until("all have been given up", || async { broker.slots_in_use().await == 0 }).await;
+    }
+    // Kept, these would be sixty times six megabytes and more. What one round takes stays with the process.
+    let grown = broker.resident_kb().saturating_sub(before);
+    assert!(grown < 250_000, "{grown} kB stay for {} peers", peers.len());
+    // One that reads at last gets a part of an event, and then the end.
+    let Raw { mut from, .. } = peers.remove(0);
+    let (mut rest, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    while !rest.ends_with(b"\r\n0\r\n\r\n") {
+        match within(from.read(&mut buffer)).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => rest.extend_from_slice(&buffer[..count]),
+        }
+    }
+    assert!(rest.len() < 6_000_000, "{} bytes", rest.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_that_take_nothing_are_let_go_in_memory() {
+    subscribers_that_take_nothing_are_let_go(Kind::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_that_take_nothing_are_let_go_in_shared() {
+    subscribers_that_take_nothing_are_let_go(Kind::Shared).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_that_take_nothing_are_let_go_in_exclusive() {
+    subscribers_that_take_nothing_are_let_go(Kind::Exclusive).await;
+}

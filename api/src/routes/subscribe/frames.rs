@@ -1,14 +1,21 @@
 //! A feed as the body of an answer, whatever the format.
 
-use std::time::Duration;
+use std::{io, pin::pin, time::Duration};
 
 use bytes::Bytes;
-use futures::stream::{BoxStream, unfold};
-use tokio::{sync::mpsc, time::timeout};
+use futures::{
+    StreamExt,
+    stream::{BoxStream, unfold},
+};
+use tokio::{
+    sync::mpsc::{self, error::SendError},
+    time::timeout,
+};
 
 use crate::{
     event::{Part, StreamKey},
     feed::{Feed, Reading, Step},
+    routes::answer::{paced, pieces},
     store::Batch,
     wire::json,
 };
@@ -23,24 +30,67 @@ pub(super) trait Format: Send + 'static {
     fn bytes(&mut self, reading: &Reading, step: &Step) -> Bytes;
 }
 
+/// The most bytes that stay with a connection whose client has stopped to read, when it has been given up: Rocket does not look at a body
+/// before the client has taken what it was given. A larger batch is held by a task, which has a deadline.
+const HELD: usize = 64 << 10;
+
 /// The feed as a body. Rocket asks for the next bytes when the client has taken the last: that alone is enough for a feed that
 /// holds nothing scarce, and a task with a channel less to go through. One that does hold something gets a task of its own,
-/// in which deadlines and the shutdown go on while the client does not read.
-pub(super) fn body(feed: Feed, format: impl Format, stall: Duration) -> BoxStream<'static, Bytes> {
+/// in which deadlines and the shutdown go on while the client does not read. A body that breaks off in the middle of a batch is an error, so that
+/// the client sees it.
+pub(super) fn body(feed: Feed, format: impl Format, stall: Duration) -> BoxStream<'static, io::Result<Bytes>> {
     let is_scarce = feed.is_scarce();
     let frames = Frames { feed, format, closed: false };
     if is_scarce {
-        // One batch in the channel: what a slow client does not take stays in the store.
+        // One piece in the channel: what a slow client does not take stays in the store. None says that the body is complete.
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(pump(frames, sender, stall));
-        return Box::pin(unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|bytes| (bytes, receiver)) }));
+        return Box::pin(unfold(Some(receiver), |receiver| async {
+            let mut receiver: mpsc::Receiver<Option<Bytes>> = receiver?;
+            match receiver.recv().await {
+                Some(bytes) => bytes.map(|bytes| (Ok(bytes), Some(receiver))),
+                None => Some((Err(io::Error::new(io::ErrorKind::TimedOut, "the subscriber took nothing for too long")), None)),
+            }
+        }));
     }
-    Box::pin(unfold(frames, |mut frames| async move {
-        frames.feed.taken();
-        let bytes = frames.next().await?;
-        frames.feed.given();
-        Some((bytes, frames))
+    Box::pin(unfold(Some(Unpumped { frames, rest: None, stall }), |unpumped| async {
+        let mut unpumped = unpumped?;
+        unpumped.frames.feed.taken();
+        let bytes = unpumped.next().await?;
+        unpumped.frames.feed.given();
+        let goes_on = bytes.is_ok();
+        Some((bytes, goes_on.then_some(unpumped)))
     }))
+}
+
+/// A feed as a body without a task, but for what is left of a large batch.
+struct Unpumped<F> {
+    frames: Frames<F>,
+    rest: Option<BoxStream<'static, io::Result<Bytes>>>,
+    stall: Duration,
+}
+
+impl<F: Format> Unpumped<F> {
+    /// The next bytes; none when the connection is to be closed, an error when the client took nothing for too long.
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        if let Some(piece) = self.next_piece().await {
+            return Some(piece);
+        }
+        let bytes = self.frames.next().await?;
+        if bytes.len() <= HELD {
+            return Some(Ok(bytes));
+        }
+        self.rest = Some(paced(pieces(bytes), self.stall, std::future::pending(), ()));
+        self.next_piece().await
+    }
+
+    async fn next_piece(&mut self) -> Option<io::Result<Bytes>> {
+        let piece = self.rest.as_mut()?.next().await;
+        if piece.is_none() {
+            self.rest = None;
+        }
+        piece
+    }
 }
 
 /// A feed's steps as bytes.
@@ -70,26 +120,52 @@ impl<F: Format> Frames<F> {
     }
 }
 
-async fn pump<F: Format>(mut frames: Frames<F>, body: mpsc::Sender<Bytes>, stall: Duration) {
+async fn pump<F: Format>(mut frames: Frames<F>, body: mpsc::Sender<Option<Bytes>>, stall: Duration) {
     loop {
         let bytes = tokio::select! {
             bytes = frames.next() => bytes,
             // The client's leaving shows in the body's being dropped.
             () = body.closed() => return,
         };
-        let Some(bytes) = bytes else { return };
+        let is_last = bytes.is_none();
+        let sending = async {
+            match bytes {
+                Some(bytes) if bytes.len() > HELD => hand_over(bytes, &body, stall).await,
+                bytes => in_time(stall, body.send(bytes)).await,
+            }
+        };
         let sent = tokio::select! {
             biased;
-            sent = timeout(stall, body.send(bytes)) => sent,
+            sent = sending => sent,
             () = frames.feed.dismissed() => return,
         };
         // A client that takes nothing for so long is as good as gone; it may resume.
         match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return,
-            Err(_) => return frames.feed.stalled(),
+            Ok(()) if is_last => return,
+            Ok(()) => {}
+            Err(Lost::Left) => return,
+            Err(Lost::Stalled) => return frames.feed.stalled(),
         }
     }
+}
+
+/// Why nothing more can be handed to a client.
+enum Lost {
+    Left,
+    Stalled,
+}
+
+async fn in_time(stall: Duration, sending: impl Future<Output = Result<(), SendError<Option<Bytes>>>>) -> Result<(), Lost> {
+    timeout(stall, sending).await.map_err(|_| Lost::Stalled)?.map_err(|_| Lost::Left)
+}
+
+/// Hands a large batch over in pieces. Those that the client does not take go with the task that holds them.
+async fn hand_over(bytes: Bytes, body: &mpsc::Sender<Option<Bytes>>, stall: Duration) -> Result<(), Lost> {
+    let mut pieces = pin!(pieces(bytes));
+    while let Some(Ok(piece)) = pieces.next().await {
+        in_time(stall, body.send(Some(piece))).await?;
+    }
+    Ok(())
 }
 
 /// What a step tells, as JSON objects; with a key in each where that is wanted.

@@ -1,7 +1,9 @@
 //! Following streams as lines of JSON, for programs.
 
+use std::io;
+
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use futures::stream::BoxStream;
 use rocket::{
     Request, get,
     http::{ContentType, Status},
@@ -27,7 +29,7 @@ const HEARTBEAT: &[u8] = b"\n";
 /// Lines, or the word that there will be none.
 pub enum Lines {
     /// As they come.
-    Lines(BoxStream<'static, Bytes>),
+    Lines(BoxStream<'static, io::Result<Bytes>>),
     /// The client has it all: 204.
     Complete,
 }
@@ -82,7 +84,7 @@ impl Format for Objects {
 impl<'r> Responder<'r, 'static> for Lines {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Ok(match self {
-            Self::Lines(lines) => streamed(ContentType::new("application", "x-ndjson"), lines.map(Ok)),
+            Self::Lines(lines) => streamed(ContentType::new("application", "x-ndjson"), lines),
             Self::Complete => rocket::Response::build().status(Status::NoContent).raw_header("Cache-Control", "no-store").finalize(),
         })
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream::BoxStream};
+use futures::stream::BoxStream;
 use rocket::{
     Request, get, head,
     http::{ContentType, Status},
@@ -34,7 +34,7 @@ const RETRY_MS: u64 = 1_000;
 /// An event stream, or the word that there will be none.
 pub enum EventStream {
     /// Frames as they come.
-    Frames(BoxStream<'static, Bytes>),
+    Frames(BoxStream<'static, io::Result<Bytes>>),
     /// The headers alone, for `HEAD`.
     Headers,
     /// The client has it all: 204, on which `EventSource` stops.
@@ -72,7 +72,7 @@ pub async fn follow(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Ev
     if broker.lifecycle.is_closing() {
         // To `EventSource` any other status than 200 is final: a client that comes a moment too late would never go on elsewhere.
         broker.metrics.clients(Transport::Sse).refuse(Refusal::Shutdown);
-        return Ok(EventStream::Frames(Box::pin(futures::stream::iter([come_back()]))));
+        return Ok(EventStream::Frames(Box::pin(futures::stream::iter([Ok(come_back())]))));
     }
     let reading = lookout.reading(&wish, found);
     let feed = broker.follow(reading, &wish, Transport::Sse, Some(EXCLUSIVE_PROBE)).await?;
@@ -203,7 +203,7 @@ impl ServerSentEvents {
 impl<'r> Responder<'r, 'static> for EventStream {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Ok(match self {
-            Self::Frames(frames) => streamed(ContentType::EventStream, frames.map(Ok::<_, io::Error>)),
+            Self::Frames(frames) => streamed(ContentType::EventStream, frames),
             Self::Headers => streamed(ContentType::EventStream, futures::stream::empty()),
             Self::Complete => rocket::Response::build().status(Status::NoContent).raw_header("Cache-Control", "no-store").finalize(),
         })
