@@ -58,8 +58,8 @@ enum Failure {
     Store(#[from] StoreError),
     #[error("The broker can't start: {0}")]
     Launch(String),
-    #[error("The metrics can't be served at {address}, which is STREAMER_METRICS: {reason}")]
-    Metrics { address: SocketAddr, reason: String },
+    #[error("The metrics can't be served: {0}")]
+    Metrics(String),
     #[error("No healthy broker at {address}: {reason}")]
     Unhealthy { address: SocketAddr, reason: String },
     #[error("{0}")]

@@ -1,6 +1,6 @@
 //! Serving, from the first connection to the orderly end.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use rocket::fairing::AdHoc;
 use tinistreamer::{
@@ -47,15 +47,16 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
         let address = SocketAddr::new(rocket.config().address, rocket.config().port);
         Box::pin(async move { greet(address, &about, console, metrics_address, &throw_away) })
     });
-    let launch_error = |error: rocket::Error| Failure::Launch(launch_problem(&error));
-    let rocket = server(rocket, settings, store, metrics, lifecycle.clone()).attach(greeting).ignite().await.map_err(launch_error)?;
+    let rocket = server(rocket, settings, store, metrics, lifecycle.clone()).attach(greeting).ignite().await;
+    let rocket = rocket.map_err(|error| Failure::Launch(error.kind().to_string()))?;
     let shutdown = rocket.shutdown();
+    let wanted = SocketAddr::new(rocket.config().address, rocket.config().port);
     let mut launch = tokio::spawn(rocket.launch());
 
     tokio::select! {
         ended = &mut launch => return match ended {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Failure::Launch(launch_problem(&error))),
+            Ok(Err(error)) => Err(Failure::Launch(launch_problem(&error, wanted, "STREAMER_PORT or STREAMER_ADDRESS"))),
             Err(error) => Err(Failure::Launch(error.to_string())),
         },
         _ = terminate.recv() => {}
@@ -97,19 +98,26 @@ async fn serve_metrics(address: SocketAddr, store: SharedStore, metrics: SharedM
     }
     let reason = match launch.await {
         Ok(Ok(_)) => "the server ended".to_owned(),
-        Ok(Err(error)) => launch_problem(&error),
+        Ok(Err(error)) => launch_problem(&error, address, "STREAMER_METRICS"),
         Err(error) => error.to_string(),
     };
-    Err(Failure::Metrics { address, reason })
+    Err(Failure::Metrics(reason))
 }
 
-/// Rocket's error panics when it is dropped unseen; its `Display` counts as seeing it.
-fn launch_problem(error: &rocket::Error) -> String {
-    match error.kind() {
-        rocket::error::ErrorKind::Bind(error) => format!("the address can't be bound: {error}"),
-        rocket::error::ErrorKind::Io(error) => format!("the address can't be used: {error}"),
-        kind => kind.to_string(),
-    }
+/// Why the server can't listen at this address, and which settings give it another. Rocket's error panics when it is dropped unseen; its
+/// `Display` counts as seeing it.
+fn launch_problem(error: &rocket::Error, address: SocketAddr, settings: &str) -> String {
+    let error = match error.kind() {
+        rocket::error::ErrorKind::Bind(error) | rocket::error::ErrorKind::Io(error) => error,
+        kind => return kind.to_string(),
+    };
+    let reason = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not listen there; ports below 1024 need a right of their own".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("the address {address} can't be used: {reason}. Choose another with {settings}")
 }
 
 fn greet(address: SocketAddr, about: &str, console: bool, metrics: Option<SocketAddr>, throw_away: &[(&str, String)]) {

@@ -198,7 +198,9 @@ async fn a_port_that_is_taken_is_told_in_one_line() {
     let port = broker.url.rsplit(':').next().unwrap();
     let (code, _, stderr) = run(&[], &[GOOD[0], GOOD[1], ("STREAMER_PORT", port), ("STREAMER_REDIS_URL", "memory:")]).await;
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("can't be bound") && !stderr.contains("panicked"), "{stderr}");
+    let told = [format!("127.0.0.1:{port}"), "another program".to_owned(), "STREAMER_PORT".to_owned()];
+    assert!(told.iter().all(|word| stderr.contains(word)) && !stderr.contains("panicked"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
 /// What is documented is what there is.
