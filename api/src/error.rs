@@ -230,7 +230,7 @@ pub struct ApiError {
 
 /// The body of every error answer.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Error, example = json!({"code": "no-active-stream", "message": "No active stream at this key"}))]
+#[schema(as = Error, example = json!({"code": "no-active-stream", "message": "No active stream at the key \"chat-1\""}))]
 pub struct ErrorBody<'a> {
     /// A stable kebab-case word; the list is in `docs/errors.md`.
     pub code: &'a str,

@@ -14,6 +14,7 @@ use crate::{
     feed::Slots,
     lifecycle::Lifecycle,
     metrics::SharedMetrics,
+    routes::at,
     store::{SharedStore, StoreError},
 };
 
@@ -56,7 +57,7 @@ impl Broker<'_> {
 pub(super) async fn must_be_active(store: &SharedStore, key: &StreamKey) -> Result<(), ApiError> {
     match store.info(key).await {
         Ok(info) if info.status == Status::Active => Ok(()),
-        Ok(_) | Err(StoreError::NotFound) => Err(StoreError::NotActive.into()),
+        Ok(_) | Err(StoreError::NotFound) => Err(at(key)(StoreError::NotActive)),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,7 +4,7 @@ use rocket::{Route, routes};
 
 use crate::{
     error::{ApiError, ErrorCode},
-    event::InvalidEvent,
+    event::{InvalidEvent, StreamKey},
     store::{MAX_PRODUCERS, StoreError},
     wire::json::EventProblem,
 };
@@ -91,6 +91,19 @@ impl From<StoreError> for ApiError {
                 Self::internal()
             }
         }
+    }
+}
+
+/// What a store's error means to a request for the stream at this key.
+fn at(key: &StreamKey) -> impl FnOnce(StoreError) -> ApiError {
+    move |error| {
+        let (code, what) = match error {
+            StoreError::Exists => (ErrorCode::ExistingStream, "An active stream exists at the key"),
+            StoreError::NotActive => (ErrorCode::NoActiveStream, "No active stream at the key"),
+            StoreError::NotFound => (ErrorCode::StreamNotFound, "No stream at the key"),
+            error => return error.into(),
+        };
+        ApiError::new(code, format!("{what} {:?}", key.as_str()))
     }
 }
 

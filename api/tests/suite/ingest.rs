@@ -68,6 +68,7 @@ async fn a_batch_for_no_stream_is_refused(broker: Broker) {
     for events in [json!([{"event": "x"}]), json!([])] {
         let (status, error) = broker.post("/api/event/add", json!({"key": "nobody", "events": events})).await;
         assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
+        assert!(error["message"].as_str().unwrap().contains("nobody"), "it names the key: {error}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     error::{ApiError, ErrorBody, ErrorCode},
     event::{EventId, NewEvent},
     metrics::Way,
-    routes::{answer::Whole, body::Body, broker::Broker, code_of, params::stream_key},
+    routes::{answer::Whole, at, body::Body, broker::Broker, code_of, params::stream_key},
     wire::json::{EventIn, Object},
 };
 
@@ -116,7 +116,7 @@ pub async fn add(_backend: Backend, strict: Strict, body: Body, broker: Broker<'
         })
     };
     let events: Vec<NewEvent> = batch.events.into_iter().enumerate().map(check).collect::<Result<_, _>>()?;
-    let appended = broker.store.append(&key, &events, numbered.as_ref()).await?;
+    let appended = broker.store.append(&key, &events, numbered.as_ref()).await.map_err(at(&key))?;
     count(metrics, &events, appended);
     let ids: Vec<EventId> = appended.ids(events.len()).collect();
     let added = Added { num_events: ids.len(), ids, num_duplicates: numbered.map(|_| appended.duplicates), ignored: members.take() };

@@ -24,7 +24,7 @@ use crate::{
     event::{EventId, NewEvent, StreamKey},
     lifecycle::Lifecycle,
     metrics::{SharedMetrics, Way},
-    routes::{answer::Whole, body::PlainBody, broker::Broker, code_of, params::QueryKey},
+    routes::{answer::Whole, at, body::PlainBody, broker::Broker, code_of, params::QueryKey},
     store::{Numbered, SharedStore},
     wire::{
         json::EventIn,
@@ -198,7 +198,7 @@ impl Upload {
         let appended = match self.store.append(&self.key, &self.batch, self.numbered.as_ref()).await {
             Ok(appended) => appended,
             Err(error) => {
-                let error = ApiError::from(error);
+                let error = at(&self.key)(error);
                 return Err(self.stopped(error.code, &error.message));
             }
         };

@@ -21,6 +21,7 @@ use crate::{
     lifecycle::Lifecycle,
     metrics::{SharedMetrics, Way},
     routes::{
+        at,
         broker::{Broker, must_be_active},
         code_of,
         params::{QueryKey, Upgrade},
@@ -207,7 +208,7 @@ impl Connection {
             Err(_) if self.numbered.is_some() => Some(CloseCode::Error),
             _ => None,
         };
-        let written = written.map_err(ApiError::from);
+        let written = written.map_err(at(&self.key));
         let ids = |appended: Appended| {
             std::iter::repeat_n(None, appended.duplicates.min(events.len())).chain(appended.ids(events.len()).map(Some))
         };

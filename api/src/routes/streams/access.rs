@@ -19,7 +19,7 @@ use crate::{
     error::{ApiError, ErrorBody, ErrorCode},
     event::StreamKey,
     metrics::SharedMetrics,
-    routes::{body::Body, params::stream_key, streams::quota::Quotas},
+    routes::{at, body::Body, params::stream_key, streams::quota::Quotas},
     store::{Birth, NewStream, SharedStore, StoreError},
 };
 
@@ -113,7 +113,7 @@ pub async fn create(
             metrics.streams.refused.inc();
         }
     })?;
-    let info = store.create(&key, NewStream { ttl, max_events }).await?;
+    let info = store.create(&key, NewStream { ttl, max_events }).await.map_err(at(&key))?;
     permit.keep(by, &key, info.birth);
     metrics.streams.created.inc();
     let scope = Scope::Streams([(key.clone(), Some(info.birth))].into());

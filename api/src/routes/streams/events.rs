@@ -14,6 +14,7 @@ use crate::{
     event::Part,
     routes::{
         answer::{AnswerPermit, paced, patience, pieces},
+        at,
         byte_stream::streamed,
         params::QueryKey,
     },
@@ -49,7 +50,7 @@ pub struct StoredEvent {
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/stream/events")]
 pub async fn events(_backend: Backend, key: QueryKey, permit: AnswerPermit, store: &State<SharedStore>) -> Result<StoredEvents, ApiError> {
-    let first = store.read(&key.0, None).await?;
+    let first = store.read(&key.0, None).await.map_err(at(&key.0))?;
     Ok(StoredEvents { store: SharedStore::clone(store), first, permit })
 }
 

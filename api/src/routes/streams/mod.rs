@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::at;
 use super::{
     answer::{AnswerPermit, Whole},
     body::Body,
@@ -151,7 +152,7 @@ fn glob(pattern: &str) -> Result<glob::Pattern, ApiError> {
 pub async fn info(_backend: Backend, key: QueryKey, broker: Broker<'_>) -> Result<Json<StreamState>, ApiError> {
     let QueryKey(key) = key;
     let elsewhere = async { Ok(timeout(COUNT_PATIENCE, broker.store.clients_elsewhere(&key)).await) };
-    let (info, elsewhere) = try_join(broker.store.info(&key), elsewhere).await?;
+    let (info, elsewhere) = try_join(broker.store.info(&key), elsewhere).await.map_err(at(&key))?;
     let StreamInfo { status, length, ttl, first, last, created_ms, .. } = info;
     // A stream's state is worth having without it.
     let elsewhere = elsewhere.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())));
@@ -202,7 +203,8 @@ pub async fn cancel(_backend: Backend, body: Body, broker: Broker<'_>) -> Result
 
 async fn finish(body: &Body, finish: Finish, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {
     let KeyOnly { key } = body.json()?;
-    broker.store.finish(&stream_key(&key)?, finish).await?;
+    let key = stream_key(&key)?;
+    broker.store.finish(&key, finish).await.map_err(at(&key))?;
     broker.metrics.streams.finish(match finish {
         Finish::End => Outcome::Ended,
         Finish::Cancel => Outcome::Cancelled,

@@ -12,7 +12,7 @@ use crate::{
     event::{EventId, Status, StreamKey},
     feed::{Appearance, Feed, Newcomer, Pace, Reading, Slot},
     metrics::{Refusal, Transport},
-    routes::broker::Broker,
+    routes::{at, broker::Broker},
     store::{Beginning, Page, SharedStore, StoreError},
     wire::cursor::Position,
 };
@@ -102,7 +102,7 @@ impl Lookout {
                     }
                     Some(position) if wish.is_keyed() => found(position, State::Gone),
                     None if wish.is_keyed() && wish.resumes() => found(Position::Beginning, State::Gone),
-                    _ => Err(not_found(key, wish)),
+                    _ => Err(at(key)(StoreError::NotFound)),
                 };
             }
             Err(error) => return Err(error.into()),
@@ -163,11 +163,6 @@ impl Lookout {
         }
         reading
     }
-}
-
-fn not_found(key: &StreamKey, wish: &Wish) -> ApiError {
-    let message = if wish.is_keyed() { format!("No stream at the key {:?}", key.as_str()) } else { "No stream at this key".to_owned() };
-    ApiError::new(ErrorCode::StreamNotFound, message)
 }
 
 /// Whether the client has all there will ever be.

@@ -20,7 +20,6 @@ use super::{
     Found, State, followed,
     frames::{EXCLUSIVE_PROBE, objects},
     freshness::{Freshness, FreshnessHeaders, KnownTags},
-    not_found,
     wish::Wish,
 };
 use crate::{
@@ -31,10 +30,11 @@ use crate::{
     metrics::Transport,
     routes::{
         answer::{SMALL, of_length, paced, patience, pieces},
+        at,
         broker::Broker,
         byte_stream::streamed,
     },
-    store::{Batch, Beginning, Gone, PAGE_BYTES, PAGE_ENTRIES, StoreError},
+    store::{Batch, Beginning, Gone, PAGE_BYTES, PAGE_ENTRIES},
     wire::{
         cursor::{self, Position},
         json,
@@ -107,7 +107,7 @@ pub async fn poll(client: Client, wish: Wish, known: KnownTags, broker: Broker<'
     };
     for reading in &mut readings {
         while !answer.is_full()
-            && let Some(step) = reading.history().await.map_err(|error| failed(error, &wish))?
+            && let Some(step) = reading.history().await.map_err(at(&wish.keys[0]))?
         {
             // A filter may pass over a long history: that the client has come so far is an answer. Where it begins is told first of all.
             let has_come_far = matches!(step, Step::Positions(_)) && answer.has_news;
@@ -195,13 +195,6 @@ fn held(body: Bytes, slot: Slot, stall: Duration) -> Body {
     let slot = Arc::new(slot);
     let dismissed = Arc::clone(&slot);
     paced(pieces(body), stall, async move { dismissed.dismissed().await }, slot)
-}
-
-fn failed(error: StoreError, wish: &Wish) -> ApiError {
-    match error {
-        StoreError::NotFound => not_found(&wish.keys[0], wish),
-        error => error.into(),
-    }
 }
 
 /// What an answer will be made of.

@@ -553,7 +553,7 @@ export interface components {
          * @description The body of every error answer.
          * @example {
          *       "code": "no-active-stream",
-         *       "message": "No active stream at this key"
+         *       "message": "No active stream at the key \"chat-1\""
          *     }
          */
         Error: {
