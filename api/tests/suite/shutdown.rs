@@ -35,7 +35,7 @@ async fn clients_are_closed_with_what_they_were_owed(kind: Kind) {
     }
     for text in texts {
         let text = within(text).await.unwrap().unwrap();
-        assert!(text.contains("data: 2\n\n") && text.contains("\nretry: "), "{text}");
+        assert!(text.contains("data: 2\nid: ") && text.contains("\nretry: "), "{text}");
         let retry = text.lines().rfind(|line| line.starts_with("retry: ")).unwrap();
         assert!(text.ends_with(&format!("{retry}\n\n")), "the last word: {text}");
     }
