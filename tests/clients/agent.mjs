@@ -2,7 +2,6 @@
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { StringDecoder } from 'node:string_decoder';
 import { fileURLToPath } from 'node:url';
 import { DEADLINE, kill, start, until } from '../support/processes.mjs';
 
@@ -109,10 +108,9 @@ export class Agent {
 
   /** By line feeds alone: `node:readline` takes U+2028 for the end of a line, which JSON does not escape. */
   #listen() {
-    const decoder = new StringDecoder('utf8');
     let begun = '';
     this.#child.stdout.on('data', (chunk) => {
-      const lines = decoder.write(chunk).split('\n');
+      const lines = chunk.split('\n');
       lines[0] = begun + lines[0];
       begun = lines.pop();
       for (const line of lines) this.#take(line);

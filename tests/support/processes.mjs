@@ -39,6 +39,8 @@ export async function until(condition, what, deadline = Date.now() + DEADLINE) {
 /** A child process; its `gone` tells `{ code, signal }` once it is, or `{ error }` when it could not be started. */
 export function start(command, args, options) {
   const child = spawn(command, args, options);
+  // Piece by piece a character may come in two; text is put together from whole ones.
+  for (const pipe of [child.stdout, child.stderr]) pipe?.setEncoding('utf8');
   processes.add(child);
   child.gone = new Promise((resolve) => {
     child.once('error', (error) => resolve({ error }));

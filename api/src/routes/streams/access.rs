@@ -68,10 +68,10 @@ pub struct IssueToken {
 #[derive(Serialize, ToSchema)]
 pub struct Access {
     /// For server-sent events; without the token.
-    #[schema(example = "http://localhost:8000/api/client/sse?key=chat%2D1")]
+    #[schema(example = "http://localhost:8000/api/client/sse?key=chat-1")]
     sse_url: String,
     /// For WebSocket; without the token.
-    #[schema(example = "ws://localhost:8000/api/client/ws?key=chat%2D1")]
+    #[schema(example = "ws://localhost:8000/api/client/ws?key=chat-1")]
     ws_url: String,
     /// The client token.
     token: String,
