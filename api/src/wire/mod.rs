@@ -3,6 +3,7 @@
 pub mod cursor;
 pub mod json;
 pub mod ndjson;
+pub mod number;
 pub mod sse;
 
 /// The name of the event that tells a gap.

@@ -50,6 +50,19 @@ fn operations_and_their_parameters_have_names_of_their_own() {
 }
 
 #[tokio::test]
+async fn an_integer_may_be_written_with_a_fraction_of_zero() {
+    // To a JSON schema `600.0` is an integer.
+    let broker = broker(Kind::Memory).start().await;
+    let post = async |path: &str, body: &str| {
+        let response = broker.request(reqwest::Method::POST, path).body(body.to_owned()).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path} {body}");
+    };
+    post("/api/stream", r#"{"key":"a","ttl":600.0,"max_events":5e2}"#).await;
+    post("/api/stream/token", r#"{"key":"a","ttl":60.0}"#).await;
+    post("/api/event/add", r#"{"key":"a","events":[],"producer":"p","sequence":0.0}"#).await;
+}
+
+#[tokio::test]
 async fn every_route_with_a_json_body_says_that_it_may_be_too_large() {
     let broker = broker(Kind::Memory).set("MAX_BODY", 1024).start().await;
     let document: Value = serde_json::from_str(&kept()).unwrap();

@@ -18,7 +18,10 @@ use crate::{
     event::{EventId, NewEvent},
     metrics::Way,
     routes::{answer::Whole, at, body::Body, broker::Broker, code_of, params::stream_key},
-    wire::json::{EventIn, Object},
+    wire::{
+        json::{EventIn, Object},
+        number::whole,
+    },
 };
 
 /// A batch as it comes.
@@ -29,7 +32,7 @@ struct BatchIn<'a> {
     events: Vec<Object<EventIn<'a>>>,
     #[serde(borrow, default)]
     producer: Option<Cow<'a, str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     sequence: Option<u64>,
 }
 

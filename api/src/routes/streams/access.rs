@@ -21,6 +21,7 @@ use crate::{
     metrics::SharedMetrics,
     routes::{at, body::Body, params::stream_key, streams::quota::Quotas},
     store::{Birth, NewStream, SharedStore, StoreError},
+    wire::number::whole,
 };
 
 /// Streams that are looked up together for a token.
@@ -38,9 +39,11 @@ pub struct CreateStream {
     key: String,
     /// Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]
+    #[serde(default, deserialize_with = "whole")]
     ttl: Option<u64>,
     /// How many events it keeps; the default is `STREAMER_MAX_EVENTS`.
     #[schema(minimum = 1, maximum = 1_000_000)]
+    #[serde(default, deserialize_with = "whole")]
     max_events: Option<u64>,
 }
 
@@ -58,6 +61,7 @@ pub struct IssueToken {
     prefix: Option<String>,
     /// Seconds that the token is good for; the default is `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]
+    #[serde(default, deserialize_with = "whole")]
     ttl: Option<u64>,
     /// With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key.
     #[serde(default)]
