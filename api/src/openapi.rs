@@ -17,10 +17,13 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
+use self::constraints::Constraints;
 use crate::{
     error::{ApiError, ErrorBody, ErrorCode},
     routes,
 };
+
+mod constraints;
 
 /// Where the page is.
 const PAGE: &str = "/api/docs/";
@@ -31,7 +34,7 @@ const DOCUMENT: &str = "/api/openapi.json";
 /// The document.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "tinistreamer", description = "A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE, WebSocket, NDJSON or long polling.", license(name = "MIT", identifier = "MIT")),
+    info(title = "tinistreamer", description = "A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE, WebSocket, NDJSON or long polling. In a string of the format `byte-limited`, `maxLength` is also the most bytes of UTF-8.", license(name = "MIT", identifier = "MIT")),
     servers((url = "/", description = "This broker")),
     tags(
         (name = "streams", description = "For backends: create, look at and end streams"),
@@ -49,7 +52,7 @@ const DOCUMENT: &str = "/api/openapi.json";
         routes::health::health, routes::health::ready, routes::health::info,
     ),
     components(schemas(ErrorBody<'static>)),
-    modifiers(&SecuritySchemes),
+    modifiers(&SecuritySchemes, &Constraints),
 )]
 struct Document;
 

@@ -21,7 +21,7 @@ mod resume;
 pub use announcement::{ANNOUNCEMENT_HOLDS, Announced, Announcement};
 pub use beginning::{Beginning, InvalidBeginning};
 pub use fault::{Right, StoreFault};
-pub use numbered::{InvalidProducer, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer};
+pub use numbered::{InvalidProducer, MAX_PRODUCER_BYTES, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer};
 pub use resume::Missed;
 
 /// Entries that one read returns at the most.

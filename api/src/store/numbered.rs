@@ -18,7 +18,7 @@ pub struct Numbered {
 }
 
 /// The longest producer name, in bytes.
-const MAX_PRODUCER_BYTES: usize = 64;
+pub const MAX_PRODUCER_BYTES: usize = 64;
 
 /// The name of a producer, which numbers its events so that one that is sent twice is written once: 1 to 64 of `A` to `Z`, `a` to `z`,
 /// `0` to `9`, `_` and `-`. Cheap to clone.

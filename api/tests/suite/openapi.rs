@@ -49,6 +49,44 @@ fn operations_and_their_parameters_have_names_of_their_own() {
     }
 }
 
+/// Strings of requests that may be any text.
+const FREE: [&str; 3] = ["disconnect_client id", "list_clients tag", "poll_events If-None-Match"];
+
+/// The string in a schema: itself, or what its array is made of.
+fn string(schema: &Value) -> Option<&Value> {
+    let is = |kind: &str| schema["type"] == kind || schema["type"].as_array().is_some_and(|kinds| kinds.contains(&kind.into()));
+    if is("array") { string(&schema["items"]) } else { is("string").then_some(schema) }
+}
+
+#[test]
+fn every_string_of_a_request_says_what_it_must_be() {
+    let document: Value = serde_json::from_str(&kept()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    let mut strings = Vec::new();
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values()) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = format!("{} {}", operation["operationId"].as_str().unwrap(), parameter["name"].as_str().unwrap());
+            strings.extend(string(&parameter["schema"]).map(|string| (name, string)));
+        }
+    }
+    for schema in ["AddEvents", "CreateStream", "Event", "IssueToken", "KeyOnly"] {
+        for (member, value) in schemas[schema]["properties"].as_object().unwrap() {
+            strings.extend(string(value).map(|string| (format!("{schema} {member}"), string)));
+        }
+    }
+    let limited = |string: &Value| string["pattern"].is_string();
+    let mut unlimited: Vec<_> = strings.iter().filter(|(_, string)| !limited(string)).map(|(name, _)| name.as_str()).collect();
+    unlimited.sort_unstable();
+    assert_eq!(unlimited, FREE);
+
+    let key = &strings.iter().find(|(name, _)| name == "IssueToken keys").unwrap().1;
+    assert_eq!((&key["minLength"], &key["maxLength"], &key["format"]), (&1.into(), &256.into(), &"byte-limited".into()));
+    assert_eq!(schemas["Event"]["properties"]["event"]["maxLength"], 128);
+    assert_eq!(schemas["Event"]["properties"]["event"]["not"]["enum"].as_array().unwrap().len(), 5);
+    assert_eq!(schemas["IssueToken"]["oneOf"].as_array().unwrap().len(), 3);
+    assert_eq!(schemas["AddEvents"]["dependentRequired"]["sequence"][0], "producer");
+}
+
 #[tokio::test]
 async fn an_integer_may_be_written_with_a_fraction_of_zero() {
     // To a JSON schema `600.0` is an integer.

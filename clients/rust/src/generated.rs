@@ -45,7 +45,7 @@ pub mod types {
 has already are not written again, so that a request whose answer was lost can be repeated.*/
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub producer: ::std::option::Option<::std::string::String>,
-        ///How many events the producer had sent into this stream before these.
+        ///How many events the producer had sent into this stream before these. Only with `producer`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub sequence: ::std::option::Option<u64>,
     }
@@ -333,7 +333,7 @@ Absent when there are none.*/
 #[derive(Clone, Debug)]
 /**Client for tinistreamer
 
-A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE, WebSocket, NDJSON or long polling.
+A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE, WebSocket, NDJSON or long polling. In a string of the format `byte-limited`, `maxLength` is also the most bytes of UTF-8.
 
 Version: 0.1.0*/
 pub struct Client {

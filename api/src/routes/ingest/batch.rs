@@ -47,9 +47,9 @@ pub struct AddEvents {
     events: Vec<Event>,
     /// Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
     /// has already are not written again, so that a request whose answer was lost can be repeated.
-    #[schema(example = "4f2a90c1", max_length = 64, nullable = false)]
+    #[schema(example = "4f2a90c1", nullable = false)]
     producer: Option<String>,
-    /// How many events the producer had sent into this stream before these.
+    /// How many events the producer had sent into this stream before these. Only with `producer`.
     #[schema(example = 0, maximum = 9_007_199_254_740_992_u64, nullable = false)]
     sequence: Option<u64>,
 }
@@ -60,7 +60,7 @@ pub struct AddEvents {
 pub struct Event {
     /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
     /// broker's own.
-    #[schema(example = "token", max_length = 128)]
+    #[schema(example = "token")]
     event: String,
     /// A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
     #[schema(value_type = Option<Value>, example = "Hello")]

@@ -77,7 +77,7 @@ pub struct UploadSummary {
 #[utoipa::path(operation_id = "upload_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
     ("key" = String, Query, description = "The stream's key"),
     ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again, so that an upload that broke off can be repeated"),
-    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Lines that are no events do not count"),
+    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines that are no events do not count"),
     ("strict" = Option<bool>, Query, description = "Refuse lines whose events have members other than `event` and `data`, which otherwise are ignored and named in the answer")),
     request_body(content = String, content_type = "application/x-ndjson", description = "One `{\"event\", \"data\"?}` a line; blank lines are skipped; any content type", example = "{\"event\":\"token\",\"data\":\"Hello\"}\n"), responses(
     (status = 200, description = "The upload is at its end; lines that are no events are told in `errors`", body = UploadSummary),

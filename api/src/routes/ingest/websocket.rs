@@ -63,7 +63,7 @@ enum Answer<'a> {
 #[utoipa::path(operation_id = "write_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
     ("key" = String, Query, description = "The stream's key"),
     ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again"),
-    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; 0 when it is not given. Messages that are no events do not count"),
+    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Messages that are no events do not count"),
     ("strict" = Option<bool>, Query, description = "Refuse messages with members other than `event` and `data`, which otherwise are ignored and named in the answer")), responses(
     (status = 101, description = "WebSocket. Closed with 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1011 when the stream ends, 1012 when the broker stops"),
     (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`", body = ErrorBody<'static>),

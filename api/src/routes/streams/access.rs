@@ -35,7 +35,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b
 #[derive(Deserialize, ToSchema)]
 pub struct CreateStream {
     /// Its key: 1 to 256 bytes of UTF-8 without control characters.
-    #[schema(example = "chat-1", max_length = 256)]
+    #[schema(example = "chat-1")]
     key: String,
     /// Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]
@@ -51,13 +51,11 @@ pub struct CreateStream {
 #[derive(Deserialize, ToSchema)]
 pub struct IssueToken {
     /// The key of one stream.
-    #[schema(example = "chat-1", max_length = 256)]
+    #[schema(example = "chat-1")]
     key: Option<String>,
     /// The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once.
-    #[schema(min_items = 1)]
     keys: Option<Vec<String>>,
     /// What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters.
-    #[schema(min_length = 1, max_length = 256)]
     prefix: Option<String>,
     /// Seconds that the token is good for; the default is `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]

@@ -17,6 +17,8 @@ use crate::{
     wire::cursor::Position,
 };
 
+pub(crate) use self::profile::MAX_NAME_BYTES as MAX_CLIENT_NAME_BYTES;
+
 mod frames;
 mod freshness;
 pub mod ndjson;

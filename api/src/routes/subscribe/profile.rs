@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The longest name, in bytes of UTF-8.
-const MAX_NAME_BYTES: usize = 128;
+pub(crate) const MAX_NAME_BYTES: usize = 128;
 
 /// The most tags, each counted once.
 const MAX_TAGS: usize = 16;

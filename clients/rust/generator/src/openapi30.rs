@@ -5,9 +5,13 @@ use serde_json::{Map, Value};
 /// Routes for which the client has no function, as it speaks them by hand: most have bodies that never end.
 const BY_HAND: [&str; 6] = ["follow_ndjson", "follow_sse", "follow_ws", "poll_events", "upload_events", "write_events"];
 
-/// What limits the value of a string or a number. The types would turn each into a newtype with an error of its own; the broker
-/// checks them anyway, and its answer says which field was wrong.
-const LIMITS: [&str; 4] = ["maxLength", "minLength", "minimum", "maximum"];
+/// What limits a value. The types would turn each into a newtype with an error of its own, or into an enum; the broker checks them
+/// anyway, and its answer says which field was wrong.
+const LIMITS: [&str; 10] =
+    ["maxLength", "minLength", "minimum", "maximum", "pattern", "minItems", "maxItems", "oneOf", "not", "dependentRequired"];
+
+/// The broker's own format, which is a limit, too.
+const BYTE_LIMITED: &str = "byte-limited";
 
 /// Rewrites the document in place.
 pub fn down_convert(document: &mut Value) {
@@ -41,8 +45,10 @@ fn simplify(value: &mut Value) {
         Value::Object(object) => {
             nullable(object);
             unsigned(object);
-            // A property may have such a name; its value is then an object, not a limit.
-            object.retain(|name, value| value.is_object() || !LIMITS.contains(&name.as_str()));
+            // A property may have such a name. What holds properties has no type, or one that is a schema.
+            if object.get("type").is_some_and(|kind| !kind.is_object()) {
+                object.retain(|name, value| !LIMITS.contains(&name.as_str()) && !(name == "format" && value == BYTE_LIMITED));
+            }
             object.values_mut().for_each(simplify);
         }
         Value::Array(values) => values.iter_mut().for_each(simplify),
@@ -87,6 +93,29 @@ mod tests {
         let as_it_was = schema.clone();
         simplify(&mut schema);
         assert_eq!(schema, as_it_was);
+    }
+
+    #[test]
+    fn types_know_no_limits() {
+        let mut schema = json!({
+            "type": "object",
+            "oneOf": [{"required": ["key"]}, {"required": ["keys"]}],
+            "dependentRequired": {"keys": ["key"]},
+            "properties": {
+                "key": {"type": "string", "format": "byte-limited", "maxLength": 9, "pattern": "^a", "not": {"enum": ["a"]}},
+                "keys": {"type": ["array", "null"], "minItems": 1, "items": {"type": "string", "minLength": 1}},
+                "pattern": {"type": "string"},
+                "oneOf": {"type": "integer", "format": "int64"},
+            },
+        });
+        simplify(&mut schema);
+        let properties = json!({
+            "key": {"type": "string"},
+            "keys": {"type": "array", "nullable": true, "items": {"type": "string"}},
+            "pattern": {"type": "string"},
+            "oneOf": {"type": "integer", "format": "int64"},
+        });
+        assert_eq!(schema, json!({"type": "object", "properties": properties}));
     }
 
     #[test]

@@ -381,6 +381,7 @@ export interface components {
             /** @description The events, in order. */
             events: components["schemas"]["Event"][];
             /**
+             * Format: byte-limited
              * @description The stream's key.
              * @example chat-1
              */
@@ -393,7 +394,7 @@ export interface components {
             producer?: string;
             /**
              * Format: int64
-             * @description How many events the producer had sent into this stream before these.
+             * @description How many events the producer had sent into this stream before these. Only with `producer`.
              * @example 0
              */
             sequence?: number;
@@ -526,6 +527,7 @@ export interface components {
         /** @description What a new stream asks for. */
         CreateStream: {
             /**
+             * Format: byte-limited
              * @description Its key: 1 to 256 bytes of UTF-8 without control characters.
              * @example chat-1
              */
@@ -567,6 +569,7 @@ export interface components {
             /** @description A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none. */
             data?: unknown;
             /**
+             * Format: byte-limited
              * @description Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
              *     broker's own.
              * @example token
@@ -584,13 +587,17 @@ export interface components {
         /** @description Which streams a token is for: exactly one of `key`, `keys` and `prefix`. */
         IssueToken: {
             /**
+             * Format: byte-limited
              * @description The key of one stream.
              * @example chat-1
              */
             key?: string | null;
             /** @description The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once. */
             keys?: string[] | null;
-            /** @description What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters. */
+            /**
+             * Format: byte-limited
+             * @description What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters.
+             */
             prefix?: string | null;
             /**
              * Format: int64
@@ -603,6 +610,7 @@ export interface components {
         /** @description Which stream. */
         KeyOnly: {
             /**
+             * Format: byte-limited
              * @description The stream's key.
              * @example chat-1
              */
@@ -919,7 +927,7 @@ export interface operations {
             };
             header?: {
                 /** @description The `ETag` of an answer that the client has */
-                "If-None-Match"?: string | null;
+                "If-None-Match"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1020,7 +1028,7 @@ export interface operations {
             };
             header?: {
                 /** @description Where to go on: an event's id, or a cursor; browsers send it by themselves */
-                "Last-Event-ID"?: string | null;
+                "Last-Event-ID"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1121,7 +1129,7 @@ export interface operations {
             };
             header?: {
                 /** @description The same */
-                "Last-Event-ID"?: string | null;
+                "Last-Event-ID"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1399,7 +1407,7 @@ export interface operations {
                 key: string;
                 /** @description Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again, so that an upload that broke off can be repeated */
                 producer?: string;
-                /** @description How many events the producer had sent into this stream before the first of these; 0 when it is not given. Lines that are no events do not count */
+                /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines that are no events do not count */
                 sequence?: number;
                 /** @description Refuse lines whose events have members other than `event` and `data`, which otherwise are ignored and named in the answer */
                 strict?: boolean;
@@ -1488,7 +1496,7 @@ export interface operations {
                 key: string;
                 /** @description Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again */
                 producer?: string;
-                /** @description How many events the producer had sent into this stream before the first of these; 0 when it is not given. Messages that are no events do not count */
+                /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Messages that are no events do not count */
                 sequence?: number;
                 /** @description Refuse messages with members other than `event` and `data`, which otherwise are ignored and named in the answer */
                 strict?: boolean;

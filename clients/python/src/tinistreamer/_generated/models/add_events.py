@@ -19,7 +19,7 @@ class AddEvents:
     """Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
 has already are not written again, so that a request whose answer was lost can be repeated."""
     sequence: int | None = None
-    """How many events the producer had sent into this stream before these."""
+    """How many events the producer had sent into this stream before these. Only with `producer`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The value as JSON, without what is None."""
