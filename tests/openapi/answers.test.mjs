@@ -45,6 +45,7 @@ async function check(broker, token, store, args = []) {
     API_KEY: broker.apiKey,
     CLIENT_TOKEN: token,
     STORE: store,
+    MAX_LINE: settings.STREAMER_MAX_LINE,
     HOOKS: path.join(here, 'hooks.py'),
   };
   const run = ['--config-file', path.join(here, 'schemathesis.toml'), 'run', path.join(here, '../../spec/openapi.json')];

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import jsonschema_rs
 import schemathesis
 from hypothesis import strategies as st
 
@@ -14,21 +15,102 @@ NEEDS_NO_STORE = {"health", "broker_info", "list_clients"}
 LIST = Path(__file__).parents[2] / "docs" / "errors.md"
 CODES = {code: int(status) for code, status in re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", LIST.read_text("utf-8"), re.MULTILINE)}
 
+# What a request that fits the document may meet besides success: the state of the broker, and limits that are settings.
+STATE = {
+    "client-not-found",
+    "cross-slot",
+    "existing-stream",
+    "forbidden",
+    "no-active-stream",
+    "sequence-gap",
+    "shutting-down",
+    "store-unavailable",
+    "stream-not-found",
+    "too-large",
+    "too-many-clients",
+    "too-many-events",
+    "too-many-keys",
+    "too-many-streams",
+}
+
+MAX_LINE = int(os.environ["MAX_LINE"])
+SPEC = json.loads((Path(__file__).parents[2] / "spec" / "openapi.json").read_text("utf-8"))
+EVENT = SPEC["components"]["schemas"]["Event"]
+KEY = SPEC["components"]["schemas"]["KeyOnly"]["properties"]["key"]
+IS_EVENT = jsonschema_rs.validator_for(EVENT).is_valid
+IS_KEY = jsonschema_rs.validator_for(KEY).is_valid
+
+
+def fits_in_bytes(limit: int, text: str) -> bool:
+    """Whether a text is short enough in UTF-8."""
+    return len(text.encode(errors="surrogatepass")) <= limit
+
+
+# Formats of the document. Strings of each are good by themselves; patterns and lengths of the document only sort some out.
+CHARACTERS = st.characters(exclude_categories=["Cc", "Cs"])
+# Without other characters than ASCII a length in characters is one in bytes; the least limit is 64 bytes.
+SHORT = st.text(CHARACTERS, max_size=16)
+ASCII = st.text(st.characters(min_codepoint=32, max_codepoint=126))
+schemathesis.openapi.format("byte-limited", SHORT | ASCII | st.integers(1, 256).map("x".__mul__))
+
+NUMBERS = st.integers(0, 2**64 - 1)
+IDS = st.builds("{}-{}".format, NUMBERS, NUMBERS)
+POSITIONS = st.builds("{}:{}".format, st.sampled_from(["followed", "other", "a%2Cb", "%C3%A9"]), st.just("") | IDS | IDS.map("{}!".format))
+schemathesis.openapi.format("event-cursor", st.just("") | IDS | st.lists(POSITIONS, min_size=1, max_size=3).map(",".join))
+
+TIMES = st.datetimes().map(lambda time: f"{time:%H:%M:%S}").map("2026-02-28T{}Z".format)
+schemathesis.openapi.format("start-position", st.sampled_from(["", "start", "now"]) | NUMBERS.map("-{}".format) | TIMES)
+
+NAMES = st.text(CHARACTERS.filter(lambda character: character not in ",*" and not character.isspace()), min_size=1, max_size=16)
+FILTERS = st.builds("{}{}".format, NAMES, st.sampled_from(["", "*"])) | st.just("*")
+schemathesis.openapi.format("event-filter", st.lists(FILTERS, min_size=1, max_size=5).map(",".join))
+schemathesis.openapi.format("tag-list", st.lists(SHORT, max_size=5).map(",".join))
+
+# Lines of an upload: events by the document, events with one thing wrong, any other JSON, and what is not JSON.
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=5,
 )
-EVENTS = st.fixed_dictionaries({"event": st.text(min_size=1, max_size=20)}, optional={"data": JSON_VALUES})
-LINES = (EVENTS | JSON_VALUES).map(lambda value: json.dumps(value, ensure_ascii=False).encode()) | st.binary(max_size=40)
+EVENT_NAME = EVENT["properties"]["event"]
+IS_NAME = jsonschema_rs.validator_for(EVENT_NAME).is_valid
+GOOD_NAMES = (SHORT | st.integers(1, EVENT_NAME["maxLength"]).map("x".__mul__)).filter(IS_NAME)
+BAD_NAMES = st.sampled_from(
+    [*EVENT_NAME["not"]["enum"], "", "x" * (EVENT_NAME["maxLength"] + 1), "\u00e9" * EVENT_NAME["maxLength"], "a\nb", "\x7f", "a\u0085"]
+) | JSON_VALUES.filter(lambda value: not isinstance(value, str))
 
-UPLOADS = st.lists(LINES, max_size=20).map(b"\n".join)
+
+def events(names: st.SearchStrategy) -> st.SearchStrategy:
+    """Objects with the members that the document gives an event, and sometimes others."""
+    return st.fixed_dictionaries({"event": names}, optional={name: JSON_VALUES for name in [*EVENT["properties"], "id"] if name != "event"})
+
+
+GOOD_EVENTS = events(GOOD_NAMES)
+LINES = (GOOD_EVENTS | events(BAD_NAMES) | JSON_VALUES).map(lambda value: json.dumps(value, ensure_ascii=False).encode()) | st.binary(max_size=40)
+GOOD_LINES = GOOD_EVENTS.map(lambda value: json.dumps(value, ensure_ascii=False).encode())
+
+UPLOADS = st.lists(GOOD_LINES, max_size=20).map(b"\n".join) | st.lists(LINES, max_size=20).map(b"\n".join)
 
 
 @schemathesis.hook.apply_to(operation_id="upload_events")
 def before_generate_body(_context, strategy):
     """To the document an upload is a string, as it has no words for lines."""
     return strategy | UPLOADS
+
+
+@schemathesis.hook.apply_to(operation_id="issue_token")
+def map_body(_context, body):
+    """Half of the good keys become those of a stream that exists."""
+    if not isinstance(body, dict):
+        return body
+    known = {"key": "one", "keys": ["one", "two"]}
+    return {name: known[name] if name in known and is_good_key(value) else value for name, value in body.items()}
+
+
+def is_good_key(value) -> bool:
+    """Whether this is a key, or several, and one of those that are replaced."""
+    keys = value if isinstance(value, list) else [value]
+    return bool(keys) and all(IS_KEY(key) and fits_in_bytes(KEY["maxLength"], key) for key in keys) and sum(map(len, keys)) % 2 == 0
 
 
 @schemathesis.hook.apply_to(operation_id=["follow_sse", "follow_ndjson", "poll_events"])
@@ -44,9 +126,9 @@ def map_query(_context, query):
 
 
 @schemathesis.serializer("application/x-ndjson")
-def ndjson(_context, upload) -> dict[str, bytes]:
+def ndjson(_context, upload) -> bytes:
     """Bytes from here, text from the document's example, and anything from what must be refused."""
-    return {"data": upload if isinstance(upload, bytes) else str(upload).encode(errors="surrogatepass")}
+    return upload if isinstance(upload, bytes) else str(upload).encode(errors="surrogatepass")
 
 
 @schemathesis.check
@@ -59,6 +141,64 @@ def errors_are_in_the_list(_context, response, _case) -> None:
     assert CODES.get(error["code"]) == response.status_code, f"{error['code']} with {response.status_code} is not in docs/errors.md"
     assert error["message"].strip(), "an error that says nothing"
     assert ("retry-after" in response.headers) == (response.status_code in {429, 503})
+
+
+def depends_on_another(case) -> bool:
+    """Whether a request breaks a rule that ties parameters together. The document has no words for these but in descriptions."""
+    query = case.query or {}
+    if "sequence" in query and "producer" not in query:
+        return True
+    cursors = [query.get(name) for name in ("last_event_id", "lastEventId", "after")] + [(case.headers or {}).get("Last-Event-ID")]
+    keys = query.get("key")
+    if isinstance(keys, list) and len(set(map(str, keys))) > 1:
+        # With several keys a cursor names the stream of each id.
+        return any(re.fullmatch(r"\d+-\d+", str(cursor)) for cursor in cursors)
+    # What is ignored otherwise is refused.
+    strict, body = query.get("strict"), case.body
+    events = body.get("events") if isinstance(body, dict) else None
+    return str(strict).lower() == "true" and any(set(event) - set(EVENT["properties"]) for event in events or [])
+
+
+@schemathesis.check
+def what_the_document_allows_is_accepted(_context, response, case) -> None:
+    """A request that fits the document is refused for the state of the broker only."""
+    if response.status_code < 400 or response.request.method == "HEAD":
+        return
+    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code == 401:
+        return
+    error = response.json()
+    assert error["code"] in STATE or depends_on_another(case), f"the document allows what the broker refuses: {error}"
+
+
+def refuse(constant: str) -> None:
+    """JSON has no NaN and no infinity."""
+    raise ValueError(constant)
+
+
+def is_event(line: bytes, *, strict: bool) -> bool:
+    """Whether a line of an upload is an event by the document. It is no longer than the broker's setting allows."""
+    if len(line) > MAX_LINE:
+        return False
+    try:
+        value = json.loads(line.decode(), parse_constant=refuse)
+    except ValueError:
+        return False
+    is_known = not strict or not isinstance(value, dict) or set(value) <= set(EVENT["properties"])
+    return is_known and IS_EVENT(value) and fits_in_bytes(EVENT_NAME["maxLength"], value["event"])
+
+
+@schemathesis.check
+def uploads_are_judged_by_the_document(_context, response, case) -> None:
+    """The broker writes those lines of an upload that are events by the document, and reports the others."""
+    if case.operation.definition.raw["operationId"] != "upload_events" or response.status_code != 200 or response.request.method != "POST":
+        return
+    lines = (response.request.body or b"").split(b"\n")
+    lines = [line.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf") for line in lines]
+    strict = str((case.query or {}).get("strict")).lower() == "true"
+    judged = [is_event(line, strict=strict) for line in lines if line.strip(b" \t\r\n\x0c") or len(line) > MAX_LINE]
+    answer = response.json()
+    written = answer["num_events"] + answer.get("num_duplicates", 0)
+    assert (written, answer["num_errors"]) == (judged.count(True), judged.count(False)), f"not as the document says of these lines: {lines}"
 
 
 @schemathesis.check
