@@ -335,14 +335,14 @@ export interface components {
             expires_at: string;
             /**
              * @description For server-sent events; without the token.
-             * @example http://localhost:8000/api/client/sse?key=chat%2D1
+             * @example http://localhost:8000/api/client/sse?key=chat-1
              */
             sse_url: string;
             /** @description The client token. */
             token: string;
             /**
              * @description For WebSocket; without the token.
-             * @example ws://localhost:8000/api/client/ws?key=chat%2D1
+             * @example ws://localhost:8000/api/client/ws?key=chat-1
              */
             ws_url: string;
         };
