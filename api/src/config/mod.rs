@@ -27,6 +27,12 @@ pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 /// The bounds of the number of events kept in a stream.
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 
+/// The most events that `STREAMER_MAX_BATCH` may allow in a batch.
+pub const MAX_BATCH: usize = 100_000;
+
+/// The most streams that `STREAMER_MAX_KEYS_PER_CLIENT` may allow.
+pub const MAX_KEYS: usize = 256;
+
 /// The names of all settings, as in `Rocket.toml`; in the environment in capitals behind [`ENV_PREFIX`].
 pub const NAMES: [&str; 32] = [
     "address",

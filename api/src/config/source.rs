@@ -9,7 +9,7 @@ use rocket::{
 };
 
 use super::{
-    Delivery, ENV_PREFIX, MAX_EVENTS, NAMES, Problem, Settings, TTL_SECONDS,
+    Delivery, ENV_PREFIX, MAX_BATCH, MAX_EVENTS, MAX_KEYS, NAMES, Problem, Settings, TTL_SECONDS,
     parse::{api_keys, header_name, key_prefix, log_filter, log_format, metrics_at, origins, secret_keys, store_url, switch, web_url},
     variable,
 };
@@ -60,7 +60,7 @@ impl<'a> Source<'a> {
         let max_clients = self.count("max_clients", if delivery == Some(Delivery::Shared) { 10_000 } else { 20 }, 1..=1_000_000);
         let max_clients_per_stream = self.count("max_clients_per_stream", 0, 0..=1_000_000);
         let max_clients_per_address = self.count("max_clients_per_address", 0, 0..=1_000_000);
-        let max_keys_per_client = self.count("max_keys_per_client", 32, 1..=256);
+        let max_keys_per_client = self.count("max_keys_per_client", 32, 1..=MAX_KEYS);
         let max_streams_per_key = self.count("max_streams_per_key", 0, 0..=1_000_000);
         let client_ip_header = self.value("client_ip_header", "off", "off, or the name of a header such as X-Real-IP", header_name);
         let max_events = self.count("max_events", 500, MAX_EVENTS);
@@ -74,7 +74,7 @@ impl<'a> Source<'a> {
         let body_timeout = self.seconds("body_timeout", 30, 1..=3_600);
         let max_event = self.count("max_event", 1 << 20, 256..=(64 << 20));
         let max_line = self.count("max_line", 1 << 20, 256..=(64 << 20));
-        let max_batch = self.count("max_batch", 10_000, 1..=100_000);
+        let max_batch = self.count("max_batch", 10_000, 1..=MAX_BATCH);
         let metrics = self.value("metrics", "on", "on, off, or an IP address and port such as 127.0.0.1:9464", metrics_at);
         let log = self.value(
             "log",

@@ -2,6 +2,7 @@
 
 pub mod cursor;
 pub mod json;
+pub mod list;
 pub mod ndjson;
 pub mod number;
 pub mod sse;

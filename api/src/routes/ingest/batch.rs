@@ -14,12 +14,14 @@ use super::{
 };
 use crate::{
     auth::guard::Backend,
+    config::MAX_BATCH,
     error::{ApiError, ErrorBody, ErrorCode},
     event::{EventId, NewEvent},
     metrics::Way,
     routes::{answer::Whole, at, body::Body, broker::Broker, code_of, params::stream_key},
     wire::{
         json::{EventIn, Object},
+        list::Bounded,
         number::whole,
     },
 };
@@ -29,7 +31,7 @@ use crate::{
 struct BatchIn<'a> {
     key: Cow<'a, str>,
     #[serde(borrow)]
-    events: Vec<Object<EventIn<'a>>>,
+    events: Bounded<Object<EventIn<'a>>, MAX_BATCH>,
     #[serde(borrow, default)]
     producer: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "whole")]
@@ -106,9 +108,9 @@ pub async fn add(_backend: Backend, strict: Strict, body: Body, broker: Broker<'
     let key = stream_key(&batch.key)?;
     let numbered = numbered(batch.producer.as_deref(), batch.sequence)?;
     let (limit, metrics) = (broker.settings.max_batch, broker.metrics.ingest(Way::Batch));
-    if batch.events.len() > limit {
+    if batch.events.count > limit {
         metrics.refuse(ErrorCode::TooManyEvents.as_str());
-        return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.len())));
+        return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.count)));
     }
     let mut members = Members::new(strict);
     let check = |(index, Object(event)): (usize, Object<EventIn<'_>>)| {
@@ -118,7 +120,7 @@ pub async fn add(_backend: Backend, strict: Strict, body: Body, broker: Broker<'
             ApiError::new(code, format!("events[{index}]: {problem}"))
         })
     };
-    let events: Vec<NewEvent> = batch.events.into_iter().enumerate().map(check).collect::<Result<_, _>>()?;
+    let events: Vec<NewEvent> = batch.events.values.into_iter().enumerate().map(check).collect::<Result<_, _>>()?;
     let appended = broker.store.append(&key, &events, numbered.as_ref()).await.map_err(at(&key))?;
     count(metrics, &events, appended);
     let ids: Vec<EventId> = appended.ids(events.len()).collect();

@@ -1,12 +1,12 @@
 //! Starting a stream, and letting clients in: URLs and tokens.
 
-use std::{borrow::Cow, collections::HashSet, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rocket::{State, post, serde::json::Json};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
@@ -15,13 +15,13 @@ use crate::{
         client_token::{MAX_PLAIN_BYTES, SealError, TokenRing},
         guard::Backend,
     },
-    config::{MAX_EVENTS, Settings, TTL_SECONDS},
+    config::{MAX_EVENTS, MAX_KEYS, Settings, TTL_SECONDS},
     error::{ApiError, ErrorBody, ErrorCode},
     event::StreamKey,
     metrics::SharedMetrics,
     routes::{at, body::Body, params::stream_key, streams::quota::Quotas},
     store::{Birth, NewStream, SharedStore, StoreError},
-    wire::number::whole,
+    wire::{list::Distinct, number::whole},
 };
 
 /// Streams that are looked up together for a token.
@@ -54,6 +54,7 @@ pub struct IssueToken {
     #[schema(example = "chat-1")]
     key: Option<String>,
     /// The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once.
+    #[serde(default, deserialize_with = "distinct_keys")]
     keys: Option<Vec<String>>,
     /// What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters.
     prefix: Option<String>,
@@ -158,10 +159,15 @@ pub async fn issue_token(
     access(scope, &keys, ttl, settings, ring).map(Json)
 }
 
-/// Reads a list of keys, each once.
+/// Reads each key once, and one more than there may be: a long list takes no more memory than a short one.
+fn distinct_keys<'de, D: Deserializer<'de>>(list: D) -> Result<Option<Vec<String>>, D::Error> {
+    let keys: Option<Distinct<{ MAX_KEYS + 1 }>> = Deserialize::deserialize(list)?;
+    Ok(keys.map(|Distinct(keys)| keys))
+}
+
+/// Checks keys that differ from each other.
 fn stream_keys(texts: &[String], most: usize) -> Result<Vec<StreamKey>, ApiError> {
-    let mut seen = HashSet::new();
-    let keys = texts.iter().filter(|&text| seen.insert(text)).take(most + 1).map(|text| stream_key(text)).collect::<Result<Vec<_>, _>>()?;
+    let keys = texts.iter().take(most + 1).map(|text| stream_key(text)).collect::<Result<Vec<_>, _>>()?;
     match keys.len() {
         0 => Err(invalid("keys names no stream")),
         count if count > most => Err(invalid(format!("keys names more than {most} streams; a prefix covers any number"))),
