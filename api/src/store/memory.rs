@@ -41,7 +41,7 @@ struct Streams {
     metrics: SharedMetrics,
 }
 
-/// How often expired streams are looked for, at the most; creating one asks.
+/// How often expired streams are looked for, at the most; creating one asks, and so does waiting for one.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One stream.
@@ -331,6 +331,8 @@ impl Store for MemoryStore {
                     if let Some(log) = streams.get(&key) {
                         return log.info();
                     }
+                    // Those that left while they waited must not stay noted until somebody creates a stream.
+                    streams.sweep();
                     streams.awaited.entry(key.clone()).or_default().subscribe()
                 };
                 // Nothing is ever sent: the error says that the stream is there.
