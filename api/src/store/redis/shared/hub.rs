@@ -37,7 +37,8 @@ pub(in super::super) struct Hub {
     hears: watch::Sender<bool>,
     /// Why it does not, since it last did.
     failure: Mutex<Option<StoreError>>,
-    /// Topics to be subscribed to. Not bounded by itself: one for each topic, of which there are at most as many as clients.
+    /// Topics to be subscribed to. Emptied at least once a second while there is a subscription, and with each attempt to make one. So
+    /// its bound is how many streams subscribers join in that time.
     wanted: mpsc::UnboundedSender<Arc<Topic>>,
     /// The channels by which the node hears itself, probed in turn.
     pub(super) probe_channels: Vec<String>,

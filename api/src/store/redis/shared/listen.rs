@@ -76,6 +76,9 @@ pub(in super::super) async fn run(store: Weak<Inner>, mut wants: mpsc::Unbounded
         for topic in hub.topics().values() {
             topic.set_link(Link::Down);
         }
+        // The next connection subscribes to all topics that there are then. So none has to be kept for it.
+        while wants.try_recv().is_ok() {}
+        let_go(&hub);
         drop(hub);
         sleep(delay.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         delay = (delay * 2).min(LAST_RETRY);
@@ -216,25 +219,22 @@ async fn follow_again(store: &Weak<Inner>, connection: &mut Subscription) -> Red
 /// Lets go of topics that nobody needs, and asks the store about those that have been silent for long.
 async fn look(store: &Weak<Inner>, connection: &mut Subscription) -> RedisResult<()> {
     let Some((store, hub)) = upgrade(store) else { return Ok(()) };
-    let mut idle = Vec::new();
-    {
-        let mut topics = hub.topics();
-        topics.retain(|channel, topic| {
-            let keep = !topic.is_idle(LINGER);
-            if !keep {
-                idle.push(channel.clone());
-            }
-            keep
-        });
-        hub.count_topics(&topics);
-        for topic in topics.values() {
-            if topic.look_is_due() {
-                repair(&store, Arc::clone(topic), Cause::Silence);
-            }
+    let idle = let_go(&hub);
+    for topic in hub.topics().values() {
+        if topic.look_is_due() {
+            repair(&store, Arc::clone(topic), Cause::Silence);
         }
     }
     if !idle.is_empty() {
         connection.unsubscribe(&idle).await?;
     }
     Ok(())
+}
+
+/// Lets go of topics that nobody needs; their channels.
+fn let_go(hub: &Hub) -> Vec<String> {
+    let mut topics = hub.topics();
+    let idle: Vec<String> = topics.extract_if(|_, topic| topic.is_idle(LINGER)).map(|(channel, _)| channel).collect();
+    hub.count_topics(&topics);
+    idle
 }
