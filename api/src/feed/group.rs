@@ -164,6 +164,11 @@ impl<K: Clone + Eq + Hash> Groups<K> {
 }
 
 impl<K: Eq + Hash> Groups<K> {
+    /// Whether all places in the group of this key are taken.
+    pub(super) fn is_full(&self, key: &K) -> bool {
+        self.by_key().get(key).is_some_and(|shared| shared.group.in_use() >= self.max)
+    }
+
     /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
     fn by_key(&self) -> MutexGuard<'_, HashMap<K, Shared>> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)

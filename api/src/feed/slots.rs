@@ -117,6 +117,15 @@ impl Slots {
         self.0.node.in_use()
     }
 
+    /// Whether a subscriber of this stream, from this address, would have to wait for a slot now.
+    #[must_use]
+    pub fn is_full(&self, key: &StreamKey, address: Option<IpAddr>) -> bool {
+        let Inner { node, streams, addresses, .. } = &*self.0;
+        node.in_use() >= node.max()
+            || streams.as_ref().is_some_and(|groups| groups.is_full(key))
+            || addresses.as_ref().zip(address).is_some_and(|(groups, address)| groups.is_full(&address.into()))
+    }
+
     /// Takes a slot for a client of this pace, to be counted among these. When there is none, waits up to a second while silent
     /// connections are written to: only that shows whose client has left.
     pub async fn claim(&self, newcomer: Newcomer, pace: Pace, metrics: &Arc<ClientMetrics>) -> Result<Slot, Full> {

@@ -1,6 +1,6 @@
 //! Following streams: what comes before the first byte is the same for every transport.
 
-use std::{slice, time::Duration};
+use std::{net::IpAddr, slice, time::Duration};
 
 use futures::{FutureExt, future::try_join_all};
 
@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     error::{ApiError, ErrorCode},
     event::{EventId, Status, StreamKey},
-    feed::{Appearance, Feed, Newcomer, Pace, Reading, Slot},
+    feed::{Appearance, Feed, Newcomer, Pace, Reading, Slot, Slots},
     metrics::{Refusal, Transport},
     routes::{at, broker::Broker},
     store::{Beginning, Page, SharedStore, StoreError},
@@ -38,6 +38,8 @@ struct Lookout {
     store: SharedStore,
     client: Client,
     max_keys: usize,
+    slots: Slots,
+    address: Option<IpAddr>,
 }
 
 /// A stream that a client asked for.
@@ -133,7 +135,8 @@ impl Lookout {
             (None, Beginning::Start) => None,
             (None, beginning) => self.store.locate(key, beginning).await?,
         };
-        let page = if wish.is_keyed() {
+        // Nor is a page held by each of those that wait for a slot: the session reads it when it has one.
+        let page = if wish.is_keyed() || self.slots.is_full(key, self.address) {
             Page::unread(key.clone(), self.store.info(key).await?, start)
         } else {
             self.store.read(key, start).await?
@@ -180,7 +183,13 @@ fn followed(readings: &[Reading]) -> Vec<StreamKey> {
 
 impl Broker<'_> {
     fn lookout(&self, client: &Client) -> Lookout {
-        Lookout { store: SharedStore::clone(self.store), client: client.clone(), max_keys: self.settings.max_keys_per_client }
+        Lookout {
+            store: SharedStore::clone(self.store),
+            client: client.clone(),
+            max_keys: self.settings.max_keys_per_client,
+            slots: self.slots.clone(),
+            address: self.address,
+        }
     }
 
     /// Takes a slot for what a client of this transport reads. Where the client holds something scarce, silence is broken after `probe` at the
