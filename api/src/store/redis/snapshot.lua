@@ -21,6 +21,10 @@ while #events < limit and bytes < budget do
     for _, field in ipairs(event[2]) do
       bytes = bytes + #field
     end
+    -- A step may hold many times the budget.
+    if bytes >= budget then
+      break
+    end
   end
   if #some < step then
     break
