@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, io::Cursor, sync::Arc};
 
+use bytes::Bytes;
 use rocket::{
     Data, Request, Response, Route, async_trait,
     http::{ContentType, Method},
@@ -96,14 +97,14 @@ pub fn routes() -> Vec<Route> {
     vec![Route::new(Method::Get, "/api/docs/<_..>", Page(Arc::new(config))), Route::new(Method::Get, DOCUMENT, DocumentText(json.into()))]
 }
 
-/// Serves the document.
+/// Serves the document: all answers share its bytes.
 #[derive(Clone)]
-struct DocumentText(Arc<str>);
+struct DocumentText(Bytes);
 
 #[async_trait]
 impl Handler for DocumentText {
     async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
-        Outcome::from(request, File { kind: ContentType::JSON, bytes: self.0.as_bytes().to_vec().into() })
+        Outcome::from(request, File { kind: ContentType::JSON, bytes: self.0.clone() })
     }
 }
 
@@ -121,6 +122,11 @@ impl Handler for Page {
         match utoipa_swagger_ui::serve(path, Arc::clone(&self.0)) {
             Ok(Some(SwaggerFile { bytes, content_type, .. })) => {
                 let kind = ContentType::parse_flexible(&content_type).unwrap_or(ContentType::Binary);
+                // All files are part of the binary. Only the one of a few lines that names the document is made for each answer.
+                let bytes = match bytes {
+                    Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                    Cow::Owned(bytes) => bytes.into(),
+                };
                 Outcome::from(request, File { kind, bytes })
             }
             Ok(None) => Outcome::from(request, Err::<(), _>(ApiError::new(ErrorCode::NotFound, "The page has no such file"))),
@@ -135,7 +141,7 @@ impl Handler for Page {
 /// A file of a known length.
 struct File {
     kind: ContentType,
-    bytes: Cow<'static, [u8]>,
+    bytes: Bytes,
 }
 
 impl<'r> Responder<'r, 'static> for File {
