@@ -13,6 +13,7 @@ mod answers;
 mod auth;
 mod beginnings;
 mod bodies;
+mod bounds;
 mod clients;
 mod cluster;
 mod console;

@@ -43,9 +43,14 @@ pub(crate) fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
 impl Raw {
     /// Sends a request, and reads nothing.
     pub(crate) async fn ask(broker: &Broker, target: &str, headers: &str) -> Self {
+        Self::begin(broker, "GET", target, &format!("{headers}\r\n")).await
+    }
+
+    /// Sends the head of a request. Where it is to be complete, `rest` has its empty line.
+    pub(crate) async fn begin(broker: &Broker, method: &str, target: &str, rest: &str) -> Self {
         let address = broker.url.strip_prefix("http://").unwrap();
         let (from, mut to) = within(TcpStream::connect(address)).await.unwrap().into_split();
-        let head = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nX-API-KEY: {API_KEY}\r\n{headers}\r\n");
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nX-API-KEY: {API_KEY}\r\n{rest}");
         within(to.write_all(head.as_bytes())).await.unwrap();
         Self { from, to }
     }
