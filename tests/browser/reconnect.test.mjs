@@ -122,7 +122,8 @@ inEachBrowser(
     assert.deepEqual([...new Set(proxy.gets.map(({ upstream }) => upstream))], [first.port, second.port]);
     // A node that stops still listens for a while. It refuses WebSockets with 503, which pages get over; to EventSource that would be final.
     const statuses = (transport) => new Set(proxy.gets.filter(({ target }) => target.includes(`/${transport}?`)).map(({ status }) => status));
-    assert.deepEqual(statuses('sse'), new Set([200, 204]));
+    // One that came in its last moment may have no answer at all (null), which is a break like others.
+    assert.deepEqual(new Set([...statuses('sse')].filter((status) => status !== null)), new Set([200, 204]));
     assert.ok([...statuses('ws')].every((status) => status === 101 || status === 503));
   },
   ['redis'],

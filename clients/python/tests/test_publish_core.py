@@ -17,7 +17,7 @@ from tinistreamer._generated.types import Operation
 from tinistreamer._publish import Outbox, Retry, WriterOptions, closed_by
 
 BROKEN = Unreachable("broken")
-NOT_ACTIVE = ApiError(404, "no-active-stream", "No active stream at this key")
+NOT_ACTIVE = ApiError(404, "no-active-stream", 'No active stream at the key "k"')
 
 
 def outbox(*, max_pending: int = 1000, retry_for: float = 60.0) -> Outbox:

@@ -73,7 +73,7 @@ onConsole('a form makes a stream with the settings that are asked for, and opens
   await tab.go('#/streams');
   tab.expect(/status of 400/);
   await create(key);
-  await tab.notices.getByText('An active stream exists at this key').waitFor();
+  await tab.notices.getByText('An active stream exists at the key').waitFor();
   assert.equal(await tab.title.textContent(), 'Streams');
 });
 

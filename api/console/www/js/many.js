@@ -41,7 +41,7 @@ const token = ${JSON.stringify(token)};
 const events = new EventSource(\`\${url}&token=\${token}\`);
 for (const name of ["token", "end", "cancel", "missedevents"]) {
   events.addEventListener(name, ({ type, lastEventId, data }) => {
-    const [key, id] = lastEventId.split(",", 1)[0].split(":");
+    const [key, id] = lastEventId.split(",", 1)[0].split(/[:!]/);
     console.log(decodeURIComponent(key), id, data || type);
   });
 }`,
