@@ -36,8 +36,10 @@ const HELD: usize = 64 << 10;
 
 /// The feed as a body. Rocket asks for the next bytes when the client has taken the last: that alone is enough for a feed that
 /// holds nothing scarce, and a task with a channel less to go through. One that does hold something gets a task of its own,
-/// in which deadlines and the shutdown go on while the client does not read. A body that breaks off in the middle of a batch is an error, so that
-/// the client sees it.
+/// in which deadlines and the shutdown go on while the client does not read.
+///
+/// A body that breaks off in the middle of a batch ends with an error. Rocket logs it, but ends the chunked answer in order: a client sees that it was
+/// cut off by the missing last event of the stream, and by the part of a frame or a line at the end.
 pub(super) fn body(feed: Feed, format: impl Format, stall: Duration) -> BoxStream<'static, io::Result<Bytes>> {
     let is_scarce = feed.is_scarce();
     let frames = Frames { feed, format, closed: false };
