@@ -1,4 +1,5 @@
-//! The count of each stream's clients over all nodes: every node tells the others, from time to time, how many it has.
+//! The count of each stream's clients over all nodes: every node tells the others, from time to
+//! time, how many it has.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::{
     store::{Announced, Announcement, SharedStore},
 };
 
-/// How often the other nodes are told: often enough that what was told before still holds when one telling or two fail.
+/// How often the other nodes are told: often enough that what was told before still holds when one
+/// telling or two fail.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a node that stops may take to say that it has no clients.
@@ -26,8 +28,8 @@ enum Told {
     Unknown,
 }
 
-/// Tells the other nodes of this one's clients until it stops, and then that it has none: they are about to be counted elsewhere. A
-/// node without clients says so once.
+/// Tells the other nodes of this one's clients until it stops, and then that it has none: they are
+/// about to be counted elsewhere. A node without clients says so once.
 pub async fn run(slots: Slots, store: SharedStore, lifecycle: Lifecycle) {
     let mut told = Told::None;
     // The node is not done before it has taken back what it told.

@@ -1,5 +1,6 @@
-//! The console: a page at `/` on which people see streams live and try everything. Its files stand in `api/console/www` and are
-//! part of the binary. It talks to the broker by the HTTP interface alone and knows nothing that a client could not know.
+//! The console: a page at `/` on which people see streams live and try everything. Its files stand
+//! in `api/console/www` and are part of the binary. It talks to the broker by the HTTP interface
+//! alone and knows nothing that a client could not know.
 
 use std::{borrow::Cow, path::PathBuf};
 
@@ -13,9 +14,10 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::error::{ApiError, ErrorCode};
 
-/// What the page may do (<https://www.w3.org/TR/CSP3/>): load its own files, ask its own broker, and never turn text into markup. The
-/// one policy of <https://www.w3.org/TR/trusted-types/> is that of the template library, which lets nothing through but the
-/// templates that are written in the page's own scripts.
+/// What the page may do (<https://www.w3.org/TR/CSP3/>): load its own files, ask its own broker,
+/// and never turn text into markup. The one policy of <https://www.w3.org/TR/trusted-types/> is
+/// that of the template library, which lets nothing through but the templates that are written in
+/// the page's own scripts.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types lit-html";
 
@@ -41,8 +43,12 @@ fn file(path: PathBuf) -> Result<Asset, ApiError> {
 }
 
 fn asset(path: &str) -> Result<Asset, ApiError> {
-    let kind = path.rsplit_once('.').and_then(|(_, extension)| ContentType::from_extension(extension)).unwrap_or(ContentType::Plain);
-    let file = Files::get(path).ok_or_else(|| ApiError::new(ErrorCode::NotFound, "The console has no such file"))?;
+    let kind = path
+        .rsplit_once('.')
+        .and_then(|(_, extension)| ContentType::from_extension(extension))
+        .unwrap_or(ContentType::Plain);
+    let file = Files::get(path)
+        .ok_or_else(|| ApiError::new(ErrorCode::NotFound, "The console has no such file"))?;
     Ok(Asset { kind, file })
 }
 
@@ -56,7 +62,8 @@ impl<'r> Responder<'r, 'static> for Asset {
         let tag = format!("\"{}\"", hex::encode(self.file.metadata.sha256_hash()));
         let mut response = Response::build();
         response
-            // Asked for each time, sent only when it has changed: a page never meets the scripts of another version.
+            // Asked for each time, sent only when it has changed: a page never meets the scripts of
+            // another version.
             .raw_header("Cache-Control", "no-cache")
             .raw_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .raw_header("Cross-Origin-Opener-Policy", "same-origin")
@@ -64,7 +71,11 @@ impl<'r> Responder<'r, 'static> for Asset {
             .raw_header("Referrer-Policy", "no-referrer")
             .raw_header("X-Content-Type-Options", "nosniff")
             .header(Header::new("ETag", tag.clone()));
-        if request.headers().get("If-None-Match").any(|tags| tags.contains(&tag)) {
+        if request
+            .headers()
+            .get("If-None-Match")
+            .any(|tags| tags.contains(&tag))
+        {
             return response.status(Status::NotModified).ok();
         }
         response.header(self.kind);

@@ -1,5 +1,5 @@
-//! Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>), what pages of other origins may do besides, and the answer
-//! to `OPTIONS`.
+//! Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>), what pages of other
+//! origins may do besides, and the answer to `OPTIONS`.
 
 use rocket::{
     Request, Response, async_trait,
@@ -10,16 +10,20 @@ use rocket::{
 use crate::{config::Settings, methods::allowed_methods};
 
 const ALLOW_METHODS: &str = "GET, POST, DELETE, HEAD, OPTIONS";
-const ALLOW_HEADERS: &str = "Authorization, Content-Type, Last-Event-ID, X-API-KEY, X-Request-Id, Cache-Control";
+const ALLOW_HEADERS: &str =
+    "Authorization, Content-Type, Last-Event-ID, X-API-KEY, X-Request-Id, Cache-Control";
 const EXPOSE_HEADERS: &str = "Retry-After, X-Request-Id";
 /// Seconds for which a browser need not ask again; more is cut down by most of them.
 const MAX_AGE: &str = "7200";
 
 /// Whether who sends these headers may open a WebSocket, for which browsers ask nobody's leave
-/// ([RFC 6455, 10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)): a page of an allowed origin or of the broker's own, or a
-/// program that is no browser, which has no origin.
+/// ([RFC 6455, 10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)): a page of an allowed
+/// origin or of the broker's own, or a program that is no browser, which has no origin.
 pub(crate) fn may_connect(headers: &HeaderMap<'_>, settings: &Settings) -> bool {
-    let (Some(allowed), Some(origin)) = (&settings.allowed_origins, headers.get_one("Origin")) else { return true };
+    let (Some(allowed), Some(origin)) = (&settings.allowed_origins, headers.get_one("Origin"))
+    else {
+        return true;
+    };
     let is = |other: &str| origin.eq_ignore_ascii_case(other);
     let host = headers.get_one("Host").unwrap_or_default();
     is(&format!("http://{host}"))
@@ -52,7 +56,10 @@ impl Cors {
     fn allow(&self, origin: &str) -> Option<String> {
         match &self.origins {
             None => Some("*".to_owned()),
-            Some(origins) => origins.iter().any(|good| good.eq_ignore_ascii_case(origin)).then(|| origin.to_owned()),
+            Some(origins) => origins
+                .iter()
+                .any(|good| good.eq_ignore_ascii_case(origin))
+                .then(|| origin.to_owned()),
         }
     }
 }
@@ -60,7 +67,10 @@ impl Cors {
 #[async_trait]
 impl Fairing for Cors {
     fn info(&self) -> Info {
-        Info { name: "CORS", kind: Kind::Response }
+        Info {
+            name: "CORS",
+            kind: Kind::Response,
+        }
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
@@ -68,11 +78,24 @@ impl Fairing for Cors {
             // Caches must not give one origin's answer to another.
             response.adjoin_raw_header("Vary", "Origin");
         }
-        let origin = request.headers().get_one("Origin").and_then(|origin| self.allow(origin));
-        if request.method() == Method::Options && [Status::NotFound, Status::MethodNotAllowed].contains(&response.status()) {
-            let Some(methods) = allowed_methods(request) else { return };
-            let allow = response.headers().get_one("Allow").map_or(methods, ToOwned::to_owned);
-            *response = Response::build().status(Status::NoContent).raw_header("Allow", allow).finalize();
+        let origin = request
+            .headers()
+            .get_one("Origin")
+            .and_then(|origin| self.allow(origin));
+        if request.method() == Method::Options
+            && [Status::NotFound, Status::MethodNotAllowed].contains(&response.status())
+        {
+            let Some(methods) = allowed_methods(request) else {
+                return;
+            };
+            let allow = response
+                .headers()
+                .get_one("Allow")
+                .map_or(methods, ToOwned::to_owned);
+            *response = Response::build()
+                .status(Status::NoContent)
+                .raw_header("Allow", allow)
+                .finalize();
             if origin.is_some() && request.headers().contains("Access-Control-Request-Method") {
                 response.set_header(Header::new("Access-Control-Allow-Methods", ALLOW_METHODS));
                 response.set_header(Header::new("Access-Control-Allow-Headers", ALLOW_HEADERS));
@@ -92,7 +115,10 @@ mod tests {
 
     #[test]
     fn the_origin_of_a_url_has_no_path() {
-        assert_eq!(origin_of("https://a.example:8443/b/c"), Some("https://a.example:8443"));
+        assert_eq!(
+            origin_of("https://a.example:8443/b/c"),
+            Some("https://a.example:8443")
+        );
         assert_eq!(origin_of("http://a.example"), Some("http://a.example"));
     }
 }

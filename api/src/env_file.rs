@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tinistreamer::config::Problem;
 
-/// Reads the file into the environment. What is set already wins. Returns what an operator should know of the file.
+/// Reads the file into the environment. What is set already wins. Returns what an operator should
+/// know of the file.
 pub(crate) fn load() -> Result<Vec<String>, Problem> {
     match dotenvy::dotenv() {
         Ok(file) => Ok(warnings(&file, std::env::current_dir().ok().as_deref())),
@@ -12,7 +13,9 @@ pub(crate) fn load() -> Result<Vec<String>, Problem> {
         Err(error) => {
             // The error's own text shows the line, and with it what may be a secret.
             let place = match &error {
-                dotenvy::Error::LineParse(_, column) => format!("a line can't be read from character {column} on"),
+                dotenvy::Error::LineParse(_, column) => {
+                    format!("a line can't be read from character {column} on")
+                }
                 other => other.to_string(),
             };
             Err(Problem(format!("The .env file can't be used: {place}")))
@@ -22,8 +25,12 @@ pub(crate) fn load() -> Result<Vec<String>, Problem> {
 
 fn warnings(file: &Path, folder: Option<&Path>) -> Vec<String> {
     let elsewhere = folder.is_some_and(|folder| file.parent() != Some(folder));
-    let elsewhere =
-        elsewhere.then(|| format!("Settings come from {}, which is not in the folder where the broker started", file.display()));
+    let elsewhere = elsewhere.then(|| {
+        format!(
+            "Settings come from {}, which is not in the folder where the broker started",
+            file.display()
+        )
+    });
     elsewhere.into_iter().chain(open_to_others(file)).collect()
 }
 
@@ -38,7 +45,10 @@ fn open_to_others(file: &Path) -> Option<String> {
         0o004 => "read",
         _ => "change",
     };
-    Some(format!("Every user of this machine may {may} {} (mode {mode:03o}), which may hold secrets; chmod 600 closes it", file.display()))
+    Some(format!(
+        "Every user of this machine may {may} {} (mode {mode:03o}), which may hold secrets; chmod 600 closes it",
+        file.display()
+    ))
 }
 
 /// Windows has no such mode.

@@ -12,26 +12,35 @@ use serde::Serialize;
 
 use crate::methods::{allowed_methods, has_unknown_method};
 
-/// The longest message, in bytes. A key with every character escaped fits; what a request holds may be megabytes.
+/// The longest message, in bytes. A key with every character escaped fits; what a request holds may
+/// be megabytes.
 pub const MAX_MESSAGE_BYTES: usize = 2_048;
 
-/// The text, or its beginning with a note how long it was, in at most `most` bytes. It is never cut inside a character.
+/// The text, or its beginning with a note how long it was, in at most `most` bytes. It is never cut
+/// inside a character.
 #[must_use]
 pub fn bounded(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text;
     }
     let note = format!("… ({} bytes in all)", text.len());
-    let end = (0..=most.saturating_sub(note.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    let end = (0..=most.saturating_sub(note.len()))
+        .rev()
+        .find(|&end| text.is_char_boundary(end))
+        .unwrap_or(0);
     Cow::Owned(format!("{}{note}", &text[..end]))
 }
 
 /// What is told of a fault that is none of the client's.
 const INTERNAL: &str = "The broker failed to answer; the fault is on its side";
 
-/// The stable word that says what went wrong. A code owns its HTTP status and when to try again; clients decide by it.
+/// The stable word that says what went wrong. A code owns its HTTP status and when to try again;
+/// clients decide by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each variant is its kebab-case word, listed with its meaning in docs/errors.md")]
+#[allow(
+    missing_docs,
+    reason = "each variant is its kebab-case word, listed with its meaning in docs/errors.md"
+)]
 pub enum ErrorCode {
     BadRequest,
     MalformedJson,
@@ -175,7 +184,9 @@ impl ErrorCode {
             | Self::ExistingStream => Status::BadRequest,
             Self::Unauthorized | Self::TokenExpired => Status::Unauthorized,
             Self::Forbidden => Status::Forbidden,
-            Self::NotFound | Self::NoActiveStream | Self::StreamNotFound | Self::ClientNotFound => Status::NotFound,
+            Self::NotFound | Self::NoActiveStream | Self::StreamNotFound | Self::ClientNotFound => {
+                Status::NotFound
+            }
             Self::SequenceGap | Self::AlreadySubscribed | Self::NotSubscribed => Status::Conflict,
             Self::MethodNotAllowed => Status::MethodNotAllowed,
             Self::RequestTimeout => Status::RequestTimeout,
@@ -205,20 +216,36 @@ impl ErrorCode {
             401 => (Self::Unauthorized, "Credentials are missing or wrong"),
             403 => (Self::Forbidden, "These credentials do not open this"),
             404 => (Self::NotFound, "There is nothing at this path"),
-            405 => (Self::MethodNotAllowed, "This path does not take this method"),
+            405 => (
+                Self::MethodNotAllowed,
+                "This path does not take this method",
+            ),
             413 => (Self::TooLarge, "The body is too large"),
-            415 => (Self::UnsupportedMediaType, "This content type is not taken here"),
-            422 => (Self::UnprocessableContent, "The request can't be understood"),
-            426 => (Self::UpgradeRequired, "This path speaks WebSocket: send an upgrade request"),
+            415 => (
+                Self::UnsupportedMediaType,
+                "This content type is not taken here",
+            ),
+            422 => (
+                Self::UnprocessableContent,
+                "The request can't be understood",
+            ),
+            426 => (
+                Self::UpgradeRequired,
+                "This path speaks WebSocket: send an upgrade request",
+            ),
             429 => (Self::TooManyClients, "Too many clients at this time"),
-            503 => (Self::StoreUnavailable, "The broker can't answer at this time"),
+            503 => (
+                Self::StoreUnavailable,
+                "The broker can't answer at this time",
+            ),
             400..500 => (Self::BadRequest, "The request is not well formed"),
             _ => (Self::InternalError, INTERNAL),
         }
     }
 }
 
-/// An error answer. The message is one plain sentence for a person about *this* request: no Redis text, no internals.
+/// An error answer. The message is one plain sentence for a person about *this* request: no Redis
+/// text, no internals.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct ApiError {
@@ -239,9 +266,13 @@ pub struct ErrorBody<'a> {
 }
 
 impl ApiError {
-    /// An error with this code and sentence, which is cut to [`MAX_MESSAGE_BYTES`]: it may repeat what the request held.
+    /// An error with this code and sentence, which is cut to [`MAX_MESSAGE_BYTES`]: it may repeat
+    /// what the request held.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: bounded(message.into(), MAX_MESSAGE_BYTES) }
+        Self {
+            code,
+            message: bounded(message.into(), MAX_MESSAGE_BYTES),
+        }
     }
 
     /// A fault on the broker's side, of which the log knows more.
@@ -253,12 +284,17 @@ impl ApiError {
     /// The answer's body as JSON text.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let body = ErrorBody { code: self.code.as_str(), message: &self.message };
+        let body = ErrorBody {
+            code: self.code.as_str(),
+            message: &self.message,
+        };
         // Two strings always serialize; the fallback keeps the promise of JSON without a panic.
-        serde_json::to_string(&body).unwrap_or_else(|_| r#"{"code":"internal-error","message":""}"#.to_owned())
+        serde_json::to_string(&body)
+            .unwrap_or_else(|_| r#"{"code":"internal-error","message":""}"#.to_owned())
     }
 
-    /// Keeps this error for the catcher, which is told the status only. What it returns is for `Outcome::Error`.
+    /// Keeps this error for the catcher, which is told the status only. What it returns is for
+    /// `Outcome::Error`.
     #[must_use]
     pub fn kept_for_catcher(self, request: &Request<'_>) -> (Status, Self) {
         let _ = request.local_cache(|| Refusal(Some(self.clone())));
@@ -278,13 +314,18 @@ impl<'r> Responder<'r, 'static> for ApiError {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         let body = self.to_json();
         let mut response = Response::build();
-        response.status(self.code.status()).header(ContentType::JSON).sized_body(body.len(), Cursor::new(body));
+        response
+            .status(self.code.status())
+            .header(ContentType::JSON)
+            .sized_body(body.len(), Cursor::new(body));
         if let Some(seconds) = self.code.retry_after() {
             response.header(Header::new("Retry-After", seconds.to_string()));
         }
         match self.code {
             // RFC 9110, 15.5.2 asks for a challenge with every 401.
-            ErrorCode::Unauthorized | ErrorCode::TokenExpired => response.header(Header::new("WWW-Authenticate", "Bearer")),
+            ErrorCode::Unauthorized | ErrorCode::TokenExpired => {
+                response.header(Header::new("WWW-Authenticate", "Bearer"))
+            }
             // RFC 9110, 15.5.9: what is left of the request is not waited for.
             ErrorCode::RequestTimeout => response.header(Header::new("Connection", "close")),
             ErrorCode::UpgradeRequired => response.header(Header::new("Upgrade", "websocket")),
@@ -298,14 +339,36 @@ impl<'r> Responder<'r, 'static> for ApiError {
 #[catch(default)]
 pub fn catcher(status: Status, request: &Request<'_>) -> (Status, CaughtError) {
     if let Refusal(Some(error)) = request.local_cache(|| Refusal(None)) {
-        return (error.code.status(), CaughtError { error: error.clone(), allow: None });
+        return (
+            error.code.status(),
+            CaughtError {
+                error: error.clone(),
+                allow: None,
+            },
+        );
     }
     let unknown_method = status == Status::BadRequest && has_unknown_method(request);
-    let allow = (status == Status::NotFound || unknown_method).then(|| allowed_methods(request)).flatten();
-    let status = if unknown_method { Status::NotFound } else { status };
-    let status = if allow.is_some() { Status::MethodNotAllowed } else { status };
+    let allow = (status == Status::NotFound || unknown_method)
+        .then(|| allowed_methods(request))
+        .flatten();
+    let status = if unknown_method {
+        Status::NotFound
+    } else {
+        status
+    };
+    let status = if allow.is_some() {
+        Status::MethodNotAllowed
+    } else {
+        status
+    };
     let (code, message) = ErrorCode::of_status(status);
-    (status, CaughtError { error: ApiError::new(code, message), allow })
+    (
+        status,
+        CaughtError {
+            error: ApiError::new(code, message),
+            allow,
+        },
+    )
 }
 
 /// An error on its way out of the catcher.
@@ -335,24 +398,44 @@ mod tests {
         words.dedup();
         assert_eq!(words.len(), ErrorCode::ALL.len());
         assert!(ErrorCode::ALL.iter().all(|code| code.status().code >= 400));
-        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+        assert!(
+            words
+                .iter()
+                .all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+        );
     }
 
     #[test]
     fn a_message_is_bounded_and_says_how_long_it_was() {
-        assert_eq!(ApiError::new(ErrorCode::BadRequest, "short").message, "short");
+        assert_eq!(
+            ApiError::new(ErrorCode::BadRequest, "short").message,
+            "short"
+        );
         for text in ["x".repeat(5_000_000), "€".repeat(1_000), "😀".repeat(1_000)] {
             let message = ApiError::new(ErrorCode::BadRequest, text.clone()).message;
             let note = format!("… ({} bytes in all)", text.len());
-            assert!((MAX_MESSAGE_BYTES - 4..=MAX_MESSAGE_BYTES).contains(&message.len()), "{}", message.len());
-            assert!(message.strip_suffix(&note).is_some_and(|head| text.starts_with(head)), "{message}");
+            assert!(
+                (MAX_MESSAGE_BYTES - 4..=MAX_MESSAGE_BYTES).contains(&message.len()),
+                "{}",
+                message.len()
+            );
+            assert!(
+                message
+                    .strip_suffix(&note)
+                    .is_some_and(|head| text.starts_with(head)),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn what_says_try_later_says_when() {
         for code in ErrorCode::ALL {
-            assert_eq!(code.retry_after().is_some(), [429, 503].contains(&code.status().code), "{code:?}");
+            assert_eq!(
+                code.retry_after().is_some(),
+                [429, 503].contains(&code.status().code),
+                "{code:?}"
+            );
         }
     }
 }

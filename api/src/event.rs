@@ -1,4 +1,5 @@
-//! What a stream holds: keys, ids, events on their way in ([`NewEvent`]) and entries on their way out ([`Entry`]).
+//! What a stream holds: keys, ids, events on their way in ([`NewEvent`]) and entries on their way
+//! out ([`Entry`]).
 //!
 //! Every type here is valid by construction: whoever holds one need not check it again.
 
@@ -15,8 +16,8 @@ mod filter;
 
 pub use filter::{EventFilter, InvalidFilter};
 
-/// Names that only the broker itself writes into a stream. What ends a stream is its recorded status; refusing these keeps
-/// a reader who looks at names alone from being fooled.
+/// Names that only the broker itself writes into a stream. What ends a stream is its recorded
+/// status; refusing these keeps a reader who looks at names alone from being fooled.
 pub const RESERVED_NAMES: [&str; 5] = ["start", "end", "cancel", "error", "missedevents"];
 
 /// Those of them that it does write into streams: no user's event has such a name.
@@ -50,7 +51,11 @@ impl FromStr for StreamKey {
 
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let fits = (1..=MAX_KEY_BYTES).contains(&text.len());
-        if fits && !text.chars().any(char::is_control) { Ok(Self(text.into())) } else { Err(InvalidKey) }
+        if fits && !text.chars().any(char::is_control) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidKey)
+        }
     }
 }
 
@@ -66,11 +71,13 @@ impl Serialize for StreamKey {
     }
 }
 
-/// The id of an entry, `<ms>-<n>`: a [Redis stream id](https://redis.io/docs/latest/develop/data-types/streams/#entry-ids)
-/// whose second half counts the stream's events from 0, so that two ids tell how many events lie between them.
+/// The id of an entry, `<ms>-<n>`: a [Redis stream
+/// id](https://redis.io/docs/latest/develop/data-types/streams/#entry-ids) whose second half counts
+/// the stream's events from 0, so that two ids tell how many events lie between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId {
-    /// Milliseconds since the Unix epoch, by the store's clock; never smaller than in the entry before.
+    /// Milliseconds since the Unix epoch, by the store's clock; never smaller than in the entry
+    /// before.
     pub ms: u64,
     /// The number of the event in its stream, from 0, without holes.
     pub n: u64,
@@ -87,10 +94,17 @@ impl FromStr for EventId {
     fn from_str(text: &str) -> Result<Self, InvalidEventId> {
         // `u64::from_str` alone would also take a leading plus sign.
         let number = |digits: &str| {
-            if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().map_err(|_| InvalidEventId) } else { Err(InvalidEventId) }
+            if digits.bytes().all(|b| b.is_ascii_digit()) {
+                digits.parse().map_err(|_| InvalidEventId)
+            } else {
+                Err(InvalidEventId)
+            }
         };
         let (ms, n) = text.split_once('-').ok_or(InvalidEventId)?;
-        Ok(Self { ms: number(ms)?, n: number(n)? })
+        Ok(Self {
+            ms: number(ms)?,
+            n: number(n)?,
+        })
     }
 }
 
@@ -175,7 +189,8 @@ impl Entry {
     }
 }
 
-/// A run of consecutive entries, shared by all who read it; its encodings are made once, by whoever needs them first.
+/// A run of consecutive entries, shared by all who read it; its encodings are made once, by whoever
+/// needs them first.
 #[derive(Debug, Default)]
 pub struct Segment {
     entries: Vec<Entry>,
@@ -192,7 +207,11 @@ impl Segment {
     /// A run of these entries, which follow one another.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Self {
-        Self { entries, sse: OnceLock::new(), selected_sse: Mutex::default() }
+        Self {
+            entries,
+            sse: OnceLock::new(),
+            selected_sse: Mutex::default(),
+        }
     }
 
     /// The entries, in order.
@@ -201,11 +220,15 @@ impl Segment {
         &self.entries
     }
 
-    /// What the filter passes as server-sent events: as somebody with the same filter has encoded it, or else as `encode` does.
+    /// What the filter passes as server-sent events: as somebody with the same filter has encoded
+    /// it, or else as `encode` does.
     #[must_use]
     pub fn selected_sse(&self, filter: &EventFilter, encode: impl FnOnce() -> Bytes) -> Bytes {
         // What is behind a poisoned lock is whole: a vector is not left in pieces.
-        let mut selected = self.selected_sse.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut selected = self
+            .selected_sse
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some((_, bytes)) = selected.iter().find(|(known, _)| known == filter) {
             return bytes.clone();
         }
@@ -272,7 +295,10 @@ impl FromStr for Status {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Active, Self::Ended, Self::Cancelled].into_iter().find(|status| status.as_str() == text).ok_or(())
+        [Self::Active, Self::Ended, Self::Cancelled]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or(())
     }
 }
 
@@ -341,7 +367,20 @@ mod tests {
 
     #[test]
     fn ids_that_are_none_are_refused() {
-        for text in ["", "-", "1", "1-", "-1", "+1-1", "1-+1", "1-1-1", " 1-1", "1-1 ", "a-1", "1-18446744073709551616"] {
+        for text in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "+1-1",
+            "1-+1",
+            "1-1-1",
+            " 1-1",
+            "1-1 ",
+            "a-1",
+            "1-18446744073709551616",
+        ] {
             assert_eq!(text.parse::<EventId>(), Err(InvalidEventId), "{text:?}");
         }
     }
@@ -349,7 +388,10 @@ mod tests {
     #[test]
     fn the_brokers_own_names_are_reserved() {
         for name in RESERVED_NAMES {
-            assert_eq!(NewEvent::new(name, None), Err(InvalidEvent::Reserved(name.into())));
+            assert_eq!(
+                NewEvent::new(name, None),
+                Err(InvalidEvent::Reserved(name.into()))
+            );
         }
         assert!(NewEvent::new("End", None).is_ok());
         assert_eq!(NewEvent::new("", None), Err(InvalidEvent::Name));

@@ -4,17 +4,21 @@
 //!
 //! Dependencies run one way, from the top of this list to its end; nothing knows what is above it.
 //!
-//! - `main.rs`: command line, settings problems, runtime, exit code; `serve.rs`: signals, and the order in which things begin and end.
+//! - `main.rs`: command line, settings problems, runtime, exit code; `serve.rs`: signals, and the
+//!   order in which things begin and end.
 //! - [`server`], here: puts the rooms together.
 //! - [`routes`]: the HTTP interface, one file per noun: `streams`, `ingest`, `subscribe`, `health`.
 //! - [`auth`]: API keys, client tokens, and the guards that ask for them.
 //! - [`census`]: nodes tell each other how many clients they have.
 //! - [`feed`]: a tail on its way to one client; the slots, and who has them.
 //! - [`wire`]: server-sent events, JSON, NDJSON: bytes only.
-//! - [`store`]: where streams live: the contract, the embedded store that reads as the specification, and Redis.
+//! - [`store`]: where streams live: the contract, the embedded store that reads as the
+//!   specification, and Redis.
 //! - [`event`]: keys, ids, events, entries, filters of them: valid by construction.
-//! - Leaves, which anybody may use: [`config`], [`error`], `methods.rs`, [`lifecycle`], [`metrics`].
-//! - Around all requests: [`requests`] (whose spans `otlp.rs` exports, with the feature of that name), [`cors`], [`logging`], [`openapi`].
+//! - Leaves, which anybody may use: [`config`], [`error`], `methods.rs`, [`lifecycle`],
+//!   [`metrics`].
+//! - Around all requests: [`requests`] (whose spans `otlp.rs` exports, with the feature of that
+//!   name), [`cors`], [`logging`], [`openapi`].
 //! - For people: [`console`], which is served and uses the HTTP interface like anybody else.
 
 use std::net::SocketAddr;
@@ -56,27 +60,58 @@ pub mod routes;
 pub mod store;
 pub mod wire;
 
-/// The broker, ready to be launched. `base` is Rocket's own configuration, of which address, port, log and shutdown are ours
-/// to set.
+/// The broker, ready to be launched. `base` is Rocket's own configuration, of which address, port,
+/// log and shutdown are ours to set.
 #[must_use]
-pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: SharedMetrics, lifecycle: Lifecycle) -> Rocket<Build> {
+pub fn server(
+    base: Figment,
+    settings: Settings,
+    store: SharedStore,
+    metrics: SharedMetrics,
+    lifecycle: Lifecycle,
+) -> Rocket<Build> {
     let grace = u32::try_from(settings.shutdown_grace.as_secs()).unwrap_or(u32::MAX);
     // Signals are handled by `main`, which knows the order in which things end.
-    let shutdown = Shutdown { ctrlc: false, signals: std::collections::HashSet::new(), grace, mercy: 1, ..Shutdown::default() };
+    let shutdown = Shutdown {
+        ctrlc: false,
+        signals: std::collections::HashSet::new(),
+        grace,
+        mercy: 1,
+        ..Shutdown::default()
+    };
     let figment = base
         .merge(("address", settings.address))
         .merge(("port", settings.port))
         // Rocket logs queries, and with them tokens.
         .merge(("log_level", LogLevel::Off))
         // Rocket's default is to believe a header that anybody can send.
-        .merge(("ip_header", settings.client_ip_header.clone().map_or(Value::from(false), Value::from)))
+        .merge((
+            "ip_header",
+            settings
+                .client_ip_header
+                .clone()
+                .map_or(Value::from(false), Value::from),
+        ))
         .merge(("ident", "tinistreamer"))
         .merge(("shutdown", shutdown));
-    let Settings { max_clients: node, max_clients_per_stream: per_stream, max_clients_per_address: per_address, .. } = settings;
-    let limits = Limits { node, per_stream, per_address };
+    let Settings {
+        max_clients: node,
+        max_clients_per_stream: per_stream,
+        max_clients_per_address: per_address,
+        ..
+    } = settings;
+    let limits = Limits {
+        node,
+        per_stream,
+        per_address,
+    };
     let slots = Slots::new(limits, metrics.streams.followed.clone(), lifecycle.clone());
     let census = (slots.clone(), SharedStore::clone(&store), lifecycle.clone());
-    let console = if settings.console { console::routes() } else { Vec::new() };
+    let console = if settings.console {
+        console::routes()
+    } else {
+        Vec::new()
+    };
     rocket::custom(figment)
         .attach(OneSpelling)
         .attach(cors::Cors::new(settings.allowed_origins.clone()))
@@ -90,10 +125,19 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
         .mount("/api", requests::in_spans(routes::all()))
         .mount("/", openapi::routes())
         .mount("/", console)
-        .mount("/", if settings.metrics == MetricsAt::Broker { routes::metrics::routes() } else { Vec::new() })
+        .mount(
+            "/",
+            if settings.metrics == MetricsAt::Broker {
+                routes::metrics::routes()
+            } else {
+                Vec::new()
+            },
+        )
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
-        .manage(routes::streams::quota::Quotas::new(settings.max_streams_per_key))
+        .manage(routes::streams::quota::Quotas::new(
+            settings.max_streams_per_key,
+        ))
         .manage(routes::answer::AnswerLimit::default())
         .manage(slots)
         .manage(lifecycle)
@@ -104,10 +148,24 @@ pub fn server(base: Figment, settings: Settings, store: SharedStore, metrics: Sh
 
 /// A server of `/metrics` and of nothing else, at an address of its own.
 #[must_use]
-pub fn metrics_server(address: SocketAddr, store: SharedStore, metrics: SharedMetrics) -> Rocket<Build> {
+pub fn metrics_server(
+    address: SocketAddr,
+    store: SharedStore,
+    metrics: SharedMetrics,
+) -> Rocket<Build> {
     // It is there until the process ends, so that the end can be watched too.
-    let shutdown = Shutdown { ctrlc: false, signals: std::collections::HashSet::new(), ..Shutdown::default() };
-    let config = Config { address: address.ip(), port: address.port(), log_level: LogLevel::Off, shutdown, ..Config::release_default() };
+    let shutdown = Shutdown {
+        ctrlc: false,
+        signals: std::collections::HashSet::new(),
+        ..Shutdown::default()
+    };
+    let config = Config {
+        address: address.ip(),
+        port: address.port(),
+        log_level: LogLevel::Off,
+        shutdown,
+        ..Config::release_default()
+    };
     rocket::custom(config)
         .register("/", rocket::catchers![error::catcher])
         .mount("/", routes::metrics::routes())
@@ -121,12 +179,20 @@ struct OneSpelling;
 #[async_trait]
 impl Fairing for OneSpelling {
     fn info(&self) -> Info {
-        Info { name: "one spelling of every path", kind: Kind::Request }
+        Info {
+            name: "one spelling of every path",
+            kind: Kind::Request,
+        }
     }
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         let uri = request.uri();
-        let Some(path) = uri.path().as_str().strip_suffix('/').filter(|path| path.starts_with("/api/") && *path != "/api/docs") else {
+        let Some(path) = uri
+            .path()
+            .as_str()
+            .strip_suffix('/')
+            .filter(|path| path.starts_with("/api/") && *path != "/api/docs")
+        else {
             return;
         };
         let respelled = match uri.query() {

@@ -1,4 +1,5 @@
-//! The process' life: which requests are under way, and the order in which they end when it is asked to stop.
+//! The process' life: which requests are under way, and the order in which they end when it is
+//! asked to stop.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,11 +8,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Share of the grace period over which long-lived connections are closed; the rest is for what they are still owed.
+/// Share of the grace period over which long-lived connections are closed; the rest is for what
+/// they are still owed.
 const CLOSING_SHARE: f64 = 0.7;
 
-/// Time per open request: a few are closed at once, many are spread over the grace period, so that the nodes they go to are
-/// not run over.
+/// Time per open request: a few are closed at once, many are spread over the grace period, so that
+/// the nodes they go to are not run over.
 const SPREAD_PER_REQUEST: Duration = Duration::from_millis(50);
 
 /// Shared by all who wait for the end. Cheap to clone.
@@ -34,18 +36,27 @@ pub struct RequestGuard(Arc<watch::Sender<usize>>);
 
 impl Default for Lifecycle {
     fn default() -> Self {
-        Self { closing: watch::Sender::new(None), requests: Arc::new(watch::Sender::new(0)) }
+        Self {
+            closing: watch::Sender::new(None),
+            requests: Arc::new(watch::Sender::new(0)),
+        }
     }
 }
 
 impl Lifecycle {
-    /// Begins the end: from now on, whoever waits on [`Lifecycle::closing`] is told to close, each at a moment of its own.
+    /// Begins the end: from now on, whoever waits on [`Lifecycle::closing`] is told to close, each
+    /// at a moment of its own.
     pub fn close(&self, grace: Duration) {
         let requests = u32::try_from(*self.requests.borrow()).unwrap_or(u32::MAX);
-        let spread = grace.mul_f64(CLOSING_SHARE).min(SPREAD_PER_REQUEST.saturating_mul(requests));
+        let spread = grace
+            .mul_f64(CLOSING_SHARE)
+            .min(SPREAD_PER_REQUEST.saturating_mul(requests));
         self.closing.send_if_modified(|closing| {
             let first = closing.is_none();
-            closing.get_or_insert(Closing { from: Instant::now(), spread });
+            closing.get_or_insert(Closing {
+                from: Instant::now(),
+                spread,
+            });
             first
         });
     }
@@ -56,7 +67,8 @@ impl Lifecycle {
         self.closing.borrow().is_some()
     }
 
-    /// How far the closing of connections has come, from 0 to 1 when the last is due; none before the end has begun.
+    /// How far the closing of connections has come, from 0 to 1 when the last is due; none before
+    /// the end has begun.
     #[must_use]
     pub fn closing_progress(&self) -> Option<f64> {
         let Closing { from, spread } = (*self.closing.borrow())?;
@@ -73,8 +85,13 @@ impl Lifecycle {
     /// Resolves when the caller is to close its connection.
     pub async fn closing(&self) {
         let mut closing = self.closing.subscribe();
-        // The sender is in `self`, so that the wait does not fail; if it did, closing would be right.
-        let closing = closing.wait_for(Option::is_some).await.ok().and_then(|closing| *closing);
+        // The sender is in `self`, so that the wait does not fail; if it did, closing would be
+        // right.
+        let closing = closing
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|closing| *closing);
         if let Some(Closing { from, spread }) = closing {
             sleep_until(from + spread.mul_f64(fastrand::f64())).await;
         }

@@ -1,5 +1,6 @@
-//! What is logged, and how: one line per event on standard error. Every line about a request is in its span, which has the request's
-//! id ([`crate::requests`]). Queries are never logged: they may hold tokens. Rocket's own log, which shows them, is off.
+//! What is logged, and how: one line per event on standard error. Every line about a request is in
+//! its span, which has the request's id ([`crate::requests`]). Queries are never logged: they may
+//! hold tokens. Rocket's own log, which shows them, is off.
 
 use std::{
     borrow::Cow,
@@ -45,15 +46,29 @@ pub enum LogError {
 pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
-    // A pipe that nobody reads is full some day. Then lines are lost, rather than that requests wait.
-    let (stderr, writer) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES).finish(std::io::stderr());
-    let stderr = OneLine { to: stderr, colours: terminal };
-    let lines = fmt::layer().with_writer(stderr).with_ansi(terminal).with_target(false);
+    // A pipe that nobody reads is full some day. Then lines are lost, rather than that requests
+    // wait.
+    let (stderr, writer) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(BUFFERED_LINES)
+        .finish(std::io::stderr());
+    let stderr = OneLine {
+        to: stderr,
+        colours: terminal,
+    };
+    let lines = fmt::layer()
+        .with_writer(stderr)
+        .with_ansi(terminal)
+        .with_target(false);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Auto if terminal => lines.boxed(),
         // The span that a line is in says all: there are none within others.
-        LogFormat::Auto | LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Auto | LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(lines);
     #[cfg(feature = "otlp")]
@@ -64,8 +79,15 @@ pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     // A panic ends a request, not the process; as a line of the log it has the request's id.
     panic::set_hook(Box::new(|info| {
         let payload = info.payload();
-        let reason = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        tracing::error!(at = info.location().map(tracing::field::display), reason, "a panic");
+        let reason = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(
+            at = info.location().map(tracing::field::display),
+            reason,
+            "a panic"
+        );
     }));
     Ok(Log {
         writer,
@@ -74,7 +96,8 @@ pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     })
 }
 
-/// Keeps each event on one line that reads as it is written, whatever a request or a peer put into its fields.
+/// Keeps each event on one line that reads as it is written, whatever a request or a peer put into
+/// its fields.
 struct OneLine<W> {
     to: W,
     /// The formatter colours its lines, and escapes the ESC of all others.
@@ -85,7 +108,10 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
     type Writer = OneLine<W::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        OneLine { to: self.to.make_writer(), colours: self.colours }
+        OneLine {
+            to: self.to.make_writer(),
+            colours: self.colours,
+        }
     }
 }
 
@@ -104,9 +130,12 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// An event with `\u….` in place of what would end the line, move the cursor, or turn the direction of the text. JSON reads it back.
+/// An event with `\u….` in place of what would end the line, move the cursor, or turn the direction
+/// of the text. JSON reads it back.
 fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
-    let (line, end) = event.strip_suffix('\n').map_or((event, ""), |line| (line, "\n"));
+    let (line, end) = event
+        .strip_suffix('\n')
+        .map_or((event, ""), |line| (line, "\n"));
     let is_plain = |c: char| !is_misleading(c) || c == '\t' || colours && c == '\u{1b}';
     if line.chars().all(is_plain) {
         return Cow::Borrowed(event);
@@ -123,15 +152,16 @@ fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
     Cow::Owned(escaped + end)
 }
 
-/// Control characters, line and paragraph separators, and marks of the
-/// [bidirectional algorithm](https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
+/// Control characters, line and paragraph separators, and marks of the [bidirectional
+/// algorithm](https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
 fn is_misleading(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Log {
-    /// Writes and sends what has not been yet, for about a second at the most. To be called before the process ends.
+    /// Writes and sends what has not been yet, for about a second at the most. To be called before
+    /// the process ends.
     pub fn flush(self) {
         #[cfg(feature = "otlp")]
         if let Some(exporter) = &self.exporter {
@@ -147,15 +177,33 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_that_misleads_nobody() {
-        assert!(matches!(one_line("path=/a\tü 😀\n", false), Cow::Borrowed("path=/a\tü 😀\n")));
-        for (c, escaped) in
-            [('\n', "000a"), ('\r', "000d"), ('\u{85}', "0085"), ('\u{9b}', "009b"), ('\u{2028}', "2028"), ('\u{202e}', "202e")]
-        {
-            assert_eq!(one_line(&format!("a{c}b\n"), false), format!("a\\u{escaped}b\n"));
+        assert!(matches!(
+            one_line("path=/a\tü 😀\n", false),
+            Cow::Borrowed("path=/a\tü 😀\n")
+        ));
+        for (c, escaped) in [
+            ('\n', "000a"),
+            ('\r', "000d"),
+            ('\u{85}', "0085"),
+            ('\u{9b}', "009b"),
+            ('\u{2028}', "2028"),
+            ('\u{202e}', "202e"),
+        ] {
+            assert_eq!(
+                one_line(&format!("a{c}b\n"), false),
+                format!("a\\u{escaped}b\n")
+            );
             let json = serde_json::json!({ "path": format!("a{c}b") });
             let line = one_line(&json.to_string(), false).into_owned();
-            assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), json, "{line}");
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&line).unwrap(),
+                json,
+                "{line}"
+            );
         }
-        assert_eq!((one_line("\u{1b}[31m", true), one_line("\u{1b}[31m", false)), ("\u{1b}[31m".into(), "\\u001b[31m".into()));
+        assert_eq!(
+            (one_line("\u{1b}[31m", true), one_line("\u{1b}[31m", false)),
+            ("\u{1b}[31m".into(), "\\u001b[31m".into())
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The command line: `tinistreamer` serves; its other commands make keys, check a setup, ask for health.
+//! The command line: `tinistreamer` serves; its other commands make keys, check a setup, ask for
+//! health.
 
 use std::{
     io::{Read, Write},
@@ -23,8 +24,8 @@ mod serve;
 
 /// A stateless HTTP streaming broker on Redis Streams.
 ///
-/// Without a command it serves. Settings come from Rocket.toml and the environment (STREAMER_*, also from a .env file), which
-/// wins; the README lists them.
+/// Without a command it serves. Settings come from Rocket.toml and the environment (STREAMER_*,
+/// also from a .env file), which wins; the README lists them.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -74,9 +75,14 @@ fn main() -> ExitCode {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
     let done = match command {
         Command::Keygen => keygen(),
-        Command::Openapi => openapi::document_json().map_err(Failure::from).and_then(|json| print(&json)),
-        Command::Serve => setup().and_then(|setup| runtime().and_then(|runtime| runtime.block_on(serve::serve(setup)))),
-        Command::Check => setup().and_then(|setup| runtime().and_then(|runtime| runtime.block_on(check(setup)))),
+        Command::Openapi => openapi::document_json()
+            .map_err(Failure::from)
+            .and_then(|json| print(&json)),
+        Command::Serve => setup()
+            .and_then(|setup| runtime().and_then(|runtime| runtime.block_on(serve::serve(setup)))),
+        Command::Check => {
+            setup().and_then(|setup| runtime().and_then(|runtime| runtime.block_on(check(setup))))
+        }
         Command::Health => setup().and_then(|setup| health(&setup.settings)),
     };
     match done {
@@ -84,7 +90,11 @@ fn main() -> ExitCode {
         Err(failure) => {
             // Nothing is left to be done when even this can't be written.
             let _ = writeln!(std::io::stderr(), "{failure}");
-            ExitCode::from(if matches!(failure, Failure::Settings(_)) { 2 } else { 1 })
+            ExitCode::from(if matches!(failure, Failure::Settings(_)) {
+                2
+            } else {
+                1
+            })
         }
     }
 }
@@ -99,27 +109,48 @@ struct Setup {
     warnings: Vec<String>,
 }
 
-/// Reads `.env`, `Rocket.toml` and the environment. In Rocket's debug profile missing keys are made up, so that a newcomer
-/// need not know of them; the release profile demands real ones.
+/// Reads `.env`, `Rocket.toml` and the environment. In Rocket's debug profile missing keys are made
+/// up, so that a newcomer need not know of them; the release profile demands real ones.
 fn setup() -> Result<Setup, Failure> {
     let warnings = env_file::load().map_err(|problem| Failure::Settings(vec![problem]))?;
     let rocket = RocketConfig::figment();
-    let mut environment: Vec<(String, String)> =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))).collect();
+    let mut environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            Some((
+                name.into_string().ok()?,
+                value.to_string_lossy().into_owned(),
+            ))
+        })
+        .collect();
     let mut throw_away = Vec::new();
     if *rocket.profile() == Config::DEBUG_PROFILE {
         for (name, bytes) in [("api_key", 16), ("secret_key", 32)] {
             let variable = format!("{ENV_PREFIX}{}", name.to_ascii_uppercase());
-            let is_set = environment.iter().any(|(set, value)| *set == variable && !value.is_empty()) || rocket.contains(name);
+            let is_set = environment
+                .iter()
+                .any(|(set, value)| *set == variable && !value.is_empty())
+                || rocket.contains(name);
             if !is_set {
                 let key = random_hex(bytes)?;
                 environment.push((variable, key.clone()));
-                throw_away.push((if name == "api_key" { "STREAMER_API_KEY" } else { "STREAMER_SECRET_KEY" }, key));
+                throw_away.push((
+                    if name == "api_key" {
+                        "STREAMER_API_KEY"
+                    } else {
+                        "STREAMER_SECRET_KEY"
+                    },
+                    key,
+                ));
             }
         }
     }
     let settings = Settings::load(&rocket, environment).map_err(Failure::Settings)?;
-    Ok(Setup { rocket, settings, throw_away, warnings })
+    Ok(Setup {
+        rocket,
+        settings,
+        throw_away,
+        warnings,
+    })
 }
 
 fn random_hex(bytes: usize) -> Result<String, Failure> {
@@ -129,7 +160,11 @@ fn random_hex(bytes: usize) -> Result<String, Failure> {
 }
 
 fn keygen() -> Result<(), Failure> {
-    print(&format!("STREAMER_API_KEY={}\nSTREAMER_SECRET_KEY={}\n", random_hex(16)?, random_hex(32)?))
+    print(&format!(
+        "STREAMER_API_KEY={}\nSTREAMER_SECRET_KEY={}\n",
+        random_hex(16)?,
+        random_hex(32)?
+    ))
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -138,8 +173,14 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Rocket's macros would build one that ignores the `workers` setting.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let workers = RocketConfig::figment().extract_inner::<usize>("workers").unwrap_or_else(|_| Config::default().workers);
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers.max(1)).thread_name("rocket-worker").enable_all().build()?)
+    let workers = RocketConfig::figment()
+        .extract_inner::<usize>("workers")
+        .unwrap_or_else(|_| Config::default().workers);
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers.max(1))
+        .thread_name("rocket-worker")
+        .enable_all()
+        .build()?)
 }
 
 fn store(settings: &Settings, metrics: SharedMetrics) -> Result<SharedStore, Failure> {
@@ -153,18 +194,34 @@ fn store(settings: &Settings, metrics: SharedMetrics) -> Result<SharedStore, Fai
 }
 
 async fn check(setup: Setup) -> Result<(), Failure> {
-    let store = store(&setup.settings, Metrics::new(setup.settings.redis_delivery(), setup.settings.max_clients))?;
+    let store = store(
+        &setup.settings,
+        Metrics::new(setup.settings.redis_delivery(), setup.settings.max_clients),
+    )?;
     let mut answer = store.ready().await;
     // The name of a host may take longer to resolve than a probe waits; here there is time.
     for _ in 0..CHECKS {
-        if !matches!(answer, Err(StoreError::Refused { fault: StoreFault::Silent, .. })) {
+        if !matches!(
+            answer,
+            Err(StoreError::Refused {
+                fault: StoreFault::Silent,
+                ..
+            })
+        ) {
             break;
         }
         answer = store.ready().await;
     }
     let warnings = answer?;
-    print(&format!("The settings are good, and the {} store answers.\n", store.name()))?;
-    setup.warnings.iter().chain(&warnings).try_for_each(|warning| print(&format!("{warning}.\n")))
+    print(&format!(
+        "The settings are good, and the {} store answers.\n",
+        store.name()
+    ))?;
+    setup
+        .warnings
+        .iter()
+        .chain(&warnings)
+        .try_for_each(|warning| print(&format!("{warning}.\n")))
 }
 
 /// `GET /api/health` of the broker on this machine.
@@ -181,14 +238,22 @@ fn health(settings: &Settings) -> Result<(), Failure> {
         let patience = Duration::from_secs(2);
         let mut connection = TcpStream::connect_timeout(&address, patience)?;
         connection.set_read_timeout(Some(patience))?;
-        connection.write_all(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        connection.write_all(
+            b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        )?;
         let mut answer = Vec::new();
         connection.take(4096).read_to_end(&mut answer)?;
         Ok::<_, std::io::Error>(answer)
     };
     match ask() {
         Ok(answer) if answer.starts_with(b"HTTP/1.1 200") => Ok(()),
-        Ok(_) => Err(Failure::Unhealthy { address, reason: "it does not answer 200".to_owned() }),
-        Err(error) => Err(Failure::Unhealthy { address, reason: error.to_string() }),
+        Ok(_) => Err(Failure::Unhealthy {
+            address,
+            reason: "it does not answer 200".to_owned(),
+        }),
+        Err(error) => Err(Failure::Unhealthy {
+            address,
+            reason: error.to_string(),
+        }),
     }
 }

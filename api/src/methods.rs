@@ -2,14 +2,24 @@
 
 use rocket::{Request, http::Method};
 
-/// The methods that the request's path takes, as in an `Allow` header (RFC 9110, 10.2.1); none at an unknown path.
-/// Rocket answers 404 for a known path with the wrong method; a client deserves to hear which it was.
+/// The methods that the request's path takes, as in an `Allow` header (RFC 9110, 10.2.1); none at
+/// an unknown path. Rocket answers 404 for a known path with the wrong method; a client deserves to
+/// hear which it was.
 pub(crate) fn allowed_methods(request: &Request<'_>) -> Option<String> {
     let path = request.uri().path();
-    // With a slash at its end a path is the same; a request that Rocket could not read still has it.
-    let path = path.as_str().strip_suffix('/').filter(|path| path.starts_with("/api/")).unwrap_or(path.as_str());
-    let mut methods: Vec<&str> =
-        request.rocket().routes().filter(|route| is_at(route.uri.path(), path)).map(|route| route.method.as_str()).collect();
+    // With a slash at its end a path is the same; a request that Rocket could not read still has
+    // it.
+    let path = path
+        .as_str()
+        .strip_suffix('/')
+        .filter(|path| path.starts_with("/api/"))
+        .unwrap_or(path.as_str());
+    let mut methods: Vec<&str> = request
+        .rocket()
+        .routes()
+        .filter(|route| is_at(route.uri.path(), path))
+        .map(|route| route.method.as_str())
+        .collect();
     if methods.is_empty() {
         return None;
     }
@@ -29,10 +39,13 @@ fn is_at(route: &str, path: &str) -> bool {
         && route
             .split('/')
             .zip(path.split('/'))
-            .all(|(of_route, segment)| of_route == segment || is_parameter(of_route) && !segment.is_empty())
+            .all(|(of_route, segment)| {
+                of_route == segment || is_parameter(of_route) && !segment.is_empty()
+            })
 }
 
-/// A mark of requests that Rocket could read. Rocket gives the others to the catcher at once, past all fairings.
+/// A mark of requests that Rocket could read. Rocket gives the others to the catcher at once, past
+/// all fairings.
 struct WasRead(bool);
 
 /// Marks a request that Rocket could read. To be called by a fairing, for each request.
@@ -40,8 +53,8 @@ pub(crate) fn mark_as_read(request: &Request<'_>) {
     request.local_cache(|| WasRead(true));
 }
 
-/// Whether the request has a method that Rocket does not know. Rocket then says `GET` and 400. It can't read one other kind of
-/// request: a `CONNECT` without a path, whose method it knows.
+/// Whether the request has a method that Rocket does not know. Rocket then says `GET` and 400. It
+/// can't read one other kind of request: a `CONNECT` without a path, whose method it knows.
 pub(crate) fn has_unknown_method(request: &Request<'_>) -> bool {
     request.method() == Method::Get && !request.local_cache(|| WasRead(false)).0
 }

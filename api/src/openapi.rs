@@ -62,10 +62,18 @@ struct SecuritySchemes;
 impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_with(Components::default);
-        let api_key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("X-API-KEY", "A key from STREAMER_API_KEY")));
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A client token")).build();
-        let query =
-            SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::with_description("token", "A client token, where no header can be set")));
+        let api_key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            "X-API-KEY",
+            "A key from STREAMER_API_KEY",
+        )));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A client token"))
+            .build();
+        let query = SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::with_description(
+            "token",
+            "A client token, where no header can be set",
+        )));
         components.add_security_scheme("api_key", api_key);
         components.add_security_scheme("client_token", SecurityScheme::Http(bearer));
         components.add_security_scheme("client_token_query", query);
@@ -85,16 +93,21 @@ pub fn document_json() -> Result<String, serde_json::Error> {
     document().to_pretty_json().map(|json| json + "\n")
 }
 
-/// `/api/openapi.json`, and a page at `/api/docs/` that shows it and loads nothing from other hosts.
+/// `/api/openapi.json`, and a page at `/api/docs/` that shows it and loads nothing from other
+/// hosts.
 ///
-/// The page's own routes for Rocket would bring Rocket's default features back, and with them HTTP/2 without limits.
+/// The page's own routes for Rocket would bring Rocket's default features back, and with them
+/// HTTP/2 without limits.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     // Without this the page asks a third party to judge the document.
     let config = Config::from(DOCUMENT).validator_url("none");
     // The document always serializes: a test compares what is served with what is kept.
     let json = document().to_json().unwrap_or_default();
-    vec![Route::new(Method::Get, "/api/docs/<_..>", Page(Arc::new(config))), Route::new(Method::Get, DOCUMENT, DocumentText(json.into()))]
+    vec![
+        Route::new(Method::Get, "/api/docs/<_..>", Page(Arc::new(config))),
+        Route::new(Method::Get, DOCUMENT, DocumentText(json.into())),
+    ]
 }
 
 /// Serves the document: all answers share its bytes.
@@ -104,7 +117,13 @@ struct DocumentText(Bytes);
 #[async_trait]
 impl Handler for DocumentText {
     async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
-        Outcome::from(request, File { kind: ContentType::JSON, bytes: self.0.clone() })
+        Outcome::from(
+            request,
+            File {
+                kind: ContentType::JSON,
+                bytes: self.0.clone(),
+            },
+        )
     }
 }
 
@@ -120,16 +139,28 @@ impl Handler for Page {
             return Outcome::from(request, Redirect::found(PAGE));
         };
         match utoipa_swagger_ui::serve(path, Arc::clone(&self.0)) {
-            Ok(Some(SwaggerFile { bytes, content_type, .. })) => {
-                let kind = ContentType::parse_flexible(&content_type).unwrap_or(ContentType::Binary);
-                // All files are part of the binary. Only the one of a few lines that names the document is made for each answer.
+            Ok(Some(SwaggerFile {
+                bytes,
+                content_type,
+                ..
+            })) => {
+                let kind =
+                    ContentType::parse_flexible(&content_type).unwrap_or(ContentType::Binary);
+                // All files are part of the binary. Only the one of a few lines that names the
+                // document is made for each answer.
                 let bytes = match bytes {
                     Cow::Borrowed(bytes) => Bytes::from_static(bytes),
                     Cow::Owned(bytes) => bytes.into(),
                 };
                 Outcome::from(request, File { kind, bytes })
             }
-            Ok(None) => Outcome::from(request, Err::<(), _>(ApiError::new(ErrorCode::NotFound, "The page has no such file"))),
+            Ok(None) => Outcome::from(
+                request,
+                Err::<(), _>(ApiError::new(
+                    ErrorCode::NotFound,
+                    "The page has no such file",
+                )),
+            ),
             Err(error) => {
                 tracing::error!(%error, "the page of the OpenAPI document can't be shown");
                 Outcome::from(request, Err::<(), _>(ApiError::internal()))
@@ -146,6 +177,9 @@ struct File {
 
 impl<'r> Responder<'r, 'static> for File {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        Response::build().header(self.kind).sized_body(self.bytes.len(), Cursor::new(self.bytes)).ok()
+        Response::build()
+            .header(self.kind)
+            .sized_body(self.bytes.len(), Cursor::new(self.bytes))
+            .ok()
     }
 }

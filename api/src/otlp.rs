@@ -1,6 +1,6 @@
-//! A span of each request for a collector, by [OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP, in programs built with
-//! the feature `otlp`. The environment says where to, and more, by
-//! [OpenTelemetry's own variables](https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
+//! A span of each request for a collector, by [OTLP](https://opentelemetry.io/docs/specs/otlp/)
+//! over HTTP, in programs built with the feature `otlp`. The environment says where to, and more,
+//! by [OpenTelemetry's own variables](https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
 
 use std::time::Duration;
 
@@ -20,7 +20,10 @@ use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Where spans go; without one of these there is no collector.
-const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+const ENDPOINTS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+];
 
 /// How long the last spans may take on their way when the program ends.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,7 +37,10 @@ impl Exporter {
     ///
     /// Errors: the environment's settings can't be used.
     pub fn from_environment() -> Result<Option<Self>, ExporterBuildError> {
-        if ENDPOINTS.iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
+        if ENDPOINTS
+            .iter()
+            .all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty()))
+        {
             return Ok(None);
         }
         let mut resource = Resource::builder();
@@ -42,7 +48,12 @@ impl Exporter {
             resource = resource.with_service_name("tinistreamer");
         }
         let exporter = SpanExporter::builder().with_http().build()?;
-        Ok(Some(Self(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build())))
+        Ok(Some(Self(
+            SdkTracerProvider::builder()
+                .with_batch_exporter(exporter)
+                .with_resource(resource.build())
+                .build(),
+        )))
     }
 
     /// Makes spans of tracing's.
@@ -58,7 +69,8 @@ impl Exporter {
     }
 }
 
-/// Makes the span a part of the trace that the request is of ([W3C Trace Context](https://www.w3.org/TR/trace-context/)).
+/// Makes the span a part of the trace that the request is of ([W3C Trace
+/// Context](https://www.w3.org/TR/trace-context/)).
 pub fn adopt(span: &Span, headers: &HeaderMap<'_>) {
     let parent = TraceContextPropagator::new().extract(&Headers(headers));
     // It fails where spans are not exported, and there is nothing to do.

@@ -1,5 +1,5 @@
-//! Around every request: it is counted while it is under way, given an id, logged, and measured. What is logged while it is handled is
-//! in its span, and so has its id, method and path.
+//! Around every request: it is counted while it is under way, given an id, logged, and measured.
+//! What is logged while it is handled is in its span, and so has its id, method and path.
 
 use std::time::Instant;
 
@@ -39,8 +39,14 @@ struct Begun {
 
 impl Begun {
     fn new(request: &Request<'_>) -> Self {
-        // An id from outside is kept, so that a request can be followed through a proxy, if it can do no harm in a log line.
-        let harmless = |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        // An id from outside is kept, so that a request can be followed through a proxy, if it can
+        // do no harm in a log line.
+        let harmless = |id: &&str| {
+            (1..=64).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
         let given = request.headers().get_one("X-Request-Id").filter(harmless);
         let id = given.map_or_else(|| format!("{:016x}", fastrand::u64(..)), ToOwned::to_owned);
         let path = bounded(request.uri().path().as_str().into(), MAX_PATH_BYTES);
@@ -48,14 +54,25 @@ impl Begun {
         let span = error_span!("request", %id, method = %request.method(), path = %path);
         #[cfg(feature = "otlp")]
         crate::otlp::adopt(&span, request.headers());
-        Self { id, span, at: Instant::now(), _guard: request.rocket().state::<Lifecycle>().map(Lifecycle::request) }
+        Self {
+            id,
+            span,
+            at: Instant::now(),
+            _guard: request
+                .rocket()
+                .state::<Lifecycle>()
+                .map(Lifecycle::request),
+        }
     }
 }
 
 #[async_trait]
 impl Fairing for RequestWatch {
     fn info(&self) -> Info {
-        Info { name: "request watch", kind: Kind::Request | Kind::Response }
+        Info {
+            name: "request watch",
+            kind: Kind::Request | Kind::Response,
+        }
     }
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
@@ -69,12 +86,22 @@ impl Fairing for RequestWatch {
         response.set_raw_header("X-Request-Id", begun.id.clone());
         // Rocket sends another status than the response's where the connection becomes a WebSocket.
         let upgraded = response.upgrade("websocket").is_some();
-        let status = if upgraded { Status::SwitchingProtocols } else { response.status() }.code;
+        let status = if upgraded {
+            Status::SwitchingProtocols
+        } else {
+            response.status()
+        }
+        .code;
         let duration = begun.at.elapsed();
         let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         if let Some(metrics) = request.rocket().state::<SharedMetrics>() {
             let route = request.route().map_or(NO_ROUTE, |route| route.uri.path());
-            metrics.http.answer(request.method().as_str(), route, status, (!LONG_LIVED.contains(&route)).then_some(duration));
+            metrics.http.answer(
+                request.method().as_str(),
+                route,
+                status,
+                (!LONG_LIVED.contains(&route)).then_some(duration),
+            );
         }
         begun.span.in_scope(|| match status {
             500.. => tracing::warn!(status, ms, "answered"),

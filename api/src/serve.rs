@@ -18,13 +18,20 @@ use tokio::{
 
 use crate::{Failure, Setup, print, store};
 
-/// Share of the grace period in which a node that stops still listens, unless it has nothing left to do.
+/// Share of the grace period in which a node that stops still listens, unless it has nothing left
+/// to do.
 const LISTENING_SHARE: f64 = 0.1;
 
-/// Serves until SIGTERM or SIGINT, then ends in order: it is not ready any more and takes no more clients, long-lived connections
-/// are closed over the grace period, the listener closes, what runs is finished. A second signal ends it at once.
+/// Serves until SIGTERM or SIGINT, then ends in order: it is not ready any more and takes no more
+/// clients, long-lived connections are closed over the grace period, the listener closes, what runs
+/// is finished. A second signal ends it at once.
 pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
-    let Setup { rocket, settings, throw_away, warnings } = setup;
+    let Setup {
+        rocket,
+        settings,
+        throw_away,
+        warnings,
+    } = setup;
     let log = logging::init(&settings.log, settings.log_format)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -38,7 +45,14 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let metrics_address = match settings.metrics {
-        MetricsAt::Address(address) => Some(serve_metrics(address, SharedStore::clone(&store), SharedMetrics::clone(&metrics)).await?),
+        MetricsAt::Address(address) => Some(
+            serve_metrics(
+                address,
+                SharedStore::clone(&store),
+                SharedMetrics::clone(&metrics),
+            )
+            .await?,
+        ),
         MetricsAt::Broker | MetricsAt::Nowhere => None,
     };
 
@@ -47,7 +61,10 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
         let address = SocketAddr::new(rocket.config().address, rocket.config().port);
         Box::pin(async move { greet(address, &about, console, metrics_address, &throw_away) })
     });
-    let rocket = server(rocket, settings, store, metrics, lifecycle.clone()).attach(greeting).ignite().await;
+    let rocket = server(rocket, settings, store, metrics, lifecycle.clone())
+        .attach(greeting)
+        .ignite()
+        .await;
     let rocket = rocket.map_err(|error| Failure::Launch(error.kind().to_string()))?;
     let shutdown = rocket.shutdown();
     let wanted = SocketAddr::new(rocket.config().address, rocket.config().port);
@@ -62,14 +79,19 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!(grace_seconds = grace.as_secs(), "stopping; a second signal ends it at once");
+    tracing::info!(
+        grace_seconds = grace.as_secs(),
+        "stopping; a second signal ends it at once"
+    );
     lifecycle.close(grace);
     let in_order = async {
-        // Whoever asks whether the node is ready is told that it is not, rather than that nobody listens.
+        // Whoever asks whether the node is ready is told that it is not, rather than that nobody
+        // listens.
         let _ = tokio::time::timeout(grace.mul_f64(LISTENING_SHARE), lifecycle.idle()).await;
         shutdown.notify();
         lifecycle.idle().await;
-        // The last bytes are with the connections' own tasks by now; this is for those to hand them to the system.
+        // The last bytes are with the connections' own tasks by now; this is for those to hand them
+        // to the system.
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     tokio::select! {
@@ -83,8 +105,13 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     std::process::exit(0)
 }
 
-/// Serves the metrics at an address of their own, from now on until the process ends; returns when they can be read, and where.
-async fn serve_metrics(address: SocketAddr, store: SharedStore, metrics: SharedMetrics) -> Result<SocketAddr, Failure> {
+/// Serves the metrics at an address of their own, from now on until the process ends; returns when
+/// they can be read, and where.
+async fn serve_metrics(
+    address: SocketAddr,
+    store: SharedStore,
+    metrics: SharedMetrics,
+) -> Result<SocketAddr, Failure> {
     let (bound, is_bound) = oneshot::channel();
     let tell = AdHoc::on_liftoff("metrics address", move |rocket| {
         let address = SocketAddr::new(rocket.config().address, rocket.config().port);
@@ -92,7 +119,11 @@ async fn serve_metrics(address: SocketAddr, store: SharedStore, metrics: SharedM
         let _ = bound.send(address);
         Box::pin(std::future::ready(()))
     });
-    let launch = tokio::spawn(metrics_server(address, store, metrics).attach(tell).launch());
+    let launch = tokio::spawn(
+        metrics_server(address, store, metrics)
+            .attach(tell)
+            .launch(),
+    );
     if let Ok(address) = is_bound.await {
         return Ok(address);
     }
@@ -104,8 +135,8 @@ async fn serve_metrics(address: SocketAddr, store: SharedStore, metrics: SharedM
     Err(Failure::Metrics(reason))
 }
 
-/// Why the server can't listen at this address, and which settings give it another. Rocket's error panics when it is dropped unseen; its
-/// `Display` counts as seeing it.
+/// Why the server can't listen at this address, and which settings give it another. Rocket's error
+/// panics when it is dropped unseen; its `Display` counts as seeing it.
 fn launch_problem(error: &rocket::Error, address: SocketAddr, settings: &str) -> String {
     let error = match error.kind() {
         rocket::error::ErrorKind::Bind(error) | rocket::error::ErrorKind::Io(error) => error,
@@ -114,21 +145,36 @@ fn launch_problem(error: &rocket::Error, address: SocketAddr, settings: &str) ->
     let reason = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-        io::ErrorKind::PermissionDenied => "this user may not listen there; ports below 1024 need a right of their own".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "this user may not listen there; ports below 1024 need a right of their own".to_owned()
+        }
         _ => error.to_string(),
     };
     format!("the address {address} can't be used: {reason}. Choose another with {settings}")
 }
 
-fn greet(address: SocketAddr, about: &str, console: bool, metrics: Option<SocketAddr>, throw_away: &[(&str, String)]) {
-    let mut text = format!("tinistreamer {} listens on http://{address} ({about})\n", env!("CARGO_PKG_VERSION"));
+fn greet(
+    address: SocketAddr,
+    about: &str,
+    console: bool,
+    metrics: Option<SocketAddr>,
+    throw_away: &[(&str, String)],
+) {
+    let mut text = format!(
+        "tinistreamer {} listens on http://{address} ({about})\n",
+        env!("CARGO_PKG_VERSION")
+    );
     if console {
         text.push_str("Open that address in a browser for the console; it asks for the API key\n");
     }
     text.extend(metrics.map(|address| format!("Metrics are at http://{address}/metrics\n")));
     if !throw_away.is_empty() {
         text.push_str("\nKeys for this run only, as none were set; `tinistreamer keygen` makes some to keep:\n\n");
-        text.extend(throw_away.iter().map(|(name, key)| format!("export {name}={key}\n")));
+        text.extend(
+            throw_away
+                .iter()
+                .map(|(name, key)| format!("export {name}={key}\n")),
+        );
         text.push('\n');
     }
     if let Err(failure) = print(&text) {

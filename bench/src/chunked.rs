@@ -30,7 +30,10 @@ pub(crate) struct Malformed;
 
 impl Chunked {
     pub(crate) fn new() -> Self {
-        Self { at: At::Size, size: 0 }
+        Self {
+            at: At::Size,
+            size: 0,
+        }
     }
 
     /// Whether the last chunk and the trailer have been read.
@@ -45,7 +48,11 @@ impl Chunked {
                 At::Data(left) => {
                     let taken = left.min(bytes.len());
                     out.extend_from_slice(&bytes[..taken]);
-                    self.at = if taken == left { At::DataEnd } else { At::Data(left - taken) };
+                    self.at = if taken == left {
+                        At::DataEnd
+                    } else {
+                        At::Data(left - taken)
+                    };
                     &bytes[taken..]
                 }
                 At::Done => return Err(Malformed),
@@ -66,7 +73,11 @@ impl Chunked {
                     b'0'..=b'9' => byte - b'0',
                     _ => (byte | 0x20) - b'a' + 10,
                 });
-                self.size = self.size.checked_mul(16).and_then(|size| size.checked_add(digit)).ok_or(Malformed)?;
+                self.size = self
+                    .size
+                    .checked_mul(16)
+                    .and_then(|size| size.checked_add(digit))
+                    .ok_or(Malformed)?;
                 At::Size
             }
             (At::Size | At::SizeLine, b'\n') => match std::mem::take(&mut self.size) {
@@ -108,8 +119,17 @@ mod tests {
 
     #[test]
     fn what_is_no_coding_is_refused() {
-        for bytes in [&b"id: 1\n"[..], b"4\r\nWikipedia", b"fffffffffffffffff\r\n", b"0\r\n\r\nmore"] {
-            assert_eq!(Chunked::new().decode(bytes, &mut Vec::new()), Err(Malformed), "{bytes:?}");
+        for bytes in [
+            &b"id: 1\n"[..],
+            b"4\r\nWikipedia",
+            b"fffffffffffffffff\r\n",
+            b"0\r\n\r\nmore",
+        ] {
+            assert_eq!(
+                Chunked::new().decode(bytes, &mut Vec::new()),
+                Err(Malformed),
+                "{bytes:?}"
+            );
         }
     }
 }

@@ -51,30 +51,48 @@ pub(crate) struct Sse {
 }
 
 impl Client {
-    /// Connects and reads the answer's head. No client means that the stream has nothing more for it (204).
+    /// Connects and reads the answer's head. No client means that the stream has nothing more for
+    /// it (204).
     pub(crate) async fn open(api: &Api, opening: &Opening) -> Outcome<Option<Self>> {
         let mut connection = Connection::open(api.address, opening.receive_buffer).await?;
         if opening.transport == Transport::Ws {
             let url = format!("ws://{}{}", api.address, opening.path);
-            let config = WebSocketConfig::default().read_buffer_size(4 << 10).write_buffer_size(0);
-            let (socket, _) = client_async_with_config(url, connection.stream, Some(config)).await?;
+            let config = WebSocketConfig::default()
+                .read_buffer_size(4 << 10)
+                .write_buffer_size(0);
+            let (socket, _) =
+                client_async_with_config(url, connection.stream, Some(config)).await?;
             return Ok(Some(Self::Ws(Box::new(socket))));
         }
-        connection.send(&Request::get(opening.path.clone()).header("Accept", "text/event-stream").encode(api.address)).await?;
+        connection
+            .send(
+                &Request::get(opening.path.clone())
+                    .header("Accept", "text/event-stream")
+                    .encode(api.address),
+            )
+            .await?;
         let head = connection.head().await?;
         match head.status {
             200 => {
                 let decoder = head.chunked.then(Chunked::new);
-                Ok(Some(Self::Sse(Box::new(Sse { connection, decoder, body: Vec::new(), dialect: Arc::clone(&api.dialect) }))))
+                Ok(Some(Self::Sse(Box::new(Sse {
+                    connection,
+                    decoder,
+                    body: Vec::new(),
+                    dialect: Arc::clone(&api.dialect),
+                }))))
             }
             204 => Ok(None),
-            status => {
-                Err(Problem::Answer { what: "A client is refused", status, body: String::from_utf8_lossy(&connection.unread).into_owned() })
-            }
+            status => Err(Problem::Answer {
+                what: "A client is refused",
+                status,
+                body: String::from_utf8_lossy(&connection.unread).into_owned(),
+            }),
         }
     }
 
-    /// Waits until there is something to take. Apart from the taking, so that locks taken there are not held while waiting.
+    /// Waits until there is something to take. Apart from the taking, so that locks taken there are
+    /// not held while waiting.
     pub(crate) async fn wait(&mut self) -> Outcome<Arrived> {
         match self {
             Self::Sse(sse) => {
@@ -93,30 +111,45 @@ impl Client {
         match (self, arrived) {
             (Self::Sse(sse), Arrived::Bytes) => sse.take(each),
             (Self::Ws(_), Arrived::Message(Some(Message::Text(text)))) => {
-                message_frames(&text, each).map_err(|error| Problem::Other(format!("A WebSocket message can't be read: {error}")))?;
+                message_frames(&text, each).map_err(|error| {
+                    Problem::Other(format!("A WebSocket message can't be read: {error}"))
+                })?;
                 Ok(true)
             }
-            (_, arrived) => Ok(!matches!(arrived, Arrived::Message(None | Some(Message::Close(_))))),
+            (_, arrived) => Ok(!matches!(
+                arrived,
+                Arrived::Message(None | Some(Message::Close(_)))
+            )),
         }
     }
 }
 
 impl Sse {
     fn take(&mut self, mut each: impl FnMut(Frame<'_>)) -> Outcome<bool> {
-        let Self { connection, decoder, body, dialect } = self;
+        let Self {
+            connection,
+            decoder,
+            body,
+            dialect,
+        } = self;
         if connection.unread.is_empty() {
-            let open = BUFFER.with_borrow_mut(|buffer| match connection.stream.try_read(buffer) {
-                Ok(0) => Ok(false),
-                Ok(size) => decode(decoder.as_mut(), &buffer[..size], body).map(|()| true),
-                // Readiness may be a false alarm.
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
-                Err(error) => Err(error.into()),
-            })?;
+            let open =
+                BUFFER.with_borrow_mut(|buffer| match connection.stream.try_read(buffer) {
+                    Ok(0) => Ok(false),
+                    Ok(size) => decode(decoder.as_mut(), &buffer[..size], body).map(|()| true),
+                    // Readiness may be a false alarm.
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
+                    Err(error) => Err(error.into()),
+                })?;
             if !open {
                 return Ok(false);
             }
         } else {
-            decode(decoder.as_mut(), &std::mem::take(&mut connection.unread), body)?;
+            decode(
+                decoder.as_mut(),
+                &std::mem::take(&mut connection.unread),
+                body,
+            )?;
         }
         drain_blocks(body, |block| dialect.frames(block, &mut each));
         Ok(!decoder.as_ref().is_some_and(Chunked::is_done))
@@ -136,5 +169,7 @@ fn decode(decoder: Option<&mut Chunked>, bytes: &[u8], body: &mut Vec<u8>) -> Ou
         body.extend_from_slice(bytes);
         return Ok(());
     };
-    decoder.decode(bytes, body).map_err(|_| Problem::Other("A stream is not in the chunked coding".to_owned()))
+    decoder
+        .decode(bytes, body)
+        .map_err(|_| Problem::Other("A stream is not in the chunked coding".to_owned()))
 }

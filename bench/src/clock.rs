@@ -1,4 +1,5 @@
-//! Time as events carry it: publisher and clients are one process, so that a latency is a difference of two readings of one clock.
+//! Time as events carry it: publisher and clients are one process, so that a latency is a
+//! difference of two readings of one clock.
 
 use std::{
     io::Write,
@@ -35,7 +36,9 @@ pub(crate) fn stamp(data: &[u8]) -> Option<u64> {
 
 /// For the command line: seconds, with a fraction if need be.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "a number of seconds is wanted".to_owned())?;
     Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 

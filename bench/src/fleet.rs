@@ -31,7 +31,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Member {
     /// The place of its first stream among those of the fleet. Its others come next.
     first: usize,
-    /// For each of its streams, one more than the last number that it received; all there can be once it is closed, so that nobody waits for it.
+    /// For each of its streams, one more than the last number that it received; all there can be
+    /// once it is closed, so that nobody waits for it.
     reached: Box<[AtomicU64]>,
     tracks: Mutex<Tracks>,
 }
@@ -45,7 +46,11 @@ impl Default for Member {
 
 impl Member {
     fn of(first: usize, tracks: Tracks) -> Self {
-        Self { first, reached: tracks.each().iter().map(|_| AtomicU64::default()).collect(), tracks: Mutex::new(tracks) }
+        Self {
+            first,
+            reached: tracks.each().iter().map(|_| AtomicU64::default()).collect(),
+            tracks: Mutex::new(tracks),
+        }
     }
 
     pub(crate) fn tracks(&self) -> MutexGuard<'_, Tracks> {
@@ -53,7 +58,12 @@ impl Member {
     }
 
     /// Reads what there is to read, and counts it.
-    pub(crate) async fn read(&self, client: &mut Client, number: usize, meter: &Meter) -> Outcome<bool> {
+    pub(crate) async fn read(
+        &self,
+        client: &mut Client,
+        number: usize,
+        meter: &Meter,
+    ) -> Outcome<bool> {
         let arrived = client.wait().await?;
         let now = clock::now();
         let mut tracks = self.tracks();
@@ -72,14 +82,20 @@ impl Member {
 
     /// How many events it has received, for each of its streams, of which the places are told too.
     fn reached(&self) -> impl Iterator<Item = (usize, u64)> {
-        (self.first..).zip(self.reached.iter().map(|reached| reached.load(Ordering::Relaxed)))
+        (self.first..).zip(
+            self.reached
+                .iter()
+                .map(|reached| reached.load(Ordering::Relaxed)),
+        )
     }
 
     /// Reads until the end of the connection.
     pub(crate) async fn follow(&self, mut client: Client, number: usize, meter: &Meter) {
         while matches!(self.read(&mut client, number, meter).await, Ok(true)) {}
         self.tracks().first().faults.closed += 1;
-        self.reached.iter().for_each(|reached| reached.store(u64::MAX, Ordering::Relaxed));
+        self.reached
+            .iter()
+            .for_each(|reached| reached.store(u64::MAX, Ordering::Relaxed));
     }
 }
 
@@ -98,14 +114,32 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Connects so many clients to each of the streams; all have received what there was when this returns.
-    pub(crate) async fn connect(api: &Api, streams: &[Stream], each: usize, transport: Transport, meter: &Arc<Meter>) -> Outcome<Self> {
-        let wish =
-            |(first, stream)| Wish { first, streams: std::slice::from_ref(stream), path: api.dialect.follow(stream, transport, None) };
-        Self::open(api, &streams.iter().enumerate().map(wish).collect::<Vec<_>>(), each, transport, meter).await
+    /// Connects so many clients to each of the streams; all have received what there was when this
+    /// returns.
+    pub(crate) async fn connect(
+        api: &Api,
+        streams: &[Stream],
+        each: usize,
+        transport: Transport,
+        meter: &Arc<Meter>,
+    ) -> Outcome<Self> {
+        let wish = |(first, stream)| Wish {
+            first,
+            streams: std::slice::from_ref(stream),
+            path: api.dialect.follow(stream, transport, None),
+        };
+        Self::open(
+            api,
+            &streams.iter().enumerate().map(wish).collect::<Vec<_>>(),
+            each,
+            transport,
+            meter,
+        )
+        .await
     }
 
-    /// The same, with so many clients to each group of so many streams, which each of them follows over one connection. The server must know how.
+    /// The same, with so many clients to each group of so many streams, which each of them follows
+    /// over one connection. The server must know how.
     pub(crate) async fn connect_together(
         api: &Api,
         streams: &[Stream],
@@ -116,7 +150,11 @@ impl Fleet {
     ) -> Outcome<Self> {
         let wishes: Vec<_> = stream::iter(streams.chunks(together).enumerate())
             .map(|(group, streams)| async move {
-                Ok::<_, Problem>(Wish { first: group * together, streams, path: api.follow_together(streams, transport).await? })
+                Ok::<_, Problem>(Wish {
+                    first: group * together,
+                    streams,
+                    path: api.follow_together(streams, transport).await?,
+                })
             })
             .buffered(CONNECTING)
             .try_collect()
@@ -124,16 +162,38 @@ impl Fleet {
         Self::open(api, &wishes, each, transport, meter).await
     }
 
-    async fn open(api: &Api, wishes: &[Wish<'_>], each: usize, transport: Transport, meter: &Arc<Meter>) -> Outcome<Self> {
-        let clients: Vec<_> = stream::iter(wishes.iter().flat_map(|wish| std::iter::repeat_n(wish, each)))
-            .map(|wish| async move {
-                let opening = Opening { transport, path: wish.path.clone(), receive_buffer: None };
-                let client = Client::open(api, &opening).await?.ok_or_else(|| Problem::Other("A new stream has ended".to_owned()))?;
-                Ok::<_, Problem>((client, Member::of(wish.first, Tracks::of(wish.streams.iter().map(|stream| &*stream.key)))))
-            })
-            .buffered(CONNECTING)
-            .try_collect()
-            .await?;
+    async fn open(
+        api: &Api,
+        wishes: &[Wish<'_>],
+        each: usize,
+        transport: Transport,
+        meter: &Arc<Meter>,
+    ) -> Outcome<Self> {
+        let clients: Vec<_> = stream::iter(
+            wishes
+                .iter()
+                .flat_map(|wish| std::iter::repeat_n(wish, each)),
+        )
+        .map(|wish| async move {
+            let opening = Opening {
+                transport,
+                path: wish.path.clone(),
+                receive_buffer: None,
+            };
+            let client = Client::open(api, &opening)
+                .await?
+                .ok_or_else(|| Problem::Other("A new stream has ended".to_owned()))?;
+            Ok::<_, Problem>((
+                client,
+                Member::of(
+                    wish.first,
+                    Tracks::of(wish.streams.iter().map(|stream| &*stream.key)),
+                ),
+            ))
+        })
+        .buffered(CONNECTING)
+        .try_collect()
+        .await?;
         let fleet = Self::of(clients, meter);
         // There is nobody to wait for where there is nothing.
         fleet.wait_for(api.dialect.first_events()).await?;
@@ -141,14 +201,18 @@ impl Fleet {
     }
 
     /// Reads for these clients.
-    pub(crate) fn of(clients: impl IntoIterator<Item = (Client, Member)>, meter: &Arc<Meter>) -> Self {
+    pub(crate) fn of(
+        clients: impl IntoIterator<Item = (Client, Member)>,
+        meter: &Arc<Meter>,
+    ) -> Self {
         let (members, tasks) = clients
             .into_iter()
             .enumerate()
             .map(|(number, (client, member))| {
                 let member = Arc::new(member);
                 let (of_task, meter) = (Arc::clone(&member), Arc::clone(meter));
-                let task = tokio::spawn(async move { of_task.follow(client, number, &meter).await });
+                let task =
+                    tokio::spawn(async move { of_task.follow(client, number, &meter).await });
                 (member, task)
             })
             .unzip();
@@ -157,7 +221,10 @@ impl Fleet {
 
     /// How many events the client furthest behind has received.
     pub(crate) fn slowest(&self) -> u64 {
-        self.reached().map(|(_, reached)| reached).min().unwrap_or(u64::MAX)
+        self.reached()
+            .map(|(_, reached)| reached)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     /// Waits until all have received so many events.
@@ -165,14 +232,25 @@ impl Fleet {
         if self.reaches(|_| events).await {
             return Ok(());
         }
-        let behind = self.members.iter().filter(|member| member.reached().any(|(_, reached)| reached < events)).count();
-        Err(Problem::Other(format!("{behind} of {} clients did not receive an event within {PATIENCE:?}", self.members.len())))
+        let behind = self
+            .members
+            .iter()
+            .filter(|member| member.reached().any(|(_, reached)| reached < events))
+            .count();
+        Err(Problem::Other(format!(
+            "{behind} of {} clients did not receive an event within {PATIENCE:?}",
+            self.members.len()
+        )))
     }
 
-    /// Waits until each has received as many events as are given for its stream's place; false if some do not.
+    /// Waits until each has received as many events as are given for its stream's place; false if
+    /// some do not.
     pub(crate) async fn reaches(&self, events: impl Fn(usize) -> u64) -> bool {
         let start = Instant::now();
-        while self.reached().any(|(place, reached)| reached < events(place)) {
+        while self
+            .reached()
+            .any(|(place, reached)| reached < events(place))
+        {
             if start.elapsed() > PATIENCE {
                 return false;
             }

@@ -21,7 +21,10 @@ pub(crate) struct Id {
 impl Id {
     fn parse(text: &[u8]) -> Option<Self> {
         let dash = memchr(b'-', text)?;
-        Some(Self { milliseconds: decimal(&text[..dash])?, number: decimal(&text[dash + 1..])? })
+        Some(Self {
+            milliseconds: decimal(&text[..dash])?,
+            number: decimal(&text[dash + 1..])?,
+        })
     }
 }
 
@@ -34,14 +37,16 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
 pub(crate) struct Frame<'a> {
     /// None: the notice of a gap.
     pub(crate) id: Option<Id>,
-    /// The stream that it is from, where the connection says so: as it stands there, as keys of streams made here need no encoding.
+    /// The stream that it is from, where the connection says so: as it stands there, as keys of
+    /// streams made here need no encoding.
     pub(crate) key: &'a [u8],
     pub(crate) name: &'a [u8],
     /// The first line of it.
     pub(crate) data: &'a [u8],
 }
 
-/// Hands every whole block of server-sent events in `body`, without the empty line that ends it, to `each` and removes it.
+/// Hands every whole block of server-sent events in `body`, without the empty line that ends it, to
+/// `each` and removes it.
 pub(crate) fn drain_blocks(body: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
     let mut start = 0;
     while let Some(length) = memmem::find(&body[start..], b"\n\n") {
@@ -51,16 +56,23 @@ pub(crate) fn drain_blocks(body: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
     body.drain(..start);
 }
 
-/// The parts of an id, which with several streams over one connection is a cursor that begins with the event's own: `KEY:ID,…`.
+/// The parts of an id, which with several streams over one connection is a cursor that begins with
+/// the event's own: `KEY:ID,…`.
 fn key_and_id(text: &[u8]) -> (&[u8], Option<Id>) {
-    let Some(colon) = memchr(b':', text) else { return (b"", Id::parse(text)) };
+    let Some(colon) = memchr(b':', text) else {
+        return (b"", Id::parse(text));
+    };
     let own = memchr(b',', text).map_or(text, |comma| &text[..comma]);
     let id = own.get(colon + 1..).unwrap_or_default();
     // A stream's last is marked.
-    (&text[..colon], Id::parse(id.strip_suffix(b"!").unwrap_or(id)))
+    (
+        &text[..colon],
+        Id::parse(id.strip_suffix(b"!").unwrap_or(id)),
+    )
 }
 
-/// The event in a block, where ids are as the broker's. Heartbeats and the reconnection time alone are not events.
+/// The event in a block, where ids are as the broker's. Heartbeats and the reconnection time alone
+/// are not events.
 pub(crate) fn with_id(block: &[u8]) -> Option<Frame<'_>> {
     let mut frame = Frame::default();
     let mut data = None;
@@ -104,7 +116,10 @@ enum Text<'a> {
 }
 
 /// Hands the events of a WebSocket message, an array or one object, to `each`.
-pub(crate) fn message_frames(text: &str, mut each: impl FnMut(Frame<'_>)) -> Result<(), serde_json::Error> {
+pub(crate) fn message_frames(
+    text: &str,
+    mut each: impl FnMut(Frame<'_>),
+) -> Result<(), serde_json::Error> {
     let mut hand = |message: &Message<'_>| {
         each(Frame {
             id: Id::parse(message.id.as_bytes()),
@@ -134,10 +149,27 @@ mod tests {
         let mut body = b"retry: 1000\nid: 17-0\nevent: start\ndata: \n\n:\n\nevent: missedevents\ndata: {}\n\nid: 18-1\nevent: n\ndata: 5xx\ndata: y\n\nid: 18-2\n".to_vec();
         let mut seen = Vec::new();
         drain_blocks(&mut body, |block| {
-            seen.extend(with_id(block).map(|frame| (frame.id.map(|id| id.number), frame.name.to_vec(), frame.data.to_vec())));
+            seen.extend(with_id(block).map(|frame| {
+                (
+                    frame.id.map(|id| id.number),
+                    frame.name.to_vec(),
+                    frame.data.to_vec(),
+                )
+            }));
         });
-        let expected = [(Some(0), "start", ""), (None, "missedevents", "{}"), (Some(1), "n", "5xx")];
-        assert_eq!(seen, expected.map(|(id, name, data)| (id, name.as_bytes().to_vec(), data.as_bytes().to_vec())));
+        let expected = [
+            (Some(0), "start", ""),
+            (None, "missedevents", "{}"),
+            (Some(1), "n", "5xx"),
+        ];
+        assert_eq!(
+            seen,
+            expected.map(|(id, name, data)| (
+                id,
+                name.as_bytes().to_vec(),
+                data.as_bytes().to_vec()
+            ))
+        );
         assert_eq!(body, b"id: 18-2\n");
     }
 
@@ -154,7 +186,11 @@ mod tests {
         ] {
             let block = block(id, name);
             let frame = with_id(block.as_bytes()).unwrap();
-            assert_eq!((frame.key, frame.id.map(|id| id.number)), (expected.0.as_bytes(), expected.1), "{id}");
+            assert_eq!(
+                (frame.key, frame.id.map(|id| id.number)),
+                (expected.0.as_bytes(), expected.1),
+                "{id}"
+            );
         }
         // A position alone is no event.
         assert_eq!(with_id(b"id: b-1:17-3"), None);
@@ -168,9 +204,15 @@ mod tests {
             r#"{"id":"1-1","event":"n","data":"7"}"#,
             r#"{"key":"b-1","id":"1-2","event":"n","data":"7"}"#,
         ] {
-            message_frames(text, |frame| seen.push((frame.key.to_vec(), frame.id.map(|id| id.number)))).unwrap();
+            message_frames(text, |frame| {
+                seen.push((frame.key.to_vec(), frame.id.map(|id| id.number)))
+            })
+            .unwrap();
         }
         let expected = [("", Some(0)), ("", None), ("", Some(1)), ("b-1", Some(2))];
-        assert_eq!(seen, expected.map(|(key, number)| (key.as_bytes().to_vec(), number)));
+        assert_eq!(
+            seen,
+            expected.map(|(key, number)| (key.as_bytes().to_vec(), number))
+        );
     }
 }

@@ -32,15 +32,26 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects; with `receive_buffer`, the system holds about so many bytes for a reader that does not read.
-    pub(crate) async fn open(address: std::net::SocketAddr, receive_buffer: Option<u32>) -> Outcome<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    /// Connects; with `receive_buffer`, the system holds about so many bytes for a reader that does
+    /// not read.
+    pub(crate) async fn open(
+        address: std::net::SocketAddr,
+        receive_buffer: Option<u32>,
+    ) -> Outcome<Self> {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
         if let Some(size) = receive_buffer {
             socket.set_recv_buffer_size(size)?;
         }
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, unread: Vec::new() })
+        Ok(Self {
+            stream,
+            unread: Vec::new(),
+        })
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
@@ -66,7 +77,9 @@ impl Connection {
         if head.chunked {
             let mut decoder = Chunked::new();
             loop {
-                decoder.decode(&self.unread, &mut body).map_err(|_| Problem::Other("An answer is not in the chunked coding".to_owned()))?;
+                decoder.decode(&self.unread, &mut body).map_err(|_| {
+                    Problem::Other("An answer is not in the chunked coding".to_owned())
+                })?;
                 self.unread.clear();
                 if decoder.is_done() {
                     break;
@@ -79,12 +92,17 @@ impl Connection {
             }
             body.extend(self.unread.drain(..head.length));
         }
-        Ok(Answer { status: head.status, body })
+        Ok(Answer {
+            status: head.status,
+            body,
+        })
     }
 
     async fn more(&mut self) -> Outcome<()> {
         match self.stream.read_buf(&mut self.unread).await? {
-            0 => Err(Problem::Connection(std::io::ErrorKind::UnexpectedEof.into())),
+            0 => Err(Problem::Connection(
+                std::io::ErrorKind::UnexpectedEof.into(),
+            )),
             _ => Ok(()),
         }
     }
@@ -92,10 +110,23 @@ impl Connection {
 
 impl Head {
     fn parse(text: &str) -> Outcome<Self> {
-        let wrong = || Problem::Other(format!("An answer begins with {:?}", text.lines().next().unwrap_or_default()));
+        let wrong = || {
+            Problem::Other(format!(
+                "An answer begins with {:?}",
+                text.lines().next().unwrap_or_default()
+            ))
+        };
         let mut lines = text.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok()).ok_or_else(wrong)?;
-        let mut head = Self { status, chunked: false, length: 0 };
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|status| status.parse().ok())
+            .ok_or_else(wrong)?;
+        let mut head = Self {
+            status,
+            chunked: false,
+            length: 0,
+        };
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             if name.eq_ignore_ascii_case("content-length") {
                 head.length = value.trim().parse().map_err(|_| wrong())?;
@@ -112,7 +143,11 @@ impl Answer {
     pub(crate) fn good(self, what: &'static str) -> Outcome<Vec<u8>> {
         match self.status {
             200..300 => Ok(self.body),
-            status => Err(Problem::Answer { what, status, body: String::from_utf8_lossy(&self.body).into_owned() }),
+            status => Err(Problem::Answer {
+                what,
+                status,
+                body: String::from_utf8_lossy(&self.body).into_owned(),
+            }),
         }
     }
 }
@@ -123,9 +158,21 @@ mod tests {
 
     #[test]
     fn heads_are_read_whatever_the_case_of_their_names() {
-        let head = Head::parse("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 12").unwrap();
-        assert_eq!(head, Head { status: 200, chunked: false, length: 12 });
-        assert!(Head::parse("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked").unwrap().chunked);
+        let head = Head::parse("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 12")
+            .unwrap();
+        assert_eq!(
+            head,
+            Head {
+                status: 200,
+                chunked: false,
+                length: 12
+            }
+        );
+        assert!(
+            Head::parse("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked")
+                .unwrap()
+                .chunked
+        );
         assert!(Head::parse("SSH-2.0").is_err());
     }
 }

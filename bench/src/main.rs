@@ -1,7 +1,15 @@
-//! Load for a broker, and what it makes of it. See the README beside this for what each scenario is for.
+//! Load for a broker, and what it makes of it. See the README beside this for what each scenario is
+//! for.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program whose output is what it is for")]
-#![allow(clippy::cast_precision_loss, reason = "counts that become rates stay far below 2^52")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program whose output is what it is for"
+)]
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "counts that become rates stay far below 2^52"
+)]
 
 mod api;
 mod chunked;
@@ -33,7 +41,8 @@ use crate::{
     target::Selection,
 };
 
-/// Measures a tinistreamer: deliveries, latencies, processor time, memory, and whether every client got every event once and in order.
+/// Measures a tinistreamer: deliveries, latencies, processor time, memory, and whether every client
+/// got every event once and in order.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -57,7 +66,8 @@ enum Command {
     Scenario(Scenario),
     /// The standard set on all targets, written to docs/performance.md
     Report(report::Report),
-    /// Two builds of the broker under the same load, in turn: ratios, and whether they differ by more than the noise
+    /// Two builds of the broker under the same load, in turn: ratios, and whether they differ by
+    /// more than the noise
     Compare(compare::Compare),
     /// The broker, the floor and the peers under the same load, written to docs/peers.md
     Peers(report::Peers),
@@ -65,7 +75,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(arguments.threads.max(1)).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(arguments.threads.max(1))
+        .enable_all()
+        .build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(async {
             // Interrupted, it falls out of here, and with it go the processes that it started.
@@ -91,7 +104,9 @@ fn main() -> ExitCode {
 
 /// Waits for SIGINT or SIGTERM.
 async fn interruption() -> Problem {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return Problem::Other("signals can't be received".to_owned()) };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return Problem::Other("signals can't be received".to_owned());
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
@@ -103,7 +118,9 @@ async fn interruption() -> Problem {
 async fn run(arguments: &Arguments) -> Outcome<bool> {
     match &arguments.command {
         Command::Scenario(scenario) => {
-            let found = scenario.run(&arguments.common, &arguments.selection).await?;
+            let found = scenario
+                .run(&arguments.common, &arguments.selection)
+                .await?;
             if arguments.json {
                 println!("{}", found.json());
             } else {

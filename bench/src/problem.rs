@@ -14,7 +14,11 @@ pub(crate) enum Problem {
     WebSocket(Box<tokio_tungstenite::tungstenite::Error>),
     /// The server answered what it should not.
     #[error("{what}: status {status}, {body}")]
-    Answer { what: &'static str, status: u16, body: String },
+    Answer {
+        what: &'static str,
+        status: u16,
+        body: String,
+    },
     /// Anything else, as a sentence.
     #[error("{0}")]
     Other(String),

@@ -7,10 +7,17 @@ const MICROSECONDS_PER_TICK: f64 = 10_000.0;
 
 /// User and system time of a process so far, in microseconds; 0 once it is gone.
 pub(crate) fn cpu_us(pid: u32) -> f64 {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return 0.0 };
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return 0.0;
+    };
     // The name in parentheses may hold anything; fields are counted from behind it.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks: u64 = fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 = fields
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
     ticks as f64 * MICROSECONDS_PER_TICK
 }
 
@@ -19,7 +26,8 @@ pub(crate) fn memory(pid: u32) -> u64 {
     bytes(pid, "status", "VmRSS:")
 }
 
-/// Resident memory, in bytes, where each page counts for its part among the processes that share it.
+/// Resident memory, in bytes, where each page counts for its part among the processes that share
+/// it.
 pub(crate) fn share_of_memory(pid: u32) -> u64 {
     bytes(pid, "smaps_rollup", "Pss:")
 }
@@ -27,14 +35,23 @@ pub(crate) fn share_of_memory(pid: u32) -> u64 {
 /// A line of a file, which counts in KiB.
 fn bytes(pid: u32, file: &str, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-    line.split_ascii_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap_or_default();
+    line.split_ascii_whitespace()
+        .next()
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or_default()
+        * 1024
 }
 
 /// The processes that one has started itself.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    text.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 /// Makes room for so many files at once, in this process and those that it starts.
@@ -43,7 +60,9 @@ pub(crate) fn allow_files(wanted: u64) -> Result<(), String> {
     if allowed >= wanted {
         return Ok(());
     }
-    Err(format!("{wanted} open files are needed and {allowed} are allowed: raise the hard limit (`ulimit -Hn`), or take fewer clients"))
+    Err(format!(
+        "{wanted} open files are needed and {allowed} are allowed: raise the hard limit (`ulimit -Hn`), or take fewer clients"
+    ))
 }
 
 #[cfg(test)]

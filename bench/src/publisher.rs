@@ -19,7 +19,8 @@ use crate::{
     problem::{Outcome, Problem},
 };
 
-/// Tells writers to finish; so does its being dropped, so that none goes on after a run that failed.
+/// Tells writers to finish; so does its being dropped, so that none goes on after a run that
+/// failed.
 #[derive(Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
@@ -59,19 +60,34 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    pub(crate) async fn open(api: &Api, stream: &Stream, events: usize, payload: usize) -> Outcome<Self> {
+    pub(crate) async fn open(
+        api: &Api,
+        stream: &Stream,
+        events: usize,
+        payload: usize,
+    ) -> Outcome<Self> {
         let connection = Connection::open(api.address, None).await?;
-        Ok(Self { connection, api: api.clone(), stream: stream.clone(), events, payload })
+        Ok(Self {
+            connection,
+            api: api.clone(),
+            stream: stream.clone(),
+            events,
+            payload,
+        })
     }
 
     /// Writes a batch; how many events the stream has held since its start.
     pub(crate) async fn publish(&mut self) -> Outcome<u64> {
         let Api { address, dialect } = &self.api;
         let request = dialect.publish(&self.stream, self.events, self.payload);
-        let request = request.ok_or_else(|| Problem::Other(format!("A request can't hold {} events here", self.events)))?;
+        let request = request.ok_or_else(|| {
+            Problem::Other(format!("A request can't hold {} events here", self.events))
+        })?;
         self.connection.send(&request.encode(*address)).await?;
         let body = self.connection.answer().await?.good("A batch is refused")?;
-        dialect.held(&self.stream, &body).ok_or_else(|| unread("A batch", &body))
+        dialect
+            .held(&self.stream, &body)
+            .ok_or_else(|| unread("A batch", &body))
     }
 
     /// Writes so many batches a second until it is stopped; how many events the stream holds then.
@@ -86,7 +102,12 @@ impl Batches {
     }
 
     /// Writes batch after batch until it is stopped, counting each event that was confirmed.
-    pub(crate) async fn closed_loop(mut self, meter: Arc<Meter>, number: usize, stop: Stopped) -> Outcome<()> {
+    pub(crate) async fn closed_loop(
+        mut self,
+        meter: Arc<Meter>,
+        number: usize,
+        stop: Stopped,
+    ) -> Outcome<()> {
         while !stop.is_set() {
             let sent = clock::now();
             self.publish().await?;
@@ -98,8 +119,8 @@ impl Batches {
     }
 }
 
-/// An upload that is open. Opened apart from its use, so that a crowd of them does not overflow the server's queue of newcomers,
-/// where those refused try again only a second later.
+/// An upload that is open. Opened apart from its use, so that a crowd of them does not overflow the
+/// server's queue of newcomers, where those refused try again only a second later.
 pub(crate) struct Uploading {
     connection: Connection,
     put_event: fn(&mut Vec<u8>, usize),
@@ -110,7 +131,11 @@ impl Uploading {
     pub(crate) async fn open(api: &Api, upload: Upload, payload: usize) -> Outcome<Self> {
         let mut connection = Connection::open(api.address, None).await?;
         connection.send(&upload.head.encode(api.address)).await?;
-        Ok(Self { connection, put_event: upload.put_event, payload })
+        Ok(Self {
+            connection,
+            put_event: upload.put_event,
+            payload,
+        })
     }
 
     /// Writes one event at a time until it is stopped; how many the server counted.
@@ -123,14 +148,23 @@ impl Uploading {
             sent += 1;
         }
         self.connection.send(b"0\r\n\r\n").await?;
-        let body = self.connection.answer().await?.good("An upload is refused")?;
+        let body = self
+            .connection
+            .answer()
+            .await?
+            .good("An upload is refused")?;
         let text = String::from_utf8_lossy(&body);
         let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let written = answer.as_u64().or_else(|| answer.get("num_events")?.as_u64());
+        let written = answer
+            .as_u64()
+            .or_else(|| answer.get("num_events")?.as_u64());
         if written == Some(sent) {
             return Ok(sent);
         }
-        Err(Problem::Other(format!("{sent} lines were sent, and the answer is {}", text.chars().take(300).collect::<String>())))
+        Err(Problem::Other(format!(
+            "{sent} lines were sent, and the answer is {}",
+            text.chars().take(300).collect::<String>()
+        )))
     }
 
     /// An event as a chunk.

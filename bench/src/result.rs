@@ -28,7 +28,10 @@ pub(crate) struct Findings {
 
 impl Findings {
     pub(crate) fn new(title: String) -> Self {
-        Self { title, numbers: Vec::new() }
+        Self {
+            title,
+            numbers: Vec::new(),
+        }
     }
 
     pub(crate) fn put(&mut self, name: &'static str, value: f64) {
@@ -36,7 +39,10 @@ impl Findings {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<f64> {
-        self.numbers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.numbers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| *value)
     }
 
     /// Rate, latencies and processor time of an interval.
@@ -54,13 +60,25 @@ impl Findings {
 
     pub(crate) fn put_latency(&mut self, microseconds: &hdrhistogram::Histogram<u64>) {
         for (name, quantile) in [(P50, 0.5), (P99, 0.99), (MAX, 1.0)] {
-            self.put(name, microseconds.value_at_quantile(quantile) as f64 / 1_000.0);
+            self.put(
+                name,
+                microseconds.value_at_quantile(quantile) as f64 / 1_000.0,
+            );
         }
     }
 
     pub(crate) fn put_faults(&mut self, faults: Faults) {
-        let Faults { lost, repeated, disordered, notices, closed } = faults;
-        for (name, count) in FAULTS.into_iter().zip([lost, repeated, disordered, notices, closed]) {
+        let Faults {
+            lost,
+            repeated,
+            disordered,
+            notices,
+            closed,
+        } = faults;
+        for (name, count) in FAULTS
+            .into_iter()
+            .zip([lost, repeated, disordered, notices, closed])
+        {
             self.put(name, count as f64);
         }
     }
@@ -72,19 +90,30 @@ impl Findings {
 
     /// The median of each number. Of faults the sum: one is one too many.
     pub(crate) fn median(runs: &[Self]) -> Self {
-        let Some(first) = runs.first() else { return Self::default() };
+        let Some(first) = runs.first() else {
+            return Self::default();
+        };
         let mut median = Self::new(first.title.clone());
         for (name, _) in &first.numbers {
             let mut values: Vec<f64> = runs.iter().filter_map(|run| run.get(name)).collect();
             values.sort_by(f64::total_cmp);
-            let value = if FAULTS.contains(name) { values.iter().sum() } else { values[values.len() / 2] };
+            let value = if FAULTS.contains(name) {
+                values.iter().sum()
+            } else {
+                values[values.len() / 2]
+            };
             median.put(name, value);
         }
         median
     }
 
     pub(crate) fn text(&self) -> String {
-        let width = self.numbers.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        let width = self
+            .numbers
+            .iter()
+            .map(|(name, _)| name.chars().count())
+            .max()
+            .unwrap_or_default();
         let mut text = format!("{}\n", self.title);
         for (name, value) in &self.numbers {
             // Writing to memory does not fail.
@@ -94,7 +123,11 @@ impl Findings {
     }
 
     pub(crate) fn json(&self) -> Value {
-        let numbers: Map<String, Value> = self.numbers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let numbers: Map<String, Value> = self
+            .numbers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
         json!({"title": self.title, "numbers": numbers})
     }
 }
@@ -145,8 +178,16 @@ impl Interval {
         tokio::time::sleep(length).await;
         let counted = meter.take()?;
         let (seconds, after) = (start.elapsed().as_secs_f64(), target.cpu());
-        let cpu = Cpu { broker: after.broker - before.broker, redis: after.redis - before.redis };
-        Ok(Self { seconds, counted, cpu: target.is_near().then_some(cpu), has_redis: target.has_redis() })
+        let cpu = Cpu {
+            broker: after.broker - before.broker,
+            redis: after.redis - before.redis,
+        };
+        Ok(Self {
+            seconds,
+            counted,
+            cpu: target.is_near().then_some(cpu),
+            has_redis: target.has_redis(),
+        })
     }
 }
 
@@ -156,7 +197,10 @@ mod tests {
 
     #[test]
     fn numbers_are_shown_as_precisely_as_they_mean() {
-        assert_eq!([1_234_567.8, 100.4, 12.34, 1.234, 2.0, 0.0, -0.001].map(shown), ["1,234,568", "100", "12.3", "1.23", "2", "0", "0.00"]);
+        assert_eq!(
+            [1_234_567.8, 100.4, 12.34, 1.234, 2.0, 0.0, -0.001].map(shown),
+            ["1,234,568", "100", "12.3", "1.23", "2", "0", "0.00"]
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What one client was sent, judged by the numbers in the ids: they count a stream's events without holes.
+//! What one client was sent, judged by the numbers in the ids: they count a stream's events without
+//! holes.
 
 use std::collections::HashMap;
 
@@ -14,7 +15,10 @@ pub(crate) struct Tracks {
 
 impl Default for Tracks {
     fn default() -> Self {
-        Self { each: vec![Track::default()], places: HashMap::new() }
+        Self {
+            each: vec![Track::default()],
+            places: HashMap::new(),
+        }
     }
 }
 
@@ -25,14 +29,25 @@ impl Tracks {
             0 | 1 => Self::default(),
             count => {
                 let each = std::iter::repeat_with(Track::default).take(count).collect();
-                Self { each, places: keys.enumerate().map(|(place, key)| (key.as_bytes().to_vec(), place)).collect() }
+                Self {
+                    each,
+                    places: keys
+                        .enumerate()
+                        .map(|(place, key)| (key.as_bytes().to_vec(), place))
+                        .collect(),
+                }
             }
         }
     }
 
-    /// Judges a frame; the place of its stream. One of no stream that the client follows counts as a notice that must not be.
+    /// Judges a frame; the place of its stream. One of no stream that the client follows counts as
+    /// a notice that must not be.
     pub(crate) fn see(&mut self, frame: &Frame<'_>) -> usize {
-        let known = if self.places.is_empty() { Some(0) } else { self.places.get(frame.key).copied() };
+        let known = if self.places.is_empty() {
+            Some(0)
+        } else {
+            self.places.get(frame.key).copied()
+        };
         match known {
             Some(place) => self.each[place].see(frame),
             None => self.first().faults.notices += 1,
@@ -102,7 +117,11 @@ impl Track {
             return;
         };
         let gap = self.gaps.swap_remove(place);
-        self.gaps.extend([gap.start..number, number + 1..gap.end].into_iter().filter(|part| !part.is_empty()));
+        self.gaps.extend(
+            [gap.start..number, number + 1..gap.end]
+                .into_iter()
+                .filter(|part| !part.is_empty()),
+        );
         self.faults.lost -= 1;
         self.faults.disordered += 1;
     }
@@ -114,7 +133,10 @@ impl Track {
 
     /// All faults, given that the stream holds so many events.
     pub(crate) fn faults_of(&self, events: u64) -> Faults {
-        Faults { lost: self.faults.lost + events.saturating_sub(self.reached()), ..self.faults }
+        Faults {
+            lost: self.faults.lost + events.saturating_sub(self.reached()),
+            ..self.faults
+        }
     }
 }
 
@@ -134,26 +156,78 @@ mod tests {
 
     #[test]
     fn each_stream_is_judged_by_itself() {
-        let frame = |key, number| Frame { id: Some(Id { milliseconds: 1, number }), key, ..Frame::default() };
+        let frame = |key, number| Frame {
+            id: Some(Id {
+                milliseconds: 1,
+                number,
+            }),
+            key,
+            ..Frame::default()
+        };
         let mut tracks = Tracks::of(["a", "b"].into_iter());
-        for (key, number) in [(b"a", 0), (b"b", 0), (b"a", 1), (b"b", 2), (b"b", 2), (b"a", 2)] {
+        for (key, number) in [
+            (b"a", 0),
+            (b"b", 0),
+            (b"a", 1),
+            (b"b", 2),
+            (b"b", 2),
+            (b"a", 2),
+        ] {
             tracks.see(&frame(key, number));
         }
-        let judged = |tracks: &Tracks| tracks.each().iter().map(|track| track.faults_of(3)).collect::<Vec<_>>();
+        let judged = |tracks: &Tracks| {
+            tracks
+                .each()
+                .iter()
+                .map(|track| track.faults_of(3))
+                .collect::<Vec<_>>()
+        };
         let good = Faults::default();
-        assert_eq!(judged(&tracks), [good, Faults { lost: 1, repeated: 1, ..good }]);
+        assert_eq!(
+            judged(&tracks),
+            [
+                good,
+                Faults {
+                    lost: 1,
+                    repeated: 1,
+                    ..good
+                }
+            ]
+        );
         tracks.see(&frame(b"c", 3));
-        assert_eq!(judged(&tracks), [Faults { notices: 1, ..good }, Faults { lost: 1, repeated: 1, ..good }]);
+        assert_eq!(
+            judged(&tracks),
+            [
+                Faults { notices: 1, ..good },
+                Faults {
+                    lost: 1,
+                    repeated: 1,
+                    ..good
+                }
+            ]
+        );
     }
 
     #[test]
     fn every_fault_is_told_from_the_others() {
         let mut track = Track::default();
         for number in [0, 1, 1, 4, 3, 5] {
-            track.see(&Frame { id: Some(Id { milliseconds: 1, number }), ..Frame::default() });
+            track.see(&Frame {
+                id: Some(Id {
+                    milliseconds: 1,
+                    number,
+                }),
+                ..Frame::default()
+            });
         }
         track.see(&Frame::default());
-        let faults = Faults { lost: 1, repeated: 1, disordered: 1, notices: 1, closed: 0 };
+        let faults = Faults {
+            lost: 1,
+            repeated: 1,
+            disordered: 1,
+            notices: 1,
+            closed: 0,
+        };
         assert_eq!(track.faults_of(6), faults);
         assert_eq!(track.faults_of(10), Faults { lost: 5, ..faults });
     }

@@ -1,4 +1,5 @@
-//! Cursors and filters: nothing makes reading one panic, and what is written is read as it was meant.
+//! Cursors and filters: nothing makes reading one panic, and what is written is read as it was
+//! meant.
 //!
 //! Input: keys, a line each; then an empty line, and a text.
 
@@ -17,21 +18,36 @@ fuzz_target!(|input: &str| {
     if let Ok(Some(filter)) = EventFilter::read([text]) {
         let again = EventFilter::read([&*filter.to_string()]).ok().flatten();
         assert_eq!(again.as_ref(), Some(&filter));
-        assert!(["start", "end", "cancel"].iter().all(|own| filter.passes(own)));
+        assert!(
+            ["start", "end", "cancel"]
+                .iter()
+                .all(|own| filter.passes(own))
+        );
     }
 
     let Ok(read) = Cursor::read(text) else { return };
     if read.bare().is_some() {
         return;
     }
-    // The positions of the keys, written anew, the first by its key and the others in the compact form. What no stream can reach is cut.
-    let reachable = |position: &Position| position.id().is_none_or(|id: EventId| id.n <= u64::MAX / 4);
-    let mut positions: Vec<_> = keys.iter().filter_map(|key| Some((key, read.position(key).filter(reachable)?))).collect();
+    // The positions of the keys, written anew, the first by its key and the others in the compact
+    // form. What no stream can reach is cut.
+    let reachable =
+        |position: &Position| position.id().is_none_or(|id: EventId| id.n <= u64::MAX / 4);
+    let mut positions: Vec<_> = keys
+        .iter()
+        .filter_map(|key| Some((key, read.position(key).filter(reachable)?)))
+        .collect();
     positions.sort_by_key(|(key, _)| *key);
     positions.dedup_by_key(|(key, _)| *key);
-    let Some(((own, position), others)) = positions.split_first() else { return };
+    let Some(((own, position), others)) = positions.split_first() else {
+        return;
+    };
     let mut written = String::new();
-    let compact = cursor::compact(others.iter().map(|(key, position)| (Tag::of(key), *position)));
+    let compact = cursor::compact(
+        others
+            .iter()
+            .map(|(key, position)| (Tag::of(key), *position)),
+    );
     cursor::put(&mut written, &cursor::encoded(own), *position, &compact);
     let again = Cursor::read(&written).expect("a cursor");
     for (key, position) in positions {

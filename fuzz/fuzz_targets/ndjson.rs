@@ -1,5 +1,6 @@
-//! The reader of NDJSON: however an upload is cut into pieces, it holds the lines that it holds as a whole, and no more than
-//! a line is kept. An event that is taken says what another reader of JSON reads.
+//! The reader of NDJSON: however an upload is cut into pieces, it holds the lines that it holds as
+//! a whole, and no more than a line is kept. An event that is taken says what another reader of
+//! JSON reads.
 //!
 //! Input: the limit on a line, the length of a piece, the upload.
 
@@ -31,7 +32,10 @@ fn in_pieces(upload: &[u8], piece: usize, limit: usize) -> Vec<Line> {
         reader.buffer().extend_from_slice(piece);
         lines.extend(std::iter::from_fn(|| reader.next_line()));
         // A CR may be the beginning of a line end, which does not count.
-        assert!(reader.buffer().len() <= limit + 1, "more than a line is kept");
+        assert!(
+            reader.buffer().len() <= limit + 1,
+            "more than a line is kept"
+        );
     }
     lines.extend(reader.last_line());
     lines
@@ -46,17 +50,30 @@ fn as_a_whole(upload: &[u8], limit: usize) -> Vec<Line> {
         }
         (!line.trim_ascii().is_empty()).then(|| Line::Text(number, Bytes::copy_from_slice(line)))
     };
-    (1..).zip(upload.split(|&byte| byte == b'\n')).filter_map(line).collect()
+    (1..)
+        .zip(upload.split(|&byte| byte == b'\n'))
+        .filter_map(line)
+        .collect()
 }
 
 fn check_event(text: &[u8]) {
-    let Ok(event) = json::event(text, usize::MAX) else { return };
+    let Ok(event) = json::event(text, usize::MAX) else {
+        return;
+    };
     // Numbers that are too large for a float are kept as they were sent, but are none to a `Value`.
-    let Ok(value) = serde_json::from_slice::<Value>(text) else { return };
+    let Ok(value) = serde_json::from_slice::<Value>(text) else {
+        return;
+    };
     assert_eq!(value["event"], event.name());
     match &value["data"] {
         Value::Null => assert_eq!(event.data(), None),
         Value::String(data) => assert_eq!(event.data(), Some(&**data)),
-        data => assert_eq!(event.data().and_then(|text| serde_json::from_str(text).ok()).as_ref(), Some(data)),
+        data => assert_eq!(
+            event
+                .data()
+                .and_then(|text| serde_json::from_str(text).ok())
+                .as_ref(),
+            Some(data)
+        ),
     }
 }

@@ -1,4 +1,5 @@
-//! Client tokens: nothing makes opening panic, what was sealed opens until it expires, and nothing else opens.
+//! Client tokens: nothing makes opening panic, what was sealed opens until it expires, and nothing
+//! else opens.
 
 #![no_main]
 
@@ -24,9 +25,11 @@ impl Wanted<'_> {
     fn scope(&self) -> Option<Scope> {
         let key = |text: &str| text.parse::<StreamKey>().ok();
         match self {
-            Self::Streams(streams) => {
-                streams.iter().map(|&(text, birth)| Some((key(text)?, birth.map(Birth)))).collect::<Option<_>>().map(Scope::Streams)
-            }
+            Self::Streams(streams) => streams
+                .iter()
+                .map(|&(text, birth)| Some((key(text)?, birth.map(Birth))))
+                .collect::<Option<_>>()
+                .map(Scope::Streams),
             Self::Prefix(text) => key(text).map(Scope::Prefix),
         }
     }
@@ -44,10 +47,25 @@ fuzz_target!(|input: (&str, Wanted<'_>, u64, u64, u16)| {
         Err(error) => return assert_eq!(error, SealError::TooLong),
     };
     let mut bytes = hex::decode(&token).expect("hexadecimal");
-    assert_eq!(ring.open(&token, now), if now < expires_at { Ok(claims) } else { Err(TokenError::Expired) });
+    assert_eq!(
+        ring.open(&token, now),
+        if now < expires_at {
+            Ok(claims)
+        } else {
+            Err(TokenError::Expired)
+        }
+    );
 
     let bit = usize::from(bit) % (bytes.len() * 8);
     bytes[bit / 8] ^= 1 << (bit % 8);
-    assert_eq!(ring.open(&hex::encode(&bytes), now), Err(TokenError::Invalid), "bit {bit} of the token is not guarded");
-    assert_eq!(ring.open(&token[..bit / 8 * 2], now), Err(TokenError::Invalid), "a part of the token opens");
+    assert_eq!(
+        ring.open(&hex::encode(&bytes), now),
+        Err(TokenError::Invalid),
+        "bit {bit} of the token is not guarded"
+    );
+    assert_eq!(
+        ring.open(&token[..bit / 8 * 2], now),
+        Err(TokenError::Invalid),
+        "a part of the token opens"
+    );
 });

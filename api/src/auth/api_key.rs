@@ -19,13 +19,19 @@ impl ApiKeys {
         Self(keys)
     }
 
-    /// Which of the good keys this is, if it is one. Takes as long for every key of a length: all are compared, each to its end.
+    /// Which of the good keys this is, if it is one. Takes as long for every key of a length: all
+    /// are compared, each to its end.
     #[must_use]
     pub fn accept(&self, key: &str) -> Option<KeyIndex> {
         let matches = |good: &Secret<String>| good.reveal().as_bytes().ct_eq(key.as_bytes());
-        let matches = self.0.iter().zip(0..).map(|(good, index)| (matches(good), index));
-        let (any, index) = matches
-            .fold((Choice::from(0), 0_u32), |(any, found), (this, index)| (any | this, u32::conditional_select(&found, &index, this)));
+        let matches = self
+            .0
+            .iter()
+            .zip(0..)
+            .map(|(good, index)| (matches(good), index));
+        let (any, index) = matches.fold((Choice::from(0), 0_u32), |(any, found), (this, index)| {
+            (any | this, u32::conditional_select(&found, &index, this))
+        });
         bool::from(any).then_some(KeyIndex(index))
     }
 }
@@ -36,9 +42,21 @@ mod tests {
 
     #[test]
     fn any_key_of_the_ring_is_good_and_no_other() {
-        let keys = ApiKeys::new(vec![Secret::new("first-key".into()), Secret::new("second-key".into())]);
-        assert_eq!((keys.accept("first-key"), keys.accept("second-key")), (Some(KeyIndex(0)), Some(KeyIndex(1))));
-        for wrong in ["", "first-ke", "first-key ", "FIRST-KEY", "first-keysecond-key"] {
+        let keys = ApiKeys::new(vec![
+            Secret::new("first-key".into()),
+            Secret::new("second-key".into()),
+        ]);
+        assert_eq!(
+            (keys.accept("first-key"), keys.accept("second-key")),
+            (Some(KeyIndex(0)), Some(KeyIndex(1)))
+        );
+        for wrong in [
+            "",
+            "first-ke",
+            "first-key ",
+            "FIRST-KEY",
+            "first-keysecond-key",
+        ] {
             assert_eq!(keys.accept(wrong), None, "{wrong:?}");
         }
     }

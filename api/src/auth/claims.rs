@@ -3,7 +3,8 @@
 //! All begin with `expiry (8 bytes, seconds since the Unix epoch, big-endian)`. Then comes
 //!
 //! - in version 1: `birth mark (16) ‖ stream key`;
-//! - in version 2: `0`, and for each stream `bytes of its key, less one (1) ‖ key ‖ 0`, or in place of the last `1 ‖ birth mark (16)`;
+//! - in version 2: `0`, and for each stream `bytes of its key, less one (1) ‖ key ‖ 0`, or in place
+//!   of the last `1 ‖ birth mark (16)`;
 //! - in version 2, for a prefix: `1 ‖ prefix`.
 //!
 //! What version 1 can say is said in it, so that nodes of the time before version 2 understand it.
@@ -36,8 +37,8 @@ pub struct Claims {
 /// Which streams a token opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Those at these keys: the very stream that has the birth mark, as a token dies with its stream; where there is none,
-    /// whichever is there.
+    /// Those at these keys: the very stream that has the birth mark, as a token dies with its
+    /// stream; where there is none, whichever is there.
     Streams(BTreeMap<StreamKey, Option<Birth>>),
     /// Whichever are at keys that begin with this, which has the form of a key itself.
     Prefix(StreamKey),
@@ -108,7 +109,10 @@ impl Claims {
             (2, [PREFIX, rest @ ..]) => Scope::Prefix(key(rest)?),
             _ => return None,
         };
-        Some(Self { scope, expires_at: u64::from_be_bytes(*expires_at) })
+        Some(Self {
+            scope,
+            expires_at: u64::from_be_bytes(*expires_at),
+        })
     }
 }
 
@@ -118,7 +122,9 @@ fn streams(mut rest: &[u8]) -> Option<BTreeMap<StreamKey, Option<Birth>>> {
         let (key, after) = after.split_at_checked(usize::from(length) + 1)?;
         let (birth, after) = match after {
             [ANY, after @ ..] => (None, after),
-            [BOUND, after @ ..] => after.split_first_chunk().map(|(birth, after)| (Some(Birth(*birth)), after))?,
+            [BOUND, after @ ..] => after
+                .split_first_chunk()
+                .map(|(birth, after)| (Some(Birth(*birth)), after))?,
             _ => return None,
         };
         streams.insert(self::key(key)?, birth);
@@ -136,7 +142,11 @@ mod tests {
     use super::*;
 
     fn scope(keys: &[(&str, Option<u8>)]) -> Scope {
-        Scope::Streams(keys.iter().map(|(key, birth)| (key.parse().unwrap(), birth.map(|byte| Birth([byte; 16])))).collect())
+        Scope::Streams(
+            keys.iter()
+                .map(|(key, birth)| (key.parse().unwrap(), birth.map(|byte| Birth([byte; 16]))))
+                .collect(),
+        )
     }
 
     #[test]
@@ -149,28 +159,67 @@ mod tests {
             (scope(&[]), 2),
             (prefix, 2),
         ] {
-            assert_eq!(Claims { scope: scope.clone(), expires_at: 9 }.encode().0, version, "{scope:?}");
+            assert_eq!(
+                Claims {
+                    scope: scope.clone(),
+                    expires_at: 9
+                }
+                .encode()
+                .0,
+                version,
+                "{scope:?}"
+            );
         }
     }
 
     #[test]
     fn the_form_of_version_2_does_not_move() {
-        let claims = Claims { scope: scope(&[("a", Some(7)), ("bc", None)]), expires_at: 258 };
-        let plain = [&[0, 0, 0, 0, 0, 0, 1, 2, 0, 0, b'a', 1][..], &[7; 16], &[1, b'b', b'c', 0]].concat();
+        let claims = Claims {
+            scope: scope(&[("a", Some(7)), ("bc", None)]),
+            expires_at: 258,
+        };
+        let plain = [
+            &[0, 0, 0, 0, 0, 0, 1, 2, 0, 0, b'a', 1][..],
+            &[7; 16],
+            &[1, b'b', b'c', 0],
+        ]
+        .concat();
         assert_eq!(claims.encode(), (2, plain));
-        let claims = Claims { scope: Scope::Prefix("bc".parse().unwrap()), expires_at: 258 };
-        assert_eq!(claims.encode(), (2, vec![0, 0, 0, 0, 0, 0, 1, 2, 1, b'b', b'c']));
+        let claims = Claims {
+            scope: Scope::Prefix("bc".parse().unwrap()),
+            expires_at: 258,
+        };
+        assert_eq!(
+            claims.encode(),
+            (2, vec![0, 0, 0, 0, 0, 0, 1, 2, 1, b'b', b'c'])
+        );
     }
 
     #[test]
     fn a_scope_covers_its_keys_or_its_prefix_and_nothing_else() {
         let key = |text: &str| text.parse::<StreamKey>().unwrap();
         let list = scope(&[("a", Some(7)), ("b", None)]);
-        assert!(list.covers(&key("a")) && list.covers(&key("b")) && !list.covers(&key("ab")) && !list.covers(&key("c")));
-        assert_eq!((list.birth(&key("a")), list.birth(&key("b")), list.birth(&key("c"))), (Some(Birth([7; 16])), None, None));
+        assert!(
+            list.covers(&key("a"))
+                && list.covers(&key("b"))
+                && !list.covers(&key("ab"))
+                && !list.covers(&key("c"))
+        );
+        assert_eq!(
+            (
+                list.birth(&key("a")),
+                list.birth(&key("b")),
+                list.birth(&key("c"))
+            ),
+            (Some(Birth([7; 16])), None, None)
+        );
         let prefix = Scope::Prefix(key("ab:"));
         assert!(prefix.covers(&key("ab:")) && prefix.covers(&key("ab:c")));
-        assert!(!prefix.covers(&key("ab")) && !prefix.covers(&key("Ab:c")) && !prefix.covers(&key("xab:c")));
+        assert!(
+            !prefix.covers(&key("ab"))
+                && !prefix.covers(&key("Ab:c"))
+                && !prefix.covers(&key("xab:c"))
+        );
         assert_eq!(prefix.birth(&key("ab:c")), None);
     }
 }

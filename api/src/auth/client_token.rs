@@ -1,8 +1,9 @@
-//! Client tokens: [`Claims`], sealed with AES-256-GCM so that they can neither be read nor made by anybody else.
+//! Client tokens: [`Claims`], sealed with AES-256-GCM so that they can neither be read nor made by
+//! anybody else.
 //!
-//! A token is the hex form of `version (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`; what is sealed is described in [`super::claims`].
-//! Version and purpose are authenticated with it. Random nonces of 96 bits are safe below 2³² tokens per key
-//! (NIST SP 800-38D, 8.3): hence rotation.
+//! A token is the hex form of `version (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`; what is
+//! sealed is described in [`super::claims`]. Version and purpose are authenticated with it. Random
+//! nonces of 96 bits are safe below 2³² tokens per key (NIST SP 800-38D, 8.3): hence rotation.
 
 use aes_gcm::{
     Aes256Gcm, Key, KeyInit,
@@ -18,8 +19,8 @@ const PURPOSE: &[u8] = b"tinistreamer client token";
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
-/// The longest plain text of a token, in bytes: tokens travel in URLs, and what is between a client and the broker takes no URL of
-/// any length.
+/// The longest plain text of a token, in bytes: tokens travel in URLs, and what is between a client
+/// and the broker takes no URL of any length.
 pub const MAX_PLAIN_BYTES: usize = 3 << 10;
 
 /// Why a token does not open anything.
@@ -54,7 +55,12 @@ impl TokenRing {
     /// A ring of these keys, the sealing one first.
     #[must_use]
     pub fn new(keys: &[Secret<[u8; 32]>]) -> Self {
-        Self { ciphers: keys.iter().map(|key| Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key.reveal()))).collect() }
+        Self {
+            ciphers: keys
+                .iter()
+                .map(|key| Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key.reveal())))
+                .collect(),
+        }
     }
 
     /// Makes a token.
@@ -65,7 +71,15 @@ impl TokenRing {
             return Err(SealError::TooLong);
         }
         let nonce = Nonce::<Aes256Gcm>::try_generate().map_err(|_| SealError::Cipher)?;
-        let sealed = cipher.encrypt(&nonce, Payload { msg: &plain, aad: &purpose(version) }).map_err(|_| SealError::Cipher)?;
+        let sealed = cipher
+            .encrypt(
+                &nonce,
+                Payload {
+                    msg: &plain,
+                    aad: &purpose(version),
+                },
+            )
+            .map_err(|_| SealError::Cipher)?;
         Ok(hex::encode([&[version], &nonce[..], &sealed].concat()))
     }
 
@@ -78,12 +92,32 @@ impl TokenRing {
         }
         let bytes = hex::decode(token).map_err(|_| TokenError::Invalid)?;
         let (&version, rest) = bytes.split_first().ok_or(TokenError::Invalid)?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(TokenError::Invalid)?;
+        let (nonce, sealed) = rest
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or(TokenError::Invalid)?;
         let (nonce, aad) = (Nonce::<Aes256Gcm>::from(*nonce), purpose(version));
-        let open = |cipher: &Aes256Gcm| cipher.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok();
-        let plain = self.ciphers.iter().find_map(open).ok_or(TokenError::Invalid)?;
+        let open = |cipher: &Aes256Gcm| {
+            cipher
+                .decrypt(
+                    &nonce,
+                    Payload {
+                        msg: sealed,
+                        aad: &aad,
+                    },
+                )
+                .ok()
+        };
+        let plain = self
+            .ciphers
+            .iter()
+            .find_map(open)
+            .ok_or(TokenError::Invalid)?;
         let claims = Claims::decode(version, &plain).ok_or(TokenError::Invalid)?;
-        if claims.expires_at <= now { Err(TokenError::Expired) } else { Ok(claims) }
+        if claims.expires_at <= now {
+            Err(TokenError::Expired)
+        } else {
+            Ok(claims)
+        }
     }
 }
 
@@ -100,7 +134,12 @@ mod tests {
     use crate::{auth::claims::Scope, event::StreamKey, store::Birth};
 
     fn ring(keys: &[u8]) -> TokenRing {
-        TokenRing::new(&keys.iter().map(|&byte| Secret::new([byte; 32])).collect::<Vec<_>>())
+        TokenRing::new(
+            &keys
+                .iter()
+                .map(|&byte| Secret::new([byte; 32]))
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn of_stream(key: &str, birth: Option<Birth>) -> Scope {
@@ -108,7 +147,10 @@ mod tests {
     }
 
     fn claims(key: &str, expires_at: u64) -> Claims {
-        Claims { scope: of_stream(key, Some(Birth([7; 16]))), expires_at }
+        Claims {
+            scope: of_stream(key, Some(Birth([7; 16]))),
+            expires_at,
+        }
     }
 
     fn keys() -> impl Strategy<Value = StreamKey> {
@@ -118,7 +160,10 @@ mod tests {
     /// Whatever a token may say: of one stream, of several, of a prefix.
     fn scopes() -> impl Strategy<Value = Scope> {
         let birth = any::<Option<[u8; 16]>>().prop_map(|birth| birth.map(Birth));
-        prop_oneof![btree_map(keys(), birth, 1..9).prop_map(Scope::Streams), keys().prop_map(Scope::Prefix)]
+        prop_oneof![
+            btree_map(keys(), birth, 1..9).prop_map(Scope::Streams),
+            keys().prop_map(Scope::Prefix)
+        ]
     }
 
     proptest! {
@@ -162,17 +207,22 @@ mod tests {
     #[test]
     fn tokens_of_version_1_are_good_whoever_made_them() {
         // By the code of version 1, before there was another.
-        let old =
-            "01a8e519e0d30e0e798c6689b2de3b4bfa07ed9e492515bb0b451149e31456d630e4fc6b0e3ec2748bb03dc83fadb17de9f120310b04833510001dd08ff2";
+        let old = "01a8e519e0d30e0e798c6689b2de3b4bfa07ed9e492515bb0b451149e31456d630e4fc6b0e3ec2748bb03dc83fadb17de9f120310b04833510001dd08ff2";
         let expires_at = 4_102_444_800;
-        assert_eq!(ring(&[1]).open(old, expires_at - 1), Ok(claims("chat/Ω 1", expires_at)));
+        assert_eq!(
+            ring(&[1]).open(old, expires_at - 1),
+            Ok(claims("chat/Ω 1", expires_at))
+        );
         assert_eq!(ring(&[1]).open(old, expires_at), Err(TokenError::Expired));
         assert_eq!(ring(&[2]).open(old, 1), Err(TokenError::Invalid));
     }
 
     #[test]
     fn the_first_key_seals_and_all_open() {
-        let of_prefix = Claims { scope: Scope::Prefix("chat".parse().unwrap()), expires_at: 100 };
+        let of_prefix = Claims {
+            scope: Scope::Prefix("chat".parse().unwrap()),
+            expires_at: 100,
+        };
         for claims in [claims("chat", 100), of_prefix] {
             let old = ring(&[1]).seal(&claims).unwrap();
             assert_eq!(ring(&[2, 1]).open(&old, 1), Ok(claims.clone()));
@@ -186,14 +236,22 @@ mod tests {
     fn a_token_of_the_greatest_length_opens_and_a_longer_one_is_not_made() {
         // Expiry and kind are nine bytes, a stream without a birth mark two besides its key.
         let of_length = |last: usize| {
-            let keys = (0..11).map(|n| format!("{n:0>256}")).chain(["x".repeat(last)]);
-            Claims { scope: Scope::Streams(keys.map(|key| (key.parse().unwrap(), None)).collect()), expires_at: 100 }
+            let keys = (0..11)
+                .map(|n| format!("{n:0>256}"))
+                .chain(["x".repeat(last)]);
+            Claims {
+                scope: Scope::Streams(keys.map(|key| (key.parse().unwrap(), None)).collect()),
+                expires_at: 100,
+            }
         };
         let last = MAX_PLAIN_BYTES - 9 - 11 * 258 - 2;
         let longest = of_length(last);
         let token = ring(&[1]).seal(&longest).unwrap();
         assert_eq!(ring(&[1]).open(&token, 1), Ok(longest));
-        assert_eq!(ring(&[1]).seal(&of_length(last + 1)), Err(SealError::TooLong));
+        assert_eq!(
+            ring(&[1]).seal(&of_length(last + 1)),
+            Err(SealError::TooLong)
+        );
     }
 
     #[test]

@@ -5,23 +5,32 @@ use rocket::http::Header;
 use super::{LogFormat, MetricsAt, Secret, Sentinels, StoreUrl};
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
 }
 
 fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
-    items.collect::<Option<Vec<T>>>().filter(|items| !items.is_empty())
+    items
+        .collect::<Option<Vec<T>>>()
+        .filter(|items| !items.is_empty())
 }
 
 /// Keys for backends: long enough not to be guessed, and fit for a header.
 pub(super) fn api_keys(text: &str) -> Option<Vec<Secret<String>>> {
-    all(list(text).map(|key| (key.len() >= 8 && key.bytes().all(|b| b.is_ascii_graphic())).then(|| Secret(key.to_owned()))))
+    all(list(text).map(|key| {
+        (key.len() >= 8 && key.bytes().all(|b| b.is_ascii_graphic()))
+            .then(|| Secret(key.to_owned()))
+    }))
 }
 
 /// AES-256 keys in hex.
 pub(super) fn secret_keys(text: &str) -> Option<Vec<Secret<[u8; 32]>>> {
     all(list(text).map(|key| {
         let mut bytes = [0; 32];
-        hex::decode_to_slice(key, &mut bytes).ok().map(|()| Secret(bytes))
+        hex::decode_to_slice(key, &mut bytes)
+            .ok()
+            .map(|()| Secret(bytes))
     }))
 }
 
@@ -30,41 +39,61 @@ pub(super) fn store_url(text: &str) -> Option<StoreUrl> {
     if text == "memory:" {
         return Some(StoreUrl::Memory);
     }
-    for (scheme, of_a_node) in [("redis-cluster://", "redis://"), ("rediss-cluster://", "rediss://")] {
+    for (scheme, of_a_node) in [
+        ("redis-cluster://", "redis://"),
+        ("rediss-cluster://", "rediss://"),
+    ] {
         if let Some(rest) = text.strip_prefix(scheme) {
             return cluster_nodes(of_a_node, rest).map(|nodes| StoreUrl::Cluster(Secret(nodes)));
         }
     }
-    for (scheme, of_a_node) in [("redis-sentinel://", "redis://"), ("rediss-sentinel://", "rediss://")] {
+    for (scheme, of_a_node) in [
+        ("redis-sentinel://", "redis://"),
+        ("rediss-sentinel://", "rediss://"),
+    ] {
         if let Some(rest) = text.strip_prefix(scheme) {
-            return sentinels(of_a_node, rest).map(|sentinels| StoreUrl::Sentinels(Secret(sentinels)));
+            return sentinels(of_a_node, rest)
+                .map(|sentinels| StoreUrl::Sentinels(Secret(sentinels)));
         }
     }
-    let known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| text.starts_with(scheme));
+    let known = ["redis://", "rediss://", "unix://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
     (known && is_usable(text)).then(|| StoreUrl::Redis(Secret(text.to_owned())))
 }
 
 /// `user:password@host:port,host:port`: the credentials are for all.
 fn cluster_nodes(scheme: &str, rest: &str) -> Option<Vec<String>> {
-    let (credentials, hosts) = rest.rsplit_once('@').map_or(("", rest), |(before, hosts)| (&rest[..=before.len()], hosts));
+    let (credentials, hosts) = rest.rsplit_once('@').map_or(("", rest), |(before, hosts)| {
+        (&rest[..=before.len()], hosts)
+    });
     let nodes = list(hosts).map(|host| format!("{scheme}{credentials}{host}"));
     all(nodes.map(|url| is_usable(&url).then_some(url)))
 }
 
-/// `user:password@host:port,host:port/service/database?sentinel=user:password`: the first credentials and the database are the
-/// servers', the others the Sentinels'.
+/// `user:password@host:port,host:port/service/database?sentinel=user:password`: the first
+/// credentials and the database are the servers', the others the Sentinels'.
 fn sentinels(scheme: &str, rest: &str) -> Option<Sentinels> {
     let (rest, of_sentinels) = match rest.split_once("?sentinel=") {
         Some((rest, credentials)) => (rest, format!("{credentials}@")),
         None => (rest, String::new()),
     };
-    let (rest, of_servers) = rest.rsplit_once('@').map_or((rest, String::new()), |(credentials, rest)| (rest, format!("{credentials}@")));
+    let (rest, of_servers) = rest
+        .rsplit_once('@')
+        .map_or((rest, String::new()), |(credentials, rest)| {
+            (rest, format!("{credentials}@"))
+        });
     let (hosts, path) = rest.split_once('/')?;
     let (service, database) = path.split_once('/').unwrap_or((path, "0"));
-    let nodes = all(list(hosts).map(|host| Some(format!("{scheme}{of_sentinels}{host}")).filter(|url| is_usable(url))))?;
+    let nodes = all(list(hosts)
+        .map(|host| Some(format!("{scheme}{of_sentinels}{host}")).filter(|url| is_usable(url))))?;
     let server = format!("{scheme}{of_servers}sentinel.invalid/{database}");
     let named = !service.is_empty() && !service.contains(['?', '#']);
-    (named && is_usable(&server)).then(|| Sentinels { nodes, service: service.to_owned(), server })
+    (named && is_usable(&server)).then(|| Sentinels {
+        nodes,
+        service: service.to_owned(),
+        server,
+    })
 }
 
 /// Whether the Redis client takes it; it says so without connecting.
@@ -74,8 +103,14 @@ fn is_usable(url: &str) -> bool {
 
 /// A public URL, without the slash at its end.
 pub(super) fn web_url(text: &str) -> Option<String> {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
-    let plain = !rest.is_empty() && !rest.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"))?;
+    let plain = !rest.is_empty()
+        && !rest.starts_with('/')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
     plain.then(|| text.trim_end_matches('/').to_owned())
 }
 
@@ -84,7 +119,13 @@ pub(super) fn origins(text: &str) -> Option<Vec<String>> {
     if text == "all" || text == "*" {
         return Some(Vec::new());
     }
-    let origin = |text: &str| web_url(text).filter(|url| url.split("://").nth(1).is_some_and(|host| !host.contains('/')));
+    let origin = |text: &str| {
+        web_url(text).filter(|url| {
+            url.split("://")
+                .nth(1)
+                .is_some_and(|host| !host.contains('/'))
+        })
+    };
     all(list(text).map(|text| origin(text).map(|origin| origin.to_ascii_lowercase())))
 }
 
@@ -99,7 +140,10 @@ pub(super) fn header_name(text: &str) -> Option<String> {
 /// A prefix of Redis keys.
 pub(super) fn key_prefix(text: &str) -> Option<String> {
     // Braces would be read as a Cluster hash tag, and move all keys of all streams to one slot.
-    let fits = (1..=64).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '{' || c == '}');
+    let fits = (1..=64).contains(&text.len())
+        && !text
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || c == '{' || c == '}');
     fits.then(|| text.to_owned())
 }
 
@@ -115,7 +159,8 @@ pub(super) fn metrics_at(text: &str) -> Option<MetricsAt> {
 /// A level, or a filter.
 pub(super) fn log_filter(text: &str) -> Option<String> {
     let level = ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
-    (level || text.contains('=') && text.parse::<tracing_subscriber::EnvFilter>().is_ok()).then(|| text.to_owned())
+    (level || text.contains('=') && text.parse::<tracing_subscriber::EnvFilter>().is_ok())
+        .then(|| text.to_owned())
 }
 
 /// A switch, also as the booleans of TOML and YAML are written.

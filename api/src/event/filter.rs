@@ -21,7 +21,9 @@ enum Pattern {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
     /// A name is missing, or too long.
-    #[error("events takes names of 1 to {MAX_NAME_BYTES} bytes without control characters, separated by commas, such as alert,metric*")]
+    #[error(
+        "events takes names of 1 to {MAX_NAME_BYTES} bytes without control characters, separated by commas, such as alert,metric*"
+    )]
     Name,
     /// A star where it has no meaning.
     #[error("events takes a * only at the end of a name, not as in {0:?}")]
@@ -33,7 +35,9 @@ pub enum InvalidFilter {
 
 impl EventFilter {
     /// Reads patterns that are separated by commas, of any number of texts; none of no text at all.
-    pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Option<Self>, InvalidFilter> {
+    pub fn read<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Option<Self>, InvalidFilter> {
         let mut patterns = Vec::new();
         for text in texts.into_iter().flat_map(|text| text.split(',')) {
             patterns.push(Pattern::read(text.trim())?);
@@ -62,7 +66,9 @@ impl Pattern {
         if text.is_empty() || text.len() > MAX_NAME_BYTES || text.chars().any(char::is_control) {
             return Err(InvalidFilter::Name);
         }
-        let (stem, is_prefix) = text.strip_suffix('*').map_or((text, false), |stem| (stem, true));
+        let (stem, is_prefix) = text
+            .strip_suffix('*')
+            .map_or((text, false), |stem| (stem, true));
         match (stem.contains('*'), is_prefix) {
             (true, _) => Err(InvalidFilter::Star(text.into())),
             (false, true) => Ok(Self::Prefix(stem.into())),
@@ -128,11 +134,21 @@ mod tests {
     fn what_is_no_filter_is_refused_with_a_reason() {
         assert_eq!(EventFilter::read([]), Ok(None));
         for bad in ["", "a,", ",", "a\u{7}", &"x".repeat(MAX_NAME_BYTES + 1)] {
-            assert_eq!(EventFilter::read([bad]), Err(InvalidFilter::Name), "{bad:?}");
+            assert_eq!(
+                EventFilter::read([bad]),
+                Err(InvalidFilter::Name),
+                "{bad:?}"
+            );
         }
         for bad in ["*a", "a*b", "**"] {
-            assert_eq!(EventFilter::read([bad]), Err(InvalidFilter::Star(bad.into())));
+            assert_eq!(
+                EventFilter::read([bad]),
+                Err(InvalidFilter::Star(bad.into()))
+            );
         }
-        assert_eq!(EventFilter::read([&*vec!["a"; MAX_PATTERNS + 1].join(",")]), Err(InvalidFilter::TooMany));
+        assert_eq!(
+            EventFilter::read([&*vec!["a"; MAX_PATTERNS + 1].join(",")]),
+            Err(InvalidFilter::TooMany)
+        );
     }
 }

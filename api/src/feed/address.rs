@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The network half of an IPv6 address ([RFC 4291, 2.5.4](https://www.rfc-editor.org/rfc/rfc4291#section-2.5.4)).
+/// The network half of an IPv6 address ([RFC 4291,
+/// 2.5.4](https://www.rfc-editor.org/rfc/rfc4291#section-2.5.4)).
 const NETWORK: u128 = u128::MAX << 64;
 
-/// Addresses that count as one: an IPv4 address, or the /64 of an IPv6 address, of which one subscriber has all.
+/// Addresses that count as one: an IPv4 address, or the /64 of an IPv6 address, of which one
+/// subscriber has all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AddressBlock(IpAddr);
 
@@ -25,7 +27,10 @@ mod tests {
 
     #[test]
     fn an_address_counts_with_those_of_its_subscriber() {
-        let same = |a: &str, b: &str| AddressBlock::from(a.parse::<IpAddr>().unwrap()) == AddressBlock::from(b.parse::<IpAddr>().unwrap());
+        let same = |a: &str, b: &str| {
+            AddressBlock::from(a.parse::<IpAddr>().unwrap())
+                == AddressBlock::from(b.parse::<IpAddr>().unwrap())
+        };
         assert!(same("192.0.2.1", "192.0.2.1") && same("192.0.2.1", "::ffff:192.0.2.1"));
         assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff"));
         assert!(!same("192.0.2.1", "192.0.2.2") && !same("::ffff:192.0.2.1", "::ffff:192.0.2.2"));

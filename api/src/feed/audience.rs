@@ -28,7 +28,10 @@ struct Count {
 impl Audience {
     /// Of nobody; the gauge counts the streams that are followed.
     pub(super) fn new(followed: Gauge) -> Self {
-        Self { streams: Mutex::default(), followed }
+        Self {
+            streams: Mutex::default(),
+            followed,
+        }
     }
 
     /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
@@ -65,13 +68,18 @@ impl Audience {
         self.streams().get(key).map_or(0, |count| count.now)
     }
 
-    /// What is to be told to the other nodes: all, or what is new since this was asked last. It is then taken as told.
+    /// What is to be told to the other nodes: all, or what is new since this was asked last. It is
+    /// then taken as told.
     pub(super) fn announcement(&self, whole: bool) -> Announcement {
         let mut streams = self.streams();
         let whole = whole || streams.values().all(|count| count.now == 0);
         let mut counts = Vec::new();
         streams.retain(|key, count| {
-            let is_news = if whole { count.now > 0 } else { count.now != count.told };
+            let is_news = if whole {
+                count.now > 0
+            } else {
+                count.now != count.told
+            };
             if is_news {
                 counts.push((key.clone(), count.now));
             }
@@ -87,29 +95,52 @@ mod tests {
     use super::*;
 
     fn told(announcement: Announcement) -> (bool, Vec<(String, u32)>) {
-        let mut counts: Vec<_> = announcement.counts.into_iter().map(|(key, count)| (key.to_string(), count)).collect();
+        let mut counts: Vec<_> = announcement
+            .counts
+            .into_iter()
+            .map(|(key, count)| (key.to_string(), count))
+            .collect();
         counts.sort();
         (announcement.whole, counts)
     }
 
     #[test]
     fn what_is_new_is_told_once_and_everything_when_asked_for() {
-        let (audience, [a, b]) = (Audience::new(Gauge::default()), ["a", "b"].map(|key| key.parse().unwrap()));
-        assert_eq!(told(audience.announcement(false)), (true, vec![]), "nobody at all is the whole of it");
+        let (audience, [a, b]) = (
+            Audience::new(Gauge::default()),
+            ["a", "b"].map(|key| key.parse().unwrap()),
+        );
+        assert_eq!(
+            told(audience.announcement(false)),
+            (true, vec![]),
+            "nobody at all is the whole of it"
+        );
         audience.enter(&a);
         audience.enter(&a);
         audience.enter(&b);
-        assert_eq!(told(audience.announcement(true)), (true, vec![("a".into(), 2), ("b".into(), 1)]));
+        assert_eq!(
+            told(audience.announcement(true)),
+            (true, vec![("a".into(), 2), ("b".into(), 1)])
+        );
         assert_eq!(told(audience.announcement(false)), (false, vec![]));
         audience.leave(&b);
-        assert_eq!((audience.of(&a), audience.of(&b), audience.followed.get()), (2, 0, 1));
-        assert_eq!(told(audience.announcement(false)), (false, vec![("b".into(), 0)]));
+        assert_eq!(
+            (audience.of(&a), audience.of(&b), audience.followed.get()),
+            (2, 0, 1)
+        );
+        assert_eq!(
+            told(audience.announcement(false)),
+            (false, vec![("b".into(), 0)])
+        );
         // It came and went unnoticed.
         audience.enter(&b);
         audience.leave(&b);
         assert_eq!(audience.streams().len(), 1);
         assert_eq!(told(audience.announcement(false)), (false, vec![]));
-        assert_eq!(told(audience.announcement(true)), (true, vec![("a".into(), 2)]));
+        assert_eq!(
+            told(audience.announcement(true)),
+            (true, vec![("a".into(), 2)])
+        );
         audience.leave(&a);
         audience.leave(&a);
         assert_eq!(told(audience.announcement(false)), (true, vec![]));

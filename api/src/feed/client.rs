@@ -32,9 +32,15 @@ impl FromStr for ClientId {
     type Err = InvalidClientId;
 
     fn from_str(text: &str) -> Result<Self, InvalidClientId> {
-        let id = u64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidClientId)?;
+        let id = u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| InvalidClientId)?;
         // One spelling: no sign, no capitals, no fewer digits.
-        if id.to_string() == text { Ok(id) } else { Err(InvalidClientId) }
+        if id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(InvalidClientId)
+        }
     }
 }
 
@@ -64,7 +70,8 @@ pub struct Client {
     pub id: ClientId,
     /// What it says of itself.
     pub profile: Profile,
-    /// The streams that it follows, in the order in which it came to them, and the number of the event that it is to be sent next of each.
+    /// The streams that it follows, in the order in which it came to them, and the number of the
+    /// event that it is to be sent next of each.
     pub streams: Vec<(StreamKey, u64)>,
     /// When it was let in, in milliseconds since the Unix epoch.
     pub since_ms: u64,
@@ -76,7 +83,8 @@ pub struct Client {
     pub bytes: u64,
 }
 
-/// What does not change of a client while it is connected. Most have neither name nor tags nor filter, and should not pay for them.
+/// What does not change of a client while it is connected. Most have neither name nor tags nor
+/// filter, and should not pay for them.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) id: ClientId,
@@ -96,24 +104,47 @@ struct Words {
 impl Identity {
     /// That of a client which has just been let in.
     pub(super) fn new(profile: Profile, address: Option<IpAddr>) -> Self {
-        let Profile { transport, name, tags, filter } = profile;
+        let Profile {
+            transport,
+            name,
+            tags,
+            filter,
+        } = profile;
         let has_words = name.is_some() || !tags.is_empty() || filter.is_some();
         let words = has_words.then(|| Box::new(Words { name, tags, filter }));
         let since_ms = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
-        Self { id: ClientId::random(), since_ms, address, transport, words }
+        Self {
+            id: ClientId::random(),
+            since_ms,
+            address,
+            transport,
+            words,
+        }
     }
 
     /// Whether this is one of its tags.
     pub(super) fn has_tag(&self, tag: &str) -> bool {
-        self.words.as_ref().is_some_and(|words| words.tags.iter().any(|own| **own == *tag))
+        self.words
+            .as_ref()
+            .is_some_and(|words| words.tags.iter().any(|own| **own == *tag))
     }
 
     /// What the client said of itself.
     pub(super) fn profile(&self) -> Profile {
         let transport = self.transport;
         match &self.words {
-            None => Profile { transport, name: None, tags: Box::default(), filter: None },
-            Some(words) => Profile { transport, name: words.name.clone(), tags: words.tags.clone(), filter: words.filter.clone() },
+            None => Profile {
+                transport,
+                name: None,
+                tags: Box::default(),
+                filter: None,
+            },
+            Some(words) => Profile {
+                transport,
+                name: words.name.clone(),
+                tags: words.tags.clone(),
+                filter: words.filter.clone(),
+            },
         }
     }
 }
@@ -127,7 +158,14 @@ mod tests {
         let id = ClientId(0xab);
         assert_eq!(id.to_string(), "00000000000000ab");
         assert_eq!("00000000000000ab".parse(), Ok(id));
-        for other in ["", "ab", "00000000000000AB", "+0000000000000ab", "0000000000000000ab", "00000000000000zz"] {
+        for other in [
+            "",
+            "ab",
+            "00000000000000AB",
+            "+0000000000000ab",
+            "0000000000000000ab",
+            "00000000000000zz",
+        ] {
             assert_eq!(other.parse::<ClientId>(), Err(InvalidClientId), "{other:?}");
         }
     }

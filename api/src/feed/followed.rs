@@ -6,7 +6,8 @@ use crate::{
     wire::cursor::{self, Position, Tag},
 };
 
-/// What stands for the last event of a stream that is gone and of which the client has nothing: that it was told must be in its cursor.
+/// What stands for the last event of a stream that is gone and of which the client has nothing:
+/// that it was told must be in its cursor.
 const NOTHING: EventId = EventId { ms: 0, n: 0 };
 
 /// A stream that a client follows.
@@ -32,7 +33,8 @@ pub struct Followed {
 pub(super) enum Life {
     /// It is not there yet.
     Awaited,
-    /// Its tail has this number. This was its newest event when it was added: what is newer is live.
+    /// Its tail has this number. This was its newest event when it was added: what is newer is
+    /// live.
     Live { number: usize, newest: EventId },
     /// Nothing: the client has its last event.
     Ended,
@@ -47,11 +49,20 @@ impl Followed {
             Life::Awaited | Life::Ended => true,
             Life::Gone { told } => told,
         };
-        Self { key, position, life, owes: tell, tell, caught_up, name: std::cell::OnceCell::new() }
+        Self {
+            key,
+            position,
+            life,
+            owes: tell,
+            tell,
+            caught_up,
+            name: std::cell::OnceCell::new(),
+        }
     }
 
     fn name(&self) -> &(Tag, String) {
-        self.name.get_or_init(|| Box::new((Tag::of(&self.key), cursor::encoded(&self.key))))
+        self.name
+            .get_or_init(|| Box::new((Tag::of(&self.key), cursor::encoded(&self.key))))
     }
 
     /// What stands for the key in a compact cursor.
@@ -96,7 +107,11 @@ impl Followed {
 
     /// Goes on behind a batch.
     pub(super) fn advance(&mut self, batch: &Batch) {
-        let last = batch.entries().next_back().map(|entry| entry.id).or(self.position.id());
+        let last = batch
+            .entries()
+            .next_back()
+            .map(|entry| entry.id)
+            .or(self.position.id());
         match last {
             Some(id) if batch.end => self.position = Position::Complete(id),
             Some(id) => self.position = Position::At(id),
@@ -115,7 +130,10 @@ impl Followed {
         self.position = Position::At(after);
         if self.life == Life::Ended {
             // Its tail is over, but not the stream for the client.
-            self.life = Life::Live { number: usize::MAX, newest: after };
+            self.life = Life::Live {
+                number: usize::MAX,
+                newest: after,
+            };
         }
     }
 

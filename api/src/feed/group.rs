@@ -33,7 +33,11 @@ struct Clients {
 
 impl Group {
     pub(super) fn new(max: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(max)), max, clients: Mutex::default() }
+        Self {
+            free: Arc::new(Semaphore::new(max)),
+            max,
+            clients: Mutex::default(),
+        }
     }
 
     pub(super) fn max(&self) -> usize {
@@ -49,8 +53,8 @@ impl Group {
         Arc::clone(&self.free).try_acquire_owned().ok()
     }
 
-    /// A place for one more. When none is free, waits while silent connections are written to, as only that shows whose client has
-    /// left; none when there is still none then.
+    /// A place for one more. When none is free, waits while silent connections are written to, as
+    /// only that shows whose client has left; none when there is still none then.
     pub(super) async fn place(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
         if let Some(permit) = self.place_now() {
             return Some(permit);
@@ -79,20 +83,30 @@ impl Group {
 
     /// Forgets a client that has given its place back and stays elsewhere.
     pub(super) fn forget(&self, pulse: &Arc<Pulse>) {
-        self.clients().pulses.retain(|other| other.as_ptr() != Arc::as_ptr(pulse));
+        self.clients()
+            .pulses
+            .retain(|other| other.as_ptr() != Arc::as_ptr(pulse));
     }
 
     /// The clients that are there, in the order in which they came.
     pub(super) fn present(&self) -> Vec<Arc<Pulse>> {
-        self.clients().pulses.iter().filter_map(Weak::upgrade).collect()
+        self.clients()
+            .pulses
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
-    /// Looks at every client that is there, and forgets those that are not, or that `look` has done with.
+    /// Looks at every client that is there, and forgets those that are not, or that `look` has done
+    /// with.
     pub(super) fn retain(&self, mut look: impl FnMut(&Pulse) -> bool) {
-        self.clients().pulses.retain(|pulse| pulse.upgrade().is_some_and(|pulse| look(&pulse)));
+        self.clients()
+            .pulses
+            .retain(|pulse| pulse.upgrade().is_some_and(|pulse| look(&pulse)));
     }
 
-    /// Forgets clients that have no place any more, when they are about as many as those that have one.
+    /// Forgets clients that have no place any more, when they are about as many as those that have
+    /// one.
     fn tidy(&self) {
         if self.clients().pulses.len() > 2 * self.in_use() + 8 {
             self.retain(Pulse::has_place);
@@ -109,15 +123,22 @@ impl Group {
     fn probe(&self) {
         let mut clients = self.clients();
         let now = Instant::now();
-        if clients.probed.is_none_or(|last| now >= last + PROBE_INTERVAL) {
+        if clients
+            .probed
+            .is_none_or(|last| now >= last + PROBE_INTERVAL)
+        {
             clients.probed = Some(now);
-            clients.pulses.iter().filter_map(Weak::upgrade).for_each(|pulse| pulse.probe(PROBE_INTERVAL / 2));
+            clients
+                .pulses
+                .iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|pulse| pulse.probe(PROBE_INTERVAL / 2));
         }
     }
 }
 
-/// Groups with the same limit, by what their clients have in common. One is there for as long as somebody has a place in it or waits
-/// for one, so that there are never more of them than clients.
+/// Groups with the same limit, by what their clients have in common. One is there for as long as
+/// somebody has a place in it or waits for one, so that there are never more of them than clients.
 #[derive(Debug)]
 pub(super) struct Groups<K: Eq + Hash> {
     max: usize,
@@ -133,7 +154,12 @@ struct Shared {
 impl<K: Clone + Eq + Hash> Groups<K> {
     /// Groups of at most `max` clients each; none where 0 says that there is no limit.
     pub(super) fn limited_to(max: usize) -> Option<Arc<Self>> {
-        (max > 0).then(|| Arc::new(Self { max, by_key: Mutex::default() }))
+        (max > 0).then(|| {
+            Arc::new(Self {
+                max,
+                by_key: Mutex::default(),
+            })
+        })
     }
 
     pub(super) fn max(&self) -> usize {
@@ -156,17 +182,26 @@ impl<K: Clone + Eq + Hash> Groups<K> {
 
     fn join(self: &Arc<Self>, key: K) -> Membership<K> {
         let mut by_key = self.by_key();
-        let shared = by_key.entry(key.clone()).or_insert_with(|| Shared { group: Arc::new(Group::new(self.max)), members: 0 });
+        let shared = by_key.entry(key.clone()).or_insert_with(|| Shared {
+            group: Arc::new(Group::new(self.max)),
+            members: 0,
+        });
         shared.members += 1;
         let group = Arc::clone(&shared.group);
-        Membership { groups: Arc::clone(self), key, group }
+        Membership {
+            groups: Arc::clone(self),
+            key,
+            group,
+        }
     }
 }
 
 impl<K: Eq + Hash> Groups<K> {
     /// Whether all places in the group of this key are taken.
     pub(super) fn is_full(&self, key: &K) -> bool {
-        self.by_key().get(key).is_some_and(|shared| shared.group.in_use() >= self.max)
+        self.by_key()
+            .get(key)
+            .is_some_and(|shared| shared.group.in_use() >= self.max)
     }
 
     /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
@@ -186,7 +221,10 @@ pub(super) struct Seat<K: Eq + Hash> {
 impl<K: Eq + Hash> Seat<K> {
     fn new(permit: OwnedSemaphorePermit, membership: Membership<K>) -> Self {
         membership.group.tidy();
-        Self { _permit: permit, membership }
+        Self {
+            _permit: permit,
+            membership,
+        }
     }
 
     /// Where it is.

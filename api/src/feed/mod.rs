@@ -1,5 +1,5 @@
-//! Tails on their way to one client: what all transports have in common. Batches as they come, heartbeats in silence, and
-//! one reason to close, whatever waits.
+//! Tails on their way to one client: what all transports have in common. Batches as they come,
+//! heartbeats in silence, and one reason to close, whatever waits.
 
 use std::{
     future::poll_fn,
@@ -39,15 +39,18 @@ pub use reading::Reading;
 pub use slot::Slot;
 pub use slots::{Full, Limits, Newcomer, Slots};
 
-/// Of a client's live batches the first of so many is timed: a look at the clock and a histogram's lock cost several percent of
-/// what a delivery does. A power of two, so that counting may begin anew.
+/// Of a client's live batches the first of so many is timed: a look at the clock and a histogram's
+/// lock cost several percent of what a delivery does. A power of two, so that counting may begin
+/// anew.
 const TIMED: u32 = 16;
 
-/// Delays between attempts while the store fails: doubled from the first to the last, each with jitter.
+/// Delays between attempts while the store fails: doubled from the first to the last, each with
+/// jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
-/// How long a client is kept, when the node stops, for what has been written but is still on its way from the store.
+/// How long a client is kept, when the node stops, for what has been written but is still on its
+/// way from the store.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
 /// The times that a client's connection keeps.
@@ -55,22 +58,26 @@ const ON_ITS_WAY: Duration = Duration::from_millis(250);
 pub struct Pace {
     /// Silence after which a heartbeat goes out.
     pub heartbeat: Duration,
-    /// Time without an event, or without the client's taking what it was given, after which the connection is closed.
+    /// Time without an event, or without the client's taking what it was given, after which the
+    /// connection is closed.
     pub idle: Duration,
 }
 
-/// What is to be done next for a client. Streams are told by their place among [`Reading::streams`], until the next step.
+/// What is to be done next for a client. Streams are told by their place among
+/// [`Reading::streams`], until the next step.
 #[derive(Debug)]
 pub enum Step {
     /// Send what is new in this stream, as far as the filter passes it.
     Batch(usize, Batch),
-    /// This stream is no more: tell it. Where the client has but one, the connection is closed instead.
+    /// This stream is no more: tell it. Where the client has but one, the connection is closed
+    /// instead.
     Gone(usize),
     /// Tell the client where it is in these streams: events that it does not want were passed over.
     Positions(Vec<usize>),
     /// What was there when the client came is passed over or sent.
     CaughtUp,
-    /// Nothing to send: write anything, to show the client that the broker is there and to see whether the client is.
+    /// Nothing to send: write anything, to show the client that the broker is there and to see
+    /// whether the client is.
     Heartbeat,
     /// Close the connection; there is no other step.
     Close(Reason),
@@ -134,7 +141,15 @@ impl Feed {
         for stream in reading.streams() {
             begins_at(&slot, &stream.key, stream.position);
         }
-        Self { reading, slot, live_batches: 0, patience, span: Span::current(), failing: None, closed: None }
+        Self {
+            reading,
+            slot,
+            live_batches: 0,
+            patience,
+            span: Span::current(),
+            failing: None,
+            closed: None,
+        }
     }
 
     /// What it reads.
@@ -173,7 +188,10 @@ impl Feed {
     pub fn delivered(&mut self, stream: usize, batch: &Batch, bytes: usize) {
         let events = match self.reading.filter() {
             None => batch.parts.iter().map(|part| part.entries().len()).sum(),
-            Some(filter) => batch.entries().filter(|entry| filter.passes(&entry.name)).count(),
+            Some(filter) => batch
+                .entries()
+                .filter(|entry| filter.passes(&entry.name))
+                .count(),
         };
         let stream = self.reading.streams().get(stream);
         if let (Some(stream), Some(last)) = (stream, batch.entries().next_back()) {
@@ -205,8 +223,8 @@ impl Feed {
         self.slot
     }
 
-    /// Resolves when an operator wants the client gone: for whoever waits until it has taken what it was given, and so does not ask
-    /// for the next step.
+    /// Resolves when an operator wants the client gone: for whoever waits until it has taken what
+    /// it was given, and so does not ask for the next step.
     pub fn dismissed(&self) -> impl Future<Output = ()> {
         self.slot.dismissed()
     }
@@ -217,8 +235,8 @@ impl Feed {
         self.reading.is_scarce()
     }
 
-    /// The client was given what the last step was for. Until it has taken that, nobody asks for the next step; if this goes
-    /// on for too long, the slot is freed.
+    /// The client was given what the last step was for. Until it has taken that, nobody asks for
+    /// the next step; if this goes on for too long, the slot is freed.
     pub fn given(&self) {
         self.slot.given();
     }
@@ -239,14 +257,18 @@ impl Feed {
         step
     }
 
-    /// The next step that no stream causes: the node stops, an operator or a deadline ends the connection, or it was silent for
-    /// long. For a transport that can deliver nothing at the moment. Cancel safe.
+    /// The next step that no stream causes: the node stops, an operator or a deadline ends the
+    /// connection, or it was silent for long. For a transport that can deliver nothing at the
+    /// moment. Cancel safe.
     pub async fn interrupted(&mut self) -> Step {
-        let step = if let Some(reason @ (Reason::Shutdown | Reason::Idle | Reason::Disconnected)) = self.closed {
+        let step = if let Some(reason @ (Reason::Shutdown | Reason::Idle | Reason::Disconnected)) =
+            self.closed
+        {
             self.close(reason)
         } else {
             let slot = &self.slot;
-            let call = poll_fn(|context| slot.called(context).map_or(Poll::Pending, Poll::Ready)).await;
+            let call =
+                poll_fn(|context| slot.called(context).map_or(Poll::Pending, Poll::Ready)).await;
             self.heed(call).await
         };
         self.record(&step);
@@ -254,9 +276,12 @@ impl Feed {
     }
 
     fn record(&mut self, step: &Step) {
-        self.slot.put_out(matches!(step, Step::Batch(..) | Step::Gone(_)));
+        self.slot
+            .put_out(matches!(step, Step::Batch(..) | Step::Gone(_)));
         match step {
-            Step::Batch(_, Batch { end: true, .. }) | Step::Gone(_) => self.closed = self.all_over().or(self.closed),
+            Step::Batch(_, Batch { end: true, .. }) | Step::Gone(_) => {
+                self.closed = self.all_over().or(self.closed)
+            }
             Step::Batch(..) | Step::Positions(_) | Step::CaughtUp => {}
             Step::Heartbeat => _ = self.slot.metrics().heartbeats.inc(),
             Step::Close(reason) => self.closed = Some(*reason),
@@ -287,14 +312,21 @@ impl Feed {
                 return step;
             }
             let asked = {
-                let Self { reading: Reading { tails, awaited, .. }, failing, slot, .. } = self;
+                let Self {
+                    reading: Reading { tails, awaited, .. },
+                    failing,
+                    slot,
+                    ..
+                } = self;
                 let mut asked = pin!(ask(tails.as_mut(), failing));
                 // Calls come first, as a busy stream would keep its client for ever.
                 poll_fn(|context| match slot.called(context) {
                     Some(call) => Poll::Ready(Asked::Called(call)),
                     None => match awaited.as_mut().map(|awaited| awaited.poll(context)) {
                         Some(Poll::Ready(page)) => Poll::Ready(Asked::Appeared(page)),
-                        Some(Poll::Pending) | None => asked.as_mut().poll(context).map(Asked::Answered),
+                        Some(Poll::Pending) | None => {
+                            asked.as_mut().poll(context).map(Asked::Answered)
+                        }
                     },
                 })
                 .await
@@ -306,11 +338,15 @@ impl Feed {
                     }
                     let number = news.stream;
                     let step = self.reading.take(news);
-                    if self.reading.filter().is_some() && !matches!(step, Some(Step::Batch(..) | Step::Gone(_))) {
+                    if self.reading.filter().is_some()
+                        && !matches!(step, Some(Step::Batch(..) | Step::Gone(_)))
+                    {
                         self.passed_over(number);
                     }
                     match step {
-                        Some(Step::Gone(_)) if !self.reading.is_keyed() => return self.close(Reason::Gone),
+                        Some(Step::Gone(_)) if !self.reading.is_keyed() => {
+                            return self.close(Reason::Gone);
+                        }
                         Some(step) => return step,
                         None => {}
                     }
@@ -331,7 +367,12 @@ impl Feed {
 
     /// Events that the client does not want count as sent: it is not behind for them.
     fn passed_over(&self, number: usize) {
-        if let Some(stream) = self.reading.streams().iter().find(|stream| stream.has_number(number)) {
+        if let Some(stream) = self
+            .reading
+            .streams()
+            .iter()
+            .find(|stream| stream.has_number(number))
+        {
             begins_at(&self.slot, &stream.key, stream.position);
         }
     }
@@ -350,12 +391,17 @@ impl Feed {
         self.reading.positions().unwrap_or(Step::Close(reason))
     }
 
-    /// The last step before the connection is closed: what comes within this time is still owed to the client.
+    /// The last step before the connection is closed: what comes within this time is still owed to
+    /// the client.
     async fn last_of(&mut self, reason: Reason, time: Duration) -> Step {
         // First of all, as a call comes but once.
         self.closed = Some(reason);
         let news = timeout(time, self.reading.tails.next()).await;
-        match news.ok().and_then(Result::ok).and_then(|news| self.reading.take(news)) {
+        match news
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|news| self.reading.take(news))
+        {
             // With one stream that it is gone is told by the answer to the next request.
             Some(Step::Gone(_)) if !self.reading.is_keyed() => self.close(reason),
             Some(step) => step,
@@ -374,7 +420,11 @@ impl Feed {
             None => (now, FIRST_RETRY),
         };
         let jittered = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.failing = Some(Failing { since, delay, retry: Box::pin(sleep_until(now + jittered)) });
+        self.failing = Some(Failing {
+            since,
+            delay,
+            retry: Box::pin(sleep_until(now + jittered)),
+        });
         now - since < self.patience
     }
 }
@@ -427,7 +477,8 @@ mod tests {
         store::{Birth, StreamInfo},
     };
 
-    /// The first question has no answer; the next is answered, a little later, with the second stream's being gone.
+    /// The first question has no answer; the next is answered, a little later, with the second
+    /// stream's being gone.
     struct GoneLate(bool);
 
     #[async_trait]
@@ -445,7 +496,10 @@ mod tests {
                 return std::future::pending().await;
             }
             sleep(ON_ITS_WAY / 2).await;
-            Ok(News { stream: 1, told: Err(Gone) })
+            Ok(News {
+                stream: 1,
+                told: Err(Gone),
+            })
         }
     }
 
@@ -466,12 +520,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn that_a_stream_is_gone_is_told_also_while_the_node_stops() {
         let lifecycle = Lifecycle::default();
-        let slots = Slots::new(Limits { node: 1, per_stream: 0, per_address: 0 }, Gauge::default(), lifecycle.clone());
+        let slots = Slots::new(
+            Limits {
+                node: 1,
+                per_stream: 0,
+                per_address: 0,
+            },
+            Gauge::default(),
+            lifecycle.clone(),
+        );
         let keys = ["a", "b"].map(|key| key.parse().unwrap()).to_vec();
-        let profile = Profile { transport: Transport::Sse, name: None, tags: Box::default(), filter: None };
-        let pace = Pace { heartbeat: Duration::from_secs(60), idle: Duration::from_secs(60) };
-        let newcomer = Newcomer { keys, address: None, profile };
-        let slot = slots.claim(newcomer, pace, Metrics::new(None, 1).clients(Transport::Sse)).await.unwrap();
+        let profile = Profile {
+            transport: Transport::Sse,
+            name: None,
+            tags: Box::default(),
+            filter: None,
+        };
+        let pace = Pace {
+            heartbeat: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+        };
+        let newcomer = Newcomer {
+            keys,
+            address: None,
+            profile,
+        };
+        let slot = slots
+            .claim(
+                newcomer,
+                pace,
+                Metrics::new(None, 1).clients(Transport::Sse),
+            )
+            .await
+            .unwrap();
         let mut reading = Reading::new(Box::new(GoneLate(false)), None, true);
         for key in ["a", "b"] {
             reading.add(page(key), Position::At(EventId { ms: 1, n: 0 }), false);

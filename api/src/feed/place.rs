@@ -24,7 +24,8 @@ pub(super) struct Seats {
     pub(super) address: Option<Box<Seat<AddressBlock>>>,
 }
 
-/// What a client has until it is gone: its seats, the streams that it follows, and its being counted.
+/// What a client has until it is gone: its seats, the streams that it follows, and its being
+/// counted.
 #[derive(Debug)]
 pub(super) struct Place {
     streams: Vec<Followed>,
@@ -44,7 +45,12 @@ struct Followed {
 
 impl Place {
     pub(super) fn new(seats: Seats, presence: Presence, audience: Arc<Audience>) -> Self {
-        Self { streams: Vec::new(), seats, presence, audience }
+        Self {
+            streams: Vec::new(),
+            seats,
+            presence,
+            audience,
+        }
     }
 
     /// Says why the client is about to be gone.
@@ -67,7 +73,10 @@ impl Place {
 
     /// Does not follow this one any more; returns the seat that it had.
     pub(super) fn unfollow(&mut self, key: &StreamKey) -> StreamSeat {
-        let index = self.streams.iter().position(|followed| followed.key == *key)?;
+        let index = self
+            .streams
+            .iter()
+            .position(|followed| followed.key == *key)?;
         self.audience.leave(key);
         self.streams.remove(index).seat
     }
@@ -79,25 +88,39 @@ impl Place {
 
     /// The client was sent the stream's events up to the one with this number.
     pub(super) fn sent(&mut self, key: &StreamKey, last: u64) {
-        if let Some(followed) = self.streams.iter_mut().find(|followed| followed.key == *key) {
+        if let Some(followed) = self
+            .streams
+            .iter_mut()
+            .find(|followed| followed.key == *key)
+        {
             followed.next = last.saturating_add(1);
         }
     }
 
     /// The streams, and the number of the event that is to be sent next of each.
     pub(super) fn streams(&self) -> impl ExactSizeIterator<Item = (StreamKey, u64)> {
-        self.streams.iter().map(|followed| (followed.key.clone(), followed.next))
+        self.streams
+            .iter()
+            .map(|followed| (followed.key.clone(), followed.next))
     }
 
     /// The groups in which its seats are, but for the node's.
     pub(super) fn groups(&self) -> Vec<Arc<Group>> {
-        let streams = self.streams.iter().filter_map(|followed| followed.seat.as_ref()).map(|seat| seat.group());
-        streams.chain(self.seats.address.as_ref().map(|seat| seat.group())).collect()
+        let streams = self
+            .streams
+            .iter()
+            .filter_map(|followed| followed.seat.as_ref())
+            .map(|seat| seat.group());
+        streams
+            .chain(self.seats.address.as_ref().map(|seat| seat.group()))
+            .collect()
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.streams.iter().for_each(|followed| self.audience.leave(&followed.key));
+        self.streams
+            .iter()
+            .for_each(|followed| self.audience.leave(&followed.key));
     }
 }

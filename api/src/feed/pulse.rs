@@ -1,6 +1,6 @@
-//! What a client and the rounds that look after all of them share. One task goes round for every client of the node: a timer
-//! and a handful of waits for each would cost more memory than the rest of a silent client, and more time than to deliver an
-//! event.
+//! What a client and the rounds that look after all of them share. One task goes round for every
+//! client of the node: a timer and a handful of waits for each would cost more memory than the rest
+//! of a silent client, and more time than to deliver an event.
 
 use std::{
     sync::{
@@ -68,7 +68,12 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    pub(super) fn new(identity: Identity, place: Place, pace: Pace, metrics: Arc<ClientMetrics>) -> Self {
+    pub(super) fn new(
+        identity: Identity,
+        place: Place,
+        pace: Pace,
+        metrics: Arc<ClientMetrics>,
+    ) -> Self {
         Self {
             identity,
             place: Mutex::new(Some(place)),
@@ -122,7 +127,9 @@ impl Pulse {
 
     /// Whether it follows the stream.
     pub(super) fn follows(&self, key: &StreamKey) -> bool {
-        self.place().as_ref().is_some_and(|place| place.follows(key))
+        self.place()
+            .as_ref()
+            .is_some_and(|place| place.follows(key))
     }
 
     /// Counts what was handed to the client's connection of a stream, up to this event.
@@ -137,13 +144,29 @@ impl Pulse {
     /// The client as it is now; none when it is gone.
     pub(super) fn describe(&self) -> Option<Client> {
         let streams = self.place().as_ref()?.streams().collect();
-        let (events, bytes) = (self.events.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
-        let Identity { id, since_ms, address, .. } = self.identity;
-        Some(Client { id, profile: self.identity.profile(), streams, since_ms, address, events, bytes })
+        let (events, bytes) = (
+            self.events.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        );
+        let Identity {
+            id,
+            since_ms,
+            address,
+            ..
+        } = self.identity;
+        Some(Client {
+            id,
+            profile: self.identity.profile(),
+            streams,
+            since_ms,
+            address,
+            events,
+            bytes,
+        })
     }
 
-    /// Lets the client go; whether it was there. What it had is free at once: one that takes nothing would notice the call only when
-    /// it does.
+    /// Lets the client go; whether it was there. What it had is free at once: one that takes
+    /// nothing would notice the call only when it does.
     pub(super) fn disconnect(&self) -> bool {
         let was_there = self.place().take().is_some_and(|mut place| {
             place.departs(Departure::Disconnected);
@@ -188,7 +211,8 @@ impl Pulse {
         Call::ALL.into_iter().find(|call| calls & call.bit() != 0)
     }
 
-    /// Whether an operator wants the client gone; else the task is woken by the next call. The call remains.
+    /// Whether an operator wants the client gone; else the task is woken by the next call. The call
+    /// remains.
     pub(super) fn is_dismissed(&self, context: &Context<'_>) -> bool {
         self.waker.register(context.waker());
         self.calls.load(Ordering::Acquire) & Call::Disconnect.bit() != 0
@@ -210,15 +234,16 @@ impl Pulse {
         Duration::from_millis(self.now().saturating_sub(moment.load(Ordering::Relaxed)))
     }
 
-    /// Looks after the client, once in every round. `closing`: how far the closing of all clients has come, from 0 to 1.
+    /// Looks after the client, once in every round. `closing`: how far the closing of all clients
+    /// has come, from 0 to 1.
     pub(super) fn look_after(&self, closing: Option<f64>) {
         if closing.is_some_and(|progress| progress >= self.turn) {
             return self.call(Call::Close);
         }
         let given = self.given.load(Ordering::Relaxed);
         if given != 0 {
-            // One that takes nothing for so long is as good as gone, and its slot is somebody else's. What else it has, a
-            // batch and Rocket's buffers, goes with its connection.
+            // One that takes nothing for so long is as good as gone, and its slot is somebody
+            // else's. What else it has, a batch and Rocket's buffers, goes with its connection.
             if self.since(&self.given) >= self.pace.idle {
                 self.departs(Departure::Stalled);
                 self.leaves();

@@ -29,35 +29,60 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Of no stream yet. With `is_keyed`, each frame will say which stream it is from, so that one that is gone is no end of the others.
+    /// Of no stream yet. With `is_keyed`, each frame will say which stream it is from, so that one
+    /// that is gone is no end of the others.
     #[must_use]
     pub fn new(tails: Box<dyn Tails>, filter: Option<EventFilter>, is_keyed: bool) -> Self {
-        Self { tails, awaited: None, streams: Vec::with_capacity(1), filter, is_keyed, added: 0, passed_over: 0 }
+        Self {
+            tails,
+            awaited: None,
+            streams: Vec::with_capacity(1),
+            filter,
+            is_keyed,
+            added: 0,
+            passed_over: 0,
+        }
     }
 
-    /// Follows the stream that the page was read from, in which the client is at this position. `tell`: the client does not know
-    /// that it is there.
+    /// Follows the stream that the page was read from, in which the client is at this position.
+    /// `tell`: the client does not know that it is there.
     pub fn add(&mut self, page: Page, position: Position, tell: bool) {
-        let life = Life::Live { number: self.added, newest: page.info.last };
-        self.streams.push(Followed::new(page.key.clone(), position, life, tell));
+        let life = Life::Live {
+            number: self.added,
+            newest: page.info.last,
+        };
+        self.streams
+            .push(Followed::new(page.key.clone(), position, life, tell));
         self.added += 1;
         self.tails.add(page);
     }
 
-    /// Follows a stream from when it is there. `tell`: the client is told that it is before the stream's beginning.
+    /// Follows a stream from when it is there. `tell`: the client is told that it is before the
+    /// stream's beginning.
     pub fn add_awaited(&mut self, key: StreamKey, appears: Appearance, tell: bool) {
-        self.streams.push(Followed::new(key.clone(), Position::Beginning, Life::Awaited, tell));
+        self.streams.push(Followed::new(
+            key.clone(),
+            Position::Beginning,
+            Life::Awaited,
+            tell,
+        ));
         self.awaited.get_or_insert_default().add(key, appears);
     }
 
     /// Remembers a stream of which the client has all.
     pub fn add_complete(&mut self, key: StreamKey, position: Position) {
-        self.streams.push(Followed::new(key, position, Life::Ended, false));
+        self.streams
+            .push(Followed::new(key, position, Life::Ended, false));
     }
 
     /// Remembers a stream that is no more, which the client is to be told.
     pub fn add_gone(&mut self, key: StreamKey, position: Position) {
-        self.streams.push(Followed::new(key, position, Life::Gone { told: false }, false));
+        self.streams.push(Followed::new(
+            key,
+            position,
+            Life::Gone { told: false },
+            false,
+        ));
     }
 
     /// Lets a stream go; where the client was in it, if it was there.
@@ -73,7 +98,8 @@ impl Reading {
         Some(stream.position)
     }
 
-    /// Whether it holds something that must be let go as soon as the client has left or has stopped to read.
+    /// Whether it holds something that must be let go as soon as the client has left or has stopped
+    /// to read.
     #[must_use]
     pub fn is_scarce(&self) -> bool {
         self.tails.is_scarce()
@@ -105,7 +131,9 @@ impl Reading {
     /// Whether the client wants events of this name.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.passes(name))
+        self.filter
+            .as_ref()
+            .is_none_or(|filter| filter.passes(name))
     }
 
     /// Whether all that was there when the client came was put out, or passed over.
@@ -122,7 +150,8 @@ impl Reading {
         over.then(|| if ended() { Ok(()) } else { Err(Gone) })
     }
 
-    /// The next of what was there when the client came; none when it has all of it. For whoever waits for nothing.
+    /// The next of what was there when the client came; none when it has all of it. For whoever
+    /// waits for nothing.
     pub async fn history(&mut self) -> Result<Option<Step>, StoreError> {
         loop {
             if let Some(step) = self.overdue() {
@@ -132,14 +161,17 @@ impl Reading {
                 return Ok(None);
             }
             let news = self.tails.next().await?;
-            if let Some(step) = self.take(news).filter(|step| !matches!(step, Step::CaughtUp)) {
+            if let Some(step) = self
+                .take(news)
+                .filter(|step| !matches!(step, Step::CaughtUp))
+            {
                 return Ok(Some(step));
             }
         }
     }
 
-    /// Takes back what was put out of a stream behind this event: an answer had no room for it. For a client that is sent no more; it
-    /// comes back with its position.
+    /// Takes back what was put out of a stream behind this event: an answer had no room for it. For
+    /// a client that is sent no more; it comes back with its position.
     pub fn cut(&mut self, stream: usize, after: EventId) {
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.cut(after);
@@ -151,21 +183,28 @@ impl Reading {
         if let Some(index) = self.streams.iter_mut().position(Followed::tell_gone) {
             return Some(Step::Gone(index));
         }
-        let untold = self.passed_over >= PASSED_OVER || self.streams.iter().any(|stream| stream.tell);
+        let untold =
+            self.passed_over >= PASSED_OVER || self.streams.iter().any(|stream| stream.tell);
         untold.then(|| self.positions()).flatten()
     }
 
     /// Where the client is, in those streams in which it can't know it.
     pub(super) fn positions(&mut self) -> Option<Step> {
         self.passed_over = 0;
-        let owed: Vec<_> = (0..).zip(&mut self.streams).filter_map(|(index, stream)| stream.owed().then_some(index)).collect();
+        let owed: Vec<_> = (0..)
+            .zip(&mut self.streams)
+            .filter_map(|(index, stream)| stream.owed().then_some(index))
+            .collect();
         (!owed.is_empty()).then_some(Step::Positions(owed))
     }
 
     /// A step of these news; none where the client is told nothing.
     pub(super) fn take(&mut self, news: News) -> Option<Step> {
         // Of a stream that was removed there are no news.
-        let index = self.streams.iter().position(|stream| stream.has_number(news.stream))?;
+        let index = self
+            .streams
+            .iter()
+            .position(|stream| stream.has_number(news.stream))?;
         let stream = self.streams.get_mut(index)?;
         let Ok(batch) = news.told else {
             stream.gone();
@@ -176,8 +215,14 @@ impl Reading {
         let Some(filter) = &self.filter else {
             return (!batch.is_empty()).then_some(Step::Batch(index, batch));
         };
-        let ends_unwanted = batch.entries().next_back().is_some_and(|last| !filter.passes(&last.name));
-        if batch.missed.is_some() || batch.end || batch.entries().any(|entry| filter.passes(&entry.name)) {
+        let ends_unwanted = batch
+            .entries()
+            .next_back()
+            .is_some_and(|last| !filter.passes(&last.name));
+        if batch.missed.is_some()
+            || batch.end
+            || batch.entries().any(|entry| filter.passes(&entry.name))
+        {
             // From a wanted event the client knows where it is.
             stream.owes = ends_unwanted;
             return Some(Step::Batch(index, batch));
@@ -189,9 +234,15 @@ impl Reading {
 
     /// A stream that was waited for is there.
     pub(super) fn appeared(&mut self, page: Page) {
-        let awaited = self.streams.iter_mut().find(|stream| stream.key == page.key && stream.life == Life::Awaited);
+        let awaited = self
+            .streams
+            .iter_mut()
+            .find(|stream| stream.key == page.key && stream.life == Life::Awaited);
         if let Some(stream) = awaited {
-            stream.life = Life::Live { number: self.added, newest: page.info.last };
+            stream.life = Life::Live {
+                number: self.added,
+                newest: page.info.last,
+            };
             self.added += 1;
             self.tails.add(page);
         }

@@ -27,8 +27,8 @@ impl Slot {
         Self { pulse, slots }
     }
 
-    /// The client follows one more stream; following it twice is following it once. Where the clients of a stream are limited this takes
-    /// a place, and does not wait for one.
+    /// The client follows one more stream; following it twice is following it once. Where the
+    /// clients of a stream are limited this takes a place, and does not wait for one.
     ///
     /// Errors: [`Full::Stream`].
     pub fn follow(&self, key: &StreamKey) -> Result<(), Full> {
@@ -44,15 +44,16 @@ impl Slot {
         Ok(())
     }
 
-    /// The client follows a stream no longer, and its place there is free. Nothing where it does not follow it.
+    /// The client follows a stream no longer, and its place there is free. Nothing where it does
+    /// not follow it.
     pub fn unfollow(&self, key: &StreamKey) {
         if let Some(seat) = self.pulse.unfollow(key) {
             seat.group().forget(&self.pulse);
         }
     }
 
-    /// The client was handed these events of a stream, up to the last, in so many bytes; once for each batch. With no events it says
-    /// where a client is that has come with a position.
+    /// The client was handed these events of a stream, up to the last, in so many bytes; once for
+    /// each batch. With no events it says where a client is that has come with a position.
     pub fn delivered(&self, key: &StreamKey, last: EventId, events: usize, bytes: usize) {
         self.pulse.delivered(key, last, events, bytes);
     }
@@ -64,7 +65,14 @@ impl Slot {
 
     /// Resolves when an operator wants the client gone, whatever else it is called on to do.
     pub async fn dismissed(&self) {
-        poll_fn(|context| if self.pulse.is_dismissed(context) { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|context| {
+            if self.pulse.is_dismissed(context) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Something was put out, an event perhaps.
@@ -115,7 +123,15 @@ mod tests {
     };
 
     fn slots(per_stream: usize) -> Slots {
-        Slots::new(Limits { node: 10, per_stream, per_address: 0 }, Gauge::default(), Lifecycle::default())
+        Slots::new(
+            Limits {
+                node: 10,
+                per_stream,
+                per_address: 0,
+            },
+            Gauge::default(),
+            Lifecycle::default(),
+        )
     }
 
     fn key(key: &str) -> StreamKey {
@@ -124,10 +140,24 @@ mod tests {
 
     async fn claim(slots: &Slots, keys: &[&str], tags: &[&str]) -> Result<Slot, Full> {
         let tags = tags.iter().map(|&tag| tag.into()).collect();
-        let profile = Profile { transport: Transport::Ws, name: None, tags, filter: None };
-        let newcomer = Newcomer { keys: keys.iter().copied().map(key).collect(), address: None, profile };
-        let pace = Pace { heartbeat: Duration::from_secs(3600), idle: Duration::from_secs(7200) };
-        slots.claim(newcomer, pace, Metrics::new(None, 1).clients(Transport::Ws)).await
+        let profile = Profile {
+            transport: Transport::Ws,
+            name: None,
+            tags,
+            filter: None,
+        };
+        let newcomer = Newcomer {
+            keys: keys.iter().copied().map(key).collect(),
+            address: None,
+            profile,
+        };
+        let pace = Pace {
+            heartbeat: Duration::from_secs(3600),
+            idle: Duration::from_secs(7200),
+        };
+        slots
+            .claim(newcomer, pace, Metrics::new(None, 1).clients(Transport::Ws))
+            .await
     }
 
     fn followers(slots: &Slots) -> [u32; 3] {
@@ -140,10 +170,16 @@ mod tests {
         let both = claim(&slots, &["b", "a"], &[]).await.unwrap();
         assert_eq!((slots.in_use(), followers(&slots)), (1, [1, 1, 0]));
         for taken in ["a", "b"] {
-            assert_eq!(claim(&slots, &[taken], &[]).await.unwrap_err(), Full::Stream(1));
+            assert_eq!(
+                claim(&slots, &[taken], &[]).await.unwrap_err(),
+                Full::Stream(1)
+            );
         }
         // What it had got of a stream before another was found full is free again.
-        assert_eq!(claim(&slots, &["c", "a"], &[]).await.unwrap_err(), Full::Stream(1));
+        assert_eq!(
+            claim(&slots, &["c", "a"], &[]).await.unwrap_err(),
+            Full::Stream(1)
+        );
         assert_eq!((slots.in_use(), followers(&slots)), (1, [1, 1, 0]));
         drop(claim(&slots, &["c"], &[]).await.unwrap());
         drop(both);
@@ -174,13 +210,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_more_stream_takes_a_place_at_once_or_not_at_all() {
         let slots = slots(1);
-        let (one, other) = (claim(&slots, &[], &[]).await.unwrap(), claim(&slots, &["b"], &[]).await.unwrap());
+        let (one, other) = (
+            claim(&slots, &[], &[]).await.unwrap(),
+            claim(&slots, &["b"], &[]).await.unwrap(),
+        );
         let begun = Instant::now();
         assert_eq!(one.follow(&key("a")), Ok(()));
         assert_eq!(one.follow(&key("a")), Ok(()), "it has it already");
         assert_eq!(one.follow(&key("b")), Err(Full::Stream(1)));
         assert_eq!(other.follow(&key("a")), Err(Full::Stream(1)));
-        assert_eq!((begun.elapsed(), followers(&slots)), (Duration::ZERO, [1, 1, 0]));
+        assert_eq!(
+            (begun.elapsed(), followers(&slots)),
+            (Duration::ZERO, [1, 1, 0])
+        );
         one.unfollow(&key("a"));
         one.unfollow(&key("c"));
         assert_eq!(other.follow(&key("a")), Ok(()));
@@ -194,7 +236,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_comes_and_goes_in_a_stream_is_not_remembered_there() {
         let slots = slots(2);
-        let (one, _stays) = (claim(&slots, &[], &[]).await.unwrap(), claim(&slots, &["a"], &[]).await.unwrap());
+        let (one, _stays) = (
+            claim(&slots, &[], &[]).await.unwrap(),
+            claim(&slots, &["a"], &[]).await.unwrap(),
+        );
         let group = slots.seat_now(&key("a")).unwrap().unwrap().group();
         for _ in 0..100 {
             one.follow(&key("a")).unwrap();
@@ -213,19 +258,53 @@ mod tests {
         one.delivered(&key("a"), EventId { ms: 7, n: 6 }, 2, 50);
         one.delivered(&key("c"), EventId { ms: 7, n: 9 }, 0, 0);
         let listed = |at: Option<&str>, tag| slots.clients(at.map(key).as_ref(), tag);
-        let [Client { streams, events, bytes, .. }, second] = &listed(None, None)[..] else { panic!("two") };
-        assert_eq!((streams, *events, *bytes), (&vec![(key("a"), 7), (key("b"), 0)], 7, 150));
-        assert_eq!((second.events, &second.profile.tags[..]), (0, &["y".into()][..]));
+        let [
+            Client {
+                streams,
+                events,
+                bytes,
+                ..
+            },
+            second,
+        ] = &listed(None, None)[..]
+        else {
+            panic!("two")
+        };
+        assert_eq!(
+            (streams, *events, *bytes),
+            (&vec![(key("a"), 7), (key("b"), 0)], 7, 150)
+        );
+        assert_eq!(
+            (second.events, &second.profile.tags[..]),
+            (0, &["y".into()][..])
+        );
         let count = |at, tag| listed(at, tag).len();
-        assert_eq!((count(Some("a"), None), count(Some("b"), None), count(Some("c"), None)), (1, 2, 0));
-        assert_eq!((count(None, Some("y")), count(Some("a"), Some("y")), count(Some("b"), Some("x"))), (2, 1, 1));
+        assert_eq!(
+            (
+                count(Some("a"), None),
+                count(Some("b"), None),
+                count(Some("c"), None)
+            ),
+            (1, 2, 0)
+        );
+        assert_eq!(
+            (
+                count(None, Some("y")),
+                count(Some("a"), Some("y")),
+                count(Some("b"), Some("x"))
+            ),
+            (2, 1, 1)
+        );
         assert_eq!((count(None, Some("z")), count(Some("a"), Some(""))), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_is_disconnected_has_no_place_from_that_moment_on() {
         let slots = slots(1);
-        let (one, other) = (claim(&slots, &["a"], &[]).await.unwrap(), claim(&slots, &["b"], &[]).await.unwrap());
+        let (one, other) = (
+            claim(&slots, &["a"], &[]).await.unwrap(),
+            claim(&slots, &["b"], &[]).await.unwrap(),
+        );
         // It takes nothing, and would notice much later.
         one.given();
         let id = slots.clients(Some(&key("a")), None)[0].id;

@@ -1,4 +1,5 @@
-//! Slots: the right to be one of `MAX_CLIENTS`, the rounds that look after those who have one, and who they are.
+//! Slots: the right to be one of `MAX_CLIENTS`, the rounds that look after those who have one, and
+//! who they are.
 
 use std::{
     net::IpAddr,
@@ -100,9 +101,19 @@ impl Slots {
     /// The slots of a node with these limits. The gauge counts the streams that clients follow.
     #[must_use]
     pub fn new(limits: Limits, followed: Gauge, lifecycle: Lifecycle) -> Self {
-        let (streams, addresses) = (Groups::limited_to(limits.per_stream), Groups::limited_to(limits.per_address));
+        let (streams, addresses) = (
+            Groups::limited_to(limits.per_stream),
+            Groups::limited_to(limits.per_address),
+        );
         let (node, audience) = (Group::new(limits.node), Arc::new(Audience::new(followed)));
-        Self(Arc::new(Inner { node, audience, streams, addresses, lifecycle, rounds: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            node,
+            audience,
+            streams,
+            addresses,
+            lifecycle,
+            rounds: OnceLock::new(),
+        }))
     }
 
     /// How many there are.
@@ -120,22 +131,45 @@ impl Slots {
     /// Whether a subscriber of this stream, from this address, would have to wait for a slot now.
     #[must_use]
     pub fn is_full(&self, key: &StreamKey, address: Option<IpAddr>) -> bool {
-        let Inner { node, streams, addresses, .. } = &*self.0;
+        let Inner {
+            node,
+            streams,
+            addresses,
+            ..
+        } = &*self.0;
         node.in_use() >= node.max()
             || streams.as_ref().is_some_and(|groups| groups.is_full(key))
-            || addresses.as_ref().zip(address).is_some_and(|(groups, address)| groups.is_full(&address.into()))
+            || addresses
+                .as_ref()
+                .zip(address)
+                .is_some_and(|(groups, address)| groups.is_full(&address.into()))
     }
 
-    /// Takes a slot for a client of this pace, to be counted among these. When there is none, waits up to a second while silent
-    /// connections are written to: only that shows whose client has left.
-    pub async fn claim(&self, newcomer: Newcomer, pace: Pace, metrics: &Arc<ClientMetrics>) -> Result<Slot, Full> {
-        let Newcomer { keys, address, profile } = newcomer;
+    /// Takes a slot for a client of this pace, to be counted among these. When there is none, waits
+    /// up to a second while silent connections are written to: only that shows whose client has
+    /// left.
+    pub async fn claim(
+        &self,
+        newcomer: Newcomer,
+        pace: Pace,
+        metrics: &Arc<ClientMetrics>,
+    ) -> Result<Slot, Full> {
+        let Newcomer {
+            keys,
+            address,
+            profile,
+        } = newcomer;
         let seats = self.seats(keys, address, Instant::now() + PATIENCE).await;
         let (streams, seats) = seats.inspect_err(|&full| metrics.refuse(full.into()))?;
         let mut place = Place::new(seats, metrics.enter(), Arc::clone(&self.0.audience));
         place.follow(streams);
         let groups = place.groups();
-        let pulse = Arc::new(Pulse::new(Identity::new(profile, address), place, pace, Arc::clone(metrics)));
+        let pulse = Arc::new(Pulse::new(
+            Identity::new(profile, address),
+            place,
+            pace,
+            Arc::clone(metrics),
+        ));
         self.0.node.add(&pulse);
         for group in groups {
             group.add(&pulse);
@@ -146,7 +180,8 @@ impl Slots {
         Ok(Slot::new(pulse, self.clone()))
     }
 
-    /// The narrowest limits come first, so that those who are past them are in nobody else's way while they wait.
+    /// The narrowest limits come first, so that those who are past them are in nobody else's way
+    /// while they wait.
     async fn seats(
         &self,
         mut keys: Vec<StreamKey>,
@@ -154,7 +189,12 @@ impl Slots {
         deadline: Instant,
     ) -> Result<(Vec<(StreamKey, StreamSeat)>, Seats), Full> {
         let address = match (&self.0.addresses, address) {
-            (Some(groups), Some(address)) => Some(groups.place(address.into(), deadline).await.ok_or(Full::Address(groups.max()))?),
+            (Some(groups), Some(address)) => Some(
+                groups
+                    .place(address.into(), deadline)
+                    .await
+                    .ok_or(Full::Address(groups.max()))?,
+            ),
             _ => None,
         };
         // In one order, so that no two newcomers each wait for what the other has.
@@ -162,19 +202,40 @@ impl Slots {
         let mut streams = Vec::with_capacity(keys.len());
         for key in keys {
             let seat = match &self.0.streams {
-                Some(groups) => Some(groups.place(key.clone(), deadline).await.ok_or(Full::Stream(groups.max()))?),
+                Some(groups) => Some(
+                    groups
+                        .place(key.clone(), deadline)
+                        .await
+                        .ok_or(Full::Stream(groups.max()))?,
+                ),
                 None => None,
             };
             streams.push((key, seat));
         }
-        let node = self.0.node.place(deadline).await.ok_or(Full::Node(self.max()))?;
-        Ok((streams, Seats { _node: node, address }))
+        let node = self
+            .0
+            .node
+            .place(deadline)
+            .await
+            .ok_or(Full::Node(self.max()))?;
+        Ok((
+            streams,
+            Seats {
+                _node: node,
+                address,
+            },
+        ))
     }
 
     /// A place in a stream's group, if there is a limit: now, or not at all.
     pub(super) fn seat_now(&self, key: &StreamKey) -> Result<StreamSeat, Full> {
-        let Some(groups) = &self.0.streams else { return Ok(None) };
-        groups.place_now(key.clone()).ok_or(Full::Stream(groups.max())).map(Some)
+        let Some(groups) = &self.0.streams else {
+            return Ok(None);
+        };
+        groups
+            .place_now(key.clone())
+            .ok_or(Full::Stream(groups.max()))
+            .map(Some)
     }
 
     /// How many clients of the node follow the stream.
@@ -183,32 +244,47 @@ impl Slots {
         self.0.audience.of(key)
     }
 
-    /// What the other nodes are to be told of that: all, or what has changed since this was asked last.
+    /// What the other nodes are to be told of that: all, or what has changed since this was asked
+    /// last.
     #[must_use]
     pub fn announcement(&self, whole: bool) -> Announcement {
         self.0.audience.announcement(whole)
     }
 
-    /// The node's clients as they are now, in the order in which they came: those of a stream and those with a tag, where these are given.
+    /// The node's clients as they are now, in the order in which they came: those of a stream and
+    /// those with a tag, where these are given.
     #[must_use]
     pub fn clients(&self, key: Option<&StreamKey>, tag: Option<&str>) -> Vec<Client> {
-        let is_wanted = |pulse: &Pulse| tag.is_none_or(|tag| pulse.identity.has_tag(tag)) && key.is_none_or(|key| pulse.follows(key));
+        let is_wanted = |pulse: &Pulse| {
+            tag.is_none_or(|tag| pulse.identity.has_tag(tag))
+                && key.is_none_or(|key| pulse.follows(key))
+        };
         // Taken first and looked at then, so that nobody who comes has to wait for it.
         let present = self.0.node.present();
-        present.into_iter().filter(|pulse| is_wanted(pulse)).filter_map(|pulse| pulse.describe()).collect()
+        present
+            .into_iter()
+            .filter(|pulse| is_wanted(pulse))
+            .filter_map(|pulse| pulse.describe())
+            .collect()
     }
 
     /// Lets a client go; whether there was one with this id.
     #[must_use]
     pub fn disconnect(&self, id: ClientId) -> bool {
-        self.0.node.present().iter().any(|pulse| pulse.identity.id == id && pulse.disconnect())
+        self.0
+            .node
+            .present()
+            .iter()
+            .any(|pulse| pulse.identity.id == id && pulse.disconnect())
     }
 }
 
 /// Looks after all clients, round by round, for as long as there are slots.
 async fn go_round(slots: Weak<Inner>) {
     loop {
-        let Some(slots) = slots.upgrade().map(Slots) else { return };
+        let Some(slots) = slots.upgrade().map(Slots) else {
+            return;
+        };
         let lifecycle = slots.0.lifecycle.clone();
         let closing = lifecycle.closing_progress();
         slots.0.node.retain(|pulse| {
@@ -232,14 +308,21 @@ mod tests {
     use super::{super::pulse::Call, *};
     use crate::metrics::{Metrics, Transport};
 
-    const PACE: Pace = Pace { heartbeat: Duration::from_secs(5), idle: Duration::from_secs(12) };
+    const PACE: Pace = Pace {
+        heartbeat: Duration::from_secs(5),
+        idle: Duration::from_secs(12),
+    };
 
     fn limited(limits: Limits) -> Slots {
         Slots::new(limits, Gauge::default(), Lifecycle::default())
     }
 
     fn slots(node: usize) -> Slots {
-        limited(Limits { node, per_stream: 0, per_address: 0 })
+        limited(Limits {
+            node,
+            per_stream: 0,
+            per_address: 0,
+        })
     }
 
     async fn claim(slots: &Slots) -> Result<Slot, Full> {
@@ -247,13 +330,32 @@ mod tests {
     }
 
     async fn claim_from(slots: &Slots, key: &str, address: &str) -> Result<Slot, Full> {
-        let profile = Profile { transport: Transport::Sse, name: None, tags: Box::default(), filter: None };
-        let newcomer = Newcomer { keys: vec![key.parse().unwrap()], address: Some(address.parse().unwrap()), profile };
-        slots.claim(newcomer, PACE, Metrics::new(None, 1).clients(Transport::Sse)).await
+        let profile = Profile {
+            transport: Transport::Sse,
+            name: None,
+            tags: Box::default(),
+            filter: None,
+        };
+        let newcomer = Newcomer {
+            keys: vec![key.parse().unwrap()],
+            address: Some(address.parse().unwrap()),
+            profile,
+        };
+        slots
+            .claim(
+                newcomer,
+                PACE,
+                Metrics::new(None, 1).clients(Transport::Sse),
+            )
+            .await
     }
 
     async fn next_call(slot: &Slot) -> Call {
-        std::future::poll_fn(|context| slot.called(context).map_or(std::task::Poll::Pending, std::task::Poll::Ready)).await
+        std::future::poll_fn(|context| {
+            slot.called(context)
+                .map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        })
+        .await
     }
 
     #[tokio::test(start_paused = true)]
@@ -310,7 +412,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn clients_are_called_to_close_over_the_time_that_there_is() {
         let lifecycle = Lifecycle::default();
-        let slots = Slots::new(Limits { node: 200, per_stream: 0, per_address: 0 }, Gauge::default(), lifecycle.clone());
+        let slots = Slots::new(
+            Limits {
+                node: 200,
+                per_stream: 0,
+                per_address: 0,
+            },
+            Gauge::default(),
+            lifecycle.clone(),
+        );
         let _requests: Vec<_> = (0..200).map(|_| lifecycle.request()).collect();
         let begun = Instant::now();
         let clients = (0..200).map(|_| async {
@@ -318,30 +428,64 @@ mod tests {
             while next_call(&slot).await != Call::Close {}
             begun.elapsed()
         });
-        let (times, ()) = tokio::join!(futures::future::join_all(clients), async { lifecycle.close(Duration::from_secs(5)) });
-        let late = times.iter().filter(|time| time.as_secs_f64() > 1.75).count();
+        let (times, ()) = tokio::join!(futures::future::join_all(clients), async {
+            lifecycle.close(Duration::from_secs(5))
+        });
+        let late = times
+            .iter()
+            .filter(|time| time.as_secs_f64() > 1.75)
+            .count();
         assert!((50..150).contains(&late), "not in a lump: {late}");
         assert!(times.iter().all(|time| time.as_secs_f64() <= 3.6));
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_limit_is_told_by_name_and_what_was_taken_of_another_is_given_back() {
-        let slots = limited(Limits { node: 3, per_stream: 2, per_address: 2 });
-        let first = [claim_from(&slots, "a", "192.0.2.1").await.unwrap(), claim_from(&slots, "a", "192.0.2.2").await.unwrap()];
-        assert_eq!(claim_from(&slots, "a", "192.0.2.1").await.unwrap_err(), Full::Stream(2));
+        let slots = limited(Limits {
+            node: 3,
+            per_stream: 2,
+            per_address: 2,
+        });
+        let first = [
+            claim_from(&slots, "a", "192.0.2.1").await.unwrap(),
+            claim_from(&slots, "a", "192.0.2.2").await.unwrap(),
+        ];
+        assert_eq!(
+            claim_from(&slots, "a", "192.0.2.1").await.unwrap_err(),
+            Full::Stream(2)
+        );
         // The one that was refused does not count for its address.
         let second = claim_from(&slots, "b", "192.0.2.1").await.unwrap();
-        assert_eq!(claim_from(&slots, "c", "192.0.2.1").await.unwrap_err(), Full::Address(2));
-        assert_eq!(claim_from(&slots, "c", "192.0.2.3").await.unwrap_err(), Full::Node(3));
+        assert_eq!(
+            claim_from(&slots, "c", "192.0.2.1").await.unwrap_err(),
+            Full::Address(2)
+        );
+        assert_eq!(
+            claim_from(&slots, "c", "192.0.2.3").await.unwrap_err(),
+            Full::Node(3)
+        );
         drop((first, second));
-        let _again = [claim_from(&slots, "c", "192.0.2.3").await.unwrap(), claim_from(&slots, "c", "192.0.2.3").await.unwrap()];
-        assert_eq!(claim_from(&slots, "c", "192.0.2.3").await.unwrap_err(), Full::Address(2));
+        let _again = [
+            claim_from(&slots, "c", "192.0.2.3").await.unwrap(),
+            claim_from(&slots, "c", "192.0.2.3").await.unwrap(),
+        ];
+        assert_eq!(
+            claim_from(&slots, "c", "192.0.2.3").await.unwrap_err(),
+            Full::Address(2)
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_clients_of_the_same_stream_are_probed_for_a_place_in_it() {
-        let slots = limited(Limits { node: 10, per_stream: 1, per_address: 0 });
-        let (taken, other) = (claim_from(&slots, "a", "::1").await.unwrap(), claim_from(&slots, "b", "::1").await.unwrap());
+        let slots = limited(Limits {
+            node: 10,
+            per_stream: 1,
+            per_address: 0,
+        });
+        let (taken, other) = (
+            claim_from(&slots, "a", "::1").await.unwrap(),
+            claim_from(&slots, "b", "::1").await.unwrap(),
+        );
         sleep(Duration::from_secs(1)).await;
         let leaves = async move {
             assert_eq!(next_call(&taken).await, Call::Heartbeat);
@@ -349,14 +493,25 @@ mod tests {
         };
         let ((), newcomer) = tokio::join!(leaves, claim_from(&slots, "a", "::1"));
         assert!(newcomer.is_ok());
-        assert!(futures::poll!(Box::pin(next_call(&other))).is_pending(), "nobody wanted its place");
+        assert!(
+            futures::poll!(Box::pin(next_call(&other))).is_pending(),
+            "nobody wanted its place"
+        );
     }
 
     #[tokio::test]
     async fn of_clients_that_come_and_go_none_is_remembered_for_long() {
-        let slots = limited(Limits { node: 10, per_stream: 5, per_address: 0 });
+        let slots = limited(Limits {
+            node: 10,
+            per_stream: 5,
+            per_address: 0,
+        });
         let stays = claim(&slots).await.unwrap();
-        let group = slots.seat_now(&"chat".parse().unwrap()).unwrap().unwrap().group();
+        let group = slots
+            .seat_now(&"chat".parse().unwrap())
+            .unwrap()
+            .unwrap()
+            .group();
         for _ in 0..1000 {
             drop(claim(&slots).await.unwrap());
             assert!(group.remembered() < 20, "{}", group.remembered());
@@ -366,13 +521,19 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn however_many_come_and_go_at_once_no_limit_is_passed() {
-        let slots = limited(Limits { node: 100, per_stream: 3, per_address: 0 });
+        let slots = limited(Limits {
+            node: 100,
+            per_stream: 3,
+            per_address: 0,
+        });
         let inside = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let clients = (0..200).map(|_| {
             let (slots, inside) = (slots.clone(), Arc::clone(&inside));
             tokio::spawn(async move {
                 for _ in 0..20 {
-                    let Ok(slot) = claim(&slots).await else { continue };
+                    let Ok(slot) = claim(&slots).await else {
+                        continue;
+                    };
                     assert!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 3);
                     tokio::task::yield_now().await;
                     inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);

@@ -11,7 +11,9 @@ use prometheus_client::{
 use super::labels::{Departure, Refusal, Transport};
 
 /// From a millisecond, in which event ids count, to ten seconds.
-const LATENCY_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const LATENCY_SECONDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTransport {
@@ -30,7 +32,8 @@ struct OfRefusal {
     reason: Refusal,
 }
 
-/// What is measured of the clients of one transport. Counters are looked up once: what happens to each event is an addition.
+/// What is measured of the clients of one transport. Counters are looked up once: what happens to
+/// each event is an addition.
 #[derive(Debug)]
 pub struct ClientMetrics {
     transport: Transport,
@@ -60,24 +63,54 @@ impl ClientMetrics {
             family
         };
         let connected = counter("clients_connected", "Clients that were let in");
-        let events = counter("delivered_events", "Events handed to clients' connections, history included");
+        let events = counter(
+            "delivered_events",
+            "Events handed to clients' connections, history included",
+        );
         let resumes = counter("resumes", "Clients that went on from an id");
-        let missed = counter("missed_told", "Gaps that clients were told of by `missedevents`");
-        let heartbeats = counter("heartbeats", "SSE comments and WebSocket pings sent in silence");
+        let missed = counter(
+            "missed_told",
+            "Gaps that clients were told of by `missedevents`",
+        );
+        let heartbeats = counter(
+            "heartbeats",
+            "SSE comments and WebSocket pings sent in silence",
+        );
         let bytes = Family::<OfTransport, Counter>::default();
-        registry.register_with_unit("delivered", "Bytes of frames and messages with these events", Unit::Bytes, bytes.clone());
+        registry.register_with_unit(
+            "delivered",
+            "Bytes of frames and messages with these events",
+            Unit::Bytes,
+            bytes.clone(),
+        );
         let left = Family::<OfDeparture, Counter>::default();
-        registry.register("clients_left", "Clients that are gone, by the reason", left.clone());
+        registry.register(
+            "clients_left",
+            "Clients that are gone, by the reason",
+            left.clone(),
+        );
         let refused = Family::<OfRefusal, Counter>::default();
-        registry.register("clients_refused", "Clients that were not let in, by the reason", refused.clone());
-        let latency = Family::<OfTransport, Histogram>::new_with_constructor(|| Histogram::new(LATENCY_SECONDS));
+        registry.register(
+            "clients_refused",
+            "Clients that were not let in, by the reason",
+            refused.clone(),
+        );
+        let latency = Family::<OfTransport, Histogram>::new_with_constructor(|| {
+            Histogram::new(LATENCY_SECONDS)
+        });
         registry.register_with_unit(
             "delivery_latency",
             "Time from a live event's id to its being handed to a client's connection, one observation per client and batch",
             Unit::Seconds,
             latency.clone(),
         );
-        [Transport::Sse, Transport::Ws, Transport::Poll, Transport::Ndjson].map(|transport| {
+        [
+            Transport::Sse,
+            Transport::Ws,
+            Transport::Poll,
+            Transport::Ndjson,
+        ]
+        .map(|transport| {
             let of = OfTransport { transport };
             // What has not happened yet shows as 0, so that its first increase can be seen.
             for &reason in Departure::ALL {
@@ -107,12 +140,20 @@ impl ClientMetrics {
     pub fn enter(self: &Arc<Self>) -> Presence {
         self.now.inc();
         self.connected.inc();
-        Presence { metrics: Arc::clone(self), departure: Departure::Left }
+        Presence {
+            metrics: Arc::clone(self),
+            departure: Departure::Left,
+        }
     }
 
     /// Counts a client that is not let in.
     pub fn refuse(&self, reason: Refusal) {
-        self.refused.get_or_create(&OfRefusal { transport: self.transport, reason }).inc();
+        self.refused
+            .get_or_create(&OfRefusal {
+                transport: self.transport,
+                reason,
+            })
+            .inc();
     }
 
     /// Counts what a client was handed: once per batch, whatever its length.
@@ -121,11 +162,13 @@ impl ClientMetrics {
         self.bytes.inc_by(bytes as u64);
     }
 
-    /// Observes how long after its id's time, in milliseconds since the Unix epoch, a live event was handed on. Ids are told by
-    /// the store's clock: one that is ahead of this node's counts as 0.
+    /// Observes how long after its id's time, in milliseconds since the Unix epoch, a live event
+    /// was handed on. Ids are told by the store's clock: one that is ahead of this node's counts as
+    /// 0.
     pub fn observe_latency(&self, event_ms: u64) {
         let now = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
-        self.latency.observe(std::time::Duration::from_millis(now.saturating_sub(event_ms)).as_secs_f64());
+        self.latency
+            .observe(std::time::Duration::from_millis(now.saturating_sub(event_ms)).as_secs_f64());
     }
 
     /// Events handed over since the start.
@@ -165,6 +208,12 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let Self { metrics, departure } = self;
         metrics.now.dec();
-        metrics.left.get_or_create(&OfDeparture { transport: metrics.transport, reason: *departure }).inc();
+        metrics
+            .left
+            .get_or_create(&OfDeparture {
+                transport: metrics.transport,
+                reason: *departure,
+            })
+            .inc();
     }
 }

@@ -8,7 +8,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-const DURATION_SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+const DURATION_SECONDS: [f64; 13] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
 
 /// A method, and a route's pattern: never the path of a request, of which there is no end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,8 +36,14 @@ pub struct HttpMetrics {
 impl HttpMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let requests = Family::default();
-        registry.register("http_requests", "Requests that were answered, by method, route and status", Family::clone(&requests));
-        let duration = Family::new_with_constructor((|| Histogram::new(DURATION_SECONDS)) as fn() -> Histogram);
+        registry.register(
+            "http_requests",
+            "Requests that were answered, by method, route and status",
+            Family::clone(&requests),
+        );
+        let duration = Family::new_with_constructor(
+            (|| Histogram::new(DURATION_SECONDS)) as fn() -> Histogram,
+        );
         registry.register_with_unit(
             "http_request_duration",
             "Time from a request's arrival to the head of its answer, on routes that are not open for long",
@@ -45,12 +53,30 @@ impl HttpMetrics {
         Self { requests, duration }
     }
 
-    /// Counts an answer of the route with this pattern; without a duration where the request may be open for long.
-    pub fn answer(&self, method: &'static str, route: &str, status: u16, duration: Option<Duration>) {
+    /// Counts an answer of the route with this pattern; without a duration where the request may be
+    /// open for long.
+    pub fn answer(
+        &self,
+        method: &'static str,
+        route: &str,
+        status: u16,
+        duration: Option<Duration>,
+    ) {
         let route = route.to_owned();
         if let Some(duration) = duration {
-            self.duration.get_or_create(&OfRoute { method, route: route.clone() }).observe(duration.as_secs_f64());
+            self.duration
+                .get_or_create(&OfRoute {
+                    method,
+                    route: route.clone(),
+                })
+                .observe(duration.as_secs_f64());
         }
-        self.requests.get_or_create(&OfAnswer { method, route, status }).inc();
+        self.requests
+            .get_or_create(&OfAnswer {
+                method,
+                route,
+                status,
+            })
+            .inc();
     }
 }

@@ -38,11 +38,23 @@ impl IngestMetrics {
             family
         };
         let events = counter("ingested_events", "Events written into streams");
-        let duplicates = counter("duplicate_events", "Events of numbered producers that were not written, as the stream had them");
+        let duplicates = counter(
+            "duplicate_events",
+            "Events of numbered producers that were not written, as the stream had them",
+        );
         let bytes = Family::<OfWay, Counter>::default();
-        registry.register_with_unit("ingested", "Bytes of names and data of the events written", Unit::Bytes, bytes.clone());
+        registry.register_with_unit(
+            "ingested",
+            "Bytes of names and data of the events written",
+            Unit::Bytes,
+            bytes.clone(),
+        );
         let refused = Family::<OfCode, Counter>::default();
-        registry.register("refused_events", "Lines, messages and whole batches that are no events, by error code", refused.clone());
+        registry.register(
+            "refused_events",
+            "Lines, messages and whole batches that are no events, by error code",
+            refused.clone(),
+        );
         [Way::Batch, Way::Ndjson, Way::WebSocket].map(|way| {
             let of = OfWay { way };
             Self {
@@ -64,7 +76,12 @@ impl IngestMetrics {
 
     /// Counts what was refused with this error code.
     pub fn refuse(&self, code: &'static str) {
-        self.refused.get_or_create(&OfCode { way: self.way, code }).inc();
+        self.refused
+            .get_or_create(&OfCode {
+                way: self.way,
+                code,
+            })
+            .inc();
     }
 
     /// Events written since the start.

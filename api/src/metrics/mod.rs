@@ -1,8 +1,8 @@
-//! What is measured: one struct, made once, handed to whoever has something to count. `docs/operations.md` says what each
-//! metric means.
+//! What is measured: one struct, made once, handed to whoever has something to count.
+//! `docs/operations.md` says what each metric means.
 //!
-//! Labels hold words that are known here, and route patterns: never a stream's key, a token, or anything else that came from
-//! outside, so that the number of series is bounded.
+//! Labels hold words that are known here, and route patterns: never a stream's key, a token, or
+//! anything else that came from outside, so that the number of series is bounded.
 
 use std::{
     fmt,
@@ -38,9 +38,13 @@ mod streams;
 /// What every name begins with.
 pub const PREFIX: &str = "tinistreamer";
 
-/// The media type of [`Metrics::text`]: [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), the
-/// standardised form of Prometheus' text format: the subtype of `application`, and its parameters.
-pub const CONTENT_TYPE: (&str, [(&str, &str); 2]) = ("openmetrics-text", [("version", "1.0.0"), ("charset", "utf-8")]);
+/// The media type of [`Metrics::text`]: [OpenMetrics
+/// 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), the standardised form of
+/// Prometheus' text format: the subtype of `application`, and its parameters.
+pub const CONTENT_TYPE: (&str, [(&str, &str); 2]) = (
+    "openmetrics-text",
+    [("version", "1.0.0"), ("charset", "utf-8")],
+);
 
 /// All that the broker measures.
 #[derive(Debug)]
@@ -61,27 +65,46 @@ pub struct Metrics {
 pub type SharedMetrics = Arc<Metrics>;
 
 impl Metrics {
-    /// All at zero, for a node with this delivery over Redis, or with the embedded store, and this many slots for clients.
-    /// Those are registered that mean something there.
+    /// All at zero, for a node with this delivery over Redis, or with the embedded store, and this
+    /// many slots for clients. Those are registered that mean something there.
     #[must_use]
     pub fn new(delivery: Option<Delivery>, slots: usize) -> SharedMetrics {
         let mut registry = Registry::default();
         let ours = registry.sub_registry_with_prefix(PREFIX);
         let about = [
             ("version", env!("CARGO_PKG_VERSION")),
-            ("store", if delivery.is_some() { "redis" } else { "memory" }),
+            (
+                "store",
+                if delivery.is_some() {
+                    "redis"
+                } else {
+                    "memory"
+                },
+            ),
             ("delivery", delivery.map_or("memory", Delivery::as_str)),
         ];
         ours.register("build", "What this node is", Info::new(about));
         let client_slots = Gauge::<i64>::default();
         client_slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
-        ours.register("client_slots", "Clients that may follow streams at a time", client_slots);
+        ours.register(
+            "client_slots",
+            "Clients that may follow streams at a time",
+            client_slots,
+        );
         let http = HttpMetrics::register(ours);
         let streams = StreamMetrics::register(ours, delivery.is_none());
         let (ingest, clients) = (IngestMetrics::register(ours), ClientMetrics::register(ours));
         let redis = RedisMetrics::register(ours, delivery);
         registry.register_collector(Box::new(Process::new()));
-        Arc::new(Self { registry, started: Instant::now(), ingest, clients, http, streams, redis })
+        Arc::new(Self {
+            registry,
+            started: Instant::now(),
+            ingest,
+            clients,
+            http,
+            streams,
+            redis,
+        })
     }
 
     /// The metrics of one way in.

@@ -11,7 +11,9 @@ use prometheus_client::{
 use super::labels::{Cause, Operation};
 use crate::config::Delivery;
 
-const DURATION_SECONDS: [f64; 15] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+const DURATION_SECONDS: [f64; 15] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfOperation {
@@ -37,7 +39,8 @@ pub struct RedisMetrics {
     pub subscription_up: Gauge,
     /// Times that it was lost.
     pub subscription_losses: Counter,
-    /// Times that another server became the primary, the first one included where Sentinels name it.
+    /// Times that another server became the primary, the first one included where Sentinels name
+    /// it.
     pub primary_changes: Counter,
     /// Streams that the node follows for its clients.
     pub topics: Gauge,
@@ -69,13 +72,31 @@ impl RedisMetrics {
         for &operation in Operation::ALL {
             self.errors.get_or_create_owned(&OfOperation { operation });
         }
-        let help = "Time of a command's round trip, each attempt by itself; waits for events are none";
-        registry.register_with_unit("command_duration", help, Unit::Seconds, self.duration.clone());
-        registry.register("errors", "Commands that Redis refused or did not answer, each attempt by itself", self.errors.clone());
-        registry.register("primary_changes", "Times that connections were made anew, to another primary", self.primary_changes.clone());
+        let help =
+            "Time of a command's round trip, each attempt by itself; waits for events are none";
+        registry.register_with_unit(
+            "command_duration",
+            help,
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+        registry.register(
+            "errors",
+            "Commands that Redis refused or did not answer, each attempt by itself",
+            self.errors.clone(),
+        );
+        registry.register(
+            "primary_changes",
+            "Times that connections were made anew, to another primary",
+            self.primary_changes.clone(),
+        );
         match delivery {
             Delivery::Exclusive => {
-                registry.register("pool_connections", "Connections of the exclusive pool", self.pool_connections.clone());
+                registry.register(
+                    "pool_connections",
+                    "Connections of the exclusive pool",
+                    self.pool_connections.clone(),
+                );
                 registry.register(
                     "pool_connections_in_use",
                     "Connections of the exclusive pool that a client holds",
@@ -84,23 +105,53 @@ impl RedisMetrics {
             }
             Delivery::Shared => {
                 for &cause in Cause::ALL {
-                    for family in [&self.catch_ups, &self.catch_ups_failed, &self.catch_up_events] {
+                    for family in [
+                        &self.catch_ups,
+                        &self.catch_ups_failed,
+                        &self.catch_up_events,
+                    ] {
                         family.get_or_create_owned(&OfCause { cause });
                     }
                 }
-                registry.register("subscription_up", "Whether the node hears what is written: 1 or 0", self.subscription_up.clone());
-                registry.register("subscription_losses", "Times that the subscription was lost", self.subscription_losses.clone());
-                registry.register("topics", "Streams that the node follows for its clients", self.topics.clone());
-                registry.register("catch_ups", "Times that the store was asked for what a topic may have missed", self.catch_ups.clone());
-                registry.register("catch_ups_failed", "Times that the store did not answer that", self.catch_ups_failed.clone());
-                registry.register("catch_up_events", "Events that were found so and had not been heard of", self.catch_up_events.clone());
+                registry.register(
+                    "subscription_up",
+                    "Whether the node hears what is written: 1 or 0",
+                    self.subscription_up.clone(),
+                );
+                registry.register(
+                    "subscription_losses",
+                    "Times that the subscription was lost",
+                    self.subscription_losses.clone(),
+                );
+                registry.register(
+                    "topics",
+                    "Streams that the node follows for its clients",
+                    self.topics.clone(),
+                );
+                registry.register(
+                    "catch_ups",
+                    "Times that the store was asked for what a topic may have missed",
+                    self.catch_ups.clone(),
+                );
+                registry.register(
+                    "catch_ups_failed",
+                    "Times that the store did not answer that",
+                    self.catch_ups_failed.clone(),
+                );
+                registry.register(
+                    "catch_up_events",
+                    "Events that were found so and had not been heard of",
+                    self.catch_up_events.clone(),
+                );
             }
         }
     }
 
     /// Counts an attempt at a command.
     pub fn attempt(&self, operation: Operation, duration: Duration, failed: bool) {
-        self.duration.get_or_create(&OfOperation { operation }).observe(duration.as_secs_f64());
+        self.duration
+            .get_or_create(&OfOperation { operation })
+            .observe(duration.as_secs_f64());
         if failed {
             self.fail(operation);
         }
@@ -117,7 +168,9 @@ impl RedisMetrics {
         match found {
             Some(events) => {
                 self.catch_ups.get_or_create(&of).inc();
-                self.catch_up_events.get_or_create(&of).inc_by(events as u64);
+                self.catch_up_events
+                    .get_or_create(&of)
+                    .inc_by(events as u64);
             }
             None => _ = self.catch_ups_failed.get_or_create(&of).inc(),
         }
@@ -125,7 +178,9 @@ impl RedisMetrics {
 
     /// Sets the state of the exclusive pool.
     pub fn set_pool(&self, connections: usize, in_use: usize) {
-        self.pool_connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
-        self.pool_in_use.set(i64::try_from(in_use).unwrap_or(i64::MAX));
+        self.pool_connections
+            .set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.pool_in_use
+            .set(i64::try_from(in_use).unwrap_or(i64::MAX));
     }
 }

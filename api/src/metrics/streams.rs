@@ -21,7 +21,8 @@ pub struct StreamMetrics {
     pub created: Counter,
     /// Streams that were not started, as their API key has too many.
     pub refused: Counter,
-    /// Active streams of the embedded store whose time was up. In Redis they expire without a word to anybody.
+    /// Active streams of the embedded store whose time was up. In Redis they expire without a word
+    /// to anybody.
     pub expired: Counter,
     /// Streams that the node's clients follow.
     pub followed: Gauge,
@@ -37,15 +38,35 @@ impl StreamMetrics {
             expired: Counter::default(),
             followed: Gauge::default(),
         };
-        registry.register("streams_created", "Streams that were started by this node", metrics.created.clone());
-        registry.register("streams_refused", "Streams that were not started, as their API key has too many", metrics.refused.clone());
-        registry.register("streams_finished", "Streams that were ended or cancelled by this node", metrics.finished.clone());
+        registry.register(
+            "streams_created",
+            "Streams that were started by this node",
+            metrics.created.clone(),
+        );
+        registry.register(
+            "streams_refused",
+            "Streams that were not started, as their API key has too many",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "streams_finished",
+            "Streams that were ended or cancelled by this node",
+            metrics.finished.clone(),
+        );
         for &status in Outcome::ALL {
             metrics.finished.get_or_create_owned(&OfStatus { status });
         }
-        registry.register("streams_followed", "Streams that clients of this node follow now", metrics.followed.clone());
+        registry.register(
+            "streams_followed",
+            "Streams that clients of this node follow now",
+            metrics.followed.clone(),
+        );
         if embedded {
-            registry.register("streams_expired", "Active streams whose time was up, counted when it is noticed", metrics.expired.clone());
+            registry.register(
+                "streams_expired",
+                "Active streams whose time was up, counted when it is noticed",
+                metrics.expired.clone(),
+            );
         }
         metrics
     }

@@ -1,7 +1,7 @@
 //! Answers that are built whole, or page by page: what a peer does not read is let go.
 //!
-//! Rocket asks for more of a body when the peer has taken the last piece, and does not look at the body before. What is held for a
-//! peer is therefore held by a task, which has a deadline.
+//! Rocket asks for more of a body when the peer has taken the last piece, and does not look at the
+//! body before. What is held for a peer is therefore held by a task, which has a deadline.
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
@@ -37,7 +37,8 @@ const MAX_ANSWERS: usize = 64;
 /// How long a request waits until it may build one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The right to be one of [`MAX_ANSWERS`], for requests whose answers grow with what the broker holds.
+/// The right to be one of [`MAX_ANSWERS`], for requests whose answers grow with what the broker
+/// holds.
 pub struct AnswerPermit(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 /// All of these rights. Managed by Rocket.
@@ -56,16 +57,20 @@ impl<'r> FromRequest<'r> for AnswerPermit {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
         // Without a limit the server was put together wrongly, which no request can cause.
-        let Some(AnswerLimit(limit)) = request.rocket().state() else { return ApiError::internal().refuse(request) };
+        let Some(AnswerLimit(limit)) = request.rocket().state() else {
+            return ApiError::internal().refuse(request);
+        };
         if let Ok(Ok(permit)) = timeout(PATIENCE, Arc::clone(limit).acquire_owned()).await {
             return Outcome::Success(Self(permit));
         }
-        let message = format!("The broker sends {MAX_ANSWERS} large answers already; try again later");
+        let message =
+            format!("The broker sends {MAX_ANSWERS} large answers already; try again later");
         ApiError::new(ErrorCode::TooManyClients, message).refuse(request)
     }
 }
 
-/// An answer that is built whole. One that is not small has as long as `STREAMER_CLIENT_TIMEOUT` for each piece.
+/// An answer that is built whole. One that is not small has as long as `STREAMER_CLIENT_TIMEOUT`
+/// for each piece.
 pub struct Whole {
     kind: ContentType,
     body: Bytes,
@@ -75,16 +80,27 @@ pub struct Whole {
 impl Whole {
     /// A text.
     pub(super) fn text(kind: ContentType, text: String) -> Self {
-        Self { kind, body: text.into(), permit: None }
+        Self {
+            kind,
+            body: text.into(),
+            permit: None,
+        }
     }
 
     /// The value as JSON.
-    pub(super) fn json(value: &impl Serialize, permit: Option<AnswerPermit>) -> Result<Self, ApiError> {
+    pub(super) fn json(
+        value: &impl Serialize,
+        permit: Option<AnswerPermit>,
+    ) -> Result<Self, ApiError> {
         let body = serde_json::to_vec(value).map_err(|error| {
             tracing::error!(%error, "an answer can't be written as JSON");
             ApiError::internal()
         })?;
-        Ok(Self { kind: ContentType::JSON, body: body.into(), permit })
+        Ok(Self {
+            kind: ContentType::JSON,
+            body: body.into(),
+            permit,
+        })
     }
 }
 
@@ -92,15 +108,24 @@ impl<'r> Responder<'r, 'static> for Whole {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let Self { kind, body, permit } = self;
         if body.len() <= SMALL {
-            return Response::build().header(kind).sized_body(body.len(), io::Cursor::new(body)).ok();
+            return Response::build()
+                .header(kind)
+                .sized_body(body.len(), io::Cursor::new(body))
+                .ok();
         }
         let length = body.len();
-        let body = paced(pieces(body), patience(request), std::future::pending(), permit);
+        let body = paced(
+            pieces(body),
+            patience(request),
+            std::future::pending(),
+            permit,
+        );
         Ok(of_length(streamed(kind, body), length))
     }
 }
 
-/// Says how long a streamed body is: one that breaks off is then seen to be incomplete, and its connection is closed.
+/// Says how long a streamed body is: one that breaks off is then seen to be incomplete, and its
+/// connection is closed.
 pub(super) fn of_length(mut response: Response<'_>, length: usize) -> Response<'_> {
     response.set_raw_header("Content-Length", length.to_string());
     response
@@ -108,19 +133,26 @@ pub(super) fn of_length(mut response: Response<'_>, length: usize) -> Response<'
 
 /// How long a peer may take nothing.
 pub(super) fn patience(request: &Request<'_>) -> Duration {
-    request.rocket().state::<Settings>().map_or(PATIENCE, |settings| settings.client_timeout)
+    request
+        .rocket()
+        .state::<Settings>()
+        .map_or(PATIENCE, |settings| settings.client_timeout)
 }
 
-/// Bytes as small pieces. Each is a copy: one that Rocket still has when the task gives up must not keep the others.
+/// Bytes as small pieces. Each is a copy: one that Rocket still has when the task gives up must not
+/// keep the others.
 pub(super) fn pieces(body: Bytes) -> impl Stream<Item = io::Result<Bytes>> + Send {
     stream::iter((0..body.len()).step_by(SMALL)).map(move |begin| {
         let end = body.len().min(begin + SMALL);
-        Ok(Bytes::copy_from_slice(body.get(begin..end).unwrap_or_default()))
+        Ok(Bytes::copy_from_slice(
+            body.get(begin..end).unwrap_or_default(),
+        ))
     })
 }
 
-/// Hands a body's pieces to a peer as it takes them. A task holds the body and `permit` until the peer has all. It lets them go when
-/// the peer has left, has taken nothing for `patience`, or is dismissed; then the answer breaks off.
+/// Hands a body's pieces to a peer as it takes them. A task holds the body and `permit` until the
+/// peer has all. It lets them go when the peer has left, has taken nothing for `patience`, or is
+/// dismissed; then the answer breaks off.
 pub(super) fn paced(
     body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     patience: Duration,
@@ -142,12 +174,22 @@ pub(super) fn paced(
             Some(Some(Ok(piece))) => Some((Ok(piece), Some(receiver))),
             Some(Some(Err(error))) => Some((Err(error), None)),
             Some(None) => None,
-            None => Some((Err(io::Error::new(io::ErrorKind::TimedOut, "the peer took nothing for too long")), None)),
+            None => Some((
+                Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the peer took nothing for too long",
+                )),
+                None,
+            )),
         }
     }))
 }
 
-async fn hand_over(body: impl Stream<Item = io::Result<Bytes>>, sender: &mpsc::Sender<Option<io::Result<Bytes>>>, patience: Duration) {
+async fn hand_over(
+    body: impl Stream<Item = io::Result<Bytes>>,
+    sender: &mpsc::Sender<Option<io::Result<Bytes>>>,
+    patience: Duration,
+) {
     let mut body = pin!(body);
     loop {
         let piece = tokio::select! {

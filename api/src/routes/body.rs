@@ -1,4 +1,5 @@
-//! JSON bodies: bounded in size and time, of any content type, and with an error that says what is wrong and where.
+//! JSON bodies: bounded in size and time, of any content type, and with an error that says what is
+//! wrong and where.
 
 use rocket::{
     Data, Request, async_trait,
@@ -26,23 +27,37 @@ impl<'r> FromData<'r> for Body {
             return Outcome::Error(error.kept_for_catcher(request));
         }
         // Without settings the server was put together wrongly, which no request can cause.
-        let Some(&Settings { max_body, body_timeout, .. }) = request.rocket().state() else {
+        let Some(&Settings {
+            max_body,
+            body_timeout,
+            ..
+        }) = request.rocket().state()
+        else {
             return Outcome::Error(ApiError::internal().kept_for_catcher(request));
         };
-        // Rocket has waited for the first bytes, for as long as they took; that is for the proxy in front to limit.
+        // Rocket has waited for the first bytes, for as long as they took; that is for the proxy in
+        // front to limit.
         let error = match timeout(body_timeout, data.open(max_body.bytes()).into_bytes()).await {
             Ok(Ok(body)) if body.is_complete() => return Outcome::Success(Self(body.into_inner())),
-            Ok(Ok(_)) => ApiError::new(ErrorCode::TooLarge, format!("The body is larger than {max_body} bytes")),
+            Ok(Ok(_)) => ApiError::new(
+                ErrorCode::TooLarge,
+                format!("The body is larger than {max_body} bytes"),
+            ),
             Ok(Err(_)) => ApiError::new(ErrorCode::BadRequest, "The body broke off"),
-            Err(_) => {
-                ApiError::new(ErrorCode::RequestTimeout, format!("The body did not arrive within {} seconds", body_timeout.as_secs()))
-            }
+            Err(_) => ApiError::new(
+                ErrorCode::RequestTimeout,
+                format!(
+                    "The body did not arrive within {} seconds",
+                    body_timeout.as_secs()
+                ),
+            ),
         };
         Outcome::Error(error.kept_for_catcher(request))
     }
 }
 
-/// The body of the request, which is read elsewhere, is neither compressed nor in another character set than UTF-8.
+/// The body of the request, which is read elsewhere, is neither compressed nor in another character
+/// set than UTF-8.
 pub struct PlainBody;
 
 #[async_trait]
@@ -57,17 +72,35 @@ impl<'r> FromRequest<'r> for PlainBody {
     }
 }
 
-/// Refuses bodies that would be taken for something else: a compressed one for broken JSON, or for an upload without a line.
+/// Refuses bodies that would be taken for something else: a compressed one for broken JSON, or for
+/// an upload without a line.
 fn must_be_plain(request: &Request<'_>) -> Result<(), ApiError> {
     let refuse = |message| Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
-    let codings = request.headers().get("Content-Encoding").flat_map(|codings| codings.split(',')).map(str::trim);
-    if let Some(coding) = codings.into_iter().find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
-        return refuse(format!("The body has the content encoding {coding:?}; send it without one"));
+    let codings = request
+        .headers()
+        .get("Content-Encoding")
+        .flat_map(|codings| codings.split(','))
+        .map(str::trim);
+    if let Some(coding) = codings
+        .into_iter()
+        .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+    {
+        return refuse(format!(
+            "The body has the content encoding {coding:?}; send it without one"
+        ));
     }
-    let charset = request.content_type().and_then(|kind| kind.param("charset"));
-    let is_utf8 = |charset: &str| ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|good| charset.eq_ignore_ascii_case(good));
+    let charset = request
+        .content_type()
+        .and_then(|kind| kind.param("charset"));
+    let is_utf8 = |charset: &str| {
+        ["utf-8", "utf8", "us-ascii", "ascii"]
+            .iter()
+            .any(|good| charset.eq_ignore_ascii_case(good))
+    };
     match charset.filter(|charset| !is_utf8(charset)) {
-        Some(charset) => refuse(format!("The body has the character set {charset:?}; send it as UTF-8")),
+        Some(charset) => refuse(format!(
+            "The body has the character set {charset:?}; send it as UTF-8"
+        )),
         None => Ok(()),
     }
 }
@@ -78,7 +111,11 @@ impl Body {
         let mut reader = serde_json::Deserializer::from_slice(without_bom(&self.0));
         let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
-            let place = if path == "." { "The body".to_owned() } else { format!("The body's {path}") };
+            let place = if path == "." {
+                "The body".to_owned()
+            } else {
+                format!("The body's {path}")
+            };
             problem(&place, &error.into_inner())
         })?;
         reader.end().map_err(|error| problem("The body", &error))?;
@@ -88,7 +125,13 @@ impl Body {
 
 fn problem(place: &str, error: &serde_json::Error) -> ApiError {
     match error.classify() {
-        serde_json::error::Category::Data => ApiError::new(ErrorCode::InvalidRequest, format!("{place} is not as it should be: {error}")),
-        _ => ApiError::new(ErrorCode::MalformedJson, format!("The body is not valid JSON: {error}")),
+        serde_json::error::Category::Data => ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("{place} is not as it should be: {error}"),
+        ),
+        _ => ApiError::new(
+            ErrorCode::MalformedJson,
+            format!("The body is not valid JSON: {error}"),
+        ),
     }
 }

@@ -36,18 +36,33 @@ impl<'r> FromRequest<'r> for Broker<'r> {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
         let rocket = request.rocket();
-        match (rocket.state(), rocket.state(), rocket.state(), rocket.state(), rocket.state()) {
+        match (
+            rocket.state(),
+            rocket.state(),
+            rocket.state(),
+            rocket.state(),
+            rocket.state(),
+        ) {
             (Some(settings), Some(store), Some(slots), Some(lifecycle), Some(metrics)) => {
-                Outcome::Success(Self { settings, store, slots, lifecycle, metrics, address: request.client_ip() })
+                Outcome::Success(Self {
+                    settings,
+                    store,
+                    slots,
+                    lifecycle,
+                    metrics,
+                    address: request.client_ip(),
+                })
             }
-            // The server was put together without one of them: a fault of ours, which no request can cause.
+            // The server was put together without one of them: a fault of ours, which no request
+            // can cause.
             _ => ApiError::internal().refuse(request),
         }
     }
 }
 
 impl Broker<'_> {
-    /// Refuses unless there is a stream to write to. Asked before a long upload begins; each write asks for itself.
+    /// Refuses unless there is a stream to write to. Asked before a long upload begins; each write
+    /// asks for itself.
     pub(super) async fn must_be_active(&self, key: &StreamKey) -> Result<(), ApiError> {
         must_be_active(self.store, key).await
     }

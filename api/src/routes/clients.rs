@@ -73,9 +73,20 @@ pub struct ClientRow {
 impl ClientRow {
     /// A client, given how many events each stream has had.
     fn new(client: Client, written: &HashMap<StreamKey, u64>) -> Self {
-        let Client { id, profile, streams, since_ms, address, events, bytes } = client;
+        let Client {
+            id,
+            profile,
+            streams,
+            since_ms,
+            address,
+            events,
+            bytes,
+        } = client;
         // One that is ahead follows an earlier stream at the key, and is about to be told so.
-        let lag = streams.iter().map(|(key, next)| Some(written.get(key)?.saturating_sub(*next))).sum();
+        let lag = streams
+            .iter()
+            .map(|(key, next)| Some(written.get(key)?.saturating_sub(*next)))
+            .sum();
         Self {
             id,
             name: profile.name,
@@ -119,13 +130,21 @@ pub async fn list(
 ) -> Result<Whole, ApiError> {
     let key = key.map(stream_key).transpose()?;
     let clients = slots.clients(key.as_ref(), tag);
-    let keys = clients.iter().flat_map(|client| &client.streams).map(|(key, _)| key.clone()).collect();
+    let keys = clients
+        .iter()
+        .flat_map(|client| &client.streams)
+        .map(|(key, _)| key.clone())
+        .collect();
     let written = written(store, keys).await;
-    let rows: Vec<_> = clients.into_iter().map(|client| ClientRow::new(client, &written)).collect();
+    let rows: Vec<_> = clients
+        .into_iter()
+        .map(|client| ClientRow::new(client, &written))
+        .collect();
     Whole::json(&rows, Some(permit))
 }
 
-/// How many events each of the streams has had, of those of which the store can say it in time. Once it has failed it is not asked further.
+/// How many events each of the streams has had, of those of which the store can say it in time.
+/// Once it has failed it is not asked further.
 async fn written(store: &SharedStore, keys: HashSet<StreamKey>) -> HashMap<StreamKey, u64> {
     let mut written = HashMap::with_capacity(keys.len());
     let look = |key| async move { (store.info(&key).await, key) };
@@ -136,7 +155,9 @@ async fn written(store: &SharedStore, keys: HashSet<StreamKey>) -> HashMap<Strea
                 Ok(info) => _ = written.insert(key, info.last.n.saturating_add(1)),
                 // It is waited for, or is no more: nothing to be behind of.
                 Err(StoreError::NotFound) => _ = written.insert(key, 0),
-                Err(error) => return tracing::debug!(%error, "the store can't say how far behind clients are"),
+                Err(error) => {
+                    return tracing::debug!(%error, "the store can't say how far behind clients are");
+                }
             }
         }
     };
@@ -152,10 +173,19 @@ async fn written(store: &SharedStore, keys: HashSet<StreamKey>) -> HashMap<Strea
     (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
     (status = 404, description = "`client-not-found`: no client of this node has this id", body = ErrorBody<'static>)))]
 #[delete("/clients/<id>")]
-pub fn disconnect(_backend: Backend, id: &str, slots: &State<Slots>) -> Result<Json<Disconnected>, ApiError> {
+pub fn disconnect(
+    _backend: Backend,
+    id: &str,
+    slots: &State<Slots>,
+) -> Result<Json<Disconnected>, ApiError> {
     if id.parse().is_ok_and(|id| slots.disconnect(id)) {
-        Ok(Json(Disconnected { status: "disconnected" }))
+        Ok(Json(Disconnected {
+            status: "disconnected",
+        }))
     } else {
-        Err(ApiError::new(ErrorCode::ClientNotFound, "No client of this node has this id"))
+        Err(ApiError::new(
+            ErrorCode::ClientNotFound,
+            "No client of this node has this id",
+        ))
     }
 }

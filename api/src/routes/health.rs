@@ -64,7 +64,11 @@ pub struct ClientCounts {
 impl From<&Metrics> for Activity {
     fn from(metrics: &Metrics) -> Self {
         let ingest = || Way::ALL.iter().map(|&way| metrics.ingest(way));
-        let clients = || Transport::ALL.iter().map(|&transport| metrics.clients(transport).as_ref());
+        let clients = || {
+            Transport::ALL
+                .iter()
+                .map(|&transport| metrics.clients(transport).as_ref())
+        };
         let now = |transport| metrics.clients(transport).now();
         Self {
             uptime: metrics.uptime().as_secs(),
@@ -98,7 +102,8 @@ pub struct ConnectionInfo {
     streaming_max: usize,
 }
 
-/// The process lives. Says nothing of the store, so that a failing Redis does not get healthy brokers restarted.
+/// The process lives. Says nothing of the store, so that a failing Redis does not get healthy
+/// brokers restarted.
 #[utoipa::path(operation_id = "health", context_path = "/api", tag = "health", responses((status = 200, description = "The process lives", body = String, content_type = "text/plain", example = "OK")))]
 #[get("/health")]
 #[must_use]
@@ -106,21 +111,36 @@ pub fn health() -> &'static str {
     "OK"
 }
 
-/// The store answers and takes writes, what is written is heard here, and the broker is not stopping.
+/// The store answers and takes writes, what is written is heard here, and the broker is not
+/// stopping.
 #[utoipa::path(operation_id = "ready", context_path = "/api", tag = "health", responses(
     (status = 200, description = "The broker can do its work. After `OK` come warnings for the operator, if there are any, a line each", body = String, content_type = "text/plain", example = "OK"),
     (status = 503, description = "`store-unavailable`: the store does not answer within a second, takes no writes, or what is written is not heard; `shutting-down`: the broker stops", body = ErrorBody<'static>)))]
 #[get("/ready")]
-pub async fn ready(store: &State<SharedStore>, lifecycle: &State<Lifecycle>) -> Result<String, ApiError> {
+pub async fn ready(
+    store: &State<SharedStore>,
+    lifecycle: &State<Lifecycle>,
+) -> Result<String, ApiError> {
     if lifecycle.is_closing() {
-        return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping"));
+        return Err(ApiError::new(
+            ErrorCode::ShuttingDown,
+            "The broker is stopping",
+        ));
     }
     let warnings = store.ready().await.map_err(|error| match error {
         // The store has logged it.
-        StoreError::Refused { fault, .. } => ApiError::new(ErrorCode::StoreUnavailable, fault.to_string()),
+        StoreError::Refused { fault, .. } => {
+            ApiError::new(ErrorCode::StoreUnavailable, fault.to_string())
+        }
         error => error.into(),
     })?;
-    Ok(std::iter::once("OK".to_owned()).chain(warnings.into_iter().map(|warning| format!("\nWarning: {warning}"))).collect())
+    Ok(std::iter::once("OK".to_owned())
+        .chain(
+            warnings
+                .into_iter()
+                .map(|warning| format!("\nWarning: {warning}")),
+        )
+        .collect())
 }
 
 /// What the broker is, and how full.

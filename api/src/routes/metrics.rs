@@ -9,7 +9,8 @@ use crate::{
     store::SharedStore,
 };
 
-/// `/metrics`. Not part of the interface for backends and clients, and therefore not in its document.
+/// `/metrics`. Not part of the interface for backends and clients, and therefore not in its
+/// document.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     routes![metrics]
@@ -18,11 +19,16 @@ pub fn routes() -> Vec<Route> {
 #[get("/metrics")]
 fn metrics(metrics: &State<SharedMetrics>, store: &State<SharedStore>) -> Result<Whole, ApiError> {
     let connections = store.connections();
-    metrics.redis.set_pool(connections.streaming, connections.streaming_in_use);
+    metrics
+        .redis
+        .set_pool(connections.streaming, connections.streaming_in_use);
     let text = metrics.text().map_err(|error| {
         tracing::error!(%error, "the metrics can't be written");
         ApiError::internal()
     })?;
     let (kind, params) = CONTENT_TYPE;
-    Ok(Whole::text(ContentType::new("application", kind).with_params(params), text))
+    Ok(Whole::text(
+        ContentType::new("application", kind).with_params(params),
+        text,
+    ))
 }

@@ -62,20 +62,32 @@ pub fn all() -> Vec<Route> {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Exists => Self::new(ErrorCode::ExistingStream, "An active stream exists at this key"),
-            StoreError::NotActive => Self::new(ErrorCode::NoActiveStream, "No active stream at this key"),
+            StoreError::Exists => Self::new(
+                ErrorCode::ExistingStream,
+                "An active stream exists at this key",
+            ),
+            StoreError::NotActive => {
+                Self::new(ErrorCode::NoActiveStream, "No active stream at this key")
+            }
             StoreError::SequenceGap { has } => Self::new(
                 ErrorCode::SequenceGap,
-                format!("The stream has {has} events of this producer, so that the next has the sequence {has}"),
+                format!(
+                    "The stream has {has} events of this producer, so that the next has the sequence {has}"
+                ),
             ),
             StoreError::TooManyProducers => Self::new(
                 ErrorCode::InvalidProducer,
-                format!("This stream has had {MAX_PRODUCERS} producers; one can send any number of events"),
+                format!(
+                    "This stream has had {MAX_PRODUCERS} producers; one can send any number of events"
+                ),
             ),
             StoreError::NotFound => Self::new(ErrorCode::StreamNotFound, "No stream at this key"),
             StoreError::Unavailable(detail) => {
                 tracing::warn!(%detail, "the store is unavailable");
-                Self::new(ErrorCode::StoreUnavailable, "The store can't be reached or did not confirm in time; try again")
+                Self::new(
+                    ErrorCode::StoreUnavailable,
+                    "The store can't be reached or did not confirm in time; try again",
+                )
             }
             StoreError::Refused { fault, detail } => {
                 tracing::warn!(%fault, %detail, "the store is unavailable");
@@ -98,7 +110,10 @@ impl From<StoreError> for ApiError {
 fn at(key: &StreamKey) -> impl FnOnce(StoreError) -> ApiError {
     move |error| {
         let (code, what) = match error {
-            StoreError::Exists => (ErrorCode::ExistingStream, "An active stream exists at the key"),
+            StoreError::Exists => (
+                ErrorCode::ExistingStream,
+                "An active stream exists at the key",
+            ),
             StoreError::NotActive => (ErrorCode::NoActiveStream, "No active stream at the key"),
             StoreError::NotFound => (ErrorCode::StreamNotFound, "No stream at the key"),
             error => return error.into(),
@@ -112,6 +127,8 @@ fn code_of(problem: &EventProblem) -> ErrorCode {
     match problem {
         EventProblem::Invalid(InvalidEvent::Reserved(_)) => ErrorCode::ReservedEvent,
         EventProblem::TooLarge { .. } => ErrorCode::TooLarge,
-        EventProblem::Invalid(InvalidEvent::Name) | EventProblem::Shape(_) | EventProblem::UnknownMember(_) => ErrorCode::InvalidEvent,
+        EventProblem::Invalid(InvalidEvent::Name)
+        | EventProblem::Shape(_)
+        | EventProblem::UnknownMember(_) => ErrorCode::InvalidEvent,
     }
 }

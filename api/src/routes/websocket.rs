@@ -22,11 +22,12 @@ use tungstenite::{error::ProtocolError, protocol::Role};
 
 use crate::error::bounded;
 
-/// How long a peer may take to receive a close that answers its own close or its fault. It holds nothing else meanwhile.
+/// How long a peer may take to receive a close that answers its own close or its fault. It holds
+/// nothing else meanwhile.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How long the broker reads and drops what still comes after it has sent its last frame. A socket that is closed with unread
-/// bytes is reset, and a reset may overtake the close frame.
+/// How long the broker reads and drops what still comes after it has sent its last frame. A socket
+/// that is closed with unread bytes is reset, and a reset may overtake the close frame.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes that tungstenite collects before it writes them.
@@ -35,8 +36,9 @@ const WRITE_BUFFER: usize = 128 << 10;
 /// Room in the write buffer for pongs and frame headers.
 const CONTROL_FRAMES: usize = 64 << 10;
 
-/// The most bytes of a reason: a control frame holds 125 bytes, of which the code takes two
-/// ([RFC 6455, 5.5](https://www.rfc-editor.org/rfc/rfc6455#section-5.5)). A longer one would end the connection without a reason.
+/// The most bytes of a reason: a control frame holds 125 bytes, of which the code takes two ([RFC
+/// 6455, 5.5](https://www.rfc-editor.org/rfc/rfc6455#section-5.5)). A longer one would end the
+/// connection without a reason.
 const MAX_REASON_BYTES: usize = 123;
 
 /// JSON escapes grow data sixfold at the most: `\u0000`.
@@ -55,8 +57,8 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Upgrades the connection. The peer's messages have up to `max_message` bytes, and no frame for it has more than
-    /// `max_frame` bytes.
+    /// Upgrades the connection. The peer's messages have up to `max_message` bytes, and no frame
+    /// for it has more than `max_frame` bytes.
     pub(super) fn new(
         upgrade: &WebSocket,
         max_message: usize,
@@ -71,7 +73,11 @@ impl Channel {
             max_write_buffer_size: (WRITE_BUFFER + CONTROL_FRAMES).saturating_add(max_frame),
             ..Config::default()
         };
-        Self { accept: upgrade.accept_key().to_owned(), config, serve: Box::new(serve) }
+        Self {
+            accept: upgrade.accept_key().to_owned(),
+            config,
+            serve: Box::new(serve),
+        }
     }
 }
 
@@ -112,16 +118,21 @@ impl From<&Error> for PeerEnd {
         match error {
             Error::Utf8 => Self::Violation(CloseCode::Invalid, "A text message is not UTF-8"),
             Error::Capacity(_) => Self::Violation(CloseCode::Size, "The message is far too long"),
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => Self::Gone,
-            Error::Protocol(_) => Self::Violation(CloseCode::Protocol, "The frame breaks the WebSocket protocol"),
+            Error::Protocol(
+                ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
+            ) => Self::Gone,
+            Error::Protocol(_) => Self::Violation(
+                CloseCode::Protocol,
+                "The frame breaks the WebSocket protocol",
+            ),
             _ => Self::Gone,
         }
     }
 }
 
 impl PeerEnd {
-    /// Answers the peer's close with its code (RFC 6455, 5.5.1), or a fault with the code for it (7.4.1), and lets that arrive.
-    /// Ends within two seconds, whatever the peer does.
+    /// Answers the peer's close with its code (RFC 6455, 5.5.1), or a fault with the code for it
+    /// (7.4.1), and lets that arrive. Ends within two seconds, whatever the peer does.
     pub(super) async fn finish(self, socket: &mut Socket) {
         let answer = async {
             match self {
@@ -129,7 +140,10 @@ impl PeerEnd {
                 // tungstenite has put the answer into its buffer.
                 Self::Closing => socket.flush().await.is_ok(),
                 Self::Violation(code, reason) => {
-                    let frame = CloseFrame { code, reason: reason.into() };
+                    let frame = CloseFrame {
+                        code,
+                        reason: reason.into(),
+                    };
                     socket.send(Message::Close(Some(frame))).await.is_ok()
                 }
             }
@@ -155,10 +169,14 @@ pub(super) fn received(message: Option<Result<Message, Error>>) -> Result<Messag
 pub(super) struct PongDue(Option<Instant>);
 
 impl PongDue {
-    /// The next message. tungstenite keeps one pong, and puts it into the write buffer with the next read: a peer that sends
-    /// pings and does not read would fill that. The broker therefore sends each pong before it reads on, within `patience`.
-    /// Cancel safe.
-    pub(super) async fn next(&mut self, socket: &mut Socket, patience: Duration) -> Result<Message, PeerEnd> {
+    /// The next message. tungstenite keeps one pong, and puts it into the write buffer with the
+    /// next read: a peer that sends pings and does not read would fill that. The broker therefore
+    /// sends each pong before it reads on, within `patience`. Cancel safe.
+    pub(super) async fn next(
+        &mut self,
+        socket: &mut Socket,
+        patience: Duration,
+    ) -> Result<Message, PeerEnd> {
         self.flush(socket, patience).await?;
         let message = received(socket.next().await)?;
         if message.is_ping() {
@@ -168,7 +186,11 @@ impl PongDue {
     }
 
     /// Sends the pong that is due. Cancel safe.
-    pub(super) async fn flush(&mut self, socket: &mut Socket, patience: Duration) -> Result<(), PeerEnd> {
+    pub(super) async fn flush(
+        &mut self,
+        socket: &mut Socket,
+        patience: Duration,
+    ) -> Result<(), PeerEnd> {
         if let Some(since) = self.0 {
             match timeout_at(since + patience, socket.flush()).await {
                 Ok(Ok(())) => self.0 = None,
@@ -180,10 +202,19 @@ impl PongDue {
     }
 }
 
-/// Says why the connection ends ([RFC 6455, 7.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1)) and waits, for a
-/// while, for the other side to have heard.
-pub(super) async fn close(socket: &mut Socket, code: CloseCode, reason: impl Into<Cow<'static, str>>, patience: Duration) {
-    let frame = CloseFrame { code, reason: bounded(reason.into(), MAX_REASON_BYTES) };
+/// Says why the connection ends ([RFC 6455,
+/// 7.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1)) and waits, for a while, for the other
+/// side to have heard.
+pub(super) async fn close(
+    socket: &mut Socket,
+    code: CloseCode,
+    reason: impl Into<Cow<'static, str>>,
+    patience: Duration,
+) {
+    let frame = CloseFrame {
+        code,
+        reason: bounded(reason.into(), MAX_REASON_BYTES),
+    };
     let goodbye = async {
         // A client that has left needs no goodbye.
         if socket.send(Message::Close(Some(frame))).await.is_err() {
@@ -198,7 +229,8 @@ pub(super) async fn close(socket: &mut Socket, code: CloseCode, reason: impl Int
     let _ = timeout(patience, goodbye).await;
 }
 
-/// Ends the broker's side, then reads and drops what still comes until the peer ends its side, for a second at the most.
+/// Ends the broker's side, then reads and drops what still comes until the peer ends its side, for
+/// a second at the most.
 async fn linger(socket: &mut Socket) {
     let io = socket.get_mut();
     let rest = async {

@@ -20,7 +20,10 @@ impl Announcement {
     /// That the node has no clients.
     #[must_use]
     pub fn none() -> Self {
-        Self { whole: true, counts: Vec::new() }
+        Self {
+            whole: true,
+            counts: Vec::new(),
+        }
     }
 
     /// Whether it says that the node has no clients.

@@ -14,21 +14,26 @@ pub enum Beginning {
     Start,
     /// After the newest event.
     Now,
-    /// With the last so many of the events that are kept, or with the oldest of them where they are fewer.
+    /// With the last so many of the events that are kept, or with the oldest of them where they are
+    /// fewer.
     Last(u64),
-    /// With the oldest event that is kept and was written then or later: milliseconds since the Unix epoch.
+    /// With the oldest event that is kept and was written then or later: milliseconds since the
+    /// Unix epoch.
     Since(u64),
 }
 
 /// The text is not a [`Beginning`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("A beginning is start, now, -N for the last N events, or an RFC 3339 time such as 2026-01-01T00:00:00Z")]
+#[error(
+    "A beginning is start, now, -N for the last N events, or an RFC 3339 time such as 2026-01-01T00:00:00Z"
+)]
 pub struct InvalidBeginning;
 
 impl FromStr for Beginning {
     type Err = InvalidBeginning;
 
-    /// `start`, `now`, `-N`, or an [RFC 3339](https://www.rfc-editor.org/rfc/rfc3339#section-5.6) time.
+    /// `start`, `now`, `-N`, or an [RFC 3339](https://www.rfc-editor.org/rfc/rfc3339#section-5.6)
+    /// time.
     fn from_str(text: &str) -> Result<Self, InvalidBeginning> {
         match text {
             "start" => return Ok(Self::Start),
@@ -38,21 +43,34 @@ impl FromStr for Beginning {
         if let Some(digits) = text.strip_prefix('-') {
             // `u64::from_str` alone would also take a leading plus sign.
             let is_number = digits.bytes().all(|b| b.is_ascii_digit());
-            return digits.parse().ok().filter(|_| is_number).map(Self::Last).ok_or(InvalidBeginning);
+            return digits
+                .parse()
+                .ok()
+                .filter(|_| is_number)
+                .map(Self::Last)
+                .ok_or(InvalidBeginning);
         }
-        // In a query a plus sign stands for a space, so that one before the offset may have arrived as that.
-        let offset = text.len().checked_sub("+00:00".len()).filter(|&at| text.as_bytes()[at] == b' ');
+        // In a query a plus sign stands for a space, so that one before the offset may have arrived
+        // as that.
+        let offset = text
+            .len()
+            .checked_sub("+00:00".len())
+            .filter(|&at| text.as_bytes()[at] == b' ');
         let with_plus = offset.map(|at| format!("{}+{}", &text[..at], &text[at + 1..]));
-        let time = DateTime::parse_from_rfc3339(with_plus.as_deref().unwrap_or(text)).map_err(|_| InvalidBeginning)?;
-        // Rounded down, as the times in ids are: an event of the same millisecond may be a later one. Before 1970 there was none.
+        let time = DateTime::parse_from_rfc3339(with_plus.as_deref().unwrap_or(text))
+            .map_err(|_| InvalidBeginning)?;
+        // Rounded down, as the times in ids are: an event of the same millisecond may be a later
+        // one. Before 1970 there was none.
         Ok(u64::try_from(time.timestamp_millis()).map_or(Self::Start, Self::Since))
     }
 }
 
-/// The cursor of a reader to whom this event comes next, whatever the id of the one before; none where it is the stream's first.
+/// The cursor of a reader to whom this event comes next, whatever the id of the one before; none
+/// where it is the stream's first.
 ///
-/// It need not be the id of an event, but [`super::resume`] takes it for one: no event before lies after it, and its number is
-/// the one before the event's, so that nothing is missed, and if the event is trimmed meanwhile, it is known how many are.
+/// It need not be the id of an event, but [`super::resume`] takes it for one: no event before lies
+/// after it, and its number is the one before the event's, so that nothing is missed, and if the
+/// event is trimmed meanwhile, it is known how many are.
 pub(super) fn before(event: EventId) -> Option<EventId> {
     event.n.checked_sub(1).map(|n| EventId { n, ..event })
 }
@@ -104,7 +122,10 @@ mod tests {
             ("-20", Beginning::Last(20)),
             ("1970-01-01T00:00:00Z", Beginning::Since(0)),
             ("1970-01-01T01:00:00.0019 01:00", Beginning::Since(1)),
-            ("2026-01-01T00:00:00+01:00", Beginning::Since(1_767_222_000_000)),
+            (
+                "2026-01-01T00:00:00+01:00",
+                Beginning::Since(1_767_222_000_000),
+            ),
             ("1969-12-31T23:59:59.9999Z", Beginning::Start),
             ("0001-01-01T00:00:00Z", Beginning::Start),
         ] {

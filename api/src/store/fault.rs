@@ -13,7 +13,8 @@ pub enum Right {
     Channels,
 }
 
-/// A known cause. Its text is one sentence without secrets and without text from Redis, so that answers may show it.
+/// A known cause. Its text is one sentence without secrets and without text from Redis, so that
+/// answers may show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreFault {
     /// Nothing listens at the address.
@@ -62,8 +63,21 @@ impl StoreFault {
     /// Whether the server was reached, and refused the command without running it.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        use StoreFault::{Busy, ClusterDown, Forbidden, Full, Loading, NotSaved, Replica, TooFewReplicas, WrongType};
-        matches!(self, Busy | ClusterDown | Forbidden(_) | Full | Loading | NotSaved | Replica | TooFewReplicas | WrongType)
+        use StoreFault::{
+            Busy, ClusterDown, Forbidden, Full, Loading, NotSaved, Replica, TooFewReplicas,
+            WrongType,
+        };
+        matches!(
+            self,
+            Busy | ClusterDown
+                | Forbidden(_)
+                | Full
+                | Loading
+                | NotSaved
+                | Replica
+                | TooFewReplicas
+                | WrongType
+        )
     }
 }
 
@@ -72,20 +86,36 @@ impl fmt::Display for StoreFault {
         let sentence = match self {
             Self::NotListening => "Nothing listens at the address of Redis",
             Self::UnknownHost => "The host name of Redis can't be resolved",
-            Self::Tls => "The TLS handshake with Redis fails: check its certificate, and whether its port speaks TLS",
-            Self::TlsSilent => "Redis does not answer the TLS handshake in time: check whether its port speaks TLS",
+            Self::Tls => {
+                "The TLS handshake with Redis fails: check its certificate, and whether its port speaks TLS"
+            }
+            Self::TlsSilent => {
+                "Redis does not answer the TLS handshake in time: check whether its port speaks TLS"
+            }
             Self::Silent => "Redis does not answer in time",
             Self::Closed => "Redis closed the connection",
             Self::Credentials => "Redis refuses the user name or the password",
             Self::Database => "Redis does not have the database that STREAMER_REDIS_URL names",
             Self::Forbidden(Right::Command(Some(name))) => {
-                return write!(f, "Redis does not let this user run {}", name.replace('|', " ").to_ascii_uppercase());
+                return write!(
+                    f,
+                    "Redis does not let this user run {}",
+                    name.replace('|', " ").to_ascii_uppercase()
+                );
             }
-            Self::Forbidden(Right::Command(None)) => "Redis does not let this user run a command that the broker needs",
-            Self::Forbidden(Right::Keys) => "Redis does not let this user use the keys under STREAMER_KEY_PREFIX",
-            Self::Forbidden(Right::Channels) => "Redis does not let this user use the channels under STREAMER_KEY_PREFIX",
+            Self::Forbidden(Right::Command(None)) => {
+                "Redis does not let this user run a command that the broker needs"
+            }
+            Self::Forbidden(Right::Keys) => {
+                "Redis does not let this user use the keys under STREAMER_KEY_PREFIX"
+            }
+            Self::Forbidden(Right::Channels) => {
+                "Redis does not let this user use the channels under STREAMER_KEY_PREFIX"
+            }
             Self::Connections => "Redis has no room for another connection",
-            Self::Protected => "Redis takes no connections from other machines: it is in protected mode",
+            Self::Protected => {
+                "Redis takes no connections from other machines: it is in protected mode"
+            }
             Self::Replica => "Redis refuses writes: it is a replica",
             Self::TooFewReplicas => "Redis refuses writes: too few replicas follow it",
             Self::NotSaved => "Redis refuses writes: it can't save to its disk",

@@ -1,5 +1,5 @@
-//! The embedded store: one process, nothing to install, nothing kept over a restart. It reads as the specification of
-//! [`Store`]: every promise is a few lines under one lock.
+//! The embedded store: one process, nothing to install, nothing kept over a restart. It reads as
+//! the specification of [`Store`]: every promise is a few lines under one lock.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,8 +15,9 @@ use tokio::{
 };
 
 use super::{
-    Announced, Announcement, Appended, Batch, Beginning, Birth, Connections, MAX_PRODUCERS, NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES,
-    Page, Producer, Store, StoreError, StreamInfo, Tails,
+    Announced, Announcement, Appended, Batch, Beginning, Birth, Connections, MAX_PRODUCERS,
+    NewStream, Numbered, PAGE_BYTES, PAGE_ENTRIES, Page, Producer, Store, StoreError, StreamInfo,
+    Tails,
     beginning::before,
     merged::{Merged, Source, Tail, TailError},
     resume::{Around, Start, start},
@@ -41,7 +42,8 @@ struct Streams {
     metrics: SharedMetrics,
 }
 
-/// How often expired streams are looked for, at the most; creating one asks, and so does waiting for one.
+/// How often expired streams are looked for, at the most; creating one asks, and so does waiting
+/// for one.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One stream.
@@ -67,7 +69,14 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(metrics: SharedMetrics) -> Self {
-        Self { streams: Arc::new(Mutex::new(Streams { by_key: HashMap::new(), awaited: HashMap::new(), sweep_at: None, metrics })) }
+        Self {
+            streams: Arc::new(Mutex::new(Streams {
+                by_key: HashMap::new(),
+                awaited: HashMap::new(),
+                sweep_at: None,
+                metrics,
+            })),
+        }
     }
 
     /// No code panics while it holds the lock, so that the streams behind a poisoned one are whole.
@@ -87,7 +96,9 @@ impl Streams {
     }
 
     fn active(&mut self, key: &StreamKey) -> Result<&mut Log, StoreError> {
-        self.get(key).filter(|log| log.status == Status::Active).ok_or(StoreError::NotActive)
+        self.get(key)
+            .filter(|log| log.status == Status::Active)
+            .ok_or(StoreError::NotActive)
     }
 
     fn sweep(&mut self) {
@@ -108,10 +119,18 @@ impl Streams {
 
 impl Log {
     fn new(birth: Birth, new: NewStream, after_ms: Option<u64>) -> Self {
-        // Ids of a stream that replaces another lie after all of the other's, so that no cursor fits both.
+        // Ids of a stream that replaces another lie after all of the other's, so that no cursor
+        // fits both.
         let created_ms = now_ms().max(after_ms.map_or(0, |ms| ms + 1));
-        let id = EventId { ms: created_ms, n: 0 };
-        let start = Segment::new(vec![Entry { id, name: "start".into(), data: None }]);
+        let id = EventId {
+            ms: created_ms,
+            n: 0,
+        };
+        let start = Segment::new(vec![Entry {
+            id,
+            name: "start".into(),
+            data: None,
+        }]);
         Self {
             birth,
             status: Status::Active,
@@ -135,7 +154,10 @@ impl Log {
     }
 
     fn next_id(&self) -> EventId {
-        EventId { ms: now_ms().max(self.last.ms), n: self.last.n + 1 }
+        EventId {
+            ms: now_ms().max(self.last.ms),
+            n: self.last.n + 1,
+        }
     }
 
     fn push(&mut self, entries: Vec<Entry>) {
@@ -156,8 +178,13 @@ impl Log {
             return Err(StoreError::TooManyProducers);
         }
         let has = has.unwrap_or(0);
-        let known = has.checked_sub(batch.sequence).ok_or(StoreError::SequenceGap { has })?;
-        self.producers.insert(batch.producer.clone(), has.max(batch.sequence + count as u64));
+        let known = has
+            .checked_sub(batch.sequence)
+            .ok_or(StoreError::SequenceGap { has })?;
+        self.producers.insert(
+            batch.producer.clone(),
+            has.max(batch.sequence + count as u64),
+        );
         Ok(usize::try_from(known).unwrap_or(usize::MAX).min(count))
     }
 
@@ -166,24 +193,51 @@ impl Log {
         let surplus = self.length.saturating_sub(keep);
         self.length -= surplus;
         self.skip += surplus;
-        while let Some(count) = self.segments.front().map(|front| front.entries().len()).filter(|&count| count <= self.skip) {
+        while let Some(count) = self
+            .segments
+            .front()
+            .map(|front| front.entries().len())
+            .filter(|&count| count <= self.skip)
+        {
             self.skip -= count;
             self.segments.pop_front();
         }
     }
 
     fn first(&self) -> EventId {
-        // A stream has at least one event: `start` is there from the first, and trimming keeps at least one.
-        self.segments.front().and_then(|front| front.entries().get(self.skip)).map_or(self.last, |entry| entry.id)
+        // A stream has at least one event: `start` is there from the first, and trimming keeps at
+        // least one.
+        self.segments
+            .front()
+            .and_then(|front| front.entries().get(self.skip))
+            .map_or(self.last, |entry| entry.id)
     }
 
-    /// The first stored event that is not `passed`, as those before it are; where all are, the next to come.
+    /// The first stored event that is not `passed`, as those before it are; where all are, the next
+    /// to come.
     fn first_after(&self, passed: impl Fn(EventId) -> bool) -> EventId {
-        let next = EventId { n: self.last.n + 1, ..self.last };
-        let at = self.segments.partition_point(|segment| segment.entries().last().is_some_and(|entry| passed(entry.id)));
+        let next = EventId {
+            n: self.last.n + 1,
+            ..self.last
+        };
+        let at = self.segments.partition_point(|segment| {
+            segment
+                .entries()
+                .last()
+                .is_some_and(|entry| passed(entry.id))
+        });
         let trimmed = if at == 0 { self.skip } else { 0 };
-        let entries = self.segments.get(at).map_or(&[][..], |segment| segment.entries());
-        entries.get(entries.partition_point(|entry| passed(entry.id)).max(trimmed)).map_or(next, |entry| entry.id)
+        let entries = self
+            .segments
+            .get(at)
+            .map_or(&[][..], |segment| segment.entries());
+        entries
+            .get(
+                entries
+                    .partition_point(|entry| passed(entry.id))
+                    .max(trimmed),
+            )
+            .map_or(next, |entry| entry.id)
     }
 
     fn locate(&self, beginning: Beginning) -> Option<EventId> {
@@ -208,24 +262,49 @@ impl Log {
         }
     }
 
-    /// The stored entries after the cursor, all of them; cheap, as nothing is copied before it is taken.
+    /// The stored entries after the cursor, all of them; cheap, as nothing is copied before it is
+    /// taken.
     fn after(&self, cursor: Option<EventId>) -> impl Iterator<Item = Part> {
         let begin = match cursor {
-            Some(cursor) => self.segments.partition_point(|segment| segment.entries().last().is_some_and(|entry| entry.id <= cursor)),
+            Some(cursor) => self.segments.partition_point(|segment| {
+                segment
+                    .entries()
+                    .last()
+                    .is_some_and(|entry| entry.id <= cursor)
+            }),
             None => 0,
         };
-        self.segments.iter().enumerate().skip(begin).map(move |(index, segment)| {
-            let trimmed = if index == 0 { self.skip } else { 0 };
-            let seen =
-                if index == begin { cursor.map_or(0, |cursor| segment.entries().partition_point(|entry| entry.id <= cursor)) } else { 0 };
-            Part::new(Arc::clone(segment), trimmed.max(seen))
-        })
+        self.segments
+            .iter()
+            .enumerate()
+            .skip(begin)
+            .map(move |(index, segment)| {
+                let trimmed = if index == 0 { self.skip } else { 0 };
+                let seen = if index == begin {
+                    cursor.map_or(0, |cursor| {
+                        segment
+                            .entries()
+                            .partition_point(|entry| entry.id <= cursor)
+                    })
+                } else {
+                    0
+                };
+                Part::new(Arc::clone(segment), trimmed.max(seen))
+            })
     }
 
     fn page(&self, key: &StreamKey, cursor: Option<EventId>) -> Page {
         let info = self.info();
-        let next = self.after(cursor).next().and_then(|part| part.entries().first().map(|entry| entry.id));
-        let around = Around { created_ms: info.created_ms, first: info.first, last: info.last, next };
+        let next = self
+            .after(cursor)
+            .next()
+            .and_then(|part| part.entries().first().map(|entry| entry.id));
+        let around = Around {
+            created_ms: info.created_ms,
+            first: info.first,
+            last: info.last,
+            next,
+        };
         let (from, missed) = match start(cursor, &around) {
             Start::AtCursor(missed) => (cursor, missed),
             Start::AtFirst(missed) => (None, Some(missed)),
@@ -238,8 +317,19 @@ impl Log {
             room
         };
         let parts: Vec<Part> = self.after(from).take_while(fits).collect();
-        let last = parts.iter().rev().find_map(|part| part.entries().last()).map(|entry| entry.id);
-        Page { key: key.clone(), info, missed, parts, cursor: last.or(from), is_read: true }
+        let last = parts
+            .iter()
+            .rev()
+            .find_map(|part| part.entries().last())
+            .map(|entry| entry.id);
+        Page {
+            key: key.clone(),
+            info,
+            missed,
+            parts,
+            cursor: last.or(from),
+            is_read: true,
+        }
     }
 }
 
@@ -276,7 +366,12 @@ impl Store for MemoryStore {
         Ok(info)
     }
 
-    async fn append(&self, key: &StreamKey, events: &[NewEvent], numbered: Option<&Numbered>) -> Result<Appended, StoreError> {
+    async fn append(
+        &self,
+        key: &StreamKey,
+        events: &[NewEvent],
+        numbered: Option<&Numbered>,
+    ) -> Result<Appended, StoreError> {
         let mut streams = self.lock();
         let log = streams.active(key)?;
         let duplicates = numbered.map_or(Ok(0), |numbered| log.count_in(numbered, events.len()))?;
@@ -296,30 +391,50 @@ impl Store for MemoryStore {
         let log = streams.active(key)?;
         let id = log.next_id();
         log.status = finish.status();
-        log.push(vec![Entry { id, name: finish.event_name().into(), data: None }]);
+        log.push(vec![Entry {
+            id,
+            name: finish.event_name().into(),
+            data: None,
+        }]);
         Ok(id)
     }
 
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
-        self.lock().get(key).map(|log| log.info()).ok_or(StoreError::NotFound)
+        self.lock()
+            .get(key)
+            .map(|log| log.info())
+            .ok_or(StoreError::NotFound)
     }
 
     async fn list(&self) -> Result<Vec<StreamKey>, StoreError> {
         let now = Instant::now();
         let streams = self.lock();
-        let active = streams.by_key.iter().filter(|(_, log)| log.status == Status::Active && log.expires_at > now);
+        let active = streams
+            .by_key
+            .iter()
+            .filter(|(_, log)| log.status == Status::Active && log.expires_at > now);
         Ok(active.map(|(key, _)| key.clone()).collect())
     }
 
     async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
-        self.lock().get(key).map(|log| log.page(key, cursor)).ok_or(StoreError::NotFound)
+        self.lock()
+            .get(key)
+            .map(|log| log.page(key, cursor))
+            .ok_or(StoreError::NotFound)
     }
 
-    async fn locate(&self, key: &StreamKey, beginning: Beginning) -> Result<Option<EventId>, StoreError> {
+    async fn locate(
+        &self,
+        key: &StreamKey,
+        beginning: Beginning,
+    ) -> Result<Option<EventId>, StoreError> {
         if beginning == Beginning::Start {
             return Ok(None);
         }
-        self.lock().get(key).map(|log| log.locate(beginning)).ok_or(StoreError::NotFound)
+        self.lock()
+            .get(key)
+            .map(|log| log.locate(beginning))
+            .ok_or(StoreError::NotFound)
     }
 
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo> {
@@ -331,7 +446,8 @@ impl Store for MemoryStore {
                     if let Some(log) = streams.get(&key) {
                         return log.info();
                     }
-                    // Those that left while they waited must not stay noted until somebody creates a stream.
+                    // Those that left while they waited must not stay noted until somebody creates
+                    // a stream.
                     streams.sweep();
                     streams.awaited.entry(key.clone()).or_default().subscribe()
                 };
@@ -359,7 +475,11 @@ impl Source for MemoryStore {
     type Tail = MemoryTail;
 
     fn tail(&self, page: Page) -> MemoryTail {
-        let changed = self.lock().get(&page.key).filter(|log| log.birth == page.info.birth).map(|log| log.changed.subscribe());
+        let changed = self
+            .lock()
+            .get(&page.key)
+            .filter(|log| log.birth == page.info.birth)
+            .map(|log| log.changed.subscribe());
         MemoryTail {
             store: self.clone(),
             key: page.key.clone(),
@@ -392,10 +512,15 @@ impl Tail for MemoryTail {
             let end = page.is_end();
             if end || page.missed.is_some() || !page.parts.is_empty() {
                 self.cursor = page.cursor;
-                return Ok(Batch { missed: page.missed, parts: page.parts, end });
+                return Ok(Batch {
+                    missed: page.missed,
+                    parts: page.parts,
+                    end,
+                });
             }
             let changed = self.changed.as_mut().ok_or(TailError::Gone)?;
-            // Neither a write nor replacement: then the stream's time is up, or was prolonged meanwhile.
+            // Neither a write nor replacement: then the stream's time is up, or was prolonged
+            // meanwhile.
             let expires_at = Instant::now() + page.info.ttl;
             let _ = timeout_at(expires_at, changed.changed()).await;
         }
@@ -409,14 +534,19 @@ impl MemoryTail {
             changed.mark_unchanged();
         }
         let mut streams = self.store.lock();
-        let log = streams.get(&self.key).filter(|log| log.birth == self.birth).ok_or(TailError::Gone)?;
+        let log = streams
+            .get(&self.key)
+            .filter(|log| log.birth == self.birth)
+            .ok_or(TailError::Gone)?;
         Ok(log.page(&self.key, self.cursor))
     }
 }
 
 /// Milliseconds since the Unix epoch. A clock before it counts as the epoch.
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -426,18 +556,40 @@ mod tests {
 
     use super::*;
 
-    /// A stream of batches, each so many milliseconds after the one before and of so many events, that keeps so many.
+    /// A stream of batches, each so many milliseconds after the one before and of so many events,
+    /// that keeps so many.
     fn log(batches: &[(u64, u64)], max_events: u64) -> Log {
-        let mut log = Log::new(Birth([0; 16]), NewStream { ttl: Duration::from_secs(60), max_events }, None);
+        let mut log = Log::new(
+            Birth([0; 16]),
+            NewStream {
+                ttl: Duration::from_secs(60),
+                max_events,
+            },
+            None,
+        );
         for &(pause, count) in batches {
-            let ids = (1..=count).map(|n| EventId { ms: log.last.ms + pause, n: log.last.n + n });
-            log.push(ids.map(|id| Entry { id, name: "n".into(), data: None }).collect());
+            let ids = (1..=count).map(|n| EventId {
+                ms: log.last.ms + pause,
+                n: log.last.n + n,
+            });
+            log.push(
+                ids.map(|id| Entry {
+                    id,
+                    name: "n".into(),
+                    data: None,
+                })
+                .collect(),
+            );
         }
         log
     }
 
     fn ids(page: &Page) -> Vec<EventId> {
-        page.parts.iter().flat_map(Part::entries).map(|entry| entry.id).collect()
+        page.parts
+            .iter()
+            .flat_map(Part::entries)
+            .map(|entry| entry.id)
+            .collect()
     }
 
     proptest! {

@@ -36,7 +36,8 @@ pub(super) trait Source: Send + 'static {
     fn tail(&self, page: Page) -> Self::Tail;
 }
 
-/// The tails of a source. Most readers follow one stream: as long as there is no second, its tail is asked without a detour.
+/// The tails of a source. Most readers follow one stream: as long as there is no second, its tail
+/// is asked without a detour.
 pub(super) struct Merged<S: Source> {
     source: S,
     added: usize,
@@ -63,13 +64,22 @@ type Wait<T> = Abortable<BoxFuture<'static, (usize, T, Result<Batch, TailError>)
 
 impl<S: Source> Merged<S> {
     pub(super) fn new(source: S) -> Self {
-        Self { source, added: 0, tails: Few::One(None), failing: Vec::new() }
+        Self {
+            source,
+            added: 0,
+            tails: Few::One(None),
+            failing: Vec::new(),
+        }
     }
 }
 
 impl<T: Tail> Many<T> {
     fn new() -> Self {
-        Self { waits: FuturesUnordered::new(), handles: HashMap::new(), failed: Vec::new() }
+        Self {
+            waits: FuturesUnordered::new(),
+            handles: HashMap::new(),
+            failed: Vec::new(),
+        }
     }
 
     fn ask(&mut self, number: usize, mut tail: T) {
@@ -95,9 +105,13 @@ impl<T: Tail> Many<T> {
             self.ask(number, tail);
         }
         loop {
-            let Some(answer) = self.waits.next().await else { return pending().await };
+            let Some(answer) = self.waits.next().await else {
+                return pending().await;
+            };
             // One that was let go meanwhile has nothing to say.
-            let Ok((number, tail, answer)) = answer else { continue };
+            let Ok((number, tail, answer)) = answer else {
+                continue;
+            };
             if self.handles.remove(&number).is_none() {
                 continue;
             }
@@ -208,7 +222,8 @@ mod tests {
     type Script = mpsc::UnboundedSender<Result<Batch, TailError>>;
 
     fn merged(streams: usize) -> (Merged<Scripted>, Vec<Script>) {
-        let (scripts, answers): (Vec<_>, Vec<_>) = (0..streams).map(|_| mpsc::unbounded_channel()).unzip();
+        let (scripts, answers): (Vec<_>, Vec<_>) =
+            (0..streams).map(|_| mpsc::unbounded_channel()).unzip();
         let mut merged = Merged::new(Scripted(std::sync::Mutex::new(answers)));
         for _ in 0..streams {
             merged.add(page());
@@ -219,7 +234,15 @@ mod tests {
     fn page() -> Page {
         let id = EventId { ms: 1, n: 0 };
         let ttl = std::time::Duration::from_secs(1);
-        let info = StreamInfo { birth: Birth([0; 16]), status: Status::Active, length: 1, ttl, first: id, last: id, created_ms: 1 };
+        let info = StreamInfo {
+            birth: Birth([0; 16]),
+            status: Status::Active,
+            length: 1,
+            ttl,
+            first: id,
+            last: id,
+            created_ms: 1,
+        };
         Page::unread("a".parse().unwrap(), info, None)
     }
 
@@ -228,12 +251,18 @@ mod tests {
     }
 
     fn ending() -> Batch {
-        Batch { end: true, ..Batch::default() }
+        Batch {
+            end: true,
+            ..Batch::default()
+        }
     }
 
     /// The number of the stream that there are news of, if there are any now.
     fn now(merged: &mut Merged<Scripted>) -> Option<Result<usize, StoreError>> {
-        merged.next().now_or_never().map(|news| news.map(|news| news.stream))
+        merged
+            .next()
+            .now_or_never()
+            .map(|news| news.map(|news| news.stream))
     }
 
     #[tokio::test]
@@ -249,7 +278,11 @@ mod tests {
                 assert!(merged.is_failing(), "the first has not answered");
             }
             scripts[0].send(Ok(Batch::default())).unwrap();
-            assert_eq!(now(&mut merged).unwrap().unwrap(), 0, "told although there is nothing new");
+            assert_eq!(
+                now(&mut merged).unwrap().unwrap(),
+                0,
+                "told although there is nothing new"
+            );
             assert!(!merged.is_failing());
         }
     }
@@ -269,9 +302,17 @@ mod tests {
                 assert_eq!(now(&mut merged).unwrap().unwrap(), number);
             }
             assert!(now(&mut merged).is_none());
-            merged.source.0.lock().unwrap().push(mpsc::unbounded_channel().1);
+            merged
+                .source
+                .0
+                .lock()
+                .unwrap()
+                .push(mpsc::unbounded_channel().1);
             merged.add(page());
-            assert!(now(&mut merged).is_none(), "one more is taken after all others are over");
+            assert!(
+                now(&mut merged).is_none(),
+                "one more is taken after all others are over"
+            );
         }
     }
 

@@ -1,6 +1,8 @@
-//! Where streams live: the contract that every store keeps, in words, and the types that it speaks in.
+//! Where streams live: the contract that every store keeps, in words, and the types that it speaks
+//! in.
 //!
-//! [`memory`] reads as the specification; [`redis`] keeps the same promises on Redis Streams. One test suite runs over both.
+//! [`memory`] reads as the specification; [`redis`] keeps the same promises on Redis Streams. One
+//! test suite runs over both.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +23,9 @@ mod resume;
 pub use announcement::{ANNOUNCEMENT_HOLDS, Announced, Announcement};
 pub use beginning::{Beginning, InvalidBeginning};
 pub use fault::{Right, StoreFault};
-pub use numbered::{InvalidProducer, MAX_PRODUCER_BYTES, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer};
+pub use numbered::{
+    InvalidProducer, MAX_PRODUCER_BYTES, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer,
+};
 pub use resume::Missed;
 
 /// Entries that one read returns at the most.
@@ -30,8 +34,8 @@ pub const PAGE_ENTRIES: usize = 512;
 /// Bytes of names and data after which a read returns what it has.
 pub const PAGE_BYTES: usize = 1 << 20;
 
-/// A stream's birth mark, unlike that of any other stream there ever was, so that what was issued for a stream (a token, a
-/// tail) can tell it from a later one at the same key.
+/// A stream's birth mark, unlike that of any other stream there ever was, so that what was issued
+/// for a stream (a token, a tail) can tell it from a later one at the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Birth(pub [u8; 16]);
 
@@ -66,7 +70,8 @@ pub struct NewStream {
 /// Where a batch was written: its events share `ms` and are numbered from `first.n` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The id of the first event that was written; where none was, the id that the next event will not be before.
+    /// The id of the first event that was written; where none was, the id that the next event will
+    /// not be before.
     pub first: EventId,
     /// How many events at the batch's beginning were in the stream already.
     pub duplicates: usize,
@@ -76,7 +81,9 @@ impl Appended {
     /// The ids of the events that were written now, of a batch of this many.
     pub fn ids(self, count: usize) -> impl Iterator<Item = EventId> {
         let Self { first, duplicates } = self;
-        (first.n..).take(count.saturating_sub(duplicates)).map(move |n| EventId { n, ..first })
+        (first.n..)
+            .take(count.saturating_sub(duplicates))
+            .map(move |n| EventId { n, ..first })
     }
 }
 
@@ -93,7 +100,8 @@ pub struct Page {
     pub parts: Vec<Part>,
     /// Where to go on: the last entry's id, or the cursor where there was none after it.
     pub cursor: Option<EventId>,
-    /// Whether the entries were read; if not, there may be some after the cursor, and something missed before them.
+    /// Whether the entries were read; if not, there may be some after the cursor, and something
+    /// missed before them.
     pub is_read: bool,
 }
 
@@ -101,10 +109,18 @@ impl Page {
     /// A page whose entries were not read yet.
     #[must_use]
     pub fn unread(key: StreamKey, info: StreamInfo, cursor: Option<EventId>) -> Self {
-        Self { key, info, missed: None, parts: Vec::new(), cursor, is_read: false }
+        Self {
+            key,
+            info,
+            missed: None,
+            parts: Vec::new(),
+            cursor,
+            is_read: false,
+        }
     }
 
-    /// Whether nothing will ever follow this page: the stream is finished and the page reaches its last event.
+    /// Whether nothing will ever follow this page: the stream is finished and the page reaches its
+    /// last event.
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.info.status != Status::Active && self.is_newest()
@@ -173,8 +189,8 @@ pub enum StoreError {
     /// No stream at this key, active or finished.
     #[error("no stream at this key")]
     NotFound,
-    /// The store can't be reached, refused, or did not confirm in time. A write may or may not have happened; it must not be
-    /// acknowledged. The text is for the log.
+    /// The store can't be reached, refused, or did not confirm in time. A write may or may not have
+    /// happened; it must not be acknowledged. The text is for the log.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// The same with a known cause. Where [`StoreFault::is_refusal`], nothing was written.
@@ -203,12 +219,14 @@ pub struct News {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-/// The stream can't be followed over the connection that follows the others: a Redis Cluster has them on different slots.
+/// The stream can't be followed over the connection that follows the others: a Redis Cluster has
+/// them on different slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the streams are on several slots of the Cluster")]
 pub struct CrossSlot;
 
-/// The promises of a store. Each method is one atomic step: whatever races with it comes before or after it as a whole.
+/// The promises of a store. Each method is one atomic step: whatever races with it comes before or
+/// after it as a whole.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// What the store is called in `/api/info`.
@@ -220,23 +238,30 @@ pub trait Store: Send + Sync {
     /// The connections it holds.
     fn connections(&self) -> Connections;
 
-    /// Succeeds when the store can be read and written, and the node hears what is written. Returns what an operator should
-    /// know although all is well, a sentence each.
+    /// Succeeds when the store can be read and written, and the node hears what is written. Returns
+    /// what an operator should know although all is well, a sentence each.
     async fn ready(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Starts a stream with its event `start`. A finished stream at the key is replaced: its events are gone, and its tails
-    /// report [`TailError::Gone`].
+    /// Starts a stream with its event `start`. A finished stream at the key is replaced: its events
+    /// are gone, and its tails report [`TailError::Gone`].
     ///
     /// Errors: [`StoreError::Exists`].
     async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError>;
 
-    /// Writes all of the events, one after another with nothing between them, or none. Afterwards the stream lives for its
-    /// TTL from now on, and all but about its newest `max_events` events are gone.
+    /// Writes all of the events, one after another with nothing between them, or none. Afterwards
+    /// the stream lives for its TTL from now on, and all but about its newest `max_events` events
+    /// are gone.
     ///
     /// Of a numbered batch, what the stream has already is not written again.
     ///
-    /// Errors: [`StoreError::NotActive`]; of a numbered batch also [`StoreError::SequenceGap`], [`StoreError::TooManyProducers`].
-    async fn append(&self, key: &StreamKey, events: &[NewEvent], numbered: Option<&Numbered>) -> Result<Appended, StoreError>;
+    /// Errors: [`StoreError::NotActive`]; of a numbered batch also [`StoreError::SequenceGap`],
+    /// [`StoreError::TooManyProducers`].
+    async fn append(
+        &self,
+        key: &StreamKey,
+        events: &[NewEvent],
+        numbered: Option<&Numbered>,
+    ) -> Result<Appended, StoreError>;
 
     /// Writes the last event and records the status; nothing can follow.
     ///
@@ -248,27 +273,36 @@ pub trait Store: Send + Sync {
     /// Errors: [`StoreError::NotFound`].
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError>;
 
-    /// The keys of all active streams, in no order. The cost grows with them and with nothing else. A key may have gone by
-    /// the time it is looked at.
+    /// The keys of all active streams, in no order. The cost grows with them and with nothing else.
+    /// A key may have gone by the time it is looked at.
     async fn list(&self) -> Result<Vec<StreamKey>, StoreError>;
 
-    /// Up to [`PAGE_ENTRIES`] entries after `cursor`, or from the first one stored. A cursor that the stream can't have
-    /// issued is answered from the first event on, and [`Page::missed`] says so.
+    /// Up to [`PAGE_ENTRIES`] entries after `cursor`, or from the first one stored. A cursor that
+    /// the stream can't have issued is answered from the first event on, and [`Page::missed`] says
+    /// so.
     ///
     /// Errors: [`StoreError::NotFound`].
     async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError>;
 
-    /// The cursor after which `beginning` lies among the events that are kept, for [`Self::read`], to which nothing is missing between
-    /// the two. It need not be the id of an event. None: before the first event, and always for [`Beginning::Start`].
+    /// The cursor after which `beginning` lies among the events that are kept, for [`Self::read`],
+    /// to which nothing is missing between the two. It need not be the id of an event. None: before
+    /// the first event, and always for [`Beginning::Start`].
     ///
-    /// Its cost does not grow with the stream. Errors: [`StoreError::NotFound`], but for [`Beginning::Start`].
-    async fn locate(&self, key: &StreamKey, beginning: Beginning) -> Result<Option<EventId>, StoreError>;
+    /// Its cost does not grow with the stream. Errors: [`StoreError::NotFound`], but for
+    /// [`Beginning::Start`].
+    async fn locate(
+        &self,
+        key: &StreamKey,
+        beginning: Beginning,
+    ) -> Result<Option<EventId>, StoreError>;
 
-    /// Resolves when there is a stream at the key, which may be at once. While the store fails, it waits.
+    /// Resolves when there is a stream at the key, which may be at once. While the store fails, it
+    /// waits.
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo>;
 
-    /// Tells the other nodes of this store how many clients this one has on which streams. It holds for [`ANNOUNCEMENT_HOLDS`], and for as
-    /// long again with each further announcement, an empty one too. After an error nothing is known: the next is to be a whole one.
+    /// Tells the other nodes of this store how many clients this one has on which streams. It holds
+    /// for [`ANNOUNCEMENT_HOLDS`], and for as long again with each further announcement, an empty
+    /// one too. After an error nothing is known: the next is to be a whole one.
     async fn announce(&self, announcement: &Announcement) -> Result<Announced, StoreError>;
 
     /// How many clients the other nodes have on this stream, by what they have announced.
@@ -280,21 +314,22 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// Tails of no stream yet. All that will be added share what is scarce, such as a connection; [`Store::may_share`] says whether they can.
+    /// Tails of no stream yet. All that will be added share what is scarce, such as a connection;
+    /// [`Store::may_share`] says whether they can.
     fn tails(&self) -> Box<dyn Tails>;
 }
 
 /// Streams on their way to one reader, each from a cursor on: history, then live, then the end.
 #[async_trait]
 pub trait Tails: Send {
-    /// Whether they hold something that is scarce, such as a connection, and must be let go as soon as their reader has left or
-    /// has stopped to read.
+    /// Whether they hold something that is scarce, such as a connection, and must be let go as soon
+    /// as their reader has left or has stopped to read.
     fn is_scarce(&self) -> bool {
         false
     }
 
-    /// Follows one more stream, the one that `page` was read from: that page first, then all that comes after it. Streams are
-    /// numbered in the order in which they are added, from 0.
+    /// Follows one more stream, the one that `page` was read from: that page first, then all that
+    /// comes after it. Streams are numbered in the order in which they are added, from 0.
     fn add(&mut self, page: Page);
 
     /// Lets a stream go: nothing more is told of it. One that is not there is let go already.
@@ -303,13 +338,16 @@ pub trait Tails: Send {
     /// Whether a stream's last answer was an error.
     fn is_failing(&self) -> bool;
 
-    /// The next news, as soon as there are any: every entry of each stream after its cursor once and in order, or what was
-    /// missed. After a batch with [`Batch::end`], or [`Gone`], there is nothing more of the stream. With no stream left it waits.
+    /// The next news, as soon as there are any: every entry of each stream after its cursor once
+    /// and in order, or what was missed. After a batch with [`Batch::end`], or [`Gone`], there is
+    /// nothing more of the stream. With no stream left it waits.
     ///
-    /// Errors: the store failed a stream. All have kept their places: ask again after a while. The first answer of the store for that stream
-    /// is told in any case, as an empty batch where there is nothing new, so that whoever counts a failure's time knows when it was over.
+    /// Errors: the store failed a stream. All have kept their places: ask again after a while. The
+    /// first answer of the store for that stream is told in any case, as an empty batch where there
+    /// is nothing new, so that whoever counts a failure's time knows when it was over.
     ///
-    /// Cancel safe: dropping the future loses nothing and repeats nothing. Dropping the tails frees all that they hold.
+    /// Cancel safe: dropping the future loses nothing and repeats nothing. Dropping the tails frees
+    /// all that they hold.
     async fn next(&mut self) -> Result<News, StoreError>;
 }
 

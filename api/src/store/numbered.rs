@@ -13,15 +13,16 @@ pub const MAX_SEQUENCE: u64 = 1 << 53;
 pub struct Numbered {
     /// Whose events they are.
     pub producer: Producer,
-    /// How many events the producer had sent into this stream before the batch's first; at most [`MAX_SEQUENCE`].
+    /// How many events the producer had sent into this stream before the batch's first; at most
+    /// [`MAX_SEQUENCE`].
     pub sequence: u64,
 }
 
 /// The longest producer name, in bytes.
 pub const MAX_PRODUCER_BYTES: usize = 64;
 
-/// The name of a producer, which numbers its events so that one that is sent twice is written once: 1 to 64 of `A` to `Z`, `a` to `z`,
-/// `0` to `9`, `_` and `-`. Cheap to clone.
+/// The name of a producer, which numbers its events so that one that is sent twice is written once:
+/// 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_` and `-`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Producer(Arc<str>);
 
@@ -44,6 +45,10 @@ impl FromStr for Producer {
     fn from_str(text: &str) -> Result<Self, InvalidProducer> {
         let fits = (1..=MAX_PRODUCER_BYTES).contains(&text.len());
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if fits && text.bytes().all(good) { Ok(Self(text.into())) } else { Err(InvalidProducer) }
+        if fits && text.bytes().all(good) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidProducer)
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Where reading starts for a reader with a cursor, and what it must be told: the same for every store.
+//! Where reading starts for a reader with a cursor, and what it must be told: the same for every
+//! store.
 
 use serde::Serialize;
 
@@ -11,7 +12,8 @@ pub struct Missed {
     pub after: Option<EventId>,
     /// The id of the first event that follows.
     pub first: EventId,
-    /// How many are missing; none when the cursor is not of this stream's making, so that nobody knows.
+    /// How many are missing; none when the cursor is not of this stream's making, so that nobody
+    /// knows.
     pub missed: Option<u64>,
 }
 
@@ -37,19 +39,42 @@ pub(super) enum Start {
     AtFirst(Missed),
 }
 
-/// Decides by the numbers of the ids, which have no holes. The cases, with the stream's stored events in brackets:
+/// Decides by the numbers of the ids, which have no holes. The cases, with the stream's stored
+/// events in brackets:
 ///
-/// - no cursor, or one older than the stream (of an earlier stream at this key, or `0-0`): all that was trimmed is missed;
+/// - no cursor, or one older than the stream (of an earlier stream at this key, or `0-0`): all that
+///   was trimmed is missed;
 /// - a cursor whose successor is stored, or the newest event: nothing is missed;
 /// - a cursor before the first stored event: what lies between is missed;
-/// - a cursor that this log can't have issued (after its last event, or at a place where the log has another event: the
-///   store lost what it had acknowledged): nobody knows what is missed, and everything is sent.
+/// - a cursor that this log can't have issued (after its last event, or at a place where the log
+///   has another event: the store lost what it had acknowledged): nobody knows what is missed, and
+///   everything is sent.
 pub(super) fn start(cursor: Option<EventId>, around: &Around) -> Start {
-    let Around { created_ms, first, last, next } = *around;
-    let trimmed =
-        |seen: u64| first.n.checked_sub(seen).filter(|&count| count > 0).map(|count| Missed { after: cursor, first, missed: Some(count) });
-    let Some(id) = cursor else { return Start::AtCursor(trimmed(0)) };
-    let foreign = Start::AtFirst(Missed { after: cursor, first, missed: None });
+    let Around {
+        created_ms,
+        first,
+        last,
+        next,
+    } = *around;
+    let trimmed = |seen: u64| {
+        first
+            .n
+            .checked_sub(seen)
+            .filter(|&count| count > 0)
+            .map(|count| Missed {
+                after: cursor,
+                first,
+                missed: Some(count),
+            })
+    };
+    let Some(id) = cursor else {
+        return Start::AtCursor(trimmed(0));
+    };
+    let foreign = Start::AtFirst(Missed {
+        after: cursor,
+        first,
+        missed: None,
+    });
     if id.ms < created_ms {
         return Start::AtCursor(trimmed(0));
     }
@@ -72,8 +97,16 @@ mod tests {
     /// Events 3 to 9 of a stream are stored, all at 10 ms a piece from 100 on.
     fn around(cursor: Option<EventId>) -> Around {
         let stored: Vec<_> = (3..10).map(|n| id(100 + 10 * n, n)).collect();
-        let next = stored.iter().copied().find(|&stored| cursor.is_none_or(|cursor| stored > cursor));
-        Around { created_ms: 100, first: stored[0], last: stored[6], next }
+        let next = stored
+            .iter()
+            .copied()
+            .find(|&stored| cursor.is_none_or(|cursor| stored > cursor));
+        Around {
+            created_ms: 100,
+            first: stored[0],
+            last: stored[6],
+            next,
+        }
     }
 
     fn decide(cursor: Option<EventId>) -> Start {
@@ -81,13 +114,21 @@ mod tests {
     }
 
     fn missed(after: Option<EventId>, missed: Option<u64>) -> Missed {
-        Missed { after, first: id(130, 3), missed }
+        Missed {
+            after,
+            first: id(130, 3),
+            missed,
+        }
     }
 
     #[test]
     fn nothing_is_missed_when_the_next_event_is_stored_or_there_is_none() {
         for n in 2..10 {
-            assert_eq!(decide(Some(id(100 + 10 * n, n))), Start::AtCursor(None), "{n}");
+            assert_eq!(
+                decide(Some(id(100 + 10 * n, n))),
+                Start::AtCursor(None),
+                "{n}"
+            );
         }
     }
 
@@ -95,26 +136,55 @@ mod tests {
     fn a_cursor_made_up_to_lie_before_an_event_is_a_place_like_others() {
         let made_up = |n: u64| before(id(100 + 10 * n, n));
         for n in 3..10 {
-            assert_eq!(decide(made_up(n)), Start::AtCursor(None), "{n}, also the first, whose predecessors are trimmed");
+            assert_eq!(
+                decide(made_up(n)),
+                Start::AtCursor(None),
+                "{n}, also the first, whose predecessors are trimmed"
+            );
         }
         // Trimmed between the look for the place and the read.
         for (n, count) in [(0, 3), (1, 2), (2, 1)] {
-            assert_eq!(decide(made_up(n)), Start::AtCursor(Some(missed(made_up(n), Some(count)))), "{n}");
+            assert_eq!(
+                decide(made_up(n)),
+                Start::AtCursor(Some(missed(made_up(n), Some(count)))),
+                "{n}"
+            );
         }
     }
 
     #[test]
     fn what_was_trimmed_is_counted_exactly() {
         assert_eq!(decide(None), Start::AtCursor(Some(missed(None, Some(3)))));
-        for (cursor, count) in [(id(100, 0), 2), (id(110, 1), 1), (id(0, 0), 3), (id(99, 77), 3)] {
-            assert_eq!(decide(Some(cursor)), Start::AtCursor(Some(missed(Some(cursor), Some(count)))), "{cursor}");
+        for (cursor, count) in [
+            (id(100, 0), 2),
+            (id(110, 1), 1),
+            (id(0, 0), 3),
+            (id(99, 77), 3),
+        ] {
+            assert_eq!(
+                decide(Some(cursor)),
+                Start::AtCursor(Some(missed(Some(cursor), Some(count)))),
+                "{cursor}"
+            );
         }
     }
 
     #[test]
     fn a_cursor_that_the_stream_cannot_have_issued_is_told_and_all_is_sent() {
-        for cursor in [id(191, 9), id(190, 10), id(5000, 3), id(150, 7), id(155, 3), id(u64::MAX, u64::MAX), id(125, u64::MAX)] {
-            assert_eq!(decide(Some(cursor)), Start::AtFirst(missed(Some(cursor), None)), "{cursor}");
+        for cursor in [
+            id(191, 9),
+            id(190, 10),
+            id(5000, 3),
+            id(150, 7),
+            id(155, 3),
+            id(u64::MAX, u64::MAX),
+            id(125, u64::MAX),
+        ] {
+            assert_eq!(
+                decide(Some(cursor)),
+                Start::AtFirst(missed(Some(cursor), None)),
+                "{cursor}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Cursors: where a client is in each of its streams. `docs/following.md` has the grammar, for those who make or keep them.
+//! Cursors: where a client is in each of its streams. `docs/following.md` has the grammar, for
+//! those who make or keep them.
 
 use std::{collections::HashMap, fmt::Write};
 
@@ -17,7 +18,14 @@ const COMPACT_HEAD: usize = 8;
 const COMPACT_POSITION: usize = Tag::BYTES + 6;
 
 /// What `encodeURIComponent` leaves as it is, less `!` and `~`, which have a meaning here.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 
 /// Where a client is in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +49,9 @@ impl Position {
     }
 }
 
-/// What tells a stream in the compact form: the first bytes of a hash of its key. Among a few hundred streams two are alike once in
-/// some ten million cases, and then a position of the one is found to be none of the other's by its id.
+/// What tells a stream in the compact form: the first bytes of a hash of its key. Among a few
+/// hundred streams two are alike once in some ten million cases, and then a position of the one is
+/// found to be none of the other's by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag([u8; Self::BYTES]);
 
@@ -89,7 +98,9 @@ impl Cursor {
                 continue;
             }
             let (key, position) = item.rsplit_once(':').ok_or(InvalidCursor)?;
-            let key = percent_decode_str(key).decode_utf8().map_err(|_| InvalidCursor)?;
+            let key = percent_decode_str(key)
+                .decode_utf8()
+                .map_err(|_| InvalidCursor)?;
             cursor.named.insert(key.into(), read_position(position)?);
         }
         Ok(cursor)
@@ -104,7 +115,10 @@ impl Cursor {
     /// The position in a stream, if the cursor names it.
     #[must_use]
     pub fn position(&self, key: &StreamKey) -> Option<Position> {
-        self.named.get(key.as_str()).or_else(|| self.tagged.get(&Tag::of(key))).copied()
+        self.named
+            .get(key.as_str())
+            .or_else(|| self.tagged.get(&Tag::of(key)))
+            .copied()
     }
 }
 
@@ -137,8 +151,15 @@ fn read_compact(text: &str, positions: &mut HashMap<Tag, Position>) -> Option<()
         let position = match number(&mut rest)?.checked_sub(1) {
             None => Position::Beginning,
             Some(packed) => {
-                let id = EventId { ms: base.checked_add(number(&mut rest)?)?, n: packed / 2 };
-                if packed % 2 == 1 { Position::Complete(id) } else { Position::At(id) }
+                let id = EventId {
+                    ms: base.checked_add(number(&mut rest)?)?,
+                    n: packed / 2,
+                };
+                if packed % 2 == 1 {
+                    Position::Complete(id)
+                } else {
+                    Position::At(id)
+                }
             }
         };
         positions.insert(Tag(*tag), position);
@@ -149,9 +170,17 @@ fn read_compact(text: &str, positions: &mut HashMap<Tag, Position>) -> Option<()
 /// Positions in the compact form, `~…`; nothing of none.
 #[must_use]
 pub fn compact(positions: impl Iterator<Item = (Tag, Position)> + Clone) -> String {
-    let base = positions.clone().filter_map(|(_, position)| position.id()).map(|id| id.ms).min().unwrap_or(0);
-    // Nearly every frame of a client with several streams needs one of these: no memory is taken per number, and none grows.
-    let mut bytes = Vec::with_capacity(COMPACT_HEAD + COMPACT_POSITION * positions.size_hint().1.unwrap_or_default());
+    let base = positions
+        .clone()
+        .filter_map(|(_, position)| position.id())
+        .map(|id| id.ms)
+        .min()
+        .unwrap_or(0);
+    // Nearly every frame of a client with several streams needs one of these: no memory is taken
+    // per number, and none grows.
+    let mut bytes = Vec::with_capacity(
+        COMPACT_HEAD + COMPACT_POSITION * positions.size_hint().1.unwrap_or_default(),
+    );
     bytes.push(VERSION);
     // Writing to memory does not fail.
     let put = |bytes: &mut Vec<u8>, number: u64| _ = bytes.write_varint(number);
@@ -160,12 +189,16 @@ pub fn compact(positions: impl Iterator<Item = (Tag, Position)> + Clone) -> Stri
     for (tag, position) in positions {
         any = true;
         bytes.extend_from_slice(&tag.0);
-        // A stream can't have 2⁶² events; a number that says so is as little of its making as this one is.
+        // A stream can't have 2⁶² events; a number that says so is as little of its making as this
+        // one is.
         let packed = |id: EventId, complete: u64| 2 * id.n.min(u64::MAX / 4) + complete + 1;
         match position {
             Position::Beginning => put(&mut bytes, 0),
             Position::At(id) | Position::Complete(id) => {
-                put(&mut bytes, packed(id, u64::from(matches!(position, Position::Complete(_)))));
+                put(
+                    &mut bytes,
+                    packed(id, u64::from(matches!(position, Position::Complete(_)))),
+                );
                 put(&mut bytes, id.ms - base);
             }
         }
@@ -185,7 +218,8 @@ pub fn encoded(key: &StreamKey) -> String {
     utf8_percent_encode(key.as_str(), PLAIN).to_string()
 }
 
-/// Adds the position in one stream, whose key is encoded already, and those in all others, which are compact.
+/// Adds the position in one stream, whose key is encoded already, and those in all others, which
+/// are compact.
 pub fn put(out: &mut impl Write, key: &str, position: Position, others: &str) {
     let comma = if others.is_empty() { "" } else { "," };
     // Both kinds of memory that this is written to grow, so that it does not fail.
@@ -204,7 +238,11 @@ mod tests {
 
     fn position() -> impl Strategy<Value = Position> {
         let id = (0..u64::MAX, 0..u64::MAX / 4).prop_map(|(ms, n)| EventId { ms, n });
-        prop_oneof![Just(Position::Beginning), id.clone().prop_map(Position::At), id.prop_map(Position::Complete)]
+        prop_oneof![
+            Just(Position::Beginning),
+            id.clone().prop_map(Position::At),
+            id.prop_map(Position::Complete)
+        ]
     }
 
     fn key() -> impl Strategy<Value = StreamKey> {
@@ -248,12 +286,28 @@ mod tests {
 
     #[test]
     fn the_form_is_as_the_document_has_it() {
-        let (id, later) = (EventId { ms: 1_700_000_000_000, n: 4 }, EventId { ms: 1_700_000_000_300, n: 1 });
+        let (id, later) = (
+            EventId {
+                ms: 1_700_000_000_000,
+                n: 4,
+            },
+            EventId {
+                ms: 1_700_000_000_300,
+                n: 1,
+            },
+        );
         let [a, b] = ["chat 42:1", "b"].map(|key| key.parse::<StreamKey>().unwrap());
         let mut text = String::new();
-        put(&mut text, &encoded(&a), Position::At(id), &compact([(Tag::of(&b), Position::Complete(later))].into_iter()));
+        put(
+            &mut text,
+            &encoded(&a),
+            Position::At(id),
+            &compact([(Tag::of(&b), Position::Complete(later))].into_iter()),
+        );
         // 1; the time as LEB128; the first 5 bytes of SHA-256("b"); 2 × 1 + 1 + 1; 0.
-        let bytes = [1, 0xac, 0xd2, 0x95, 0xff, 0xbc, 0x31, 0x3e, 0x23, 0xe8, 0x16, 0x00, 4, 0];
+        let bytes = [
+            1, 0xac, 0xd2, 0x95, 0xff, 0xbc, 0x31, 0x3e, 0x23, 0xe8, 0x16, 0x00, 4, 0,
+        ];
         let expected = format!("chat%2042%3A1:1700000000000-4,~{}", BASE64.encode(bytes));
         let (head, _) = text.split_once(",~").unwrap();
         assert_eq!(head, "chat%2042%3A1:1700000000000-4");
@@ -262,7 +316,10 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        for bad in ["", "1", "a", "a:1", "a:1-2!!", "~", "~AA", "~AQ", "~AQBz", "a:1-2,", ",a:1-2", "a:1-2,~!", "%ff:1-2", "-1-2"] {
+        for bad in [
+            "", "1", "a", "a:1", "a:1-2!!", "~", "~AA", "~AQ", "~AQBz", "a:1-2,", ",a:1-2",
+            "a:1-2,~!", "%ff:1-2", "-1-2",
+        ] {
             assert_eq!(Cursor::read(bad), Err(InvalidCursor), "{bad:?}");
         }
     }

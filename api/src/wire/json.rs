@@ -14,7 +14,8 @@ use crate::{
     store::Missed,
 };
 
-/// A struct that is read from a JSON object only. What serde derives would take an array of the fields' values, too.
+/// A struct that is read from a JSON object only. What serde derives would take an array of the
+/// fields' values, too.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -66,18 +67,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventIn<'a> {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<EventIn<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut members: A,
+            ) -> Result<EventIn<'de>, A::Error> {
                 let (mut event, mut data, mut unknown) = (None, None, Vec::new());
                 while let Some(Text(name)) = members.next_key()? {
                     match &*name {
-                        "event" if event.is_some() => return Err(de::Error::duplicate_field("event")),
+                        "event" if event.is_some() => {
+                            return Err(de::Error::duplicate_field("event"));
+                        }
                         "event" => event = Some(members.next_value::<Text<'_>>()?.0),
                         "data" if data.is_some() => return Err(de::Error::duplicate_field("data")),
                         "data" => data = Some(members.next_value::<Option<&RawValue>>()?),
                         _ => {
                             members.next_value::<IgnoredAny>()?;
                             if unknown.len() < MAX_UNKNOWN && !unknown.contains(&name) {
-                                // Few events have any, and most of those have one: a batch holds many events.
+                                // Few events have any, and most of those have one: a batch holds
+                                // many events.
                                 unknown.reserve_exact(1);
                                 unknown.push(name);
                             }
@@ -85,7 +92,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventIn<'a> {
                     }
                 }
                 let event = event.ok_or_else(|| de::Error::missing_field("event"))?;
-                Ok(EventIn { event, data: data.flatten(), unknown })
+                Ok(EventIn {
+                    event,
+                    data: data.flatten(),
+                    unknown,
+                })
             }
         }
 
@@ -122,13 +133,14 @@ impl<'a> EventIn<'a> {
         Ok(event)
     }
 
-    /// Takes the names of members that an event does not have: each once, the first [`MAX_UNKNOWN`].
+    /// Takes the names of members that an event does not have: each once, the first
+    /// [`MAX_UNKNOWN`].
     pub fn take_unknown(&mut self) -> Vec<Cow<'a, str>> {
         std::mem::take(&mut self.unknown)
     }
 
-    /// Checks the event, whose name and data are together at most `limit` bytes. A string is taken for what it says, any other
-    /// value as its compact JSON text.
+    /// Checks the event, whose name and data are together at most `limit` bytes. A string is taken
+    /// for what it says, any other value as its compact JSON text.
     pub fn check(self, limit: usize) -> Result<NewEvent, EventProblem> {
         let data = match self.data.map(RawValue::get) {
             None | Some("null") => None,
@@ -137,7 +149,11 @@ impl<'a> EventIn<'a> {
         };
         let event = NewEvent::new(self.event, data)?;
         let bytes = event.weight();
-        if bytes > limit { Err(EventProblem::TooLarge { limit, bytes }) } else { Ok(event) }
+        if bytes > limit {
+            Err(EventProblem::TooLarge { limit, bytes })
+        } else {
+            Ok(event)
+        }
     }
 }
 
@@ -146,15 +162,16 @@ pub fn event(bytes: &[u8], limit: usize) -> Result<NewEvent, EventProblem> {
     EventIn::read(bytes)?.check(limit)
 }
 
-/// The text without the byte order mark that some programs write before UTF-8. JSON does not allow one, but a reader may skip it
-/// ([RFC 8259, 8.1](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
+/// The text without the byte order mark that some programs write before UTF-8. JSON does not allow
+/// one, but a reader may skip it ([RFC 8259,
+/// 8.1](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
 #[must_use]
 pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// Well-formed JSON without the white space between its tokens. Numbers and escapes stay as they were sent: reading and
-/// writing the value anew would round large numbers.
+/// Well-formed JSON without the white space between its tokens. Numbers and escapes stay as they
+/// were sent: reading and writing the value anew would round large numbers.
 fn compact(json: &str) -> String {
     let mut in_string = false;
     let mut escaped = false;
@@ -194,7 +211,12 @@ struct StoredEntry<'a> {
 /// The entry as a JSON object.
 #[must_use]
 pub fn entry(key: Option<&StreamKey>, entry: &Entry) -> String {
-    text(&EntryOut { key, id: entry.id, event: &entry.name, data: entry.data.as_deref() })
+    text(&EntryOut {
+        key,
+        id: entry.id,
+        event: &entry.name,
+        data: entry.data.as_deref(),
+    })
 }
 
 /// A position without an event: a client that goes on from there misses nothing that it wants.
@@ -212,7 +234,12 @@ pub fn position(key: Option<&StreamKey>, id: EventId) -> String {
 /// The entry with its time as a JSON object.
 #[must_use]
 pub fn stored_entry(entry: &Entry) -> String {
-    text(&StoredEntry { id: entry.id, time: time(entry.id.ms), event: &entry.name, data: entry.data.as_deref() })
+    text(&StoredEntry {
+        id: entry.id,
+        time: time(entry.id.ms),
+        event: &entry.name,
+        data: entry.data.as_deref(),
+    })
 }
 
 /// A gap, as an object among the entries: without an id.
@@ -235,7 +262,11 @@ fn missed_events(key: Option<&StreamKey>, data: String) -> String {
         event: &'static str,
         data: String,
     }
-    text(&MissedOut { key, event: super::MISSED_EVENTS, data })
+    text(&MissedOut {
+        key,
+        event: super::MISSED_EVENTS,
+        data,
+    })
 }
 
 /// The data of the event that tells a gap.
@@ -253,31 +284,49 @@ pub fn gone_data(after: Option<EventId>) -> String {
         first: Option<EventId>,
         missed: Option<u64>,
     }
-    text(&GoneOut { after, first: None, missed: None })
+    text(&GoneOut {
+        after,
+        first: None,
+        missed: None,
+    })
 }
 
 /// A time in RFC 3339 with milliseconds.
 #[must_use]
 pub fn time(ms: u64) -> String {
-    let time = i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or(DateTime::UNIX_EPOCH);
+    let time = i64::try_from(ms)
+        .ok()
+        .and_then(DateTime::from_timestamp_millis)
+        .unwrap_or(DateTime::UNIX_EPOCH);
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// JSON text of one of our own types: strings and numbers under fixed names, which always serialize. Safe in a line: see [`InLine`].
+/// JSON text of one of our own types: strings and numbers under fixed names, which always
+/// serialize. Safe in a line: see [`InLine`].
 #[must_use]
 pub fn text(value: &impl Serialize) -> String {
     let mut out = Vec::with_capacity(128);
-    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, InLine));
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut out, InLine,
+    ));
     // Writing to memory does not fail, and JSON is UTF-8.
-    written.ok().and_then(|()| String::from_utf8(out).ok()).unwrap_or_default()
+    written
+        .ok()
+        .and_then(|()| String::from_utf8(out).ok())
+        .unwrap_or_default()
 }
 
-/// Compact JSON without what some readers take for the end of a line. U+2028, U+2029 and U+0085 may stand in JSON strings as they are, but clients
-/// that split text by Unicode's rules (Python's `splitlines`, Java's `lines`, old JavaScript) cut there. Escaped they mean the same.
+/// Compact JSON without what some readers take for the end of a line. U+2028, U+2029 and U+0085 may
+/// stand in JSON strings as they are, but clients that split text by Unicode's rules (Python's
+/// `splitlines`, Java's `lines`, old JavaScript) cut there. Escaped they mean the same.
 struct InLine;
 
 impl serde_json::ser::Formatter for InLine {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let bytes = fragment.as_bytes();
         let mut written = 0;
         for at in memchr::memchr2_iter(0xC2, 0xE2, bytes) {
@@ -308,7 +357,10 @@ mod tests {
     }
 
     fn data(json: &str) -> Option<String> {
-        event(format!(r#"{{"event":"x","data":{json}}}"#).as_bytes()).unwrap().data().map(ToOwned::to_owned)
+        event(format!(r#"{{"event":"x","data":{json}}}"#).as_bytes())
+            .unwrap()
+            .data()
+            .map(ToOwned::to_owned)
     }
 
     proptest! {
@@ -346,8 +398,14 @@ mod tests {
 
     #[test]
     fn data_that_is_no_string_becomes_its_compact_text() {
-        assert_eq!(data(r#"{ "a" : [1, 2.50, " b "] }"#).as_deref(), Some(r#"{"a":[1,2.50," b "]}"#));
-        assert_eq!(data("12345678901234567890123").as_deref(), Some("12345678901234567890123"));
+        assert_eq!(
+            data(r#"{ "a" : [1, 2.50, " b "] }"#).as_deref(),
+            Some(r#"{"a":[1,2.50," b "]}"#)
+        );
+        assert_eq!(
+            data("12345678901234567890123").as_deref(),
+            Some("12345678901234567890123")
+        );
         assert_eq!(data("true").as_deref(), Some("true"));
         assert_eq!(data("null"), None);
         assert_eq!(data(r#""""#).as_deref(), Some(""));
@@ -357,10 +415,17 @@ mod tests {
     #[test]
     fn an_event_is_weighed_as_it_is_stored() {
         // In the stream these are 5 bytes, however they were spelled.
-        for spelling in [r#"{"event":"abc","data":"de"}"#, r#"{"event":"\u0061bc","data":"d\u0065"}"#, r#"{"event":"abc","data":[ ]}"#] {
+        for spelling in [
+            r#"{"event":"abc","data":"de"}"#,
+            r#"{"event":"\u0061bc","data":"d\u0065"}"#,
+            r#"{"event":"abc","data":[ ]}"#,
+        ] {
             assert!(super::event(spelling.as_bytes(), 5).is_ok(), "{spelling}");
             let refused = super::event(spelling.as_bytes(), 4);
-            assert!(matches!(refused, Err(EventProblem::TooLarge { limit: 4, bytes: 5 })), "{spelling}");
+            assert!(
+                matches!(refused, Err(EventProblem::TooLarge { limit: 4, bytes: 5 })),
+                "{spelling}"
+            );
         }
     }
 
@@ -379,6 +444,9 @@ mod tests {
         ] {
             assert!(matches!(event(bad), Err(EventProblem::Shape(_))), "{bad:?}");
         }
-        assert!(matches!(event(br#"{"event":"end"}"#), Err(EventProblem::Invalid(InvalidEvent::Reserved(_)))));
+        assert!(matches!(
+            event(br#"{"event":"end"}"#),
+            Err(EventProblem::Invalid(InvalidEvent::Reserved(_)))
+        ));
     }
 }

@@ -10,7 +10,8 @@ use serde::{
 
 /// The first `N` values of a JSON array, and how many values it has.
 ///
-/// Values are larger in memory than as text: an array of short values that is kept whole would take many times the bytes of its body.
+/// Values are larger in memory than as text: an array of short values that is kept whole would take
+/// many times the bytes of its body.
 #[derive(Debug)]
 pub struct Bounded<T, const N: usize> {
     /// The first values, at most `N`.
@@ -84,7 +85,11 @@ mod tests {
     #[test]
     fn values_past_the_bound_are_counted_and_read_but_not_kept() {
         let read = serde_json::from_str::<Bounded<u8, 2>>;
-        for (text, values, count) in [("[]", &[][..], 0), ("[1, 2]", &[1, 2], 2), ("[1, 2, 3, 4]", &[1, 2], 4)] {
+        for (text, values, count) in [
+            ("[]", &[][..], 0),
+            ("[1, 2]", &[1, 2], 2),
+            ("[1, 2, 3, 4]", &[1, 2], 4),
+        ] {
             let bounded = read(text).unwrap();
             assert_eq!((&*bounded.values, bounded.count), (values, count));
         }

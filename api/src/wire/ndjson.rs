@@ -1,4 +1,5 @@
-//! Newline-delimited JSON: bytes as they arrive into lines, of a bounded length, however they are cut into pieces.
+//! Newline-delimited JSON: bytes as they arrive into lines, of a bounded length, however they are
+//! cut into pieces.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -29,10 +30,17 @@ impl Lines {
     /// Lines of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), searched: 0, limit, number: 0, skipping: false }
+        Self {
+            buffer: BytesMut::new(),
+            searched: 0,
+            limit,
+            number: 0,
+            skipping: false,
+        }
     }
 
-    /// Where to put what arrives. Holds at most one line that is not complete, and what came with it.
+    /// Where to put what arrives. Holds at most one line that is not complete, and what came with
+    /// it.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
@@ -40,7 +48,8 @@ impl Lines {
     /// The next complete line.
     pub fn next_line(&mut self) -> Option<Line> {
         loop {
-            let found = memchr::memchr(b'\n', &self.buffer[self.searched..]).map(|offset| self.searched + offset);
+            let found = memchr::memchr(b'\n', &self.buffer[self.searched..])
+                .map(|offset| self.searched + offset);
             let Some(end) = found else {
                 self.searched = self.buffer.len();
                 return self.give_up_if_too_long();
@@ -61,12 +70,20 @@ impl Lines {
     pub fn last_line(&mut self) -> Option<Line> {
         let line = self.buffer.split().freeze();
         self.searched = 0;
-        if std::mem::take(&mut self.skipping) { None } else { self.numbered(line) }
+        if std::mem::take(&mut self.skipping) {
+            None
+        } else {
+            self.numbered(line)
+        }
     }
 
     fn numbered(&mut self, line: Bytes) -> Option<Line> {
         self.number += 1;
-        let line = if line.ends_with(b"\r") { line.slice(..line.len() - 1) } else { line };
+        let line = if line.ends_with(b"\r") {
+            line.slice(..line.len() - 1)
+        } else {
+            line
+        };
         // A file that was put together from others may have a mark before any of its lines.
         let line = line.slice(line.len() - without_bom(&line).len()..);
         if line.len() > self.limit {
@@ -106,7 +123,10 @@ mod tests {
         for piece in bytes.chunks(piece) {
             lines.buffer().extend_from_slice(piece);
             read.extend(std::iter::from_fn(|| lines.next_line()));
-            assert!(lines.buffer().len() <= limit + 1, "no more than a line is kept");
+            assert!(
+                lines.buffer().len() <= limit + 1,
+                "no more than a line is kept"
+            );
         }
         read.extend(lines.last_line());
         read
@@ -123,7 +143,8 @@ mod tests {
             if line.len() > limit {
                 return Some(Line::TooLong(number));
             }
-            (!line.trim_ascii().is_empty()).then(|| Line::Text(number, Bytes::copy_from_slice(line)))
+            (!line.trim_ascii().is_empty())
+                .then(|| Line::Text(number, Bytes::copy_from_slice(line)))
         };
         (1..).zip(lines).filter_map(line).collect()
     }
@@ -144,7 +165,11 @@ mod tests {
     fn a_long_line_is_told_once_and_the_next_is_read() {
         let upload = [&[b'x'; 1000][..], b"\nab\n"].concat();
         for piece in [1, 7, 5000] {
-            assert_eq!(read(&upload, piece, 10), [Line::TooLong(1), Line::Text(2, Bytes::from_static(b"ab"))], "{piece}");
+            assert_eq!(
+                read(&upload, piece, 10),
+                [Line::TooLong(1), Line::Text(2, Bytes::from_static(b"ab"))],
+                "{piece}"
+            );
         }
     }
 }

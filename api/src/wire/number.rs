@@ -1,4 +1,5 @@
-//! Numbers in JSON. JSON has one kind of number: `600.0` is the integer 600, and some languages write it so.
+//! Numbers in JSON. JSON has one kind of number: `600.0` is the integer 600, and some languages
+//! write it so.
 
 use std::fmt;
 
@@ -10,7 +11,8 @@ use serde::{
 /// The first whole number after which a floating point number may stand for several.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Reads an integer from 0, or null, for `#[serde(deserialize_with)]`. A member that may be absent needs `default`, too.
+/// Reads an integer from 0, or null, for `#[serde(deserialize_with)]`. A member that may be absent
+/// needs `default`, too.
 pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     struct Whole;
 
@@ -29,7 +31,10 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, 
             Ok(None)
         }
 
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        fn visit_some<D: Deserializer<'de>>(
+            self,
+            deserializer: D,
+        ) -> Result<Self::Value, D::Error> {
             deserializer.deserialize_u64(self)
         }
 
@@ -38,13 +43,23 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, 
         }
 
         fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-            u64::try_from(number).map(Some).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+            u64::try_from(number)
+                .map(Some)
+                .map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
         }
 
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and neither negative nor too large")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole, and neither negative nor too large"
+        )]
         fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
             let is_whole = number.fract() == 0.0 && (0.0..=EXACT).contains(&number);
-            if is_whole { Ok(Some(number as u64)) } else { Err(E::invalid_type(Unexpected::Float(number), &self)) }
+            if is_whole {
+                Ok(Some(number as u64))
+            } else {
+                Err(E::invalid_type(Unexpected::Float(number), &self))
+            }
         }
     }
 
@@ -62,13 +77,26 @@ mod tests {
     }
 
     fn read(json: &str) -> Result<Option<u64>, String> {
-        serde_json::from_str::<Members>(json).map(|members| members.ttl).map_err(|error| error.to_string())
+        serde_json::from_str::<Members>(json)
+            .map(|members| members.ttl)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_whole_number_may_have_a_fraction_of_zero() {
-        for (json, number) in [("600", 600), ("600.0", 600), ("6e2", 600), ("0", 0), ("-0.0", 0), ("18446744073709551615", u64::MAX)] {
-            assert_eq!(read(&format!(r#"{{"ttl":{json}}}"#)), Ok(Some(number)), "{json}");
+        for (json, number) in [
+            ("600", 600),
+            ("600.0", 600),
+            ("6e2", 600),
+            ("0", 0),
+            ("-0.0", 0),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(
+                read(&format!(r#"{{"ttl":{json}}}"#)),
+                Ok(Some(number)),
+                "{json}"
+            );
         }
         assert_eq!(read(r#"{"ttl":null}"#), Ok(None));
         assert_eq!(read("{}"), Ok(None));

@@ -1,7 +1,10 @@
-//! Server-sent events, as the [HTML standard](https://html.spec.whatwg.org/multipage/server-sent-events.html) has them.
+//! Server-sent events, as the [HTML
+//! standard](https://html.spec.whatwg.org/multipage/server-sent-events.html) has them.
 //!
-//! A frame's `id` is its last line. By the standard the order of the fields means nothing, but some readers take an id as soon as its line is there, not
-//! with the empty line that ends the frame. Where a connection breaks within a frame, such a reader would skip the event whose id came before its data.
+//! A frame's `id` is its last line. By the standard the order of the fields means nothing, but some
+//! readers take an id as soon as its line is there, not with the empty line that ends the frame.
+//! Where a connection breaks within a frame, such a reader would skip the event whose id came
+//! before its data.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -10,8 +13,9 @@ use crate::{
     store::Missed,
 };
 
-/// A comment: keeps the connection and all between it alive, and tells a server whose client has left. Followed by an empty
-/// line, so that a reader that acts on blocks does not keep it in its buffer.
+/// A comment: keeps the connection and all between it alive, and tells a server whose client has
+/// left. Followed by an empty line, so that a reader that acts on blocks does not keep it in its
+/// buffer.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
 /// About how many bytes a frame has besides its entry's weight.
@@ -21,20 +25,34 @@ pub const FRAME_SIZE: usize = "event: \ndata: \nid: 1700000000000-1000000\n\n".l
 #[must_use]
 pub fn frames(part: &Part) -> Bytes {
     match part.whole() {
-        Some(segment) => segment.sse.get_or_init(|| encode(segment.entries().iter())).clone(),
+        Some(segment) => segment
+            .sse
+            .get_or_init(|| encode(segment.entries().iter()))
+            .clone(),
         None => encode(part.entries().iter()),
     }
 }
 
-/// Those of the entries that the filter passes. Where it passes all or none of a segment nothing is encoded that others do not share; of the few
-/// filters under which a segment falls apart, each encodes what it passes once.
+/// Those of the entries that the filter passes. Where it passes all or none of a segment nothing is
+/// encoded that others do not share; of the few filters under which a segment falls apart, each
+/// encodes what it passes once.
 #[must_use]
 pub fn selected_frames(part: &Part, filter: &EventFilter) -> Bytes {
-    let wanted = part.entries().iter().filter(|entry| filter.passes(&entry.name)).count();
+    let wanted = part
+        .entries()
+        .iter()
+        .filter(|entry| filter.passes(&entry.name))
+        .count();
     if wanted == part.entries().len() {
         return frames(part);
     }
-    let encode_selected = || encode(part.entries().iter().filter(|entry| filter.passes(&entry.name)));
+    let encode_selected = || {
+        encode(
+            part.entries()
+                .iter()
+                .filter(|entry| filter.passes(&entry.name)),
+        )
+    };
     match part.whole() {
         _ if wanted == 0 => Bytes::new(),
         Some(segment) => segment.selected_sse(filter, encode_selected),
@@ -55,7 +73,8 @@ pub fn position(cursor: &str) -> String {
     format!("id: {cursor}\n\n")
 }
 
-/// The frame that tells of a gap in one of many streams. Its id says which stream, and where the client was in it.
+/// The frame that tells of a gap in one of many streams. Its id says which stream, and where the
+/// client was in it.
 pub fn put_keyed_missed(out: &mut BytesMut, cursor: &str, data: &str) {
     put_field(out, b"event", super::MISSED_EVENTS);
     put_data(out, data);
@@ -63,7 +82,8 @@ pub fn put_keyed_missed(out: &mut BytesMut, cursor: &str, data: &str) {
     out.put_u8(b'\n');
 }
 
-/// The frame that tells of a gap. Without an id, so that a client that is cut off after it resumes where it was.
+/// The frame that tells of a gap. Without an id, so that a client that is cut off after it resumes
+/// where it was.
 #[must_use]
 pub fn missed(missed: &Missed) -> Bytes {
     let data = super::json::missed_data(missed);
@@ -81,7 +101,10 @@ pub fn retry(milliseconds: u64) -> String {
 }
 
 fn encode<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Bytes {
-    let size = entries.clone().map(|entry| FRAME_SIZE + entry.weight()).sum();
+    let size = entries
+        .clone()
+        .map(|entry| FRAME_SIZE + entry.weight())
+        .sum();
     let mut out = BytesMut::with_capacity(size);
     for entry in entries {
         put_frame(&mut out, entry);
@@ -109,13 +132,17 @@ fn put_field(out: &mut BytesMut, name: &[u8], value: &str) {
     out.put_u8(b'\n');
 }
 
-/// One `data` line per line: LF, CR and CRLF all end one for the reader, so that none may stay inside. Without data there is
-/// still a line, as browsers dispatch no event without it.
+/// One `data` line per line: LF, CR and CRLF all end one for the reader, so that none may stay
+/// inside. Without data there is still a line, as browsers dispatch no event without it.
 fn put_data(out: &mut BytesMut, data: &str) {
     let mut rest = data;
     while let Some(end) = memchr::memchr2(b'\n', b'\r', rest.as_bytes()) {
         put_field(out, b"data", &rest[..end]);
-        let newline = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
+        let newline = if rest[end..].starts_with("\r\n") {
+            2
+        } else {
+            1
+        };
         rest = &rest[end + newline..];
     }
     put_field(out, b"data", rest);
@@ -133,13 +160,28 @@ mod tests {
     use crate::event::{EventId, Segment};
 
     fn entry(n: u64, name: &str, data: Option<&str>) -> Entry {
-        Entry { id: EventId { ms: 1_700_000_000_000, n }, name: name.into(), data: data.map(Into::into) }
+        Entry {
+            id: EventId {
+                ms: 1_700_000_000_000,
+                n,
+            },
+            name: name.into(),
+            data: data.map(Into::into),
+        }
     }
 
     /// What a reader that is none of ours makes of the bytes, cut into pieces of this size.
     fn read(bytes: &Bytes, piece: usize) -> Vec<Event> {
-        let pieces: Vec<_> = bytes.chunks(piece).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
-        block_on(stream::iter(pieces).eventsource().map(|event| event.expect("well-formed events")).collect())
+        let pieces: Vec<_> = bytes
+            .chunks(piece)
+            .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
+            .collect();
+        block_on(
+            stream::iter(pieces)
+                .eventsource()
+                .map(|event| event.expect("well-formed events"))
+                .collect(),
+        )
     }
 
     /// What is left of a text's line ends on the way through the format.
@@ -167,17 +209,26 @@ mod tests {
 
     #[test]
     fn a_frame_is_as_the_standard_has_it() {
-        let bytes = encode([entry(1, "token", Some(" a\nb\r\nc\rd\n")), entry(2, "x", None)].iter());
-        let expected =
-            "event: token\ndata:  a\ndata: b\ndata: c\ndata: d\ndata: \nid: 1700000000000-1\n\nevent: x\ndata: \nid: 1700000000000-2\n\n";
+        let bytes = encode(
+            [
+                entry(1, "token", Some(" a\nb\r\nc\rd\n")),
+                entry(2, "x", None),
+            ]
+            .iter(),
+        );
+        let expected = "event: token\ndata:  a\ndata: b\ndata: c\ndata: d\ndata: \nid: 1700000000000-1\n\nevent: x\ndata: \nid: 1700000000000-2\n\n";
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
     }
 
-    /// Reads as some libraries do, which take an id with its line and an event with the empty line after it. What it has of events, and the last id.
+    /// Reads as some libraries do, which take an id with its line and an event with the empty line
+    /// after it. What it has of events, and the last id.
     fn read_eagerly(bytes: &[u8]) -> (usize, Option<String>) {
         let whole_lines = &bytes[..memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1)];
         let (mut events, mut id, mut has_data) = (0, None, false);
-        for line in std::str::from_utf8(whole_lines).expect("UTF-8").split_terminator('\n') {
+        for line in std::str::from_utf8(whole_lines)
+            .expect("UTF-8")
+            .split_terminator('\n')
+        {
             if let Some(value) = line.strip_prefix("id: ") {
                 id = Some(value.to_owned());
             } else if line.is_empty() && std::mem::take(&mut has_data) {
@@ -190,7 +241,12 @@ mod tests {
 
     #[test]
     fn a_reader_that_takes_ids_early_loses_an_event_at_one_place_of_a_frame_alone() {
-        let entries = [entry(0, "start", None), entry(1, "token", Some("two\nlines")), entry(2, "é", Some("é")), entry(3, "end", None)];
+        let entries = [
+            entry(0, "start", None),
+            entry(1, "token", Some("two\nlines")),
+            entry(2, "é", Some("é")),
+            entry(3, "end", None),
+        ];
         let plain = encode(entries.iter());
         let mut keyed = BytesMut::new();
         for entry in &entries {
@@ -199,12 +255,19 @@ mod tests {
         for bytes in [plain, keyed.freeze()] {
             let skips = |cut: &usize| {
                 let (events, id) = read_eagerly(&bytes[..*cut]);
-                let number = |id: String| id.rsplit_once('-').and_then(|(_, n)| n.parse::<usize>().ok()).expect("a number");
+                let number = |id: String| {
+                    id.rsplit_once('-')
+                        .and_then(|(_, n)| n.parse::<usize>().ok())
+                        .expect("a number")
+                };
                 // Resuming after this id, it never gets what lies between.
                 id.map_or(0, |id| number(id) + 1) > events
             };
-            // Between the line of the id and the empty line after it: nothing can stand after the last field but the end.
-            let wanted: Vec<usize> = memchr::memmem::find_iter(&bytes, b"\n\n").map(|end| end + 1).collect();
+            // Between the line of the id and the empty line after it: nothing can stand after the
+            // last field but the end.
+            let wanted: Vec<usize> = memchr::memmem::find_iter(&bytes, b"\n\n")
+                .map(|end| end + 1)
+                .collect();
             assert_eq!((0..=bytes.len()).filter(skips).collect::<Vec<_>>(), wanted);
         }
     }
@@ -212,7 +275,10 @@ mod tests {
     #[test]
     fn a_part_of_a_segment_holds_only_its_entries() {
         let segment = Arc::new(Segment::new(vec![entry(1, "a", None), entry(2, "b", None)]));
-        assert_eq!(read(&frames(&Part::new(Arc::clone(&segment), 1)), 9).len(), 1);
+        assert_eq!(
+            read(&frames(&Part::new(Arc::clone(&segment), 1)), 9).len(),
+            1
+        );
         assert_eq!(read(&frames(&Part::new(segment, 0)), 9).len(), 2);
     }
 }

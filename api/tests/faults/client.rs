@@ -1,5 +1,5 @@
-//! A client that behaves as a good one does: it follows, comes back with what it was told last wherever it was cut off or refused, and
-//! stops when it is told that there is nothing more.
+//! A client that behaves as a good one does: it follows, comes back with what it was told last
+//! wherever it was cut off or refused, and stops when it is told that there is nothing more.
 
 use std::{
     sync::{
@@ -21,7 +21,8 @@ use crate::{
     course::Way,
 };
 
-/// Silence after which a connection counts as lost. The brokers of these tests break it every second.
+/// Silence after which a connection counts as lost. The brokers of these tests break it every
+/// second.
 const SILENCE: Duration = Duration::from_secs(12);
 
 /// How long a token is good: short, so that clients that come back late need another one.
@@ -61,7 +62,8 @@ pub(crate) struct Record {
     pub(crate) transport: Transport,
     /// Of the fleet's stream and, where the client is keyed, of its companion.
     pub(crate) streams: Vec<History>,
-    /// How often it followed: once, unless it was cut off or closed. Of one that polls, its answers.
+    /// How often it followed: once, unless it was cut off or closed. Of one that polls, its
+    /// answers.
     pub(crate) visits: u32,
 }
 
@@ -83,8 +85,18 @@ impl Client {
             // An answer that comes later counts as lost.
             follower = follower.with(format!("&wait={}", SILENCE.as_secs() / 2));
         }
-        let record = Record { transport, streams: ways.iter().map(|_| History::default()).collect(), visits: 0 };
-        Self { ways, http: reqwest::Client::new(), follower, progress, record }
+        let record = Record {
+            transport,
+            streams: ways.iter().map(|_| History::default()).collect(),
+            visits: 0,
+        };
+        Self {
+            ways,
+            http: reqwest::Client::new(),
+            follower,
+            progress,
+            record,
+        }
     }
 
     /// Follows to the end, whatever it takes; `turn` says at which node to begin.
@@ -101,7 +113,9 @@ impl Client {
                 Heard::Cut(Some(1011)) | Heard::Refused(403 | 404, _) => break Fate::Gone,
                 Heard::Refused(401, _) => self.follower.token.clear(),
                 Heard::Cut(_) | Heard::Refused(429 | 503, _) => {}
-                Heard::Refused(status, error) => panic!("no answer for a good client: {status} {error}"),
+                Heard::Refused(status, error) => {
+                    panic!("no answer for a good client: {status} {error}")
+                }
             }
             // Who polls stays with a node that answers.
             if self.record.transport != Transport::Poll || self.follower.connections == answered {
@@ -133,17 +147,26 @@ impl Client {
 
     /// What the client's backend would do for it.
     async fn ask_for_token(&mut self) -> Result<(), Heard> {
-        // That one of its streams is gone must not keep it from coming back for the other, and for word of the first.
+        // That one of its streams is gone must not keep it from coming back for the other, and for
+        // word of the first.
         let wait = self.record.visits > 0 && self.ways.len() > 1;
-        let body = json!({"keys": self.follower.keys, "ttl": TOKEN_SECONDS, "wait": wait}).to_string();
-        let request = self.http.post(format!("{}/api/stream/token", self.follower.url)).header("X-API-KEY", API_KEY).body(body);
+        let body =
+            json!({"keys": self.follower.keys, "ttl": TOKEN_SECONDS, "wait": wait}).to_string();
+        let request = self
+            .http
+            .post(format!("{}/api/stream/token", self.follower.url))
+            .header("X-API-KEY", API_KEY)
+            .body(body);
         let asking = async {
             let response = request.send().await?;
             Ok::<_, reqwest::Error>((response.status().as_u16(), response.json::<Value>().await?))
         };
         match timeout(SILENCE, asking).await {
             Ok(Ok((200, access))) => {
-                access["token"].as_str().expect("a token").clone_into(&mut self.follower.token);
+                access["token"]
+                    .as_str()
+                    .expect("a token")
+                    .clone_into(&mut self.follower.token);
                 Ok(())
             }
             Ok(Ok((status, error))) => Err(Heard::Refused(status, error)),
@@ -153,23 +176,51 @@ impl Client {
 
     /// Checks at once that it follows: a client that is told the same for ever comes to no end.
     fn take(&mut self, told: Told) {
-        let of = self.ways.iter().position(|way| way.key == told.key).expect("one of its streams");
+        let of = self
+            .ways
+            .iter()
+            .position(|way| way.key == told.key)
+            .expect("one of its streams");
         let history = &mut self.record.streams[of];
-        assert_eq!(history.fate.filter(|_| !told.is("missedevents")), None, "nothing comes of a stream that is gone: {told:?}");
+        assert_eq!(
+            history.fate.filter(|_| !told.is("missedevents")),
+            None,
+            "nothing comes of a stream that is gone: {told:?}"
+        );
         if told.is("missedevents") {
-            assert!(told.missed()["first"].is_null(), "nothing is missed: {told:?}");
+            assert!(
+                told.missed()["first"].is_null(),
+                "nothing is missed: {told:?}"
+            );
             history.fate = Some(Fate::Gone);
             return;
         }
-        let Told { id: Some(id), event: Some(event), data, .. } = told else { panic!("an event: {told:?}") };
+        let Told {
+            id: Some(id),
+            event: Some(event),
+            data,
+            ..
+        } = told
+        else {
+            panic!("an event: {told:?}")
+        };
         let next = history.events.len() as u64;
-        assert_eq!(number(&id), next, "a {:?} client of {} streams is told what follows", self.record.transport, self.ways.len());
+        assert_eq!(
+            number(&id),
+            next,
+            "a {:?} client of {} streams is told what follows",
+            self.record.transport,
+            self.ways.len()
+        );
         self.progress[of].store(next + 1, Ordering::Relaxed);
         history.events.push(Seen { id, event, data });
     }
 }
 
-/// Whether none of them was cut off, closed or refused, of those that stay connected: not of those that poll.
+/// Whether none of them was cut off, closed or refused, of those that stay connected: not of those
+/// that poll.
 pub(crate) fn nobody_was_closed(records: &[Record]) -> bool {
-    records.iter().all(|record| record.visits == 1 || record.transport == Transport::Poll)
+    records
+        .iter()
+        .all(|record| record.visits == 1 || record.transport == Transport::Poll)
 }

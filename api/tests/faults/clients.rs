@@ -16,13 +16,19 @@ use crate::{
 pub(crate) const TRANSPORTS: [&str; 2] = ["sse", "ws"];
 
 /// Asks to follow, and does not read what comes.
-pub(crate) async fn take_nothing(broker: &Broker, transport: &str, key: &str, token: &str) -> TcpStream {
+pub(crate) async fn take_nothing(
+    broker: &Broker,
+    transport: &str,
+    key: &str,
+    token: &str,
+) -> TcpStream {
     let address = broker.url.trim_start_matches("http://");
     let mut socket = within(TcpStream::connect(address)).await.unwrap();
-    let upgrade =
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let upgrade = if transport == "ws" { upgrade } else { "" };
-    let request = format!("GET /api/client/{transport}?key={key}&token={token} HTTP/1.1\r\nHost: {address}\r\n{upgrade}\r\n");
+    let request = format!(
+        "GET /api/client/{transport}?key={key}&token={token} HTTP/1.1\r\nHost: {address}\r\n{upgrade}\r\n"
+    );
     socket.write_all(request.as_bytes()).await.unwrap();
     socket
 }
@@ -41,23 +47,41 @@ const MIB: u64 = 1 << 20;
 
 async fn clients_that_take_nothing_cost_a_batch_each(kind: Kind) {
     let broker = node(kind).start().await;
-    let fleet = fleet(&[&broker.url]).clients(4).event_bytes(40_000).start().await;
-    let (_, access) = broker.post("/api/stream/token", json!({"key": "chat"})).await;
+    let fleet = fleet(&[&broker.url])
+        .clients(4)
+        .event_bytes(40_000)
+        .start()
+        .await;
+    let (_, access) = broker
+        .post("/api/stream/token", json!({"key": "chat"}))
+        .await;
     let before = broker.resident_bytes();
     let mut stalled = Vec::new();
     for turn in 0..24 {
-        stalled.push(come(&broker, TRANSPORTS[turn % 2], "chat", access["token"].as_str().unwrap()).await);
+        stalled.push(
+            come(
+                &broker,
+                TRANSPORTS[turn % 2],
+                "chat",
+                access["token"].as_str().unwrap(),
+            )
+            .await,
+        );
     }
-    // 24 MB, of which the system's own buffers hold less than half for each of those that take nothing.
+    // 24 MB, of which the system's own buffers hold less than half for each of those that take
+    // nothing.
     eventually("all is written", || fleet.confirmed() >= 600).await;
     fleet.flows().await;
     let more = broker.resident_bytes().saturating_sub(before) / MIB;
-    // A batch is 1 MiB, once as it came from Redis and once as it goes to the client, with room for what the allocator keeps.
-    // All that they have not taken would be some 300 MB.
+    // A batch is 1 MiB, once as it came from Redis and once as it goes to the client, with room for
+    // what the allocator keeps. All that they have not taken would be some 300 MB.
     assert!(more < 24 * 3 + 64, "{more} MiB for 24 clients");
     drop(stalled);
     fleet.end_whole().await;
-    until("their slots are free", || async { broker.slots_in_use().await == 0 }).await;
+    until("their slots are free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 }
 
 over_each_delivery!(clients_that_take_nothing_cost_a_batch_each);
@@ -72,17 +96,28 @@ async fn two_thousand_clients_leave_at_once(kind: Kind) {
     for _ in 0..5 {
         let mut crowd = Vec::new();
         for _ in 0..CROWD / 100 {
-            crowd.extend(join_all((0..100).map(|turn| come(&broker, TRANSPORTS[turn % 2], "crowd", &token))).await);
+            crowd.extend(
+                join_all((0..100).map(|turn| come(&broker, TRANSPORTS[turn % 2], "crowd", &token)))
+                    .await,
+            );
         }
-        // Those over WebSocket that came first may have been let go meanwhile, as they answer no ping.
+        // Those over WebSocket that came first may have been let go meanwhile, as they answer no
+        // ping.
         assert!(broker.slots_in_use().await > CROWD as u64 / 2);
         drop(crowd);
-        until("their slots are free", || async { broker.slots_in_use().await <= 4 }).await;
+        until("their slots are free", || async {
+            broker.slots_in_use().await <= 4
+        })
+        .await;
         fleet.flows().await;
         memory.push(broker.resident_bytes() / MIB);
     }
-    // The first rounds fill what the allocator keeps. Two thousand that were not let go would be 78 MB (39 KB each), in every round.
-    assert!(memory[4] < memory[1] + 40, "MiB after each round: {memory:?}");
+    // The first rounds fill what the allocator keeps. Two thousand that were not let go would be 78
+    // MB (39 KB each), in every round.
+    assert!(
+        memory[4] < memory[1] + 40,
+        "MiB after each round: {memory:?}"
+    );
     fleet.end_whole().await;
 }
 

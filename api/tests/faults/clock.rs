@@ -20,17 +20,21 @@ struct Clocked {
 
 impl Clocked {
     fn start() -> Self {
-        let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1").unwrap().find_map(Result::ok);
+        let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1")
+            .unwrap()
+            .find_map(Result::ok);
         let library = library.expect("libfaketime is installed: scripts/setup-tests does it");
         let offset = NamedTempFile::new().unwrap();
         std::fs::write(offset.path(), "+0").unwrap();
         let redis = Redis::start_in(
             &[
-                // libfaketime asks for memory before jemalloc, which asks for the time, can give any: so the C library gives it.
+                // libfaketime asks for memory before jemalloc, which asks for the time, can give
+                // any: so the C library gives it.
                 ("LD_PRELOAD", &format!("{} libc.so.6", library.display())),
                 ("FAKETIME_TIMESTAMP_FILE", offset.path().to_str().unwrap()),
                 ("FAKETIME_NO_CACHE", "1"),
-                // What the system calls monotonic stays so when an administrator or NTP sets the clock.
+                // What the system calls monotonic stays so when an administrator or NTP sets the
+                // clock.
                 ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ],
             &[],
@@ -41,19 +45,35 @@ impl Clocked {
     /// Sets the clock to this many seconds from the true time.
     async fn set(&self, offset: i64) {
         std::fs::write(self.offset.path(), format!("{offset:+}")).unwrap();
-        let told = || -> i64 { self.redis.cli(&["time"]).lines().next().unwrap().parse().unwrap() };
-        until("the clock is set", || async { (told() - chrono::Utc::now().timestamp() - offset).abs() < 60 }).await;
+        let told = || -> i64 {
+            self.redis
+                .cli(&["time"])
+                .lines()
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        until("the clock is set", || async {
+            (told() - chrono::Utc::now().timestamp() - offset).abs() < 60
+        })
+        .await;
     }
 }
 
 async fn the_clock_jumps_back_and_forth_by_an_hour(kind: Kind) {
     let clocked = Clocked::start();
-    let broker = node(kind).set("REDIS_URL", clocked.redis.url()).set("REDIS_TIMEOUT", 1).start().await;
+    let broker = node(kind)
+        .set("REDIS_URL", clocked.redis.url())
+        .set("REDIS_TIMEOUT", 1)
+        .start()
+        .await;
     // It outlives the jumps.
     let fleet = fleet(&[&broker.url]).ttl(4 * HOUR as u64).start().await;
     for offset in [HOUR, 0, -HOUR, 0] {
         clocked.set(offset).await;
-        // For longer than the broker has Redis wait for an event: Redis' waits go by the clock that has jumped.
+        // For longer than the broker has Redis wait for an event: Redis' waits go by the clock that
+        // has jumped.
         let rest = fleet.pause().await;
         sleep(Duration::from_secs(8)).await;
         drop(rest);
@@ -62,12 +82,18 @@ async fn the_clock_jumps_back_and_forth_by_an_hour(kind: Kind) {
     let records = fleet.end_whole().await;
     let ms = |id: &str| -> i64 { id.split_once('-').unwrap().0.parse().unwrap() };
     let events = &records[0].streams[0].events;
-    assert!(ms(&events.last().unwrap().id) - ms(&events[0].id) >= HOUR * 1000, "ids stay at the latest time that there was");
+    assert!(
+        ms(&events.last().unwrap().id) - ms(&events[0].id) >= HOUR * 1000,
+        "ids stay at the latest time that there was"
+    );
 }
 
 async fn streams_expire_by_the_clock_that_has_jumped(kind: Kind) {
     let clocked = Clocked::start();
-    let broker = node(kind).set("REDIS_URL", clocked.redis.url()).start().await;
+    let broker = node(kind)
+        .set("REDIS_URL", clocked.redis.url())
+        .start()
+        .await;
     let expired = fleet(&[&broker.url]).ttl(600).start().await;
     clocked.set(HOUR).await;
     expired.end_lost().await;
@@ -80,4 +106,7 @@ async fn streams_expire_by_the_clock_that_has_jumped(kind: Kind) {
     fleet.end_whole().await;
 }
 
-over_each_delivery!(the_clock_jumps_back_and_forth_by_an_hour, streams_expire_by_the_clock_that_has_jumped);
+over_each_delivery!(
+    the_clock_jumps_back_and_forth_by_an_hour,
+    streams_expire_by_the_clock_that_has_jumped
+);

@@ -20,7 +20,8 @@ use crate::{
     writer::{Writer, Written},
 };
 
-/// Where a stream is to be had: the key, and the URLs of nodes, or of ways to them, which may change.
+/// Where a stream is to be had: the key, and the URLs of nodes, or of ways to them, which may
+/// change.
 #[derive(Clone)]
 pub(crate) struct Way {
     pub(crate) key: String,
@@ -44,13 +45,20 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Creates the stream, and begins to write events of about so many bytes, with this pause after each batch.
+    /// Creates the stream, and begins to write events of about so many bytes, with this pause after
+    /// each batch.
     pub(crate) async fn start(way: Way, ttl: u64, bytes: usize, pause: Duration) -> Self {
         // Nothing is ever trimmed: what is missing was lost.
         let stream = json!({"key": way.key, "ttl": ttl, "max_events": 1_000_000});
-        let (status, answer) = post(&way.node(0), "/api/stream/", &stream).await.expect("an answer");
+        let (status, answer) = post(&way.node(0), "/api/stream/", &stream)
+            .await
+            .expect("an answer");
         assert_eq!(status, 200, "{answer}");
-        Self { writer: Writer::start(way.clone(), bytes, pause), way, progress: Vec::new() }
+        Self {
+            writer: Writer::start(way.clone(), bytes, pause),
+            way,
+            progress: Vec::new(),
+        }
     }
 
     /// Where another client says how many events it has seen.
@@ -60,23 +68,34 @@ impl Course {
         progress
     }
 
-    /// Waits until so many events that are written from now on are acknowledged and have come to every client.
+    /// Waits until so many events that are written from now on are acknowledged and have come to
+    /// every client.
     pub(crate) async fn flows(&self, events: u64) {
         let confirmed = self.writer.confirmed() + events;
-        eventually("events are acknowledged", || self.writer.confirmed() >= confirmed).await;
+        eventually("events are acknowledged", || {
+            self.writer.confirmed() >= confirmed
+        })
+        .await;
         let length = self.writer.length();
         eventually("they come to every client", || self.seen_by_all() >= length).await;
     }
 
     /// The events that each of the clients has seen at the least.
     pub(crate) fn seen_by_all(&self) -> u64 {
-        self.progress.iter().map(|seen| seen.load(Ordering::Relaxed)).min().unwrap_or(u64::MAX)
+        self.progress
+            .iter()
+            .map(|seen| seen.load(Ordering::Relaxed))
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     /// Waits until a write is acknowledged or the writer was told that there is no such stream.
     pub(crate) async fn is_answered(&self) {
         let confirmed = self.writer.confirmed();
-        eventually("the writer is answered", || self.writer.confirmed() > confirmed || self.writer.is_over()).await;
+        eventually("the writer is answered", || {
+            self.writer.confirmed() > confirmed || self.writer.is_over()
+        })
+        .await;
     }
 
     /// Lets the writers rest while the guards are held.
@@ -108,12 +127,17 @@ async fn end(way: &Way) -> bool {
         }
         false
     };
-    timeout(DEADLINE, trying).await.expect("the stream is ended")
+    timeout(DEADLINE, trying)
+        .await
+        .expect("the stream is ended")
 }
 
 /// A backend's request; nothing where it was not answered.
 async fn post(node: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
-    let request = reqwest::Client::new().post(format!("{node}{path}")).header("X-API-KEY", API_KEY).body(body.to_string());
+    let request = reqwest::Client::new()
+        .post(format!("{node}{path}"))
+        .header("X-API-KEY", API_KEY)
+        .body(body.to_string());
     let asking = async {
         let response = request.send().await.ok()?;
         Some((response.status().as_u16(), response.json().await.ok()?))

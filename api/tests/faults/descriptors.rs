@@ -26,7 +26,10 @@ async fn a_node_has_no_descriptor_left_for_newcomers(kind: Kind) {
         crowd.push(take_nothing(&narrow, "sse", "crowd", &token).await);
     }
     let folder = format!("/proc/{}/fd", narrow.process.id().unwrap());
-    eventually("all are used", || std::fs::read_dir(&folder).unwrap().count() + 1 >= OPEN_FILES as usize).await;
+    eventually("all are used", || {
+        std::fs::read_dir(&folder).unwrap().count() + 1 >= OPEN_FILES as usize
+    })
+    .await;
     for _ in 0..5 {
         fleet_of_both.flows().await;
     }
@@ -34,7 +37,10 @@ async fn a_node_has_no_descriptor_left_for_newcomers(kind: Kind) {
     let newcomers = fleet(&[&narrow.url]).key("other").clients(6).start().await;
     newcomers.end_whole().await;
     let records = fleet_of_both.end_whole().await;
-    assert!(nobody_was_closed(&records), "nobody who was there had to leave");
+    assert!(
+        nobody_was_closed(&records),
+        "nobody who was there had to leave"
+    );
 }
 
 over_each_delivery!(a_node_has_no_descriptor_left_for_newcomers);

@@ -14,7 +14,12 @@ use crate::{
 /// The memory that Redis uses now, and so much more.
 fn limit_memory(redis: &Redis, more: u64) {
     let info = redis.cli(&["info", "memory"]);
-    let used: u64 = info.lines().find_map(|line| line.trim_end().strip_prefix("used_memory:")).unwrap().parse().unwrap();
+    let used: u64 = info
+        .lines()
+        .find_map(|line| line.trim_end().strip_prefix("used_memory:"))
+        .unwrap()
+        .parse()
+        .unwrap();
     redis.cli(&["config", "set", "maxmemory", &(used + more).to_string()]);
 }
 
@@ -22,18 +27,42 @@ async fn streams_are_evicted_under_load(kind: Kind) {
     let redis = Redis::start(&["--maxmemory-policy", "allkeys-lru"]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     let keys: Vec<String> = (0..12).map(|n| format!("chat-{n}")).collect();
-    let fleets =
-        keys.iter().enumerate().map(|(n, key)| fleet(&[&broker.url]).key(key).clients(2).beginning_with(2 * n).event_bytes(4000).start());
+    let fleets = keys.iter().enumerate().map(|(n, key)| {
+        fleet(&[&broker.url])
+            .key(key)
+            .clients(2)
+            .beginning_with(2 * n)
+            .event_bytes(4000)
+            .start()
+    });
     let fleets = join_all(fleets).await;
     limit_memory(&redis, 2 << 20);
-    let stored = |half: &str| redis.cli(&["keys", &format!("*:{half}:*[0-9]")]).lines().count();
-    eventually("streams are evicted", || stored("events") + stored("meta") <= 2 * keys.len() - 3).await;
+    let stored = |half: &str| {
+        redis
+            .cli(&["keys", &format!("*:{half}:*[0-9]")])
+            .lines()
+            .count()
+    };
+    eventually("streams are evicted", || {
+        stored("events") + stored("meta") <= 2 * keys.len() - 3
+    })
+    .await;
     redis.cli(&["config", "set", "maxmemory", "0"]);
     let whole = join_all(fleets.into_iter().map(Fleet::end_whole_or_lost)).await;
     assert!(whole.contains(&false), "some streams are gone");
     // There is room for others, at the same keys.
-    for (key, _) in keys.iter().zip(&whole).filter(|(_, whole)| !**whole).take(2) {
-        fleet(&[&broker.url]).key(key).start().await.end_whole().await;
+    for (key, _) in keys
+        .iter()
+        .zip(&whole)
+        .filter(|(_, whole)| !**whole)
+        .take(2)
+    {
+        fleet(&[&broker.url])
+            .key(key)
+            .start()
+            .await
+            .end_whole()
+            .await;
     }
 }
 
@@ -66,7 +95,8 @@ async fn writes_are_refused_while_redis_is_full(kind: Kind) {
     fleet.end_whole().await;
 }
 
-/// What a full Redis refuses changes nothing. It does not refuse that a stream ends, which readers wait for.
+/// What a full Redis refuses changes nothing. It does not refuse that a stream ends, which readers
+/// wait for.
 async fn a_full_redis_refuses_all_of_a_change(kind: Kind) {
     let redis = Redis::start(&["--maxmemory-policy", "noeviction"]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
@@ -79,19 +109,36 @@ async fn a_full_redis_refuses_all_of_a_change(kind: Kind) {
     for (path, body) in [
         ("stream", json!({"key": "ended"})),
         ("stream", json!({"key": "new"})),
-        ("event/add", json!({"key": "active", "events": [event, event]})),
-        ("event/add", json!({"key": "active", "events": [event, event], "producer": "p", "sequence": 0})),
+        (
+            "event/add",
+            json!({"key": "active", "events": [event, event]}),
+        ),
+        (
+            "event/add",
+            json!({"key": "active", "events": [event, event], "producer": "p", "sequence": 0}),
+        ),
     ] {
         let (status, error) = broker.post(&format!("/api/{path}"), body).await;
-        assert_eq!((status.as_u16(), &error["code"]), (503, &json!("store-unavailable")), "{path}");
+        assert_eq!(
+            (status.as_u16(), &error["code"]),
+            (503, &json!("store-unavailable")),
+            "{path}"
+        );
     }
     broker.end("active").await;
     redis.cli(&["config", "set", "maxmemory", "0"]);
 
     let (_, events) = broker.get("/api/stream/events?key=ended").await;
-    assert_eq!((events.as_array().unwrap().len(), &events[1]["id"]), (5, &json!(written[0])), "what was to be replaced is still there");
+    assert_eq!(
+        (events.as_array().unwrap().len(), &events[1]["id"]),
+        (5, &json!(written[0])),
+        "what was to be replaced is still there"
+    );
     assert_eq!(broker.get("/api/stream/info?key=new").await.0, 404);
-    assert_eq!(broker.sse("active", &token, None).await.rest().await.len(), 2);
+    assert_eq!(
+        broker.sse("active", &token, None).await.rest().await.len(),
+        2
+    );
     broker.create("ended").await;
     broker.add_numbered("ended", 0, 1).await;
 }

@@ -33,7 +33,9 @@ async fn redis_is_frozen(setup: Setup, times: &[u64]) -> Vec<Record> {
 }
 
 async fn redis_is_frozen_for_1_second_and_for_5(kind: Kind) {
-    assert!(nobody_was_closed(&redis_is_frozen(node(kind), &[1, 5]).await));
+    assert!(nobody_was_closed(
+        &redis_is_frozen(node(kind), &[1, 5]).await
+    ));
 }
 
 async fn redis_is_frozen_for_20_seconds(kind: Kind) {
@@ -41,8 +43,15 @@ async fn redis_is_frozen_for_20_seconds(kind: Kind) {
 }
 
 async fn redis_is_frozen_for_20_seconds_with_little_patience(kind: Kind) {
-    let records = redis_is_frozen(node(kind).set("REDIS_TIMEOUT", 1).set("STORE_PATIENCE", 2), &[20]).await;
-    assert!(records.iter().all(|record| record.visits > 1), "everybody was closed and came back");
+    let records = redis_is_frozen(
+        node(kind).set("REDIS_TIMEOUT", 1).set("STORE_PATIENCE", 2),
+        &[20],
+    )
+    .await;
+    assert!(
+        records.iter().all(|record| record.visits > 1),
+        "everybody was closed and came back"
+    );
 }
 
 async fn a_node_is_stopped_while_redis_is_frozen(kind: Kind) {
@@ -62,14 +71,18 @@ async fn a_node_is_stopped_while_redis_is_frozen(kind: Kind) {
 async fn a_node_is_stopped_while_redis_is_frozen_and_clients_take_nothing(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
-    let token = broker.create_with(json!({"key": "big", "max_events": 100_000})).await;
+    let token = broker
+        .create_with(json!({"key": "big", "max_events": 100_000}))
+        .await;
     let mut stalled = Vec::new();
     for turn in 0..6 {
         stalled.push(take_nothing(&broker, TRANSPORTS[turn % 2], "big", &token).await);
     }
     let data = "x".repeat(50_000);
     for _ in 0..10 {
-        let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
+        let events: Vec<_> = (0..20)
+            .map(|_| json!({"event": "big", "data": data}))
+            .collect();
         broker.add("big", json!(events)).await;
     }
     let pid = redis.pid();

@@ -8,44 +8,94 @@ use crate::{
 };
 
 impl History {
-    /// Checks that the client has all of it and was told so, with every acknowledged event in it and none twice.
+    /// Checks that the client has all of it and was told so, with every acknowledged event in it
+    /// and none twice.
     pub(crate) fn assert_whole(&self, who: &str, written: &Written) {
-        assert_eq!(self.fate, Some(Fate::Complete), "told that it has it all: {who}: {}", self.summary());
-        assert_eq!(self.events.last().map(|seen| seen.event.as_str()), Some("end"), "{who}: {}", self.summary());
+        assert_eq!(
+            self.fate,
+            Some(Fate::Complete),
+            "told that it has it all: {who}: {}",
+            self.summary()
+        );
+        assert_eq!(
+            self.events.last().map(|seen| seen.event.as_str()),
+            Some("end"),
+            "{who}: {}",
+            self.summary()
+        );
         self.assert_holds(written);
     }
 
     /// Checks that the client was told that it is no more, before it had its end.
     pub(crate) fn assert_gone(&self, who: &str) {
-        assert_eq!(self.fate, Some(Fate::Gone), "told that it is no more: {who}: {}", self.summary());
-        assert!(self.events.iter().all(|seen| seen.event != "end"), "{who}: {}", self.summary());
+        assert_eq!(
+            self.fate,
+            Some(Fate::Gone),
+            "told that it is no more: {who}: {}",
+            self.summary()
+        );
+        assert!(
+            self.events.iter().all(|seen| seen.event != "end"),
+            "{who}: {}",
+            self.summary()
+        );
     }
 
     fn summary(&self) -> String {
-        format!("{} events, the last {:?}", self.events.len(), self.events.last())
+        format!(
+            "{} events, the last {:?}",
+            self.events.len(),
+            self.events.last()
+        )
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {
         self.events.iter().map(|seen| seen.id.as_str())
     }
 
-    /// Checks that every acknowledged event is there, under the id that was given for it, and the writer's events in order.
+    /// Checks that every acknowledged event is there, under the id that was given for it, and the
+    /// writer's events in order.
     fn assert_holds(&self, written: &Written) {
-        let by_id: HashMap<&str, &str> = self.events.iter().map(|seen| (seen.id.as_str(), seen.data.as_str())).collect();
+        let by_id: HashMap<&str, &str> = self
+            .events
+            .iter()
+            .map(|seen| (seen.id.as_str(), seen.data.as_str()))
+            .collect();
         for event in written.acknowledged.iter().chain(&written.once) {
             if let Some(id) = &event.id {
                 assert_eq!(by_id.get(id.as_str()), Some(&event.data.as_str()), "{id}");
             }
         }
-        let times = self.ids().map(|id| id.split_once('-').map(|(ms, _)| ms.parse::<u64>().expect("a time")));
+        let times = self.ids().map(|id| {
+            id.split_once('-')
+                .map(|(ms, _)| ms.parse::<u64>().expect("a time"))
+        });
         assert!(times.is_sorted(), "ids do not go back");
-        let of =
-            |name: &str| -> Vec<&str> { self.events.iter().filter(|seen| seen.event == name).map(|seen| seen.data.as_str()).collect() };
+        let of = |name: &str| -> Vec<&str> {
+            self.events
+                .iter()
+                .filter(|seen| seen.event == name)
+                .map(|seen| seen.data.as_str())
+                .collect()
+        };
         let seen = of("n");
-        let wanted: Vec<&str> = written.acknowledged.iter().map(|event| event.data.as_str()).collect();
-        assert!(seen == wanted, "{} events of the writer were seen, of {}", seen.len(), wanted.len());
+        let wanted: Vec<&str> = written
+            .acknowledged
+            .iter()
+            .map(|event| event.data.as_str())
+            .collect();
+        assert!(
+            seen == wanted,
+            "{} events of the writer were seen, of {}",
+            seen.len(),
+            wanted.len()
+        );
         // What was not confirmed may be there, but not twice.
         let once = of("once");
-        assert_eq!(once.iter().collect::<HashSet<_>>().len(), once.len(), "sent once, and there twice: {once:?}");
+        assert_eq!(
+            once.iter().collect::<HashSet<_>>().len(),
+            once.len(),
+            "sent once, and there twice: {once:?}"
+        );
     }
 }

@@ -24,12 +24,19 @@ async fn redis_is_killed_and_comes_back_with_its_data(kind: Kind) {
         is_heard(&redis, kind, "chat").await;
     }
     let records = fleet.end_whole().await;
-    assert!(nobody_was_closed(&records), "nobody was closed: the store was not away for long");
+    assert!(
+        nobody_was_closed(&records),
+        "nobody was closed: the store was not away for long"
+    );
 }
 
 async fn redis_stays_away_for_longer_than_clients_are_kept(kind: Kind) {
     let mut redis = Redis::start(&KEEP);
-    let broker = node(kind).set("REDIS_URL", redis.url()).set("STORE_PATIENCE", 1).start().await;
+    let broker = node(kind)
+        .set("REDIS_URL", redis.url())
+        .set("STORE_PATIENCE", 1)
+        .start()
+        .await;
     let fleet = fleet(&[&broker.url]).start().await;
     redis.kill();
     fleet.is_refused(20).await;
@@ -37,7 +44,10 @@ async fn redis_stays_away_for_longer_than_clients_are_kept(kind: Kind) {
     redis.restart(&KEEP);
     fleet.flows().await;
     let records = fleet.end_whole().await;
-    assert!(records.iter().all(|record| record.visits > 1), "everybody was closed and came back");
+    assert!(
+        records.iter().all(|record| record.visits > 1),
+        "everybody was closed and came back"
+    );
 }
 
 async fn redis_is_killed_and_has_lost_everything(kind: Kind) {

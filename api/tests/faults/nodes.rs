@@ -34,7 +34,13 @@ async fn all_nodes_are_replaced_in_turn(kind: Kind) {
         fleet.flows().await;
     }
     let records = fleet.end_whole().await;
-    assert!(records.iter().all(|record| record.visits > 1), "everybody was moved");
+    assert!(
+        records.iter().all(|record| record.visits > 1),
+        "everybody was moved"
+    );
 }
 
-over_each_delivery!(of_three_nodes_one_is_killed_and_one_stopped, all_nodes_are_replaced_in_turn);
+over_each_delivery!(
+    of_three_nodes_one_is_killed_and_one_stopped,
+    all_nodes_are_replaced_in_turn
+);

@@ -23,7 +23,8 @@ pub(crate) enum Flow {
     Pass,
     /// They come this much later.
     Delay(Duration),
-    /// A black hole: they do not come, and nobody is told. They come late when that is over, as TCP's retransmissions do.
+    /// A black hole: they do not come, and nobody is told. They come late when that is over, as
+    /// TCP's retransmissions do.
     Hold,
 }
 
@@ -38,13 +39,28 @@ pub(crate) struct Road {
 }
 
 impl Road {
-    pub(crate) const OPEN: Self = Self { up: Flow::Pass, down: Flow::Pass };
-    pub(crate) const LATE: Self = Self { up: Flow::Delay(LATE), down: Flow::Delay(LATE) };
+    pub(crate) const OPEN: Self = Self {
+        up: Flow::Pass,
+        down: Flow::Pass,
+    };
+    pub(crate) const LATE: Self = Self {
+        up: Flow::Delay(LATE),
+        down: Flow::Delay(LATE),
+    };
     /// Whoever connected hears nothing.
-    pub(crate) const DEAF: Self = Self { up: Flow::Pass, down: Flow::Hold };
+    pub(crate) const DEAF: Self = Self {
+        up: Flow::Pass,
+        down: Flow::Hold,
+    };
     /// Whoever connected is not heard.
-    pub(crate) const MUTE: Self = Self { up: Flow::Hold, down: Flow::Pass };
-    pub(crate) const BLACK_HOLE: Self = Self { up: Flow::Hold, down: Flow::Hold };
+    pub(crate) const MUTE: Self = Self {
+        up: Flow::Hold,
+        down: Flow::Pass,
+    };
+    pub(crate) const BLACK_HOLE: Self = Self {
+        up: Flow::Hold,
+        down: Flow::Hold,
+    };
 }
 
 /// Where the way leads.
@@ -102,7 +118,11 @@ impl Proxy {
             subscriptions: AtomicUsize::new(0),
         });
         let listener = tokio::spawn(listen(listener, target, Arc::clone(&state)));
-        Self { port, listener, state }
+        Self {
+            port,
+            listener,
+            state,
+        }
     }
 
     /// To a broker at this URL.
@@ -116,19 +136,28 @@ impl Proxy {
 
     /// From now on all connections are on this road.
     pub(crate) fn set(&self, road: Road) {
-        *self.state.road.lock().unwrap_or_else(PoisonError::into_inner) = road;
+        *self
+            .state
+            .road
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = road;
         self.set_existing(road);
     }
 
     /// The connections that there are now are on this road; others are not affected.
     pub(crate) fn set_existing(&self, road: Road) {
-        self.connections().iter().for_each(|connection| _ = connection.road.send_replace(road));
+        self.connections()
+            .iter()
+            .for_each(|connection| _ = connection.road.send_replace(road));
     }
 
     /// The same of those that have subscribed to a channel of Redis.
     pub(crate) fn set_subscriptions(&self, road: Road) {
         let subscribed = |connection: &&Connection| connection.subscribes.load(Ordering::Relaxed);
-        self.connections().iter().filter(subscribed).for_each(|connection| _ = connection.road.send_replace(road));
+        self.connections()
+            .iter()
+            .filter(subscribed)
+            .for_each(|connection| _ = connection.road.send_replace(road));
     }
 
     /// How many connections have subscribed to a channel of Redis since the beginning.
@@ -147,7 +176,10 @@ impl Proxy {
     }
 
     fn connections(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.state.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,16 +189,22 @@ async fn listen(listener: TcpListener, target: Target, state: Arc<State>) {
             continue;
         }
         // Held until the connection is among them, so that no change of the road passes it by.
-        let mut connections = state.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = state
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let road = watch::Sender::new(*state.road.lock().unwrap_or_else(PoisonError::into_inner));
         let subscribes = Arc::new(AtomicBool::new(false));
         let (target, roads) = (target.clone(), (road.subscribe(), road.subscribe()));
         let (ears, everybody) = (Arc::clone(&subscribes), Arc::clone(&state));
         let task = tokio::spawn(async move {
-            let Ok((far_out, far_in)) = connect(&target).await else { return };
+            let Ok((far_out, far_in)) = connect(&target).await else {
+                return;
+            };
             let _ = near.set_nodelay(true);
             let (near_out, near_in) = near.into_split();
-            // When one side is done the other has nothing to wait for; what it was owed has been passed on.
+            // When one side is done the other has nothing to wait for; what it was owed has been
+            // passed on.
             let _ = tokio::select! {
                 done = pump(near_out, far_in, roads.0, |road| road.up, |bytes| {
                     let subscribes = bytes.windows(9).any(|window| window == b"SUBSCRIBE");
@@ -178,11 +216,18 @@ async fn listen(listener: TcpListener, target: Target, state: Arc<State>) {
             };
         });
         connections.retain(|connection| !connection.task.is_finished());
-        connections.push(Connection { road, subscribes, task });
+        connections.push(Connection {
+            road,
+            subscribes,
+            task,
+        });
     }
 }
 
-type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+type Halves = (
+    Box<dyn AsyncRead + Send + Unpin>,
+    Box<dyn AsyncWrite + Send + Unpin>,
+);
 
 async fn connect(target: &Target) -> io::Result<Halves> {
     Ok(match target {

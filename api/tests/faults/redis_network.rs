@@ -25,7 +25,12 @@ impl BehindProxy {
         let road = Proxy::start(Target::Unix(redis.socket())).await;
         let broker = setup.set("REDIS_URL", road.url("redis")).start().await;
         let fleet = fleet(&[&broker.url]).start().await;
-        Self { redis, broker, road, fleet }
+        Self {
+            redis,
+            broker,
+            road,
+            fleet,
+        }
     }
 }
 
@@ -85,10 +90,14 @@ async fn a_subscription_vanishes_for_ever() {
         it.road.set_subscriptions(road);
         // What comes meanwhile, late, is found by looking at the store.
         it.fleet.flows().await;
-        eventually("the node subscribes anew", || it.road.subscriptions() > subscriptions).await;
+        eventually("the node subscribes anew", || {
+            it.road.subscriptions() > subscriptions
+        })
+        .await;
         it.fleet.flows().await;
     }
-    // A subscription that is not heard hears: that it is gone shows when it is to subscribe to something.
+    // A subscription that is not heard hears: that it is gone shows when it is to subscribe to
+    // something.
     it.road.set_subscriptions(Road::MUTE);
     it.fleet.flows().await;
     let other = fleet(&[&it.broker.url]).key("other").start().await;

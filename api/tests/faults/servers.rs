@@ -13,14 +13,20 @@ pub(crate) const KEEP: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "alw
 impl Redis {
     pub(crate) fn pid(&self) -> u32 {
         let info = self.cli(&["info", "server"]);
-        let pid = info.lines().find_map(|line| line.trim_end().strip_prefix("process_id:"));
+        let pid = info
+            .lines()
+            .find_map(|line| line.trim_end().strip_prefix("process_id:"));
         pid.and_then(|pid| pid.parse().ok()).expect("a process id")
     }
 }
 
 /// Waits until a node hears what is written to the stream, where the delivery is shared.
 pub(crate) async fn is_heard(redis: &Redis, kind: Kind, key: &str) {
-    let heard = || !redis.cli(&["pubsub", "channels", &format!("*:live:{key}")]).is_empty();
+    let heard = || {
+        !redis
+            .cli(&["pubsub", "channels", &format!("*:live:{key}")])
+            .is_empty()
+    };
     if kind == Kind::Shared {
         eventually("a node is subscribed to the stream's channel", heard).await;
     }
@@ -29,24 +35,52 @@ pub(crate) async fn is_heard(redis: &Redis, kind: Kind, key: &str) {
 impl Broker {
     /// Bytes of memory that it has in use, as the kernel counts them.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id().expect("it runs"))).expect("its status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        let status = std::fs::read_to_string(format!(
+            "/proc/{}/status",
+            self.process.id().expect("it runs")
+        ))
+        .expect("its status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("its memory");
+        let kilobytes: u64 = line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number");
         kilobytes << 10
     }
 }
 
 pub(crate) fn signal(pid: u32, signal: &str) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill runs").success());
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status()
+            .expect("kill runs")
+            .success()
+    );
 }
 
 /// Lets this process, and those that it starts, have many sockets.
 pub(crate) fn allow_open_files(count: u32) {
     let pid = std::process::id().to_string();
     let hard = std::fs::read_to_string("/proc/self/limits").expect("the limits");
-    let hard = hard.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1)?.parse().ok());
-    assert!(hard.is_none_or(|hard: u32| hard >= count), "the system lets nobody have {count} files: see `ulimit -Hn`");
-    let raised = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={count}:")]).status();
+    let hard = hard.lines().find_map(|line| {
+        line.strip_prefix("Max open files")?
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+    });
+    assert!(
+        hard.is_none_or(|hard: u32| hard >= count),
+        "the system lets nobody have {count} files: see `ulimit -Hn`"
+    );
+    let raised = Command::new("prlimit")
+        .args(["--pid", &pid, &format!("--nofile={count}:")])
+        .status();
     assert!(raised.expect("prlimit runs").success());
 }
 

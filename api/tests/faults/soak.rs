@@ -1,4 +1,5 @@
-//! All of it for a long time: one stream after another, one fault after another, and memory that does not grow.
+//! All of it for a long time: one stream after another, one fault after another, and memory that
+//! does not grow.
 
 use std::time::{Duration, Instant};
 
@@ -50,9 +51,17 @@ impl House {
     async fn start() -> Self {
         let redis = Redis::start(&KEEP);
         let road = Proxy::start(Target::Unix(redis.socket())).await;
-        let first = node(Kind::Shared).set("REDIS_URL", road.url("redis")).set("REDIS_TIMEOUT", 1).start().await;
+        let first = node(Kind::Shared)
+            .set("REDIS_URL", road.url("redis"))
+            .set("REDIS_TIMEOUT", 1)
+            .start()
+            .await;
         let others = [first.another_node().await, first.another_node().await];
-        Self { redis, road, nodes: [first].into_iter().chain(others).collect() }
+        Self {
+            redis,
+            road,
+            nodes: [first].into_iter().chain(others).collect(),
+        }
     }
 
     async fn suffer(&mut self, fault: Fault) {
@@ -82,7 +91,11 @@ impl House {
                 let turn = fastrand::usize(1..self.nodes.len());
                 let replacement = self.nodes[turn].another_node().await;
                 let old = std::mem::replace(&mut self.nodes[turn], replacement);
-                let (word, code) = if matches!(fault, Fault::NodeStopped) { ("-TERM", Some(0)) } else { ("-KILL", None) };
+                let (word, code) = if matches!(fault, Fault::NodeStopped) {
+                    ("-TERM", Some(0))
+                } else {
+                    ("-KILL", None)
+                };
                 assert_eq!(old.stop(word).await.0, code);
             }
         }
@@ -93,11 +106,18 @@ impl House {
 #[ignore = "it takes ten minutes: `make soak`"]
 #[allow(clippy::print_stdout, reason = "somebody waits")]
 async fn everything_goes_wrong_for_ten_minutes() {
-    let seconds = std::env::var("SOAK_SECONDS").map_or(SECONDS, |text| text.parse().expect("SOAK_SECONDS is a number"));
+    let seconds = std::env::var("SOAK_SECONDS").map_or(SECONDS, |text| {
+        text.parse().expect("SOAK_SECONDS is a number")
+    });
     let (begun, mut house, mut memory) = (Instant::now(), House::start().await, Vec::new());
     while begun.elapsed() < Duration::from_secs(seconds) {
         let key = format!("chat-{}", memory.len());
-        let fleet = fleet(&urls(&house.nodes)).key(&key).clients(12).ttl(60).start().await;
+        let fleet = fleet(&urls(&house.nodes))
+            .key(&key)
+            .clients(12)
+            .ttl(60)
+            .start()
+            .await;
         for _ in 0..5 {
             let fault = Fault::ALL[fastrand::usize(..Fault::ALL.len())];
             println!("{:>4} s  {key}  {fault:?}", begun.elapsed().as_secs());
@@ -109,10 +129,21 @@ async fn everything_goes_wrong_for_ten_minutes() {
         let events = fleet.confirmed();
         fleet.end_whole().await;
         memory.push(house.nodes[0].resident_bytes() / MIB);
-        println!("{:>4} s  {key}  {events} events, whole; {} MiB", begun.elapsed().as_secs(), memory[memory.len() - 1]);
+        println!(
+            "{:>4} s  {key}  {events} events, whole; {} MiB",
+            begun.elapsed().as_secs(),
+            memory[memory.len() - 1]
+        );
     }
     let third = memory.len() / 3;
-    let (early, late) = (memory[..=third].iter().max(), memory[memory.len() - 1 - third..].iter().max());
-    // What a client or a stream costs and does not give back would add up over hundreds of connections.
-    assert!(late.unwrap() <= &(early.unwrap() + 16), "MiB after each stream: {memory:?}");
+    let (early, late) = (
+        memory[..=third].iter().max(),
+        memory[memory.len() - 1 - third..].iter().max(),
+    );
+    // What a client or a stream costs and does not give back would add up over hundreds of
+    // connections.
+    assert!(
+        late.unwrap() <= &(early.unwrap() + 16),
+        "MiB after each stream: {memory:?}"
+    );
 }

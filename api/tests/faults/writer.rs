@@ -1,4 +1,5 @@
-//! Writers that remember what was acknowledged: one that numbers its events and sends again what was not confirmed, and one that does neither.
+//! Writers that remember what was acknowledged: one that numbers its events and sends again what
+//! was not confirmed, and one that does neither.
 
 use std::{
     sync::{
@@ -26,7 +27,8 @@ const ANSWER: Duration = Duration::from_secs(12);
 /// The pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// An event that was acknowledged: its data, and its id where the answer that said it was not the second one.
+/// An event that was acknowledged: its data, and its id where the answer that said it was not the
+/// second one.
 #[derive(Debug)]
 pub(crate) struct Acknowledged {
     pub(crate) id: Option<String>,
@@ -69,7 +71,11 @@ impl Writer {
         let shared = Arc::new(Shared::default());
         let numbered = tokio::spawn(write(way.clone(), bytes, pause, Arc::clone(&shared)));
         let once = tokio::spawn(write_once(way, pause, Arc::clone(&shared)));
-        Self { numbered, once, shared }
+        Self {
+            numbered,
+            once,
+            shared,
+        }
     }
 
     /// How many events were acknowledged.
@@ -94,8 +100,13 @@ impl Writer {
 
     /// Waits until all that was sent is confirmed; nothing is sent while the guards are held.
     pub(crate) async fn pause(&self) -> [OwnedMutexGuard<()>; 2] {
-        let Shared { busy, busy_once, .. } = &*self.shared;
-        [Arc::clone(busy).lock_owned().await, Arc::clone(busy_once).lock_owned().await]
+        let Shared {
+            busy, busy_once, ..
+        } = &*self.shared;
+        [
+            Arc::clone(busy).lock_owned().await,
+            Arc::clone(busy_once).lock_owned().await,
+        ]
     }
 
     /// Stops when all that was sent is confirmed.
@@ -108,7 +119,10 @@ impl Writer {
     pub(crate) async fn lost(self) -> Written {
         let written = self.numbered.await.expect("a writer that did not panic");
         self.shared.stop.store(true, Ordering::Relaxed);
-        Written { once: self.once.await.expect("a writer that did not panic"), ..written }
+        Written {
+            once: self.once.await.expect("a writer that did not panic"),
+            ..written
+        }
     }
 }
 
@@ -123,9 +137,19 @@ async fn write_once(way: Way, pause: Duration, shared: Arc<Shared>) -> Vec<Ackno
         let busy = Arc::clone(&shared.busy_once).lock_owned().await;
         let data = turn.to_string();
         let body = json!({"key": way.key, "events": [{"event": "once", "data": data}]}).to_string();
-        let request = http.post(format!("{}/api/event/add", way.node(turn))).header("X-API-KEY", API_KEY).body(body);
-        if let Ok(Ok((200, answer))) = timeout(ANSWER, async { Ok::<_, reqwest::Error>(answer(request.send().await?).await) }).await {
-            acknowledged.push(Acknowledged { id: Some(answer["ids"][0].as_str().expect("an id").to_owned()), data });
+        let request = http
+            .post(format!("{}/api/event/add", way.node(turn)))
+            .header("X-API-KEY", API_KEY)
+            .body(body);
+        if let Ok(Ok((200, answer))) = timeout(ANSWER, async {
+            Ok::<_, reqwest::Error>(answer(request.send().await?).await)
+        })
+        .await
+        {
+            acknowledged.push(Acknowledged {
+                id: Some(answer["ids"][0].as_str().expect("an id").to_owned()),
+                data,
+            });
         }
         drop(busy);
         sleep(pause).await;
@@ -141,13 +165,27 @@ async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> 
     while !shared.stop.load(Ordering::Relaxed) {
         let busy = Arc::clone(&shared.busy).lock_owned().await;
         let sequence = written.acknowledged.len();
-        let data: Vec<String> = (sequence..=sequence + turn % 4).map(|n| format!("{n}{padding}")).collect();
-        let events: Vec<Value> = data.iter().map(|data| json!({"event": "n", "data": data})).collect();
-        let body = json!({"key": way.key, "events": events, "producer": "fleet", "sequence": sequence}).to_string();
+        let data: Vec<String> = (sequence..=sequence + turn % 4)
+            .map(|n| format!("{n}{padding}"))
+            .collect();
+        let events: Vec<Value> = data
+            .iter()
+            .map(|data| json!({"event": "n", "data": data}))
+            .collect();
+        let body =
+            json!({"key": way.key, "events": events, "producer": "fleet", "sequence": sequence})
+                .to_string();
         let answer = loop {
             turn += 1;
-            let request = http.post(format!("{}/api/event/add", way.node(turn))).header("X-API-KEY", API_KEY).body(body.clone());
-            match timeout(ANSWER, async { Ok::<_, reqwest::Error>(answer(request.send().await?).await) }).await {
+            let request = http
+                .post(format!("{}/api/event/add", way.node(turn)))
+                .header("X-API-KEY", API_KEY)
+                .body(body.clone());
+            match timeout(ANSWER, async {
+                Ok::<_, reqwest::Error>(answer(request.send().await?).await)
+            })
+            .await
+            {
                 Ok(Ok((200, answer))) => break answer,
                 Ok(Ok((404 | 409, answer))) => {
                     written.lost = Some(answer["code"].as_str().expect("a code").to_owned());
@@ -157,7 +195,9 @@ async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> 
                 Ok(Ok((503, _))) => _ = shared.refused.fetch_add(1, Ordering::Relaxed),
                 // An answer that broke off, a connection that was refused or lost, or none in time.
                 Ok(Ok((0, _)) | Err(_)) | Err(_) => {}
-                Ok(Ok((status, answer))) => panic!("no answer for a good writer: {status} {answer}"),
+                Ok(Ok((status, answer))) => {
+                    panic!("no answer for a good writer: {status} {answer}")
+                }
             }
             sleep(PAUSE).await;
         };
@@ -167,9 +207,13 @@ async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> 
         if let Some(id) = ids.last() {
             shared.newest.store(number(id) + 1, Ordering::Relaxed);
         }
-        shared.confirmed.fetch_add(data.len() as u64, Ordering::Relaxed);
+        shared
+            .confirmed
+            .fetch_add(data.len() as u64, Ordering::Relaxed);
         let ids = std::iter::repeat_n(None, duplicates).chain(ids.into_iter().map(Some));
-        written.acknowledged.extend(ids.zip(data).map(|(id, data)| Acknowledged { id, data }));
+        written
+            .acknowledged
+            .extend(ids.zip(data).map(|(id, data)| Acknowledged { id, data }));
         drop(busy);
         sleep(pause).await;
     }

@@ -1,4 +1,5 @@
-//! Answers that are built whole are bounded, also where nobody reads them, and what has no room in one comes with the next.
+//! Answers that are built whole are bounded, also where nobody reads them, and what has no room in
+//! one comes with the next.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,9 +18,16 @@ use crate::common::{
 
 /// Events of a megabyte each, of six as JSON: more than sockets hold. And a token.
 async fn big_events(broker: &Broker, count: usize) -> String {
-    let token = broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 10_000}))
+        .await;
     for _ in 0..count {
-        broker.add("chat", json!([{"event": "big", "data": "\0".repeat(1_000_000)}])).await;
+        broker
+            .add(
+                "chat",
+                json!([{"event": "big", "data": "\0".repeat(1_000_000)}]),
+            )
+            .await;
     }
     token
 }
@@ -29,7 +37,10 @@ async fn answers_that_are_not_read_are_bounded_and_let_go() {
     let broker = broker(Kind::Memory).set("CLIENT_TIMEOUT", 3).start().await;
     let token = big_events(&broker, 40).await;
     let poll = format!("/api/client/poll?key=chat&token={token}");
-    for (path, gauge) in [(poll.as_str(), true), ("/api/stream/events?key=chat", false)] {
+    for (path, gauge) in [
+        (poll.as_str(), true),
+        ("/api/stream/events?key=chat", false),
+    ] {
         let before = broker.resident_kb();
         let mut peers = Vec::new();
         for _ in 0..12 {
@@ -39,7 +50,10 @@ async fn answers_that_are_not_read_are_bounded_and_let_go() {
         let grown = broker.resident_kb().saturating_sub(before);
         assert!(grown < 12 * 15_000 + 60_000, "{path}: {grown} kB");
         if gauge {
-            until("the slots are free", || async { broker.slots_in_use().await == 0 }).await;
+            until("the slots are free", || async {
+                broker.slots_in_use().await == 0
+            })
+            .await;
         }
         // What was let go breaks off: neither the JSON nor the chunked body is complete.
         for Raw { mut from, .. } in peers {
@@ -59,24 +73,57 @@ async fn a_poll_that_takes_a_large_answer_has_a_slot_meanwhile() {
     let token = big_events(&broker, 1).await;
     let path = format!("/api/client/poll?key=chat&token={token}");
     let unread = Raw::ask(&broker, &path, "").await;
-    until("it has a slot", || async { broker.slots_in_use().await == 1 }).await;
+    until("it has a slot", || async {
+        broker.slots_in_use().await == 1
+    })
+    .await;
     let (status, error) = broker.get(&path).await;
-    assert_eq!((status.as_u16(), &error["code"]), (429, &json!("too-many-clients")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (429, &json!("too-many-clients"))
+    );
     drop(unread);
-    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    until("its slot is free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
     let (status, page) = broker.get(&path).await;
-    assert_eq!((status.as_u16(), page["events"].as_array().unwrap().len()), (200, 2));
-    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    assert_eq!(
+        (status.as_u16(), page["events"].as_array().unwrap().len()),
+        (200, 2)
+    );
+    until("its slot is free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 }
 
 async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
-    let token = broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 10_000}))
+        .await;
     // One larger than a page, many small ones in one batch, some that add up.
     let large = "\u{1}".repeat(900_000);
-    broker.add("chat", json!([{"event": "small"}, {"event": "big", "data": large}])).await;
-    let batch: Vec<_> = (0..1300).map(|n| json!({"event": if n % 2 == 0 { "small" } else { "odd" }, "data": n.to_string()})).collect();
+    broker
+        .add(
+            "chat",
+            json!([{"event": "small"}, {"event": "big", "data": large}]),
+        )
+        .await;
+    let batch: Vec<_> = (0..1300)
+        .map(|n| json!({"event": if n % 2 == 0 { "small" } else { "odd" }, "data": n.to_string()}))
+        .collect();
     broker.add("chat", json!(batch)).await;
-    broker.add("chat", json!((0..8).map(|_| json!({"event": "big", "data": "y".repeat(300_000)})).collect::<Vec<_>>())).await;
+    broker
+        .add(
+            "chat",
+            json!(
+                (0..8)
+                    .map(|_| json!({"event": "big", "data": "y".repeat(300_000)}))
+                    .collect::<Vec<_>>()
+            ),
+        )
+        .await;
     for is_finished in [false, true] {
         if is_finished {
             broker.end("chat").await;
@@ -85,22 +132,38 @@ async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
             let (mut after, mut ids, mut pages) = (String::new(), Vec::new(), 0);
             loop {
                 let path = format!("/api/client/poll?key=chat&token={token}&wait=0{filter}{after}");
-                let response = within(broker.request(Method::GET, &path).send()).await.unwrap();
+                let response = within(broker.request(Method::GET, &path).send())
+                    .await
+                    .unwrap();
                 let tag = response.headers().get("etag").cloned();
                 let text = within(response.text()).await.unwrap();
                 assert!(text.len() < 1_050_000 + 6 * 900_000, "{}", text.len());
                 if let Some(tag) = tag {
-                    let again = broker.request(Method::GET, &path).header("If-None-Match", tag);
-                    assert_eq!(within(again.send()).await.unwrap().status(), 304, "the same each time");
+                    let again = broker
+                        .request(Method::GET, &path)
+                        .header("If-None-Match", tag);
+                    assert_eq!(
+                        within(again.send()).await.unwrap().status(),
+                        304,
+                        "the same each time"
+                    );
                 }
                 let page: Value = serde_json::from_str(&text).unwrap();
                 let events = page["events"].as_array().unwrap();
                 assert!(events.len() <= 512);
-                ids.extend(events.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+                ids.extend(
+                    events
+                        .iter()
+                        .map(|event| event["id"].as_str().unwrap().to_owned()),
+                );
                 pages += 1;
                 let cursor = page["cursor"].as_str().unwrap();
                 let next = format!("&after={}", encoded(cursor));
-                let is_over = if is_finished { page["status"] == "ended" } else { events.is_empty() && next == after };
+                let is_over = if is_finished {
+                    page["status"] == "ended"
+                } else {
+                    events.is_empty() && next == after
+                };
                 after = next;
                 if is_over {
                     break;
@@ -113,7 +176,10 @@ async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
             } else {
                 // `start` always comes.
                 assert_eq!(ids.len(), 2 + 650 + usize::from(is_finished));
-                assert!(ids.windows(2).all(|pair| number(&pair[0]) < number(&pair[1])));
+                assert!(
+                    ids.windows(2)
+                        .all(|pair| number(&pair[0]) < number(&pair[1]))
+                );
             }
             assert!(pages > 3 || !filter.is_empty(), "{pages}");
         }
@@ -123,18 +189,34 @@ async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
 async fn a_cut_answer_over_two_streams_goes_on_exactly(broker: Broker) {
     let keys = together(broker.kind, ["a", "b"]);
     for key in &keys {
-        broker.create_with(json!({"key": key, "max_events": 10_000})).await;
-        broker.add(key, json!((0..900).map(|n| json!({"event": "n", "data": n.to_string()})).collect::<Vec<_>>())).await;
+        broker
+            .create_with(json!({"key": key, "max_events": 10_000}))
+            .await;
+        broker
+            .add(
+                key,
+                json!(
+                    (0..900)
+                        .map(|n| json!({"event": "n", "data": n.to_string()}))
+                        .collect::<Vec<_>>()
+                ),
+            )
+            .await;
         broker.end(key).await;
     }
     let token = token(&broker, json!({ "keys": keys })).await;
     let (mut after, mut ids) = (String::new(), BTreeMap::<String, Vec<String>>::new());
     loop {
-        let path = format!("/api/client/poll?token={token}&wait=0{}{after}", with_keys(&keys));
+        let path = format!(
+            "/api/client/poll?token={token}&wait=0{}{after}",
+            with_keys(&keys)
+        );
         let (status, page) = broker.get(&path).await;
         assert_eq!(status, 200, "{page}");
         for event in page["events"].as_array().unwrap() {
-            ids.entry(event["key"].as_str().unwrap().to_owned()).or_default().push(event["id"].as_str().unwrap().to_owned());
+            ids.entry(event["key"].as_str().unwrap().to_owned())
+                .or_default()
+                .push(event["id"].as_str().unwrap().to_owned());
         }
         if page["status"] == "ended" {
             break;
@@ -147,13 +229,20 @@ async fn a_cut_answer_over_two_streams_goes_on_exactly(broker: Broker) {
     }
 }
 
-on_every_store!(a_history_comes_exactly_in_polls_of_a_bounded_size, a_cut_answer_over_two_streams_goes_on_exactly);
+on_every_store!(
+    a_history_comes_exactly_in_polls_of_a_bounded_size,
+    a_cut_answer_over_two_streams_goes_on_exactly
+);
 
-/// Subscribers that take nothing, again and again: when each has been given up its connection is still there, as it is not the broker that
-/// ends it, but not what it was given.
+/// Subscribers that take nothing, again and again: when each has been given up its connection is
+/// still there, as it is not the broker that ends it, but not what it was given.
 async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
     const PEERS: usize = 10;
-    let broker = broker(kind).set("CLIENT_TIMEOUT", 2).set("MAX_CLIENTS", PEERS).start().await;
+    let broker = broker(kind)
+        .set("CLIENT_TIMEOUT", 2)
+        .set("MAX_CLIENTS", PEERS)
+        .start()
+        .await;
     let token = big_events(&broker, 4).await;
     let mut peers = Vec::new();
     let before = broker.resident_kb();
@@ -166,9 +255,13 @@ async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
         for peer in peers.iter_mut().rev().take(PEERS) {
             within(peer.from.read_u8()).await.unwrap();
         }
-        until("all have been given up", || async { broker.slots_in_use().await == 0 }).await;
+        until("all have been given up", || async {
+            broker.slots_in_use().await == 0
+        })
+        .await;
     }
-    // Kept, these would be sixty times six megabytes and more. What one round takes stays with the process.
+    // Kept, these would be sixty times six megabytes and more. What one round takes stays with the
+    // process.
     let grown = broker.resident_kb().saturating_sub(before);
     assert!(grown < 250_000, "{grown} kB stay for {} peers", peers.len());
     // One that reads at last gets a part of an event, and then the end.

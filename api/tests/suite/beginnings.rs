@@ -7,7 +7,9 @@ use tinistreamer::{
     config::{Settings, StoreUrl},
     event::{EventId, NewEvent, Part, StreamKey},
     metrics::Metrics,
-    store::{Beginning, NewStream, Page, SharedStore, StoreError, memory::MemoryStore, redis::RedisStore},
+    store::{
+        Beginning, NewStream, Page, SharedStore, StoreError, memory::MemoryStore, redis::RedisStore,
+    },
 };
 
 use crate::common::{
@@ -20,8 +22,13 @@ use crate::common::{
 /// A store with a prefix of its own.
 fn store(url: &str, delivery: &str, prefix: &str) -> SharedStore {
     let prefix = format!("beginnings-{}-{delivery}-{prefix}:", std::process::id());
-    let set =
-        [("API_KEY", API_KEY), ("SECRET_KEY", SECRET_KEY), ("REDIS_URL", url), ("DELIVERY", delivery), ("KEY_PREFIX", prefix.as_str())];
+    let set = [
+        ("API_KEY", API_KEY),
+        ("SECRET_KEY", SECRET_KEY),
+        ("REDIS_URL", url),
+        ("DELIVERY", delivery),
+        ("KEY_PREFIX", prefix.as_str()),
+    ];
     let environment = set.map(|(name, value)| (format!("STREAMER_{name}"), value.to_owned()));
     let settings = Settings::load(&Figment::new(), environment).expect("settings");
     let metrics = Metrics::new(settings.redis_delivery(), 1);
@@ -49,16 +56,36 @@ fn key() -> StreamKey {
 }
 
 async fn create(store: &SharedStore, max_events: u64) {
-    store.create(&key(), NewStream { ttl: Duration::from_secs(600), max_events }).await.unwrap();
+    store
+        .create(
+            &key(),
+            NewStream {
+                ttl: Duration::from_secs(600),
+                max_events,
+            },
+        )
+        .await
+        .unwrap();
 }
 
 /// Writes so many events at once: they share their millisecond.
 async fn add(store: &SharedStore, count: usize) {
-    store.append(&key(), &vec![NewEvent::new("n", None).unwrap(); count], None).await.unwrap();
+    store
+        .append(
+            &key(),
+            &vec![NewEvent::new("n", None).unwrap(); count],
+            None,
+        )
+        .await
+        .unwrap();
 }
 
 fn ids(parts: &[Part]) -> Vec<EventId> {
-    parts.iter().flat_map(Part::entries).map(|entry| entry.id).collect()
+    parts
+        .iter()
+        .flat_map(Part::entries)
+        .map(|entry| entry.id)
+        .collect()
 }
 
 /// All that is stored after the cursor, and the first page of it.
@@ -76,18 +103,45 @@ async fn after(store: &SharedStore, cursor: Option<EventId>) -> (Vec<EventId>, P
 async fn check(store: &SharedStore, name: &str) {
     let (kept, page) = after(store, None).await;
     let trimmed = kept[0].n;
-    assert_eq!(page.missed.and_then(|missed| missed.missed), (trimmed > 0).then_some(trimmed), "{name}");
-    let times = kept.iter().flat_map(|id| id.ms - 1..=id.ms + 1).chain([0, u64::MAX]);
+    assert_eq!(
+        page.missed.and_then(|missed| missed.missed),
+        (trimmed > 0).then_some(trimmed),
+        "{name}"
+    );
+    let times = kept
+        .iter()
+        .flat_map(|id| id.ms - 1..=id.ms + 1)
+        .chain([0, u64::MAX]);
     let mut times: Vec<u64> = times.collect();
     times.dedup();
     let counts = (0..=kept.len() as u64 + 1).chain([u64::MAX]);
-    let by_count = counts.map(|count| (Beginning::Last(count), kept.len() - usize::try_from(count).unwrap().min(kept.len())));
-    let by_time = times.into_iter().map(|ms| (Beginning::Since(ms), kept.iter().filter(|id| id.ms < ms).count()));
-    for (beginning, wanted) in by_count.chain(by_time).chain([(Beginning::Now, kept.len())]) {
+    let by_count = counts.map(|count| {
+        (
+            Beginning::Last(count),
+            kept.len() - usize::try_from(count).unwrap().min(kept.len()),
+        )
+    });
+    let by_time = times.into_iter().map(|ms| {
+        (
+            Beginning::Since(ms),
+            kept.iter().filter(|id| id.ms < ms).count(),
+        )
+    });
+    for (beginning, wanted) in by_count
+        .chain(by_time)
+        .chain([(Beginning::Now, kept.len())])
+    {
         let cursor = store.locate(&key(), beginning).await.unwrap();
         let (found, page) = after(store, cursor).await;
-        assert_eq!((&found[..], page.missed), (&kept[wanted..], None), "{name}: {beginning:?} is after {cursor:?}");
-        assert!(wanted < kept.len() || cursor == kept.last().copied(), "{name}: {beginning:?}");
+        assert_eq!(
+            (&found[..], page.missed),
+            (&kept[wanted..], None),
+            "{name}: {beginning:?} is after {cursor:?}"
+        );
+        assert!(
+            wanted < kept.len() || cursor == kept.last().copied(),
+            "{name}: {beginning:?}"
+        );
     }
     assert_eq!(store.locate(&key(), Beginning::Start).await.unwrap(), None);
 }
@@ -113,16 +167,23 @@ async fn a_reader_of_a_trimmed_stream_begins_with_what_is_kept() {
         for count in [150, 90, 4, 1] {
             add(&store, count).await;
         }
-        assert!(store.info(&key()).await.unwrap().first.n > 0, "{name}: something is trimmed");
+        assert!(
+            store.info(&key()).await.unwrap().first.n > 0,
+            "{name}: something is trimmed"
+        );
         check(&store, name).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_later_follows_where_a_reader_began() {
-    // Of a stream whose last batch has three events: where to begin, and the number of the first event that comes.
-    let beginnings: [fn(EventId) -> (Beginning, u64); 3] =
-        [|last| (Beginning::Now, last.n + 1), |last| (Beginning::Last(2), last.n - 1), |last| (Beginning::Since(last.ms), last.n - 2)];
+    // Of a stream whose last batch has three events: where to begin, and the number of the first
+    // event that comes.
+    let beginnings: [fn(EventId) -> (Beginning, u64); 3] = [
+        |last| (Beginning::Now, last.n + 1),
+        |last| (Beginning::Last(2), last.n - 1),
+        |last| (Beginning::Since(last.ms), last.n - 2),
+    ];
     for (name, store) in stores("later") {
         create(&store, 1_000).await;
         for beginning in beginnings {
@@ -142,7 +203,11 @@ async fn what_comes_later_follows_where_a_reader_began() {
                 assert_eq!(batch.missed, None, "{name}: {beginning:?}");
                 numbers.extend(ids(&batch.parts).iter().map(|id| id.n));
             }
-            assert_eq!(numbers, (first..=last.n + 3).collect::<Vec<_>>(), "{name}: {beginning:?}");
+            assert_eq!(
+                numbers,
+                (first..=last.n + 3).collect::<Vec<_>>(),
+                "{name}: {beginning:?}"
+            );
         }
     }
 }
@@ -152,7 +217,10 @@ async fn where_there_is_no_stream_there_is_no_beginning_but_the_start() {
     for (name, store) in stores("none") {
         for beginning in [Beginning::Now, Beginning::Last(1), Beginning::Since(0)] {
             let located = store.locate(&key(), beginning).await;
-            assert!(matches!(located, Err(StoreError::NotFound)), "{name}: {beginning:?}: {located:?}");
+            assert!(
+                matches!(located, Err(StoreError::NotFound)),
+                "{name}: {beginning:?}: {located:?}"
+            );
         }
         assert_eq!(store.locate(&key(), Beginning::Start).await.unwrap(), None);
     }
@@ -164,7 +232,13 @@ async fn pauses_of_hours_and_years_between_events_make_no_difference() {
     let store = store(&redis.url(), "exclusive", "pauses");
     create(&store, 1_000).await;
     let meta = redis.cli(&["keys", "*:meta:chat"]);
-    for (count, pause_ms) in [(3, 3_600_000), (1, 1), (40, 10_000_000_000), (2, 2), (1, 100_000_000_000)] {
+    for (count, pause_ms) in [
+        (3, 3_600_000),
+        (1, 1),
+        (40, 10_000_000_000),
+        (2, 2),
+        (1, 100_000_000_000),
+    ] {
         let last = store.info(&key()).await.unwrap().last;
         // As if the clock had gone back since: ids do not.
         redis.cli(&["hset", &meta, "last_ms", &(last.ms + pause_ms).to_string()]);
@@ -198,13 +272,33 @@ async fn a_place_in_a_long_stream_costs_redis_no_more_than_some_forty_reads_of_o
         store.locate(&key(), beginning).await.unwrap();
         let commands = redis.cli(&["info", "commandstats"]);
         let calls = |command: &str| {
-            let line = commands.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-            line.map_or(0, |line| line.split(',').next().unwrap().parse::<u32>().unwrap())
+            let line = commands
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+            line.map_or(0, |line| {
+                line.split(',').next().unwrap().parse::<u32>().unwrap()
+            })
         };
-        assert_eq!((calls("evalsha"), calls("xrevrange"), calls("xread")), (1, 0, 0), "{commands}");
-        assert!((1..=most).contains(&calls("xrange")), "{beginning:?}: {commands}");
+        assert_eq!(
+            (calls("evalsha"), calls("xrevrange"), calls("xread")),
+            (1, 0, 0),
+            "{commands}"
+        );
+        assert!(
+            (1..=most).contains(&calls("xrange")),
+            "{beginning:?}: {commands}"
+        );
         let sent = redis.cli(&["info", "stats"]);
-        let sent = sent.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:")).unwrap().trim().parse::<u64>().unwrap();
-        assert!(sent < 16_384, "{sent} bytes, which are what redis-cli was told besides");
+        let sent = sent
+            .lines()
+            .find_map(|line| line.strip_prefix("total_net_output_bytes:"))
+            .unwrap()
+            .trim()
+            .parse::<u64>()
+            .unwrap();
+        assert!(
+            sent < 16_384,
+            "{sent} bytes, which are what redis-cli was told besides"
+        );
     }
 }

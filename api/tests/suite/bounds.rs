@@ -1,4 +1,5 @@
-//! What `docs/limits.md` promises: peers that do not read, that send without end, or that come in crowds take bounded memory.
+//! What `docs/limits.md` promises: peers that do not read, that send without end, or that come in
+//! crowds take bounded memory.
 
 use std::time::Duration;
 
@@ -35,14 +36,20 @@ async fn growth<T>(broker: &Broker, what: impl Future<Output = T>) -> (T, u64) {
     }
 }
 
-/// A peer that sends a request again and again on one connection, whose buffer is small, and reads no answer.
+/// A peer that sends a request again and again on one connection, whose buffer is small, and reads
+/// no answer.
 async fn greedy(broker: &Broker, head: &str, body: &str, requests: usize) -> Raw {
     let address = broker.url.strip_prefix("http://").unwrap();
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
-    let (from, mut to) = within(socket.connect(address.parse().unwrap())).await.unwrap().into_split();
+    let (from, mut to) = within(socket.connect(address.parse().unwrap()))
+        .await
+        .unwrap()
+        .into_split();
     let length = body.len();
-    let request = format!("{head} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: {length}\r\n\r\n{body}");
+    let request = format!(
+        "{head} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     let sent = async {
         for _ in 0..requests {
             let _ = to.write_all(request.as_bytes()).await;
@@ -53,7 +60,8 @@ async fn greedy(broker: &Broker, head: &str, body: &str, requests: usize) -> Raw
     Raw { from, to }
 }
 
-/// Peers that ask again and again for the same, and read nothing, cost the broker less than this. Then it still answers.
+/// Peers that ask again and again for the same, and read nothing, cost the broker less than this.
+/// Then it still answers.
 async fn unread(broker: &Broker, path: &str, peers: usize, most_kb: u64) {
     let asked = async {
         let head = format!("GET {path}");
@@ -63,21 +71,37 @@ async fn unread(broker: &Broker, path: &str, peers: usize, most_kb: u64) {
     };
     let (peers, grown) = growth(broker, asked).await;
     assert!(grown < most_kb, "{path}: {grown} kB");
-    assert_eq!(within(broker.request(Method::GET, "/api/health").send()).await.unwrap().status(), 200);
+    assert_eq!(
+        within(broker.request(Method::GET, "/api/health").send())
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
     drop(peers);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_are_not_read_are_shared_or_handed_on_in_pieces() {
     let broker = broker(Kind::Memory).set("CONSOLE", "on").start().await;
-    for path in ["/api/openapi.json", "/api/docs/swagger-ui-bundle.js", "/api/docs/", "/", "/api/health"] {
+    for path in [
+        "/api/openapi.json",
+        "/api/docs/swagger-ui-bundle.js",
+        "/api/docs/",
+        "/",
+        "/api/health",
+    ] {
         unread(&broker, path, 30, NOISE_KB).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_and_lists_that_are_not_read_are_one_answer_for_each_connection() {
-    let broker = broker(Kind::Memory).set("CLIENT_TIMEOUT", 3).set("MAX_CLIENTS", 200).start().await;
+    let broker = broker(Kind::Memory)
+        .set("CLIENT_TIMEOUT", 3)
+        .set("MAX_CLIENTS", 200)
+        .start()
+        .await;
     let access = broker.create("chat").await;
     for n in 0..1000 {
         broker.create(&format!("{n}-{}", "k".repeat(200))).await;
@@ -100,14 +124,27 @@ async fn metrics_and_lists_that_are_not_read_are_one_answer_for_each_connection(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_to_batches_and_uploads_that_are_not_read_are_one_for_each_connection() {
     let broker = broker(Kind::Memory).set("CLIENT_TIMEOUT", 3).start().await;
-    broker.create_with(json!({"key": "chat", "max_events": 10})).await;
+    broker
+        .create_with(json!({"key": "chat", "max_events": 10}))
+        .await;
     let event = r#"{"event":"a"}"#;
-    let batch = format!(r#"{{"key":"chat","events":[{}]}}"#, vec![event; 10_000].join(","));
+    let batch = format!(
+        r#"{{"key":"chat","events":[{}]}}"#,
+        vec![event; 10_000].join(",")
+    );
     let upload = vec![event; 10_000].join("\n");
-    for (path, body) in [("/api/event/add", batch), ("/api/event/add/json-stream?key=chat", upload)] {
+    for (path, body) in [
+        ("/api/event/add", batch),
+        ("/api/event/add/json-stream?key=chat", upload),
+    ] {
         let head = format!("POST {path}");
-        let (peers, grown) = growth(&broker, join_all((0..30).map(|_| greedy(&broker, &head, &body, 100)))).await;
-        // Each of the 10,000 ids takes some 25 bytes as text, and the event and its id are there before.
+        let (peers, grown) = growth(
+            &broker,
+            join_all((0..30).map(|_| greedy(&broker, &head, &body, 100))),
+        )
+        .await;
+        // Each of the 10,000 ids takes some 25 bytes as text, and the event and its id are there
+        // before.
         assert!(grown < NOISE_KB + 30 * 2_500, "{path}: {grown} kB");
         drop(peers);
     }
@@ -115,7 +152,11 @@ async fn answers_to_batches_and_uploads_that_are_not_read_are_one_for_each_conne
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_poll_that_takes_nothing_of_a_large_answer_is_let_go() {
-    let broker = broker(Kind::Memory).set("CLIENT_TIMEOUT", 3).set("MAX_CLIENTS", 20).start().await;
+    let broker = broker(Kind::Memory)
+        .set("CLIENT_TIMEOUT", 3)
+        .set("MAX_CLIENTS", 20)
+        .start()
+        .await;
     let access = broker.create("chat").await;
     let id = broker.add("chat", json!([{"event": "a"}])).await.remove(0);
     let path = format!("/api/client/poll?key=chat&token={access}&after={id}");
@@ -125,8 +166,16 @@ async fn a_waiting_poll_that_takes_nothing_of_a_large_answer_is_let_go() {
     }
     until("all wait", async || broker.slots_in_use().await == 12).await;
     let written = async {
-        broker.add("chat", json!([{"event": "big", "data": "\0".repeat(1_000_000)}])).await;
-        until("the slots are free", async || broker.slots_in_use().await == 0).await;
+        broker
+            .add(
+                "chat",
+                json!([{"event": "big", "data": "\0".repeat(1_000_000)}]),
+            )
+            .await;
+        until("the slots are free", async || {
+            broker.slots_in_use().await == 0
+        })
+        .await;
     };
     let ((), grown) = growth(&broker, written).await;
     assert!(grown < 12 * 15_000 + NOISE_KB, "{grown} kB");
@@ -135,9 +184,16 @@ async fn a_waiting_poll_that_takes_nothing_of_a_large_answer_is_let_go() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn past_the_last_permit_large_answers_are_refused_until_one_is_free() {
     let broker = broker(Kind::Memory).start().await;
-    broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    broker
+        .create_with(json!({"key": "chat", "max_events": 10_000}))
+        .await;
     for _ in 0..10 {
-        broker.add("chat", json!([{"event": "big", "data": "\0".repeat(1_000_000)}])).await;
+        broker
+            .add(
+                "chat",
+                json!([{"event": "big", "data": "\0".repeat(1_000_000)}]),
+            )
+            .await;
     }
     let path = "/api/stream/events?key=chat";
     let mut peers = Vec::new();
@@ -148,13 +204,18 @@ async fn past_the_last_permit_large_answers_are_refused_until_one_is_free() {
         peers.push(peer);
     }
     for path in [path, "/api/stream", "/api/clients"] {
-        let response = within(broker.request(Method::GET, path).send()).await.unwrap();
+        let response = within(broker.request(Method::GET, path).send())
+            .await
+            .unwrap();
         assert_eq!(response.status(), 429, "{path}");
         assert!(response.headers().contains_key("retry-after"));
         assert!(response.text().await.unwrap().contains("too-many-clients"));
     }
     drop(peers.pop());
-    until("a permit is free", async || answer(broker.request(Method::GET, "/api/clients")).await.0 == 200).await;
+    until("a permit is free", async || {
+        answer(broker.request(Method::GET, "/api/clients")).await.0 == 200
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,10 +223,21 @@ async fn lists_in_a_body_take_no_more_than_their_limits() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let many = |value: &str, count| vec![value; count].join(",");
-    let events = format!(r#"{{"key":"chat","events":[{}]}}"#, many(r#"{"event":"a"}"#, 1_000_000));
+    let events = format!(
+        r#"{{"key":"chat","events":[{}]}}"#,
+        many(r#"{"event":"a"}"#, 1_000_000)
+    );
     let keys = format!(r#"{{"keys":[{}]}}"#, many(r#""""#, 5_000_000));
-    for (path, body, status) in [("/api/event/add", events, 413), ("/api/stream/token", keys, 400)] {
-        let sent = async { within(broker.request(Method::POST, path).body(body).send()).await.unwrap().status() };
+    for (path, body, status) in [
+        ("/api/event/add", events, 413),
+        ("/api/stream/token", keys, 400),
+    ] {
+        let sent = async {
+            within(broker.request(Method::POST, path).body(body).send())
+                .await
+                .unwrap()
+                .status()
+        };
         let (answered, grown) = growth(&broker, sent).await;
         assert_eq!(answered, status, "{path}");
         // The body itself is there up to twice, while its buffer grows.
@@ -195,7 +267,13 @@ async fn bodies_that_never_complete_take_what_has_come_of_them_for_the_body_time
 async fn a_line_and_a_message_without_end_take_no_more_than_their_limits() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
-    let mut upload = Raw::begin(&broker, "POST", "/api/event/add/json-stream?key=chat", "Transfer-Encoding: chunked\r\n\r\n").await;
+    let mut upload = Raw::begin(
+        &broker,
+        "POST",
+        "/api/event/add/json-stream?key=chat",
+        "Transfer-Encoding: chunked\r\n\r\n",
+    )
+    .await;
     let piece = [b"10000\r\n".as_slice(), &*vec![b'x'; 0x10000], b"\r\n"].concat();
     let line = async {
         for _ in 0..3_000 {
@@ -209,14 +287,22 @@ async fn a_line_and_a_message_without_end_take_no_more_than_their_limits() {
         String::from_utf8(text).unwrap()
     };
     let (text, grown) = growth(&broker, line).await;
-    assert!(text.contains("line 1: longer than") && text.contains(r#""num_errors":1"#), "{text}");
+    assert!(
+        text.contains("line 1: longer than") && text.contains(r#""num_errors":1"#),
+        "{text}"
+    );
     assert!(grown < NOISE_KB, "a line: {grown} kB");
     // Fragments of a message that never ends: 4 × MAX_LINE is the most.
     let mut socket = Raw::web_socket(&broker, "/api/event/add/ws-stream?key=chat").await;
     let message = async {
         let _ = socket.to.write_all(&frame(0x01, &vec![b' '; 60_000])).await;
         for _ in 0..3_000 {
-            if socket.to.write_all(&frame(0x00, &vec![b' '; 60_000])).await.is_err() {
+            if socket
+                .to
+                .write_all(&frame(0x00, &vec![b' '; 60_000]))
+                .await
+                .is_err()
+            {
                 break;
             }
         }
@@ -231,7 +317,11 @@ async fn heads_of_requests_without_end_take_no_more_than_their_limit() {
     let heads = join_all((0..10).map(async |_| {
         let mut peer = Raw::begin(&broker, "GET", "/api/health", "X-Long: ").await;
         // It ends each header's line, or does not.
-        let _ = timeout(Duration::from_secs(2), peer.to.write_all(&vec![b'x'; 20 << 20])).await;
+        let _ = timeout(
+            Duration::from_secs(2),
+            peer.to.write_all(&vec![b'x'; 20 << 20]),
+        )
+        .await;
         peer
     }));
     let (_, grown) = growth(&broker, heads).await;
@@ -240,21 +330,40 @@ async fn heads_of_requests_without_end_take_no_more_than_their_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_that_wait_for_a_place_hold_no_history() {
-    for (limit, transport) in [("MAX_CLIENTS", "sse"), ("MAX_CLIENTS_PER_STREAM", "ndjson"), ("MAX_CLIENTS_PER_ADDRESS", "sse")] {
+    for (limit, transport) in [
+        ("MAX_CLIENTS", "sse"),
+        ("MAX_CLIENTS_PER_STREAM", "ndjson"),
+        ("MAX_CLIENTS_PER_ADDRESS", "sse"),
+    ] {
         let broker = broker(Kind::Shared).set(limit, 1).start().await;
-        let access = broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+        let access = broker
+            .create_with(json!({"key": "chat", "max_events": 10_000}))
+            .await;
         for _ in 0..4 {
-            broker.add("chat", json!([{"event": "big", "data": "x".repeat(1_000_000)}])).await;
+            broker
+                .add(
+                    "chat",
+                    json!([{"event": "big", "data": "x".repeat(1_000_000)}]),
+                )
+                .await;
         }
         let taken = broker.ws("chat", &access, None).await;
         let url = broker.client_url(transport, "chat", &access, None);
         let wait = join_all((0..100).map(|_| broker.http.get(&url).send()));
         let (answers, grown) = growth(&broker, async { within(wait).await }).await;
-        assert!(answers.into_iter().all(|answer| answer.unwrap().status() == 429), "{limit}");
+        assert!(
+            answers
+                .into_iter()
+                .all(|answer| answer.unwrap().status() == 429),
+            "{limit}"
+        );
         assert!(grown < NOISE_KB, "{limit}: {grown} kB");
         drop(taken);
         // Who gets a place has the history whole.
-        until("the place is free", async || broker.slots_in_use().await == 0).await;
+        until("the place is free", async || {
+            broker.slots_in_use().await == 0
+        })
+        .await;
         let mut follower = broker.sse("chat", &access, None).await;
         for name in ["start", "big", "big", "big", "big"] {
             assert_eq!(follower.next().await.unwrap().event, name);
@@ -264,14 +373,31 @@ async fn subscribers_that_wait_for_a_place_hold_no_history() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_were_waited_for_are_forgotten_with_who_waited() {
-    let broker = broker(Kind::Memory).set("MAX_KEYS_PER_CLIENT", 256).set("MAX_CLIENTS", 40).start().await;
+    let broker = broker(Kind::Memory)
+        .set("MAX_KEYS_PER_CLIENT", 256)
+        .set("MAX_CLIENTS", 40)
+        .start()
+        .await;
     let token = token(&broker, json!({"prefix": "p"})).await;
     let ask = async |range: std::ops::Range<u32>| {
-        let keys: Vec<String> = range.map(|n| format!("key=p{n}{}", "k".repeat(200))).collect();
-        let path = format!("/api/client/poll?wait=true&wait=1&token={token}&{}", keys.join("&"));
-        assert_eq!(within(broker.request(Method::GET, &path).send()).await.unwrap().status(), 200);
+        let keys: Vec<String> = range
+            .map(|n| format!("key=p{n}{}", "k".repeat(200)))
+            .collect();
+        let path = format!(
+            "/api/client/poll?wait=true&wait=1&token={token}&{}",
+            keys.join("&")
+        );
+        assert_eq!(
+            within(broker.request(Method::GET, &path).send())
+                .await
+                .unwrap()
+                .status(),
+            200
+        );
     };
-    let crowd = async |round: u32| _ = join_all((round * 40..round * 40 + 40).map(|n| ask(n * 200..n * 200 + 200))).await;
+    let crowd = async |round: u32| {
+        _ = join_all((round * 40..round * 40 + 40).map(|n| ask(n * 200..n * 200 + 200))).await
+    };
     crowd(0).await;
     let waited = async {
         for round in 1..=10 {
@@ -279,20 +405,29 @@ async fn streams_that_were_waited_for_are_forgotten_with_who_waited() {
         }
     };
     let ((), grown) = growth(&broker, waited).await;
-    assert!(grown < NOISE_KB, "80,000 keys were waited for, and {grown} kB stayed");
+    assert!(
+        grown < NOISE_KB,
+        "80,000 keys were waited for, and {grown} kB stayed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_are_let_go_while_there_is_no_subscription() {
     let redis = Redis::start(&[]);
     redis.cli(&["acl", "setuser", "default", "resetchannels"]);
-    let broker = broker(Kind::Shared).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Shared)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     for n in 0..20 {
         let key = format!("chat {n}");
         let token = broker.create(&key).await;
         broker.sse(&key, &token, None).await.next().await;
     }
-    until("the topics are let go", async || broker.metrics().await.get("redis_topics") == 0).await;
+    until("the topics are let go", async || {
+        broker.metrics().await.get("redis_topics") == 0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -307,7 +442,9 @@ async fn rings_of_followed_streams_keep_the_newest_and_no_more() {
     }
     let written = join_all(readers.iter_mut().map(async |(key, follower)| {
         for _ in 0..60 {
-            broker.add(key, json!([{"event": "n", "data": "x".repeat(50_000)}])).await;
+            broker
+                .add(key, json!([{"event": "n", "data": "x".repeat(50_000)}]))
+                .await;
             assert_eq!(within(follower.next()).await.unwrap().event, "n");
         }
     }));
@@ -318,11 +455,21 @@ async fn rings_of_followed_streams_keep_the_newest_and_no_more() {
 
 async fn a_page_of_large_events_is_no_larger_than_one_of_small_ones(kind: Kind) {
     let broker = broker(kind).start().await;
-    let access = broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    let access = broker
+        .create_with(json!({"key": "chat", "max_events": 10_000}))
+        .await;
     for _ in 0..40 {
-        broker.add("chat", json!([{"event": "big", "data": "x".repeat(1_000_000)}])).await;
+        broker
+            .add(
+                "chat",
+                json!([{"event": "big", "data": "x".repeat(1_000_000)}]),
+            )
+            .await;
     }
-    let paths = [format!("/api/client/sse?key=chat&token={access}"), "/api/stream/events?key=chat".to_owned()];
+    let paths = [
+        format!("/api/client/sse?key=chat&token={access}"),
+        "/api/stream/events?key=chat".to_owned(),
+    ];
     for path in paths {
         let unread = async {
             let peers = join_all((0..10).map(|_| Raw::ask(&broker, &path, ""))).await;
@@ -335,7 +482,12 @@ async fn a_page_of_large_events_is_no_larger_than_one_of_small_ones(kind: Kind) 
     }
     // Page by page, nothing is missing.
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
-    let ids: Vec<_> = events.as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()).collect();
+    let ids: Vec<_> = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids.len(), 41);
     assert_contiguous(ids, 0);
 }

@@ -20,28 +20,45 @@ async fn clients(broker: &Broker, query: &str) -> Vec<Value> {
 }
 
 async fn disconnect(broker: &Broker, id: &str) -> (u16, Value) {
-    let (status, body) = answer(broker.request(Method::DELETE, &format!("/api/clients/{id}"))).await;
+    let (status, body) =
+        answer(broker.request(Method::DELETE, &format!("/api/clients/{id}"))).await;
     (status.as_u16(), body)
 }
 
 /// Follows a stream over SSE with further parameters.
 async fn sse_with(broker: &Broker, key: &str, token: &str, parameters: &str) -> reqwest::Response {
-    let url = format!("{}&{parameters}", broker.client_url("sse", key, token, None));
+    let url = format!(
+        "{}&{parameters}",
+        broker.client_url("sse", key, token, None)
+    );
     let response = broker.http.get(url).send().await.unwrap();
     assert_eq!(response.status(), 200);
     response
 }
 
 fn number(row: &Value, field: &str) -> u64 {
-    row[field].as_u64().unwrap_or_else(|| panic!("a number: {row}"))
+    row[field]
+        .as_u64()
+        .unwrap_or_else(|| panic!("a number: {row}"))
 }
 
 async fn the_list_says_who_is_connected(broker: Broker) {
     assert_eq!(clients(&broker, "").await, Vec::<Value>::new());
     let (one, other) = (broker.create("one").await, broker.create("other/ö").await);
-    let mut sse = Sse::new(sse_with(&broker, "one", &one, "client_name=J%C3%BCrgen%27s+tab&tags=web,eu&tags=web").await);
+    let mut sse = Sse::new(
+        sse_with(
+            &broker,
+            "one",
+            &one,
+            "client_name=J%C3%BCrgen%27s+tab&tags=web,eu&tags=web",
+        )
+        .await,
+    );
     sse.take(1).await;
-    let url = format!("{}&tags=eu", broker.client_url("ws", "other/ö", &other, None));
+    let url = format!(
+        "{}&tags=eu",
+        broker.client_url("ws", "other/ö", &other, None)
+    );
     let mut ws = Ws::connect(&url, &[]).await.unwrap();
     ws.next().await.unwrap();
     let mut plain = broker.sse("one", &one, None).await;
@@ -51,22 +68,64 @@ async fn the_list_says_who_is_connected(broker: Broker) {
     plain.take(2).await;
 
     let list = clients(&broker, "/").await;
-    let [first, second, third] = &list[..] else { panic!("three, and not {list:?}") };
-    assert_eq!((&first["name"], &first["tags"], &first["keys"]), (&json!("Jürgen's tab"), &json!(["web", "eu"]), &json!(["one"])));
+    let [first, second, third] = &list[..] else {
+        panic!("three, and not {list:?}")
+    };
     assert_eq!(
-        (&first["transport"], &first["address"], &first["events"], &first["lag"]),
+        (&first["name"], &first["tags"], &first["keys"]),
+        (
+            &json!("Jürgen's tab"),
+            &json!(["web", "eu"]),
+            &json!(["one"])
+        )
+    );
+    assert_eq!(
+        (
+            &first["transport"],
+            &first["address"],
+            &first["events"],
+            &first["lag"]
+        ),
         (&json!("sse"), &json!("127.0.0.1"), &json!(3), &json!(0))
     );
-    assert!(number(first, "bytes") >= frames.iter().map(|frame| frame.data.len() + frame.id.len()).sum::<usize>() as u64 + 30);
-    assert_eq!((&second["name"], &second["tags"], &second["keys"]), (&Value::Null, &json!(["eu"]), &json!(["other/ö"])));
-    assert_eq!((&second["transport"], &second["events"], &second["lag"]), (&json!("ws"), &json!(1), &json!(0)));
-    assert_eq!((&third["tags"], third.get("filter"), &third["events"]), (&json!([]), None, &json!(3)));
+    assert!(
+        number(first, "bytes")
+            >= frames
+                .iter()
+                .map(|frame| frame.data.len() + frame.id.len())
+                .sum::<usize>() as u64
+                + 30
+    );
+    assert_eq!(
+        (&second["name"], &second["tags"], &second["keys"]),
+        (&Value::Null, &json!(["eu"]), &json!(["other/ö"]))
+    );
+    assert_eq!(
+        (&second["transport"], &second["events"], &second["lag"]),
+        (&json!("ws"), &json!(1), &json!(0))
+    );
+    assert_eq!(
+        (&third["tags"], third.get("filter"), &third["events"]),
+        (&json!([]), None, &json!(3))
+    );
     assert!(third.get("name").is_none());
-    let mut since: Vec<_> = list.iter().map(|row| chrono::DateTime::parse_from_rfc3339(row["since"].as_str().unwrap()).unwrap()).collect();
-    assert!(since.is_sorted() && first["since"].as_str().unwrap().len() == "2026-01-01T00:00:00.000Z".len());
+    let mut since: Vec<_> = list
+        .iter()
+        .map(|row| chrono::DateTime::parse_from_rfc3339(row["since"].as_str().unwrap()).unwrap())
+        .collect();
+    assert!(
+        since.is_sorted()
+            && first["since"].as_str().unwrap().len() == "2026-01-01T00:00:00.000Z".len()
+    );
     assert!((chrono::Utc::now() - since.remove(0).to_utc()).num_minutes() < 5);
-    let ids: std::collections::BTreeSet<_> = list.iter().map(|row| row["id"].as_str().unwrap()).collect();
-    assert!(ids.len() == 3 && ids.iter().all(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit())));
+    let ids: std::collections::BTreeSet<_> =
+        list.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert!(
+        ids.len() == 3
+            && ids
+                .iter()
+                .all(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+    );
 
     for (query, wanted) in [
         ("?key=one", vec![first, third]),
@@ -78,26 +137,43 @@ async fn the_list_says_who_is_connected(broker: Broker) {
         ("?key=one&tag=none", vec![]),
     ] {
         let ids = |rows: Vec<Value>| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
-        assert_eq!(ids(clients(&broker, query).await), ids(wanted.into_iter().cloned().collect()), "{query}");
+        assert_eq!(
+            ids(clients(&broker, query).await),
+            ids(wanted.into_iter().cloned().collect()),
+            "{query}"
+        );
     }
     let (status, error) = broker.get("/api/clients?key=").await;
-    assert_eq!((status.as_u16(), &error["code"]), (400, &json!("invalid-key")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (400, &json!("invalid-key"))
+    );
 
     drop(ws);
-    until("it has left", || async { clients(&broker, "").await.len() == 2 }).await;
+    until("it has left", || async {
+        clients(&broker, "").await.len() == 2
+    })
+    .await;
     broker.end("one").await;
     sse.rest().await;
     plain.rest().await;
-    until("nobody is there", || async { clients(&broker, "").await.is_empty() }).await;
+    until("nobody is there", || async {
+        clients(&broker, "").await.is_empty()
+    })
+    .await;
 }
 
 async fn a_client_that_does_not_read_lags_and_one_that_resumes_does_not(broker: Broker) {
-    let token = broker.create_with(json!({"key": "chat", "max_events": 1000})).await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 1000}))
+        .await;
     let stalled = sse_with(&broker, "chat", &token, "client_name=stalled").await;
     let data = "x".repeat(100_000);
     let mut last = String::new();
     for _ in 0..15 {
-        let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
+        let events: Vec<_> = (0..20)
+            .map(|_| json!({"event": "big", "data": data}))
+            .collect();
         last = broker.add("chat", json!(events)).await.pop().unwrap();
     }
     let row = || async { clients(&broker, "?key=chat").await.remove(0) };
@@ -108,7 +184,12 @@ async fn a_client_that_does_not_read_lags_and_one_that_resumes_does_not(broker: 
     .await;
     let _resumed = broker.ws("chat", &token, Some(&last)).await;
     let list = clients(&broker, "").await;
-    assert_eq!((number(&list[1], "lag"), number(&list[1], "events")), (0, 0), "{:?}", list[1]);
+    assert_eq!(
+        (number(&list[1], "lag"), number(&list[1], "events")),
+        (0, 0),
+        "{:?}",
+        list[1]
+    );
     let mut reads = Sse::new(stalled);
     reads.take(301).await;
     until("it was handed all", || async {
@@ -122,7 +203,8 @@ async fn one_client_is_disconnected_and_the_others_stay(broker: Broker) {
     let token = broker.create("chat").await;
     let mut names = Vec::new();
     for name in ["goes", "stays"] {
-        let mut sse = Sse::new(sse_with(&broker, "chat", &token, &format!("client_name={name}")).await);
+        let mut sse =
+            Sse::new(sse_with(&broker, "chat", &token, &format!("client_name={name}")).await);
         sse.take(1).await;
         names.push(sse);
     }
@@ -136,25 +218,50 @@ async fn one_client_is_disconnected_and_the_others_stay(broker: Broker) {
     }
     let list = clients(&broker, "").await;
     let id = |index: usize| list[index]["id"].as_str().unwrap();
-    assert_eq!(disconnect(&broker, id(0)).await, (200, json!({"status": "disconnected"})));
+    assert_eq!(
+        disconnect(&broker, id(0)).await,
+        (200, json!({"status": "disconnected"}))
+    );
     assert!(goes.rest().await.is_empty());
-    assert_eq!(disconnect(&broker, id(2)).await, (200, json!({"status": "disconnected"})));
+    assert_eq!(
+        disconnect(&broker, id(2)).await,
+        (200, json!({"status": "disconnected"}))
+    );
     let frame = sockets[0].next().await.unwrap_err().unwrap();
-    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1008, "Disconnected by an operator"));
+    assert_eq!(
+        (u16::from(frame.code), frame.reason.as_str()),
+        (1008, "Disconnected by an operator")
+    );
     for unknown in [id(0), id(2), "0123456789abcdef", "0", "x", "%00"] {
         let (status, error) = disconnect(&broker, unknown).await;
-        assert_eq!((status, &error["code"]), (404, &json!("client-not-found")), "{unknown}");
+        assert_eq!(
+            (status, &error["code"]),
+            (404, &json!("client-not-found")),
+            "{unknown}"
+        );
     }
 
-    let left: Vec<_> = clients(&broker, "").await.iter().map(|row| row["id"].clone()).collect();
+    let left: Vec<_> = clients(&broker, "")
+        .await
+        .iter()
+        .map(|row| row["id"].clone())
+        .collect();
     assert_eq!(left, [id(1), id(3)]);
     broker.add_numbered("chat", 0, 1).await;
     stays.take(1).await;
     sockets[1].next().await.unwrap();
     let measured = broker.metrics().await;
     for transport in ["sse", "ws"] {
-        assert_eq!(measured.get(&format!("clients_left_total{{reason=\"disconnected\",transport=\"{transport}\"}}")), 1);
-        assert_eq!(measured.get(&format!("clients{{transport=\"{transport}\"}}")), 1);
+        assert_eq!(
+            measured.get(&format!(
+                "clients_left_total{{reason=\"disconnected\",transport=\"{transport}\"}}"
+            )),
+            1
+        );
+        assert_eq!(
+            measured.get(&format!("clients{{transport=\"{transport}\"}}")),
+            1
+        );
     }
     // Its token is good still.
     broker.sse("chat", &token, None).await.take(2).await;
@@ -167,61 +274,129 @@ async fn a_streams_clients_are_counted(broker: Broker) {
         (info["clients"].clone(), info["clients_total"].clone())
     };
     assert_eq!(counts("chat").await, (json!(0), json!(0)));
-    let (mut sse, mut ws) = (broker.sse("chat", &chat, None).await, broker.ws("chat", &chat, None).await);
+    let (mut sse, mut ws) = (
+        broker.sse("chat", &chat, None).await,
+        broker.ws("chat", &chat, None).await,
+    );
     let mut other = broker.sse("other", &token, None).await;
     sse.take(1).await;
     ws.next().await.unwrap();
     other.take(1).await;
-    assert_eq!((counts("chat").await, counts("other").await), ((json!(2), json!(2)), (json!(1), json!(1))));
+    assert_eq!(
+        (counts("chat").await, counts("other").await),
+        ((json!(2), json!(2)), (json!(1), json!(1)))
+    );
     assert_eq!(broker.metrics().await.get("streams_followed"), 2);
     broker.end("chat").await;
     sse.rest().await;
     ws.rest().await;
-    until("they have left", || async { counts("chat").await == (json!(0), json!(0)) }).await;
-    assert_eq!((counts("other").await, broker.metrics().await.get("streams_followed")), ((json!(1), json!(1)), 1));
+    until("they have left", || async {
+        counts("chat").await == (json!(0), json!(0))
+    })
+    .await;
+    assert_eq!(
+        (
+            counts("other").await,
+            broker.metrics().await.get("streams_followed")
+        ),
+        ((json!(1), json!(1)), 1)
+    );
 }
 
-async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_want_is_no_lag(broker: Broker) {
+async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_want_is_no_lag(
+    broker: Broker,
+) {
     // Keys of two slots can't be followed there.
     if broker.kind == Kind::ExclusiveCluster {
         return;
     }
     broker.create("a").await;
     broker.create("b").await;
-    let (_, access) = broker.post("/api/stream/token", json!({"keys": ["a", "b"]})).await;
+    let (_, access) = broker
+        .post("/api/stream/token", json!({"keys": ["a", "b"]}))
+        .await;
     let query = format!("key=a&key=b&token={}", access["token"].as_str().unwrap());
-    let filtered =
-        broker.http.get(format!("{}/api/client/ndjson?{query}&events=z*,wanted,z*&tags=filtered", broker.url)).send().await.unwrap();
-    let mut ws =
-        Ws::connect(&format!("{}/api/client/ws?{}", broker.url.replacen("http", "ws", 1), query.replace("key=a&", "")), &[]).await.unwrap();
+    let filtered = broker
+        .http
+        .get(format!(
+            "{}/api/client/ndjson?{query}&events=z*,wanted,z*&tags=filtered",
+            broker.url
+        ))
+        .send()
+        .await
+        .unwrap();
+    let mut ws = Ws::connect(
+        &format!(
+            "{}/api/client/ws?{}",
+            broker.url.replacen("http", "ws", 1),
+            query.replace("key=a&", "")
+        ),
+        &[],
+    )
+    .await
+    .unwrap();
     ws.next().await.unwrap();
     broker.add_numbered("a", 0, 5).await;
     broker.add("b", json!([{"event": "wanted"}])).await;
     let row = || async { clients(&broker, "?tag=filtered").await.remove(0) };
-    until("it is behind by nothing", || async { row().await["events"] == 3 && row().await["lag"] == 0 }).await;
+    until("it is behind by nothing", || async {
+        row().await["events"] == 3 && row().await["lag"] == 0
+    })
+    .await;
     let listed = row().await;
-    assert_eq!((&listed["transport"], &listed["keys"], &listed["filter"]), (&json!("ndjson"), &json!(["a", "b"]), &json!("wanted,z*")));
+    assert_eq!(
+        (&listed["transport"], &listed["keys"], &listed["filter"]),
+        (&json!("ndjson"), &json!(["a", "b"]), &json!("wanted,z*"))
+    );
 
     let keys = || async { clients(&broker, "").await.remove(1)["keys"].clone() };
     assert_eq!(keys().await, json!(["b"]));
     while ws.next().await.unwrap()["event"] != "wanted" {}
-    ws.send(json!({"op": "subscribe", "key": "a"}).to_string()).await;
+    ws.send(json!({"op": "subscribe", "key": "a"}).to_string())
+        .await;
     assert_eq!(ws.next().await.unwrap()["op"], "subscribed");
-    assert_eq!((keys().await, clients(&broker, "?key=a").await.len()), (json!(["b", "a"]), 2));
-    ws.send(json!({"op": "unsubscribe", "key": "b"}).to_string()).await;
+    assert_eq!(
+        (keys().await, clients(&broker, "?key=a").await.len()),
+        (json!(["b", "a"]), 2)
+    );
+    ws.send(json!({"op": "unsubscribe", "key": "b"}).to_string())
+        .await;
     while ws.next().await.unwrap()["op"] != "unsubscribed" {}
-    assert_eq!((keys().await, clients(&broker, "?key=b").await.len()), (json!(["a"]), 1));
+    assert_eq!(
+        (keys().await, clients(&broker, "?key=b").await.len()),
+        (json!(["a"]), 1)
+    );
 
     let url = format!("{}/api/client/poll?{query}", broker.url);
-    let now: Value = broker.http.get(format!("{url}&from=now")).send().await.unwrap().json().await.unwrap();
-    let url = format!("{url}&client_name=asks&wait=60&after={}", now["cursor"].as_str().unwrap());
+    let now: Value = broker
+        .http
+        .get(format!("{url}&from=now"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let url = format!(
+        "{url}&client_name=asks&wait=60&after={}",
+        now["cursor"].as_str().unwrap()
+    );
     let poll = tokio::spawn(broker.http.get(url).send().await.unwrap().text());
-    until("it waits", || async { clients(&broker, "?key=b").await.len() == 2 }).await;
+    until("it waits", || async {
+        clients(&broker, "?key=b").await.len() == 2
+    })
+    .await;
     let polling = clients(&broker, "?key=b").await.remove(1);
-    assert_eq!((&polling["transport"], &polling["name"], &polling["lag"]), (&json!("poll"), &json!("asks"), &json!(0)));
+    assert_eq!(
+        (&polling["transport"], &polling["name"], &polling["lag"]),
+        (&json!("poll"), &json!("asks"), &json!(0))
+    );
     broker.end("a").await;
     assert!(within(poll).await.unwrap().unwrap().contains("\"end\""));
-    until("it follows the other only", || async { row().await["keys"] == json!(["b"]) }).await;
+    until("it follows the other only", || async {
+        row().await["keys"] == json!(["b"])
+    })
+    .await;
     assert_eq!(broker.get("/api/stream/info?key=b").await.1["clients"], 1);
     drop(filtered);
 }
@@ -229,22 +404,62 @@ async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_
 async fn who_is_connected_is_for_operators(broker: Broker) {
     let token = broker.create("chat").await;
     broker.sse("chat", &token, None).await.take(1).await;
-    let id = clients(&broker, "").await[0]["id"].as_str().unwrap().to_owned();
-    for (method, path) in [(Method::GET, "/api/clients".to_owned()), (Method::DELETE, format!("/api/clients/{id}"))] {
-        let request = || broker.http.request(method.clone(), format!("{}{path}", broker.url));
-        for request in [request(), request().bearer_auth(&token), request().header("X-API-KEY", "wrong")] {
+    let id = clients(&broker, "").await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for (method, path) in [
+        (Method::GET, "/api/clients".to_owned()),
+        (Method::DELETE, format!("/api/clients/{id}")),
+    ] {
+        let request = || {
+            broker
+                .http
+                .request(method.clone(), format!("{}{path}", broker.url))
+        };
+        for request in [
+            request(),
+            request().bearer_auth(&token),
+            request().header("X-API-KEY", "wrong"),
+        ] {
             let (status, error) = answer(request).await;
-            assert_eq!((status.as_u16(), &error["code"]), (401, &json!("unauthorized")), "{path}");
+            assert_eq!(
+                (status.as_u16(), &error["code"]),
+                (401, &json!("unauthorized")),
+                "{path}"
+            );
         }
-        let preflight = request().header("Origin", "https://app.example").header("Access-Control-Request-Method", method.as_str());
+        let preflight = request()
+            .header("Origin", "https://app.example")
+            .header("Access-Control-Request-Method", method.as_str());
         let request = preflight.build().unwrap();
         let url = request.url().clone();
-        let preflight = broker.http.request(Method::OPTIONS, url).headers(request.headers().clone()).send().await.unwrap();
+        let preflight = broker
+            .http
+            .request(Method::OPTIONS, url)
+            .headers(request.headers().clone())
+            .send()
+            .await
+            .unwrap();
         assert_eq!(preflight.status(), 204, "{path}");
-        assert!(preflight.headers()["Access-Control-Allow-Methods"].to_str().unwrap().contains(method.as_str()));
+        assert!(
+            preflight.headers()["Access-Control-Allow-Methods"]
+                .to_str()
+                .unwrap()
+                .contains(method.as_str())
+        );
     }
-    let (status, error) = answer(broker.http.post(format!("{}/api/clients/{id}", broker.url)).header("X-API-KEY", API_KEY)).await;
-    assert_eq!((status.as_u16(), &error["code"]), (405, &json!("method-not-allowed")));
+    let (status, error) = answer(
+        broker
+            .http
+            .post(format!("{}/api/clients/{id}", broker.url))
+            .header("X-API-KEY", API_KEY),
+    )
+    .await;
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (405, &json!("method-not-allowed"))
+    );
 }
 
 async fn a_name_or_tags_that_can_not_be_shown_are_refused(broker: Broker) {
@@ -260,11 +475,31 @@ async fn a_name_or_tags_that_can_not_be_shown_are_refused(broker: Broker) {
     ] {
         let url = format!("{}&{bad}", broker.client_url("sse", "chat", &token, None));
         let (status, error) = answer(broker.http.get(&url)).await;
-        assert_eq!((status.as_u16(), &error["code"]), (400, &json!("invalid-parameter")), "{bad}");
-        assert!(error["message"].as_str().unwrap().contains(bad.split('=').next().unwrap()), "{error}");
+        assert_eq!(
+            (status.as_u16(), &error["code"]),
+            (400, &json!("invalid-parameter")),
+            "{bad}"
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains(bad.split('=').next().unwrap()),
+            "{error}"
+        );
         assert_eq!(broker.http.head(&url).send().await.unwrap().status(), 400);
-        let socket = Ws::connect(&format!("{}&{bad}", broker.client_url("ws", "chat", &token, None)), &[]).await;
-        assert_eq!(socket.err().map(|(status, error)| (status, error["code"].clone())), Some((400, json!("invalid-parameter"))), "{bad}");
+        let socket = Ws::connect(
+            &format!("{}&{bad}", broker.client_url("ws", "chat", &token, None)),
+            &[],
+        )
+        .await;
+        assert_eq!(
+            socket
+                .err()
+                .map(|(status, error)| (status, error["code"].clone())),
+            Some((400, json!("invalid-parameter"))),
+            "{bad}"
+        );
     }
     assert_eq!(clients(&broker, "").await, Vec::<Value>::new());
     let _client = sse_with(&broker, "chat", &token, "client_name=&tags=").await;
@@ -278,7 +513,9 @@ async fn the_clients_of_all_nodes_add_up_and_those_of_a_node_that_is_gone_fade(b
     }
     let token = broker.create("chat").await;
     let (stops, dies) = (broker.another_node().await, broker.another_node().await);
-    let total = async |node: &Broker| node.get("/api/stream/info?key=chat").await.1["clients_total"].clone();
+    let total = async |node: &Broker| {
+        node.get("/api/stream/info?key=chat").await.1["clients_total"].clone()
+    };
     let mut open = Vec::new();
     for node in [&broker, &stops, &stops, &dies, &dies, &dies] {
         let mut sse = node.sse("chat", &token, None).await;
@@ -288,11 +525,17 @@ async fn the_clients_of_all_nodes_add_up_and_those_of_a_node_that_is_gone_fade(b
     for node in [&broker, &stops, &dies] {
         until("all have heard of all", || async { total(node).await == 6 }).await;
     }
-    assert_eq!(broker.get("/api/stream/info?key=chat").await.1["clients"], 1);
+    assert_eq!(
+        broker.get("/api/stream/info?key=chat").await.1["clients"],
+        1
+    );
     assert_eq!(stops.stop("-TERM").await.0, Some(0));
     assert_eq!(total(&broker).await, 4, "it has taken its clients back");
     dies.stop("-KILL").await;
-    until("its clients are forgotten", || async { total(&broker).await == 1 }).await;
+    until("its clients are forgotten", || async {
+        total(&broker).await == 1
+    })
+    .await;
 }
 
 on_every_store!(
@@ -309,27 +552,49 @@ on_every_store!(
 /// It may be what keeps everybody else out.
 async fn a_client_that_takes_nothing_is_disconnected_too(kind: Kind, transport: &str) {
     let broker = broker(kind).set("MAX_CLIENTS", 1).start().await;
-    let token = broker.create_with(json!({"key": "chat", "max_events": 1000})).await;
-    let stalled = tokio::net::TcpStream::connect(broker.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 1000}))
+        .await;
+    let stalled = tokio::net::TcpStream::connect(broker.url.strip_prefix("http://").unwrap())
+        .await
+        .unwrap();
     let path = format!("/api/client/{transport}?key=chat&token={token}");
-    let upgrade =
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
     let upgrade = if transport == "ws" { upgrade } else { "" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n");
     stalled.writable().await.unwrap();
-    assert_eq!(stalled.try_write(request.as_bytes()).unwrap(), request.len());
-    until("it is let in", || async { clients(&broker, "").await.len() == 1 }).await;
+    assert_eq!(
+        stalled.try_write(request.as_bytes()).unwrap(),
+        request.len()
+    );
+    until("it is let in", || async {
+        clients(&broker, "").await.len() == 1
+    })
+    .await;
     if kind == Kind::Exclusive {
-        until("it has its connection", || async { broker.metrics().await.get("redis_pool_connections_in_use") == 1 }).await;
+        until("it has its connection", || async {
+            broker.metrics().await.get("redis_pool_connections_in_use") == 1
+        })
+        .await;
     }
     let data = "x".repeat(100_000);
     for _ in 0..15 {
-        let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
+        let events: Vec<_> = (0..20)
+            .map(|_| json!({"event": "big", "data": data}))
+            .collect();
         broker.add("chat", json!(events)).await;
     }
     let row = || async { clients(&broker, "").await.remove(0) };
-    until("it takes nothing more", || async { number(&row().await, "lag") > 0 }).await;
-    assert_eq!(disconnect(&broker, row().await["id"].as_str().unwrap()).await.0, 200);
+    until("it takes nothing more", || async {
+        number(&row().await, "lag") > 0
+    })
+    .await;
+    assert_eq!(
+        disconnect(&broker, row().await["id"].as_str().unwrap())
+            .await
+            .0,
+        200
+    );
     let mut next = broker.sse("chat", &token, None).await;
     next.take(301).await;
     broker.add_numbered("chat", 0, 1).await;
@@ -353,7 +618,10 @@ async fn a_client_that_takes_nothing_is_disconnected_too_in_exclusive() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_redis_can_not_say_is_null_and_what_it_has_lost_is_told_again() {
     let mut redis = Redis::start(&[]);
-    let broker = broker(Kind::Shared).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Shared)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     let other = broker.another_node().await;
     let token = broker.create("chat").await;
     let mut sse = other.sse("chat", &token, None).await;
@@ -363,19 +631,32 @@ async fn what_redis_can_not_say_is_null_and_what_it_has_lost_is_told_again() {
         assert_eq!(status, 200);
         (info["clients"].clone(), info["clients_total"].clone())
     };
-    until("the other was heard of", || async { counts().await == (json!(0), json!(1)) }).await;
+    until("the other was heard of", || async {
+        counts().await == (json!(0), json!(1))
+    })
+    .await;
     let keys = redis.cli(&["keys", &format!("{}clients:*", broker.prefix())]);
-    assert_eq!(keys.lines().count(), 1, "a node without clients has nothing to say: {keys}");
+    assert_eq!(
+        keys.lines().count(),
+        1,
+        "a node without clients has nothing to say: {keys}"
+    );
     assert!((1..=20_000).contains(&redis.cli(&["pttl", &keys]).parse::<u32>().unwrap()));
     redis.cli(&["del", &keys]);
     assert_eq!(counts().await, (json!(0), json!(0)));
-    until("it was told again", || async { counts().await == (json!(0), json!(1)) }).await;
+    until("it was told again", || async {
+        counts().await == (json!(0), json!(1))
+    })
+    .await;
 
     let nodes = format!("{}nodes", broker.prefix());
     redis.cli(&["set", &nodes, "not a sorted set"]);
     assert_eq!(counts().await, (json!(0), Value::Null));
     redis.cli(&["del", &nodes]);
-    until("it is there again", || async { counts().await == (json!(0), json!(1)) }).await;
+    until("it is there again", || async {
+        counts().await == (json!(0), json!(1))
+    })
+    .await;
     assert_eq!(clients(&other, "").await[0]["lag"], 0);
     redis.kill();
     assert_eq!(clients(&other, "").await[0]["lag"], Value::Null);

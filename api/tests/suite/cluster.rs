@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::common::{Kind, assert_contiguous, broker, cluster::Cluster, redis::Redis, sse::ids, until};
+use crate::common::{
+    Kind, assert_contiguous, broker, cluster::Cluster, redis::Redis, sse::ids, until,
+};
 
 /// Keys of streams whose Redis keys lie on all nodes, most likely.
 fn keys() -> impl Iterator<Item = String> {
@@ -18,10 +20,26 @@ async fn streams_are_spread_over_the_nodes_and_listed_together() {
         broker.create(&key).await;
     }
     let (_, list) = broker.get("/api/stream/").await;
-    let listed: BTreeSet<&str> = list.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap()).collect();
-    assert_eq!(listed, keys().collect::<BTreeSet<_>>().iter().map(String::as_str).collect());
+    let listed: BTreeSet<&str> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["key"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        listed,
+        keys()
+            .collect::<BTreeSet<_>>()
+            .iter()
+            .map(String::as_str)
+            .collect()
+    );
     for redis in Cluster::shared().nodes() {
-        assert!(redis.cli(&["keys", &format!("{}*:events:*", broker.prefix())]).contains("chat-"));
+        assert!(
+            redis
+                .cli(&["keys", &format!("{}*:events:*", broker.prefix())])
+                .contains("chat-")
+        );
     }
 }
 
@@ -33,20 +51,38 @@ async fn a_message_goes_only_to_the_shard_of_its_stream() {
     client.next().await.unwrap();
     let here = format!("{}*", broker.prefix());
     let channels = |command: &str| -> Vec<String> {
-        let all = Cluster::shared().nodes().map(|redis| redis.cli(&["pubsub", command, &here]));
-        all.flat_map(|lines| lines.lines().map(str::to_owned).collect::<Vec<_>>()).filter(|line| line.contains(":live:")).collect()
+        let all = Cluster::shared()
+            .nodes()
+            .map(|redis| redis.cli(&["pubsub", command, &here]));
+        all.flat_map(|lines| lines.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| line.contains(":live:"))
+            .collect()
     };
-    until("the stream's channel is subscribed to", async || !channels("shardchannels").is_empty()).await;
-    assert_eq!((channels("shardchannels").len(), channels("channels").len()), (1, 0));
+    until("the stream's channel is subscribed to", async || {
+        !channels("shardchannels").is_empty()
+    })
+    .await;
+    assert_eq!(
+        (channels("shardchannels").len(), channels("channels").len()),
+        (1, 0)
+    );
     broker.add_numbered("chat", 0, 3).await;
     assert_contiguous(ids(&client.take(3).await), 1);
 }
 
 async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind) {
     // A Cluster of its own: the others' tests would meet the move, too.
-    let cluster = tokio::task::spawn_blocking(|| Cluster::start(0)).await.unwrap();
-    let broker = broker(kind).set("MAX_CLIENTS", 100).set("REDIS_URL", cluster.url()).start().await;
-    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(0))
+        .await
+        .unwrap();
+    let broker = broker(kind)
+        .set("MAX_CLIENTS", 100)
+        .set("REDIS_URL", cluster.url())
+        .start()
+        .await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 100_000}))
+        .await;
     let client = broker.sse("chat", &token, None).await;
     let write = async |from: u64| {
         let mut written = 0;
@@ -72,13 +108,24 @@ async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind
     broker.end("chat").await;
     let events = client.rest().await;
     assert_contiguous(ids(&events), 0);
-    let numbers: Vec<u64> = events.iter().filter(|event| event.event == "n").map(|event| event.data.parse().unwrap()).collect();
+    let numbers: Vec<u64> = events
+        .iter()
+        .filter(|event| event.event == "n")
+        .map(|event| event.data.parse().unwrap())
+        .collect();
     assert_eq!(numbers, (0..600).collect::<Vec<_>>());
 }
 
 async fn when_a_replica_takes_over_every_stream_goes_on(kind: Kind) {
-    let cluster = tokio::task::spawn_blocking(|| Cluster::start(1)).await.unwrap();
-    let broker = broker(kind).set("MAX_CLIENTS", 100).set("REDIS_URL", cluster.url()).set("REDIS_TIMEOUT", 2).start().await;
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(1))
+        .await
+        .unwrap();
+    let broker = broker(kind)
+        .set("MAX_CLIENTS", 100)
+        .set("REDIS_URL", cluster.url())
+        .set("REDIS_TIMEOUT", 2)
+        .start()
+        .await;
     let write = async |key: &str, sequence: u64| {
         let body = json!({"key": key, "events": [{"event": "n", "data": sequence.to_string()}], "producer": "p", "sequence": sequence});
         broker.post("/api/event/add", body).await.0 == 200
@@ -93,16 +140,25 @@ async fn when_a_replica_takes_over_every_stream_goes_on(kind: Kind) {
     }
     let is_primary = |redis: &&Redis| redis.cli(&["info", "replication"]).contains("role:master");
     let primary = cluster.nodes().skip(1).find(is_primary).unwrap();
-    // What the replica has not heard of yet would be lost with the primary; that is Redis', not the broker's.
+    // What the replica has not heard of yet would be lost with the primary; that is Redis', not the
+    // broker's.
     assert_eq!(primary.cli(&["wait", "1", "10000"]), "1");
     let _ = primary.try_cli(&["shutdown", "nosave", "now"]);
     for (key, _) in &streams {
-        // Each of the pool's connections finds out by itself; they take turns. What is sent again is written once.
+        // Each of the pool's connections finds out by itself; they take turns. What is sent again
+        // is written once.
         let in_a_row = std::cell::Cell::new(0);
-        until("the stream takes events again, over all of the pool's connections", async || {
-            in_a_row.set(if write(key, 1).await { in_a_row.get() + 1 } else { 0 });
-            in_a_row.get() == 8
-        })
+        until(
+            "the stream takes events again, over all of the pool's connections",
+            async || {
+                in_a_row.set(if write(key, 1).await {
+                    in_a_row.get() + 1
+                } else {
+                    0
+                });
+                in_a_row.get() == 8
+            },
+        )
         .await;
     }
     for (key, client) in streams {
@@ -131,4 +187,7 @@ macro_rules! over_each_delivery {
     };
 }
 
-over_each_delivery!(a_slot_that_moves_to_another_node_takes_nothing_from_anybody, when_a_replica_takes_over_every_stream_goes_on);
+over_each_delivery!(
+    a_slot_that_moves_to_another_node_takes_nothing_from_anybody,
+    when_a_replica_takes_over_every_stream_goes_on
+);

@@ -21,11 +21,17 @@ async fn console(switch: &str) -> Broker {
 }
 
 async fn fetch(broker: &Broker, path: &str) -> Response {
-    within(broker.http.get(format!("{}{path}", broker.url)).send()).await.expect("an answer")
+    within(broker.http.get(format!("{}{path}", broker.url)).send())
+        .await
+        .expect("an answer")
 }
 
 fn field(response: &Response, name: &str) -> String {
-    response.headers().get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
+    response
+        .headers()
+        .get(name)
+        .map(|value| value.to_str().expect("text").to_owned())
+        .unwrap_or_default()
 }
 
 /// The files below a folder, by their paths within it.
@@ -45,8 +51,9 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
 #[tokio::test]
 async fn every_file_of_the_console_is_served_as_what_it_is() {
     let broker = console("on").await;
-    let (served, kept): (BTreeSet<_>, BTreeSet<_>) =
-        files(Path::new(WWW)).into_iter().partition(|path| !path.to_string_lossy().ends_with(".d.ts"));
+    let (served, kept): (BTreeSet<_>, BTreeSet<_>) = files(Path::new(WWW))
+        .into_iter()
+        .partition(|path| !path.to_string_lossy().ends_with(".d.ts"));
     assert!(served.len() > 30 && !kept.is_empty(), "{served:?} {kept:?}");
     for path in served {
         let name = path.strip_prefix(WWW).unwrap().to_str().unwrap();
@@ -62,12 +69,23 @@ async fn every_file_of_the_console_is_served_as_what_it_is() {
             Some(other) => panic!("a file of a new kind: {other}"),
         };
         assert_eq!(field(&response, "content-type"), kind, "{name}");
-        assert_eq!(field(&response, "x-content-type-options"), "nosniff", "{name}");
-        assert!(response.bytes().await.unwrap() == std::fs::read(&path).unwrap(), "{name} is served as it is");
+        assert_eq!(
+            field(&response, "x-content-type-options"),
+            "nosniff",
+            "{name}"
+        );
+        assert!(
+            response.bytes().await.unwrap() == std::fs::read(&path).unwrap(),
+            "{name} is served as it is"
+        );
     }
     for path in kept {
         let name = path.strip_prefix(WWW).unwrap().to_str().unwrap();
-        assert_eq!(fetch(&broker, &format!("/console/{name}")).await.status(), 404, "{name}");
+        assert_eq!(
+            fetch(&broker, &format!("/console/{name}")).await.status(),
+            404,
+            "{name}"
+        );
     }
 }
 
@@ -91,7 +109,10 @@ async fn the_page_may_load_its_own_files_and_ask_its_own_broker_and_no_more() {
         assert_eq!(field(&page, name), value, "{name}");
     }
     let html = page.text().await.unwrap();
-    assert!(!html.contains("://") && !html.contains(" on") && !html.contains("style="), "{html}");
+    assert!(
+        !html.contains("://") && !html.contains(" on") && !html.contains("style="),
+        "{html}"
+    );
 }
 
 #[tokio::test]
@@ -102,11 +123,25 @@ async fn a_file_is_asked_for_each_time_and_sent_when_it_has_changed() {
         assert_eq!(field(&first, "cache-control"), "no-cache");
         let tag = field(&first, "etag");
         assert!(tag.starts_with('"') && tag.len() > 20, "{tag}");
-        for (known, status) in [(tag.clone(), 304), (format!("\"x\", W/{tag}"), 304), ("\"x\"".to_owned(), 200)] {
-            let again = broker.http.get(format!("{}{path}", broker.url)).header(header::IF_NONE_MATCH, &known).send().await.unwrap();
+        for (known, status) in [
+            (tag.clone(), 304),
+            (format!("\"x\", W/{tag}"), 304),
+            ("\"x\"".to_owned(), 200),
+        ] {
+            let again = broker
+                .http
+                .get(format!("{}{path}", broker.url))
+                .header(header::IF_NONE_MATCH, &known)
+                .send()
+                .await
+                .unwrap();
             assert_eq!(again.status(), status, "{known}");
             assert_eq!(field(&again, "etag"), tag);
-            assert_eq!(again.bytes().await.unwrap().is_empty(), status == 304, "{known}");
+            assert_eq!(
+                again.bytes().await.unwrap().is_empty(),
+                status == 304,
+                "{known}"
+            );
         }
     }
 }
@@ -135,9 +170,16 @@ async fn nothing_but_the_consoles_files_is_served() {
         "/console/index.html%00.js",
     ] {
         let (status, body) = raw(&broker, path).await;
-        assert!(status == 404 || status == 400 || status == 422, "{path}: {status}");
-        let error: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path} is answered with {body:?}"));
-        assert!(error["code"].is_string() && error["message"].is_string(), "{path}: {body}");
+        assert!(
+            status == 404 || status == 400 || status == 422,
+            "{path}: {status}"
+        );
+        let error: Value = serde_json::from_str(&body)
+            .unwrap_or_else(|_| panic!("{path} is answered with {body:?}"));
+        assert!(
+            error["code"].is_string() && error["message"].is_string(),
+            "{path}: {body}"
+        );
     }
 }
 
@@ -155,10 +197,25 @@ async fn a_console_that_is_switched_off_is_not_there() {
 
 /// The status and the body for a path that no client library would leave as it is.
 async fn raw(broker: &Broker, path: &str) -> (u16, String) {
-    let mut connection = TcpStream::connect(broker.url.trim_start_matches("http://")).await.unwrap();
-    connection.write_all(format!("GET {path} HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut connection = TcpStream::connect(broker.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    connection
+        .write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .await
+        .unwrap();
     let mut answer = String::new();
-    within(connection.read_to_string(&mut answer)).await.unwrap();
+    within(connection.read_to_string(&mut answer))
+        .await
+        .unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    (head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())
+    (
+        head.split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .expect("a status"),
+        body.to_owned(),
+    )
 }

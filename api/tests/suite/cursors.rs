@@ -12,11 +12,21 @@ use crate::common::{
 
 /// The last event's id.
 async fn last_id(broker: &Broker, key: &str) -> String {
-    broker.get(&format!("/api/stream/info?key={}", encoded(key))).await.1["last_id"].as_str().expect("an id").to_owned()
+    broker
+        .get(&format!("/api/stream/info?key={}", encoded(key)))
+        .await
+        .1["last_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned()
 }
 
 async fn is_gone(broker: &Broker, key: &str) -> bool {
-    broker.get(&format!("/api/stream/info?key={}", encoded(key))).await.0 == 404
+    broker
+        .get(&format!("/api/stream/info?key={}", encoded(key)))
+        .await
+        .0
+        == 404
 }
 
 async fn expired(broker: &Broker, key: &str) {
@@ -47,9 +57,13 @@ fn ids(all: &[Told]) -> impl Iterator<Item = &str> {
     all.iter().map(|told| told.id.as_deref().expect("an id"))
 }
 
-async fn what_was_trimmed_is_told_of_its_stream_alone_and_again_to_who_asks_from_there(broker: Broker) {
+async fn what_was_trimmed_is_told_of_its_stream_alone_and_again_to_who_asks_from_there(
+    broker: Broker,
+) {
     let [trimmed, whole] = together(broker.kind, ["trimmed: é", "whole"]);
-    broker.create_with(json!({"key": trimmed, "max_events": 10})).await;
+    broker
+        .create_with(json!({"key": trimmed, "max_events": 10}))
+        .await;
     broker.create(&whole).await;
     // Redis trims by the hundred.
     let written = broker.add_numbered(&trimmed, 0, 150).await;
@@ -58,19 +72,47 @@ async fn what_was_trimmed_is_told_of_its_stream_alone_and_again_to_who_asks_from
     let kept = stored(&broker, &trimmed).await;
     let first = kept[0].id.clone().unwrap();
     let token = token(&broker, json!({"keys": [trimmed, whole]})).await;
-    let cases = [("", Value::Null, number(&first)), (written[10].as_str(), json!(written[10]), number(&first) - 12)];
-    for (transport, (after, told_after, missed)) in
-        Transport::ALL.into_iter().flat_map(|transport| cases.clone().map(|case| (transport, case)))
+    let cases = [
+        ("", Value::Null, number(&first)),
+        (
+            written[10].as_str(),
+            json!(written[10]),
+            number(&first) - 12,
+        ),
+    ];
+    for (transport, (after, told_after, missed)) in Transport::ALL
+        .into_iter()
+        .flat_map(|transport| cases.clone().map(|case| (transport, case)))
     {
-        let cursor = if after.is_empty() { String::new() } else { format!("{}:{after}", encoded(&trimmed)) };
-        let mut follower = Follower::new(&broker, transport, [&trimmed, &whole], &token).after(cursor.clone());
+        let cursor = if after.is_empty() {
+            String::new()
+        } else {
+            format!("{}:{after}", encoded(&trimmed))
+        };
+        let mut follower =
+            Follower::new(&broker, transport, [&trimmed, &whole], &token).after(cursor.clone());
         let gap = take(&mut follower, &trimmed, 1).await.remove(0);
-        assert_eq!(gap.missed(), json!({"after": told_after, "first": first, "missed": missed}), "{transport:?}");
+        assert_eq!(
+            gap.missed(),
+            json!({"after": told_after, "first": first, "missed": missed}),
+            "{transport:?}"
+        );
         if transport == Transport::Sse {
-            let (own, _) = follower.cursor.split_once(',').unwrap_or((&follower.cursor, ""));
-            assert_eq!(own.split_once(':').map(|(_, place)| place), Some(after), "the client's place in it");
+            let (own, _) = follower
+                .cursor
+                .split_once(',')
+                .unwrap_or((&follower.cursor, ""));
+            assert_eq!(
+                own.split_once(':').map(|(_, place)| place),
+                Some(after),
+                "the client's place in it"
+            );
             follower.cut();
-            assert_eq!(take(&mut follower, &trimmed, 1).await, [gap], "the same again");
+            assert_eq!(
+                take(&mut follower, &trimmed, 1).await,
+                [gap],
+                "the same again"
+            );
         }
         let rest = take(&mut follower, &trimmed, kept.len()).await;
         assert_eq!(rest, kept, "{transport:?}");
@@ -89,7 +131,11 @@ async fn a_stream_that_expires_is_told_as_gone_and_the_others_go_on(broker: Brok
         let mut follower = Follower::new(&broker, transport, [&brief, &lasting], &token);
         let told = take(&mut follower, &brief, 2).await;
         assert!(told[0].is("start"));
-        assert_eq!(told[1].missed(), json!({"after": last, "first": null, "missed": null}), "{transport:?}");
+        assert_eq!(
+            told[1].missed(),
+            json!({"after": last, "first": null, "missed": null}),
+            "{transport:?}"
+        );
         follower
     };
     let mut followers = join_all(Transport::ALL.map(follow)).await;
@@ -102,12 +148,22 @@ async fn a_stream_that_expires_is_told_as_gone_and_the_others_go_on(broker: Brok
         let mut back = Follower::new(&broker, transport, [&brief, &lasting], &token).after(&at);
         assert_eq!(back.told().await.missed()["first"], Value::Null);
         let had_its_end = at.replacen(',', "!,", 1);
-        followers.push(Follower::new(&broker, transport, [&brief, &lasting], &token).after(had_its_end));
+        followers
+            .push(Follower::new(&broker, transport, [&brief, &lasting], &token).after(had_its_end));
         followers.push(back);
-        let alone = Follower::new(&broker, transport, [&brief], &token).after(&last).refused().await;
+        let alone = Follower::new(&broker, transport, [&brief], &token)
+            .after(&last)
+            .refused()
+            .await;
         assert_eq!(alone, (404, "stream-not-found".to_owned()), "{transport:?}");
-        let no_cursor = Follower::new(&broker, transport, [&brief, &lasting], &token).refused().await;
-        assert_eq!(no_cursor, (404, "stream-not-found".to_owned()), "{transport:?}: it begins");
+        let no_cursor = Follower::new(&broker, transport, [&brief, &lasting], &token)
+            .refused()
+            .await;
+        assert_eq!(
+            no_cursor,
+            (404, "stream-not-found".to_owned()),
+            "{transport:?}: it begins"
+        );
     }
     for follower in &mut followers[..4] {
         if matches!(follower.transport, Transport::Sse | Transport::Poll) {
@@ -125,25 +181,48 @@ async fn a_stream_that_expires_is_told_as_gone_and_the_others_go_on(broker: Brok
                 other => panic!("{other:?}"),
             }
         }
-        assert!(ids(&told).eq(&written), "{:?}: {told:?}", follower.transport);
+        assert!(
+            ids(&told).eq(&written),
+            "{:?}: {told:?}",
+            follower.transport
+        );
     }
     broker.end(&lasting).await;
     for mut follower in followers {
         let rest = follower.rest().await;
-        assert!(rest.len() == 1 && rest[0].is("end"), "{:?}: {rest:?}", follower.transport);
+        assert!(
+            rest.len() == 1 && rest[0].is("end"),
+            "{:?}: {rest:?}",
+            follower.transport
+        );
     }
 
     // Nothing is left: one is gone, the other the client has.
-    let all = format!("{}:{last},{}:{}", encoded(&brief), encoded(&lasting), last_id(&broker, &lasting).await);
+    let all = format!(
+        "{}:{last},{}:{}",
+        encoded(&brief),
+        encoded(&lasting),
+        last_id(&broker, &lasting).await
+    );
     for transport in Transport::ALL {
-        let refused = Follower::new(&broker, transport, [&brief, &lasting], &token).after(&all).refused().await;
-        assert_eq!(refused, (404, "stream-not-found".to_owned()), "{transport:?}");
-        let mut complete = Follower::new(&broker, transport, [&brief, &lasting], &token).after(all.replacen(',', "!,", 1));
+        let refused = Follower::new(&broker, transport, [&brief, &lasting], &token)
+            .after(&all)
+            .refused()
+            .await;
+        assert_eq!(
+            refused,
+            (404, "stream-not-found".to_owned()),
+            "{transport:?}"
+        );
+        let mut complete = Follower::new(&broker, transport, [&brief, &lasting], &token)
+            .after(all.replacen(',', "!,", 1));
         assert_eq!(complete.rest().await, []);
     }
 }
 
-async fn a_stream_that_was_replaced_is_gone_for_a_list_and_begins_anew_for_a_prefix(broker: Broker) {
+async fn a_stream_that_was_replaced_is_gone_for_a_list_and_begins_anew_for_a_prefix(
+    broker: Broker,
+) {
     let [replaced, other] = together(broker.kind, ["p:replaced", "p:other"]);
     broker.create(&replaced).await;
     broker.create(&other).await;
@@ -160,20 +239,36 @@ async fn a_stream_that_was_replaced_is_gone_for_a_list_and_begins_anew_for_a_pre
     let (amid, had_all) = (cursor(&seen[1]), cursor(&format!("{end}!")));
     let mut listening = Vec::new();
     for transport in Transport::ALL {
-        let follower = |token: &str, cursor: &str| Follower::new(&broker, transport, [&replaced, &other], token).after(cursor);
+        let follower = |token: &str, cursor: &str| {
+            Follower::new(&broker, transport, [&replaced, &other], token).after(cursor)
+        };
         let mut of_list = follower(&list, &amid);
         let told = of_list.told().await;
-        assert_eq!((told.key.as_str(), told.missed()), (replaced.as_str(), json!({"after": seen[1], "first": null, "missed": null})));
+        assert_eq!(
+            (told.key.as_str(), told.missed()),
+            (
+                replaced.as_str(),
+                json!({"after": seen[1], "first": null, "missed": null})
+            )
+        );
         listening.extend([of_list, follower(&list, &had_all)]);
         for cursor in [&amid, &had_all] {
             let mut of_prefix = follower(&prefix, cursor);
-            assert_eq!(take(&mut of_prefix, &replaced, 5).await, anew, "{transport:?}");
+            assert_eq!(
+                take(&mut of_prefix, &replaced, 5).await,
+                anew,
+                "{transport:?}"
+            );
         }
     }
     broker.end(&other).await;
     for mut follower in listening {
         let rest = follower.rest().await;
-        assert!(rest.len() == 1 && rest[0].is("end") && rest[0].key == other, "{:?}: {rest:?}", follower.transport);
+        assert!(
+            rest.len() == 1 && rest[0].is("end") && rest[0].key == other,
+            "{:?}: {rest:?}",
+            follower.transport
+        );
     }
 }
 
@@ -193,15 +288,44 @@ async fn a_client_that_has_the_ends_of_all_of_its_streams_is_told_so(broker: Bro
         assert_eq!(from_start.rest().await.len(), 4, "{transport:?}");
         for cursor in [&by_ids, &by_ends, &from_start.resume()] {
             let mut follower = Follower::new(&broker, transport, &keys, &token).after(cursor);
-            assert_eq!((follower.next().await, follower.connections), (Heard::Over, 1), "{transport:?}: {cursor}");
+            assert_eq!(
+                (follower.next().await, follower.connections),
+                (Heard::Over, 1),
+                "{transport:?}: {cursor}"
+            );
         }
     }
-    let url = |transport| format!("{}/api/client/{transport}?key={}&key={}&token={token}&after={by_ids}", broker.url, keys[0], keys[1]);
+    let url = |transport| {
+        format!(
+            "{}/api/client/{transport}?key={}&key={}&token={token}&after={by_ids}",
+            broker.url, keys[0], keys[1]
+        )
+    };
     for transport in ["sse", "ndjson"] {
-        assert_eq!(broker.http.get(url(transport)).send().await.unwrap().status(), 204);
+        assert_eq!(
+            broker
+                .http
+                .get(url(transport))
+                .send()
+                .await
+                .unwrap()
+                .status(),
+            204
+        );
     }
-    let polled: Value = broker.http.get(url("poll")).send().await.unwrap().json().await.unwrap();
-    assert_eq!((&polled["events"], &polled["status"]), (&json!([]), &json!("ended")));
+    let polled: Value = broker
+        .http
+        .get(url("poll"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        (&polled["events"], &polled["status"]),
+        (&json!([]), &json!("ended"))
+    );
     assert!(polled["cursor"].is_string(), "{polled}");
 }
 
@@ -212,7 +336,9 @@ async fn streams_are_added_and_dropped_between_two_connections(broker: Broker) {
         broker.add_numbered(key, 0, 3).await;
     }
     let token = token(&broker, json!({"keys": [a, b, c]})).await;
-    let pairs = Transport::ALL.into_iter().flat_map(|transport| Transport::ALL.map(|next| (transport, next)));
+    let pairs = Transport::ALL
+        .into_iter()
+        .flat_map(|transport| Transport::ALL.map(|next| (transport, next)));
     for (round, (transport, next)) in pairs.enumerate() {
         let mut follower = Follower::new(&broker, transport, [&a, &b], &token);
         for _ in 0..8 + round {
@@ -222,7 +348,10 @@ async fn streams_are_added_and_dropped_between_two_connections(broker: Broker) {
         let mut other = Follower::new(&broker, next, [&c, &b], &token).after(follower.resume());
         assert_contiguous(ids(&take(&mut other, &c, 4).await), 0);
         let fresh = broker.add_numbered(&b, 3, 1).await;
-        assert!(ids(&take(&mut other, &b, 1).await).eq(&fresh), "{transport:?} to {next:?}");
+        assert!(
+            ids(&take(&mut other, &b, 1).await).eq(&fresh),
+            "{transport:?} to {next:?}"
+        );
         // One that keeps the positions itself knows no more of the first.
         if matches!(next, Transport::Ws | Transport::Ndjson) {
             other.cursor.clear();
@@ -259,7 +388,10 @@ async fn a_cursor_made_on_one_node_is_good_on_another(kind: Kind) {
         follower.url.clone_from(&two.url);
         for key in ["a", "b", "c"] {
             let fresh = one.add_numbered(key, 3, 1).await;
-            assert!(ids(&take(&mut follower, key, 1).await).eq(&fresh), "{transport:?}");
+            assert!(
+                ids(&take(&mut follower, key, 1).await).eq(&fresh),
+                "{transport:?}"
+            );
         }
     }
 }
@@ -286,18 +418,40 @@ async fn ids_that_a_program_kept_and_what_the_broker_made_go_into_one_cursor() {
     let token = token(&broker, json!({"keys": ["a", "b", "c"]})).await;
     let mut polling = Follower::new(&broker, Transport::Poll, ["b", "c"], &token);
     polling.rest().await;
-    assert!(polling.cursor.starts_with('~') && !polling.cursor.contains(','), "{}", polling.cursor);
+    assert!(
+        polling.cursor.starts_with('~') && !polling.cursor.contains(','),
+        "{}",
+        polling.cursor
+    );
     // An id by key wins over the same stream's place in the compact form.
     for (cursor, wanted) in [
-        (format!("a:{},{}", written[0][4], polling.cursor), ["a"].as_slice()),
-        (format!("{},b:{},a:{}", polling.cursor, written[1][4], written[0][4]), &["a", "b"]),
+        (
+            format!("a:{},{}", written[0][4], polling.cursor),
+            ["a"].as_slice(),
+        ),
+        (
+            format!("{},b:{},a:{}", polling.cursor, written[1][4], written[0][4]),
+            &["a", "b"],
+        ),
         (polling.cursor.clone(), &["a", "a", "a", "a", "a", "a", "a"]),
-        (format!("a:{},b:,{}", written[0][3], polling.cursor), &["a", "a", "b", "b", "b", "b", "b", "b", "b"]),
+        (
+            format!("a:{},b:,{}", written[0][3], polling.cursor),
+            &["a", "a", "b", "b", "b", "b", "b", "b", "b"],
+        ),
     ] {
         for transport in Transport::ALL {
-            let mut told = Follower::new(&broker, transport, ["a", "b", "c"], &token).after(&cursor).rest().await;
+            let mut told = Follower::new(&broker, transport, ["a", "b", "c"], &token)
+                .after(&cursor)
+                .rest()
+                .await;
             told.sort_by(|one, other| one.key.cmp(&other.key));
-            assert_eq!(told.iter().map(|told| told.key.as_str()).collect::<Vec<_>>(), wanted, "{transport:?}: {cursor}");
+            assert_eq!(
+                told.iter()
+                    .map(|told| told.key.as_str())
+                    .collect::<Vec<_>>(),
+                wanted,
+                "{transport:?}: {cursor}"
+            );
         }
     }
 }
@@ -312,23 +466,78 @@ async fn what_is_no_cursor_is_refused_and_so_are_too_many_keys() {
     let both = token(&broker, json!({"keys": ["a", "b"]})).await;
     for transport in Transport::ALL {
         let bare = last_id(&broker, "a").await;
-        for cursor in [bare.as_str(), "a", "a:1", "a:1-2,", "~", "~AA", "~AQBz", "a:1-2,~%", "%ff:1-2", ":1-2!!", "5-6,7-8"] {
-            let refused = Follower::new(&broker, transport, ["a", "b"], &both).after(cursor).refused().await;
-            assert_eq!(refused, (400, "invalid-event-id".to_owned()), "{transport:?}: {cursor}");
+        for cursor in [
+            bare.as_str(),
+            "a",
+            "a:1",
+            "a:1-2,",
+            "~",
+            "~AA",
+            "~AQBz",
+            "a:1-2,~%",
+            "%ff:1-2",
+            ":1-2!!",
+            "5-6,7-8",
+        ] {
+            let refused = Follower::new(&broker, transport, ["a", "b"], &both)
+                .after(cursor)
+                .refused()
+                .await;
+            assert_eq!(
+                refused,
+                (400, "invalid-event-id".to_owned()),
+                "{transport:?}: {cursor}"
+            );
         }
         let keys = |count: usize| (0..count).map(|n| format!("x{n}")).collect::<Vec<_>>();
-        assert_eq!(Follower::new(&broker, transport, keys(33), &all).refused().await, (400, "too-many-keys".to_owned()));
+        assert_eq!(
+            Follower::new(&broker, transport, keys(33), &all)
+                .refused()
+                .await,
+            (400, "too-many-keys".to_owned())
+        );
         let enough = [keys(32), keys(32)].concat();
-        assert_eq!(Follower::new(&broker, transport, enough, &all).refused().await, (404, "stream-not-found".to_owned()));
+        assert_eq!(
+            Follower::new(&broker, transport, enough, &all)
+                .refused()
+                .await,
+            (404, "stream-not-found".to_owned())
+        );
         // A key given twice is one key: its ids are those of a connection with one.
         let keyed = transport != Transport::Ws;
-        let url = format!("{}/api/client/{}?key=a&key=a&token={both}&wait=0", broker.url, transport.name());
+        let url = format!(
+            "{}/api/client/{}?key=a&key=a&token={both}&wait=0",
+            broker.url,
+            transport.name()
+        );
         if keyed {
-            let url = if transport == Transport::Poll { url } else { url.replace("&wait=0", "") };
-            let first = broker.http.get(url).send().await.unwrap().chunk().await.unwrap().unwrap();
-            assert!(String::from_utf8_lossy(&first).contains(&bare) && !String::from_utf8_lossy(&first).contains("a:1"), "{first:?}");
+            let url = if transport == Transport::Poll {
+                url
+            } else {
+                url.replace("&wait=0", "")
+            };
+            let first = broker
+                .http
+                .get(url)
+                .send()
+                .await
+                .unwrap()
+                .chunk()
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(
+                String::from_utf8_lossy(&first).contains(&bare)
+                    && !String::from_utf8_lossy(&first).contains("a:1"),
+                "{first:?}"
+            );
         }
     }
-    let mut socket = crate::common::ws::Ws::connect(&format!("{}&key=a", broker.client_url("ws", "a", &both, None)), &[]).await.unwrap();
+    let mut socket = crate::common::ws::Ws::connect(
+        &format!("{}&key=a", broker.client_url("ws", "a", &both, None)),
+        &[],
+    )
+    .await
+    .unwrap();
     assert_eq!(socket.next().await.unwrap()[0].get("key"), None);
 }

@@ -1,4 +1,5 @@
-//! Exclusive delivery: a client has one Redis connection, however many streams it follows, and none when it has left.
+//! Exclusive delivery: a client has one Redis connection, however many streams it follows, and none
+//! when it has left.
 
 use serde_json::{Value, json};
 
@@ -13,22 +14,37 @@ use crate::common::{
 #[tokio::test]
 async fn a_client_of_many_streams_has_one_connection_and_leaves_none() {
     let redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     let keys: Vec<String> = (0..20).map(|n| format!("stream {n}")).collect();
     for key in &keys {
         broker.create(key).await;
     }
     let token = token(&broker, json!({ "keys": keys })).await;
     let transports = [Transport::Sse, Transport::Ws, Transport::Ndjson];
-    let mut followers: Vec<Follower> = transports.into_iter().map(|transport| Follower::new(&broker, transport, &keys, &token)).collect();
+    let mut followers: Vec<Follower> = transports
+        .into_iter()
+        .map(|transport| Follower::new(&broker, transport, &keys, &token))
+        .collect();
     for follower in &mut followers {
         for _ in &keys {
             assert!(follower.told().await.is("start"));
         }
     }
-    until("each has a connection", || async { redis.blocked_connections() == 3 }).await;
+    until("each has a connection", || async {
+        redis.blocked_connections() == 3
+    })
+    .await;
     let (_, info) = broker.get("/api/info").await;
-    assert_eq!((&info["redis"]["streaming"], &info["redis"]["streaming_in_use"]), (&json!(3), &json!(3)));
+    assert_eq!(
+        (
+            &info["redis"]["streaming"],
+            &info["redis"]["streaming_in_use"]
+        ),
+        (&json!(3), &json!(3))
+    );
     // One that waits for an answer has one for as long.
     let mut poll = Follower::new(&broker, Transport::Poll, &keys, &token).with("&from=now");
     tokio::join!(
@@ -49,15 +65,23 @@ async fn a_client_of_many_streams_has_one_connection_and_leaves_none() {
     socket.next().await.unwrap();
     for op in ["subscribe", "unsubscribe"] {
         for key in &keys[1..] {
-            socket.send(json!({"op": op, "key": key, "from": "now"}).to_string()).await;
+            socket
+                .send(json!({"op": op, "key": key, "from": "now"}).to_string())
+                .await;
             while socket.next().await.unwrap().get("op").is_none() {}
         }
         until("one more", || async { redis.blocked_connections() == 4 }).await;
     }
     drop((followers, socket));
-    until("none is left", || async { redis.blocked_connections() == 0 && broker.slots_in_use().await == 0 }).await;
+    until("none is left", || async {
+        redis.blocked_connections() == 0 && broker.slots_in_use().await == 0
+    })
+    .await;
     let connections = redis.cli(&["client", "list"]).lines().count();
-    assert!(connections <= 6, "the static pool, and the one that asks: {connections}");
+    assert!(
+        connections <= 6,
+        "the static pool, and the one that asks: {connections}"
+    );
 }
 
 #[tokio::test]
@@ -69,10 +93,16 @@ async fn streams_of_several_slots_are_refused_on_a_cluster_with_the_way_out() {
     }
     let token = token(&broker, json!({"keys": [a, together, "b"]})).await;
     for transport in Transport::ALL {
-        match Follower::new(&broker, transport, [a.as_str(), &together, "b"], &token).next().await {
+        match Follower::new(&broker, transport, [a.as_str(), &together, "b"], &token)
+            .next()
+            .await
+        {
             Heard::Refused(400, Value::Object(error)) => {
                 assert_eq!(error["code"], "cross-slot");
-                assert!(error["message"].as_str().unwrap().contains("shared"), "{error:?}");
+                assert!(
+                    error["message"].as_str().unwrap().contains("shared"),
+                    "{error:?}"
+                );
             }
             other => panic!("{transport:?}: {other:?}"),
         }

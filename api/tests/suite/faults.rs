@@ -16,13 +16,30 @@ async fn clients_go_on_where_they_were_when_redis_comes_back_with_its_data(kind:
     let mut seen = client.take(11).await;
 
     redis.kill();
-    let (status, error) = broker.post("/api/event/add", json!({"key": "chat", "events": [{"event": "lost"}]})).await;
-    assert_eq!((status.as_u16(), &error["code"]), (503, &json!("store-unavailable")));
+    let (status, error) = broker
+        .post(
+            "/api/event/add",
+            json!({"key": "chat", "events": [{"event": "lost"}]}),
+        )
+        .await;
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (503, &json!("store-unavailable"))
+    );
     assert_eq!(broker.get("/api/ready").await.0, 503);
     redis.restart(&KEEP);
 
-    until("it is ready again", || async { broker.http.get(format!("{}/api/ready", broker.url)).send().await.unwrap().status() == 200 })
-        .await;
+    until("it is ready again", || async {
+        broker
+            .http
+            .get(format!("{}/api/ready", broker.url))
+            .send()
+            .await
+            .unwrap()
+            .status()
+            == 200
+    })
+    .await;
     for n in 10..20 {
         broker.add_numbered("chat", n, 1).await;
     }
@@ -60,7 +77,11 @@ async fn clients_of_a_stream_that_redis_lost_are_closed(kind: Kind) {
 
 async fn clients_are_sent_elsewhere_when_redis_stays_away(kind: Kind) {
     let mut redis = Redis::start(&[]);
-    let broker = broker(kind).set("REDIS_URL", redis.url()).set("STORE_PATIENCE", 1).start().await;
+    let broker = broker(kind)
+        .set("REDIS_URL", redis.url())
+        .set("STORE_PATIENCE", 1)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
@@ -69,7 +90,10 @@ async fn clients_are_sent_elsewhere_when_redis_stays_away(kind: Kind) {
     redis.kill();
     assert_eq!(client.next().await, None);
     assert_eq!(socket.close_code().await, Some(1013));
-    until("their slots are free", || async { broker.slots_in_use().await == 0 }).await;
+    until("their slots are free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 }
 
 async fn a_client_that_is_ahead_of_what_redis_remembers_is_told(kind: Kind) {
@@ -89,10 +113,16 @@ async fn a_client_that_is_ahead_of_what_redis_remembers_is_told(kind: Kind) {
     }
     let frame = client.next().await.unwrap();
     let told: Value = serde_json::from_str(&frame.data).unwrap();
-    assert_eq!((frame.event.as_str(), &told["missed"], &told["after"]), ("missedevents", &Value::Null, &json!(forgotten[4])));
+    assert_eq!(
+        (frame.event.as_str(), &told["missed"], &told["after"]),
+        ("missedevents", &Value::Null, &json!(forgotten[4]))
+    );
     assert_contiguous(ids(&client.take(6).await), 0);
     let written = broker.add_numbered("chat", 5, 1).await;
-    assert_eq!((number(&written[0]), client.next().await.unwrap().id), (6, written[0].clone()));
+    assert_eq!(
+        (number(&written[0]), client.next().await.unwrap().id),
+        (6, written[0].clone())
+    );
 
     // The same for one who comes back, also when other events have taken the numbers meanwhile.
     broker.add_numbered("chat", 6, 10).await;
@@ -104,7 +134,11 @@ async fn a_client_that_is_ahead_of_what_redis_remembers_is_told(kind: Kind) {
 
 async fn the_first_request_after_redis_is_back_is_served(kind: Kind) {
     let mut redis = Redis::start(&KEEP);
-    let broker = broker(kind).set("REDIS_URL", redis.url()).set("REDIS_POOL", 8).start().await;
+    let broker = broker(kind)
+        .set("REDIS_URL", redis.url())
+        .set("REDIS_POOL", 8)
+        .start()
+        .await;
     broker.create("chat").await;
     redis.kill();
     // Every connection of the pool has been refused at least once.
@@ -118,7 +152,12 @@ async fn the_first_request_after_redis_is_back_is_served(kind: Kind) {
 }
 
 fn dump(redis: &Redis, key: &str) -> Vec<u8> {
-    let output = std::process::Command::new("redis-cli").arg("-s").arg(redis.socket()).args(["--raw", "dump", key]).output().unwrap();
+    let output = std::process::Command::new("redis-cli")
+        .arg("-s")
+        .arg(redis.socket())
+        .args(["--raw", "dump", key])
+        .output()
+        .unwrap();
     // `redis-cli` ends its output with a line end.
     output.stdout[..output.stdout.len() - 1].to_vec()
 }
@@ -127,8 +166,15 @@ fn restore(redis: &Redis, key: &str, dump: &[u8]) {
     use std::io::Write;
     let mut command = std::process::Command::new("redis-cli");
     // `-X` names the argument that standard input replaces.
-    command.arg("-s").arg(redis.socket()).args(["-X", "DUMP", "restore", key, "600000", "DUMP", "replace"]);
-    let mut process = command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    command
+        .arg("-s")
+        .arg(redis.socket())
+        .args(["-X", "DUMP", "restore", key, "600000", "DUMP", "replace"]);
+    let mut process = command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     process.stdin.take().unwrap().write_all(dump).unwrap();
     assert!(process.wait().unwrap().success());
 }
@@ -151,7 +197,12 @@ over_each_delivery!(
 #[tokio::test]
 async fn clients_for_whom_redis_has_no_connection_are_sent_elsewhere() {
     let redis = Redis::start(&["--maxclients", "10"]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).set("REDIS_POOL", 1).set("STORE_PATIENCE", 2).start().await;
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .set("REDIS_POOL", 1)
+        .set("STORE_PATIENCE", 2)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     let mut sockets = Vec::new();
     for _ in 0..16 {
@@ -159,13 +210,20 @@ async fn clients_for_whom_redis_has_no_connection_are_sent_elsewhere() {
         assert_eq!(socket.next().await.unwrap().as_array().unwrap().len(), 1);
         sockets.push(socket);
     }
-    until("some are let go", || async { broker.slots_in_use().await < 11 }).await;
+    until("some are let go", || async {
+        broker.slots_in_use().await < 11
+    })
+    .await;
     broker.end("chat").await;
     let mut codes = Vec::new();
     for socket in sockets {
         let (events, code) = socket.rest().await;
         codes.push(code.unwrap());
-        assert_eq!(events.len(), usize::from(code == Some(1000)), "all of it, or none and the word to come back");
+        assert_eq!(
+            events.len(),
+            usize::from(code == Some(1000)),
+            "all of it, or none and the word to come back"
+        );
     }
     assert!(codes.contains(&1000) && codes.contains(&1013), "{codes:?}");
 }

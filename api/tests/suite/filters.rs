@@ -1,4 +1,5 @@
-//! Clients that want events of some names: they get just these, and go on behind what they did not want.
+//! Clients that want events of some names: they get just these, and go on behind what they did not
+//! want.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,14 +18,31 @@ use crate::common::{
     until,
 };
 
-const NAMES: [&str; 9] = ["a", "ab", "abc", "b", "metric", "metrics", "metric.cpu", "é", "alert now"];
+const NAMES: [&str; 9] = [
+    "a",
+    "ab",
+    "abc",
+    "b",
+    "metric",
+    "metrics",
+    "metric.cpu",
+    "é",
+    "alert now",
+];
 
 /// Some names and beginnings of names.
 fn patterns(random: &mut Rng) -> Vec<String> {
     let pattern = |random: &mut Rng| {
         let name = *random.choice(&NAMES).unwrap();
-        let stem: String = name.chars().take(random.usize(0..=name.chars().count())).collect();
-        if random.bool() && !stem.is_empty() { format!("{stem}*") } else { name.to_owned() }
+        let stem: String = name
+            .chars()
+            .take(random.usize(0..=name.chars().count()))
+            .collect();
+        if random.bool() && !stem.is_empty() {
+            format!("{stem}*")
+        } else {
+            name.to_owned()
+        }
     };
     (0..random.usize(1..4)).map(|_| pattern(random)).collect()
 }
@@ -38,7 +56,8 @@ fn passes(patterns: &[String], name: &str) -> bool {
     ["start", "end", "cancel", "missedevents"].contains(&name) || patterns.iter().any(wants)
 }
 
-/// Follows to the end over a way that breaks, with this filter. By key what it was told; positions are checked and left out.
+/// Follows to the end over a way that breaks, with this filter. By key what it was told; positions
+/// are checked and left out.
 async fn follow(
     broker: &Broker,
     transport: Transport,
@@ -51,21 +70,32 @@ async fn follow(
     let cutter = Cutter::start(&broker.url, move || {
         connections += 1;
         let most = 1 << random.u32(8..=13);
-        if connections > 10 { u64::MAX } else { random.u64(0..most) }
+        if connections > 10 {
+            u64::MAX
+        } else {
+            random.u64(0..most)
+        }
     })
     .await;
-    let mut follower = Follower::new(broker, transport, keys, token).with(format!("&events={}", encoded(&wanted.join(","))));
+    let mut follower = Follower::new(broker, transport, keys, token)
+        .with(format!("&events={}", encoded(&wanted.join(","))));
     follower.url.clone_from(&cutter.url);
-    let mut all: BTreeMap<String, Vec<Told>> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
+    let mut all: BTreeMap<String, Vec<Told>> =
+        keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     let mut positions: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         match follower.next().await {
             Heard::Told(told) => {
                 let at = number(told.id.as_deref().expect("an id"));
                 let before = positions.insert(told.key.clone(), at);
-                assert!(before.is_none_or(|before| before < at || told.event.is_none() && before == at), "forward: {told:?}");
+                assert!(
+                    before.is_none_or(|before| before < at || told.event.is_none() && before == at),
+                    "forward: {told:?}"
+                );
                 if told.event.is_some() {
-                    all.get_mut(&told.key).expect("a key that was asked for").push(told);
+                    all.get_mut(&told.key)
+                        .expect("a key that was asked for")
+                        .push(told);
                 }
             }
             Heard::Cut(_) => {}
@@ -80,7 +110,9 @@ async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
     let mut random = Rng::with_seed(seed.0);
     let keys = together(broker.kind, ["a", "b: é", "c"]);
     for key in &keys {
-        broker.create_with(json!({"key": key, "max_events": 10_000})).await;
+        broker
+            .create_with(json!({"key": key, "max_events": 10_000}))
+            .await;
     }
     let token = token(&broker, json!({ "keys": keys })).await;
     let write = async |key: &str, mut random: Rng| {
@@ -96,14 +128,24 @@ async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
     let writers = join_all(keys.iter().map(|key| write(key, random.fork())));
     let wishes: Vec<_> = Transport::ALL
         .into_iter()
-        .flat_map(|transport| [(transport, &keys[..1]), (transport, &keys[..]), (transport, &keys[..])])
+        .flat_map(|transport| {
+            [
+                (transport, &keys[..1]),
+                (transport, &keys[..]),
+                (transport, &keys[..]),
+            ]
+        })
         .map(|(transport, keys)| (transport, keys, patterns(&mut random), random.fork()))
         .collect();
-    let clients =
-        join_all(wishes.iter().map(|(transport, keys, wanted, random)| follow(&broker, *transport, keys, &token, wanted, random.clone())));
+    let clients = join_all(wishes.iter().map(|(transport, keys, wanted, random)| {
+        follow(&broker, *transport, keys, &token, wanted, random.clone())
+    }));
     let clients = tokio::time::timeout(PATIENCE, clients);
     let (_, clients) = tokio::join!(writers, clients);
-    for ((transport, keys, wanted, _), client) in wishes.iter().zip(clients.expect("everybody comes to the end")) {
+    for ((transport, keys, wanted, _), client) in wishes
+        .iter()
+        .zip(clients.expect("everybody comes to the end"))
+    {
         for key in *keys {
             let mut reference = stored(&broker, key).await;
             reference.retain(|told| passes(wanted, told.event.as_deref().unwrap()));
@@ -115,13 +157,17 @@ async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
 /// Nothing is read twice: what has been trimmed meanwhile was seen, if it was not wanted.
 async fn a_client_goes_on_behind_what_it_did_not_want(broker: Broker) {
     let keys = together(broker.kind, ["noisy", "quiet"]);
-    broker.create_with(json!({"key": keys[0], "max_events": 10})).await;
+    broker
+        .create_with(json!({"key": keys[0], "max_events": 10}))
+        .await;
     broker.create(&keys[1]).await;
     let token = token(&broker, json!({ "keys": keys })).await;
     let mut followers: Vec<Follower> = Transport::ALL
         .into_iter()
         .flat_map(|transport| [(transport, &keys[..1]), (transport, &keys[..])])
-        .map(|(transport, keys)| Follower::new(&broker, transport, keys, &token).with("&events=alert"))
+        .map(|(transport, keys)| {
+            Follower::new(&broker, transport, keys, &token).with("&events=alert")
+        })
         .collect();
     for follower in &mut followers {
         for _ in &follower.keys.clone() {
@@ -146,7 +192,11 @@ async fn a_client_goes_on_behind_what_it_did_not_want(broker: Broker) {
         loop {
             let told = follower.told().await;
             // What is trimmed before it was read is told, even if nobody would have wanted it.
-            assert!(told.key == keys[0] && (told.event.is_none() || told.is("missedevents")), "{:?}: {told:?}", follower.transport);
+            assert!(
+                told.key == keys[0] && (told.event.is_none() || told.is("missedevents")),
+                "{:?}: {told:?}",
+                follower.transport
+            );
             if told.id.as_deref() == Some(&last) {
                 return;
             }
@@ -160,19 +210,31 @@ async fn a_client_goes_on_behind_what_it_did_not_want(broker: Broker) {
     let wanted = broker.add(&keys[0], json!([{"event": "alert"}])).await;
     for follower in &mut followers {
         let told = follower.told().await;
-        assert_eq!((told.event.as_deref(), told.id.as_ref()), (Some("alert"), wanted.first()), "{:?}", follower.transport);
+        assert_eq!(
+            (told.event.as_deref(), told.id.as_ref()),
+            (Some("alert"), wanted.first()),
+            "{:?}",
+            follower.transport
+        );
     }
     // Who knows less is told what it missed, filter or not.
     for transport in Transport::ALL {
-        let mut stranger = Follower::new(&broker, transport, &keys[..1], &token).with("&events=alert");
+        let mut stranger =
+            Follower::new(&broker, transport, &keys[..1], &token).with("&events=alert");
         assert_eq!(stranger.told().await.missed()["after"], Value::Null);
-        assert_eq!(stranger.told().await.id.as_ref(), wanted.first(), "{transport:?}");
+        assert_eq!(
+            stranger.told().await.id.as_ref(),
+            wanted.first(),
+            "{transport:?}"
+        );
     }
 }
 
 async fn a_long_history_that_nobody_wants_is_passed_over(broker: Broker) {
     let [long] = together(broker.kind, ["long"]);
-    let token = broker.create_with(json!({"key": long, "max_events": 10_000})).await;
+    let token = broker
+        .create_with(json!({"key": long, "max_events": 10_000}))
+        .await;
     for batch in 0..6 {
         broker.add_numbered(&long, batch * 1000, 1000).await;
     }
@@ -193,11 +255,27 @@ async fn a_long_history_that_nobody_wants_is_passed_over(broker: Broker) {
         assert_eq!(positions > 0, transport != Transport::Poll, "{transport:?}");
     }
     broker.end(&long).await;
-    let mut socket =
-        crate::common::ws::Ws::connect(&format!("{}&events=alert", broker.client_url("ws", &long, &token, None)), &[]).await.unwrap();
+    let mut socket = crate::common::ws::Ws::connect(
+        &format!(
+            "{}&events=alert",
+            broker.client_url("ws", &long, &token, None)
+        ),
+        &[],
+    )
+    .await
+    .unwrap();
     let array = socket.next().await.unwrap();
-    let events: Vec<_> = array.as_array().unwrap().iter().filter_map(|object| object["event"].as_str()).collect();
-    assert_eq!(events, ["start", "alert", "end"], "one array, also of what was passed over");
+    let events: Vec<_> = array
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|object| object["event"].as_str())
+        .collect();
+    assert_eq!(
+        events,
+        ["start", "alert", "end"],
+        "one array, also of what was passed over"
+    );
     assert_eq!(socket.close_code().await, Some(1000));
 }
 
@@ -208,11 +286,31 @@ on_every_store!(
 );
 
 async fn heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too(kind: Kind) {
-    // Filtered events do not put the timeout off: it has to leave time for writing, and then for silence, on a busy machine too.
-    let broker = broker(kind).set("HEARTBEAT", 1).set("CLIENT_TIMEOUT", 10).start().await;
+    // Filtered events do not put the timeout off: it has to leave time for writing, and then for
+    // silence, on a busy machine too.
+    let broker = broker(kind)
+        .set("HEARTBEAT", 1)
+        .set("CLIENT_TIMEOUT", 10)
+        .start()
+        .await;
     let token = broker.create("chat").await;
-    let url = |transport| format!("{}&events=alert", broker.client_url(transport, "chat", &token, None));
-    let read = async |transport| broker.http.get(url(transport)).send().await.unwrap().text().await.unwrap();
+    let url = |transport| {
+        format!(
+            "{}&events=alert",
+            broker.client_url(transport, "chat", &token, None)
+        )
+    };
+    let read = async |transport| {
+        broker
+            .http
+            .get(url(transport))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    };
     let write = async {
         let mut written = Vec::new();
         for n in 0..15 {
@@ -225,23 +323,53 @@ async fn heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too
     let last = written.last().unwrap();
     let mut blocks: Vec<&str> = sse.split("\n\n").collect();
     assert_eq!(blocks.pop(), Some(""));
-    let positions: Vec<&str> = blocks[1..].iter().filter_map(|block| block.strip_prefix("id: ")).collect();
-    assert!(positions.iter().all(|position| written.iter().any(|id| id == position)), "an id and nothing else: {sse}");
+    let positions: Vec<&str> = blocks[1..]
+        .iter()
+        .filter_map(|block| block.strip_prefix("id: "))
+        .collect();
+    assert!(
+        positions
+            .iter()
+            .all(|position| written.iter().any(|id| id == position)),
+        "an id and nothing else: {sse}"
+    );
     assert!(positions.len() < 10, "from time to time: {sse}");
-    assert_eq!(positions.last(), Some(&last.as_str()), "the last position, before it is closed");
+    assert_eq!(
+        positions.last(),
+        Some(&last.as_str()),
+        "the last position, before it is closed"
+    );
     // Where there is nothing to tell, a comment.
-    assert!(blocks[1..].iter().all(|block| block.starts_with("id: ") || *block == ":"), "{sse}");
+    assert!(
+        blocks[1..]
+            .iter()
+            .all(|block| block.starts_with("id: ") || *block == ":"),
+        "{sse}"
+    );
     assert!(blocks[1..].contains(&":"), "{sse}");
-    let objects: Vec<Value> =
-        lines.lines().skip(1).filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(objects.iter().all(|object| object.as_object().unwrap().keys().eq(["id", "key"])), "{lines}");
+    let objects: Vec<Value> = lines
+        .lines()
+        .skip(1)
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        objects
+            .iter()
+            .all(|object| object.as_object().unwrap().keys().eq(["id", "key"])),
+        "{lines}"
+    );
     assert_eq!(objects.last().unwrap(), &json!({"key": "chat", "id": last}));
     assert!(lines.contains("\n\n"), "heartbeats: {lines:?}");
 }
 
 /// Two streams: nothing of the one is wanted, all of the other.
 async fn the_last_word_before_a_node_stops_is_where_the_client_is(kind: Kind) {
-    let node = broker(kind).set("HEARTBEAT", 3600).set("SHUTDOWN_GRACE", 4).start().await;
+    let node = broker(kind)
+        .set("HEARTBEAT", 3600)
+        .set("SHUTDOWN_GRACE", 4)
+        .start()
+        .await;
     let other = node.another_node().await;
     for key in ["noisy", "wanted"] {
         node.create(key).await;
@@ -251,7 +379,8 @@ async fn the_last_word_before_a_node_stops_is_where_the_client_is(kind: Kind) {
     let mut followers: Vec<Follower> = transports
         .into_iter()
         .flat_map(|transport| {
-            [vec!["noisy"], vec!["noisy", "wanted"]].map(|keys| Follower::new(&node, transport, keys, &token).with("&events=alert"))
+            [vec!["noisy"], vec!["noisy", "wanted"]]
+                .map(|keys| Follower::new(&node, transport, keys, &token).with("&events=alert"))
         })
         .collect();
     for follower in &mut followers {
@@ -260,7 +389,8 @@ async fn the_last_word_before_a_node_stops_is_where_the_client_is(kind: Kind) {
         }
     }
     other.add_numbered("noisy", 0, 5).await;
-    // All have passed over it when they have what came later in the other stream, which comes until they are closed.
+    // All have passed over it when they have what came later in the other stream, which comes until
+    // they are closed.
     let alert = json!([{"event": "alert"}]);
     other.add("wanted", alert.clone()).await;
     sleep(Duration::from_millis(500)).await;
@@ -292,28 +422,47 @@ async fn the_last_word_before_a_node_stops_is_where_the_client_is(kind: Kind) {
         follower.url.clone_from(&other.url);
         follower.more.clear();
         let rest = follower.rest().await;
-        assert!(rest.iter().all(|told| !told.is("n")), "{:?} {:?}: {rest:?}", follower.transport, follower.keys);
+        assert!(
+            rest.iter().all(|told| !told.is("n")),
+            "{:?} {:?}: {rest:?}",
+            follower.transport,
+            follower.keys
+        );
     }
 }
 
 #[tokio::test]
 async fn the_last_word_to_a_client_that_is_let_go_is_where_it_is() {
-    let broker = broker(Kind::Memory).set("HEARTBEAT", 3600).set("CLIENT_TIMEOUT", 1).start().await;
+    let broker = broker(Kind::Memory)
+        .set("HEARTBEAT", 3600)
+        .set("CLIENT_TIMEOUT", 1)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     let follow = async |transport| {
-        let mut follower = Follower::new(&broker, transport, ["chat"], &token).with("&events=alert");
+        let mut follower =
+            Follower::new(&broker, transport, ["chat"], &token).with("&events=alert");
         assert!(follower.told().await.is("start"));
         let told = follower.told().await;
         (told.event, told.id, follower.next().await)
     };
     let write = async {
-        until("all are there", || async { broker.slots_in_use().await == 3 }).await;
+        until("all are there", || async {
+            broker.slots_in_use().await == 3
+        })
+        .await;
         broker.add_numbered("chat", 0, 3).await.pop()
     };
-    let (told, last) = tokio::join!(join_all([Transport::Sse, Transport::Ws, Transport::Ndjson].map(follow)), write);
+    let (told, last) = tokio::join!(
+        join_all([Transport::Sse, Transport::Ws, Transport::Ndjson].map(follow)),
+        write
+    );
     for (event, id, closed) in told {
         assert_eq!((event, &id), (None, &last));
-        assert!(matches!(closed, Heard::Cut(None | Some(1001))), "{closed:?}");
+        assert!(
+            matches!(closed, Heard::Cut(None | Some(1001))),
+            "{closed:?}"
+        );
     }
 }
 
@@ -339,9 +488,19 @@ async fn what_is_no_filter_is_refused() {
     let many = vec!["x"; 65].join(",");
     for events in ["", ",", "a,,b", "a*b", "**", "*a", &many, &"x".repeat(129)] {
         for transport in Transport::ALL {
-            let refused = Follower::new(&broker, transport, ["a"], &token).with(format!("&events={events}")).refused().await;
-            assert_eq!(refused, (400, "invalid-parameter".to_owned()), "{transport:?}: {events}");
+            let refused = Follower::new(&broker, transport, ["a"], &token)
+                .with(format!("&events={events}"))
+                .refused()
+                .await;
+            assert_eq!(
+                refused,
+                (400, "invalid-parameter".to_owned()),
+                "{transport:?}: {events}"
+            );
         }
     }
-    until("none of them took a slot", || async { broker.slots_in_use().await == 0 }).await;
+    until("none of them took a slot", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 }

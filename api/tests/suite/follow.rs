@@ -16,12 +16,17 @@ async fn a_client_gets_the_stream_from_its_first_event_to_its_end(broker: Broker
     assert_eq!(headers["content-type"], "text/event-stream");
     assert_eq!(
         (&headers["cache-control"], &headers["x-accel-buffering"]),
-        (&"no-store, no-transform".parse().unwrap(), &"no".parse().unwrap())
+        (
+            &"no-store, no-transform".parse().unwrap(),
+            &"no".parse().unwrap()
+        )
     );
     client.take(4).await;
     broker.add_numbered("chat", 3, 3).await;
     client.take(3).await;
-    broker.post("/api/stream/cancel", json!({"key": "chat"})).await;
+    broker
+        .post("/api/stream/cancel", json!({"key": "chat"}))
+        .await;
     let last = client.rest().await;
     assert_eq!(last.len(), 1);
     assert_eq!((last[0].event.as_str(), number(&last[0].id)), ("cancel", 7));
@@ -29,11 +34,27 @@ async fn a_client_gets_the_stream_from_its_first_event_to_its_end(broker: Broker
 
 async fn the_bytes_of_a_stream_are_those_of_the_standard(broker: Broker) {
     let token = broker.create("chat").await;
-    let ids = broker.add("chat", json!([{"event": "token", "data": " a\nb"}, {"event": "x"}])).await;
+    let ids = broker
+        .add(
+            "chat",
+            json!([{"event": "token", "data": " a\nb"}, {"event": "x"}]),
+        )
+        .await;
     broker.end("chat").await;
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
-    let text = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap().text().await.unwrap();
-    let (first, last) = (info["first_id"].as_str().unwrap(), info["last_id"].as_str().unwrap());
+    let text = broker
+        .http
+        .get(broker.client_url("sse", "chat", &token, None))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let (first, last) = (
+        info["first_id"].as_str().unwrap(),
+        info["last_id"].as_str().unwrap(),
+    );
     let wanted = format!(
         "retry: 1000\nevent: start\ndata: \nid: {first}\n\nevent: token\ndata:  a\ndata: b\nid: {}\n\nevent: x\ndata: \nid: {}\n\nevent: end\ndata: \nid: {last}\n\n",
         ids[0], ids[1]
@@ -50,16 +71,28 @@ async fn a_client_resumes_after_any_id_however_it_says_it(broker: Broker) {
         let id = &all[at].id;
         let url = broker.client_url("sse", "chat", &token, None);
         let other = &all[5].id;
-        let by_header = broker.http.get(format!("{url}&last_event_id={other}&lastEventId={other}")).header("last-event-id", id);
-        let by_query = broker.http.get(format!("{url}&last_event_id={id}&lastEventId={other}"));
-        let by_other_query = broker.http.get(format!("{url}&lastEventId={id}&last_event_id="));
+        let by_header = broker
+            .http
+            .get(format!("{url}&last_event_id={other}&lastEventId={other}"))
+            .header("last-event-id", id);
+        let by_query = broker
+            .http
+            .get(format!("{url}&last_event_id={id}&lastEventId={other}"));
+        let by_other_query = broker
+            .http
+            .get(format!("{url}&lastEventId={id}&last_event_id="));
         for request in [by_header, by_query, by_other_query] {
-            let events = crate::common::sse::Sse::new(request.send().await.unwrap()).rest().await;
+            let events = crate::common::sse::Sse::new(request.send().await.unwrap())
+                .rest()
+                .await;
             assert_contiguous(ids(&events), at as u64 + 1);
             assert_eq!(events.last().unwrap().event, "end");
         }
         let (events, code) = broker.ws("chat", &token, Some(id)).await.rest().await;
-        assert_contiguous(events.iter().map(|event| event["id"].as_str().unwrap()), at as u64 + 1);
+        assert_contiguous(
+            events.iter().map(|event| event["id"].as_str().unwrap()),
+            at as u64 + 1,
+        );
         assert_eq!((events.len(), code), (31 - at, Some(1000)));
     }
 }
@@ -70,7 +103,12 @@ async fn a_client_that_has_it_all_is_told_so_and_stops(broker: Broker) {
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
     let last = info["last_id"].as_str().unwrap();
     for method in [reqwest::Method::GET, reqwest::Method::HEAD] {
-        let response = broker.http.request(method, broker.client_url("sse", "chat", &token, Some(last))).send().await.unwrap();
+        let response = broker
+            .http
+            .request(method, broker.client_url("sse", "chat", &token, Some(last)))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 204);
         assert_eq!(response.text().await.unwrap(), "");
     }
@@ -81,17 +119,36 @@ async fn a_client_that_has_it_all_is_told_so_and_stops(broker: Broker) {
 
 async fn what_is_no_id_is_refused(broker: Broker) {
     let token = broker.create("chat").await;
-    for id in ["x", "5", "-", "1-", "1-1-1", "1.5-0", "%2B1-1", "99999999999999999999-0"] {
+    for id in [
+        "x",
+        "5",
+        "-",
+        "1-",
+        "1-1-1",
+        "1.5-0",
+        "%2B1-1",
+        "99999999999999999999-0",
+    ] {
         for transport in ["sse", "ws"] {
-            let request = broker.http.get(broker.client_url(transport, "chat", &token, Some(id)).replacen("ws:", "http:", 1));
+            let request = broker.http.get(
+                broker
+                    .client_url(transport, "chat", &token, Some(id))
+                    .replacen("ws:", "http:", 1),
+            );
             let (status, error) = crate::common::broker::answer(request).await;
-            assert_eq!((status.as_u16(), &error["code"]), (400, &json!("invalid-event-id")), "{id}");
+            assert_eq!(
+                (status.as_u16(), &error["code"]),
+                (400, &json!("invalid-event-id")),
+                "{id}"
+            );
         }
     }
 }
 
 async fn what_was_trimmed_is_told_with_its_number_and_nothing_else_is(broker: Broker) {
-    let token = broker.create_with(json!({"key": "chat", "max_events": 20})).await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 20}))
+        .await;
     let mut all = Vec::new();
     for n in 0..300 {
         all.extend(broker.add_numbered("chat", n, 1).await);
@@ -102,20 +159,43 @@ async fn what_was_trimmed_is_told_with_its_number_and_nothing_else_is(broker: Br
     assert!(kept > 150, "{kept}");
 
     // Without an id, from long ago, and from just before the first that is kept.
-    let cases = [(None, kept), (Some(&all[0]), kept - 2), (Some(&all[usize::try_from(kept).unwrap() - 3]), 1)];
+    let cases = [
+        (None, kept),
+        (Some(&all[0]), kept - 2),
+        (Some(&all[usize::try_from(kept).unwrap() - 3]), 1),
+    ];
     for (after, missed) in cases {
         let told = json!({"after": after, "first": first, "missed": missed});
         let mut client = broker.sse("chat", &token, after.map(String::as_str)).await;
         let frame = client.next().await.unwrap();
-        assert_eq!((frame.event.as_str(), frame.id.as_str()), ("missedevents", ""));
+        assert_eq!(
+            (frame.event.as_str(), frame.id.as_str()),
+            ("missedevents", "")
+        );
         assert_eq!(serde_json::from_str::<Value>(&frame.data).unwrap(), told);
         let events = client.take(10).await;
         assert_contiguous(ids(&events), kept);
 
-        let array = broker.ws("chat", &token, after.map(String::as_str)).await.next().await.unwrap();
-        assert_eq!((&array[0]["event"], array[0].get("id")), (&json!("missedevents"), None));
-        assert_eq!(serde_json::from_str::<Value>(array[0]["data"].as_str().unwrap()).unwrap(), told);
-        assert_contiguous(array.as_array().unwrap()[1..].iter().map(|event| event["id"].as_str().unwrap()), kept);
+        let array = broker
+            .ws("chat", &token, after.map(String::as_str))
+            .await
+            .next()
+            .await
+            .unwrap();
+        assert_eq!(
+            (&array[0]["event"], array[0].get("id")),
+            (&json!("missedevents"), None)
+        );
+        assert_eq!(
+            serde_json::from_str::<Value>(array[0]["data"].as_str().unwrap()).unwrap(),
+            told
+        );
+        assert_contiguous(
+            array.as_array().unwrap()[1..]
+                .iter()
+                .map(|event| event["id"].as_str().unwrap()),
+            kept,
+        );
     }
     // The one before the first that is kept, and later ones, miss nothing.
     for at in [kept - 1, kept, 299] {
@@ -129,27 +209,59 @@ async fn an_id_that_the_stream_cannot_have_issued_is_told_and_all_is_sent(broker
     let token = broker.create("chat").await;
     let written = broker.add_numbered("chat", 0, 5).await;
     let (ms, _) = written[4].split_once('-').unwrap();
-    for foreign in [format!("{ms}-77"), "99999999999999-3".to_owned(), format!("{}-2", u64::MAX)] {
+    for foreign in [
+        format!("{ms}-77"),
+        "99999999999999-3".to_owned(),
+        format!("{}-2", u64::MAX),
+    ] {
         let mut client = broker.sse("chat", &token, Some(&foreign)).await;
         let frame = client.next().await.unwrap();
         let told: Value = serde_json::from_str(&frame.data).unwrap();
-        assert_eq!((frame.event.as_str(), &told["missed"], &told["after"]), ("missedevents", &Value::Null, &json!(foreign)));
+        assert_eq!(
+            (frame.event.as_str(), &told["missed"], &told["after"]),
+            ("missedevents", &Value::Null, &json!(foreign))
+        );
         assert_contiguous(ids(&client.take(6).await), 0);
     }
     // Before everything: from the start, and nothing is missing.
-    assert_contiguous(ids(&broker.sse("chat", &token, Some("0-0")).await.take(6).await), 0);
+    assert_contiguous(
+        ids(&broker.sse("chat", &token, Some("0-0")).await.take(6).await),
+        0,
+    );
 }
 
 async fn an_unknown_stream_is_not_found(broker: Broker) {
     let token = broker.create_with(json!({"key": "chat", "ttl": 1})).await;
-    let token_that_lives =
-        broker.post("/api/stream/token", json!({"key": "chat", "ttl": 60})).await.1["token"].as_str().unwrap().to_owned();
+    let token_that_lives = broker
+        .post("/api/stream/token", json!({"key": "chat", "ttl": 60}))
+        .await
+        .1["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     // A token is good to the end of the second in which it expires.
     tokio::time::sleep(Duration::from_millis(2100)).await;
-    let (status, error) = crate::common::broker::answer(broker.http.get(broker.client_url("sse", "chat", &token_that_lives, None))).await;
-    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("stream-not-found")));
-    let (status, error) = crate::common::broker::answer(broker.http.get(broker.client_url("sse", "chat", &token, None))).await;
-    assert_eq!((status.as_u16(), &error["code"]), (401, &json!("token-expired")));
+    let (status, error) = crate::common::broker::answer(broker.http.get(broker.client_url(
+        "sse",
+        "chat",
+        &token_that_lives,
+        None,
+    )))
+    .await;
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (404, &json!("stream-not-found"))
+    );
+    let (status, error) = crate::common::broker::answer(
+        broker
+            .http
+            .get(broker.client_url("sse", "chat", &token, None)),
+    )
+    .await;
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (401, &json!("token-expired"))
+    );
 }
 
 async fn a_socket_begins_with_an_array_and_goes_on_with_objects(broker: Broker) {
@@ -157,16 +269,36 @@ async fn a_socket_begins_with_an_array_and_goes_on_with_objects(broker: Broker) 
     broker.add_numbered("chat", 0, 2).await;
     let mut socket = broker.ws("chat", &token, None).await;
     let array = socket.next().await.unwrap();
-    assert_contiguous(array.as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()), 0);
-    assert_eq!((&array[0]["event"], array[0].get("data"), &array[2]["data"]), (&json!("start"), None, &json!("1")));
+    assert_contiguous(
+        array
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["id"].as_str().unwrap()),
+        0,
+    );
+    assert_eq!(
+        (&array[0]["event"], array[0].get("data"), &array[2]["data"]),
+        (&json!("start"), None, &json!("1"))
+    );
     broker.add_numbered("chat", 2, 2).await;
     for n in 3..5 {
         let event = socket.next().await.unwrap();
-        assert_eq!((number(event["id"].as_str().unwrap()), &event["data"]), (n, &json!((n - 1).to_string())));
+        assert_eq!(
+            (number(event["id"].as_str().unwrap()), &event["data"]),
+            (n, &json!((n - 1).to_string()))
+        );
     }
-    let last = broker.get("/api/stream/info?key=chat").await.1["last_id"].as_str().unwrap().to_owned();
+    let last = broker.get("/api/stream/info?key=chat").await.1["last_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let mut resumed = broker.ws("chat", &token, Some(&last)).await;
-    assert_eq!(resumed.next().await.unwrap(), json!([]), "at once, with nothing new");
+    assert_eq!(
+        resumed.next().await.unwrap(),
+        json!([]),
+        "at once, with nothing new"
+    );
     broker.end("chat").await;
     for mut socket in [socket, resumed] {
         assert_eq!(socket.next().await.unwrap()["event"], "end");
@@ -175,13 +307,22 @@ async fn a_socket_begins_with_an_array_and_goes_on_with_objects(broker: Broker) 
 }
 
 async fn a_long_history_is_one_array_over_a_socket(broker: Broker) {
-    let token = broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 10_000}))
+        .await;
     for batch in 0..5 {
         broker.add_numbered("chat", batch * 1000, 1000).await;
     }
     let mut socket = broker.ws("chat", &token, None).await;
     let array = socket.next().await.unwrap();
-    assert_contiguous(array.as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()), 0);
+    assert_contiguous(
+        array
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["id"].as_str().unwrap()),
+        0,
+    );
     assert_eq!(array.as_array().unwrap().len(), 5001);
     broker.end("chat").await;
     assert_eq!(socket.next().await.unwrap()["event"], "end");
@@ -193,9 +334,12 @@ async fn what_a_client_says_over_a_socket_is_read_past(broker: Broker) {
     let token = broker.create("chat").await;
     let mut socket = broker.ws("chat", &token, None).await;
     socket.next().await.unwrap();
-    for message in
-        [Message::text("hello"), Message::text("{\"event\":\"end\"}"), Message::binary(vec![0, 255]), Message::Ping(vec![7].into())]
-    {
+    for message in [
+        Message::text("hello"),
+        Message::text("{\"event\":\"end\"}"),
+        Message::binary(vec![0, 255]),
+        Message::Ping(vec![7].into()),
+    ] {
         socket.0.send(message).await.unwrap();
     }
     match within(socket.0.next()).await.unwrap().unwrap() {
@@ -208,13 +352,33 @@ async fn what_a_client_says_over_a_socket_is_read_past(broker: Broker) {
 
 async fn a_head_request_tells_what_a_get_would_and_takes_no_slot(broker: Broker) {
     let token = broker.create("chat").await;
-    let response = broker.http.head(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+    let response = broker
+        .http
+        .head(broker.client_url("sse", "chat", &token, None))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            response.status().as_u16(),
+            &response.headers()["content-type"]
+        ),
+        (200, &"text/event-stream".parse().unwrap())
+    );
     assert_eq!(response.text().await.unwrap(), "");
     assert_eq!(broker.slots_in_use().await, 0);
-    let response = broker.http.head(broker.client_url("sse", "chat", "00", None)).send().await.unwrap();
+    let response = broker
+        .http
+        .head(broker.client_url("sse", "chat", "00", None))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 401);
-    let response = broker.request(reqwest::Method::HEAD, "/api/stream/info?key=chat").send().await.unwrap();
+    let response = broker
+        .request(reqwest::Method::HEAD, "/api/stream/info?key=chat")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 200);
 }
 
@@ -243,12 +407,19 @@ async fn a_websocket_that_is_read_late_still_gets_the_whole_of_a_stream_that_has
     let token = broker.create("chat").await;
     let mut client = broker.ws("chat", &token, None).await;
     for _ in 0..6 {
-        broker.add("chat", json!([{"event": "n", "data": "x".repeat(200_000)}])).await;
+        broker
+            .add("chat", json!([{"event": "n", "data": "x".repeat(200_000)}]))
+            .await;
     }
     broker.end("chat").await;
-    // It says something before it reads: to a connection that is no more, that would cost it what it has not read.
+    // It says something before it reads: to a connection that is no more, that would cost it what
+    // it has not read.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    client.0.send(Message::Ping(Vec::new().into())).await.unwrap();
+    client
+        .0
+        .send(Message::Ping(Vec::new().into()))
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let (events, code) = client.rest().await;
     assert_eq!((events.len(), code), (8, Some(1000)));
@@ -270,12 +441,30 @@ on_every_store!(
 );
 
 async fn silence_is_broken_by_heartbeats_and_ended_by_the_timeout(kind: Kind) {
-    let broker = broker(kind).set("HEARTBEAT", 1).set("CLIENT_TIMEOUT", 3).start().await;
+    let broker = broker(kind)
+        .set("HEARTBEAT", 1)
+        .set("CLIENT_TIMEOUT", 3)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     let url = broker.client_url("sse", "chat", &token, None);
-    let text = within(async { broker.http.get(url).send().await.unwrap().text().await.unwrap() }).await;
+    let text = within(async {
+        broker
+            .http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    })
+    .await;
     let (_, silence) = text.split_once("\n\n").unwrap();
-    assert!(silence.len() >= 3 && silence.replace(":\n\n", "").is_empty(), "comments and nothing else: {silence:?}");
+    assert!(
+        silence.len() >= 3 && silence.replace(":\n\n", "").is_empty(),
+        "comments and nothing else: {silence:?}"
+    );
 
     let mut socket = broker.ws("chat", &token, None).await;
     socket.next().await.unwrap();
@@ -311,7 +500,11 @@ async fn any_node_serves_any_client() {
     drop(client);
     two.add_numbered("chat", 5, 5).await;
     one.end("chat").await;
-    let rest = one.sse("chat", &token, Some(&seen[3].id)).await.rest().await;
+    let rest = one
+        .sse("chat", &token, Some(&seen[3].id))
+        .await
+        .rest()
+        .await;
     assert_contiguous(ids(&rest), 4);
     assert_eq!(rest.len(), 8);
 }

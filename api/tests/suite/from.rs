@@ -1,4 +1,5 @@
-//! Where a client begins that has no position: it says where, is told where that is, and loses nothing from then on.
+//! Where a client begins that has no position: it says where, is told where that is, and loses
+//! nothing from then on.
 
 use std::time::Duration;
 
@@ -13,10 +14,13 @@ use crate::common::{
 
 /// A client's connection with one key, and one with two, over each transport.
 fn connections(keys: &[String; 2]) -> impl Iterator<Item = (Transport, Vec<String>)> {
-    Transport::ALL.into_iter().flat_map(|transport| [(transport, keys[..1].to_vec()), (transport, keys.to_vec())])
+    Transport::ALL
+        .into_iter()
+        .flat_map(|transport| [(transport, keys[..1].to_vec()), (transport, keys.to_vec())])
 }
 
-/// Where it is told that it is in the stream; over SSE by what it would resume with, as one block says it of all streams.
+/// Where it is told that it is in the stream; over SSE by what it would resume with, as one block
+/// says it of all streams.
 async fn position(follower: &mut Follower, key: &str) -> String {
     if follower.transport == Transport::Poll {
         // The cursor tells it.
@@ -27,7 +31,11 @@ async fn position(follower: &mut Follower, key: &str) -> String {
     }
     loop {
         let told = follower.told().await;
-        assert_eq!((told.event.as_deref(), told.data.as_str()), (None, ""), "the first thing is the position");
+        assert_eq!(
+            (told.event.as_deref(), told.data.as_str()),
+            (None, ""),
+            "the first thing is the position"
+        );
         let id = told.id.expect("an id");
         if told.key == key || follower.transport == Transport::Sse {
             return id;
@@ -35,7 +43,9 @@ async fn position(follower: &mut Follower, key: &str) -> String {
     }
 }
 
-async fn from_now_begins_behind_the_newest_and_loses_nothing_though_it_is_cut_before_the_first_event(broker: Broker) {
+async fn from_now_begins_behind_the_newest_and_loses_nothing_though_it_is_cut_before_the_first_event(
+    broker: Broker,
+) {
     let keys = together(broker.kind, ["a", "b"]);
     for key in &keys {
         broker.create(key).await;
@@ -45,10 +55,18 @@ async fn from_now_begins_behind_the_newest_and_loses_nothing_though_it_is_cut_be
     let mut followers = Vec::new();
     for (transport, keys) in connections(&keys) {
         let mut follower = Follower::new(&broker, transport, &keys, &token).with("&from=now");
-        for key in if transport == Transport::Sse || transport == Transport::Poll { &keys[..1] } else { &keys } {
+        for key in if transport == Transport::Sse || transport == Transport::Poll {
+            &keys[..1]
+        } else {
+            &keys
+        } {
             let at = position(&mut follower, key).await;
             let last = stored(&broker, key).await.pop().unwrap().id.unwrap();
-            assert!(at == last || keys.len() == 2 && matches!(transport, Transport::Sse | Transport::Poll), "{transport:?}: {at}");
+            assert!(
+                at == last
+                    || keys.len() == 2 && matches!(transport, Transport::Sse | Transport::Poll),
+                "{transport:?}: {at}"
+            );
         }
         follower.cut();
         followers.push(follower);
@@ -61,9 +79,18 @@ async fn from_now_begins_behind_the_newest_and_loses_nothing_though_it_is_cut_be
         let told = follower.rest().await;
         for key in &follower.keys {
             let of_key: Vec<&Told> = told.iter().filter(|told| told.key == *key).collect();
-            assert!(of_key.into_iter().eq(&stored(&broker, key).await[4..]), "{:?} {key}: {told:?}", follower.transport);
+            assert!(
+                of_key.into_iter().eq(&stored(&broker, key).await[4..]),
+                "{:?} {key}: {told:?}",
+                follower.transport
+            );
         }
-        assert_eq!(told.len(), 4 * follower.keys.len(), "{:?}", follower.transport);
+        assert_eq!(
+            told.len(),
+            4 * follower.keys.len(),
+            "{:?}",
+            follower.transport
+        );
     }
 }
 
@@ -77,25 +104,47 @@ async fn a_count_and_a_time_begin_with_just_the_events_that_they_mean(broker: Br
         }
     }
     let token = token(&broker, json!({ "keys": keys })).await;
-    let all = [stored(&broker, &keys[0]).await, stored(&broker, &keys[1]).await];
+    let all = [
+        stored(&broker, &keys[0]).await,
+        stored(&broker, &keys[1]).await,
+    ];
     let time = |told: &Told| {
         let (ms, _) = told.id.as_deref().unwrap().split_once('-').unwrap();
-        chrono::DateTime::from_timestamp_millis(ms.parse().unwrap()).unwrap().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+        chrono::DateTime::from_timestamp_millis(ms.parse().unwrap())
+            .unwrap()
+            .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
     };
-    let ms = |told: &Told| told.id.clone().unwrap().split_once('-').unwrap().0.to_owned();
+    let ms = |told: &Told| {
+        told.id
+            .clone()
+            .unwrap()
+            .split_once('-')
+            .unwrap()
+            .0
+            .to_owned()
+    };
     for (transport, keys) in connections(&keys) {
         for count in [1, 4, 8] {
-            let mut follower = Follower::new(&broker, transport, &keys, &token).with(format!("&from=-{count}"));
+            let mut follower =
+                Follower::new(&broker, transport, &keys, &token).with(format!("&from=-{count}"));
             check(&mut follower, &all, |_| 9 - count).await;
         }
         for from in [3, 5, 7] {
             let since = time(&all[0][from]);
-            let mut follower = Follower::new(&broker, transport, &keys, &token).with(format!("&from={}", since.replace('Z', "%2B00:00")));
-            check(&mut follower, &all, |stored| stored.iter().position(|told| ms(told) >= ms(&all[0][from])).unwrap_or(stored.len())).await;
+            let mut follower = Follower::new(&broker, transport, &keys, &token)
+                .with(format!("&from={}", since.replace('Z', "%2B00:00")));
+            check(&mut follower, &all, |stored| {
+                stored
+                    .iter()
+                    .position(|told| ms(told) >= ms(&all[0][from]))
+                    .unwrap_or(stored.len())
+            })
+            .await;
         }
         // All of it is no more than the start.
         for from in ["-9", "-1000", "start", "2001-01-01T00:00:00Z", ""] {
-            let mut follower = Follower::new(&broker, transport, &keys, &token).with(format!("&from={from}"));
+            let mut follower =
+                Follower::new(&broker, transport, &keys, &token).with(format!("&from={from}"));
             check(&mut follower, &all, |_| 0).await;
         }
     }
@@ -103,7 +152,10 @@ async fn a_count_and_a_time_begin_with_just_the_events_that_they_mean(broker: Br
 
 /// Holds what comes against what is stored, from where it should begin.
 async fn check(follower: &mut Follower, all: &[Vec<Told>; 2], begins: impl Fn(&[Told]) -> usize) {
-    let wanted: Vec<&[Told]> = all[..follower.keys.len()].iter().map(|stored| &stored[begins(stored)..]).collect();
+    let wanted: Vec<&[Told]> = all[..follower.keys.len()]
+        .iter()
+        .map(|stored| &stored[begins(stored)..])
+        .collect();
     let count: usize = wanted.iter().map(|stored| stored.len()).sum();
     let mut told = Vec::new();
     let mut positions = 0;
@@ -116,10 +168,23 @@ async fn check(follower: &mut Follower, all: &[Vec<Told>; 2], begins: impl Fn(&[
             told.push(next);
         }
     }
-    let begins_later = wanted.iter().zip(all).any(|(wanted, all)| wanted.len() < all.len());
-    assert_eq!(positions > 0, begins_later && follower.transport != Transport::Poll, "{:?}", follower.transport);
+    let begins_later = wanted
+        .iter()
+        .zip(all)
+        .any(|(wanted, all)| wanted.len() < all.len());
+    assert_eq!(
+        positions > 0,
+        begins_later && follower.transport != Transport::Poll,
+        "{:?}",
+        follower.transport
+    );
     for (key, wanted) in follower.keys.iter().zip(wanted) {
-        assert!(told.iter().filter(|told| told.key == *key).eq(wanted), "{:?}{}: {told:?}", follower.transport, follower.more);
+        assert!(
+            told.iter().filter(|told| told.key == *key).eq(wanted),
+            "{:?}{}: {told:?}",
+            follower.transport,
+            follower.more
+        );
     }
 }
 
@@ -130,21 +195,31 @@ async fn where_there_is_a_position_it_wins(broker: Broker) {
         broker.add_numbered(key, 0, 5).await;
     }
     let token = token(&broker, json!({ "keys": keys })).await;
-    let all = [stored(&broker, &keys[0]).await, stored(&broker, &keys[1]).await];
+    let all = [
+        stored(&broker, &keys[0]).await,
+        stored(&broker, &keys[1]).await,
+    ];
     let id = all[0][2].id.clone().unwrap();
     for transport in Transport::ALL {
         for from in ["now", "-1", "2100-01-01T00:00:00Z"] {
-            let mut one = Follower::new(&broker, transport, &keys[..1], &token).after(&id).with(format!("&from={from}"));
+            let mut one = Follower::new(&broker, transport, &keys[..1], &token)
+                .after(&id)
+                .with(format!("&from={from}"));
             assert_eq!(one.told().await, all[0][3], "{transport:?} {from}");
             // Only in the stream that it names.
-            let mut two = Follower::new(&broker, transport, &keys, &token).after(format!("{}:{id}", keys[0])).with("&from=-2");
+            let mut two = Follower::new(&broker, transport, &keys, &token)
+                .after(format!("{}:{id}", keys[0]))
+                .with("&from=-2");
             let mut told = Vec::new();
             while told.len() < 5 {
                 told.push(two.told().await);
                 told.retain(|told| told.event.is_some());
             }
             for (key, wanted) in keys.iter().zip([&all[0][3..], &all[1][4..]]) {
-                assert!(told.iter().filter(|told| told.key == *key).eq(wanted), "{transport:?}: {told:?}");
+                assert!(
+                    told.iter().filter(|told| told.key == *key).eq(wanted),
+                    "{transport:?}: {told:?}"
+                );
             }
         }
     }
@@ -162,8 +237,15 @@ async fn what_is_no_beginning_is_refused() {
     let token = broker.create("a").await;
     for from in ["x", "-", "--1", "-1.5", "5", "end", "2026-01-01", "NOW"] {
         for transport in Transport::ALL {
-            let refused = Follower::new(&broker, transport, ["a"], &token).with(format!("&from={from}")).refused().await;
-            assert_eq!(refused, (400, "invalid-parameter".to_owned()), "{transport:?}: {from}");
+            let refused = Follower::new(&broker, transport, ["a"], &token)
+                .with(format!("&from={from}"))
+                .refused()
+                .await;
+            assert_eq!(
+                refused,
+                (400, "invalid-parameter".to_owned()),
+                "{transport:?}: {from}"
+            );
         }
     }
 }

@@ -20,7 +20,14 @@ async fn a_batch_is_written_whole_with_ids_in_order(broker: Broker) {
     let ids = broker.add("chat", json!([{"event": "a"}, {"event": "b", "data": "x"}, {"event": "c", "data": {"k": [1, 2]}}])).await;
     assert_contiguous(ids.iter().map(String::as_str), 1);
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
-    assert_eq!((events[1].get("data"), &events[2]["data"], &events[3]["data"]), (None, &json!("x"), &json!("{\"k\":[1,2]}")));
+    assert_eq!(
+        (
+            events[1].get("data"),
+            &events[2]["data"],
+            &events[3]["data"]
+        ),
+        (None, &json!("x"), &json!("{\"k\":[1,2]}"))
+    );
     assert_eq!(broker.add("chat", json!([])).await, Vec::<String>::new());
     let more = broker.add_numbered("chat", 0, 1).await;
     assert_eq!(number(&more[0]), 4);
@@ -39,9 +46,21 @@ async fn of_a_batch_with_a_bad_event_nothing_is_written(broker: Broker) {
         (json!({"data": "x"}), "invalid-request"),
     ];
     for (bad, code) in cases {
-        let (status, error) = broker.post("/api/event/add", json!({"key": "chat", "events": [good, bad, good]})).await;
-        assert_eq!((status.as_u16(), error["code"].as_str()), (400, Some(code)), "{bad}");
-        assert!(error["message"].as_str().unwrap().contains("events[1]"), "it says which: {error}");
+        let (status, error) = broker
+            .post(
+                "/api/event/add",
+                json!({"key": "chat", "events": [good, bad, good]}),
+            )
+            .await;
+        assert_eq!(
+            (status.as_u16(), error["code"].as_str()),
+            (400, Some(code)),
+            "{bad}"
+        );
+        assert!(
+            error["message"].as_str().unwrap().contains("events[1]"),
+            "it says which: {error}"
+        );
     }
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
     assert_eq!(info["length"], 1);
@@ -66,9 +85,17 @@ async fn an_empty_batch_is_nothing_to_those_who_follow(broker: Broker) {
 
 async fn a_batch_for_no_stream_is_refused(broker: Broker) {
     for events in [json!([{"event": "x"}]), json!([])] {
-        let (status, error) = broker.post("/api/event/add", json!({"key": "nobody", "events": events})).await;
-        assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
-        assert!(error["message"].as_str().unwrap().contains("nobody"), "it names the key: {error}");
+        let (status, error) = broker
+            .post("/api/event/add", json!({"key": "nobody", "events": events}))
+            .await;
+        assert_eq!(
+            (status.as_u16(), &error["code"]),
+            (404, &json!("no-active-stream"))
+        );
+        assert!(
+            error["message"].as_str().unwrap().contains("nobody"),
+            "it names the key: {error}"
+        );
     }
 }
 
@@ -86,16 +113,25 @@ async fn an_upload_says_what_became_of_every_line(broker: Broker) {
         "\u{0}",
         "{\"event\":\"c\"}",
     ];
-    let request =
-        broker.request(Method::POST, "/api/event/add/json-stream?key=chat").header("content-type", "image/png").body(lines.join("\n"));
+    let request = broker
+        .request(Method::POST, "/api/event/add/json-stream?key=chat")
+        .header("content-type", "image/png")
+        .body(lines.join("\n"));
     let (status, summary) = answer(request).await;
     assert_eq!(status, 200, "{summary}");
-    assert_eq!((&summary["num_events"], &summary["num_errors"]), (&json!(3), &json!(4)));
+    assert_eq!(
+        (&summary["num_events"], &summary["num_errors"]),
+        (&json!(3), &json!(4))
+    );
     let ids: Vec<String> = serde_json::from_value(summary["ids"].clone()).unwrap();
     assert_contiguous(ids.iter().map(String::as_str), 1);
     assert_eq!(summary["last_id"], json!(ids[2]));
-    let told: Vec<&str> =
-        summary["errors"].as_array().unwrap().iter().map(|error| error.as_str().unwrap().split(':').next().unwrap()).collect();
+    let told: Vec<&str> = summary["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error.as_str().unwrap().split(':').next().unwrap())
+        .collect();
     assert_eq!(told, ["line 4", "line 6", "line 7", "line 8"]);
 }
 
@@ -105,10 +141,17 @@ async fn every_line_is_forwarded_as_it_arrives(broker: Broker) {
     assert_eq!(client.next().await.unwrap().event, "start");
     let (lines, body) = mpsc::unbounded_channel::<String>();
     let body = Body::wrap_stream(tokio_stream(body));
-    let upload = tokio::spawn(answer(broker.request(Method::POST, "/api/event/add/json-stream?key=chat").body(body)));
+    let upload = tokio::spawn(answer(
+        broker
+            .request(Method::POST, "/api/event/add/json-stream?key=chat")
+            .body(body),
+    ));
     for n in 0..20 {
         // Cut within a line: half of it is no line.
-        let (head, tail) = ("{\"event\":\"n\",\"da".to_owned(), format!("ta\":\"{n}\"}}\n"));
+        let (head, tail) = (
+            "{\"event\":\"n\",\"da".to_owned(),
+            format!("ta\":\"{n}\"}}\n"),
+        );
         lines.send(head).unwrap();
         tokio::task::yield_now().await;
         lines.send(tail).unwrap();
@@ -119,66 +162,127 @@ async fn every_line_is_forwarded_as_it_arrives(broker: Broker) {
     assert_eq!((status.as_u16(), &summary["num_events"]), (200, &json!(20)));
 }
 
-fn tokio_stream(receiver: mpsc::UnboundedReceiver<String>) -> impl futures::Stream<Item = Result<String, std::io::Error>> {
-    futures::stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|line| (Ok(line), receiver)) })
+fn tokio_stream(
+    receiver: mpsc::UnboundedReceiver<String>,
+) -> impl futures::Stream<Item = Result<String, std::io::Error>> {
+    futures::stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|line| (Ok(line), receiver))
+    })
 }
 
 async fn a_long_upload_is_summed_up_in_a_bounded_answer(broker: Broker) {
-    broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
-    let lines = (0..15_000).map(|n| format!("{{\"event\":\"n\",\"data\":\"{n}\"}}\n")).chain((0..150).map(|_| "bad\n".to_owned()));
+    broker
+        .create_with(json!({"key": "chat", "max_events": 100_000}))
+        .await;
+    let lines = (0..15_000)
+        .map(|n| format!("{{\"event\":\"n\",\"data\":\"{n}\"}}\n"))
+        .chain((0..150).map(|_| "bad\n".to_owned()));
     let body = Body::wrap_stream(futures::stream::iter(lines.map(Ok::<_, std::io::Error>)));
-    let (status, summary) = answer(broker.request(Method::POST, "/api/event/add/json-stream?key=chat").body(body)).await;
+    let (status, summary) = answer(
+        broker
+            .request(Method::POST, "/api/event/add/json-stream?key=chat")
+            .body(body),
+    )
+    .await;
     assert_eq!(status, 200);
-    assert_eq!((&summary["num_events"], &summary["num_errors"]), (&json!(15_000), &json!(150)));
-    assert_eq!((summary["ids"].as_array().unwrap().len(), summary["errors"].as_array().unwrap().len()), (10_000, 100));
+    assert_eq!(
+        (&summary["num_events"], &summary["num_errors"]),
+        (&json!(15_000), &json!(150))
+    );
+    assert_eq!(
+        (
+            summary["ids"].as_array().unwrap().len(),
+            summary["errors"].as_array().unwrap().len()
+        ),
+        (10_000, 100)
+    );
     assert_eq!(number(summary["last_id"].as_str().unwrap()), 15_000);
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
-    assert!((1..=15_000).all(|n| events[n]["data"].as_str() == Some(format!("{}", n - 1).as_str())), "in order");
+    assert!(
+        (1..=15_000).all(|n| events[n]["data"].as_str() == Some(format!("{}", n - 1).as_str())),
+        "in order"
+    );
 }
 
 async fn an_upload_is_told_when_its_stream_ends(broker: Broker) {
     broker.create("chat").await;
     let (lines, body) = mpsc::unbounded_channel::<String>();
     let body = Body::wrap_stream(tokio_stream(body));
-    let upload = tokio::spawn(answer(broker.request(Method::POST, "/api/event/add/json-stream?key=chat").body(body)));
-    lines.send("{\"event\":\"a\"}\n{\"event\":\"b\"}\n".to_owned()).unwrap();
-    until("both are written", || async { broker.get("/api/stream/info?key=chat").await.1["length"] == 3 }).await;
+    let upload = tokio::spawn(answer(
+        broker
+            .request(Method::POST, "/api/event/add/json-stream?key=chat")
+            .body(body),
+    ));
+    lines
+        .send("{\"event\":\"a\"}\n{\"event\":\"b\"}\n".to_owned())
+        .unwrap();
+    until("both are written", || async {
+        broker.get("/api/stream/info?key=chat").await.1["length"] == 3
+    })
+    .await;
     broker.end("chat").await;
     lines.send("{\"event\":\"c\"}\n".to_owned()).unwrap();
     let (status, error) = within(upload).await.unwrap();
-    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
-    assert!(error["message"].as_str().unwrap().contains("2 events"), "{error}");
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (404, &json!("no-active-stream"))
+    );
+    assert!(
+        error["message"].as_str().unwrap().contains("2 events"),
+        "{error}"
+    );
 }
 
 async fn an_upload_for_no_stream_is_refused_before_it_is_sent(broker: Broker) {
-    // The body never ends, and the answer does not wait for it. Rocket looks at its first 14 bytes before anything else; no
-    // line with an event is shorter.
+    // The body never ends, and the answer does not wait for it. Rocket looks at its first 14 bytes
+    // before anything else; no line with an event is shorter.
     let (lines, body) = mpsc::unbounded_channel::<String>();
     lines.send("{\"event\":\"a\"}\n".to_owned()).unwrap();
-    let request = broker.request(Method::POST, "/api/event/add/json-stream?key=nobody").body(Body::wrap_stream(tokio_stream(body)));
+    let request = broker
+        .request(Method::POST, "/api/event/add/json-stream?key=nobody")
+        .body(Body::wrap_stream(tokio_stream(body)));
     let (status, error) = answer(request).await;
-    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
-    let (status, error) = answer(broker.request(Method::POST, "/api/event/add/json-stream").body("")).await;
-    assert_eq!((status.as_u16(), &error["code"]), (400, &json!("missing-parameter")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (404, &json!("no-active-stream"))
+    );
+    let (status, error) = answer(
+        broker
+            .request(Method::POST, "/api/event/add/json-stream")
+            .body(""),
+    )
+    .await;
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (400, &json!("missing-parameter"))
+    );
 }
 
 async fn half_a_line_of_a_broken_upload_is_not_an_event(broker: Broker) {
     use tokio::io::AsyncWriteExt;
     broker.create("chat").await;
-    let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://")).await.unwrap();
+    let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
     let body = "{\"event\":\"whole\"}\n{\"event\":\"half\"}";
     let head = format!(
         "POST /api/event/add/json-stream?key=chat HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n{body}"
     );
     socket.write_all(head.as_bytes()).await.unwrap();
-    until("the whole line is written", || async { broker.get("/api/stream/info?key=chat").await.1["length"] == 2 }).await;
+    until("the whole line is written", || async {
+        broker.get("/api/stream/info?key=chat").await.1["length"] == 2
+    })
+    .await;
     drop(socket);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(broker.get("/api/stream/info?key=chat").await.1["length"], 2);
 }
 
 async fn producer(broker: &Broker, key: &str) -> Result<Ws, (u16, Value)> {
-    let url = format!("{}/api/event/add/ws-stream?key={key}", broker.url.replacen("http", "ws", 1));
+    let url = format!(
+        "{}/api/event/add/ws-stream?key={key}",
+        broker.url.replacen("http", "ws", 1)
+    );
     Ws::connect(&url, &[("X-API-KEY", API_KEY)]).await
 }
 
@@ -199,8 +303,14 @@ async fn every_message_of_a_producer_is_answered_in_order(broker: Broker) {
     for n in 0..300 {
         let answer = socket.next().await.unwrap();
         match n % 10 {
-            3 => assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!("invalid-event"))),
-            5 => assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!("reserved-event"))),
+            3 => assert_eq!(
+                (&answer["type"], &answer["code"]),
+                (&json!("error"), &json!("invalid-event"))
+            ),
+            5 => assert_eq!(
+                (&answer["type"], &answer["code"]),
+                (&json!("error"), &json!("reserved-event"))
+            ),
             _ => {
                 assert_eq!(answer["type"], "success", "{answer}");
                 ids.push(answer["id"].as_str().unwrap().to_owned());
@@ -209,15 +319,25 @@ async fn every_message_of_a_producer_is_answered_in_order(broker: Broker) {
     }
     assert_contiguous(ids.iter().map(String::as_str), 1);
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
-    let data: Vec<u64> = events.as_array().unwrap()[1..].iter().map(|event| event["data"].as_str().unwrap().parse().unwrap()).collect();
-    assert_eq!(data, (0..300).filter(|n| ![3, 5].contains(&(n % 10))).collect::<Vec<_>>());
+    let data: Vec<u64> = events.as_array().unwrap()[1..]
+        .iter()
+        .map(|event| event["data"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(
+        data,
+        (0..300)
+            .filter(|n| ![3, 5].contains(&(n % 10)))
+            .collect::<Vec<_>>()
+    );
     socket.0.close(None).await.unwrap();
 }
 
 async fn a_producers_long_message_is_refused_and_the_next_is_taken(broker: Broker) {
     broker.create("chat").await;
     let mut socket = producer(&broker, "chat").await.unwrap();
-    socket.send(json!({"event": "x", "data": "y".repeat(1 << 20)}).to_string()).await;
+    socket
+        .send(json!({"event": "x", "data": "y".repeat(1 << 20)}).to_string())
+        .await;
     socket.send("{\"event\":\"x\"}").await;
     assert_eq!(socket.next().await.unwrap()["code"], "too-large");
     assert_eq!(socket.next().await.unwrap()["type"], "success");
@@ -229,7 +349,10 @@ async fn a_producers_long_message_is_refused_and_the_next_is_taken(broker: Broke
 
 async fn a_producer_of_a_stream_that_ends_is_told_and_closed(broker: Broker) {
     let refused = producer(&broker, "chat").await.err().unwrap();
-    assert_eq!((refused.0, &refused.1["code"]), (404, &json!("no-active-stream")));
+    assert_eq!(
+        (refused.0, &refused.1["code"]),
+        (404, &json!("no-active-stream"))
+    );
     broker.create("chat").await;
     let mut socket = producer(&broker, "chat").await.unwrap();
     socket.send("{\"event\":\"x\"}").await;
@@ -245,7 +368,11 @@ async fn a_producer_of_a_stream_that_ends_is_told_and_closed(broker: Broker) {
 async fn pings_of_a_producer_are_answered(broker: Broker) {
     broker.create("chat").await;
     let mut socket = producer(&broker, "chat").await.unwrap();
-    socket.0.send(Message::Ping(b"hello".to_vec().into())).await.unwrap();
+    socket
+        .0
+        .send(Message::Ping(b"hello".to_vec().into()))
+        .await
+        .unwrap();
     loop {
         match within(socket.0.next()).await.unwrap().unwrap() {
             Message::Pong(payload) => break assert_eq!(payload.as_ref(), b"hello"),
@@ -284,26 +411,55 @@ async fn a_silent_producer_of_a_stream_that_ends_is_closed_with_the_next_heartbe
 #[tokio::test]
 async fn memory_does_not_grow_with_an_upload() {
     let broker = broker(Kind::Exclusive).start().await;
-    broker.create_with(json!({"key": "chat", "max_events": 10})).await;
+    broker
+        .create_with(json!({"key": "chat", "max_events": 10}))
+        .await;
     let line = format!("{}\n", json!({"event": "x", "data": "y".repeat(10_000)}));
     let before = broker.resident_kb();
-    let body = Body::wrap_stream(futures::stream::iter(std::iter::repeat_n(line, 20_000).map(Ok::<_, std::io::Error>)));
-    let (status, summary) = answer(broker.request(Method::POST, "/api/event/add/json-stream?key=chat").body(body)).await;
-    assert_eq!((status.as_u16(), &summary["num_events"]), (200, &json!(20_000)));
+    let body = Body::wrap_stream(futures::stream::iter(
+        std::iter::repeat_n(line, 20_000).map(Ok::<_, std::io::Error>),
+    ));
+    let (status, summary) = answer(
+        broker
+            .request(Method::POST, "/api/event/add/json-stream?key=chat")
+            .body(body),
+    )
+    .await;
+    assert_eq!(
+        (status.as_u16(), &summary["num_events"]),
+        (200, &json!(20_000))
+    );
     let grown = broker.resident_kb().saturating_sub(before);
     assert!(grown < 40_000, "200 MB went through and {grown} kB stayed");
 }
 
 #[tokio::test]
 async fn a_batch_and_a_body_have_a_limit_that_the_error_names() {
-    let broker = broker(Kind::Memory).set("MAX_BATCH", 5).set("MAX_BODY", 2000).start().await;
+    let broker = broker(Kind::Memory)
+        .set("MAX_BATCH", 5)
+        .set("MAX_BODY", 2000)
+        .start()
+        .await;
     broker.create("chat").await;
     broker.add_numbered("chat", 0, 5).await;
     let events: Vec<_> = (0..6).map(|_| json!({"event": "x"})).collect();
-    let (status, error) = broker.post("/api/event/add", json!({"key": "chat", "events": events})).await;
-    assert_eq!((status.as_u16(), &error["code"]), (413, &json!("too-many-events")));
+    let (status, error) = broker
+        .post("/api/event/add", json!({"key": "chat", "events": events}))
+        .await;
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (413, &json!("too-many-events"))
+    );
     assert!(error["message"].as_str().unwrap().contains('5'));
-    let (status, error) = broker.post("/api/event/add", json!({"key": "chat", "events": [{"event": "x", "data": "y".repeat(3000)}]})).await;
-    assert_eq!((status.as_u16(), &error["code"]), (413, &json!("too-large")));
+    let (status, error) = broker
+        .post(
+            "/api/event/add",
+            json!({"key": "chat", "events": [{"event": "x", "data": "y".repeat(3000)}]}),
+        )
+        .await;
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (413, &json!("too-large"))
+    );
     assert!(error["message"].as_str().unwrap().contains("2000"));
 }

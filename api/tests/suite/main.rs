@@ -1,10 +1,20 @@
 //! The broker from outside: real processes, real sockets, a real Redis. One file per promise.
 //!
-//! Every test starts a broker of its own, on a port of its own and with a key prefix of its own, so that all run at once.
-//! What must hold for every store is written once and run over each of them ([`on_every_store`]).
+//! Every test starts a broker of its own, on a port of its own and with a key prefix of its own, so
+//! that all run at once. What must hold for every store is written once and run over each of them
+//! ([`on_every_store`]).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test is a panic")]
-#![allow(clippy::needless_pass_by_value, clippy::too_many_lines, reason = "tests are read from top to bottom")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failing test is a panic"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "tests are read from top to bottom"
+)]
 
 #[macro_use]
 mod common;

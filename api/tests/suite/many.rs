@@ -1,4 +1,5 @@
-//! Streams over one connection, one or twenty, each exactly: whole, once, in its order, however often the connection breaks and wherever.
+//! Streams over one connection, one or twenty, each exactly: whole, once, in its order, however
+//! often the connection breaks and wherever.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,16 +22,25 @@ const CUTS: u32 = 20;
 /// Clients of each set of streams.
 const CLIENTS: usize = 2;
 
-/// Keys with all that means something in a query, a cursor or an address; of one Cluster slot where that is needed.
+/// Keys with all that means something in a query, a cursor or an address; of one Cluster slot where
+/// that is needed.
 fn keys(kind: Kind, count: usize, random: &mut Rng) -> Vec<String> {
     let mut any = || {
-        let text: String =
-            (0..random.usize(0..3)).map(|_| random.choice([":", ",", "~", "!", "%2C", " ", "&", "+", "é", "🙂", "/"]).unwrap()).collect();
+        let text: String = (0..random.usize(0..3))
+            .map(|_| {
+                random
+                    .choice([":", ",", "~", "!", "%2C", " ", "&", "+", "é", "🙂", "/"])
+                    .unwrap()
+            })
+            .collect();
         format!("{text}{:x}", random.u32(..))
     };
     let first = any();
     let fits = |key: &String| kind != Kind::ExclusiveCluster || bucket(key) == bucket(&first);
-    let others: Vec<_> = std::iter::repeat_with(any).filter(fits).take(count - 1).collect();
+    let others: Vec<_> = std::iter::repeat_with(any)
+        .filter(fits)
+        .take(count - 1)
+        .collect();
     [vec![first.clone()], others].concat()
 }
 
@@ -43,34 +53,60 @@ async fn write(broker: &Broker, key: &str, mut random: Rng) {
         left -= batch;
         let event = || {
             let length = *random.choice(&[0, 5, 60, 300, 3000]).unwrap();
-            let data: String = (0..length).map(|_| random.choice(['a', '"', '\\', '\n', ' ', ':', 'é', '🙂']).unwrap()).collect();
+            let data: String = (0..length)
+                .map(|_| {
+                    random
+                        .choice(['a', '"', '\\', '\n', ' ', ':', 'é', '🙂'])
+                        .unwrap()
+                })
+                .collect();
             json!({"event": random.choice(["token", "tool call", "n", "message"]).unwrap(), "data": data})
         };
         let events: Vec<_> = std::iter::repeat_with(event).take(batch).collect();
         broker.add(key, json!(events)).await;
         sleep(Duration::from_millis(random.u64(0..=pace))).await;
     }
-    let how = if random.u8(0..4) == 0 { "cancel" } else { "end" };
-    let (status, answer) = broker.post(&format!("/api/stream/{how}"), json!({ "key": key })).await;
+    let how = if random.u8(0..4) == 0 {
+        "cancel"
+    } else {
+        "end"
+    };
+    let (status, answer) = broker
+        .post(&format!("/api/stream/{how}"), json!({ "key": key }))
+        .await;
     assert_eq!(status, 200, "{answer}");
 }
 
 /// Follows the streams to their ends over a way that breaks. What it was told, by key.
-async fn follow(broker: &Broker, transport: Transport, keys: &[String], token: &str, mut random: Rng) -> BTreeMap<String, Vec<Told>> {
+async fn follow(
+    broker: &Broker,
+    transport: Transport,
+    keys: &[String],
+    token: &str,
+    mut random: Rng,
+) -> BTreeMap<String, Vec<Told>> {
     sleep(Duration::from_millis(random.u64(0..300))).await;
     let (mut bytes, mut connections) = (random.fork(), 0);
     let cutter = Cutter::start(&broker.url, move || {
         connections += 1;
         let most = 1 << bytes.u32(6..=16);
-        if connections > CUTS { u64::MAX } else { bytes.u64(0..most) }
+        if connections > CUTS {
+            u64::MAX
+        } else {
+            bytes.u64(0..most)
+        }
     })
     .await;
     let mut follower = Follower::new(broker, transport, keys, token);
     follower.url.clone_from(&cutter.url);
-    let mut all: BTreeMap<String, Vec<Told>> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
+    let mut all: BTreeMap<String, Vec<Told>> =
+        keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     loop {
         match follower.next().await {
-            Heard::Told(told) => all.get_mut(&told.key).expect("a key that was asked for").push(told),
+            Heard::Told(told) => all
+                .get_mut(&told.key)
+                .expect("a key that was asked for")
+                .push(told),
             // Also of its own accord, with what it has not looked at yet.
             Heard::Cut(_) => {}
             Heard::Over => break,
@@ -80,24 +116,34 @@ async fn follow(broker: &Broker, transport: Transport, keys: &[String], token: &
             follower.cut();
         }
     }
-    assert!(follower.connections > 1 || transport == Transport::Poll || keys.len() < 20, "it was cut");
+    assert!(
+        follower.connections > 1 || transport == Transport::Poll || keys.len() < 20,
+        "it was cut"
+    );
     all
 }
 
 async fn follow_streams(broker: &Broker, transport: Transport, count: usize, mut random: Rng) {
     let keys = keys(broker.kind, count, &mut random);
     for key in &keys {
-        broker.create_with(json!({"key": key, "max_events": 10_000})).await;
+        broker
+            .create_with(json!({"key": key, "max_events": 10_000}))
+            .await;
     }
     let token = token(broker, json!({ "keys": keys })).await;
     let writers = join_all(keys.iter().map(|key| write(broker, key, random.fork())));
-    let clients: Vec<_> = (0..CLIENTS).map(|_| follow(broker, transport, &keys, &token, random.fork())).collect();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| follow(broker, transport, &keys, &token, random.fork()))
+        .collect();
     let clients = tokio::time::timeout(PATIENCE, join_all(clients));
     let (_, clients) = tokio::join!(writers, clients);
     let clients = clients.expect("everybody comes to the end");
     for key in &keys {
         let stored = stored(broker, key).await;
-        assert!(matches!(stored.last().and_then(|last| last.event.as_deref()), Some("end" | "cancel")));
+        assert!(matches!(
+            stored.last().and_then(|last| last.event.as_deref()),
+            Some("end" | "cancel")
+        ));
         for client in &clients {
             assert_eq!(client[key], stored, "{count} streams");
         }
@@ -107,7 +153,8 @@ async fn follow_streams(broker: &Broker, transport: Transport, count: usize, mut
 async fn each_comes_exactly(broker: Broker, transport: Transport) {
     let seed = Seed::new();
     let mut random = Rng::with_seed(seed.0);
-    join_all([1, 2, 20].map(|count| follow_streams(&broker, transport, count, random.fork()))).await;
+    join_all([1, 2, 20].map(|count| follow_streams(&broker, transport, count, random.fork())))
+        .await;
 }
 
 async fn each_stream_comes_exactly_over_sse(broker: Broker) {

@@ -20,11 +20,23 @@ async fn activity(broker: &Broker) -> Value {
 
 /// Writes one event in each of the three ways, each of four bytes with its name.
 async fn write_three_ways(broker: &Broker, key: &str) {
-    broker.add(key, json!([{"event": "n", "data": "one"}])).await;
-    let upload = broker.request(reqwest::Method::POST, &format!("/api/event/add/json-stream?key={key}"));
-    let answer = upload.body("{\"event\": \"n\", \"data\": \"two\"}\nnot an event\n").send().await.unwrap();
+    broker
+        .add(key, json!([{"event": "n", "data": "one"}]))
+        .await;
+    let upload = broker.request(
+        reqwest::Method::POST,
+        &format!("/api/event/add/json-stream?key={key}"),
+    );
+    let answer = upload
+        .body("{\"event\": \"n\", \"data\": \"two\"}\nnot an event\n")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 200);
-    let url = format!("{}/api/event/add/ws-stream?key={key}", broker.url.replacen("http", "ws", 1));
+    let url = format!(
+        "{}/api/event/add/ws-stream?key={key}",
+        broker.url.replacen("http", "ws", 1)
+    );
     let mut socket = Ws::connect(&url, &[("X-API-KEY", API_KEY)]).await.unwrap();
     socket.send(r#"{"event": "n", "data": "six"}"#).await;
     assert_eq!(socket.next().await.unwrap()["type"], "success");
@@ -36,8 +48,16 @@ async fn the_activity_of_a_node_is_told_in_its_info(broker: Broker) {
     let token = broker.create("chat").await;
     let before = activity(&broker).await;
     assert_eq!(
-        (&before["events_in"], &before["bytes_out"], &before["clients"]),
-        (&json!(0), &json!(0), &json!({"sse": 0, "ws": 0, "poll": 0, "ndjson": 0}))
+        (
+            &before["events_in"],
+            &before["bytes_out"],
+            &before["clients"]
+        ),
+        (
+            &json!(0),
+            &json!(0),
+            &json!({"sse": 0, "ws": 0, "poll": 0, "ndjson": 0})
+        )
     );
     write_three_ways(&broker, "chat").await;
 
@@ -46,28 +66,52 @@ async fn the_activity_of_a_node_is_told_in_its_info(broker: Broker) {
     let mut ws = broker.ws("chat", &token, None).await;
     assert_eq!(ws.next().await.unwrap().as_array().unwrap().len(), 4);
     let during = activity(&broker).await;
-    assert_eq!((&during["events_in"], &during["bytes_in"]), (&json!(3), &json!(12)));
-    assert_eq!((&during["events_out"], &during["clients"]), (&json!(8), &json!({"sse": 1, "ws": 1, "poll": 0, "ndjson": 0})));
+    assert_eq!(
+        (&during["events_in"], &during["bytes_in"]),
+        (&json!(3), &json!(12))
+    );
+    assert_eq!(
+        (&during["events_out"], &during["clients"]),
+        (
+            &json!(8),
+            &json!({"sse": 1, "ws": 1, "poll": 0, "ndjson": 0})
+        )
+    );
     assert!(during["uptime"].is_u64() && during["bytes_out"].as_u64() > Some(4 * 30));
 
     broker.end("chat").await;
     assert_eq!(sse.rest().await.len(), 1);
     while ws.0.next().await.is_some_and(|message| message.is_ok()) {}
-    until("nobody is there", || async { activity(&broker).await["clients"] == json!({"sse": 0, "ws": 0, "poll": 0, "ndjson": 0}) }).await;
+    until("nobody is there", || async {
+        activity(&broker).await["clients"] == json!({"sse": 0, "ws": 0, "poll": 0, "ndjson": 0})
+    })
+    .await;
     assert_eq!(activity(&broker).await["events_out"], 10);
 }
 
 async fn what_was_done_is_what_is_counted(broker: Broker) {
     let token = broker.create("chat").await;
     write_three_ways(&broker, "chat").await;
-    let repeated = json!({"key": "chat", "producer": "p", "events": [{"event": "n", "data": "one"}]});
+    let repeated =
+        json!({"key": "chat", "producer": "p", "events": [{"event": "n", "data": "one"}]});
     for _ in 0..2 {
         assert_eq!(broker.post("/api/event/add", repeated.clone()).await.0, 200);
     }
-    let (status, _) = broker.post("/api/event/add", json!({"key": "chat", "events": [{"event": "start"}]})).await;
+    let (status, _) = broker
+        .post(
+            "/api/event/add",
+            json!({"key": "chat", "events": [{"event": "start"}]}),
+        )
+        .await;
     assert_eq!(status, 400);
     broker.create("other").await;
-    assert_eq!(broker.post("/api/stream/cancel", json!({"key": "other"})).await.0, 200);
+    assert_eq!(
+        broker
+            .post("/api/stream/cancel", json!({"key": "other"}))
+            .await
+            .0,
+        200
+    );
 
     let mut first = broker.sse("chat", &token, None).await;
     let seen = first.take(5).await;
@@ -77,7 +121,9 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     let mut lost = broker.sse("chat", &token, Some("9999999999999-77")).await;
     assert_eq!(lost.next().await.unwrap().event, "missedevents");
     lost.take(5).await;
-    broker.add("chat", json!([{"event": "live", "data": "!"}])).await;
+    broker
+        .add("chat", json!([{"event": "live", "data": "!"}]))
+        .await;
     for client in [&mut first, &mut lost] {
         client.take(1).await;
     }
@@ -85,19 +131,39 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
 
     let measured = broker.metrics().await;
     let is = |series: &str, value: u64| assert_eq!(measured.get(series), value, "{series}");
-    for (way, events, bytes) in [("batch", 3, 4 + 4 + 5), ("ndjson", 1, 4), ("websocket", 1, 4)] {
+    for (way, events, bytes) in [
+        ("batch", 3, 4 + 4 + 5),
+        ("ndjson", 1, 4),
+        ("websocket", 1, 4),
+    ] {
         is(&format!("ingested_events_total{{way=\"{way}\"}}"), events);
         is(&format!("ingested_bytes_total{{way=\"{way}\"}}"), bytes);
     }
     is(r#"duplicate_events_total{way="batch"}"#, 1);
-    is(r#"refused_events_total{code="reserved-event",way="batch"}"#, 1);
-    is(r#"refused_events_total{code="invalid-event",way="ndjson"}"#, 1);
-    is(r#"refused_events_total{code="reserved-event",way="websocket"}"#, 1);
+    is(
+        r#"refused_events_total{code="reserved-event",way="batch"}"#,
+        1,
+    );
+    is(
+        r#"refused_events_total{code="invalid-event",way="ndjson"}"#,
+        1,
+    );
+    is(
+        r#"refused_events_total{code="reserved-event",way="websocket"}"#,
+        1,
+    );
     is("streams_created_total", 2);
     is(r#"streams_finished_total{status="cancelled"}"#, 1);
     is(r#"clients{transport="sse"}"#, 2);
     is(r#"clients{transport="ws"}"#, 1);
-    is("client_slots", if broker.get("/api/info").await.1["delivery"] == "shared" { 10_000 } else { 20 });
+    is(
+        "client_slots",
+        if broker.get("/api/info").await.1["delivery"] == "shared" {
+            10_000
+        } else {
+            20
+        },
+    );
     is(r#"delivered_events_total{transport="sse"}"#, 5 + 5 + 2);
     is(r#"delivered_events_total{transport="ws"}"#, 2);
     is(r#"delivery_latency_seconds_count{transport="sse"}"#, 2);
@@ -106,14 +172,29 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     is(r#"resumes_total{transport="ws"}"#, 1);
     is(r#"missed_told_total{transport="sse"}"#, 1);
     is(r#"missed_told_total{transport="ws"}"#, 0);
-    is(r#"http_requests_total{method="POST",route="/api/stream",status="200"}"#, 2);
-    is(r#"http_requests_total{method="POST",route="/api/event/add",status="400"}"#, 1);
-    is(r#"http_requests_total{method="GET",route="/api/client/ws",status="101"}"#, 1);
-    is(r#"http_request_duration_seconds_count{method="POST",route="/api/event/add"}"#, 5);
+    is(
+        r#"http_requests_total{method="POST",route="/api/stream",status="200"}"#,
+        2,
+    );
+    is(
+        r#"http_requests_total{method="POST",route="/api/event/add",status="400"}"#,
+        1,
+    );
+    is(
+        r#"http_requests_total{method="GET",route="/api/client/ws",status="101"}"#,
+        1,
+    );
+    is(
+        r#"http_request_duration_seconds_count{method="POST",route="/api/event/add"}"#,
+        5,
+    );
 
     drop(resumed);
     // Or it would be there still when the stream ends, and leave for that reason.
-    until("it has left", || async { broker.metrics().await.get(r#"clients{transport="ws"}"#) == 0 }).await;
+    until("it has left", || async {
+        broker.metrics().await.get(r#"clients{transport="ws"}"#) == 0
+    })
+    .await;
     broker.end("chat").await;
     first.rest().await;
     lost.rest().await;
@@ -124,8 +205,14 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     .await;
     let after = broker.metrics().await;
     assert_eq!(after.get(r#"streams_finished_total{status="ended"}"#), 1);
-    assert_eq!(after.get(r#"clients_left_total{reason="ended",transport="sse"}"#), 2);
-    assert_eq!(after.get(r#"clients_left_total{reason="left",transport="ws"}"#), 1);
+    assert_eq!(
+        after.get(r#"clients_left_total{reason="ended",transport="sse"}"#),
+        2
+    );
+    assert_eq!(
+        after.get(r#"clients_left_total{reason="left",transport="ws"}"#),
+        1
+    );
     assert_eq!(after.get(r#"clients_connected_total{transport="sse"}"#), 2);
 }
 
@@ -133,7 +220,12 @@ async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
     let token = broker.create("warm-up").await;
     broker.end("warm-up").await;
     broker.sse("warm-up", &token, None).await.rest().await;
-    broker.http.get(format!("{}/warm-up", broker.url)).send().await.unwrap();
+    broker
+        .http
+        .get(format!("{}/warm-up", broker.url))
+        .send()
+        .await
+        .unwrap();
     // Asking for the metrics is measured as well.
     broker.metrics().await;
     let before = broker.metrics().await.len();
@@ -142,34 +234,84 @@ async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
         let token = broker.create(&key).await;
         broker.end(&key).await;
         broker.sse(&key, &token, None).await.rest().await;
-        broker.http.get(format!("{}/private-{n}?token={token}", broker.url)).send().await.unwrap();
+        broker
+            .http
+            .get(format!("{}/private-{n}?token={token}", broker.url))
+            .send()
+            .await
+            .unwrap();
     }
-    assert_eq!(broker.metrics().await.len(), before, "no series for each stream or path");
-    let text = broker.http.get(&broker.metrics_url).send().await.unwrap().text().await.unwrap();
+    assert_eq!(
+        broker.metrics().await.len(),
+        before,
+        "no series for each stream or path"
+    );
+    let text = broker
+        .http
+        .get(&broker.metrics_url)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     for private in ["private", API_KEY, SECRET_KEY, &token] {
         assert!(!text.contains(private), "{private}");
     }
 }
 
-on_every_store!(the_activity_of_a_node_is_told_in_its_info, what_was_done_is_what_is_counted, what_came_from_outside_is_in_no_metric);
+on_every_store!(
+    the_activity_of_a_node_is_told_in_its_info,
+    what_was_done_is_what_is_counted,
+    what_came_from_outside_is_in_no_metric
+);
 
 async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
-    let broker = broker(kind).set("MAX_CLIENTS", 2).set("CLIENT_TIMEOUT", 2).set("HEARTBEAT", 1).start().await;
-    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
+    let broker = broker(kind)
+        .set("MAX_CLIENTS", 2)
+        .set("CLIENT_TIMEOUT", 2)
+        .set("HEARTBEAT", 1)
+        .start()
+        .await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 100_000}))
+        .await;
     // Both are silent until they are let go; meanwhile nobody else is let in.
-    let (sse, mut ws) = (broker.sse("chat", &token, None).await, broker.ws("chat", &token, None).await);
+    let (sse, mut ws) = (
+        broker.sse("chat", &token, None).await,
+        broker.ws("chat", &token, None).await,
+    );
     ws.next().await.unwrap();
-    assert_eq!(broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap().status(), 429);
+    assert_eq!(
+        broker
+            .http
+            .get(broker.client_url("sse", "chat", &token, None))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        429
+    );
     sse.rest().await;
     assert_eq!(ws.close_code().await, Some(1001));
 
-    let stalled = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+    let stalled = broker
+        .http
+        .get(broker.client_url("sse", "chat", &token, None))
+        .send()
+        .await
+        .unwrap();
     let data = "x".repeat(100_000);
     for _ in 0..20 {
-        let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
+        let events: Vec<_> = (0..20)
+            .map(|_| json!({"event": "big", "data": data}))
+            .collect();
         broker.add("chat", json!(events)).await;
     }
-    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    until("its slot is free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
     let measured = broker.metrics().await;
     for series in [
         r#"clients_refused_total{reason="full",transport="sse"}"#,
@@ -179,7 +321,10 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
     ] {
         assert_eq!(measured.get(series), 1, "{series}");
     }
-    assert!(measured.get(r#"heartbeats_total{transport="sse"}"#) >= 1 && measured.get(r#"heartbeats_total{transport="ws"}"#) >= 1);
+    assert!(
+        measured.get(r#"heartbeats_total{transport="sse"}"#) >= 1
+            && measured.get(r#"heartbeats_total{transport="ws"}"#) >= 1
+    );
     drop(stalled);
 }
 
@@ -201,7 +346,10 @@ async fn streams_of_the_embedded_store_that_expire_are_counted() {
         if ends {
             broker.end(key).await;
         }
-        until("it is gone", || async { broker.get(&format!("/api/stream/info?key={key}")).await.0 == 404 }).await;
+        until("it is gone", || async {
+            broker.get(&format!("/api/stream/info?key={key}")).await.0 == 404
+        })
+        .await;
     }
     assert_eq!(broker.metrics().await.get("streams_expired_total"), 1);
 }
@@ -209,66 +357,141 @@ async fn streams_of_the_embedded_store_that_expire_are_counted() {
 #[tokio::test]
 async fn redis_is_measured_and_so_are_its_failures() {
     let mut redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     let token = broker.create("chat").await;
     broker.add_numbered("chat", 0, 3).await;
     let mut client = broker.sse("chat", &token, None).await;
     client.take(4).await;
-    until("the client has a connection", || async { broker.metrics().await.get("redis_pool_connections_in_use") >= 1 }).await;
+    until("the client has a connection", || async {
+        broker.metrics().await.get("redis_pool_connections_in_use") >= 1
+    })
+    .await;
     let before = broker.metrics().await;
-    assert_eq!(before.get(r#"redis_command_duration_seconds_count{operation="append"}"#), 1);
+    assert_eq!(
+        before.get(r#"redis_command_duration_seconds_count{operation="append"}"#),
+        1
+    );
     assert_eq!(before.get(r#"redis_errors_total{operation="append"}"#), 0);
     redis.kill();
-    let (status, _) = broker.post("/api/event/add", json!({"key": "chat", "events": [{"event": "n"}]})).await;
+    let (status, _) = broker
+        .post(
+            "/api/event/add",
+            json!({"key": "chat", "events": [{"event": "n"}]}),
+        )
+        .await;
     assert_eq!(status, 503);
-    until("the wait fails", || async { broker.metrics().await.get(r#"redis_errors_total{operation="follow"}"#) >= 1 }).await;
-    assert!(broker.metrics().await.get(r#"redis_errors_total{operation="append"}"#) >= 1);
+    until("the wait fails", || async {
+        broker
+            .metrics()
+            .await
+            .get(r#"redis_errors_total{operation="follow"}"#)
+            >= 1
+    })
+    .await;
+    assert!(
+        broker
+            .metrics()
+            .await
+            .get(r#"redis_errors_total{operation="append"}"#)
+            >= 1
+    );
 }
 
 #[tokio::test]
 async fn what_shared_delivery_missed_and_found_again_is_measured() {
     let redis = Redis::start(&[]);
-    let broker = broker(Kind::Shared).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Shared)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     client.take(1).await;
     let measured = async |series: &str| broker.metrics().await.get(series);
-    until("it hears", || async { measured("redis_subscription_up").await == 1 }).await;
+    until("it hears", || async {
+        measured("redis_subscription_up").await == 1
+    })
+    .await;
     assert_eq!(measured("redis_topics").await, 1);
-    until("it has looked", || async { measured(r#"redis_catch_ups_total{cause="subscription"}"#).await >= 1 }).await;
+    until("it has looked", || async {
+        measured(r#"redis_catch_ups_total{cause="subscription"}"#).await >= 1
+    })
+    .await;
 
     // Nobody says anything: only a look at the store finds it.
     write_unheard(&redis, "chat", "found by looking");
     client.take(1).await;
-    until("a look found it", || async { measured(r#"redis_catch_up_events_total{cause="silence"}"#).await == 1 }).await;
+    until("a look found it", || async {
+        measured(r#"redis_catch_up_events_total{cause="silence"}"#).await == 1
+    })
+    .await;
     write_unheard(&redis, "chat", "found by its number");
     broker.add_numbered("chat", 0, 1).await;
     client.take(2).await;
-    until("the gap was closed", || async { measured(r#"redis_catch_ups_total{cause="gap"}"#).await >= 1 }).await;
+    until("the gap was closed", || async {
+        measured(r#"redis_catch_ups_total{cause="gap"}"#).await >= 1
+    })
+    .await;
 
     redis.cli(&["client", "kill", "type", "pubsub"]);
-    until("the loss is counted", || async { measured("redis_subscription_losses_total").await == 1 }).await;
-    until("it hears again", || async { measured("redis_subscription_up").await == 1 }).await;
+    until("the loss is counted", || async {
+        measured("redis_subscription_losses_total").await == 1
+    })
+    .await;
+    until("it hears again", || async {
+        measured("redis_subscription_up").await == 1
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn metrics_that_are_off_are_not_found() {
     let broker = broker(Kind::Memory).set("METRICS", "off").start().await;
     let (status, error) = broker.get("/metrics").await;
-    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("not-found")));
-    assert_eq!(activity(&broker).await["events_in"], 0, "counted all the same");
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (404, &json!("not-found"))
+    );
+    assert_eq!(
+        activity(&broker).await["events_in"],
+        0,
+        "counted all the same"
+    );
 }
 
 #[tokio::test]
 async fn metrics_at_an_address_of_their_own_are_there_and_nothing_else_is() {
-    let broker = broker(Kind::Memory).set("METRICS", "127.0.0.1:0").start().await;
+    let broker = broker(Kind::Memory)
+        .set("METRICS", "127.0.0.1:0")
+        .start()
+        .await;
     broker.create("chat").await;
     assert_eq!(broker.metrics().await.get("streams_created_total"), 1);
     assert_eq!(broker.get("/metrics").await.0, 404);
     let elsewhere = broker.metrics_url.strip_suffix("/metrics").unwrap();
-    for path in ["/", "/api/health", "/api/info", "/api/stream", "/api/docs/", "/metrics/x"] {
-        let (status, error) = answer(broker.http.get(format!("{elsewhere}{path}")).header("X-API-KEY", API_KEY)).await;
-        assert_eq!((status.as_u16(), &error["code"]), (404, &json!("not-found")), "{path}");
+    for path in [
+        "/",
+        "/api/health",
+        "/api/info",
+        "/api/stream",
+        "/api/docs/",
+        "/metrics/x",
+    ] {
+        let (status, error) = answer(
+            broker
+                .http
+                .get(format!("{elsewhere}{path}"))
+                .header("X-API-KEY", API_KEY),
+        )
+        .await;
+        assert_eq!(
+            (status.as_u16(), &error["code"]),
+            (404, &json!("not-found")),
+            "{path}"
+        );
     }
     // It goes with the broker.
     let url = broker.metrics_url.clone();
@@ -289,6 +512,19 @@ async fn metrics_whose_address_is_taken_stop_the_start_in_one_line() {
     ];
     let output = within(program().envs(environment).output()).await.unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), output.stdout.len(), stderr.lines().count()), (Some(1), 0, 1), "{stderr}");
-    assert!(stderr.contains(&address) && stderr.contains("STREAMER_METRICS") && stderr.contains("another program"), "{stderr}");
+    assert_eq!(
+        (
+            output.status.code(),
+            output.stdout.len(),
+            stderr.lines().count()
+        ),
+        (Some(1), 0, 1),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains(&address)
+            && stderr.contains("STREAMER_METRICS")
+            && stderr.contains("another program"),
+        "{stderr}"
+    );
 }

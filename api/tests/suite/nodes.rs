@@ -43,14 +43,25 @@ async fn what_one_node_writes_all_nodes_deliver() {
     }
 }
 
-/// Nodes are replaced one after the other, by nodes of the other delivery, while writers write and readers read.
+/// Nodes are replaced one after the other, by nodes of the other delivery, while writers write and
+/// readers read.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
     let first = broker(Kind::Shared).set("SHUTDOWN_GRACE", 3).start().await;
-    let setup = |kind: Kind| broker(kind).set("KEY_PREFIX", first.prefix()).set("SHUTDOWN_GRACE", 3);
+    let setup = |kind: Kind| {
+        broker(kind)
+            .set("KEY_PREFIX", first.prefix())
+            .set("SHUTDOWN_GRACE", 3)
+    };
     let others = [setup(Kind::Exclusive), setup(Kind::Shared)];
-    let replacements = [setup(Kind::Exclusive), setup(Kind::Shared), setup(Kind::Exclusive)];
-    let token = first.create_with(json!({"key": "chat", "max_events": 100_000})).await;
+    let replacements = [
+        setup(Kind::Exclusive),
+        setup(Kind::Shared),
+        setup(Kind::Exclusive),
+    ];
+    let token = first
+        .create_with(json!({"key": "chat", "max_events": 100_000}))
+        .await;
     let mut nodes = vec![Arc::new(first)];
     for other in others {
         nodes.push(Arc::new(other.start().await));
@@ -69,8 +80,16 @@ async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
                 let node = Arc::clone(&nodes.read().await[n % 3]);
                 let events = json!({"key": "chat", "events": [{"event": "n"}, {"event": "n"}]});
                 // A node that has gone is left for the next; what was not confirmed is not counted.
-                let sent = node.request(reqwest::Method::POST, "/api/event/add").body(events.to_string()).send().await;
-                acknowledged += if sent.is_ok_and(|answer| answer.status() == 200) { 2 } else { 0 };
+                let sent = node
+                    .request(reqwest::Method::POST, "/api/event/add")
+                    .body(events.to_string())
+                    .send()
+                    .await;
+                acknowledged += if sent.is_ok_and(|answer| answer.status() == 200) {
+                    2
+                } else {
+                    0
+                };
                 drop(node);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
@@ -84,12 +103,19 @@ async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
                 let mut seen: Vec<eventsource_stream::Event> = Vec::new();
                 for turn in reader.. {
                     let node = Arc::clone(&nodes.read().await[turn % 3]);
-                    let url = node.client_url("sse", "chat", &token, seen.last().map(|event| event.id.as_str()));
+                    let url = node.client_url(
+                        "sse",
+                        "chat",
+                        &token,
+                        seen.last().map(|event| event.id.as_str()),
+                    );
                     let http = node.http.clone();
                     drop(node);
                     match http.get(url).send().await {
                         Ok(response) if response.status() == 204 => return seen,
-                        Ok(response) if response.status() == 200 => seen.extend(crate::common::sse::Sse::new(response).rest().await),
+                        Ok(response) if response.status() == 200 => {
+                            seen.extend(crate::common::sse::Sse::new(response).rest().await)
+                        }
                         _ => tokio::time::sleep(Duration::from_millis(20)).await,
                     }
                     if seen.last().is_some_and(|event| event.event == "end") {
@@ -116,6 +142,10 @@ async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
         let seen = crate::common::within(reader).await.unwrap();
         assert_contiguous(ids(&seen), 0);
         assert!(seen.iter().all(|event| event.event != "missedevents"));
-        assert!(seen.len() >= acknowledged + 2, "{} of {acknowledged}", seen.len());
+        assert!(
+            seen.len() >= acknowledged + 2,
+            "{} of {acknowledged}",
+            seen.len()
+        );
     }
 }

@@ -13,7 +13,10 @@ fn kept() -> String {
 #[test]
 fn the_document_that_is_kept_is_not_stale() {
     let made = tinistreamer::openapi::document_json().unwrap();
-    assert!(kept() == made, "run `make spec` and commit spec/openapi.json");
+    assert!(
+        kept() == made,
+        "run `make spec` and commit spec/openapi.json"
+    );
 }
 
 #[test]
@@ -24,12 +27,24 @@ fn every_route_is_in_the_document() {
         .as_object()
         .unwrap()
         .iter()
-        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase())))
+        .flat_map(|(path, methods)| {
+            methods
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
         .collect();
     let routes: BTreeSet<String> = tinistreamer::routes::all()
         .iter()
         .filter(|route| route.method.as_str() != "HEAD")
-        .map(|route| format!("{} /api{}", route.method, route.uri.path().replace('<', "{").replace('>', "}")))
+        .map(|route| {
+            format!(
+                "{} /api{}",
+                route.method,
+                route.uri.path().replace('<', "{").replace('>', "}")
+            )
+        })
         .collect();
     assert_eq!(documented, routes);
 }
@@ -38,24 +53,54 @@ fn every_route_is_in_the_document() {
 fn operations_and_their_parameters_have_names_of_their_own() {
     // What clients are generated from.
     let document: Value = serde_json::from_str(&kept()).unwrap();
-    let operations: Vec<&Value> =
-        document["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values()).collect();
-    let ids: BTreeSet<&str> = operations.iter().map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let operations: Vec<&Value> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|methods| methods.as_object().unwrap().values())
+        .collect();
+    let ids: BTreeSet<&str> = operations
+        .iter()
+        .map(|operation| operation["operationId"].as_str().unwrap())
+        .collect();
     assert_eq!(ids.len(), operations.len());
     for operation in operations {
-        let Some(parameters) = operation["parameters"].as_array() else { continue };
-        let names: BTreeSet<String> = parameters.iter().map(|one| format!("{} {}", one["in"], one["name"])).collect();
-        assert_eq!(names.len(), parameters.len(), "{}", operation["operationId"]);
+        let Some(parameters) = operation["parameters"].as_array() else {
+            continue;
+        };
+        let names: BTreeSet<String> = parameters
+            .iter()
+            .map(|one| format!("{} {}", one["in"], one["name"]))
+            .collect();
+        assert_eq!(
+            names.len(),
+            parameters.len(),
+            "{}",
+            operation["operationId"]
+        );
     }
 }
 
 /// Strings of requests that may be any text.
-const FREE: [&str; 3] = ["disconnect_client id", "list_clients tag", "poll_events If-None-Match"];
+const FREE: [&str; 3] = [
+    "disconnect_client id",
+    "list_clients tag",
+    "poll_events If-None-Match",
+];
 
 /// The string in a schema: itself, or what its array is made of.
 fn string(schema: &Value) -> Option<&Value> {
-    let is = |kind: &str| schema["type"] == kind || schema["type"].as_array().is_some_and(|kinds| kinds.contains(&kind.into()));
-    if is("array") { string(&schema["items"]) } else { is("string").then_some(schema) }
+    let is = |kind: &str| {
+        schema["type"] == kind
+            || schema["type"]
+                .as_array()
+                .is_some_and(|kinds| kinds.contains(&kind.into()))
+    };
+    if is("array") {
+        string(&schema["items"])
+    } else {
+        is("string").then_some(schema)
+    }
 }
 
 #[test]
@@ -63,28 +108,63 @@ fn every_string_of_a_request_says_what_it_must_be() {
     let document: Value = serde_json::from_str(&kept()).unwrap();
     let schemas = &document["components"]["schemas"];
     let mut strings = Vec::new();
-    for operation in document["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values()) {
+    for operation in document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|methods| methods.as_object().unwrap().values())
+    {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            let name = format!("{} {}", operation["operationId"].as_str().unwrap(), parameter["name"].as_str().unwrap());
+            let name = format!(
+                "{} {}",
+                operation["operationId"].as_str().unwrap(),
+                parameter["name"].as_str().unwrap()
+            );
             strings.extend(string(&parameter["schema"]).map(|string| (name, string)));
         }
     }
-    for schema in ["AddEvents", "CreateStream", "Event", "IssueToken", "KeyOnly"] {
+    for schema in [
+        "AddEvents",
+        "CreateStream",
+        "Event",
+        "IssueToken",
+        "KeyOnly",
+    ] {
         for (member, value) in schemas[schema]["properties"].as_object().unwrap() {
             strings.extend(string(value).map(|string| (format!("{schema} {member}"), string)));
         }
     }
     let limited = |string: &Value| string["pattern"].is_string();
-    let mut unlimited: Vec<_> = strings.iter().filter(|(_, string)| !limited(string)).map(|(name, _)| name.as_str()).collect();
+    let mut unlimited: Vec<_> = strings
+        .iter()
+        .filter(|(_, string)| !limited(string))
+        .map(|(name, _)| name.as_str())
+        .collect();
     unlimited.sort_unstable();
     assert_eq!(unlimited, FREE);
 
-    let key = &strings.iter().find(|(name, _)| name == "IssueToken keys").unwrap().1;
-    assert_eq!((&key["minLength"], &key["maxLength"], &key["format"]), (&1.into(), &256.into(), &"byte-limited".into()));
+    let key = &strings
+        .iter()
+        .find(|(name, _)| name == "IssueToken keys")
+        .unwrap()
+        .1;
+    assert_eq!(
+        (&key["minLength"], &key["maxLength"], &key["format"]),
+        (&1.into(), &256.into(), &"byte-limited".into())
+    );
     assert_eq!(schemas["Event"]["properties"]["event"]["maxLength"], 128);
-    assert_eq!(schemas["Event"]["properties"]["event"]["not"]["enum"].as_array().unwrap().len(), 5);
+    assert_eq!(
+        schemas["Event"]["properties"]["event"]["not"]["enum"]
+            .as_array()
+            .unwrap()
+            .len(),
+        5
+    );
     assert_eq!(schemas["IssueToken"]["oneOf"].as_array().unwrap().len(), 3);
-    assert_eq!(schemas["AddEvents"]["dependentRequired"]["sequence"][0], "producer");
+    assert_eq!(
+        schemas["AddEvents"]["dependentRequired"]["sequence"][0],
+        "producer"
+    );
 }
 
 #[tokio::test]
@@ -92,23 +172,43 @@ async fn an_integer_may_be_written_with_a_fraction_of_zero() {
     // To a JSON schema `600.0` is an integer.
     let broker = broker(Kind::Memory).start().await;
     let post = async |path: &str, body: &str| {
-        let response = broker.request(reqwest::Method::POST, path).body(body.to_owned()).send().await.unwrap();
+        let response = broker
+            .request(reqwest::Method::POST, path)
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200, "{path} {body}");
     };
     post("/api/stream", r#"{"key":"a","ttl":600.0,"max_events":5e2}"#).await;
     post("/api/stream/token", r#"{"key":"a","ttl":60.0}"#).await;
-    post("/api/event/add", r#"{"key":"a","events":[],"producer":"p","sequence":0.0}"#).await;
+    post(
+        "/api/event/add",
+        r#"{"key":"a","events":[],"producer":"p","sequence":0.0}"#,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn every_route_with_a_json_body_says_that_it_may_be_too_large() {
     let broker = broker(Kind::Memory).set("MAX_BODY", 1024).start().await;
     let document: Value = serde_json::from_str(&kept()).unwrap();
-    let operations = document["paths"].as_object().unwrap().iter().map(|(path, methods)| (path, &methods["post"]));
-    let with_json: Vec<_> = operations.filter(|(_, post)| !post["requestBody"]["content"]["application/json"].is_null()).collect();
+    let operations = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(path, methods)| (path, &methods["post"]));
+    let with_json: Vec<_> = operations
+        .filter(|(_, post)| !post["requestBody"]["content"]["application/json"].is_null())
+        .collect();
     assert!(!with_json.is_empty());
     for (path, post) in with_json {
-        let response = broker.request(reqwest::Method::POST, path).body("x".repeat(1025)).send().await.unwrap();
+        let response = broker
+            .request(reqwest::Method::POST, path)
+            .body("x".repeat(1025))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 413, "{path}");
         assert!(!post["responses"]["413"].is_null(), "{path}");
     }
@@ -116,7 +216,8 @@ async fn every_route_with_a_json_body_says_that_it_may_be_too_large() {
 
 #[test]
 fn every_error_code_is_in_the_list() {
-    let list = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap();
+    let list =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap();
     for code in tinistreamer::error::ErrorCode::ALL {
         let row = format!("| `{}` | {} |", code.as_str(), code.status().code);
         assert!(list.contains(&row), "docs/errors.md lacks {row}");
@@ -127,7 +228,12 @@ fn every_error_code_is_in_the_list() {
 async fn the_broker_serves_its_document_and_a_page_that_loads_nothing_from_elsewhere() {
     let broker = broker(Kind::Memory).start().await;
     let get = async |path: &str| {
-        let response = broker.http.get(format!("{}{path}", broker.url)).send().await.unwrap();
+        let response = broker
+            .http
+            .get(format!("{}{path}", broker.url))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200, "{path}");
         response.text().await.unwrap()
     };
@@ -135,8 +241,15 @@ async fn the_broker_serves_its_document_and_a_page_that_loads_nothing_from_elsew
     assert_eq!(served, serde_json::from_str::<Value>(&kept()).unwrap());
     for path in ["/api/docs", "/api/docs/"] {
         let page = get(path).await;
-        let loads: Vec<&str> = page.split(['"', '\'']).filter(|text| text.starts_with("http") || text.starts_with("//")).collect();
+        let loads: Vec<&str> = page
+            .split(['"', '\''])
+            .filter(|text| text.starts_with("http") || text.starts_with("//"))
+            .collect();
         assert!(page.contains("swagger-ui") && loads.is_empty(), "{loads:?}");
     }
-    assert!(get("/api/docs/swagger-initializer.js").await.contains("/api/openapi.json"));
+    assert!(
+        get("/api/docs/swagger-initializer.js")
+            .await
+            .contains("/api/openapi.json")
+    );
 }

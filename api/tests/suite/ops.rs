@@ -16,18 +16,25 @@ use crate::common::{
 };
 
 async fn subscribe(socket: &mut Ws, key: &str) {
-    socket.send(json!({"op": "subscribe", "key": key}).to_string()).await;
+    socket
+        .send(json!({"op": "subscribe", "key": key}).to_string())
+        .await;
 }
 
 async fn unsubscribe(socket: &mut Ws, key: &str) {
-    socket.send(json!({"op": "unsubscribe", "key": key}).to_string()).await;
+    socket
+        .send(json!({"op": "unsubscribe", "key": key}).to_string())
+        .await;
 }
 
 /// The next message, which is an event of this stream.
 async fn event_of(socket: &mut Ws, key: &str) -> String {
     let event = socket.next().await.unwrap();
     assert_eq!(event["key"], key, "{event}");
-    event["id"].as_str().unwrap_or_else(|| panic!("an event, not {event}")).to_owned()
+    event["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("an event, not {event}"))
+        .to_owned()
 }
 
 async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Broker) {
@@ -38,33 +45,62 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
     let of_b = broker.add_numbered(&b, 0, 3).await;
     let token = token(&broker, json!({"keys": [a, b]})).await;
     let mut socket = broker.ws(&a, &token, None).await;
-    assert_eq!(socket.next().await.unwrap()[0].get("key"), None, "one key, as ever");
+    assert_eq!(
+        socket.next().await.unwrap()[0].get("key"),
+        None,
+        "one key, as ever"
+    );
     subscribe(&mut socket, &b).await;
-    assert_eq!(socket.next().await.unwrap(), json!({"op": "subscribed", "key": b, "after": null}));
+    assert_eq!(
+        socket.next().await.unwrap(),
+        json!({"op": "subscribed", "key": b, "after": null})
+    );
     for n in 0..4 {
         assert_eq!(number(&event_of(&mut socket, &b).await), n);
     }
     let live = broker.add_numbered(&a, 0, 1).await;
-    assert_eq!(event_of(&mut socket, &a).await, live[0], "keyed from the first answer on");
+    assert_eq!(
+        event_of(&mut socket, &a).await,
+        live[0],
+        "keyed from the first answer on"
+    );
     unsubscribe(&mut socket, &b).await;
-    assert_eq!(socket.next().await.unwrap(), json!({"op": "unsubscribed", "key": b, "after": of_b[2]}));
+    assert_eq!(
+        socket.next().await.unwrap(),
+        json!({"op": "unsubscribed", "key": b, "after": of_b[2]})
+    );
     let unheard = broker.add_numbered(&b, 3, 3).await;
     let live = broker.add_numbered(&a, 1, 1).await;
     assert_eq!(event_of(&mut socket, &a).await, live[0]);
 
-    // Again, from a position; from a beginning, of which the answer tells where it is; and with both, of which the position wins.
+    // Again, from a position; from a beginning, of which the answer tells where it is; and with
+    // both, of which the position wins.
     for (more, after, first) in [
         (json!({"after": of_b[2]}), &of_b[2], Some(&unheard[0])),
         (json!({"from": "-1"}), &unheard[1], Some(&unheard[2])),
         (json!({"from": "now"}), &unheard[2], None),
-        (json!({"from": "now", "after": of_b[1]}), &of_b[1], Some(&of_b[2])),
+        (
+            json!({"from": "now", "after": of_b[1]}),
+            &of_b[1],
+            Some(&of_b[2]),
+        ),
         (json!({"after": null, "from": null}), &String::new(), None),
     ] {
         let mut op = json!({"op": "subscribe", "key": b});
-        op.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        op.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         socket.send(op.to_string()).await;
-        let after = if after.is_empty() { Value::Null } else { json!(after) };
-        assert_eq!(socket.next().await.unwrap(), json!({"op": "subscribed", "key": b, "after": after}), "{op}");
+        let after = if after.is_empty() {
+            Value::Null
+        } else {
+            json!(after)
+        };
+        assert_eq!(
+            socket.next().await.unwrap(),
+            json!({"op": "subscribed", "key": b, "after": after}),
+            "{op}"
+        );
         let mut at = after;
         if let Some(first) = first {
             assert_eq!(event_of(&mut socket, &b).await, *first, "{op}");
@@ -86,12 +122,19 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
         broker.end(key).await;
     }
     let (rest, code) = socket.rest().await;
-    assert_eq!((rest.len(), &rest[0]["event"], &rest[0]["key"], code), (1, &json!("end"), &json!(a), Some(1000)));
+    assert_eq!(
+        (rest.len(), &rest[0]["event"], &rest[0]["key"], code),
+        (1, &json!("end"), &json!(a), Some(1000))
+    );
 }
 
-async fn what_is_asked_for_before_the_first_array_is_complete_is_answered_behind_it(broker: Broker) {
+async fn what_is_asked_for_before_the_first_array_is_complete_is_answered_behind_it(
+    broker: Broker,
+) {
     let [long, other] = together(broker.kind, ["long", "other"]);
-    broker.create_with(json!({"key": long, "max_events": 10_000})).await;
+    broker
+        .create_with(json!({"key": long, "max_events": 10_000}))
+        .await;
     broker.create(&other).await;
     for batch in 0..5 {
         broker.add_numbered(&long, batch * 1000, 1000).await;
@@ -104,16 +147,24 @@ async fn what_is_asked_for_before_the_first_array_is_complete_is_answered_behind
     let events = array.as_array().unwrap();
     assert_contiguous(events.iter().map(|event| event["id"].as_str().unwrap()), 0);
     assert!(events.len() == 5001 && events.iter().all(|event| event.get("key").is_none()));
-    assert_eq!(socket.next().await.unwrap(), json!({"op": "subscribed", "key": other, "after": null}));
+    assert_eq!(
+        socket.next().await.unwrap(),
+        json!({"op": "subscribed", "key": other, "after": null})
+    );
     let mut next = socket.next().await.unwrap();
     if next["key"] == other.as_str() {
         assert_eq!(next["event"], "start");
         next = socket.next().await.unwrap();
     }
-    assert_eq!(next, json!({"op": "unsubscribed", "key": long, "after": events[5000]["id"]}));
+    assert_eq!(
+        next,
+        json!({"op": "unsubscribed", "key": long, "after": events[5000]["id"]})
+    );
 }
 
-async fn a_connection_without_streams_waits_for_another_and_one_whose_streams_have_ended_is_closed(broker: Broker) {
+async fn a_connection_without_streams_waits_for_another_and_one_whose_streams_have_ended_is_closed(
+    broker: Broker,
+) {
     let [a, b, c] = together(broker.kind, ["a", "b", "c"]);
     for key in [&a, &b, &c] {
         broker.create(key).await;
@@ -151,7 +202,9 @@ async fn a_stream_that_is_not_there_is_waited_for_where_that_is_wanted(broker: B
     let mut socket = broker.ws(&a, &token, None).await;
     socket.next().await.unwrap();
     for (wait, answer) in [(false, "error"), (true, "subscribed")] {
-        socket.send(json!({"op": "subscribe", "key": later, "wait": wait}).to_string()).await;
+        socket
+            .send(json!({"op": "subscribe", "key": later, "wait": wait}).to_string())
+            .await;
         let told = socket.next().await.unwrap();
         assert_eq!((&told["op"], &told["key"]), (&json!(answer), &json!(later)));
     }
@@ -174,7 +227,10 @@ async fn a_stream_that_is_gone_is_told_and_the_connection_goes_on(broker: Broker
     let start = event_of(&mut socket, &brief).await;
     let told = socket.next().await.unwrap();
     let data: Value = serde_json::from_str(told["data"].as_str().unwrap()).unwrap();
-    assert_eq!((&told["key"], &told["event"], told.get("id")), (&json!(brief), &json!("missedevents"), None));
+    assert_eq!(
+        (&told["key"], &told["event"], told.get("id")),
+        (&json!(brief), &json!("missedevents"), None)
+    );
     assert_eq!(data, json!({"after": start, "first": null, "missed": null}));
     let live = broker.add_numbered(&a, 0, 1).await;
     assert_eq!(event_of(&mut socket, &a).await, live[0]);
@@ -209,11 +265,18 @@ impl Client {
         let key = message["key"].as_str().expect("a key").to_owned();
         let Some(op) = message["op"].as_str() else {
             assert!(self.followed.contains(&key), "not followed: {message}");
-            self.had.entry(key).or_default().push(message["id"].as_str().expect("an event").to_owned());
+            self.had
+                .entry(key)
+                .or_default()
+                .push(message["id"].as_str().expect("an event").to_owned());
             return Some(false);
         };
         assert_eq!(message["after"], json!(self.after(&key)), "{message}");
-        let changed = if op == "subscribed" { self.followed.insert(key) } else { self.followed.remove(&key) };
+        let changed = if op == "subscribed" {
+            self.followed.insert(key)
+        } else {
+            self.followed.remove(&key)
+        };
         assert!(changed, "{message}");
         Some(true)
     }
@@ -228,21 +291,32 @@ impl Client {
 async fn hundreds_of_changes_in_a_row_are_answered_in_order_and_lose_nothing(broker: Broker) {
     let keys = together(broker.kind, ["base", "x", "y", "z"]);
     for key in &keys {
-        broker.create_with(json!({"key": key, "max_events": 10_000})).await;
+        broker
+            .create_with(json!({"key": key, "max_events": 10_000}))
+            .await;
     }
     let token = token(&broker, json!({ "keys": keys })).await;
     let (base, keys) = keys.split_first().unwrap();
     let mut socket = broker.ws(base, &token, None).await;
-    let base_at = socket.next().await.unwrap()[0]["id"].as_str().unwrap().to_owned();
+    let base_at = socket.next().await.unwrap()[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
 
     // More than the broker keeps, all unread.
     for _ in 0..150 {
-        socket.send(json!({"op": "subscribe", "key": keys[0], "from": "now"}).to_string()).await;
+        socket
+            .send(json!({"op": "subscribe", "key": keys[0], "from": "now"}).to_string())
+            .await;
         unsubscribe(&mut socket, &keys[0]).await;
     }
     for n in 0..300 {
         let answer = socket.next().await.unwrap();
-        assert_eq!(answer["op"], ["subscribed", "unsubscribed"][n % 2], "{answer}");
+        assert_eq!(
+            answer["op"],
+            ["subscribed", "unsubscribed"][n % 2],
+            "{answer}"
+        );
     }
 
     let write = async {
@@ -254,7 +328,11 @@ async fn hundreds_of_changes_in_a_row_are_answered_in_order_and_lose_nothing(bro
         }
     };
     let change = async {
-        let mut client = Client { socket, followed: [base.clone()].into(), had: [(base.clone(), vec![base_at])].into() };
+        let mut client = Client {
+            socket,
+            followed: [base.clone()].into(),
+            had: [(base.clone(), vec![base_at])].into(),
+        };
         for _ in 0..60 {
             for key in keys {
                 client.subscribe(key).await;
@@ -273,7 +351,11 @@ async fn hundreds_of_changes_in_a_row_are_answered_in_order_and_lose_nothing(bro
     };
     let ((), had) = tokio::join!(write, change);
     for key in keys {
-        let stored: Vec<_> = stored(&broker, key).await.into_iter().filter_map(|told| told.id).collect();
+        let stored: Vec<_> = stored(&broker, key)
+            .await
+            .into_iter()
+            .filter_map(|told| told.id)
+            .collect();
         assert_eq!(had[key], stored, "{key}");
     }
 }
@@ -291,14 +373,21 @@ on_every_store!(
 async fn refusal(socket: &mut Ws, op: Value) -> String {
     socket.send(op.to_string()).await;
     let answer = socket.next().await.unwrap();
-    assert_eq!((&answer["op"], &answer["key"]), (&json!("error"), &op["key"]), "{answer}");
+    assert_eq!(
+        (&answer["op"], &answer["key"]),
+        (&json!("error"), &op["key"]),
+        "{answer}"
+    );
     assert!(!answer["message"].as_str().unwrap().is_empty());
     answer["code"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn what_cannot_be_done_is_answered_with_the_reason_and_harms_nothing() {
-    let broker = broker(Kind::Memory).set("MAX_KEYS_PER_CLIENT", 3).start().await;
+    let broker = broker(Kind::Memory)
+        .set("MAX_KEYS_PER_CLIENT", 3)
+        .start()
+        .await;
     for key in ["p:a", "p:b", "p:c", "p:d", "other"] {
         broker.create(key).await;
     }
@@ -307,12 +396,24 @@ async fn what_cannot_be_done_is_answered_with_the_reason_and_harms_nothing() {
     socket.next().await.unwrap();
     for (op, code) in [
         (json!({"op": "subscribe", "key": "other"}), "forbidden"),
-        (json!({"op": "subscribe", "key": "p:absent"}), "stream-not-found"),
+        (
+            json!({"op": "subscribe", "key": "p:absent"}),
+            "stream-not-found",
+        ),
         (json!({"op": "subscribe", "key": ""}), "invalid-key"),
         (json!({"op": "unsubscribe", "key": "a\nb"}), "invalid-key"),
-        (json!({"op": "subscribe", "key": "p:b", "after": "x"}), "invalid-event-id"),
-        (json!({"op": "subscribe", "key": "p:b", "from": "x"}), "invalid-parameter"),
-        (json!({"op": "subscribe", "key": "p:a"}), "already-subscribed"),
+        (
+            json!({"op": "subscribe", "key": "p:b", "after": "x"}),
+            "invalid-event-id",
+        ),
+        (
+            json!({"op": "subscribe", "key": "p:b", "from": "x"}),
+            "invalid-parameter",
+        ),
+        (
+            json!({"op": "subscribe", "key": "p:a"}),
+            "already-subscribed",
+        ),
         (json!({"op": "unsubscribe", "key": "p:b"}), "not-subscribed"),
     ] {
         assert_eq!(refusal(&mut socket, op.clone()).await, code, "{op}");
@@ -322,7 +423,10 @@ async fn what_cannot_be_done_is_answered_with_the_reason_and_harms_nothing() {
         assert_eq!(socket.next().await.unwrap()["op"], "subscribed");
         event_of(&mut socket, key).await;
     }
-    assert_eq!(refusal(&mut socket, json!({"op": "subscribe", "key": "p:d"})).await, "too-many-keys");
+    assert_eq!(
+        refusal(&mut socket, json!({"op": "subscribe", "key": "p:d"})).await,
+        "too-many-keys"
+    );
     // One that has ended is one less.
     broker.end("p:c").await;
     assert_eq!(socket.next().await.unwrap()["event"], "end");
@@ -341,14 +445,33 @@ async fn what_is_no_request_is_ignored() {
     let token = broker.create("a").await;
     let mut socket = broker.ws("a", &token, None).await;
     socket.next().await.unwrap();
-    for text in ["", "hello", "[]", "{}", "5", "null", r#"{"op":"x","key":"a"}"#, r#"{"op":5}"#, r#"{"key":"a"}"#, r#"{"op":"subscribe""#] {
+    for text in [
+        "",
+        "hello",
+        "[]",
+        "{}",
+        "5",
+        "null",
+        r#"{"op":"x","key":"a"}"#,
+        r#"{"op":5}"#,
+        r#"{"key":"a"}"#,
+        r#"{"op":"subscribe""#,
+    ] {
         socket.send(text).await;
     }
     let op = json!({"op": "unsubscribe", "key": "a"}).to_string();
-    socket.0.send(Message::binary(op.into_bytes())).await.unwrap();
+    socket
+        .0
+        .send(Message::binary(op.into_bytes()))
+        .await
+        .unwrap();
     let live = broker.add_numbered("a", 0, 1).await;
     let event = socket.next().await.unwrap();
-    assert_eq!((&event["id"], event.get("key")), (&json!(live[0]), None), "nothing was answered, and it is not keyed");
+    assert_eq!(
+        (&event["id"], event.get("key")),
+        (&json!(live[0]), None),
+        "nothing was answered, and it is not keyed"
+    );
 }
 
 #[tokio::test]
@@ -360,7 +483,10 @@ async fn streams_of_several_slots_are_refused_in_exclusive_delivery_on_a_cluster
     let token = token(&broker, json!({"keys": ["a", "b"]})).await;
     let mut socket = broker.ws("a", &token, None).await;
     socket.next().await.unwrap();
-    assert_eq!(refusal(&mut socket, json!({"op": "subscribe", "key": "b"})).await, "cross-slot");
+    assert_eq!(
+        refusal(&mut socket, json!({"op": "subscribe", "key": "b"})).await,
+        "cross-slot"
+    );
     unsubscribe(&mut socket, "a").await;
     assert_eq!(socket.next().await.unwrap()["op"], "unsubscribed");
     // Alone it has no other to share with.
@@ -372,7 +498,10 @@ async fn streams_of_several_slots_are_refused_in_exclusive_delivery_on_a_cluster
 #[tokio::test]
 async fn a_store_that_is_away_refuses_a_stream_and_keeps_the_connection() {
     let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let broker = broker(Kind::Shared).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Shared)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     for key in ["a", "b"] {
         broker.create(key).await;
     }
@@ -380,9 +509,15 @@ async fn a_store_that_is_away_refuses_a_stream_and_keeps_the_connection() {
     let mut socket = broker.ws("a", &token, None).await;
     socket.next().await.unwrap();
     redis.kill();
-    assert_eq!(refusal(&mut socket, json!({"op": "subscribe", "key": "b"})).await, "store-unavailable");
+    assert_eq!(
+        refusal(&mut socket, json!({"op": "subscribe", "key": "b"})).await,
+        "store-unavailable"
+    );
     redis.restart(&["--appendonly", "yes", "--appendfsync", "always"]);
-    crate::common::until("Redis is back", || async { broker.get("/api/stream/info?key=b").await.0 == 200 }).await;
+    crate::common::until("Redis is back", || async {
+        broker.get("/api/stream/info?key=b").await.0 == 200
+    })
+    .await;
     subscribe(&mut socket, "b").await;
     assert_eq!(socket.next().await.unwrap()["op"], "subscribed");
     event_of(&mut socket, "b").await;

@@ -1,5 +1,5 @@
-//! Peers that break rules: they do not read, send what they like, or leave in the middle. The broker's memory stays bounded, and each
-//! peer is told why its connection ends.
+//! Peers that break rules: they do not read, send what they like, or leave in the middle. The
+//! broker's memory stays bounded, and each peer is told why its connection ends.
 
 use std::{process::Command, time::Duration};
 
@@ -46,7 +46,11 @@ async fn write_until_blocked(peer: &mut Raw, bytes: &[u8]) {
         match timeout(Duration::from_secs(6), peer.to.write(rest)).await {
             Ok(Ok(count)) => {
                 written += count;
-                rest = if count < rest.len() { &rest[count..] } else { bytes };
+                rest = if count < rest.len() {
+                    &rest[count..]
+                } else {
+                    bytes
+                };
             }
             Ok(Err(error)) => panic!("the connection is kept: {error}"),
             Err(_) => break,
@@ -71,8 +75,16 @@ async fn pings_of_peers_that_do_not_read_take_no_memory() {
     // Whoever takes nothing is still seen by an operator and by the end of the node.
     let (_, clients) = broker.get("/api/clients").await;
     let id = clients[0]["id"].as_str().unwrap();
-    assert_eq!(answer(broker.request(Method::DELETE, &format!("/api/clients/{id}"))).await.0, 200);
-    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    assert_eq!(
+        answer(broker.request(Method::DELETE, &format!("/api/clients/{id}")))
+            .await
+            .0,
+        200
+    );
+    until("its slot is free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
     assert_eq!(within(broker.stop("-TERM")).await.0, Some(0));
 }
 
@@ -84,7 +96,10 @@ async fn a_subscriber_that_takes_no_pong_in_time_is_let_go() {
     let pings = frame(PING, &[7; 125]).repeat(500);
     let written = async { while peer.to.write_all(&pings).await.is_ok() {} };
     within(written).await;
-    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    until("its slot is free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +108,9 @@ async fn each_ping_is_answered_in_order_between_events() {
     let token = broker.create("chat").await;
     for face in FACES {
         let mut peer = Raw::web_socket(&broker, &target(face, &token)).await;
-        let pings: Vec<u8> = (0..1000_u16).flat_map(|n| frame(PING, &n.to_be_bytes())).collect();
+        let pings: Vec<u8> = (0..1000_u16)
+            .flat_map(|n| frame(PING, &n.to_be_bytes()))
+            .collect();
         peer.send(&pings).await;
         broker.add_numbered("chat", 0, 10).await;
         let mut pongs = Vec::new();
@@ -112,16 +129,25 @@ async fn a_close_frame_is_answered_with_its_code() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
     for face in FACES {
-        for (payload, code) in [(&[3, 232][..], 1000), (&[15, 160, b'x'], 4000), (&[], 0), (&[3, 237], 1002)] {
+        for (payload, code) in [
+            (&[3, 232][..], 1000),
+            (&[15, 160, b'x'], 4000),
+            (&[], 0),
+            (&[3, 237], 1002),
+        ] {
             let mut peer = Raw::web_socket(&broker, &target(face, &token)).await;
             peer.send(&frame(CLOSE, payload)).await;
             assert_eq!(peer.close_code().await, Some(code), "{face}: {payload:?}");
         }
     }
-    until("no slot is taken", || async { broker.slots_in_use().await == 0 }).await;
+    until("no slot is taken", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
     // Behind events, and while events are on their way.
     let mut peer = Raw::web_socket(&broker, &target("producer", &token)).await;
-    peer.send(&[frame(TEXT, br#"{"event": "x"}"#), frame(CLOSE, &[3, 232])].concat()).await;
+    peer.send(&[frame(TEXT, br#"{"event": "x"}"#), frame(CLOSE, &[3, 232])].concat())
+        .await;
     assert_eq!(peer.close_code().await, Some(1000));
     assert_eq!(broker.get("/api/stream/info?key=chat").await.1["length"], 2);
 }
@@ -131,8 +157,16 @@ fn faults() -> Vec<(&'static str, Vec<u8>, u16)> {
     let unmasked = vec![TEXT, 2, b'{', b'}'];
     vec![
         ("text that is not UTF-8", frame(TEXT, &[0xff, 0xfe]), 1007),
-        ("half a character at the end", frame(TEXT, &[0xe2, 0x82]), 1007),
-        ("a reason that is not UTF-8", frame(CLOSE, &[3, 232, 0xff]), 1007),
+        (
+            "half a character at the end",
+            frame(TEXT, &[0xe2, 0x82]),
+            1007,
+        ),
+        (
+            "a reason that is not UTF-8",
+            frame(CLOSE, &[3, 232, 0xff]),
+            1007,
+        ),
         ("no mask", unmasked, 1002),
         ("a reserved bit", frame(TEXT | 0x40, b"{}"), 1002),
         ("a reserved opcode", frame(0x83, b"{}"), 1002),
@@ -140,10 +174,26 @@ fn faults() -> Vec<(&'static str, Vec<u8>, u16)> {
         ("a ping of 200 bytes", frame(PING, &[0; 200]), 1002),
         ("a ping in fragments", frame(PING & 0x7f, b""), 1002),
         ("the rest of no message", frame(0x80, b"{}"), 1002),
-        ("a message within another", [frame(TEXT & 0x7f, b"{"), frame(TEXT, b"{}")].concat(), 1002),
+        (
+            "a message within another",
+            [frame(TEXT & 0x7f, b"{"), frame(TEXT, b"{}")].concat(),
+            1002,
+        ),
         ("a close frame of one byte", frame(CLOSE, &[3]), 1002),
-        ("a message that is too long", frame(TEXT, &vec![b' '; 5 << 20]), 1009),
-        ("fragments that are too long", [frame(TEXT & 0x7f, &vec![b' '; 40_000]), frame(0x80, &vec![b' '; 5 << 20])].concat(), 1009),
+        (
+            "a message that is too long",
+            frame(TEXT, &vec![b' '; 5 << 20]),
+            1009,
+        ),
+        (
+            "fragments that are too long",
+            [
+                frame(TEXT & 0x7f, &vec![b' '; 40_000]),
+                frame(0x80, &vec![b' '; 5 << 20]),
+            ]
+            .concat(),
+            1009,
+        ),
     ]
 }
 
@@ -153,7 +203,8 @@ async fn each_fault_of_a_peer_is_told_with_the_code_for_it_despite_what_it_still
     let token = broker.create("chat").await;
     for face in FACES {
         for (fault, mut bytes, code) in faults() {
-            // What is unread when a socket is closed makes it a reset, before which the close frame may be lost.
+            // What is unread when a socket is closed makes it a reset, before which the close frame
+            // may be lost.
             bytes.extend(frame(TEXT, &vec![b' '; 60_000]).repeat(10));
             let Raw { from, mut to } = Raw::web_socket(&broker, &target(face, &token)).await;
             let written = tokio::spawn(async move {
@@ -162,10 +213,17 @@ async fn each_fault_of_a_peer_is_told_with_the_code_for_it_despite_what_it_still
             });
             // It reads only when it has sent all.
             let to = within(written).await.unwrap();
-            assert_eq!(Raw { from, to }.close_code().await, Some(code), "{face}: {fault}");
+            assert_eq!(
+                Raw { from, to }.close_code().await,
+                Some(code),
+                "{face}: {fault}"
+            );
         }
     }
-    until("no slot is taken", || async { broker.slots_in_use().await == 0 }).await;
+    until("no slot is taken", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,9 +231,16 @@ async fn a_fault_behind_good_messages_of_a_producer_is_told_when_these_are_answe
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
     let mut peer = Raw::web_socket(&broker, &target("producer", &token)).await;
-    peer.send(&[frame(TEXT, br#"{"event": "x"}"#), frame(PING, &[0; 200])].concat()).await;
+    peer.send(&[frame(TEXT, br#"{"event": "x"}"#), frame(PING, &[0; 200])].concat())
+        .await;
     let (head, text) = peer.next_frame().await.unwrap();
-    assert_eq!((head, serde_json::from_slice::<Value>(&text).unwrap()["type"].as_str()), (TEXT, Some("success")));
+    assert_eq!(
+        (
+            head,
+            serde_json::from_slice::<Value>(&text).unwrap()["type"].as_str()
+        ),
+        (TEXT, Some("success"))
+    );
     assert_eq!(peer.close_code().await, Some(1002));
 }
 
@@ -186,7 +251,8 @@ async fn a_peer_that_neither_reads_nor_answers_a_close_holds_nothing_for_long() 
     for face in FACES {
         let mut peer = Raw::web_socket(&broker, &target(face, &token)).await;
         peer.send(&frame(PING, &[0; 200])).await;
-        // The broker ends its side, and lets the socket go although this side stays open: what is sent then is refused.
+        // The broker ends its side, and lets the socket go although this side stays open: what is
+        // sent then is refused.
         let refused = async {
             while peer.to.write_all(b"x").await.is_ok() {
                 sleep(Duration::from_millis(50)).await;
@@ -198,23 +264,44 @@ async fn a_peer_that_neither_reads_nor_answers_a_close_holds_nothing_for_long() 
 
 fn pid_of(redis: &Redis) -> u32 {
     let info = redis.cli(&["info", "server"]);
-    let line = info.lines().find_map(|line| line.trim().strip_prefix("process_id:")).unwrap();
+    let line = info
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("process_id:"))
+        .unwrap();
     line.parse().unwrap()
 }
 
 /// A signal for a process that is not the broker.
 fn signal(pid: u32, signal: &str) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_wait_for_the_first_array_take_no_more_than_a_bound_and_are_then_done() {
     let redis = Redis::start(&[]);
     let pid = pid_of(&redis);
-    let broker = broker(Kind::Shared).set("REDIS_URL", redis.url()).set("REDIS_TIMEOUT", 60).set("STORE_PATIENCE", 120).start().await;
-    let token = broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    let broker = broker(Kind::Shared)
+        .set("REDIS_URL", redis.url())
+        .set("REDIS_TIMEOUT", 60)
+        .set("STORE_PATIENCE", 120)
+        .start()
+        .await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 10_000}))
+        .await;
     for _ in 0..40 {
-        broker.add("chat", json!([{"event": "big", "data": "x".repeat(1_000_000)}])).await;
+        broker
+            .add(
+                "chat",
+                json!([{"event": "big", "data": "x".repeat(1_000_000)}]),
+            )
+            .await;
     }
     let peer = Raw::web_socket(&broker, &target("subscriber", &token)).await;
     let Raw { mut from, mut to } = peer;
@@ -228,8 +315,13 @@ async fn commands_that_wait_for_the_first_array_take_no_more_than_a_bound_and_ar
     let before = broker.resident_kb();
     // Many small values, of which a tree takes a hundred times as much.
     let filling = vec![r#"{"":0}"#; 8_000].join(",");
-    let commands = (0..200)
-        .flat_map(move |n| frame(TEXT, format!(r#"{{"op": "unsubscribe", "key": "stream {n}", "unknown": [{filling}]}}"#).as_bytes()));
+    let commands = (0..200).flat_map(move |n| {
+        frame(
+            TEXT,
+            format!(r#"{{"op": "unsubscribe", "key": "stream {n}", "unknown": [{filling}]}}"#)
+                .as_bytes(),
+        )
+    });
     let commands: Vec<u8> = commands.collect();
     let sent = tokio::spawn(async move {
         to.write_all(&commands).await.unwrap();
@@ -243,7 +335,10 @@ async fn commands_that_wait_for_the_first_array_take_no_more_than_a_bound_and_ar
     while !peer.next().await.0 {}
     for n in 0..200 {
         let answer: Value = serde_json::from_slice(&peer.next().await.1).unwrap();
-        assert_eq!((&answer["key"], &answer["code"]), (&json!(format!("stream {n}")), &json!("not-subscribed")));
+        assert_eq!(
+            (&answer["key"], &answer["code"]),
+            (&json!(format!("stream {n}")), &json!("not-subscribed"))
+        );
     }
     within(sent).await.unwrap();
 }
@@ -257,7 +352,10 @@ struct Frames {
 impl Frames {
     async fn at_least(&mut self, count: usize) {
         while self.bytes.len() < count {
-            assert_ne!(within(self.from.read_buf(&mut self.bytes)).await.unwrap(), 0);
+            assert_ne!(
+                within(self.from.read_buf(&mut self.bytes)).await.unwrap(),
+                0
+            );
         }
     }
 
@@ -270,11 +368,20 @@ impl Frames {
                 match self.bytes[1] {
                     126 => {
                         self.at_least(4).await;
-                        (usize::from(u16::from_be_bytes(self.bytes[2..4].try_into().unwrap())), 4)
+                        (
+                            usize::from(u16::from_be_bytes(self.bytes[2..4].try_into().unwrap())),
+                            4,
+                        )
                     }
                     127 => {
                         self.at_least(10).await;
-                        (usize::try_from(u64::from_be_bytes(self.bytes[2..10].try_into().unwrap())).unwrap(), 10)
+                        (
+                            usize::try_from(u64::from_be_bytes(
+                                self.bytes[2..10].try_into().unwrap(),
+                            ))
+                            .unwrap(),
+                            10,
+                        )
                     }
                     length => (usize::from(length), 2),
                 },
@@ -291,7 +398,11 @@ impl Frames {
 
 /// A subscriber whose command waits for a store that does not answer.
 async fn with_a_command_that_runs(setup: Setup, redis: &Redis) -> (Broker, Ws, String) {
-    let broker = setup.set("REDIS_URL", redis.url()).set("REDIS_TIMEOUT", 60).start().await;
+    let broker = setup
+        .set("REDIS_URL", redis.url())
+        .set("REDIS_TIMEOUT", 60)
+        .start()
+        .await;
     for key in ["a", "b"] {
         broker.create(key).await;
     }
@@ -300,8 +411,14 @@ async fn with_a_command_that_runs(setup: Setup, redis: &Redis) -> (Broker, Ws, S
     socket.next().await.unwrap();
     let (_, clients) = broker.get("/api/clients").await;
     signal(pid_of(redis), "-STOP");
-    socket.send(json!({"op": "subscribe", "key": "b"}).to_string()).await;
-    (broker, socket, clients[0]["id"].as_str().unwrap().to_owned())
+    socket
+        .send(json!({"op": "subscribe", "key": "b"}).to_string())
+        .await;
+    (
+        broker,
+        socket,
+        clients[0]["id"].as_str().unwrap().to_owned(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -312,28 +429,46 @@ async fn while_a_command_runs_everything_else_is_seen() {
         // The subscriber closes.
         let (mut node, mut socket, _) = with_a_command_that_runs(broker(kind), &redis).await;
         socket.0.send(Message::Ping("x".into())).await.unwrap();
-        assert_eq!(within(socket.0.next()).await.unwrap().unwrap(), Message::Pong("x".into()));
-        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        assert_eq!(
+            within(socket.0.next()).await.unwrap().unwrap(),
+            Message::Pong("x".into())
+        );
+        let frame = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
         socket.0.send(Message::Close(Some(frame))).await.unwrap();
         assert_eq!(socket.close_code().await, Some(1000));
         signal(pid, "-CONT");
-        until("its slot is free", || async { node.slots_in_use().await == 0 }).await;
+        until("its slot is free", || async {
+            node.slots_in_use().await == 0
+        })
+        .await;
 
         // Its connection is lost.
         (node, socket, _) = with_a_command_that_runs(broker(kind), &redis).await;
         drop(socket);
-        until("it has left", || async { node.metrics().await.get(r#"clients{transport="ws"}"#) == 0 }).await;
+        until("it has left", || async {
+            node.metrics().await.get(r#"clients{transport="ws"}"#) == 0
+        })
+        .await;
         signal(pid, "-CONT");
 
         // An operator disconnects it.
         let id;
         (node, socket, id) = with_a_command_that_runs(broker(kind), &redis).await;
-        assert_eq!(answer(node.request(Method::DELETE, &format!("/api/clients/{id}"))).await.0, 200);
+        assert_eq!(
+            answer(node.request(Method::DELETE, &format!("/api/clients/{id}")))
+                .await
+                .0,
+            200
+        );
         assert_eq!(socket.close_code().await, Some(1008));
         signal(pid, "-CONT");
 
         // There was no event for too long.
-        (node, socket, _) = with_a_command_that_runs(broker(kind).set("CLIENT_TIMEOUT", 2), &redis).await;
+        (node, socket, _) =
+            with_a_command_that_runs(broker(kind).set("CLIENT_TIMEOUT", 2), &redis).await;
         assert_eq!(socket.close_code().await, Some(1001));
         signal(pid, "-CONT");
         drop(node);
@@ -352,9 +487,10 @@ async fn a_long_problem_of_a_command_is_cut() {
     let token = broker.create("chat").await;
     let mut socket = broker.ws("chat", &token, None).await;
     socket.next().await.unwrap();
-    for command in
-        [json!({"op": "subscribe", "key": "chat", "wait": "é".repeat(20_000)}), json!({"op": "subscribe", "key": "é".repeat(20_000)})]
-    {
+    for command in [
+        json!({"op": "subscribe", "key": "chat", "wait": "é".repeat(20_000)}),
+        json!({"op": "subscribe", "key": "é".repeat(20_000)}),
+    ] {
         socket.send(command.to_string()).await;
         let answer = socket.next().await.unwrap();
         assert_eq!(answer["op"], "error");

@@ -1,4 +1,5 @@
-//! Long polling: at once when there is something, else when something comes, else when the time is over.
+//! Long polling: at once when there is something, else when something comes, else when the time is
+//! over.
 
 use reqwest::{Response, header::HeaderMap};
 use serde_json::{Value, json};
@@ -14,7 +15,17 @@ use crate::common::{
 
 async fn ask(broker: &Broker, keys: &[&str], token: &str, more: &str) -> Response {
     let keys = with_keys(keys);
-    within(broker.http.get(format!("{}/api/client/poll?token={token}{keys}{more}", broker.url)).send()).await.expect("an answer")
+    within(
+        broker
+            .http
+            .get(format!(
+                "{}/api/client/poll?token={token}{keys}{more}",
+                broker.url
+            ))
+            .send(),
+    )
+    .await
+    .expect("an answer")
 }
 
 async fn poll(broker: &Broker, keys: &[&str], token: &str, more: &str) -> Value {
@@ -26,7 +37,12 @@ async fn poll(broker: &Broker, keys: &[&str], token: &str, more: &str) -> Value 
 }
 
 fn ids(answer: &Value) -> Vec<&str> {
-    answer["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()).collect()
+    answer["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap())
+        .collect()
 }
 
 async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker) {
@@ -35,19 +51,36 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
         broker.create(key).await;
     }
     let token = token(&broker, json!({"keys": [a, b]})).await;
-    let written = broker.add(&a, json!([{"event": "n", "data": "1"}, {"event": "m"}])).await;
+    let written = broker
+        .add(&a, json!([{"event": "n", "data": "1"}, {"event": "m"}]))
+        .await;
     // A wait would fail the test by its length alone.
     let first = poll(&broker, &[&a], &token, "&wait=60").await;
-    assert_eq!(first["events"][1], json!({"key": a, "id": written[0], "event": "n", "data": "1"}));
-    assert_eq!(first["events"][2], json!({"key": a, "id": written[1], "event": "m"}));
-    assert_eq!((&first["cursor"], &first["status"]), (&json!(written[1]), &json!("active")));
+    assert_eq!(
+        first["events"][1],
+        json!({"key": a, "id": written[0], "event": "n", "data": "1"})
+    );
+    assert_eq!(
+        first["events"][2],
+        json!({"key": a, "id": written[1], "event": "m"})
+    );
+    assert_eq!(
+        (&first["cursor"], &first["status"]),
+        (&json!(written[1]), &json!("active"))
+    );
     let after = format!("&after={}", written[1]);
 
     // Nothing, at once; nothing, when the time is over; and what comes meanwhile.
     let nothing = json!({"events": [], "cursor": written[1], "status": "active"});
-    assert_eq!(poll(&broker, &[&a], &token, &format!("{after}&wait=0")).await, nothing);
+    assert_eq!(
+        poll(&broker, &[&a], &token, &format!("{after}&wait=0")).await,
+        nothing
+    );
     let begun = Instant::now();
-    assert_eq!(poll(&broker, &[&a], &token, &format!("{after}&wait=1")).await, nothing);
+    assert_eq!(
+        poll(&broker, &[&a], &token, &format!("{after}&wait=1")).await,
+        nothing
+    );
     assert!(begun.elapsed().as_millis() >= 1000, "not before");
     let more = format!("{after}&wait=60");
     let keys = [a.as_str(), &b];
@@ -55,33 +88,66 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
         until("it waits", || async { broker.slots_in_use().await == 1 }).await;
         broker.add_numbered(&a, 0, 2).await
     });
-    assert_eq!((ids(&answer), &answer["cursor"]), (written.iter().map(String::as_str).collect(), &json!(written[1])));
-    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    assert_eq!(
+        (ids(&answer), &answer["cursor"]),
+        (
+            written.iter().map(String::as_str).collect(),
+            &json!(written[1])
+        )
+    );
+    until("its slot is free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 
-    // The end is told with the rest, of one stream as it was, of several when there is no more of any.
+    // The end is told with the rest, of one stream as it was, of several when there is no more of
+    // any.
     broker.post("/api/stream/cancel", json!({ "key": a })).await;
     let last = poll(&broker, &[&a], &token, &format!("&after={}", written[1])).await;
-    assert_eq!((last["events"].as_array().unwrap().len(), &last["status"]), (1, &json!("cancelled")));
-    let again = poll(&broker, &[&a], &token, &format!("&after={}", last["cursor"].as_str().unwrap())).await;
-    assert_eq!(again, json!({"events": [], "cursor": last["cursor"], "status": "cancelled"}));
+    assert_eq!(
+        (last["events"].as_array().unwrap().len(), &last["status"]),
+        (1, &json!("cancelled"))
+    );
+    let again = poll(
+        &broker,
+        &[&a],
+        &token,
+        &format!("&after={}", last["cursor"].as_str().unwrap()),
+    )
+    .await;
+    assert_eq!(
+        again,
+        json!({"events": [], "cursor": last["cursor"], "status": "cancelled"})
+    );
     let both = poll(&broker, &[&a, &b], &token, "").await;
-    assert_eq!((both["events"].as_array().unwrap().len(), &both["status"]), (7, &json!("active")));
+    assert_eq!(
+        (both["events"].as_array().unwrap().len(), &both["status"]),
+        (7, &json!("active"))
+    );
     let cursor = encoded(both["cursor"].as_str().unwrap());
     let more = format!("&after={cursor}&wait=60");
     let (answer, ()) = tokio::join!(poll(&broker, &keys, &token, &more), async {
         until("it waits", || async { broker.slots_in_use().await == 1 }).await;
         broker.end(&b).await;
     });
-    assert_eq!((&answer["events"][0]["event"], &answer["status"]), (&json!("end"), &json!("ended")));
+    assert_eq!(
+        (&answer["events"][0]["event"], &answer["status"]),
+        (&json!("end"), &json!("ended"))
+    );
     let more = format!("&after={}", encoded(answer["cursor"].as_str().unwrap()));
     let rest = poll(&broker, &[&a, &b], &token, &more).await;
-    assert_eq!((&rest["events"], &rest["status"]), (&json!([]), &json!("ended")));
+    assert_eq!(
+        (&rest["events"], &rest["status"]),
+        (&json!([]), &json!("ended"))
+    );
 }
 
 async fn a_long_history_comes_answer_by_answer_and_is_over_with_the_last(broker: Broker) {
     let keys = together(broker.kind, ["a", "b", "c"]);
     for key in &keys {
-        broker.create_with(json!({"key": key, "max_events": 10_000})).await;
+        broker
+            .create_with(json!({"key": key, "max_events": 10_000}))
+            .await;
         for batch in 0..3 {
             broker.add_numbered(key, batch * 1000, 1000).await;
         }
@@ -102,7 +168,11 @@ async fn a_long_history_comes_answer_by_answer_and_is_over_with_the_last(broker:
     }
     assert!(answers > 1, "not all at once");
     for key in keys {
-        let of_key: Vec<&str> = all.iter().filter(|event| event["key"] == key).map(|event| event["id"].as_str().unwrap()).collect();
+        let of_key: Vec<&str> = all
+            .iter()
+            .filter(|event| event["key"] == key)
+            .map(|event| event["id"].as_str().unwrap())
+            .collect();
         assert_eq!(of_key.len(), 3002);
         assert_contiguous(of_key, 0);
     }
@@ -115,7 +185,9 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
     let keys = together(broker.kind, ["p:a", "p:b", "p:c"]);
     for key in &keys {
-        broker.create_with(json!({"key": key, "ttl": 500, "max_events": 10_000})).await;
+        broker
+            .create_with(json!({"key": key, "ttl": 500, "max_events": 10_000}))
+            .await;
         broker.add_numbered(key, 0, 700).await;
     }
     let bound = token(&broker, json!({ "keys": keys })).await;
@@ -125,34 +197,75 @@ async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
         broker.end(key).await;
     }
     // One is still active: no answer about it is kept, and neither is a refusal.
-    for response in [ask(&broker, &keys, &bound, "").await, ask(&broker, &keys[2..], &bound, "&wait=0").await] {
-        assert_eq!((header(response.headers(), "cache-control"), header(response.headers(), "etag")), (Some("no-store"), None));
+    for response in [
+        ask(&broker, &keys, &bound, "").await,
+        ask(&broker, &keys[2..], &bound, "&wait=0").await,
+    ] {
+        assert_eq!(
+            (
+                header(response.headers(), "cache-control"),
+                header(response.headers(), "etag")
+            ),
+            (Some("no-store"), None)
+        );
     }
     broker.end(keys[2]).await;
     for keys in [&keys[..1], &keys[..]] {
         let response = ask(&broker, keys, &bound, "").await;
         let headers = response.headers().clone();
         let text = response.text().await.unwrap();
-        let max_age = header(&headers, "cache-control").unwrap().strip_prefix("private, max-age=").unwrap().parse::<u64>().unwrap();
+        let max_age = header(&headers, "cache-control")
+            .unwrap()
+            .strip_prefix("private, max-age=")
+            .unwrap()
+            .parse::<u64>()
+            .unwrap();
         assert!((400..=500).contains(&max_age), "{max_age}");
         let tag = header(&headers, "etag").unwrap().to_owned();
-        assert!(tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"'), "{tag}");
+        assert!(
+            tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"'),
+            "{tag}"
+        );
         for _ in 0..5 {
             let same = ask(&broker, keys, &bound, "").await;
-            assert_eq!(header(same.headers(), "etag"), Some(tag.as_str()), "the answer never changes");
+            assert_eq!(
+                header(same.headers(), "etag"),
+                Some(tag.as_str()),
+                "the answer never changes"
+            );
             assert_eq!(same.text().await.unwrap(), text);
         }
         let of_prefix = ask(&broker, keys, &prefix, "").await;
-        assert_eq!(header(of_prefix.headers(), "cache-control"), Some("private, no-cache"));
+        assert_eq!(
+            header(of_prefix.headers(), "cache-control"),
+            Some("private, no-cache")
+        );
         assert_eq!(header(of_prefix.headers(), "etag"), Some(tag.as_str()));
         let conditional = async |if_none_match: String, more: &str| {
             let keys = with_keys(keys);
             let url = format!("{}/api/client/poll?token={bound}{keys}{more}", broker.url);
-            let response = broker.http.get(url).header("If-None-Match", if_none_match).send().await.unwrap();
-            assert!(response.headers().contains_key("etag") && response.headers().contains_key("cache-control"));
-            (response.status().as_u16(), response.text().await.unwrap().is_empty())
+            let response = broker
+                .http
+                .get(url)
+                .header("If-None-Match", if_none_match)
+                .send()
+                .await
+                .unwrap();
+            assert!(
+                response.headers().contains_key("etag")
+                    && response.headers().contains_key("cache-control")
+            );
+            (
+                response.status().as_u16(),
+                response.text().await.unwrap().is_empty(),
+            )
         };
-        for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+        for known in [
+            tag.clone(),
+            format!("W/{tag}"),
+            format!("\"x\", {tag}"),
+            "*".to_owned(),
+        ] {
             assert_eq!(conditional(known.clone(), "").await, (304, true), "{known}");
         }
         assert_eq!(conditional("\"x\"".to_owned(), "").await, (200, false));
@@ -166,10 +279,16 @@ async fn where_a_client_begins_is_an_answer(broker: Broker) {
     let bound = broker.create("a").await;
     let written = broker.add_numbered("a", 0, 3).await;
     let answer = poll(&broker, &["a"], &bound, "&from=now&wait=60").await;
-    assert_eq!(answer, json!({"events": [], "cursor": written[2], "status": "active"}));
+    assert_eq!(
+        answer,
+        json!({"events": [], "cursor": written[2], "status": "active"})
+    );
     let prefix = token(&broker, json!({"prefix": "later"})).await;
     let answer = poll(&broker, &["later"], &prefix, "&from=now&wait=60&wait=true").await;
-    assert_eq!(answer, json!({"events": [], "cursor": "later:", "status": "active"}));
+    assert_eq!(
+        answer,
+        json!({"events": [], "cursor": "later:", "status": "active"})
+    );
 }
 
 /// Also of a stream of which the client has nothing.
@@ -180,9 +299,21 @@ async fn that_a_stream_is_gone_is_told_once(broker: Broker) {
     let own = format!("&after={}:,{}:", encoded(&there), encoded(&gone));
     let first = poll(&broker, &[&there, &gone], &prefix, &own).await;
     let told = json!({"key": gone, "event": "missedevents", "data": r#"{"after":null,"first":null,"missed":null}"#});
-    assert!(first["events"].as_array().unwrap().contains(&told), "{first}");
-    let second = poll(&broker, &[&there, &gone], &prefix, &format!("&wait=0&after={}", first["cursor"].as_str().unwrap())).await;
-    assert!(!second["events"].as_array().unwrap().contains(&told), "{second}");
+    assert!(
+        first["events"].as_array().unwrap().contains(&told),
+        "{first}"
+    );
+    let second = poll(
+        &broker,
+        &[&there, &gone],
+        &prefix,
+        &format!("&wait=0&after={}", first["cursor"].as_str().unwrap()),
+    )
+    .await;
+    assert!(
+        !second["events"].as_array().unwrap().contains(&told),
+        "{second}"
+    );
 }
 
 /// Its time being up is no end of a stream.
@@ -192,17 +323,26 @@ async fn who_waits_in_a_stream_that_expires_asks_again_and_is_told(broker: Broke
     let start = poll(&broker, &["a"], &bound, "").await["cursor"].clone();
     let more = format!("&wait=60&after={}", start.as_str().unwrap());
     let answer = poll(&broker, &["a"], &bound, &more).await;
-    assert_eq!(answer, json!({"events": [], "cursor": start, "status": "active"}));
+    assert_eq!(
+        answer,
+        json!({"events": [], "cursor": start, "status": "active"})
+    );
     assert_eq!(ask(&broker, &["a"], &bound, &more).await.status(), 404);
 }
 
 async fn who_leaves_while_it_waits_frees_its_slot(kind: Kind) {
     let broker = broker(kind).set("MAX_CLIENTS", 1).start().await;
     let token = broker.create("a").await;
-    let start = poll(&broker, &["a"], &token, "").await["cursor"].as_str().unwrap().to_owned();
+    let start = poll(&broker, &["a"], &token, "").await["cursor"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for _ in 0..3 {
         let waiting = ask(&broker, &["a"], &token, &format!("&after={start}&wait=60")).await;
-        assert_eq!((waiting.status().as_u16(), broker.slots_in_use().await), (200, 1));
+        assert_eq!(
+            (waiting.status().as_u16(), broker.slots_in_use().await),
+            (200, 1)
+        );
         drop(waiting);
     }
     broker.sse("a", &token, None).await;
@@ -233,12 +373,24 @@ async fn only_who_waits_takes_a_slot() {
     let token = broker.create("a").await;
     let mut client = broker.sse("a", &token, None).await;
     let start = client.next().await.unwrap().id;
-    assert_eq!(poll(&broker, &["a"], &token, "").await["events"].as_array().unwrap().len(), 1);
-    assert_eq!(poll(&broker, &["a"], &token, &format!("&after={start}&wait=0")).await["events"], json!([]));
+    assert_eq!(
+        poll(&broker, &["a"], &token, "").await["events"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        poll(&broker, &["a"], &token, &format!("&after={start}&wait=0")).await["events"],
+        json!([])
+    );
     let refused = ask(&broker, &["a"], &token, &format!("&after={start}&wait=1")).await;
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "too-many-clients");
+    assert_eq!(
+        refused.json::<Value>().await.unwrap()["code"],
+        "too-many-clients"
+    );
 }
 
 #[tokio::test]
@@ -253,8 +405,15 @@ async fn what_is_no_time_to_wait_is_refused_and_who_streams_waits_as_long_as_it_
         (Transport::Ndjson, "0"),
         (Transport::Ws, "5"),
     ] {
-        let refused = Follower::new(&broker, transport, ["a"], &token).with(format!("&wait={wait}")).refused().await;
-        assert_eq!(refused, (400, "invalid-parameter".to_owned()), "{transport:?}: {wait}");
+        let refused = Follower::new(&broker, transport, ["a"], &token)
+            .with(format!("&wait={wait}"))
+            .refused()
+            .await;
+        assert_eq!(
+            refused,
+            (400, "invalid-parameter".to_owned()),
+            "{transport:?}: {wait}"
+        );
     }
 }
 
@@ -268,7 +427,10 @@ async fn who_waits_is_answered_when_the_node_stops(kind: Kind) {
         until("it waits", || async { node.slots_in_use().await == 1 }).await;
         node.signal("-TERM").await;
     });
-    assert_eq!(answer.0, json!({"events": [], "cursor": written[0], "status": "active"}));
+    assert_eq!(
+        answer.0,
+        json!({"events": [], "cursor": written[0], "status": "active"})
+    );
     let mut node = node;
     assert_eq!(within(node.process.wait()).await.unwrap().code(), Some(0));
 }
@@ -285,20 +447,33 @@ async fn who_waits_is_answered_when_the_node_stops_in_exclusive() {
 
 async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(kind: Kind) {
     let mut redis = Redis::start(&[]);
-    let broker = broker(kind).set("REDIS_URL", redis.url()).set("STORE_PATIENCE", 1).start().await;
+    let broker = broker(kind)
+        .set("REDIS_URL", redis.url())
+        .set("STORE_PATIENCE", 1)
+        .start()
+        .await;
     let token = broker.create("a").await;
-    let start = poll(&broker, &["a"], &token, "").await["cursor"].as_str().unwrap().to_owned();
+    let start = poll(&broker, &["a"], &token, "").await["cursor"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let more = format!("&after={start}&wait=60");
     let (waiting, ()) = tokio::join!(ask(&broker, &["a"], &token, &more), async {
         until("it waits", || async { broker.slots_in_use().await == 1 }).await;
         redis.kill();
     });
     // The answer to who waits had begun.
-    assert_eq!(waiting.json::<Value>().await.unwrap(), json!({"events": [], "cursor": start, "status": "active"}));
+    assert_eq!(
+        waiting.json::<Value>().await.unwrap(),
+        json!({"events": [], "cursor": start, "status": "active"})
+    );
     let refused = ask(&broker, &["a"], &token, "&wait=0").await;
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "store-unavailable");
+    assert_eq!(
+        refused.json::<Value>().await.unwrap()["code"],
+        "store-unavailable"
+    );
 }
 
 #[tokio::test]

@@ -2,21 +2,41 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Broker, Kind, assert_contiguous, broker, redis::Redis, sentinel::Watched, sse::ids, until};
+use crate::common::{
+    Broker, Kind, assert_contiguous, broker, redis::Redis, sentinel::Watched, sse::ids, until,
+};
 
 /// Whether an event was acknowledged. What was not is sent again, under its number.
 async fn write(broker: &Broker, sequence: u64) -> bool {
     let events = json!([{"event": "n", "data": sequence.to_string()}]);
-    let (status, answer) =
-        broker.post("/api/event/add", json!({"key": "chat", "events": events, "producer": "p", "sequence": sequence})).await;
+    let (status, answer) = broker
+        .post(
+            "/api/event/add",
+            json!({"key": "chat", "events": events, "producer": "p", "sequence": sequence}),
+        )
+        .await;
     assert!([200, 503].contains(&status.as_u16()), "{answer}");
     status == 200
 }
 
 async fn clients_go_on_with_the_replica_that_sentinels_promote(kind: Kind) {
     let mut watched = tokio::task::spawn_blocking(Watched::start).await.unwrap();
-    let broker = broker(kind).set("REDIS_URL", watched.url()).set("STORE_PATIENCE", 60).start().await;
-    until("a primary is known", async || broker.http.get(format!("{}/api/ready", broker.url)).send().await.unwrap().status() == 200).await;
+    let broker = broker(kind)
+        .set("REDIS_URL", watched.url())
+        .set("STORE_PATIENCE", 60)
+        .start()
+        .await;
+    until("a primary is known", async || {
+        broker
+            .http
+            .get(format!("{}/api/ready", broker.url))
+            .send()
+            .await
+            .unwrap()
+            .status()
+            == 200
+    })
+    .await;
     let token = broker.create("chat").await;
     let client = broker.sse("chat", &token, None).await;
     let socket = broker.ws("chat", &token, None).await;
@@ -29,26 +49,53 @@ async fn clients_go_on_with_the_replica_that_sentinels_promote(kind: Kind) {
     for sequence in 10..20 {
         until("a write is taken", async || write(&broker, sequence).await).await;
     }
-    until("it is ready again", async || broker.http.get(format!("{}/api/ready", broker.url)).send().await.unwrap().status() == 200).await;
+    until("it is ready again", async || {
+        broker
+            .http
+            .get(format!("{}/api/ready", broker.url))
+            .send()
+            .await
+            .unwrap()
+            .status()
+            == 200
+    })
+    .await;
     broker.end("chat").await;
     let seen = client.rest().await;
     assert_contiguous(ids(&seen), 0);
-    let data: Vec<_> = seen.iter().filter(|event| event.event == "n").map(|event| event.data.parse::<u64>().unwrap()).collect();
+    let data: Vec<_> = seen
+        .iter()
+        .filter(|event| event.event == "n")
+        .map(|event| event.data.parse::<u64>().unwrap())
+        .collect();
     assert_eq!(data, (0..20).collect::<Vec<_>>());
     let (messages, code) = socket.rest().await;
-    let seen: Vec<Value> = messages.into_iter().flat_map(|message| message.as_array().cloned().unwrap_or_else(|| vec![message])).collect();
+    let seen: Vec<Value> = messages
+        .into_iter()
+        .flat_map(|message| message.as_array().cloned().unwrap_or_else(|| vec![message]))
+        .collect();
     assert_contiguous(seen.iter().map(|event| event["id"].as_str().unwrap()), 0);
     assert_eq!((seen.len(), code), (22, Some(1000)));
 }
 
-/// The address is one that follows the primary, as a name or a proxy does: here a link to its socket.
+/// The address is one that follows the primary, as a name or a proxy does: here a link to its
+/// socket.
 async fn a_server_that_has_become_a_replica_is_left_for_the_one_at_its_address(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
-    let (address, next) = (folder.path().join("primary.sock"), folder.path().join("next.sock"));
+    let (address, next) = (
+        folder.path().join("primary.sock"),
+        folder.path().join("next.sock"),
+    );
     let port = crate::common::cluster::free_port().to_string();
-    let (one, two) = (Redis::start(&["--port", &port]), Redis::start(&["--replicaof", "127.0.0.1", &port]));
+    let (one, two) = (
+        Redis::start(&["--port", &port]),
+        Redis::start(&["--replicaof", "127.0.0.1", &port]),
+    );
     std::os::unix::fs::symlink(one.socket(), &address).unwrap();
-    let broker = broker(kind).set("REDIS_URL", format!("unix://{}", address.display())).start().await;
+    let broker = broker(kind)
+        .set("REDIS_URL", format!("unix://{}", address.display()))
+        .start()
+        .await;
     let token = broker.create("chat").await;
     let client = broker.sse("chat", &token, None).await;
     assert!(write(&broker, 0).await);

@@ -7,16 +7,45 @@ use crate::common::{Broker, Kind, assert_contiguous, broker, broker::answer, ws:
 
 /// Events named by their numbers.
 fn lines(numbers: impl IntoIterator<Item = u64>) -> String {
-    numbers.into_iter().flat_map(|n| [json!({"event": "n", "data": n.to_string()}).to_string(), "\n".to_owned()]).collect()
+    numbers
+        .into_iter()
+        .flat_map(|n| {
+            [
+                json!({"event": "n", "data": n.to_string()}).to_string(),
+                "\n".to_owned(),
+            ]
+        })
+        .collect()
 }
 
 async fn upload(broker: &Broker, query: &str, body: String) -> (StatusCode, Value) {
-    answer(broker.request(Method::POST, &format!("/api/event/add/json-stream?key=chat&{query}")).body(body)).await
+    answer(
+        broker
+            .request(
+                Method::POST,
+                &format!("/api/event/add/json-stream?key=chat&{query}"),
+            )
+            .body(body),
+    )
+    .await
 }
 
-async fn batch(broker: &Broker, producer: &str, sequence: u64, numbers: impl IntoIterator<Item = u64>) -> (StatusCode, Value) {
-    let events: Vec<Value> = numbers.into_iter().map(|n| json!({"event": "n", "data": n.to_string()})).collect();
-    broker.post("/api/event/add", json!({"key": "chat", "events": events, "producer": producer, "sequence": sequence})).await
+async fn batch(
+    broker: &Broker,
+    producer: &str,
+    sequence: u64,
+    numbers: impl IntoIterator<Item = u64>,
+) -> (StatusCode, Value) {
+    let events: Vec<Value> = numbers
+        .into_iter()
+        .map(|n| json!({"event": "n", "data": n.to_string()}))
+        .collect();
+    broker
+        .post(
+            "/api/event/add",
+            json!({"key": "chat", "events": events, "producer": producer, "sequence": sequence}),
+        )
+        .await
 }
 
 /// The numbers in the stream, whose ids have no hole.
@@ -25,18 +54,40 @@ async fn written(broker: &Broker) -> Vec<u64> {
     let events = events.as_array().unwrap();
     assert_contiguous(events.iter().map(|event| event["id"].as_str().unwrap()), 0);
     let numbers = events.iter().filter(|event| event["event"] == "n");
-    numbers.map(|event| event["data"].as_str().unwrap().parse().unwrap()).collect()
+    numbers
+        .map(|event| event["data"].as_str().unwrap().parse().unwrap())
+        .collect()
 }
 
 async fn a_request_that_is_repeated_is_written_once(broker: Broker) {
     broker.create("chat").await;
     let (status, first) = batch(&broker, "p", 0, 0..3).await;
-    assert_eq!((status.as_u16(), &first["num_events"], &first["num_duplicates"]), (200, &json!(3), &json!(0)));
+    assert_eq!(
+        (
+            status.as_u16(),
+            &first["num_events"],
+            &first["num_duplicates"]
+        ),
+        (200, &json!(3), &json!(0))
+    );
     let (status, again) = batch(&broker, "p", 0, 0..3).await;
-    assert_eq!((status.as_u16(), again), (200, json!({"ids": [], "num_events": 0, "num_duplicates": 3})));
+    assert_eq!(
+        (status.as_u16(), again),
+        (
+            200,
+            json!({"ids": [], "num_events": 0, "num_duplicates": 3})
+        )
+    );
     // What is new in it is written, and only that.
     let (_, more) = upload(&broker, "producer=p&sequence=1", lines(1..5)).await;
-    assert_eq!((&more["num_events"], &more["num_duplicates"], more["ids"].as_array().unwrap().len()), (&json!(2), &json!(2), 2));
+    assert_eq!(
+        (
+            &more["num_events"],
+            &more["num_duplicates"],
+            more["ids"].as_array().unwrap().len()
+        ),
+        (&json!(2), &json!(2), 2)
+    );
     assert_eq!(more["last_id"], more["ids"][1]);
     assert_eq!(written(&broker).await, (0..5).collect::<Vec<_>>());
 }
@@ -49,7 +100,12 @@ async fn a_client_sees_what_was_sent_twice_once(broker: Broker) {
     batch(&broker, "p", 0, 0..4).await;
     batch(&broker, "p", 2, 2..4).await;
     broker.end("chat").await;
-    let names: Vec<String> = sse.rest().await.into_iter().map(|event| format!("{}{}", event.event, event.data)).collect();
+    let names: Vec<String> = sse
+        .rest()
+        .await
+        .into_iter()
+        .map(|event| format!("{}{}", event.event, event.data))
+        .collect();
     assert_eq!(names, ["n0", "n1", "n2", "n3", "end"]);
 }
 
@@ -59,8 +115,12 @@ async fn each_producer_counts_for_itself(broker: Broker) {
     let (_, other) = batch(&broker, "b", 0, [2]).await;
     assert_eq!(other["num_duplicates"], 0);
     // And whoever does not count is not counted.
-    broker.add("chat", json!([{"event": "n", "data": "3"}])).await;
-    broker.add("chat", json!([{"event": "n", "data": "3"}])).await;
+    broker
+        .add("chat", json!([{"event": "n", "data": "3"}]))
+        .await;
+    broker
+        .add("chat", json!([{"event": "n", "data": "3"}]))
+        .await;
     assert_eq!(written(&broker).await, [1, 2, 3, 3]);
 }
 
@@ -68,10 +128,19 @@ async fn a_hole_before_a_producers_events_is_refused(broker: Broker) {
     broker.create("chat").await;
     batch(&broker, "p", 0, 0..2).await;
     let (status, error) = batch(&broker, "p", 3, 3..5).await;
-    assert_eq!((status.as_u16(), &error["code"]), (409, &json!("sequence-gap")));
-    assert!(error["message"].as_str().unwrap().contains('2'), "it says where to go on: {error}");
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (409, &json!("sequence-gap"))
+    );
+    assert!(
+        error["message"].as_str().unwrap().contains('2'),
+        "it says where to go on: {error}"
+    );
     let (status, error) = upload(&broker, "producer=unknown&sequence=1", lines(1..2)).await;
-    assert_eq!((status.as_u16(), &error["code"]), (409, &json!("sequence-gap")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (409, &json!("sequence-gap"))
+    );
     assert_eq!(written(&broker).await, [0, 1]);
 }
 
@@ -91,18 +160,33 @@ async fn bad_lines_do_not_count(broker: Broker) {
     broker.create("chat").await;
     let body = format!("{}nonsense\n{}", lines([0]), lines([1]));
     let (_, summary) = upload(&broker, "producer=p", body.clone()).await;
-    assert_eq!((&summary["num_events"], &summary["num_errors"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&summary["num_events"], &summary["num_errors"]),
+        (&json!(2), &json!(1))
+    );
     let (_, again) = upload(&broker, "producer=p", body).await;
-    assert_eq!((&again["num_events"], &again["num_duplicates"], &again["num_errors"]), (&json!(0), &json!(2), &json!(1)));
+    assert_eq!(
+        (
+            &again["num_events"],
+            &again["num_duplicates"],
+            &again["num_errors"]
+        ),
+        (&json!(0), &json!(2), &json!(1))
+    );
     upload(&broker, "producer=p&sequence=2", lines([2])).await;
     assert_eq!(written(&broker).await, [0, 1, 2]);
 }
 
 async fn an_upload_longer_than_a_write_counts_on(broker: Broker) {
-    broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    broker
+        .create_with(json!({"key": "chat", "max_events": 10_000}))
+        .await;
     upload(&broker, "producer=p", lines(0..1500)).await;
     let (_, summary) = upload(&broker, "producer=p&sequence=700", lines(700..3000)).await;
-    assert_eq!((&summary["num_events"], &summary["num_duplicates"]), (&json!(1500), &json!(800)));
+    assert_eq!(
+        (&summary["num_events"], &summary["num_duplicates"]),
+        (&json!(1500), &json!(800))
+    );
     assert_eq!(written(&broker).await, (0..3000).collect::<Vec<_>>());
 }
 
@@ -111,12 +195,20 @@ async fn a_websocket_says_of_each_message_whether_it_was_there(broker: Broker) {
     batch(&broker, "p", 0, 0..2).await;
     let mut socket = socket(&broker, "producer=p&sequence=1").await;
     for n in 1..4 {
-        socket.send(json!({"event": "n", "data": n.to_string()}).to_string()).await;
+        socket
+            .send(json!({"event": "n", "data": n.to_string()}).to_string())
+            .await;
     }
-    assert_eq!(socket.next().await.unwrap(), json!({"type": "success", "id": null, "duplicate": true}));
+    assert_eq!(
+        socket.next().await.unwrap(),
+        json!({"type": "success", "id": null, "duplicate": true})
+    );
     for _ in 2..4 {
         let answer = socket.next().await.unwrap();
-        assert!(answer["id"].is_string() && answer.get("duplicate").is_none(), "{answer}");
+        assert!(
+            answer["id"].is_string() && answer.get("duplicate").is_none(),
+            "{answer}"
+        );
     }
     assert_eq!(written(&broker).await, (0..4).collect::<Vec<_>>());
 }
@@ -126,7 +218,10 @@ async fn a_websocket_with_a_hole_before_it_is_told_and_closed(broker: Broker) {
     let mut socket = socket(&broker, "producer=p&sequence=5").await;
     socket.send(lines([5])).await;
     let answer = socket.next().await.unwrap();
-    assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!("sequence-gap")));
+    assert_eq!(
+        (&answer["type"], &answer["code"]),
+        (&json!("error"), &json!("sequence-gap"))
+    );
     assert_eq!(socket.close_code().await, Some(1011));
     assert_eq!(written(&broker).await, Vec::<u64>::new());
 }
@@ -144,25 +239,46 @@ async fn a_producer_that_is_none_is_refused(broker: Broker) {
         ("producer=p&sequence=9007199254740993", "invalid-request"),
     ] {
         let (status, error) = upload(&broker, query, lines(0..1)).await;
-        assert_eq!((status.as_u16(), error["code"].as_str().unwrap()), (400, code), "{query}");
+        assert_eq!(
+            (status.as_u16(), error["code"].as_str().unwrap()),
+            (400, code),
+            "{query}"
+        );
     }
-    assert_eq!(batch(&broker, "a b", 0, 0..1).await.1["code"], "invalid-producer");
+    assert_eq!(
+        batch(&broker, "a b", 0, 0..1).await.1["code"],
+        "invalid-producer"
+    );
     assert_eq!(written(&broker).await, Vec::<u64>::new());
 }
 
 async fn a_stream_remembers_a_bounded_number_of_producers(broker: Broker) {
-    broker.create_with(json!({"key": "chat", "max_events": 2000})).await;
+    broker
+        .create_with(json!({"key": "chat", "max_events": 2000}))
+        .await;
     for n in 0..1000 {
-        assert_eq!(batch(&broker, &format!("p{n}"), 0, [n]).await.0.as_u16(), 200);
+        assert_eq!(
+            batch(&broker, &format!("p{n}"), 0, [n]).await.0.as_u16(),
+            200
+        );
     }
     let (status, error) = batch(&broker, "one-more", 0, [1]).await;
-    assert_eq!((status.as_u16(), &error["code"]), (400, &json!("invalid-producer")));
-    assert_eq!(batch(&broker, "p7", 1, [1000]).await.0.as_u16(), 200, "those it knows go on");
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (400, &json!("invalid-producer"))
+    );
+    assert_eq!(
+        batch(&broker, "p7", 1, [1000]).await.0.as_u16(),
+        200,
+        "those it knows go on"
+    );
     assert_eq!(written(&broker).await, (0..=1000).collect::<Vec<_>>());
 }
 
 async fn racing_repeats_are_written_once(broker: Broker) {
-    broker.create_with(json!({"key": "chat", "max_events": 10_000})).await;
+    broker
+        .create_with(json!({"key": "chat", "max_events": 10_000}))
+        .await;
     let nodes = [&broker, &broker, &broker, &broker];
     for round in 0_u64..50 {
         let (from, to) = (round * 10, round * 10 + 10);
@@ -179,8 +295,13 @@ async fn racing_repeats_are_written_once(broker: Broker) {
 }
 
 async fn socket(broker: &Broker, query: &str) -> Ws {
-    let url = format!("{}/api/event/add/ws-stream?key=chat&{query}", broker.url.replace("http", "ws"));
-    Ws::connect(&url, &[("X-API-KEY", crate::common::broker::API_KEY)]).await.unwrap()
+    let url = format!(
+        "{}/api/event/add/ws-stream?key=chat&{query}",
+        broker.url.replace("http", "ws")
+    );
+    Ws::connect(&url, &[("X-API-KEY", crate::common::broker::API_KEY)])
+        .await
+        .unwrap()
 }
 
 on_every_store!(
@@ -205,6 +326,9 @@ async fn any_node_knows_what_a_producer_has_written() {
     one.create("chat").await;
     batch(&one, "p", 0, 0..3).await;
     let (_, again) = batch(&other, "p", 1, 1..4).await;
-    assert_eq!((&again["num_events"], &again["num_duplicates"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        (&again["num_events"], &again["num_duplicates"]),
+        (&json!(1), &json!(2))
+    );
     assert_eq!(written(&one).await, (0..4).collect::<Vec<_>>());
 }

@@ -17,7 +17,11 @@ async fn of_many_creators_of_a_key_one_succeeds(broker: Broker) {
         let answers = futures::future::join_all(creators).await;
         let created = answers.iter().filter(|(status, _)| *status == 200).count();
         assert_eq!(created, 1);
-        assert!(answers.iter().all(|(status, body)| *status == 200 || body["code"] == "existing-stream"));
+        assert!(
+            answers
+                .iter()
+                .all(|(status, body)| *status == 200 || body["code"] == "existing-stream")
+        );
     }
 }
 
@@ -25,15 +29,20 @@ async fn an_acknowledged_write_is_in_the_stream_and_a_refused_one_is_not(broker:
     let broker = Arc::new(broker);
     for round in 0..5 {
         let key = format!("chat-{round}");
-        broker.create_with(json!({"key": key, "max_events": 100_000})).await;
+        broker
+            .create_with(json!({"key": key, "max_events": 100_000}))
+            .await;
         let writers = (0..6).map(|writer| {
             let (broker, key) = (Arc::clone(&broker), key.clone());
             tokio::spawn(async move {
                 let mut acknowledged = Vec::new();
                 for n in 0.. {
-                    let events: Vec<Value> =
-                        (0..=n % 4).map(|part| json!({"event": "w", "data": format!("{writer}.{n}.{part}")})).collect();
-                    let (status, answer) = broker.post("/api/event/add", json!({"key": key, "events": events})).await;
+                    let events: Vec<Value> = (0..=n % 4)
+                        .map(|part| json!({"event": "w", "data": format!("{writer}.{n}.{part}")}))
+                        .collect();
+                    let (status, answer) = broker
+                        .post("/api/event/add", json!({"key": key, "events": events}))
+                        .await;
                     if status != 200 {
                         assert_eq!(answer["code"], "no-active-stream");
                         break;
@@ -47,8 +56,14 @@ async fn an_acknowledged_write_is_in_the_stream_and_a_refused_one_is_not(broker:
         });
         let writers: Vec<_> = writers.collect();
         tokio::time::sleep(std::time::Duration::from_millis(60)).await;
-        let enders = futures::future::join_all((0..3).map(|_| broker.post("/api/stream/end", json!({ "key": key })))).await;
-        assert_eq!(enders.iter().filter(|(status, _)| *status == 200).count(), 1);
+        let enders = futures::future::join_all(
+            (0..3).map(|_| broker.post("/api/stream/end", json!({ "key": key }))),
+        )
+        .await;
+        assert_eq!(
+            enders.iter().filter(|(status, _)| *status == 200).count(),
+            1
+        );
         let mut acknowledged = Vec::new();
         for writer in writers {
             acknowledged.extend(writer.await.unwrap());
@@ -58,9 +73,19 @@ async fn an_acknowledged_write_is_in_the_stream_and_a_refused_one_is_not(broker:
         let stored = stored.as_array().unwrap();
         assert_contiguous(stored.iter().map(|event| event["id"].as_str().unwrap()), 0);
         assert_eq!(stored.last().unwrap()["event"], "end");
-        let between: Vec<_> =
-            stored[1..stored.len() - 1].iter().map(|event| (event["id"].as_str().unwrap().to_owned(), event["data"].clone())).collect();
-        let wanted: Vec<_> = acknowledged.into_iter().map(|(id, event)| (id, event["data"].clone())).collect();
+        let between: Vec<_> = stored[1..stored.len() - 1]
+            .iter()
+            .map(|event| {
+                (
+                    event["id"].as_str().unwrap().to_owned(),
+                    event["data"].clone(),
+                )
+            })
+            .collect();
+        let wanted: Vec<_> = acknowledged
+            .into_iter()
+            .map(|(id, event)| (id, event["data"].clone()))
+            .collect();
         assert_eq!(between, wanted);
     }
 }
@@ -68,8 +93,13 @@ async fn an_acknowledged_write_is_in_the_stream_and_a_refused_one_is_not(broker:
 async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Broker) {
     const EVENTS: u64 = 3_000;
     let broker = Arc::new(broker);
-    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
-    let (done, left) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(EVENTS)));
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 100_000}))
+        .await;
+    let (done, left) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(EVENTS)),
+    );
     let writers: Vec<_> = (0..3)
         .map(|writer| {
             let (broker, left) = (Arc::clone(&broker), Arc::clone(&left));
@@ -77,12 +107,14 @@ async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Bro
                 let mut random = fastrand::Rng::with_seed(writer);
                 loop {
                     let count = random.u64(1..20);
-                    let taken =
-                        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| (left > 0).then(|| left.saturating_sub(count)));
+                    let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                        (left > 0).then(|| left.saturating_sub(count))
+                    });
                     let Ok(before) = taken else { return };
                     broker.add_numbered("chat", 0, before.min(count)).await;
                     if random.bool() {
-                        tokio::time::sleep(std::time::Duration::from_millis(random.u64(0..5))).await;
+                        tokio::time::sleep(std::time::Duration::from_millis(random.u64(0..5)))
+                            .await;
                     }
                 }
             })
@@ -97,7 +129,11 @@ async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Bro
                 loop {
                     tokio::time::sleep(std::time::Duration::from_millis(random.u64(0..20))).await;
                     // Cut off at random while it goes on; at the end everyone may read to the end.
-                    let take = if done.load(Ordering::Relaxed) && cuts >= 50 { usize::MAX } else { random.usize(1..60) };
+                    let take = if done.load(Ordering::Relaxed) && cuts >= 50 {
+                        usize::MAX
+                    } else {
+                        random.usize(1..60)
+                    };
                     let ended = if reader % 2 == 0 {
                         read_sse(&broker, &token, &mut seen, take).await
                     } else {
@@ -126,14 +162,21 @@ async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Bro
 
 /// Reads up to so many events and leaves; whether the stream ended.
 async fn read_sse(broker: &Broker, token: &str, seen: &mut Vec<String>, take: usize) -> bool {
-    let response = broker.http.get(broker.client_url("sse", "chat", token, seen.last().map(String::as_str))).send().await.unwrap();
+    let response = broker
+        .http
+        .get(broker.client_url("sse", "chat", token, seen.last().map(String::as_str)))
+        .send()
+        .await
+        .unwrap();
     if response.status() == 204 {
         return true;
     }
     assert_eq!(response.status(), 200);
     let mut client = crate::common::sse::Sse::new(response);
     for _ in 0..take {
-        let Some(event) = client.next().await else { return true };
+        let Some(event) = client.next().await else {
+            return true;
+        };
         assert_ne!(event.event, "missedevents");
         seen.push(event.id);
     }
@@ -141,13 +184,19 @@ async fn read_sse(broker: &Broker, token: &str, seen: &mut Vec<String>, take: us
 }
 
 async fn read_ws(broker: &Broker, token: &str, seen: &mut Vec<String>, take: usize) -> bool {
-    let mut socket = broker.ws("chat", token, seen.last().map(String::as_str)).await;
+    let mut socket = broker
+        .ws("chat", token, seen.last().map(String::as_str))
+        .await;
     let mut taken = 0;
     while taken < take {
         match socket.next().await {
             Ok(Value::Array(events)) => {
                 taken += events.len();
-                seen.extend(events.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+                seen.extend(
+                    events
+                        .iter()
+                        .map(|event| event["id"].as_str().unwrap().to_owned()),
+                );
             }
             Ok(event) => {
                 taken += 1;
@@ -164,12 +213,16 @@ async fn read_ws(broker: &Broker, token: &str, seen: &mut Vec<String>, take: usi
 
 async fn a_reader_slower_than_the_trimming_is_told_of_every_gap(broker: Broker) {
     let broker = Arc::new(broker);
-    let token = broker.create_with(json!({"key": "chat", "max_events": 100})).await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 100}))
+        .await;
     let mut client = broker.sse("chat", &token, None).await;
     let data = "x".repeat(20_000);
     // Far more than the buffers between the store and a client that does not read can hold.
     for _ in 0..40 {
-        let events: Vec<_> = (0..50).map(|_| json!({"event": "big", "data": data})).collect();
+        let events: Vec<_> = (0..50)
+            .map(|_| json!({"event": "big", "data": data}))
+            .collect();
         broker.add("chat", json!(events)).await;
     }
     broker.end("chat").await;
@@ -199,15 +252,27 @@ async fn a_stream_is_replaced_under_its_readers_and_none_mixes_the_two(broker: B
                 tokio::spawn(async move { broker.sse("chat", &token, None).await.rest().await })
             })
             .collect();
-        broker.add("chat", json!([{"event": "round", "data": round.to_string()}])).await;
+        broker
+            .add(
+                "chat",
+                json!([{"event": "round", "data": round.to_string()}]),
+            )
+            .await;
         // The readers must be there: a token of a stream that is replaced opens nothing.
-        crate::common::until("all are connected", || async { broker.slots_in_use().await >= 4 }).await;
+        crate::common::until("all are connected", || async {
+            broker.slots_in_use().await >= 4
+        })
+        .await;
         broker.end("chat").await;
         token = broker.create("chat").await;
         for reader in readers {
             let events = reader.await.unwrap();
             assert_contiguous(ids(&events), 0);
-            assert!(events.iter().all(|event| event.event != "round" || event.data == round.to_string()));
+            assert!(
+                events
+                    .iter()
+                    .all(|event| event.event != "round" || event.data == round.to_string())
+            );
         }
     }
 }

@@ -4,7 +4,12 @@ use crate::common::{Broker, Kind, broker, redis::Redis, until};
 
 /// Its status and text.
 async fn ready(broker: &Broker) -> (u16, String) {
-    let response = broker.http.get(format!("{}/api/ready", broker.url)).send().await.unwrap();
+    let response = broker
+        .http
+        .get(format!("{}/api/ready", broker.url))
+        .send()
+        .await
+        .unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
@@ -12,19 +17,41 @@ async fn ready(broker: &Broker) -> (u16, String) {
 async fn a_node_that_can_write_but_not_hear_is_not_ready() {
     let redis = Redis::start(&[]);
     // A user who may do everything but subscribe to the node's own channel.
-    redis.cli(&["acl", "setuser", "deaf", "on", ">secret", "~*", "+@all", "resetchannels", "&*:live:*"]);
-    let broker = broker(Kind::Shared).set("REDIS_URL", format!("{}?user=deaf&pass=secret", redis.url())).start().await;
+    redis.cli(&[
+        "acl",
+        "setuser",
+        "deaf",
+        "on",
+        ">secret",
+        "~*",
+        "+@all",
+        "resetchannels",
+        "&*:live:*",
+    ]);
+    let broker = broker(Kind::Shared)
+        .set(
+            "REDIS_URL",
+            format!("{}?user=deaf&pass=secret", redis.url()),
+        )
+        .start()
+        .await;
     broker.create("chat").await;
     broker.add_numbered("chat", 0, 1).await;
     assert_eq!(ready(&broker).await.0, 503);
     redis.cli(&["acl", "setuser", "deaf", "allchannels"]);
-    until("it hears", async || ready(&broker).await == (200, "OK".to_owned())).await;
+    until("it hears", async || {
+        ready(&broker).await == (200, "OK".to_owned())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_node_whose_redis_is_a_replica_is_not_ready() {
     let redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     assert_eq!(ready(&broker).await.0, 200);
     redis.cli(&["replicaof", "127.0.0.1", "1"]);
     assert_eq!(ready(&broker).await.0, 503);
@@ -35,9 +62,15 @@ async fn a_node_whose_redis_is_a_replica_is_not_ready() {
 #[tokio::test]
 async fn a_policy_that_evicts_and_a_full_memory_are_told_with_the_ok() {
     let redis = Redis::start(&["--maxmemory-policy", "allkeys-lru"]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     let (status, text) = ready(&broker).await;
-    assert!(status == 200 && text.starts_with("OK\nWarning: ") && text.contains("allkeys-lru"), "{text}");
+    assert!(
+        status == 200 && text.starts_with("OK\nWarning: ") && text.contains("allkeys-lru"),
+        "{text}"
+    );
     redis.cli(&["config", "set", "maxmemory-policy", "noeviction"]);
     assert_eq!(ready(&broker).await, (200, "OK".to_owned()));
     redis.cli(&["config", "set", "maxmemory", "1mb"]);
@@ -47,8 +80,13 @@ async fn a_policy_that_evicts_and_a_full_memory_are_told_with_the_ok() {
 
 #[tokio::test]
 async fn a_cluster_with_a_shard_down_is_still_worth_being_asked() {
-    let cluster = tokio::task::spawn_blocking(|| crate::common::cluster::Cluster::start(0)).await.unwrap();
-    let broker = broker(Kind::Cluster).set("REDIS_URL", cluster.url()).start().await;
+    let cluster = tokio::task::spawn_blocking(|| crate::common::cluster::Cluster::start(0))
+        .await
+        .unwrap();
+    let broker = broker(Kind::Cluster)
+        .set("REDIS_URL", cluster.url())
+        .start()
+        .await;
     until("it is ready", async || ready(&broker).await.0 == 200).await;
     let last = cluster.nodes().last().unwrap();
     for redis in cluster.nodes() {
@@ -57,7 +95,11 @@ async fn a_cluster_with_a_shard_down_is_still_worth_being_asked() {
     let _ = last.try_cli(&["shutdown", "nosave", "now"]);
     let in_a_row = std::cell::Cell::new(0);
     until("it is ready without it, and stays so", async || {
-        in_a_row.set(if ready(&broker).await.0 == 200 { in_a_row.get() + 1 } else { 0 });
+        in_a_row.set(if ready(&broker).await.0 == 200 {
+            in_a_row.get() + 1
+        } else {
+            0
+        });
         in_a_row.get() == 50
     })
     .await;

@@ -11,7 +11,9 @@ use crate::common::{
 };
 
 /// A user of the tests, who may do everything.
-const USER: [&str; 9] = ["acl", "setuser", "app", "reset", "on", ">hunter2", "~*", "&*", "+@all"];
+const USER: [&str; 9] = [
+    "acl", "setuser", "app", "reset", "on", ">hunter2", "~*", "&*", "+@all",
+];
 
 fn url_of_user(redis: &Redis) -> String {
     format!("{}?user=app&pass=hunter2", redis.url())
@@ -24,12 +26,17 @@ fn rights(redis: &Redis, changes: &[&str]) {
 
 async fn as_user(kind: Kind, redis: &Redis) -> Broker {
     redis.cli(&USER);
-    broker(kind).set("REDIS_URL", url_of_user(redis)).start().await
+    broker(kind)
+        .set("REDIS_URL", url_of_user(redis))
+        .start()
+        .await
 }
 
 /// The status and text of `/api/ready`.
 async fn ready(broker: &Broker) -> (u16, String) {
-    let response = within(broker.http.get(format!("{}/api/ready", broker.url)).send()).await.unwrap();
+    let response = within(broker.http.get(format!("{}/api/ready", broker.url)).send())
+        .await
+        .unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
@@ -49,7 +56,11 @@ async fn until_refused(broker: &Broker, cause: &str) {
 
 /// The exit code of `check`, and what it prints.
 async fn check(kind: Kind, url: &str, prefix: &str) -> (Option<i32>, String) {
-    let delivery = if kind == Kind::Shared { "shared" } else { "exclusive" };
+    let delivery = if kind == Kind::Shared {
+        "shared"
+    } else {
+        "exclusive"
+    };
     let mut command = program();
     command.arg("check").envs([
         ("STREAMER_API_KEY", API_KEY),
@@ -64,7 +75,12 @@ async fn check(kind: Kind, url: &str, prefix: &str) -> (Option<i32>, String) {
 }
 
 async fn add(broker: &Broker, key: &str) -> (u16, Value) {
-    let (status, answer) = broker.post("/api/event/add", json!({"key": key, "events": [{"event": "n"}, {"event": "n"}]})).await;
+    let (status, answer) = broker
+        .post(
+            "/api/event/add",
+            json!({"key": key, "events": [{"event": "n"}, {"event": "n"}]}),
+        )
+        .await;
     (status.as_u16(), answer)
 }
 
@@ -78,9 +94,16 @@ async fn readiness_and_check_say_why_writes_are_refused(kind: Kind) {
     until_ready(&broker).await;
     let refused = async |cause: &str| {
         until_refused(&broker, cause).await;
-        assert_eq!(broker.post("/api/stream", json!({"key": "chat"})).await.0, 503, "{cause}");
+        assert_eq!(
+            broker.post("/api/stream", json!({"key": "chat"})).await.0,
+            503,
+            "{cause}"
+        );
         let (code, text) = check(kind, &url_of_user(&redis), broker.prefix()).await;
-        assert!(code == Some(1) && text.contains(cause) && !text.contains("hunter2"), "{text}");
+        assert!(
+            code == Some(1) && text.contains(cause) && !text.contains("hunter2"),
+            "{text}"
+        );
     };
     redis.cli(&["config", "set", "min-replicas-to-write", "1"]);
     refused("too few replicas").await;
@@ -98,12 +121,19 @@ async fn readiness_and_check_say_why_writes_are_refused(kind: Kind) {
     let dump = redis.socket().parent().unwrap().join("dump.rdb");
     std::fs::create_dir_all(dump.join("inner")).unwrap();
     redis.cli(&["bgsave"]);
-    until("saving fails", async || redis.cli(&["info", "persistence"]).contains("rdb_last_bgsave_status:err")).await;
+    until("saving fails", async || {
+        redis
+            .cli(&["info", "persistence"])
+            .contains("rdb_last_bgsave_status:err")
+    })
+    .await;
     refused("can't save to its disk").await;
     std::fs::remove_dir_all(dump).unwrap();
     until("it is saved", async || {
         let _ = redis.try_cli(&["bgsave"]);
-        redis.cli(&["info", "persistence"]).contains("rdb_last_bgsave_status:ok")
+        redis
+            .cli(&["info", "persistence"])
+            .contains("rdb_last_bgsave_status:ok")
     })
     .await;
     until_ready(&broker).await;
@@ -112,7 +142,11 @@ async fn readiness_and_check_say_why_writes_are_refused(kind: Kind) {
     refused("it is a replica").await;
     redis.cli(&["replicaof", "no", "one"]);
     until_ready(&broker).await;
-    assert_eq!(redis.cli(&["keys", "*ready*"]), "", "the trials leave nothing behind");
+    assert_eq!(
+        redis.cli(&["keys", "*ready*"]),
+        "",
+        "the trials leave nothing behind"
+    );
 }
 
 async fn the_cause_of_a_failed_connection_is_named(kind: Kind) {
@@ -128,27 +162,45 @@ async fn the_cause_of_a_failed_connection_is_named(kind: Kind) {
         }
     });
     let cases = [
-        (format!("{}?pass=hunter2", redis.url()), "refuses the user name or the password"),
-        (format!("{}?pass=right-pass&db=99", redis.url()), "does not have the database"),
+        (
+            format!("{}?pass=hunter2", redis.url()),
+            "refuses the user name or the password",
+        ),
+        (
+            format!("{}?pass=right-pass&db=99", redis.url()),
+            "does not have the database",
+        ),
         ("redis://:hunter2@127.0.0.1:1".to_owned(), "Nothing listens"),
-        ("redis://:hunter2@no-such-host.invalid".to_owned(), "can't be resolved"),
+        (
+            "redis://:hunter2@no-such-host.invalid".to_owned(),
+            "can't be resolved",
+        ),
         (format!("rediss://:hunter2@127.0.0.1:{port}"), "TLS"),
     ];
     for (url, cause) in cases {
         let (code, text) = check(kind, &url, "x:").await;
         assert!(code == Some(1) && text.contains(cause), "{url}: {text}");
-        assert!(!text.contains("hunter2") && !text.contains("right-pass"), "{text}");
+        assert!(
+            !text.contains("hunter2") && !text.contains("right-pass"),
+            "{text}"
+        );
         let broker = broker(kind).set("REDIS_URL", &url).start().await;
         until_refused(&broker, cause).await;
         let (_, log) = broker.stop("-TERM").await;
-        assert!(log.contains(cause) && !log.contains("hunter2") && !log.contains("right-pass"), "{log}");
+        assert!(
+            log.contains(cause) && !log.contains("hunter2") && !log.contains("right-pass"),
+            "{log}"
+        );
     }
 }
 
 async fn a_password_that_becomes_right_is_taken(kind: Kind) {
     let redis = Redis::start(&[]);
     redis.cli(&["acl", "setuser", "app", "on", ">other", "~*", "&*", "+@all"]);
-    let broker = broker(kind).set("REDIS_URL", url_of_user(&redis)).start().await;
+    let broker = broker(kind)
+        .set("REDIS_URL", url_of_user(&redis))
+        .start()
+        .await;
     until_refused(&broker, "password").await;
     redis.cli(&USER);
     until_ready(&broker).await;
@@ -161,7 +213,13 @@ async fn however_many_ask_one_trial_a_second_is_made(kind: Kind) {
     until_ready(&broker).await;
     let trials = || -> u64 {
         let stats = redis.cli(&["info", "commandstats"]);
-        let calls = stats.lines().find(|line| line.starts_with("cmdstat_zrem:")).unwrap().split(['=', ',']).nth(1).unwrap();
+        let calls = stats
+            .lines()
+            .find(|line| line.starts_with("cmdstat_zrem:"))
+            .unwrap()
+            .split(['=', ','])
+            .nth(1)
+            .unwrap();
         calls.parse().unwrap()
     };
     let (before, begun) = (trials(), std::time::Instant::now());
@@ -176,15 +234,33 @@ async fn however_many_ask_one_trial_a_second_is_made(kind: Kind) {
 async fn a_write_that_lacks_a_right_stores_all_or_nothing(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = as_user(kind, &redis).await;
-    let token = broker.create_with(json!({"key": "chat", "max_events": 4})).await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 4}))
+        .await;
     let mut written = 1;
     for right in ["hset", "xadd", "pexpire", "hmget"] {
         rights(&redis, &[&format!("-{right}")]);
         let (status, answer) = add(&broker, "chat").await;
-        assert_eq!((status, &answer["code"]), (503, &json!("store-unavailable")), "{right}");
-        let numbered = json!({"key": "chat", "events": [{"event": "n"}], "producer": "p", "sequence": 0});
-        assert_eq!(broker.post("/api/event/add", numbered).await.0, 503, "{right}");
-        assert_eq!(broker.post("/api/stream/end", json!({"key": "chat"})).await.0, 503, "{right}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (503, &json!("store-unavailable")),
+            "{right}"
+        );
+        let numbered =
+            json!({"key": "chat", "events": [{"event": "n"}], "producer": "p", "sequence": 0});
+        assert_eq!(
+            broker.post("/api/event/add", numbered).await.0,
+            503,
+            "{right}"
+        );
+        assert_eq!(
+            broker
+                .post("/api/stream/end", json!({"key": "chat"}))
+                .await
+                .0,
+            503,
+            "{right}"
+        );
         rights(&redis, &[&format!("+{right}")]);
         assert_eq!(length(&broker, "chat").await, written, "{right}");
         assert_eq!(add(&broker, "chat").await.0, 200, "{right}");
@@ -198,11 +274,23 @@ async fn a_write_that_lacks_a_right_stores_all_or_nothing(kind: Kind) {
     }
     rights(&redis, &["-zrem", "-publish"]);
     broker.end("chat").await;
-    assert_eq!(broker.get("/api/stream").await.1, json!([]), "it is active no more, whatever the index holds");
+    assert_eq!(
+        broker.get("/api/stream").await.1,
+        json!([]),
+        "it is active no more, whatever the index holds"
+    );
     rights(&redis, &["+zrem", "+publish"]);
     let events = broker.sse("chat", &token, None).await.rest().await;
-    let seen: Vec<_> = events.iter().filter(|event| event.event != "missedevents").cloned().collect();
-    assert_eq!(crate::common::number(&seen.last().unwrap().id), written, "nothing twice, and no hole");
+    let seen: Vec<_> = events
+        .iter()
+        .filter(|event| event.event != "missedevents")
+        .cloned()
+        .collect();
+    assert_eq!(
+        crate::common::number(&seen.last().unwrap().id),
+        written,
+        "nothing twice, and no hole"
+    );
 }
 
 async fn a_stream_that_lacks_a_right_is_not_created_in_half(kind: Kind) {
@@ -214,13 +302,25 @@ async fn a_stream_that_lacks_a_right_is_not_created_in_half(kind: Kind) {
         rights(&redis, &[&format!("-{right}")]);
         for key in ["new", "old"] {
             let (status, answer) = broker.post("/api/stream", json!({ "key": key })).await;
-            assert_eq!((status.as_u16(), &answer["code"]), (503, &json!("store-unavailable")), "{right}");
+            assert_eq!(
+                (status.as_u16(), &answer["code"]),
+                (503, &json!("store-unavailable")),
+                "{right}"
+            );
         }
         rights(&redis, &[&format!("+{right}")]);
-        assert_eq!(broker.get("/api/stream/info?key=new").await.0, 404, "{right}");
+        assert_eq!(
+            broker.get("/api/stream/info?key=new").await.0,
+            404,
+            "{right}"
+        );
         assert_eq!(broker.get("/api/stream").await.1, json!([]), "{right}");
         if ["zadd", "hset", "xadd"].contains(&right) {
-            assert_eq!(length(&broker, "old").await, 2, "{right}: what was there is there");
+            assert_eq!(
+                length(&broker, "old").await,
+                2,
+                "{right}: what was there is there"
+            );
         }
     }
     broker.create("new").await;
@@ -229,11 +329,22 @@ async fn a_stream_that_lacks_a_right_is_not_created_in_half(kind: Kind) {
 
 /// What `docs/deployment.md` says that a user needs.
 fn least_rights(redis: &Redis) {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/deployment.md")).unwrap();
-    let lines: Vec<_> = page.lines().filter(|line| line.starts_with("ACL SETUSER tinistreamer ")).collect();
+    let page = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/deployment.md"
+    ))
+    .unwrap();
+    let lines: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("ACL SETUSER tinistreamer "))
+        .collect();
     assert!(lines.len() > 2, "{lines:?}");
     for line in lines {
-        assert_eq!(redis.cli(&line.split_whitespace().collect::<Vec<_>>()), "OK", "{line}");
+        assert_eq!(
+            redis.cli(&line.split_whitespace().collect::<Vec<_>>()),
+            "OK",
+            "{line}"
+        );
     }
 }
 
@@ -241,30 +352,63 @@ async fn the_least_rights_of_the_docs_are_enough_and_each_is_missed(kind: Kind) 
     let redis = Redis::start(&[]);
     least_rights(&redis);
     let url = format!("{}?user=tinistreamer&pass=a-long-password", redis.url());
-    let broker = broker(kind).set("REDIS_URL", &url).set("KEY_PREFIX", "tinistreamer:").start().await;
-    until("it is ready without a warning", async || ready(&broker).await == (200, "OK".to_owned())).await;
+    let broker = broker(kind)
+        .set("REDIS_URL", &url)
+        .set("KEY_PREFIX", "tinistreamer:")
+        .start()
+        .await;
+    until("it is ready without a warning", async || {
+        ready(&broker).await == (200, "OK".to_owned())
+    })
+    .await;
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
     for n in 0..5 {
         broker.add_numbered("chat", n, 300).await;
-        assert_contiguous(ids(&client.take(if n == 0 { 301 } else { 300 }).await), if n == 0 { 0 } else { 300 * n + 1 });
+        assert_contiguous(
+            ids(&client.take(if n == 0 { 301 } else { 300 }).await),
+            if n == 0 { 0 } else { 300 * n + 1 },
+        );
     }
     assert!(socket.next().await.is_ok());
-    let numbered = json!({"key": "chat", "events": [{"event": "n"}], "producer": "p", "sequence": 0});
+    let numbered =
+        json!({"key": "chat", "events": [{"event": "n"}], "producer": "p", "sequence": 0});
     assert_eq!(broker.post("/api/event/add", numbered).await.0, 200);
-    assert_eq!(broker.get("/api/stream").await.1.as_array().unwrap().len(), 1);
-    until("its clients are counted", async || redis.cli(&["keys", "tinistreamer:clients:*"]).lines().count() == 1).await;
-    assert_eq!(broker.get("/api/stream/info?key=chat").await.1["clients_total"], 2);
+    assert_eq!(
+        broker.get("/api/stream").await.1.as_array().unwrap().len(),
+        1
+    );
+    until("its clients are counted", async || {
+        redis
+            .cli(&["keys", "tinistreamer:clients:*"])
+            .lines()
+            .count()
+            == 1
+    })
+    .await;
+    assert_eq!(
+        broker.get("/api/stream/info?key=chat").await.1["clients_total"],
+        2
+    );
     broker.end("chat").await;
     assert_eq!(client.rest().await.len(), 2);
     broker.create("chat").await;
     let denied = redis.cli(&["acl", "log"]);
     assert_eq!(denied, "", "nothing was denied");
 
-    let mut rights =
-        vec![("-evalsha", "EVALSHA"), ("-xadd", "XADD"), ("-hset", "HSET"), ("-pexpire", "PEXPIRE"), ("-zrangebyscore", "ZRANGEBYSCORE")];
-    rights.extend([("-xread", "XREAD"), ("-exists", "EXISTS"), ("-ping", "PING")]);
+    let mut rights = vec![
+        ("-evalsha", "EVALSHA"),
+        ("-xadd", "XADD"),
+        ("-hset", "HSET"),
+        ("-pexpire", "PEXPIRE"),
+        ("-zrangebyscore", "ZRANGEBYSCORE"),
+    ];
+    rights.extend([
+        ("-xread", "XREAD"),
+        ("-exists", "EXISTS"),
+        ("-ping", "PING"),
+    ]);
     rights.extend(if kind == Kind::Shared {
         [("-publish", "PUBLISH"), ("-subscribe", "SUBSCRIBE")]
     } else {
@@ -300,11 +444,21 @@ async fn a_missing_right_to_channels_is_logged_once_and_what_is_stored_is_delive
     let redis = Redis::start(&[]);
     redis.cli(&USER);
     rights(&redis, &["resetchannels"]);
-    let broker = broker(Kind::Shared).set("REDIS_URL", url_of_user(&redis)).set("STORE_PATIENCE", 60).start().await;
+    let broker = broker(Kind::Shared)
+        .set("REDIS_URL", url_of_user(&redis))
+        .set("STORE_PATIENCE", 60)
+        .start()
+        .await;
     until_refused(&broker, "channels under STREAMER_KEY_PREFIX").await;
     let connections = || -> u64 {
         let stats = redis.cli(&["info", "stats"]);
-        stats.lines().find_map(|line| line.strip_prefix("total_connections_received:")).unwrap().trim().parse().unwrap()
+        stats
+            .lines()
+            .find_map(|line| line.strip_prefix("total_connections_received:"))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
     };
     let token = broker.create("chat").await;
     // Each `redis-cli` is a connection, too.
@@ -323,7 +477,14 @@ async fn a_missing_right_to_channels_is_logged_once_and_what_is_stored_is_delive
     assert_contiguous(ids(&broker.sse("chat", &token, None).await.rest().await), 0);
     let (_, log) = broker.stop("-TERM").await;
     let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
-    assert_eq!((lines("the subscription does not hold"), lines("are stored, but not published")), (1, 1), "{log}");
+    assert_eq!(
+        (
+            lines("the subscription does not hold"),
+            lines("are stored, but not published")
+        ),
+        (1, 1),
+        "{log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -346,7 +507,9 @@ async fn what_can_not_be_published_is_read_by_the_node_that_wrote_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_is_ready_as_long_as_one_shard_takes_writes() {
-    let cluster = tokio::task::spawn_blocking(|| crate::common::cluster::Cluster::start(0)).await.unwrap();
+    let cluster = tokio::task::spawn_blocking(|| crate::common::cluster::Cluster::start(0))
+        .await
+        .unwrap();
     for kind in [Kind::Cluster, Kind::ExclusiveCluster] {
         let broker = broker(kind).set("REDIS_URL", cluster.url()).start().await;
         until_ready(&broker).await;

@@ -17,11 +17,22 @@ use crate::common::{
 async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = program();
     command.args(arguments).envs(environment.iter().copied());
-    let Output { status, stdout, stderr } = within(command.output()).await.unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = within(command.output()).await.unwrap();
+    (
+        status.code(),
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap(),
+    )
 }
 
-const GOOD: [(&str, &str); 2] = [("STREAMER_API_KEY", API_KEY), ("STREAMER_SECRET_KEY", SECRET_KEY)];
+const GOOD: [(&str, &str); 2] = [
+    ("STREAMER_API_KEY", API_KEY),
+    ("STREAMER_SECRET_KEY", SECRET_KEY),
+];
 
 #[tokio::test]
 async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
@@ -46,10 +57,21 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
         ("STREAMER_HARTBEAT", "5", "STREAMER_HEARTBEAT"),
     ];
     for (name, value, tells) in cases {
-        let environment: Vec<_> = GOOD.into_iter().filter(|(good, _)| *good != name).chain([(name, value)]).collect();
+        let environment: Vec<_> = GOOD
+            .into_iter()
+            .filter(|(good, _)| *good != name)
+            .chain([(name, value)])
+            .collect();
         let (code, stdout, stderr) = run(&[], &environment).await;
-        assert_eq!((code, stdout.as_str(), stderr.lines().count()), (Some(2), "", 1), "{name}: {stderr}");
-        assert!(stderr.starts_with(name) && stderr.contains(tells), "{stderr}");
+        assert_eq!(
+            (code, stdout.as_str(), stderr.lines().count()),
+            (Some(2), "", 1),
+            "{name}: {stderr}"
+        );
+        assert!(
+            stderr.starts_with(name) && stderr.contains(tells),
+            "{stderr}"
+        );
         assert!(!stderr.contains("abcdef"));
     }
 }
@@ -58,7 +80,10 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
 async fn the_release_profile_demands_keys() {
     let (code, _, stderr) = run(&[], &[]).await;
     assert_eq!((code, stderr.lines().count()), (Some(2), 2), "{stderr}");
-    assert!(stderr.contains("STREAMER_API_KEY is not set") && stderr.contains("STREAMER_SECRET_KEY is not set"));
+    assert!(
+        stderr.contains("STREAMER_API_KEY is not set")
+            && stderr.contains("STREAMER_SECRET_KEY is not set")
+    );
 }
 
 #[tokio::test]
@@ -71,14 +96,32 @@ async fn the_debug_profile_makes_keys_up_and_prints_them() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(process.stdout.take().unwrap()));
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(
+        process.stdout.take().unwrap(),
+    ));
     let mut text = Vec::new();
-    while text.iter().filter(|line: &&String| line.starts_with("export ")).count() < 2 {
+    while text
+        .iter()
+        .filter(|line: &&String| line.starts_with("export "))
+        .count()
+        < 2
+    {
         text.push(within(lines.next_line()).await.unwrap().unwrap());
     }
-    let url = text[0].split_whitespace().find(|word| word.starts_with("http://")).unwrap();
-    let key = text.iter().find_map(|line| line.strip_prefix("export STREAMER_API_KEY=")).unwrap();
-    let answer = reqwest::Client::new().get(format!("{url}/api/info")).header("X-API-KEY", key).send().await.unwrap();
+    let url = text[0]
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .unwrap();
+    let key = text
+        .iter()
+        .find_map(|line| line.strip_prefix("export STREAMER_API_KEY="))
+        .unwrap();
+    let answer = reqwest::Client::new()
+        .get(format!("{url}/api/info"))
+        .header("X-API-KEY", key)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 200);
 }
 
@@ -90,13 +133,28 @@ async fn keygen_prints_lines_of_a_file_that_the_broker_reads() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("api");
     std::fs::create_dir(&inner).unwrap();
-    std::fs::write(folder.path().join(".env"), format!("{keys}STREAMER_REDIS_URL=memory:\nSTREAMER_TTL=77\n")).unwrap();
+    std::fs::write(
+        folder.path().join(".env"),
+        format!("{keys}STREAMER_REDIS_URL=memory:\nSTREAMER_TTL=77\n"),
+    )
+    .unwrap();
     for place in [folder.path(), &inner] {
-        let Output { status, stdout, .. } = program().arg("check").current_dir(place).output().await.unwrap();
+        let Output { status, stdout, .. } = program()
+            .arg("check")
+            .current_dir(place)
+            .output()
+            .await
+            .unwrap();
         assert!(status.success() && String::from_utf8_lossy(&stdout).contains("memory"));
     }
     // The environment wins over the file.
-    let output = program().arg("check").current_dir(folder.path()).env("STREAMER_TTL", "x").output().await.unwrap();
+    let output = program()
+        .arg("check")
+        .current_dir(folder.path())
+        .env("STREAMER_TTL", "x")
+        .output()
+        .await
+        .unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("STREAMER_TTL holds \"x\""));
 }
 
@@ -111,43 +169,90 @@ async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
     let folder = root.path().canonicalize().unwrap();
     let (inner, file) = (folder.join("api"), folder.join(".env"));
     std::fs::create_dir(&inner).unwrap();
-    std::fs::write(&file, format!("{keys}STREAMER_REDIS_URL=memory:\nSTREAMER_PORT=0\n")).unwrap();
+    std::fs::write(
+        &file,
+        format!("{keys}STREAMER_REDIS_URL=memory:\nSTREAMER_PORT=0\n"),
+    )
+    .unwrap();
     let shown = file.to_str().unwrap();
     let told = async |mode: u32, place: &Path| {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-        let Output { status, stdout, .. } = program().arg("check").current_dir(place).output().await.unwrap();
+        let Output { status, stdout, .. } = program()
+            .arg("check")
+            .current_dir(place)
+            .output()
+            .await
+            .unwrap();
         assert!(status.success());
         String::from_utf8(stdout).unwrap()
     };
     assert_eq!(told(0o600, &folder).await.lines().count(), 1);
     assert_eq!(told(0o640, &folder).await.lines().count(), 1);
     let open = told(0o644, &folder).await;
-    assert!([shown, "may read", "mode 644"].iter().all(|part| open.contains(part)), "{open}");
+    assert!(
+        [shown, "may read", "mode 644"]
+            .iter()
+            .all(|part| open.contains(part)),
+        "{open}"
+    );
     let writable = told(0o602, &folder).await;
-    assert!([shown, "may change", "mode 602"].iter().all(|part| writable.contains(part)), "{writable}");
+    assert!(
+        [shown, "may change", "mode 602"]
+            .iter()
+            .all(|part| writable.contains(part)),
+        "{writable}"
+    );
     let elsewhere = told(0o600, &inner).await;
-    assert!(elsewhere.contains(shown) && elsewhere.contains("not in the folder") && !elsewhere.contains("mode"), "{elsewhere}");
+    assert!(
+        elsewhere.contains(shown)
+            && elsewhere.contains("not in the folder")
+            && !elsewhere.contains("mode"),
+        "{elsewhere}"
+    );
     assert_eq!(told(0o644, &inner).await.lines().count(), 3);
 
     // A broker that serves says it in its log.
-    let mut broker = program().current_dir(&inner).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut broker = program()
+        .current_dir(&inner)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut log = BufReader::new(broker.stderr.take().unwrap()).lines();
     for part in ["not in the folder", "mode 644"] {
         let line = within(log.next_line()).await.unwrap().unwrap();
-        assert!(line.contains("WARN") && line.contains(part) && line.contains(shown), "{line}");
+        assert!(
+            line.contains("WARN") && line.contains(part) && line.contains(shown),
+            "{line}"
+        );
     }
 }
 
 #[tokio::test]
 async fn rocket_toml_is_read_by_profile_and_the_environment_wins() {
     let folder = tempfile::tempdir().unwrap();
-    let toml =
-        format!("[default]\napi_key = \"{API_KEY}\"\nttl = \"soon\"\n[release]\nsecret_key = \"{SECRET_KEY}\"\nredis_url = \"memory:\"\n");
+    let toml = format!(
+        "[default]\napi_key = \"{API_KEY}\"\nttl = \"soon\"\n[release]\nsecret_key = \"{SECRET_KEY}\"\nredis_url = \"memory:\"\n"
+    );
     std::fs::write(folder.path().join("Rocket.toml"), toml).unwrap();
-    let output = program().arg("check").current_dir(folder.path()).output().await.unwrap();
+    let output = program()
+        .arg("check")
+        .current_dir(folder.path())
+        .output()
+        .await
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.starts_with("STREAMER_TTL holds \"soon\"") && stderr.contains("Rocket.toml"), "{stderr}");
-    let output = program().arg("check").current_dir(folder.path()).env("STREAMER_TTL", "5").output().await.unwrap();
+    assert!(
+        stderr.starts_with("STREAMER_TTL holds \"soon\"") && stderr.contains("Rocket.toml"),
+        "{stderr}"
+    );
+    let output = program()
+        .arg("check")
+        .current_dir(folder.path())
+        .env("STREAMER_TTL", "5")
+        .output()
+        .await
+        .unwrap();
     assert!(output.status.success());
 }
 
@@ -158,16 +263,31 @@ async fn a_broken_env_file_is_told_without_its_contents() {
     let output = program().current_dir(folder.path()).output().await.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1));
-    assert!(stderr.contains(".env") && !stderr.contains("hush"), "{stderr}");
+    assert!(
+        stderr.contains(".env") && !stderr.contains("hush"),
+        "{stderr}"
+    );
 }
 
 #[tokio::test]
 async fn check_tells_whether_the_store_answers() {
     let redis = Redis::shared().url();
-    let (code, stdout, _) = run(&["check"], &[GOOD[0], GOOD[1], ("STREAMER_REDIS_URL", &redis)]).await;
+    let (code, stdout, _) = run(
+        &["check"],
+        &[GOOD[0], GOOD[1], ("STREAMER_REDIS_URL", &redis)],
+    )
+    .await;
     assert_eq!(code, Some(0));
     assert!(stdout.contains("redis store answers"), "{stdout}");
-    let (code, _, stderr) = run(&["check"], &[GOOD[0], GOOD[1], ("STREAMER_REDIS_URL", "redis://:hunter2@127.0.0.1:1")]).await;
+    let (code, _, stderr) = run(
+        &["check"],
+        &[
+            GOOD[0],
+            GOOD[1],
+            ("STREAMER_REDIS_URL", "redis://:hunter2@127.0.0.1:1"),
+        ],
+    )
+    .await;
     assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
     assert!(!stderr.contains("hunter2"));
 }
@@ -176,19 +296,35 @@ async fn check_tells_whether_the_store_answers() {
 async fn health_tells_whether_a_broker_lives() {
     let broker = broker(Kind::Memory).start().await;
     let port = broker.url.rsplit(':').next().unwrap().to_owned();
-    let environment = [GOOD[0], GOOD[1], ("STREAMER_PORT", &port), ("STREAMER_ADDRESS", "0.0.0.0")];
+    let environment = [
+        GOOD[0],
+        GOOD[1],
+        ("STREAMER_PORT", &port),
+        ("STREAMER_ADDRESS", "0.0.0.0"),
+    ];
     assert_eq!(run(&["health"], &environment).await.0, Some(0));
     drop(broker);
-    crate::common::until("nobody answers", || async { run(&["health"], &environment).await.0 == Some(1) }).await;
+    crate::common::until("nobody answers", || async {
+        run(&["health"], &environment).await.0 == Some(1)
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn help_and_version_are_told() {
     let (code, help, _) = run(&["--help"], &[]).await;
     assert_eq!(code, Some(0));
-    assert!(["keygen", "check", "health", "STREAMER_"].iter().all(|word| help.contains(word)), "{help}");
+    assert!(
+        ["keygen", "check", "health", "STREAMER_"]
+            .iter()
+            .all(|word| help.contains(word)),
+        "{help}"
+    );
     let (code, version, _) = run(&["--version"], &[]).await;
-    assert_eq!((code, version.trim()), (Some(0), concat!("tinistreamer ", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (code, version.trim()),
+        (Some(0), concat!("tinistreamer ", env!("CARGO_PKG_VERSION")))
+    );
     assert_eq!(run(&["no-such-command"], &[]).await.0, Some(2));
 }
 
@@ -196,10 +332,26 @@ async fn help_and_version_are_told() {
 async fn a_port_that_is_taken_is_told_in_one_line() {
     let broker = broker(Kind::Memory).start().await;
     let port = broker.url.rsplit(':').next().unwrap();
-    let (code, _, stderr) = run(&[], &[GOOD[0], GOOD[1], ("STREAMER_PORT", port), ("STREAMER_REDIS_URL", "memory:")]).await;
+    let (code, _, stderr) = run(
+        &[],
+        &[
+            GOOD[0],
+            GOOD[1],
+            ("STREAMER_PORT", port),
+            ("STREAMER_REDIS_URL", "memory:"),
+        ],
+    )
+    .await;
     assert_eq!(code, Some(1));
-    let told = [format!("127.0.0.1:{port}"), "another program".to_owned(), "STREAMER_PORT".to_owned()];
-    assert!(told.iter().all(|word| stderr.contains(word)) && !stderr.contains("panicked"), "{stderr}");
+    let told = [
+        format!("127.0.0.1:{port}"),
+        "another program".to_owned(),
+        "STREAMER_PORT".to_owned(),
+    ];
+    assert!(
+        told.iter().all(|word| stderr.contains(word)) && !stderr.contains("panicked"),
+        "{stderr}"
+    );
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
@@ -210,7 +362,10 @@ fn every_setting_is_in_the_readme_and_the_example() {
     for file in ["README.md", ".env.example"] {
         let text = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
         for name in tinistreamer::config::NAMES {
-            assert!(text.contains(&tinistreamer::config::variable(name)), "{file} does not tell of {name}");
+            assert!(
+                text.contains(&tinistreamer::config::variable(name)),
+                "{file} does not tell of {name}"
+            );
         }
     }
 }

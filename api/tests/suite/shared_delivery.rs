@@ -7,7 +7,10 @@ use serde_json::json;
 use crate::common::{Broker, Kind, assert_contiguous, broker, redis::Redis, sse::ids, until};
 
 async fn shared(redis: &Redis) -> Broker {
-    broker(Kind::Shared).set("REDIS_URL", redis.url()).start().await
+    broker(Kind::Shared)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,22 +32,37 @@ async fn many_clients_share_a_handful_of_connections() {
         assert_contiguous(ids(&client.take(11).await), 0);
     }
     let connections = redis.cli(&["client", "list"]).lines().count();
-    assert!(connections <= 6, "the static pool, the subscription, and the one that asks: {connections}");
+    assert!(
+        connections <= 6,
+        "the static pool, the subscription, and the one that asks: {connections}"
+    );
     let (_, info) = broker.get("/api/info").await;
     assert_eq!(
-        (&info["delivery"], &info["redis"]["streaming"], &info["redis"]["streaming_in_use"]),
+        (
+            &info["delivery"],
+            &info["redis"]["streaming"],
+            &info["redis"]["streaming_in_use"]
+        ),
         (&json!("shared"), &json!(1), &json!(200))
     );
-    assert_eq!(info["redis"]["streaming_max"], 10_000, "the default where clients cost little");
+    assert_eq!(
+        info["redis"]["streaming_max"], 10_000,
+        "the default where clients cost little"
+    );
     drop(clients);
-    until("the channels are let go", || async { redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty() }).await;
+    until("the channels are let go", || async {
+        redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_that_is_cut_again_and_again_loses_nothing() {
     let redis = Redis::start(&[]);
     let broker = Arc::new(shared(&redis).await);
-    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 100_000}))
+        .await;
     let readers: Vec<_> = (0..6)
         .map(|_| {
             let (broker, token) = (Arc::clone(&broker), token.clone());
@@ -98,15 +116,38 @@ async fn a_subscription_that_redis_closes_is_made_anew() {
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     client.take(1).await;
-    // Redis closes connections whose channels an administrator took away; for a while no other can be made.
+    // Redis closes connections whose channels an administrator took away; for a while no other can
+    // be made.
     let subscription = redis.cli(&["client", "list", "type", "pubsub"]);
-    let id = subscription.split("id=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let id = subscription
+        .split("id=")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .to_owned();
     redis.cli(&["acl", "setuser", "default", "resetchannels"]);
-    until("the subscription is closed", || async { !redis.cli(&["client", "list"]).contains(&format!("id={id} ")) }).await;
+    until("the subscription is closed", || async {
+        !redis
+            .cli(&["client", "list"])
+            .contains(&format!("id={id} "))
+    })
+    .await;
     redis.cli(&["acl", "setuser", "default", "allchannels"]);
-    until("there is another", || async { !redis.cli(&["client", "list", "type", "pubsub"]).is_empty() }).await;
+    until("there is another", || async {
+        !redis.cli(&["client", "list", "type", "pubsub"]).is_empty()
+    })
+    .await;
     until("it is written again", || async {
-        broker.post("/api/event/add", json!({"key": "chat", "events": [{"event": "x"}]})).await.0 == 200
+        broker
+            .post(
+                "/api/event/add",
+                json!({"key": "chat", "events": [{"event": "x"}]}),
+            )
+            .await
+            .0
+            == 200
     })
     .await;
     assert_eq!(client.next().await.unwrap().event, "x");
@@ -119,20 +160,31 @@ async fn a_topic_that_nobody_follows_any_more_is_let_go_and_taken_up_again() {
     let token = broker.create("chat").await;
     let mut seen = Vec::new();
     for round in 0..3 {
-        let mut client = broker.sse("chat", &token, seen.last().map(|event: &eventsource_stream::Event| event.id.as_str())).await;
+        let mut client = broker
+            .sse(
+                "chat",
+                &token,
+                seen.last()
+                    .map(|event: &eventsource_stream::Event| event.id.as_str()),
+            )
+            .await;
         broker.add_numbered("chat", round, 5).await;
         seen.extend(client.take(if round == 0 { 6 } else { 10 }).await);
         drop(client);
         // More than the time for which it is kept.
         if round == 1 {
-            until("it is let go", || async { redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty() }).await;
+            until("it is let go", || async {
+                redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty()
+            })
+            .await;
         }
         broker.add_numbered("chat", round, 5).await;
     }
     assert_contiguous(ids(&seen), 0);
 }
 
-/// A way to Redis that can be made to let nothing back through to a node's subscription: deaf, but not closed.
+/// A way to Redis that can be made to let nothing back through to a node's subscription: deaf, but
+/// not closed.
 struct Deafening {
     port: u16,
     deaf: Arc<std::sync::atomic::AtomicBool>,
@@ -143,18 +195,27 @@ impl Deafening {
         use std::sync::atomic::{AtomicBool, Ordering};
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, deaf) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
+        let (port, deaf) = (
+            listener.local_addr().unwrap().port(),
+            Arc::new(AtomicBool::new(false)),
+        );
         let ears = Arc::clone(&deaf);
         tokio::spawn(async move {
             while let Ok((node, _)) = listener.accept().await {
                 let (mut from_node, mut to_node) = node.into_split();
-                let (mut from_redis, mut to_redis) = tokio::net::UnixStream::connect(&redis).await.unwrap().into_split();
+                let (mut from_redis, mut to_redis) = tokio::net::UnixStream::connect(&redis)
+                    .await
+                    .unwrap()
+                    .into_split();
                 let subscribes = Arc::new(AtomicBool::new(false));
                 let (is_subscription, deafened) = (Arc::clone(&subscribes), Arc::clone(&ears));
                 tokio::spawn(async move {
                     let mut bytes = vec![0; 65_536];
                     while let Ok(count @ 1..) = from_node.read(&mut bytes).await {
-                        if bytes[..count].windows(11).any(|window| window == b"\r\nSUBSCRIBE") {
+                        if bytes[..count]
+                            .windows(11)
+                            .any(|window| window == b"\r\nSUBSCRIBE")
+                        {
                             // Only a subscription made before the ears were closed is deaf.
                             subscribes.store(!deafened.load(Ordering::Relaxed), Ordering::Relaxed);
                         }
@@ -165,7 +226,8 @@ impl Deafening {
                 tokio::spawn(async move {
                     let mut bytes = vec![0; 65_536];
                     while let Ok(count @ 1..) = from_redis.read(&mut bytes).await {
-                        let dropped = deafened.load(Ordering::Relaxed) && is_subscription.load(Ordering::Relaxed);
+                        let dropped = deafened.load(Ordering::Relaxed)
+                            && is_subscription.load(Ordering::Relaxed);
                         if !dropped && to_node.write_all(&bytes[..count]).await.is_err() {
                             return;
                         }
@@ -182,7 +244,11 @@ async fn a_deaf_subscription_is_noticed_and_nothing_is_lost() {
     let redis = Redis::start(&[]);
     let way = Deafening::start(redis.socket()).await;
     let url = format!("redis://127.0.0.1:{}", way.port);
-    let broker = broker(Kind::Shared).set("REDIS_URL", url).set("REDIS_TIMEOUT", 1).start().await;
+    let broker = broker(Kind::Shared)
+        .set("REDIS_URL", url)
+        .set("REDIS_TIMEOUT", 1)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     broker.add_numbered("chat", 0, 3).await;

@@ -21,10 +21,18 @@ async fn clients_are_closed_with_what_they_were_owed(kind: Kind) {
         let mut socket = broker.ws("chat", &token, None).await;
         socket.next().await.unwrap();
         sockets.push(socket);
-        let response = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+        let response = broker
+            .http
+            .get(broker.client_url("sse", "chat", &token, None))
+            .send()
+            .await
+            .unwrap();
         texts.push(tokio::spawn(response.text()));
     }
-    until("all are there", || async { broker.slots_in_use().await == 10 }).await;
+    until("all are there", || async {
+        broker.slots_in_use().await == 10
+    })
+    .await;
     broker.add_numbered("chat", 0, 3).await;
     broker.signal("-TERM").await;
     for mut socket in sockets {
@@ -35,9 +43,18 @@ async fn clients_are_closed_with_what_they_were_owed(kind: Kind) {
     }
     for text in texts {
         let text = within(text).await.unwrap().unwrap();
-        assert!(text.contains("data: 2\nid: ") && text.contains("\nretry: "), "{text}");
-        let retry = text.lines().rfind(|line| line.starts_with("retry: ")).unwrap();
-        assert!(text.ends_with(&format!("{retry}\n\n")), "the last word: {text}");
+        assert!(
+            text.contains("data: 2\nid: ") && text.contains("\nretry: "),
+            "{text}"
+        );
+        let retry = text
+            .lines()
+            .rfind(|line| line.starts_with("retry: "))
+            .unwrap();
+        assert!(
+            text.ends_with(&format!("{retry}\n\n")),
+            "the last word: {text}"
+        );
     }
     let mut broker = broker;
     assert_eq!(within(broker.process.wait()).await.unwrap().code(), Some(0));
@@ -56,7 +73,10 @@ async fn clients_are_closed_with_what_they_were_owed_in_exclusive() {
 #[tokio::test]
 async fn an_idle_broker_stops_without_waiting_for_its_grace() {
     for signal in ["-TERM", "-INT"] {
-        let broker = broker(Kind::Exclusive).set("SHUTDOWN_GRACE", 600).start().await;
+        let broker = broker(Kind::Exclusive)
+            .set("SHUTDOWN_GRACE", 600)
+            .start()
+            .await;
         broker.create("chat").await;
         assert_eq!(broker.stop(signal).await.0, Some(0));
     }
@@ -64,11 +84,20 @@ async fn an_idle_broker_stops_without_waiting_for_its_grace() {
 
 /// A client that reads nothing, of a stream with more than fits between it and the broker.
 async fn stalled_client(broker: &Broker) -> reqwest::Response {
-    let token = broker.create_with(json!({"key": "stalled", "max_events": 100_000})).await;
-    let stalled = broker.http.get(broker.client_url("sse", "stalled", &token, None)).send().await.unwrap();
+    let token = broker
+        .create_with(json!({"key": "stalled", "max_events": 100_000}))
+        .await;
+    let stalled = broker
+        .http
+        .get(broker.client_url("sse", "stalled", &token, None))
+        .send()
+        .await
+        .unwrap();
     let data = "x".repeat(100_000);
     for _ in 0..20 {
-        let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
+        let events: Vec<_> = (0..20)
+            .map(|_| json!({"event": "big", "data": data}))
+            .collect();
         broker.add("stalled", json!(events)).await;
     }
     stalled
@@ -84,11 +113,18 @@ async fn a_client_that_takes_nothing_does_not_keep_it() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let broker = broker(Kind::Memory).set("SHUTDOWN_GRACE", 3600).start().await;
+    let broker = broker(Kind::Memory)
+        .set("SHUTDOWN_GRACE", 3600)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     // A request whose body never comes keeps a broker that is not hurried.
-    let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://")).await.unwrap();
-    let head = format!("POST /api/event/add HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n");
+    let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    let head = format!(
+        "POST /api/event/add HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n"
+    );
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut client = broker.sse("chat", &token, None).await;
     client.next().await.unwrap();
@@ -99,13 +135,18 @@ async fn a_second_signal_ends_it_at_once() {
 
 #[tokio::test]
 async fn it_says_that_it_is_not_ready_before_it_stops_to_listen() {
-    let broker = broker(Kind::Memory).set("SHUTDOWN_GRACE", 300).start().await;
+    let broker = broker(Kind::Memory)
+        .set("SHUTDOWN_GRACE", 300)
+        .start()
+        .await;
     // There is something left to do for as long as this client takes nothing.
     let stalled = stalled_client(&broker).await;
     broker.signal("-TERM").await;
     until("it is not ready", || async {
         // On a connection of its own, as probes come.
-        let answer = reqwest::get(format!("{}/api/ready", broker.url)).await.unwrap();
+        let answer = reqwest::get(format!("{}/api/ready", broker.url))
+            .await
+            .unwrap();
         answer.status() == 503 && answer.text().await.unwrap().contains("shutting-down")
     })
     .await;
@@ -115,25 +156,46 @@ async fn it_says_that_it_is_not_ready_before_it_stops_to_listen() {
 
 #[tokio::test]
 async fn an_upload_is_written_as_far_as_it_came_and_told_so() {
-    let node = broker(Kind::Exclusive).set("SHUTDOWN_GRACE", 5).start().await;
+    let node = broker(Kind::Exclusive)
+        .set("SHUTDOWN_GRACE", 5)
+        .start()
+        .await;
     let other = node.another_node().await;
     node.create("chat").await;
     let (lines, body) = tokio::sync::mpsc::unbounded_channel::<Result<String, std::io::Error>>();
-    let body = futures::stream::unfold(body, |mut body| async { body.recv().await.map(|line| (line, body)) });
-    let request = node.request(reqwest::Method::POST, "/api/event/add/json-stream?key=chat").body(reqwest::Body::wrap_stream(body));
+    let body = futures::stream::unfold(body, |mut body| async {
+        body.recv().await.map(|line| (line, body))
+    });
+    let request = node
+        .request(reqwest::Method::POST, "/api/event/add/json-stream?key=chat")
+        .body(reqwest::Body::wrap_stream(body));
     let upload = tokio::spawn(answer(request));
-    lines.send(Ok("{\"event\":\"a\"}\n{\"event\":\"b\"}\n".to_owned())).unwrap();
-    until("both are written", || async { other.get("/api/stream/info?key=chat").await.1["length"] == 3 }).await;
+    lines
+        .send(Ok("{\"event\":\"a\"}\n{\"event\":\"b\"}\n".to_owned()))
+        .unwrap();
+    until("both are written", || async {
+        other.get("/api/stream/info?key=chat").await.1["length"] == 3
+    })
+    .await;
     let stopped = tokio::spawn(node.stop("-TERM"));
     let (status, error) = within(upload).await.unwrap();
-    assert_eq!((status.as_u16(), &error["code"]), (503, &json!("shutting-down")));
-    assert!(error["message"].as_str().unwrap().contains("2 events"), "{error}");
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (503, &json!("shutting-down"))
+    );
+    assert!(
+        error["message"].as_str().unwrap().contains("2 events"),
+        "{error}"
+    );
     assert_eq!(within(stopped).await.unwrap().0, Some(0));
 }
 
 #[tokio::test]
 async fn a_client_of_a_node_that_stops_goes_on_at_another() {
-    let one = broker(Kind::Exclusive).set("SHUTDOWN_GRACE", 3).start().await;
+    let one = broker(Kind::Exclusive)
+        .set("SHUTDOWN_GRACE", 3)
+        .start()
+        .await;
     let two = one.another_node().await;
     let token = one.create("chat").await;
     let mut client = one.sse("chat", &token, None).await;
@@ -155,15 +217,24 @@ async fn a_client_of_a_node_that_stops_goes_on_at_another() {
 #[tokio::test]
 async fn a_client_that_comes_a_moment_too_late_is_told_to_come_back() {
     let redis = crate::common::redis::Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).set("SHUTDOWN_GRACE", 10).start().await;
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .set("SHUTDOWN_GRACE", 10)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     redis.cli(&["client", "pause", "1500", "all"]);
-    let request = broker.http.get(broker.client_url("sse", "chat", &token, None));
+    let request = broker
+        .http
+        .get(broker.client_url("sse", "chat", &token, None));
     let late = tokio::spawn(async move { request.send().await.unwrap() });
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     broker.signal("-TERM").await;
     let response = within(late).await.unwrap();
     assert_eq!(response.status(), 200);
     let text = response.text().await.unwrap();
-    assert!(text.starts_with("retry: ") && text.ends_with("\n\n") && !text.contains("data"), "{text}");
+    assert!(
+        text.starts_with("retry: ") && text.ends_with("\n\n") && !text.contains("data"),
+        "{text}"
+    );
 }

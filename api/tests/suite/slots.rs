@@ -15,15 +15,30 @@ async fn past_the_last_slot_newcomers_are_refused(kind: Kind) {
     }
     let (_, info) = broker.get("/api/info").await;
     assert_eq!(
-        (&info["redis"]["streaming_in_use"], &info["redis"]["streaming_available"], &info["redis"]["streaming_max"]),
+        (
+            &info["redis"]["streaming_in_use"],
+            &info["redis"]["streaming_available"],
+            &info["redis"]["streaming_max"]
+        ),
         (&json!(3), &json!(0), &json!(3))
     );
-    let response = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+    let response = broker
+        .http
+        .get(broker.client_url("sse", "chat", &token, None))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 429);
     assert!(response.headers().contains_key("retry-after"));
     assert!(response.text().await.unwrap().contains("too-many-clients"));
-    let refused = Ws::connect(&broker.client_url("ws", "chat", &token, None), &[]).await.err().unwrap();
-    assert_eq!((refused.0, &refused.1["code"]), (429, &json!("too-many-clients")));
+    let refused = Ws::connect(&broker.client_url("ws", "chat", &token, None), &[])
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(
+        (refused.0, &refused.1["code"]),
+        (429, &json!("too-many-clients"))
+    );
     // Those who were there are served on, and looking at events takes no slot.
     broker.add_numbered("chat", 0, 1).await;
     for client in &mut clients {
@@ -34,12 +49,21 @@ async fn past_the_last_slot_newcomers_are_refused(kind: Kind) {
 
 async fn a_newcomer_gets_the_place_of_a_client_that_has_left(kind: Kind) {
     // Heartbeats alone would show it in an hour.
-    let broker = broker(kind).set("MAX_CLIENTS", 4).set("HEARTBEAT", 3600).start().await;
+    let broker = broker(kind)
+        .set("MAX_CLIENTS", 4)
+        .set("HEARTBEAT", 3600)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     for round in 0..5 {
         let mut clients = Vec::new();
         for _ in 0..4 {
-            let response = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+            let response = broker
+                .http
+                .get(broker.client_url("sse", "chat", &token, None))
+                .send()
+                .await
+                .unwrap();
             assert_eq!(response.status(), 200, "round {round}");
             clients.push(response);
         }
@@ -53,19 +77,38 @@ async fn a_client_that_leaves_a_socket_frees_its_slot_at_once(kind: Kind) {
     socket.next().await.unwrap();
     assert_eq!(broker.slots_in_use().await, 1);
     drop(socket);
-    until("the slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    until("the slot is free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 }
 
 async fn a_client_that_takes_nothing_is_let_go(kind: Kind) {
-    let broker = broker(kind).set("CLIENT_TIMEOUT", 2).set("HEARTBEAT", 1).start().await;
-    let token = broker.create_with(json!({"key": "chat", "max_events": 100_000})).await;
-    let stalled = broker.http.get(broker.client_url("sse", "chat", &token, None)).send().await.unwrap();
+    let broker = broker(kind)
+        .set("CLIENT_TIMEOUT", 2)
+        .set("HEARTBEAT", 1)
+        .start()
+        .await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 100_000}))
+        .await;
+    let stalled = broker
+        .http
+        .get(broker.client_url("sse", "chat", &token, None))
+        .send()
+        .await
+        .unwrap();
     let data = "x".repeat(100_000);
     for _ in 0..20 {
-        let events: Vec<_> = (0..20).map(|_| json!({"event": "big", "data": data})).collect();
+        let events: Vec<_> = (0..20)
+            .map(|_| json!({"event": "big", "data": data}))
+            .collect();
         broker.add("chat", json!(events)).await;
     }
-    until("its slot is free", || async { broker.slots_in_use().await == 0 }).await;
+    until("its slot is free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
     drop(stalled);
 }
 
@@ -87,7 +130,11 @@ of_each_kind!(
 #[tokio::test]
 async fn a_client_that_has_left_gives_its_redis_connection_back() {
     let redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).set("MAX_CLIENTS", 30).start().await;
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .set("MAX_CLIENTS", 30)
+        .start()
+        .await;
     let token = broker.create("chat").await;
     let mut clients = Vec::new();
     for n in 0..20 {
@@ -101,17 +148,29 @@ async fn a_client_that_has_left_gives_its_redis_connection_back() {
             clients.push((None, Some(socket)));
         }
     }
-    until("each has a connection", || async { redis.blocked_connections() == 20 }).await;
+    until("each has a connection", || async {
+        redis.blocked_connections() == 20
+    })
+    .await;
     drop(clients);
-    until("none has", || async { redis.blocked_connections() == 0 && broker.slots_in_use().await == 0 }).await;
+    until("none has", || async {
+        redis.blocked_connections() == 0 && broker.slots_in_use().await == 0
+    })
+    .await;
     let connections = redis.cli(&["client", "list"]).lines().count();
-    assert!(connections <= 6, "the static pool, and the one that asks: {connections}");
+    assert!(
+        connections <= 6,
+        "the static pool, and the one that asks: {connections}"
+    );
 }
 
 #[tokio::test]
 async fn a_connection_is_used_again_after_a_stream_that_ended() {
     let redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive).set("REDIS_URL", redis.url()).start().await;
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
     for round in 0..10 {
         let key = format!("chat-{round}");
         let token = broker.create(&key).await;
@@ -123,5 +182,8 @@ async fn a_connection_is_used_again_after_a_stream_that_ended() {
         until("it is done", || async { broker.slots_in_use().await == 0 }).await;
     }
     let (_, info) = broker.get("/api/info").await;
-    assert_eq!(info["redis"]["streaming"], 1, "one connection served ten clients in turn");
+    assert_eq!(
+        info["redis"]["streaming"], 1,
+        "one connection served ten clients in turn"
+    );
 }

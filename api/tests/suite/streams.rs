@@ -6,45 +6,82 @@ use crate::common::{Broker, Kind, assert_contiguous, broker, number, until};
 
 async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
     let before = chrono::Utc::now();
-    let (status, access) = broker.post("/api/stream/", json!({"key": "a b/ü?&+%", "ttl": 60})).await;
+    let (status, access) = broker
+        .post("/api/stream/", json!({"key": "a b/ü?&+%", "ttl": 60}))
+        .await;
     assert_eq!(status, 200);
     let query = "key=a%20b%2F%C3%BC%3F%26%2B%25";
-    assert_eq!(access["sse_url"], format!("http://localhost:8000/api/client/sse?{query}"));
-    assert_eq!(access["ws_url"], format!("ws://localhost:8000/api/client/ws?{query}"));
-    let expires_at = chrono::DateTime::parse_from_rfc3339(access["expires_at"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        access["sse_url"],
+        format!("http://localhost:8000/api/client/sse?{query}")
+    );
+    assert_eq!(
+        access["ws_url"],
+        format!("ws://localhost:8000/api/client/ws?{query}")
+    );
+    let expires_at =
+        chrono::DateTime::parse_from_rfc3339(access["expires_at"].as_str().unwrap()).unwrap();
     let life = (expires_at.to_utc() - before).num_seconds();
     assert!((59..=61).contains(&life), "{life}");
     assert_eq!(access.as_object().unwrap().len(), 4);
 
     // The URL as it is given, with the token, opens the stream.
-    let url = access["sse_url"].as_str().unwrap().replace("http://localhost:8000", &broker.url);
-    let response = broker.http.get(format!("{url}&token={}", access["token"].as_str().unwrap())).send().await.unwrap();
+    let url = access["sse_url"]
+        .as_str()
+        .unwrap()
+        .replace("http://localhost:8000", &broker.url);
+    let response = broker
+        .http
+        .get(format!("{url}&token={}", access["token"].as_str().unwrap()))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 200);
 }
 
 /// RFC 3986, 2.3: encoded or not they mean the same, but clients compare URLs as strings.
 async fn characters_that_need_no_encoding_stay_as_they_are_in_urls(broker: Broker) {
-    let (status, access) = broker.post("/api/stream/", json!({"key": "a-b_c.d~e!'()*"})).await;
+    let (status, access) = broker
+        .post("/api/stream/", json!({"key": "a-b_c.d~e!'()*"}))
+        .await;
     assert_eq!(status, 200);
     let query = "key=a-b_c.d~e%21%27%28%29%2A";
-    assert_eq!(access["sse_url"], format!("http://localhost:8000/api/client/sse?{query}"));
-    assert_eq!(access["ws_url"], format!("ws://localhost:8000/api/client/ws?{query}"));
+    assert_eq!(
+        access["sse_url"],
+        format!("http://localhost:8000/api/client/sse?{query}")
+    );
+    assert_eq!(
+        access["ws_url"],
+        format!("ws://localhost:8000/api/client/ws?{query}")
+    );
 }
 
 async fn a_collection_is_there_with_and_without_its_slash(broker: Broker) {
     broker.create_with(json!({"key": "one"})).await;
     let (status, _) = broker.post("/api/stream", json!({"key": "two"})).await;
     assert_eq!(status, 200);
-    for path in ["/api/stream", "/api/stream/", "/api/stream?pattern=*", "/api/stream/?pattern=*"] {
+    for path in [
+        "/api/stream",
+        "/api/stream/",
+        "/api/stream?pattern=*",
+        "/api/stream/?pattern=*",
+    ] {
         let (status, rows) = broker.get(path).await;
-        assert_eq!((status.as_u16(), rows.as_array().unwrap().len()), (200, 2), "{path}");
+        assert_eq!(
+            (status.as_u16(), rows.as_array().unwrap().len()),
+            (200, 2),
+            "{path}"
+        );
     }
 }
 
 async fn an_active_stream_is_not_created_again(broker: Broker) {
     broker.create("chat").await;
     let (status, error) = broker.post("/api/stream/", json!({"key": "chat"})).await;
-    assert_eq!((status.as_u16(), &error["code"]), (400, &json!("existing-stream")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (400, &json!("existing-stream"))
+    );
 }
 
 async fn an_ended_stream_is_replaced_and_its_tokens_die_with_it(broker: Broker) {
@@ -54,12 +91,30 @@ async fn an_ended_stream_is_replaced_and_its_tokens_die_with_it(broker: Broker) 
     let new = broker.create("chat").await;
 
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
-    assert_eq!(events.as_array().unwrap().len(), 1, "the old events are gone");
+    assert_eq!(
+        events.as_array().unwrap().len(),
+        1,
+        "the old events are gone"
+    );
     assert_eq!(number(events[0]["id"].as_str().unwrap()), 0);
 
-    let refused = broker.http.get(broker.client_url("sse", "chat", &old, None)).send().await.unwrap();
+    let refused = broker
+        .http
+        .get(broker.client_url("sse", "chat", &old, None))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(refused.status(), 403);
-    assert_eq!(broker.sse("chat", &new, None).await.next().await.unwrap().event, "start");
+    assert_eq!(
+        broker
+            .sse("chat", &new, None)
+            .await
+            .next()
+            .await
+            .unwrap()
+            .event,
+        "start"
+    );
 }
 
 async fn a_replaced_streams_ids_do_not_fit_the_new_one(broker: Broker) {
@@ -76,36 +131,77 @@ async fn a_replaced_streams_ids_do_not_fit_the_new_one(broker: Broker) {
 }
 
 async fn a_token_is_issued_for_a_stream_that_exists(broker: Broker) {
-    let (status, error) = broker.post("/api/stream/token", json!({"key": "chat"})).await;
-    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
+    let (status, error) = broker
+        .post("/api/stream/token", json!({"key": "chat"}))
+        .await;
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (404, &json!("no-active-stream"))
+    );
     broker.create("chat").await;
-    let (status, access) = broker.post("/api/stream/token", json!({"key": "chat", "ttl": 5})).await;
+    let (status, access) = broker
+        .post("/api/stream/token", json!({"key": "chat", "ttl": 5}))
+        .await;
     assert_eq!(status, 200);
-    assert!(broker.sse("chat", access["token"].as_str().unwrap(), None).await.next().await.is_some());
+    assert!(
+        broker
+            .sse("chat", access["token"].as_str().unwrap(), None)
+            .await
+            .next()
+            .await
+            .is_some()
+    );
     broker.end("chat").await;
-    let (status, access) = broker.post("/api/stream/token", json!({"key": "chat"})).await;
+    let (status, access) = broker
+        .post("/api/stream/token", json!({"key": "chat"}))
+        .await;
     assert_eq!(status, 200, "its events can still be read");
-    let events = broker.sse("chat", access["token"].as_str().unwrap(), None).await.rest().await;
+    let events = broker
+        .sse("chat", access["token"].as_str().unwrap(), None)
+        .await
+        .rest()
+        .await;
     assert_eq!(events.last().unwrap().event, "end");
 }
 
 async fn info_tells_what_the_stream_holds(broker: Broker) {
     let (status, error) = broker.get("/api/stream/info?key=chat").await;
-    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("stream-not-found")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (404, &json!("stream-not-found"))
+    );
     broker.create_with(json!({"key": "chat", "ttl": 100})).await;
     let ids = broker.add_numbered("chat", 0, 3).await;
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
-    assert_eq!((&info["key"], &info["status"], &info["length"]), (&json!("chat"), &json!("active"), &json!(4)));
-    assert_eq!((&info["last_id"], number(info["first_id"].as_str().unwrap())), (&json!(ids[2]), 0));
+    assert_eq!(
+        (&info["key"], &info["status"], &info["length"]),
+        (&json!("chat"), &json!("active"), &json!(4))
+    );
+    assert_eq!(
+        (&info["last_id"], number(info["first_id"].as_str().unwrap())),
+        (&json!(ids[2]), 0)
+    );
     assert!((98..=100).contains(&info["ttl"].as_u64().unwrap()));
-    let created = chrono::DateTime::parse_from_rfc3339(info["created_at"].as_str().unwrap()).unwrap();
-    assert_eq!(format!("{}-0", created.timestamp_millis()), info["first_id"].as_str().unwrap());
-    assert_eq!((&info["clients"], &info["clients_total"]), (&json!(0), &json!(0)));
+    let created =
+        chrono::DateTime::parse_from_rfc3339(info["created_at"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        format!("{}-0", created.timestamp_millis()),
+        info["first_id"].as_str().unwrap()
+    );
+    assert_eq!(
+        (&info["clients"], &info["clients_total"]),
+        (&json!(0), &json!(0))
+    );
     assert_eq!(info.as_object().unwrap().len(), 9);
-    let (_, cancelled) = broker.post("/api/stream/cancel", json!({"key": "chat"})).await;
+    let (_, cancelled) = broker
+        .post("/api/stream/cancel", json!({"key": "chat"}))
+        .await;
     assert_eq!(cancelled, json!({"status": "cancelled"}));
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
-    assert_eq!((&info["status"], &info["length"]), (&json!("cancelled"), &json!(5)));
+    assert_eq!(
+        (&info["status"], &info["length"]),
+        (&json!("cancelled"), &json!(5))
+    );
 }
 
 async fn the_list_holds_active_streams_that_match(broker: Broker) {
@@ -114,12 +210,21 @@ async fn the_list_holds_active_streams_that_match(broker: Broker) {
     }
     broker.end("ende").await;
     let list = async |pattern: &str| -> Vec<String> {
-        let query = percent_encoding::utf8_percent_encode(pattern, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let query =
+            percent_encoding::utf8_percent_encode(pattern, percent_encoding::NON_ALPHANUMERIC)
+                .to_string();
         let (status, rows) = broker.get(&format!("/api/stream/?pattern={query}")).await;
         assert_eq!(status, 200, "{rows}");
-        rows.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap().to_owned()).collect()
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["key"].as_str().unwrap().to_owned())
+            .collect()
     };
-    assert_eq!(list("*").await, ["chat:1", "chat:2", "chat:30", "log[1]", "ü"]);
+    assert_eq!(
+        list("*").await,
+        ["chat:1", "chat:2", "chat:30", "log[1]", "ü"]
+    );
     assert_eq!(list("chat:?").await, ["chat:1", "chat:2"]);
     assert_eq!(list("chat:[2-9]*").await, ["chat:2", "chat:30"]);
     assert_eq!(list("chat**").await, ["chat:1", "chat:2", "chat:30"]);
@@ -131,16 +236,24 @@ async fn the_list_holds_active_streams_that_match(broker: Broker) {
     }
     let (_, rows) = broker.get("/api/stream?pattern=chat:1").await;
     let row = rows[0].as_object().unwrap();
-    assert_eq!((&row["status"], &row["length"], row.len()), (&json!("active"), &json!(1), 4));
+    assert_eq!(
+        (&row["status"], &row["length"], row.len()),
+        (&json!("active"), &json!(1), 4)
+    );
     assert!((1..=600).contains(&row["ttl"].as_u64().unwrap()));
     let (status, error) = broker.get("/api/stream?pattern=chat[").await;
-    assert_eq!((status.as_u16(), &error["code"]), (400, &json!("invalid-pattern")));
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (400, &json!("invalid-pattern"))
+    );
 }
 
 async fn stored_events_are_listed_with_their_times_also_after_the_end(broker: Broker) {
     let (status, _) = broker.get("/api/stream/events?key=chat").await;
     assert_eq!(status, 404);
-    broker.create_with(json!({"key": "chat", "max_events": 5000})).await;
+    broker
+        .create_with(json!({"key": "chat", "max_events": 5000}))
+        .await;
     for batch in 0..3 {
         broker.add_numbered("chat", batch * 700, 700).await;
     }
@@ -153,8 +266,14 @@ async fn stored_events_are_listed_with_their_times_also_after_the_end(broker: Br
     assert_eq!(events[2100]["data"], "2099");
     let last_but_one = events[2101].as_object().unwrap();
     assert!(!last_but_one.contains_key("data") && last_but_one.len() == 3);
-    let time = chrono::DateTime::parse_from_rfc3339(last_but_one["time"].as_str().unwrap()).unwrap();
-    assert!(last_but_one["id"].as_str().unwrap().starts_with(&time.timestamp_millis().to_string()));
+    let time =
+        chrono::DateTime::parse_from_rfc3339(last_but_one["time"].as_str().unwrap()).unwrap();
+    assert!(
+        last_but_one["id"]
+            .as_str()
+            .unwrap()
+            .starts_with(&time.timestamp_millis().to_string())
+    );
     assert_eq!(events[2102]["event"], "end");
 }
 
@@ -165,10 +284,21 @@ async fn nothing_follows_an_end_or_a_cancel(broker: Broker) {
         let (_, before) = broker.get(&format!("/api/stream/events?key={key}")).await;
         for path in ["/api/stream/end", "/api/stream/cancel"] {
             let (status, error) = broker.post(path, json!({"key": key})).await;
-            assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
+            assert_eq!(
+                (status.as_u16(), &error["code"]),
+                (404, &json!("no-active-stream"))
+            );
         }
-        let (status, error) = broker.post("/api/event/add", json!({"key": key, "events": [{"event": "x"}]})).await;
-        assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
+        let (status, error) = broker
+            .post(
+                "/api/event/add",
+                json!({"key": key, "events": [{"event": "x"}]}),
+            )
+            .await;
+        assert_eq!(
+            (status.as_u16(), &error["code"]),
+            (404, &json!("no-active-stream"))
+        );
         let (_, after) = broker.get(&format!("/api/stream/events?key={key}")).await;
         assert_eq!(before, after);
     }
@@ -189,14 +319,29 @@ async fn what_a_stream_may_ask_for_is_checked(broker: Broker) {
         (json!({"key": "k", "ttl": -1}), "invalid-request"),
         (json!({"key": "k", "ttl": 1.5}), "invalid-request"),
         (json!({"key": "k", "max_events": 0}), "invalid-request"),
-        (json!({"key": "k", "max_events": 1_000_001}), "invalid-request"),
+        (
+            json!({"key": "k", "max_events": 1_000_001}),
+            "invalid-request",
+        ),
     ];
     for (body, code) in cases {
         let (status, error) = broker.post("/api/stream/", body.clone()).await;
-        assert_eq!((status.as_u16(), error["code"].as_str()), (400, Some(code)), "{body}");
-        assert!(error["message"].as_str().is_some_and(|message| message.len() > 10), "{error}");
+        assert_eq!(
+            (status.as_u16(), error["code"].as_str()),
+            (400, Some(code)),
+            "{body}"
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|message| message.len() > 10),
+            "{error}"
+        );
     }
-    for body in [json!({"key": "é".repeat(128), "ttl": 604_800, "max_events": 1_000_000}), json!({"key": " ", "ttl": null})] {
+    for body in [
+        json!({"key": "é".repeat(128), "ttl": 604_800, "max_events": 1_000_000}),
+        json!({"key": " ", "ttl": null}),
+    ] {
         assert_eq!(broker.post("/api/stream/", body).await.0, 200);
     }
 }
@@ -209,15 +354,29 @@ async fn a_stream_lives_for_its_ttl_after_its_last_write(broker: Broker) {
         broker.add_numbered("chat", n, 1).await;
     }
     client.take(4).await;
-    assert_eq!(client.next().await, None, "a client of a stream that expires is closed");
-    until("it is gone", || async { broker.get("/api/stream/info?key=chat").await.0 == 404 }).await;
+    assert_eq!(
+        client.next().await,
+        None,
+        "a client of a stream that expires is closed"
+    );
+    until("it is gone", || async {
+        broker.get("/api/stream/info?key=chat").await.0 == 404
+    })
+    .await;
     assert_eq!(broker.get("/api/stream/").await.1, json!([]));
-    let answer = broker.http.get(broker.client_url("sse", "chat", &broker.create("chat").await, None)).send().await.unwrap();
+    let answer = broker
+        .http
+        .get(broker.client_url("sse", "chat", &broker.create("chat").await, None))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 200, "the key is free again");
 }
 
 async fn a_stream_keeps_about_as_many_events_as_it_asked_for(broker: Broker) {
-    broker.create_with(json!({"key": "chat", "max_events": 50})).await;
+    broker
+        .create_with(json!({"key": "chat", "max_events": 50}))
+        .await;
     for n in 0..400 {
         broker.add_numbered("chat", n, 1).await;
     }
@@ -225,7 +384,12 @@ async fn a_stream_keeps_about_as_many_events_as_it_asked_for(broker: Broker) {
     let length = info["length"].as_u64().unwrap();
     assert!((50..=150).contains(&length), "{length}");
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
-    let ids: Vec<_> = events.as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<_> = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect();
     assert_contiguous(ids.iter().map(String::as_str), 401 - length);
     assert_eq!(info["first_id"], Value::from(ids[0].clone()));
 }
@@ -249,8 +413,17 @@ on_every_store!(
 
 #[tokio::test]
 async fn client_urls_are_built_from_the_public_address() {
-    let broker = broker(Kind::Memory).set("SERVER_ADDRESS", "https://events.example.com/broker/").start().await;
+    let broker = broker(Kind::Memory)
+        .set("SERVER_ADDRESS", "https://events.example.com/broker/")
+        .start()
+        .await;
     let (_, access) = broker.post("/api/stream/", json!({"key": "k"})).await;
-    assert_eq!(access["sse_url"], "https://events.example.com/broker/api/client/sse?key=k");
-    assert_eq!(access["ws_url"], "wss://events.example.com/broker/api/client/ws?key=k");
+    assert_eq!(
+        access["sse_url"],
+        "https://events.example.com/broker/api/client/sse?key=k"
+    );
+    assert_eq!(
+        access["ws_url"],
+        "wss://events.example.com/broker/api/client/ws?key=k"
+    );
 }

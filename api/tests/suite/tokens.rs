@@ -1,4 +1,5 @@
-//! Client tokens for several streams, for prefixes, and for streams that are not there yet: what they open, and what not.
+//! Client tokens for several streams, for prefixes, and for streams that are not there yet: what
+//! they open, and what not.
 
 use serde_json::{Value, json};
 
@@ -20,15 +21,30 @@ fn token(access: &Value) -> &str {
 
 /// Whether the token opens the stream at this key, over every transport.
 async fn opens(broker: &Broker, token: &str, key: &str) -> bool {
-    let sse = broker.http.get(broker.client_url("sse", key, token, None)).send().await.unwrap();
-    let ws = broker.http.get(broker.client_url("sse", key, token, None).replace("/client/sse?", "/client/ws?"));
+    let sse = broker
+        .http
+        .get(broker.client_url("sse", key, token, None))
+        .send()
+        .await
+        .unwrap();
+    let ws = broker.http.get(
+        broker
+            .client_url("sse", key, token, None)
+            .replace("/client/sse?", "/client/ws?"),
+    );
     let (_, ws) = answer(ws).await;
     // Without a handshake all that can be heard is whether one would be taken.
     match (sse.status().as_u16(), ws["code"].as_str().unwrap()) {
         (200, "upgrade-required") => true,
         (403, "forbidden") => {
             let refusal: Value = serde_json::from_str(&sse.text().await.unwrap()).unwrap();
-            assert!(refusal["message"].as_str().unwrap().contains(&format!("{key:?}")), "{refusal} names {key:?}");
+            assert!(
+                refusal["message"]
+                    .as_str()
+                    .unwrap()
+                    .contains(&format!("{key:?}")),
+                "{refusal} names {key:?}"
+            );
             false
         }
         other => panic!("{key:?}: {other:?}"),
@@ -57,7 +73,10 @@ async fn a_token_for_a_list_opens_its_streams_and_nothing_else(broker: Broker) {
         assert!(!opens(&broker, token(&access), key).await, "{key}");
     }
     replace(&broker, "a").await;
-    assert!(!opens(&broker, token(&access), "a").await, "another stream took its place");
+    assert!(
+        !opens(&broker, token(&access), "a").await,
+        "another stream took its place"
+    );
     assert!(opens(&broker, token(&access), "b/é&").await);
 }
 
@@ -79,15 +98,26 @@ async fn a_token_for_a_prefix_opens_whatever_is_at_a_key_with_it_now_and_later(b
         assert!(!opens(&broker, token(&access), key).await, "{key}");
     }
     replace(&broker, "chat:1").await;
-    assert!(opens(&broker, token(&access), "chat:1").await, "whatever is there");
+    assert!(
+        opens(&broker, token(&access), "chat:1").await,
+        "whatever is there"
+    );
 }
 
-async fn a_token_that_may_wait_lets_in_by_key_what_is_not_there_and_nothing_later_where_something_is(broker: Broker) {
+async fn a_token_that_may_wait_lets_in_by_key_what_is_not_there_and_nothing_later_where_something_is(
+    broker: Broker,
+) {
     broker.create("there").await;
     let wanted = |wait: bool| json!({"keys": ["there", "later", "never"], "wait": wait});
     let (status, error) = broker.post("/api/stream/token", wanted(false)).await;
-    assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
-    assert!(error["message"].as_str().unwrap().contains(r#""later""#), "{error} names the first");
+    assert_eq!(
+        (status.as_u16(), &error["code"]),
+        (404, &json!("no-active-stream"))
+    );
+    assert!(
+        error["message"].as_str().unwrap().contains(r#""later""#),
+        "{error} names the first"
+    );
     let list = issue(&broker, wanted(true)).await;
     let one = issue(&broker, json!({"key": "later", "wait": true})).await;
     broker.create("later").await;
@@ -96,9 +126,15 @@ async fn a_token_that_may_wait_lets_in_by_key_what_is_not_there_and_nothing_late
     }
     assert!(!opens(&broker, token(&one), "there").await);
     replace(&broker, "later").await;
-    assert!(opens(&broker, token(&list), "later").await, "whichever comes");
+    assert!(
+        opens(&broker, token(&list), "later").await,
+        "whichever comes"
+    );
     replace(&broker, "there").await;
-    assert!(!opens(&broker, token(&list), "there").await, "it was there, and was meant");
+    assert!(
+        !opens(&broker, token(&list), "there").await,
+        "it was there, and was meant"
+    );
 }
 
 on_every_store!(
@@ -113,42 +149,107 @@ async fn what_nodes_of_the_version_before_can_read_is_issued_for_one_stream() {
     let started = broker.create("a").await;
     broker.create("b").await;
     let version = async |wanted: Value| token(&issue(&broker, wanted).await)[..2].to_owned();
-    assert_eq!((&started[..2], version(json!({"key": "a"})).await.as_str()), ("01", "01"));
-    assert_eq!(version(json!({"key": "a", "wait": true})).await, "01", "it is there");
-    for wanted in [json!({"keys": ["a", "b"]}), json!({"key": "c", "wait": true}), json!({"prefix": "a"})] {
+    assert_eq!(
+        (&started[..2], version(json!({"key": "a"})).await.as_str()),
+        ("01", "01")
+    );
+    assert_eq!(
+        version(json!({"key": "a", "wait": true})).await,
+        "01",
+        "it is there"
+    );
+    for wanted in [
+        json!({"keys": ["a", "b"]}),
+        json!({"key": "c", "wait": true}),
+        json!({"prefix": "a"}),
+    ] {
         assert_eq!(version(wanted.clone()).await, "02", "{wanted}");
     }
 }
 
 #[tokio::test]
 async fn a_request_for_a_token_that_cannot_be_is_refused_with_the_reason() {
-    let broker = broker(Kind::Memory).set("MAX_KEYS_PER_CLIENT", 20).start().await;
+    let broker = broker(Kind::Memory)
+        .set("MAX_KEYS_PER_CLIENT", 20)
+        .start()
+        .await;
     broker.create("a").await;
     let long = |count: usize| (0..count).map(|n| format!("{n:0>256}")).collect::<Vec<_>>();
     let many = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
     for (wanted, code, tells) in [
-        (json!({}), "invalid-request", "exactly one of key, keys and prefix"),
-        (json!({"key": "a", "keys": ["a"]}), "invalid-request", "exactly one"),
-        (json!({"key": "a", "prefix": "a"}), "invalid-request", "exactly one"),
-        (json!({"keys": ["a"], "prefix": "a"}), "invalid-request", "exactly one"),
+        (
+            json!({}),
+            "invalid-request",
+            "exactly one of key, keys and prefix",
+        ),
+        (
+            json!({"key": "a", "keys": ["a"]}),
+            "invalid-request",
+            "exactly one",
+        ),
+        (
+            json!({"key": "a", "prefix": "a"}),
+            "invalid-request",
+            "exactly one",
+        ),
+        (
+            json!({"keys": ["a"], "prefix": "a"}),
+            "invalid-request",
+            "exactly one",
+        ),
         (json!({"keys": []}), "invalid-request", "keys"),
         (json!({"keys": "a"}), "invalid-request", "keys"),
         (json!({"keys": ["a", "\u{0}"]}), "invalid-key", "256 bytes"),
-        (json!({"keys": many(21), "wait": true}), "invalid-request", "more than 20"),
-        (json!({"keys": long(12), "wait": true}), "invalid-request", "a prefix"),
-        (json!({"prefix": ""}), "invalid-request", "prefix is 1 to 256"),
-        (json!({"prefix": "x".repeat(257)}), "invalid-request", "prefix is 1 to 256"),
-        (json!({"prefix": "a\n"}), "invalid-request", "prefix is 1 to 256"),
-        (json!({"key": "a", "wait": "yes"}), "invalid-request", "wait"),
+        (
+            json!({"keys": many(21), "wait": true}),
+            "invalid-request",
+            "more than 20",
+        ),
+        (
+            json!({"keys": long(12), "wait": true}),
+            "invalid-request",
+            "a prefix",
+        ),
+        (
+            json!({"prefix": ""}),
+            "invalid-request",
+            "prefix is 1 to 256",
+        ),
+        (
+            json!({"prefix": "x".repeat(257)}),
+            "invalid-request",
+            "prefix is 1 to 256",
+        ),
+        (
+            json!({"prefix": "a\n"}),
+            "invalid-request",
+            "prefix is 1 to 256",
+        ),
+        (
+            json!({"key": "a", "wait": "yes"}),
+            "invalid-request",
+            "wait",
+        ),
         (json!({"prefix": "a", "ttl": 0}), "invalid-request", "ttl"),
     ] {
         let (status, error) = broker.post("/api/stream/token", wanted.clone()).await;
-        assert_eq!((status.as_u16(), error["code"].as_str().unwrap()), (400, code), "{wanted}");
-        assert!(error["message"].as_str().unwrap().contains(tells), "{error} tells {tells:?}");
+        assert_eq!(
+            (status.as_u16(), error["code"].as_str().unwrap()),
+            (400, code),
+            "{wanted}"
+        );
+        assert!(
+            error["message"].as_str().unwrap().contains(tells),
+            "{error} tells {tells:?}"
+        );
     }
     let twice = [many(20), many(20)].concat();
     let longest = "é".repeat(128);
-    for wanted in [json!({"keys": twice, "wait": true}), json!({"keys": long(11), "wait": true}), json!({"prefix": longest})] {
+    for wanted in [
+        json!({"keys": twice, "wait": true}),
+        json!({"keys": long(11), "wait": true}),
+        json!({"prefix": longest}),
+    ] {
         issue(&broker, wanted).await;
     }
 }
@@ -156,15 +257,33 @@ async fn a_request_for_a_token_that_cannot_be_is_refused_with_the_reason() {
 #[tokio::test]
 async fn keys_are_rotated_under_tokens_of_every_kind() {
     let old = broker(Kind::Exclusive).start().await;
-    let node = async |secrets: String| broker(Kind::Exclusive).set("KEY_PREFIX", old.prefix()).set("SECRET_KEY", secrets).start().await;
+    let node = async |secrets: String| {
+        broker(Kind::Exclusive)
+            .set("KEY_PREFIX", old.prefix())
+            .set("SECRET_KEY", secrets)
+            .start()
+            .await
+    };
     old.create("a").await;
     old.create("b").await;
     let new_secret = "11".repeat(32);
-    let (both, new_only) = (node(format!("{new_secret},{SECRET_KEY}")).await, node(new_secret).await);
-    for wanted in [json!({"key": "a"}), json!({"keys": ["a", "b"]}), json!({"prefix": "a"})] {
+    let (both, new_only) = (
+        node(format!("{new_secret},{SECRET_KEY}")).await,
+        node(new_secret).await,
+    );
+    for wanted in [
+        json!({"key": "a"}),
+        json!({"keys": ["a", "b"]}),
+        json!({"prefix": "a"}),
+    ] {
         let of_old = issue(&old, wanted.clone()).await;
         assert!(opens(&both, token(&of_old), "a").await, "{wanted}");
-        let refused = new_only.http.get(new_only.client_url("sse", "a", token(&of_old), None)).send().await.unwrap();
+        let refused = new_only
+            .http
+            .get(new_only.client_url("sse", "a", token(&of_old), None))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(refused.status(), 401, "{wanted}");
         let of_both = issue(&both, wanted.clone()).await;
         assert!(opens(&new_only, token(&of_both), "a").await, "{wanted}");

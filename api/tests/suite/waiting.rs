@@ -11,19 +11,31 @@ use crate::common::{
 };
 
 fn waiting(transport: Transport) -> &'static str {
-    if transport == Transport::Poll { "&wait=true&wait=20" } else { "&wait=true" }
+    if transport == Transport::Poll {
+        "&wait=true&wait=20"
+    } else {
+        "&wait=true"
+    }
 }
 
 async fn what_was_waited_for_comes_whole_from_its_first_event(broker: Broker) {
     let [there, later, last] = together(broker.kind, ["p:there", "p:later", "p:last"]);
     broker.create(&there).await;
-    // One more than there are places to wait for in the other streams would be refused by a token that is bound.
+    // One more than there are places to wait for in the other streams would be refused by a token
+    // that is bound.
     let by_prefix = token(&broker, json!({"prefix": "p:"})).await;
     let by_list = token(&broker, json!({"keys": [there, later, last], "wait": true})).await;
-    let follow = |transport, keys: Vec<&String>, token| Follower::new(&broker, transport, keys, token).with(waiting(transport));
+    let follow = |transport, keys: Vec<&String>, token| {
+        Follower::new(&broker, transport, keys, token).with(waiting(transport))
+    };
     let mut followers: Vec<Follower> = Transport::ALL
         .into_iter()
-        .flat_map(|transport| [follow(transport, vec![&later], &by_list), follow(transport, vec![&later, &there, &last], &by_prefix)])
+        .flat_map(|transport| {
+            [
+                follow(transport, vec![&later], &by_list),
+                follow(transport, vec![&later, &there, &last], &by_prefix),
+            ]
+        })
         .collect();
     let rests = join_all(followers.iter_mut().map(Follower::rest));
     let write = async {
@@ -40,8 +52,17 @@ async fn what_was_waited_for_comes_whole_from_its_first_event(broker: Broker) {
     let (all, ()) = tokio::join!(rests, write);
     for (follower, told) in followers.iter().zip(all) {
         for key in &follower.keys {
-            let of_key: Vec<Told> = told.iter().filter(|told| told.key == *key).cloned().collect();
-            assert_eq!(of_key, stored(&broker, key).await, "{:?}", follower.transport);
+            let of_key: Vec<Told> = told
+                .iter()
+                .filter(|told| told.key == *key)
+                .cloned()
+                .collect();
+            assert_eq!(
+                of_key,
+                stored(&broker, key).await,
+                "{:?}",
+                follower.transport
+            );
         }
     }
 }
@@ -57,22 +78,39 @@ async fn what_is_not_waited_for_is_not_found(broker: Broker) {
     let not_found = (404, "stream-not-found".to_owned());
     for transport in Transport::ALL {
         for keys in [vec![&absent], vec![&there, &absent]] {
-            let follower = |token, more: &str| Follower::new(&broker, transport, &keys, token).with(more);
-            assert_eq!(follower(&prefix, "").refused().await, not_found, "{transport:?}");
-            assert_eq!(follower(&prefix, "&wait=false&from=now").refused().await, not_found, "{transport:?}");
-            assert_eq!(follower(&bound, waiting(transport)).refused().await, not_found, "{transport:?}: whatever comes is another");
+            let follower =
+                |token, more: &str| Follower::new(&broker, transport, &keys, token).with(more);
+            assert_eq!(
+                follower(&prefix, "").refused().await,
+                not_found,
+                "{transport:?}"
+            );
+            assert_eq!(
+                follower(&prefix, "&wait=false&from=now").refused().await,
+                not_found,
+                "{transport:?}"
+            );
+            assert_eq!(
+                follower(&bound, waiting(transport)).refused().await,
+                not_found,
+                "{transport:?}: whatever comes is another"
+            );
         }
     }
 }
 
-/// A cursor may say that the client has nothing of a stream, which is no reason to take it for gone.
+/// A cursor may say that the client has nothing of a stream, which is no reason to take it for
+/// gone.
 async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
     let [there, later] = together(broker.kind, ["p:there", "p:later"]);
     broker.create(&there).await;
     let token = token(&broker, json!({"prefix": "p:"})).await;
     let mut followers: Vec<Follower> = Transport::ALL
         .into_iter()
-        .map(|transport| Follower::new(&broker, transport, [&there, &later], &token).with(format!("{}&from=now", waiting(transport))))
+        .map(|transport| {
+            Follower::new(&broker, transport, [&there, &later], &token)
+                .with(format!("{}&from=now", waiting(transport)))
+        })
         .collect();
     for follower in &mut followers {
         if follower.transport != Transport::Poll {
@@ -95,12 +133,17 @@ async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
     }
     // A program may say so, too.
     let own = format!("{}:,{}:", encoded(&there), encoded(&later));
-    followers.extend(
-        Transport::ALL.map(|transport| Follower::new(&broker, transport, [&there, &later], &token).with(waiting(transport)).after(&own)),
-    );
+    followers.extend(Transport::ALL.map(|transport| {
+        Follower::new(&broker, transport, [&there, &later], &token)
+            .with(waiting(transport))
+            .after(&own)
+    }));
     let rests = join_all(followers.iter_mut().map(Follower::rest));
     let write = async {
-        until("they wait again", || async { broker.slots_in_use().await >= 8 }).await;
+        until("they wait again", || async {
+            broker.slots_in_use().await >= 8
+        })
+        .await;
         broker.create(&later).await;
         broker.end(&later).await;
         broker.end(&there).await;
@@ -109,22 +152,41 @@ async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
     let wanted = stored(&broker, &later).await;
     for (follower, told) in followers.iter().zip(all) {
         let of_later: Vec<Told> = told.into_iter().filter(|told| told.key == later).collect();
-        assert_eq!(of_later, wanted, "{:?} from {:?}", follower.transport, follower.more);
+        assert_eq!(
+            of_later, wanted,
+            "{:?} from {:?}",
+            follower.transport, follower.more
+        );
     }
 }
 
-/// With one key, too, and before anything was sent: else `from=now` would begin behind what was written in the meantime.
+/// With one key, too, and before anything was sent: else `from=now` would begin behind what was
+/// written in the meantime.
 async fn who_waits_for_one_stream_from_now_on_is_told_where_it_is(broker: Broker) {
     let token = token(&broker, json!({"prefix": "p:"})).await;
-    let path = format!("{}/api/client/sse?key=p%3A1&wait=true&from=now&token={token}", broker.url);
+    let path = format!(
+        "{}/api/client/sse?key=p%3A1&wait=true&from=now&token={token}",
+        broker.url
+    );
     let mut response = reqwest::get(&path).await.unwrap();
-    assert_eq!(within(response.chunk()).await.unwrap().unwrap(), "retry: 1000\nid: p%3A1:\n\n");
+    assert_eq!(
+        within(response.chunk()).await.unwrap().unwrap(),
+        "retry: 1000\nid: p%3A1:\n\n"
+    );
     drop(response);
     broker.create("p:1").await;
     broker.end("p:1").await;
-    let rest = reqwest::Client::new().get(&path).header("Last-Event-ID", "p%3A1:").send().await.unwrap();
+    let rest = reqwest::Client::new()
+        .get(&path)
+        .header("Last-Event-ID", "p%3A1:")
+        .send()
+        .await
+        .unwrap();
     let text = within(rest.text()).await.unwrap();
-    assert!(text.contains("event: start\n") && text.contains("event: end\n"), "{text}");
+    assert!(
+        text.contains("event: start\n") && text.contains("event: end\n"),
+        "{text}"
+    );
 }
 
 on_every_store!(
@@ -138,14 +200,18 @@ async fn who_waits_in_vain_is_let_go_after_the_client_timeout(kind: Kind) {
     let broker = broker(kind).set("CLIENT_TIMEOUT", 1).start().await;
     let token = token(&broker, json!({"prefix": "p:"})).await;
     let wait = async |transport| {
-        let mut follower = Follower::new(&broker, transport, ["p:1", "p:2"], &token).with(waiting(transport));
+        let mut follower =
+            Follower::new(&broker, transport, ["p:1", "p:2"], &token).with(waiting(transport));
         (follower.next().await, transport)
     };
     for (heard, transport) in join_all(Transport::ALL.map(wait)).await {
         let code = (transport == Transport::Ws).then_some(1001);
         assert_eq!(heard, Heard::Cut(code), "{transport:?}");
     }
-    until("their slots are free", || async { broker.slots_in_use().await == 0 }).await;
+    until("their slots are free", || async {
+        broker.slots_in_use().await == 0
+    })
+    .await;
 }
 
 #[tokio::test]

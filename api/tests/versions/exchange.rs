@@ -1,4 +1,5 @@
-//! What one version makes, the other uses: streams, events, tokens, producers' counts, cursors, numbers of subscribers.
+//! What one version makes, the other uses: streams, events, tokens, producers' counts, cursors,
+//! numbers of subscribers.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -17,7 +18,14 @@ use crate::{
 };
 
 /// Data that an encoding could spoil.
-pub(crate) const DATA: [&str; 6] = ["", " two\nlines\r\nand a third ", "\u{0}\u{1f}\"\\", "🙂 é\u{2028}", "id: 1", "{\"a\": [1, null]}"];
+pub(crate) const DATA: [&str; 6] = [
+    "",
+    " two\nlines\r\nand a third ",
+    "\u{0}\u{1f}\"\\",
+    "🙂 é\u{2028}",
+    "id: 1",
+    "{\"a\": [1, null]}",
+];
 
 /// Keys that one connection can follow, also in exclusive delivery on a Cluster.
 fn keys<const N: usize>(names: [&str; N]) -> [String; N] {
@@ -25,17 +33,31 @@ fn keys<const N: usize>(names: [&str; N]) -> [String; N] {
 }
 
 fn events() -> Vec<Value> {
-    DATA.iter().map(|data| json!({"event": "n", "data": data})).chain([json!({"event": "é 🙂"})]).collect()
+    DATA.iter()
+        .map(|data| json!({"event": "n", "data": data}))
+        .chain([json!({"event": "é 🙂"})])
+        .collect()
 }
 
 /// Writes the same events in each of the three ways.
 async fn write_all_ways(node: &Broker, key: &str) {
     node.add(key, json!(events())).await;
-    let lines: String = events().iter().flat_map(|event| [event.to_string(), "\n".to_owned()]).collect();
+    let lines: String = events()
+        .iter()
+        .flat_map(|event| [event.to_string(), "\n".to_owned()])
+        .collect();
     let url = format!("/api/event/add/json-stream?key={}", encoded(key));
     let (status, answered) = answer(node.request(Method::POST, &url).body(lines)).await;
-    assert_eq!((status.as_u16(), &answered["num_events"]), (200, &json!(events().len())), "{answered}");
-    let url = format!("{}/api/event/add/ws-stream?key={}", node.url.replacen("http", "ws", 1), encoded(key));
+    assert_eq!(
+        (status.as_u16(), &answered["num_events"]),
+        (200, &json!(events().len())),
+        "{answered}"
+    );
+    let url = format!(
+        "{}/api/event/add/ws-stream?key={}",
+        node.url.replacen("http", "ws", 1),
+        encoded(key)
+    );
     let mut socket = Ws::connect(&url, &[("X-API-KEY", API_KEY)]).await.unwrap();
     for event in events() {
         socket.send(event.to_string()).await;
@@ -44,7 +66,9 @@ async fn write_all_ways(node: &Broker, key: &str) {
 }
 
 async fn info(node: &Broker, key: &str) -> Value {
-    let (status, mut info) = node.get(&format!("/api/stream/info?key={}", encoded(key))).await;
+    let (status, mut info) = node
+        .get(&format!("/api/stream/info?key={}", encoded(key)))
+        .await;
     assert_eq!(status, 200, "{info}");
     // The TTL goes down between two questions. Subscribers are counted in another test.
     for moving in ["ttl", "clients", "clients_total"] {
@@ -57,7 +81,11 @@ async fn info(node: &Broker, key: &str) -> Value {
 async fn listed_length(node: &Broker, key: &str) -> Option<u64> {
     // With a pattern that is a key the node would not look for it in the index.
     let (_, list) = node.get("/api/stream/").await;
-    list.as_array().unwrap().iter().find(|stream| stream["key"] == key).and_then(|stream| stream["length"].as_u64())
+    list.as_array()
+        .unwrap()
+        .iter()
+        .find(|stream| stream["key"] == key)
+        .and_then(|stream| stream["length"].as_u64())
 }
 
 /// What both nodes have of a stream.
@@ -69,38 +97,64 @@ async fn stored_on_both(pair: &Pair, key: &str) -> Vec<Told> {
 
 /// Subscribers of both nodes, over each transport.
 fn followers(pair: &Pair, keys: &[String], token: &str, more: &str) -> Vec<Follower> {
-    let of = |node| Transport::ALL.map(|transport| Follower::new(node, transport, keys, token).with(more));
+    let of = |node| {
+        Transport::ALL.map(|transport| Follower::new(node, transport, keys, token).with(more))
+    };
     pair.nodes().into_iter().flat_map(of).collect()
 }
 
 /// Waits until both nodes have so many streaming subscribers together.
 async fn subscribed(pair: &Pair, count: u64) {
-    until("they are subscribed", || async { pair.first.slots_in_use().await + pair.second.slots_in_use().await == count }).await;
+    until("they are subscribed", || async {
+        pair.first.slots_in_use().await + pair.second.slots_in_use().await == count
+    })
+    .await;
 }
 
 async fn a_stream_of_one_is_written_followed_and_ended_by_the_other(pair: Pair) {
     let Pair { first, second } = &pair;
     let [key] = keys(["chat: é/{1}"]);
-    let token = first.create_with(json!({"key": key, "max_events": 5000})).await;
+    let token = first
+        .create_with(json!({"key": key, "max_events": 5000}))
+        .await;
     let mut live = followers(&pair, std::slice::from_ref(&key), &token, "");
-    let mut rests: Vec<_> = live.iter_mut().map(|follower| Box::pin(follower.rest())).collect();
+    let mut rests: Vec<_> = live
+        .iter_mut()
+        .map(|follower| Box::pin(follower.rest()))
+        .collect();
     let write = async {
         subscribed(&pair, 8).await;
         for node in [second, first, second] {
             write_all_ways(node, &key).await;
         }
         for n in 0..40 {
-            pair.nodes()[n % 2].add_numbered(&key, n as u64, 1 + n as u64 % 3).await;
+            pair.nodes()[n % 2]
+                .add_numbered(&key, n as u64, 1 + n as u64 % 3)
+                .await;
         }
         assert_eq!(info(first, &key).await, info(second, &key).await);
-        assert_eq!(listed_length(first, &key).await, listed_length(second, &key).await);
+        assert_eq!(
+            listed_length(first, &key).await,
+            listed_length(second, &key).await
+        );
         assert!(listed_length(second, &key).await.is_some());
         let (status, error) = second.post("/api/stream/", json!({"key": key})).await;
-        assert_eq!((status.as_u16(), &error["code"]), (400, &json!("existing-stream")));
+        assert_eq!(
+            (status.as_u16(), &error["code"]),
+            (400, &json!("existing-stream"))
+        );
         second.end(&key).await;
         for node in pair.nodes() {
-            let (status, error) = node.post("/api/event/add", json!({"key": key, "events": [{"event": "n"}]})).await;
-            assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")));
+            let (status, error) = node
+                .post(
+                    "/api/event/add",
+                    json!({"key": key, "events": [{"event": "n"}]}),
+                )
+                .await;
+            assert_eq!(
+                (status.as_u16(), &error["code"]),
+                (404, &json!("no-active-stream"))
+            );
             assert_eq!(listed_length(node, &key).await, None);
         }
     };
@@ -108,11 +162,23 @@ async fn a_stream_of_one_is_written_followed_and_ended_by_the_other(pair: Pair) 
     drop(rests);
     let whole = stored_on_both(&pair, &key).await;
     assert!(whole.last().unwrap().is("end"));
-    let data: Vec<&str> = whole.iter().filter(|told| told.is("n")).map(|told| told.data.as_str()).take(DATA.len()).collect();
+    let data: Vec<&str> = whole
+        .iter()
+        .filter(|told| told.is("n"))
+        .map(|told| told.data.as_str())
+        .take(DATA.len())
+        .collect();
     assert_eq!(data, DATA);
     for (follower, all) in live.iter().zip(all) {
-        let wanted = whole.iter().cloned().map(|told| over(follower.transport, told));
-        assert!(all.iter().cloned().eq(wanted), "{:?} {all:?}", follower.transport);
+        let wanted = whole
+            .iter()
+            .cloned()
+            .map(|told| over(follower.transport, told));
+        assert!(
+            all.iter().cloned().eq(wanted),
+            "{:?} {all:?}",
+            follower.transport
+        );
     }
     // What is complete on the one is complete on the other.
     for mut follower in followers(&pair, std::slice::from_ref(&key), &token, "") {
@@ -130,11 +196,19 @@ async fn a_stream_that_one_replaces_is_gone_for_the_others_subscribers(pair: Pai
     let old = stored_on_both(&pair, &key).await;
     let new_token = second.create(&key).await;
     for follower in &mut followers(&pair, std::slice::from_ref(&key), &token, "") {
-        assert_eq!(follower.refused().await, (403, "forbidden".to_owned()), "{:?}", follower.transport);
+        assert_eq!(
+            follower.refused().await,
+            (403, "forbidden".to_owned()),
+            "{:?}",
+            follower.transport
+        );
     }
     first.add_numbered(&key, 0, 2).await;
     let (status, answer) = first.post("/api/stream/cancel", json!({"key": key})).await;
-    assert_eq!((status.as_u16(), answer), (200, json!({"status": "cancelled"})));
+    assert_eq!(
+        (status.as_u16(), answer),
+        (200, json!({"status": "cancelled"}))
+    );
     let new = stored_on_both(&pair, &key).await;
     assert!(new.last().unwrap().is("cancel") && !old.contains(&new[0]));
     for follower in &mut followers(&pair, std::slice::from_ref(&key), &new_token, "") {
@@ -172,9 +246,15 @@ async fn tokens_of_one_open_streams_of_the_other(pair: Pair) {
                     follower.more.clear();
                 }
                 match follower.next().await {
-                    Heard::Told(told) => assert!(opens && told.is("start"), "case {number}: {told:?}"),
+                    Heard::Told(told) => {
+                        assert!(opens && told.is("start"), "case {number}: {told:?}")
+                    }
                     Heard::Refused(status, error) => {
-                        assert_eq!((opens, status, &error["code"]), (false, 403, &json!("forbidden")), "case {number}");
+                        assert_eq!(
+                            (opens, status, &error["code"]),
+                            (false, 403, &json!("forbidden")),
+                            "case {number}"
+                        );
                     }
                     heard => panic!("case {number}: {heard:?}"),
                 }
@@ -199,38 +279,74 @@ async fn a_producer_of_one_goes_on_at_the_other(pair: Pair) {
     let token = first.create(&key).await;
     let mut follower = Follower::new(second, Transport::Ndjson, [&key], &token);
     let events = |sequence: u64, count: u64| -> Vec<Value> {
-        (sequence..sequence + count).map(|n| json!({"event": "n", "data": n.to_string()})).collect()
+        (sequence..sequence + count)
+            .map(|n| json!({"event": "n", "data": n.to_string()}))
+            .collect()
     };
     let batch = async |node: &Broker, sequence: u64, count: u64| {
         let body = json!({"key": key, "events": events(sequence, count), "producer": "P_1-x", "sequence": sequence});
         node.post("/api/event/add", body).await
     };
     let upload = async |node: &Broker, sequence: u64, count: u64| {
-        let lines: String = events(sequence, count).iter().flat_map(|event| [event.to_string(), "\n".to_owned()]).collect();
-        let url = format!("/api/event/add/json-stream?key={key}&producer=P_1-x&sequence={sequence}");
+        let lines: String = events(sequence, count)
+            .iter()
+            .flat_map(|event| [event.to_string(), "\n".to_owned()])
+            .collect();
+        let url =
+            format!("/api/event/add/json-stream?key={key}&producer=P_1-x&sequence={sequence}");
         answer(node.request(Method::POST, &url).body(lines)).await
     };
     for round in 0..4 {
-        let (one, other) = if round % 2 == 0 { (first, second) } else { (second, first) };
+        let (one, other) = if round % 2 == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
         let from = round * 6;
         let (_, fresh) = batch(one, from, 3).await;
-        assert_eq!((&fresh["num_events"], &fresh["num_duplicates"]), (&json!(3), &json!(0)), "{fresh}");
+        assert_eq!(
+            (&fresh["num_events"], &fresh["num_duplicates"]),
+            (&json!(3), &json!(0)),
+            "{fresh}"
+        );
         let (_, again) = batch(other, from, 3).await;
-        assert_eq!((&again["num_events"], &again["num_duplicates"]), (&json!(0), &json!(3)), "{again}");
+        assert_eq!(
+            (&again["num_events"], &again["num_duplicates"]),
+            (&json!(0), &json!(3)),
+            "{again}"
+        );
         let (_, more) = upload(other, from + 1, 5).await;
-        assert_eq!((&more["num_events"], &more["num_duplicates"]), (&json!(3), &json!(2)), "{more}");
+        assert_eq!(
+            (&more["num_events"], &more["num_duplicates"]),
+            (&json!(3), &json!(2)),
+            "{more}"
+        );
         let (status, error) = batch(one, from + 7, 1).await;
-        assert_eq!((status.as_u16(), &error["code"]), (409, &json!("sequence-gap")));
-        assert!(error["message"].as_str().unwrap().contains(&(from + 6).to_string()), "{error}");
+        assert_eq!(
+            (status.as_u16(), &error["code"]),
+            (409, &json!("sequence-gap"))
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains(&(from + 6).to_string()),
+            "{error}"
+        );
     }
     first.end(&key).await;
     let told = follower.rest().await;
     assert_eq!(told, stored_on_both(&pair, &key).await);
-    let numbers: Vec<u64> = told.iter().filter(|told| told.is("n")).map(|told| told.data.parse().unwrap()).collect();
+    let numbers: Vec<u64> = told
+        .iter()
+        .filter(|told| told.is("n"))
+        .map(|told| told.data.parse().unwrap())
+        .collect();
     assert_eq!(numbers, (0..24).collect::<Vec<_>>());
 }
 
-/// Follows to the end, and goes to the other node after every few events. Returns what came, without mere positions.
+/// Follows to the end, and goes to the other node after every few events. Returns what came,
+/// without mere positions.
 async fn hop(mut follower: Follower, pair: &Pair) -> Vec<Told> {
     let mut all = Vec::new();
     let mut turn = usize::from(follower.url == pair.second.url);
@@ -269,20 +385,40 @@ async fn cursors_of_one_are_taken_by_the_other(pair: Pair) {
         hoppers.extend(followers(&pair, &keys, &list, more));
         hoppers.extend(followers(&pair, &keys[..1], &single, more));
     }
-    let kinds: Vec<_> = hoppers.iter().map(|follower| (follower.transport, follower.keys.clone(), follower.more.clone())).collect();
+    let kinds: Vec<_> = hoppers
+        .iter()
+        .map(|follower| {
+            (
+                follower.transport,
+                follower.keys.clone(),
+                follower.more.clone(),
+            )
+        })
+        .collect();
     let write = async {
         for n in 0..20 {
             let node = pair.nodes()[n % 2];
             node.add_numbered(&keys[n % 3 % 2], n as u64, 2).await;
-            node.add(&keys[n % 2], json!([{"event": "m"}, {"event": "n"}, {"event": "m", "data": "x"}])).await;
+            node.add(
+                &keys[n % 2],
+                json!([{"event": "m"}, {"event": "n"}, {"event": "m", "data": "x"}]),
+            )
+            .await;
         }
         first.end(&keys[0]).await;
         second.end(&keys[1]).await;
     };
-    let (all, ()) = tokio::join!(join_all(hoppers.into_iter().map(|follower| hop(follower, &pair))), write);
+    let (all, ()) = tokio::join!(
+        join_all(hoppers.into_iter().map(|follower| hop(follower, &pair))),
+        write
+    );
     for ((transport, keys, more), told) in kinds.into_iter().zip(all) {
         for key in &keys {
-            let of_key: Vec<Told> = told.iter().filter(|told| told.key == *key).cloned().collect();
+            let of_key: Vec<Told> = told
+                .iter()
+                .filter(|told| told.key == *key)
+                .cloned()
+                .collect();
             let mut wanted = stored_on_both(&pair, key).await;
             wanted.retain(|told| more.is_empty() || !told.is("m"));
             assert_eq!(of_key, wanted, "{transport:?} {keys:?} {more}");
@@ -313,8 +449,9 @@ async fn subscribers_of_both_are_counted_by_both(pair: Pair) {
     counted([3, 1], 4).await;
 }
 
-/// A node in shared delivery reads from Redis what it does not get by message, so that subscribers miss nothing when it does not
-/// understand the messages. Events would come late and cost more. So this test counts the events that needed it.
+/// A node in shared delivery reads from Redis what it does not get by message, so that subscribers
+/// miss nothing when it does not understand the messages. Events would come late and cost more. So
+/// this test counts the events that needed it.
 async fn messages_of_one_are_understood_by_the_other(pair: Pair) {
     const EVENTS: u64 = 40;
     let [key] = keys(["chat"]);
@@ -328,8 +465,15 @@ async fn messages_of_one_are_understood_by_the_other(pair: Pair) {
             assert_eq!(follower.told().await.id.as_ref(), Some(&ids[0]));
         }
         let measured = reader.metrics().await;
-        let looked = ["gap", "silence"].map(|cause| measured.get(&format!(r#"redis_catch_up_events_total{{cause="{cause}"}}"#)));
-        assert!(looked.iter().sum::<u64>() < EVENTS / 2, "events of which no message told, by a gap and by silence: {looked:?}");
+        let looked = ["gap", "silence"].map(|cause| {
+            measured.get(&format!(
+                r#"redis_catch_up_events_total{{cause="{cause}"}}"#
+            ))
+        });
+        assert!(
+            looked.iter().sum::<u64>() < EVENTS / 2,
+            "events of which no message told, by a gap and by silence: {looked:?}"
+        );
     }
 }
 

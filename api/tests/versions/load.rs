@@ -11,11 +11,18 @@ use crate::{
     proxy::Proxy,
 };
 
-/// All connections to one node are cut, then all to the other, and so on. Each time the writers and subscribers go on at the
-/// other version: with tokens and cursors of the first, and with numbers of which the first has confirmed some.
+/// All connections to one node are cut, then all to the other, and so on. Each time the writers and
+/// subscribers go on at the other version: with tokens and cursors of the first, and with numbers
+/// of which the first has confirmed some.
 async fn a_fleet_goes_back_and_forth(pair: Pair) {
-    let roads = [Proxy::to_broker(&pair.first.url).await, Proxy::to_broker(&pair.second.url).await];
-    let fleet = fleet(&[&roads[0].url("http"), &roads[1].url("http")]).clients(12).start().await;
+    let roads = [
+        Proxy::to_broker(&pair.first.url).await,
+        Proxy::to_broker(&pair.second.url).await,
+    ];
+    let fleet = fleet(&[&roads[0].url("http"), &roads[1].url("http")])
+        .clients(12)
+        .start()
+        .await;
     for _ in 0..3 {
         for road in &roads {
             road.cut();
@@ -23,7 +30,10 @@ async fn a_fleet_goes_back_and_forth(pair: Pair) {
         }
     }
     let records = fleet.end_whole().await;
-    assert!(records.iter().all(|record| record.visits > 3), "every subscriber was moved");
+    assert!(
+        records.iter().all(|record| record.visits > 3),
+        "every subscriber was moved"
+    );
 }
 
 between_versions!(a_fleet_goes_back_and_forth);
@@ -45,7 +55,10 @@ async fn a_fleet_stays_through_an_upgrade_and_a_rollback(old: Kind, new: Kind) {
         }
     }
     let records = fleet.end_whole().await;
-    assert!(records.iter().all(|record| record.visits > 1), "every subscriber was moved");
+    assert!(
+        records.iter().all(|record| record.visits > 1),
+        "every subscriber was moved"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,20 @@
-//! Two versions of the broker: the previous one and this one as nodes over one Redis, and what older versions left in Redis.
+//! Two versions of the broker: the previous one and this one as nodes over one Redis, and what
+//! older versions left in Redis.
 //!
-//! The file `base` names the commit that was landed last. `scripts/build-commit` builds its broker. docs/deployment.md says what is
-//! tested here, and what to do when something is landed.
+//! The file `base` names the commit that was landed last. `scripts/build-commit` builds its broker.
+//! docs/deployment.md says what is tested here, and what to do when something is landed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test is a panic")]
-#![allow(clippy::needless_pass_by_value, clippy::too_many_lines, reason = "tests are read from top to bottom")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failing test is a panic"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "tests are read from top to bottom"
+)]
 
 #[path = "../suite/common/mod.rs"]
 #[allow(dead_code, unused_macros, reason = "the suite needs the rest of it")]

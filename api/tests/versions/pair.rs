@@ -35,14 +35,25 @@ pub(crate) fn base() -> &'static str {
     BASE.trim()
 }
 
-/// The program of the commit that was landed last. It is built by the first test that needs it, unless it is there.
+/// The program of the commit that was landed last. It is built by the first test that needs it,
+/// unless it is there.
 pub(crate) fn old_program() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/build-commit");
-        let built = Command::new(script).arg(base()).output().expect("scripts/build-commit runs");
-        assert!(built.status.success(), "the old version is built: {}", String::from_utf8_lossy(&built.stderr));
-        String::from_utf8(built.stdout).expect("a path").trim_end().to_owned()
+        let built = Command::new(script)
+            .arg(base())
+            .output()
+            .expect("scripts/build-commit runs");
+        assert!(
+            built.status.success(),
+            "the old version is built: {}",
+            String::from_utf8_lossy(&built.stderr)
+        );
+        String::from_utf8(built.stdout)
+            .expect("a path")
+            .trim_end()
+            .to_owned()
     })
 }
 
@@ -53,8 +64,19 @@ pub(crate) fn node(version: Version, kind: Kind) -> Setup {
 
 /// A node of this version and delivery, over the Redis and with the settings of another.
 pub(crate) fn beside(other: &Broker, version: Version, kind: Kind) -> Setup {
-    let delivery = if matches!(kind, Kind::Shared | Kind::Cluster) { "shared" } else { "exclusive" };
-    of(version, Setup { kind, ..other.setup() }.set("DELIVERY", delivery))
+    let delivery = if matches!(kind, Kind::Shared | Kind::Cluster) {
+        "shared"
+    } else {
+        "exclusive"
+    };
+    of(
+        version,
+        Setup {
+            kind,
+            ..other.setup()
+        }
+        .set("DELIVERY", delivery),
+    )
 }
 
 fn of(version: Version, setup: Setup) -> Setup {
@@ -96,7 +118,8 @@ pub(crate) fn over(transport: Transport, mut told: Told) -> Told {
     told
 }
 
-/// Runs each of these, `async fn(Pair)`, with both versions as the first, and over both deliveries, mixed too.
+/// Runs each of these, `async fn(Pair)`, with both versions as the first, and over both deliveries,
+/// mixed too.
 macro_rules! between_versions {
     ($($test:ident),+ $(,)?) => {
         between_versions!(exclusive: Exclusive, Exclusive; $($test),+);

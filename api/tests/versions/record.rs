@@ -1,6 +1,7 @@
 //! Records what the version that was landed last stores: `make record-version`.
 //!
-//! Where a version stores something new, add it here with the landing after it, when `base` names the version that knows of it.
+//! Where a version stores something new, add it here with the landing after it, when `base` names
+//! the version that knows of it.
 
 use std::collections::BTreeMap;
 
@@ -19,15 +20,19 @@ use crate::{
     recording::{self, Cursor, Recording, Stream, Token, dump},
 };
 
-/// The keys are odd, so that what they are part of could be mistaken; they stay as they are in all versions.
+/// The keys are odd, so that what they are part of could be mistaken; they stay as they are in all
+/// versions.
 const ODD: [&str; 4] = ["}", "{1}:events:r", "r: é/%?&=#~!,", "a}b{c"];
 
 /// Seconds that the brief stream has when it is recorded.
 const BRIEF: u64 = 3;
 
-/// A node that takes the year for 2100, so that its tokens are good for long. Its Redis has the true time.
+/// A node that takes the year for 2100, so that its tokens are good for long. Its Redis has the
+/// true time.
 async fn far_ahead(other: &Broker) -> Broker {
-    let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1").unwrap().find_map(Result::ok);
+    let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1")
+        .unwrap()
+        .find_map(Result::ok);
     let library = library.expect("libfaketime is installed: scripts/setup-tests does it");
     let mut setup = beside(other, Version::Old, other.kind);
     let time = [
@@ -36,7 +41,9 @@ async fn far_ahead(other: &Broker) -> Broker {
         // Timers go by the monotonic clock.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
-    setup.environment.extend(time.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    setup
+        .environment
+        .extend(time.map(|(name, value)| (name.to_owned(), value.to_owned())));
     setup.start().await
 }
 
@@ -47,7 +54,9 @@ async fn lasting(ahead: &Broker, mut wanted: Value) -> String {
 }
 
 async fn produce(node: &Broker, key: &str, producer: &str, sequence: u64, count: u64) {
-    let events: Vec<Value> = (0..count).map(|n| json!({"event": "n", "data": format!("{producer}{n}")})).collect();
+    let events: Vec<Value> = (0..count)
+        .map(|n| json!({"event": "n", "data": format!("{producer}{n}")}))
+        .collect();
     let body = json!({"key": key, "events": events, "producer": producer, "sequence": sequence});
     let (status, answer) = node.post("/api/event/add", body).await;
     assert_eq!(status, 200, "{answer}");
@@ -55,51 +64,120 @@ async fn produce(node: &Broker, key: &str, producer: &str, sequence: u64, count:
 
 /// What the version sends at once to a subscriber that goes on from the cursor.
 async fn answer(node: &Broker, name: &str, keys: &[&String], of: &Token, cursor: String) -> Cursor {
-    let url = format!("{}/api/client/poll?wait=0&token={}{}&after={}", node.url, of.text, with_keys(keys), encoded(&cursor));
-    let url = if cursor.is_empty() { url.trim_end_matches("&after=").to_owned() } else { url };
+    let url = format!(
+        "{}/api/client/poll?wait=0&token={}{}&after={}",
+        node.url,
+        of.text,
+        with_keys(keys),
+        encoded(&cursor)
+    );
+    let url = if cursor.is_empty() {
+        url.trim_end_matches("&after=").to_owned()
+    } else {
+        url
+    };
     let response = node.http.get(url).send().await.unwrap();
     assert_eq!(response.status(), 200, "{name}");
     let answer: Value = response.json().await.unwrap();
     let told = answer["events"].as_array().unwrap().clone();
     let keys = keys.iter().map(|&key| key.clone()).collect();
-    Cursor { name: name.to_owned(), keys, token: of.name.clone(), text: cursor, told }
+    Cursor {
+        name: name.to_owned(),
+        keys,
+        token: of.name.clone(),
+        text: cursor,
+        told,
+    }
 }
 
 /// The ids of a stream's events.
 fn ids(stream: &Stream) -> Vec<String> {
-    stream.events.as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    stream
+        .events
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn stream(node: &Broker, key: &str, producers: &[(&str, u64)]) -> Stream {
-    let (status, mut info) = node.get(&format!("/api/stream/info?key={}", encoded(key))).await;
+    let (status, mut info) = node
+        .get(&format!("/api/stream/info?key={}", encoded(key)))
+        .await;
     assert_eq!(status, 200, "{info}");
     for moving in ["ttl", "clients", "clients_total"] {
         info.as_object_mut().unwrap().remove(moving);
     }
-    let (_, events) = node.get(&format!("/api/stream/events?key={}", encoded(key))).await;
-    let producers = producers.iter().map(|&(producer, count)| (producer.to_owned(), count)).collect();
-    Stream { key: key.to_owned(), info, events, producers }
+    let (_, events) = node
+        .get(&format!("/api/stream/events?key={}", encoded(key)))
+        .await;
+    let producers = producers
+        .iter()
+        .map(|&(producer, count)| (producer.to_owned(), count))
+        .collect();
+    Stream {
+        key: key.to_owned(),
+        info,
+        events,
+        producers,
+    }
 }
 
 /// Streams in every state, as the version that was landed last stores them.
 pub(crate) async fn recorded() -> Recording {
     let redis = Redis::start(&["--stream-node-max-entries", "10"]);
     let prefix = "recorded:";
-    let node = node(Version::Old, Kind::Shared).set("REDIS_URL", redis.url()).set("KEY_PREFIX", prefix).start().await;
+    let node = node(Version::Old, Kind::Shared)
+        .set("REDIS_URL", redis.url())
+        .set("KEY_PREFIX", prefix)
+        .start()
+        .await;
     let ahead = far_ahead(&node).await;
-    let names = ["r:active", "r:ended", "r:cancelled", "r:producers", "r:trimmed", "r:replaced", "r:empty", "r:later"];
+    let names = [
+        "r:active",
+        "r:ended",
+        "r:cancelled",
+        "r:producers",
+        "r:trimmed",
+        "r:replaced",
+        "r:empty",
+        "r:later",
+    ];
     let keys = together(Kind::ExclusiveCluster, names);
-    let [active, ended, cancelled, producers, trimmed, replaced, empty, later] = &keys;
+    let [
+        active,
+        ended,
+        cancelled,
+        producers,
+        trimmed,
+        replaced,
+        empty,
+        later,
+    ] = &keys;
     let long = "k".repeat(256);
     let brief = "brief".to_owned();
 
-    for key in [active, ended, cancelled, producers, replaced, empty, &long].into_iter().map(String::as_str).chain(ODD) {
+    for key in [active, ended, cancelled, producers, replaced, empty, &long]
+        .into_iter()
+        .map(String::as_str)
+        .chain(ODD)
+    {
         node.create_with(json!({"key": key, "ttl": 3600})).await;
     }
-    node.create_with(json!({"key": trimmed, "ttl": 3600, "max_events": 10})).await;
-    let odd: Vec<Value> = DATA.iter().map(|data| json!({"event": "n", "data": data})).chain([json!({"event": "é 🙂"})]).collect();
+    node.create_with(json!({"key": trimmed, "ttl": 3600, "max_events": 10}))
+        .await;
+    let odd: Vec<Value> = DATA
+        .iter()
+        .map(|data| json!({"event": "n", "data": data}))
+        .chain([json!({"event": "é 🙂"})])
+        .collect();
     node.add(active, json!(odd)).await;
-    for key in [ended, cancelled, replaced, &long].into_iter().map(String::as_str).chain(ODD) {
+    for key in [ended, cancelled, replaced, &long]
+        .into_iter()
+        .map(String::as_str)
+        .chain(ODD)
+    {
         node.add_numbered(key, 0, 3).await;
     }
     let gone = node.add_numbered(trimmed, 0, 5).await.remove(2);
@@ -111,39 +189,96 @@ pub(crate) async fn recorded() -> Recording {
     produce(&node, producers, "one", 3, 2).await;
     let of_former = lasting(&ahead, json!({"key": replaced})).await;
     node.end(replaced).await;
-    node.create_with(json!({"key": replaced, "ttl": 3600})).await;
+    node.create_with(json!({"key": replaced, "ttl": 3600}))
+        .await;
     node.add_numbered(replaced, 3, 1).await;
     node.end(ended).await;
-    assert_eq!(node.post("/api/stream/cancel", json!({"key": cancelled})).await.0, 200);
+    assert_eq!(
+        node.post("/api/stream/cancel", json!({"key": cancelled}))
+            .await
+            .0,
+        200
+    );
 
     let list = [active, ended, cancelled, producers];
     let kinds = [
-        ("active", json!({"key": active}), vec![active], vec![ended, later]),
+        (
+            "active",
+            json!({"key": active}),
+            vec![active],
+            vec![ended, later],
+        ),
         ("ended", json!({"key": ended}), vec![ended], vec![cancelled]),
-        ("cancelled", json!({"key": cancelled}), vec![cancelled], vec![ended]),
-        ("trimmed", json!({"key": trimmed}), vec![trimmed], vec![active]),
-        ("list", json!({"keys": list}), list.to_vec(), vec![trimmed, later]),
-        ("prefix", json!({"prefix": "r:"}), vec![active, ended, trimmed, replaced, empty], vec![&long, &brief]),
-        ("wait", json!({"keys": [active, later], "wait": true}), vec![active], vec![ended, empty]),
+        (
+            "cancelled",
+            json!({"key": cancelled}),
+            vec![cancelled],
+            vec![ended],
+        ),
+        (
+            "trimmed",
+            json!({"key": trimmed}),
+            vec![trimmed],
+            vec![active],
+        ),
+        (
+            "list",
+            json!({"keys": list}),
+            list.to_vec(),
+            vec![trimmed, later],
+        ),
+        (
+            "prefix",
+            json!({"prefix": "r:"}),
+            vec![active, ended, trimmed, replaced, empty],
+            vec![&long, &brief],
+        ),
+        (
+            "wait",
+            json!({"keys": [active, later], "wait": true}),
+            vec![active],
+            vec![ended, empty],
+        ),
         ("long", json!({"key": long}), vec![&long], vec![active]),
     ];
     let owned = |keys: Vec<&String>| keys.into_iter().cloned().collect::<Vec<_>>();
     let mut tokens = Vec::new();
     for (name, wanted, opens, forbids) in kinds {
         let text = lasting(&ahead, wanted).await;
-        tokens.push(Token { name: name.to_owned(), text, opens: owned(opens), forbids: owned(forbids) });
+        tokens.push(Token {
+            name: name.to_owned(),
+            text,
+            opens: owned(opens),
+            forbids: owned(forbids),
+        });
     }
-    tokens.push(Token { name: "former".to_owned(), text: of_former, opens: Vec::new(), forbids: vec![replaced.clone()] });
+    tokens.push(Token {
+        name: "former".to_owned(),
+        text: of_former,
+        opens: Vec::new(),
+        forbids: vec![replaced.clone()],
+    });
 
     let mut streams = vec![stream(&node, producers, &[("one", 5), ("two", 1)]).await];
-    for key in [active, ended, cancelled, trimmed, replaced, empty, &long].into_iter().map(String::as_str).chain(ODD) {
+    for key in [active, ended, cancelled, trimmed, replaced, empty, &long]
+        .into_iter()
+        .map(String::as_str)
+        .chain(ODD)
+    {
         streams.push(stream(&node, key, &[]).await);
     }
-    let ids = streams.iter().map(|stream| (stream.key.as_str(), ids(stream))).collect();
+    let ids = streams
+        .iter()
+        .map(|stream| (stream.key.as_str(), ids(stream)))
+        .collect();
     let cursors = cursors(&node, &tokens, &ids, &keys, gone).await;
 
     node.create_with(json!({"key": brief, "ttl": BRIEF})).await;
-    let mut connection = redis::Client::open(redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut connection = redis::Client::open(redis.url())
+        .unwrap()
+        .get_multiplexed_async_connection()
+        .await
+        .unwrap();
     let commands = dump(&mut connection, prefix).await;
     Recording {
         version: version(),
@@ -160,7 +295,13 @@ pub(crate) async fn recorded() -> Recording {
 }
 
 /// Positions of every form. `gone` is the id of an event that was trimmed.
-async fn cursors(node: &Broker, tokens: &[Token], ids: &BTreeMap<&str, Vec<String>>, keys: &[String; 8], gone: String) -> Vec<Cursor> {
+async fn cursors(
+    node: &Broker,
+    tokens: &[Token],
+    ids: &BTreeMap<&str, Vec<String>>,
+    keys: &[String; 8],
+    gone: String,
+) -> Vec<Cursor> {
     let of = |name: &str| tokens.iter().find(|token| token.name == name).unwrap();
     let [active, ended, cancelled, producers, trimmed, ..] = keys;
     let id = |key: &String, n: usize| ids[key.as_str()][n].clone();
@@ -177,29 +318,76 @@ async fn cursors(node: &Broker, tokens: &[Token], ids: &BTreeMap<&str, Vec<Strin
     vec![
         answer(node, "id", &[active], of("active"), id(active, 2)).await,
         answer(node, "none", &[active], of("wait"), String::new()).await,
-        answer(node, "none, trimmed", &[trimmed], of("trimmed"), String::new()).await,
+        answer(
+            node,
+            "none, trimmed",
+            &[trimmed],
+            of("trimmed"),
+            String::new(),
+        )
+        .await,
         answer(node, "id that was trimmed", &[trimmed], of("prefix"), gone).await,
-        answer(node, "id before the end", &[ended], of("ended"), id(ended, last(ended) - 1)).await,
-        answer(node, "id of the end", &[cancelled], of("cancelled"), id(cancelled, last(cancelled))).await,
+        answer(
+            node,
+            "id before the end",
+            &[ended],
+            of("ended"),
+            id(ended, last(ended) - 1),
+        )
+        .await,
+        answer(
+            node,
+            "id of the end",
+            &[cancelled],
+            of("cancelled"),
+            id(cancelled, last(cancelled)),
+        )
+        .await,
         answer(
             node,
             "named",
             &all,
             of("list"),
-            format!("{},{}!,{}:,{}", at(active, 3), at(ended, last(ended)), encoded(cancelled), at(producers, 1)),
+            format!(
+                "{},{}!,{}:,{}",
+                at(active, 3),
+                at(ended, last(ended)),
+                encoded(cancelled),
+                at(producers, 1)
+            ),
         )
         .await,
-        answer(node, "named in part", &[trimmed, active], of("prefix"), at(trimmed, 4)).await,
-        answer(node, "of server-sent events", &all, of("list"), sse.cursor.clone()).await,
+        answer(
+            node,
+            "named in part",
+            &[trimmed, active],
+            of("prefix"),
+            at(trimmed, 4),
+        )
+        .await,
+        answer(
+            node,
+            "of server-sent events",
+            &all,
+            of("list"),
+            sse.cursor.clone(),
+        )
+        .await,
         answer(node, "of a poll", &all, of("list"), poll.cursor.clone()).await,
     ]
 }
 
 /// The version of the program.
 fn version() -> String {
-    let output = std::process::Command::new(old_program()).arg("--version").output().expect("it runs");
+    let output = std::process::Command::new(old_program())
+        .arg("--version")
+        .output()
+        .expect("it runs");
     let text = String::from_utf8(output.stdout).expect("text");
-    text.split_whitespace().last().expect("a version").to_owned()
+    text.split_whitespace()
+        .last()
+        .expect("a version")
+        .to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,10 +398,17 @@ async fn record() {
     std::fs::write(recording::folder().join(name), text).unwrap();
 }
 
-/// What the version that was landed last stores is as in one of the recordings. Where it is not: `make record-version`.
+/// What the version that was landed last stores is as in one of the recordings. Where it is not:
+/// `make record-version`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_old_version_stores_has_a_recording() {
     let shape = recorded().await.shape();
-    let is_recorded = recording::all().iter().any(|(_, recording)| recording.shape() == shape);
-    assert!(is_recorded, "no recording looks like what {} stores. Make one: make record-version. It stores {shape:#?}", base());
+    let is_recorded = recording::all()
+        .iter()
+        .any(|(_, recording)| recording.shape() == shape);
+    assert!(
+        is_recorded,
+        "no recording looks like what {} stores. Make one: make record-version. It stores {shape:#?}",
+        base()
+    );
 }

@@ -1,7 +1,9 @@
-//! What a version stored in Redis, as commands that store it again, with tokens and cursors that it gave out and what it answered.
+//! What a version stored in Redis, as commands that store it again, with tokens and cursors that it
+//! gave out and what it answered.
 //!
-//! A recording holds no date that passes. Ids and times of events stay as they were. A time that was still to come, such as a
-//! deadline, is kept as so much after now. Tokens are good until the year 2100.
+//! A recording holds no date that passes. Ids and times of events stay as they were. A time that
+//! was still to come, such as a deadline, is kept as so much after now. Tokens are good until the
+//! year 2100.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,8 +17,9 @@ use serde_json::Value;
 
 use crate::common::follower::Told;
 
-/// A number in Redis counts as a time that is still to come when it lies between now and so many milliseconds later: longer than
-/// the longest TTL, and shorter than the least other number of this size.
+/// A number in Redis counts as a time that is still to come when it lies between now and so many
+/// milliseconds later: longer than the longest TTL, and shorter than the least other number of this
+/// size.
 const AHEAD: u64 = 30 * 24 * 3_600_000;
 
 /// An argument of a command.
@@ -91,14 +94,28 @@ pub(crate) fn folder() -> PathBuf {
 
 /// All recordings, the oldest version first, with the names of their files.
 pub(crate) fn all() -> Vec<(String, Recording)> {
-    let files = std::fs::read_dir(folder()).expect("a folder of recordings").map(|file| file.expect("a file").path());
-    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect();
+    let files = std::fs::read_dir(folder())
+        .expect("a folder of recordings")
+        .map(|file| file.expect("a file").path());
+    let mut files: Vec<_> = files
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .collect();
     files.sort();
     assert!(!files.is_empty(), "there is a recording");
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("text");
-        let recording = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        (path.file_name().expect("a name").to_string_lossy().into_owned(), recording)
+        let recording = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (
+            path.file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned(),
+            recording,
+        )
     };
     files.into_iter().map(read).collect()
 }
@@ -108,10 +125,14 @@ impl Argument {
     fn of(bytes: &[u8], now: u64) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => match text.parse::<u64>() {
-                Ok(ms) if (now + 1..now + AHEAD).contains(&ms) => Self::Ahead { ms_from_now: ms - now },
+                Ok(ms) if (now + 1..now + AHEAD).contains(&ms) => Self::Ahead {
+                    ms_from_now: ms - now,
+                },
                 _ => Self::Text(text.to_owned()),
             },
-            Err(_) => Self::Bytes { hex: hex::encode(bytes) },
+            Err(_) => Self::Bytes {
+                hex: hex::encode(bytes),
+            },
         }
     }
 
@@ -126,49 +147,108 @@ impl Argument {
 
 /// Redis' time in milliseconds.
 async fn now(connection: &mut impl ConnectionLike) -> u64 {
-    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await.expect("the time");
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME")
+        .query_async(connection)
+        .await
+        .expect("the time");
     seconds * 1000 + micros / 1000
 }
 
-/// Commands that store again what Redis holds under the prefix. Keys without a bucket are left out: they hold what nodes say of
-/// themselves every few seconds.
+/// Commands that store again what Redis holds under the prefix. Keys without a bucket are left out:
+/// they hold what nodes say of themselves every few seconds.
 pub(crate) async fn dump(connection: &mut impl ConnectionLike, prefix: &str) -> Vec<Vec<Argument>> {
     let pattern = format!("{}{{*", prefix.replace(['*', '?', '[', '\\'], "?"));
-    let mut keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg(pattern).query_async(connection).await.expect("keys");
+    let mut keys: Vec<Vec<u8>> = redis::cmd("KEYS")
+        .arg(pattern)
+        .query_async(connection)
+        .await
+        .expect("keys");
     keys.sort();
     let mut commands = Vec::new();
     for key in keys {
-        let kind: String = redis::cmd("TYPE").arg(&key).query_async(connection).await.expect("a type");
+        let kind: String = redis::cmd("TYPE")
+            .arg(&key)
+            .query_async(connection)
+            .await
+            .expect("a type");
         let now = now(connection).await;
         let text = |text: &str| Argument::Text(text.to_owned());
         match kind.as_str() {
             "stream" => {
                 type Entries = Vec<(Vec<u8>, Vec<Vec<u8>>)>;
-                let entries: Entries = redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query_async(connection).await.expect("entries");
+                let entries: Entries = redis::cmd("XRANGE")
+                    .arg(&key)
+                    .arg("-")
+                    .arg("+")
+                    .query_async(connection)
+                    .await
+                    .expect("entries");
                 for (id, fields) in entries {
                     // What is in an event is never a deadline.
-                    let fields = fields.iter().map(|field| Argument::of(field, u64::MAX - AHEAD));
-                    commands.push([text("XADD"), Argument::of(&key, now), Argument::of(&id, now)].into_iter().chain(fields).collect());
+                    let fields = fields
+                        .iter()
+                        .map(|field| Argument::of(field, u64::MAX - AHEAD));
+                    commands.push(
+                        [
+                            text("XADD"),
+                            Argument::of(&key, now),
+                            Argument::of(&id, now),
+                        ]
+                        .into_iter()
+                        .chain(fields)
+                        .collect(),
+                    );
                 }
             }
             "hash" => {
-                let fields: Vec<Vec<u8>> = redis::cmd("HGETALL").arg(&key).query_async(connection).await.expect("fields");
+                let fields: Vec<Vec<u8>> = redis::cmd("HGETALL")
+                    .arg(&key)
+                    .query_async(connection)
+                    .await
+                    .expect("fields");
                 let fields = fields.iter().map(|field| Argument::of(field, now));
-                commands.push([text("HSET"), Argument::of(&key, now)].into_iter().chain(fields).collect());
+                commands.push(
+                    [text("HSET"), Argument::of(&key, now)]
+                        .into_iter()
+                        .chain(fields)
+                        .collect(),
+                );
             }
             "zset" => {
-                let query = redis::cmd("ZRANGE").arg(&key).arg("0").arg("-1").arg("WITHSCORES").to_owned();
-                let members: Vec<(Vec<u8>, f64)> = query.query_async(connection).await.expect("members");
+                let query = redis::cmd("ZRANGE")
+                    .arg(&key)
+                    .arg("0")
+                    .arg("-1")
+                    .arg("WITHSCORES")
+                    .to_owned();
+                let members: Vec<(Vec<u8>, f64)> =
+                    query.query_async(connection).await.expect("members");
                 let members = members.iter().flat_map(|(member, score)| {
-                    [Argument::of(format!("{score:.0}").as_bytes(), now), Argument::of(member, u64::MAX - AHEAD)]
+                    [
+                        Argument::of(format!("{score:.0}").as_bytes(), now),
+                        Argument::of(member, u64::MAX - AHEAD),
+                    ]
                 });
-                commands.push([text("ZADD"), Argument::of(&key, now)].into_iter().chain(members).collect());
+                commands.push(
+                    [text("ZADD"), Argument::of(&key, now)]
+                        .into_iter()
+                        .chain(members)
+                        .collect(),
+                );
             }
             other => panic!("teach this test to record a {other}"),
         }
-        let ttl: i64 = redis::cmd("PTTL").arg(&key).query_async(connection).await.expect("a TTL");
+        let ttl: i64 = redis::cmd("PTTL")
+            .arg(&key)
+            .query_async(connection)
+            .await
+            .expect("a TTL");
         if ttl > 0 {
-            commands.push(vec![text("PEXPIRE"), Argument::of(&key, now), text(&ttl.to_string())]);
+            commands.push(vec![
+                text("PEXPIRE"),
+                Argument::of(&key, now),
+                text(&ttl.to_string()),
+            ]);
         }
     }
     commands
@@ -179,52 +259,86 @@ impl Recording {
     pub(crate) async fn store(&self, connection: &mut impl ConnectionLike, prefix: &str) {
         let now = now(connection).await;
         for command in &self.commands {
-            let [name, key, arguments @ ..] = &command[..] else { panic!("a command with a key: {command:?}") };
+            let [name, key, arguments @ ..] = &command[..] else {
+                panic!("a command with a key: {command:?}")
+            };
             let mut call = redis::Cmd::new();
             call.arg(name.bytes(now));
             let key = key.bytes(now);
-            let own = key.strip_prefix(self.prefix.as_bytes()).expect("a key under the prefix");
+            let own = key
+                .strip_prefix(self.prefix.as_bytes())
+                .expect("a key under the prefix");
             call.arg([prefix.as_bytes(), own].concat());
             for argument in arguments {
                 call.arg(argument.bytes(now));
             }
-            call.exec_async(connection).await.unwrap_or_else(|error| panic!("{error}: {command:?}"));
+            call.exec_async(connection)
+                .await
+                .unwrap_or_else(|error| panic!("{error}: {command:?}"));
         }
     }
 
     pub(crate) fn token(&self, name: &str) -> &str {
-        &self.tokens.iter().find(|token| token.name == name).expect("a token of this name").text
+        &self
+            .tokens
+            .iter()
+            .find(|token| token.name == name)
+            .expect("a token of this name")
+            .text
     }
 
-    /// Of what kinds what was stored is: commands, keys, fields, versions of tokens and cursors, without values.
+    /// Of what kinds what was stored is: commands, keys, fields, versions of tokens and cursors,
+    /// without values.
     pub(crate) fn shape(&self) -> BTreeSet<String> {
         let text = |argument: &Argument| String::from_utf8_lossy(&argument.bytes(0)).into_owned();
         let mut shape = BTreeSet::new();
         for command in &self.commands {
             let (name, key) = (text(&command[0]), text(&command[1]));
             let part = key.split_once('}').map_or(key.as_str(), |(_, part)| part);
-            let mut what = format!("{name} {}", part.split(':').take(2).collect::<Vec<_>>().join(":"));
-            let fields = if name == "XADD" { &command[3..] } else { &command[2..] };
+            let mut what = format!(
+                "{name} {}",
+                part.split(':').take(2).collect::<Vec<_>>().join(":")
+            );
+            let fields = if name == "XADD" {
+                &command[3..]
+            } else {
+                &command[2..]
+            };
             if matches!(name.as_str(), "XADD" | "HSET") {
                 let fields: BTreeSet<String> = fields.iter().step_by(2).map(text).collect();
                 what.extend(fields.iter().flat_map(|field| [" ", field]));
             }
             shape.insert(what);
         }
-        shape.extend(self.tokens.iter().map(|token| format!("token {} of version {}", token.name, &token.text[..2])));
+        shape.extend(
+            self.tokens
+                .iter()
+                .map(|token| format!("token {} of version {}", token.name, &token.text[..2])),
+        );
         for Cursor { name, text, .. } in &self.cursors {
-            let compact = text.split_once('~').map(|(_, compact)| BASE64.decode(compact).expect("the compact form"));
-            shape.insert(format!("cursor {name}, compact: {:?}", compact.map(|bytes| bytes[0])));
+            let compact = text
+                .split_once('~')
+                .map(|(_, compact)| BASE64.decode(compact).expect("the compact form"));
+            shape.insert(format!(
+                "cursor {name}, compact: {:?}",
+                compact.map(|bytes| bytes[0])
+            ));
         }
         shape
     }
 
-    /// The file's name and text: one element of a list in each line, so that people can read it and see what changes.
+    /// The file's name and text: one element of a list in each line, so that people can read it and
+    /// see what changes.
     pub(crate) fn file(&self) -> (String, String) {
-        let Value::Object(members) = serde_json::to_value(self).expect("JSON") else { panic!("an object") };
+        let Value::Object(members) = serde_json::to_value(self).expect("JSON") else {
+            panic!("an object")
+        };
         let members = members.iter().map(|(name, value)| match value {
             Value::Array(elements) => {
-                let lines: Vec<String> = elements.iter().map(|element| format!("    {element}")).collect();
+                let lines: Vec<String> = elements
+                    .iter()
+                    .map(|element| format!("    {element}"))
+                    .collect();
                 format!("  {name:?}: [\n{}\n  ]", lines.join(",\n"))
             }
             value => format!("  {name:?}: {value}"),
@@ -237,5 +351,10 @@ impl Recording {
 /// An element of a poll's answer.
 pub(crate) fn told(element: &Value) -> Told {
     let text = |name: &str| element[name].as_str().map(ToOwned::to_owned);
-    Told { key: text("key").expect("a key"), id: text("id"), event: text("event"), data: text("data").unwrap_or_default() }
+    Told {
+        key: text("key").expect("a key"),
+        id: text("id"),
+        event: text("event"),
+        data: text("data").unwrap_or_default(),
+    }
 }

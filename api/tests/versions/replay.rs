@@ -1,4 +1,5 @@
-//! What older versions stored, and the tokens and cursors that they gave out, are good for this version.
+//! What older versions stored, and the tokens and cursors that they gave out, are good for this
+//! version.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -17,13 +18,23 @@ use crate::{
 /// Stores the recording in Redis, and starts a node of this version over it.
 async fn replayed(recording: &Recording, kind: Kind) -> Broker {
     let setup = fleet::node(kind).set("SECRET_KEY", &recording.secret_key);
-    let (url, prefix) = (&setup.environment["STREAMER_REDIS_URL"], &setup.environment["STREAMER_KEY_PREFIX"]);
+    let (url, prefix) = (
+        &setup.environment["STREAMER_REDIS_URL"],
+        &setup.environment["STREAMER_KEY_PREFIX"],
+    );
     if let Some(address) = url.strip_prefix("redis-cluster://") {
         let client = redis::cluster::ClusterClient::new([format!("redis://{address}")]).unwrap();
-        recording.store(&mut client.get_async_connection().await.unwrap(), prefix).await;
+        recording
+            .store(&mut client.get_async_connection().await.unwrap(), prefix)
+            .await;
     } else {
         let client = redis::Client::open(url.as_str()).unwrap();
-        recording.store(&mut client.get_multiplexed_async_connection().await.unwrap(), prefix).await;
+        recording
+            .store(
+                &mut client.get_multiplexed_async_connection().await.unwrap(),
+                prefix,
+            )
+            .await;
     }
     setup.start().await
 }
@@ -31,45 +42,91 @@ async fn replayed(recording: &Recording, kind: Kind) -> Broker {
 /// Checks that what was recorded is in the answer, which may have more members.
 fn assert_has(answer: &Value, recorded: &Value) {
     for (name, value) in recorded.as_object().unwrap() {
-        assert_eq!(answer.get(name), Some(value), "{name} of {answer}, recorded {recorded}");
+        assert_eq!(
+            answer.get(name),
+            Some(value),
+            "{name} of {answer}, recorded {recorded}"
+        );
     }
 }
 
 async fn assert_streams_are_as_recorded(broker: &Broker, recording: &Recording) {
     let (_, list) = broker.get("/api/stream/").await;
-    let listed = |key: &str| list.as_array().unwrap().iter().any(|stream| stream["key"] == key);
-    for Stream { key, info, events, .. } in &recording.streams {
-        let (status, answer) = broker.get(&format!("/api/stream/info?key={}", encoded(key))).await;
+    let listed = |key: &str| {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .any(|stream| stream["key"] == key)
+    };
+    for Stream {
+        key, info, events, ..
+    } in &recording.streams
+    {
+        let (status, answer) = broker
+            .get(&format!("/api/stream/info?key={}", encoded(key)))
+            .await;
         assert_eq!(status, 200, "{key}: {answer}");
         assert_has(&answer, info);
         assert_eq!(listed(key), info["status"] == "active", "{key}: {list}");
-        let (_, answer) = broker.get(&format!("/api/stream/events?key={}", encoded(key))).await;
+        let (_, answer) = broker
+            .get(&format!("/api/stream/events?key={}", encoded(key)))
+            .await;
         let (answer, events) = (answer.as_array().unwrap(), events.as_array().unwrap());
         assert_eq!(answer.len(), events.len(), "{key}");
-        answer.iter().zip(events).for_each(|(answer, event)| assert_has(answer, event));
+        answer
+            .iter()
+            .zip(events)
+            .for_each(|(answer, event)| assert_has(answer, event));
     }
 }
 
 async fn assert_tokens_open_what_they_did(broker: &Broker, recording: &Recording) {
     for token in &recording.tokens {
-        let cases = token.opens.iter().map(|key| (key, true)).chain(token.forbids.iter().map(|key| (key, false)));
+        let cases = token
+            .opens
+            .iter()
+            .map(|key| (key, true))
+            .chain(token.forbids.iter().map(|key| (key, false)));
         for (key, opens) in cases {
-            match Follower::new(broker, Transport::Ndjson, [key], &token.text).next().await {
-                Heard::Told(first) => assert!(opens && first.key == *key, "{} and {key}: {first:?}", token.name),
-                Heard::Refused(status, error) => assert_eq!((opens, status), (false, 403), "{} and {key}: {error}", token.name),
+            match Follower::new(broker, Transport::Ndjson, [key], &token.text)
+                .next()
+                .await
+            {
+                Heard::Told(first) => assert!(
+                    opens && first.key == *key,
+                    "{} and {key}: {first:?}",
+                    token.name
+                ),
+                Heard::Refused(status, error) => assert_eq!(
+                    (opens, status),
+                    (false, 403),
+                    "{} and {key}: {error}",
+                    token.name
+                ),
                 heard => panic!("{} and {key}: {heard:?}", token.name),
             }
         }
     }
 }
 
-/// A subscriber for each cursor and transport, with the name of the cursor and the events that must come first.
+/// A subscriber for each cursor and transport, with the name of the cursor and the events that must
+/// come first.
 fn subscribers(broker: &Broker, recording: &Recording) -> Vec<(String, Follower, Vec<Told>)> {
     let mut all = Vec::new();
     for cursor in &recording.cursors {
         for transport in Transport::ALL {
-            let follower = Follower::new(broker, transport, &cursor.keys, recording.token(&cursor.token)).after(&cursor.text);
-            all.push((cursor.name.clone(), follower, cursor.told.iter().map(told).collect()));
+            let follower = Follower::new(
+                broker,
+                transport,
+                &cursor.keys,
+                recording.token(&cursor.token),
+            )
+            .after(&cursor.text);
+            all.push((
+                cursor.name.clone(),
+                follower,
+                cursor.told.iter().map(told).collect(),
+            ));
         }
     }
     all
@@ -77,22 +134,52 @@ fn subscribers(broker: &Broker, recording: &Recording) -> Vec<(String, Follower,
 
 /// Producers go on where they were, and streams end.
 async fn go_on(broker: &Broker, recording: &Recording) {
-    for Stream { key, info, producers, .. } in &recording.streams {
+    for Stream {
+        key,
+        info,
+        producers,
+        ..
+    } in &recording.streams
+    {
         if info["status"] != "active" {
-            let (status, error) = broker.post("/api/event/add", json!({"key": key, "events": [{"event": "n"}]})).await;
-            assert_eq!((status.as_u16(), &error["code"]), (404, &json!("no-active-stream")), "{key}");
+            let (status, error) = broker
+                .post(
+                    "/api/event/add",
+                    json!({"key": key, "events": [{"event": "n"}]}),
+                )
+                .await;
+            assert_eq!(
+                (status.as_u16(), &error["code"]),
+                (404, &json!("no-active-stream")),
+                "{key}"
+            );
             continue;
         }
         for (producer, &count) in producers {
             let send = async |sequence: u64| {
-                let events = [json!({"event": "n", "data": "again"}), json!({"event": "n", "data": "new"})];
+                let events = [
+                    json!({"event": "n", "data": "again"}),
+                    json!({"event": "n", "data": "new"}),
+                ];
                 let body = json!({"key": key, "events": events, "producer": producer, "sequence": sequence});
                 broker.post("/api/event/add", body).await
             };
             let (status, error) = send(count + 1).await;
-            assert_eq!((status.as_u16(), &error["code"]), (409, &json!("sequence-gap")), "{key} {producer}");
+            assert_eq!(
+                (status.as_u16(), &error["code"]),
+                (409, &json!("sequence-gap")),
+                "{key} {producer}"
+            );
             let (status, answer) = send(count - 1).await;
-            assert_eq!((status.as_u16(), &answer["num_events"], &answer["num_duplicates"]), (200, &json!(1), &json!(1)), "{answer}");
+            assert_eq!(
+                (
+                    status.as_u16(),
+                    &answer["num_events"],
+                    &answer["num_duplicates"]
+                ),
+                (200, &json!(1), &json!(1)),
+                "{answer}"
+            );
         }
         broker.add_numbered(key, 100, 2).await;
         broker.end(key).await;
@@ -104,45 +191,89 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
     assert_streams_are_as_recorded(&broker, recording).await;
     assert_tokens_open_what_they_did(&broker, recording).await;
 
-    let (mut followers, recorded): (Vec<_>, Vec<_>) =
-        subscribers(&broker, recording).into_iter().map(|(name, follower, told)| (follower, (name, told))).unzip();
+    let (mut followers, recorded): (Vec<_>, Vec<_>) = subscribers(&broker, recording)
+        .into_iter()
+        .map(|(name, follower, told)| (follower, (name, told)))
+        .unzip();
     let rests = join_all(followers.iter_mut().map(|follower| within(follower.rest())));
     let (all, ()) = tokio::join!(rests, go_on(&broker, recording));
     for ((follower, heard), (cursor, mut wanted)) in followers.iter().zip(all).zip(recorded) {
         for Stream { key, events, .. } in &recording.streams {
             if follower.keys.contains(key) {
-                let last = events.as_array().unwrap().last().unwrap()["id"].as_str().unwrap();
+                let last = events.as_array().unwrap().last().unwrap()["id"]
+                    .as_str()
+                    .unwrap();
                 let is_new = |told: &Told| number(told.id.as_deref().unwrap()) > number(last);
                 wanted.extend(stored(&broker, key).await.into_iter().filter(is_new));
             }
         }
         for key in &follower.keys {
             let of_key = |told: &&Told| told.key == *key && told.event.is_some();
-            let wanted: Vec<Told> = wanted.iter().filter(of_key).map(|told| over(follower.transport, told.clone())).collect();
+            let wanted: Vec<Told> = wanted
+                .iter()
+                .filter(of_key)
+                .map(|told| over(follower.transport, told.clone()))
+                .collect();
             let heard: Vec<Told> = heard.iter().filter(of_key).cloned().collect();
-            assert_eq!(heard, wanted, "{name}: cursor {cursor}, {:?}, {key}", follower.transport);
+            assert_eq!(
+                heard, wanted,
+                "{name}: cursor {cursor}, {:?}, {key}",
+                follower.transport
+            );
         }
     }
 
     // A stream that a token may wait for is created by the new version.
-    let waiting = Follower::new(&broker, Transport::Ws, [&recording.later], recording.token("wait")).with("&wait=true");
+    let waiting = Follower::new(
+        &broker,
+        Transport::Ws,
+        [&recording.later],
+        recording.token("wait"),
+    )
+    .with("&wait=true");
     broker.create(&recording.later).await;
     broker.end(&recording.later).await;
-    assert_eq!({ waiting }.rest().await, stored(&broker, &recording.later).await);
+    assert_eq!(
+        { waiting }.rest().await,
+        stored(&broker, &recording.later).await
+    );
 
     // A stream goes when its TTL is over.
     let url = format!("/api/stream/info?key={}", encoded(&recording.brief));
-    until("the brief stream expires", || async { broker.get(&url).await.0 == 404 }).await;
+    until("the brief stream expires", || async {
+        broker.get(&url).await.0 == 404
+    })
+    .await;
     let (_, list) = broker.get("/api/stream/").await;
-    assert!(list.as_array().unwrap().iter().all(|stream| stream["key"] != *recording.brief), "{list}");
+    assert!(
+        list.as_array()
+            .unwrap()
+            .iter()
+            .all(|stream| stream["key"] != *recording.brief),
+        "{list}"
+    );
 
     // Another stream takes the place of each. The old tokens do not open it.
-    for token in recording.tokens.iter().filter(|token| !matches!(token.name.as_str(), "prefix" | "former")) {
+    for token in recording
+        .tokens
+        .iter()
+        .filter(|token| !matches!(token.name.as_str(), "prefix" | "former"))
+    {
         for key in &token.opens {
             let (status, answer) = broker.post("/api/stream/", json!({"key": key})).await;
-            assert!(status == 200 || answer["code"] == "existing-stream", "{key}: {answer}");
-            let refused = Follower::new(&broker, Transport::Sse, [key], &token.text).refused().await;
-            assert_eq!(refused, (403, "forbidden".to_owned()), "{} and {key}", token.name);
+            assert!(
+                status == 200 || answer["code"] == "existing-stream",
+                "{key}: {answer}"
+            );
+            let refused = Follower::new(&broker, Transport::Sse, [key], &token.text)
+                .refused()
+                .await;
+            assert_eq!(
+                refused,
+                (403, "forbidden".to_owned()),
+                "{} and {key}",
+                token.name
+            );
         }
     }
 }

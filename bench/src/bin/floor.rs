@@ -1,7 +1,11 @@
-//! The floor: the smallest Rocket program that broadcasts ready bytes from memory to clients of server-sent events. No store,
-//! no keys, no history, no resume. What a broker on the same framework costs beyond it is the broker's own.
+//! The floor: the smallest Rocket program that broadcasts ready bytes from memory to clients of
+//! server-sent events. No store, no keys, no history, no resume. What a broker on the same
+//! framework costs beyond it is the broker's own.
 
-#![allow(clippy::print_stdout, reason = "the address is what its starter waits for")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the address is what its starter waits for"
+)]
 
 use std::{
     collections::HashMap,
@@ -27,7 +31,8 @@ use rocket::{
     },
 };
 
-/// Messages that a client may lag behind before it skips some. More than the window of the load's publisher.
+/// Messages that a client may lag behind before it skips some. More than the window of the load's
+/// publisher.
 const CAPACITY: usize = 4096;
 
 /// What goes to the clients of one key.
@@ -46,7 +51,10 @@ impl Channels {
         if let Some(channel) = channels.get(key) {
             return Arc::clone(channel);
         }
-        let channel = Arc::new(Channel { sender: broadcast::channel(CAPACITY).0, next: Mutex::new(0) });
+        let channel = Arc::new(Channel {
+            sender: broadcast::channel(CAPACITY).0,
+            next: Mutex::new(0),
+        });
         channels.insert(key.to_owned(), Arc::clone(&channel));
         channel
     }
@@ -55,12 +63,21 @@ impl Channels {
 impl Channel {
     /// Broadcasts each line as an event, all in one message; the number of the next one.
     fn publish(&self, lines: &[u8]) -> u64 {
-        let milliseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let milliseconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
         let mut out = BytesMut::with_capacity(lines.len() * 2);
         // Held over the send, so that numbers go out in order.
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let _ = write!((&mut out).writer(), "id: {milliseconds}-{next}\nevent: n\ndata: ");
+        for line in lines
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let _ = write!(
+                (&mut out).writer(),
+                "id: {milliseconds}-{next}\nevent: n\ndata: "
+            );
             out.put_slice(line);
             out.put_slice(b"\n\n");
             *next += 1;
@@ -107,12 +124,25 @@ async fn upload(key: &str, body: Data<'_>, channels: &State<Channels>) -> std::i
 
 #[rocket::main]
 async fn main() -> Result<(), Box<rocket::Error>> {
-    let config = Config { port: 0, log_level: LogLevel::Off, ..Config::release_default() };
+    let config = Config {
+        port: 0,
+        log_level: LogLevel::Off,
+        ..Config::release_default()
+    };
     let greet = AdHoc::on_liftoff("address", |rocket| {
         Box::pin(async move {
-            println!("floor listens on http://{}:{}", rocket.config().address, rocket.config().port);
+            println!(
+                "floor listens on http://{}:{}",
+                rocket.config().address,
+                rocket.config().port
+            );
         })
     });
-    rocket::custom(config).manage(Channels::default()).attach(greet).mount("/", routes![sse, publish, upload]).launch().await?;
+    rocket::custom(config)
+        .manage(Channels::default())
+        .attach(greet)
+        .mount("/", routes![sse, publish, upload])
+        .launch()
+        .await?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Two builds of the broker under the same load, in turn, in one run: what one costs in terms of the other.
+//! Two builds of the broker under the same load, in turn, in one run: what one costs in terms of
+//! the other.
 
 mod plan;
 mod ratio;
@@ -50,10 +51,16 @@ struct Compared {
 impl Compare {
     /// Prints the report. Whether every subscriber of both builds got what it should.
     ///
-    /// Errors: a program can't be started, or a run fails. Interrupted, it falls out of the run, and with it go the processes.
+    /// Errors: a program can't be started, or a run fails. Interrupted, it falls out of the run,
+    /// and with it go the processes.
     pub(crate) async fn run(&self, common: &Common, selection: &Selection) -> Outcome<bool> {
         let rounds = if self.quick { 3 } else { self.rounds };
-        println!("{} compared with {}, {rounds} rounds in turn. {}", self.name, self.base_name, load());
+        println!(
+            "{} compared with {}, {rounds} rounds in turn. {}",
+            self.name,
+            self.base_name,
+            load()
+        );
         let mut good = true;
         let mut text = String::new();
         for row in plan(self.quick) {
@@ -70,12 +77,23 @@ impl Compare {
         Ok(good)
     }
 
-    async fn row(&self, row: &Row, rounds: u32, common: &Common, selection: &Selection) -> Outcome<Compared> {
+    async fn row(
+        &self,
+        row: &Row,
+        rounds: u32,
+        common: &Common,
+        selection: &Selection,
+    ) -> Outcome<Compared> {
         let seconds = Duration::from_secs_f64(if self.quick { 0.5 } else { row.seconds });
-        let common = Common { seconds, warm_up: Duration::from_millis(500), ..common.clone() };
+        let common = Common {
+            seconds,
+            warm_up: Duration::from_millis(500),
+            ..common.clone()
+        };
         let mut new = selection.of(row.target);
         if matches!(row.scenario, Scenario::Idle(_)) {
-            // How long a silent broker takes to miss its subscribers is a setting, and no need to wait for.
+            // How long a silent broker takes to miss its subscribers is a setting, and no need to
+            // wait for.
             new.set("HEARTBEAT=2");
         }
         let base = new.with_broker(&self.base);
@@ -84,7 +102,8 @@ impl Compare {
             if std::io::stderr().is_terminal() {
                 eprint!("\r\x1b[K{}, round {} of {rounds}", row.name, round + 1);
             }
-            // Who comes first takes turns: a machine that grows slower or faster meanwhile favours neither.
+            // Who comes first takes turns: a machine that grows slower or faster meanwhile favours
+            // neither.
             pairs.push(if round % 2 == 0 {
                 let base = row.scenario.run(&common, &base).await?;
                 (base, row.scenario.run(&common, &new).await?)
@@ -93,22 +112,34 @@ impl Compare {
                 (row.scenario.run(&common, &base).await?, new)
             });
         }
-        Ok(Compared { row: row.name, figures: row.figures, pairs })
+        Ok(Compared {
+            row: row.name,
+            figures: row.figures,
+            pairs,
+        })
     }
 }
 
 impl Compared {
     /// Whether no event was lost, repeated or out of order.
     fn is_whole(&self) -> bool {
-        self.pairs.iter().all(|(base, new)| base.faults() == 0.0 && new.faults() == 0.0)
+        self.pairs
+            .iter()
+            .all(|(base, new)| base.faults() == 0.0 && new.faults() == 0.0)
     }
 
     /// A line per figure, and one about faults if there were any.
     fn text(&self) -> String {
         let mut text = String::new();
         for figure in self.figures {
-            let values: Vec<(f64, f64)> = self.pairs.iter().filter_map(|(base, new)| Some((figure.of(base)?, figure.of(new)?))).collect();
-            let Some(ratio) = Ratio::of(&values) else { continue };
+            let values: Vec<(f64, f64)> = self
+                .pairs
+                .iter()
+                .filter_map(|(base, new)| Some((figure.of(base)?, figure.of(new)?)))
+                .collect();
+            let Some(ratio) = Ratio::of(&values) else {
+                continue;
+            };
             let verdict = match ratio.verdict(figure.more_is_better) {
                 Verdict::Same => "same",
                 Verdict::Better => "better",
@@ -126,9 +157,16 @@ impl Compared {
                 ratio.most,
             );
         }
-        for (build, lost) in [("base", self.faults(|(base, _)| base)), ("new", self.faults(|(_, new)| new))] {
+        for (build, lost) in [
+            ("base", self.faults(|(base, _)| base)),
+            ("new", self.faults(|(_, new)| new)),
+        ] {
             if lost > 0.0 {
-                let _ = writeln!(text, "{:<34} {build}: {lost} events lost, repeated, out of order or reported as missed", self.row);
+                let _ = writeln!(
+                    text,
+                    "{:<34} {build}: {lost} events lost, repeated, out of order or reported as missed",
+                    self.row
+                );
             }
         }
         text
@@ -147,7 +185,13 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 fn header(base: &str, new: &str) -> String {
     let short = |name: &str| name.chars().take(10).collect::<String>();
-    format!("\n{:<34} {:<18} {:>10} {:>10}   ratio  range\n", "", "", short(base), short(new))
+    format!(
+        "\n{:<34} {:<18} {:>10} {:>10}   ratio  range\n",
+        "",
+        "",
+        short(base),
+        short(new)
+    )
 }
 
 const LEGEND: &str = "
@@ -158,7 +202,11 @@ same: the rounds do not agree on which is more, or the median is less than 3 % a
 /// How busy the machine is, which says how much the figures mean.
 fn load() -> String {
     let load = std::fs::read_to_string(Path::new("/proc/loadavg")).unwrap_or_default();
-    load.split_whitespace().next().map_or_else(String::new, |minute| format!("Load average over the last minute: {minute}."))
+    load.split_whitespace()
+        .next()
+        .map_or_else(String::new, |minute| {
+            format!("Load average over the last minute: {minute}.")
+        })
 }
 
 #[cfg(test)]
@@ -168,7 +216,12 @@ mod tests {
 
     fn run(deliveries: f64, cpu: f64, lost: f64) -> Findings {
         let mut run = Findings::new("run".to_owned());
-        for (name, value) in [(DELIVERIES, deliveries), (CPU, cpu), (REDIS_CPU, 1.0), (FAULTS[0], lost)] {
+        for (name, value) in [
+            (DELIVERIES, deliveries),
+            (CPU, cpu),
+            (REDIS_CPU, 1.0),
+            (FAULTS[0], lost),
+        ] {
             run.put(name, value);
         }
         run
@@ -176,15 +229,36 @@ mod tests {
 
     #[test]
     fn a_row_shows_ratios_and_says_when_an_event_was_lost() {
-        let pairs = [(100.0, 50.0), (102.0, 51.0), (98.0, 49.0)].map(|(base, new)| (run(base, 9.0, 0.0), run(new, 9.0, 0.0)));
-        let row = Compared { row: "fan-out", figures: &FIGURES.fanout, pairs: pairs.to_vec() };
+        let pairs = [(100.0, 50.0), (102.0, 51.0), (98.0, 49.0)]
+            .map(|(base, new)| (run(base, 9.0, 0.0), run(new, 9.0, 0.0)));
+        let row = Compared {
+            row: "fan-out",
+            figures: &FIGURES.fanout,
+            pairs: pairs.to_vec(),
+        };
         let text = row.text();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].contains(DELIVERIES) && lines[0].contains(" 0.50 ") && lines[0].ends_with("WORSE"), "{text}");
-        assert!(lines[1].contains("CPU") && lines[1].contains(" 1.00 ") && lines[1].ends_with("same"), "{text}");
+        assert!(
+            lines[0].contains(DELIVERIES)
+                && lines[0].contains(" 0.50 ")
+                && lines[0].ends_with("WORSE"),
+            "{text}"
+        );
+        assert!(
+            lines[1].contains("CPU") && lines[1].contains(" 1.00 ") && lines[1].ends_with("same"),
+            "{text}"
+        );
         assert!(row.is_whole());
 
-        let lossy = Compared { row: "fan-out", figures: &FIGURES.fanout, pairs: vec![(run(1.0, 1.0, 0.0), run(1.0, 1.0, 2.0))] };
-        assert!(!lossy.is_whole() && lossy.text().contains("new: 2 events lost"), "{}", lossy.text());
+        let lossy = Compared {
+            row: "fan-out",
+            figures: &FIGURES.fanout,
+            pairs: vec![(run(1.0, 1.0, 0.0), run(1.0, 1.0, 2.0))],
+        };
+        assert!(
+            !lossy.is_whole() && lossy.text().contains("new: 2 events lost"),
+            "{}",
+            lossy.text()
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! One figure of two builds, over several rounds.
 
-/// Below this distance from 1 a difference is not told, however the rounds agree: the clock that counts processor time and the
-/// placement of memory alone are worth that much.
+/// Below this distance from 1 a difference is not told, however the rounds agree: the clock that
+/// counts processor time and the placement of memory alone are worth that much.
 const LEAST_DIFFERENCE: f64 = 0.03;
 
 /// The new build's figure by the base's.
@@ -24,16 +24,25 @@ pub(super) enum Verdict {
 }
 
 impl Ratio {
-    /// Of pairs of the base's and the new build's figure, one per round. None where the base's are all zero.
+    /// Of pairs of the base's and the new build's figure, one per round. None where the base's are
+    /// all zero.
     pub(super) fn of(pairs: &[(f64, f64)]) -> Option<Self> {
-        let mut ratios: Vec<f64> = pairs.iter().filter(|(base, _)| *base > 0.0).map(|(base, new)| new / base).collect();
+        let mut ratios: Vec<f64> = pairs
+            .iter()
+            .filter(|(base, _)| *base > 0.0)
+            .map(|(base, new)| new / base)
+            .collect();
         ratios.sort_by(f64::total_cmp);
         let middle = ratios.len() / 2;
         let median = match ratios.len() % 2 {
             0 => f64::midpoint(*ratios.get(middle.checked_sub(1)?)?, *ratios.get(middle)?),
             _ => *ratios.get(middle)?,
         };
-        Some(Self { median, least: *ratios.first()?, most: *ratios.last()? })
+        Some(Self {
+            median,
+            least: *ratios.first()?,
+            most: *ratios.last()?,
+        })
     }
 
     /// A difference counts if every round shows it, and it is large enough.
@@ -56,9 +65,23 @@ mod tests {
     #[test]
     fn the_median_counts_and_the_range_is_kept() {
         let ratio = Ratio::of(&[(10.0, 9.0), (10.0, 30.0), (10.0, 11.0)]);
-        assert_eq!(ratio, Some(Ratio { median: 1.1, least: 0.9, most: 3.0 }));
+        assert_eq!(
+            ratio,
+            Some(Ratio {
+                median: 1.1,
+                least: 0.9,
+                most: 3.0
+            })
+        );
         let even = Ratio::of(&[(1.0, 1.0), (1.0, 2.0)]);
-        assert_eq!(even, Some(Ratio { median: 1.5, least: 1.0, most: 2.0 }));
+        assert_eq!(
+            even,
+            Some(Ratio {
+                median: 1.5,
+                least: 1.0,
+                most: 2.0
+            })
+        );
     }
 
     #[test]
@@ -71,7 +94,10 @@ mod tests {
     fn a_difference_counts_where_all_rounds_show_it() {
         let verdict = |pairs: &[(f64, f64)], more| Ratio::of(pairs).unwrap().verdict(more);
         let slower = [(100.0, 90.0), (100.0, 88.0), (100.0, 97.0)];
-        assert_eq!((verdict(&slower, true), verdict(&slower, false)), (Verdict::Worse, Verdict::Better));
+        assert_eq!(
+            (verdict(&slower, true), verdict(&slower, false)),
+            (Verdict::Worse, Verdict::Better)
+        );
         let noisy = [(100.0, 90.0), (100.0, 88.0), (100.0, 101.0)];
         assert_eq!(verdict(&noisy, true), Verdict::Same);
         let slightly = [(100.0, 98.0), (100.0, 99.0), (100.0, 97.5)];

@@ -25,7 +25,13 @@ impl Broker {
 
 impl Dialect for Broker {
     fn create(&self, key: &str, max_events: u64) -> Option<Request> {
-        Some(self.post("/api/stream/").body(json!({"key": key, "max_events": max_events}).to_string().into_bytes()))
+        Some(
+            self.post("/api/stream/").body(
+                json!({"key": key, "max_events": max_events})
+                    .to_string()
+                    .into_bytes(),
+            ),
+        )
     }
 
     fn token(&self, answer: &[u8]) -> Option<String> {
@@ -34,7 +40,10 @@ impl Dialect for Broker {
     }
 
     fn end(&self, stream: &Stream) -> Option<Request> {
-        Some(self.post("/api/stream/end").body(json!({"key": stream.key}).to_string().into_bytes()))
+        Some(
+            self.post("/api/stream/end")
+                .body(json!({"key": stream.key}).to_string().into_bytes()),
+        )
     }
 
     /// The one that says that the stream has started.
@@ -50,7 +59,11 @@ impl Dialect for Broker {
             put_event(&mut body, payload);
         }
         body.extend_from_slice(b"]}");
-        Some(self.post("/api/event/add").header("Content-Type", "application/json").body(body))
+        Some(
+            self.post("/api/event/add")
+                .header("Content-Type", "application/json")
+                .body(body),
+        )
     }
 
     /// One more than the last id's number.
@@ -63,12 +76,21 @@ impl Dialect for Broker {
 
     fn upload(&self, stream: &Stream) -> Option<Upload> {
         let request = self.post(&format!("/api/event/add/json-stream?key={}", stream.key));
-        Some(Upload { head: request.header("Content-Type", "application/x-ndjson").chunked(), put_event })
+        Some(Upload {
+            head: request
+                .header("Content-Type", "application/x-ndjson")
+                .chunked(),
+            put_event,
+        })
     }
 
     fn follow(&self, stream: &Stream, transport: Transport, after: Option<Id>) -> String {
         let mut path = without_token(std::slice::from_ref(stream), transport) + &stream.token;
-        if let Some(Id { milliseconds, number }) = after {
+        if let Some(Id {
+            milliseconds,
+            number,
+        }) = after
+        {
             let _ = write!(path, "&last_event_id={milliseconds}-{number}");
         }
         path
@@ -76,8 +98,13 @@ impl Dialect for Broker {
 
     fn together(&self, streams: &[Stream], transport: Transport) -> Option<Together> {
         let keys: Vec<_> = streams.iter().map(|stream| &*stream.key).collect();
-        let request = self.post("/api/stream/token").body(json!({"keys": keys}).to_string().into_bytes());
-        Some(Together { request, path: without_token(streams, transport) })
+        let request = self
+            .post("/api/stream/token")
+            .body(json!({"keys": keys}).to_string().into_bytes());
+        Some(Together {
+            request,
+            path: without_token(streams, transport),
+        })
     }
 
     fn resumes(&self) -> bool {
@@ -86,7 +113,10 @@ impl Dialect for Broker {
 
     fn occupancy(&self) -> Option<Question> {
         let request = Request::get("/api/info".to_owned()).header("X-API-KEY", &self.api_key);
-        Some(Question { request, read: clients })
+        Some(Question {
+            request,
+            read: clients,
+        })
     }
 
     fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
@@ -96,16 +126,30 @@ impl Dialect for Broker {
 
 /// The path at which streams are followed, up to where the token comes.
 fn without_token(streams: &[Stream], transport: Transport) -> String {
-    let mut path = format!("/api/client/{}?", if transport == Transport::Sse { "sse" } else { "ws" });
+    let mut path = format!(
+        "/api/client/{}?",
+        if transport == Transport::Sse {
+            "sse"
+        } else {
+            "ws"
+        }
+    );
     for stream in streams {
         // Writing to memory does not fail.
-        let _ = write!(path, "key={}&", utf8_percent_encode(&stream.key, NON_ALPHANUMERIC));
+        let _ = write!(
+            path,
+            "key={}&",
+            utf8_percent_encode(&stream.key, NON_ALPHANUMERIC)
+        );
     }
     path + "token="
 }
 
 fn clients(info: &[u8]) -> Option<u64> {
-    serde_json::from_slice::<Value>(info).ok()?.pointer("/redis/streaming_in_use")?.as_u64()
+    serde_json::from_slice::<Value>(info)
+        .ok()?
+        .pointer("/redis/streaming_in_use")?
+        .as_u64()
 }
 
 fn put_event(out: &mut Vec<u8>, payload: usize) {
@@ -121,36 +165,66 @@ mod tests {
 
     #[test]
     fn answers_tell_the_token_the_clients_and_the_end_of_the_stream() {
-        let (broker, stream) = (Broker { api_key: "k".to_owned() }, Stream::new("a".to_owned()));
-        assert_eq!(broker.token(br#"{"key":"a","token":"t"}"#), Some("t".to_owned()));
+        let (broker, stream) = (
+            Broker {
+                api_key: "k".to_owned(),
+            },
+            Stream::new("a".to_owned()),
+        );
+        assert_eq!(
+            broker.token(br#"{"key":"a","token":"t"}"#),
+            Some("t".to_owned())
+        );
         assert_eq!(broker.token(b"[]"), None);
         assert_eq!(clients(br#"{"redis":{"streaming_in_use":3}}"#), Some(3));
-        assert_eq!(broker.held(&stream, br#"{"ids":["1700-7","1700-8"],"num_events":2}"#), Some(9));
+        assert_eq!(
+            broker.held(&stream, br#"{"ids":["1700-7","1700-8"],"num_events":2}"#),
+            Some(9)
+        );
         assert_eq!(broker.held(&stream, br#"{"code":"x"}"#), None);
     }
 
     #[test]
     fn several_streams_are_followed_with_a_token_for_all() {
-        let broker = Broker { api_key: "k".to_owned() };
+        let broker = Broker {
+            api_key: "k".to_owned(),
+        };
         let streams = ["a", "b/c"].map(|key| Stream::new(key.to_owned()));
         let Together { request, path } = broker.together(&streams, Transport::Ws).unwrap();
         assert!(text(Some(request)).ends_with("\r\n\r\n{\"keys\":[\"a\",\"b/c\"]}"));
         assert_eq!(path, "/api/client/ws?key=a&key=b%2Fc&token=");
         let mut stream = streams[0].clone();
         stream.token = "t".to_owned();
-        let after = Some(Id { milliseconds: 7, number: 1 });
-        assert_eq!(broker.follow(&stream, Transport::Sse, after), "/api/client/sse?key=a&token=t&last_event_id=7-1");
+        let after = Some(Id {
+            milliseconds: 7,
+            number: 1,
+        });
+        assert_eq!(
+            broker.follow(&stream, Transport::Sse, after),
+            "/api/client/sse?key=a&token=t&last_event_id=7-1"
+        );
     }
 
     #[test]
     fn events_are_written_with_the_key_and_read_by_their_ids() {
-        let (broker, stream) = (Broker { api_key: "k".to_owned() }, Stream::new("a".to_owned()));
+        let (broker, stream) = (
+            Broker {
+                api_key: "k".to_owned(),
+            },
+            Stream::new("a".to_owned()),
+        );
         let request = text(broker.publish(&stream, 2, 100));
         assert!(request.contains("X-API-KEY: k\r\n"), "{request}");
         let body: Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
         assert_eq!(body["events"].as_array().unwrap().len(), 2);
-        assert_eq!(frames(&broker, "id: 18-1\nevent: n\ndata: 5xx"), expected(&[(Some(1), "n", "5xx")]));
-        assert_eq!(frames(&broker, "event: missedevents\ndata: {}"), expected(&[(None, "missedevents", "{}")]));
+        assert_eq!(
+            frames(&broker, "id: 18-1\nevent: n\ndata: 5xx"),
+            expected(&[(Some(1), "n", "5xx")])
+        );
+        assert_eq!(
+            frames(&broker, "event: missedevents\ndata: {}"),
+            expected(&[(None, "missedevents", "{}")])
+        );
         assert_eq!(frames(&broker, ":"), []);
     }
 }

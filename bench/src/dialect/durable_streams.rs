@@ -1,5 +1,6 @@
-//! That of the Durable Streams protocol: a stream is bytes that are appended to. Here it is text, an event a line: the cheapest
-//! form for the server, which need neither parse JSON nor encode what may be binary.
+//! That of the Durable Streams protocol: a stream is bytes that are appended to. Here it is text,
+//! an event a line: the cheapest form for the server, which need neither parse JSON nor encode what
+//! may be binary.
 
 use super::{Dialect, Request, numbered, put_numbered};
 use crate::{
@@ -28,7 +29,11 @@ impl Dialect for DurableStreams {
             put_numbered(&mut body, stream, payload);
             body.push(b'\n');
         }
-        Some(Request::new("POST", format!("/{}", stream.key)).header(TEXT.0, TEXT.1).body(body))
+        Some(
+            Request::new("POST", format!("/{}", stream.key))
+                .header(TEXT.0, TEXT.1)
+                .body(body),
+        )
     }
 
     fn held(&self, stream: &Stream, _: &[u8]) -> Option<u64> {
@@ -39,12 +44,20 @@ impl Dialect for DurableStreams {
         format!("/{}?offset=-1&live=sse", stream.key)
     }
 
-    /// A block has all lines that were appended since the last one. Those with offsets stand between them.
+    /// A block has all lines that were appended since the last one. Those with offsets stand
+    /// between them.
     fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
-        let Some(data) = block.strip_prefix(b"event: data\n") else { return };
-        let lines = data.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+        let Some(data) = block.strip_prefix(b"event: data\n") else {
+            return;
+        };
+        let lines = data
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| line.strip_prefix(b"data:"));
         // The last line's end begins another, which is empty.
-        lines.filter(|line| !line.is_empty()).map(numbered).for_each(each);
+        lines
+            .filter(|line| !line.is_empty())
+            .map(numbered)
+            .for_each(each);
     }
 }
 
@@ -59,14 +72,29 @@ mod tests {
         assert!(text(DurableStreams.create("a", 5)).starts_with("PUT /a HTTP/1.1\r\n"));
         let request = text(DurableStreams.publish(&stream, 2, 100));
         assert_eq!(
-            request.split_once("\r\n\r\n").unwrap().1.lines().map(|line| (line.len(), &line[..2])).collect::<Vec<_>>(),
+            request
+                .split_once("\r\n\r\n")
+                .unwrap()
+                .1
+                .lines()
+                .map(|line| (line.len(), &line[..2]))
+                .collect::<Vec<_>>(),
             [(100, "0-"), (100, "1-")]
         );
         assert_eq!(DurableStreams.held(&stream, b""), Some(2));
         assert_eq!(
-            frames(&DurableStreams, "event: data\ndata:7-123xx\ndata:8-456xx\ndata:"),
+            frames(
+                &DurableStreams,
+                "event: data\ndata:7-123xx\ndata:8-456xx\ndata:"
+            ),
             expected(&[(Some(7), "n", "123xx"), (Some(8), "n", "456xx")])
         );
-        assert_eq!(frames(&DurableStreams, "event: control\ndata:{\"streamNextOffset\":\"0_0\"}"), []);
+        assert_eq!(
+            frames(
+                &DurableStreams,
+                "event: control\ndata:{\"streamNextOffset\":\"0_0\"}"
+            ),
+            []
+        );
     }
 }

@@ -18,7 +18,11 @@ impl Dialect for Floor {
             body.push(b'\n');
         }
         let request = Request::new("POST", format!("/publish?key={}", stream.key));
-        Some(request.header("Content-Type", "application/json").body(body))
+        Some(
+            request
+                .header("Content-Type", "application/json")
+                .body(body),
+        )
     }
 
     /// It says so itself.
@@ -28,7 +32,12 @@ impl Dialect for Floor {
 
     fn upload(&self, stream: &Stream) -> Option<Upload> {
         let request = Request::new("POST", format!("/upload?key={}", stream.key));
-        Some(Upload { head: request.header("Content-Type", "application/x-ndjson").chunked(), put_event: clock::put_stamp })
+        Some(Upload {
+            head: request
+                .header("Content-Type", "application/x-ndjson")
+                .chunked(),
+            put_event: clock::put_stamp,
+        })
     }
 
     fn follow(&self, stream: &Stream, _: Transport, _: Option<Id>) -> String {
@@ -49,8 +58,20 @@ mod tests {
     fn a_batch_is_lines_and_its_answer_a_number() {
         let stream = Stream::new("a".to_owned());
         let request = text(Floor.publish(&stream, 2, 100));
-        assert_eq!(request.split_once("\r\n\r\n").unwrap().1.lines().map(str::len).collect::<Vec<_>>(), [100, 100]);
+        assert_eq!(
+            request
+                .split_once("\r\n\r\n")
+                .unwrap()
+                .1
+                .lines()
+                .map(str::len)
+                .collect::<Vec<_>>(),
+            [100, 100]
+        );
         assert_eq!(Floor.held(&stream, b"7"), Some(7));
-        assert_eq!(frames(&Floor, "id: 18-1\nevent: n\ndata: 5xx"), expected(&[(Some(1), "n", "5xx")]));
+        assert_eq!(
+            frames(&Floor, "id: 18-1\nevent: n\ndata: 5xx"),
+            expected(&[(Some(1), "n", "5xx")])
+        );
     }
 }

@@ -7,7 +7,9 @@ mod nchan;
 
 use std::{fmt::Debug, io::Write};
 
-pub(crate) use self::{broker::Broker, durable_streams::DurableStreams, floor::Floor, nchan::Nchan};
+pub(crate) use self::{
+    broker::Broker, durable_streams::DurableStreams, floor::Floor, nchan::Nchan,
+};
 use crate::{
     api::{Stream, Transport},
     clock,
@@ -21,7 +23,8 @@ pub(crate) trait Dialect: Debug + Send + Sync {
         None
     }
 
-    /// What opens a stream for clients, in the answer to its creation. None where that can't be read.
+    /// What opens a stream for clients, in the answer to its creation. None where that can't be
+    /// read.
     fn token(&self, _answer: &[u8]) -> Option<String> {
         Some(String::new())
     }
@@ -36,10 +39,12 @@ pub(crate) trait Dialect: Debug + Send + Sync {
         0
     }
 
-    /// Writes so many events at once, stamped with the time now. None where a request can't hold so many.
+    /// Writes so many events at once, stamped with the time now. None where a request can't hold so
+    /// many.
     fn publish(&self, stream: &Stream, events: usize, payload: usize) -> Option<Request>;
 
-    /// How many events the stream has held since its start, given the answer to [`Dialect::publish`].
+    /// How many events the stream has held since its start, given the answer to
+    /// [`Dialect::publish`].
     fn held(&self, stream: &Stream, answer: &[u8]) -> Option<u64>;
 
     /// How a stream is written to without end. None where each event takes a request.
@@ -65,7 +70,8 @@ pub(crate) trait Dialect: Debug + Send + Sync {
         None
     }
 
-    /// Hands the events in a block of server-sent events, which ends before its empty line, to `each`.
+    /// Hands the events in a block of server-sent events, which ends before its empty line, to
+    /// `each`.
     fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>));
 }
 
@@ -89,7 +95,12 @@ enum Body {
 
 impl Request {
     fn new(method: &'static str, path: String) -> Self {
-        Self { method, path, headers: String::new(), body: Body::None }
+        Self {
+            method,
+            path,
+            headers: String::new(),
+            body: Body::None,
+        }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -98,11 +109,17 @@ impl Request {
     }
 
     fn body(self, body: Vec<u8>) -> Self {
-        Self { body: Body::Whole(body), ..self }
+        Self {
+            body: Body::Whole(body),
+            ..self
+        }
     }
 
     fn chunked(self) -> Self {
-        Self { body: Body::Chunked, ..self }
+        Self {
+            body: Body::Chunked,
+            ..self
+        }
     }
 
     pub(crate) fn get(path: String) -> Self {
@@ -111,13 +128,20 @@ impl Request {
 
     /// As it is sent.
     pub(crate) fn encode(self, host: std::net::SocketAddr) -> Vec<u8> {
-        let Self { method, path, headers, body } = self;
+        let Self {
+            method,
+            path,
+            headers,
+            body,
+        } = self;
         let framing = match &body {
             Body::None => String::new(),
             Body::Whole(bytes) => format!("Content-Length: {}\r\n", bytes.len()),
             Body::Chunked => "Transfer-Encoding: chunked\r\n".to_owned(),
         };
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}{framing}\r\n").into_bytes();
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}{framing}\r\n")
+                .into_bytes();
         if let Body::Whole(mut bytes) = body {
             request.append(&mut bytes);
         }
@@ -150,7 +174,8 @@ pub(crate) struct Upload {
     pub(crate) put_event: fn(&mut Vec<u8>, usize),
 }
 
-/// Where ids are the server's own, events carry their number in front of the time: appends the data of the stream's next event.
+/// Where ids are the server's own, events carry their number in front of the time: appends the data
+/// of the stream's next event.
 fn put_numbered(out: &mut Vec<u8>, stream: &Stream, payload: usize) {
     let start = out.len();
     // Writing to memory does not fail.
@@ -161,13 +186,23 @@ fn put_numbered(out: &mut Vec<u8>, stream: &Stream, payload: usize) {
 
 /// The event with such data. Anything else has no id, and counts as a fault.
 fn numbered(data: &[u8]) -> Frame<'_> {
-    let parts = memchr::memchr(b'-', data).and_then(|dash| Some((decimal(&data[..dash])?, &data[dash + 1..])));
-    parts.map_or(Frame { data, ..Frame::default() }, |(number, data)| Frame {
-        id: Some(Id { milliseconds: 0, number }),
-        name: EVENT,
-        data,
-        ..Frame::default()
-    })
+    let parts = memchr::memchr(b'-', data)
+        .and_then(|dash| Some((decimal(&data[..dash])?, &data[dash + 1..])));
+    parts.map_or(
+        Frame {
+            data,
+            ..Frame::default()
+        },
+        |(number, data)| Frame {
+            id: Some(Id {
+                milliseconds: 0,
+                number,
+            }),
+            name: EVENT,
+            data,
+            ..Frame::default()
+        },
+    )
 }
 
 #[cfg(test)]
@@ -178,13 +213,24 @@ mod tests {
     pub(super) fn frames(dialect: &dyn Dialect, block: &str) -> Vec<(Option<u64>, String, String)> {
         let mut seen = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        dialect.frames(block.as_bytes(), &mut |frame| seen.push((frame.id.map(|id| id.number), text(frame.name), text(frame.data))));
+        dialect.frames(block.as_bytes(), &mut |frame| {
+            seen.push((
+                frame.id.map(|id| id.number),
+                text(frame.name),
+                text(frame.data),
+            ))
+        });
         seen
     }
 
     /// What a client is to see of such events.
-    pub(super) fn expected(events: &[(Option<u64>, &str, &str)]) -> Vec<(Option<u64>, String, String)> {
-        events.iter().map(|(number, name, data)| (*number, (*name).to_owned(), (*data).to_owned())).collect()
+    pub(super) fn expected(
+        events: &[(Option<u64>, &str, &str)],
+    ) -> Vec<(Option<u64>, String, String)> {
+        events
+            .iter()
+            .map(|(number, name, data)| (*number, (*name).to_owned(), (*data).to_owned()))
+            .collect()
     }
 
     pub(super) fn text(request: Option<Request>) -> String {
@@ -195,9 +241,15 @@ mod tests {
     fn requests_say_how_long_they_are() {
         let request = || Request::new("POST", "/x".to_owned()).header("Content-Type", "text/plain");
         let head = "POST /x HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Type: text/plain\r\n";
-        assert_eq!(text(Some(request().body(b"ab".to_vec()))), format!("{head}Content-Length: 2\r\n\r\nab"));
+        assert_eq!(
+            text(Some(request().body(b"ab".to_vec()))),
+            format!("{head}Content-Length: 2\r\n\r\nab")
+        );
         assert_eq!(text(Some(request())), format!("{head}\r\n"));
-        assert_eq!(text(Some(request().chunked())), format!("{head}Transfer-Encoding: chunked\r\n\r\n"));
+        assert_eq!(
+            text(Some(request().chunked())),
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n")
+        );
     }
 
     #[test]

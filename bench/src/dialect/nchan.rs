@@ -1,4 +1,5 @@
-//! nchan's: an event a POST, sent on as it is, under ids that do not count. The paths are those of `peers/nginx.conf`.
+//! nchan's: an event a POST, sent on as it is, under ids that do not count. The paths are those of
+//! `peers/nginx.conf`.
 
 use super::{Dialect, Request, numbered, put_numbered};
 use crate::{
@@ -20,7 +21,11 @@ impl Dialect for Nchan {
         }
         let mut body = Vec::with_capacity(payload + 32);
         put_numbered(&mut body, stream, payload);
-        Some(Request::new("POST", format!("/publish/{}", stream.key)).header("Content-Type", "text/plain").body(body))
+        Some(
+            Request::new("POST", format!("/publish/{}", stream.key))
+                .header("Content-Type", "text/plain")
+                .body(body),
+        )
     }
 
     fn held(&self, stream: &Stream, _: &[u8]) -> Option<u64> {
@@ -32,8 +37,13 @@ impl Dialect for Nchan {
     }
 
     fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
-        // A message without a line's end is one line of data; comments and the id are of no interest.
-        block.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data: ")).map(numbered).for_each(each);
+        // A message without a line's end is one line of data; comments and the id are of no
+        // interest.
+        block
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| line.strip_prefix(b"data: "))
+            .map(numbered)
+            .for_each(each);
     }
 }
 
@@ -51,8 +61,14 @@ mod tests {
         assert_eq!((body.len(), &body[..2]), (100, "0-"));
         assert_eq!(Nchan.held(&stream, b"queued messages: 1"), Some(1));
         assert_eq!(frames(&Nchan, ": hi"), []);
-        assert_eq!(frames(&Nchan, "id: 1795273289:0\ndata: 7-123xx"), expected(&[(Some(7), "n", "123xx")]));
-        assert_eq!(frames(&Nchan, "id: 1795273289:1\ndata: hello"), expected(&[(None, "", "hello")]));
+        assert_eq!(
+            frames(&Nchan, "id: 1795273289:0\ndata: 7-123xx"),
+            expected(&[(Some(7), "n", "123xx")])
+        );
+        assert_eq!(
+            frames(&Nchan, "id: 1795273289:1\ndata: hello"),
+            expected(&[(None, "", "hello")])
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Sets of runs on all targets in turn, so that what else the machine does hits all alike, written down as pages.
+//! Sets of runs on all targets in turn, so that what else the machine does hits all alike, written
+//! down as pages.
 
 mod page;
 mod peers;
@@ -36,11 +37,15 @@ impl Report {
     pub(crate) async fn run(&self, common: &Common, selection: &Selection) -> Outcome<bool> {
         let found = Found::of(&plan(), self.quick, common, selection).await;
         let images = self.folder.join("images");
-        std::fs::create_dir_all(&images).map_err(|error| Problem::System(images.display().to_string(), error))?;
+        std::fs::create_dir_all(&images)
+            .map_err(|error| Problem::System(images.display().to_string(), error))?;
         for (name, image) in plot::images(&found.results) {
             write(&images.join(name), &image)?;
         }
-        write(&self.folder.join("performance.md"), &page::page(&found.results, &found.skipped))?;
+        write(
+            &self.folder.join("performance.md"),
+            &page::page(&found.results, &found.skipped),
+        )?;
         Ok(found.is_good())
     }
 }
@@ -69,23 +74,39 @@ impl Found {
 
     /// Runs a row on each of its targets in turn, and that as often as it says.
     async fn row(&mut self, row: &Row, quick: bool, common: &Common, selection: &Selection) {
-        let (seconds, warm_up, times) = if quick { (0.5, 0.2, 1) } else { (row.seconds, 0.5, row.times) };
-        let common = Common { seconds: Duration::from_secs_f64(seconds), warm_up: Duration::from_secs_f64(warm_up), ..common.clone() };
+        let (seconds, warm_up, times) = if quick {
+            (0.5, 0.2, 1)
+        } else {
+            (row.seconds, 0.5, row.times)
+        };
+        let common = Common {
+            seconds: Duration::from_secs_f64(seconds),
+            warm_up: Duration::from_secs_f64(warm_up),
+            ..common.clone()
+        };
         let mut selection = selection.clone();
         if matches!(row.scenario, Scenario::Idle(_)) {
-            // How long a silent broker takes to miss its clients is a setting, and no need to wait for.
+            // How long a silent broker takes to miss its clients is a setting, and no need to wait
+            // for.
             selection.set("HEARTBEAT=2");
         }
         let mut runs: BTreeMap<Kind, Vec<Findings>> = BTreeMap::new();
         for time in 1..=times {
             for target in &row.targets {
                 if std::io::stderr().is_terminal() {
-                    eprint!("\r\x1b[K{} on {}, {time} of {times}", row.name, target.name());
+                    eprint!(
+                        "\r\x1b[K{} on {}, {time} of {times}",
+                        row.name,
+                        target.name()
+                    );
                 }
                 match row.scenario.run(&common, &selection.of(*target)).await {
                     Ok(found) => runs.entry(*target).or_default().push(found),
                     // One that can't be run, for want of files perhaps, does not spoil the others.
-                    Err(problem) => self.skipped.push(format!("{} on {}: {problem}", row.name, target.name())),
+                    Err(problem) => {
+                        self.skipped
+                            .push(format!("{} on {}: {problem}", row.name, target.name()))
+                    }
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! The report as a page of Markdown: ratios to the floor of the same run first, as they hold on other machines too.
+//! The report as a page of Markdown: ratios to the floor of the same run first, as they hold on
+//! other machines too.
 
 use super::{
     Results,
@@ -24,16 +25,46 @@ const RATIOS: [Ratio; 9] = [
 ];
 
 const TABLES: [Table; 6] = [
-    ("One stream, as fast as the clients take it", &[FAST[0], FAST[1], FAST[2], BATCHED], &[DELIVERIES, P50, P99, CPU, REDIS_CPU]),
-    ("One stream, paced", &[PACED[0], PACED[1], PACED[2], CROWD], &[DELIVERIES, P50, P99, MAX, CPU, REDIS_CPU]),
-    ("Many streams, an NDJSON upload and a client each", &[STREAMS], &[EVENTS, P50, P99, MAX, CPU, REDIS_CPU]),
-    ("Ingest, closed loop; times are those of requests", &[SINGLE, MANY], &[EVENTS, P50, P99, CPU, REDIS_CPU]),
-    ("Idle clients", &[IDLE[1], IDLE[2]], &[MEMORY, MEMORY_AGAIN, REDIS_MEMORY, REDIS_CONNECTIONS]),
-    ("Clients that leave and resume; times are from connecting to the first event", &[CHURN], &[RESUMES, P50, P99, MAX]),
+    (
+        "One stream, as fast as the clients take it",
+        &[FAST[0], FAST[1], FAST[2], BATCHED],
+        &[DELIVERIES, P50, P99, CPU, REDIS_CPU],
+    ),
+    (
+        "One stream, paced",
+        &[PACED[0], PACED[1], PACED[2], CROWD],
+        &[DELIVERIES, P50, P99, MAX, CPU, REDIS_CPU],
+    ),
+    (
+        "Many streams, an NDJSON upload and a client each",
+        &[STREAMS],
+        &[EVENTS, P50, P99, MAX, CPU, REDIS_CPU],
+    ),
+    (
+        "Ingest, closed loop; times are those of requests",
+        &[SINGLE, MANY],
+        &[EVENTS, P50, P99, CPU, REDIS_CPU],
+    ),
+    (
+        "Idle clients",
+        &[IDLE[1], IDLE[2]],
+        &[MEMORY, MEMORY_AGAIN, REDIS_MEMORY, REDIS_CONNECTIONS],
+    ),
+    (
+        "Clients that leave and resume; times are from connecting to the first event",
+        &[CHURN],
+        &[RESUMES, P50, P99, MAX],
+    ),
 ];
 
-const SLOW_COLUMNS: [&str; 6] =
-    [DELIVERIES, P99, "broker MB before", PEAK, "broker MB afterwards", "broker MB after all have read and left"];
+const SLOW_COLUMNS: [&str; 6] = [
+    DELIVERIES,
+    P99,
+    "broker MB before",
+    PEAK,
+    "broker MB afterwards",
+    "broker MB after all have read and left",
+];
 
 /// The whole page.
 pub(super) fn page(results: &Results, skipped: &[String]) -> String {

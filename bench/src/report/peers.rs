@@ -12,7 +12,10 @@ use super::{
 use crate::{
     problem::Outcome,
     result::{CPU, DELIVERIES, EVENTS, MAX, P50, P99, REDIS_CPU},
-    scenario::{Common, Fanout, Idle, Ingest, MEMORY, MEMORY_AGAIN, REDIS_CONNECTIONS, REDIS_MEMORY, Scenario, Streams},
+    scenario::{
+        Common, Fanout, Idle, Ingest, MEMORY, MEMORY_AGAIN, REDIS_CONNECTIONS, REDIS_MEMORY,
+        Scenario, Streams,
+    },
     target::{Kind, Selection},
 };
 
@@ -27,8 +30,15 @@ pub(crate) struct Peers {
 }
 
 /// The floor first: others are told in terms of it.
-const TARGETS: [Kind; 7] =
-    [Kind::Floor, Kind::Exclusive, Kind::Shared, Kind::Memory, Kind::Nchan, Kind::DurableStreams, Kind::DurableStreamsMemory];
+const TARGETS: [Kind; 7] = [
+    Kind::Floor,
+    Kind::Exclusive,
+    Kind::Shared,
+    Kind::Memory,
+    Kind::Nchan,
+    Kind::DurableStreams,
+    Kind::DurableStreamsMemory,
+];
 
 /// Those that take uploads.
 const UPLOADING: [Kind; 4] = [Kind::Floor, Kind::Exclusive, Kind::Shared, Kind::Memory];
@@ -54,11 +64,31 @@ const RATIOS: [Ratio; 10] = [
 ];
 
 const TABLES: [Table; 5] = [
-    ("One stream, as fast as the clients take it", &[FAST], &[DELIVERIES, P50, P99, CPU, REDIS_CPU, ALL_CPU]),
-    ("One stream, paced", &[PACED], &[DELIVERIES, P50, P99, MAX, CPU, REDIS_CPU, ALL_CPU]),
-    ("Many streams, a writer and a client each", &[UPLOADS, REQUESTS], &[EVENTS, P50, P99, MAX, CPU, REDIS_CPU, ALL_CPU]),
-    ("Ingest, closed loop; times are those of requests", &[INGEST], &[EVENTS, P50, P99, CPU, REDIS_CPU, ALL_CPU]),
-    ("Idle clients", &[IDLE], &[MEMORY, MEMORY_AGAIN, REDIS_MEMORY, REDIS_CONNECTIONS]),
+    (
+        "One stream, as fast as the clients take it",
+        &[FAST],
+        &[DELIVERIES, P50, P99, CPU, REDIS_CPU, ALL_CPU],
+    ),
+    (
+        "One stream, paced",
+        &[PACED],
+        &[DELIVERIES, P50, P99, MAX, CPU, REDIS_CPU, ALL_CPU],
+    ),
+    (
+        "Many streams, a writer and a client each",
+        &[UPLOADS, REQUESTS],
+        &[EVENTS, P50, P99, MAX, CPU, REDIS_CPU, ALL_CPU],
+    ),
+    (
+        "Ingest, closed loop; times are those of requests",
+        &[INGEST],
+        &[EVENTS, P50, P99, CPU, REDIS_CPU, ALL_CPU],
+    ),
+    (
+        "Idle clients",
+        &[IDLE],
+        &[MEMORY, MEMORY_AGAIN, REDIS_MEMORY, REDIS_CONNECTIONS],
+    ),
 ];
 
 impl Peers {
@@ -74,8 +104,21 @@ impl Peers {
 }
 
 fn plan() -> Vec<Row> {
-    let row = |name, scenario, targets: &[Kind], seconds| Row { name, scenario, targets: targets.to_vec(), seconds, times: 3 };
-    let fanout = |rate| Scenario::Fanout(Fanout { clients: 100, batch: 1, rate, window: 2000 });
+    let row = |name, scenario, targets: &[Kind], seconds| Row {
+        name,
+        scenario,
+        targets: targets.to_vec(),
+        seconds,
+        times: 3,
+    };
+    let fanout = |rate| {
+        Scenario::Fanout(Fanout {
+            clients: 100,
+            batch: 1,
+            rate,
+            window: 2000,
+        })
+    };
     let streams = |requests| Scenario::Streams(Streams::alone(200, 20.0, requests));
     vec![
         row(FAST, fanout(None), &TARGETS, 2.0),
@@ -83,8 +126,24 @@ fn plan() -> Vec<Row> {
         row(PACED, fanout(Some(50.0)), &TARGETS, 4.0),
         row(UPLOADS, streams(false), &UPLOADING, 2.0),
         row(REQUESTS, streams(true), &TARGETS, 2.0),
-        row(INGEST, Scenario::Ingest(Ingest { publishers: 8, batch: 1 }), &TARGETS, 2.0),
-        row(IDLE, Scenario::Idle(Idle { clients: 1000, rounds: 2 }), &TARGETS, 2.0),
+        row(
+            INGEST,
+            Scenario::Ingest(Ingest {
+                publishers: 8,
+                batch: 1,
+            }),
+            &TARGETS,
+            2.0,
+        ),
+        row(
+            IDLE,
+            Scenario::Idle(Idle {
+                clients: 1000,
+                rounds: 2,
+            }),
+            &TARGETS,
+            2.0,
+        ),
     ]
 }
 

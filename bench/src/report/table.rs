@@ -12,7 +12,11 @@ use crate::{
 pub(super) type Ratio = (&'static str, &'static str, &'static str);
 
 /// A table of absolute numbers: a heading, the rows, and the columns.
-pub(super) type Table = (&'static str, &'static [&'static str], &'static [&'static str]);
+pub(super) type Table = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 /// Not a number of a run: broker and Redis together.
 pub(super) const ALL_CPU: &str = "CPU µs/event";
@@ -29,13 +33,29 @@ fn header(page: &mut String, columns: impl Iterator<Item = impl std::fmt::Displa
 
 /// The table of numbers in terms of the floor's.
 pub(super) fn ratios(page: &mut String, results: &Results, targets: &[Kind], ratios: &[Ratio]) {
-    header(page, ["", "number"].into_iter().chain(targets.iter().map(|target| target.name())));
+    header(
+        page,
+        ["", "number"]
+            .into_iter()
+            .chain(targets.iter().map(|target| target.name())),
+    );
     for (row, number, called) in ratios {
-        let value = |target| results.get(&(*row, target)).and_then(|found| number_of(found, number));
-        let Some(floor) = value(Kind::Floor).filter(|floor| *floor > 0.0) else { continue };
+        let value = |target| {
+            results
+                .get(&(*row, target))
+                .and_then(|found| number_of(found, number))
+        };
+        let Some(floor) = value(Kind::Floor).filter(|floor| *floor > 0.0) else {
+            continue;
+        };
         let _ = write!(page, "| {row} | {called} ");
         for target in targets {
-            let _ = write!(page, "| {} ", value(*target).map_or_else(|| "–".to_owned(), |value| format!("{:.2}", value / floor)));
+            let _ = write!(
+                page,
+                "| {} ",
+                value(*target)
+                    .map_or_else(|| "–".to_owned(), |value| format!("{:.2}", value / floor))
+            );
         }
         page.push_str("|\n");
     }
@@ -49,15 +69,31 @@ fn number_of(found: &Findings, number: &str) -> Option<f64> {
 }
 
 /// A table of the numbers themselves.
-pub(super) fn absolute(page: &mut String, results: &Results, targets: &[Kind], heading: &str, rows: &[&'static str], columns: &[&str]) {
+pub(super) fn absolute(
+    page: &mut String,
+    results: &Results,
+    targets: &[Kind],
+    heading: &str,
+    rows: &[&'static str],
+    columns: &[&str],
+) {
     let _ = writeln!(page, "\n### {heading}");
-    header(page, ["", "target"].into_iter().chain(columns.iter().copied()));
+    header(
+        page,
+        ["", "target"].into_iter().chain(columns.iter().copied()),
+    );
     for row in rows {
         for target in targets {
-            let Some(found) = results.get(&(*row, *target)) else { continue };
+            let Some(found) = results.get(&(*row, *target)) else {
+                continue;
+            };
             let _ = write!(page, "| {row} | {} ", target.name());
             for column in columns {
-                let _ = write!(page, "| {} ", number_of(found, column).map_or_else(|| "–".to_owned(), shown));
+                let _ = write!(
+                    page,
+                    "| {} ",
+                    number_of(found, column).map_or_else(|| "–".to_owned(), shown)
+                );
             }
             page.push_str("|\n");
         }

@@ -4,10 +4,13 @@ use std::{fs, path::Path, process::Command};
 
 use crate::target::Selection;
 
-/// Each as a name and what is known of it; what is not there does not keep the page from being written.
+/// Each as a name and what is known of it; what is not there does not keep the page from being
+/// written.
 pub(super) fn versions(selection: &Selection) -> [(&'static str, String); 6] {
-    let peer =
-        |name: &str| fs::read_to_string(selection.peers.join(name)).map_or_else(|_| UNKNOWN.to_owned(), |text| text.trim().to_owned());
+    let peer = |name: &str| {
+        fs::read_to_string(selection.peers.join(name))
+            .map_or_else(|_| UNKNOWN.to_owned(), |text| text.trim().to_owned())
+    };
     [
         ("tinistreamer", said(&selection.broker, "--version")),
         ("redis-server", said(Path::new("redis-server"), "--version")),
@@ -18,40 +21,64 @@ pub(super) fn versions(selection: &Selection) -> [(&'static str, String); 6] {
     ]
 }
 
-/// The line of a page that says which commit its figures are of: of the work tree that the bench was started in.
+/// The line of a page that says which commit its figures are of: of the work tree that the bench
+/// was started in.
 pub(super) fn measured_at() -> String {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        let output = Command::new("git")
+            .args(arguments)
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let changes = git(&["status", "--porcelain", "--untracked-files=no"]);
-    line(git(&["rev-parse", "--short=7", "HEAD"]).as_deref(), changes.is_some_and(|changes| !changes.is_empty()))
+    line(
+        git(&["rev-parse", "--short=7", "HEAD"]).as_deref(),
+        changes.is_some_and(|changes| !changes.is_empty()),
+    )
 }
 
 fn line(commit: Option<&str>, is_changed: bool) -> String {
-    let commit = commit.map_or_else(|| "an unknown commit".to_owned(), |commit| format!("commit `{commit}`"));
-    format!("\nMeasured at {commit}{}.\n", if is_changed { ", with changes" } else { "" })
+    let commit = commit.map_or_else(
+        || "an unknown commit".to_owned(),
+        |commit| format!("commit `{commit}`"),
+    );
+    format!(
+        "\nMeasured at {commit}{}.\n",
+        if is_changed { ", with changes" } else { "" }
+    )
 }
 
 const UNKNOWN: &str = "unknown";
 
-/// The version in what a program says of itself: the first word that begins with a digit, but for what stands before it.
+/// The version in what a program says of itself: the first word that begins with a digit, but for
+/// what stands before it.
 fn said(program: &Path, argument: &str) -> String {
-    let Ok(output) = Command::new(program).arg(argument).output() else { return UNKNOWN.to_owned() };
+    let Ok(output) = Command::new(program).arg(argument).output() else {
+        return UNKNOWN.to_owned();
+    };
     // nginx says it among the errors.
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     version(&text).unwrap_or(UNKNOWN).to_owned()
 }
 
 fn version(text: &str) -> Option<&str> {
-    let words = text.split_ascii_whitespace().map(|word| word.rsplit(['/', '=']).next().unwrap_or(word));
-    words.map(|word| word.trim_start_matches('v')).find(|word| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.'))
+    let words = text
+        .split_ascii_whitespace()
+        .map(|word| word.rsplit(['/', '=']).next().unwrap_or(word));
+    words
+        .map(|word| word.trim_start_matches('v'))
+        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.'))
 }
 
 /// Processor, cores and kernel.
 fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or(UNKNOWN, |(_, model)| model);
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or(UNKNOWN, |(_, model)| model);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel = kernel.split('-').next().unwrap_or_default().trim();
@@ -64,8 +91,14 @@ mod tests {
 
     #[test]
     fn a_page_says_which_commit_it_is_of() {
-        assert_eq!(line(Some("44237bd"), false), "\nMeasured at commit `44237bd`.\n");
-        assert_eq!(line(Some("44237bd"), true), "\nMeasured at commit `44237bd`, with changes.\n");
+        assert_eq!(
+            line(Some("44237bd"), false),
+            "\nMeasured at commit `44237bd`.\n"
+        );
+        assert_eq!(
+            line(Some("44237bd"), true),
+            "\nMeasured at commit `44237bd`, with changes.\n"
+        );
         assert_eq!(line(None, false), "\nMeasured at an unknown commit.\n");
     }
 
@@ -73,22 +106,38 @@ mod tests {
     #[test]
     fn pages_with_figures_name_the_commit_that_they_are_of() {
         let pages = [
-            ("docs/performance.md", include_str!("../../../docs/performance.md")),
+            (
+                "docs/performance.md",
+                include_str!("../../../docs/performance.md"),
+            ),
             ("docs/peers.md", include_str!("../../../docs/peers.md")),
             ("README.md", include_str!("../../../README.md")),
-            ("docs/architecture.md", include_str!("../../../docs/architecture.md")),
+            (
+                "docs/architecture.md",
+                include_str!("../../../docs/architecture.md"),
+            ),
         ];
         for (name, page) in pages {
-            let commit = page.split_once("easured at commit `").and_then(|(_, rest)| rest.split_once('`'));
-            let is_one = |(commit, _): (&str, _)| commit.len() >= 7 && commit.chars().all(|digit| digit.is_ascii_hexdigit());
-            assert!(commit.is_some_and(is_one), "{name} has figures and names no commit");
+            let commit = page
+                .split_once("easured at commit `")
+                .and_then(|(_, rest)| rest.split_once('`'));
+            let is_one = |(commit, _): (&str, _)| {
+                commit.len() >= 7 && commit.chars().all(|digit| digit.is_ascii_hexdigit())
+            };
+            assert!(
+                commit.is_some_and(is_one),
+                "{name} has figures and names no commit"
+            );
         }
     }
 
     #[test]
     fn versions_are_found_in_what_programs_say() {
         assert_eq!(version("nginx version: nginx/1.22.1\n"), Some("1.22.1"));
-        assert_eq!(version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0"), Some("7.0.15"));
+        assert_eq!(
+            version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0"),
+            Some("7.0.15")
+        );
         assert_eq!(version("tinistreamer 0.1.0\n"), Some("0.1.0"));
         assert_eq!(version("no such thing"), None);
     }

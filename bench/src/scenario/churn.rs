@@ -37,19 +37,36 @@ impl Churn {
     /// Latency is from a client's beginning to connect to its first event.
     pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
         if !target.api.dialect.resumes() {
-            return Err(Problem::Other(format!("Clients of {} can't go on behind an id", target.name)));
+            return Err(Problem::Other(format!(
+                "Clients of {} can't go on behind an id",
+                target.name
+            )));
         }
         let (api, resumes) = (&target.api, Arc::new(Meter::new()?));
         // Latencies of events themselves would mix what is live with what is old.
         let events = Arc::new(Meter::new()?);
         let stream = api.create(KEPT).await?;
         let stop = Stop::default();
-        let writer = tokio::spawn(Batches::open(api, &stream, 1, common.payload).await?.paced(self.rate, 0.0, stop.watch()));
+        let writer = tokio::spawn(Batches::open(api, &stream, 1, common.payload).await?.paced(
+            self.rate,
+            0.0,
+            stop.watch(),
+        ));
         let wanderers: Vec<_> = (0..self.clients)
             .map(|number| {
                 let transport = common.transport;
-                let wanderer = Wanderer { api: api.clone(), stream: stream.clone(), transport, number, member: Member::default() };
-                tokio::spawn(wanderer.wander(Arc::clone(&events), Arc::clone(&resumes), stop.watch()))
+                let wanderer = Wanderer {
+                    api: api.clone(),
+                    stream: stream.clone(),
+                    transport,
+                    number,
+                    member: Member::default(),
+                };
+                tokio::spawn(wanderer.wander(
+                    Arc::clone(&events),
+                    Arc::clone(&resumes),
+                    stop.watch(),
+                ))
             })
             .collect();
         sleep(common.warm_up).await;
@@ -62,7 +79,10 @@ impl Churn {
         for wanderer in wanderers {
             faults += wanderer.await??.tracks().first().faults_of(held + 1);
         }
-        let title = format!("{}: churn, {} clients, {} events/s", target.name, self.clients, self.rate);
+        let title = format!(
+            "{}: churn, {} clients, {} events/s",
+            target.name, self.clients, self.rate
+        );
         let mut found = Findings::new(title);
         found.put_interval(RESUMES, &interval);
         found.put_faults(faults);
@@ -80,15 +100,25 @@ struct Wanderer {
 
 impl Wanderer {
     /// Comes and goes until it is stopped, then comes once more for the rest.
-    async fn wander(self, events: Arc<Meter>, resumes: Arc<Meter>, stop: Stopped) -> Outcome<Member> {
-        // All at once would overflow the server's queue of newcomers, and its time-outs would be measured.
+    async fn wander(
+        self,
+        events: Arc<Meter>,
+        resumes: Arc<Meter>,
+        stop: Stopped,
+    ) -> Outcome<Member> {
+        // All at once would overflow the server's queue of newcomers, and its time-outs would be
+        // measured.
         sleep(random(0, 400)).await;
         while !stop.is_set() {
             let sent = clock::now();
-            let Some(mut client) = self.open().await? else { break };
+            let Some(mut client) = self.open().await? else {
+                break;
+            };
             let leave = Instant::now() + random(50, 500);
             let mut first = true;
-            while let Ok(read) = timeout_at(leave, self.member.read(&mut client, self.number, &events)).await {
+            while let Ok(read) =
+                timeout_at(leave, self.member.read(&mut client, self.number, &events)).await
+            {
                 if !read? {
                     break;
                 }
@@ -115,7 +145,15 @@ impl Wanderer {
     async fn open(&self) -> Outcome<Option<Client>> {
         let after = self.member.tracks().first().last;
         let path = self.api.dialect.follow(&self.stream, self.transport, after);
-        Client::open(&self.api, &Opening { transport: self.transport, path, receive_buffer: None }).await
+        Client::open(
+            &self.api,
+            &Opening {
+                transport: self.transport,
+                path,
+                receive_buffer: None,
+            },
+        )
+        .await
     }
 }
 

@@ -35,20 +35,40 @@ impl Fanout {
     pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
         let (api, meter) = (&target.api, Arc::new(Meter::new()?));
         let stream = api.create(KEPT).await?;
-        let fleet = Arc::new(Fleet::connect(api, std::slice::from_ref(&stream), self.clients, common.transport, &meter).await?);
+        let fleet = Arc::new(
+            Fleet::connect(
+                api,
+                std::slice::from_ref(&stream),
+                self.clients,
+                common.transport,
+                &meter,
+            )
+            .await?,
+        );
         let batches = Batches::open(api, &stream, self.batch, common.payload).await?;
         let stop = Stop::default();
         let writer = match self.rate {
             Some(rate) => tokio::spawn(batches.paced(rate, 0.0, stop.watch())),
-            None => tokio::spawn(as_they_take_it(batches, Arc::clone(&fleet), self.window, stop.watch())),
+            None => tokio::spawn(as_they_take_it(
+                batches,
+                Arc::clone(&fleet),
+                self.window,
+                stop.watch(),
+            )),
         };
         sleep(common.warm_up).await;
         let interval = Interval::measure(target, &meter, common.seconds).await?;
         stop.now();
         let events = writer.await??;
         fleet.reaches(|_| events).await;
-        let pace = self.rate.map_or_else(|| "as fast as it goes".to_owned(), |rate| format!("{rate} batches/s"));
-        let mut found = Findings::new(format!("{}: fanout, {} clients, {} events a batch, {pace}", target.name, self.clients, self.batch));
+        let pace = self.rate.map_or_else(
+            || "as fast as it goes".to_owned(),
+            |rate| format!("{rate} batches/s"),
+        );
+        let mut found = Findings::new(format!(
+            "{}: fanout, {} clients, {} events a batch, {pace}",
+            target.name, self.clients, self.batch
+        ));
         found.put_interval(DELIVERIES, &interval);
         found.put_faults(fleet.faults(|_| events));
         api.end(&stream).await?;
@@ -56,9 +76,14 @@ impl Fanout {
     }
 }
 
-/// Writes batch after batch, yet waits where the slowest client is too far behind: otherwise a queue would be measured that
-/// grows, not what goes through.
-async fn as_they_take_it(mut batches: Batches, fleet: Arc<Fleet>, window: u64, stop: Stopped) -> Outcome<u64> {
+/// Writes batch after batch, yet waits where the slowest client is too far behind: otherwise a
+/// queue would be measured that grows, not what goes through.
+async fn as_they_take_it(
+    mut batches: Batches,
+    fleet: Arc<Fleet>,
+    window: u64,
+    stop: Stopped,
+) -> Outcome<u64> {
     let (mut held, mut taken) = (0_u64, 0);
     while !stop.is_set() {
         if held.saturating_sub(taken) > window {

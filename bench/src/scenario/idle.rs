@@ -24,7 +24,8 @@ pub(crate) const MEMORY_AGAIN: &str = "broker KB/client, last time";
 pub(crate) const REDIS_MEMORY: &str = "redis KB/client";
 pub(crate) const REDIS_CONNECTIONS: &str = "redis connections/client";
 
-/// Clients that come and go before anything is measured, so that what is set up once is not counted for them.
+/// Clients that come and go before anything is measured, so that what is set up once is not counted
+/// for them.
 const FIRST: usize = 10;
 
 /// How long memory is left alone before it is read.
@@ -49,7 +50,10 @@ struct Look {
 impl Look {
     async fn take(target: &Target) -> Outcome<Self> {
         sleep(REST).await;
-        Ok(Self { broker: target.memory(), redis: target.redis_state().await? })
+        Ok(Self {
+            broker: target.memory(),
+            redis: target.redis_state().await?,
+        })
     }
 }
 
@@ -66,7 +70,10 @@ impl Idle {
         drop(fleet);
         let left = vacated(target, &stream).await?;
         let vacant = Look::take(target).await?;
-        let mut again = Look { broker: full.broker, redis: full.redis };
+        let mut again = Look {
+            broker: full.broker,
+            redis: full.redis,
+        };
         for round in 1..self.rounds {
             if round > 1 {
                 vacated(target, &stream).await?;
@@ -77,7 +84,8 @@ impl Idle {
         }
         target.api.end(&stream).await?;
 
-        let per_client = |with: u64, without: u64| (with as f64 - without as f64) / self.clients as f64;
+        let per_client =
+            |with: u64, without: u64| (with as f64 - without as f64) / self.clients as f64;
         let kb = |bytes: f64| bytes / 1_000.0;
         let mut found = Findings::new(format!("{}: idle, {} clients", target.name, self.clients));
         found.put("connects/s", self.clients as f64 / connected.as_secs_f64());
@@ -85,14 +93,26 @@ impl Idle {
             found.put("broker MB without clients", kb(kb(empty.broker as f64)));
             found.put(FULL, kb(kb(full.broker as f64)));
             found.put("broker MB after they left", kb(kb(vacant.broker as f64)));
-            found.put("broker MB with clients, last time", kb(kb(again.broker as f64)));
+            found.put(
+                "broker MB with clients, last time",
+                kb(kb(again.broker as f64)),
+            );
             found.put(MEMORY, kb(per_client(full.broker, empty.broker)));
             found.put(MEMORY_AGAIN, kb(per_client(again.broker, empty.broker)));
         }
         if target.has_redis() {
-            found.put(REDIS_MEMORY, kb(per_client(full.redis.memory, empty.redis.memory)));
-            found.put(REDIS_CONNECTIONS, per_client(full.redis.connections, empty.redis.connections));
-            found.put("redis connections left", vacant.redis.connections as f64 - empty.redis.connections as f64);
+            found.put(
+                REDIS_MEMORY,
+                kb(per_client(full.redis.memory, empty.redis.memory)),
+            );
+            found.put(
+                REDIS_CONNECTIONS,
+                per_client(full.redis.connections, empty.redis.connections),
+            );
+            found.put(
+                "redis connections left",
+                vacant.redis.connections as f64 - empty.redis.connections as f64,
+            );
         }
         if let Some(left) = left {
             found.put("s until all slots were free", left.as_secs_f64());
@@ -101,10 +121,26 @@ impl Idle {
     }
 
     /// Connects clients, each of which has received an event when this returns.
-    async fn connect(&self, clients: usize, common: &Common, target: &Target, stream: &Stream) -> Outcome<Fleet> {
+    async fn connect(
+        &self,
+        clients: usize,
+        common: &Common,
+        target: &Target,
+        stream: &Stream,
+    ) -> Outcome<Fleet> {
         let (api, meter) = (&target.api, Arc::new(Meter::new()?));
-        let fleet = Fleet::connect(api, std::slice::from_ref(stream), clients, common.transport, &meter).await?;
-        let events = Batches::open(api, stream, 1, common.payload).await?.publish().await?;
+        let fleet = Fleet::connect(
+            api,
+            std::slice::from_ref(stream),
+            clients,
+            common.transport,
+            &meter,
+        )
+        .await?;
+        let events = Batches::open(api, stream, 1, common.payload)
+            .await?
+            .publish()
+            .await?;
         fleet.wait_for(events).await?;
         Ok(fleet)
     }
@@ -119,7 +155,8 @@ async fn vacated(target: &Target, stream: &Stream) -> Outcome<Option<Duration>> 
         }
         sleep(Duration::from_millis(50)).await;
     }
-    // The floor has no heartbeat: only by writing to clients does it learn that they are gone, and by the second time for certain.
+    // The floor has no heartbeat: only by writing to clients does it learn that they are gone, and
+    // by the second time for certain.
     let mut batches = Batches::open(&target.api, stream, 1, 1).await?;
     for _ in 0..3 {
         batches.publish().await?;

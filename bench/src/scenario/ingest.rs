@@ -34,7 +34,11 @@ impl Ingest {
         let mut writers = Vec::with_capacity(self.publishers);
         for (number, stream) in streams.iter().enumerate() {
             let batches = Batches::open(api, stream, self.batch, common.payload).await?;
-            writers.push(tokio::spawn(batches.closed_loop(Arc::clone(&meter), number, stop.watch())));
+            writers.push(tokio::spawn(batches.closed_loop(
+                Arc::clone(&meter),
+                number,
+                stop.watch(),
+            )));
         }
         sleep(common.warm_up).await;
         let interval = Interval::measure(target, &meter, common.seconds).await?;
@@ -42,7 +46,10 @@ impl Ingest {
         for writer in writers {
             writer.await??;
         }
-        let title = format!("{}: ingest, {} publishers, {} events a request", target.name, self.publishers, self.batch);
+        let title = format!(
+            "{}: ingest, {} publishers, {} events a request",
+            target.name, self.publishers, self.batch
+        );
         let mut found = Findings::new(title);
         found.put_interval(EVENTS, &interval);
         try_join_all(streams.iter().map(|stream| api.end(stream))).await?;

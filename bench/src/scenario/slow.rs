@@ -1,5 +1,5 @@
-//! Clients of which some stop reading, while megabytes go through the stream: they may neither cost memory nor delay the others,
-//! and when they read again they must find everything.
+//! Clients of which some stop reading, while megabytes go through the stream: they may neither cost
+//! memory nor delay the others, and when they read again they must find everything.
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,25 +50,50 @@ impl Slow {
         let (api, meter) = (&target.api, Arc::new(Meter::new()?));
         let stalled = self.clients * usize::from(self.stalled) / 100;
         let stream = api.create(KEPT).await?;
-        let readers = Fleet::connect(api, std::slice::from_ref(&stream), self.clients - stalled, common.transport, &meter).await?;
+        let readers = Fleet::connect(
+            api,
+            std::slice::from_ref(&stream),
+            self.clients - stalled,
+            common.transport,
+            &meter,
+        )
+        .await?;
         let waiting = self.stall(api, &stream, stalled, common).await?;
         // One batch, so that what is set up with the first one is not counted.
-        Batches::open(api, &stream, BATCH, self.size).await?.publish().await?;
+        Batches::open(api, &stream, BATCH, self.size)
+            .await?
+            .publish()
+            .await?;
         sleep(Duration::from_millis(500)).await;
         let before = target.memory();
 
         let stop = Stop::default();
-        let rate = (self.megabytes * 1_000_000) as f64 / (BATCH * self.size) as f64 / common.seconds.as_secs_f64();
-        let writer = tokio::spawn(Batches::open(api, &stream, BATCH, self.size).await?.paced(rate, 0.0, stop.watch()));
-        let (interval, peak) = tokio::join!(Interval::measure(target, &meter, common.seconds), peak(target, common.seconds));
+        let rate = (self.megabytes * 1_000_000) as f64
+            / (BATCH * self.size) as f64
+            / common.seconds.as_secs_f64();
+        let writer = tokio::spawn(Batches::open(api, &stream, BATCH, self.size).await?.paced(
+            rate,
+            0.0,
+            stop.watch(),
+        ));
+        let (interval, peak) = tokio::join!(
+            Interval::measure(target, &meter, common.seconds),
+            peak(target, common.seconds)
+        );
         let interval = interval?;
         stop.now();
         let events = writer.await??;
         readers.reaches(|_| events).await;
         let mut faults = readers.faults(|_| events);
         let after = target.memory();
-        // They read again. Where one can't go on behind an id, there need not be anything for them any more.
-        let late = Fleet::of(waiting.into_iter().map(|client| (client, Member::default())), &meter);
+        // They read again. Where one can't go on behind an id, there need not be anything for them
+        // any more.
+        let late = Fleet::of(
+            waiting
+                .into_iter()
+                .map(|client| (client, Member::default())),
+            &meter,
+        );
         if api.dialect.resumes() {
             late.reaches(|_| events).await;
             faults += late.faults(|_| events);
@@ -78,7 +103,10 @@ impl Slow {
         let left = target.memory();
         api.end(&stream).await?;
 
-        let title = format!("{}: slow, {} clients of which {stalled} stall, {} MB", target.name, self.clients, self.megabytes);
+        let title = format!(
+            "{}: slow, {} clients of which {stalled} stall, {} MB",
+            target.name, self.clients, self.megabytes
+        );
         let mut found = Findings::new(title);
         found.put_interval(DELIVERIES, &interval);
         if target.is_near() {
@@ -93,11 +121,29 @@ impl Slow {
     }
 
     /// Connections that are open and not read.
-    async fn stall(&self, api: &Api, stream: &Stream, count: usize, common: &Common) -> Outcome<Vec<Client>> {
+    async fn stall(
+        &self,
+        api: &Api,
+        stream: &Stream,
+        count: usize,
+        common: &Common,
+    ) -> Outcome<Vec<Client>> {
         let path = api.dialect.follow(stream, common.transport, None);
-        let opening = &Opening { transport: common.transport, path, receive_buffer: Some(RECEIVE_BUFFER) };
-        let open = |_| async move { Client::open(api, opening).await?.ok_or_else(|| Problem::Other("A new stream has ended".to_owned())) };
-        stream::iter(0..count).map(open).buffered(16).try_collect().await
+        let opening = &Opening {
+            transport: common.transport,
+            path,
+            receive_buffer: Some(RECEIVE_BUFFER),
+        };
+        let open = |_| async move {
+            Client::open(api, opening)
+                .await?
+                .ok_or_else(|| Problem::Other("A new stream has ended".to_owned()))
+        };
+        stream::iter(0..count)
+            .map(open)
+            .buffered(16)
+            .try_collect()
+            .await
     }
 }
 

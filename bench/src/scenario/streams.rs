@@ -1,4 +1,5 @@
-//! Many streams, each with a writer and a client: answers of language models, token by token. Or with clients that follow several each: dashboards.
+//! Many streams, each with a writer and a client: answers of language models, token by token. Or
+//! with clients that follow several each: dashboards.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -31,7 +32,8 @@ pub(crate) struct Streams {
     /// A request per event in place of an upload; where there are no uploads, always so
     #[arg(long)]
     pub(crate) requests: bool,
-    /// Streams that a client follows over one connection; only the broker knows how, by default up to 32
+    /// Streams that a client follows over one connection; only the broker knows how, by default up
+    /// to 32
     #[arg(long, default_value = "1")]
     pub(crate) together: NonZeroUsize,
     /// Clients that follow the same
@@ -42,7 +44,13 @@ pub(crate) struct Streams {
 impl Streams {
     /// With a client to each stream.
     pub(crate) fn alone(streams: usize, rate: f64, requests: bool) -> Self {
-        Self { streams, rate, requests, together: NonZeroUsize::MIN, each: NonZeroUsize::MIN }
+        Self {
+            streams,
+            rate,
+            requests,
+            together: NonZeroUsize::MIN,
+            each: NonZeroUsize::MIN,
+        }
     }
 
     /// The most connections at once.
@@ -53,11 +61,18 @@ impl Streams {
     pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
         let (together, each) = (self.together.get(), self.each.get());
         let (api, meter) = (&target.api, Arc::new(Meter::new()?));
-        let streams: Vec<_> = stream::iter(0..self.streams).map(|_| api.create(KEPT)).buffered(16).try_collect().await?;
+        let streams: Vec<_> = stream::iter(0..self.streams)
+            .map(|_| api.create(KEPT))
+            .buffered(16)
+            .try_collect()
+            .await?;
         let before = target.memory();
         let fleet = match together {
             1 => Fleet::connect(api, &streams, each, common.transport, &meter).await?,
-            _ => Fleet::connect_together(api, &streams, together, each, common.transport, &meter).await?,
+            _ => {
+                Fleet::connect_together(api, &streams, together, each, common.transport, &meter)
+                    .await?
+            }
         };
         let connected = target.memory();
         let stop = Stop::default();
@@ -86,7 +101,10 @@ impl Streams {
         let mut found = Findings::new(self.title(target));
         found.put_interval(EVENTS, &interval);
         if target.is_near() {
-            found.put(MEMORY, connected.saturating_sub(before) as f64 / 1_000.0 / (self.streams * each) as f64);
+            found.put(
+                MEMORY,
+                connected.saturating_sub(before) as f64 / 1_000.0 / (self.streams * each) as f64,
+            );
         }
         found.put_faults(fleet.faults(|place| events[place]));
         try_join_all(streams.iter().map(|stream| api.end(stream))).await?;
@@ -94,7 +112,13 @@ impl Streams {
     }
 
     fn title(&self, target: &Target) -> String {
-        let Self { streams, rate, together, each, .. } = self;
+        let Self {
+            streams,
+            rate,
+            together,
+            each,
+            ..
+        } = self;
         let title = format!("{}: {streams} streams, {rate} events/s each", target.name);
         match (together.get(), each.get()) {
             (1, 1) => title,
@@ -105,24 +129,33 @@ impl Streams {
 
 /// Who writes to a stream.
 enum Writer {
-    Uploading { upload: Uploading, first_events: u64 },
+    Uploading {
+        upload: Uploading,
+        first_events: u64,
+    },
     Requests(Batches),
 }
 
 impl Writer {
     async fn open(api: &Api, stream: &Stream, requests: bool, payload: usize) -> Outcome<Self> {
         match api.dialect.upload(stream).filter(|_| !requests) {
-            Some(upload) => {
-                Ok(Self::Uploading { upload: Uploading::open(api, upload, payload).await?, first_events: api.dialect.first_events() })
-            }
-            None => Ok(Self::Requests(Batches::open(api, stream, 1, payload).await?)),
+            Some(upload) => Ok(Self::Uploading {
+                upload: Uploading::open(api, upload, payload).await?,
+                first_events: api.dialect.first_events(),
+            }),
+            None => Ok(Self::Requests(
+                Batches::open(api, stream, 1, payload).await?,
+            )),
         }
     }
 
     /// Writes until it is stopped; how many events the stream holds then.
     async fn paced(self, rate: f64, phase: f64, stop: Stopped) -> Outcome<u64> {
         match self {
-            Self::Uploading { upload, first_events } => Ok(upload.paced(rate, phase, stop).await? + first_events),
+            Self::Uploading {
+                upload,
+                first_events,
+            } => Ok(upload.paced(rate, phase, stop).await? + first_events),
             Self::Requests(batches) => batches.paced(rate, phase, stop).await,
         }
     }

@@ -18,7 +18,22 @@ pub(super) async fn start(peers: &Path, durability: &str) -> Outcome<(Running, A
     let program = program(&peers.join(PROGRAM), super::not_set_up)?;
     let folder = Folder::new()?;
     let mut command = Command::new(&program);
-    command.args(["--durability", durability, "--port", &free_address()?.port().to_string(), "--data-dir"]).arg(folder.path());
-    let (child, address) = spawn(&program, command.stdout(Stdio::piped()).kill_on_drop(true)).await?;
-    Ok((Running::new(child, Some(folder)), Api { address, dialect: Arc::new(DurableStreams) }))
+    command
+        .args([
+            "--durability",
+            durability,
+            "--port",
+            &free_address()?.port().to_string(),
+            "--data-dir",
+        ])
+        .arg(folder.path());
+    let (child, address) =
+        spawn(&program, command.stdout(Stdio::piped()).kill_on_drop(true)).await?;
+    Ok((
+        Running::new(child, Some(folder)),
+        Api {
+            address,
+            dialect: Arc::new(DurableStreams),
+        },
+    ))
 }

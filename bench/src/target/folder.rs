@@ -9,9 +9,14 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     pub(super) fn new() -> Outcome<Self> {
-        let name = format!("tinistreamer-bench-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let name = format!(
+            "tinistreamer-bench-{}-{:08x}",
+            std::process::id(),
+            fastrand::u32(..)
+        );
         let folder = Self(std::env::temp_dir().join(name));
-        std::fs::create_dir_all(&folder.0).map_err(|error| Problem::System(folder.0.display().to_string(), error))?;
+        std::fs::create_dir_all(&folder.0)
+            .map_err(|error| Problem::System(folder.0.display().to_string(), error))?;
         Ok(folder)
     }
 

@@ -1,4 +1,5 @@
-//! What is measured: a broker started for the run, with a Redis of its own, the floor, a peer, or a broker that runs already.
+//! What is measured: a broker started for the run, with a Redis of its own, the floor, a peer, or a
+//! broker that runs already.
 
 mod durable_streams;
 mod folder;
@@ -65,7 +66,13 @@ impl Kind {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Selection {
     /// Start this, measure it, and stop it
-    #[arg(long, global = true, value_enum, default_value = "shared", conflicts_with = "url")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "shared",
+        conflicts_with = "url"
+    )]
     pub(crate) target: Kind,
     /// The broker's program; the floor's lies beside it
     #[arg(long, global = true, default_value = "target/release/tinistreamer")]
@@ -109,12 +116,19 @@ pub(crate) struct Cpu {
 impl Selection {
     /// The same, of another kind.
     pub(crate) fn of(&self, target: Kind) -> Self {
-        Self { target, url: None, ..self.clone() }
+        Self {
+            target,
+            url: None,
+            ..self.clone()
+        }
     }
 
     /// The same, of another build.
     pub(crate) fn with_broker(&self, program: &Path) -> Self {
-        Self { broker: program.to_owned(), ..self.clone() }
+        Self {
+            broker: program.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// Starts it with a further setting.
@@ -128,42 +142,79 @@ impl Selection {
         process::allow_files(self.target.files(clients)).map_err(Problem::Other)?;
         if let (Some(url), Some(api_key)) = (&self.url, &self.api_key) {
             let address = resolve(url).await?;
-            let api = Api { address, dialect: Arc::new(Broker { api_key: api_key.clone() }) };
-            return Ok(Target { name: url.clone(), api, pids: self.pid.clone(), server: None, redis: None });
+            let api = Api {
+                address,
+                dialect: Arc::new(Broker {
+                    api_key: api_key.clone(),
+                }),
+            };
+            return Ok(Target {
+                name: url.clone(),
+                api,
+                pids: self.pid.clone(),
+                server: None,
+                redis: None,
+            });
         }
         let redis = match self.target {
             Kind::Floor | Kind::Memory | Kind::DurableStreams | Kind::DurableStreamsMemory => None,
             Kind::Shared | Kind::Exclusive => Some(Redis::start(self.redis_tcp).await?),
             Kind::Nchan => Some(Redis::start(true).await?),
         };
-        let store = redis.as_ref().map_or_else(|| "memory:".to_owned(), Redis::url);
+        let store = redis
+            .as_ref()
+            .map_or_else(|| "memory:".to_owned(), Redis::url);
         let (server, api) = match self.target {
             Kind::Nchan => nchan::start(&self.peers, &store).await?,
             Kind::DurableStreams => durable_streams::start(&self.peers, "wal").await?,
             Kind::DurableStreamsMemory => durable_streams::start(&self.peers, "memory").await?,
             kind => server::start(kind, &self.broker, &store, &self.settings).await?,
         };
-        Ok(Target { name: self.target.name().to_owned(), api, pids: server.pids.clone(), server: Some(server), redis })
+        Ok(Target {
+            name: self.target.name().to_owned(),
+            api,
+            pids: server.pids.clone(),
+            server: Some(server),
+            redis,
+        })
     }
 }
 
 /// What to do about a peer that is not there.
 fn not_set_up(path: &Path) -> String {
-    format!("{} (it is put there by `bench/peers/setup`)", path.display())
+    format!(
+        "{} (it is put there by `bench/peers/setup`)",
+        path.display()
+    )
 }
 
 async fn resolve(url: &str) -> Outcome<SocketAddr> {
     let wrong = || Problem::Other(format!("--url {url} is not http://HOST:PORT"));
-    let authority = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
-    let named = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-    tokio::net::lookup_host(named).await.map_err(|error| Problem::System(format!("--url {url}"), error))?.next().ok_or_else(wrong)
+    let authority = url
+        .strip_prefix("http://")
+        .ok_or_else(wrong)?
+        .trim_end_matches('/');
+    let named = if authority.contains(':') {
+        authority.to_owned()
+    } else {
+        format!("{authority}:80")
+    };
+    tokio::net::lookup_host(named)
+        .await
+        .map_err(|error| Problem::System(format!("--url {url}"), error))?
+        .next()
+        .ok_or_else(wrong)
 }
 
 impl Target {
     pub(crate) fn cpu(&self) -> Cpu {
         Cpu {
             broker: self.pids.iter().map(|pid| process::cpu_us(*pid)).sum(),
-            redis: self.redis.as_ref().and_then(Redis::pid).map_or(0.0, process::cpu_us),
+            redis: self
+                .redis
+                .as_ref()
+                .and_then(Redis::pid)
+                .map_or(0.0, process::cpu_us),
         }
     }
 
@@ -181,7 +232,11 @@ impl Target {
         match self.pids[..] {
             [pid] => process::memory(pid),
             // What several share would be counted as often.
-            _ => self.pids.iter().map(|pid| process::share_of_memory(*pid)).sum(),
+            _ => self
+                .pids
+                .iter()
+                .map(|pid| process::share_of_memory(*pid))
+                .sum(),
         }
     }
 

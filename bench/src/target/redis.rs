@@ -35,20 +35,38 @@ impl Redis {
         let address = tcp.then(free_address).transpose()?;
         let port = address.map_or(0, |address| address.port()).to_string();
         let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no", "--maxclients", "20000", "--unixsocket"])
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--maxclients",
+                "20000",
+                "--unixsocket",
+            ])
             .arg(folder.path().join("redis.sock"))
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| Problem::System("redis-server".to_owned(), error))?;
-        let redis = Self { child, address, folder };
+        let redis = Self {
+            child,
+            address,
+            folder,
+        };
         for _ in 0..500 {
             if redis.info("server").await.is_ok() {
                 return Ok(redis);
             }
             sleep(Duration::from_millis(10)).await;
         }
-        Err(Problem::Other("redis-server does not answer within five seconds".to_owned()))
+        Err(Problem::Other(
+            "redis-server does not answer within five seconds".to_owned(),
+        ))
     }
 
     pub(super) fn url(&self) -> String {
@@ -64,17 +82,28 @@ impl Redis {
 
     pub(super) async fn state(&self) -> Outcome<RedisState> {
         let memory = field(&self.info("memory").await?, "used_memory");
-        let connections = field(&self.info("clients").await?, "connected_clients").saturating_sub(1);
-        Ok(RedisState { memory, connections })
+        let connections =
+            field(&self.info("clients").await?, "connected_clients").saturating_sub(1);
+        Ok(RedisState {
+            memory,
+            connections,
+        })
     }
 
     /// `INFO`, as text.
     async fn info(&self, section: &str) -> std::io::Result<String> {
-        let mut stream = BufReader::new(UnixStream::connect(self.folder.path().join("redis.sock")).await?);
-        stream.write_all(format!("INFO {section}\r\n").as_bytes()).await?;
+        let mut stream =
+            BufReader::new(UnixStream::connect(self.folder.path().join("redis.sock")).await?);
+        stream
+            .write_all(format!("INFO {section}\r\n").as_bytes())
+            .await?;
         let mut size = String::new();
         stream.read_line(&mut size).await?;
-        let size = size.trim().strip_prefix('$').and_then(|size| size.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+        let size = size
+            .trim()
+            .strip_prefix('$')
+            .and_then(|size| size.parse().ok())
+            .ok_or(std::io::ErrorKind::InvalidData)?;
         let mut text = vec![0; size];
         stream.read_exact(&mut text).await?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -86,6 +115,11 @@ impl Redis {
 }
 
 fn field(info: &str, name: &str) -> u64 {
-    let value = info.lines().filter_map(|line| line.split_once(':')).find(|(field, _)| *field == name);
-    value.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or_default()
+    let value = info
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(field, _)| *field == name);
+    value
+        .and_then(|(_, value)| value.trim().parse().ok())
+        .unwrap_or_default()
 }

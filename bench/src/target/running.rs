@@ -25,7 +25,12 @@ impl Running {
     /// One process.
     pub(super) fn new(child: Child, folder: Option<Folder>) -> Self {
         let pids = child.id().into_iter().collect();
-        Self { child, pids, quit: None, _folder: folder }
+        Self {
+            child,
+            pids,
+            quit: None,
+            _folder: folder,
+        }
     }
 
     pub(super) async fn stop(mut self) -> Outcome<()> {

@@ -12,8 +12,8 @@ use crate::{
     generated::{
         self, ResponseValue,
         types::{
-            Access, AddEvents, Added, BrokerInfo, ClientRow, CreateStream, Disconnected, Event, Finished, IssueToken, KeyOnly, StoredEvent,
-            StreamRow, StreamState,
+            Access, AddEvents, Added, BrokerInfo, ClientRow, CreateStream, Disconnected, Event,
+            Finished, IssueToken, KeyOnly, StoredEvent, StreamRow, StreamState,
         },
     },
     http,
@@ -24,12 +24,14 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Events that a stream keeps when its creator says nothing else. The broker's own default of 500 is too few for an answer of a model.
+/// Events that a stream keeps when its creator says nothing else. The broker's own default of 500
+/// is too few for an answer of a model.
 const MAX_EVENTS: u64 = 100_000;
 
 /// A backend's way to a broker. Cheap to clone; clones share their connections.
 ///
-/// Each function here is one request, which is not tried again by itself. An answer may take 30 seconds.
+/// Each function here is one request, which is not tried again by itself. An answer may take 30
+/// seconds.
 #[derive(Clone)]
 pub struct Client {
     api: generated::Client,
@@ -39,31 +41,45 @@ impl Client {
     /// A client of the broker at this URL, such as `https://broker.example.com`.
     pub fn new(url: impl AsRef<str>, api_key: impl AsRef<str>) -> Result<Self, Error> {
         if url.as_ref().is_empty() {
-            return Err(Error::setup("the URL of the broker is missing, such as http://127.0.0.1:8000"));
+            return Err(Error::setup(
+                "the URL of the broker is missing, such as http://127.0.0.1:8000",
+            ));
         }
         if api_key.as_ref().is_empty() {
-            return Err(Error::setup("the API key is missing: one of the broker's keys (STREAMER_API_KEY where the broker runs)"));
+            return Err(Error::setup(
+                "the API key is missing: one of the broker's keys (STREAMER_API_KEY where the broker runs)",
+            ));
         }
         let url = Url::parse(url.as_ref()).map_err(Error::setup)?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Error::setup("the URL of a broker begins with http:// or https://"));
+            return Err(Error::setup(
+                "the URL of a broker begins with http:// or https://",
+            ));
         }
         let mut api_key = HeaderValue::from_str(api_key.as_ref()).map_err(Error::setup)?;
         api_key.set_sensitive(true);
         let headers = HeaderMap::from_iter([(API_KEY, api_key)]);
-        let http = http::builder().timeout(TIMEOUT).default_headers(headers).build().map_err(Error::setup)?;
-        Ok(Self { api: generated::Client::new_with_client(url.as_str().trim_end_matches('/'), http) })
+        let http = http::builder()
+            .timeout(TIMEOUT)
+            .default_headers(headers)
+            .build()
+            .map_err(Error::setup)?;
+        Ok(Self {
+            api: generated::Client::new_with_client(url.as_str().trim_end_matches('/'), http),
+        })
     }
 
     /// Starts a stream. A key alone will do: `create_stream("chat-1")`.
     ///
-    /// Made of a key, it keeps its newest 100,000 events, about, so that a subscriber that comes late gets all of an answer. A word
-    /// takes about 25 bytes in Redis. Without `max_events` it keeps as many as the broker is set to.
+    /// Made of a key, it keeps its newest 100,000 events, about, so that a subscriber that comes
+    /// late gets all of an answer. A word takes about 25 bytes in Redis. Without `max_events` it
+    /// keeps as many as the broker is set to.
     pub async fn create_stream(&self, stream: impl Into<CreateStream>) -> Result<Access, Error> {
         answer(self.api.create_stream(&stream.into()).await).await
     }
 
-    /// Issues a token for a stream, for several, or for all whose keys begin alike. A key alone will do.
+    /// Issues a token for a stream, for several, or for all whose keys begin alike. A key alone
+    /// will do.
     pub async fn issue_token(&self, token: impl Into<IssueToken>) -> Result<Access, Error> {
         answer(self.api.issue_token(&token.into()).await).await
     }
@@ -85,21 +101,41 @@ impl Client {
 
     /// Ends a stream: nothing can follow.
     pub async fn end_stream(&self, key: impl AsRef<str>) -> Result<Finished, Error> {
-        answer(self.api.end_stream(&KeyOnly { key: key.as_ref().to_owned() }).await).await
+        answer(
+            self.api
+                .end_stream(&KeyOnly {
+                    key: key.as_ref().to_owned(),
+                })
+                .await,
+        )
+        .await
     }
 
     /// Cancels a stream: nothing can follow, and what it holds is not all there was to be.
     pub async fn cancel_stream(&self, key: impl AsRef<str>) -> Result<Finished, Error> {
-        answer(self.api.cancel_stream(&KeyOnly { key: key.as_ref().to_owned() }).await).await
+        answer(
+            self.api
+                .cancel_stream(&KeyOnly {
+                    key: key.as_ref().to_owned(),
+                })
+                .await,
+        )
+        .await
     }
 
-    /// Writes a batch of events, all or nothing. For events as they come there is [`publish`](Self::publish).
+    /// Writes a batch of events, all or nothing. For events as they come there is
+    /// [`publish`](Self::publish).
     pub async fn add_events(&self, events: impl Into<AddEvents>) -> Result<Added, Error> {
         answer(self.api.add_events(None, &events.into()).await).await
     }
 
-    /// The clients that are connected to this node, of all streams or of one, and with any tags or with one.
-    pub async fn list_clients(&self, key: Option<&str>, tag: Option<&str>) -> Result<Vec<ClientRow>, Error> {
+    /// The clients that are connected to this node, of all streams or of one, and with any tags or
+    /// with one.
+    pub async fn list_clients(
+        &self,
+        key: Option<&str>,
+        tag: Option<&str>,
+    ) -> Result<Vec<ClientRow>, Error> {
         answer(self.api.list_clients(key, tag).await).await
     }
 
@@ -128,13 +164,17 @@ impl Client {
 
     /// A request to a route that the OpenAPI document can't describe well enough.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.api.client.request(method, format!("{}{path}", self.api.baseurl))
+        self.api
+            .client
+            .request(method, format!("{}{path}", self.api.baseurl))
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("url", &self.api.baseurl).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("url", &self.api.baseurl)
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,30 +187,48 @@ async fn answer<T>(result: Result<ResponseValue<T>, generated::Error<()>>) -> Re
 
 impl<K: Into<String>> From<K> for CreateStream {
     fn from(key: K) -> Self {
-        Self { key: key.into(), max_events: Some(MAX_EVENTS), ttl: None }
+        Self {
+            key: key.into(),
+            max_events: Some(MAX_EVENTS),
+            ttl: None,
+        }
     }
 }
 
 impl<K: Into<String>> From<K> for IssueToken {
     fn from(key: K) -> Self {
-        Self { key: Some(key.into()), ..Self::default() }
+        Self {
+            key: Some(key.into()),
+            ..Self::default()
+        }
     }
 }
 
 impl IssueToken {
     /// For the streams at these keys.
     pub fn for_keys<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
-        Self { keys: Some(keys.into_iter().map(Into::into).collect()), ..Self::default() }
+        Self {
+            keys: Some(keys.into_iter().map(Into::into).collect()),
+            ..Self::default()
+        }
     }
 
     /// For all streams whose keys begin so, now and later.
     pub fn for_prefix(prefix: impl Into<String>) -> Self {
-        Self { prefix: Some(prefix.into()), ..Self::default() }
+        Self {
+            prefix: Some(prefix.into()),
+            ..Self::default()
+        }
     }
 }
 
 impl<K: Into<String>> From<(K, Vec<Event>)> for AddEvents {
     fn from((key, events): (K, Vec<Event>)) -> Self {
-        Self { key: key.into(), events, producer: None, sequence: None }
+        Self {
+            key: key.into(),
+            events,
+            producer: None,
+            sequence: None,
+        }
     }
 }

@@ -8,37 +8,44 @@ use crate::generated;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What can go wrong. [`code`](Self::code) has a stable word for each. The text names the causes, too, which `source` has one by one.
+/// What can go wrong. [`code`](Self::code) has a stable word for each. The text names the causes,
+/// too, which `source` has one by one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The broker, or something before it, answered with an error.
     #[error("{message} ({code})")]
     Api {
-        /// The HTTP status. None where there is none: an event was refused by itself, over WebSocket or in an upload.
+        /// The HTTP status. None where there is none: an event was refused by itself, over
+        /// WebSocket or in an upload.
         status: Option<u16>,
-        /// The broker's word for it, as listed in [`docs/errors.md`]; `http-error` when something else than the broker answered.
+        /// The broker's word for it, as listed in [`docs/errors.md`]; `http-error` when something
+        /// else than the broker answered.
         ///
-        /// [`docs/errors.md`]: https://github.com/tinistreamer/tinistreamer/blob/main/docs/errors.md
+        /// [`docs/errors.md`]:
+        /// https://github.com/tinistreamer/tinistreamer/blob/main/docs/errors.md
         code: String,
         /// One sentence for a person.
         message: String,
         /// How long to wait before another attempt, where that was told.
         retry_after: Option<Duration>,
     },
-    /// The broker can't be reached, or the connection broke before there was an answer: what was asked for may have happened.
+    /// The broker can't be reached, or the connection broke before there was an answer: what was
+    /// asked for may have happened.
     #[error("The broker can't be reached: {}", chain(&**.0))]
     Unreachable(#[source] BoxError),
     /// An answer is not what a broker of this version says.
     #[error("The answer is not the broker's: {0}")]
     InvalidAnswer(String),
-    /// The client can't be set up: the URL or the API key can't be used, there is no Tokio runtime, or TLS has no root certificates.
+    /// The client can't be set up: the URL or the API key can't be used, there is no Tokio runtime,
+    /// or TLS has no root certificates.
     #[error("The client can't be set up: {}", chain(&**.0))]
     Setup(#[source] BoxError),
     /// An event's name is not 1 to 128 bytes without control characters. Nothing was sent.
     #[error("An event's name is 1 to 128 bytes without control characters, not {0:?}")]
     InvalidEvent(String),
-    /// An event's name is one of the broker's own: `start`, `end`, `cancel`, `error`, `missedevents`. Nothing was sent.
+    /// An event's name is one of the broker's own: `start`, `end`, `cancel`, `error`,
+    /// `missedevents`. Nothing was sent.
     #[error("The event name {0:?} is the broker's own")]
     ReservedEvent(String),
     /// An event's data has no form in JSON. Nothing was sent.
@@ -60,7 +67,8 @@ pub enum Error {
         /// How the last attempt failed.
         source: Box<Error>,
     },
-    /// An event does not follow the one before: something between the broker and this client has lost or repeated some.
+    /// An event does not follow the one before: something between the broker and this client has
+    /// lost or repeated some.
     #[error("Event {found} came where {expected} should have")]
     Gap {
         /// What should have come: an id, or the number in it.
@@ -83,14 +91,16 @@ pub enum Error {
     /// The function that makes tokens failed.
     #[error("No token could be made: {}", chain(&**.0))]
     Token(#[source] BoxError),
-    /// The subscription to which a stream was to be added, or from which one was to be dropped, is over.
+    /// The subscription to which a stream was to be added, or from which one was to be dropped, is
+    /// over.
     #[error("The subscription is over")]
     Over,
 }
 
 impl Error {
-    /// A stable kebab-case word: the broker's, or `unreachable`, `invalid-answer`, `setup`, `invalid-event`, `reserved-event`,
-    /// `disconnected`, `disconnected-by-operator`, `gap`, `missed`, `token`, `over`. For a writer's error it is that of the cause.
+    /// A stable kebab-case word: the broker's, or `unreachable`, `invalid-answer`, `setup`,
+    /// `invalid-event`, `reserved-event`, `disconnected`, `disconnected-by-operator`, `gap`,
+    /// `missed`, `token`, `over`. For a writer's error it is that of the cause.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -113,19 +123,36 @@ impl Error {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Api { status: Some(status), .. } => matches!(status, 408 | 429 | 500..=599),
-            Self::Api { status: None, code, .. } => matches!(&**code, "internal-error" | "store-unavailable" | "shutting-down"),
+            Self::Api {
+                status: Some(status),
+                ..
+            } => matches!(status, 408 | 429 | 500..=599),
+            Self::Api {
+                status: None, code, ..
+            } => matches!(
+                &**code,
+                "internal-error" | "store-unavailable" | "shutting-down"
+            ),
             _ => false,
         }
     }
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        if let Self::Api { retry_after, .. } = self { *retry_after } else { None }
+        if let Self::Api { retry_after, .. } = self {
+            *retry_after
+        } else {
+            None
+        }
     }
 
     /// The broker's words about one event, told without a status of its own.
     pub(crate) fn refused(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Api { status: None, code: code.into(), message: message.into(), retry_after: None }
+        Self::Api {
+            status: None,
+            code: code.into(),
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     pub(crate) fn setup(problem: impl Into<BoxError>) -> Self {
@@ -139,20 +166,29 @@ impl Error {
     /// Reads an answer that is no success.
     pub(crate) async fn from_response(response: Response) -> Self {
         let status = response.status();
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let seconds = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         // A body that breaks off says no less than one that is not the broker's: the status stands.
         let body = response.bytes().await.unwrap_or_default();
         let (code, message) = match serde_json::from_slice(&body) {
             Ok(generated::types::Error { code, message }) => (code, message),
             Err(_) => ("http-error".to_owned(), describe(status)),
         };
-        Self::Api { status: Some(status.as_u16()), code, message, retry_after: seconds.map(Duration::from_secs) }
+        Self::Api {
+            status: Some(status.as_u16()),
+            code,
+            message,
+            retry_after: seconds.map(Duration::from_secs),
+        }
     }
 
     pub(crate) async fn from_generated(error: generated::Error<()>) -> Self {
         match error {
             generated::Error::UnexpectedResponse(response) => Self::from_response(response).await,
-            generated::Error::CommunicationError(error) | generated::Error::ResponseBodyError(error) => error.into(),
+            generated::Error::CommunicationError(error)
+            | generated::Error::ResponseBodyError(error) => error.into(),
             other => Self::InvalidAnswer(other.to_string()),
         }
     }
@@ -160,7 +196,11 @@ impl Error {
 
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
-        if error.is_builder() { Self::setup(error) } else { Self::unreachable(error.without_url()) }
+        if error.is_builder() {
+            Self::setup(error)
+        } else {
+            Self::unreachable(error.without_url())
+        }
     }
 }
 

@@ -17,7 +17,8 @@ const MAX_NAME_BYTES: usize = 128;
 pub struct Event {
     /// The key of its stream.
     pub key: String,
-    /// Its id, `<milliseconds>-<number>`. None only for `missedevents`, which the stream does not hold.
+    /// Its id, `<milliseconds>-<number>`. None only for `missedevents`, which the stream does not
+    /// hold.
     pub id: Option<String>,
     /// Its name.
     pub event: String,
@@ -47,8 +48,9 @@ pub enum Status {
     Ended,
     /// By `cancel`.
     Cancelled,
-    /// It was not: its time was up, or another stream took its place, before its end was handed out. Only a subscription to several
-    /// streams goes on after that, and tells it by `missedevents`.
+    /// It was not: its time was up, or another stream took its place, before its end was handed
+    /// out. Only a subscription to several streams goes on after that, and tells it by
+    /// `missedevents`.
     Gone,
 }
 
@@ -71,15 +73,31 @@ impl Event {
     }
 
     /// An event as it came. An event without an id is `missedevents`, or not the broker's.
-    pub(crate) fn received(key: String, id: Option<String>, event: String, data: String) -> Result<Self, Error> {
+    pub(crate) fn received(
+        key: String,
+        id: Option<String>,
+        event: String,
+        data: String,
+    ) -> Result<Self, Error> {
         let missed = match &id {
             Some(_) => None,
-            None if event == MISSED_EVENTS => {
-                Some(serde_json::from_str(&data).map_err(|error| Error::InvalidAnswer(format!("missedevents: {error}")))?)
+            None if event == MISSED_EVENTS => Some(
+                serde_json::from_str(&data)
+                    .map_err(|error| Error::InvalidAnswer(format!("missedevents: {error}")))?,
+            ),
+            None => {
+                return Err(Error::InvalidAnswer(format!(
+                    "an event {event:?} without an id"
+                )));
             }
-            None => return Err(Error::InvalidAnswer(format!("an event {event:?} without an id"))),
         };
-        Ok(Self { key, id, event, data, missed })
+        Ok(Self {
+            key,
+            id,
+            event,
+            data,
+            missed,
+        })
     }
 
     /// What the stream came to, if this is its last event.
@@ -126,7 +144,10 @@ mod tests {
     #[test]
     fn a_name_is_measured_in_bytes() {
         assert!(check_name(&"é".repeat(64)).is_ok());
-        assert_eq!(check_name(&"é".repeat(65)).unwrap_err().code(), "invalid-event");
+        assert_eq!(
+            check_name(&"é".repeat(65)).unwrap_err().code(),
+            "invalid-event"
+        );
         assert_eq!(check_name("").unwrap_err().code(), "invalid-event");
     }
 
@@ -139,12 +160,30 @@ mod tests {
 
     #[test]
     fn missedevents_tells_what_is_missing() {
-        let event = Event::received("k".into(), None, "missedevents".into(), r#"{"after":null,"first":"5-2","missed":2}"#.into()).unwrap();
-        assert_eq!(event.missed, Some(Missed { after: None, first: Some("5-2".into()), missed: Some(2) }));
+        let event = Event::received(
+            "k".into(),
+            None,
+            "missedevents".into(),
+            r#"{"after":null,"first":"5-2","missed":2}"#.into(),
+        )
+        .unwrap();
+        assert_eq!(
+            event.missed,
+            Some(Missed {
+                after: None,
+                first: Some("5-2".into()),
+                missed: Some(2)
+            })
+        );
     }
 
     #[test]
     fn no_other_event_comes_without_an_id() {
-        assert_eq!(Event::received("k".into(), None, "token".into(), String::new()).unwrap_err().code(), "invalid-answer");
+        assert_eq!(
+            Event::received("k".into(), None, "token".into(), String::new())
+                .unwrap_err()
+                .code(),
+            "invalid-answer"
+        );
     }
 }

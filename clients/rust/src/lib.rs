@@ -23,5 +23,6 @@ pub use event::{Event, Missed, Status};
 pub use generated::types;
 pub use publish::{Ack, Publish, Transport, Writer};
 pub use subscribe::{
-    Add, Collect, Cursor, Handle, Many, ManySubscription, MissedTotal, One, Subscribe, Subscription, Token, subscribe, subscribe_many,
+    Add, Collect, Cursor, Handle, Many, ManySubscription, MissedTotal, One, Subscribe,
+    Subscription, Token, subscribe, subscribe_many,
 };

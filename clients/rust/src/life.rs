@@ -20,20 +20,31 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) fn new() -> Self {
-        Self { born: Instant::now(), heard: AtomicU64::new(0) }
+        Self {
+            born: Instant::now(),
+            heard: AtomicU64::new(0),
+        }
     }
 
     /// Something was heard.
     pub(crate) fn note(&self) {
-        self.heard.store(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.heard.store(
+            u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 
     pub(crate) fn last(&self) -> Instant {
         self.born + Duration::from_millis(self.heard.load(Ordering::Relaxed))
     }
 
-    /// Waits, for as long as there is no such silence. What was before the wait is none: nobody listened.
-    pub(crate) async fn unless_silent<T>(&self, silence: Duration, wait: impl Future<Output = T>) -> Result<T, Error> {
+    /// Waits, for as long as there is no such silence. What was before the wait is none: nobody
+    /// listened.
+    pub(crate) async fn unless_silent<T>(
+        &self,
+        silence: Duration,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Error> {
         let mut wait = pin!(wait);
         let mut since = Instant::now();
         loop {
@@ -43,7 +54,9 @@ impl Life {
                 () = sleep(silence.saturating_sub(since.elapsed())) => {}
             }
             if self.last() <= since {
-                return Err(Error::unreachable(format!("the connection was silent for {silence:?}")));
+                return Err(Error::unreachable(format!(
+                    "the connection was silent for {silence:?}"
+                )));
             }
             since = self.last();
         }
@@ -61,7 +74,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_ends_a_wait() {
         let begun = Instant::now();
-        assert_eq!(Life::new().unless_silent(SECOND, pending::<()>()).await.unwrap_err().code(), "unreachable");
+        assert_eq!(
+            Life::new()
+                .unless_silent(SECOND, pending::<()>())
+                .await
+                .unwrap_err()
+                .code(),
+            "unreachable"
+        );
         assert_eq!(begun.elapsed().as_secs(), 1);
     }
 

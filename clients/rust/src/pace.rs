@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Delays that double with each failure in a row, of which a random half to whole is waited, so that clients that were cut off
-/// together do not come back together.
+/// Delays that double with each failure in a row, of which a random half to whole is waited, so
+/// that clients that were cut off together do not come back together.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -15,7 +15,11 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, failures: 0 }
+        Self {
+            first,
+            longest,
+            failures: 0,
+        }
     }
 
     /// Sets the delay after the first failure.
@@ -30,14 +34,22 @@ impl Backoff {
 
     /// The delay after one more failure.
     fn next(&mut self) -> Duration {
-        let doubled = self.first.saturating_mul(2_u32.saturating_pow(self.failures));
+        let doubled = self
+            .first
+            .saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
         let whole = doubled.min(self.longest.max(self.first));
         whole.mul_f64(fastrand::f64().midpoint(1.0))
     }
 
-    /// Waits before the next attempt, `at_least` so long. False: the time for attempts, `patience` from `since` on, is over.
-    pub(crate) async fn pause(&mut self, at_least: Option<Duration>, since: Instant, patience: Duration) -> bool {
+    /// Waits before the next attempt, `at_least` so long. False: the time for attempts, `patience`
+    /// from `since` on, is over.
+    pub(crate) async fn pause(
+        &mut self,
+        at_least: Option<Duration>,
+        since: Instant,
+        patience: Duration,
+    ) -> bool {
         let at_least = at_least.unwrap_or_default();
         let left = patience.saturating_sub(since.elapsed());
         if left.is_zero() {

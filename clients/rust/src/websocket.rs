@@ -26,19 +26,38 @@ pub(crate) type Socket = WebSocketStream<InspectReader<Upgraded, Heard>>;
 /// Upgrades the request's connection. What is heard over it is noted.
 pub(crate) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result<Socket, Error> {
     let key = generate_key();
-    let handshake = [(CONNECTION, "Upgrade"), (UPGRADE, "websocket"), (SEC_WEBSOCKET_VERSION, "13"), (SEC_WEBSOCKET_KEY, &key)];
-    let response = handshake.into_iter().fold(request, |request, (name, value)| request.header(name, value)).send().await?;
+    let handshake = [
+        (CONNECTION, "Upgrade"),
+        (UPGRADE, "websocket"),
+        (SEC_WEBSOCKET_VERSION, "13"),
+        (SEC_WEBSOCKET_KEY, &key),
+    ];
+    let response = handshake
+        .into_iter()
+        .fold(request, |request, (name, value)| {
+            request.header(name, value)
+        })
+        .send()
+        .await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::from_response(response).await);
     }
-    if response.headers().get(SEC_WEBSOCKET_ACCEPT).is_none_or(|accept| accept != derive_accept_key(key.as_bytes()).as_str()) {
-        return Err(Error::InvalidAnswer("the handshake is not a WebSocket's".to_owned()));
+    if response
+        .headers()
+        .get(SEC_WEBSOCKET_ACCEPT)
+        .is_none_or(|accept| accept != derive_accept_key(key.as_bytes()).as_str())
+    {
+        return Err(Error::InvalidAnswer(
+            "the handshake is not a WebSocket's".to_owned(),
+        ));
     }
     let life = Arc::clone(life);
     let heard: Heard = Box::new(move |_| life.note());
     let stream = InspectReader::new(response.upgrade().await?, heard);
     // All events so far come as one message, however many they are.
-    let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+    let config = WebSocketConfig::default()
+        .max_message_size(None)
+        .max_frame_size(None);
     Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await)
 }
 
@@ -51,7 +70,8 @@ pub(crate) enum Said {
     End,
 }
 
-/// The text of the next message that has one; None: the connection was closed as the protocol's normal end.
+/// The text of the next message that has one; None: the connection was closed as the protocol's
+/// normal end.
 pub(crate) async fn next_text<S>(messages: &mut S) -> Result<Option<Utf8Bytes>, Error>
 where
     S: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
@@ -74,12 +94,20 @@ where
         match message.map_err(Error::unreachable)? {
             Message::Text(text) => return Ok(Said::Text(text)),
             Message::Ping(_) => return Ok(Said::Ping),
-            Message::Close(Some(CloseFrame { code: CloseCode::Normal, .. })) => return Ok(Said::End),
-            Message::Close(Some(CloseFrame { code: CloseCode::Policy, reason })) => {
+            Message::Close(Some(CloseFrame {
+                code: CloseCode::Normal,
+                ..
+            })) => return Ok(Said::End),
+            Message::Close(Some(CloseFrame {
+                code: CloseCode::Policy,
+                reason,
+            })) => {
                 return Err(Error::refused("disconnected-by-operator", reason.as_str()));
             }
             Message::Close(Some(CloseFrame { code, reason })) => {
-                return Err(Error::unreachable(format!("the WebSocket was closed with {code}: {reason}")));
+                return Err(Error::unreachable(format!(
+                    "the WebSocket was closed with {code}: {reason}"
+                )));
             }
             _ => {}
         }

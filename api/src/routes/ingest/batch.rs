@@ -47,8 +47,9 @@ pub struct AddEvents {
     key: String,
     /// The events, in order.
     events: Vec<Event>,
-    /// Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
-    /// has already are not written again, so that a request whose answer was lost can be repeated.
+    /// Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to
+    /// `9`, `_`, `-`. Given, events that the stream has already are not written again, so that a
+    /// request whose answer was lost can be repeated.
     #[schema(example = "4f2a90c1", nullable = false)]
     producer: Option<String>,
     /// How many events the producer had sent into this stream before these. Only with `producer`.
@@ -60,11 +61,12 @@ pub struct AddEvents {
 // For the documents; what is sent is read by `wire::json`.
 #[derive(Serialize, ToSchema)]
 pub struct Event {
-    /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
-    /// broker's own.
+    /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and
+    /// `missedevents` are the broker's own.
     #[schema(example = "token")]
     event: String,
-    /// A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
+    /// A string, or any other JSON value, which is stored as its compact JSON text. `null` is the
+    /// same as none.
     #[schema(value_type = Option<Value>, example = "Hello")]
     data: Option<Value>,
 }
@@ -82,8 +84,8 @@ pub struct Added {
     #[schema(example = 0, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_duplicates: Option<usize>,
-    /// Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
-    /// Absent when there are none.
+    /// Members of events that are neither `event` nor `data`, and were not stored: their names,
+    /// each once, the first 16, cut to 64 bytes. Absent when there are none.
     #[schema(example = json!(["comment"]), max_items = 16)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<String>,
@@ -103,27 +105,55 @@ pub struct Added {
     (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
 #[post("/event/add", data = "<body>")]
-pub async fn add(_backend: Backend, strict: Strict, body: Body, broker: Broker<'_>) -> Result<Whole, ApiError> {
+pub async fn add(
+    _backend: Backend,
+    strict: Strict,
+    body: Body,
+    broker: Broker<'_>,
+) -> Result<Whole, ApiError> {
     let batch: BatchIn<'_> = body.json()?;
     let key = stream_key(&batch.key)?;
     let numbered = numbered(batch.producer.as_deref(), batch.sequence)?;
     let (limit, metrics) = (broker.settings.max_batch, broker.metrics.ingest(Way::Batch));
     if batch.events.count > limit {
         metrics.refuse(ErrorCode::TooManyEvents.as_str());
-        return Err(ApiError::new(ErrorCode::TooManyEvents, format!("A batch holds at most {limit} events, not {}", batch.events.count)));
+        return Err(ApiError::new(
+            ErrorCode::TooManyEvents,
+            format!(
+                "A batch holds at most {limit} events, not {}",
+                batch.events.count
+            ),
+        ));
     }
     let mut members = Members::new(strict);
     let check = |(index, Object(event)): (usize, Object<EventIn<'_>>)| {
-        members.check(event, broker.settings.max_event).map_err(|problem| {
-            let code = code_of(&problem);
-            metrics.refuse(code.as_str());
-            ApiError::new(code, format!("events[{index}]: {problem}"))
-        })
+        members
+            .check(event, broker.settings.max_event)
+            .map_err(|problem| {
+                let code = code_of(&problem);
+                metrics.refuse(code.as_str());
+                ApiError::new(code, format!("events[{index}]: {problem}"))
+            })
     };
-    let events: Vec<NewEvent> = batch.events.values.into_iter().enumerate().map(check).collect::<Result<_, _>>()?;
-    let appended = broker.store.append(&key, &events, numbered.as_ref()).await.map_err(at(&key))?;
+    let events: Vec<NewEvent> = batch
+        .events
+        .values
+        .into_iter()
+        .enumerate()
+        .map(check)
+        .collect::<Result<_, _>>()?;
+    let appended = broker
+        .store
+        .append(&key, &events, numbered.as_ref())
+        .await
+        .map_err(at(&key))?;
     count(metrics, &events, appended);
     let ids: Vec<EventId> = appended.ids(events.len()).collect();
-    let added = Added { num_events: ids.len(), ids, num_duplicates: numbered.map(|_| appended.duplicates), ignored: members.take() };
+    let added = Added {
+        num_events: ids.len(),
+        ids,
+        num_duplicates: numbered.map(|_| appended.duplicates),
+        ignored: members.take(),
+    };
     Whole::json(&added, None)
 }

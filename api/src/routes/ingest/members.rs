@@ -1,5 +1,6 @@
-//! Members of an event that the broker does not know, such as `id` and `comment` of server-sent events: they are not stored, and the
-//! answer says so. With `?strict=true` an event that has one is refused.
+//! Members of an event that the broker does not know, such as `id` and `comment` of server-sent
+//! events: they are not stored, and the answer says so. With `?strict=true` an event that has one
+//! is refused.
 
 use rocket::{
     Request, async_trait,
@@ -28,11 +29,18 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn new(Strict(strict): Strict) -> Self {
-        Self { strict, ignored: Vec::new() }
+        Self {
+            strict,
+            ignored: Vec::new(),
+        }
     }
 
     /// Checks an event, whose name and data are together at most `limit` bytes.
-    pub(super) fn check(&mut self, mut event: EventIn<'_>, limit: usize) -> Result<NewEvent, EventProblem> {
+    pub(super) fn check(
+        &mut self,
+        mut event: EventIn<'_>,
+        limit: usize,
+    ) -> Result<NewEvent, EventProblem> {
         let unknown = event.take_unknown();
         let shown = |name: &str| bounded(name.into(), MAX_NAME_BYTES).into_owned();
         if let Some(name) = unknown.first().filter(|_| self.strict) {
@@ -63,9 +71,11 @@ impl<'r> FromRequest<'r> for Strict {
         match Query::of(request).text("strict") {
             Ok(None | Some("false")) => Outcome::Success(Self(false)),
             Ok(Some("true")) => Outcome::Success(Self(true)),
-            Ok(Some(other)) => {
-                ApiError::new(ErrorCode::InvalidParameter, format!("strict is true or false, not {other:?}")).refuse(request)
-            }
+            Ok(Some(other)) => ApiError::new(
+                ErrorCode::InvalidParameter,
+                format!("strict is true or false, not {other:?}"),
+            )
+            .refuse(request),
             Err(error) => error.refuse(request),
         }
     }

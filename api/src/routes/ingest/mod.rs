@@ -17,5 +17,9 @@ const BATCH_BYTES: usize = 512 << 10;
 /// Counts a batch that was written, but for what the stream had already.
 fn count(metrics: &IngestMetrics, batch: &[NewEvent], appended: Appended) {
     let written = batch.get(appended.duplicates..).unwrap_or_default();
-    metrics.write(written.len(), written.iter().map(NewEvent::weight).sum(), appended.duplicates);
+    metrics.write(
+        written.len(),
+        written.iter().map(NewEvent::weight).sum(),
+        appended.duplicates,
+    );
 }

@@ -1,5 +1,5 @@
-//! NDJSON: an upload that may go on for hours, whose lines are forwarded as they arrive. Memory holds a line and a batch,
-//! whatever the upload's length.
+//! NDJSON: an upload that may go on for hours, whose lines are forwarded as they arrive. Memory
+//! holds a line and a batch, whatever the upload's length.
 
 use std::{io, pin::pin};
 
@@ -66,8 +66,8 @@ pub struct UploadSummary {
     /// How many lines were not written.
     #[schema(example = 1)]
     num_errors: u64,
-    /// Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
-    /// Absent when there are none.
+    /// Members of events that are neither `event` nor `data`, and were not stored: their names,
+    /// each once, the first 16, cut to 64 bytes. Absent when there are none.
     #[schema(example = json!(["comment"]), max_items = 16)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<String>,
@@ -108,11 +108,16 @@ pub async fn add(
         batch_bytes: 0,
         max_line: broker.settings.max_line,
         max_event: broker.settings.max_event,
-        summary: UploadSummary { num_duplicates: producer.0.as_ref().map(|_| 0), ..UploadSummary::default() },
+        summary: UploadSummary {
+            num_duplicates: producer.0.as_ref().map(|_| 0),
+            ..UploadSummary::default()
+        },
         members: Members::new(strict),
         numbered: producer.0,
     };
-    upload.run(data.open(ByteUnit::max_value()), broker.lifecycle).await?;
+    upload
+        .run(data.open(ByteUnit::max_value()), broker.lifecycle)
+        .await?;
     upload.summary.ignored = upload.members.take();
     Whole::json(&upload.summary, None)
 }
@@ -133,7 +138,11 @@ struct Upload {
 }
 
 impl Upload {
-    async fn run(&mut self, mut body: DataStream<'_>, lifecycle: &Lifecycle) -> Result<(), ApiError> {
+    async fn run(
+        &mut self,
+        mut body: DataStream<'_>,
+        lifecycle: &Lifecycle,
+    ) -> Result<(), ApiError> {
         let mut lines = Lines::new(self.max_line);
         let mut closing = pin!(lifecycle.closing());
         loop {
@@ -144,7 +153,8 @@ impl Upload {
                 }
             }
             lines.buffer().reserve(READ_BYTES);
-            // What is ready together is written together: a batch is written when there is nothing more to read at once.
+            // What is ready together is written together: a batch is written when there is nothing
+            // more to read at once.
             let read = if let Some(read) = body.read_buf(lines.buffer()).now_or_never() {
                 read
             } else {
@@ -175,19 +185,27 @@ impl Upload {
 
     fn take(&mut self, line: Line) {
         let (number, code, problem) = match line {
-            Line::Text(number, text) => match EventIn::read(&text).and_then(|event| self.members.check(event, self.max_event)) {
+            Line::Text(number, text) => match EventIn::read(&text)
+                .and_then(|event| self.members.check(event, self.max_event))
+            {
                 Ok(event) => {
                     self.batch_bytes += event.weight();
                     return self.batch.push(event);
                 }
                 Err(problem) => (number, code_of(&problem), problem.to_string()),
             },
-            Line::TooLong(number) => (number, ErrorCode::TooLarge, format!("longer than {} bytes", self.max_line)),
+            Line::TooLong(number) => (
+                number,
+                ErrorCode::TooLarge,
+                format!("longer than {} bytes", self.max_line),
+            ),
         };
         self.metrics.ingest(Way::Ndjson).refuse(code.as_str());
         self.summary.num_errors += 1;
         if self.summary.errors.len() < MAX_ERRORS {
-            self.summary.errors.push(bounded(format!("line {number}: {problem}").into(), MAX_ERROR_BYTES).into_owned());
+            self.summary.errors.push(
+                bounded(format!("line {number}: {problem}").into(), MAX_ERROR_BYTES).into_owned(),
+            );
         }
     }
 
@@ -195,7 +213,11 @@ impl Upload {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let appended = match self.store.append(&self.key, &self.batch, self.numbered.as_ref()).await {
+        let appended = match self
+            .store
+            .append(&self.key, &self.batch, self.numbered.as_ref())
+            .await
+        {
             Ok(appended) => appended,
             Err(error) => {
                 let error = at(&self.key)(error);
@@ -208,7 +230,9 @@ impl Upload {
         self.summary.ids.extend(appended.ids(sent).take(room));
         self.summary.last_id = appended.ids(sent).last().or(self.summary.last_id);
         self.summary.num_events += (sent - appended.duplicates) as u64;
-        if let (Some(numbered), Some(duplicates)) = (&mut self.numbered, &mut self.summary.num_duplicates) {
+        if let (Some(numbered), Some(duplicates)) =
+            (&mut self.numbered, &mut self.summary.num_duplicates)
+        {
             numbered.sequence += sent as u64;
             *duplicates += appended.duplicates as u64;
         }
@@ -219,6 +243,9 @@ impl Upload {
 
     fn stopped(&self, code: ErrorCode, why: &str) -> ApiError {
         let written = self.summary.num_events;
-        ApiError::new(code, format!("{why}; {written} events of this upload were written before"))
+        ApiError::new(
+            code,
+            format!("{why}; {written} events of this upload were written before"),
+        )
     }
 }

@@ -57,9 +57,11 @@ enum Answer<'a> {
 }
 
 /// Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
-/// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. Where a producer is given, what the stream has already is answered with
-/// `{"type": "success", "id": null, "duplicate": true}`, and the connection is closed after an event that could not be written. Where a
-/// message has members other than `event` and `data`, which are not stored, the answer also has their names: `"ignored": […]`.
+/// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. Where a producer is
+/// given, what the stream has already is answered with `{"type": "success", "id": null,
+/// "duplicate": true}`, and the connection is closed after an event that could not be written.
+/// Where a message has members other than `event` and `data`, which are not stored, the answer also
+/// has their names: `"ignored": […]`.
 #[utoipa::path(operation_id = "write_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
     ("key" = String, Query, description = "The stream's key"),
     ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again"),
@@ -93,19 +95,25 @@ pub async fn add(
     };
     broker.must_be_active(&connection.key).await?;
     let upgrade = upgrade.required()?;
-    // Above our own limit, so that a message beyond that gets an answer; what is beyond this closes the connection.
+    // Above our own limit, so that a message beyond that gets an answer; what is beyond this closes
+    // the connection.
     let max_message = broker.settings.max_line.saturating_mul(4);
     let lifecycle = broker.lifecycle.clone();
     let span = Span::current();
-    Ok(Channel::new(&upgrade, max_message, MAX_ANSWER, move |mut socket| {
-        let serve = async move {
-            match connection.run(&mut socket, &lifecycle).await {
-                Ending::Ours(code, reason) => close(&mut socket, code, reason, PATIENCE).await,
-                Ending::Peer(end) => end.finish(&mut socket).await,
-            }
-        };
-        Box::pin(serve.instrument(span))
-    }))
+    Ok(Channel::new(
+        &upgrade,
+        max_message,
+        MAX_ANSWER,
+        move |mut socket| {
+            let serve = async move {
+                match connection.run(&mut socket, &lifecycle).await {
+                    Ending::Ours(code, reason) => close(&mut socket, code, reason, PATIENCE).await,
+                    Ending::Peer(end) => end.finish(&mut socket).await,
+                }
+            };
+            Box::pin(serve.instrument(span))
+        },
+    ))
 }
 
 /// Who ends the connection, and why.
@@ -150,7 +158,11 @@ impl Connection {
         }
     }
 
-    async fn serve(&mut self, socket: &mut Socket, lifecycle: &Lifecycle) -> Result<Infallible, Ending> {
+    async fn serve(
+        &mut self,
+        socket: &mut Socket,
+        lifecycle: &Lifecycle,
+    ) -> Result<Infallible, Ending> {
         let mut closing = pin!(lifecycle.closing());
         let mut pong = PongDue::default();
         let mut ticks = interval_at(Instant::now() + self.heartbeat, self.heartbeat);
@@ -167,7 +179,8 @@ impl Connection {
                 _ = ticks.tick() => {
                     let sent = timeout(PATIENCE, socket.send(Message::Ping(Vec::new()))).await;
                     sent.map_err(|_| PeerEnd::Stalled)?.map_err(|_| PeerEnd::Gone)?;
-                    // A producer that has nothing to say should still hear that nobody listens any more.
+                    // A producer that has nothing to say should still hear that nobody listens any
+                    // more.
                     if let Err(error) = must_be_active(&self.store, &self.key).await
                         && error.code == ErrorCode::NoActiveStream
                     {
@@ -182,19 +195,45 @@ impl Connection {
     }
 
     /// Writes these messages together with those that are there already.
-    async fn write_with_what_is_there(&mut self, socket: &mut Socket, mut messages: Vec<Message>) -> Result<(), Ending> {
+    async fn write_with_what_is_there(
+        &mut self,
+        socket: &mut Socket,
+        mut messages: Vec<Message>,
+    ) -> Result<(), Ending> {
         let end = gather(socket, &mut messages);
         self.write(socket, messages, end).await
     }
 
-    /// Writes the events among the messages and answers each, unless the producer has ended the connection behind them.
-    async fn write(&mut self, socket: &mut Socket, messages: Vec<Message>, end: Option<PeerEnd>) -> Result<(), Ending> {
-        let outcomes: Vec<Result<Read, ApiError>> = messages.into_iter().filter_map(|message| self.read(message)).collect();
-        let events: Vec<NewEvent> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).map(|read| read.event.clone()).collect();
-        let written =
-            if events.is_empty() { Ok(None) } else { self.store.append(&self.key, &events, self.numbered.as_ref()).await.map(Some) };
+    /// Writes the events among the messages and answers each, unless the producer has ended the
+    /// connection behind them.
+    async fn write(
+        &mut self,
+        socket: &mut Socket,
+        messages: Vec<Message>,
+        end: Option<PeerEnd>,
+    ) -> Result<(), Ending> {
+        let outcomes: Vec<Result<Read, ApiError>> = messages
+            .into_iter()
+            .filter_map(|message| self.read(message))
+            .collect();
+        let events: Vec<NewEvent> = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.as_ref().ok())
+            .map(|read| read.event.clone())
+            .collect();
+        let written = if events.is_empty() {
+            Ok(None)
+        } else {
+            self.store
+                .append(&self.key, &events, self.numbered.as_ref())
+                .await
+                .map(Some)
+        };
         let metrics = self.metrics.ingest(Way::WebSocket);
-        outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).for_each(|error| metrics.refuse(error.code.as_str()));
+        outcomes
+            .iter()
+            .filter_map(|outcome| outcome.as_ref().err())
+            .for_each(|error| metrics.refuse(error.code.as_str()));
         if let Ok(Some(appended)) = written {
             count(metrics, &events, appended);
         }
@@ -204,21 +243,39 @@ impl Connection {
         let close_with = match &written {
             Err(StoreError::NotActive) => Some(CloseCode::Error),
             // What it sent meanwhile would come before what was not written.
-            Err(StoreError::Unavailable(_) | StoreError::Refused { .. }) if self.numbered.is_some() => Some(CloseCode::Again),
+            Err(StoreError::Unavailable(_) | StoreError::Refused { .. })
+                if self.numbered.is_some() =>
+            {
+                Some(CloseCode::Again)
+            }
             Err(_) if self.numbered.is_some() => Some(CloseCode::Error),
             _ => None,
         };
         let written = written.map_err(at(&self.key));
         let ids = |appended: Appended| {
-            std::iter::repeat_n(None, appended.duplicates.min(events.len())).chain(appended.ids(events.len()).map(Some))
+            std::iter::repeat_n(None, appended.duplicates.min(events.len()))
+                .chain(appended.ids(events.len()).map(Some))
         };
-        let mut ids = written.as_ref().ok().copied().flatten().into_iter().flat_map(ids);
+        let mut ids = written
+            .as_ref()
+            .ok()
+            .copied()
+            .flatten()
+            .into_iter()
+            .flat_map(ids);
         let mut answers = Vec::with_capacity(outcomes.len());
         for outcome in &outcomes {
             let answer = match (outcome, &written) {
-                (Err(error), _) | (Ok(_), Err(error)) => Some(Answer::Error { code: error.code.as_str(), message: &error.message }),
+                (Err(error), _) | (Ok(_), Err(error)) => Some(Answer::Error {
+                    code: error.code.as_str(),
+                    message: &error.message,
+                }),
                 // As many ids as good events, so that none is missing.
-                (Ok(read), Ok(_)) => ids.next().map(|id| Answer::Success { id, duplicate: id.is_none(), ignored: &read.ignored }),
+                (Ok(read), Ok(_)) => ids.next().map(|id| Answer::Success {
+                    id,
+                    duplicate: id.is_none(),
+                    ignored: &read.ignored,
+                }),
             };
             answers.extend(answer.map(|answer| json::text(&answer)));
         }
@@ -231,7 +288,8 @@ impl Connection {
         // After the producer's close frame nothing but the answer to that may be sent.
         if !matches!(end, Some(PeerEnd::Closing)) {
             let sent = timeout(PATIENCE, answers).await;
-            sent.map_err(|_| PeerEnd::Stalled)?.map_err(|_| PeerEnd::Gone)?;
+            sent.map_err(|_| PeerEnd::Stalled)?
+                .map_err(|_| PeerEnd::Gone)?;
         }
         match (end, close_with, written) {
             (Some(end), ..) => Err(end.into()),
@@ -245,20 +303,37 @@ impl Connection {
         let bytes = match message {
             Message::Text(text) => text.into_bytes(),
             Message::Binary(bytes) => bytes,
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return None,
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
+                return None;
+            }
         };
         if bytes.len() > self.max_message {
-            return Some(Err(ApiError::new(ErrorCode::TooLarge, format!("The message is longer than {} bytes", self.max_message))));
+            return Some(Err(ApiError::new(
+                ErrorCode::TooLarge,
+                format!("The message is longer than {} bytes", self.max_message),
+            )));
         }
-        let refuse = |problem| ApiError::new(code_of(&problem), format!("The message is no event: {problem}"));
+        let refuse = |problem| {
+            ApiError::new(
+                code_of(&problem),
+                format!("The message is no event: {problem}"),
+            )
+        };
         let mut members = Members::new(self.strict);
         let event = EventIn::read(&bytes).and_then(|event| members.check(event, self.max_event));
-        Some(event.map(|event| Read { event, ignored: members.take() }).map_err(refuse))
+        Some(
+            event
+                .map(|event| Read {
+                    event,
+                    ignored: members.take(),
+                })
+                .map_err(refuse),
+        )
     }
 }
 
-/// Adds the messages that are there already: what is ready together is written together. Returns the end of the connection, if it
-/// came behind them: a socket says it but once.
+/// Adds the messages that are there already: what is ready together is written together. Returns
+/// the end of the connection, if it came behind them: a socket says it but once.
 fn gather(socket: &mut Socket, messages: &mut Vec<Message>) -> Option<PeerEnd> {
     let mut bytes = messages.iter().map(Message::len).sum::<usize>();
     while messages.len() < BATCH_EVENTS && bytes < BATCH_BYTES {

@@ -27,9 +27,14 @@ use crate::{
 /// Streams that are looked up together for a token.
 const LOOK_AHEAD: usize = 16;
 
-/// What is encoded in a URL: all but the unreserved characters ([RFC 3986, 2.3](https://www.rfc-editor.org/rfc/rfc3986#section-2.3)), which should
-/// stand for themselves. Clients compare such URLs as strings.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// What is encoded in a URL: all but the unreserved characters ([RFC 3986,
+/// 2.3](https://www.rfc-editor.org/rfc/rfc3986#section-2.3)), which should stand for themselves.
+/// Clients compare such URLs as strings.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// What a new stream asks for.
 #[derive(Deserialize, ToSchema)]
@@ -37,7 +42,8 @@ pub struct CreateStream {
     /// Its key: 1 to 256 bytes of UTF-8 without control characters.
     #[schema(example = "chat-1")]
     key: String,
-    /// Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`.
+    /// Seconds that it lives after its last write, and that the token is good for; the default is
+    /// `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]
     #[serde(default, deserialize_with = "whole")]
     ttl: Option<u64>,
@@ -53,21 +59,25 @@ pub struct IssueToken {
     /// The key of one stream.
     #[schema(example = "chat-1")]
     key: Option<String>,
-    /// The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once.
+    /// The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice
+    /// counts once.
     #[serde(default, deserialize_with = "distinct_keys")]
     keys: Option<Vec<String>>,
-    /// What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters.
+    /// What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes
+    /// of UTF-8 without control characters.
     prefix: Option<String>,
     /// Seconds that the token is good for; the default is `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]
     #[serde(default, deserialize_with = "whole")]
     ttl: Option<u64>,
-    /// With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key.
+    /// With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at
+    /// their key.
     #[serde(default)]
     wait: bool,
 }
 
-/// Where clients follow streams, and what opens these to them. The URLs name the streams, but for those of a prefix.
+/// Where clients follow streams, and what opens these to them. The URLs name the streams, but for
+/// those of a prefix.
 #[derive(Serialize, ToSchema)]
 pub struct Access {
     /// For server-sent events; without the token.
@@ -108,7 +118,11 @@ pub async fn create(
     let ttl = lifetime(wanted.ttl, settings)?;
     let max_events = wanted.max_events.unwrap_or(settings.max_events);
     if !MAX_EVENTS.contains(&max_events) {
-        return Err(invalid(format!("max_events is {} to {}, not {max_events}", MAX_EVENTS.start(), MAX_EVENTS.end())));
+        return Err(invalid(format!(
+            "max_events is {} to {}, not {max_events}",
+            MAX_EVENTS.start(),
+            MAX_EVENTS.end()
+        )));
     }
     let Backend(by) = backend;
     let permit = quotas.claim(by, &key, store).await.inspect_err(|error| {
@@ -116,7 +130,10 @@ pub async fn create(
             metrics.streams.refused.inc();
         }
     })?;
-    let info = store.create(&key, NewStream { ttl, max_events }).await.map_err(at(&key))?;
+    let info = store
+        .create(&key, NewStream { ttl, max_events })
+        .await
+        .map_err(at(&key))?;
     permit.keep(by, &key, info.birth);
     metrics.streams.created.inc();
     let scope = Scope::Streams([(key.clone(), Some(info.birth))].into());
@@ -143,23 +160,43 @@ pub async fn issue_token(
     store: &State<SharedStore>,
     ring: &State<TokenRing>,
 ) -> Result<Json<Access>, ApiError> {
-    let IssueToken { key, keys, prefix, ttl, wait } = body.json()?;
+    let IssueToken {
+        key,
+        keys,
+        prefix,
+        ttl,
+        wait,
+    } = body.json()?;
     let ttl = lifetime(ttl, settings)?;
     let keys = match (key, keys, prefix) {
         (Some(key), None, None) => vec![stream_key(&key)?],
         (None, Some(keys), None) => stream_keys(&keys, settings.max_keys_per_client)?,
         (None, None, Some(prefix)) => {
-            let prefix = prefix.parse().map_err(|_| invalid("prefix is 1 to 256 bytes of UTF-8 without control characters"))?;
+            let prefix = prefix.parse().map_err(|_| {
+                invalid("prefix is 1 to 256 bytes of UTF-8 without control characters")
+            })?;
             return access(Scope::Prefix(prefix), &[], ttl, settings, ring).map(Json);
         }
-        _ => return Err(invalid("The body takes exactly one of key, keys and prefix")),
+        _ => {
+            return Err(invalid(
+                "The body takes exactly one of key, keys and prefix",
+            ));
+        }
     };
-    let bind = |key: StreamKey| async move { birth(store, &key, wait).await.map(|birth| (key, birth)) };
-    let scope = Scope::Streams(stream::iter(keys.clone()).map(bind).buffered(LOOK_AHEAD).try_collect().await?);
+    let bind =
+        |key: StreamKey| async move { birth(store, &key, wait).await.map(|birth| (key, birth)) };
+    let scope = Scope::Streams(
+        stream::iter(keys.clone())
+            .map(bind)
+            .buffered(LOOK_AHEAD)
+            .try_collect()
+            .await?,
+    );
     access(scope, &keys, ttl, settings, ring).map(Json)
 }
 
-/// Reads each key once, and one more than there may be: a long list takes no more memory than a short one.
+/// Reads each key once, and one more than there may be: a long list takes no more memory than a
+/// short one.
 fn distinct_keys<'de, D: Deserializer<'de>>(list: D) -> Result<Option<Vec<String>>, D::Error> {
     let keys: Option<Distinct<{ MAX_KEYS + 1 }>> = Deserialize::deserialize(list)?;
     Ok(keys.map(|Distinct(keys)| keys))
@@ -167,35 +204,62 @@ fn distinct_keys<'de, D: Deserializer<'de>>(list: D) -> Result<Option<Vec<String
 
 /// Checks keys that differ from each other.
 fn stream_keys(texts: &[String], most: usize) -> Result<Vec<StreamKey>, ApiError> {
-    let keys = texts.iter().take(most + 1).map(|text| stream_key(text)).collect::<Result<Vec<_>, _>>()?;
+    let keys = texts
+        .iter()
+        .take(most + 1)
+        .map(|text| stream_key(text))
+        .collect::<Result<Vec<_>, _>>()?;
     match keys.len() {
         0 => Err(invalid("keys names no stream")),
-        count if count > most => Err(invalid(format!("keys names more than {most} streams; a prefix covers any number"))),
+        count if count > most => Err(invalid(format!(
+            "keys names more than {most} streams; a prefix covers any number"
+        ))),
         _ => Ok(keys),
     }
 }
 
 /// The mark of the stream at this key; none where there is no stream and one may be waited for.
-async fn birth(store: &SharedStore, key: &StreamKey, wait: bool) -> Result<Option<Birth>, ApiError> {
+async fn birth(
+    store: &SharedStore,
+    key: &StreamKey,
+    wait: bool,
+) -> Result<Option<Birth>, ApiError> {
     match store.info(key).await {
         Ok(info) => Ok(Some(info.birth)),
         Err(StoreError::NotFound) if wait => Ok(None),
-        Err(StoreError::NotFound) => {
-            Err(ApiError::new(ErrorCode::NoActiveStream, format!("No stream at {:?} to issue a token for", key.as_str())))
-        }
+        Err(StoreError::NotFound) => Err(ApiError::new(
+            ErrorCode::NoActiveStream,
+            format!("No stream at {:?} to issue a token for", key.as_str()),
+        )),
         Err(error) => Err(error.into()),
     }
 }
 
 /// A token that opens this, and URLs for a client of these streams.
-fn access(scope: Scope, keys: &[StreamKey], ttl: Duration, settings: &Settings, ring: &TokenRing) -> Result<Access, ApiError> {
+fn access(
+    scope: Scope,
+    keys: &[StreamKey],
+    ttl: Duration,
+    settings: &Settings,
+    ring: &TokenRing,
+) -> Result<Access, ApiError> {
     let address = &settings.server_address;
     let ws_address = address.replacen("http", "ws", 1);
-    let pairs: Vec<_> = keys.iter().map(|key| format!("key={}", utf8_percent_encode(key.as_str(), RESERVED))).collect();
-    let query = if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) };
+    let pairs: Vec<_> = keys
+        .iter()
+        .map(|key| format!("key={}", utf8_percent_encode(key.as_str(), RESERVED)))
+        .collect();
+    let query = if pairs.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", pairs.join("&"))
+    };
     // Up to a whole second, as tokens count in those: none is good for less than was asked for.
     let expires_at = (Utc::now() + ttl + Duration::from_millis(999)).trunc_subsecs(0);
-    let claims = Claims { scope, expires_at: u64::try_from(expires_at.timestamp()).unwrap_or(0) };
+    let claims = Claims {
+        scope,
+        expires_at: u64::try_from(expires_at.timestamp()).unwrap_or(0),
+    };
     let token = ring.seal(&claims).map_err(|error| match error {
         SealError::TooLong => {
             invalid(format!("These keys would make a token of more than {MAX_PLAIN_BYTES} bytes; a prefix covers any number"))
@@ -225,6 +289,10 @@ fn lifetime(wanted: Option<u64>, settings: &Settings) -> Result<Duration, ApiErr
     match wanted {
         None => Ok(settings.ttl),
         Some(ttl) if TTL_SECONDS.contains(&ttl) => Ok(Duration::from_secs(ttl)),
-        Some(ttl) => Err(invalid(format!("ttl is {} to {} seconds, not {ttl}", TTL_SECONDS.start(), TTL_SECONDS.end()))),
+        Some(ttl) => Err(invalid(format!(
+            "ttl is {} to {} seconds, not {ttl}",
+            TTL_SECONDS.start(),
+            TTL_SECONDS.end()
+        ))),
     }
 }

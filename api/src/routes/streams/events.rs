@@ -49,13 +49,22 @@ pub struct StoredEvent {
     (status = 429, description = "`too-many-clients`: too many large answers are being sent", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/stream/events")]
-pub async fn events(_backend: Backend, key: QueryKey, permit: AnswerPermit, store: &State<SharedStore>) -> Result<StoredEvents, ApiError> {
+pub async fn events(
+    _backend: Backend,
+    key: QueryKey,
+    permit: AnswerPermit,
+    store: &State<SharedStore>,
+) -> Result<StoredEvents, ApiError> {
     let first = store.read(&key.0, None).await.map_err(at(&key.0))?;
-    Ok(StoredEvents { store: SharedStore::clone(store), first, permit })
+    Ok(StoredEvents {
+        store: SharedStore::clone(store),
+        first,
+        permit,
+    })
 }
 
-/// A JSON array of a stream's events, written page by page, so that a long stream takes no more memory than a page,
-/// and that only as long as the backend reads.
+/// A JSON array of a stream's events, written page by page, so that a long stream takes no more
+/// memory than a page, and that only as long as the backend reads.
 pub struct StoredEvents {
     store: SharedStore,
     first: Page,
@@ -64,7 +73,11 @@ pub struct StoredEvents {
 
 impl<'r> Responder<'r, 'static> for StoredEvents {
     fn respond_to(self, request: &'r rocket::Request<'_>) -> rocket::response::Result<'static> {
-        let Self { store, first, permit } = self;
+        let Self {
+            store,
+            first,
+            permit,
+        } = self;
         // The newest event when the request came: what is written later is not waited for.
         let StreamInfo { birth, last, .. } = first.info;
         let opening = stream::iter([Ok(array_items(&first, '['))]);
@@ -74,8 +87,8 @@ impl<'r> Responder<'r, 'static> for StoredEvents {
                 if cursor.is_none_or(|cursor| cursor >= last) {
                     return Ok(None);
                 }
-                // The status line is sent: all that can be done about a failure is to break off, which leaves the JSON
-                // without its end.
+                // The status line is sent: all that can be done about a failure is to break off,
+                // which leaves the JSON without its end.
                 let page = store.read(&key, cursor).await.map_err(io::Error::other)?;
                 if page.info.birth != birth {
                     return Err(io::Error::other(StoreError::NotFound));
@@ -84,8 +97,15 @@ impl<'r> Responder<'r, 'static> for StoredEvents {
             }
         });
         let closing = stream::iter([Ok(Bytes::from_static(b"]"))]);
-        let pages = opening.chain(rest).chain(closing).map_ok(pieces).try_flatten();
-        let response: Response<'static> = streamed(ContentType::JSON, paced(pages, patience(request), std::future::pending(), permit));
+        let pages = opening
+            .chain(rest)
+            .chain(closing)
+            .map_ok(pieces)
+            .try_flatten();
+        let response: Response<'static> = streamed(
+            ContentType::JSON,
+            paced(pages, patience(request), std::future::pending(), permit),
+        );
         Ok(response)
     }
 }

@@ -81,7 +81,8 @@ pub struct StreamState {
     created_at: String,
     /// Clients that follow it over this node.
     clients: u32,
-    /// Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say.
+    /// Clients that follow it over any node, about: others say every 5 seconds how many they have.
+    /// Null when the store can't say.
     clients_total: Option<u64>,
 }
 
@@ -101,31 +102,55 @@ pub struct Finished {
     (status = 429, description = "`too-many-clients`: too many large answers are being sent", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/stream?<pattern>")]
-pub async fn list(_backend: Backend, pattern: Option<&str>, permit: AnswerPermit, store: &State<SharedStore>) -> Result<Whole, ApiError> {
+pub async fn list(
+    _backend: Backend,
+    pattern: Option<&str>,
+    permit: AnswerPermit,
+    store: &State<SharedStore>,
+) -> Result<Whole, ApiError> {
     let keys = match pattern.filter(|pattern| !pattern.is_empty()) {
         None => store.list().await?,
         Some(exact) if !exact.contains(['*', '?', '[']) => exact.parse().into_iter().collect(),
         Some(pattern) => {
             let pattern = glob(pattern)?;
-            store.list().await?.into_iter().filter(|key| pattern.matches(key.as_str())).collect()
+            store
+                .list()
+                .await?
+                .into_iter()
+                .filter(|key| pattern.matches(key.as_str()))
+                .collect()
         }
     };
     let look = |key: StreamKey| async move {
         match store.info(&key).await {
-            Ok(info) if info.status == Status::Active => {
-                Ok(Some(StreamRow { key, length: info.length, ttl: seconds(info.ttl), status: info.status }))
-            }
+            Ok(info) if info.status == Status::Active => Ok(Some(StreamRow {
+                key,
+                length: info.length,
+                ttl: seconds(info.ttl),
+                status: info.status,
+            })),
             Ok(_) | Err(StoreError::NotFound) => Ok(None),
             // One stream that can't be read does not hide the others.
             Err(StoreError::Unexpected(detail)) => {
-                tracing::error!(key = key.as_str(), detail, "a stream that can't be read is not listed");
+                tracing::error!(
+                    key = key.as_str(),
+                    detail,
+                    "a stream that can't be read is not listed"
+                );
                 Ok(None)
             }
             Err(error) => Err(ApiError::from(error)),
         }
     };
-    let rows: Vec<_> = stream::iter(keys).map(look).buffer_unordered(LOOK_AHEAD).collect().await;
-    let mut rows: Vec<_> = rows.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let rows: Vec<_> = stream::iter(keys)
+        .map(look)
+        .buffer_unordered(LOOK_AHEAD)
+        .collect()
+        .await;
+    let mut rows: Vec<_> = rows
+        .into_iter()
+        .filter_map(Result::transpose)
+        .collect::<Result<_, _>>()?;
     rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     Whole::json(&rows, Some(permit))
 }
@@ -137,7 +162,14 @@ fn glob(pattern: &str) -> Result<glob::Pattern, ApiError> {
         single = single.replace("**", "*");
     }
     glob::Pattern::new(&single).map_err(|error| {
-        ApiError::new(ErrorCode::InvalidPattern, format!("The pattern can't be used: {} at character {}", error.msg, error.pos + 1))
+        ApiError::new(
+            ErrorCode::InvalidPattern,
+            format!(
+                "The pattern can't be used: {} at character {}",
+                error.msg,
+                error.pos + 1
+            ),
+        )
     })
 }
 
@@ -149,13 +181,29 @@ fn glob(pattern: &str) -> Result<glob::Pattern, ApiError> {
     (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[get("/stream/info")]
-pub async fn info(_backend: Backend, key: QueryKey, broker: Broker<'_>) -> Result<Json<StreamState>, ApiError> {
+pub async fn info(
+    _backend: Backend,
+    key: QueryKey,
+    broker: Broker<'_>,
+) -> Result<Json<StreamState>, ApiError> {
     let QueryKey(key) = key;
-    let elsewhere = async { Ok(timeout(COUNT_PATIENCE, broker.store.clients_elsewhere(&key)).await) };
-    let (info, elsewhere) = try_join(broker.store.info(&key), elsewhere).await.map_err(at(&key))?;
-    let StreamInfo { status, length, ttl, first, last, created_ms, .. } = info;
+    let elsewhere =
+        async { Ok(timeout(COUNT_PATIENCE, broker.store.clients_elsewhere(&key)).await) };
+    let (info, elsewhere) = try_join(broker.store.info(&key), elsewhere)
+        .await
+        .map_err(at(&key))?;
+    let StreamInfo {
+        status,
+        length,
+        ttl,
+        first,
+        last,
+        created_ms,
+        ..
+    } = info;
     // A stream's state is worth having without it.
-    let elsewhere = elsewhere.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())));
+    let elsewhere =
+        elsewhere.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())));
     let elsewhere = elsewhere.inspect_err(|error| tracing::debug!(%error, "the store can't say how many clients other nodes have")).ok();
     let clients = broker.slots.followers(&key);
     Ok(Json(StreamState {
@@ -182,7 +230,11 @@ pub async fn info(_backend: Backend, key: QueryKey, broker: Broker<'_>) -> Resul
     (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/end", data = "<body>")]
-pub async fn end(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {
+pub async fn end(
+    _backend: Backend,
+    body: Body,
+    broker: Broker<'_>,
+) -> Result<Json<Finished>, ApiError> {
     finish(&body, Finish::End, broker).await
 }
 
@@ -197,11 +249,19 @@ pub async fn end(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Js
     (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
 #[post("/stream/cancel", data = "<body>")]
-pub async fn cancel(_backend: Backend, body: Body, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {
+pub async fn cancel(
+    _backend: Backend,
+    body: Body,
+    broker: Broker<'_>,
+) -> Result<Json<Finished>, ApiError> {
     finish(&body, Finish::Cancel, broker).await
 }
 
-async fn finish(body: &Body, finish: Finish, broker: Broker<'_>) -> Result<Json<Finished>, ApiError> {
+async fn finish(
+    body: &Body,
+    finish: Finish,
+    broker: Broker<'_>,
+) -> Result<Json<Finished>, ApiError> {
     let KeyOnly { key } = body.json()?;
     let key = stream_key(&key)?;
     broker.store.finish(&key, finish).await.map_err(at(&key))?;
@@ -209,7 +269,9 @@ async fn finish(body: &Body, finish: Finish, broker: Broker<'_>) -> Result<Json<
         Finish::End => Outcome::Ended,
         Finish::Cancel => Outcome::Cancelled,
     });
-    Ok(Json(Finished { status: finish.status() }))
+    Ok(Json(Finished {
+        status: finish.status(),
+    }))
 }
 
 /// Whole seconds, rounded up: what is still there has at least one left.

@@ -1,5 +1,6 @@
-//! How many active streams one API key may have started on this node. Which streams are active the store knows; this knows which were
-//! started here, and asks the store about them only when there seem to be too many.
+//! How many active streams one API key may have started on this node. Which streams are active the
+//! store knows; this knows which were started here, and asks the store about them only when there
+//! seem to be too many.
 
 use std::{
     collections::HashMap,
@@ -31,7 +32,8 @@ pub struct Quotas {
     looked: Mutex<HashMap<KeyIndex, Instant>>,
 }
 
-/// Which streams were started here. No step takes longer the more streams there are, as all creates share one lock.
+/// Which streams were started here. No step takes longer the more streams there are, as all creates
+/// share one lock.
 #[derive(Default)]
 struct Notes {
     /// The streams of each API key. None: the stream is being started.
@@ -65,13 +67,19 @@ impl Notes {
         }
     }
 
-    /// Up to [`LOOK_AHEAD`] streams before the place `end`, which are started, and the place of the first of them.
+    /// Up to [`LOOK_AHEAD`] streams before the place `end`, which are started, and the place of the
+    /// first of them.
     fn piece(&mut self, by: KeyIndex, end: usize) -> (usize, Vec<(StreamKey, Birth)>) {
         let streams = self.of(by);
         let end = end.min(streams.len());
         let from = end.saturating_sub(LOOK_AHEAD);
         let piece = streams.get_range(from..end).into_iter().flatten();
-        (from, piece.filter_map(|(key, birth)| Some((key.clone(), (*birth)?))).collect())
+        (
+            from,
+            piece
+                .filter_map(|(key, birth)| Some((key.clone(), (*birth)?)))
+                .collect(),
+        )
     }
 }
 
@@ -86,7 +94,11 @@ impl Quotas {
     /// At most so many active streams for each API key; 0 is no limit.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { max: (max > 0).then_some(max), notes: Mutex::default(), looked: Mutex::default() }
+        Self {
+            max: (max > 0).then_some(max),
+            notes: Mutex::default(),
+            looked: Mutex::default(),
+        }
     }
 
     /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
@@ -97,8 +109,18 @@ impl Quotas {
     /// Takes one of the places of this API key for a stream at this key.
     ///
     /// Errors: `too-many-streams`; the store can't say which streams are still active.
-    pub async fn claim(&self, by: KeyIndex, key: &StreamKey, store: &SharedStore) -> Result<Permit<'_>, ApiError> {
-        let Some(max) = self.max else { return Ok(Permit { quotas: self, claimed: None }) };
+    pub async fn claim(
+        &self,
+        by: KeyIndex,
+        key: &StreamKey,
+        store: &SharedStore,
+    ) -> Result<Permit<'_>, ApiError> {
+        let Some(max) = self.max else {
+            return Ok(Permit {
+                quotas: self,
+                claimed: None,
+            });
+        };
         if let Some(permit) = self.try_claim(max, by, key) {
             return Ok(permit);
         }
@@ -114,19 +136,27 @@ impl Quotas {
     fn try_claim(&self, max: usize, by: KeyIndex, key: &StreamKey) -> Option<Permit<'_>> {
         let mut notes = self.notes();
         let streams = notes.of(by);
-        // A stream that replaces one of the same API key needs no other place. If that one is active, there will be no other anyway.
+        // A stream that replaces one of the same API key needs no other place. If that one is
+        // active, there will be no other anyway.
         if streams.contains_key(key) {
-            return Some(Permit { quotas: self, claimed: None });
+            return Some(Permit {
+                quotas: self,
+                claimed: None,
+            });
         }
         if streams.len() >= max {
             return None;
         }
         streams.insert(key.clone(), None);
-        Some(Permit { quotas: self, claimed: Some((by, key.clone())) })
+        Some(Permit {
+            quotas: self,
+            claimed: Some((by, key.clone())),
+        })
     }
 
-    /// Forgets streams that have been finished, have expired, or were replaced. It goes from the last to the first: what takes the place
-    /// of a stream that is forgotten was the last, which has been looked at.
+    /// Forgets streams that have been finished, have expired, or were replaced. It goes from the
+    /// last to the first: what takes the place of a stream that is forgotten was the last, which
+    /// has been looked at.
     async fn forget_inactive(&self, by: KeyIndex, store: &SharedStore) -> Result<(), StoreError> {
         let mut end = usize::MAX;
         while end > 0 {
@@ -149,10 +179,13 @@ impl Quotas {
         Ok(())
     }
 
-    /// Whether it is time to look again. Who is refused tries again and again, and each look asks for every stream.
+    /// Whether it is time to look again. Who is refused tries again and again, and each look asks
+    /// for every stream.
     fn look_is_due(&self, by: KeyIndex) -> bool {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = looked.get(&by).is_none_or(|looked| looked.elapsed() > PAUSE);
+        let due = looked
+            .get(&by)
+            .is_none_or(|looked| looked.elapsed() > PAUSE);
         if due {
             looked.insert(by, Instant::now());
         }

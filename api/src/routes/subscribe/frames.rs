@@ -20,8 +20,8 @@ use crate::{
     wire::json,
 };
 
-/// The longest silence where each client holds a Redis connection. Only a write shows that a client has left, and until
-/// then its connection is not free.
+/// The longest silence where each client holds a Redis connection. Only a write shows that a client
+/// has left, and until then its connection is not free.
 pub(super) const EXCLUSIVE_PROBE: Duration = Duration::from_secs(2);
 
 /// Steps as bytes of a format.
@@ -30,39 +30,64 @@ pub(super) trait Format: Send + 'static {
     fn bytes(&mut self, reading: &Reading, step: &Step) -> Bytes;
 }
 
-/// The most bytes that stay with a connection whose client has stopped to read, when it has been given up: Rocket does not look at a body
-/// before the client has taken what it was given. A larger batch is held by a task, which has a deadline.
+/// The most bytes that stay with a connection whose client has stopped to read, when it has been
+/// given up: Rocket does not look at a body before the client has taken what it was given. A larger
+/// batch is held by a task, which has a deadline.
 const HELD: usize = 64 << 10;
 
-/// The feed as a body. Rocket asks for the next bytes when the client has taken the last: that alone is enough for a feed that
-/// holds nothing scarce, and a task with a channel less to go through. One that does hold something gets a task of its own,
-/// in which deadlines and the shutdown go on while the client does not read.
+/// The feed as a body. Rocket asks for the next bytes when the client has taken the last: that
+/// alone is enough for a feed that holds nothing scarce, and a task with a channel less to go
+/// through. One that does hold something gets a task of its own, in which deadlines and the
+/// shutdown go on while the client does not read.
 ///
-/// A body that breaks off in the middle of a batch ends with an error. Rocket logs it, but ends the chunked answer in order: a client sees that it was
-/// cut off by the missing last event of the stream, and by the part of a frame or a line at the end.
-pub(super) fn body(feed: Feed, format: impl Format, stall: Duration) -> BoxStream<'static, io::Result<Bytes>> {
+/// A body that breaks off in the middle of a batch ends with an error. Rocket logs it, but ends the
+/// chunked answer in order: a client sees that it was cut off by the missing last event of the
+/// stream, and by the part of a frame or a line at the end.
+pub(super) fn body(
+    feed: Feed,
+    format: impl Format,
+    stall: Duration,
+) -> BoxStream<'static, io::Result<Bytes>> {
     let is_scarce = feed.is_scarce();
-    let frames = Frames { feed, format, closed: false };
+    let frames = Frames {
+        feed,
+        format,
+        closed: false,
+    };
     if is_scarce {
-        // One piece in the channel: what a slow client does not take stays in the store. None says that the body is complete.
+        // One piece in the channel: what a slow client does not take stays in the store. None says
+        // that the body is complete.
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(pump(frames, sender, stall));
         return Box::pin(unfold(Some(receiver), |receiver| async {
             let mut receiver: mpsc::Receiver<Option<Bytes>> = receiver?;
             match receiver.recv().await {
                 Some(bytes) => bytes.map(|bytes| (Ok(bytes), Some(receiver))),
-                None => Some((Err(io::Error::new(io::ErrorKind::TimedOut, "the subscriber took nothing for too long")), None)),
+                None => Some((
+                    Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the subscriber took nothing for too long",
+                    )),
+                    None,
+                )),
             }
         }));
     }
-    Box::pin(unfold(Some(Unpumped { frames, rest: None, stall }), |unpumped| async {
-        let mut unpumped = unpumped?;
-        unpumped.frames.feed.taken();
-        let bytes = unpumped.next().await?;
-        unpumped.frames.feed.given();
-        let goes_on = bytes.is_ok();
-        Some((bytes, goes_on.then_some(unpumped)))
-    }))
+    Box::pin(unfold(
+        Some(Unpumped {
+            frames,
+            rest: None,
+            stall,
+        }),
+        |unpumped| async {
+            let mut unpumped = unpumped?;
+            unpumped.frames.feed.taken();
+            let bytes = unpumped.next().await?;
+            unpumped.frames.feed.given();
+            let goes_on = bytes.is_ok();
+            Some((bytes, goes_on.then_some(unpumped)))
+        },
+    ))
 }
 
 /// A feed as a body without a task, but for what is left of a large batch.
@@ -73,7 +98,8 @@ struct Unpumped<F> {
 }
 
 impl<F: Format> Unpumped<F> {
-    /// The next bytes; none when the connection is to be closed, an error when the client took nothing for too long.
+    /// The next bytes; none when the connection is to be closed, an error when the client took
+    /// nothing for too long.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         if let Some(piece) = self.next_piece().await {
             return Some(piece);
@@ -122,7 +148,11 @@ impl<F: Format> Frames<F> {
     }
 }
 
-async fn pump<F: Format>(mut frames: Frames<F>, body: mpsc::Sender<Option<Bytes>>, stall: Duration) {
+async fn pump<F: Format>(
+    mut frames: Frames<F>,
+    body: mpsc::Sender<Option<Bytes>>,
+    stall: Duration,
+) {
     loop {
         let bytes = tokio::select! {
             bytes = frames.next() => bytes,
@@ -157,12 +187,23 @@ enum Lost {
     Stalled,
 }
 
-async fn in_time(stall: Duration, sending: impl Future<Output = Result<(), SendError<Option<Bytes>>>>) -> Result<(), Lost> {
-    timeout(stall, sending).await.map_err(|_| Lost::Stalled)?.map_err(|_| Lost::Left)
+async fn in_time(
+    stall: Duration,
+    sending: impl Future<Output = Result<(), SendError<Option<Bytes>>>>,
+) -> Result<(), Lost> {
+    timeout(stall, sending)
+        .await
+        .map_err(|_| Lost::Stalled)?
+        .map_err(|_| Lost::Left)
 }
 
-/// Hands a large batch over in pieces. Those that the client does not take go with the task that holds them.
-async fn hand_over(bytes: Bytes, body: &mpsc::Sender<Option<Bytes>>, stall: Duration) -> Result<(), Lost> {
+/// Hands a large batch over in pieces. Those that the client does not take go with the task that
+/// holds them.
+async fn hand_over(
+    bytes: Bytes,
+    body: &mpsc::Sender<Option<Bytes>>,
+    stall: Duration,
+) -> Result<(), Lost> {
     let mut pieces = pin!(pieces(bytes));
     while let Some(Ok(piece)) = pieces.next().await {
         in_time(stall, body.send(Some(piece))).await?;
@@ -174,11 +215,23 @@ async fn hand_over(bytes: Bytes, body: &mpsc::Sender<Option<Bytes>>, stall: Dura
 pub(super) fn objects(reading: &Reading, step: &Step, keyed: bool) -> Vec<String> {
     let stream = |index: &usize| reading.streams().get(*index);
     match step {
-        Step::Batch(index, batch) => stream(index).map(|stream| entries(reading, &stream.key, batch, keyed)).unwrap_or_default(),
-        Step::Gone(index) => stream(index).map(|stream| json::gone(&stream.key, stream.gone_after())).into_iter().collect(),
+        Step::Batch(index, batch) => stream(index)
+            .map(|stream| entries(reading, &stream.key, batch, keyed))
+            .unwrap_or_default(),
+        Step::Gone(index) => stream(index)
+            .map(|stream| json::gone(&stream.key, stream.gone_after()))
+            .into_iter()
+            .collect(),
         Step::Positions(indexes) => {
             let streams = indexes.iter().filter_map(stream);
-            streams.filter_map(|stream| Some(json::position(keyed.then_some(&stream.key), stream.position.id()?))).collect()
+            streams
+                .filter_map(|stream| {
+                    Some(json::position(
+                        keyed.then_some(&stream.key),
+                        stream.position.id()?,
+                    ))
+                })
+                .collect()
         }
         Step::CaughtUp | Step::Heartbeat | Step::Close(_) => Vec::new(),
     }
@@ -186,7 +239,17 @@ pub(super) fn objects(reading: &Reading, step: &Step, keyed: bool) -> Vec<String
 
 fn entries(reading: &Reading, key: &StreamKey, batch: &Batch, keyed: bool) -> Vec<String> {
     let key = keyed.then_some(key);
-    let missed = batch.missed.as_ref().map(|missed| json::missed(key, missed));
-    let wanted = batch.parts.iter().flat_map(Part::entries).filter(|entry| reading.wants(&entry.name));
-    missed.into_iter().chain(wanted.map(|entry| json::entry(key, entry))).collect()
+    let missed = batch
+        .missed
+        .as_ref()
+        .map(|missed| json::missed(key, missed));
+    let wanted = batch
+        .parts
+        .iter()
+        .flat_map(Part::entries)
+        .filter(|entry| reading.wants(&entry.name));
+    missed
+        .into_iter()
+        .chain(wanted.map(|entry| json::entry(key, entry)))
+        .collect()
 }

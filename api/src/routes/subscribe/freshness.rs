@@ -24,12 +24,23 @@ pub(super) struct Freshness {
 impl Freshness {
     pub(super) fn of(found: &[Found], client: &Client) -> Self {
         let kept = |found: &Found| match &found.state {
-            State::Open { page, .. } if page.info.status != event::Status::Active => Some(page.info.ttl),
+            State::Open { page, .. } if page.info.status != event::Status::Active => {
+                Some(page.info.ttl)
+            }
             State::Complete { ttl, .. } => Some(*ttl),
             State::Open { .. } | State::Awaited { .. } | State::Gone => None,
         };
-        match found.iter().map(kept).collect::<Option<Vec<_>>>().and_then(|kept| kept.into_iter().min()) {
-            Some(ttl) => Self { is_final: true, is_bound: found.iter().all(|found| client.is_bound(&found.key)), ttl },
+        match found
+            .iter()
+            .map(kept)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|kept| kept.into_iter().min())
+        {
+            Some(ttl) => Self {
+                is_final: true,
+                is_bound: found.iter().all(|found| client.is_bound(&found.key)),
+                ttl,
+            },
             None => Self::default(),
         }
     }
@@ -69,10 +80,24 @@ impl Freshness {
             return FreshnessHeaders::default();
         }
         // RFC 9110, 8.8.3; the body says it all.
-        let tag = format!("\"{}\"", hex::encode(&Sha256::digest(body.as_bytes())[..16]));
-        let mut known = known.into_iter().flat_map(|tags| tags.split(',')).map(str::trim);
-        let is_known = known.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag);
-        let cache_control = if self.is_bound { format!("private, max-age={}", self.ttl.as_secs()) } else { "private, no-cache".to_owned() };
-        FreshnessHeaders { tag: Some((tag, cache_control)), is_known }
+        let tag = format!(
+            "\"{}\"",
+            hex::encode(&Sha256::digest(body.as_bytes())[..16])
+        );
+        let mut known = known
+            .into_iter()
+            .flat_map(|tags| tags.split(','))
+            .map(str::trim);
+        let is_known =
+            known.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag);
+        let cache_control = if self.is_bound {
+            format!("private, max-age={}", self.ttl.as_secs())
+        } else {
+            "private, no-cache".to_owned()
+        };
+        FreshnessHeaders {
+            tag: Some((tag, cache_control)),
+            is_known,
+        }
     }
 }

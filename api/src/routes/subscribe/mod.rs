@@ -56,7 +56,8 @@ enum State {
     Open { page: Box<Page>, tell: bool },
     /// The client has all of it. It ended so, and is kept for so long.
     Complete { status: Status, ttl: Duration },
-    /// It is not there yet. `tell`: the client would begin elsewhere if it came again and did not say that it waited.
+    /// It is not there yet. `tell`: the client would begin elsewhere if it came again and did not
+    /// say that it waited.
     Awaited { tell: bool },
     /// It is no more.
     Gone,
@@ -67,16 +68,23 @@ impl Lookout {
     ///
     /// Errors: the client may not follow one of them; one is not there; the store fails.
     async fn look(&self, wish: &Wish) -> Result<Vec<Found>, ApiError> {
-        wish.keys.iter().try_for_each(|key| self.client.may_follow(key))?;
+        wish.keys
+            .iter()
+            .try_for_each(|key| self.client.may_follow(key))?;
         self.may_share(&wish.keys)?;
         let mut found = Vec::with_capacity(wish.keys.len());
         for keys in wish.keys.chunks(LOOKS) {
             let looks: Vec<_> = keys.iter().map(|key| self.look_at(key, wish)).collect();
             found.extend(try_join_all(looks).await?);
         }
-        let nothing_left = found.iter().all(|found| matches!(found.state, State::Gone | State::Complete { .. }));
+        let nothing_left = found
+            .iter()
+            .all(|found| matches!(found.state, State::Gone | State::Complete { .. }));
         if nothing_left && found.iter().any(|found| matches!(found.state, State::Gone)) {
-            return Err(ApiError::new(ErrorCode::StreamNotFound, "No stream is left at these keys"));
+            return Err(ApiError::new(
+                ErrorCode::StreamNotFound,
+                "No stream is left at these keys",
+            ));
         }
         Ok(found)
     }
@@ -91,51 +99,88 @@ impl Lookout {
 
     async fn look_at(&self, key: &StreamKey, wish: &Wish) -> Result<Found, ApiError> {
         let known = wish.position(key);
-        let found = |position, state| Ok(Found { key: key.clone(), position, state });
+        let found = |position, state| {
+            Ok(Found {
+                key: key.clone(),
+                position,
+                state,
+            })
+        };
         let (start, page) = match self.page(key, wish, known).await {
             Ok(found) => found,
             Err(StoreError::NotFound) => {
                 return match known {
-                    // Of a client that was cut off while it waited, the cursor may say that it has nothing yet.
+                    // Of a client that was cut off while it waited, the cursor may say that it has
+                    // nothing yet.
                     None | Some(Position::Beginning) if wish.wait && !self.client.is_bound(key) => {
                         let tell = known.is_none() && wish.beginning != Beginning::Start;
                         found(Position::Beginning, State::Awaited { tell })
                     }
-                    Some(position @ Position::Complete(_)) if wish.is_keyed() => {
-                        found(position, State::Complete { status: Status::Ended, ttl: Duration::ZERO })
-                    }
+                    Some(position @ Position::Complete(_)) if wish.is_keyed() => found(
+                        position,
+                        State::Complete {
+                            status: Status::Ended,
+                            ttl: Duration::ZERO,
+                        },
+                    ),
                     Some(position) if wish.is_keyed() => found(position, State::Gone),
-                    None if wish.is_keyed() && wish.resumes() => found(Position::Beginning, State::Gone),
+                    None if wish.is_keyed() && wish.resumes() => {
+                        found(Position::Beginning, State::Gone)
+                    }
                     _ => Err(at(key)(StoreError::NotFound)),
                 };
             }
             Err(error) => return Err(error.into()),
         };
         if let Err(error) = self.client.may_open(key, &page.info) {
-            // Another took the place of the one that the client has begun to read, which is no fault of the others.
+            // Another took the place of the one that the client has begun to read, which is no
+            // fault of the others.
             return match known {
-                Some(position @ Position::Complete(_)) if wish.is_keyed() => {
-                    found(position, State::Complete { status: Status::Ended, ttl: Duration::ZERO })
-                }
+                Some(position @ Position::Complete(_)) if wish.is_keyed() => found(
+                    position,
+                    State::Complete {
+                        status: Status::Ended,
+                        ttl: Duration::ZERO,
+                    },
+                ),
                 Some(position) if wish.is_keyed() => found(position, State::Gone),
                 _ => Err(error),
             };
         }
         if page.info.status != Status::Active && start == Some(page.info.last) {
-            return found(Position::Complete(page.info.last), State::Complete { status: page.info.status, ttl: page.info.ttl });
+            return found(
+                Position::Complete(page.info.last),
+                State::Complete {
+                    status: page.info.status,
+                    ttl: page.info.ttl,
+                },
+            );
         }
         let tell = known.is_none() && start.is_some();
-        found(start.map_or(Position::Beginning, Position::At), State::Open { page: Box::new(page), tell })
+        found(
+            start.map_or(Position::Beginning, Position::At),
+            State::Open {
+                page: Box::new(page),
+                tell,
+            },
+        )
     }
 
-    /// The cursor after which the client begins, and the page there. One stream is read at once; of many as much would be held in memory.
-    async fn page(&self, key: &StreamKey, wish: &Wish, known: Option<Position>) -> Result<(Option<EventId>, Page), StoreError> {
+    /// The cursor after which the client begins, and the page there. One stream is read at once; of
+    /// many as much would be held in memory.
+    async fn page(
+        &self,
+        key: &StreamKey,
+        wish: &Wish,
+        known: Option<Position>,
+    ) -> Result<(Option<EventId>, Page), StoreError> {
         let start = match (known, wish.beginning) {
             (Some(position), _) => position.id(),
             (None, Beginning::Start) => None,
             (None, beginning) => self.store.locate(key, beginning).await?,
         };
-        // Nor is a page held by each of those that wait for a slot: the session reads it when it has one.
+        // Nor is a page held by each of those that wait for a slot: the session reads it when it
+        // has one.
         let page = if wish.is_keyed() || self.slots.is_full(key, self.address) {
             Page::unread(key.clone(), self.store.info(key).await?, start)
         } else {
@@ -152,7 +197,11 @@ impl Lookout {
 
     /// Adds what was found to what a client reads.
     fn add(&self, reading: &mut Reading, found: Found) {
-        let Found { key, position, state } = found;
+        let Found {
+            key,
+            position,
+            state,
+        } = found;
         match state {
             State::Open { page, tell } => reading.add(*page, position, tell),
             State::Complete { .. } => reading.add_complete(key, position),
@@ -172,12 +221,18 @@ impl Lookout {
 
 /// Whether the client has all there will ever be.
 fn is_complete(found: &[Found]) -> bool {
-    found.iter().all(|found| matches!(found.state, State::Complete { .. }))
+    found
+        .iter()
+        .all(|found| matches!(found.state, State::Complete { .. }))
 }
 
-/// The streams of which there may be more to come: a client that has all of a stream does not follow it any more.
+/// The streams of which there may be more to come: a client that has all of a stream does not
+/// follow it any more.
 fn followed(readings: &[Reading]) -> Vec<StreamKey> {
-    let streams = readings.iter().flat_map(Reading::streams).filter(|stream| !stream.is_over());
+    let streams = readings
+        .iter()
+        .flat_map(Reading::streams)
+        .filter(|stream| !stream.is_over());
     streams.map(|stream| stream.key.clone()).collect()
 }
 
@@ -192,16 +247,27 @@ impl Broker<'_> {
         }
     }
 
-    /// Takes a slot for what a client of this transport reads. Where the client holds something scarce, silence is broken after `probe` at the
-    /// latest.
-    async fn follow(&self, reading: Reading, wish: &Wish, transport: Transport, probe: Option<Duration>) -> Result<Feed, ApiError> {
+    /// Takes a slot for what a client of this transport reads. Where the client holds something
+    /// scarce, silence is broken after `probe` at the latest.
+    async fn follow(
+        &self,
+        reading: Reading,
+        wish: &Wish,
+        transport: Transport,
+        probe: Option<Duration>,
+    ) -> Result<Feed, ApiError> {
         let metrics = self.metrics.clients(transport);
         if self.lifecycle.is_closing() {
             metrics.refuse(Refusal::Shutdown);
-            return Err(ApiError::new(ErrorCode::ShuttingDown, "The broker is stopping; connect to another node"));
+            return Err(ApiError::new(
+                ErrorCode::ShuttingDown,
+                "The broker is stopping; connect to another node",
+            ));
         }
         let pace = self.pace(probe.filter(|_| reading.is_scarce()));
-        let slot = self.permit(followed(slice::from_ref(&reading)), wish, transport, pace).await?;
+        let slot = self
+            .permit(followed(slice::from_ref(&reading)), wish, transport, pace)
+            .await?;
         if wish.resumes() {
             metrics.resumes.inc();
         }
@@ -210,15 +276,38 @@ impl Broker<'_> {
 
     /// The times that a client's connection keeps; silence is broken after `probe` at the latest.
     fn pace(&self, probe: Option<Duration>) -> Pace {
-        let Settings { heartbeat, client_timeout: idle, .. } = *self.settings;
-        Pace { heartbeat: probe.map_or(heartbeat, |probe| probe.min(heartbeat)), idle }
+        let Settings {
+            heartbeat,
+            client_timeout: idle,
+            ..
+        } = *self.settings;
+        Pace {
+            heartbeat: probe.map_or(heartbeat, |probe| probe.min(heartbeat)),
+            idle,
+        }
     }
 
     /// Takes a slot for what a client of this transport reads.
-    async fn permit(&self, keys: Vec<StreamKey>, wish: &Wish, transport: Transport, pace: Pace) -> Result<Slot, ApiError> {
-        let profile = wish.introduction.clone().over(transport, wish.filter.as_ref());
-        let newcomer = Newcomer { keys, address: self.address, profile };
-        let slot = self.slots.claim(newcomer, pace, self.metrics.clients(transport)).await;
+    async fn permit(
+        &self,
+        keys: Vec<StreamKey>,
+        wish: &Wish,
+        transport: Transport,
+        pace: Pace,
+    ) -> Result<Slot, ApiError> {
+        let profile = wish
+            .introduction
+            .clone()
+            .over(transport, wish.filter.as_ref());
+        let newcomer = Newcomer {
+            keys,
+            address: self.address,
+            profile,
+        };
+        let slot = self
+            .slots
+            .claim(newcomer, pace, self.metrics.clients(transport))
+            .await;
         slot.map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))
     }
 }

@@ -34,7 +34,8 @@ pub enum Lines {
     Complete,
 }
 
-/// Follows streams as newline-delimited JSON: an object per event, with its `key`. Empty lines are heartbeats.
+/// Follows streams as newline-delimited JSON: an object per event, with its `key`. Empty lines are
+/// heartbeats.
 #[utoipa::path(operation_id = "follow_ndjson", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
     ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
     ("last_event_id" = Option<String>, Query, description = "Where to go on: an event's id, or a cursor; also `lastEventId`, `after`, or the header `Last-Event-ID`"),
@@ -60,8 +61,14 @@ pub async fn follow(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Li
         return Ok(Lines::Complete);
     }
     let reading = lookout.reading(&wish, found);
-    let feed = broker.follow(reading, &wish, Transport::Ndjson, Some(EXCLUSIVE_PROBE)).await?;
-    Ok(Lines::Lines(frames::body(feed, Objects, broker.settings.client_timeout)))
+    let feed = broker
+        .follow(reading, &wish, Transport::Ndjson, Some(EXCLUSIVE_PROBE))
+        .await?;
+    Ok(Lines::Lines(frames::body(
+        feed,
+        Objects,
+        broker.settings.client_timeout,
+    )))
 }
 
 struct Objects;
@@ -85,7 +92,10 @@ impl<'r> Responder<'r, 'static> for Lines {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Ok(match self {
             Self::Lines(lines) => streamed(ContentType::new("application", "x-ndjson"), lines),
-            Self::Complete => rocket::Response::build().status(Status::NoContent).raw_header("Cache-Control", "no-store").finalize(),
+            Self::Complete => rocket::Response::build()
+                .status(Status::NoContent)
+                .raw_header("Cache-Control", "no-store")
+                .finalize(),
         })
     }
 }

@@ -83,16 +83,27 @@ struct Arguments {
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 enum Answer<'a> {
-    Subscribed { key: &'a str, after: Option<EventId> },
-    Unsubscribed { key: &'a str, after: Option<EventId> },
-    Error { key: Option<&'a str>, code: &'static str, message: &'a str },
+    Subscribed {
+        key: &'a str,
+        after: Option<EventId>,
+    },
+    Unsubscribed {
+        key: &'a str,
+        after: Option<EventId>,
+    },
+    Error {
+        key: Option<&'a str>,
+        code: &'static str,
+        message: &'a str,
+    },
 }
 
 /// What a command comes to.
 pub(super) enum Begun {
     /// Its answer.
     Done(String),
-    /// The broker first looks for the stream; [`Looked::finish`] has the answer. Dropped, nothing was done.
+    /// The broker first looks for the stream; [`Looked::finish`] has the answer. Dropped, nothing
+    /// was done.
     Looking(BoxFuture<'static, Looked>),
 }
 
@@ -107,10 +118,18 @@ impl Command {
     pub(super) fn read(message: &str) -> Option<Self> {
         let Name { op } = serde_json::from_str(message).ok()?;
         let arguments = arguments(message).map_err(|error| {
-            let key = serde_json::from_str::<Key>(message).ok().map(|Key { key }| key);
-            Invalid { key: key.filter(|key| key.len() <= MAX_ECHO), error }
+            let key = serde_json::from_str::<Key>(message)
+                .ok()
+                .map(|Key { key }| key);
+            Invalid {
+                key: key.filter(|key| key.len() <= MAX_ECHO),
+                error,
+            }
         });
-        Some(Self { is_subscribe: matches!(op, Operation::Subscribe), arguments })
+        Some(Self {
+            is_subscribe: matches!(op, Operation::Subscribe),
+            arguments,
+        })
     }
 
     /// Bytes that it holds.
@@ -118,7 +137,9 @@ impl Command {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::capacity);
         size_of::<Self>()
             + match &self.arguments {
-                Ok(Arguments { key, after, from, .. }) => key.as_str().len() + length(after) + length(from),
+                Ok(Arguments {
+                    key, after, from, ..
+                }) => key.as_str().len() + length(after) + length(from),
                 Err(Invalid { key, error }) => length(key) + error.message.len(),
             }
     }
@@ -127,7 +148,9 @@ impl Command {
     pub(super) fn begin(self, feed: &mut Feed, lookout: &Lookout) -> Begun {
         let arguments = match self.arguments {
             Ok(arguments) => arguments,
-            Err(Invalid { key, error }) => return Begun::Done(refusal(feed, key.as_deref(), &error)),
+            Err(Invalid { key, error }) => {
+                return Begun::Done(refusal(feed, key.as_deref(), &error));
+            }
         };
         let key = arguments.key.clone();
         let done = if self.is_subscribe {
@@ -139,17 +162,37 @@ impl Command {
             unsubscribe(&key, feed)
         };
         Begun::Done(match done {
-            Ok(after) => answer(feed, &Answer::Unsubscribed { key: key.as_str(), after }),
+            Ok(after) => answer(
+                feed,
+                &Answer::Unsubscribed {
+                    key: key.as_str(),
+                    after,
+                },
+            ),
             Err(error) => refusal(feed, Some(key.as_str()), &error),
         })
     }
 }
 
 fn arguments(message: &str) -> Result<Arguments, ApiError> {
-    let members: Members = serde_json::from_str(message)
-        .map_err(|error| ApiError::new(ErrorCode::InvalidRequest, format!("Not a request for a stream: {}", bounded(&error))))?;
-    let Members { key, after, from, wait } = members;
-    Ok(Arguments { key: stream_key(&key)?, after, from, wait })
+    let members: Members = serde_json::from_str(message).map_err(|error| {
+        ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("Not a request for a stream: {}", bounded(&error)),
+        )
+    })?;
+    let Members {
+        key,
+        after,
+        from,
+        wait,
+    } = members;
+    Ok(Arguments {
+        key: stream_key(&key)?,
+        after,
+        from,
+        wait,
+    })
 }
 
 impl Looked {
@@ -157,14 +200,27 @@ impl Looked {
     pub(super) fn finish(self, feed: &mut Feed, lookout: &Lookout) -> String {
         let Self { key, found } = self;
         match found.and_then(|found| add(&key, found, feed, lookout)) {
-            Ok(after) => answer(feed, &Answer::Subscribed { key: key.as_str(), after }),
+            Ok(after) => answer(
+                feed,
+                &Answer::Subscribed {
+                    key: key.as_str(),
+                    after,
+                },
+            ),
             Err(error) => refusal(feed, Some(key.as_str()), &error),
         }
     }
 }
 
 fn refusal(feed: &mut Feed, key: Option<&str>, error: &ApiError) -> String {
-    answer(feed, &Answer::Error { key, code: error.code.as_str(), message: &error.message })
+    answer(
+        feed,
+        &Answer::Error {
+            key,
+            code: error.code.as_str(),
+            message: &error.message,
+        },
+    )
 }
 
 fn answer(feed: &mut Feed, answer: &Answer<'_>) -> String {
@@ -179,7 +235,10 @@ fn bounded(error: &serde_json::Error) -> String {
     // A string takes whatever is written to it.
     let _ = write!(text, "{error}");
     if text.len() > MAX_PROBLEM {
-        let end = (0..=MAX_PROBLEM).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+        let end = (0..=MAX_PROBLEM)
+            .rev()
+            .find(|&end| text.is_char_boundary(end))
+            .unwrap_or_default();
         text.truncate(end);
         text.push('…');
         text.shrink_to_fit();
@@ -188,35 +247,68 @@ fn bounded(error: &serde_json::Error) -> String {
 }
 
 /// Looks for a stream that may be followed.
-fn subscribe(arguments: Arguments, feed: &Feed, lookout: &Lookout) -> Result<BoxFuture<'static, Looked>, ApiError> {
+fn subscribe(
+    arguments: Arguments,
+    feed: &Feed,
+    lookout: &Lookout,
+) -> Result<BoxFuture<'static, Looked>, ApiError> {
     let key = arguments.key;
-    let cursor = arguments.after.filter(|after| !after.is_empty()).map(|after| wish::cursor(&after)).transpose()?;
-    let beginning = arguments.from.filter(|from| !from.is_empty()).map_or(Ok(Beginning::Start), |from| wish::beginning(&from))?;
+    let cursor = arguments
+        .after
+        .filter(|after| !after.is_empty())
+        .map(|after| wish::cursor(&after))
+        .transpose()?;
+    let beginning = arguments
+        .from
+        .filter(|from| !from.is_empty())
+        .map_or(Ok(Beginning::Start), |from| wish::beginning(&from))?;
     let followed: Vec<StreamKey> = {
         let streams = feed.reading().streams();
-        if streams.iter().any(|stream| stream.key == key && !stream.is_over()) {
-            return Err(ApiError::new(ErrorCode::AlreadySubscribed, "The connection follows this stream already"));
+        if streams
+            .iter()
+            .any(|stream| stream.key == key && !stream.is_over())
+        {
+            return Err(ApiError::new(
+                ErrorCode::AlreadySubscribed,
+                "The connection follows this stream already",
+            ));
         }
-        streams.iter().filter(|stream| !stream.is_over()).map(|stream| stream.key.clone()).collect()
+        streams
+            .iter()
+            .filter(|stream| !stream.is_over())
+            .map(|stream| stream.key.clone())
+            .collect()
     };
     if followed.len() >= lookout.max_keys {
         let message = format!("A connection follows at most {} streams", lookout.max_keys);
         return Err(ApiError::new(ErrorCode::TooManyKeys, message));
     }
     lookout.may_share(&[followed, vec![key.clone()]].concat())?;
-    let (lookout, wish) = (lookout.clone(), Wish::of_one(key.clone(), cursor, beginning, arguments.wait));
+    let (lookout, wish) = (
+        lookout.clone(),
+        Wish::of_one(key.clone(), cursor, beginning, arguments.wait),
+    );
     Ok(Box::pin(async move {
-        let found = lookout.look(&wish).await.and_then(|mut found| found.pop().ok_or_else(ApiError::internal));
+        let found = lookout
+            .look(&wish)
+            .await
+            .and_then(|mut found| found.pop().ok_or_else(ApiError::internal));
         Looked { key, found }
     }))
 }
 
 /// Adds the stream that was found to those of the subscriber.
-fn add(key: &StreamKey, found: Found, feed: &mut Feed, lookout: &Lookout) -> Result<Option<EventId>, ApiError> {
+fn add(
+    key: &StreamKey,
+    found: Found,
+    feed: &mut Feed,
+    lookout: &Lookout,
+) -> Result<Option<EventId>, ApiError> {
     let position = found.position.id();
     feed.unfollow(key);
     if matches!(found.state, State::Open { .. } | State::Awaited { .. }) {
-        feed.follow(key, found.position).map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
+        feed.follow(key, found.position)
+            .map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
     }
     lookout.add(feed.reading_mut(), told(found));
     Ok(position)
@@ -225,7 +317,10 @@ fn add(key: &StreamKey, found: Found, feed: &mut Feed, lookout: &Lookout) -> Res
 /// The answer tells the client where it is.
 fn told(found: Found) -> Found {
     match found.state {
-        State::Open { page, .. } => Found { state: State::Open { page, tell: false }, ..found },
+        State::Open { page, .. } => Found {
+            state: State::Open { page, tell: false },
+            ..found
+        },
         state => Found { state, ..found },
     }
 }
@@ -233,7 +328,10 @@ fn told(found: Found) -> Found {
 fn unsubscribe(key: &StreamKey, feed: &mut Feed) -> Result<Option<EventId>, ApiError> {
     match feed.unfollow(key) {
         Some(position) => Ok(position.id()),
-        None => Err(ApiError::new(ErrorCode::NotSubscribed, "The connection does not follow this stream")),
+        None => Err(ApiError::new(
+            ErrorCode::NotSubscribed,
+            "The connection does not follow this stream",
+        )),
     }
 }
 

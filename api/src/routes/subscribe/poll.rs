@@ -68,7 +68,8 @@ pub struct KeyedEvent {
 pub struct Polled {
     /// The events, each stream's in its order.
     events: Vec<KeyedEvent>,
-    /// What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream.
+    /// What to ask for next, as `after`. With one key an event's id; null while nothing is known of
+    /// the stream.
     cursor: Option<String>,
     /// `active` while there may be more to ask for; else `ended`, or with one key `cancelled`.
     #[schema(value_type = String, example = "active")]
@@ -94,14 +95,23 @@ pub struct Polled {
     (status = 429, description = "`too-many-clients`: there is nothing yet and no place to wait, or no place for a client that takes an answer of more than 16 KiB", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/poll")]
-pub async fn poll(client: Client, wish: Wish, known: KnownTags, broker: Broker<'_>) -> Result<Answer, ApiError> {
+pub async fn poll(
+    client: Client,
+    wish: Wish,
+    known: KnownTags,
+    broker: Broker<'_>,
+) -> Result<Answer, ApiError> {
     let lookout = broker.lookout(&client);
     let found = lookout.look(&wish).await?;
     let mut answer = Gathered::new(&wish, &found);
     let freshness = Freshness::of(&found, &client);
-    // Of streams that are finished the answer is the same each time: they are read one after the other, not as they come.
+    // Of streams that are finished the answer is the same each time: they are read one after the
+    // other, not as they come.
     let mut readings: Vec<_> = if freshness.is_final {
-        found.into_iter().map(|found| lookout.reading(&wish, vec![found])).collect()
+        found
+            .into_iter()
+            .map(|found| lookout.reading(&wish, vec![found]))
+            .collect()
     } else {
         vec![lookout.reading(&wish, found)]
     };
@@ -109,7 +119,8 @@ pub async fn poll(client: Client, wish: Wish, known: KnownTags, broker: Broker<'
         while !answer.is_full()
             && let Some(step) = reading.history().await.map_err(at(&wish.keys[0]))?
         {
-            // A filter may pass over a long history: that the client has come so far is an answer. Where it begins is told first of all.
+            // A filter may pass over a long history: that the client has come so far is an answer.
+            // Where it begins is told first of all.
             let has_come_far = matches!(step, Step::Positions(_)) && answer.has_news;
             answer.take(reading, &step);
             if has_come_far {
@@ -117,11 +128,16 @@ pub async fn poll(client: Client, wish: Wish, known: KnownTags, broker: Broker<'
             }
         }
     }
-    broker.metrics.clients(Transport::Poll).deliver(answer.events.len(), answer.bytes);
+    broker
+        .metrics
+        .clients(Transport::Poll)
+        .deliver(answer.events.len(), answer.bytes);
     let patience = Duration::from_secs(wish.patience.unwrap_or(PATIENCE_SECONDS));
     let is_over = readings.iter().all(|reading| reading.outcome().is_some());
     match readings.pop() {
-        Some(reading) if !answer.has_news && !is_over && !patience.is_zero() => wait(&broker, reading, &wish, patience, answer).await,
+        Some(reading) if !answer.has_news && !is_over && !patience.is_zero() => {
+            wait(&broker, reading, &wish, patience, answer).await
+        }
         last => {
             readings.extend(last);
             let (body, keys) = (answer.body(&readings), followed(&readings));
@@ -130,20 +146,46 @@ pub async fn poll(client: Client, wish: Wish, known: KnownTags, broker: Broker<'
             let permit = match body.len() {
                 0..=SMALL => None,
                 _ if headers.is_known => None,
-                _ => Some(broker.permit(keys, &wish, Transport::Poll, broker.pace(None)).await?),
+                _ => Some(
+                    broker
+                        .permit(keys, &wish, Transport::Poll, broker.pace(None))
+                        .await?,
+                ),
             };
-            Ok(Answer::There { body: body.into(), headers, permit })
+            Ok(Answer::There {
+                body: body.into(),
+                headers,
+                permit,
+            })
         }
     }
 }
 
-/// Waits, as one of the node's clients, for something to come. The answer has begun by then: white space, which JSON may begin with, shows
-/// whether the client is still there.
-async fn wait(broker: &Broker<'_>, reading: Reading, wish: &Wish, patience: Duration, answer: Gathered) -> Result<Answer, ApiError> {
+/// Waits, as one of the node's clients, for something to come. The answer has begun by then: white
+/// space, which JSON may begin with, shows whether the client is still there.
+async fn wait(
+    broker: &Broker<'_>,
+    reading: Reading,
+    wish: &Wish,
+    patience: Duration,
+    answer: Gathered,
+) -> Result<Answer, ApiError> {
     let deadline = Instant::now() + patience;
-    let feed = broker.follow(reading, wish, Transport::Poll, Some(EXCLUSIVE_PROBE)).await?;
-    let waiting = Waiting { feed, answer, deadline, stall: broker.settings.client_timeout };
-    Ok(Answer::Coming(Box::pin(unfold(Some(waiting), |waiting| async { Some(waiting?.next().await) }).flatten())))
+    let feed = broker
+        .follow(reading, wish, Transport::Poll, Some(EXCLUSIVE_PROBE))
+        .await?;
+    let waiting = Waiting {
+        feed,
+        answer,
+        deadline,
+        stall: broker.settings.client_timeout,
+    };
+    Ok(Answer::Coming(Box::pin(
+        unfold(Some(waiting), |waiting| async {
+            Some(waiting?.next().await)
+        })
+        .flatten(),
+    )))
 }
 
 type Body = BoxStream<'static, io::Result<Bytes>>;
@@ -182,7 +224,14 @@ impl Waiting {
         }
         let body = Bytes::from(self.answer.body(slice::from_ref(self.feed.reading())));
         let slot = self.feed.into_slot();
-        (if body.len() <= SMALL { once(body) } else { held(body, slot, self.stall) }, None)
+        (
+            if body.len() <= SMALL {
+                once(body)
+            } else {
+                held(body, slot, self.stall)
+            },
+            None,
+        )
     }
 }
 
@@ -194,7 +243,12 @@ fn once(bytes: Bytes) -> Body {
 fn held(body: Bytes, slot: Slot, stall: Duration) -> Body {
     let slot = Arc::new(slot);
     let dismissed = Arc::clone(&slot);
-    paced(pieces(body), stall, async move { dismissed.dismissed().await }, slot)
+    paced(
+        pieces(body),
+        stall,
+        async move { dismissed.dismissed().await },
+        slot,
+    )
 }
 
 /// What an answer will be made of.
@@ -205,13 +259,22 @@ struct Gathered {
     /// There is something that the client does not know, if only where it is.
     has_news: bool,
     is_cancelled: bool,
-    /// Streams of which the client has nothing are in cursors, too, as it would otherwise begin elsewhere the next time.
+    /// Streams of which the client has nothing are in cursors, too, as it would otherwise begin
+    /// elsewhere the next time.
     tells_beginnings: bool,
 }
 
 impl Gathered {
     fn new(wish: &Wish, found: &[Found]) -> Self {
-        let cancelled = |found: &Found| matches!(found.state, State::Complete { status: event::Status::Cancelled, .. });
+        let cancelled = |found: &Found| {
+            matches!(
+                found.state,
+                State::Complete {
+                    status: event::Status::Cancelled,
+                    ..
+                }
+            )
+        };
         Self {
             events: Vec::new(),
             bytes: 0,
@@ -237,14 +300,23 @@ impl Gathered {
             Step::Batch(index, batch) => self.take_batch(reading, *index, batch),
             // The cursor tells positions.
             Step::Positions(_) => {}
-            step => objects(reading, step, true).into_iter().for_each(|event| self.push(event)),
+            step => objects(reading, step, true)
+                .into_iter()
+                .for_each(|event| self.push(event)),
         }
     }
 
-    /// Takes the events for which there is room, and at least one. Where the cut is depends on the events alone, not on the
-    /// batches in which they come: what finished streams hold is answered the same each time.
+    /// Takes the events for which there is room, and at least one. Where the cut is depends on the
+    /// events alone, not on the batches in which they come: what finished streams hold is answered
+    /// the same each time.
     fn take_batch(&mut self, reading: &mut Reading, index: usize, batch: &Batch) {
-        let Some(key) = reading.streams().get(index).map(|stream| stream.key.clone()) else { return };
+        let Some(key) = reading
+            .streams()
+            .get(index)
+            .map(|stream| stream.key.clone())
+        else {
+            return;
+        };
         if let Some(missed) = &batch.missed {
             self.push(json::missed(Some(&key), missed));
         }
@@ -263,7 +335,10 @@ impl Gathered {
             before = Some(entry.id);
         }
         if batch.end {
-            self.is_cancelled = batch.entries().next_back().is_some_and(|entry| *entry.name == *Finish::Cancel.event_name());
+            self.is_cancelled = batch
+                .entries()
+                .next_back()
+                .is_some_and(|entry| *entry.name == *Finish::Cancel.event_name());
         }
     }
 
@@ -271,7 +346,9 @@ impl Gathered {
         let is_keyed = readings.iter().any(Reading::is_keyed);
         // That its only stream is gone a client is told when it asks again.
         let is_told = |outcome: Result<(), Gone>| is_keyed || outcome.is_ok();
-        let is_over = readings.iter().all(|reading| reading.outcome().is_some_and(is_told));
+        let is_over = readings
+            .iter()
+            .all(|reading| reading.outcome().is_some_and(is_told));
         let status = match is_over {
             false => event::Status::Active,
             true if self.is_cancelled && !is_keyed => event::Status::Cancelled,
@@ -279,18 +356,39 @@ impl Gathered {
         };
         let streams = readings.iter().flat_map(Reading::streams);
         // Cursors are made of characters that need no escape.
-        let cursor = self.cursor(streams, is_keyed).map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
-        format!(r#"{{"events":[{}],"cursor":{cursor},"status":"{}"}}"#, self.events.join(","), status.as_str())
+        let cursor = self
+            .cursor(streams, is_keyed)
+            .map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
+        format!(
+            r#"{{"events":[{}],"cursor":{cursor},"status":"{}"}}"#,
+            self.events.join(","),
+            status.as_str()
+        )
     }
 
-    fn cursor<'a>(&self, mut streams: impl Iterator<Item = &'a Followed> + Clone, is_keyed: bool) -> Option<String> {
+    fn cursor<'a>(
+        &self,
+        mut streams: impl Iterator<Item = &'a Followed> + Clone,
+        is_keyed: bool,
+    ) -> Option<String> {
         if !is_keyed {
             let stream = streams.next()?;
-            let beginning = || self.tells_beginnings.then(|| format!("{}:", stream.encoded_key()));
-            return stream.position.id().map(|id| id.to_string()).or_else(beginning);
+            let beginning = || {
+                self.tells_beginnings
+                    .then(|| format!("{}:", stream.encoded_key()))
+            };
+            return stream
+                .position
+                .id()
+                .map(|id| id.to_string())
+                .or_else(beginning);
         }
-        let told = streams.filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
-        Some(cursor::compact(told.map(|stream| (stream.tag(), stream.position)))).filter(|cursor| !cursor.is_empty())
+        let told = streams
+            .filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
+        Some(cursor::compact(
+            told.map(|stream| (stream.tag(), stream.position)),
+        ))
+        .filter(|cursor| !cursor.is_empty())
     }
 }
 
@@ -312,18 +410,30 @@ pub enum Answer {
 impl<'r> Responder<'r, 'static> for Answer {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let (body, headers, permit) = match self {
-            Self::There { body, headers, permit } => (body, headers, permit),
+            Self::There {
+                body,
+                headers,
+                permit,
+            } => (body, headers, permit),
             Self::Coming(body) => return Ok(streamed(ContentType::JSON, body)),
         };
         let mut response = match permit {
-            _ if headers.is_known => rocket::Response::build().status(Status::NotModified).finalize(),
+            _ if headers.is_known => rocket::Response::build()
+                .status(Status::NotModified)
+                .finalize(),
             Some(slot) => {
                 let length = body.len();
-                of_length(streamed(ContentType::JSON, held(body, slot, patience(request))), length)
+                of_length(
+                    streamed(ContentType::JSON, held(body, slot, patience(request))),
+                    length,
+                )
             }
             None => {
                 let length = body.len();
-                rocket::Response::build().header(ContentType::JSON).sized_body(length, io::Cursor::new(body)).finalize()
+                rocket::Response::build()
+                    .header(ContentType::JSON)
+                    .sized_body(length, io::Cursor::new(body))
+                    .finalize()
             }
         };
         match headers.tag {

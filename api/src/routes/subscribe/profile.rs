@@ -28,16 +28,24 @@ impl Introduction {
     /// What is known of a client that came so, over this transport, and wants these events.
     pub(super) fn over(self, transport: Transport, filter: Option<&EventFilter>) -> Profile {
         let filter = filter.map(|filter| filter.to_string().into());
-        Profile { transport, name: self.name, tags: self.tags.into(), filter }
+        Profile {
+            transport,
+            name: self.name,
+            tags: self.tags.into(),
+            filter,
+        }
     }
 
-    /// Reads it from the query. An empty name is none, and so is an empty tag; of several names the first counts.
+    /// Reads it from the query. An empty name is none, and so is an empty tag; of several names the
+    /// first counts.
     pub(super) fn read(query: &Query<'_>) -> Result<Self, ApiError> {
         let mut introduction = Self::default();
         for name in query.texts("client_name")? {
             must_be_shown("client_name", name)?;
             if name.len() > MAX_NAME_BYTES {
-                return Err(invalid(format!("client_name is up to {MAX_NAME_BYTES} bytes")));
+                return Err(invalid(format!(
+                    "client_name is up to {MAX_NAME_BYTES} bytes"
+                )));
             }
             if introduction.name.is_none() && !name.is_empty() {
                 introduction.name = Some(name.into());
@@ -45,14 +53,19 @@ impl Introduction {
         }
         for tags in query.texts("tags")? {
             must_be_shown("tags", tags)?;
-            tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).try_for_each(|tag| introduction.add(tag))?;
+            tags.split(',')
+                .map(str::trim)
+                .filter(|tag| !tag.is_empty())
+                .try_for_each(|tag| introduction.add(tag))?;
         }
         Ok(introduction)
     }
 
     fn add(&mut self, tag: &str) -> Result<(), ApiError> {
         if tag.len() > MAX_TAG_BYTES {
-            return Err(invalid(format!("A tag in tags is up to {MAX_TAG_BYTES} bytes")));
+            return Err(invalid(format!(
+                "A tag in tags is up to {MAX_TAG_BYTES} bytes"
+            )));
         }
         if !self.tags.iter().any(|other| **other == *tag) {
             if self.tags.len() == MAX_TAGS {
@@ -70,7 +83,13 @@ fn invalid(message: String) -> ApiError {
 
 /// Refuses what could not be shown to people.
 fn must_be_shown(name: &str, text: &str) -> Result<(), ApiError> {
-    if text.chars().any(char::is_control) { Err(invalid(format!("{name} is text without control characters"))) } else { Ok(()) }
+    if text.chars().any(char::is_control) {
+        Err(invalid(format!(
+            "{name} is text without control characters"
+        )))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -84,19 +103,33 @@ mod tests {
     }
 
     fn tags(query: &str) -> Vec<String> {
-        read(query).unwrap().tags.iter().map(ToString::to_string).collect()
+        read(query)
+            .unwrap()
+            .tags
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn a_name_is_text_that_can_be_shown() {
         let name = |query: &str| read(query).map(|introduction| introduction.name);
-        assert_eq!(name("key=a&client_name=J%C3%BCrgen%20%26+Co"), Ok(Some("Jürgen & Co".into())));
+        assert_eq!(
+            name("key=a&client_name=J%C3%BCrgen%20%26+Co"),
+            Ok(Some("Jürgen & Co".into()))
+        );
         assert_eq!(name("client_name="), Ok(None));
-        assert_eq!(name("client_name=&client_name=a&client_name=b"), Ok(Some("a".into())));
+        assert_eq!(
+            name("client_name=&client_name=a&client_name=b"),
+            Ok(Some("a".into()))
+        );
         assert!(name(&format!("client_name={}", "x".repeat(128))).is_ok());
-        for bad in
-            [format!("client_name={}", "x".repeat(129)), "client_name=%FF".into(), "client_name=a%0Ab".into(), "client_name=%C2%85".into()]
-        {
+        for bad in [
+            format!("client_name={}", "x".repeat(129)),
+            "client_name=%FF".into(),
+            "client_name=a%0Ab".into(),
+            "client_name=%C2%85".into(),
+        ] {
             assert_eq!(name(&bad), Err(ErrorCode::InvalidParameter), "{bad}");
         }
     }
@@ -108,7 +141,12 @@ mod tests {
         let sixteen = (0..16).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
         assert_eq!(tags(&format!("tags={sixteen}&tags=0,1,2")).len(), 16);
         assert_eq!(tags(&format!("tags={}", "x".repeat(64))).len(), 1);
-        for bad in [format!("tags={sixteen}&tags=16"), format!("tags={}", "x".repeat(65)), "tags=a,%FE".into(), "tags=%7F".into()] {
+        for bad in [
+            format!("tags={sixteen}&tags=16"),
+            format!("tags={}", "x".repeat(65)),
+            "tags=a,%FE".into(),
+            "tags=%7F".into(),
+        ] {
             assert_eq!(read(&bad), Err(ErrorCode::InvalidParameter), "{bad}");
         }
     }

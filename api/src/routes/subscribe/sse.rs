@@ -41,8 +41,8 @@ pub enum EventStream {
     Complete,
 }
 
-/// Follows streams over server-sent events, each from its first event kept or from where the client was cut off. With several, the `id:` of a
-/// frame says which stream it is from.
+/// Follows streams over server-sent events, each from its first event kept or from where the client
+/// was cut off. With several, the `id:` of a frame says which stream it is from.
 #[utoipa::path(operation_id = "follow_sse", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
     ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
     ("Last-Event-ID" = Option<String>, Header, description = "Where to go on: an event's id, or a cursor; browsers send it by themselves"),
@@ -62,7 +62,11 @@ pub enum EventStream {
     (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/sse")]
-pub async fn follow(client: Client, wish: Wish, broker: Broker<'_>) -> Result<EventStream, ApiError> {
+pub async fn follow(
+    client: Client,
+    wish: Wish,
+    broker: Broker<'_>,
+) -> Result<EventStream, ApiError> {
     let wish = wish.streaming()?;
     let lookout = broker.lookout(&client);
     let found = lookout.look(&wish).await?;
@@ -70,48 +74,82 @@ pub async fn follow(client: Client, wish: Wish, broker: Broker<'_>) -> Result<Ev
         return Ok(EventStream::Complete);
     }
     if broker.lifecycle.is_closing() {
-        // To `EventSource` any other status than 200 is final: a client that comes a moment too late would never go on elsewhere.
-        broker.metrics.clients(Transport::Sse).refuse(Refusal::Shutdown);
-        return Ok(EventStream::Frames(Box::pin(futures::stream::iter([Ok(come_back())]))));
+        // To `EventSource` any other status than 200 is final: a client that comes a moment too
+        // late would never go on elsewhere.
+        broker
+            .metrics
+            .clients(Transport::Sse)
+            .refuse(Refusal::Shutdown);
+        return Ok(EventStream::Frames(Box::pin(futures::stream::iter([Ok(
+            come_back(),
+        )]))));
     }
     let reading = lookout.reading(&wish, found);
-    let feed = broker.follow(reading, &wish, Transport::Sse, Some(EXCLUSIVE_PROBE)).await?;
-    let format = ServerSentEvents { begun: false, tells_beginnings: wish.beginning != Beginning::Start, others: None };
-    Ok(EventStream::Frames(frames::body(feed, format, broker.settings.client_timeout)))
+    let feed = broker
+        .follow(reading, &wish, Transport::Sse, Some(EXCLUSIVE_PROBE))
+        .await?;
+    let format = ServerSentEvents {
+        begun: false,
+        tells_beginnings: wish.beginning != Beginning::Start,
+        others: None,
+    };
+    Ok(EventStream::Frames(frames::body(
+        feed,
+        format,
+        broker.settings.client_timeout,
+    )))
 }
 
 /// What [`follow`] would answer, without following: takes no slot.
 #[head("/client/sse")]
 pub async fn head(client: Client, wish: Wish, broker: Broker<'_>) -> Result<EventStream, ApiError> {
     let found = broker.lookout(&client).look(&wish.streaming()?).await?;
-    Ok(if is_complete(&found) { EventStream::Complete } else { EventStream::Headers })
+    Ok(if is_complete(&found) {
+        EventStream::Complete
+    } else {
+        EventStream::Headers
+    })
 }
 
 /// What a client of a node that stops is told: to come back, each after a time of its own.
 fn come_back() -> Bytes {
-    format!("{}\n", sse::retry(fastrand::u64(RETRY_MS / 2..RETRY_MS * 3))).into()
+    format!(
+        "{}\n",
+        sse::retry(fastrand::u64(RETRY_MS / 2..RETRY_MS * 3))
+    )
+    .into()
 }
 
 struct ServerSentEvents {
     begun: bool,
-    /// Streams of which the client has nothing are in cursors, too, as it would otherwise begin elsewhere the next time.
+    /// Streams of which the client has nothing are in cursors, too, as it would otherwise begin
+    /// elsewhere the next time.
     tells_beginnings: bool,
-    /// Where the client is in all streams but this one, in the compact form. It stays as it is for as long as only this one goes on.
+    /// Where the client is in all streams but this one, in the compact form. It stays as it is for
+    /// as long as only this one goes on.
     others: Option<(usize, String)>,
 }
 
 impl Format for ServerSentEvents {
     fn bytes(&mut self, reading: &Reading, step: &Step) -> Bytes {
-        let bytes = if reading.is_keyed() { self.keyed(reading, step) } else { plain(reading, step) };
-        let is_frame = matches!(step, Step::Batch(..) | Step::Gone(_) | Step::Positions(_)) && !bytes.is_empty();
+        let bytes = if reading.is_keyed() {
+            self.keyed(reading, step)
+        } else {
+            plain(reading, step)
+        };
+        let is_frame = matches!(step, Step::Batch(..) | Step::Gone(_) | Step::Positions(_))
+            && !bytes.is_empty();
         if !is_frame || std::mem::replace(&mut self.begun, true) {
             return bytes;
         }
-        [sse::retry(RETRY_MS).as_bytes(), &bytes[..]].concat().into()
+        [sse::retry(RETRY_MS).as_bytes(), &bytes[..]]
+            .concat()
+            .into()
     }
 }
 
-/// A step of a client with one stream: the bytes of the only part, shared with other clients, wherever nothing goes before them.
+/// A step of a client with one stream: the bytes of the only part, shared with other clients,
+/// wherever nothing goes before them.
 fn plain(reading: &Reading, step: &Step) -> Bytes {
     match step {
         Step::Batch(_, batch) => {
@@ -121,15 +159,24 @@ fn plain(reading: &Reading, step: &Step) -> Bytes {
                 None => sse::frames(part),
             });
             let mut pieces: Vec<Bytes> = missed.into_iter().chain(parts).collect();
-            if pieces.len() > 1 { pieces.concat().into() } else { pieces.pop().unwrap_or_default() }
+            if pieces.len() > 1 {
+                pieces.concat().into()
+            } else {
+                pieces.pop().unwrap_or_default()
+            }
         }
         Step::Positions(_) => {
-            let cursor = reading.streams().first().map(|stream| match stream.position.id() {
-                Some(id) => id.to_string(),
-                // No id says so.
-                None => format!("{}:", stream.encoded_key()),
-            });
-            cursor.map(|cursor| sse::position(&cursor).into()).unwrap_or_default()
+            let cursor = reading
+                .streams()
+                .first()
+                .map(|stream| match stream.position.id() {
+                    Some(id) => id.to_string(),
+                    // No id says so.
+                    None => format!("{}:", stream.encoded_key()),
+                });
+            cursor
+                .map(|cursor| sse::position(&cursor).into())
+                .unwrap_or_default()
         }
         Step::Heartbeat => Bytes::from_static(sse::HEARTBEAT),
         Step::Close(Reason::Shutdown) => come_back(),
@@ -146,12 +193,19 @@ impl ServerSentEvents {
             Step::Gone(index) => {
                 if let Some(stream) = reading.streams().get(*index) {
                     let data = json::gone_data(stream.gone_after());
-                    sse::put_keyed_missed(&mut out, &self.cursor(reading, *index, stream.position), &data);
+                    sse::put_keyed_missed(
+                        &mut out,
+                        &self.cursor(reading, *index, stream.position),
+                        &data,
+                    );
                 }
             }
             Step::Positions(indexes) => {
                 // One says all: the others are in it.
-                if let Some((index, stream)) = indexes.last().and_then(|index| Some((*index, reading.streams().get(*index)?))) {
+                if let Some((index, stream)) = indexes
+                    .last()
+                    .and_then(|index| Some((*index, reading.streams().get(*index)?)))
+                {
                     self.others = None;
                     return sse::position(&self.cursor(reading, index, stream.position)).into();
                 }
@@ -162,41 +216,77 @@ impl ServerSentEvents {
     }
 
     fn put_batch(&mut self, out: &mut BytesMut, reading: &Reading, index: usize, batch: &Batch) {
-        let Some(stream) = reading.streams().get(index) else { return };
+        let Some(stream) = reading.streams().get(index) else {
+            return;
+        };
         if let Some(missed) = &batch.missed {
             let before = missed.after.map_or(Position::Beginning, Position::At);
-            sse::put_keyed_missed(out, &self.cursor(reading, index, before), &json::missed_data(missed));
+            sse::put_keyed_missed(
+                out,
+                &self.cursor(reading, index, before),
+                &json::missed_data(missed),
+            );
         }
         let last = batch.entries().next_back().map(|entry| entry.id);
-        let mut cursor = String::with_capacity(stream.encoded_key().len() + self.others(reading, index).len() + sse::FRAME_SIZE);
+        let mut cursor = String::with_capacity(
+            stream.encoded_key().len() + self.others(reading, index).len() + sse::FRAME_SIZE,
+        );
         for entry in batch.entries().filter(|entry| reading.wants(&entry.name)) {
             let is_last = batch.end && Some(entry.id) == last;
-            let position = if is_last { Position::Complete(entry.id) } else { Position::At(entry.id) };
+            let position = if is_last {
+                Position::Complete(entry.id)
+            } else {
+                Position::At(entry.id)
+            };
             cursor.clear();
-            cursor::put(&mut cursor, stream.encoded_key(), position, self.others(reading, index));
+            cursor::put(
+                &mut cursor,
+                stream.encoded_key(),
+                position,
+                self.others(reading, index),
+            );
             out.reserve(cursor.len() + sse::FRAME_SIZE + entry.weight());
             sse::put_keyed_frame(out, &cursor, entry);
         }
     }
 
-    /// The cursor of a client that is at this position of this stream, and where it is in all others.
+    /// The cursor of a client that is at this position of this stream, and where it is in all
+    /// others.
     fn cursor(&mut self, reading: &Reading, index: usize, position: Position) -> String {
         let mut cursor = String::new();
         if let Some(stream) = reading.streams().get(index) {
-            cursor::put(&mut cursor, stream.encoded_key(), position, self.others(reading, index));
+            cursor::put(
+                &mut cursor,
+                stream.encoded_key(),
+                position,
+                self.others(reading, index),
+            );
         }
         cursor
     }
 
     /// Where the client is in the other streams.
     fn others(&mut self, reading: &Reading, index: usize) -> &str {
-        let is_current = self.others.as_ref().is_some_and(|(known, _)| *known == index);
+        let is_current = self
+            .others
+            .as_ref()
+            .is_some_and(|(known, _)| *known == index);
         if !is_current {
-            let streams = (0..).zip(reading.streams()).filter(|(other, _)| *other != index).map(|(_, stream)| stream);
-            let told = streams.filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
-            self.others = Some((index, cursor::compact(told.map(|stream| (stream.tag(), stream.position)))));
+            let streams = (0..)
+                .zip(reading.streams())
+                .filter(|(other, _)| *other != index)
+                .map(|(_, stream)| stream);
+            let told = streams
+                .filter(|stream| self.tells_beginnings || stream.position != Position::Beginning);
+            self.others = Some((
+                index,
+                cursor::compact(told.map(|stream| (stream.tag(), stream.position))),
+            ));
         }
-        self.others.as_ref().map(|(_, others)| others.as_str()).unwrap_or_default()
+        self.others
+            .as_ref()
+            .map(|(_, others)| others.as_str())
+            .unwrap_or_default()
     }
 }
 
@@ -205,7 +295,10 @@ impl<'r> Responder<'r, 'static> for EventStream {
         Ok(match self {
             Self::Frames(frames) => streamed(ContentType::EventStream, frames),
             Self::Headers => streamed(ContentType::EventStream, futures::stream::empty()),
-            Self::Complete => rocket::Response::build().status(Status::NoContent).raw_header("Cache-Control", "no-store").finalize(),
+            Self::Complete => rocket::Response::build()
+                .status(Status::NoContent)
+                .raw_header("Cache-Control", "no-store")
+                .finalize(),
         })
     }
 }

@@ -1,4 +1,5 @@
-//! What a client asks for, read from the query and the headers before a handler runs. `docs/following.md` describes it.
+//! What a client asks for, read from the query and the headers before a handler runs.
+//! `docs/following.md` describes it.
 
 use std::collections::HashSet;
 
@@ -41,8 +42,21 @@ const MAX_PATIENCE: u64 = 60;
 impl Wish {
     /// One stream, from a position or a beginning on.
     #[must_use]
-    pub fn of_one(key: StreamKey, cursor: Option<Cursor>, beginning: Beginning, wait: bool) -> Self {
-        Self { keys: vec![key], cursor, beginning, filter: None, wait, patience: None, introduction: Introduction::default() }
+    pub fn of_one(
+        key: StreamKey,
+        cursor: Option<Cursor>,
+        beginning: Beginning,
+        wait: bool,
+    ) -> Self {
+        Self {
+            keys: vec![key],
+            cursor,
+            beginning,
+            filter: None,
+            wait,
+            patience: None,
+            introduction: Introduction::default(),
+        }
     }
 
     /// Whether each frame has to say which stream it is from.
@@ -61,7 +75,10 @@ impl Wish {
     #[must_use]
     pub fn position(&self, key: &StreamKey) -> Option<Position> {
         let cursor = self.cursor.as_ref()?;
-        cursor.bare().map(Position::At).or_else(|| cursor.position(key))
+        cursor
+            .bare()
+            .map(Position::At)
+            .or_else(|| cursor.position(key))
     }
 
     /// Refuses a number of seconds: who streams waits as long as the connection does.
@@ -78,25 +95,52 @@ impl Wish {
     fn read(request: &Request<'_>, settings: &Settings) -> Result<Self, ApiError> {
         let query = Query::of(request);
         let keys = keys(&query, settings.max_keys_per_client)?;
-        let given =
-            [request.headers().get_one("Last-Event-ID"), query.text("last_event_id")?, query.text("lastEventId")?, query.text("after")?];
-        let cursor = given.into_iter().flatten().find(|text| !text.is_empty()).map(cursor).transpose()?;
-        if keys.len() > 1 && cursor.as_ref().is_some_and(|cursor| cursor.bare().is_some()) {
+        let given = [
+            request.headers().get_one("Last-Event-ID"),
+            query.text("last_event_id")?,
+            query.text("lastEventId")?,
+            query.text("after")?,
+        ];
+        let cursor = given
+            .into_iter()
+            .flatten()
+            .find(|text| !text.is_empty())
+            .map(cursor)
+            .transpose()?;
+        if keys.len() > 1
+            && cursor
+                .as_ref()
+                .is_some_and(|cursor| cursor.bare().is_some())
+        {
             let message = "With several keys a cursor names the stream of each id: KEY:ID,KEY:ID, or what the broker sent as one";
             return Err(ApiError::new(ErrorCode::InvalidEventId, message));
         }
-        let beginning = query.text("from")?.filter(|text| !text.is_empty()).map_or(Ok(Beginning::Start), beginning)?;
+        let beginning = query
+            .text("from")?
+            .filter(|text| !text.is_empty())
+            .map_or(Ok(Beginning::Start), beginning)?;
         let wanted = query.texts("events")?;
-        let filter = EventFilter::read(wanted).map_err(|error| ApiError::new(ErrorCode::InvalidParameter, error.to_string()))?;
+        let filter = EventFilter::read(wanted)
+            .map_err(|error| ApiError::new(ErrorCode::InvalidParameter, error.to_string()))?;
         let introduction = Introduction::read(&query)?;
-        let mut wish = Self { keys, cursor, beginning, filter, wait: false, patience: None, introduction };
+        let mut wish = Self {
+            keys,
+            cursor,
+            beginning,
+            filter,
+            wait: false,
+            patience: None,
+            introduction,
+        };
         for text in query.texts("wait")? {
             match (text, text.parse()) {
                 ("true", _) => wish.wait = true,
                 ("false", _) => wish.wait = false,
                 (_, Ok(seconds @ 0..=MAX_PATIENCE)) => wish.patience = Some(seconds),
                 _ => {
-                    let message = format!("wait is true or false, and of a poll 0 to {MAX_PATIENCE} seconds, not {text:?}");
+                    let message = format!(
+                        "wait is true or false, and of a poll 0 to {MAX_PATIENCE} seconds, not {text:?}"
+                    );
                     return Err(ApiError::new(ErrorCode::InvalidParameter, message));
                 }
             }
@@ -105,7 +149,8 @@ impl Wish {
     }
 }
 
-/// Reads the distinct keys of a query. It stops at the first key that is too many, so that a long query costs no more than it may ask.
+/// Reads the distinct keys of a query. It stops at the first key that is too many, so that a long
+/// query costs no more than it may ask.
 fn keys(query: &Query<'_>, max: usize) -> Result<Vec<StreamKey>, ApiError> {
     let (mut keys, mut seen) = (Vec::new(), HashSet::new());
     for key in query.all("key") {
@@ -115,12 +160,20 @@ fn keys(query: &Query<'_>, max: usize) -> Result<Vec<StreamKey>, ApiError> {
             continue;
         }
         if keys.len() == max {
-            let message = format!("A connection follows at most {max} streams, and the query names more");
+            let message =
+                format!("A connection follows at most {max} streams, and the query names more");
             return Err(ApiError::new(ErrorCode::TooManyKeys, message));
         }
         keys.push(stream_key(key)?);
     }
-    if keys.is_empty() { Err(ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…")) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err(ApiError::new(
+            ErrorCode::MissingParameter,
+            "The query needs a key: ?key=…",
+        ))
+    } else {
+        Ok(keys)
+    }
 }
 
 /// Reads a cursor.
@@ -130,7 +183,10 @@ pub(super) fn cursor(text: &str) -> Result<Cursor, ApiError> {
 
 /// Reads where to begin.
 pub(super) fn beginning(text: &str) -> Result<Beginning, ApiError> {
-    text.parse().map_err(|error: crate::store::InvalidBeginning| ApiError::new(ErrorCode::InvalidParameter, format!("from: {error}")))
+    text.parse()
+        .map_err(|error: crate::store::InvalidBeginning| {
+            ApiError::new(ErrorCode::InvalidParameter, format!("from: {error}"))
+        })
 }
 
 #[async_trait]
@@ -139,7 +195,9 @@ impl<'r> FromRequest<'r> for Wish {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
         // Without settings the server was put together wrongly, which no request can cause.
-        let Some(settings) = request.rocket().state::<Settings>() else { return ApiError::internal().refuse(request) };
+        let Some(settings) = request.rocket().state::<Settings>() else {
+            return ApiError::internal().refuse(request);
+        };
         match Self::read(request, settings) {
             Ok(wish) => Outcome::Success(wish),
             Err(error) => error.refuse(request),

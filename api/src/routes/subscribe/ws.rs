@@ -36,11 +36,12 @@ const MAX_CLIENT_MESSAGE: usize = 64 << 10;
 /// Bytes of a fragment of the first message after which the next event is in another fragment.
 const FRAGMENT: usize = 256 << 10;
 
-/// The largest event that a node may have stored that has other settings. Larger ones are sent where this node takes them, too.
+/// The largest event that a node may have stored that has other settings. Larger ones are sent
+/// where this node takes them, too.
 const LARGEST_EVENT: usize = 8 << 20;
 
-/// How long a client may take to answer a close: it may have much to read before it comes to it, and a connection that is
-/// dropped takes with it what the client has not read.
+/// How long a client may take to answer a close: it may have much to read before it comes to it,
+/// and a connection that is dropped takes with it what the client has not read.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Heartbeats that a client may leave unanswered before it counts as gone.
@@ -49,8 +50,9 @@ const UNANSWERED: u32 = 3;
 /// The shortest time in which it may be found gone, however short the heartbeat.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 
-/// Follows streams over WebSocket, each from its first event kept or from where the client was cut off. The first message is a
-/// JSON array of all events so far, then comes one object per event. The client may add streams and drop them.
+/// Follows streams over WebSocket, each from its first event kept or from where the client was cut
+/// off. The first message is a JSON array of all events so far, then comes one object per event.
+/// The client may add streams and drop them.
 #[utoipa::path(operation_id = "follow_ws", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
     ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
     ("last_event_id" = Option<String>, Query, description = "Where to go on: an event's id, or a cursor; also `after`"),
@@ -70,7 +72,12 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
     (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
     (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
 #[get("/client/ws")]
-pub async fn follow(client: Client, wish: Wish, upgrade: Upgrade, broker: Broker<'_>) -> Result<Channel, ApiError> {
+pub async fn follow(
+    client: Client,
+    wish: Wish,
+    upgrade: Upgrade,
+    broker: Broker<'_>,
+) -> Result<Channel, ApiError> {
     let wish = wish.streaming()?;
     let lookout = broker.lookout(&client);
     let found = lookout.look(&wish).await?;
@@ -81,22 +88,27 @@ pub async fn follow(client: Client, wish: Wish, upgrade: Upgrade, broker: Broker
     let max_frame = FRAGMENT + ESCAPED * (broker.settings.max_event.max(LARGEST_EVENT) + 1024);
     let silence = (broker.settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
     let stall = broker.settings.client_timeout;
-    Ok(Channel::new(&upgrade, MAX_CLIENT_MESSAGE, max_frame, move |socket| {
-        Box::pin(async move {
-            let connection = Subscription {
-                socket,
-                lookout,
-                history: History::Pending,
-                commands: Commands::default(),
-                looking: None,
-                pong: PongDue::default(),
-                unanswered: None,
-                silence,
-                stall,
-            };
-            connection.run(feed).await;
-        })
-    }))
+    Ok(Channel::new(
+        &upgrade,
+        MAX_CLIENT_MESSAGE,
+        max_frame,
+        move |socket| {
+            Box::pin(async move {
+                let connection = Subscription {
+                    socket,
+                    lookout,
+                    history: History::Pending,
+                    commands: Commands::default(),
+                    looking: None,
+                    pong: PongDue::default(),
+                    unanswered: None,
+                    silence,
+                    stall,
+                };
+                connection.run(feed).await;
+            })
+        },
+    ))
 }
 
 /// A client's connection.
@@ -109,16 +121,16 @@ struct Subscription {
     /// The command that runs.
     looking: Option<BoxFuture<'static, Looked>>,
     pong: PongDue,
-    /// When the first ping was sent after which the client has not said anything. It is asked only when there is nothing else to
-    /// send it, so that its silence alone means nothing.
+    /// When the first ping was sent after which the client has not said anything. It is asked only
+    /// when there is nothing else to send it, so that its silence alone means nothing.
     unanswered: Option<Instant>,
     silence: Duration,
     /// How long the client may take nothing.
     stall: Duration,
 }
 
-/// The array of all events so far. It may be long, and is therefore sent in fragments (RFC 6455, 5.4), batch by batch, as
-/// one message: no more than a batch of it is ever in memory.
+/// The array of all events so far. It may be long, and is therefore sent in fragments (RFC 6455,
+/// 5.4), batch by batch, as one message: no more than a batch of it is ever in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum History {
     /// Not begun.
@@ -165,7 +177,12 @@ impl Subscription {
         if feed.reading().is_caught_up() {
             // With nothing to tell there is no batch to wait for: the empty array goes out at once.
             self.history = History::Sent;
-            in_time(self.stall, feed.dismissed(), self.send(vec![Message::Text("[]".to_owned())])).await?;
+            in_time(
+                self.stall,
+                feed.dismissed(),
+                self.send(vec![Message::Text("[]".to_owned())]),
+            )
+            .await?;
         }
         feed.close_if_over();
         loop {
@@ -174,7 +191,11 @@ impl Subscription {
                 Next::Command => continue,
                 Next::Answer(answer) => vec![Message::Text(answer)],
                 Next::Looked(looked) => vec![Message::Text(looked.finish(feed, &self.lookout))],
-                Next::Step(Step::Heartbeat) if self.unanswered.is_some_and(|since| since.elapsed() > self.silence) => {
+                Next::Step(Step::Heartbeat)
+                    if self
+                        .unanswered
+                        .is_some_and(|since| since.elapsed() > self.silence) =>
+                {
                     return Err(PeerEnd::Gone);
                 }
                 Next::Step(Step::Heartbeat) => {
@@ -196,7 +217,8 @@ impl Subscription {
         }
     }
 
-    /// What a command comes to, or else the feed's next step. Nothing can be answered within the first array.
+    /// What a command comes to, or else the feed's next step. Nothing can be answered within the
+    /// first array.
     async fn next(&mut self, feed: &mut Feed) -> Next {
         if self.history == History::Sent
             && self.looking.is_none()
@@ -207,10 +229,24 @@ impl Subscription {
                 Begun::Looking(looking) => self.looking = Some(looking),
             }
         }
-        let Self { socket, commands, looking, pong, stall, .. } = self;
+        let Self {
+            socket,
+            commands,
+            looking,
+            pong,
+            stall,
+            ..
+        } = self;
         let is_looking = looking.is_some();
-        // Streams wait for the command before which their events would come: they may all end, and the client have asked for more.
-        let mut step = pin!(async { if is_looking { feed.interrupted().await } else { feed.next().await } });
+        // Streams wait for the command before which their events would come: they may all end, and
+        // the client have asked for more.
+        let mut step = pin!(async {
+            if is_looking {
+                feed.interrupted().await
+            } else {
+                feed.next().await
+            }
+        });
         loop {
             tokio::select! {
                 step = &mut step => return Next::Step(step),
@@ -284,14 +320,28 @@ fn fragments(items: &[String], is_first: bool, is_complete: bool) -> Vec<Message
     texts.push(text);
     let last = texts.len() - 1;
     let frame = |(index, text): (usize, String)| {
-        let kind = if is_first && index == 0 { OpData::Text } else { OpData::Continue };
-        Message::Frame(Frame::message(text.into_bytes(), OpCode::Data(kind), is_complete && index == last))
+        let kind = if is_first && index == 0 {
+            OpData::Text
+        } else {
+            OpData::Continue
+        };
+        Message::Frame(Frame::message(
+            text.into_bytes(),
+            OpCode::Data(kind),
+            is_complete && index == last,
+        ))
     };
     texts.into_iter().enumerate().map(frame).collect()
 }
 
-/// What the client says. Where no more can be kept it is read no further, but a ping is answered. Cancel safe.
-async fn hear(socket: &mut Socket, pong: &mut PongDue, patience: Duration, is_full: bool) -> Result<Message, PeerEnd> {
+/// What the client says. Where no more can be kept it is read no further, but a ping is answered.
+/// Cancel safe.
+async fn hear(
+    socket: &mut Socket,
+    pong: &mut PongDue,
+    patience: Duration,
+    is_full: bool,
+) -> Result<Message, PeerEnd> {
     if is_full {
         pong.flush(socket, patience).await?;
         return pending().await;
@@ -310,17 +360,28 @@ async fn in_time(
         // Nobody would hear a goodbye.
         () = dismissed => return Err(PeerEnd::Gone),
     };
-    sent.map_err(|_| PeerEnd::Stalled)?.map_err(|_| PeerEnd::Gone)
+    sent.map_err(|_| PeerEnd::Stalled)?
+        .map_err(|_| PeerEnd::Gone)
 }
 
-/// Close codes tell a client whether to come back: 1001, 1012 and 1013 say so, 1000 and 1011 say that there is nothing more.
+/// Close codes tell a client whether to come back: 1001, 1012 and 1013 say so, 1000 and 1011 say
+/// that there is nothing more.
 fn farewell(reason: Reason) -> (CloseCode, &'static str) {
     match reason {
         Reason::Ended => (CloseCode::Normal, "The stream has ended"),
         Reason::Gone => (CloseCode::Error, "The stream is gone"),
-        Reason::Idle => (CloseCode::Away, "No event for a long time; reconnect to go on waiting"),
-        Reason::Shutdown => (CloseCode::Restart, "The broker is stopping; reconnect to go on"),
+        Reason::Idle => (
+            CloseCode::Away,
+            "No event for a long time; reconnect to go on waiting",
+        ),
+        Reason::Shutdown => (
+            CloseCode::Restart,
+            "The broker is stopping; reconnect to go on",
+        ),
         Reason::Disconnected => (CloseCode::Policy, "Disconnected by an operator"),
-        Reason::StoreUnavailable => (CloseCode::Again, "The store can't be reached; try again later"),
+        Reason::StoreUnavailable => (
+            CloseCode::Again,
+            "The store can't be reached; try again later",
+        ),
     }
 }

@@ -16,8 +16,9 @@ use crate::{
     store::{ANNOUNCEMENT_HOLDS, Announced, Announcement, StoreError},
 };
 
-/// How much longer than an announcement holds its node is asked for: clocks may differ by so much. What a node has told that is
-/// gone expires by Redis' clock, so that asking for it costs a moment and changes nothing.
+/// How much longer than an announcement holds its node is asked for: clocks may differ by so much.
+/// What a node has told that is gone expires by Redis' clock, so that asking for it costs a moment
+/// and changes nothing.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 
 /// A node's word to the others, and theirs to it.
@@ -31,7 +32,12 @@ pub(super) struct Announcer {
 impl Announcer {
     pub(super) fn new(primary: Arc<Primary>, prefix: &str) -> Self {
         let node = format!("{:016x}", fastrand::u64(..));
-        Self { primary, prefix: prefix.to_owned(), node, nodes: format!("{prefix}nodes") }
+        Self {
+            primary,
+            prefix: prefix.to_owned(),
+            node,
+            nodes: format!("{prefix}nodes"),
+        }
     }
 
     fn clients_key(&self, node: &str) -> String {
@@ -39,7 +45,10 @@ impl Announcer {
     }
 
     /// As [`crate::store::Store::announce`] has it.
-    pub(super) async fn announce(&self, announcement: &Announcement) -> Result<Announced, StoreError> {
+    pub(super) async fn announce(
+        &self,
+        announcement: &Announcement,
+    ) -> Result<Announced, StoreError> {
         let mut pipeline = self.told(announcement);
         let seen = self.seen(announcement.is_none());
         let first = if self.primary.is_cluster() {
@@ -53,32 +62,57 @@ impl Announcer {
             }
             self.ask(Operation::Announce, &pipeline).await?
         };
-        let was_there = first.first().ok_or(StoreError::Unexpected("no answer to an announcement")).and_then(decode::number)? > 0;
-        Ok(if was_there || announcement.whole { Announced::Kept } else { Announced::BeforeIsLost })
+        let was_there = first
+            .first()
+            .ok_or(StoreError::Unexpected("no answer to an announcement"))
+            .and_then(decode::number)?
+            > 0;
+        Ok(if was_there || announcement.whole {
+            Announced::Kept
+        } else {
+            Announced::BeforeIsLost
+        })
     }
 
-    /// The node's hash as it is to be; whether it was there comes first. All or nothing: half of it might have no expiry.
+    /// The node's hash as it is to be; whether it was there comes first. All or nothing: half of it
+    /// might have no expiry.
     fn told(&self, announcement: &Announcement) -> Pipeline {
         let key = self.clients_key(&self.node);
-        let (gone, here): (Vec<_>, Vec<_>) = announcement.counts.iter().partition(|(_, count)| *count == 0);
+        let (gone, here): (Vec<_>, Vec<_>) = announcement
+            .counts
+            .iter()
+            .partition(|(_, count)| *count == 0);
         let mut pipeline = redis::pipe();
         pipeline.atomic().exists(&key);
         if announcement.whole {
             pipeline.del(&key);
         }
         if !gone.is_empty() {
-            pipeline.hdel(&key, gone.iter().map(|(stream, _)| stream.as_str()).collect::<Vec<_>>());
+            pipeline.hdel(
+                &key,
+                gone.iter()
+                    .map(|(stream, _)| stream.as_str())
+                    .collect::<Vec<_>>(),
+            );
         }
         if !here.is_empty() {
-            // The library's own function sends `HMSET`, for which a user would need a further right.
-            let counts: Vec<_> = here.iter().map(|(stream, count)| (stream.as_str(), *count)).collect();
+            // The library's own function sends `HMSET`, for which a user would need a further
+            // right.
+            let counts: Vec<_> = here
+                .iter()
+                .map(|(stream, count)| (stream.as_str(), *count))
+                .collect();
             pipeline.cmd("HSET").arg(&key).arg(&counts);
         }
-        pipeline.cmd("PEXPIRE").arg(&key).arg(millis(ANNOUNCEMENT_HOLDS));
+        pipeline
+            .cmd("PEXPIRE")
+            .arg(&key)
+            .arg(millis(ANNOUNCEMENT_HOLDS));
         pipeline
     }
 
-    /// The node's place among those with clients, and the end of the places of nodes that are long gone.
+    /// The node's place among those with clients, and the end of the places of nodes that are long
+    /// gone.
     fn seen(&self, leaves: bool) -> Pipeline {
         let mut pipeline = redis::pipe();
         pipeline.atomic();
@@ -87,8 +121,15 @@ impl Announcer {
         } else {
             pipeline.zadd(&self.nodes, &self.node, now_ms());
         }
-        pipeline.cmd("ZREMRANGEBYSCORE").arg(&self.nodes).arg("-inf").arg(format!("({}", oldest_ms()));
-        pipeline.cmd("PEXPIRE").arg(&self.nodes).arg(millis(ANNOUNCEMENT_HOLDS + CLOCKS_DIFFER));
+        pipeline
+            .cmd("ZREMRANGEBYSCORE")
+            .arg(&self.nodes)
+            .arg("-inf")
+            .arg(format!("({}", oldest_ms()));
+        pipeline
+            .cmd("PEXPIRE")
+            .arg(&self.nodes)
+            .arg(millis(ANNOUNCEMENT_HOLDS + CLOCKS_DIFFER));
         pipeline
     }
 
@@ -97,20 +138,36 @@ impl Announcer {
         let mut seen = redis::cmd("ZRANGEBYSCORE");
         seen.arg(&self.nodes).arg(oldest_ms()).arg("+inf");
         let seen = &seen;
-        let run = |mut connection: SharedConnection| async move { seen.query_async(&mut connection).await };
+        let run = |mut connection: SharedConnection| async move {
+            seen.query_async(&mut connection).await
+        };
         let nodes = decode::texts(self.primary.run(Operation::Count, run).await?)?;
-        let asks: Vec<Cmd> =
-            nodes.iter().filter(|node| **node != self.node).map(|node| Cmd::hget(self.clients_key(node), key.as_str())).collect();
+        let asks: Vec<Cmd> = nodes
+            .iter()
+            .filter(|node| **node != self.node)
+            .map(|node| Cmd::hget(self.clients_key(node), key.as_str()))
+            .collect();
         if asks.is_empty() {
             return Ok(0);
         }
         let counts = self.primary.run_all(Operation::Count, asks).await?;
         // What is of another type is no node's.
-        counts.iter().flatten().filter(|count| **count != Value::Nil).map(decode::number).sum()
+        counts
+            .iter()
+            .flatten()
+            .filter(|count| **count != Value::Nil)
+            .map(decode::number)
+            .sum()
     }
 
-    async fn ask(&self, operation: Operation, pipeline: &Pipeline) -> Result<Vec<Value>, StoreError> {
-        let run = |mut connection: SharedConnection| async move { pipeline.query_async(&mut connection).await };
+    async fn ask(
+        &self,
+        operation: Operation,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<Value>, StoreError> {
+        let run = |mut connection: SharedConnection| async move {
+            pipeline.query_async(&mut connection).await
+        };
         match self.primary.run(operation, run).await? {
             Value::Array(answers) => Ok(answers),
             _ => Err(StoreError::Unexpected("not the answers to a pipeline")),

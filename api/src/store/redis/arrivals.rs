@@ -1,5 +1,6 @@
-//! Streams that clients wait for. One task of the node looks for all of them, in one round trip at a time: what waiting costs
-//! Redis does not grow with the clients, and nothing is asked when nobody waits.
+//! Streams that clients wait for. One task of the node looks for all of them, in one round trip at
+//! a time: what waiting costs Redis does not grow with the clients, and nothing is asked when
+//! nobody waits.
 
 use std::{
     collections::HashMap,
@@ -44,7 +45,9 @@ impl Arrivals {
     /// Those that somebody still waits for.
     fn keys(&self) -> Vec<StreamKey> {
         let mut awaited = self.awaited();
-        awaited.streams.retain(|_, sender| sender.receiver_count() > 0);
+        awaited
+            .streams
+            .retain(|_, sender| sender.receiver_count() > 0);
         awaited.streams.keys().cloned().collect()
     }
 }
@@ -71,13 +74,18 @@ pub(super) async fn appears(store: RedisStore, key: StreamKey) -> StreamInfo {
 async fn look(store: Weak<Inner>) {
     loop {
         sleep(INTERVAL).await;
-        let Some(store) = store.upgrade().map(RedisStore) else { return };
+        let Some(store) = store.upgrade().map(RedisStore) else {
+            return;
+        };
         let keys = store.0.arrivals.keys();
         for keys in keys.chunks(KEYS) {
             // A failure is told by whatever else is asked of Redis; the next look is soon.
             if let Ok(there) = exist(&store, keys).await {
                 let mut awaited = store.0.arrivals.awaited();
-                keys.iter().zip(there).filter(|(_, there)| *there).for_each(|(key, _)| _ = awaited.streams.remove(key));
+                keys.iter()
+                    .zip(there)
+                    .filter(|(_, there)| *there)
+                    .for_each(|(key, _)| _ = awaited.streams.remove(key));
             }
         }
         let mut awaited = store.0.arrivals.awaited();
@@ -95,6 +103,19 @@ async fn exist(store: &RedisStore, keys: &[StreamKey]) -> Result<Vec<bool>, Stor
         ask.arg(store.keys(key).meta);
         ask
     });
-    let answers = store.0.primary.run_all(Operation::Await, asks.collect()).await?;
-    answers.iter().map(|answer| Ok(answer.as_ref().map(decode::number).transpose()?.is_some_and(|count| count > 0))).collect()
+    let answers = store
+        .0
+        .primary
+        .run_all(Operation::Await, asks.collect())
+        .await?;
+    answers
+        .iter()
+        .map(|answer| {
+            Ok(answer
+                .as_ref()
+                .map(decode::number)
+                .transpose()?
+                .is_some_and(|count| count > 0))
+        })
+        .collect()
 }

@@ -1,5 +1,6 @@
-//! Connections to one server, or to the nodes of one Cluster: a few that are shared by all writes and reads of history, and a
-//! capped pool of those that one client each holds for itself, or the means to subscribe.
+//! Connections to one server, or to the nodes of one Cluster: a few that are shared by all writes
+//! and reads of history, and a capped pool of those that one client each holds for itself, or the
+//! means to subscribe.
 
 use std::{
     sync::{PoisonError, RwLock},
@@ -9,7 +10,8 @@ use std::{
 use deadpool_redis::{
     Connection, Manager, Pool, PoolConfig, PoolError, Runtime, Timeouts,
     redis::{
-        AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisFuture, RedisResult, Value,
+        AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline,
+        ProtocolVersion, RedisFuture, RedisResult, Value,
         aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
         cluster::{ClusterClient, ClusterConfig},
         cluster_async::ClusterConnection,
@@ -25,8 +27,9 @@ use crate::{
 
 /// All connections to a server, none of which is made before it is needed.
 pub(super) struct Link {
-    /// Multiplexed rather than pooled: commands of many requests share a connection's pipeline, where a pool would pay a `PING`
-    /// per checkout and keep a slow reply's connection from everyone else.
+    /// Multiplexed rather than pooled: commands of many requests share a connection's pipeline,
+    /// where a pool would pay a `PING` per checkout and keep a slow reply's connection from
+    /// everyone else.
     fixed: Vec<RwLock<FixedConnection>>,
     connect: Box<dyn Fn() -> RedisResult<SharedConnection> + Send + Sync>,
     pub(super) live: LiveLink,
@@ -65,7 +68,12 @@ impl ConnectionLike for SharedConnection {
         }
     }
 
-    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
             Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
@@ -83,13 +91,16 @@ impl ConnectionLike for SharedConnection {
 /// How a server is spoken to: an append is one small packet that somebody waits for.
 fn tuned(info: &ConnectionInfo, protocol: ProtocolVersion) -> ConnectionInfo {
     let redis = info.redis_settings().clone().set_protocol(protocol);
-    info.clone().set_redis_settings(redis).set_tcp_settings(TcpSettings::default().set_nodelay(true))
+    info.clone()
+        .set_redis_settings(redis)
+        .set_tcp_settings(TcpSettings::default().set_nodelay(true))
 }
 
 impl Link {
     /// To one server.
     pub(super) fn to_server(info: &ConnectionInfo, settings: &Settings) -> RedisResult<Self> {
-        // RESP3 makes the manager notice a lost connection at once, rather than by the next command's failure.
+        // RESP3 makes the manager notice a lost connection at once, rather than by the next
+        // command's failure.
         let client = Client::open(tuned(info, ProtocolVersion::RESP3))?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(settings.redis_timeout))
@@ -98,25 +109,37 @@ impl Link {
             .set_min_delay(Duration::from_millis(50))
             .set_max_delay(Duration::from_millis(200));
         let manager = client.clone();
-        let connect = move || ConnectionManager::new_lazy_with_config(manager.clone(), config.clone()).map(SharedConnection::Single);
+        let connect = move || {
+            ConnectionManager::new_lazy_with_config(manager.clone(), config.clone())
+                .map(SharedConnection::Single)
+        };
         let live = match settings.delivery {
             Delivery::Exclusive => LiveLink::Exclusive(exclusive_pool(info, settings)?),
             Delivery::Shared => {
                 let timeout = Some(settings.redis_timeout);
-                let config = AsyncConnectionConfig::new().set_connection_timeout(timeout).set_response_timeout(timeout);
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(timeout)
+                    .set_response_timeout(timeout);
                 LiveLink::Shared(Box::new(Subscriber::Single(client, config)))
             }
         };
         Self::new(Box::new(connect), live, settings)
     }
 
-    /// To a Cluster, of which these are some of the nodes; each fixed connection is one to every node.
+    /// To a Cluster, of which these are some of the nodes; each fixed connection is one to every
+    /// node.
     pub(super) fn to_cluster(nodes: &[String], settings: &Settings) -> RedisResult<Self> {
         let client = cluster(nodes, settings)?;
         let nodes_client = client.clone();
-        let connect = move || Ok(SharedConnection::Cluster(nodes_client.get_pending_async_connection_with_config(ClusterConfig::new())));
+        let connect = move || {
+            Ok(SharedConnection::Cluster(
+                nodes_client.get_pending_async_connection_with_config(ClusterConfig::new()),
+            ))
+        };
         let live = match settings.delivery {
-            Delivery::Exclusive => LiveLink::ExclusiveNodes(Box::new(NodePools::new(nodes, settings)?)),
+            Delivery::Exclusive => {
+                LiveLink::ExclusiveNodes(Box::new(NodePools::new(nodes, settings)?))
+            }
             Delivery::Shared => LiveLink::Shared(Box::new(Subscriber::Cluster(client))),
         };
         Self::new(Box::new(connect), live, settings)
@@ -143,32 +166,57 @@ impl Link {
         live: LiveLink,
         settings: &Settings,
     ) -> RedisResult<Self> {
-        let fixed = (0..settings.redis_pool).map(|_| Ok(RwLock::new(FixedConnection { connection: connect()?, generation: 0 })));
-        Ok(Self { fixed: fixed.collect::<RedisResult<_>>()?, connect, live })
+        let fixed = (0..settings.redis_pool).map(|_| {
+            Ok(RwLock::new(FixedConnection {
+                connection: connect()?,
+                generation: 0,
+            }))
+        });
+        Ok(Self {
+            fixed: fixed.collect::<RedisResult<_>>()?,
+            connect,
+            live,
+        })
     }
 
     /// One of the fixed connections: the same for the same turn.
     pub(super) fn fixed(&self, turn: usize) -> FixedConnection {
         // No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-        self.fixed[turn % self.fixed.len()].read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.fixed[turn % self.fixed.len()]
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// Makes a connection anew on which an answer did not come, unless somebody has done so. Where the network swallows what is
-    /// sent, nothing else would end it for a quarter of an hour.
+    /// Makes a connection anew on which an answer did not come, unless somebody has done so. Where
+    /// the network swallows what is sent, nothing else would end it for a quarter of an hour.
     pub(super) fn renew(&self, turn: usize, silent: &FixedConnection) {
-        let mut fixed = self.fixed[turn % self.fixed.len()].write().unwrap_or_else(PoisonError::into_inner);
+        let mut fixed = self.fixed[turn % self.fixed.len()]
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if fixed.generation == silent.generation {
             match (self.connect)() {
-                Ok(connection) => *fixed = FixedConnection { connection, generation: silent.generation + 1 },
+                Ok(connection) => {
+                    *fixed = FixedConnection {
+                        connection,
+                        generation: silent.generation + 1,
+                    }
+                }
                 Err(error) => tracing::error!(%error, "a connection can't be made anew"),
             }
         }
     }
 }
 
-/// How the nodes of a Cluster are reached. Without retries of the library's own: it would send again what may have been run.
+/// How the nodes of a Cluster are reached. Without retries of the library's own: it would send
+/// again what may have been run.
 fn cluster(nodes: &[String], settings: &Settings) -> RedisResult<ClusterClient> {
-    let nodes = nodes.iter().map(|url| Ok(tuned(&url.as_str().into_connection_info()?, ProtocolVersion::RESP3)));
+    let nodes = nodes.iter().map(|url| {
+        Ok(tuned(
+            &url.as_str().into_connection_info()?,
+            ProtocolVersion::RESP3,
+        ))
+    });
     let nodes = nodes.collect::<RedisResult<Vec<_>>>()?;
     ClusterClient::builder(nodes)
         .use_protocol(ProtocolVersion::RESP3)
@@ -183,14 +231,30 @@ fn cluster(nodes: &[String], settings: &Settings) -> RedisResult<ClusterClient> 
 /// The capped pool of connections for `XREAD BLOCK`.
 pub(super) fn exclusive_pool(info: &ConnectionInfo, settings: &Settings) -> RedisResult<Pool> {
     // No response timeout: waiting is what these are for. Whoever waits has a deadline of its own.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(settings.redis_timeout)).set_response_timeout(None);
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(settings.redis_timeout))
+        .set_response_timeout(None);
     let manager = Manager::new_with_config(tuned(info, ProtocolVersion::RESP2), config)?;
-    let timeouts =
-        Timeouts { wait: Some(settings.redis_timeout), create: Some(settings.redis_timeout), recycle: Some(settings.redis_timeout) };
+    let timeouts = Timeouts {
+        wait: Some(settings.redis_timeout),
+        create: Some(settings.redis_timeout),
+        recycle: Some(settings.redis_timeout),
+    };
     let pool = Pool::builder(manager)
-        .config(PoolConfig { max_size: settings.max_clients, timeouts, ..PoolConfig::default() })
+        .config(PoolConfig {
+            max_size: settings.max_clients,
+            timeouts,
+            ..PoolConfig::default()
+        })
         .runtime(Runtime::Tokio1);
-    pool.build().map_err(|error| (deadpool_redis::redis::ErrorKind::Client, "no pool", error.to_string()).into())
+    pool.build().map_err(|error| {
+        (
+            deadpool_redis::redis::ErrorKind::Client,
+            "no pool",
+            error.to_string(),
+        )
+            .into()
+    })
 }
 
 /// Connections of a pool, and those of them that are in use.
@@ -199,8 +263,9 @@ pub(super) fn size(pool: &Pool) -> (usize, usize) {
     (status.size, status.size.saturating_sub(status.available))
 }
 
-/// An exclusive connection. It goes back to the pool only when no command is pending on it: one that is dropped while it
-/// waits is closed, so that nobody else is handed its answer, and Redis forgets the wait.
+/// An exclusive connection. It goes back to the pool only when no command is pending on it: one
+/// that is dropped while it waits is closed, so that nobody else is handed its answer, and Redis
+/// forgets the wait.
 pub(super) struct Lease {
     connection: Option<Connection>,
     pending: bool,
@@ -232,15 +297,28 @@ impl Lease {
                 error => StoreError::Unavailable(error.to_string()),
             }
         })?;
-        Ok(Self { connection: Some(connection), pending: false })
+        Ok(Self {
+            connection: Some(connection),
+            pending: false,
+        })
     }
 
-    /// Runs a pipeline that ignores errors, and returns its replies, none for a key of another type. After an error the connection is
-    /// not used again.
-    pub(super) async fn run(&mut self, link: &Link, bucket: &str, pipeline: &Pipeline) -> Result<Vec<Option<Value>>, LeaseError> {
-        let Some(connection) = &mut self.connection else { return Err(StoreError::Unexpected("a lease without a connection").into()) };
+    /// Runs a pipeline that ignores errors, and returns its replies, none for a key of another
+    /// type. After an error the connection is not used again.
+    pub(super) async fn run(
+        &mut self,
+        link: &Link,
+        bucket: &str,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<Option<Value>>, LeaseError> {
+        let Some(connection) = &mut self.connection else {
+            return Err(StoreError::Unexpected("a lease without a connection").into());
+        };
         self.pending = true;
-        let answer = pipeline.query_async::<Vec<Value>>(connection).await.and_then(decode::of_right_type);
+        let answer = pipeline
+            .query_async::<Vec<Value>>(connection)
+            .await
+            .and_then(decode::of_right_type);
         self.pending = answer.is_err();
         answer.map_err(|error| match &link.live {
             LiveLink::ExclusiveNodes(nodes) if nodes.learn(bucket, &error) => LeaseError::Elsewhere,

@@ -1,5 +1,5 @@
-//! The server that is written to: the one at an address, the one that Sentinels name, or a Cluster. When another becomes it, all
-//! connections are made anew, and whoever waits on an old one is told.
+//! The server that is written to: the one at an address, the one that Sentinels name, or a Cluster.
+//! When another becomes it, all connections are made anew, and whoever waits on an old one is told.
 
 use std::{
     sync::{
@@ -10,7 +10,8 @@ use std::{
 };
 
 use deadpool_redis::redis::{
-    self, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsMode, Value,
+    self, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
+    RedisResult, ServerErrorKind, TlsMode, Value,
     io::tcp::TcpSettings,
     sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
 };
@@ -75,8 +76,9 @@ enum Place {
 pub(super) type Links = watch::Receiver<Option<Arc<Link>>>;
 
 impl Primary {
-    /// Finds the primary at this place; nothing connects before the first command, but for Sentinels, which must be asked. Those
-    /// are asked within the runtime that this is called in, for as long as the primary is there.
+    /// Finds the primary at this place; nothing connects before the first command, but for
+    /// Sentinels, which must be asked. Those are asked within the runtime that this is called in,
+    /// for as long as the primary is there.
     ///
     /// Errors: the URL can't be used.
     pub(super) fn find(settings: &Settings, metrics: SharedMetrics) -> RedisResult<Arc<Self>> {
@@ -88,8 +90,14 @@ impl Primary {
                 let link = Link::to_server(&info, settings)?;
                 (Place::Server(Box::new(info)), Some(link), None)
             }
-            StoreUrl::Cluster(nodes) => (Place::Cluster, Some(Link::to_cluster(nodes.reveal(), settings)?), None),
-            StoreUrl::Sentinels(sentinels) => (Place::Sentinels, None, Some(client(sentinels.reveal())?)),
+            StoreUrl::Cluster(nodes) => (
+                Place::Cluster,
+                Some(Link::to_cluster(nodes.reveal(), settings)?),
+                None,
+            ),
+            StoreUrl::Sentinels(sentinels) => {
+                (Place::Sentinels, None, Some(client(sentinels.reveal())?))
+            }
         };
         let primary = Arc::new(Self {
             place,
@@ -113,7 +121,10 @@ impl Primary {
 
     /// Connections of exclusive delivery, and those of them that a client holds.
     pub(super) fn exclusive_size(&self) -> (usize, usize) {
-        self.link.borrow().as_ref().map_or((0, 0), |link| link.exclusive_size())
+        self.link
+            .borrow()
+            .as_ref()
+            .map_or((0, 0), |link| link.exclusive_size())
     }
 
     /// The connections as they are now, and when they change.
@@ -121,9 +132,14 @@ impl Primary {
         self.link.subscribe()
     }
 
-    /// Runs a command on one of the fixed connections. One that was not run is tried again, a write too: a manager whose last
-    /// attempt to connect was refused fails the next command before it tries anew, primaries change, and a Cluster's slots move.
-    pub(super) async fn run<F, Fut>(&self, operation: Operation, command: F) -> Result<Value, StoreError>
+    /// Runs a command on one of the fixed connections. One that was not run is tried again, a write
+    /// too: a manager whose last attempt to connect was refused fails the next command before it
+    /// tries anew, primaries change, and a Cluster's slots move.
+    pub(super) async fn run<F, Fut>(
+        &self,
+        operation: Operation,
+        command: F,
+    ) -> Result<Value, StoreError>
     where
         F: Fn(SharedConnection) -> Fut,
         Fut: Future<Output = RedisResult<Value>>,
@@ -134,7 +150,9 @@ impl Primary {
         loop {
             match self.attempt(operation, turn, &command).await {
                 Ok(value) => return Ok(value),
-                Err(Failed { error, was_run }) if was_run || attempt == ATTEMPTS => return Err(error),
+                Err(Failed { error, was_run }) if was_run || attempt == ATTEMPTS => {
+                    return Err(error);
+                }
                 Err(_) => {}
             }
             sleep(wait).await;
@@ -142,15 +160,27 @@ impl Primary {
         }
     }
 
-    /// Runs commands that read, each of a key of its own, in one round trip. None in the place of a key of another type, which does
-    /// not fail the others.
-    pub(super) async fn run_all(&self, operation: Operation, asks: Vec<Cmd>) -> Result<Vec<Option<Value>>, StoreError> {
+    /// Runs commands that read, each of a key of its own, in one round trip. None in the place of a
+    /// key of another type, which does not fail the others.
+    pub(super) async fn run_all(
+        &self,
+        operation: Operation,
+        asks: Vec<Cmd>,
+    ) -> Result<Vec<Option<Value>>, StoreError> {
         if self.is_cluster() {
             // A pipeline goes to one node; these go to all.
             let ask = |ask: Cmd| async move {
                 let ask = &ask;
-                match self.run(operation, |mut connection| async move { ask.query_async(&mut connection).await }).await {
-                    Err(StoreError::Refused { fault: StoreFault::WrongType, .. }) => Ok(None),
+                match self
+                    .run(operation, |mut connection| async move {
+                        ask.query_async(&mut connection).await
+                    })
+                    .await
+                {
+                    Err(StoreError::Refused {
+                        fault: StoreFault::WrongType,
+                        ..
+                    }) => Ok(None),
                     answer => answer.map(Some),
                 }
             };
@@ -167,10 +197,16 @@ impl Primary {
                 let replies = pipeline.query_async::<Vec<Value>>(&mut connection).await?;
                 let replies = decode::of_right_type(replies)?.into_iter();
                 // Nil is an answer of its own, so that each is wrapped.
-                Ok(Value::Array(replies.map(|reply| Value::Array(reply.into_iter().collect())).collect()))
+                Ok(Value::Array(
+                    replies
+                        .map(|reply| Value::Array(reply.into_iter().collect()))
+                        .collect(),
+                ))
             })
             .await?;
-        let Value::Array(answers) = answers else { return Err(StoreError::Unexpected("not the answers to a pipeline")) };
+        let Value::Array(answers) = answers else {
+            return Err(StoreError::Unexpected("not the answers to a pipeline"));
+        };
         let answer = |answer| match answer {
             Value::Array(mut items) => Ok(items.pop()),
             _ => Err(StoreError::Unexpected("not the answers to a pipeline")),
@@ -178,8 +214,9 @@ impl Primary {
         answers.into_iter().map(answer).collect()
     }
 
-    /// The same as [`Self::run`], again and again until something else than the lack of a connection ends it. `last` is why the last attempt failed,
-    /// for a caller whose patience ends before.
+    /// The same as [`Self::run`], again and again until something else than the lack of a
+    /// connection ends it. `last` is why the last attempt failed, for a caller whose patience ends
+    /// before.
     pub(super) async fn insist<F, Fut>(
         &self,
         operation: Operation,
@@ -194,8 +231,13 @@ impl Primary {
         loop {
             match self.attempt(operation, turn, &command).await {
                 Ok(value) => return Ok(value),
-                Err(Failed { error, was_run: true }) => return Err(error),
-                Err(Failed { error, .. }) => *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+                Err(Failed {
+                    error,
+                    was_run: true,
+                }) => return Err(error),
+                Err(Failed { error, .. }) => {
+                    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)
+                }
             }
             sleep(FIRST_WAIT).await;
         }
@@ -205,19 +247,29 @@ impl Primary {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn attempt<F, Fut>(&self, operation: Operation, turn: usize, command: &F) -> Result<Value, Failed>
+    async fn attempt<F, Fut>(
+        &self,
+        operation: Operation,
+        turn: usize,
+        command: &F,
+    ) -> Result<Value, Failed>
     where
         F: Fn(SharedConnection) -> Fut,
         Fut: Future<Output = RedisResult<Value>>,
     {
         let Some(link) = self.link.borrow().clone() else {
             let error = StoreError::Unavailable("no Sentinel has named a primary yet".to_owned());
-            return Err(Failed { error, was_run: false });
+            return Err(Failed {
+                error,
+                was_run: false,
+            });
         };
         let begun = Instant::now();
         let fixed = link.fixed(turn);
         let answer = command(fixed.connection.clone()).await;
-        self.metrics.redis.attempt(operation, begun.elapsed(), answer.is_err());
+        self.metrics
+            .redis
+            .attempt(operation, begun.elapsed(), answer.is_err());
         let error = match answer {
             Ok(value) => {
                 self.has_answered.store(true, Ordering::Relaxed);
@@ -230,21 +282,33 @@ impl Primary {
         if !self.is_cluster() && (error.is_timeout() || is_of_login(&error, &failed)) {
             link.renew(turn, &fixed);
         }
-        let is_current = self.link.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, &link));
+        let is_current = self
+            .link
+            .borrow()
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, &link));
         if is_current && error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
             self.look_elsewhere();
         } else if error.is_io_error() {
             self.doubt.notify_one();
         }
-        Err(Failed { error: failed, was_run: !was_not_run(&error) })
+        Err(Failed {
+            error: failed,
+            was_run: !was_not_run(&error),
+        })
     }
 
     /// Why nothing came in time.
     pub(super) fn silence(&self) -> StoreError {
         match fault::silent() {
             // A server without TLS waits for the end of a line, which a handshake may not have.
-            StoreError::Refused { detail, .. } if self.is_tls() && !self.has_answered.load(Ordering::Relaxed) => {
-                StoreError::Refused { fault: StoreFault::TlsSilent, detail }
+            StoreError::Refused { detail, .. }
+                if self.is_tls() && !self.has_answered.load(Ordering::Relaxed) =>
+            {
+                StoreError::Refused {
+                    fault: StoreFault::TlsSilent,
+                    detail,
+                }
             }
             error => error,
         }
@@ -254,8 +318,8 @@ impl Primary {
         matches!(&self.place, Place::Server(info) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
     }
 
-    /// Looks for the primary elsewhere: a replica has answered. A server that has become one goes on answering reads, so that
-    /// nothing else would end the connections to it.
+    /// Looks for the primary elsewhere: a replica has answered. A server that has become one goes
+    /// on answering reads, so that nothing else would end the connections to it.
     pub(super) fn look_elsewhere(&self) {
         match &self.place {
             Place::Sentinels => self.doubt.notify_one(),
@@ -285,22 +349,31 @@ impl Primary {
     }
 }
 
-/// Whether the command certainly was not run: it found no connection, or a server that had it said that it is another's to
-/// run, or not now.
+/// Whether the command certainly was not run: it found no connection, or a server that had it said
+/// that it is another's to run, or not now.
 fn was_not_run(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
     match error.kind() {
-        ErrorKind::Server(kind) => matches!(kind, Ask | BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly | TryAgain),
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            Ask | BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly | TryAgain
+        ),
         ErrorKind::ClusterConnectionNotFound => true,
         _ => error.is_connection_refusal(),
     }
 }
 
-/// Whether the connection was made but not accepted: a wrong password, say. The library keeps such a failure for ever, also when the
-/// server would accept the connection by now.
+/// Whether the connection was made but not accepted: a wrong password, say. The library keeps such
+/// a failure for ever, also when the server would accept the connection by now.
 fn is_of_login(error: &RedisError, failed: &StoreError) -> bool {
     use StoreFault::{Connections, Credentials, Database, Protected};
-    let of_server = matches!(failed, StoreError::Refused { fault: Connections | Credentials | Database | Protected, .. });
+    let of_server = matches!(
+        failed,
+        StoreError::Refused {
+            fault: Connections | Credentials | Database | Protected,
+            ..
+        }
+    );
     of_server || !error.is_io_error() && error.clone().into_server_errors().is_none()
 }
 
@@ -313,18 +386,34 @@ fn client(sentinels: &Sentinels) -> RedisResult<SentinelClient> {
     if matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
         node = node.set_tls_mode(TlsMode::Secure);
     }
-    SentinelClient::build(sentinels.nodes.clone(), sentinels.service.clone(), Some(node), SentinelServerType::Master)
+    SentinelClient::build(
+        sentinels.nodes.clone(),
+        sentinels.service.clone(),
+        Some(node),
+        SentinelServerType::Master,
+    )
 }
 
-/// Asks the Sentinels who the primary is, from time to time and when there is doubt. They check that it says so itself.
+/// Asks the Sentinels who the primary is, from time to time and when there is doubt. They check
+/// that it says so itself.
 async fn ask(primary: Weak<Primary>, mut sentinels: SentinelClient) {
     let mut known: Option<ConnectionAddr> = None;
     let mut silent = false;
     loop {
-        let Some(patience) = primary.upgrade().map(|primary| primary.settings.redis_timeout) else { return };
+        let Some(patience) = primary
+            .upgrade()
+            .map(|primary| primary.settings.redis_timeout)
+        else {
+            return;
+        };
         let answer = timeout(patience, sentinels.async_get_client()).await;
-        let Some(primary) = primary.upgrade() else { return };
-        match answer.map_err(|_| "no answer in time".to_owned()).and_then(|answer| answer.map_err(|error| error.to_string())) {
+        let Some(primary) = primary.upgrade() else {
+            return;
+        };
+        match answer
+            .map_err(|_| "no answer in time".to_owned())
+            .and_then(|answer| answer.map_err(|error| error.to_string()))
+        {
             Ok(client) => {
                 let info = client.get_connection_info();
                 if known.as_ref() != Some(info.addr()) {

@@ -1,4 +1,5 @@
-//! A batch on its way through Redis: how it is handed to the scripts, and how they publish it to the nodes that follow.
+//! A batch on its way through Redis: how it is handed to the scripts, and how they publish it to
+//! the nodes that follow.
 
 use crate::{
     event::{Entry, EventId, NewEvent, Status},
@@ -41,7 +42,8 @@ fn put(batch: &mut Vec<u8>, name: &str, data: Option<&str>) {
     batch.extend(data.unwrap_or_default().as_bytes());
 }
 
-/// Reads a message of a stream's channel: `birth status ms first\n` and the batch. `None`: not one of ours.
+/// Reads a message of a stream's channel: `birth status ms first\n` and the batch. `None`: not one
+/// of ours.
 pub(super) fn decode(message: &[u8]) -> Option<Published> {
     let end = memchr::memchr(b'\n', message)?;
     let mut head = std::str::from_utf8(&message[..end]).ok()?.split(' ');
@@ -57,9 +59,17 @@ pub(super) fn decode(message: &[u8]) -> Option<Published> {
         }
         let (name, data);
         ((name, data), rest) = take(rest)?;
-        entries.push(Entry { id: EventId { ms, n }, name: name.into(), data: data.map(Into::into) });
+        entries.push(Entry {
+            id: EventId { ms, n },
+            name: name.into(),
+            data: data.map(Into::into),
+        });
     }
-    Some(Published { birth: Birth(birth), status, entries })
+    Some(Published {
+        birth: Birth(birth),
+        status,
+        entries,
+    })
 }
 
 type Event<'a> = (&'a str, Option<&'a str>);

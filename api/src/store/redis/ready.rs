@@ -1,4 +1,5 @@
-//! Whether Redis can be worked with, from end to end: it answers, it takes writes, and the node hears what is written.
+//! Whether Redis can be worked with, from end to end: it answers, it takes writes, and the node
+//! hears what is written.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -33,7 +34,8 @@ const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
 /// After how long Redis forgets what a trial that failed half-way left behind.
 const TRIAL_EXPIRES_MS: u64 = 5_000;
 
-const FULL: &str = "The memory of Redis is full: writes are refused until there is room (see maxmemory)";
+const FULL: &str =
+    "The memory of Redis is full: writes are refused until there is room (see maxmemory)";
 const UNPUBLISHED: &str = "Redis does not let this user publish messages: nodes in shared delivery get this node's events late";
 
 type Warnings = Result<Vec<String>, StoreError>;
@@ -50,7 +52,11 @@ pub(super) struct Readiness {
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self { node: fastrand::u64(..), trial: Mutex::default(), logged: Mutex::default() }
+        Self {
+            node: fastrand::u64(..),
+            trial: Mutex::default(),
+            logged: Mutex::default(),
+        }
     }
 }
 
@@ -58,13 +64,19 @@ impl Readiness {
     /// The trial under way, or a new one if it is time for one.
     fn trial(&self, store: &RedisStore) -> Shared<BoxFuture<'static, Warnings>> {
         let mut trial = self.trial.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, current)) = trial.as_ref().filter(|(begun, _)| begun.elapsed() < TRIAL_INTERVAL) {
+        if let Some((_, current)) = trial
+            .as_ref()
+            .filter(|(begun, _)| begun.elapsed() < TRIAL_INTERVAL)
+        {
             return current.clone();
         }
         let store = store.clone();
         // A task of its own: it ends in time also when nobody waits for it any more.
         let task = tokio::spawn(async move { try_to_write(&store).await });
-        let ended = async move { task.await.unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string()))) };
+        let ended = async move {
+            task.await
+                .unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
+        };
         let current = ended.boxed().shared();
         *trial = Some((Instant::now(), current.clone()));
         current
@@ -78,31 +90,43 @@ impl Readiness {
             Err(StoreError::Refused { fault, .. }) => Some(fault.to_string()),
             Err(error) => Some(error.to_string()),
         };
-        let before = std::mem::replace(&mut *self.logged.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
+        let before = std::mem::replace(
+            &mut *self.logged.lock().unwrap_or_else(PoisonError::into_inner),
+            now.clone(),
+        );
         match (result, now) {
             (_, now) if now == before => {}
-            (Err(error), _) => tracing::warn!(%error, "the store is not ready; requests are refused until it is"),
+            (Err(error), _) => {
+                tracing::warn!(%error, "the store is not ready; requests are refused until it is")
+            }
             (Ok(_), Some(warnings)) => tracing::warn!("{warnings}"),
             (Ok(_), None) => tracing::info!("the store is ready again"),
         }
     }
 }
 
-/// Returns what an operator should know although all is well. A known cause wins over the time that was up.
+/// Returns what an operator should know although all is well. A known cause wins over the time that
+/// was up.
 pub(super) async fn ready(store: &RedisStore) -> Warnings {
     let last = Mutex::default();
     let in_time = timeout(READY_TIMEOUT, look(store, &last)).await;
     let result = in_time.unwrap_or_else(|_| {
         let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
         let of_subscription = || store.hub().and_then(|hub| hub.failure());
-        Err(last.or_else(of_subscription).unwrap_or_else(|| store.0.primary.silence()))
+        Err(last
+            .or_else(of_subscription)
+            .unwrap_or_else(|| store.0.primary.silence()))
     });
     store.0.readiness.log(&result);
     result
 }
 
 async fn look(store: &RedisStore, last: &Mutex<Option<StoreError>>) -> Warnings {
-    let mut warnings = if store.0.primary.is_cluster() { Vec::new() } else { server(store, last).await? };
+    let mut warnings = if store.0.primary.is_cluster() {
+        Vec::new()
+    } else {
+        server(store, last).await?
+    };
     for warning in store.0.readiness.trial(store).await? {
         if !warnings.contains(&warning) {
             warnings.push(warning);
@@ -117,25 +141,41 @@ async fn look(store: &RedisStore, last: &Mutex<Option<StoreError>>) -> Warnings 
 }
 
 async fn server(store: &RedisStore, last: &Mutex<Option<StoreError>>) -> Warnings {
-    let ping = |mut connection| async move { redis::cmd("PING").query_async(&mut connection).await };
+    let ping =
+        |mut connection| async move { redis::cmd("PING").query_async(&mut connection).await };
     store.0.primary.insist(Operation::Ping, last, ping).await?;
     // A user may be forbidden to ask for this; then nothing is known of it.
-    if info(store, "replication").await.is_some_and(|info| info.field("role") == Some("slave")) {
+    if info(store, "replication")
+        .await
+        .is_some_and(|info| info.field("role") == Some("slave"))
+    {
         store.0.primary.look_elsewhere();
-        return Err(StoreError::Refused { fault: StoreFault::Replica, detail: "role:slave".to_owned() });
+        return Err(StoreError::Refused {
+            fault: StoreFault::Replica,
+            detail: "role:slave".to_owned(),
+        });
     }
-    Ok(info(store, "memory").await.map(|info| info.memory_warnings()).unwrap_or_default())
+    Ok(info(store, "memory")
+        .await
+        .map(|info| info.memory_warnings())
+        .unwrap_or_default())
 }
 
-/// Writes to keys of the node's own, as the scripts that matter do. A Cluster is worth being asked as long as some of its shards
-/// take writes: streams of the others fail on every node alike.
+/// Writes to keys of the node's own, as the scripts that matter do. A Cluster is worth being asked
+/// as long as some of its shards take writes: streams of the others fail on every node alike.
 async fn try_to_write(store: &RedisStore) -> Warnings {
     let last = Mutex::default();
     let is_cluster = store.0.primary.is_cluster();
     let trials = keys::trials(&store.0.prefix, store.0.readiness.node, is_cluster);
     // Of shards that are down no answer is waited for.
-    let any = select_ok(trials.iter().map(|keys| Box::pin(try_shard(store, keys, &last))));
-    let answer = timeout(TRIAL_TIMEOUT, any).await.map(|answer| answer.map(|(warnings, _)| warnings));
+    let any = select_ok(
+        trials
+            .iter()
+            .map(|keys| Box::pin(try_shard(store, keys, &last))),
+    );
+    let answer = timeout(TRIAL_TIMEOUT, any)
+        .await
+        .map(|answer| answer.map(|(warnings, _)| warnings));
     answer.unwrap_or_else(|_| {
         let last = last.lock().unwrap_or_else(PoisonError::into_inner).take();
         Err(last.unwrap_or_else(|| store.0.primary.silence()))
@@ -153,10 +193,17 @@ async fn try_shard(store: &RedisStore, keys: &Keys, last: &Mutex<Option<StoreErr
         Ok(redis::Value::BulkString(problem)) => {
             let error = fault::reported(&String::from_utf8_lossy(&problem));
             // In shared delivery the node's own subscribers depend on it.
-            if store.0.hub.is_some() { Err(error) } else { Ok(vec![UNPUBLISHED.to_owned()]) }
+            if store.0.hub.is_some() {
+                Err(error)
+            } else {
+                Ok(vec![UNPUBLISHED.to_owned()])
+            }
         }
         Ok(_) => Err(StoreError::Unexpected("not the answer of ready.lua")),
-        Err(StoreError::Refused { fault: StoreFault::Full, .. }) => Ok(vec![FULL.to_owned()]),
+        Err(StoreError::Refused {
+            fault: StoreFault::Full,
+            ..
+        }) => Ok(vec![FULL.to_owned()]),
         Err(error) => Err(error),
     }
 }
@@ -165,18 +212,30 @@ async fn try_shard(store: &RedisStore, keys: &Keys, last: &Mutex<Option<StoreErr
 struct Info(String);
 
 async fn info(store: &RedisStore, section: &str) -> Option<Info> {
-    let run = |mut connection| async move { redis::cmd("INFO").arg(section).query_async(&mut connection).await };
+    let run = |mut connection| async move {
+        redis::cmd("INFO")
+            .arg(section)
+            .query_async(&mut connection)
+            .await
+    };
     let answer = store.0.primary.run(Operation::Ping, run).await.ok()?;
     redis::from_redis_value(answer).ok().map(Info)
 }
 
 impl Info {
     fn field(&self, name: &str) -> Option<&str> {
-        self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        self.0
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
     }
 
     fn memory_warnings(&self) -> Vec<String> {
-        let number = |name| self.field(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let number = |name| {
+            self.field(name)
+                .and_then(|text| text.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
         let (used, max) = (number("used_memory"), number("maxmemory"));
         match self.field("maxmemory_policy") {
             Some("noeviction") if max > 0 && used >= max => {
@@ -200,11 +259,26 @@ mod tests {
 
     #[test]
     fn a_policy_that_evicts_and_a_full_memory_are_warned_of() {
-        assert!(warnings("# Memory\r\nused_memory:5\r\nmaxmemory:10\r\nmaxmemory_policy:noeviction\r\n").is_empty());
-        assert!(warnings("used_memory:5\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n").is_empty());
-        assert!(warnings("used_memory:11\r\nmaxmemory:10\r\nmaxmemory_policy:noeviction\r\n")[0].contains("full"));
+        assert!(
+            warnings(
+                "# Memory\r\nused_memory:5\r\nmaxmemory:10\r\nmaxmemory_policy:noeviction\r\n"
+            )
+            .is_empty()
+        );
+        assert!(
+            warnings("used_memory:5\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n").is_empty()
+        );
+        assert!(
+            warnings("used_memory:11\r\nmaxmemory:10\r\nmaxmemory_policy:noeviction\r\n")[0]
+                .contains("full")
+        );
         for policy in ["allkeys-lru", "volatile-ttl"] {
-            assert!(warnings(&format!("used_memory:5\r\nmaxmemory:0\r\nmaxmemory_policy:{policy}\r\n"))[0].contains(policy));
+            assert!(
+                warnings(&format!(
+                    "used_memory:5\r\nmaxmemory:0\r\nmaxmemory_policy:{policy}\r\n"
+                ))[0]
+                    .contains(policy)
+            );
         }
         assert!(warnings("").is_empty());
     }

@@ -16,7 +16,8 @@ use tokio::{
 use super::{cluster::Cluster, metrics::Metrics, redis::Redis, sse::Sse, within, ws::Ws};
 
 pub(crate) const API_KEY: &str = "test-api-key-0123456789";
-pub(crate) const SECRET_KEY: &str = "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
+pub(crate) const SECRET_KEY: &str =
+    "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
 
 /// Which store and delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +56,21 @@ pub(crate) struct Broker {
 /// A broker of this kind, with the contract's defaults.
 pub(crate) fn broker(kind: Kind) -> Setup {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let prefix = format!("test-{}-{}:", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let prefix = format!(
+        "test-{}-{}:",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
     let store = match kind {
         Kind::Memory => "memory:".to_owned(),
         Kind::Exclusive | Kind::Shared => Redis::shared().url(),
         Kind::Cluster | Kind::ExclusiveCluster => Cluster::shared().url(),
     };
-    let delivery = if matches!(kind, Kind::Shared | Kind::Cluster) { "shared" } else { "exclusive" };
+    let delivery = if matches!(kind, Kind::Shared | Kind::Cluster) {
+        "shared"
+    } else {
+        "exclusive"
+    };
     let set = [
         ("API_KEY", API_KEY),
         ("SECRET_KEY", SECRET_KEY),
@@ -70,8 +79,16 @@ pub(crate) fn broker(kind: Kind) -> Setup {
         ("KEY_PREFIX", &prefix),
         ("DELIVERY", delivery),
     ];
-    let environment = set.into_iter().map(|(name, value)| (format!("STREAMER_{name}"), value.to_owned())).collect();
-    Setup { kind, program: PROGRAM.to_owned(), environment, open_files: None }
+    let environment = set
+        .into_iter()
+        .map(|(name, value)| (format!("STREAMER_{name}"), value.to_owned()))
+        .collect();
+    Setup {
+        kind,
+        program: PROGRAM.to_owned(),
+        environment,
+        open_files: None,
+    }
 }
 
 /// The path of the program that was built for this test.
@@ -85,20 +102,30 @@ pub(crate) fn program() -> Command {
 /// A program, that may have so many files and sockets.
 fn limited(program: &str, open_files: u32) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", r#"ulimit -n "$0"; exec "$1""#, &open_files.to_string(), program]);
+    command.args([
+        "-c",
+        r#"ulimit -n "$0"; exec "$1""#,
+        &open_files.to_string(),
+        program,
+    ]);
     alone(command)
 }
 
 /// Without what this process' environment may hold.
 fn alone(mut command: Command) -> Command {
-    command.env_clear().env("ROCKET_PROFILE", "release").current_dir("/").kill_on_drop(true);
+    command
+        .env_clear()
+        .env("ROCKET_PROFILE", "release")
+        .current_dir("/")
+        .kill_on_drop(true);
     command
 }
 
 impl Setup {
     /// Sets `STREAMER_{name}`.
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
-        self.environment.insert(format!("STREAMER_{name}"), value.to_string());
+        self.environment
+            .insert(format!("STREAMER_{name}"), value.to_string());
         self
     }
 
@@ -111,31 +138,69 @@ impl Setup {
 
     /// Trusts this certificate authority, in place of the system's.
     pub(crate) fn trust(mut self, file: &str) -> Self {
-        self.environment.insert("SSL_CERT_FILE".to_owned(), file.to_owned());
+        self.environment
+            .insert("SSL_CERT_FILE".to_owned(), file.to_owned());
         self
     }
 
     pub(crate) async fn start(self) -> Broker {
-        let mut command =
-            self.open_files.map_or_else(|| alone(Command::new(&self.program)), |open_files| limited(&self.program, open_files));
-        let mut process = command.envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
+        let mut command = self.open_files.map_or_else(
+            || alone(Command::new(&self.program)),
+            |open_files| limited(&self.program, open_files),
+        );
+        let mut process = command
+            .envs(&self.environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the broker runs");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let greeting = within(lines.next_line()).await.expect("text");
-        let url = greeting.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
+        let url = greeting.as_deref().and_then(|line| {
+            line.split_whitespace()
+                .find(|word| word.starts_with("http://"))
+        });
         let Some(url) = url else {
             let mut log = String::new();
-            let _ = process.stderr.take().expect("a pipe").read_to_string(&mut log).await;
+            let _ = process
+                .stderr
+                .take()
+                .expect("a pipe")
+                .read_to_string(&mut log)
+                .await;
             panic!("the broker starts: {log}");
         };
-        let elsewhere = self.environment.get("STREAMER_METRICS").is_some_and(|at| at.contains(':'));
+        let elsewhere = self
+            .environment
+            .get("STREAMER_METRICS")
+            .is_some_and(|at| at.contains(':'));
         let metrics_url = if elsewhere {
-            let line = within(lines.next_line()).await.expect("text").expect("a second line");
-            line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned()
+            let line = within(lines.next_line())
+                .await
+                .expect("text")
+                .expect("a second line");
+            line.split_whitespace()
+                .find(|word| word.starts_with("http://"))
+                .expect("a URL")
+                .to_owned()
         } else {
             format!("{url}/metrics")
         };
-        let Self { kind, program, environment, .. } = self;
-        Broker { kind, url: url.to_owned(), metrics_url, http: Client::new(), process, program, environment }
+        let Self {
+            kind,
+            program,
+            environment,
+            ..
+        } = self;
+        Broker {
+            kind,
+            url: url.to_owned(),
+            metrics_url,
+            http: Client::new(),
+            process,
+            program,
+            environment,
+        }
     }
 }
 
@@ -147,7 +212,12 @@ impl Broker {
 
     /// What this node was started with.
     pub(crate) fn setup(&self) -> Setup {
-        Setup { kind: self.kind, program: self.program.clone(), environment: self.environment.clone(), open_files: None }
+        Setup {
+            kind: self.kind,
+            program: self.program.clone(),
+            environment: self.environment.clone(),
+            open_files: None,
+        }
     }
 
     /// The prefix of its Redis keys.
@@ -157,7 +227,9 @@ impl Broker {
 
     /// A request with the API key.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url)).header("X-API-KEY", API_KEY)
+        self.http
+            .request(method, format!("{}{path}", self.url))
+            .header("X-API-KEY", API_KEY)
     }
 
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
@@ -181,12 +253,16 @@ impl Broker {
 
     /// Writes events named `n` whose data count from `from`.
     pub(crate) async fn add_numbered(&self, key: &str, from: u64, count: u64) -> Vec<String> {
-        let events: Vec<_> = (from..from + count).map(|n| json!({"event": "n", "data": n.to_string()})).collect();
+        let events: Vec<_> = (from..from + count)
+            .map(|n| json!({"event": "n", "data": n.to_string()}))
+            .collect();
         self.add(key, json!(events)).await
     }
 
     pub(crate) async fn add(&self, key: &str, events: Value) -> Vec<String> {
-        let (status, added) = self.post("/api/event/add", json!({"key": key, "events": events})).await;
+        let (status, added) = self
+            .post("/api/event/add", json!({"key": key, "events": events}))
+            .await;
         assert_eq!(status, 200, "{added}");
         serde_json::from_value(added["ids"].clone()).expect("ids")
     }
@@ -196,35 +272,61 @@ impl Broker {
         assert_eq!((status.as_u16(), answer), (200, json!({"status": "ended"})));
     }
 
-    pub(crate) fn client_url(&self, transport: &str, key: &str, token: &str, after: Option<&str>) -> String {
-        let base = if transport == "ws" { self.url.replacen("http", "ws", 1) } else { self.url.clone() };
-        let after = after.map(|id| format!("&last_event_id={id}")).unwrap_or_default();
+    pub(crate) fn client_url(
+        &self,
+        transport: &str,
+        key: &str,
+        token: &str,
+        after: Option<&str>,
+    ) -> String {
+        let base = if transport == "ws" {
+            self.url.replacen("http", "ws", 1)
+        } else {
+            self.url.clone()
+        };
+        let after = after
+            .map(|id| format!("&last_event_id={id}"))
+            .unwrap_or_default();
         let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
         format!("{base}/api/client/{transport}?key={key}&token={token}{after}")
     }
 
     /// Follows a stream over SSE.
     pub(crate) async fn sse(&self, key: &str, token: &str, after: Option<&str>) -> Sse {
-        let response = self.http.get(self.client_url("sse", key, token, after)).send().await.expect("an answer");
+        let response = self
+            .http
+            .get(self.client_url("sse", key, token, after))
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(response.status(), 200, "{:?}", response.text().await);
         Sse::new(response)
     }
 
     /// Follows a stream over WebSocket.
     pub(crate) async fn ws(&self, key: &str, token: &str, after: Option<&str>) -> Ws {
-        Ws::connect(&self.client_url("ws", key, token, after), &[]).await.expect("an upgrade")
+        Ws::connect(&self.client_url("ws", key, token, after), &[])
+            .await
+            .expect("an upgrade")
     }
 
     /// What is measured now.
     pub(crate) async fn metrics(&self) -> Metrics {
-        let response = within(self.http.get(&self.metrics_url).send()).await.expect("an answer");
+        let response = within(self.http.get(&self.metrics_url).send())
+            .await
+            .expect("an answer");
         assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        );
         Metrics::read(&response.text().await.expect("text"))
     }
 
     pub(crate) async fn slots_in_use(&self) -> u64 {
-        self.get("/api/info").await.1["redis"]["streaming_in_use"].as_u64().expect("a number")
+        self.get("/api/info").await.1["redis"]["streaming_in_use"]
+            .as_u64()
+            .expect("a number")
     }
 
     /// Sends a signal and waits for the exit; the code, and what was logged.
@@ -233,19 +335,39 @@ impl Broker {
         let mut log = String::new();
         let mut stderr = self.process.stderr.take().expect("a pipe");
         within(stderr.read_to_string(&mut log)).await.expect("text");
-        (within(self.process.wait()).await.expect("an exit").code(), log)
+        (
+            within(self.process.wait()).await.expect("an exit").code(),
+            log,
+        )
     }
 
     /// The broker's resident memory in KiB.
     pub(crate) fn resident_kb(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id().expect("it runs"))).expect("its status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("its memory");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+        let status = std::fs::read_to_string(format!(
+            "/proc/{}/status",
+            self.process.id().expect("it runs")
+        ))
+        .expect("its status");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .expect("its memory");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
     }
 
     pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.process.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().await.expect("kill runs").success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .await
+                .expect("kill runs")
+                .success()
+        );
     }
 }
 
@@ -254,5 +376,8 @@ pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = within(request.send()).await.expect("an answer");
     let status = response.status();
     let text = response.text().await.expect("text");
-    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("JSON with {status}, not {text:?}")))
+    (
+        status,
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("JSON with {status}, not {text:?}")),
+    )
 }

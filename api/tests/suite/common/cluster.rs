@@ -23,15 +23,24 @@ impl Cluster {
                 format!("--bind 127.0.0.1 --port {port} --cluster-port {bus} --cluster-enabled yes --cluster-node-timeout 2000");
             (port, Redis::start(&arguments.split(' ').collect::<Vec<_>>()))
         });
-        let cluster = Self { nodes: nodes.collect() };
-        let addresses = cluster.nodes.iter().map(|(port, _)| format!("127.0.0.1:{port}"));
+        let cluster = Self {
+            nodes: nodes.collect(),
+        };
+        let addresses = cluster
+            .nodes
+            .iter()
+            .map(|(port, _)| format!("127.0.0.1:{port}"));
         let created = Command::new("redis-cli")
             .args(["--cluster", "create"])
             .args(addresses)
             .args(["--cluster-yes", "--cluster-replicas", &replicas.to_string()])
             .output()
             .expect("redis-cli runs");
-        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stdout));
+        assert!(
+            created.status.success(),
+            "{}",
+            String::from_utf8_lossy(&created.stdout)
+        );
         cluster.wait();
         cluster
     }
@@ -49,7 +58,8 @@ impl Cluster {
             let info = redis.cli(&["cluster", "info"]);
             let known = format!("cluster_known_nodes:{}", self.nodes.len());
             let replication = redis.cli(&["info", "replication"]);
-            let in_sync = replication.contains("role:master") || replication.contains("master_link_status:up");
+            let in_sync = replication.contains("role:master")
+                || replication.contains("master_link_status:up");
             info.contains("cluster_state:ok") && info.contains(&known) && in_sync
         };
         while !self.nodes.iter().all(|(_, redis)| is_ok(redis)) {
@@ -71,8 +81,15 @@ impl Cluster {
     pub(crate) fn move_slot_of(&self, key: &str) {
         let (_, any) = &self.nodes[0];
         let slot = any.cli(&["cluster", "keyslot", key]);
-        let ids: Vec<String> = self.nodes().map(|redis| redis.cli(&["cluster", "myid"])).collect();
-        let owns = |redis: &Redis| redis.try_cli(&["cluster", "countkeysinslot", &slot]).is_some_and(|count| count != "0");
+        let ids: Vec<String> = self
+            .nodes()
+            .map(|redis| redis.cli(&["cluster", "myid"]))
+            .collect();
+        let owns = |redis: &Redis| {
+            redis
+                .try_cli(&["cluster", "countkeysinslot", &slot])
+                .is_some_and(|count| count != "0")
+        };
         let from = self.nodes().position(owns).expect("a node with the key");
         let to = (from + 1) % self.nodes.len();
         let (source, target) = (&self.nodes[from].1, &self.nodes[to].1);

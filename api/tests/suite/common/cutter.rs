@@ -6,7 +6,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A proxy that lets through so many bytes of the broker's on each connection, and then cuts it. Stopped when dropped.
+/// A proxy that lets through so many bytes of the broker's on each connection, and then cuts it.
+/// Stopped when dropped.
 pub(crate) struct Cutter {
     /// Where it listens, as a broker's URL.
     pub(crate) url: String,
@@ -36,8 +37,11 @@ impl Drop for Cutter {
 
 /// Both ends are closed when the bytes are used up, or one of them has left.
 async fn pass(mut client: TcpStream, broker: String, bytes: u64) {
-    let Ok(mut broker) = TcpStream::connect(broker).await else { return };
-    let ((mut from_client, mut to_client), (from_broker, mut to_broker)) = (client.split(), broker.split());
+    let Ok(mut broker) = TcpStream::connect(broker).await else {
+        return;
+    };
+    let ((mut from_client, mut to_client), (from_broker, mut to_broker)) =
+        (client.split(), broker.split());
     let mut limited = from_broker.take(bytes);
     tokio::select! {
         _ = copy(&mut from_client, &mut to_broker) => {}

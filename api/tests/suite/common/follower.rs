@@ -1,4 +1,5 @@
-//! A client of one stream or many over whichever transport, which goes on where it was cut off as that transport's clients do.
+//! A client of one stream or many over whichever transport, which goes on where it was cut off as
+//! that transport's clients do.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -65,7 +66,8 @@ impl Told {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Heard {
     Told(Told),
-    /// The connection is over, with this code where it was a WebSocket's; the answer, where it was a poll's. The client may go on.
+    /// The connection is over, with this code where it was a WebSocket's; the answer, where it was
+    /// a poll's. The client may go on.
     Cut(Option<u16>),
     /// There is nothing more, ever.
     Over,
@@ -84,7 +86,8 @@ pub(crate) struct Follower {
     pub(crate) connections: u32,
     /// The silence, without a heartbeat, after which a connection counts as lost.
     pub(crate) silence: Duration,
-    /// What it goes on from: over SSE the last id parsed, for one that polls the cursor of the last answer, elsewhere what it came with.
+    /// What it goes on from: over SSE the last id parsed, for one that polls the cursor of the last
+    /// answer, elsewhere what it came with.
     pub(crate) cursor: String,
     /// Elsewhere the last id of each stream since.
     pub(crate) positions: BTreeMap<String, String>,
@@ -94,9 +97,14 @@ pub(crate) struct Follower {
 }
 
 enum Connection {
-    Bytes(Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>> + Send>>, Vec<u8>),
+    Bytes(
+        Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>> + Send>>,
+        Vec<u8>,
+    ),
     Ws(Box<Ws>),
-    Answered { is_active: bool },
+    Answered {
+        is_active: bool,
+    },
 }
 
 /// A parameter's value, or a key in a cursor, as `encodeURIComponent` or stricter has it.
@@ -122,21 +130,38 @@ pub(crate) async fn stored(broker: &Broker, key: &str) -> Vec<Told> {
         event: text(event, "event"),
         data: text(event, "data").unwrap_or_default(),
     };
-    events.as_array().expect("events").iter().map(told).collect()
+    events
+        .as_array()
+        .expect("events")
+        .iter()
+        .map(told)
+        .collect()
 }
 
 /// The keys as parameters.
 pub(crate) fn with_keys<K: AsRef<str>>(keys: &[K]) -> String {
-    keys.iter().flat_map(|key| ["&key=".to_owned(), encoded(key.as_ref())]).collect()
+    keys.iter()
+        .flat_map(|key| ["&key=".to_owned(), encoded(key.as_ref())])
+        .collect()
 }
 
 impl Follower {
-    pub(crate) fn new<K: ToString>(broker: &Broker, transport: Transport, keys: impl IntoIterator<Item = K>, token: &str) -> Self {
+    pub(crate) fn new<K: ToString>(
+        broker: &Broker,
+        transport: Transport,
+        keys: impl IntoIterator<Item = K>,
+        token: &str,
+    ) -> Self {
         Self::at(&broker.url, transport, keys, token)
     }
 
     /// A client of the broker at this URL.
-    pub(crate) fn at<K: ToString>(url: &str, transport: Transport, keys: impl IntoIterator<Item = K>, token: &str) -> Self {
+    pub(crate) fn at<K: ToString>(
+        url: &str,
+        transport: Transport,
+        keys: impl IntoIterator<Item = K>,
+        token: &str,
+    ) -> Self {
         Self {
             url: url.to_owned(),
             transport,
@@ -164,7 +189,8 @@ impl Follower {
         self
     }
 
-    /// Leaves, with what it has not looked at; it goes on from where it is. An answer to a poll it has as a whole.
+    /// Leaves, with what it has not looked at; it goes on from where it is. An answer to a poll it
+    /// has as a whole.
     pub(crate) fn cut(&mut self) {
         if self.transport != Transport::Poll {
             self.connection = None;
@@ -178,7 +204,10 @@ impl Follower {
             return id.clone();
         }
         let begun = (!self.cursor.is_empty()).then(|| self.cursor.clone());
-        let since = self.positions.iter().map(|(key, id)| format!("{}:{id}", encoded(key)));
+        let since = self
+            .positions
+            .iter()
+            .map(|(key, id)| format!("{}:{id}", encoded(key)));
         begun.into_iter().chain(since).collect::<Vec<_>>().join(",")
     }
 
@@ -214,7 +243,9 @@ impl Follower {
     /// How it is refused.
     pub(crate) async fn refused(&mut self) -> (u16, String) {
         match self.next().await {
-            Heard::Refused(status, error) => (status, error["code"].as_str().expect("a code").to_owned()),
+            Heard::Refused(status, error) => {
+                (status, error["code"].as_str().expect("a code").to_owned())
+            }
             other => panic!("{:?} is refused, not {other:?}", self.transport),
         }
     }
@@ -234,7 +265,11 @@ impl Follower {
                     Err(_) => return Heard::Cut(None),
                 },
                 Some(Connection::Answered { is_active }) => {
-                    let heard = if *is_active { Heard::Cut(None) } else { Heard::Over };
+                    let heard = if *is_active {
+                        Heard::Cut(None)
+                    } else {
+                        Heard::Over
+                    };
                     self.connection = None;
                     return heard;
                 }
@@ -244,7 +279,11 @@ impl Follower {
                     Err(frame) => {
                         self.connection = None;
                         let code = frame.map(|frame| u16::from(frame.code));
-                        return if code == Some(1000) { Heard::Over } else { Heard::Cut(code) };
+                        return if code == Some(1000) {
+                            Heard::Over
+                        } else {
+                            Heard::Cut(code)
+                        };
                     }
                 },
                 Some(Connection::Bytes(bytes, unread)) => {
@@ -262,10 +301,19 @@ impl Follower {
 
     async fn connect(&mut self) -> Result<(), Heard> {
         let keys = with_keys(&self.keys);
-        let Self { url, token, more, .. } = self;
-        let url = format!("{url}/api/client/{}?token={token}{keys}{more}", self.transport.name());
+        let Self {
+            url, token, more, ..
+        } = self;
+        let url = format!(
+            "{url}/api/client/{}?token={token}{keys}{more}",
+            self.transport.name()
+        );
         let resume = self.resume();
-        let after = if resume.is_empty() { String::new() } else { format!("&after={}", encoded(&resume)) };
+        let after = if resume.is_empty() {
+            String::new()
+        } else {
+            format!("&after={}", encoded(&resume))
+        };
         if self.transport == Transport::Ws {
             let url = format!("{}{after}", url.replacen("http", "ws", 1));
             return match tokio_tungstenite::connect_async(url).await {
@@ -277,29 +325,44 @@ impl Follower {
                 Err(Error::Http(response)) => {
                     let body = response.body().as_deref().unwrap_or_default();
                     // Of an answer that is cut off the library may have the head only.
-                    Err(Heard::Refused(response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default()))
+                    Err(Heard::Refused(
+                        response.status().as_u16(),
+                        serde_json::from_slice(body).unwrap_or_default(),
+                    ))
                 }
                 Err(_) => Err(Heard::Cut(None)),
             };
         }
         // A connection for each request: what breaks must not be taken from a pool.
-        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        let http = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .build()
+            .expect("a client");
         let request = match self.transport {
             Transport::Sse if !resume.is_empty() => http.get(url).header("Last-Event-ID", resume),
             _ => http.get(format!("{url}{after}")),
         };
-        let Ok(response) = request.send().await else { return Err(Heard::Cut(None)) };
+        let Ok(response) = request.send().await else {
+            return Err(Heard::Cut(None));
+        };
         match (response.status().as_u16(), self.transport) {
             (204, _) => {
                 self.connections += 1;
                 Err(Heard::Over)
             }
             (200, Transport::Poll) => {
-                let Ok(answer) = response.json::<Value>().await else { return Err(Heard::Cut(None)) };
+                let Ok(answer) = response.json::<Value>().await else {
+                    return Err(Heard::Cut(None));
+                };
                 self.connections += 1;
                 self.take(answer["events"].as_array().expect("events"));
-                answer["cursor"].as_str().unwrap_or_default().clone_into(&mut self.cursor);
-                self.connection = Some(Connection::Answered { is_active: answer["status"] == "active" });
+                answer["cursor"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .clone_into(&mut self.cursor);
+                self.connection = Some(Connection::Answered {
+                    is_active: answer["status"] == "active",
+                });
                 Ok(())
             }
             (200, _) => {
@@ -318,7 +381,11 @@ impl Follower {
     /// Goes on behind this.
     fn note(&mut self, told: &Told, cursor: Option<String>) {
         match self.transport {
-            Transport::Sse => self.cursor = cursor.filter(|cursor| !cursor.is_empty()).unwrap_or(std::mem::take(&mut self.cursor)),
+            Transport::Sse => {
+                self.cursor = cursor
+                    .filter(|cursor| !cursor.is_empty())
+                    .unwrap_or(std::mem::take(&mut self.cursor))
+            }
             Transport::Poll => {}
             Transport::Ws | Transport::Ndjson => {
                 if let Some(id) = &told.id {
@@ -340,20 +407,34 @@ impl Follower {
             let key = text("key").unwrap_or_else(|| self.keys[0].clone());
             let is_keyed = self.transport != Transport::Ws || self.keys.len() > 1;
             assert_eq!(object.get("key").is_some(), is_keyed, "{object}");
-            let told = Told { key, id: text("id"), event: text("event"), data: text("data").unwrap_or_default() };
+            let told = Told {
+                key,
+                id: text("id"),
+                event: text("event"),
+                data: text("data").unwrap_or_default(),
+            };
             self.heard.push_back((told, None));
         }
     }
 
     /// Reads what is complete of what has come.
     async fn read(&mut self) {
-        let end: &[u8] = if self.transport == Transport::Sse { b"\n\n" } else { b"\n" };
+        let end: &[u8] = if self.transport == Transport::Sse {
+            b"\n\n"
+        } else {
+            b"\n"
+        };
         loop {
-            let Some(Connection::Bytes(_, unread)) = &mut self.connection else { return };
-            let Some(at) = unread.windows(end.len()).position(|window| window == end) else { return };
+            let Some(Connection::Bytes(_, unread)) = &mut self.connection else {
+                return;
+            };
+            let Some(at) = unread.windows(end.len()).position(|window| window == end) else {
+                return;
+            };
             let piece: Vec<u8> = unread.drain(..at + end.len()).collect();
             if self.transport == Transport::Sse {
-                self.read_block(&String::from_utf8(piece).expect("UTF-8")).await;
+                self.read_block(&String::from_utf8(piece).expect("UTF-8"))
+                    .await;
             } else if piece != b"\n" {
                 self.take(&[serde_json::from_slice(&piece).expect("a line is JSON")]);
             }
@@ -362,17 +443,39 @@ impl Follower {
 
     /// Reads a block, which is an event or a position or a comment.
     async fn read_block(&mut self, block: &str) {
-        let events: Vec<_> = stream::iter([Ok::<_, std::io::Error>(block)]).eventsource().collect().await;
-        let position = block.lines().find_map(|line| line.strip_prefix("id: ")).filter(|_| events.is_empty());
+        let events: Vec<_> = stream::iter([Ok::<_, std::io::Error>(block)])
+            .eventsource()
+            .collect()
+            .await;
+        let position = block
+            .lines()
+            .find_map(|line| line.strip_prefix("id: "))
+            .filter(|_| events.is_empty());
         for event in events {
             let event = event.expect("an event");
             let (key, id) = self.frame_of(&event.id);
             let id = id.filter(|_| event.event != "missedevents");
-            self.heard.push_back((Told { key, id, event: Some(event.event), data: event.data }, Some(event.id)));
+            self.heard.push_back((
+                Told {
+                    key,
+                    id,
+                    event: Some(event.event),
+                    data: event.data,
+                },
+                Some(event.id),
+            ));
         }
         if let Some(cursor) = position {
             let (key, id) = self.frame_of(cursor);
-            self.heard.push_back((Told { key, id, event: None, data: String::new() }, Some(cursor.to_owned())));
+            self.heard.push_back((
+                Told {
+                    key,
+                    id,
+                    event: None,
+                    data: String::new(),
+                },
+                Some(cursor.to_owned()),
+            ));
         }
     }
 
@@ -380,10 +483,24 @@ impl Follower {
     fn frame_of(&self, id: &str) -> (String, Option<String>) {
         let is_keyed = self.keys.len() > 1;
         if !is_keyed {
-            return (self.keys[0].clone(), (!id.is_empty()).then(|| id.to_owned()));
+            return (
+                self.keys[0].clone(),
+                (!id.is_empty()).then(|| id.to_owned()),
+            );
         }
-        let (key, own) = id.split(',').next().expect("a first").split_once(':').expect("a frame's stream");
+        let (key, own) = id
+            .split(',')
+            .next()
+            .expect("a first")
+            .split_once(':')
+            .expect("a frame's stream");
         let own = own.trim_end_matches('!');
-        (percent_decode_str(key).decode_utf8().expect("UTF-8").into_owned(), (!own.is_empty()).then(|| own.to_owned()))
+        (
+            percent_decode_str(key)
+                .decode_utf8()
+                .expect("UTF-8")
+                .into_owned(),
+            (!own.is_empty()).then(|| own.to_owned()),
+        )
     }
 }

@@ -1,4 +1,5 @@
-//! Keys of streams that one connection can follow, also in exclusive delivery on a Cluster, where they must be of one slot.
+//! Keys of streams that one connection can follow, also in exclusive delivery on a Cluster, where
+//! they must be of one slot.
 
 use std::hash::Hasher;
 
@@ -18,6 +19,9 @@ pub(crate) fn together<const N: usize>(kind: Kind, names: [&str; N]) -> [String;
     let fits = |key: &String| kind != Kind::ExclusiveCluster || bucket(key) == bucket(names[0]);
     names.map(|name| {
         let others = (0..).map(|n| format!("{name}-{n}"));
-        std::iter::once(name.to_owned()).chain(others).find(fits).expect("one in 256")
+        std::iter::once(name.to_owned())
+            .chain(others)
+            .find(fits)
+            .expect("one in 256")
     })
 }

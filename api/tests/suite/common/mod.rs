@@ -17,12 +17,15 @@ use std::time::Duration;
 
 pub(crate) use broker::{Broker, Kind, broker};
 
-/// Ends waits that would otherwise never end. No test measures time, so that a busy machine only makes them slower.
+/// Ends waits that would otherwise never end. No test measures time, so that a busy machine only
+/// makes them slower.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits for what must happen.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it happens in time")
+    tokio::time::timeout(PATIENCE, what)
+        .await
+        .expect("it happens in time")
 }
 
 /// Waits until it is so.
@@ -36,7 +39,9 @@ pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut is_so: imp
 
 /// The number in an id.
 pub(crate) fn number(id: &str) -> u64 {
-    id.split_once('-').and_then(|(_, n)| n.parse().ok()).unwrap_or_else(|| panic!("not an id: {id:?}"))
+    id.split_once('-')
+        .and_then(|(_, n)| n.parse().ok())
+        .unwrap_or_else(|| panic!("not an id: {id:?}"))
 }
 
 /// Checks that the ids are numbered without a hole or a repeat, from here.

@@ -1,4 +1,5 @@
-//! A peer whose bytes the test chooses: WebSocket frames of any kind, and requests whose answers are not read.
+//! A peer whose bytes the test chooses: WebSocket frames of any kind, and requests whose answers
+//! are not read.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -49,22 +50,30 @@ impl Raw {
     /// Sends the head of a request. Where it is to be complete, `rest` has its empty line.
     pub(crate) async fn begin(broker: &Broker, method: &str, target: &str, rest: &str) -> Self {
         let address = broker.url.strip_prefix("http://").unwrap();
-        let (from, mut to) = within(TcpStream::connect(address)).await.unwrap().into_split();
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nX-API-KEY: {API_KEY}\r\n{rest}");
+        let (from, mut to) = within(TcpStream::connect(address))
+            .await
+            .unwrap()
+            .into_split();
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {address}\r\nX-API-KEY: {API_KEY}\r\n{rest}"
+        );
         within(to.write_all(head.as_bytes())).await.unwrap();
         Self { from, to }
     }
 
     /// A WebSocket whose handshake is done.
     pub(crate) async fn web_socket(broker: &Broker, target: &str) -> Self {
-        let upgrade =
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         let mut raw = Self::ask(broker, target, upgrade).await;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(within(raw.from.read_u8()).await.unwrap());
         }
-        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        assert!(
+            head.starts_with(b"HTTP/1.1 101"),
+            "{}",
+            String::from_utf8_lossy(&head)
+        );
         raw
     }
 
@@ -95,7 +104,11 @@ impl Raw {
         while let Some((head, payload)) = self.next_frame().await {
             assert_eq!(code, None, "nothing follows a close frame");
             if head == CLOSE {
-                code = Some(payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code)));
+                code = Some(
+                    payload
+                        .first_chunk()
+                        .map_or(0, |code| u16::from_be_bytes(*code)),
+                );
             }
         }
         code

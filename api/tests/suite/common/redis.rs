@@ -9,7 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A private `redis-server` on a unix socket. Stopped when dropped, or when the test process ends in whatever way.
+/// A private `redis-server` on a unix socket. Stopped when dropped, or when the test process ends
+/// in whatever way.
 pub(crate) struct Redis {
     process: Child,
     folder: TempDir,
@@ -56,7 +57,10 @@ impl Redis {
         let begun = Instant::now();
         while self.try_cli(&["ping"]).as_deref() != Some("PONG") {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(begun.elapsed() < super::PATIENCE, "redis-server starts (is it installed?): {log}");
+            assert!(
+                begun.elapsed() < super::PATIENCE,
+                "redis-server starts (is it installed?): {log}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -85,17 +89,30 @@ impl Redis {
 
     /// Runs a command and returns what `redis-cli` prints.
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
-        self.try_cli(arguments).unwrap_or_else(|| panic!("redis-cli {arguments:?} works"))
+        self.try_cli(arguments)
+            .unwrap_or_else(|| panic!("redis-cli {arguments:?} works"))
     }
 
     pub(crate) fn try_cli(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(arguments).output().expect("redis-cli runs");
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        let output = Command::new("redis-cli")
+            .arg("-s")
+            .arg(self.socket())
+            .args(arguments)
+            .output()
+            .expect("redis-cli runs");
+        output.status.success().then(|| {
+            String::from_utf8_lossy(&output.stdout)
+                .trim_end()
+                .to_owned()
+        })
     }
 
     /// The connections that wait for a stream's next event.
     pub(crate) fn blocked_connections(&self) -> usize {
-        self.cli(&["client", "list"]).lines().filter(|line| line.contains("cmd=xread")).count()
+        self.cli(&["client", "list"])
+            .lines()
+            .filter(|line| line.contains("cmd=xread"))
+            .count()
     }
 }
 

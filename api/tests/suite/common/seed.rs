@@ -1,11 +1,16 @@
 //! Chance that can be had again.
 
-/// What all that is random in a test follows from; `SEED` in the environment takes the place of chance. Said when the test fails.
+/// What all that is random in a test follows from; `SEED` in the environment takes the place of
+/// chance. Said when the test fails.
 pub(crate) struct Seed(pub(crate) u64);
 
 impl Seed {
     pub(crate) fn new() -> Self {
-        Self(std::env::var("SEED").ok().map_or_else(|| fastrand::u64(..), |seed| seed.parse().expect("a number")))
+        Self(
+            std::env::var("SEED")
+                .ok()
+                .map_or_else(|| fastrand::u64(..), |seed| seed.parse().expect("a number")),
+        )
     }
 }
 

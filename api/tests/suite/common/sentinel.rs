@@ -29,11 +29,22 @@ impl Watched {
     pub(crate) fn start() -> Self {
         let ports = [free_port(), free_port(), free_port()];
         let servers = ports.map(|port| {
-            let replica = if port == ports[0] { String::new() } else { format!(" --replicaof 127.0.0.1 {}", ports[0]) };
-            let arguments = format!("--bind 127.0.0.1 --port {port} --repl-diskless-sync-delay 0{replica}");
-            (port, Redis::start(&arguments.split(' ').collect::<Vec<_>>()))
+            let replica = if port == ports[0] {
+                String::new()
+            } else {
+                format!(" --replicaof 127.0.0.1 {}", ports[0])
+            };
+            let arguments =
+                format!("--bind 127.0.0.1 --port {port} --repl-diskless-sync-delay 0{replica}");
+            (
+                port,
+                Redis::start(&arguments.split(' ').collect::<Vec<_>>()),
+            )
         });
-        let watched = Self { servers: servers.into(), sentinels: (0..3).map(|_| Sentinel::start(ports[0])).collect() };
+        let watched = Self {
+            servers: servers.into(),
+            sentinels: (0..3).map(|_| Sentinel::start(ports[0])).collect(),
+        };
         watched.wait();
         watched
     }
@@ -48,14 +59,21 @@ impl Watched {
             is("num-slaves", "2") && is("num-other-sentinels", "2") && is("flags", "master")
         };
         while !self.sentinels.iter().all(knows_all) {
-            assert!(begun.elapsed() < super::PATIENCE, "the Sentinels find each other");
+            assert!(
+                begun.elapsed() < super::PATIENCE,
+                "the Sentinels find each other"
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
     /// What the broker is told.
     pub(crate) fn url(&self) -> String {
-        let hosts: Vec<_> = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+        let hosts: Vec<_> = self
+            .sentinels
+            .iter()
+            .map(|sentinel| format!("127.0.0.1:{}", sentinel.port))
+            .collect();
         format!("redis-sentinel://{}/{SERVICE}", hosts.join(","))
     }
 
@@ -63,7 +81,11 @@ impl Watched {
     pub(crate) fn kill_primary(&mut self) {
         let told = self.sentinels[0].cli(&["sentinel", "get-master-addr-by-name", SERVICE]);
         let port = told.lines().nth(1).expect("an address");
-        let (_, primary) = self.servers.iter_mut().find(|(own, _)| own.to_string() == port).expect("one of ours");
+        let (_, primary) = self
+            .servers
+            .iter_mut()
+            .find(|(own, _)| own.to_string() == port)
+            .expect("one of ours");
         // What no replica has heard of would be lost with it; that is Redis', not the broker's.
         assert_eq!(primary.cli(&["wait", "2", "10000"]), "2");
         primary.kill();
@@ -85,13 +107,29 @@ impl Sentinel {
         std::fs::write(folder.path().join("sentinel.conf"), config).expect("a file");
         // The shell waits on a pipe that closes with this process, and takes the Sentinel with it.
         let script = r#"redis-server "$0/sentinel.conf" --sentinel --dir "$0" >"$0/log" 2>&1 & read -r _; kill -9 $!"#;
-        let process = Command::new("bash").arg("-c").arg(script).arg(folder.path()).stdin(Stdio::piped()).spawn().expect("bash runs");
-        Self { port, process, _folder: folder }
+        let process = Command::new("bash")
+            .arg("-c")
+            .arg(script)
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("bash runs");
+        Self {
+            port,
+            process,
+            _folder: folder,
+        }
     }
 
     fn cli(&self, arguments: &[&str]) -> String {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(arguments).output().expect("redis-cli runs");
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(arguments)
+            .output()
+            .expect("redis-cli runs");
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
     }
 }
 

@@ -21,7 +21,10 @@ impl Sse {
             .eventsource()
             .take_while(|event| std::future::ready(event.is_ok()))
             .filter_map(|event| async { event.ok() });
-        Self { events: Box::pin(events), headers }
+        Self {
+            events: Box::pin(events),
+            headers,
+        }
     }
 
     /// The next event; none when the broker closed the connection.

@@ -7,7 +7,9 @@ use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue, protocol::CloseFrame},
+    tungstenite::{
+        Error, Message, client::IntoClientRequest, http::HeaderValue, protocol::CloseFrame,
+    },
 };
 
 use super::{PATIENCE, within};
@@ -15,16 +17,24 @@ use super::{PATIENCE, within};
 pub(crate) struct Ws(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Ws {
-    pub(crate) async fn connect(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, (u16, Value)> {
+    pub(crate) async fn connect(
+        url: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, (u16, Value)> {
         let mut request = url.into_client_request().expect("a request");
         for (name, value) in headers {
-            request.headers_mut().insert(*name, HeaderValue::from_str(value).expect("a header"));
+            request
+                .headers_mut()
+                .insert(*name, HeaderValue::from_str(value).expect("a header"));
         }
         match within(tokio_tungstenite::connect_async(request)).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(response)) => {
                 let body = response.body().as_deref().unwrap_or_default();
-                Err((response.status().as_u16(), serde_json::from_slice(body).expect("JSON")))
+                Err((
+                    response.status().as_u16(),
+                    serde_json::from_slice(body).expect("JSON"),
+                ))
             }
             Err(error) => panic!("a WebSocket: {error}"),
         }
@@ -45,7 +55,10 @@ impl Ws {
     }
 
     /// The same, where so much silence, without a ping, counts as a connection that is lost.
-    pub(crate) async fn next_unless_silent(&mut self, silence: Duration) -> Result<Value, Option<CloseFrame>> {
+    pub(crate) async fn next_unless_silent(
+        &mut self,
+        silence: Duration,
+    ) -> Result<Value, Option<CloseFrame>> {
         while let Ok(message) = timeout(silence, self.0.next()).await {
             if let Some(next) = self.read(message).await {
                 return next;
@@ -55,12 +68,18 @@ impl Ws {
     }
 
     /// Nothing where it is no message that counts.
-    async fn read(&mut self, message: Option<Result<Message, Error>>) -> Option<Result<Value, Option<CloseFrame>>> {
+    async fn read(
+        &mut self,
+        message: Option<Result<Message, Error>>,
+    ) -> Option<Result<Value, Option<CloseFrame>>> {
         match message {
             Some(Ok(Message::Text(text))) => Some(Ok(serde_json::from_str(&text).expect("JSON"))),
             Some(Ok(Message::Close(frame))) => {
                 // Lets the library answer, as a client does.
-                let _ = timeout(PATIENCE, async { while let Some(Ok(_)) = self.0.next().await {} }).await;
+                let _ = timeout(PATIENCE, async {
+                    while let Some(Ok(_)) = self.0.next().await {}
+                })
+                .await;
                 Some(Err(frame))
             }
             Some(Ok(_)) => None,
@@ -75,7 +94,8 @@ impl Ws {
         }
     }
 
-    /// Everything until the broker closes, the array's elements and single messages alike; and the close code.
+    /// Everything until the broker closes, the array's elements and single messages alike; and the
+    /// close code.
     pub(crate) async fn rest(mut self) -> (Vec<Value>, Option<u16>) {
         let mut events = Vec::new();
         loop {

@@ -1,4 +1,5 @@
-//! The agent of `tests/clients`: does one job over the client's public interface, told and reported as lines of JSON.
+//! The agent of `tests/clients`: does one job over the client's public interface, told and reported
+//! as lines of JSON.
 
 mod manage;
 mod publish;
@@ -45,8 +46,14 @@ async fn work() -> Result<(), Defect> {
 }
 
 fn failed(error: &Error) -> Result<(), Defect> {
-    let status = if let Error::Api { status, .. } = error { *status } else { None };
-    say(&json!({"type": "failed", "status": status, "code": error.code(), "message": error.to_string()}))
+    let status = if let Error::Api { status, .. } = error {
+        *status
+    } else {
+        None
+    };
+    say(
+        &json!({"type": "failed", "status": status, "code": error.code(), "message": error.to_string()}),
+    )
 }
 
 fn say(line: &Value) -> Result<(), Defect> {

@@ -26,7 +26,9 @@ pub(super) async fn manage(mut input: Input, client: &Client) -> Result<(), Defe
 
 /// What the call came to: the answer's JSON in the broker's own field names, or the client's error.
 async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value, Error>, Defect> {
-    fn value<T: serde::Serialize>(result: Result<T, Error>) -> Result<Result<Value, Error>, Defect> {
+    fn value<T: serde::Serialize>(
+        result: Result<T, Error>,
+    ) -> Result<Result<Value, Error>, Defect> {
         Ok(match result {
             Ok(answer) => Ok(serde_json::to_value(answer)?),
             Err(error) => Err(error),
@@ -37,18 +39,40 @@ async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value
     match &**call {
         "create_stream" => {
             // As people do: a stream is made of a key, and changed where something else is wanted.
-            let (given, default) = (types::CreateStream::deserialize(args)?, types::CreateStream::from(key));
-            value(client.create_stream(types::CreateStream { max_events: given.max_events.or(default.max_events), ..given }).await)
+            let (given, default) = (
+                types::CreateStream::deserialize(args)?,
+                types::CreateStream::from(key),
+            );
+            value(
+                client
+                    .create_stream(types::CreateStream {
+                        max_events: given.max_events.or(default.max_events),
+                        ..given
+                    })
+                    .await,
+            )
         }
-        "issue_token" => value(client.issue_token(types::IssueToken::deserialize(args)?).await),
+        "issue_token" => value(
+            client
+                .issue_token(types::IssueToken::deserialize(args)?)
+                .await,
+        ),
         "list_streams" => value(client.list_streams(text("pattern")).await),
         "stream_info" => value(client.stream_info(key).await),
         "stream_events" => value(client.stream_events(key).await),
         "end_stream" => value(client.end_stream(key).await),
         "cancel_stream" => value(client.cancel_stream(key).await),
-        "add_events" => value(client.add_events(types::AddEvents::deserialize(args)?).await),
+        "add_events" => value(
+            client
+                .add_events(types::AddEvents::deserialize(args)?)
+                .await,
+        ),
         "list_clients" => value(client.list_clients(text("key"), text("tag")).await),
-        "disconnect_client" => value(client.disconnect_client(text("id").unwrap_or_default()).await),
+        "disconnect_client" => value(
+            client
+                .disconnect_client(text("id").unwrap_or_default())
+                .await,
+        ),
         "broker_info" => value(client.broker_info().await),
         "ready" => value(client.ready().await),
         other => Err(format!("no call {other:?}").into()),

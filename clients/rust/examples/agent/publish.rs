@@ -41,7 +41,10 @@ pub(super) async fn publish(input: Input, job: Job) -> Result<(), Defect> {
         // Whoever reads the lines finds the one that is missing.
         let _ = say(&json!({"type": "ack", "count": ack.count, "last_id": ack.last_id}));
     });
-    if job.transport.is_some_and(|transport| transport == "websocket") {
+    if job
+        .transport
+        .is_some_and(|transport| transport == "websocket")
+    {
         publish = publish.transport(Transport::WebSocket);
     }
     if let Some(events) = job.max_pending {
@@ -53,7 +56,12 @@ pub(super) async fn publish(input: Input, job: Job) -> Result<(), Defect> {
     write(input, &client, &job.key, publish.start()?).await
 }
 
-async fn write(mut input: Input, client: &Client, key: &str, mut writer: Writer) -> Result<(), Defect> {
+async fn write(
+    mut input: Input,
+    client: &Client,
+    key: &str,
+    mut writer: Writer,
+) -> Result<(), Defect> {
     while let Some(line) = input.next_line().await? {
         let outcome = match serde_json::from_str(&line)? {
             Step::Write { event, data } => match writer.write(&event, data).await {
@@ -89,7 +97,11 @@ async fn write(mut input: Input, client: &Client, key: &str, mut writer: Writer)
 /// Keeps the runtime alive for what the dropped writer does in the background.
 async fn wait_for_end(client: &Client, key: &str) {
     for _ in 0..300 {
-        if client.stream_info(key).await.is_ok_and(|info| info.status != "active") {
+        if client
+            .stream_info(key)
+            .await
+            .is_ok_and(|info| info.status != "active")
+        {
             return;
         }
         sleep(Duration::from_millis(100)).await;

@@ -8,7 +8,10 @@ use futures::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tinistreamer_client::{Cursor, Error, Event, ManySubscription, Status, Subscribe, Subscription, Token, subscribe, subscribe_many};
+use tinistreamer_client::{
+    Cursor, Error, Event, ManySubscription, Status, Subscribe, Subscription, Token, subscribe,
+    subscribe_many,
+};
 use tokio::{
     sync::{Mutex, mpsc},
     time::sleep,
@@ -59,8 +62,15 @@ enum Stop {
 #[serde(tag = "op", rename_all = "lowercase")]
 enum Question {
     Cursor,
-    Add { key: String, after: Option<String>, from: Option<String>, wait: Option<bool> },
-    Drop { key: String },
+    Add {
+        key: String,
+        after: Option<String>,
+        from: Option<String>,
+        wait: Option<bool>,
+    },
+    Drop {
+        key: String,
+    },
 }
 
 pub(super) async fn run(input: Input, mut job: Job) -> Result<(), Defect> {
@@ -83,7 +93,9 @@ pub(super) async fn run(input: Input, mut job: Job) -> Result<(), Defect> {
                 subscription = match job.after.take() {
                     None => subscription,
                     Some(After::Text(cursor)) => subscription.after(cursor),
-                    Some(After::Ids(ids)) => subscription.after(ids.into_iter().collect::<Cursor>()),
+                    Some(After::Ids(ids)) => {
+                        subscription.after(ids.into_iter().collect::<Cursor>())
+                    }
                 };
                 match with_options(subscription, job).start() {
                     Ok(events) => follow_many(events, asked, pause).await,
@@ -100,7 +112,9 @@ pub(super) async fn run(input: Input, mut job: Job) -> Result<(), Defect> {
 }
 
 fn with_options<S>(mut subscription: Subscribe<S>, job: Job) -> Subscribe<S> {
-    subscription = subscription.wait(job.wait.unwrap_or_default()).events(job.events.unwrap_or_default());
+    subscription = subscription
+        .wait(job.wait.unwrap_or_default())
+        .events(job.events.unwrap_or_default());
     subscription = subscription.tags(job.tags.unwrap_or_default());
     if let Some(from) = job.from {
         subscription = subscription.from(from);
@@ -117,8 +131,16 @@ fn with_options<S>(mut subscription: Subscribe<S>, job: Job) -> Subscribe<S> {
     subscription
 }
 
-/// The token, or the function that asks for one; what is asked meanwhile; and a future that is ready when the subscription is to stop.
-fn control(mut input: Input, token: Option<String>) -> (Token, mpsc::UnboundedReceiver<Question>, impl Future<Output = ()>) {
+/// The token, or the function that asks for one; what is asked meanwhile; and a future that is
+/// ready when the subscription is to stop.
+fn control(
+    mut input: Input,
+    token: Option<String>,
+) -> (
+    Token,
+    mpsc::UnboundedReceiver<Question>,
+    impl Future<Output = ()>,
+) {
     let (tokens, wanted) = mpsc::unbounded_channel();
     let (questions, asked) = mpsc::unbounded_channel();
     let stop = async move {
@@ -137,10 +159,19 @@ fn control(mut input: Input, token: Option<String>) -> (Token, mpsc::UnboundedRe
         let wanted = Arc::clone(&wanted);
         async move {
             say(&json!({"type": "token-wanted"}))?;
-            wanted.lock().await.recv().await.ok_or_else(|| Defect::from("no token came"))
+            wanted
+                .lock()
+                .await
+                .recv()
+                .await
+                .ok_or_else(|| Defect::from("no token came"))
         }
     };
-    (token.map_or_else(|| Token::from_fn(ask), Token::from), asked, stop)
+    (
+        token.map_or_else(|| Token::from_fn(ask), Token::from),
+        asked,
+        stop,
+    )
 }
 
 async fn follow(mut events: Subscription, pause: Duration) -> Result<(), Defect> {
@@ -154,7 +185,11 @@ async fn follow(mut events: Subscription, pause: Duration) -> Result<(), Defect>
     say(&json!({"type": "finished", "status": events.status().map(Status::as_str)}))
 }
 
-async fn follow_many(mut events: ManySubscription, mut asked: mpsc::UnboundedReceiver<Question>, pause: Duration) -> Result<(), Defect> {
+async fn follow_many(
+    mut events: ManySubscription,
+    mut asked: mpsc::UnboundedReceiver<Question>,
+    pause: Duration,
+) -> Result<(), Defect> {
     // The answer that comes next, which may take time.
     let mut answering = Fuse::terminated();
     loop {
@@ -173,7 +208,11 @@ async fn follow_many(mut events: ManySubscription, mut asked: mpsc::UnboundedRec
             line = &mut answering => say(&line)?,
         }
     }
-    let statuses: BTreeMap<_, _> = events.statuses().into_iter().map(|(key, status)| (key, status.map(Status::as_str))).collect();
+    let statuses: BTreeMap<_, _> = events
+        .statuses()
+        .into_iter()
+        .map(|(key, status)| (key, status.map(Status::as_str)))
+        .collect();
     say(&json!({"type": "finished", "statuses": statuses}))
 }
 
@@ -187,7 +226,12 @@ fn answer(events: &ManySubscription, question: Question) -> BoxFuture<'static, V
     let handle = events.handle();
     match question {
         Question::Cursor => ready(json!({"type": "cursor", "cursor": events.cursor()})).boxed(),
-        Question::Add { key, after, from, wait } => {
+        Question::Add {
+            key,
+            after,
+            from,
+            wait,
+        } => {
             let mut add = handle.add(&key);
             if let Some(id) = after {
                 add = add.after(id);
@@ -200,13 +244,25 @@ fn answer(events: &ManySubscription, question: Question) -> BoxFuture<'static, V
             }
             async move { outcome("added", &key, add.await) }.boxed()
         }
-        Question::Drop { key } => async move { outcome("dropped", &key, handle.drop(&key).await) }.boxed(),
+        Question::Drop { key } => {
+            async move { outcome("dropped", &key, handle.drop(&key).await) }.boxed()
+        }
     }
 }
 
-fn line(Event { id, event, data, missed, .. }: &Event) -> Value {
+fn line(
+    Event {
+        id,
+        event,
+        data,
+        missed,
+        ..
+    }: &Event,
+) -> Value {
     match missed {
-        Some(missed) => json!({"type": "missed", "after": missed.after, "first": missed.first, "missed": missed.missed}),
+        Some(missed) => {
+            json!({"type": "missed", "after": missed.after, "first": missed.first, "missed": missed.missed})
+        }
         None => json!({"type": "event", "id": id, "event": event, "data": data}),
     }
 }

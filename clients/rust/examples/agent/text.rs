@@ -15,18 +15,30 @@ pub(super) struct Job {
 }
 
 pub(super) async fn run(job: Job) -> Result<(), Defect> {
-    if let Err(error) = read(job).await? { failed(&error) } else { Ok(()) }
+    if let Err(error) = read(job).await? {
+        failed(&error)
+    } else {
+        Ok(())
+    }
 }
 
 async fn read(job: Job) -> Result<Result<(), Error>, Defect> {
     let mut events = subscribe(job.url, job.token).start()?;
     let collect = events.collect_all();
-    let collect = if job.allow_missed { collect.allow_missed() } else { collect };
+    let collect = if job.allow_missed {
+        collect.allow_missed()
+    } else {
+        collect
+    };
     let text = match collect.text("token").await {
         Ok(text) => text,
         Err(error) => return Ok(Err(error)),
     };
-    let missed = events.missed().map(|missed| json!({"count": missed.count, "known": missed.known}));
-    say(&json!({"type": "text", "text": text, "missed": missed, "status": events.status().map(tinistreamer_client::Status::as_str)}))?;
+    let missed = events
+        .missed()
+        .map(|missed| json!({"count": missed.count, "known": missed.known}));
+    say(
+        &json!({"type": "text", "text": text, "missed": missed, "status": events.status().map(tinistreamer_client::Status::as_str)}),
+    )?;
     Ok(Ok(()))
 }

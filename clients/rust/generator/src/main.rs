@@ -1,5 +1,5 @@
-//! Writes the client's management functions, `../src/generated.rs`, from the OpenAPI document. With `--check` it only says whether
-//! they are stale.
+//! Writes the client's management functions, `../src/generated.rs`, from the OpenAPI document. With
+//! `--check` it only says whether they are stale.
 
 mod openapi30;
 
@@ -56,7 +56,9 @@ fn run() -> Result<(), Error> {
     let code = generate(&document)?;
     if !check {
         fs::write(OUTPUT, code).map_err(|error| Error::File(OUTPUT, error))
-    } else if Path::new(OUTPUT).exists() && fs::read_to_string(OUTPUT).map_err(|error| Error::File(OUTPUT, error))? == code {
+    } else if Path::new(OUTPUT).exists()
+        && fs::read_to_string(OUTPUT).map_err(|error| Error::File(OUTPUT, error))? == code
+    {
         Ok(())
     } else {
         Err(Error::Stale)
@@ -67,6 +69,10 @@ fn generate(document: &str) -> Result<String, Error> {
     let mut document = serde_json::from_str(document)?;
     openapi30::down_convert(&mut document);
     let document: OpenAPI = serde_json::from_value(document)?;
-    let tokens = Generator::new(GenerationSettings::default().with_derive("PartialEq")).generate_tokens(&document)?;
-    Ok(format!("{HEADER}{}", prettyplease::unparse(&syn::parse2(tokens)?)))
+    let tokens = Generator::new(GenerationSettings::default().with_derive("PartialEq"))
+        .generate_tokens(&document)?;
+    Ok(format!(
+        "{HEADER}{}",
+        prettyplease::unparse(&syn::parse2(tokens)?)
+    ))
 }

@@ -1,14 +1,33 @@
-//! The OpenAPI 3.1 document as the 3.0 document that progenitor reads, less what it could not make good code of.
+//! The OpenAPI 3.1 document as the 3.0 document that progenitor reads, less what it could not make
+//! good code of.
 
 use serde_json::{Map, Value};
 
-/// Routes for which the client has no function, as it speaks them by hand: most have bodies that never end.
-const BY_HAND: [&str; 6] = ["follow_ndjson", "follow_sse", "follow_ws", "poll_events", "upload_events", "write_events"];
+/// Routes for which the client has no function, as it speaks them by hand: most have bodies that
+/// never end.
+const BY_HAND: [&str; 6] = [
+    "follow_ndjson",
+    "follow_sse",
+    "follow_ws",
+    "poll_events",
+    "upload_events",
+    "write_events",
+];
 
-/// What limits a value. The types would turn each into a newtype with an error of its own, or into an enum; the broker checks them
-/// anyway, and its answer says which field was wrong.
-const LIMITS: [&str; 10] =
-    ["maxLength", "minLength", "minimum", "maximum", "pattern", "minItems", "maxItems", "oneOf", "not", "dependentRequired"];
+/// What limits a value. The types would turn each into a newtype with an error of its own, or into
+/// an enum; the broker checks them anyway, and its answer says which field was wrong.
+const LIMITS: [&str; 10] = [
+    "maxLength",
+    "minLength",
+    "minimum",
+    "maximum",
+    "pattern",
+    "minItems",
+    "maxItems",
+    "oneOf",
+    "not",
+    "dependentRequired",
+];
 
 /// The broker's own format, which is a limit, too.
 const BYTE_LIMITED: &str = "byte-limited";
@@ -16,24 +35,36 @@ const BYTE_LIMITED: &str = "byte-limited";
 /// Rewrites the document in place.
 pub fn down_convert(document: &mut Value) {
     document["openapi"] = "3.0.3".into();
-    if let Some(license) = document.pointer_mut("/info/license").and_then(Value::as_object_mut) {
+    if let Some(license) = document
+        .pointer_mut("/info/license")
+        .and_then(Value::as_object_mut)
+    {
         // New in 3.1.
         license.remove("identifier");
     }
     if let Some(paths) = document["paths"].as_object_mut() {
         for operations in paths.values_mut().filter_map(Value::as_object_mut) {
-            operations.retain(|_, operation| !operation["operationId"].as_str().is_some_and(|id| BY_HAND.contains(&id)));
+            operations.retain(|_, operation| {
+                !operation["operationId"]
+                    .as_str()
+                    .is_some_and(|id| BY_HAND.contains(&id))
+            });
             for operation in operations.values_mut() {
                 successes_only(operation);
             }
         }
-        paths.retain(|_, operations| operations.as_object().is_some_and(|operations| !operations.is_empty()));
+        paths.retain(|_, operations| {
+            operations
+                .as_object()
+                .is_some_and(|operations| !operations.is_empty())
+        });
     }
     simplify(document);
 }
 
-/// Error answers are read by the client, alike on all routes, whether the broker made them or something before it that does not
-/// speak JSON; generated code would lose the status of the latter.
+/// Error answers are read by the client, alike on all routes, whether the broker made them or
+/// something before it that does not speak JSON; generated code would lose the status of the
+/// latter.
 fn successes_only(operation: &mut Value) {
     if let Some(responses) = operation["responses"].as_object_mut() {
         responses.retain(|status, _| status.starts_with('2'));
@@ -45,9 +76,12 @@ fn simplify(value: &mut Value) {
         Value::Object(object) => {
             nullable(object);
             unsigned(object);
-            // A property may have such a name. What holds properties has no type, or one that is a schema.
+            // A property may have such a name. What holds properties has no type, or one that is a
+            // schema.
             if object.get("type").is_some_and(|kind| !kind.is_object()) {
-                object.retain(|name, value| !LIMITS.contains(&name.as_str()) && !(name == "format" && value == BYTE_LIMITED));
+                object.retain(|name, value| {
+                    !LIMITS.contains(&name.as_str()) && !(name == "format" && value == BYTE_LIMITED)
+                });
             }
             object.values_mut().for_each(simplify);
         }
@@ -58,8 +92,14 @@ fn simplify(value: &mut Value) {
 
 /// `"type": ["string", "null"]` is `"type": "string", "nullable": true` in 3.0.
 fn nullable(schema: &mut Map<String, Value>) {
-    let Some(Value::Array(types)) = schema.get("type") else { return };
-    let concrete: Vec<_> = types.iter().filter(|name| *name != "null").cloned().collect();
+    let Some(Value::Array(types)) = schema.get("type") else {
+        return;
+    };
+    let concrete: Vec<_> = types
+        .iter()
+        .filter(|name| *name != "null")
+        .cloned()
+        .collect();
     if let [only] = concrete.as_slice() {
         let only = only.clone();
         schema.insert("type".to_owned(), only);
@@ -69,7 +109,11 @@ fn nullable(schema: &mut Map<String, Value>) {
 
 /// What can't be negative is so in Rust, too.
 fn unsigned(schema: &mut Map<String, Value>) {
-    if schema.get("minimum").and_then(Value::as_i64).is_some_and(|minimum| minimum >= 0) {
+    if schema
+        .get("minimum")
+        .and_then(Value::as_i64)
+        .is_some_and(|minimum| minimum >= 0)
+    {
         schema.insert("format".to_owned(), "uint64".into());
     }
 }
@@ -82,9 +126,13 @@ mod tests {
 
     #[test]
     fn a_type_or_null_is_nullable() {
-        let mut schema = json!({"type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": 9});
+        let mut schema =
+            json!({"type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": 9});
         simplify(&mut schema);
-        assert_eq!(schema, json!({"type": "integer", "format": "uint64", "nullable": true}));
+        assert_eq!(
+            schema,
+            json!({"type": "integer", "format": "uint64", "nullable": true})
+        );
     }
 
     #[test]

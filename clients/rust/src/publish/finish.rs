@@ -13,11 +13,19 @@ pub(super) enum Finish {
 }
 
 /// Ends or cancels the stream.
-pub(super) async fn finish(client: &Client, key: &str, how: Finish, mut retries: Retries) -> Result<(), Error> {
+pub(super) async fn finish(
+    client: &Client,
+    key: &str,
+    how: Finish,
+    mut retries: Retries,
+) -> Result<(), Error> {
     let since = Instant::now();
     let mut answer_lost = false;
     loop {
-        let attempt = timeout(retries.patience(since), attempt(client, key, how, answer_lost));
+        let attempt = timeout(
+            retries.patience(since),
+            attempt(client, key, how, answer_lost),
+        );
         let error = match attempt.await.map_err(Error::unreachable).flatten() {
             Ok(()) => return Ok(()),
             Err(error) => error,

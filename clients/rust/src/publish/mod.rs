@@ -29,7 +29,8 @@ use crate::{Client, Error, event::check_name};
 pub struct Ack {
     /// How many events of this writer are stored now.
     pub count: u64,
-    /// The id of the last of them. None when the broker had it from an earlier attempt, whose answer was lost.
+    /// The id of the last of them. None when the broker had it from an earlier attempt, whose
+    /// answer was lost.
     pub last_id: Option<String>,
 }
 
@@ -39,7 +40,8 @@ type OnAck = Box<dyn Fn(Ack) + Send + Sync>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
-    /// What is ready goes out as one request; what is written while it is on its way gathers for the next.
+    /// What is ready goes out as one request; what is written while it is on its way gathers for
+    /// the next.
     #[default]
     Ndjson,
     /// Each event goes out at once and is acknowledged by itself.
@@ -63,7 +65,15 @@ impl Publish {
     pub(crate) fn new(client: Client, key: String) -> Self {
         let retry_for = Duration::from_secs(60);
         let flush_timeout = Duration::from_secs(5);
-        Self { client, key, transport: Transport::default(), max_pending: 1000, retry_for, flush_timeout, on_ack: None }
+        Self {
+            client,
+            key,
+            transport: Transport::default(),
+            max_pending: 1000,
+            retry_for,
+            flush_timeout,
+            on_ack: None,
+        }
     }
 
     /// How events reach the broker.
@@ -72,25 +82,29 @@ impl Publish {
         self
     }
 
-    /// How many events may be unacknowledged before [`Writer::write`] waits, at least one; 1,000 unless set.
+    /// How many events may be unacknowledged before [`Writer::write`] waits, at least one; 1,000
+    /// unless set.
     pub fn max_pending(mut self, events: usize) -> Self {
         self.max_pending = events;
         self
     }
 
-    /// For how long since the broker last confirmed something to try again after a failure; 60 seconds unless set.
+    /// For how long since the broker last confirmed something to try again after a failure; 60
+    /// seconds unless set.
     pub fn retry_for(mut self, time: Duration) -> Self {
         self.retry_for = time;
         self
     }
 
-    /// For how long a writer that is dropped goes on sending what was written, before it cancels the stream; 5 seconds unless set.
+    /// For how long a writer that is dropped goes on sending what was written, before it cancels
+    /// the stream; 5 seconds unless set.
     pub fn flush_timeout(mut self, time: Duration) -> Self {
         self.flush_timeout = time;
         self
     }
 
-    /// Called each time the broker confirms events, from the writer's background task: it should not block.
+    /// Called each time the broker confirms events, from the writer's background task: it should
+    /// not block.
     pub fn on_ack(mut self, on_ack: impl Fn(Ack) + Send + Sync + 'static) -> Self {
         self.on_ack = Some(Box::new(on_ack));
         self
@@ -116,22 +130,32 @@ impl Publish {
             outbox: Outbox::new(queue, Arc::clone(&ledger)),
             ended,
         };
-        Ok(Writer { lines, ledger, end, task: runtime.spawn(task.run()) })
+        Ok(Writer {
+            lines,
+            ledger,
+            end,
+            task: runtime.spawn(task.run()),
+        })
     }
 }
 
 impl fmt::Debug for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publish").field("client", &self.client).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Publish")
+            .field("client", &self.client)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
-/// Writes events into one active stream, in order and each once, also when connections break meanwhile.
+/// Writes events into one active stream, in order and each once, also when connections break
+/// meanwhile.
 ///
-/// A writer that is dropped without [`finish`](Self::finish), [`cancel`](Self::cancel) or [`close`](Self::close), as `?` does after an
-/// error, goes on in the background: it sends what was written, for as long as [`flush_timeout`](Publish::flush_timeout), and cancels
-/// its stream, because an answer that broke off is not complete. The runtime must live long enough for it. So does one whose `finish`
-/// fails. Only [`cancel`](Self::cancel) drops what was not sent.
+/// A writer that is dropped without [`finish`](Self::finish), [`cancel`](Self::cancel) or
+/// [`close`](Self::close), as `?` does after an error, goes on in the background: it sends what was
+/// written, for as long as [`flush_timeout`](Publish::flush_timeout), and cancels its stream,
+/// because an answer that broke off is not complete. The runtime must live long enough for it. So
+/// does one whose `finish` fails. Only [`cancel`](Self::cancel) drops what was not sent.
 #[derive(Debug)]
 pub struct Writer {
     lines: mpsc::UnboundedSender<Bytes>,
@@ -142,16 +166,18 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Hands an event over, to be sent at once, together with whatever else is ready. Waits while too much is unacknowledged.
+    /// Hands an event over, to be sent at once, together with whatever else is ready. Waits while
+    /// too much is unacknowledged.
     ///
-    /// `data` is a string, or anything else that has a form in JSON, which is then stored as its JSON text; `()` is no data.
+    /// `data` is a string, or anything else that has a form in JSON, which is then stored as its
+    /// JSON text; `()` is no data.
     ///
     /// When the future is dropped before it is ready, the event was not handed over.
     ///
     /// # Errors
     ///
-    /// [`Error::ReservedEvent`], [`Error::InvalidEvent`] and [`Error::InvalidData`] are about this event, and the writer can go on.
-    /// [`Error::Publish`]: it has failed.
+    /// [`Error::ReservedEvent`], [`Error::InvalidEvent`] and [`Error::InvalidData`] are about this
+    /// event, and the writer can go on. [`Error::Publish`]: it has failed.
     pub async fn write(&mut self, event: &str, data: impl Serialize) -> Result<(), Error> {
         check_name(event)?;
         let line = encode(event, &data)?;
@@ -168,7 +194,8 @@ impl Writer {
     ///
     /// [`Error::Publish`] when the writer has failed.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.while_served(self.ledger.confirmed(self.ledger.written())).await
+        self.while_served(self.ledger.confirmed(self.ledger.written()))
+            .await
     }
 
     /// Waits until all is stored, and ends the stream.
@@ -202,7 +229,10 @@ impl Writer {
     }
 
     /// Waits for the task to do something.
-    async fn while_served(&self, wait: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    async fn while_served(
+        &self,
+        wait: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
         tokio::select! {
             biased;
             outcome = wait => outcome,
@@ -211,12 +241,21 @@ impl Writer {
     }
 
     async fn end(self, end: End) -> Result<(), Error> {
-        let Self { end: sender, task, ledger, lines: _lines, .. } = self;
+        let Self {
+            end: sender,
+            task,
+            ledger,
+            lines: _lines,
+            ..
+        } = self;
         if sender.send(end).is_err() {
             return Err(gone());
         }
         match task.await {
-            Ok(result) => result.map_err(|error| Error::Publish { acknowledged: ledger.acknowledged(), source: Arc::new(error) }),
+            Ok(result) => result.map_err(|error| Error::Publish {
+                acknowledged: ledger.acknowledged(),
+                source: Arc::new(error),
+            }),
             Err(_) => Err(gone()),
         }
     }
@@ -236,7 +275,9 @@ fn encode(event: &str, data: &impl Serialize) -> Result<Bytes, Error> {
     }
     let mut line = serde_json::to_vec(&Line { event, data }).map_err(Error::InvalidData)?;
     // A `RawValue` may hold line ends, between its tokens only.
-    line.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+    line.iter_mut()
+        .filter(|byte| matches!(**byte, b'\n' | b'\r'))
+        .for_each(|byte| *byte = b' ');
     Ok(line.into())
 }
 
@@ -259,7 +300,10 @@ mod tests {
     #[test]
     fn data_without_a_form_in_json_is_refused() {
         let tuples_as_keys = std::collections::BTreeMap::from([((1, 2), 3)]);
-        assert!(matches!(encode("token", &tuples_as_keys), Err(Error::InvalidData(_))));
+        assert!(matches!(
+            encode("token", &tuples_as_keys),
+            Err(Error::InvalidData(_))
+        ));
     }
 
     #[test]

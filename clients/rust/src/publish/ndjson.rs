@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::{outbox::Outbox, task::Retries};
 use crate::{Client, Error, types::UploadSummary};
 
-/// What one request holds at the most, except that it holds at least one event: small enough to arrive, and to be sent again, within
-/// the time that an answer may take.
+/// What one request holds at the most, except that it holds at least one event: small enough to
+/// arrive, and to be sent again, within the time that an answer may take.
 const MAX_BODY: usize = 1 << 20;
 
 /// Sends what the writer hands over until that fails for good.
@@ -23,7 +23,10 @@ pub(super) async fn send(
     loop {
         let sequence = outbox.gather().await;
         let (body, events) = body(outbox.from(sequence));
-        let attempt = timeout(retries.patience(outbox.since()), upload(client, query, sequence, body));
+        let attempt = timeout(
+            retries.patience(outbox.since()),
+            upload(client, query, sequence, body),
+        );
         match attempt.await.map_err(Error::unreachable).flatten() {
             Ok(summary) => settle(outbox, summary, events)?,
             Err(error) => retries.after(error, outbox.since()).await?,
@@ -46,9 +49,21 @@ fn body<'a>(events: impl Iterator<Item = &'a Bytes>) -> (Vec<u8>, usize) {
     (body, count)
 }
 
-async fn upload(client: &Client, query: [(&str, &str); 2], sequence: u64, body: Vec<u8>) -> Result<UploadSummary, Error> {
-    let request = client.request(Method::POST, "/api/event/add/json-stream").query(&query).query(&[("sequence", sequence)]);
-    let response = request.header(CONTENT_TYPE, "application/x-ndjson").body(body).send().await?;
+async fn upload(
+    client: &Client,
+    query: [(&str, &str); 2],
+    sequence: u64,
+    body: Vec<u8>,
+) -> Result<UploadSummary, Error> {
+    let request = client
+        .request(Method::POST, "/api/event/add/json-stream")
+        .query(&query)
+        .query(&[("sequence", sequence)]);
+    let response = request
+        .header(CONTENT_TYPE, "application/x-ndjson")
+        .body(body)
+        .send()
+        .await?;
     if response.status() != StatusCode::OK {
         return Err(Error::from_response(response).await);
     }
@@ -58,14 +73,23 @@ async fn upload(client: &Client, query: [(&str, &str); 2], sequence: u64, body: 
 
 /// Takes note of what became of the events of a request.
 fn settle(outbox: &Outbox, summary: UploadSummary, events: usize) -> Result<(), Error> {
-    let counts = [summary.num_events, summary.num_duplicates.unwrap_or_default(), summary.num_errors];
+    let counts = [
+        summary.num_events,
+        summary.num_duplicates.unwrap_or_default(),
+        summary.num_errors,
+    ];
     if counts.into_iter().try_fold(0, u64::checked_add) != Some(events as u64) {
-        return Err(Error::InvalidAnswer(format!("of {events} events, {counts:?} were written, known and refused")));
+        return Err(Error::InvalidAnswer(format!(
+            "of {events} events, {counts:?} were written, known and refused"
+        )));
     }
-    outbox.ledger().confirm(events as u64 - summary.num_errors, summary.last_id);
+    outbox
+        .ledger()
+        .confirm(events as u64 - summary.num_errors, summary.last_id);
     match summary.errors.into_iter().next() {
         None => Ok(()),
-        // Too long a line, as names were checked. What followed it is stored: the writer can't put it right.
+        // Too long a line, as names were checked. What followed it is stored: the writer can't put
+        // it right.
         Some(message) => Err(Error::refused("invalid-event", message)),
     }
 }

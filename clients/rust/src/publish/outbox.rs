@@ -1,4 +1,5 @@
-//! Events between the writer and the broker: those on their way, and the account of those that arrived.
+//! Events between the writer and the broker: those on their way, and the account of those that
+//! arrived.
 
 use std::{
     collections::VecDeque,
@@ -37,9 +38,18 @@ struct Progress {
 
 impl Ledger {
     pub(super) fn new(max_pending: usize, on_ack: Option<OnAck>) -> Self {
-        let progress = watch::Sender::new(Progress { acknowledged: 0, at: Instant::now(), failure: None });
+        let progress = watch::Sender::new(Progress {
+            acknowledged: 0,
+            at: Instant::now(),
+            failure: None,
+        });
         let room = Semaphore::new(max_pending.clamp(1, Semaphore::MAX_PERMITS));
-        Self { progress, room, written: AtomicU64::new(0), on_ack }
+        Self {
+            progress,
+            room,
+            written: AtomicU64::new(0),
+            on_ack,
+        }
     }
 
     /// One more event is handed over.
@@ -67,12 +77,18 @@ impl Ledger {
     pub(super) async fn confirmed(&self, count: u64) -> Result<(), Error> {
         let mut progress = self.progress.subscribe();
         // The channel can't close: its sender is here.
-        let Ok(progress) = progress.wait_for(|progress| progress.acknowledged >= count || progress.failure.is_some()).await else {
+        let Ok(progress) = progress
+            .wait_for(|progress| progress.acknowledged >= count || progress.failure.is_some())
+            .await
+        else {
             return Ok(());
         };
         match &progress.failure {
             None => Ok(()),
-            Some(failure) => Err(Error::Publish { acknowledged: progress.acknowledged, source: Arc::clone(failure) }),
+            Some(failure) => Err(Error::Publish {
+                acknowledged: progress.acknowledged,
+                source: Arc::clone(failure),
+            }),
         }
     }
 
@@ -95,22 +111,29 @@ impl Ledger {
             progress.at = Instant::now();
         });
         // No more than were handed over, so that they fit.
-        self.room.add_permits(usize::try_from(events).unwrap_or_default());
+        self.room
+            .add_permits(usize::try_from(events).unwrap_or_default());
         if let Some(on_ack) = &self.on_ack {
-            on_ack(Ack { count: self.acknowledged(), last_id });
+            on_ack(Ack {
+                count: self.acknowledged(),
+                last_id,
+            });
         }
     }
 
     /// The writer has failed: whoever waits is told.
     pub(super) fn fail(&self, error: Error) {
-        self.progress.send_modify(|progress| progress.failure = Some(Arc::new(error)));
+        self.progress
+            .send_modify(|progress| progress.failure = Some(Arc::new(error)));
         self.room.close();
     }
 }
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("acknowledged", &self.acknowledged()).finish_non_exhaustive()
+        f.debug_struct("Ledger")
+            .field("acknowledged", &self.acknowledged())
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,7 +150,13 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(lines: mpsc::UnboundedReceiver<Bytes>, ledger: Arc<Ledger>) -> Self {
-        Self { lines, queue: VecDeque::new(), sequence: 0, begun: Instant::now(), ledger }
+        Self {
+            lines,
+            queue: VecDeque::new(),
+            sequence: 0,
+            begun: Instant::now(),
+            ledger,
+        }
     }
 
     pub(super) fn ledger(&self) -> &Arc<Ledger> {
@@ -146,7 +175,8 @@ impl Outbox {
         !self.queue.is_empty()
     }
 
-    /// Waits until an event is unconfirmed, and takes all that are ready. How many came before the first of the queue.
+    /// Waits until an event is unconfirmed, and takes all that are ready. How many came before the
+    /// first of the queue.
     pub(super) async fn gather(&mut self) -> u64 {
         self.settle();
         if self.queue.is_empty() {
@@ -158,8 +188,11 @@ impl Outbox {
 
     /// Waits until an event is handed over, and takes all that are ready.
     pub(super) async fn more(&mut self) {
-        // Without a line to come the writer was dropped. The task learns it in another way, and ends this.
-        let Some(line) = self.lines.recv().await else { return std::future::pending().await };
+        // Without a line to come the writer was dropped. The task learns it in another way, and
+        // ends this.
+        let Some(line) = self.lines.recv().await else {
+            return std::future::pending().await;
+        };
         self.settle();
         if self.queue.is_empty() {
             self.begun = Instant::now();
@@ -177,7 +210,12 @@ impl Outbox {
     /// Forgets what is confirmed.
     fn settle(&mut self) {
         let confirmed = self.ledger.acknowledged() - self.sequence;
-        self.queue.drain(..self.queue.len().min(usize::try_from(confirmed).unwrap_or(usize::MAX)));
+        self.queue.drain(
+            ..self
+                .queue
+                .len()
+                .min(usize::try_from(confirmed).unwrap_or(usize::MAX)),
+        );
         self.sequence += confirmed;
     }
 

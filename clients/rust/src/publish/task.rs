@@ -20,7 +20,8 @@ use crate::{Client, Error, pace::Backoff};
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
-/// How long one attempt may go without an answer, and how long it may at least, however little time is left.
+/// How long one attempt may go without an answer, and how long it may at least, however little time
+/// is left.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(15);
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
@@ -49,7 +50,16 @@ pub(super) struct Task {
 impl Task {
     /// Sends what the writer hands over until it ends, and then does with the stream what it says.
     pub(super) async fn run(self) -> Result<(), Error> {
-        let Self { client, key, producer, transport, retry_for, flush_timeout, mut outbox, mut ended } = self;
+        let Self {
+            client,
+            key,
+            producer,
+            transport,
+            retry_for,
+            flush_timeout,
+            mut outbox,
+            mut ended,
+        } = self;
         let ledger = Arc::clone(outbox.ledger());
         let retries = Retries::new(retry_for);
         let query = [("key", &*key), ("producer", &*producer)];
@@ -65,7 +75,8 @@ impl Task {
             biased;
             end = &mut ended => {
                 if end.is_err() {
-                    // The writer was dropped. What was written is stored first, as far as that is possible.
+                    // The writer was dropped. What was written is stored first, as far as that is
+                    // possible.
                     let stored = ledger.confirmed(ledger.written());
                     let flushed = async { tokio::select! { _ = stored => {}, _ = sending.as_mut() => {} } };
                     // Past its time, the stream is cancelled without the rest.
@@ -97,19 +108,35 @@ pub(super) struct Retries {
 
 impl Retries {
     pub(super) fn new(retry_for: Duration) -> Self {
-        Self { backoff: Backoff::new(SHORTEST_DELAY, LONGEST_DELAY), retry_for, since: None }
+        Self {
+            backoff: Backoff::new(SHORTEST_DELAY, LONGEST_DELAY),
+            retry_for,
+            since: None,
+        }
     }
 
     /// How long an attempt may go without an answer.
     pub(super) fn patience(&self, since: Instant) -> Duration {
-        self.retry_for.saturating_sub(since.elapsed()).clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT)
+        self.retry_for
+            .saturating_sub(since.elapsed())
+            .clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT)
     }
 
-    /// Waits before the next attempt at what has been wanted since then. The error again: there is to be none.
+    /// Waits before the next attempt at what has been wanted since then. The error again: there is
+    /// to be none.
     pub(super) async fn after(&mut self, error: Error, since: Instant) -> Result<(), Error> {
         if self.since.replace(since) != Some(since) {
             self.backoff.reset();
         }
-        if error.is_transient() && self.backoff.pause(error.retry_after(), since, self.retry_for).await { Ok(()) } else { Err(error) }
+        if error.is_transient()
+            && self
+                .backoff
+                .pause(error.retry_after(), since, self.retry_for)
+                .await
+        {
+            Ok(())
+        } else {
+            Err(error)
+        }
     }
 }

@@ -51,7 +51,8 @@ pub(super) async fn send(
         let sequence = outbox.gather().await;
         let patience = retries.patience(outbox.since());
         let Err(error) = serve(client, query, sequence, outbox, patience).await;
-        // A connection that breaks while nothing is owed is made anew when there is something to send.
+        // A connection that breaks while nothing is owed is made anew when there is something to
+        // send.
         if outbox.owes() || !error.is_transient() {
             retries.after(error, outbox.since()).await?;
         }
@@ -66,9 +67,15 @@ async fn serve(
     outbox: &mut Outbox,
     patience: Duration,
 ) -> Result<Infallible, Error> {
-    let request = client.request(Method::GET, "/api/event/add/ws-stream").query(&query).query(&[("sequence", sequence)]);
+    let request = client
+        .request(Method::GET, "/api/event/add/ws-stream")
+        .query(&query)
+        .query(&[("sequence", sequence)]);
     let life = Arc::new(Life::new());
-    let socket = timeout(patience, connect(request, &life)).await.map_err(Error::unreachable).flatten()?;
+    let socket = timeout(patience, connect(request, &life))
+        .await
+        .map_err(Error::unreachable)
+        .flatten()?;
     let (events, answers) = socket.split();
     let sent = AtomicU64::new(sequence);
     let ledger = Arc::clone(outbox.ledger());
@@ -92,7 +99,11 @@ async fn overdue(ledger: &Ledger, sent: &AtomicU64, patience: Duration) {
     }
 }
 
-async fn send_events(outbox: &mut Outbox, mut events: SplitSink<Socket, Message>, sent: &AtomicU64) -> Infallible {
+async fn send_events(
+    outbox: &mut Outbox,
+    mut events: SplitSink<Socket, Message>,
+    sent: &AtomicU64,
+) -> Infallible {
     loop {
         if send_unsent(outbox, &mut events, sent).await.is_err() {
             // The other half learns of it, after the answers that came before.
@@ -102,7 +113,11 @@ async fn send_events(outbox: &mut Outbox, mut events: SplitSink<Socket, Message>
     }
 }
 
-async fn send_unsent(outbox: &Outbox, events: &mut SplitSink<Socket, Message>, sent: &AtomicU64) -> Result<(), tungstenite::Error> {
+async fn send_unsent(
+    outbox: &Outbox,
+    events: &mut SplitSink<Socket, Message>,
+    sent: &AtomicU64,
+) -> Result<(), tungstenite::Error> {
     for line in outbox.from(sent.load(Ordering::Relaxed)) {
         sent.fetch_add(1, Ordering::Relaxed);
         events.feed(Message::Binary(line.clone())).await?;
@@ -110,13 +125,24 @@ async fn send_unsent(outbox: &Outbox, events: &mut SplitSink<Socket, Message>, s
     events.flush().await
 }
 
-async fn receive(mut answers: SplitStream<Socket>, life: &Life, ledger: &Ledger, sent: &AtomicU64) -> Result<Infallible, Error> {
+async fn receive(
+    mut answers: SplitStream<Socket>,
+    life: &Life,
+    ledger: &Ledger,
+    sent: &AtomicU64,
+) -> Result<Infallible, Error> {
     loop {
-        let text = life.unless_silent(SILENCE, next_text(&mut answers)).await??;
+        let text = life
+            .unless_silent(SILENCE, next_text(&mut answers))
+            .await??;
         let text = text.ok_or_else(|| Error::unreachable("the WebSocket was closed"))?;
-        match serde_json::from_str(&text).map_err(|error| Error::InvalidAnswer(error.to_string()))? {
+        match serde_json::from_str(&text)
+            .map_err(|error| Error::InvalidAnswer(error.to_string()))?
+        {
             Answer::Success { .. } if ledger.acknowledged() >= sent.load(Ordering::Relaxed) => {
-                return Err(Error::InvalidAnswer("more events are confirmed than were sent".to_owned()));
+                return Err(Error::InvalidAnswer(
+                    "more events are confirmed than were sent".to_owned(),
+                ));
             }
             Answer::Success { id } => ledger.confirm(1, id),
             Answer::Error { code, message } => return Err(Error::refused(code, message)),

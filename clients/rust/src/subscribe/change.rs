@@ -9,8 +9,14 @@ use crate::Error;
 /// What is to be changed.
 #[derive(Debug)]
 pub(super) enum Change {
-    Add { key: String, after: Option<String>, begin: Begin },
-    Drop { key: String },
+    Add {
+        key: String,
+        after: Option<String>,
+        begin: Begin,
+    },
+    Drop {
+        key: String,
+    },
 }
 
 /// A change, and where the position in the stream is told when it is done.
@@ -31,8 +37,9 @@ impl Change {
 
 /// Adds streams to a running subscription, and drops them. Cheap to clone.
 ///
-/// Over WebSocket this is a message of its own, over other transports another connection that goes on where this one was. Either is
-/// done while the subscription is polled, and waited for here: poll it in another task, or at the same time.
+/// Over WebSocket this is a message of its own, over other transports another connection that goes
+/// on where this one was. Either is done while the subscription is polled, and waited for here:
+/// poll it in another task, or at the same time.
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
@@ -48,30 +55,41 @@ impl Handle {
         (Self { commands, begin }, receiver)
     }
 
-    /// Follows one more stream, as soon as this is awaited: `handle.add("b").after("1767225600000-3").await?`. Gives the id after
-    /// which it is followed, if that is known.
+    /// Follows one more stream, as soon as this is awaited:
+    /// `handle.add("b").after("1767225600000-3").await?`. Gives the id after which it is followed,
+    /// if that is known.
     ///
     /// # Errors
     ///
-    /// The broker's, such as `forbidden`, `stream-not-found` or `already-subscribed`: the subscription goes on without the stream.
-    /// [`Error::Over`] when there is no subscription any more.
+    /// The broker's, such as `forbidden`, `stream-not-found` or `already-subscribed`: the
+    /// subscription goes on without the stream. [`Error::Over`] when there is no subscription any
+    /// more.
     pub fn add(&self, key: impl Into<String>) -> Add {
-        Add { handle: self.clone(), key: key.into(), after: None, begin: self.begin.clone() }
+        Add {
+            handle: self.clone(),
+            key: key.into(),
+            after: None,
+            begin: self.begin.clone(),
+        }
     }
 
-    /// Follows a stream no more. Gives the id of its last event that was handed out, if that is known. A subscription without streams
-    /// waits for another.
+    /// Follows a stream no more. Gives the id of its last event that was handed out, if that is
+    /// known. A subscription without streams waits for another.
     ///
     /// # Errors
     ///
-    /// `not-subscribed` when it is not followed. [`Error::Over`] when there is no subscription any more.
+    /// `not-subscribed` when it is not followed. [`Error::Over`] when there is no subscription any
+    /// more.
     pub async fn drop(&self, key: impl Into<String>) -> Result<Option<String>, Error> {
         self.ask(Change::Drop { key: key.into() }).await
     }
 
     async fn ask(&self, change: Change) -> Result<Option<String>, Error> {
         let (done, outcome) = oneshot::channel();
-        self.commands.send(Command { change, done }).await.map_err(|_| Error::Over)?;
+        self.commands
+            .send(Command { change, done })
+            .await
+            .map_err(|_| Error::Over)?;
         outcome.await.map_err(|_| Error::Over)?
     }
 }
@@ -93,8 +111,9 @@ impl Add {
         self
     }
 
-    /// Where to begin without [`after`](Self::after), as in [`Subscribe::from`](crate::Subscribe::from); where the subscription says, unless
-    /// this is set.
+    /// Where to begin without [`after`](Self::after), as in
+    /// [`Subscribe::from`](crate::Subscribe::from); where the subscription says, unless this is
+    /// set.
     pub fn from(mut self, from: impl Into<String>) -> Self {
         self.begin.from = Some(from.into());
         self
@@ -112,7 +131,12 @@ impl IntoFuture for Add {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { handle, key, after, begin } = self;
+        let Self {
+            handle,
+            key,
+            after,
+            begin,
+        } = self;
         async move { handle.ask(Change::Add { key, after, begin }).await }.boxed()
     }
 }

@@ -7,14 +7,23 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::Error;
 
 /// What `encodeURIComponent` encodes, and `~`, with which the broker's compact form begins.
-const COMPONENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 
 /// Positions in several streams: what [`docs/following.md`] calls a cursor.
 ///
-/// Made of a string that a subscription or the broker gave, or of pairs of a stream's key and an event's id.
+/// Made of a string that a subscription or the broker gave, or of pairs of a stream's key and an
+/// event's id.
 ///
-/// [`docs/following.md`]: https://github.com/tinistreamer/tinistreamer/blob/main/docs/following.md#cursors
+/// [`docs/following.md`]:
+/// https://github.com/tinistreamer/tinistreamer/blob/main/docs/following.md#cursors
 #[derive(Clone, Debug, Default)]
 pub struct Cursor(Written);
 
@@ -44,7 +53,12 @@ impl From<&str> for Cursor {
 
 impl<K: Into<String>, I: Into<String>> FromIterator<(K, I)> for Cursor {
     fn from_iter<T: IntoIterator<Item = (K, I)>>(pairs: T) -> Self {
-        Self(Written::Pairs(pairs.into_iter().map(|(key, id)| (key.into(), id.into())).collect()))
+        Self(Written::Pairs(
+            pairs
+                .into_iter()
+                .map(|(key, id)| (key.into(), id.into()))
+                .collect(),
+        ))
     }
 }
 
@@ -83,16 +97,42 @@ impl Positions {
         let text = match cursor.0 {
             Written::Text(text) => text,
             Written::Pairs(pairs) => {
-                let known = pairs.into_iter().map(|(key, id)| (key, Position { id: Some(id), is_last: false }));
-                return Ok(Self { known: known.collect(), compact: Vec::new() });
+                let known = pairs.into_iter().map(|(key, id)| {
+                    (
+                        key,
+                        Position {
+                            id: Some(id),
+                            is_last: false,
+                        },
+                    )
+                });
+                return Ok(Self {
+                    known: known.collect(),
+                    compact: Vec::new(),
+                });
             }
         };
         if let [key] = keys
             && !text.contains([':', '~'])
         {
-            return Ok(Self { known: [(key.clone(), Position { id: Some(text), is_last: false })].into(), compact: Vec::new() });
+            return Ok(Self {
+                known: [(
+                    key.clone(),
+                    Position {
+                        id: Some(text),
+                        is_last: false,
+                    },
+                )]
+                .into(),
+                compact: Vec::new(),
+            });
         }
-        Self::read(&text).ok_or_else(|| Error::refused("invalid-event-id", format!("{text:?} is no cursor of several streams")))
+        Self::read(&text).ok_or_else(|| {
+            Error::refused(
+                "invalid-event-id",
+                format!("{text:?} is no cursor of several streams"),
+            )
+        })
     }
 
     /// Reads a list of positions; None: it is none.
@@ -120,7 +160,13 @@ pub(super) fn read_item(item: &str) -> Option<(String, Position)> {
     let (key, id) = item.split_once(':')?;
     let key = percent_decode_str(key).decode_utf8().ok()?.into_owned();
     let (id, is_last) = id.strip_suffix('!').map_or((id, false), |id| (id, true));
-    Some((key, Position { id: (!id.is_empty()).then(|| id.to_owned()), is_last }))
+    Some((
+        key,
+        Position {
+            id: (!id.is_empty()).then(|| id.to_owned()),
+            is_last,
+        },
+    ))
 }
 
 impl fmt::Display for Positions {
@@ -129,7 +175,12 @@ impl fmt::Display for Positions {
         let mut separator = "";
         for (key, Position { id, is_last }) in &self.known {
             let last = if *is_last { "!" } else { "" };
-            write!(f, "{separator}{}:{}{last}", utf8_percent_encode(key, COMPONENT), id.as_deref().unwrap_or_default())?;
+            write!(
+                f,
+                "{separator}{}:{}{last}",
+                utf8_percent_encode(key, COMPONENT),
+                id.as_deref().unwrap_or_default()
+            )?;
             separator = ",";
         }
         for compact in &self.compact {
@@ -161,12 +212,20 @@ mod tests {
     #[test]
     fn a_key_is_encoded_as_in_a_url() {
         let cursor = Cursor::from([("a,b:c d/é~", "5-1")]);
-        assert_eq!(Positions::given(cursor, &[]).unwrap().to_string(), "a%2Cb%3Ac%20d%2F%C3%A9%7E:5-1");
+        assert_eq!(
+            Positions::given(cursor, &[]).unwrap().to_string(),
+            "a%2Cb%3Ac%20d%2F%C3%A9%7E:5-1"
+        );
     }
 
     #[test]
     fn a_bare_id_is_the_cursor_of_one_stream_only() {
-        let read = |keys: &[&str]| Positions::given("5-1".into(), &keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>());
+        let read = |keys: &[&str]| {
+            Positions::given(
+                "5-1".into(),
+                &keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>(),
+            )
+        };
         assert_eq!(read(&["a"]).unwrap().to_string(), "a:5-1");
         assert_eq!(read(&["a", "b"]).unwrap_err().code(), "invalid-event-id");
     }

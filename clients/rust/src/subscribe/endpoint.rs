@@ -50,7 +50,8 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Connects, with another token if the one in use is no longer good; None: there is nothing more to come.
+    /// Connects, with another token if the one in use is no longer good; None: there is nothing
+    /// more to come.
     pub(super) async fn connect(&mut self, resume: &Resume) -> Result<Option<Connection>, Error> {
         loop {
             let is_new = self.current_token.is_none();
@@ -58,8 +59,15 @@ impl Endpoint {
                 Some(token) => token.clone(),
                 None => self.current_token.insert(self.token.get().await?).clone(),
             };
-            match self.life.unless_silent(self.silence, self.open(resume, &token)).await.flatten() {
-                Err(Error::Api { status: Some(401), .. }) if !is_new && self.token.is_made() => self.current_token = None,
+            match self
+                .life
+                .unless_silent(self.silence, self.open(resume, &token))
+                .await
+                .flatten()
+            {
+                Err(Error::Api {
+                    status: Some(401), ..
+                }) if !is_new && self.token.is_made() => self.current_token = None,
                 opened => return opened,
             }
         }
@@ -69,22 +77,35 @@ impl Endpoint {
         let request = self.request(resume).bearer_auth(token);
         let life = &self.life;
         let request = match &resume.cursor {
-            Some(cursor) if self.transport != Transport::Poll => request.header(LAST_EVENT_ID, cursor),
+            Some(cursor) if self.transport != Transport::Poll => {
+                request.header(LAST_EVENT_ID, cursor)
+            }
             _ => request,
         };
         Ok(match self.transport {
-            Transport::Sse => Sse::connect(request, resume.keys.len() > 1, life).await?.map(Connection::Sse),
-            Transport::Ndjson => Ndjson::connect(request, life).await?.map(|lines| Connection::Ndjson(Box::new(lines))),
-            Transport::Poll => Some(Connection::Poll(Box::new(Poll::connect(request, resume.cursor.clone(), self.silence, life).await?))),
+            Transport::Sse => Sse::connect(request, resume.keys.len() > 1, life)
+                .await?
+                .map(Connection::Sse),
+            Transport::Ndjson => Ndjson::connect(request, life)
+                .await?
+                .map(|lines| Connection::Ndjson(Box::new(lines))),
+            Transport::Poll => Some(Connection::Poll(Box::new(
+                Poll::connect(request, resume.cursor.clone(), self.silence, life).await?,
+            ))),
             #[cfg(feature = "websocket")]
-            Transport::WebSocket => Some(Connection::WebSocket(Box::new(WebSocket::connect(request, life).await?))),
+            Transport::WebSocket => Some(Connection::WebSocket(Box::new(
+                WebSocket::connect(request, life).await?,
+            ))),
         })
     }
 
     fn request(&self, Resume { keys, begin, .. }: &Resume) -> RequestBuilder {
         let request = self.http.get(self.url.clone());
         let keys: Vec<_> = keys.iter().map(|key| ("key", key)).collect();
-        request.query(&keys).query(&begin.from.as_ref().map(|from| [("from", from)])).query(&begin.wait.then_some([("wait", true)]))
+        request
+            .query(&keys)
+            .query(&begin.from.as_ref().map(|from| [("from", from)]))
+            .query(&begin.wait.then_some([("wait", true)]))
     }
 }
 

@@ -67,8 +67,21 @@ impl Object {
 }
 
 impl From<Object> for Frame {
-    fn from(Object { key, id, event, data }: Object) -> Self {
-        Self { key, id, event: event.map(|name| NamedData { name, data }), positions: None, retry: None }
+    fn from(
+        Object {
+            key,
+            id,
+            event,
+            data,
+        }: Object,
+    ) -> Self {
+        Self {
+            key,
+            id,
+            event: event.map(|name| NamedData { name, data }),
+            positions: None,
+            retry: None,
+        }
     }
 }
 

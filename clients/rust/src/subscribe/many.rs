@@ -22,17 +22,25 @@ use super::{
 };
 use crate::{Error, Event, Status};
 
-/// Follows several streams over one connection, each from its first event, or from [`after`](Subscribe::after) one, to its end.
+/// Follows several streams over one connection, each from its first event, or from
+/// [`after`](Subscribe::after) one, to its end.
 ///
-/// `url` is a client URL as for [`subscribe`](crate::subscribe); keys in it do not count. A subscription without keys waits until
-/// one is [added](Handle::add).
+/// `url` is a client URL as for [`subscribe`](crate::subscribe); keys in it do not count. A
+/// subscription without keys waits until one is [added](Handle::add).
 pub fn subscribe_many<K: Into<String>>(
     url: impl Into<String>,
     keys: impl IntoIterator<Item = K>,
     token: impl Into<Token>,
 ) -> Subscribe<Many> {
     let keys: BTreeSet<String> = keys.into_iter().map(Into::into).collect();
-    Subscribe::new(url.into(), token.into(), Many { keys: keys.into_iter().collect(), after: None })
+    Subscribe::new(
+        url.into(),
+        token.into(),
+        Many {
+            keys: keys.into_iter().collect(),
+            after: None,
+        },
+    )
 }
 
 /// What is to be followed: streams by their keys.
@@ -43,8 +51,8 @@ pub struct Many {
 }
 
 impl Subscribe<Many> {
-    /// Starts where this says: a [cursor](ManySubscription::cursor), or pairs of a key and an event's id. In streams that it does not
-    /// name it starts [`from`](Self::from) where that says.
+    /// Starts where this says: a [cursor](ManySubscription::cursor), or pairs of a key and an
+    /// event's id. In streams that it does not name it starts [`from`](Self::from) where that says.
     pub fn after(mut self, cursor: impl Into<Cursor>) -> Self {
         self.streams.after = Some(cursor.into());
         self
@@ -54,23 +62,31 @@ impl Subscribe<Many> {
     ///
     /// # Errors
     ///
-    /// [`Error::Setup`] when the URL is none of the broker's, and one with the code `invalid-event-id` when what was given as a cursor is
-    /// none.
+    /// [`Error::Setup`] when the URL is none of the broker's, and one with the code
+    /// `invalid-event-id` when what was given as a cursor is none.
     pub fn start(self) -> Result<ManySubscription, Error> {
         let Many { keys, after } = self.streams;
-        let positions = after.map(|cursor| Positions::given(cursor, &keys)).transpose()?.unwrap_or_default();
+        let positions = after
+            .map(|cursor| Positions::given(cursor, &keys))
+            .transpose()?
+            .unwrap_or_default();
         let (handle, commands) = Handle::new(self.options.begin.clone());
         let Started { events, streams } = self.options.start(keys, positions, true, commands)?;
-        Ok(ManySubscription { events, streams, handle })
+        Ok(ManySubscription {
+            events,
+            streams,
+            handle,
+        })
     }
 }
 
-/// The events of several streams, each stream's once and in its order, also when connections break meanwhile. Nothing is promised about
-/// the order between streams.
+/// The events of several streams, each stream's once and in its order, also when connections break
+/// meanwhile. Nothing is promised about the order between streams.
 ///
-/// After the last events of all streams, or an error, it is over. A stream that is gone is told by an event `missedevents` whose
-/// [`first`](crate::Missed::first) is None; the others go on. Dropped, it closes its connection at once. Nothing is read ahead of what
-/// is asked for: a slow reader holds the broker back.
+/// After the last events of all streams, or an error, it is over. A stream that is gone is told by
+/// an event `missedevents` whose [`first`](crate::Missed::first) is None; the others go on.
+/// Dropped, it closes its connection at once. Nothing is read ahead of what is asked for: a slow
+/// reader holds the broker back.
 #[must_use = "a subscription does nothing unless it is polled"]
 pub struct ManySubscription {
     events: BoxStream<'static, Result<Event, Error>>,
@@ -79,7 +95,8 @@ pub struct ManySubscription {
 }
 
 impl ManySubscription {
-    /// Where it is in all of its streams, for another to start [`after`](Subscribe::after), over whichever transport; None: nowhere yet.
+    /// Where it is in all of its streams, for another to start [`after`](Subscribe::after), over
+    /// whichever transport; None: nowhere yet.
     #[must_use]
     pub fn cursor(&self) -> Option<String> {
         self.streams.lock().cursor()
@@ -97,7 +114,8 @@ impl ManySubscription {
         self.streams.lock().statuses()
     }
 
-    /// The events that are missing so far, in all streams that were not dropped: they were no longer stored. None while none is.
+    /// The events that are missing so far, in all streams that were not dropped: they were no
+    /// longer stored. None while none is.
     #[must_use]
     pub fn missed(&self) -> Option<MissedTotal> {
         self.streams.lock().missed()
@@ -120,6 +138,9 @@ impl Stream for ManySubscription {
 
 impl fmt::Debug for ManySubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ManySubscription").field("cursor", &self.cursor()).field("statuses", &self.statuses()).finish_non_exhaustive()
+        f.debug_struct("ManySubscription")
+            .field("cursor", &self.cursor())
+            .field("statuses", &self.statuses())
+            .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,10 @@ pub struct MissedTotal {
 impl MissedTotal {
     /// The sum over several streams. None while nothing is missing.
     pub(super) fn sum(totals: impl IntoIterator<Item = Self>) -> Option<Self> {
-        totals.into_iter().reduce(|sum, total| Self { count: sum.count.saturating_add(total.count), known: sum.known && total.known })
+        totals.into_iter().reduce(|sum, total| Self {
+            count: sum.count.saturating_add(total.count),
+            known: sum.known && total.known,
+        })
     }
 }
 
@@ -27,9 +30,14 @@ pub(super) struct MissedCounter {
 }
 
 impl MissedCounter {
-    /// A connection that breaks before the next event makes the broker report the same loss again, after the same id.
+    /// A connection that breaks before the next event makes the broker report the same loss again,
+    /// after the same id.
     pub(super) fn add(&mut self, missed: &Missed) {
-        if self.last.as_ref().is_some_and(|last| last.after != missed.after) {
+        if self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.after != missed.after)
+        {
             self.earlier = self.total();
         }
         self.last = Some(missed.clone());
@@ -37,7 +45,10 @@ impl MissedCounter {
 
     /// None while nothing is missing.
     pub(super) fn total(&self) -> Option<MissedTotal> {
-        let last = self.last.as_ref().map(|last| MissedTotal { count: last.missed.unwrap_or_default(), known: last.missed.is_some() });
+        let last = self.last.as_ref().map(|last| MissedTotal {
+            count: last.missed.unwrap_or_default(),
+            known: last.missed.is_some(),
+        });
         MissedTotal::sum(self.earlier.into_iter().chain(last))
     }
 }
@@ -47,7 +58,11 @@ mod tests {
     use super::*;
 
     fn missed(after: &str, missed: Option<u64>) -> Missed {
-        Missed { after: Some(after.to_owned()), first: None, missed }
+        Missed {
+            after: Some(after.to_owned()),
+            first: None,
+            missed,
+        }
     }
 
     #[test]
@@ -56,10 +71,28 @@ mod tests {
         assert_eq!(counter.total(), None);
         counter.add(&missed("1-0", Some(4)));
         counter.add(&missed("1-0", Some(6)));
-        assert_eq!(counter.total(), Some(MissedTotal { count: 6, known: true }));
+        assert_eq!(
+            counter.total(),
+            Some(MissedTotal {
+                count: 6,
+                known: true
+            })
+        );
         counter.add(&missed("1-7", Some(1)));
-        assert_eq!(counter.total(), Some(MissedTotal { count: 7, known: true }));
+        assert_eq!(
+            counter.total(),
+            Some(MissedTotal {
+                count: 7,
+                known: true
+            })
+        );
         counter.add(&missed("1-99", None));
-        assert_eq!(counter.total(), Some(MissedTotal { count: 7, known: false }));
+        assert_eq!(
+            counter.total(),
+            Some(MissedTotal {
+                count: 7,
+                known: false
+            })
+        );
     }
 }

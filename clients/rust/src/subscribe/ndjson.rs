@@ -27,7 +27,10 @@ pub(super) struct Ndjson {
 
 impl Ndjson {
     /// Connects; None: there is nothing more to come. What is heard is noted.
-    pub(super) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result<Option<Self>, Error> {
+    pub(super) async fn connect(
+        request: RequestBuilder,
+        life: &Arc<Life>,
+    ) -> Result<Option<Self>, Error> {
         let response = request.header(ACCEPT, NDJSON).send().await?;
         match response.status() {
             StatusCode::OK => check_type(&response, NDJSON)?,
@@ -35,21 +38,37 @@ impl Ndjson {
             _ => return Err(Error::from_response(response).await),
         }
         let life = Arc::clone(life);
-        Ok(Some(Self::new(response.bytes_stream().inspect(move |_| life.note()).map_err(io::Error::other).boxed())))
+        Ok(Some(Self::new(
+            response
+                .bytes_stream()
+                .inspect(move |_| life.note())
+                .map_err(io::Error::other)
+                .boxed(),
+        )))
     }
 
     fn new(body: Body) -> Self {
-        Self { body: StreamReader::new(body), line: Vec::new() }
+        Self {
+            body: StreamReader::new(body),
+            line: Vec::new(),
+        }
     }
 
     /// The next line. Nothing is lost when the wait for it is given up.
     pub(super) async fn next(&mut self) -> Result<Received, Error> {
-        self.body.read_until(b'\n', &mut self.line).await.map_err(Error::unreachable)?;
+        self.body
+            .read_until(b'\n', &mut self.line)
+            .await
+            .map_err(Error::unreachable)?;
         if !self.line.ends_with(b"\n") {
             return Err(Error::unreachable("the connection was closed early"));
         }
         let line = std::mem::take(&mut self.line);
-        if line.trim_ascii().is_empty() { Ok(Received::Heartbeat) } else { Ok(Received::Frame(Frame::from(read_json::<Object>(&line)?))) }
+        if line.trim_ascii().is_empty() {
+            Ok(Received::Heartbeat)
+        } else {
+            Ok(Received::Frame(Frame::from(read_json::<Object>(&line)?)))
+        }
     }
 }
 
@@ -63,18 +82,32 @@ mod tests {
     fn a_line_counts_when_it_is_complete_however_it_is_cut() {
         let text = "\n{\"key\":\"é\",\"id\":\"5-0\",\"event\":\"start\"}\n\n{\"key\":\"é\",\"id\":\"5-1\"}\n{\"key\":\"é\",\"id\":\"5-2\"}";
         for piece in 1..text.len() {
-            let pieces: Vec<_> = text.as_bytes().chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            let pieces: Vec<_> = text
+                .as_bytes()
+                .chunks(piece)
+                .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+                .collect();
             let mut lines = Ndjson::new(stream::iter(pieces).boxed());
             let (mut read, mut heartbeats) = (Vec::new(), 0);
             let error = loop {
                 match block_on(lines.next()) {
-                    Ok(Received::Frame(frame)) => read.push((frame.key.unwrap(), frame.id.unwrap(), frame.event.map(|event| event.name))),
+                    Ok(Received::Frame(frame)) => read.push((
+                        frame.key.unwrap(),
+                        frame.id.unwrap(),
+                        frame.event.map(|event| event.name),
+                    )),
                     Ok(Received::Heartbeat) => heartbeats += 1,
                     Ok(_) => panic!("another message"),
                     Err(error) => break error,
                 }
             };
-            assert_eq!(read, [("é".into(), "5-0".into(), Some("start".into())), ("é".into(), "5-1".into(), None)]);
+            assert_eq!(
+                read,
+                [
+                    ("é".into(), "5-0".into(), Some("start".into())),
+                    ("é".into(), "5-1".into(), None)
+                ]
+            );
             assert!(heartbeats == 2 && error.is_transient());
         }
     }

@@ -52,18 +52,19 @@ impl<S> Subscribe<S> {
         Self { options, streams }
     }
 
-    /// Names of the events that are wanted; a `*` at the end of one stands for any ending. All are, unless this is set. `start`, `end`,
-    /// `cancel` and `missedevents` come in any case.
+    /// Names of the events that are wanted; a `*` at the end of one stands for any ending. All are,
+    /// unless this is set. `start`, `end`, `cancel` and `missedevents` come in any case.
     ///
-    /// What is left out leaves holes in the numbers of the events. Then the client can see only that they increase, no longer that
-    /// none is missing.
+    /// What is left out leaves holes in the numbers of the events. Then the client can see only
+    /// that they increase, no longer that none is missing.
     pub fn events(mut self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.options.events = patterns.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Where to begin in a stream of which no position is given: `start` (the first event that is kept; so it is unless this is set),
-    /// `now` (after the newest), `-N` (with the last N), or an RFC 3339 time (with the first event from then on).
+    /// Where to begin in a stream of which no position is given: `start` (the first event that is
+    /// kept; so it is unless this is set), `now` (after the newest), `-N` (with the last N), or an
+    /// RFC 3339 time (with the first event from then on).
     pub fn from(mut self, from: impl Into<String>) -> Self {
         self.options.begin.from = Some(from.into());
         self
@@ -81,20 +82,23 @@ impl<S> Subscribe<S> {
         self
     }
 
-    /// What operators can find this client by: up to 16 words of up to 64 bytes without commas and control characters.
+    /// What operators can find this client by: up to 16 words of up to 64 bytes without commas and
+    /// control characters.
     pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.options.tags = tags.into_iter().map(Into::into).collect();
         self
     }
 
-    /// After how long without a byte, heartbeats included, a connection counts as broken; 45 seconds unless set. Where one polls, that is
-    /// in addition to the time for which the broker may wait for an event, which is as long, but no more than 25 seconds.
+    /// After how long without a byte, heartbeats included, a connection counts as broken; 45
+    /// seconds unless set. Where one polls, that is in addition to the time for which the broker
+    /// may wait for an event, which is as long, but no more than 25 seconds.
     pub fn silence(mut self, silence: Duration) -> Self {
         self.options.silence = silence;
         self
     }
 
-    /// After how long without an event or a heartbeat, on any connection, to give up; 300 seconds unless set.
+    /// After how long without an event or a heartbeat, on any connection, to give up; 300 seconds
+    /// unless set.
     pub fn give_up_after(mut self, time: Duration) -> Self {
         self.options.give_up_after = time;
         self
@@ -129,13 +133,27 @@ impl Options {
     ) -> Result<Started, Error> {
         let mut url = self.url()?;
         let transport = Transport::of(&url)?;
-        let others: Vec<_> = url.query_pairs().into_owned().filter(|(name, _)| name != "key").collect();
+        let others: Vec<_> = url
+            .query_pairs()
+            .into_owned()
+            .filter(|(name, _)| name != "key")
+            .collect();
         url.query_pairs_mut().clear().extend_pairs(others);
-        let lists = [("events", self.events.join(",")), ("tags", self.tags.join(","))];
-        url.query_pairs_mut().extend_pairs(lists.into_iter().filter(|(_, list)| !list.is_empty()));
-        url.query_pairs_mut().extend_pairs(self.client_name.map(|name| ("client_name", name)));
+        let lists = [
+            ("events", self.events.join(",")),
+            ("tags", self.tags.join(",")),
+        ];
+        url.query_pairs_mut()
+            .extend_pairs(lists.into_iter().filter(|(_, list)| !list.is_empty()));
+        url.query_pairs_mut()
+            .extend_pairs(self.client_name.map(|name| ("client_name", name)));
 
-        let streams = Shared::new(Streams::new(keys, positions, &self.begin, !self.events.is_empty()));
+        let streams = Shared::new(Streams::new(
+            keys,
+            positions,
+            &self.begin,
+            !self.events.is_empty(),
+        ));
         let endpoint = Endpoint {
             http: http::for_subscriptions()?,
             url,
@@ -146,8 +164,19 @@ impl Options {
             silence: self.silence.min(self.give_up_after),
             life: Arc::new(Life::new()),
         };
-        let follower = Follower::new(endpoint, streams.clone(), is_keyed, self.give_up_after, commands);
-        let events = stream::try_unfold(follower, |mut follower| async move { Ok(follower.next().await?.map(|event| (event, follower))) });
-        Ok(Started { events: events.boxed(), streams })
+        let follower = Follower::new(
+            endpoint,
+            streams.clone(),
+            is_keyed,
+            self.give_up_after,
+            commands,
+        );
+        let events = stream::try_unfold(follower, |mut follower| async move {
+            Ok(follower.next().await?.map(|event| (event, follower)))
+        });
+        Ok(Started {
+            events: events.boxed(),
+            streams,
+        })
     }
 }

@@ -27,12 +27,22 @@ enum Last {
 impl Order {
     /// After the event with this id; None: before the first.
     pub(super) fn after(last_id: Option<String>, is_filtered: bool) -> Self {
-        Self { last: last_id.map_or(Last::None, Last::Id), first: None, missed: MissedCounter::default(), is_filtered }
+        Self {
+            last: last_id.map_or(Last::None, Last::Id),
+            first: None,
+            missed: MissedCounter::default(),
+            is_filtered,
+        }
     }
 
     /// Somewhere that the broker will tell.
     pub(super) fn unknown(is_filtered: bool) -> Self {
-        Self { last: Last::Unknown, first: None, missed: MissedCounter::default(), is_filtered }
+        Self {
+            last: Last::Unknown,
+            first: None,
+            missed: MissedCounter::default(),
+            is_filtered,
+        }
     }
 
     /// For a new connection, where what was missed is told again.
@@ -43,7 +53,10 @@ impl Order {
     /// Takes note of an event, which must be the next.
     pub(super) fn check(&mut self, event: &Event) -> Result<(), Error> {
         let Some(id) = &event.id else {
-            self.first = event.missed.as_ref().and_then(|missed| missed.first.clone());
+            self.first = event
+                .missed
+                .as_ref()
+                .and_then(|missed| missed.first.clone());
             if let Some(missed) = &event.missed {
                 self.missed.add(missed);
             }
@@ -63,7 +76,8 @@ impl Order {
         Ok(())
     }
 
-    /// Takes note of a position that was told without an event. Only where events are left out can it be another than that of the last.
+    /// Takes note of a position that was told without an event. Only where events are left out can
+    /// it be another than that of the last.
     pub(super) fn move_to(&mut self, id: &str) -> Result<(), Error> {
         let after = parse(id)?.saturating_add(1);
         let may_be = match self.next() {
@@ -94,8 +108,21 @@ impl Order {
     }
 
     fn gap(&self, found: &str) -> Error {
-        let number = || format!("number {}{}", self.next().unwrap_or_default(), if self.is_filtered { " or a later one" } else { "" });
-        Error::Gap { expected: self.first.clone().unwrap_or_else(number), found: found.to_owned() }
+        let number = || {
+            format!(
+                "number {}{}",
+                self.next().unwrap_or_default(),
+                if self.is_filtered {
+                    " or a later one"
+                } else {
+                    ""
+                }
+            )
+        };
+        Error::Gap {
+            expected: self.first.clone().unwrap_or_else(number),
+            found: found.to_owned(),
+        }
     }
 }
 
@@ -110,7 +137,13 @@ mod tests {
     use super::*;
 
     fn event(number: u64) -> Event {
-        Event::received("k".into(), Some(format!("17-{number}")), "token".into(), String::new()).unwrap()
+        Event::received(
+            "k".into(),
+            Some(format!("17-{number}")),
+            "token".into(),
+            String::new(),
+        )
+        .unwrap()
     }
 
     fn missed(first: u64) -> Event {
@@ -164,7 +197,13 @@ mod tests {
     #[test]
     fn a_stream_begins_with_its_first_event() {
         assert!(Order::after(None, false).check(&event(0)).is_ok());
-        assert_eq!(Order::after(None, false).check(&event(1)).unwrap_err().code(), "gap");
+        assert_eq!(
+            Order::after(None, false)
+                .check(&event(1))
+                .unwrap_err()
+                .code(),
+            "gap"
+        );
     }
 
     #[test]

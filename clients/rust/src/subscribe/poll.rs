@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::frame::{Frame, Object, Received, read_json};
 use crate::{Error, life::Life};
 
-/// How long the broker may wait for an event before it answers: as long as silence is borne, within these bounds.
+/// How long the broker may wait for an event before it answers: as long as silence is borne, within
+/// these bounds.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
@@ -54,7 +55,14 @@ impl Poll {
         let wait = silence.clamp(SHORTEST_WAIT, LONGEST_WAIT);
         let first = ask(&request, cursor.as_deref(), Duration::ZERO)?;
         let answer = answer(first, Arc::clone(life)).await?;
-        Ok(Self { request, life: Arc::clone(life), wait, cursor, answer, asked: None })
+        Ok(Self {
+            request,
+            life: Arc::clone(life),
+            wait,
+            cursor,
+            answer,
+            asked: None,
+        })
     }
 
     /// How long it may be silent: while the broker waits it is.
@@ -70,7 +78,9 @@ impl Poll {
             }
             if !self.answer.is_told {
                 self.answer.is_told = true;
-                let Some(cursor) = &self.answer.cursor else { return Ok(Received::Heartbeat) };
+                let Some(cursor) = &self.answer.cursor else {
+                    return Ok(Received::Heartbeat);
+                };
                 self.cursor = Some(cursor.clone());
                 return Ok(Received::Answered(cursor.clone()));
             }
@@ -79,24 +89,40 @@ impl Poll {
             }
             let asked = match &mut self.asked {
                 Some(asked) => asked,
-                none => none.insert(answer(ask(&self.request, self.cursor.as_deref(), self.wait)?, Arc::clone(&self.life)).boxed()),
+                none => none.insert(
+                    answer(
+                        ask(&self.request, self.cursor.as_deref(), self.wait)?,
+                        Arc::clone(&self.life),
+                    )
+                    .boxed(),
+                ),
             };
             let answered = asked.await;
             self.asked = None;
             match answered {
                 Ok(answer) => self.answer = answer,
-                Err(Error::Api { status: Some(401), .. }) => return Ok(Received::Again),
+                Err(Error::Api {
+                    status: Some(401), ..
+                }) => return Ok(Received::Again),
                 Err(error) => return Err(error),
             }
         }
     }
 }
 
-fn ask(request: &RequestBuilder, cursor: Option<&str>, wait: Duration) -> Result<RequestBuilder, Error> {
+fn ask(
+    request: &RequestBuilder,
+    cursor: Option<&str>,
+    wait: Duration,
+) -> Result<RequestBuilder, Error> {
     // Only a request whose body is a stream can't be cloned.
-    let request = request.try_clone().ok_or_else(|| Error::setup("the request can't be made again"))?;
+    let request = request
+        .try_clone()
+        .ok_or_else(|| Error::setup("the request can't be made again"))?;
     // In the URL, so that a cache between knows one answer from another.
-    Ok(request.query(&[("wait", wait.as_secs())]).query(&cursor.map(|cursor| [("after", cursor)])))
+    Ok(request
+        .query(&[("wait", wait.as_secs())])
+        .query(&cursor.map(|cursor| [("after", cursor)])))
 }
 
 async fn answer(request: RequestBuilder, life: Arc<Life>) -> Result<Answer, Error> {

@@ -26,7 +26,8 @@ use crate::{Error, event::MISSED_EVENTS, life::Life};
 
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// As the broker sends it, alone. Where something between makes other pieces of the stream, it goes unnoticed.
+/// As the broker sends it, alone. Where something between makes other pieces of the stream, it goes
+/// unnoticed.
 const HEARTBEAT: &[u8] = b":\n\n";
 
 type Body = BoxStream<'static, Result<Bytes, reqwest::Error>>;
@@ -42,22 +43,42 @@ pub(super) struct Sse {
 
 impl Sse {
     /// Connects; None: there is nothing more to come. What is heard is noted.
-    pub(super) async fn connect(request: RequestBuilder, is_keyed: bool, life: &Arc<Life>) -> Result<Option<Self>, Error> {
-        let response = request.header(ACCEPT, EVENT_STREAM).header(CACHE_CONTROL, "no-store").send().await?;
+    pub(super) async fn connect(
+        request: RequestBuilder,
+        is_keyed: bool,
+        life: &Arc<Life>,
+    ) -> Result<Option<Self>, Error> {
+        let response = request
+            .header(ACCEPT, EVENT_STREAM)
+            .header(CACHE_CONTROL, "no-store")
+            .send()
+            .await?;
         match response.status() {
             StatusCode::OK => check_type(&response, EVENT_STREAM)?,
             StatusCode::NO_CONTENT => return Ok(None),
             _ => return Err(Error::from_response(response).await),
         }
         let life = Arc::clone(life);
-        Ok(Some(Self::new(response.bytes_stream().inspect(move |_| life.note()).boxed(), is_keyed)))
+        Ok(Some(Self::new(
+            response
+                .bytes_stream()
+                .inspect(move |_| life.note())
+                .boxed(),
+            is_keyed,
+        )))
     }
 
     fn new(body: Body, is_keyed: bool) -> Self {
         let heartbeat = Arc::new(AtomicBool::new(false));
         let beating = Arc::clone(&heartbeat);
-        let body = body.inspect_ok(move |chunk| beating.store(chunk.as_ref() == HEARTBEAT, Ordering::Relaxed)).boxed();
-        Self { blocks: Box::new(SseByteStream::new(body)), is_keyed, heartbeat }
+        let body = body
+            .inspect_ok(move |chunk| beating.store(chunk.as_ref() == HEARTBEAT, Ordering::Relaxed))
+            .boxed();
+        Self {
+            blocks: Box::new(SseByteStream::new(body)),
+            is_keyed,
+            heartbeat,
+        }
     }
 
     /// The next block of fields that says something.
@@ -67,7 +88,9 @@ impl Sse {
                 Poll::Pending if self.heartbeat.swap(false, Ordering::Relaxed) => Poll::Ready(None),
                 block => block.map(Some),
             });
-            let Some(block) = heard.await else { return Ok(Received::Heartbeat) };
+            let Some(block) = heard.await else {
+                return Ok(Received::Heartbeat);
+            };
             let block = match block {
                 Some(Ok(block)) => block,
                 Some(Err(sse_stream::Error::Body(error))) => return Err(Error::unreachable(error)),
@@ -75,13 +98,26 @@ impl Sse {
                 None => return Err(Error::unreachable("the connection was closed early")),
             };
             let retry = block.retry.map(Duration::from_millis);
-            let event = block.data.map(|data| NamedData { name: block.event.unwrap_or_default(), data });
+            let event = block.data.map(|data| NamedData {
+                name: block.event.unwrap_or_default(),
+                data,
+            });
             let id = block.id.filter(|id| !id.is_empty());
             match (id, event, retry) {
                 (None, None, None) => {}
                 (None, None, Some(retry)) => return Ok(Received::Retry(retry)),
-                (Some(cursor), event, retry) if self.is_keyed => return keyed(&cursor, event, retry).map(Received::Frame),
-                (id, event, retry) => return Ok(Received::Frame(Frame { key: None, id, event, positions: None, retry })),
+                (Some(cursor), event, retry) if self.is_keyed => {
+                    return keyed(&cursor, event, retry).map(Received::Frame);
+                }
+                (id, event, retry) => {
+                    return Ok(Received::Frame(Frame {
+                        key: None,
+                        id,
+                        event,
+                        positions: None,
+                        retry,
+                    }));
+                }
             }
         }
     }
@@ -95,15 +131,37 @@ fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Res
     };
     Ok(match event {
         // The client is where it was, which is what its id says.
-        Some(event) if event.name == MISSED_EVENTS => Frame { key: Some(key), id: None, event: Some(event), positions: None, retry },
-        event => Frame { key: Some(key), id: position.id, event, positions: Some(positions), retry },
+        Some(event) if event.name == MISSED_EVENTS => Frame {
+            key: Some(key),
+            id: None,
+            event: Some(event),
+            positions: None,
+            retry,
+        },
+        event => Frame {
+            key: Some(key),
+            id: position.id,
+            event,
+            positions: Some(positions),
+            retry,
+        },
     })
 }
 
 /// Refuses an answer that is of another type.
 pub(super) fn check_type(response: &Response, expected: &str) -> Result<(), Error> {
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if content_type.starts_with(expected) { Ok(()) } else { Err(Error::InvalidAnswer(format!("{content_type:?} instead of {expected}"))) }
+    let content_type = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if content_type.starts_with(expected) {
+        Ok(())
+    } else {
+        Err(Error::InvalidAnswer(format!(
+            "{content_type:?} instead of {expected}"
+        )))
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +173,10 @@ mod tests {
 
     /// What is made of these bytes, cut into pieces of this size, until they end.
     fn read(bytes: &[u8], piece: usize) -> (Vec<Received>, Error) {
-        let pieces: Vec<_> = bytes.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let pieces: Vec<_> = bytes
+            .chunks(piece)
+            .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+            .collect();
         let mut sse = Sse::new(stream::iter(pieces).boxed(), false);
         let mut frames = Vec::new();
         loop {
@@ -127,7 +188,9 @@ mod tests {
     }
 
     fn frame(received: Received) -> Frame {
-        let Received::Frame(frame) = received else { panic!("another message") };
+        let Received::Frame(frame) = received else {
+            panic!("another message")
+        };
         frame
     }
 
@@ -166,10 +229,16 @@ mod tests {
 
     #[test]
     fn a_retry_comes_with_an_event_or_alone() {
-        let (frames, _) = read(b"retry: 20\n\nretry: 30\nid: 5-0\nevent: start\ndata:\n\n", 7);
+        let (frames, _) = read(
+            b"retry: 20\n\nretry: 30\nid: 5-0\nevent: start\ndata:\n\n",
+            7,
+        );
         let mut frames = frames.into_iter();
         assert!(matches!(frames.next(), Some(Received::Retry(retry)) if retry.as_millis() == 20));
-        assert_eq!(frame(frames.next().unwrap()).retry, Some(Duration::from_millis(30)));
+        assert_eq!(
+            frame(frames.next().unwrap()).retry,
+            Some(Duration::from_millis(30))
+        );
     }
 
     #[test]
@@ -181,13 +250,27 @@ mod tests {
 
     #[test]
     fn the_id_of_one_of_several_streams_begins_with_its_key() {
-        let event = |name: &str| Some(NamedData { name: name.to_owned(), data: String::new() });
+        let event = |name: &str| {
+            Some(NamedData {
+                name: name.to_owned(),
+                data: String::new(),
+            })
+        };
         let frame = keyed("a%2Cb:5-7!,~x", event("end"), None).unwrap();
-        assert_eq!((frame.key.as_deref(), frame.id.as_deref()), (Some("a,b"), Some("5-7")));
+        assert_eq!(
+            (frame.key.as_deref(), frame.id.as_deref()),
+            (Some("a,b"), Some("5-7"))
+        );
         assert_eq!(frame.positions.unwrap().to_string(), "a%2Cb:5-7!,~x");
         let missed = keyed("a:5-3,b:5-1", event(MISSED_EVENTS), None).unwrap();
-        assert_eq!((missed.key.as_deref(), missed.id, missed.positions), (Some("a"), None, None));
-        assert_eq!(keyed("5-3", event("token"), None).err().unwrap().code(), "invalid-answer");
+        assert_eq!(
+            (missed.key.as_deref(), missed.id, missed.positions),
+            (Some("a"), None, None)
+        );
+        assert_eq!(
+            keyed("5-3", event("token"), None).err().unwrap().code(),
+            "invalid-answer"
+        );
     }
 
     #[test]

@@ -52,8 +52,18 @@ enum State {
 }
 
 impl Streams {
-    pub(super) fn new(keys: Vec<String>, positions: Positions, begin: &Begin, is_filtered: bool) -> Self {
-        let mut streams = Self { followed: BTreeMap::new(), positions, is_filtered, only: None };
+    pub(super) fn new(
+        keys: Vec<String>,
+        positions: Positions,
+        begin: &Begin,
+        is_filtered: bool,
+    ) -> Self {
+        let mut streams = Self {
+            followed: BTreeMap::new(),
+            positions,
+            is_filtered,
+            only: None,
+        };
         for key in keys {
             streams.follow(key, begin.clone());
         }
@@ -62,10 +72,17 @@ impl Streams {
 
     /// Follows one more, after an event or as `begin` has it.
     pub(super) fn add(&mut self, key: String, after: Option<String>, begin: Begin) {
-        // The compact form may tell of a time when the stream was followed before; what is known counts more.
+        // The compact form may tell of a time when the stream was followed before; what is known
+        // counts more.
         let is_told = !self.positions.compact.is_empty() && is_start(&begin) && !begin.wait;
         if after.is_some() || is_told {
-            self.positions.known.insert(key.clone(), Position { id: after, is_last: false });
+            self.positions.known.insert(
+                key.clone(),
+                Position {
+                    id: after,
+                    is_last: false,
+                },
+            );
         } else {
             self.positions.known.remove(&key);
         }
@@ -76,27 +93,55 @@ impl Streams {
         let position = self.positions.known.get(&key);
         let order = match position {
             Some(position) => Order::after(position.id.clone(), self.is_filtered),
-            None if self.positions.compact.is_empty() && is_start(&begin) => Order::after(None, self.is_filtered),
+            None if self.positions.compact.is_empty() && is_start(&begin) => {
+                Order::after(None, self.is_filtered)
+            }
             None => Order::unknown(self.is_filtered),
         };
-        let state = if position.is_some_and(|position| position.is_last) { State::Over(None) } else { State::Open };
-        self.followed.insert(key, Followed { order, begin, state });
+        let state = if position.is_some_and(|position| position.is_last) {
+            State::Over(None)
+        } else {
+            State::Open
+        };
+        self.followed.insert(
+            key,
+            Followed {
+                order,
+                begin,
+                state,
+            },
+        );
     }
 
     /// Follows one no more. The position in it, if there is one.
     pub(super) fn remove(&mut self, key: &str) -> Result<Option<String>, Error> {
         if self.followed.remove(key).is_none() {
-            return Err(Error::refused("not-subscribed", format!("The stream {key:?} is not followed")));
+            return Err(Error::refused(
+                "not-subscribed",
+                format!("The stream {key:?} is not followed"),
+            ));
         }
-        Ok(self.positions.known.remove(key).and_then(|position| position.id))
+        Ok(self
+            .positions
+            .known
+            .remove(key)
+            .and_then(|position| position.id))
     }
 
     /// Where to go on, over a new connection.
     pub(super) fn resume(&mut self, is_keyed: bool) -> Resume {
         let keys: Vec<String> = self.open().map(|(key, _)| key.clone()).collect();
-        self.only = if let [key] = &*keys { Some(key.clone()) } else { None };
+        self.only = if let [key] = &*keys {
+            Some(key.clone())
+        } else {
+            None
+        };
         let mut begin = Begin::default();
-        for (key, followed) in self.followed.iter_mut().filter(|(_, followed)| followed.state == State::Open) {
+        for (key, followed) in self
+            .followed
+            .iter_mut()
+            .filter(|(_, followed)| followed.state == State::Open)
+        {
             followed.order.resume();
             begin.wait |= followed.begin.wait;
             if !self.positions.known.contains_key(key) {
@@ -105,21 +150,37 @@ impl Streams {
         }
         let id = self.only.as_deref().and_then(|key| self.last_id(key));
         // One stream's id is enough, unless it has none as it was waited for.
-        let cursor = if let (false, Some(id)) = (is_keyed, id) { Some(id.to_owned()) } else { self.cursor() };
-        Resume { keys, cursor, begin }
+        let cursor = if let (false, Some(id)) = (is_keyed, id) {
+            Some(id.to_owned())
+        } else {
+            self.cursor()
+        };
+        Resume {
+            keys,
+            cursor,
+            begin,
+        }
     }
 
     /// Takes note of what came; an event, perhaps.
     pub(super) fn receive(&mut self, frame: Frame) -> Result<Option<Event>, Error> {
         let Some(key) = frame.key.or_else(|| self.only.clone()) else {
-            return Err(Error::InvalidAnswer("a frame that does not say which stream it is from".to_owned()));
+            return Err(Error::InvalidAnswer(
+                "a frame that does not say which stream it is from".to_owned(),
+            ));
         };
         let Some(followed) = self.followed.get_mut(&key) else {
-            return Err(Error::InvalidAnswer(format!("a frame of the stream {key:?}, which was not asked for")));
+            return Err(Error::InvalidAnswer(format!(
+                "a frame of the stream {key:?}, which was not asked for"
+            )));
         };
         let mut is_last = followed.state != State::Open;
         let event = match frame.event {
-            Some(_) if is_last => return Err(Error::InvalidAnswer(format!("an event after the last of the stream {key:?}"))),
+            Some(_) if is_last => {
+                return Err(Error::InvalidAnswer(format!(
+                    "an event after the last of the stream {key:?}"
+                )));
+            }
             Some(NamedData { name, data }) => {
                 let event = Event::received(key.clone(), frame.id.clone(), name, data)?;
                 followed.order.check(&event)?;
@@ -140,7 +201,13 @@ impl Streams {
             if let Some(positions) = frame.positions {
                 self.go_to(positions);
             }
-            self.positions.known.insert(key, Position { id: Some(id), is_last });
+            self.positions.known.insert(
+                key,
+                Position {
+                    id: Some(id),
+                    is_last,
+                },
+            );
             self.forget_compact();
         }
         Ok(event)
@@ -154,7 +221,13 @@ impl Streams {
                 self.forget_compact();
             }
             (Some(key), None) => {
-                let frame = Frame { key: Some(key.clone()), id: Some(cursor.to_owned()), event: None, positions: None, retry: None };
+                let frame = Frame {
+                    key: Some(key.clone()),
+                    id: Some(cursor.to_owned()),
+                    event: None,
+                    positions: None,
+                    retry: None,
+                };
                 self.receive(frame)?;
             }
             (None, None) => return Err(Error::InvalidAnswer(format!("{cursor:?} is no cursor"))),
@@ -162,11 +235,16 @@ impl Streams {
         Ok(())
     }
 
-    /// Goes to where the streams of the connection are. Of those that were over before it, it does not tell.
+    /// Goes to where the streams of the connection are. Of those that were over before it, it does
+    /// not tell.
     fn go_to(&mut self, positions: Positions) {
         let before = std::mem::replace(&mut self.positions, positions);
         for (key, position) in before.known {
-            if self.followed.get(&key).is_some_and(|followed| followed.state != State::Open) {
+            if self
+                .followed
+                .get(&key)
+                .is_some_and(|followed| followed.state != State::Open)
+            {
                 self.positions.known.entry(key).or_insert(position);
             }
         }
@@ -174,20 +252,34 @@ impl Streams {
 
     /// Where all is known, the compact form says nothing, or what is no longer so.
     fn forget_compact(&mut self) {
-        if self.followed.keys().all(|key| self.positions.known.contains_key(key)) {
+        if self
+            .followed
+            .keys()
+            .all(|key| self.positions.known.contains_key(key))
+        {
             self.positions.compact.clear();
         }
     }
 
-    /// The broker has told all there is: what has no position by now does not exist yet. It is to be handed out from its first event on,
-    /// also where others began elsewhere.
+    /// The broker has told all there is: what has no position by now does not exist yet. It is to
+    /// be handed out from its first event on, also where others began elsewhere.
     pub(super) fn wait(&mut self) {
         if !self.positions.compact.is_empty() {
             return;
         }
-        for (key, followed) in self.followed.iter_mut().filter(|(_, followed)| followed.begin.wait && !is_start(&followed.begin)) {
+        for (key, followed) in self
+            .followed
+            .iter_mut()
+            .filter(|(_, followed)| followed.begin.wait && !is_start(&followed.begin))
+        {
             if !self.positions.known.contains_key(key) {
-                self.positions.known.insert(key.clone(), Position { id: None, is_last: false });
+                self.positions.known.insert(
+                    key.clone(),
+                    Position {
+                        id: None,
+                        is_last: false,
+                    },
+                );
                 followed.order = Order::after(None, self.is_filtered);
             }
         }
@@ -195,13 +287,19 @@ impl Streams {
 
     /// There is nothing more to come of those that are open.
     pub(super) fn close(&mut self) {
-        for followed in self.followed.values_mut().filter(|followed| followed.state == State::Open) {
+        for followed in self
+            .followed
+            .values_mut()
+            .filter(|followed| followed.state == State::Open)
+        {
             followed.state = State::Over(None);
         }
     }
 
     pub(super) fn is_open(&self, key: &str) -> bool {
-        self.followed.get(key).is_some_and(|followed| followed.state == State::Open)
+        self.followed
+            .get(key)
+            .is_some_and(|followed| followed.state == State::Open)
     }
 
     pub(super) fn open_count(&self) -> usize {
@@ -214,7 +312,10 @@ impl Streams {
     }
 
     pub(super) fn statuses(&self) -> BTreeMap<String, Option<Status>> {
-        self.followed.iter().map(|(key, followed)| (key.clone(), followed.status())).collect()
+        self.followed
+            .iter()
+            .map(|(key, followed)| (key.clone(), followed.status()))
+            .collect()
     }
 
     pub(super) fn status(&self, key: &str) -> Option<Status> {
@@ -223,7 +324,11 @@ impl Streams {
 
     /// The events that are missing in all streams that were not dropped.
     pub(super) fn missed(&self) -> Option<MissedTotal> {
-        MissedTotal::sum(self.followed.values().filter_map(|followed| followed.order.missed.total()))
+        MissedTotal::sum(
+            self.followed
+                .values()
+                .filter_map(|followed| followed.order.missed.total()),
+        )
     }
 
     pub(super) fn last_id(&self, key: &str) -> Option<&str> {
@@ -235,13 +340,19 @@ impl Streams {
     }
 
     fn open(&self) -> impl Iterator<Item = (&String, &Followed)> {
-        self.followed.iter().filter(|(_, followed)| followed.state == State::Open)
+        self.followed
+            .iter()
+            .filter(|(_, followed)| followed.state == State::Open)
     }
 }
 
 impl Followed {
     fn status(&self) -> Option<Status> {
-        if let State::Over(status) = self.state { status } else { None }
+        if let State::Over(status) = self.state {
+            status
+        } else {
+            None
+        }
     }
 }
 

@@ -17,15 +17,17 @@ enum Source {
 }
 
 impl Token {
-    /// A function that gets a token, from a backend for example. It is called for the first connection, and again when a token is no
-    /// longer good.
+    /// A function that gets a token, from a backend for example. It is called for the first
+    /// connection, and again when a token is no longer good.
     pub fn from_fn<F, Fut, E>(get: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<String, E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        Self(Source::Made(Box::new(move || get().map_err(|error| Error::Token(error.into())).boxed())))
+        Self(Source::Made(Box::new(move || {
+            get().map_err(|error| Error::Token(error.into())).boxed()
+        })))
     }
 
     /// Whether another can be had.

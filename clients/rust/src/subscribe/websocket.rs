@@ -1,4 +1,5 @@
-//! Events over WebSocket: first an array of all so far, then one by one, and answers to requests to add and drop streams.
+//! Events over WebSocket: first an array of all so far, then one by one, and answers to requests to
+//! add and drop streams.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -44,27 +45,46 @@ enum Op<'a> {
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 enum Answer {
-    Subscribed { key: String, after: Option<String> },
-    Unsubscribed { key: String, after: Option<String> },
-    Error { key: String, code: String, message: String },
+    Subscribed {
+        key: String,
+        after: Option<String>,
+    },
+    Unsubscribed {
+        key: String,
+        after: Option<String>,
+    },
+    Error {
+        key: String,
+        code: String,
+        message: String,
+    },
 }
 
 impl WebSocket {
     /// Connects. What is heard is noted.
     pub(super) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result<Self, Error> {
-        Ok(Self { socket: connect(request, life).await?, ready: VecDeque::new() })
+        Ok(Self {
+            socket: connect(request, life).await?,
+            ready: VecDeque::new(),
+        })
     }
 
     /// Asks for a stream more or less.
     pub(super) async fn ask(&mut self, change: &Change) -> Result<(), Error> {
         let op = match change {
-            Change::Add { key, after, begin } => {
-                Op::Subscribe { key, after: after.as_deref(), from: begin.from.as_deref(), wait: begin.wait }
-            }
+            Change::Add { key, after, begin } => Op::Subscribe {
+                key,
+                after: after.as_deref(),
+                from: begin.from.as_deref(),
+                wait: begin.wait,
+            },
             Change::Drop { key } => Op::Unsubscribe { key },
         };
         let text = serde_json::to_string(&op).map_err(Error::setup)?;
-        self.socket.send(Message::text(text)).await.map_err(Error::unreachable)
+        self.socket
+            .send(Message::text(text))
+            .await
+            .map_err(Error::unreachable)
     }
 
     /// The next message. Nothing is lost when the wait for it is given up.
@@ -95,8 +115,14 @@ impl WebSocket {
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
         match answer {
-            Answer::Subscribed { key, after } | Answer::Unsubscribed { key, after } => Self { key, outcome: Ok(after) },
-            Answer::Error { key, code, message } => Self { key, outcome: Err(Error::refused(code, message)) },
+            Answer::Subscribed { key, after } | Answer::Unsubscribed { key, after } => Self {
+                key,
+                outcome: Ok(after),
+            },
+            Answer::Error { key, code, message } => Self {
+                key,
+                outcome: Err(Error::refused(code, message)),
+            },
         }
     }
 }

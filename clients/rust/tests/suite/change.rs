@@ -17,7 +17,10 @@ async fn make<T>(events: &mut ManySubscription, change: impl Future<Output = T>)
 }
 
 async fn next(events: &mut ManySubscription) -> Event {
-    within(events.next()).await.expect("an event").expect("no error")
+    within(events.next())
+        .await
+        .expect("an event")
+        .expect("no error")
 }
 
 fn start(cursor: &str) -> String {
@@ -36,15 +39,43 @@ async fn over_http_another_connection_goes_on_with_the_changed_set() {
         Answer::status(204),
     ])
     .await;
-    let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t").start().unwrap();
+    let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t")
+        .start()
+        .unwrap();
     let handle = events.handle();
     next(&mut events).await;
     next(&mut events).await;
-    assert_eq!(make(&mut events, handle.add("c").after("5-7").into_future()).await.unwrap().as_deref(), Some("5-7"));
-    assert_eq!(make(&mut events, handle.add("d").wait(true).into_future()).await.unwrap_err().code(), "stream-not-found");
-    assert_eq!(make(&mut events, handle.add("a").into_future()).await.unwrap_err().code(), "already-subscribed");
-    assert_eq!(make(&mut events, handle.drop("d")).await.unwrap_err().code(), "not-subscribed");
-    make(&mut events, handle.add("e").from("now").into_future()).await.unwrap();
+    assert_eq!(
+        make(&mut events, handle.add("c").after("5-7").into_future())
+            .await
+            .unwrap()
+            .as_deref(),
+        Some("5-7")
+    );
+    assert_eq!(
+        make(&mut events, handle.add("d").wait(true).into_future())
+            .await
+            .unwrap_err()
+            .code(),
+        "stream-not-found"
+    );
+    assert_eq!(
+        make(&mut events, handle.add("a").into_future())
+            .await
+            .unwrap_err()
+            .code(),
+        "already-subscribed"
+    );
+    assert_eq!(
+        make(&mut events, handle.drop("d"))
+            .await
+            .unwrap_err()
+            .code(),
+        "not-subscribed"
+    );
+    make(&mut events, handle.add("e").from("now").into_future())
+        .await
+        .unwrap();
     assert_eq!(make(&mut events, handle.drop("a")).await.unwrap(), None);
     assert_eq!(next(&mut events).await.key, "b");
     assert!(within(events.next()).await.is_none());
@@ -53,10 +84,19 @@ async fn over_http_another_connection_goes_on_with_the_changed_set() {
     let asked = [
         ("key=a&key=b".to_owned(), None),
         ("key=a&key=b&key=c".to_owned(), cursor("b:5-0,c:5-7,~x")),
-        ("key=a&key=b&key=c&key=d&wait=true".to_owned(), cursor("b:5-0,c:5-7,~x")),
+        (
+            "key=a&key=b&key=c&key=d&wait=true".to_owned(),
+            cursor("b:5-0,c:5-7,~x"),
+        ),
         ("key=a&key=b&key=c".to_owned(), cursor("b:5-0,c:5-7,~x")),
-        ("key=a&key=b&key=c&key=e&from=now".to_owned(), cursor("b:5-0,c:5-7,~x")),
-        ("key=b&key=c&key=e&from=now".to_owned(), cursor("b:5-0,c:5-7,~x")),
+        (
+            "key=a&key=b&key=c&key=e&from=now".to_owned(),
+            cursor("b:5-0,c:5-7,~x"),
+        ),
+        (
+            "key=b&key=c&key=e&from=now".to_owned(),
+            cursor("b:5-0,c:5-7,~x"),
+        ),
         ("key=b&key=c&key=e&from=now".to_owned(), cursor("b:5-1,~y")),
     ];
     assert_eq!(script.asked(), asked);
@@ -71,24 +111,40 @@ async fn a_stream_that_is_added_again_begins_anew() {
         Answer::status(204),
     ])
     .await;
-    let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t").start().unwrap();
+    let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t")
+        .start()
+        .unwrap();
     let handle = events.handle();
     next(&mut events).await;
     next(&mut events).await;
     make(&mut events, handle.drop("b")).await.unwrap();
-    let (added, again) = within(async { tokio::join!(handle.add("b").into_future(), events.next()) }).await;
-    assert_eq!((added.unwrap(), again.unwrap().unwrap().key), (None, "b".to_owned()));
+    let (added, again) =
+        within(async { tokio::join!(handle.add("b").into_future(), events.next()) }).await;
+    assert_eq!(
+        (added.unwrap(), again.unwrap().unwrap().key),
+        (None, "b".to_owned())
+    );
     // The broker's compact form knows of its first time.
-    assert_eq!(script.asked()[2], ("key=a&key=b".to_owned(), Some("a:5-0,b:,~x".to_owned())));
+    assert_eq!(
+        script.asked()[2],
+        ("key=a&key=b".to_owned(), Some("a:5-0,b:,~x".to_owned()))
+    );
 }
 
 #[tokio::test]
 async fn a_subscription_without_streams_waits_for_one() {
     let script = Script::start([Answer::events_and_silence("")]).await;
-    let mut events = subscribe_many(script.client_url("sse"), [""; 0], "t").start().unwrap();
+    let mut events = subscribe_many(script.client_url("sse"), [""; 0], "t")
+        .start()
+        .unwrap();
     assert!(events.next().now_or_never().is_none());
     let handle = events.handle();
-    assert_eq!(make(&mut events, handle.add("a").into_future()).await.unwrap(), None);
+    assert_eq!(
+        make(&mut events, handle.add("a").into_future())
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(script.asked(), [("key=a".to_owned(), None)]);
     make(&mut events, handle.drop("a")).await.unwrap();
     assert!(events.next().now_or_never().is_none());
@@ -97,10 +153,18 @@ async fn a_subscription_without_streams_waits_for_one() {
 #[tokio::test]
 async fn a_subscription_that_is_over_takes_no_streams() {
     let script = Script::start([Answer::status(204)]).await;
-    let mut events = subscribe_many(script.client_url("sse"), ["a"], "t").start().unwrap();
+    let mut events = subscribe_many(script.client_url("sse"), ["a"], "t")
+        .start()
+        .unwrap();
     let handle: Handle = events.handle();
     assert!(within(events.next()).await.is_none());
-    assert_eq!(within(handle.add("b").into_future()).await.unwrap_err().code(), "over");
+    assert_eq!(
+        within(handle.add("b").into_future())
+            .await
+            .unwrap_err()
+            .code(),
+        "over"
+    );
     assert_eq!(within(handle.drop("a")).await.unwrap_err().code(), "over");
 }
 
@@ -112,8 +176,20 @@ mod over_websocket {
     use crate::common::Server;
 
     /// A subscription that runs, and gives the keys and names of its events to the test.
-    fn run(server: &Server, keys: &[&str]) -> (Handle, tokio::task::JoinHandle<(Vec<String>, ManySubscription)>) {
-        let mut events = subscribe_many(format!("ws://{}/api/client/ws", server.address()), keys.iter().copied(), "t").start().unwrap();
+    fn run(
+        server: &Server,
+        keys: &[&str],
+    ) -> (
+        Handle,
+        tokio::task::JoinHandle<(Vec<String>, ManySubscription)>,
+    ) {
+        let mut events = subscribe_many(
+            format!("ws://{}/api/client/ws", server.address()),
+            keys.iter().copied(),
+            "t",
+        )
+        .start()
+        .unwrap();
         let handle = events.handle();
         let task = tokio::spawn(async move {
             let mut read = Vec::new();
@@ -135,29 +211,54 @@ mod over_websocket {
         let mut first = server.accept().await;
         first.send(r#"[{"id": "5-0", "event": "start"}]"#).await;
         let add = tokio::spawn(handle.add("b").after("5-3").wait(true).into_future());
-        assert_eq!(first.json().await, json!({"op": "subscribe", "key": "b", "after": "5-3", "wait": true}));
-        first.send(r#"{"op": "subscribed", "key": "b", "after": "5-3"}"#).await;
+        assert_eq!(
+            first.json().await,
+            json!({"op": "subscribe", "key": "b", "after": "5-3", "wait": true})
+        );
+        first
+            .send(r#"{"op": "subscribed", "key": "b", "after": "5-3"}"#)
+            .await;
         assert_eq!(within(add).await.unwrap().unwrap().as_deref(), Some("5-3"));
-        first.send(r#"{"key": "b", "id": "6-4", "event": "token", "data": "x"}"#).await;
+        first
+            .send(r#"{"key": "b", "id": "6-4", "event": "token", "data": "x"}"#)
+            .await;
         first.send(r#"{"key": "b", "id": "6-4"}"#).await;
 
         let add = tokio::spawn(handle.add("c").from("now").into_future());
-        assert_eq!(first.json().await, json!({"op": "subscribe", "key": "c", "from": "now", "wait": false}));
-        first.send(r#"{"op": "error", "key": "c", "code": "forbidden", "message": "Not yours"}"#).await;
+        assert_eq!(
+            first.json().await,
+            json!({"op": "subscribe", "key": "c", "from": "now", "wait": false})
+        );
+        first
+            .send(r#"{"op": "error", "key": "c", "code": "forbidden", "message": "Not yours"}"#)
+            .await;
         assert_eq!(within(add).await.unwrap().unwrap_err().code(), "forbidden");
 
         let dropped = handle.clone();
         let dropping = tokio::spawn(async move { dropped.drop("a").await });
         assert_eq!(first.json().await, json!({"op": "unsubscribe", "key": "a"}));
-        first.send(r#"{"key": "a", "id": "5-1", "event": "token"}"#).await;
-        first.send(r#"{"op": "unsubscribed", "key": "a", "after": "5-1"}"#).await;
-        assert_eq!(within(dropping).await.unwrap().unwrap().as_deref(), Some("5-1"));
-        first.send(r#"{"key": "b", "id": "6-5", "event": "end"}"#).await;
-        assert_eq!(within(task).await.unwrap().0, ["a start", "b token", "a token", "b end"]);
+        first
+            .send(r#"{"key": "a", "id": "5-1", "event": "token"}"#)
+            .await;
+        first
+            .send(r#"{"op": "unsubscribed", "key": "a", "after": "5-1"}"#)
+            .await;
+        assert_eq!(
+            within(dropping).await.unwrap().unwrap().as_deref(),
+            Some("5-1")
+        );
+        first
+            .send(r#"{"key": "b", "id": "6-5", "event": "end"}"#)
+            .await;
+        assert_eq!(
+            within(task).await.unwrap().0,
+            ["a start", "b token", "a token", "b end"]
+        );
     }
 
     #[tokio::test]
-    async fn another_connection_has_the_set_as_it_was_left_and_is_asked_for_what_was_not_answered() {
+    async fn another_connection_has_the_set_as_it_was_left_and_is_asked_for_what_was_not_answered()
+    {
         let server = Server::start().await;
         let (handle, task) = run(&server, &["a", "b"]);
         let mut first = server.accept().await;
@@ -165,23 +266,49 @@ mod over_websocket {
         let other = handle.clone();
         let dropping = tokio::spawn(async move { other.drop("a").await });
         first.json().await;
-        first.send(r#"{"op": "unsubscribed", "key": "a", "after": "5-0"}"#).await;
+        first
+            .send(r#"{"op": "unsubscribed", "key": "a", "after": "5-0"}"#)
+            .await;
         within(dropping).await.unwrap().unwrap();
         let add = tokio::spawn(handle.add("c").into_future());
         first.json().await;
         first.close(1012).await;
 
         let mut second = server.accept().await;
-        assert_eq!((second.request.uri().query(), &second.request.headers()["last-event-id"]), (Some("key=b"), &"b:5-0".parse().unwrap()));
-        assert_eq!(second.json().await, json!({"op": "subscribe", "key": "c", "wait": false}));
+        assert_eq!(
+            (
+                second.request.uri().query(),
+                &second.request.headers()["last-event-id"]
+            ),
+            (Some("key=b"), &"b:5-0".parse().unwrap())
+        );
+        assert_eq!(
+            second.json().await,
+            json!({"op": "subscribe", "key": "c", "wait": false})
+        );
         second.send("[]").await;
-        second.send(r#"{"op": "subscribed", "key": "c", "after": null}"#).await;
+        second
+            .send(r#"{"op": "subscribed", "key": "c", "after": null}"#)
+            .await;
         assert_eq!(within(add).await.unwrap().unwrap(), None);
-        second.send(r#"{"key": "c", "id": "5-0", "event": "start"}"#).await;
-        second.send(r#"{"key": "b", "id": "5-1", "event": "end"}"#).await;
+        second
+            .send(r#"{"key": "c", "id": "5-0", "event": "start"}"#)
+            .await;
+        second
+            .send(r#"{"key": "b", "id": "5-1", "event": "end"}"#)
+            .await;
         second.close(1008).await;
         let (read, events) = within(task).await.unwrap();
-        assert_eq!(read, ["a start", "b start", "c start", "b end", "disconnected-by-operator"]);
+        assert_eq!(
+            read,
+            [
+                "a start",
+                "b start",
+                "c start",
+                "b end",
+                "disconnected-by-operator"
+            ]
+        );
         assert_eq!(events.cursor().as_deref(), Some("b:5-1!,c:5-0"));
     }
 
@@ -192,13 +319,20 @@ mod over_websocket {
         let mut first = server.accept().await;
         let add = tokio::spawn(handle.add("b").into_future());
         first.json().await;
-        first.send(r#"[{"id": "5-0", "event": "start"}, {"id": "5-1", "event": "end"}]"#).await;
+        first
+            .send(r#"[{"id": "5-0", "event": "start"}, {"id": "5-1", "event": "end"}]"#)
+            .await;
 
         let mut second = server.accept().await;
         assert_eq!(second.request.uri().query(), Some("key=b"));
         within(add).await.unwrap().unwrap();
-        second.send(r#"[{"id": "5-0", "event": "start"}, {"id": "5-1", "event": "cancel"}]"#).await;
-        assert_eq!(within(task).await.unwrap().0, ["a start", "a end", "b start", "b cancel"]);
+        second
+            .send(r#"[{"id": "5-0", "event": "start"}, {"id": "5-1", "event": "cancel"}]"#)
+            .await;
+        assert_eq!(
+            within(task).await.unwrap().0,
+            ["a start", "a end", "b start", "b cancel"]
+        );
     }
 
     #[tokio::test]
@@ -210,14 +344,22 @@ mod over_websocket {
         let other = handle.clone();
         let dropping = tokio::spawn(async move { other.drop("a").await });
         connection.json().await;
-        connection.send(r#"{"op": "unsubscribed", "key": "a", "after": null}"#).await;
+        connection
+            .send(r#"{"op": "unsubscribed", "key": "a", "after": null}"#)
+            .await;
         within(dropping).await.unwrap().unwrap();
         let add = tokio::spawn(handle.add("b").into_future());
         connection.json().await;
-        connection.send(r#"{"op": "subscribed", "key": "b", "after": null}"#).await;
+        connection
+            .send(r#"{"op": "subscribed", "key": "b", "after": null}"#)
+            .await;
         within(add).await.unwrap().unwrap();
-        connection.send(r#"{"key": "b", "id": "5-0", "event": "start"}"#).await;
-        connection.send(r#"{"key": "b", "id": "5-1", "event": "end"}"#).await;
+        connection
+            .send(r#"{"key": "b", "id": "5-0", "event": "start"}"#)
+            .await;
+        connection
+            .send(r#"{"key": "b", "id": "5-1", "event": "end"}"#)
+            .await;
         assert_eq!(within(task).await.unwrap().0, ["b start", "b end"]);
     }
 }

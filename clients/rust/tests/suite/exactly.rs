@@ -20,15 +20,26 @@ async fn streams(broker: &Broker) -> String {
     for key in KEYS {
         broker.create(key).await;
     }
-    broker.client().issue_token(types::IssueToken::for_keys(KEYS)).await.unwrap().token
+    broker
+        .client()
+        .issue_token(types::IssueToken::for_keys(KEYS))
+        .await
+        .unwrap()
+        .token
 }
 
 /// Writes to the streams in turn, then ends them.
 async fn write(broker: &Broker) {
     let client = broker.client();
     for n in 0..EVENTS {
-        let event = types::Event { event: if n % 3 == 0 { "third" } else { "other" }.to_owned(), data: Some(json!(n)) };
-        client.add_events((KEYS[n % KEYS.len()], vec![event])).await.unwrap();
+        let event = types::Event {
+            event: if n % 3 == 0 { "third" } else { "other" }.to_owned(),
+            data: Some(json!(n)),
+        };
+        client
+            .add_events((KEYS[n % KEYS.len()], vec![event]))
+            .await
+            .unwrap();
     }
     for key in KEYS {
         client.end_stream(key).await.unwrap();
@@ -46,23 +57,46 @@ async fn read(events: &mut ManySubscription) -> BTreeMap<String, Vec<String>> {
 
 /// The data, or the name of an event that has none.
 fn note(read: &mut BTreeMap<String, Vec<String>>, event: Event) {
-    read.entry(event.key).or_default().push(if event.data.is_empty() { event.event } else { event.data });
+    read.entry(event.key)
+        .or_default()
+        .push(if event.data.is_empty() {
+            event.event
+        } else {
+            event.data
+        });
 }
 
 fn expected() -> BTreeMap<String, Vec<String>> {
     let data = |stream| (stream..EVENTS).step_by(KEYS.len()).map(|n| n.to_string());
-    let all = |stream| ["start".to_owned()].into_iter().chain(data(stream)).chain(["end".to_owned()]).collect();
-    (0..).zip(KEYS).map(|(stream, key)| (key.to_owned(), all(stream))).collect()
+    let all = |stream| {
+        ["start".to_owned()]
+            .into_iter()
+            .chain(data(stream))
+            .chain(["end".to_owned()])
+            .collect()
+    };
+    (0..)
+        .zip(KEYS)
+        .map(|(stream, key)| (key.to_owned(), all(stream)))
+        .collect()
 }
 
 async fn each_event_comes_once_however_connections_are_cut(route: &str) {
     let broker = Broker::start().await;
     let token = streams(&broker).await;
     let proxy = Proxy::cutting(&broker.url, 900).await;
-    let mut events = subscribe_many(format!("{}/api/client/{route}", proxy.url), KEYS, token).start().unwrap();
+    let mut events = subscribe_many(format!("{}/api/client/{route}", proxy.url), KEYS, token)
+        .start()
+        .unwrap();
     let (read, ()) = tokio::join!(read(&mut events), write(&broker));
     assert_eq!(read, expected());
-    assert!(events.statuses().into_values().all(|status| status == Some(Status::Ended)), "{events:?}");
+    assert!(
+        events
+            .statuses()
+            .into_values()
+            .all(|status| status == Some(Status::Ended)),
+        "{events:?}"
+    );
     assert!(proxy.connections() > 2);
 }
 
@@ -95,7 +129,8 @@ async fn a_cursor_of_one_transport_goes_on_over_the_next() {
     let mut read = BTreeMap::<String, Vec<String>>::new();
     let mut cursor = None;
     for route in ROUTES.iter().cycle() {
-        let mut subscription = subscribe_many(format!("{}/api/client/{route}", broker.url), KEYS, &*token);
+        let mut subscription =
+            subscribe_many(format!("{}/api/client/{route}", broker.url), KEYS, &*token);
         if let Some(cursor) = cursor {
             subscription = subscription.after(cursor);
         }
@@ -117,7 +152,9 @@ async fn a_stream_is_added_and_dropped_over_each_transport() {
         let broker = Broker::start().await;
         let token = streams(&broker).await;
         let [a, b, c] = KEYS;
-        let mut events = subscribe_many(format!("{}/api/client/{route}", broker.url), [a], token).start().unwrap();
+        let mut events = subscribe_many(format!("{}/api/client/{route}", broker.url), [a], token)
+            .start()
+            .unwrap();
         assert_eq!(within(events.next()).await.unwrap().unwrap().key, a);
         let handle = events.handle();
         let changes = async {
@@ -141,7 +178,10 @@ async fn what_is_not_wanted_is_left_out_over_each_transport() {
         let broker = Broker::start().await;
         let token = streams(&broker).await;
         let url = format!("{}/api/client/{route}", broker.url);
-        let mut events = subscribe_many(url, KEYS, token).events(["thi*"]).start().unwrap();
+        let mut events = subscribe_many(url, KEYS, token)
+            .events(["thi*"])
+            .start()
+            .unwrap();
         let (read, ()) = tokio::join!(read(&mut events), write(&broker));
         let mut wanted = expected();
         for key in &KEYS[1..] {

@@ -1,4 +1,5 @@
-//! What must not get lost without notice: events that are no longer stored, and events of a writer that is dropped.
+//! What must not get lost without notice: events that are no longer stored, and events of a writer
+//! that is dropped.
 
 use std::error::Error as _;
 
@@ -29,14 +30,24 @@ async fn write_words(client: &Client, key: &str) {
 }
 
 fn follow(broker: &Broker, key: &str, token: &str) -> Subscription {
-    subscribe(format!("{}/api/client/sse?key={key}", broker.url), token).start().unwrap()
+    subscribe(format!("{}/api/client/sse?key={key}", broker.url), token)
+        .start()
+        .unwrap()
 }
 
 #[tokio::test]
 async fn a_text_without_its_beginning_is_an_error_unless_allowed() {
     let broker = Broker::start().await;
     let client = broker.client();
-    let token = client.create_stream(CreateStream { key: "k".into(), max_events: None, ttl: None }).await.unwrap().token;
+    let token = client
+        .create_stream(CreateStream {
+            key: "k".into(),
+            max_events: None,
+            ttl: None,
+        })
+        .await
+        .unwrap()
+        .token;
     write_words(&client, "k").await;
     let stored = client.stream_events("k").await.unwrap();
     let lost = 1502 - stored.len() as u64;
@@ -44,13 +55,24 @@ async fn a_text_without_its_beginning_is_an_error_unless_allowed() {
 
     let mut events = follow(&broker, "k", &token);
     assert_eq!(events.missed(), None);
-    let error = within(events.collect_all().text("token")).await.unwrap_err();
-    assert!(matches!(&error, Error::Missed { count: Some(count), after: None } if *count == lost), "{error:?}");
+    let error = within(events.collect_all().text("token"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Missed { count: Some(count), after: None } if *count == lost),
+        "{error:?}"
+    );
     assert_eq!(error.code(), "missed");
 
     let mut events = follow(&broker, "k", &token);
-    let text = within(events.collect_all().allow_missed().text("token")).await.unwrap();
-    let kept: String = stored.iter().filter(|event| event.event == "token").filter_map(|event| event.data.as_deref()).collect();
+    let text = within(events.collect_all().allow_missed().text("token"))
+        .await
+        .unwrap();
+    let kept: String = stored
+        .iter()
+        .filter(|event| event.event == "token")
+        .filter_map(|event| event.data.as_deref())
+        .collect();
     assert_eq!(text, kept);
     let missed = events.missed().unwrap();
     assert_eq!((missed.count, missed.known), (lost, true));
@@ -64,7 +86,10 @@ async fn a_stream_keeps_a_long_answer_unless_its_creator_says_otherwise() {
     let token = client.create_stream("k").await.unwrap().token;
     write_words(&client, "k").await;
     let mut events = follow(&broker, "k", &token);
-    assert_eq!(within(events.collect_all().text("token")).await.unwrap(), words().concat());
+    assert_eq!(
+        within(events.collect_all().text("token")).await.unwrap(),
+        words().concat()
+    );
     assert_eq!(events.missed(), None);
 }
 
@@ -86,9 +111,19 @@ async fn a_dropped_writer_stores_what_was_written_and_cancels() {
             }
         })
         .await;
-        let stored: Vec<_> = client.stream_events(&key).await.unwrap().into_iter().map(|event| event.data.unwrap_or(event.event)).collect();
-        let expected: Vec<_> =
-            [vec!["start".to_owned()], (0..300).map(|n: u32| n.to_string()).collect(), vec!["cancel".to_owned()]].concat();
+        let stored: Vec<_> = client
+            .stream_events(&key)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|event| event.data.unwrap_or(event.event))
+            .collect();
+        let expected: Vec<_> = [
+            vec!["start".to_owned()],
+            (0..300).map(|n: u32| n.to_string()).collect(),
+            vec!["cancel".to_owned()],
+        ]
+        .concat();
         assert_eq!(stored, expected);
     }
 }
@@ -99,7 +134,12 @@ async fn a_dropped_writer_is_held_back_no_longer_than_allowed() {
     let script = Script::start([Answer::AndSilence(String::new()), cancelled]).await;
     let client = Client::new(&script.url, API_KEY).unwrap();
     let hour = std::time::Duration::from_secs(3600);
-    let mut writer = client.publish("k").retry_for(hour).flush_timeout(std::time::Duration::from_millis(50)).start().unwrap();
+    let mut writer = client
+        .publish("k")
+        .retry_for(hour)
+        .flush_timeout(std::time::Duration::from_millis(50))
+        .start()
+        .unwrap();
     writer.write("token", "x").await.unwrap();
     within(async {
         while script.requests().is_empty() {
@@ -128,7 +168,11 @@ async fn an_error_shows_its_causes() {
     assert!(error.source().is_some());
     assert!(error.to_string().ends_with(&root.to_string()), "{error}");
 
-    let mut writer = client.publish("k").retry_for(std::time::Duration::ZERO).start().unwrap();
+    let mut writer = client
+        .publish("k")
+        .retry_for(std::time::Duration::ZERO)
+        .start()
+        .unwrap();
     writer.write("token", "x").await.unwrap();
     let error = within(writer.flush()).await.unwrap_err();
     assert!(matches!(error, Error::Publish { .. }));
@@ -138,9 +182,17 @@ async fn an_error_shows_its_causes() {
 #[tokio::test]
 async fn what_is_missing_to_make_a_client_is_named() {
     let error = Client::new("", API_KEY).unwrap_err();
-    assert!(error.to_string().contains("the URL of the broker is missing"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("the URL of the broker is missing"),
+        "{error}"
+    );
     let error = Client::new("http://127.0.0.1:1", "").unwrap_err();
-    assert!(error.to_string().contains("the API key is missing"), "{error}");
+    assert!(
+        error.to_string().contains("the API key is missing"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,12 @@
 //!
 //! The broker is `TINISTREAMER_BIN`, or the one that `cargo build` made.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test is a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failing test is a panic"
+)]
 
 mod change;
 mod common;

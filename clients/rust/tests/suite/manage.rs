@@ -12,7 +12,10 @@ use tinistreamer_client::{
 use crate::common::{API_KEY, Answer, Broker, Script, within};
 
 fn event(name: &str, data: Option<serde_json::Value>) -> Event {
-    Event { event: name.to_owned(), data }
+    Event {
+        event: name.to_owned(),
+        data,
+    }
 }
 
 #[tokio::test]
@@ -20,16 +23,43 @@ async fn a_stream_is_made_written_looked_at_and_ended() {
     let broker = Broker::start().await;
     let client = broker.client();
     let key = "Grüße / & ? 1";
-    let access = client.create_stream(CreateStream { ttl: Some(60), max_events: Some(50), ..CreateStream::from(key) }).await.unwrap();
-    assert!(access.sse_url.starts_with(&broker.url) && access.ws_url.starts_with("ws://"), "{access:?}");
-    assert_ne!(client.issue_token(IssueToken { ttl: Some(5), ..IssueToken::from(key) }).await.unwrap().token, access.token);
+    let access = client
+        .create_stream(CreateStream {
+            ttl: Some(60),
+            max_events: Some(50),
+            ..CreateStream::from(key)
+        })
+        .await
+        .unwrap();
+    assert!(
+        access.sse_url.starts_with(&broker.url) && access.ws_url.starts_with("ws://"),
+        "{access:?}"
+    );
+    assert_ne!(
+        client
+            .issue_token(IssueToken {
+                ttl: Some(5),
+                ..IssueToken::from(key)
+            })
+            .await
+            .unwrap()
+            .token,
+        access.token
+    );
 
-    let events = vec![event("token", Some(json!("a\nb"))), event("usage", Some(json!({"n": 1}))), event("pause", None)];
+    let events = vec![
+        event("token", Some(json!("a\nb"))),
+        event("usage", Some(json!({"n": 1}))),
+        event("pause", None),
+    ];
     let added = client.add_events((key, events)).await.unwrap();
     assert_eq!((added.num_events, added.ids.len()), (3, 3));
 
     let state = client.stream_info(key).await.unwrap();
-    assert_eq!((&*state.status, state.length, &state.last_id), ("active", 4, &added.ids[2]));
+    assert_eq!(
+        (&*state.status, state.length, &state.last_id),
+        ("active", 4, &added.ids[2])
+    );
     let rows = client.list_streams(Some("Gr*")).await.unwrap();
     assert_eq!(rows.iter().map(|row| &*row.key).collect::<Vec<_>>(), [key]);
     assert_eq!(client.list_streams(Some("other-*")).await.unwrap(), []);
@@ -37,11 +67,26 @@ async fn a_stream_is_made_written_looked_at_and_ended() {
 
     assert_eq!(client.end_stream(key).await.unwrap().status, "ended");
     let stored = client.stream_events(key).await.unwrap();
-    let stored: Vec<_> = stored.iter().map(|event| (&*event.event, event.data.as_deref())).collect();
-    assert_eq!(stored, [("start", None), ("token", Some("a\nb")), ("usage", Some(r#"{"n":1}"#)), ("pause", None), ("end", None)]);
+    let stored: Vec<_> = stored
+        .iter()
+        .map(|event| (&*event.event, event.data.as_deref()))
+        .collect();
+    assert_eq!(
+        stored,
+        [
+            ("start", None),
+            ("token", Some("a\nb")),
+            ("usage", Some(r#"{"n":1}"#)),
+            ("pause", None),
+            ("end", None)
+        ]
+    );
 
     client.create_stream("another").await.unwrap();
-    assert_eq!(client.cancel_stream("another").await.unwrap().status, "cancelled");
+    assert_eq!(
+        client.cancel_stream("another").await.unwrap().status,
+        "cancelled"
+    );
 }
 
 #[tokio::test]
@@ -51,12 +96,34 @@ async fn a_token_is_for_one_stream_for_several_or_for_a_prefix() {
     for key in ["chat-1", "chat-2"] {
         client.create_stream(key).await.unwrap();
     }
-    let access = client.issue_token(IssueToken::for_keys(["chat-1", "chat-2"])).await.unwrap();
-    assert!(access.sse_url.ends_with("?key=chat-1&key=chat-2"), "{access:?}");
-    let access = client.issue_token(IssueToken::for_prefix("chat-")).await.unwrap();
+    let access = client
+        .issue_token(IssueToken::for_keys(["chat-1", "chat-2"]))
+        .await
+        .unwrap();
+    assert!(
+        access.sse_url.ends_with("?key=chat-1&key=chat-2"),
+        "{access:?}"
+    );
+    let access = client
+        .issue_token(IssueToken::for_prefix("chat-"))
+        .await
+        .unwrap();
     assert!(access.sse_url.ends_with("/api/client/sse"), "{access:?}");
-    assert_eq!(client.issue_token(IssueToken::for_keys(["chat-3"])).await.unwrap_err().code(), "no-active-stream");
-    client.issue_token(IssueToken { wait: Some(true), ..IssueToken::for_keys(["chat-3"]) }).await.unwrap();
+    assert_eq!(
+        client
+            .issue_token(IssueToken::for_keys(["chat-3"]))
+            .await
+            .unwrap_err()
+            .code(),
+        "no-active-stream"
+    );
+    client
+        .issue_token(IssueToken {
+            wait: Some(true),
+            ..IssueToken::for_keys(["chat-3"])
+        })
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -64,16 +131,32 @@ async fn a_client_is_listed_and_disconnected() {
     let broker = Broker::start().await;
     let client = broker.client();
     let access = broker.create("k").await;
-    let mut events = subscribe(access.sse_url, access.token).client_name("a dashboard").tags(["x", "y"]).start().unwrap();
+    let mut events = subscribe(access.sse_url, access.token)
+        .client_name("a dashboard")
+        .tags(["x", "y"])
+        .start()
+        .unwrap();
     assert_eq!(within(events.next()).await.unwrap().unwrap().event, "start");
-    let [row] = &*client.list_clients(Some("k"), Some("x")).await.unwrap() else { panic!("one client") };
+    let [row] = &*client.list_clients(Some("k"), Some("x")).await.unwrap() else {
+        panic!("one client")
+    };
     assert_eq!(
         (row.name.as_deref(), &*row.keys, &*row.tags),
-        (Some("a dashboard"), &["k".to_owned()][..], &["x".to_owned(), "y".to_owned()][..])
+        (
+            Some("a dashboard"),
+            &["k".to_owned()][..],
+            &["x".to_owned(), "y".to_owned()][..]
+        )
     );
     assert_eq!(client.list_clients(None, Some("z")).await.unwrap(), []);
-    assert_eq!(client.disconnect_client(&row.id).await.unwrap().status, "disconnected");
-    assert_eq!(client.disconnect_client("0").await.unwrap_err().code(), "client-not-found");
+    assert_eq!(
+        client.disconnect_client(&row.id).await.unwrap().status,
+        "disconnected"
+    );
+    assert_eq!(
+        client.disconnect_client("0").await.unwrap_err().code(),
+        "client-not-found"
+    );
 }
 
 #[tokio::test]
@@ -87,25 +170,49 @@ async fn the_broker_tells_of_itself() {
 #[tokio::test]
 async fn a_slash_after_the_url_does_no_harm() {
     let broker = Broker::start().await;
-    Client::new(format!("{}/", broker.url), API_KEY).unwrap().create_stream("k").await.unwrap();
+    Client::new(format!("{}/", broker.url), API_KEY)
+        .unwrap()
+        .create_stream("k")
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn an_error_has_the_brokers_words() {
     let broker = Broker::start().await;
     let error = broker.client().end_stream("nothing").await.unwrap_err();
-    let Error::Api { status: Some(404), code, message, retry_after: None } = &error else { panic!("{error:?}") };
+    let Error::Api {
+        status: Some(404),
+        code,
+        message,
+        retry_after: None,
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
     assert_eq!(code, "no-active-stream");
     assert!(error.to_string().contains(&**message) && error.code() == code);
 
     let stranger = Client::new(&broker.url, "another-api-key").unwrap();
-    assert_eq!(stranger.list_streams(None).await.unwrap_err().code(), "unauthorized");
+    assert_eq!(
+        stranger.list_streams(None).await.unwrap_err().code(),
+        "unauthorized"
+    );
 }
 
 #[tokio::test]
 async fn retry_after_is_told() {
-    let script = Script::start([Answer::error(503, "store-unavailable", "retry-after: 7\r\n")]).await;
-    let error = Client::new(&script.url, API_KEY).unwrap().ready().await.unwrap_err();
+    let script = Script::start([Answer::error(
+        503,
+        "store-unavailable",
+        "retry-after: 7\r\n",
+    )])
+    .await;
+    let error = Client::new(&script.url, API_KEY)
+        .unwrap()
+        .ready()
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, Error::Api { status: Some(503), retry_after: Some(time), .. } if *time == Duration::from_secs(7)),
         "{error:?}"
@@ -116,38 +223,73 @@ async fn retry_after_is_told() {
 async fn an_error_of_something_between_keeps_its_status() {
     let page = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>502</h1>";
     let script = Script::start([Answer::Bytes(page.to_owned())]).await;
-    let error = Client::new(&script.url, API_KEY).unwrap().broker_info().await.unwrap_err();
-    assert!(matches!(&error, Error::Api { status: Some(502), code, .. } if code == "http-error"), "{error:?}");
+    let error = Client::new(&script.url, API_KEY)
+        .unwrap()
+        .broker_info()
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Api { status: Some(502), code, .. } if code == "http-error"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_the_brokers_is_an_error() {
     let page = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<h1>It works!</h1>";
     let script = Script::start([Answer::Bytes(page.to_owned())]).await;
-    let error = Client::new(&script.url, API_KEY).unwrap().broker_info().await.unwrap_err();
+    let error = Client::new(&script.url, API_KEY)
+        .unwrap()
+        .broker_info()
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "invalid-answer");
 }
 
 #[tokio::test]
 async fn nobody_there_is_unreachable() {
     let script = Script::start([]).await;
-    let error = Client::new(&script.url, API_KEY).unwrap().ready().await.unwrap_err();
+    let error = Client::new(&script.url, API_KEY)
+        .unwrap()
+        .ready()
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "unreachable");
 }
 
 #[tokio::test]
 async fn an_api_key_is_not_taken_elsewhere_by_a_redirect() {
     let elsewhere = Script::start([Answer::status(200)]).await;
-    let redirect = format!("HTTP/1.1 307 X\r\nlocation: {}/\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", elsewhere.url);
+    let redirect = format!(
+        "HTTP/1.1 307 X\r\nlocation: {}/\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+        elsewhere.url
+    );
     let script = Script::start([Answer::Bytes(redirect)]).await;
-    let error = Client::new(&script.url, API_KEY).unwrap().ready().await.unwrap_err();
-    assert!(matches!(error, Error::Api { status: Some(307), .. }), "{error:?}");
+    let error = Client::new(&script.url, API_KEY)
+        .unwrap()
+        .ready()
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Api {
+                status: Some(307),
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert!(elsewhere.requests().is_empty());
 }
 
 #[test]
 fn what_can_not_be_a_client_is_refused() {
-    for (url, api_key) in [("no url", "key"), ("ftp://host", "key"), ("http://host", "a\nb")] {
+    for (url, api_key) in [
+        ("no url", "key"),
+        ("ftp://host", "key"),
+        ("http://host", "a\nb"),
+    ] {
         assert_eq!(Client::new(url, api_key).unwrap_err().code(), "setup");
     }
 }

@@ -20,7 +20,11 @@ fn transports() -> Vec<Transport> {
 /// What the stream holds between its first event and, if it is finished, its last.
 async fn written(broker: &Broker, key: &str) -> Vec<(String, Option<String>)> {
     let events = broker.client().stream_events(key).await.unwrap();
-    events.into_iter().filter(|event| !matches!(&*event.event, "start" | "end" | "cancel")).map(|event| (event.event, event.data)).collect()
+    events
+        .into_iter()
+        .filter(|event| !matches!(&*event.event, "start" | "end" | "cancel"))
+        .map(|event| (event.event, event.data))
+        .collect()
 }
 
 async fn status(broker: &Broker, key: &str) -> String {
@@ -40,7 +44,10 @@ async fn until_status(broker: &Broker, key: &str, wanted: &str) {
 fn noting(publish: Publish) -> (Publish, Arc<Mutex<Vec<Ack>>>) {
     let acks = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&acks);
-    (publish.on_ack(move |ack| noted.lock().unwrap().push(ack)), acks)
+    (
+        publish.on_ack(move |ack| noted.lock().unwrap().push(ack)),
+        acks,
+    )
 }
 
 #[tokio::test]
@@ -49,7 +56,13 @@ async fn what_is_written_is_stored_in_order() {
     for transport in transports() {
         let key = format!("{transport:?}");
         broker.create(&key).await;
-        let (publish, acks) = noting(broker.client().publish(&key).transport(transport).max_pending(7));
+        let (publish, acks) = noting(
+            broker
+                .client()
+                .publish(&key)
+                .transport(transport)
+                .max_pending(7),
+        );
         let mut writer = publish.start().unwrap();
         for n in 0..200 {
             writer.write("n", n).await.unwrap();
@@ -62,8 +75,13 @@ async fn what_is_written_is_stored_in_order() {
         assert_eq!(status(&broker, &key).await, "active");
         within(writer.finish()).await.unwrap();
 
-        let mut expected: Vec<_> = (0..200).map(|n| ("n".to_owned(), Some(n.to_string()))).collect();
-        expected.extend([("text".to_owned(), Some("a\nb\0".to_owned())), ("nothing".to_owned(), None)]);
+        let mut expected: Vec<_> = (0..200)
+            .map(|n| ("n".to_owned(), Some(n.to_string())))
+            .collect();
+        expected.extend([
+            ("text".to_owned(), Some("a\nb\0".to_owned())),
+            ("nothing".to_owned(), None),
+        ]);
         assert_eq!(written(&broker, &key).await, expected);
         assert_eq!(status(&broker, &key).await, "ended");
 
@@ -83,12 +101,19 @@ async fn nothing_is_lost_or_written_twice_when_connections_are_cut() {
         broker.create(&key).await;
         let proxy = Proxy::cutting(&broker.url, 200).await;
         let client = Client::new(&proxy.url, API_KEY).unwrap();
-        let mut writer = client.publish(&key).transport(transport).max_pending(20).start().unwrap();
+        let mut writer = client
+            .publish(&key)
+            .transport(transport)
+            .max_pending(20)
+            .start()
+            .unwrap();
         for n in 0..300 {
             within(writer.write("n", n)).await.unwrap();
         }
         within(writer.finish()).await.unwrap();
-        let expected: Vec<_> = (0..300).map(|n| ("n".to_owned(), Some(n.to_string()))).collect();
+        let expected: Vec<_> = (0..300)
+            .map(|n| ("n".to_owned(), Some(n.to_string())))
+            .collect();
         assert_eq!(written(&broker, &key).await, expected);
         assert!(proxy.connections() > 2);
     }
@@ -99,8 +124,14 @@ async fn a_name_that_the_broker_would_refuse_is_refused_before_it_is_sent() {
     let broker = Broker::start().await;
     broker.create("k").await;
     let mut writer = broker.client().publish("k").start().unwrap();
-    assert_eq!(writer.write("end", ()).await.unwrap_err().code(), "reserved-event");
-    assert_eq!(writer.write("a\nb", ()).await.unwrap_err().code(), "invalid-event");
+    assert_eq!(
+        writer.write("end", ()).await.unwrap_err().code(),
+        "reserved-event"
+    );
+    assert_eq!(
+        writer.write("a\nb", ()).await.unwrap_err().code(),
+        "invalid-event"
+    );
     writer.write("good", ()).await.unwrap();
     within(writer.close()).await.unwrap();
     assert_eq!(written(&broker, "k").await, [("good".to_owned(), None)]);
@@ -111,13 +142,34 @@ async fn a_name_that_the_broker_would_refuse_is_refused_before_it_is_sent() {
 async fn a_stream_that_is_not_active_fails_the_writer() {
     let broker = Broker::start().await;
     for transport in transports() {
-        let mut writer = broker.client().publish("none").transport(transport).max_pending(1).start().unwrap();
+        let mut writer = broker
+            .client()
+            .publish("none")
+            .transport(transport)
+            .max_pending(1)
+            .start()
+            .unwrap();
         writer.write("a", ()).await.unwrap();
         let error = within(writer.flush()).await.unwrap_err();
-        assert!(matches!(&error, Error::Publish { acknowledged: 0, .. }), "{error:?}");
+        assert!(
+            matches!(
+                &error,
+                Error::Publish {
+                    acknowledged: 0,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
         assert_eq!(error.code(), "no-active-stream");
-        assert_eq!(within(writer.write("b", ())).await.unwrap_err().code(), "no-active-stream");
-        assert_eq!(within(writer.finish()).await.unwrap_err().code(), "no-active-stream");
+        assert_eq!(
+            within(writer.write("b", ())).await.unwrap_err().code(),
+            "no-active-stream"
+        );
+        assert_eq!(
+            within(writer.finish()).await.unwrap_err().code(),
+            "no-active-stream"
+        );
     }
 }
 
@@ -127,14 +179,31 @@ async fn a_stream_that_ends_meanwhile_fails_the_writer_after_what_was_confirmed(
     for transport in transports() {
         let key = format!("{transport:?}");
         broker.create(&key).await;
-        let mut writer = broker.client().publish(&key).transport(transport).start().unwrap();
+        let mut writer = broker
+            .client()
+            .publish(&key)
+            .transport(transport)
+            .start()
+            .unwrap();
         writer.write("a", ()).await.unwrap();
         within(writer.flush()).await.unwrap();
         broker.client().end_stream(&key).await.unwrap();
         writer.write("b", ()).await.unwrap();
         let error = within(writer.finish()).await.unwrap_err();
-        assert!(matches!(&error, Error::Publish { acknowledged: 1, .. }), "{error:?}");
-        assert_eq!((error.code(), &*status(&broker, &key).await), ("no-active-stream", "ended"));
+        assert!(
+            matches!(
+                &error,
+                Error::Publish {
+                    acknowledged: 1,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        assert_eq!(
+            (error.code(), &*status(&broker, &key).await),
+            ("no-active-stream", "ended")
+        );
     }
 }
 
@@ -144,7 +213,12 @@ async fn an_event_that_is_too_large_fails_the_writer() {
     for (transport, code) in transports().into_iter().zip(["invalid-event", "too-large"]) {
         let key = format!("{transport:?}");
         broker.create(&key).await;
-        let mut writer = broker.client().publish(&key).transport(transport).start().unwrap();
+        let mut writer = broker
+            .client()
+            .publish(&key)
+            .transport(transport)
+            .start()
+            .unwrap();
         writer.write("large", "x".repeat(2000)).await.unwrap();
         assert_eq!(within(writer.flush()).await.unwrap_err().code(), code);
     }
@@ -156,7 +230,12 @@ async fn a_writer_that_is_dropped_cancels_its_stream() {
     for transport in transports() {
         let key = format!("{transport:?}");
         broker.create(&key).await;
-        let mut writer = broker.client().publish(&key).transport(transport).start().unwrap();
+        let mut writer = broker
+            .client()
+            .publish(&key)
+            .transport(transport)
+            .start()
+            .unwrap();
         writer.write("a", ()).await.unwrap();
         drop(writer);
         until_status(&broker, &key, "cancelled").await;
@@ -169,7 +248,9 @@ async fn cancel_drops_what_was_not_sent() {
     broker.create("k").await;
     let mut writer = broker.client().publish("k").start().unwrap();
     // Nothing was awaited that could have let the task run.
-    futures::FutureExt::now_or_never(writer.write("a", ())).expect("there is room").unwrap();
+    futures::FutureExt::now_or_never(writer.write("a", ()))
+        .expect("there is room")
+        .unwrap();
     within(writer.cancel()).await.unwrap();
     assert_eq!(written(&broker, "k").await, []);
     assert_eq!(status(&broker, "k").await, "cancelled");
@@ -180,7 +261,11 @@ async fn a_finish_whose_answer_is_lost_is_a_success() {
     let broker = Broker::start().await;
     broker.create("k").await;
     let proxy = Proxy::losing(&broker.url, "/api/stream/end").await;
-    let writer = Client::new(&proxy.url, API_KEY).unwrap().publish("k").start().unwrap();
+    let writer = Client::new(&proxy.url, API_KEY)
+        .unwrap()
+        .publish("k")
+        .start()
+        .unwrap();
     within(writer.finish()).await.unwrap();
     assert_eq!(status(&broker, "k").await, "ended");
 }
@@ -191,7 +276,10 @@ async fn a_stream_that_somebody_else_finished_is_an_error() {
     broker.create("k").await;
     broker.client().end_stream("k").await.unwrap();
     let writer = broker.client().publish("k").start().unwrap();
-    assert_eq!(within(writer.finish()).await.unwrap_err().code(), "no-active-stream");
+    assert_eq!(
+        within(writer.finish()).await.unwrap_err().code(),
+        "no-active-stream"
+    );
 }
 
 #[tokio::test]
@@ -214,27 +302,48 @@ async fn a_busy_broker_is_asked_again() {
     let script = Script::start([
         Answer::error(503, "store-unavailable", "retry-after: 0\r\n"),
         Answer::error(429, "too-many-clients", "retry-after: 0\r\n"),
-        Answer::Bytes(format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{stored}", stored.len())),
+        Answer::Bytes(format!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{stored}",
+            stored.len()
+        )),
     ])
     .await;
-    let mut writer = Client::new(&script.url, API_KEY).unwrap().publish("k").start().unwrap();
+    let mut writer = Client::new(&script.url, API_KEY)
+        .unwrap()
+        .publish("k")
+        .start()
+        .unwrap();
     writer.write("a", ()).await.unwrap();
     within(writer.close()).await.unwrap();
     let requests = script.requests();
     assert!(
-        requests.iter().all(|request| request.contains("sequence=0") && request.ends_with("{\"event\":\"a\",\"data\":null}\n")),
+        requests.iter().all(|request| request.contains("sequence=0")
+            && request.ends_with("{\"event\":\"a\",\"data\":null}\n")),
         "{requests:?}"
     );
-    let producers: Vec<_> = requests.iter().filter_map(|request| request.split("producer=").nth(1)?.split(['&', ' ']).next()).collect();
-    assert!(producers.len() == 3 && producers.iter().all(|producer| *producer == producers[0]), "{requests:?}");
+    let producers: Vec<_> = requests
+        .iter()
+        .filter_map(|request| request.split("producer=").nth(1)?.split(['&', ' ']).next())
+        .collect();
+    assert!(
+        producers.len() == 3 && producers.iter().all(|producer| *producer == producers[0]),
+        "{requests:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_can_not_be_put_right_fails_at_once() {
     let script = Script::start([Answer::error(409, "sequence-gap", "")]).await;
-    let mut writer = Client::new(&script.url, API_KEY).unwrap().publish("k").start().unwrap();
+    let mut writer = Client::new(&script.url, API_KEY)
+        .unwrap()
+        .publish("k")
+        .start()
+        .unwrap();
     writer.write("a", ()).await.unwrap();
-    assert_eq!(within(writer.flush()).await.unwrap_err().code(), "sequence-gap");
+    assert_eq!(
+        within(writer.flush()).await.unwrap_err().code(),
+        "sequence-gap"
+    );
     assert_eq!(script.requests().len(), 1);
 }
 
@@ -242,11 +351,21 @@ async fn what_can_not_be_put_right_fails_at_once() {
 async fn a_broker_that_stays_away_fails_the_writer() {
     for transport in transports() {
         let script = Script::start([]).await;
-        let publish = Client::new(&script.url, API_KEY).unwrap().publish("k").transport(transport);
-        let mut writer = publish.retry_for(Duration::from_millis(300)).max_pending(1).start().unwrap();
+        let publish = Client::new(&script.url, API_KEY)
+            .unwrap()
+            .publish("k")
+            .transport(transport);
+        let mut writer = publish
+            .retry_for(Duration::from_millis(300))
+            .max_pending(1)
+            .start()
+            .unwrap();
         writer.write("a", ()).await.unwrap();
         // Waiting for room, it is told, too.
-        assert_eq!(within(writer.write("b", ())).await.unwrap_err().code(), "unreachable");
+        assert_eq!(
+            within(writer.write("b", ())).await.unwrap_err().code(),
+            "unreachable"
+        );
     }
 }
 
@@ -254,9 +373,17 @@ async fn a_broker_that_stays_away_fails_the_writer() {
 async fn a_function_that_panics_at_an_acknowledgement_fails_the_writer() {
     let broker = Broker::start().await;
     broker.create("k").await;
-    let mut writer = broker.client().publish("k").on_ack(|ack| panic!("{ack:?}")).start().unwrap();
+    let mut writer = broker
+        .client()
+        .publish("k")
+        .on_ack(|ack| panic!("{ack:?}"))
+        .start()
+        .unwrap();
     writer.write("a", ()).await.unwrap();
     within(writer.flush()).await.unwrap();
-    assert_eq!(within(writer.write("b", ())).await.unwrap_err().code(), "setup");
+    assert_eq!(
+        within(writer.write("b", ())).await.unwrap_err().code(),
+        "setup"
+    );
     assert_eq!(within(writer.finish()).await.unwrap_err().code(), "setup");
 }

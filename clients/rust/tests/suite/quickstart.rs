@@ -9,7 +9,9 @@ const EXAMPLE: &str = include_str!("../../examples/quickstart.rs");
 
 #[test]
 fn the_readme_begins_with_the_example() {
-    let (_, rest) = README.split_once("```rust,no_run\n").expect("a block of Rust");
+    let (_, rest) = README
+        .split_once("```rust,no_run\n")
+        .expect("a block of Rust");
     let (block, _) = rest.split_once("```\n").expect("its end");
     assert_eq!(block, EXAMPLE);
 }
@@ -19,7 +21,16 @@ async fn the_quick_start_works_as_it_is_written() {
     let broker = Broker::start().await;
     // Cargo builds it along with the tests, next to them, unless it is told to build one test only.
     let tests = std::env::current_exe().expect("a path");
-    let example = tests.ancestors().nth(2).expect("a folder").join("examples/quickstart");
-    let output = Command::new(example).env("STREAMER_URL", &broker.url).env("STREAMER_API_KEY", API_KEY).output().await.expect("it runs");
+    let example = tests
+        .ancestors()
+        .nth(2)
+        .expect("a folder")
+        .join("examples/quickstart");
+    let output = Command::new(example)
+        .env("STREAMER_URL", &broker.url)
+        .env("STREAMER_API_KEY", API_KEY)
+        .output()
+        .await
+        .expect("it runs");
     assert!(output.status.success(), "{output:?}");
 }

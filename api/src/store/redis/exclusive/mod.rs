@@ -1,4 +1,5 @@
-//! Exclusive delivery: a connection per client, in a loop of `XREAD BLOCK` over all of the client's streams.
+//! Exclusive delivery: a connection per client, in a loop of `XREAD BLOCK` over all of the client's
+//! streams.
 
 mod followed;
 mod wait;
@@ -18,15 +19,16 @@ use crate::{
     store::{Batch, Gone, News, Page, StoreError, Tails},
 };
 
-/// Catch up from history, follow live, and catch up again whenever what comes does not follow what went before.
+/// Catch up from history, follow live, and catch up again whenever what comes does not follow what
+/// went before.
 pub(super) struct ExclusiveTails {
     store: RedisStore,
     links: Links,
     added: usize,
     streams: Vec<Followed>,
     lease: Option<Lease>,
-    /// A wait under way. It is kept here rather than in `next`, so that dropping the future of `next` does not leave a
-    /// command pending on a connection that is used again.
+    /// A wait under way. It is kept here rather than in `next`, so that dropping the future of
+    /// `next` does not leave a command pending on a connection that is used again.
     wait: Option<BoxFuture<'static, Result<Live, StoreError>>>,
     /// What one wait brought, to be told stream by stream.
     ready: VecDeque<News>,
@@ -38,7 +40,16 @@ impl ExclusiveTails {
     pub(super) fn new(store: RedisStore) -> Self {
         let links = store.0.primary.links();
         let (streams, ready) = (Vec::new(), VecDeque::new());
-        Self { store, links, added: 0, streams, lease: None, wait: None, ready, failed: false }
+        Self {
+            store,
+            links,
+            added: 0,
+            streams,
+            lease: None,
+            wait: None,
+            ready,
+            failed: false,
+        }
     }
 
     /// One answer of the store; `None` where it was not asked. Cancel safe.
@@ -46,7 +57,11 @@ impl ExclusiveTails {
         if let Some(news) = self.ready.pop_front() {
             return Ok(Some(news));
         }
-        if let Some(stream) = self.streams.iter_mut().find(|stream| !matches!(stream.state, State::Live)) {
+        if let Some(stream) = self
+            .streams
+            .iter_mut()
+            .find(|stream| !matches!(stream.state, State::Live))
+        {
             let page = match std::mem::replace(&mut stream.state, State::CatchUp) {
                 State::Page(page) => Ok(*page),
                 State::CatchUp | State::Live => self.store.page(&stream.key, stream.cursor).await,
@@ -56,7 +71,10 @@ impl ExclusiveTails {
                 Ok(_) | Err(StoreError::NotFound) => Err(Gone),
                 Err(error) => return Err(error),
             };
-            let news = News { stream: stream.number, told };
+            let news = News {
+                stream: stream.number,
+                told,
+            };
             return Ok(Some(self.tell(news)));
         }
         if self.wait.is_none() {
@@ -65,29 +83,47 @@ impl ExclusiveTails {
             }
             self.begin_to_wait();
         }
-        let Some(wait) = &mut self.wait else { return Ok(None) };
+        let Some(wait) = &mut self.wait else {
+            return Ok(None);
+        };
         let live = tokio::select! {
             live = wait => live,
-            // Who waits on a server that is the primary no more may wait for ever. The cursors are as they were.
+            // Who waits on a server that is the primary no more may wait for ever. The cursors are
+            // as they were.
             _ = self.links.changed() => {
                 self.wait = None;
                 self.streams.iter_mut().for_each(|stream| stream.state = State::CatchUp);
                 return Ok(None);
             }
         };
-        // After a failure the connection is tried anew, not history, which would answer and hide that it fails.
+        // After a failure the connection is tried anew, not history, which would answer and hide
+        // that it fails.
         self.wait = None;
         let live = live.inspect_err(|_| self.store.0.metrics.redis.fail(Operation::Follow))?;
         self.lease = Some(live.lease);
         let mut ready = VecDeque::new();
-        for Answer { number, entries, head } in live.streams {
+        for Answer {
+            number,
+            entries,
+            head,
+        } in live.streams
+        {
             // One that was let go meanwhile is not told of.
-            let Some(stream) = self.streams.iter_mut().find(|stream| stream.number == number) else { continue };
+            let Some(stream) = self
+                .streams
+                .iter_mut()
+                .find(|stream| stream.number == number)
+            else {
+                continue;
+            };
             let told = stream.follow(entries, head);
             if told.as_ref().is_ok_and(Batch::is_empty) && !ready.is_empty() {
                 continue;
             }
-            ready.push_back(News { stream: number, told });
+            ready.push_back(News {
+                stream: number,
+                told,
+            });
         }
         for news in ready {
             let news = self.tell(news);
@@ -109,8 +145,15 @@ impl ExclusiveTails {
         let is_old = self.links.has_changed().unwrap_or(false);
         let link = self.links.borrow_and_update().clone();
         let lease = self.lease.take().filter(|_| !is_old);
-        let wait = Wait { link, lease, patience: self.store.0.timeout, is_probe: self.failed };
-        self.wait = Some(Box::pin(wait.run(self.streams.iter().map(Followed::position).collect())));
+        let wait = Wait {
+            link,
+            lease,
+            patience: self.store.0.timeout,
+            is_probe: self.failed,
+        };
+        self.wait = Some(Box::pin(
+            wait.run(self.streams.iter().map(Followed::position).collect()),
+        ));
     }
 }
 
@@ -121,7 +164,8 @@ impl Tails for ExclusiveTails {
     }
 
     fn add(&mut self, page: Page) {
-        self.streams.push(Followed::new(&self.store, self.added, page));
+        self.streams
+            .push(Followed::new(&self.store, self.added, page));
         self.added += 1;
         // A wait without the new stream is given up, and its connection with it.
         self.wait = None;
@@ -140,7 +184,9 @@ impl Tails for ExclusiveTails {
         loop {
             match self.step().await {
                 Ok(None) => {}
-                Ok(Some(News { told: Ok(batch), .. })) if batch.is_empty() && !self.failed => {}
+                Ok(Some(News {
+                    told: Ok(batch), ..
+                })) if batch.is_empty() && !self.failed => {}
                 Ok(Some(news)) => {
                     self.failed = false;
                     return Ok(news);

@@ -41,7 +41,8 @@ pub(super) struct Live {
 pub(super) struct Answer {
     pub(super) number: usize,
     pub(super) entries: Vec<Entry>,
-    /// The stream's head as it was after the read: whoever has this birth mark now had it then, as none comes twice.
+    /// The stream's head as it was after the read: whoever has this birth mark now had it then, as
+    /// none comes twice.
     pub(super) head: Option<Head>,
 }
 
@@ -57,8 +58,13 @@ pub(super) struct Wait {
 impl Wait {
     /// Waits in these streams, at least one. On a Cluster they have one slot.
     pub(super) async fn run(self, positions: Vec<Position>) -> Result<Live, StoreError> {
-        let link = self.link.ok_or_else(|| StoreError::Unavailable("no Sentinel has named a primary yet".to_owned()))?;
-        let bucket = positions.first().map(|position| position.keys.index.as_str()).unwrap_or_default();
+        let link = self.link.ok_or_else(|| {
+            StoreError::Unavailable("no Sentinel has named a primary yet".to_owned())
+        })?;
+        let bucket = positions
+            .first()
+            .map(|position| position.keys.index.as_str())
+            .unwrap_or_default();
         let mut lease = match self.lease {
             Some(lease) => lease,
             None => Lease::take(&link, bucket).await?,
@@ -67,10 +73,16 @@ impl Wait {
         let pipeline = pipeline(&positions, block_ms);
         let mut redirections = 0;
         let replies = loop {
-            let answer = timeout(Duration::from_millis(BLOCK_MS) + self.patience, lease.run(&link, bucket, &pipeline)).await;
+            let answer = timeout(
+                Duration::from_millis(BLOCK_MS) + self.patience,
+                lease.run(&link, bucket, &pipeline),
+            )
+            .await;
             let Ok(answer) = answer else {
                 link.forget(bucket);
-                return Err(StoreError::Unavailable("no answer to XREAD BLOCK".to_owned()));
+                return Err(StoreError::Unavailable(
+                    "no answer to XREAD BLOCK".to_owned(),
+                ));
             };
             match answer {
                 Ok(replies) => break replies,
@@ -78,56 +90,98 @@ impl Wait {
                     redirections += 1;
                     lease = Lease::take(&link, bucket).await?;
                 }
-                Err(LeaseError::Elsewhere) => return Err(StoreError::Unavailable("the nodes of the Cluster disagree".to_owned())),
+                Err(LeaseError::Elsewhere) => {
+                    return Err(StoreError::Unavailable(
+                        "the nodes of the Cluster disagree".to_owned(),
+                    ));
+                }
                 Err(LeaseError::Store(error)) => return Err(error),
             }
         };
         let mut replies = replies;
         if replies.first().is_some_and(Option::is_none) {
-            let answer = timeout(self.patience, without_events(&mut lease, &link, bucket, &positions)).await;
-            replies = answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer to XLEN".to_owned())))?;
+            let answer = timeout(
+                self.patience,
+                without_events(&mut lease, &link, bucket, &positions),
+            )
+            .await;
+            replies = answer
+                .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer to XLEN".to_owned())))?;
         }
-        Ok(Live { lease, streams: streams(&positions, replies)? })
+        Ok(Live {
+            lease,
+            streams: streams(&positions, replies)?,
+        })
     }
 }
 
-/// The answers in place of those of an `XREAD` of which one stream is of another type, which fails it for all: no events, and no
-/// head for that stream. The others look whether there is anything new, by their heads.
-async fn without_events(lease: &mut Lease, link: &Link, bucket: &str, positions: &[Position]) -> Result<Vec<Option<Value>>, StoreError> {
+/// The answers in place of those of an `XREAD` of which one stream is of another type, which fails
+/// it for all: no events, and no head for that stream. The others look whether there is anything
+/// new, by their heads.
+async fn without_events(
+    lease: &mut Lease,
+    link: &Link,
+    bucket: &str,
+    positions: &[Position],
+) -> Result<Vec<Option<Value>>, StoreError> {
     let mut pipeline = redis::pipe();
     pipeline.ignore_errors();
     for position in positions {
         pipeline.cmd("XLEN").arg(&position.keys.events);
     }
     heads(&mut pipeline, positions);
-    let mut replies = lease.run(link, bucket, &pipeline).await.map_err(|error| match error {
-        LeaseError::Store(error) => error,
-        LeaseError::Elsewhere => StoreError::Unavailable("the slot has moved".to_owned()),
-    })?;
+    let mut replies = lease
+        .run(link, bucket, &pipeline)
+        .await
+        .map_err(|error| match error {
+            LeaseError::Store(error) => error,
+            LeaseError::Elsewhere => StoreError::Unavailable("the slot has moved".to_owned()),
+        })?;
     let heads = replies.split_off(positions.len().min(replies.len()));
-    let heads = replies.into_iter().zip(heads).map(|(length, head)| length.and(head));
+    let heads = replies
+        .into_iter()
+        .zip(heads)
+        .map(|(length, head)| length.and(head));
     Ok(std::iter::once(Some(Value::Nil)).chain(heads).collect())
 }
 
 fn heads(pipeline: &mut redis::Pipeline, positions: &[Position]) {
     for position in positions {
-        pipeline.cmd("HMGET").arg(&position.keys.meta).arg(&["birth", "status", "last_ms", "next"]);
+        pipeline
+            .cmd("HMGET")
+            .arg(&position.keys.meta)
+            .arg(&["birth", "status", "last_ms", "next"]);
     }
 }
 
-/// What follows a blocking command in a pipeline runs when it is done: the heads are read after the events.
+/// What follows a blocking command in a pipeline runs when it is done: the heads are read after the
+/// events.
 fn pipeline(positions: &[Position], block_ms: u64) -> redis::Pipeline {
-    let entry_bytes = positions.iter().map(|position| position.entry_bytes).max().unwrap_or(1);
+    let entry_bytes = positions
+        .iter()
+        .map(|position| position.entry_bytes)
+        .max()
+        .unwrap_or(1);
     // Counted for each stream; the bytes are bounded for all of them together.
     let count = (PAGE_BYTES / entry_bytes / positions.len().max(1)).clamp(8, PAGE_ENTRIES);
     let mut pipeline = redis::pipe();
     pipeline.ignore_errors();
-    pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(block_ms).arg("STREAMS");
+    pipeline
+        .cmd("XREAD")
+        .arg("COUNT")
+        .arg(count)
+        .arg("BLOCK")
+        .arg(block_ms)
+        .arg("STREAMS");
     for position in positions {
         pipeline.arg(&position.keys.events);
     }
     for position in positions {
-        pipeline.arg(position.cursor.map_or_else(|| "0-0".to_owned(), |cursor| cursor.to_string()));
+        pipeline.arg(
+            position
+                .cursor
+                .map_or_else(|| "0-0".to_owned(), |cursor| cursor.to_string()),
+        );
     }
     heads(&mut pipeline, positions);
     pipeline
@@ -142,7 +196,11 @@ fn streams(positions: &[Position], replies: Vec<Option<Value>>) -> Result<Vec<An
     // What is of another type is this stream no more.
     let stream = |(position, head): (&Position, Option<Value>)| {
         let entries = events.remove(&position.keys.events).unwrap_or_default();
-        Ok(Answer { number: position.number, entries, head: head.map(decode::head).transpose()?.flatten() })
+        Ok(Answer {
+            number: position.number,
+            entries,
+            head: head.map(decode::head).transpose()?.flatten(),
+        })
     };
     positions.iter().zip(replies).map(stream).collect()
 }

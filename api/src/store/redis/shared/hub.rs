@@ -1,4 +1,5 @@
-//! All topics of a node: who joins them, what is heard of them, and what is read from the store where something was missed.
+//! All topics of a node: who joins them, what is heard of them, and what is read from the store
+//! where something was missed.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -37,8 +38,9 @@ pub(in super::super) struct Hub {
     hears: watch::Sender<bool>,
     /// Why it does not, since it last did.
     failure: Mutex<Option<StoreError>>,
-    /// Topics to be subscribed to. Emptied at least once a second while there is a subscription, and with each attempt to make one. So
-    /// its bound is how many streams subscribers join in that time.
+    /// Topics to be subscribed to. Emptied at least once a second while there is a subscription,
+    /// and with each attempt to make one. So its bound is how many streams subscribers join in that
+    /// time.
     wanted: mpsc::UnboundedSender<Arc<Topic>>,
     /// The channels by which the node hears itself, probed in turn.
     pub(super) probe_channels: Vec<String>,
@@ -98,7 +100,10 @@ impl Hub {
     }
 
     pub(super) fn count_topics(&self, topics: &HashMap<String, Arc<Topic>>) {
-        self.metrics.redis.topics.set(i64::try_from(topics.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .redis
+            .topics
+            .set(i64::try_from(topics.len()).unwrap_or(i64::MAX));
     }
 
     pub(super) fn set_connected(&self, connected: bool) {
@@ -113,7 +118,8 @@ impl Hub {
         if hears && self.failure_slot().take().is_some() {
             tracing::info!("the node hears what is written again");
         }
-        self.hears.send_if_modified(|before| std::mem::replace(before, hears) != hears);
+        self.hears
+            .send_if_modified(|before| std::mem::replace(before, hears) != hears);
     }
 
     /// Resolves when the node hears what is written.
@@ -141,11 +147,15 @@ impl Hub {
         self.failure_slot().clone()
     }
 
-    /// Takes why the node does not hear. It is logged when it is another reason than before, not with each attempt.
+    /// Takes why the node does not hear. It is logged when it is another reason than before, not
+    /// with each attempt.
     pub(super) fn fail(&self, error: StoreError) {
         let mut known = self.failure_slot();
         let is_new = match (known.as_ref(), &error) {
-            (Some(StoreError::Refused { fault: before, .. }), StoreError::Refused { fault, .. }) => before != fault,
+            (
+                Some(StoreError::Refused { fault: before, .. }),
+                StoreError::Refused { fault, .. },
+            ) => before != fault,
             (Some(before), error) => before.to_string() != error.to_string(),
             (None, _) => true,
         };
@@ -157,18 +167,26 @@ impl Hub {
 
     /// Whether the channel is one that the node wants to hear.
     fn wants(&self, channel: &str) -> bool {
-        self.topics().contains_key(channel) || self.probe_channels.iter().any(|probe| probe == channel)
+        self.topics().contains_key(channel)
+            || self.probe_channels.iter().any(|probe| probe == channel)
     }
 
     /// The topic of the stream that the page was read from.
     pub(super) fn join(&self, page: &Page) -> Joined {
         let channel = Keys::new(&self.prefix, &page.key).live;
         let mut topics = self.topics();
-        if let Some(topic) = topics.get(&channel).filter(|topic| topic.birth == page.info.birth && !topic.is_gone()) {
+        if let Some(topic) = topics
+            .get(&channel)
+            .filter(|topic| topic.birth == page.info.birth && !topic.is_gone())
+        {
             topic.join();
             return Joined(Arc::clone(topic));
         }
-        let link = if self.connected.load(Ordering::Acquire) { Link::Unsure } else { Link::Down };
+        let link = if self.connected.load(Ordering::Acquire) {
+            Link::Unsure
+        } else {
+            Link::Down
+        };
         let topic = Arc::new(Topic::new(page, link));
         topic.join();
         if let Some(earlier) = topics.insert(channel, Arc::clone(&topic)) {
@@ -182,29 +200,43 @@ impl Hub {
 
     /// Takes a message in the connection's own task: it must be quick.
     pub(super) fn hear(store: &Weak<Inner>, push: PushInfo) {
-        let Some((store, hub)) = upgrade(store) else { return };
+        let Some((store, hub)) = upgrade(store) else {
+            return;
+        };
         match (push.kind, push.data.as_slice()) {
             (PushKind::Disconnection, _) => hub.lost.notify_one(),
-            // A Cluster's slot has moved, and its channels with it. What the node itself lets go it does not want any more.
+            // A Cluster's slot has moved, and its channels with it. What the node itself lets go it
+            // does not want any more.
             (PushKind::SUnsubscribe, [Value::BulkString(channel), ..])
                 if std::str::from_utf8(channel).is_ok_and(|channel| hub.wants(channel)) =>
             {
                 hub.lost.notify_one();
             }
-            (PushKind::Message | PushKind::SMessage, [Value::BulkString(channel), Value::BulkString(message)]) => {
-                let Ok(channel) = std::str::from_utf8(channel) else { return };
+            (
+                PushKind::Message | PushKind::SMessage,
+                [Value::BulkString(channel), Value::BulkString(message)],
+            ) => {
+                let Ok(channel) = std::str::from_utf8(channel) else {
+                    return;
+                };
                 let known = {
                     let topics = hub.topics();
-                    topics.get(channel).cloned().map(|topic| (topic, topics.len()))
+                    topics
+                        .get(channel)
+                        .cloned()
+                        .map(|topic| (topic, topics.len()))
                 };
                 let Some((topic, topics)) = known else {
-                    let probe = std::str::from_utf8(message).ok().and_then(|text| text.parse().ok());
+                    let probe = std::str::from_utf8(message)
+                        .ok()
+                        .and_then(|text| text.parse().ok());
                     if probe.is_some_and(|probe: u64| hub.unheard().remove(&probe).is_some()) {
                         hub.set_hears(true);
                     }
                     return;
                 };
-                let follows = published::decode(message).is_some_and(|message| topic.publish(message, topics));
+                let follows = published::decode(message)
+                    .is_some_and(|message| topic.publish(message, topics));
                 if !follows {
                     tracing::debug!(key = %topic.key, "a message was missed; the store is asked");
                     repair(&store, topic, Cause::Gap);
@@ -239,7 +271,9 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>, cause: Cause) {
         let Some(hub) = store.hub() else { return };
         loop {
             // The semaphore is never closed.
-            let Ok(_permit) = hub.repairs.acquire().await else { return };
+            let Ok(_permit) = hub.repairs.acquire().await else {
+                return;
+            };
             match store.page(&topic.key, Some(topic.newest())).await {
                 Ok(page) if page.info.birth != topic.birth => return topic.gone(),
                 Ok(page) => {

@@ -39,8 +39,12 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY_DOWN: Duration = Duration::from_secs(8);
 
 /// Keeps the subscription, for as long as the store is there.
-pub(in super::super) async fn run(store: Weak<Inner>, mut wants: mpsc::UnboundedReceiver<Arc<Topic>>) {
-    let Some((mut links, metrics)) = upgrade(&store).map(|(store, hub)| (store.0.primary.links(), SharedMetrics::clone(&hub.metrics)))
+pub(in super::super) async fn run(
+    store: Weak<Inner>,
+    mut wants: mpsc::UnboundedReceiver<Arc<Topic>>,
+) {
+    let Some((mut links, metrics)) = upgrade(&store)
+        .map(|(store, hub)| (store.0.primary.links(), SharedMetrics::clone(&hub.metrics)))
     else {
         return;
     };
@@ -57,7 +61,9 @@ pub(in super::super) async fn run(store: Weak<Inner>, mut wants: mpsc::Unbounded
         let ears = Weak::clone(&store);
         let error = match subscriber.connect(move |push| Hub::hear(&ears, push)).await {
             Ok(connection) => {
-                let Err(error) = serve(&store, connection, &mut wants, &mut links).await else { return };
+                let Err(error) = serve(&store, connection, &mut wants, &mut links).await else {
+                    return;
+                };
                 metrics.redis.subscription_losses.inc();
                 error
             }
@@ -66,7 +72,9 @@ pub(in super::super) async fn run(store: Weak<Inner>, mut wants: mpsc::Unbounded
                 Lost::Redis(error)
             }
         };
-        let Some((_, hub)) = upgrade(&store) else { return };
+        let Some((_, hub)) = upgrade(&store) else {
+            return;
+        };
         if hub.is_hearing() {
             // Only one that held: a user may be allowed to connect, but not to subscribe.
             delay = FIRST_RETRY;
@@ -76,7 +84,8 @@ pub(in super::super) async fn run(store: Weak<Inner>, mut wants: mpsc::Unbounded
         for topic in hub.topics().values() {
             topic.set_link(Link::Down);
         }
-        // The next connection subscribes to all topics that there are then. So none has to be kept for it.
+        // The next connection subscribes to all topics that there are then. So none has to be kept
+        // for it.
         while wants.try_recv().is_ok() {}
         let_go(&hub);
         drop(hub);
@@ -102,8 +111,14 @@ impl From<Lost> for StoreError {
     fn from(lost: Lost) -> Self {
         match lost {
             Lost::Redis(error) => fault::failed(&error),
-            Lost::Closed => Self::Refused { fault: StoreFault::Closed, detail: lost.to_string() },
-            Lost::Deaf => Self::Refused { fault: StoreFault::Deaf, detail: lost.to_string() },
+            Lost::Closed => Self::Refused {
+                fault: StoreFault::Closed,
+                detail: lost.to_string(),
+            },
+            Lost::Deaf => Self::Refused {
+                fault: StoreFault::Deaf,
+                detail: lost.to_string(),
+            },
             Lost::Moved => Self::Unavailable(lost.to_string()),
         }
     }
@@ -116,7 +131,9 @@ async fn serve(
     wants: &mut mpsc::UnboundedReceiver<Arc<Topic>>,
     links: &mut Links,
 ) -> Result<(), Lost> {
-    let Some((_, hub)) = upgrade(store) else { return Ok(()) };
+    let Some((_, hub)) = upgrade(store) else {
+        return Ok(());
+    };
     connection.subscribe(&hub.probe_channels).await?;
     hub.set_connected(true);
     let all: Vec<Arc<Topic>> = hub.topics().values().cloned().collect();
@@ -127,11 +144,14 @@ async fn serve(
     follow(store, &mut connection, all).await?;
 
     let (mut retry, mut retry_after) = (Instant::now() + TICK, TICK);
-    // Probes are numbered from anywhere, so that those of a connection before are none of this one's.
+    // Probes are numbered from anywhere, so that those of a connection before are none of this
+    // one's.
     let (mut ticks, mut tick, mut next) = (interval(TICK), 0, fastrand::u64(..u64::MAX / 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let Some((_, hub)) = upgrade(store) else { return Ok(()) };
+        let Some((_, hub)) = upgrade(store) else {
+            return Ok(());
+        };
         tokio::select! {
             topic = wants.recv() => {
                 let Some(topic) = topic else { return Ok(()) };
@@ -147,7 +167,8 @@ async fn serve(
                 if oldest.is_some_and(|oldest| tick > oldest + DEAF_AFTER) {
                     return Err(Lost::Deaf);
                 }
-                // First all of them: shards of a Cluster may be down, and what shows that the others are heard is not to wait for its turn.
+                // First all of them: shards of a Cluster may be down, and what shows that the
+                // others are heard is not to wait for its turn.
                 let probes = if tick == 0 { hub.probe_channels.len() as u64 } else { 1 };
                 for probe in next..next + probes {
                     send_probe(store, probe, tick);
@@ -155,7 +176,8 @@ async fn serve(
                 (tick, next) = (tick + 1, next + probes);
                 look(store, &mut connection).await?;
                 if retry <= Instant::now() {
-                    // A part of a Cluster that is down costs the other parts something with each attempt.
+                    // A part of a Cluster that is down costs the other parts something with each
+                    // attempt.
                     retry_after = if follow_again(store, &mut connection).await? { (retry_after * 2).min(LAST_RETRY_DOWN) } else { TICK };
                     retry = Instant::now() + retry_after;
                 }
@@ -164,23 +186,39 @@ async fn serve(
     }
 }
 
-/// Publishes a message that the node should hear. It goes the way of all writes: were it published over the subscription's own
-/// connection, one that leads to the wrong server would hear itself.
+/// Publishes a message that the node should hear. It goes the way of all writes: were it published
+/// over the subscription's own connection, one that leads to the wrong server would hear itself.
 fn send_probe(store: &Weak<Inner>, probe: u64, tick: u64) {
-    let Some((store, hub)) = upgrade(store) else { return };
-    let Some(channel) = usize::try_from(probe).ok().and_then(|n| hub.probe_channels.get(n % hub.probe_channels.len()).cloned()) else {
+    let Some((store, hub)) = upgrade(store) else {
+        return;
+    };
+    let Some(channel) = usize::try_from(probe).ok().and_then(|n| {
+        hub.probe_channels
+            .get(n % hub.probe_channels.len())
+            .cloned()
+    }) else {
         return;
     };
     hub.unheard().insert(probe, tick);
     tokio::spawn(async move {
-        let verb = if store.0.primary.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
+        let verb = if store.0.primary.is_cluster() {
+            "SPUBLISH"
+        } else {
+            "PUBLISH"
+        };
         let command = &redis::cmd(verb).arg(channel).arg(probe).to_owned();
         let run = |mut connection| async move { command.query_async(&mut connection).await };
         if let Err(error) = store.0.primary.run(Operation::Ping, run).await {
             // What was not sent is not missed.
             hub.unheard().remove(&probe);
             // Other failures are the store's own, and are reported as such.
-            if matches!(error, StoreError::Refused { fault: StoreFault::Forbidden(_), .. }) {
+            if matches!(
+                error,
+                StoreError::Refused {
+                    fault: StoreFault::Forbidden(_),
+                    ..
+                }
+            ) {
                 hub.set_deaf();
                 hub.fail(error);
             }
@@ -189,10 +227,19 @@ fn send_probe(store: &Weak<Inner>, probe: u64, tick: u64) {
 }
 
 /// Subscribes to the topics' channels, and then reads what was written before that.
-async fn follow(store: &Weak<Inner>, connection: &mut Subscription, topics: Vec<Arc<Topic>>) -> RedisResult<()> {
-    let Some((store, hub)) = upgrade(store) else { return Ok(()) };
+async fn follow(
+    store: &Weak<Inner>,
+    connection: &mut Subscription,
+    topics: Vec<Arc<Topic>>,
+) -> RedisResult<()> {
+    let Some((store, hub)) = upgrade(store) else {
+        return Ok(());
+    };
     for topics in topics.chunks(1000) {
-        let channels: Vec<String> = topics.iter().map(|topic| Keys::new(&hub.prefix, &topic.key).live).collect();
+        let channels: Vec<String> = topics
+            .iter()
+            .map(|topic| Keys::new(&hub.prefix, &topic.key).live)
+            .collect();
         let failed = connection.subscribe(&channels).await?;
         for (topic, channel) in topics.iter().zip(&channels) {
             if failed.contains(channel) {
@@ -206,19 +253,29 @@ async fn follow(store: &Weak<Inner>, connection: &mut Subscription, topics: Vec<
     Ok(())
 }
 
-/// Tries again the topics that could not be subscribed to, or not be read, although the connection is there. Whether there were
-/// any.
+/// Tries again the topics that could not be subscribed to, or not be read, although the connection
+/// is there. Whether there were any.
 async fn follow_again(store: &Weak<Inner>, connection: &mut Subscription) -> RedisResult<bool> {
-    let Some((_, hub)) = upgrade(store) else { return Ok(false) };
-    let down: Vec<Arc<Topic>> = hub.topics().values().filter(|topic| topic.is_down()).cloned().collect();
+    let Some((_, hub)) = upgrade(store) else {
+        return Ok(false);
+    };
+    let down: Vec<Arc<Topic>> = hub
+        .topics()
+        .values()
+        .filter(|topic| topic.is_down())
+        .cloned()
+        .collect();
     let any = !down.is_empty();
     follow(store, connection, down).await?;
     Ok(any)
 }
 
-/// Lets go of topics that nobody needs, and asks the store about those that have been silent for long.
+/// Lets go of topics that nobody needs, and asks the store about those that have been silent for
+/// long.
 async fn look(store: &Weak<Inner>, connection: &mut Subscription) -> RedisResult<()> {
-    let Some((store, hub)) = upgrade(store) else { return Ok(()) };
+    let Some((store, hub)) = upgrade(store) else {
+        return Ok(());
+    };
     let idle = let_go(&hub);
     for topic in hub.topics().values() {
         if topic.look_is_due() {
@@ -234,7 +291,10 @@ async fn look(store: &Weak<Inner>, connection: &mut Subscription) -> RedisResult
 /// Lets go of topics that nobody needs; their channels.
 fn let_go(hub: &Hub) -> Vec<String> {
     let mut topics = hub.topics();
-    let idle: Vec<String> = topics.extract_if(|_, topic| topic.is_idle(LINGER)).map(|(channel, _)| channel).collect();
+    let idle: Vec<String> = topics
+        .extract_if(|_, topic| topic.is_idle(LINGER))
+        .map(|(channel, _)| channel)
+        .collect();
     hub.count_topics(&topics);
     idle
 }

@@ -1,4 +1,5 @@
-//! Shared delivery: Redis sends each batch once to each node that has clients on the stream, and the node hands it on.
+//! Shared delivery: Redis sends each batch once to each node that has clients on the stream, and
+//! the node hands it on.
 
 mod hub;
 mod listen;
@@ -67,15 +68,31 @@ impl SharedTail {
         let joined = hub.join(&page);
         let topic: &Topic = &joined.0;
         let (changed, epoch, cursor) = (topic.subscribe(), topic.epoch(), page.cursor);
-        let first = if page.is_read { First::Page(Box::new(page)) } else { First::Store };
-        Self { store, joined, changed, first, cursor, epoch, failed: false }
+        let first = if page.is_read {
+            First::Page(Box::new(page))
+        } else {
+            First::Store
+        };
+        Self {
+            store,
+            joined,
+            changed,
+            first,
+            cursor,
+            epoch,
+            failed: false,
+        }
     }
 
     fn take(&mut self, page: Page) -> Batch {
         self.first = First::Topic;
         self.cursor = page.cursor;
         let end = page.is_end();
-        Batch { missed: page.missed, parts: page.parts, end }
+        Batch {
+            missed: page.missed,
+            parts: page.parts,
+            end,
+        }
     }
 
     /// One answer, empty where there is nothing new. Cancel safe.
@@ -91,17 +108,32 @@ impl SharedTail {
         let topic = &self.joined.0;
         // Marked as seen before the look, so that what comes after the look is not taken for seen.
         self.changed.mark_unchanged();
-        match if ask_store { Found::InStore } else { topic.after(self.cursor, self.epoch) } {
+        match if ask_store {
+            Found::InStore
+        } else {
+            topic.after(self.cursor, self.epoch)
+        } {
             Found::Entries { parts, end } => {
-                self.cursor = parts.last().and_then(|part| part.entries().last()).map(|entry| entry.id).or(self.cursor);
-                Ok(Batch { missed: None, parts, end })
+                self.cursor = parts
+                    .last()
+                    .and_then(|part| part.entries().last())
+                    .map(|entry| entry.id)
+                    .or(self.cursor);
+                Ok(Batch {
+                    missed: None,
+                    parts,
+                    end,
+                })
             }
             Found::InStore => {
                 let epoch = topic.epoch();
-                let page = self.store.page(&topic.key, self.cursor).await.map_err(|error| match error {
-                    StoreError::NotFound => TailError::Gone,
-                    error => TailError::Store(error),
-                })?;
+                let page =
+                    self.store.page(&topic.key, self.cursor).await.map_err(
+                        |error| match error {
+                            StoreError::NotFound => TailError::Gone,
+                            error => TailError::Store(error),
+                        },
+                    )?;
                 if page.info.birth != topic.birth {
                     return Err(TailError::Gone);
                 }
@@ -114,7 +146,9 @@ impl SharedTail {
                 let _ = self.changed.changed().await;
                 Ok(Batch::default())
             }
-            Found::Down => Err(TailError::Store(StoreError::Unavailable("the subscription is down".to_owned()))),
+            Found::Down => Err(TailError::Store(StoreError::Unavailable(
+                "the subscription is down".to_owned(),
+            ))),
             Found::Gone => Err(TailError::Gone),
         }
     }

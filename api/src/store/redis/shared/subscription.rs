@@ -1,5 +1,5 @@
-//! The connection on which a node hears: to the one server, or to all nodes of a Cluster, where channels are sharded: a message
-//! goes only to the node that has the channel's slot.
+//! The connection on which a node hears: to the one server, or to all nodes of a Cluster, where
+//! channels are sharded: a message goes only to the node that has the channel's slot.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,8 +26,12 @@ pub(super) enum Subscription {
 }
 
 impl Subscriber {
-    /// Connects. What comes without being asked for, messages and the loss of the connection, goes to `hear`.
-    pub(super) async fn connect(&self, hear: impl Fn(PushInfo) + Send + Sync + 'static) -> RedisResult<Subscription> {
+    /// Connects. What comes without being asked for, messages and the loss of the connection, goes
+    /// to `hear`.
+    pub(super) async fn connect(
+        &self,
+        hear: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> RedisResult<Subscription> {
         let hear = move |push| {
             hear(push);
             Ok::<_, std::convert::Infallible>(())
@@ -35,7 +39,11 @@ impl Subscriber {
         Ok(match self {
             Self::Single(client, config) => {
                 let config = config.clone().set_push_sender(hear);
-                Subscription::Single(client.get_multiplexed_async_connection_with_config(&config).await?)
+                Subscription::Single(
+                    client
+                        .get_multiplexed_async_connection_with_config(&config)
+                        .await?,
+                )
             }
             Self::Cluster(nodes) => {
                 let config = ClusterConfig::new().set_push_sender(hear);
@@ -46,8 +54,8 @@ impl Subscriber {
 }
 
 impl Subscription {
-    /// Subscribes, and returns when Redis has done it: it answers in the order of asking. Channels that it did not subscribe to,
-    /// as their part of a Cluster is down, are returned.
+    /// Subscribes, and returns when Redis has done it: it answers in the order of asking. Channels
+    /// that it did not subscribe to, as their part of a Cluster is down, are returned.
     pub(super) async fn subscribe(&mut self, channels: &[String]) -> RedisResult<HashSet<String>> {
         match self {
             Self::Single(connection) => {
@@ -62,7 +70,10 @@ impl Subscription {
                         let subscribed = async {
                             connection.ssubscribe(&channels).await?;
                             // A read of the same slot goes the same way.
-                            redis::cmd("EXISTS").arg(channels.first()).exec_async(&mut connection).await
+                            redis::cmd("EXISTS")
+                                .arg(channels.first())
+                                .exec_async(&mut connection)
+                                .await
                         };
                         match subscribed.await {
                             Ok(()) => Vec::new(),
@@ -73,7 +84,12 @@ impl Subscription {
                         }
                     }
                 });
-                Ok(join_all(each).await.into_iter().flatten().cloned().collect())
+                Ok(join_all(each)
+                    .await
+                    .into_iter()
+                    .flatten()
+                    .cloned()
+                    .collect())
             }
         }
     }

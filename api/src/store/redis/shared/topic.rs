@@ -1,8 +1,9 @@
-//! One stream as a node follows it for all of its clients: the newest entries in a ring, and where the stream's end is.
+//! One stream as a node follows it for all of its clients: the newest entries in a ring, and where
+//! the stream's end is.
 //!
-//! The ring is a cache and nothing more. What is in it is contiguous and reaches the newest entry that the node knows of;
-//! whatever a client needs and the ring does not have is read from the store. A lost message therefore costs a read, never
-//! an event.
+//! The ring is a cache and nothing more. What is in it is contiguous and reaches the newest entry
+//! that the node knows of; whatever a client needs and the ring does not have is read from the
+//! store. A lost message therefore costs a read, never an event.
 
 use std::{
     collections::VecDeque,
@@ -20,8 +21,8 @@ use crate::{
     store::{Birth, PAGE_BYTES, PAGE_ENTRIES, Page},
 };
 
-/// What one ring holds at the most, and all rings of a node together: with many topics each gets less, down to the newest
-/// segment, as whatever is not in a ring is in the store.
+/// What one ring holds at the most, and all rings of a node together: with many topics each gets
+/// less, down to the newest segment, as whatever is not in a ring is in the store.
 const RING_SEGMENTS: usize = 256;
 const RING_BYTES: usize = 256 << 10;
 const ALL_RINGS_BYTES: usize = 64 << 20;
@@ -29,8 +30,8 @@ const ALL_RINGS_BYTES: usize = 64 << 20;
 /// Bytes that an entry takes beside its name and data, about.
 const ENTRY_BYTES: usize = 96;
 
-/// The first look at a topic that has gone silent, and the longest time between two: each look is twice as late as the one
-/// before.
+/// The first look at a topic that has gone silent, and the longest time between two: each look is
+/// twice as late as the one before.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LAST_LOOK: Duration = Duration::from_secs(60);
 
@@ -122,7 +123,12 @@ impl Topic {
             look_at: now + FIRST_LOOK,
             look_after: FIRST_LOOK,
         };
-        Self { key: page.key.clone(), birth: page.info.birth, state: Mutex::new(state), changed: watch::Sender::new(()) }
+        Self {
+            key: page.key.clone(),
+            birth: page.info.birth,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+        }
     }
 
     /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
@@ -182,11 +188,14 @@ impl Topic {
         state.clients == 0 && state.idle_since.elapsed() >= linger
     }
 
-    /// Whether the store should be asked for the stream's position. Each time is later than the one before, unless
-    /// messages came meanwhile.
+    /// Whether the store should be asked for the stream's position. Each time is later than the one
+    /// before, unless messages came meanwhile.
     pub(super) fn look_is_due(&self) -> bool {
         let mut state = self.lock();
-        let due = state.link == Link::Live && !state.ended && !state.gone && state.look_at <= Instant::now();
+        let due = state.link == Link::Live
+            && !state.ended
+            && !state.gone
+            && state.look_at <= Instant::now();
         if due {
             state.look_after = (state.look_after * 2).min(LAST_LOOK);
             state.look_at = Instant::now() + state.look_after;
@@ -194,19 +203,24 @@ impl Topic {
         due
     }
 
-    /// Takes a message, on a node with so many topics. Whether it follows what is known: if not, the store is to be asked.
+    /// Takes a message, on a node with so many topics. Whether it follows what is known: if not,
+    /// the store is to be asked.
     pub(super) fn publish(&self, message: Published, topics: usize) -> bool {
         if message.birth != self.birth {
             // An earlier stream's is late; a later one's says that this one is no more.
-            let (Some(entry), newest) = (message.entries.first(), self.newest()) else { return true };
+            let (Some(entry), newest) = (message.entries.first(), self.newest()) else {
+                return true;
+            };
             if entry.id > newest {
                 self.gone();
             }
             return true;
         }
         let mut state = self.lock();
-        let (Some(first), Some(last)) = (message.entries.first().map(|entry| entry.id), message.entries.last().map(|entry| entry.id))
-        else {
+        let (Some(first), Some(last)) = (
+            message.entries.first().map(|entry| entry.id),
+            message.entries.last().map(|entry| entry.id),
+        ) else {
             return true;
         };
         if last.n <= state.newest.n && last <= state.newest {
@@ -229,7 +243,11 @@ impl Topic {
     pub(super) fn begin_repair(&self) -> bool {
         let mut state = self.lock();
         let begin = state.repair == Repair::None;
-        state.repair = if begin { Repair::UnderWay } else { Repair::Again };
+        state.repair = if begin {
+            Repair::UnderWay
+        } else {
+            Repair::Again
+        };
         begin
     }
 
@@ -270,7 +288,12 @@ impl Topic {
             } else {
                 for part in page.parts {
                     let newest = state.newest;
-                    let entries: Vec<Entry> = part.entries().iter().filter(|entry| entry.id > newest).cloned().collect();
+                    let entries: Vec<Entry> = part
+                        .entries()
+                        .iter()
+                        .filter(|entry| entry.id > newest)
+                        .cloned()
+                        .collect();
                     found += entries.len();
                     state.push(entries, topics);
                 }
@@ -291,16 +314,24 @@ impl Topic {
         if state.epoch != epoch {
             return Found::InStore;
         }
-        let Some(cursor) = cursor else { return Found::InStore };
+        let Some(cursor) = cursor else {
+            return Found::InStore;
+        };
         if cursor.n >= state.newest.n {
             return match state.link {
-                _ if state.ended => Found::Entries { parts: Vec::new(), end: true },
+                _ if state.ended => Found::Entries {
+                    parts: Vec::new(),
+                    end: true,
+                },
                 Link::Down => Found::Down,
                 Link::Live | Link::Unsure => Found::Nothing,
             };
         }
         match state.parts_after(cursor) {
-            Some((parts, last)) => Found::Entries { parts, end: state.ended && last == state.newest },
+            Some((parts, last)) => Found::Entries {
+                parts,
+                end: state.ended && last == state.newest,
+            },
             None => Found::InStore,
         }
     }
@@ -315,14 +346,22 @@ impl State {
         self.ring.push_back(Arc::new(Segment::new(entries)));
         // The newest segment stays, however large: somebody is about to read it.
         while self.ring.len() > 1 && (self.ring.len() > RING_SEGMENTS || self.ring_bytes > limit) {
-            self.ring_bytes -= self.ring.pop_front().map_or(0, |segment| weight(segment.entries()));
+            self.ring_bytes -= self
+                .ring
+                .pop_front()
+                .map_or(0, |segment| weight(segment.entries()));
         }
     }
 
-    /// The ring's entries after the cursor, up to a page of them, and the last one's id; none when the ring does not reach
-    /// back to it.
+    /// The ring's entries after the cursor, up to a page of them, and the last one's id; none when
+    /// the ring does not reach back to it.
     fn parts_after(&self, cursor: EventId) -> Option<(Vec<Part>, EventId)> {
-        let begin = self.ring.partition_point(|segment| segment.entries().last().is_some_and(|entry| entry.id.n <= cursor.n));
+        let begin = self.ring.partition_point(|segment| {
+            segment
+                .entries()
+                .last()
+                .is_some_and(|entry| entry.id.n <= cursor.n)
+        });
         let first = self.ring.get(begin)?.entries();
         let skip = first.partition_point(|entry| entry.id.n <= cursor.n);
         if first.get(skip)?.id.n != cursor.n + 1 {
@@ -345,7 +384,10 @@ impl State {
 
 /// Bytes of the entries, and of their encoded form, which is about as large.
 fn weight(entries: &[Entry]) -> usize {
-    entries.iter().map(|entry| 2 * entry.weight() + ENTRY_BYTES).sum()
+    entries
+        .iter()
+        .map(|entry| 2 * entry.weight() + ENTRY_BYTES)
+        .sum()
 }
 
 #[cfg(test)]
@@ -362,13 +404,35 @@ mod tests {
     /// The stream as it was when its newest event was `last`, read from there.
     fn page(last: u64, missed: Option<Missed>) -> Page {
         let ttl = Duration::from_secs(60);
-        let info =
-            StreamInfo { birth: BIRTH, status: Status::Active, length: last + 1, ttl, first: id(0), last: id(last), created_ms: 100 };
-        Page { key: "chat".parse().unwrap(), info, missed, parts: Vec::new(), cursor: Some(id(last)), is_read: true }
+        let info = StreamInfo {
+            birth: BIRTH,
+            status: Status::Active,
+            length: last + 1,
+            ttl,
+            first: id(0),
+            last: id(last),
+            created_ms: 100,
+        };
+        Page {
+            key: "chat".parse().unwrap(),
+            info,
+            missed,
+            parts: Vec::new(),
+            cursor: Some(id(last)),
+            is_read: true,
+        }
     }
 
     fn message(n: u64, status: Status) -> Published {
-        Published { birth: BIRTH, status, entries: vec![Entry { id: id(n), name: "x".into(), data: None }] }
+        Published {
+            birth: BIRTH,
+            status,
+            entries: vec![Entry {
+                id: id(n),
+                name: "x".into(),
+                data: None,
+            }],
+        }
     }
 
     #[tokio::test]
@@ -377,27 +441,59 @@ mod tests {
         let before = page(1, None);
         assert!(topic.publish(message(2, Status::Ended), 1));
         topic.repair(before, 1);
-        assert!(matches!(topic.after(Some(id(1)), 0), Found::Entries { end: true, .. }));
-        assert!(matches!(topic.after(Some(id(2)), 0), Found::Entries { end: true, .. }));
+        assert!(matches!(
+            topic.after(Some(id(1)), 0),
+            Found::Entries { end: true, .. }
+        ));
+        assert!(matches!(
+            topic.after(Some(id(2)), 0),
+            Found::Entries { end: true, .. }
+        ));
     }
 
     #[tokio::test]
-    async fn a_message_that_does_not_follow_sends_readers_to_the_store_and_a_repeated_one_changes_nothing() {
+    async fn a_message_that_does_not_follow_sends_readers_to_the_store_and_a_repeated_one_changes_nothing()
+     {
         let topic = Topic::new(&page(1, None), Link::Live);
         assert!(topic.publish(message(2, Status::Active), 1));
-        assert!(topic.publish(message(2, Status::Active), 1), "known already");
-        assert!(!topic.publish(message(4, Status::Active), 1), "3 is missing");
+        assert!(
+            topic.publish(message(2, Status::Active), 1),
+            "known already"
+        );
+        assert!(
+            !topic.publish(message(4, Status::Active), 1),
+            "3 is missing"
+        );
         assert_eq!(topic.newest(), id(2));
-        assert!(matches!(topic.after(Some(id(1)), 0), Found::Entries { end: false, .. }));
+        assert!(matches!(
+            topic.after(Some(id(1)), 0),
+            Found::Entries { end: false, .. }
+        ));
         assert!(matches!(topic.after(Some(id(2)), 0), Found::Nothing));
-        assert!(matches!(topic.after(Some(id(0)), 0), Found::InStore), "before the ring");
+        assert!(
+            matches!(topic.after(Some(id(0)), 0), Found::InStore),
+            "before the ring"
+        );
     }
 
     #[tokio::test]
     async fn what_the_store_has_lost_makes_earlier_cursors_mean_nothing() {
         let topic = Topic::new(&page(9, None), Link::Live);
-        topic.repair(page(4, Some(Missed { after: Some(id(9)), first: id(0), missed: None })), 1);
+        topic.repair(
+            page(
+                4,
+                Some(Missed {
+                    after: Some(id(9)),
+                    first: id(0),
+                    missed: None,
+                }),
+            ),
+            1,
+        );
         assert!(matches!(topic.after(Some(id(9)), 0), Found::InStore));
-        assert!(matches!(topic.after(Some(id(4)), topic.epoch()), Found::Nothing));
+        assert!(matches!(
+            topic.after(Some(id(4)), topic.epoch()),
+            Found::Nothing
+        ));
     }
 }

@@ -27,7 +27,10 @@ impl Follower {
         let mut streams = self.streams.lock();
         match change {
             Change::Add { key, .. } if streams.is_open(&key) => {
-                let _ = done.send(Err(Error::refused("already-subscribed", format!("The stream {key:?} is followed already"))));
+                let _ = done.send(Err(Error::refused(
+                    "already-subscribed",
+                    format!("The stream {key:?} is followed already"),
+                )));
             }
             Change::Add { key, after, begin } => {
                 let before = streams.clone();
@@ -49,7 +52,11 @@ impl Follower {
     pub(super) async fn ask_again(&mut self) -> Result<(), Error> {
         if let Some(Connection::WebSocket(connection)) = &mut self.connection {
             for command in &self.unanswered {
-                self.endpoint.life.unless_silent(self.endpoint.silence, connection.ask(&command.change)).await.flatten()?;
+                self.endpoint
+                    .life
+                    .unless_silent(self.endpoint.silence, connection.ask(&command.change))
+                    .await
+                    .flatten()?;
             }
         }
         Ok(())
@@ -58,8 +65,14 @@ impl Follower {
     /// Makes the change that the broker has agreed to, or tells why it has not.
     #[cfg(feature = "websocket")]
     pub(super) fn answer(&mut self, Reply { key, outcome }: Reply) -> Result<(), Error> {
-        let Some(Command { change, done }) = self.unanswered.pop_front().filter(|command| command.change.key() == key) else {
-            return Err(Error::InvalidAnswer(format!("an answer about the stream {key:?}, for which nothing was asked")));
+        let Some(Command { change, done }) = self
+            .unanswered
+            .pop_front()
+            .filter(|command| command.change.key() == key)
+        else {
+            return Err(Error::InvalidAnswer(format!(
+                "an answer about the stream {key:?}, for which nothing was asked"
+            )));
         };
         if let Ok(after) = &outcome {
             let mut streams = self.streams.lock();

@@ -97,11 +97,23 @@ impl Follower {
             };
             let mut since = asked.max(self.endpoint.life.last());
             if self.connection.take().is_some() {
-                // Whoever did not poll meanwhile finds a connection broken that may have been well until just now.
-                since = since.max(Instant::now().checked_sub(self.endpoint.silence).unwrap_or(since));
+                // Whoever did not poll meanwhile finds a connection broken that may have been well
+                // until just now.
+                since = since.max(
+                    Instant::now()
+                        .checked_sub(self.endpoint.silence)
+                        .unwrap_or(since),
+                );
             }
-            if !self.backoff.pause(error.retry_after(), since, self.give_up_after).await {
-                return Err(Error::Disconnected { after: since.elapsed(), source: Box::new(error) });
+            if !self
+                .backoff
+                .pause(error.retry_after(), since, self.give_up_after)
+                .await
+            {
+                return Err(Error::Disconnected {
+                    after: since.elapsed(),
+                    source: Box::new(error),
+                });
             }
         }
         Ok(None)
@@ -112,7 +124,8 @@ impl Follower {
         self.connection.is_none() && self.streams.lock().open_count() == 0
     }
 
-    /// Takes the next command. Without one it is over, unless all streams were dropped: then it waits.
+    /// Takes the next command. Without one it is over, unless all streams were dropped: then it
+    /// waits.
     async fn wait_for_work(&mut self) {
         let command = match self.unanswered.pop_front() {
             Some(command) => Some(command),

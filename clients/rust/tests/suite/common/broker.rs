@@ -27,18 +27,46 @@ impl Broker {
 
     /// With further settings, `STREAMER_{name}`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port")
+            .local_addr()
+            .expect("an address")
+            .port();
         let url = format!("http://127.0.0.1:{port}");
         let port = port.to_string();
-        let common =
-            [("API_KEY", API_KEY), ("SECRET_KEY", SECRET_KEY), ("REDIS_URL", "memory:"), ("PORT", &port), ("SERVER_ADDRESS", &url)];
-        let settings = common.iter().chain(settings).map(|(name, value)| (format!("STREAMER_{name}"), *value));
+        let common = [
+            ("API_KEY", API_KEY),
+            ("SECRET_KEY", SECRET_KEY),
+            ("REDIS_URL", "memory:"),
+            ("PORT", &port),
+            ("SERVER_ADDRESS", &url),
+        ];
+        let settings = common
+            .iter()
+            .chain(settings)
+            .map(|(name, value)| (format!("STREAMER_{name}"), *value));
         let mut command = Command::new(program());
-        command.env_clear().env("ROCKET_PROFILE", "release").current_dir("/").kill_on_drop(true).envs(settings);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the broker runs");
+        command
+            .env_clear()
+            .env("ROCKET_PROFILE", "release")
+            .current_dir("/")
+            .kill_on_drop(true)
+            .envs(settings);
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the broker runs");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        within(lines.next_line()).await.expect("text").expect("the broker greets when it listens");
-        Self { url, _process: process }
+        within(lines.next_line())
+            .await
+            .expect("text")
+            .expect("the broker greets when it listens");
+        Self {
+            url,
+            _process: process,
+        }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -52,6 +80,11 @@ impl Broker {
 }
 
 fn program() -> PathBuf {
-    let built = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/tinistreamer"));
+    let built = || {
+        PathBuf::from(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../target/debug/tinistreamer"
+        ))
+    };
     env::var_os("TINISTREAMER_BIN").map_or_else(built, PathBuf::from)
 }

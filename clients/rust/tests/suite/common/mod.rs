@@ -18,5 +18,7 @@ pub(crate) use self::{
 
 /// Waits for what must happen, long enough for a busy machine.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(120), what).await.expect("it happens in time")
+    tokio::time::timeout(Duration::from_secs(120), what)
+        .await
+        .expect("it happens in time")
 }

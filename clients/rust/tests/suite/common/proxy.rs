@@ -17,7 +17,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Cuts the first connection after so many bytes of the broker's, the second after twice as many, and so on.
+    /// Cuts the first connection after so many bytes of the broker's, the second after twice as
+    /// many, and so on.
     pub(crate) async fn cutting(broker: &str, after: usize) -> Self {
         Self::start(broker, move |number| Fault::CutAfter(after * (number + 1))).await
     }
@@ -38,7 +39,9 @@ impl Proxy {
             loop {
                 let (client, _) = listener.accept().await.expect("a connection");
                 let fault = fault(count.fetch_add(1, Ordering::Relaxed));
-                let broker = TcpStream::connect(&broker).await.expect("the broker listens");
+                let broker = TcpStream::connect(&broker)
+                    .await
+                    .expect("the broker listens");
                 tokio::spawn(pass(client, broker, fault));
             }
         });

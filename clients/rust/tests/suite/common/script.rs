@@ -52,12 +52,17 @@ impl Answer {
     /// An error as the broker makes them.
     pub(crate) fn error(status: u16, code: &str, headers: &str) -> Self {
         let body = format!(r#"{{"code": "{code}", "message": "As the script has it"}}"#);
-        Self::Bytes(format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()))
+        Self::Bytes(format!(
+            "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        ))
     }
 
     /// An answer without a body.
     pub(crate) fn status(status: u16) -> Self {
-        Self::Bytes(format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"))
+        Self::Bytes(format!(
+            "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        ))
     }
 }
 
@@ -88,16 +93,27 @@ impl Script {
             for answer in answers {
                 let (mut socket, _) = listener.accept().await.expect("a connection");
                 let request = read_request(&mut socket).await;
-                seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(request);
                 let closing = closing.clone();
                 match answer {
                     Answer::Later(time, bytes) => {
                         sleep(time).await;
-                        socket.write_all(bytes.as_bytes()).await.expect("it is taken");
+                        socket
+                            .write_all(bytes.as_bytes())
+                            .await
+                            .expect("it is taken");
                     }
-                    Answer::Bytes(bytes) => socket.write_all(bytes.as_bytes()).await.expect("it is taken"),
+                    Answer::Bytes(bytes) => socket
+                        .write_all(bytes.as_bytes())
+                        .await
+                        .expect("it is taken"),
                     Answer::AndSilence(bytes) => {
-                        socket.write_all(bytes.as_bytes()).await.expect("it is taken");
+                        socket
+                            .write_all(bytes.as_bytes())
+                            .await
+                            .expect("it is taken");
                         tokio::spawn(async move {
                             // The client sends nothing more: what comes is its end.
                             let _ = socket.read(&mut [0]).await;
@@ -107,7 +123,11 @@ impl Script {
                 }
             }
         });
-        Self { url, requests, closed }
+        Self {
+            url,
+            requests,
+            closed,
+        }
     }
 
     /// The URL at which the events of one stream are to be had.
@@ -122,15 +142,23 @@ impl Script {
 
     /// The heads of the requests so far, with their bodies.
     pub(crate) fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The query of each request so far, and its `Last-Event-ID`.
     pub(crate) fn asked(&self) -> Vec<(String, Option<String>)> {
         let read = |request: &String| {
             let (line, headers) = request.split_once("\r\n").expect("a request");
-            let (_, query) = line.trim_end_matches(" HTTP/1.1").split_once('?').expect("a query");
-            let id = headers.lines().find_map(|header| header.strip_prefix("last-event-id: "));
+            let (_, query) = line
+                .trim_end_matches(" HTTP/1.1")
+                .split_once('?')
+                .expect("a query");
+            let id = headers
+                .lines()
+                .find_map(|header| header.strip_prefix("last-event-id: "));
             (query.to_owned(), id.map(str::to_owned))
         };
         self.requests().iter().map(read).collect()
@@ -138,7 +166,9 @@ impl Script {
 
     /// Waits until the client has closed a connection that was kept open.
     pub(crate) async fn closed(&mut self) {
-        super::within(self.closed.recv()).await.expect("the client closes it");
+        super::within(self.closed.recv())
+            .await
+            .expect("the client closes it");
     }
 }
 
@@ -154,7 +184,14 @@ async fn read_request(socket: &mut TcpStream) -> String {
 
 fn is_complete(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let announced = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let announced = head.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse()
+            .ok()
+    });
     body.len() >= announced.unwrap_or(0)
 }

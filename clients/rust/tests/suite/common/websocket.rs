@@ -26,7 +26,9 @@ pub(crate) struct Connection {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.expect("a port") }
+        Self {
+            listener: TcpListener::bind("127.0.0.1:0").await.expect("a port"),
+        }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -41,30 +43,48 @@ impl Server {
             request = Some(asked.clone());
             Ok(response)
         };
-        let socket = within(accept_hdr_async(stream, note)).await.expect("a handshake");
-        Connection { socket, request: request.expect("a request") }
+        let socket = within(accept_hdr_async(stream, note))
+            .await
+            .expect("a handshake");
+        Connection {
+            socket,
+            request: request.expect("a request"),
+        }
     }
 }
 
 impl Connection {
     pub(crate) async fn send(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.expect("it is sent");
+        self.socket
+            .send(Message::text(text))
+            .await
+            .expect("it is sent");
     }
 
     /// The next message.
     pub(crate) async fn json(&mut self) -> Value {
-        let message = within(self.socket.next()).await.expect("a message").expect("no error");
+        let message = within(self.socket.next())
+            .await
+            .expect("a message")
+            .expect("no error");
         serde_json::from_slice(&message.into_data()).expect("JSON")
     }
 
     pub(crate) fn query(&self, name: &str) -> String {
         let query = self.request.uri().query().expect("a query");
-        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).expect("the parameter").to_owned()
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+            .expect("the parameter")
+            .to_owned()
     }
 
     pub(crate) async fn close(mut self, code: u16) {
         self.socket
-            .close(Some(CloseFrame { code: CloseCode::from(code), reason: "as the test has it".into() }))
+            .close(Some(CloseFrame {
+                code: CloseCode::from(code),
+                reason: "as the test has it".into(),
+            }))
             .await
             .expect("it is closed");
     }
