@@ -34,31 +34,23 @@ use rocket::{
 use crate::{
     auth::{api_key::ApiKeys, client_token::TokenRing},
     config::{MetricsAt, Settings},
-    feed::{Limits, Slots},
     lifecycle::Lifecycle,
-    metrics::SharedMetrics,
+    session::{Limits, Registry},
     store::SharedStore,
+    telemetry::metrics::SharedMetrics,
 };
 
 pub mod auth;
-pub mod census;
+mod bounded;
+pub mod codec;
 pub mod config;
-pub mod console;
-pub mod cors;
-pub mod error;
-pub mod event;
-pub mod feed;
+pub mod http;
 pub mod lifecycle;
-pub mod logging;
-mod methods;
-pub mod metrics;
-pub mod openapi;
-#[cfg(feature = "otlp")]
-pub mod otlp;
-pub mod requests;
-pub mod routes;
+pub mod presence;
+pub mod session;
 pub mod store;
-pub mod wire;
+pub mod stream;
+pub mod telemetry;
 
 /// The broker, ready to be launched. `base` is Rocket's own configuration, of which address, port,
 /// log and shutdown are ours to set.
@@ -105,41 +97,43 @@ pub fn server(
         per_stream,
         per_address,
     };
-    let slots = Slots::new(limits, metrics.streams.followed.clone(), lifecycle.clone());
-    let census = (slots.clone(), SharedStore::clone(&store), lifecycle.clone());
+    let registry = Registry::new(limits, metrics.streams.followed.clone(), lifecycle.clone());
+    let presence = (
+        registry.counts(),
+        SharedStore::clone(&store),
+        lifecycle.clone(),
+    );
     let console = if settings.console {
-        console::routes()
+        http::console::routes()
     } else {
         Vec::new()
     };
     rocket::custom(figment)
         .attach(OneSpelling)
-        .attach(cors::Cors::new(settings.allowed_origins.clone()))
-        .attach(AdHoc::on_liftoff("census", |_| {
-            let (slots, store, lifecycle) = census;
-            tokio::spawn(census::run(slots, store, lifecycle));
+        .attach(http::cors::Cors::new(settings.allowed_origins.clone()))
+        .attach(AdHoc::on_liftoff("presence", |_| {
+            let (counts, store, lifecycle) = presence;
+            tokio::spawn(presence::run(counts, store, lifecycle));
             Box::pin(std::future::ready(()))
         }))
-        .attach(requests::RequestWatch)
-        .register("/", rocket::catchers![error::catcher])
-        .mount("/api", requests::in_spans(routes::all()))
-        .mount("/", openapi::routes())
+        .attach(http::request_log::RequestWatch)
+        .register("/", rocket::catchers![http::error::catcher])
+        .mount("/api", http::request_log::in_spans(http::routes::all()))
+        .mount("/", http::openapi::routes())
         .mount("/", console)
         .mount(
             "/",
             if settings.metrics == MetricsAt::Broker {
-                routes::metrics::routes()
+                http::admin::metrics::routes()
             } else {
                 Vec::new()
             },
         )
         .manage(ApiKeys::new(settings.api_keys.clone()))
         .manage(TokenRing::new(&settings.secret_keys))
-        .manage(routes::streams::quota::Quotas::new(
-            settings.max_streams_per_key,
-        ))
-        .manage(routes::answer::AnswerLimit::default())
-        .manage(slots)
+        .manage(store::quota::Quotas::new(settings.max_streams_per_key))
+        .manage(http::response::AnswerLimit::default())
+        .manage(registry)
         .manage(lifecycle)
         .manage(metrics)
         .manage(store)
@@ -167,8 +161,8 @@ pub fn metrics_server(
         ..Config::release_default()
     };
     rocket::custom(config)
-        .register("/", rocket::catchers![error::catcher])
-        .mount("/", routes::metrics::routes())
+        .register("/", rocket::catchers![http::error::catcher])
+        .mount("/", http::admin::metrics::routes())
         .manage(store)
         .manage(metrics)
 }

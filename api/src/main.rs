@@ -13,10 +13,12 @@ use clap::{Parser, Subcommand};
 use rocket::{Config, config::Config as RocketConfig, figment::Figment};
 use tinistreamer::{
     config::{ENV_PREFIX, Problem, Settings, StoreUrl},
-    logging::LogError,
-    metrics::{Metrics, SharedMetrics},
-    openapi,
+    http::openapi,
     store::{SharedStore, StoreError, StoreFault, memory::MemoryStore, redis},
+    telemetry::{
+        log::LogError,
+        metrics::{Metrics, SharedMetrics},
+    },
 };
 
 mod env_file;

@@ -6,10 +6,12 @@ use rocket::fairing::AdHoc;
 use tinistreamer::{
     config::MetricsAt,
     lifecycle::Lifecycle,
-    logging,
-    metrics::{Metrics, SharedMetrics},
     metrics_server, server,
     store::SharedStore,
+    telemetry::{
+        log,
+        metrics::{Metrics, SharedMetrics},
+    },
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -32,7 +34,7 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
         throw_away,
         warnings,
     } = setup;
-    let log = logging::init(&settings.log, settings.log_format)?;
+    let log = log::init(&settings.log, settings.log_format)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }

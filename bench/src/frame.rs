@@ -205,7 +205,7 @@ mod tests {
             r#"{"key":"b-1","id":"1-2","event":"n","data":"7"}"#,
         ] {
             message_frames(text, |frame| {
-                seen.push((frame.key.to_vec(), frame.id.map(|id| id.number)))
+                seen.push((frame.key.to_vec(), frame.id.map(|id| id.number)));
             })
             .unwrap();
         }

@@ -7,8 +7,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use tinistreamer::{
-    event::{EventFilter, EventId, StreamKey},
-    wire::cursor::{self, Cursor, Position, Tag},
+    codec::cursor::{self, Cursor, Tag},
+    stream::{EventFilter, EventId, Position, StreamKey},
 };
 
 fuzz_target!(|input: &str| {

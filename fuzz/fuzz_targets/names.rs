@@ -3,10 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tinistreamer::{
-    event::{EventId, NewEvent, RESERVED_NAMES, StreamKey},
-    store::Producer,
-};
+use tinistreamer::stream::{EventId, NewEvent, Producer, RESERVED_NAMES, StreamKey};
 
 fuzz_target!(|text: &str| {
     let fits =

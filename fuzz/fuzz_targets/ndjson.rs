@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use tinistreamer::wire::{
+use tinistreamer::codec::{
     json,
     ndjson::{Line, Lines},
 };

@@ -16,8 +16,8 @@ use rocket::{
 };
 use serde_json::{Value, json};
 use tinistreamer::{
-    config::Settings, error::ErrorCode, lifecycle::Lifecycle, metrics::Metrics, server,
-    store::memory::MemoryStore,
+    config::Settings, http::error::ErrorCode, lifecycle::Lifecycle, server,
+    store::memory::MemoryStore, telemetry::metrics::Metrics,
 };
 use tokio::runtime::Runtime;
 

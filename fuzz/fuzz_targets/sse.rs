@@ -12,8 +12,11 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use tinistreamer::{
-    event::{Entry, EventId, NewEvent, Part, Segment},
-    wire::sse,
+    codec::{
+        segment::{Part, Segment},
+        sse,
+    },
+    stream::{Entry, EventId, NewEvent},
 };
 
 #[derive(Debug, Arbitrary)]

@@ -10,11 +10,10 @@ use tinistreamer::{
         client_token::{SealError, TokenError, TokenRing},
     },
     config::Secret,
-    event::StreamKey,
-    store::Birth,
+    stream::{Generation, StreamKey},
 };
 
-/// What is to be sealed: keys, each with a birth mark or without, or a prefix.
+/// What is to be sealed: keys, each with a generation mark or without, or a prefix.
 #[derive(arbitrary::Arbitrary, Debug)]
 enum Wanted<'a> {
     Streams(Vec<(&'a str, Option<[u8; 16]>)>),
@@ -27,7 +26,7 @@ impl Wanted<'_> {
         match self {
             Self::Streams(streams) => streams
                 .iter()
-                .map(|&(text, birth)| Some((key(text)?, birth.map(Birth))))
+                .map(|&(text, generation)| Some((key(text)?, generation.map(Generation))))
                 .collect::<Option<_>>()
                 .map(Scope::Streams),
             Self::Prefix(text) => key(text).map(Scope::Prefix),

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{event::StreamKey, store::Birth};
+use crate::stream::{Generation, StreamKey};
 
 /// In version 2: streams follow.
 const STREAMS: u8 = 0;
@@ -39,7 +39,7 @@ pub struct Claims {
 pub enum Scope {
     /// Those at these keys: the very stream that has the birth mark, as a token dies with its
     /// stream; where there is none, whichever is there.
-    Streams(BTreeMap<StreamKey, Option<Birth>>),
+    Streams(BTreeMap<StreamKey, Option<Generation>>),
     /// Whichever are at keys that begin with this, which has the form of a key itself.
     Prefix(StreamKey),
 }
@@ -56,7 +56,7 @@ impl Scope {
 
     /// The birth mark that the stream at this key must have, if any.
     #[must_use]
-    pub fn birth(&self, key: &StreamKey) -> Option<Birth> {
+    pub fn generation(&self, key: &StreamKey) -> Option<Generation> {
         match self {
             Self::Streams(streams) => streams.get(key).copied().flatten(),
             Self::Prefix(_) => None,
@@ -70,21 +70,23 @@ impl Claims {
         let mut plain = self.expires_at.to_be_bytes().to_vec();
         match &self.scope {
             Scope::Streams(streams) => {
-                if let (1, Some((key, Some(birth)))) = (streams.len(), streams.first_key_value()) {
-                    plain.extend(birth.0);
+                if let (1, Some((key, Some(generation)))) =
+                    (streams.len(), streams.first_key_value())
+                {
+                    plain.extend(generation.0);
                     plain.extend(key.as_str().bytes());
                     return (1, plain);
                 }
                 plain.push(STREAMS);
-                for (key, birth) in streams {
+                for (key, generation) in streams {
                     // A key has 1 to 256 bytes: less one, they fit.
                     plain.push(u8::try_from(key.as_str().len() - 1).unwrap_or(u8::MAX));
                     plain.extend(key.as_str().bytes());
-                    match birth {
+                    match generation {
                         None => plain.push(ANY),
-                        Some(birth) => {
+                        Some(generation) => {
                             plain.push(BOUND);
-                            plain.extend(birth.0);
+                            plain.extend(generation.0);
                         }
                     }
                 }
@@ -102,8 +104,11 @@ impl Claims {
         let (expires_at, rest) = plain.split_first_chunk::<8>()?;
         let scope = match (version, rest) {
             (1, rest) => {
-                let (birth, key) = rest.split_first_chunk::<16>()?;
-                Scope::Streams(BTreeMap::from([(self::key(key)?, Some(Birth(*birth)))]))
+                let (generation, key) = rest.split_first_chunk::<16>()?;
+                Scope::Streams(BTreeMap::from([(
+                    self::key(key)?,
+                    Some(Generation(*generation)),
+                )]))
             }
             (2, [STREAMS, rest @ ..]) => Scope::Streams(streams(rest)?),
             (2, [PREFIX, rest @ ..]) => Scope::Prefix(key(rest)?),
@@ -116,18 +121,18 @@ impl Claims {
     }
 }
 
-fn streams(mut rest: &[u8]) -> Option<BTreeMap<StreamKey, Option<Birth>>> {
+fn streams(mut rest: &[u8]) -> Option<BTreeMap<StreamKey, Option<Generation>>> {
     let mut streams = BTreeMap::new();
     while let Some((&length, after)) = rest.split_first() {
         let (key, after) = after.split_at_checked(usize::from(length) + 1)?;
-        let (birth, after) = match after {
+        let (generation, after) = match after {
             [ANY, after @ ..] => (None, after),
             [BOUND, after @ ..] => after
                 .split_first_chunk()
-                .map(|(birth, after)| (Some(Birth(*birth)), after))?,
+                .map(|(generation, after)| (Some(Generation(*generation)), after))?,
             _ => return None,
         };
-        streams.insert(self::key(key)?, birth);
+        streams.insert(self::key(key)?, generation);
         rest = after;
     }
     Some(streams)
@@ -144,7 +149,12 @@ mod tests {
     fn scope(keys: &[(&str, Option<u8>)]) -> Scope {
         Scope::Streams(
             keys.iter()
-                .map(|(key, birth)| (key.parse().unwrap(), birth.map(|byte| Birth([byte; 16]))))
+                .map(|(key, generation)| {
+                    (
+                        key.parse().unwrap(),
+                        generation.map(|byte| Generation([byte; 16])),
+                    )
+                })
                 .collect(),
         )
     }
@@ -207,11 +217,11 @@ mod tests {
         );
         assert_eq!(
             (
-                list.birth(&key("a")),
-                list.birth(&key("b")),
-                list.birth(&key("c"))
+                list.generation(&key("a")),
+                list.generation(&key("b")),
+                list.generation(&key("c"))
             ),
-            (Some(Birth([7; 16])), None, None)
+            (Some(Generation([7; 16])), None, None)
         );
         let prefix = Scope::Prefix(key("ab:"));
         assert!(prefix.covers(&key("ab:")) && prefix.covers(&key("ab:c")));
@@ -220,6 +230,6 @@ mod tests {
                 && !prefix.covers(&key("Ab:c"))
                 && !prefix.covers(&key("xab:c"))
         );
-        assert_eq!(prefix.birth(&key("ab:c")), None);
+        assert_eq!(prefix.generation(&key("ab:c")), None);
     }
 }

@@ -131,7 +131,10 @@ mod tests {
     use proptest::{collection::btree_map, prelude::*};
 
     use super::*;
-    use crate::{auth::claims::Scope, event::StreamKey, store::Birth};
+    use crate::{
+        auth::claims::Scope,
+        stream::{Generation, StreamKey},
+    };
 
     fn ring(keys: &[u8]) -> TokenRing {
         TokenRing::new(
@@ -142,13 +145,13 @@ mod tests {
         )
     }
 
-    fn of_stream(key: &str, birth: Option<Birth>) -> Scope {
-        Scope::Streams([(key.parse().unwrap(), birth)].into())
+    fn of_stream(key: &str, generation: Option<Generation>) -> Scope {
+        Scope::Streams([(key.parse().unwrap(), generation)].into())
     }
 
     fn claims(key: &str, expires_at: u64) -> Claims {
         Claims {
-            scope: of_stream(key, Some(Birth([7; 16]))),
+            scope: of_stream(key, Some(Generation([7; 16]))),
             expires_at,
         }
     }
@@ -159,9 +162,10 @@ mod tests {
 
     /// Whatever a token may say: of one stream, of several, of a prefix.
     fn scopes() -> impl Strategy<Value = Scope> {
-        let birth = any::<Option<[u8; 16]>>().prop_map(|birth| birth.map(Birth));
+        let generation =
+            any::<Option<[u8; 16]>>().prop_map(|generation| generation.map(Generation));
         prop_oneof![
-            btree_map(keys(), birth, 1..9).prop_map(Scope::Streams),
+            btree_map(keys(), generation, 1..9).prop_map(Scope::Streams),
             keys().prop_map(Scope::Prefix)
         ]
     }

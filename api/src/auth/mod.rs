@@ -3,4 +3,3 @@
 pub mod api_key;
 pub mod claims;
 pub mod client_token;
-pub mod guard;

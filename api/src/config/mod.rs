@@ -228,7 +228,7 @@ pub struct Settings {
     pub max_batch: usize,
     /// Where `/metrics` is.
     pub metrics: MetricsAt,
-    /// What is logged: a level, or a filter such as `info,tinistreamer::feed=debug`.
+    /// What is logged: a level, or a filter such as `info,tinistreamer::session=debug`.
     pub log: String,
     /// How it is logged.
     pub log_format: LogFormat,

@@ -16,7 +16,7 @@ use super::{
     },
     variable,
 };
-use crate::error::bounded;
+use crate::bounded::bounded;
 
 /// The most bytes of a name or a value that a problem shows.
 const MAX_SHOWN_BYTES: usize = 256;
@@ -39,6 +39,7 @@ impl<'a> Source<'a> {
 
     /// Every setting in turn. `None` when any is unusable; the problems then say which, all of
     /// them.
+    #[expect(clippy::too_many_lines, reason = "a list of all settings")]
     pub(super) fn settings(&mut self) -> Option<Settings> {
         let api_keys = self.required(
             "api_key",
@@ -150,7 +151,7 @@ impl<'a> Source<'a> {
         let log = self.value(
             "log",
             "info",
-            "a level (off, error, warn, info, debug, trace) or a filter such as info,tinistreamer::feed=debug",
+            "a level (off, error, warn, info, debug, trace) or a filter such as info,tinistreamer::session=debug",
             log_filter,
         );
         let log_format = self.value("log_format", "auto", "auto, text or json", log_format);

@@ -9,24 +9,26 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use rocket::async_trait;
 
-use crate::event::{Entry, EventId, Finish, NewEvent, Part, Status, StreamKey};
+use crate::{
+    codec::segment::Part,
+    stream::{
+        Entry, EventId, Finish, Generation, MAX_PRODUCERS, Missed, NewEvent, ProducerSequence,
+        StartPosition, Status, StreamKey,
+    },
+};
 
-mod announcement;
-mod beginning;
 mod fault;
 pub mod memory;
-mod merged;
-mod numbered;
+mod merge;
+mod presence;
+pub mod quota;
 pub mod redis;
 mod resume;
 
-pub use announcement::{ANNOUNCEMENT_HOLDS, Announced, Announcement};
-pub use beginning::{Beginning, InvalidBeginning};
-pub use fault::{Right, StoreFault};
-pub use numbered::{
-    InvalidProducer, MAX_PRODUCER_BYTES, MAX_PRODUCERS, MAX_SEQUENCE, Numbered, Producer,
+pub use self::{
+    fault::{Right, StoreFault},
+    presence::{PRESENCE_TTL, PresenceOutcome, PresenceUpdate},
 };
-pub use resume::Missed;
 
 /// Entries that one read returns at the most.
 pub const PAGE_ENTRIES: usize = 512;
@@ -34,16 +36,11 @@ pub const PAGE_ENTRIES: usize = 512;
 /// Bytes of names and data after which a read returns what it has.
 pub const PAGE_BYTES: usize = 1 << 20;
 
-/// A stream's birth mark, unlike that of any other stream there ever was, so that what was issued
-/// for a stream (a token, a tail) can tell it from a later one at the same key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Birth(pub [u8; 16]);
-
 /// What there is to know about a stream without reading it.
 #[derive(Clone, Debug)]
 pub struct StreamInfo {
     /// Which stream this is of all that ever had the key.
-    pub birth: Birth,
+    pub generation: Generation,
     /// Where it is in its life.
     pub status: Status,
     /// Events stored now; at least one.
@@ -146,7 +143,7 @@ pub struct Batch {
 
 /// How many Redis connections there are.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Connections {
+pub struct ConnectionCounts {
     /// For writes and management.
     pub fixed: usize,
     /// For streaming clients, idle ones included.
@@ -165,6 +162,12 @@ impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.missed.is_none() && self.parts.is_empty() && !self.end
+    }
+}
+
+impl From<getrandom::Error> for StoreError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -236,7 +239,7 @@ pub trait Store: Send + Sync {
     fn delivery(&self) -> &'static str;
 
     /// The connections it holds.
-    fn connections(&self) -> Connections;
+    fn connections(&self) -> ConnectionCounts;
 
     /// Succeeds when the store can be read and written, and the node hears what is written. Returns
     /// what an operator should know although all is well, a sentence each.
@@ -260,7 +263,7 @@ pub trait Store: Send + Sync {
         &self,
         key: &StreamKey,
         events: &[NewEvent],
-        numbered: Option<&Numbered>,
+        producer_sequence: Option<&ProducerSequence>,
     ) -> Result<Appended, StoreError>;
 
     /// Writes the last event and records the status; nothing can follow.
@@ -293,7 +296,7 @@ pub trait Store: Send + Sync {
     async fn locate(
         &self,
         key: &StreamKey,
-        beginning: Beginning,
+        start: StartPosition,
     ) -> Result<Option<EventId>, StoreError>;
 
     /// Resolves when there is a stream at the key, which may be at once. While the store fails, it
@@ -301,12 +304,13 @@ pub trait Store: Send + Sync {
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo>;
 
     /// Tells the other nodes of this store how many clients this one has on which streams. It holds
-    /// for [`ANNOUNCEMENT_HOLDS`], and for as long again with each further announcement, an empty
+    /// for [`PRESENCE_TTL`], and for as long again with each further announcement, an empty
     /// one too. After an error nothing is known: the next is to be a whole one.
-    async fn announce(&self, announcement: &Announcement) -> Result<Announced, StoreError>;
+    async fn update_presence(&self, update: &PresenceUpdate)
+    -> Result<PresenceOutcome, StoreError>;
 
     /// How many clients the other nodes have on this stream, by what they have announced.
-    async fn clients_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError>;
+    async fn subscribers_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError>;
 
     /// Whether these streams can be followed over one connection.
     fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {
@@ -353,14 +357,3 @@ pub trait Tails: Send {
 
 /// A store that can be shared.
 pub type SharedStore = Arc<dyn Store>;
-
-impl Birth {
-    /// A fresh mark.
-    ///
-    /// Errors: the system has no random numbers to give.
-    pub fn fresh() -> Result<Self, StoreError> {
-        let mut mark = [0; 16];
-        getrandom::fill(&mut mark).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self(mark))
-    }
-}

@@ -1,21 +1,7 @@
 //! Where reading starts for a reader with a cursor, and what it must be told: the same for every
 //! store.
 
-use serde::Serialize;
-
-use crate::event::EventId;
-
-/// Events that a reader has not seen and can no longer have. It is told before anything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Missed {
-    /// The reader's cursor, if it had one.
-    pub after: Option<EventId>,
-    /// The id of the first event that follows.
-    pub first: EventId,
-    /// How many are missing; none when the cursor is not of this stream's making, so that nobody
-    /// knows.
-    pub missed: Option<u64>,
-}
+use crate::stream::{EventId, Missed};
 
 /// What the store found around a cursor, in one atomic look.
 #[derive(Clone, Copy, Debug)]
@@ -86,9 +72,20 @@ pub(super) fn start(cursor: Option<EventId>, around: &Around) -> Start {
     }
 }
 
+/// The cursor of a reader to whom this event comes next, whatever the id of the one before; none
+/// where it is the stream's first.
+///
+/// It need not be the id of an event, but [`start`] takes it for one: no event before lies
+/// after it, and its number is the one before the event's, so that nothing is missed, and if the
+/// event is trimmed meanwhile, it is known how many are.
+pub(super) fn cursor_before(event: EventId) -> Option<EventId> {
+    event.n.checked_sub(1).map(|n| EventId { n, ..event })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{super::beginning::before, *};
+    use super::*;
+    use crate::store::resume::cursor_before;
 
     fn id(ms: u64, n: u64) -> EventId {
         EventId { ms, n }
@@ -134,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_cursor_made_up_to_lie_before_an_event_is_a_place_like_others() {
-        let made_up = |n: u64| before(id(100 + 10 * n, n));
+        let made_up = |n: u64| cursor_before(id(100 + 10 * n, n));
         for n in 3..10 {
             assert_eq!(
                 decide(made_up(n)),

@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use rocket::figment::Figment;
 use tinistreamer::{
+    codec::segment::Part,
     config::{Settings, StoreUrl},
-    event::{EventId, NewEvent, Part, StreamKey},
-    metrics::Metrics,
-    store::{
-        Beginning, NewStream, Page, SharedStore, StoreError, memory::MemoryStore, redis::RedisStore,
-    },
+    store::{NewStream, Page, SharedStore, StoreError, memory::MemoryStore, redis::RedisStore},
+    stream::{EventId, NewEvent, StartPosition, StreamKey},
+    telemetry::metrics::Metrics,
 };
 
 use crate::common::{
@@ -117,19 +116,19 @@ async fn check(store: &SharedStore, name: &str) {
     let counts = (0..=kept.len() as u64 + 1).chain([u64::MAX]);
     let by_count = counts.map(|count| {
         (
-            Beginning::Last(count),
+            StartPosition::Last(count),
             kept.len() - usize::try_from(count).unwrap().min(kept.len()),
         )
     });
     let by_time = times.into_iter().map(|ms| {
         (
-            Beginning::Since(ms),
+            StartPosition::Since(ms),
             kept.iter().filter(|id| id.ms < ms).count(),
         )
     });
     for (beginning, wanted) in by_count
         .chain(by_time)
-        .chain([(Beginning::Now, kept.len())])
+        .chain([(StartPosition::Now, kept.len())])
     {
         let cursor = store.locate(&key(), beginning).await.unwrap();
         let (found, page) = after(store, cursor).await;
@@ -143,7 +142,10 @@ async fn check(store: &SharedStore, name: &str) {
             "{name}: {beginning:?}"
         );
     }
-    assert_eq!(store.locate(&key(), Beginning::Start).await.unwrap(), None);
+    assert_eq!(
+        store.locate(&key(), StartPosition::Start).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,10 +181,10 @@ async fn a_reader_of_a_trimmed_stream_begins_with_what_is_kept() {
 async fn what_comes_later_follows_where_a_reader_began() {
     // Of a stream whose last batch has three events: where to begin, and the number of the first
     // event that comes.
-    let beginnings: [fn(EventId) -> (Beginning, u64); 3] = [
-        |last| (Beginning::Now, last.n + 1),
-        |last| (Beginning::Last(2), last.n - 1),
-        |last| (Beginning::Since(last.ms), last.n - 2),
+    let beginnings: [fn(EventId) -> (StartPosition, u64); 3] = [
+        |last| (StartPosition::Now, last.n + 1),
+        |last| (StartPosition::Last(2), last.n - 1),
+        |last| (StartPosition::Since(last.ms), last.n - 2),
     ];
     for (name, store) in stores("later") {
         create(&store, 1_000).await;
@@ -215,14 +217,21 @@ async fn what_comes_later_follows_where_a_reader_began() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_is_no_stream_there_is_no_beginning_but_the_start() {
     for (name, store) in stores("none") {
-        for beginning in [Beginning::Now, Beginning::Last(1), Beginning::Since(0)] {
+        for beginning in [
+            StartPosition::Now,
+            StartPosition::Last(1),
+            StartPosition::Since(0),
+        ] {
             let located = store.locate(&key(), beginning).await;
             assert!(
                 matches!(located, Err(StoreError::NotFound)),
                 "{name}: {beginning:?}: {located:?}"
             );
         }
-        assert_eq!(store.locate(&key(), Beginning::Start).await.unwrap(), None);
+        assert_eq!(
+            store.locate(&key(), StartPosition::Start).await.unwrap(),
+            None
+        );
     }
 }
 
@@ -260,13 +269,13 @@ async fn a_place_in_a_long_stream_costs_redis_no_more_than_some_forty_reads_of_o
     redis.cli(&["hset", &meta, "last_ms", &(last.ms * 2).to_string()]);
     add(&store, 1_000).await;
     // Redis learns the script.
-    store.locate(&key(), Beginning::Now).await.unwrap();
+    store.locate(&key(), StartPosition::Now).await.unwrap();
     for (beginning, most) in [
-        (Beginning::Now, 1),
-        (Beginning::Since(last.ms), 2),
-        (Beginning::Last(1), 45),
-        (Beginning::Last(7_000), 45),
-        (Beginning::Last(20_500), 45),
+        (StartPosition::Now, 1),
+        (StartPosition::Since(last.ms), 2),
+        (StartPosition::Last(1), 45),
+        (StartPosition::Last(7_000), 45),
+        (StartPosition::Last(20_500), 45),
     ] {
         redis.cli(&["config", "resetstat"]);
         store.locate(&key(), beginning).await.unwrap();

@@ -396,7 +396,7 @@ async fn streams_that_were_waited_for_are_forgotten_with_who_waited() {
         );
     };
     let crowd = async |round: u32| {
-        _ = join_all((round * 40..round * 40 + 40).map(|n| ask(n * 200..n * 200 + 200))).await
+        _ = join_all((round * 40..round * 40 + 40).map(|n| ask(n * 200..n * 200 + 200))).await;
     };
     crowd(0).await;
     let waited = async {

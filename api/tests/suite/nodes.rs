@@ -114,7 +114,7 @@ async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
                     match http.get(url).send().await {
                         Ok(response) if response.status() == 204 => return seen,
                         Ok(response) if response.status() == 200 => {
-                            seen.extend(crate::common::sse::Sse::new(response).rest().await)
+                            seen.extend(crate::common::sse::Sse::new(response).rest().await);
                         }
                         _ => tokio::time::sleep(Duration::from_millis(20)).await,
                     }

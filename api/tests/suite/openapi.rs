@@ -12,7 +12,7 @@ fn kept() -> String {
 
 #[test]
 fn the_document_that_is_kept_is_not_stale() {
-    let made = tinistreamer::openapi::document_json().unwrap();
+    let made = tinistreamer::http::openapi::document_json().unwrap();
     assert!(
         kept() == made,
         "run `make spec` and commit spec/openapi.json"
@@ -35,7 +35,7 @@ fn every_route_is_in_the_document() {
                 .map(move |method| format!("{} {path}", method.to_uppercase()))
         })
         .collect();
-    let routes: BTreeSet<String> = tinistreamer::routes::all()
+    let routes: BTreeSet<String> = tinistreamer::http::routes::all()
         .iter()
         .filter(|route| route.method.as_str() != "HEAD")
         .map(|route| {
@@ -218,7 +218,7 @@ async fn every_route_with_a_json_body_says_that_it_may_be_too_large() {
 fn every_error_code_is_in_the_list() {
     let list =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap();
-    for code in tinistreamer::error::ErrorCode::ALL {
+    for code in tinistreamer::http::error::ErrorCode::ALL {
         let row = format!("| `{}` | {} |", code.as_str(), code.status().code);
         assert!(list.contains(&row), "docs/errors.md lacks {row}");
     }

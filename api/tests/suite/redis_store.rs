@@ -374,7 +374,7 @@ async fn tcp_and_tls_are_spoken() {
                 .status()
                 .unwrap()
                 .success()
-        )
+        );
     };
     // A certificate authority of the test's own, and a server certificate by it.
     openssl(&[

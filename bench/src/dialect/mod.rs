@@ -218,7 +218,7 @@ mod tests {
                 frame.id.map(|id| id.number),
                 text(frame.name),
                 text(frame.data),
-            ))
+            ));
         });
         seen
     }

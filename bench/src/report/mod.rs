@@ -105,7 +105,7 @@ impl Found {
                     // One that can't be run, for want of files perhaps, does not spoil the others.
                     Err(problem) => {
                         self.skipped
-                            .push(format!("{} on {}: {problem}", row.name, target.name()))
+                            .push(format!("{} on {}: {problem}", row.name, target.name()));
                     }
                 }
             }

@@ -18,7 +18,7 @@ use std::hash::Hasher;
 
 use fnv::FnvHasher;
 
-use crate::event::StreamKey;
+use crate::stream::StreamKey;
 
 /// Buckets of the index: enough to spread over a Cluster, few enough to ask all at once. Part of
 /// the layout: a node that counts otherwise finds nothing.

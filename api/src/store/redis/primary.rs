@@ -22,13 +22,13 @@ use tokio::{
 };
 
 use super::{
-    connect::{Link, SharedConnection},
-    decode, fault,
+    connections::{ServerConnections, SharedConnection},
+    fault, replies,
 };
 use crate::{
     config::{Sentinels, Settings, StoreUrl},
-    metrics::{Operation, SharedMetrics},
     store::{StoreError, StoreFault},
+    telemetry::metrics::{Operation, SharedMetrics},
 };
 
 /// Attempts of a command that was not run. Only what certainly was not is tried again.
@@ -45,10 +45,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The server that is written to, and the connections to it.
 pub(super) struct Primary {
-    place: Place,
+    target: Target,
     settings: Settings,
     /// None: no Sentinel has named one yet.
-    link: watch::Sender<Option<Arc<Link>>>,
+    link: watch::Sender<Option<Arc<ServerConnections>>>,
     turn: AtomicUsize,
     /// Asks for a look at the Sentinels before it is due.
     doubt: Notify,
@@ -66,14 +66,14 @@ struct Failed {
 }
 
 /// Where the primary is to be found.
-enum Place {
+enum Target {
     Server(Box<ConnectionInfo>),
     Cluster,
     Sentinels,
 }
 
 /// Hears of another primary.
-pub(super) type Links = watch::Receiver<Option<Arc<Link>>>;
+pub(super) type PrimaryWatch = watch::Receiver<Option<Arc<ServerConnections>>>;
 
 impl Primary {
     /// Finds the primary at this place; nothing connects before the first command, but for
@@ -83,24 +83,24 @@ impl Primary {
     /// Errors: the URL can't be used.
     pub(super) fn find(settings: &Settings, metrics: SharedMetrics) -> RedisResult<Arc<Self>> {
         let unusable = || RedisError::from((ErrorKind::InvalidClientConfig, "not a Redis URL"));
-        let (place, link, sentinels) = match &settings.store {
+        let (target, link, sentinels) = match &settings.store {
             StoreUrl::Memory => return Err(unusable()),
             StoreUrl::Redis(url) => {
                 let info = url.reveal().as_str().into_connection_info()?;
-                let link = Link::to_server(&info, settings)?;
-                (Place::Server(Box::new(info)), Some(link), None)
+                let link = ServerConnections::to_server(&info, settings)?;
+                (Target::Server(Box::new(info)), Some(link), None)
             }
             StoreUrl::Cluster(nodes) => (
-                Place::Cluster,
-                Some(Link::to_cluster(nodes.reveal(), settings)?),
+                Target::Cluster,
+                Some(ServerConnections::to_cluster(nodes.reveal(), settings)?),
                 None,
             ),
             StoreUrl::Sentinels(sentinels) => {
-                (Place::Sentinels, None, Some(client(sentinels.reveal())?))
+                (Target::Sentinels, None, Some(client(sentinels.reveal())?))
             }
         };
         let primary = Arc::new(Self {
-            place,
+            target,
             settings: settings.clone(),
             link: watch::Sender::new(link.map(Arc::new)),
             turn: AtomicUsize::new(0),
@@ -116,7 +116,7 @@ impl Primary {
     }
 
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.place, Place::Cluster)
+        matches!(self.target, Target::Cluster)
     }
 
     /// Connections of exclusive delivery, and those of them that a client holds.
@@ -128,7 +128,7 @@ impl Primary {
     }
 
     /// The connections as they are now, and when they change.
-    pub(super) fn links(&self) -> Links {
+    pub(super) fn primaries(&self) -> PrimaryWatch {
         self.link.subscribe()
     }
 
@@ -195,7 +195,7 @@ impl Primary {
         let answers = self
             .run(operation, |mut connection| async move {
                 let replies = pipeline.query_async::<Vec<Value>>(&mut connection).await?;
-                let replies = decode::of_right_type(replies)?.into_iter();
+                let replies = replies::of_right_type(replies)?.into_iter();
                 // Nil is an answer of its own, so that each is wrapped.
                 Ok(Value::Array(
                     replies
@@ -236,7 +236,7 @@ impl Primary {
                     was_run: true,
                 }) => return Err(error),
                 Err(Failed { error, .. }) => {
-                    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)
+                    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
             }
             sleep(FIRST_WAIT).await;
@@ -315,16 +315,16 @@ impl Primary {
     }
 
     fn is_tls(&self) -> bool {
-        matches!(&self.place, Place::Server(info) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
+        matches!(&self.target, Target::Server(info) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
     }
 
     /// Looks for the primary elsewhere: a replica has answered. A server that has become one goes
     /// on answering reads, so that nothing else would end the connections to it.
     pub(super) fn look_elsewhere(&self) {
-        match &self.place {
-            Place::Sentinels => self.doubt.notify_one(),
+        match &self.target {
+            Target::Sentinels => self.doubt.notify_one(),
             // Its name may stand for another server by now, or a proxy lead to one.
-            Place::Server(info) => {
+            Target::Server(info) => {
                 let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
                 if renewed.elapsed() > PAUSE {
                     *renewed = Instant::now();
@@ -333,13 +333,13 @@ impl Primary {
                 }
             }
             // The connections to a Cluster know of its replicas.
-            Place::Cluster => {}
+            Target::Cluster => {}
         }
     }
 
     /// Goes to this server from now on.
     fn lead(&self, info: &ConnectionInfo) {
-        match Link::to_server(info, &self.settings) {
+        match ServerConnections::to_server(info, &self.settings) {
             Ok(link) => {
                 self.metrics.redis.primary_changes.inc();
                 self.link.send_replace(Some(Arc::new(link)));

@@ -384,7 +384,7 @@ impl Follower {
             Transport::Sse => {
                 self.cursor = cursor
                     .filter(|cursor| !cursor.is_empty())
-                    .unwrap_or(std::mem::take(&mut self.cursor))
+                    .unwrap_or(std::mem::take(&mut self.cursor));
             }
             Transport::Poll => {}
             Transport::Ws | Transport::Ndjson => {

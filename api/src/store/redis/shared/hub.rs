@@ -12,18 +12,19 @@ use std::{
 use deadpool_redis::redis::{PushInfo, PushKind, Value};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-use super::{
-    super::{
-        Inner, RedisStore,
-        keys::{self, Keys},
-        published,
-    },
-    topic::{Link, Repaired, Topic},
-};
+use super::topic::{Health, Repaired, Topic};
 use crate::{
     config::Settings,
-    metrics::{Cause, SharedMetrics},
-    store::{Page, StoreError},
+    store::{
+        Page, StoreError,
+        redis::{
+            RedisStore,
+            keys::{self, Keys},
+            message,
+            store::Inner,
+        },
+    },
+    telemetry::metrics::{Cause, SharedMetrics},
 };
 
 /// Topics that are read from the store at a time.
@@ -177,15 +178,15 @@ impl Hub {
         let mut topics = self.topics();
         if let Some(topic) = topics
             .get(&channel)
-            .filter(|topic| topic.birth == page.info.birth && !topic.is_gone())
+            .filter(|topic| topic.generation == page.info.generation && !topic.is_gone())
         {
             topic.join();
             return Joined(Arc::clone(topic));
         }
         let link = if self.connected.load(Ordering::Acquire) {
-            Link::Unsure
+            Health::Unsure
         } else {
-            Link::Down
+            Health::Down
         };
         let topic = Arc::new(Topic::new(page, link));
         topic.join();
@@ -235,8 +236,8 @@ impl Hub {
                     }
                     return;
                 };
-                let follows = published::decode(message)
-                    .is_some_and(|message| topic.publish(message, topics));
+                let follows =
+                    message::decode(message).is_some_and(|message| topic.publish(message, topics));
                 if !follows {
                     tracing::debug!(key = %topic.key, "a message was missed; the store is asked");
                     repair(&store, topic, Cause::Gap);
@@ -275,7 +276,7 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>, cause: Cause) {
                 return;
             };
             match store.page(&topic.key, Some(topic.newest())).await {
-                Ok(page) if page.info.birth != topic.birth => return topic.gone(),
+                Ok(page) if page.info.generation != topic.generation => return topic.gone(),
                 Ok(page) => {
                     let topics = hub.topics().len();
                     let Repaired { complete, found } = topic.repair(page, topics);

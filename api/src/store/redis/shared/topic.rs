@@ -15,10 +15,10 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::super::published::Published;
 use crate::{
-    event::{Entry, EventId, Part, Segment, Status, StreamKey},
-    store::{Birth, PAGE_BYTES, PAGE_ENTRIES, Page},
+    codec::segment::{Part, Segment},
+    store::{PAGE_BYTES, PAGE_ENTRIES, Page, redis::message::Published},
+    stream::{Entry, EventId, Generation, Status, StreamKey},
 };
 
 /// What one ring holds at the most, and all rings of a node together: with many topics each gets
@@ -38,7 +38,7 @@ const LAST_LOOK: Duration = Duration::from_secs(60);
 /// A stream that the node has clients on.
 pub(in super::super) struct Topic {
     pub(super) key: StreamKey,
-    pub(super) birth: Birth,
+    pub(super) generation: Generation,
     state: Mutex<State>,
     /// Wakes the tails after every change.
     changed: watch::Sender<()>,
@@ -55,7 +55,7 @@ struct State {
     gone: bool,
     /// Counts how often the store was found to have lost entries: cursors from before mean nothing.
     epoch: u64,
-    link: Link,
+    health: Health,
     repair: Repair,
     clients: usize,
     idle_since: Instant,
@@ -65,7 +65,7 @@ struct State {
 
 /// How the node hears of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Link {
+pub(super) enum Health {
     /// Messages come, but `newest` may be behind: the store is to be asked.
     Unsure,
     /// Messages come, and `newest` was the newest when it was last looked at.
@@ -107,7 +107,7 @@ pub(super) enum Found {
 
 impl Topic {
     /// A topic that begins with the newest entry that its first client's page told of.
-    pub(super) fn new(page: &Page, link: Link) -> Self {
+    pub(super) fn new(page: &Page, health: Health) -> Self {
         let now = Instant::now();
         let state = State {
             ring: VecDeque::new(),
@@ -116,7 +116,7 @@ impl Topic {
             ended: false,
             gone: false,
             epoch: 0,
-            link,
+            health,
             repair: Repair::None,
             clients: 0,
             idle_since: now,
@@ -125,7 +125,7 @@ impl Topic {
         };
         Self {
             key: page.key.clone(),
-            birth: page.info.birth,
+            generation: page.info.generation,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
         }
@@ -155,12 +155,12 @@ impl Topic {
         self.lock().newest
     }
 
-    pub(super) fn set_link(&self, link: Link) {
-        self.change(|state| state.link = link);
+    pub(super) fn set_health(&self, health: Health) {
+        self.change(|state| state.health = health);
     }
 
     pub(super) fn is_down(&self) -> bool {
-        self.lock().link == Link::Down
+        self.lock().health == Health::Down
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -192,7 +192,7 @@ impl Topic {
     /// before, unless messages came meanwhile.
     pub(super) fn look_is_due(&self) -> bool {
         let mut state = self.lock();
-        let due = state.link == Link::Live
+        let due = state.health == Health::Live
             && !state.ended
             && !state.gone
             && state.look_at <= Instant::now();
@@ -206,7 +206,7 @@ impl Topic {
     /// Takes a message, on a node with so many topics. Whether it follows what is known: if not,
     /// the store is to be asked.
     pub(super) fn publish(&self, message: Published, topics: usize) -> bool {
-        if message.birth != self.birth {
+        if message.generation != self.generation {
             // An earlier stream's is late; a later one's says that this one is no more.
             let (Some(entry), newest) = (message.entries.first(), self.newest()) else {
                 return true;
@@ -227,7 +227,7 @@ impl Topic {
             return true;
         }
         if first.n != state.newest.n + 1 {
-            state.link = Link::Unsure;
+            state.health = Health::Unsure;
             return false;
         }
         state.push(message.entries, topics);
@@ -256,8 +256,8 @@ impl Topic {
         self.change(|state| {
             let done = complete && state.repair != Repair::Again;
             state.repair = if done { Repair::None } else { Repair::UnderWay };
-            if done && state.link == Link::Unsure {
-                state.link = Link::Live;
+            if done && state.health == Health::Unsure {
+                state.health = Health::Live;
             }
             done
         })
@@ -265,7 +265,7 @@ impl Topic {
 
     /// The store could not be asked.
     pub(super) fn give_up_repair(&self) {
-        self.change(|state| (state.repair, state.link) = (Repair::None, Link::Down));
+        self.change(|state| (state.repair, state.health) = (Repair::None, Health::Down));
     }
 
     /// Takes what the store has after `newest`, on a node with so many topics.
@@ -318,13 +318,13 @@ impl Topic {
             return Found::InStore;
         };
         if cursor.n >= state.newest.n {
-            return match state.link {
+            return match state.health {
                 _ if state.ended => Found::Entries {
                     parts: Vec::new(),
                     end: true,
                 },
-                Link::Down => Found::Down,
-                Link::Live | Link::Unsure => Found::Nothing,
+                Health::Down => Found::Down,
+                Health::Live | Health::Unsure => Found::Nothing,
             };
         }
         match state.parts_after(cursor) {
@@ -393,9 +393,9 @@ fn weight(entries: &[Entry]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Missed, StreamInfo};
+    use crate::{store::StreamInfo, stream::Missed};
 
-    const BIRTH: Birth = Birth([1; 16]);
+    const GENERATION: Generation = Generation([1; 16]);
 
     fn id(n: u64) -> EventId {
         EventId { ms: 100, n }
@@ -405,7 +405,7 @@ mod tests {
     fn page(last: u64, missed: Option<Missed>) -> Page {
         let ttl = Duration::from_secs(60);
         let info = StreamInfo {
-            birth: BIRTH,
+            generation: GENERATION,
             status: Status::Active,
             length: last + 1,
             ttl,
@@ -425,7 +425,7 @@ mod tests {
 
     fn message(n: u64, status: Status) -> Published {
         Published {
-            birth: BIRTH,
+            generation: GENERATION,
             status,
             entries: vec![Entry {
                 id: id(n),
@@ -437,7 +437,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_look_at_the_store_that_is_older_than_the_end_does_not_undo_it() {
-        let topic = Topic::new(&page(1, None), Link::Live);
+        let topic = Topic::new(&page(1, None), Health::Live);
         let before = page(1, None);
         assert!(topic.publish(message(2, Status::Ended), 1));
         topic.repair(before, 1);
@@ -454,7 +454,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_does_not_follow_sends_readers_to_the_store_and_a_repeated_one_changes_nothing()
      {
-        let topic = Topic::new(&page(1, None), Link::Live);
+        let topic = Topic::new(&page(1, None), Health::Live);
         assert!(topic.publish(message(2, Status::Active), 1));
         assert!(
             topic.publish(message(2, Status::Active), 1),
@@ -478,7 +478,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_store_has_lost_makes_earlier_cursors_mean_nothing() {
-        let topic = Topic::new(&page(9, None), Link::Live);
+        let topic = Topic::new(&page(9, None), Health::Live);
         topic.repair(
             page(
                 4,

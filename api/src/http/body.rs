@@ -1,0 +1,137 @@
+//! JSON bodies: bounded in size and time, of any content type, and with an error that says what is
+//! wrong and where.
+
+use rocket::{
+    Data, Request, async_trait,
+    data::{FromData, Outcome, ToByteUnit},
+    request::{self, FromRequest},
+};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::error::{ApiError, ErrorCode};
+use crate::{
+    codec::json::{Object, without_bom},
+    config::Settings,
+};
+
+/// The bytes of a body, not yet read as JSON, so that what is read may borrow from them.
+pub struct Body(Vec<u8>);
+
+#[async_trait]
+impl<'r> FromData<'r> for Body {
+    type Error = ApiError;
+
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
+        if let Err(error) = must_be_plain(request) {
+            return Outcome::Error(error.kept_for_catcher(request));
+        }
+        // Without settings the server was put together wrongly, which no request can cause.
+        let Some(&Settings {
+            max_body,
+            body_timeout,
+            ..
+        }) = request.rocket().state()
+        else {
+            return Outcome::Error(ApiError::internal().kept_for_catcher(request));
+        };
+        // Rocket has waited for the first bytes, for as long as they took; that is for the proxy in
+        // front to limit.
+        let error = match timeout(body_timeout, data.open(max_body.bytes()).into_bytes()).await {
+            Ok(Ok(body)) if body.is_complete() => return Outcome::Success(Self(body.into_inner())),
+            Ok(Ok(_)) => ApiError::new(
+                ErrorCode::TooLarge,
+                format!("The body is larger than {max_body} bytes"),
+            ),
+            Ok(Err(_)) => ApiError::new(ErrorCode::BadRequest, "The body broke off"),
+            Err(_) => ApiError::new(
+                ErrorCode::RequestTimeout,
+                format!(
+                    "The body did not arrive within {} seconds",
+                    body_timeout.as_secs()
+                ),
+            ),
+        };
+        Outcome::Error(error.kept_for_catcher(request))
+    }
+}
+
+/// The body of the request, which is read elsewhere, is neither compressed nor in another character
+/// set than UTF-8.
+pub struct PlainBody;
+
+#[async_trait]
+impl<'r> FromRequest<'r> for PlainBody {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, ApiError> {
+        match must_be_plain(request) {
+            Ok(()) => request::Outcome::Success(Self),
+            Err(error) => error.refuse(request),
+        }
+    }
+}
+
+/// Refuses bodies that would be taken for something else: a compressed one for broken JSON, or for
+/// an upload without a line.
+fn must_be_plain(request: &Request<'_>) -> Result<(), ApiError> {
+    let refuse = |message| Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
+    let codings = request
+        .headers()
+        .get("Content-Encoding")
+        .flat_map(|codings| codings.split(','))
+        .map(str::trim);
+    if let Some(coding) = codings
+        .into_iter()
+        .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+    {
+        return refuse(format!(
+            "The body has the content encoding {coding:?}; send it without one"
+        ));
+    }
+    let charset = request
+        .content_type()
+        .and_then(|kind| kind.param("charset"));
+    let is_utf8 = |charset: &str| {
+        ["utf-8", "utf8", "us-ascii", "ascii"]
+            .iter()
+            .any(|good| charset.eq_ignore_ascii_case(good))
+    };
+    match charset.filter(|charset| !is_utf8(charset)) {
+        Some(charset) => refuse(format!(
+            "The body has the character set {charset:?}; send it as UTF-8"
+        )),
+        None => Ok(()),
+    }
+}
+
+impl Body {
+    /// Reads the body as a JSON object.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
+        let mut reader = serde_json::Deserializer::from_slice(without_bom(&self.0));
+        let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path = error.path().to_string();
+            let place = if path == "." {
+                "The body".to_owned()
+            } else {
+                format!("The body's {path}")
+            };
+            problem(&place, &error.into_inner())
+        })?;
+        reader.end().map_err(|error| problem("The body", &error))?;
+        Ok(value)
+    }
+}
+
+fn problem(place: &str, error: &serde_json::Error) -> ApiError {
+    match error.classify() {
+        serde_json::error::Category::Data => ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("{place} is not as it should be: {error}"),
+        ),
+        _ => ApiError::new(
+            ErrorCode::MalformedJson,
+            format!("The body is not valid JSON: {error}"),
+        ),
+    }
+}

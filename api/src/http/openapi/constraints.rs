@@ -1,0 +1,231 @@
+//! What the broker demands of strings and of members that depend on each other: lengths, patterns,
+//! formats, one-of.
+//!
+//! A pattern never refuses what the broker accepts. Where a pattern can't say all, a format names
+//! the rest; `tests/openapi/hooks.py` makes strings of each.
+
+use serde_json::{Value, json};
+use utoipa::{
+    Modify,
+    openapi::{
+        OpenApi, RefOr, Schema, SchemaFormat,
+        extensions::Extensions,
+        path::{Operation, Parameter, PathItem},
+        schema::{ArrayItems, Object, SchemaType, Type},
+    },
+};
+
+use crate::{
+    http::subscribe::metadata::MAX_NAME_BYTES as MAX_CLIENT_NAME_BYTES,
+    stream::{MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_PRODUCER_BYTES, RESERVED_NAMES},
+};
+
+/// One character or more, none of them a control character.
+const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+
+/// The same, or nothing.
+const PRINTABLE_OR_EMPTY: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
+/// The name of a producer.
+const PRODUCER: &str = "^[A-Za-z0-9_-]+$";
+
+/// A glob: each `[` begins a class that a `]` closes.
+const GLOB: &str = r"^([^\[]|\[[^!][^\]]*\]|\[![\s\S][^\]]*\])*$";
+
+/// An event's id, or positions in several streams (`docs/following.md`).
+const CURSOR: &str = r"^([0-9]+-[0-9]+|(~[A-Za-z0-9_-]+|[^,]*:([0-9]+-[0-9]+!?)?)(,(~[A-Za-z0-9_-]+|[^,]*:([0-9]+-[0-9]+!?)?))*)?$";
+
+/// Where to begin.
+const START_POSITION: &str = "^(start|now|-[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].+)?$";
+
+/// Names of events; a star at the end of one.
+const EVENT_FILTER: &str = r"^\s*([^,*]+\*?|\*)\s*(,\s*([^,*]+\*?|\*)\s*)*$";
+
+/// How long a poll waits.
+const POLL_WAIT: &str = "^(true|false|[0-9]|[1-5][0-9]|60)$";
+
+/// `maxLength` is also the most bytes of UTF-8. A text of ASCII characters may have that many
+/// characters, any other fewer.
+const BYTE_LIMITED: &str = "byte-limited";
+
+/// What a string must be.
+#[derive(Clone, Copy, Default)]
+struct Text {
+    min: Option<usize>,
+    max: Option<usize>,
+    pattern: Option<&'static str>,
+    format: Option<&'static str>,
+}
+
+impl Text {
+    /// 1 to `max` bytes of UTF-8 that fit a pattern.
+    const fn named(max: usize, pattern: &'static str) -> Self {
+        Self {
+            min: Some(1),
+            max: Some(max),
+            pattern: Some(pattern),
+            format: Some(BYTE_LIMITED),
+        }
+    }
+
+    const fn of(pattern: &'static str, format: Option<&'static str>) -> Self {
+        Self {
+            min: None,
+            max: None,
+            pattern: Some(pattern),
+            format,
+        }
+    }
+}
+
+const KEY: Text = Text::named(MAX_KEY_BYTES, PRINTABLE);
+
+/// The producer's name is ASCII, so that its characters are bytes.
+const PRODUCER_NAME: Text = Text {
+    min: Some(1),
+    max: Some(MAX_PRODUCER_BYTES),
+    pattern: Some(PRODUCER),
+    format: None,
+};
+
+/// The strings of bodies: schema, member, what it must be.
+const MEMBERS: [(&str, &str, Text); 8] = [
+    ("CreateStream", "key", KEY),
+    ("KeyOnly", "key", KEY),
+    ("IssueToken", "key", KEY),
+    ("IssueToken", "keys", KEY),
+    ("IssueToken", "prefix", KEY),
+    ("AddEvents", "key", KEY),
+    ("AddEvents", "producer", PRODUCER_NAME),
+    ("Event", "event", Text::named(MAX_NAME_BYTES, PRINTABLE)),
+];
+
+/// What a parameter must be.
+fn text_of(operation: &str, name: &str) -> Option<Text> {
+    match (operation, name) {
+        (_, "key") => Some(KEY),
+        (_, "producer") => Some(PRODUCER_NAME),
+        (_, "last_event_id" | "lastEventId" | "Last-Event-ID" | "after") => {
+            Some(Text::of(CURSOR, Some("event-cursor")))
+        }
+        (_, "from") => Some(Text::of(START_POSITION, Some("start-position"))),
+        (_, "events") => Some(Text::of(EVENT_FILTER, Some("event-filter"))),
+        (_, "tags") => Some(Text::of(PRINTABLE_OR_EMPTY, Some("tag-list"))),
+        (_, "client_name") => Some(Text {
+            min: None,
+            ..Text::named(MAX_CLIENT_NAME_BYTES, PRINTABLE_OR_EMPTY)
+        }),
+        (_, "pattern") => Some(Text::of(GLOB, None)),
+        ("poll_events", "wait") => Some(Text::of(POLL_WAIT, None)),
+        _ => None,
+    }
+}
+
+/// Adds to the document what the handlers' attributes can't say, or would have to repeat.
+pub(super) struct Constraints;
+
+impl Modify for Constraints {
+    fn modify(&self, document: &mut OpenApi) {
+        for operation in document.paths.paths.values_mut().flat_map(operations) {
+            let id = operation.operation_id.clone().unwrap_or_default();
+            for parameter in operation.parameters.iter_mut().flatten() {
+                let RefOr::T(Parameter {
+                    name,
+                    schema: Some(schema),
+                    ..
+                }) = parameter
+                else {
+                    continue;
+                };
+                never_null(schema);
+                if let Some(text) = text_of(&id, name) {
+                    constrain(schema, text);
+                }
+            }
+        }
+        for (schema, member, text) in MEMBERS {
+            if let Some(member) =
+                object(document, schema).and_then(|object| object.properties.get_mut(member))
+            {
+                constrain(member, text);
+            }
+        }
+        if let Some(RefOr::T(Schema::Object(event))) =
+            object(document, "Event").and_then(|event| event.properties.get_mut("event"))
+        {
+            add(event, "not", json!({"enum": RESERVED_NAMES}));
+        }
+        if let Some(events) = object(document, "AddEvents") {
+            add(
+                events,
+                "dependentRequired",
+                json!({"sequence": ["producer"]}),
+            );
+        }
+        if let Some(token) = object(document, "IssueToken") {
+            // Null is the same as absent.
+            let given = |name: &str, kind: &str| json!({"required": [name], "properties": {name: {"type": kind}}});
+            add(
+                token,
+                "oneOf",
+                json!([
+                    given("key", "string"),
+                    given("keys", "array"),
+                    given("prefix", "string")
+                ]),
+            );
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.delete]
+        .into_iter()
+        .flatten()
+}
+
+/// An object among the document's schemas.
+fn object<'a>(document: &'a mut OpenApi, name: &str) -> Option<&'a mut Object> {
+    match document.components.as_mut()?.schemas.get_mut(name)? {
+        RefOr::T(Schema::Object(object)) => Some(object),
+        _ => None,
+    }
+}
+
+/// Adds a keyword for which the library has no field to an object; it writes its extensions among
+/// the keywords. One for each object: they have no order.
+fn add(object: &mut Object, keyword: &str, value: Value) {
+    object.extensions = Some(Extensions::from_iter([(keyword, value)]));
+}
+
+/// A parameter can't be null: a header of this text is a text.
+fn never_null(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(Object {
+        schema_type: kind @ SchemaType::Array(_),
+        ..
+    })) = schema
+    {
+        *kind = SchemaType::Type(Type::String);
+    }
+}
+
+/// Says what a string must be, or each string of an array.
+fn constrain(schema: &mut RefOr<Schema>, text: Text) {
+    match schema {
+        RefOr::T(Schema::Object(string)) => {
+            string.min_length = text.min;
+            string.max_length = text.max;
+            string.pattern = text.pattern.map(str::to_owned);
+            string.format = text
+                .format
+                .map(|format| SchemaFormat::Custom(format.to_owned()));
+        }
+        RefOr::T(Schema::Array(array)) => {
+            array.min_items = Some(1);
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                constrain(items, text);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,166 @@
+//! A batch of events in one request: all of it is written, or nothing.
+
+use std::borrow::Cow;
+
+use rocket::post;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    count,
+    event_error::code_of,
+    members::{Members, Strict},
+    producer::producer_sequence,
+};
+use crate::{
+    codec::{
+        json::{EventIn, Object},
+        list::Bounded,
+        number::whole,
+    },
+    config::MAX_BATCH,
+    http::{
+        body::Body,
+        error::{ApiError, ErrorBody, ErrorCode},
+        guards::ApiKeyHolder,
+        query::stream_key,
+        response::Whole,
+        state::AppState,
+        store_error::at,
+    },
+    stream::{EventId, NewEvent},
+    telemetry::metrics::Way,
+};
+
+/// A batch as it comes.
+#[derive(Deserialize)]
+struct BatchIn<'a> {
+    key: Cow<'a, str>,
+    #[serde(borrow)]
+    events: Bounded<Object<EventIn<'a>>, MAX_BATCH>,
+    #[serde(borrow, default)]
+    producer: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "whole")]
+    sequence: Option<u64>,
+}
+
+/// Events for a stream.
+// For the documents; see `BatchIn`.
+#[derive(Serialize, ToSchema)]
+pub struct AddEvents {
+    /// The stream's key.
+    #[schema(example = "chat-1")]
+    key: String,
+    /// The events, in order.
+    events: Vec<Event>,
+    /// Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to
+    /// `9`, `_`, `-`. Given, events that the stream has already are not written again, so that a
+    /// request whose answer was lost can be repeated.
+    #[schema(example = "4f2a90c1", nullable = false)]
+    producer: Option<String>,
+    /// How many events the producer had sent into this stream before these. Only with `producer`.
+    #[schema(example = 0, maximum = 9_007_199_254_740_992_u64, nullable = false)]
+    sequence: Option<u64>,
+}
+
+/// An event as backends send it.
+// For the documents; what is sent is read by `wire::json`.
+#[derive(Serialize, ToSchema)]
+pub struct Event {
+    /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and
+    /// `missedevents` are the broker's own.
+    #[schema(example = "token")]
+    event: String,
+    /// A string, or any other JSON value, which is stored as its compact JSON text. `null` is the
+    /// same as none.
+    #[schema(value_type = Option<Value>, example = "Hello")]
+    data: Option<Value>,
+}
+
+/// Where the events are now.
+#[derive(Serialize, ToSchema)]
+pub struct Added {
+    /// The ids of those that were written, in the order in which they were sent.
+    #[schema(value_type = Vec<String>, example = json!(["1767225600000-1"]))]
+    ids: Vec<EventId>,
+    /// How many were written.
+    #[schema(example = 1)]
+    num_events: usize,
+    /// How many, from the first on, the stream had already. Only with a producer.
+    #[schema(example = 0, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_duplicates: Option<usize>,
+    /// Members of events that are neither `event` nor `data`, and were not stored: their names,
+    /// each once, the first 16, cut to 64 bytes. Absent when there are none.
+    #[schema(example = json!(["comment"]), max_items = 16)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<String>,
+}
+
+/// Writes a batch of events, all or nothing.
+#[utoipa::path(operation_id = "add_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
+    ("strict" = Option<bool>, Query, description = "Refuse events with members other than `event` and `data`, which otherwise are ignored and named in the answer")),
+    request_body = AddEvents, responses(
+    (status = 200, description = "All are written", body = Added),
+    (status = 400, description = "`invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
+    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
+    (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
+    (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
+    (status = 409, description = "`sequence-gap`: events of the producer are missing before these", body = ErrorBody<'static>),
+    (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
+    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
+    (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
+#[post("/event/add", data = "<body>")]
+pub async fn add(
+    _backend: ApiKeyHolder,
+    strict: Strict,
+    body: Body,
+    state: AppState<'_>,
+) -> Result<Whole, ApiError> {
+    let batch: BatchIn<'_> = body.json()?;
+    let key = stream_key(&batch.key)?;
+    let producer_sequence = producer_sequence(batch.producer.as_deref(), batch.sequence)?;
+    let (limit, metrics) = (state.settings.max_batch, state.metrics.ingest(Way::Batch));
+    if batch.events.count > limit {
+        metrics.refuse(ErrorCode::TooManyEvents.as_str());
+        return Err(ApiError::new(
+            ErrorCode::TooManyEvents,
+            format!(
+                "A batch holds at most {limit} events, not {}",
+                batch.events.count
+            ),
+        ));
+    }
+    let mut members = Members::new(strict);
+    let check = |(index, Object(event)): (usize, Object<EventIn<'_>>)| {
+        members
+            .check(event, state.settings.max_event)
+            .map_err(|problem| {
+                let code = code_of(&problem);
+                metrics.refuse(code.as_str());
+                ApiError::new(code, format!("events[{index}]: {problem}"))
+            })
+    };
+    let events: Vec<NewEvent> = batch
+        .events
+        .values
+        .into_iter()
+        .enumerate()
+        .map(check)
+        .collect::<Result<_, _>>()?;
+    let appended = state
+        .store
+        .append(&key, &events, producer_sequence.as_ref())
+        .await
+        .map_err(at(&key))?;
+    count(metrics, &events, appended);
+    let ids: Vec<EventId> = appended.ids(events.len()).collect();
+    let added = Added {
+        num_events: ids.len(),
+        ids,
+        num_duplicates: producer_sequence.map(|_| appended.duplicates),
+        ignored: members.take(),
+    };
+    Whole::json(&added, None)
+}

@@ -1,0 +1,85 @@
+//! Members of an event that the broker does not know, such as `id` and `comment` of server-sent
+//! events: they are not stored, and the answer says so. With `?strict=true` an event that has one
+//! is refused.
+
+use rocket::{
+    Request, async_trait,
+    request::{FromRequest, Outcome},
+};
+
+use crate::{
+    bounded::bounded,
+    codec::json::{EventIn, EventProblem, MAX_UNKNOWN},
+    http::{
+        error::{ApiError, ErrorCode},
+        query::Query,
+    },
+    stream::NewEvent,
+};
+
+/// The most bytes of a name that an answer shows.
+const MAX_NAME_BYTES: usize = 64;
+
+/// `?strict=true`: unknown members are refused.
+#[derive(Clone, Copy)]
+pub struct Strict(bool);
+
+/// Checks events, and collects the names of members that are ignored, each once, up to 16.
+pub(super) struct Members {
+    strict: bool,
+    ignored: Vec<String>,
+}
+
+impl Members {
+    pub(super) fn new(Strict(strict): Strict) -> Self {
+        Self {
+            strict,
+            ignored: Vec::new(),
+        }
+    }
+
+    /// Checks an event, whose name and data are together at most `limit` bytes.
+    pub(super) fn check(
+        &mut self,
+        mut event: EventIn<'_>,
+        limit: usize,
+    ) -> Result<NewEvent, EventProblem> {
+        let unknown = event.take_unknown();
+        let shown = |name: &str| bounded(name.into(), MAX_NAME_BYTES).into_owned();
+        if let Some(name) = unknown.first().filter(|_| self.strict) {
+            return Err(EventProblem::UnknownMember(shown(name).into()));
+        }
+        let event = event.check(limit)?;
+        for name in unknown {
+            let room = self.ignored.len() < MAX_UNKNOWN;
+            let name = shown(&name);
+            if room && !self.ignored.contains(&name) {
+                self.ignored.push(name);
+            }
+        }
+        Ok(event)
+    }
+
+    /// Takes the names, for an answer.
+    pub(super) fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.ignored)
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Strict {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        match Query::of(request).text("strict") {
+            Ok(None | Some("false")) => Outcome::Success(Self(false)),
+            Ok(Some("true")) => Outcome::Success(Self(true)),
+            Ok(Some(other)) => ApiError::new(
+                ErrorCode::InvalidParameter,
+                format!("strict is true or false, not {other:?}"),
+            )
+            .refuse(request),
+            Err(error) => error.refuse(request),
+        }
+    }
+}

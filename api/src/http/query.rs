@@ -1,0 +1,128 @@
+//! What routes take from the query and the headers, checked before a handler runs.
+
+use std::{borrow::Cow, str::Utf8Error};
+
+use rocket::{
+    Request, async_trait,
+    http::RawStr,
+    request::{FromRequest, Outcome},
+};
+use rocket_ws::WebSocket;
+
+use super::{
+    cors::may_connect,
+    error::{ApiError, ErrorCode},
+};
+use crate::{config::Settings, stream::StreamKey};
+
+/// The pairs of a query, decoded. Rocket's own reading would turn bytes that are not UTF-8 into
+/// other characters, and so into another key.
+pub(super) struct Query<'r>(Vec<(&'r str, Result<Cow<'r, str>, Utf8Error>)>);
+
+impl<'r> Query<'r> {
+    pub(super) fn of(request: &'r Request<'_>) -> Self {
+        request.uri().query().map_or(Self(Vec::new()), |query| {
+            Self::read(RawStr::new(query.as_str()))
+        })
+    }
+
+    pub(super) fn read(query: &'r RawStr) -> Self {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        Self(
+            pairs
+                .map(|pair| pair.split_at_byte(b'='))
+                .map(|(name, value)| (name.as_str(), value.url_decode()))
+                .collect(),
+        )
+    }
+
+    /// The values of this name in their order; none for one that is not UTF-8.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = Option<&str>> {
+        self.0
+            .iter()
+            .filter(move |(found, _)| *found == name)
+            .map(|(_, value)| value.as_deref().ok())
+    }
+
+    /// The values of this name.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<&str>, ApiError> {
+        let text = |value: Option<_>| {
+            value.ok_or_else(|| {
+                ApiError::new(ErrorCode::InvalidParameter, format!("{name} is not UTF-8"))
+            })
+        };
+        self.all(name).map(text).collect()
+    }
+
+    /// The first value of this name.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        Ok(self.texts(name)?.first().copied())
+    }
+}
+
+/// `?key=`: a stream key.
+pub struct QueryKey(pub StreamKey);
+
+/// A WebSocket handshake, or a plain request, which a handler refuses when nothing else is wrong
+/// with it: a client that may not follow the stream should hear that, not how it might have asked
+/// better. A handshake from a page of an origin that is not allowed is refused.
+pub struct Upgrade(Option<WebSocket>);
+
+impl Upgrade {
+    /// The handshake.
+    pub(super) fn required(self) -> Result<WebSocket, ApiError> {
+        self.0.ok_or_else(|| {
+            ApiError::new(
+                ErrorCode::UpgradeRequired,
+                "This path speaks WebSocket: send an upgrade request",
+            )
+        })
+    }
+}
+
+/// Reads a stream key from a request's body or query.
+pub(super) fn stream_key(text: &str) -> Result<StreamKey, ApiError> {
+    text.parse().map_err(|error: crate::stream::InvalidKey| {
+        ApiError::new(ErrorCode::InvalidKey, error.to_string())
+    })
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for QueryKey {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        let query = Query::of(request);
+        let Some(key) = query.all("key").next() else {
+            return ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…")
+                .refuse(request);
+        };
+        match stream_key(key.unwrap_or_default()) {
+            Ok(key) => Outcome::Success(Self(key)),
+            Err(error) => error.refuse(request),
+        }
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Upgrade {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        // Without settings the server was put together wrongly, which no request can cause.
+        let Some(settings) = request.rocket().state::<Settings>() else {
+            return ApiError::internal().refuse(request);
+        };
+        let Outcome::Success(socket) = WebSocket::from_request(request).await else {
+            return Outcome::Success(Self(None));
+        };
+        if may_connect(request.headers(), settings) {
+            return Outcome::Success(Self(Some(socket)));
+        }
+        ApiError::new(
+            ErrorCode::Forbidden,
+            "Pages of this origin may not connect; STREAMER_ALLOWED_ORIGINS says which may",
+        )
+        .refuse(request)
+    }
+}

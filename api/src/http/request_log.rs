@@ -1,0 +1,132 @@
+//! Around every request: it is counted while it is under way, given an id, logged, and measured.
+//! What is logged while it is handled is in its span, and so has its id, method and path.
+
+use std::time::Instant;
+
+use rocket::{
+    Data, Request, Response, Route, async_trait,
+    fairing::{Fairing, Info, Kind},
+    http::Status,
+    route::{Handler, Outcome},
+};
+use tracing::{Instrument, Span, error_span};
+
+use super::{methods::mark_as_read, routes::LONG_LIVED};
+use crate::{
+    bounded::bounded,
+    lifecycle::{Lifecycle, RequestGuard},
+    telemetry::metrics::SharedMetrics,
+};
+
+/// What the metrics call the route of a request that is at none.
+const NO_ROUTE: &str = "none";
+
+/// The most bytes of a path that a log line shows.
+const MAX_PATH_BYTES: usize = 1_024;
+
+/// Looks after each request, from its arrival to the head of its answer.
+pub struct RequestWatch;
+
+/// What is kept with a request.
+struct Begun {
+    id: String,
+    span: Span,
+    at: Instant,
+    /// Dropped with the request, when its answer is sent.
+    _guard: Option<RequestGuard>,
+}
+
+impl Begun {
+    fn new(request: &Request<'_>) -> Self {
+        // An id from outside is kept, so that a request can be followed through a proxy, if it can
+        // do no harm in a log line.
+        let harmless = |id: &&str| {
+            (1..=64).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
+        let given = request.headers().get_one("X-Request-Id").filter(harmless);
+        let id = given.map_or_else(|| format!("{:016x}", fastrand::u64(..)), ToOwned::to_owned);
+        let path = bounded(request.uri().path().as_str().into(), MAX_PATH_BYTES);
+        // Of the highest level, as it must be there for a line of any.
+        let span = error_span!("request", %id, method = %request.method(), path = %path);
+        #[cfg(feature = "otlp")]
+        crate::telemetry::otlp::adopt(&span, request.headers());
+        Self {
+            id,
+            span,
+            at: Instant::now(),
+            _guard: request
+                .rocket()
+                .state::<Lifecycle>()
+                .map(Lifecycle::request),
+        }
+    }
+}
+
+#[async_trait]
+impl Fairing for RequestWatch {
+    fn info(&self) -> Info {
+        Info {
+            name: "request watch",
+            kind: Kind::Request | Kind::Response,
+        }
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        mark_as_read(request);
+        let begun = Begun::new(request);
+        request.local_cache(|| begun);
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let begun = request.local_cache(|| Begun::new(request));
+        response.set_raw_header("X-Request-Id", begun.id.clone());
+        // Rocket sends another status than the response's where the connection becomes a WebSocket.
+        let upgraded = response.upgrade("websocket").is_some();
+        let status = if upgraded {
+            Status::SwitchingProtocols
+        } else {
+            response.status()
+        }
+        .code;
+        let duration = begun.at.elapsed();
+        let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        if let Some(metrics) = request.rocket().state::<SharedMetrics>() {
+            let route = request.route().map_or(NO_ROUTE, |route| route.uri.path());
+            metrics.http.answer(
+                request.method().as_str(),
+                route,
+                status,
+                (!LONG_LIVED.contains(&route)).then_some(duration),
+            );
+        }
+        begun.span.in_scope(|| match status {
+            500.. => tracing::warn!(status, ms, "answered"),
+            400..500 => tracing::info!(status, ms, "answered"),
+            _ => tracing::debug!(status, ms, "answered"),
+        });
+    }
+}
+
+/// The routes, with whatever they log in the span of the request.
+#[must_use]
+pub fn in_spans(routes: Vec<Route>) -> Vec<Route> {
+    let in_span = |mut route: Route| {
+        route.handler = Box::new(InSpan(route.handler.clone()));
+        route
+    };
+    routes.into_iter().map(in_span).collect()
+}
+
+#[derive(Clone)]
+struct InSpan(Box<dyn Handler>);
+
+#[async_trait]
+impl Handler for InSpan {
+    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+        let span = request.local_cache(|| Begun::new(request)).span.clone();
+        self.0.handle(request, data).instrument(span).await
+    }
+}

@@ -1,0 +1,5 @@
+//! Management of streams, for backends.
+
+pub mod access;
+pub mod events;
+pub mod manage;

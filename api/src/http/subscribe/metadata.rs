@@ -1,0 +1,155 @@
+//! What a client says of itself: `?client_name=` and `?tags=`.
+
+use crate::{
+    http::{
+        error::{ApiError, ErrorCode},
+        query::Query,
+    },
+    session::ClientMetadata,
+    stream::EventFilter,
+    telemetry::metrics::Transport,
+};
+
+/// The longest name, in bytes of UTF-8.
+pub(crate) const MAX_NAME_BYTES: usize = 128;
+
+/// The most tags, each counted once.
+const MAX_TAGS: usize = 16;
+
+/// The longest tag, in bytes of UTF-8.
+const MAX_TAG_BYTES: usize = 64;
+
+/// How a client introduces itself: a name and tags, if it likes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameAndTags {
+    name: Option<Box<str>>,
+    tags: Vec<Box<str>>,
+}
+
+impl NameAndTags {
+    /// What is known of a client that came so, over this transport, and wants these events.
+    pub(super) fn over(self, transport: Transport, filter: Option<&EventFilter>) -> ClientMetadata {
+        let filter = filter.map(|filter| filter.to_string().into());
+        ClientMetadata {
+            transport,
+            name: self.name,
+            tags: self.tags.into(),
+            filter,
+        }
+    }
+
+    /// Reads it from the query. An empty name is none, and so is an empty tag; of several names the
+    /// first counts.
+    pub(super) fn read(query: &Query<'_>) -> Result<Self, ApiError> {
+        let mut name_and_tags = Self::default();
+        for name in query.texts("client_name")? {
+            must_be_shown("client_name", name)?;
+            if name.len() > MAX_NAME_BYTES {
+                return Err(invalid(format!(
+                    "client_name is up to {MAX_NAME_BYTES} bytes"
+                )));
+            }
+            if name_and_tags.name.is_none() && !name.is_empty() {
+                name_and_tags.name = Some(name.into());
+            }
+        }
+        for tags in query.texts("tags")? {
+            must_be_shown("tags", tags)?;
+            tags.split(',')
+                .map(str::trim)
+                .filter(|tag| !tag.is_empty())
+                .try_for_each(|tag| name_and_tags.add(tag))?;
+        }
+        Ok(name_and_tags)
+    }
+
+    fn add(&mut self, tag: &str) -> Result<(), ApiError> {
+        if tag.len() > MAX_TAG_BYTES {
+            return Err(invalid(format!(
+                "A tag in tags is up to {MAX_TAG_BYTES} bytes"
+            )));
+        }
+        if !self.tags.iter().any(|other| **other == *tag) {
+            if self.tags.len() == MAX_TAGS {
+                return Err(invalid(format!("tags is up to {MAX_TAGS} tags")));
+            }
+            self.tags.push(tag.into());
+        }
+        Ok(())
+    }
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError::new(ErrorCode::InvalidParameter, message)
+}
+
+/// Refuses what could not be shown to people.
+fn must_be_shown(name: &str, text: &str) -> Result<(), ApiError> {
+    if text.chars().any(char::is_control) {
+        Err(invalid(format!(
+            "{name} is text without control characters"
+        )))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket::http::RawStr;
+
+    use super::*;
+
+    fn read(query: &str) -> Result<NameAndTags, ErrorCode> {
+        NameAndTags::read(&Query::read(RawStr::new(query))).map_err(|error| error.code)
+    }
+
+    fn tags(query: &str) -> Vec<String> {
+        read(query)
+            .unwrap()
+            .tags
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn a_name_is_text_that_can_be_shown() {
+        let name = |query: &str| read(query).map(|name_and_tags| name_and_tags.name);
+        assert_eq!(
+            name("key=a&client_name=J%C3%BCrgen%20%26+Co"),
+            Ok(Some("Jürgen & Co".into()))
+        );
+        assert_eq!(name("client_name="), Ok(None));
+        assert_eq!(
+            name("client_name=&client_name=a&client_name=b"),
+            Ok(Some("a".into()))
+        );
+        assert!(name(&format!("client_name={}", "x".repeat(128))).is_ok());
+        for bad in [
+            format!("client_name={}", "x".repeat(129)),
+            "client_name=%FF".into(),
+            "client_name=a%0Ab".into(),
+            "client_name=%C2%85".into(),
+        ] {
+            assert_eq!(name(&bad), Err(ErrorCode::InvalidParameter), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_add_up_and_each_counts_once() {
+        assert_eq!(tags("tags=a,+b&key=x&tags=b%2Cc,,a&tags="), ["a", "b", "c"]);
+        assert_eq!(read("tags="), Ok(NameAndTags::default()));
+        let sixteen = (0..16).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        assert_eq!(tags(&format!("tags={sixteen}&tags=0,1,2")).len(), 16);
+        assert_eq!(tags(&format!("tags={}", "x".repeat(64))).len(), 1);
+        for bad in [
+            format!("tags={sixteen}&tags=16"),
+            format!("tags={}", "x".repeat(65)),
+            "tags=a,%FE".into(),
+            "tags=%7F".into(),
+        ] {
+            assert_eq!(read(&bad), Err(ErrorCode::InvalidParameter), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Following streams: one file per transport, and what they share.
+
+mod body;
+mod caching;
+mod commands;
+pub(crate) mod metadata;
+pub mod ndjson;
+pub mod poll;
+mod request;
+mod resolve;
+pub mod sse;
+pub mod websocket;

@@ -1,0 +1,54 @@
+//! Producers that number their events, so that a store knows what comes again.
+
+use std::{str::FromStr, sync::Arc};
+
+/// Producers that a stream remembers; each costs it some 100 bytes.
+pub const MAX_PRODUCERS: usize = 1000;
+
+/// The largest sequence: the scripts count in double precision.
+pub const MAX_SEQUENCE: u64 = 1 << 53;
+
+/// Where a batch stands among all events of its producer, so that what comes again is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerSequence {
+    /// Whose events they are.
+    pub producer: Producer,
+    /// How many events the producer had sent into this stream before the batch's first; at most
+    /// [`MAX_SEQUENCE`].
+    pub sequence: u64,
+}
+
+/// The longest producer name, in bytes.
+pub const MAX_PRODUCER_BYTES: usize = 64;
+
+/// The name of a producer, which numbers its events so that one that is sent twice is written once:
+/// 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_` and `-`. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Producer(Arc<str>);
+
+/// The text is not a [`Producer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("A producer is named by 1 to {MAX_PRODUCER_BYTES} of A to Z, a to z, 0 to 9, _ and -")]
+pub struct InvalidProducer;
+
+impl Producer {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Producer {
+    type Err = InvalidProducer;
+
+    fn from_str(text: &str) -> Result<Self, InvalidProducer> {
+        let fits = (1..=MAX_PRODUCER_BYTES).contains(&text.len());
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if fits && text.bytes().all(good) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidProducer)
+        }
+    }
+}
