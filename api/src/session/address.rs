@@ -1,4 +1,4 @@
-//! The address of a client, as far as it says who that is.
+//! The addresses that count as one subscriber's.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv6Addr};
 /// 2.5.4](https://www.rfc-editor.org/rfc/rfc4291#section-2.5.4)).
 const NETWORK: u128 = u128::MAX << 64;
 
-/// Addresses that count as one: an IPv4 address, or the /64 of an IPv6 address, of which one
-/// subscriber has all.
+/// Addresses that count as one: an IPv4 address, or the /64 of an IPv6 address. Providers give each
+/// customer a whole /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AddressBlock(IpAddr);
 
 impl From<IpAddr> for AddressBlock {
     fn from(address: IpAddr) -> Self {
-        // On a socket for both, IPv4 addresses come as IPv6 ones, all of the same /64.
+        // A socket for both families gives IPv4 addresses as IPv6 ones, all of the same /64.
         Self(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
             address @ IpAddr::V4(_) => address,
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_counts_with_those_of_its_subscriber() {
+    fn addresses_of_one_customer_count_as_one() {
         let same = |a: &str, b: &str| {
             AddressBlock::from(a.parse::<IpAddr>().unwrap())
                 == AddressBlock::from(b.parse::<IpAddr>().unwrap())

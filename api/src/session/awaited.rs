@@ -1,4 +1,4 @@
-//! Streams that a client waits for.
+//! Streams that a subscriber waits for, because they do not exist yet.
 
 use std::task::{Context, Poll};
 
@@ -10,21 +10,23 @@ use futures::{
 
 use crate::{store::Page, stream::StreamKey};
 
-/// Resolves when a stream is there, to a page of it that is not read.
+/// Resolves when a stream exists, to a page of it that is not read yet.
 pub type Appearance = BoxFuture<'static, Page>;
 
+/// The streams that a subscriber waits for.
 #[derive(Default)]
-pub(super) struct Awaited {
+pub(super) struct AwaitedStreams {
     appearances: FuturesUnordered<Abortable<Appearance>>,
-    /// To give up waiting for one.
+    /// To stop waiting for one of them.
     handles: Vec<(StreamKey, AbortHandle)>,
 }
 
-impl Awaited {
-    pub(super) fn add(&mut self, key: StreamKey, appears: Appearance) {
+impl AwaitedStreams {
+    pub(super) fn add(&mut self, key: StreamKey, appearance: Appearance) {
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.push((key, handle));
-        self.appearances.push(Abortable::new(appears, registration));
+        self.appearances
+            .push(Abortable::new(appearance, registration));
     }
 
     pub(super) fn remove(&mut self, key: &StreamKey) {
@@ -33,10 +35,10 @@ impl Awaited {
         }
     }
 
-    /// A stream that is there; pending, too, where there is none to wait for.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Page> {
+    /// Resolves to a stream that exists now. Where it waits for none it never resolves.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Page> {
         while let Poll::Ready(Some(appeared)) = self.appearances.poll_next_unpin(context) {
-            // One that was given up has nothing to say.
+            // An error says that the subscriber no longer waits for the stream.
             if let Ok(page) = appeared {
                 self.handles.retain(|(awaited, _)| *awaited != page.key);
                 return Poll::Ready(page);

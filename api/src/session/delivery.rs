@@ -1,11 +1,8 @@
-//! Tails on their way to one client: what all transports have in common. Batches as they come,
-//! heartbeats in silence, and one reason to close, whatever waits.
+//! The delivery loop of one connected subscriber: what all transports have in common.
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     pin::{Pin, pin},
-    sync::{Mutex, PoisonError},
-    task::Poll,
     time::Duration,
 };
 
@@ -13,547 +10,364 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::Span;
 
 use super::{
-    admission::Admission, liveness::Signal, registry::LimitReached, subscription::Subscription,
+    admission::Admission,
+    awaited::AwaitedStreams,
+    limits::LimitReached,
+    liveness::Signal,
+    output::{CloseReason, Output},
+    subscription::{Outcome, Subscription},
 };
 use crate::{
-    store::{Batch, Gone, News, Page, StoreError, Tails},
-    stream::{Position, StreamKey},
+    store::{Batch, Page, StoreError, StreamUpdate, TailSet},
+    stream::{Position, SharedPosition, StreamKey},
     telemetry::metrics::Departure,
 };
 
-/// Of a client's live batches the first of so many is timed: a look at the clock and a histogram's
-/// lock cost several percent of what a delivery does. A power of two, so that counting may begin
-/// anew.
-const TIMED: u32 = 16;
+/// The latency of one in so many live batches of a session is measured. The clock and the
+/// histogram's lock cost several percent of a delivery. A power of two, so that the count may wrap.
+const MEASURED: u32 = 16;
 
-/// Delays between attempts while the store fails: doubled from the first to the last, each with
-/// jitter.
+/// The first and the last delay between attempts while the store fails. Each is twice the one
+/// before, with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
-/// How long a client is kept, when the node stops, for what has been written but is still on its
-/// way from the store.
-const ON_ITS_WAY: Duration = Duration::from_millis(250);
+/// How long a session waits at a shutdown for events that are on their way from the store.
+const LAST_EVENTS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The times that a client's connection keeps.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// Silence after which a heartbeat goes out.
-    pub heartbeat: Duration,
-    /// Time without an event, or without the client's taking what it was given, after which the
-    /// connection is closed.
-    pub idle: Duration,
-}
-
-/// What is to be done next for a client. Streams are told by their place among
-/// [`Subscription::streams`], until the next step.
-#[derive(Debug)]
-pub enum Step {
-    /// Send what is new in this stream, as far as the filter passes it.
-    Batch(usize, Batch),
-    /// This stream is no more: tell it. Where the client has but one, the connection is closed
-    /// instead.
-    Gone(usize),
-    /// Tell the client where it is in these streams: events that it does not want were passed over.
-    Positions(Vec<usize>),
-    /// What was there when the client came is passed over or sent.
-    CaughtUp,
-    /// Nothing to send: write anything, to show the client that the broker is there and to see
-    /// whether the client is.
-    Heartbeat,
-    /// Close the connection; there is no other step.
-    Close(CloseReason),
-}
-
-/// Why a connection is closed by the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The client has the last events of its streams.
-    Ended,
-    /// The stream expired or was replaced, and so did all others.
-    Gone,
-    /// No event for the client timeout. The client may resume.
-    Idle,
-    /// The node stops. The client should resume, on another one.
-    Shutdown,
-    /// The store has failed for too long. The client should resume, on another node.
-    StoreUnavailable,
-    /// An operator wants it gone.
-    Disconnected,
-}
-
-impl From<CloseReason> for Departure {
-    fn from(reason: CloseReason) -> Self {
-        match reason {
-            CloseReason::Ended => Self::Ended,
-            CloseReason::Gone => Self::Gone,
-            CloseReason::Idle => Self::Idle,
-            CloseReason::Shutdown => Self::Shutdown,
-            CloseReason::StoreUnavailable => Self::Store,
-            CloseReason::Disconnected => Self::Disconnected,
-        }
-    }
-}
-
-/// The pump: yields the next [`Step`] for a client. Dropped, it frees the tails, then the slot.
+/// A session delivers one subscriber's streams to its connection.
+///
+/// The transport calls [`Session::next`] for each output and makes bytes of it. Dropping the
+/// session frees its tails, and then its admission.
 pub struct Session {
-    // In this order: whoever gets the slot finds the tails' connection free.
+    // In this order: a subscriber that gets the permit finds the tails' connection free.
     subscription: Subscription,
     admission: Admission,
-    /// How many live batches there were.
+    state: State,
+    /// None while the store answers.
+    outage: Option<Outage>,
+    store_timeout: Duration,
+    /// How many live batches there were; it may wrap.
     live_batches: u32,
-    patience: Duration,
-    /// The request's, which was answered long ago.
+    /// The span of the request, which was answered long ago.
     span: Span,
-    failing: Option<Failing>,
-    closed: Option<CloseReason>,
 }
 
-/// Since when the store fails, and when to ask again.
-struct Failing {
+/// Whether the session goes on.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// It delivers updates.
+    Delivering,
+    /// It closes the connection, after one last report of positions where that is due.
+    Closing(CloseReason),
+}
+
+/// A time in which the store fails.
+struct Outage {
     since: Instant,
     delay: Duration,
     retry: Pin<Box<Sleep>>,
 }
 
 impl Session {
-    /// A feed for the holder of this slot; `patience` is how long the store may fail.
+    /// A session of an admitted subscriber. `store_timeout` is how long the store may fail before
+    /// the session ends.
     #[must_use]
-    pub fn new(subscription: Subscription, admission: Admission, patience: Duration) -> Self {
-        for stream in subscription.streams() {
-            begins_at(&admission, &stream.key, stream.position);
-        }
+    pub fn new(subscription: Subscription, admission: Admission, store_timeout: Duration) -> Self {
         Self {
             subscription,
             admission,
+            state: State::Delivering,
+            outage: None,
+            store_timeout,
             live_batches: 0,
-            patience,
             span: Span::current(),
-            failing: None,
-            closed: None,
         }
     }
 
-    /// What it reads.
+    /// The streams, and the positions in them.
     #[must_use]
     pub fn subscription(&self) -> &Subscription {
         &self.subscription
     }
 
-    /// What it reads, to be changed.
-    pub fn reading_mut(&mut self) -> &mut Subscription {
+    /// The same, to be changed.
+    pub fn subscription_mut(&mut self) -> &mut Subscription {
         &mut self.subscription
     }
 
-    /// Takes what one more stream, in which the client is at this position, takes up of the limits.
-    pub fn follow(&self, key: &StreamKey, position: Position) -> Result<(), LimitReached> {
-        self.admission.follow(key)?;
-        begins_at(&self.admission, key, position);
-        Ok(())
+    /// Takes a permit for one more stream, before it is added to the subscription.
+    ///
+    /// Errors: the limit of the stream is reached.
+    pub fn admit_stream(
+        &self,
+        key: &StreamKey,
+        position: &SharedPosition,
+    ) -> Result<(), LimitReached> {
+        self.admission.add_stream(key, position)
     }
 
-    /// Lets a stream go; where the client was in it, if it was there.
-    pub fn unfollow(&mut self, key: &StreamKey) -> Option<Position> {
+    /// Removes a stream, and returns the position in it; none if it is not there.
+    pub fn remove_stream(&mut self, key: &StreamKey) -> Option<Position> {
         let position = self.subscription.remove(key);
         if position.is_some() {
-            self.admission.unfollow(key);
+            self.admission.remove_stream(key);
         }
         position
     }
 
-    /// Closes the connection at the next step if nothing more can come.
+    /// Closes the connection with the next output if nothing more can come.
     pub fn close_if_over(&mut self) {
-        self.closed = self.all_over().or(self.closed);
+        if let Some(reason) = self.end() {
+            self.state = State::Closing(reason);
+        }
     }
 
-    /// Counts a batch that is about to be handed to the client's connection, in so many bytes.
-    pub fn delivered(&mut self, stream: usize, batch: &Batch, bytes: usize) {
+    /// Counts a batch of this stream that is about to be handed to the connection, in so many bytes.
+    pub fn count_delivery(&mut self, stream: usize, batch: &Batch, bytes: usize) {
         let events = match self.subscription.filter() {
             None => batch.parts.iter().map(|part| part.entries().len()).sum(),
-            Some(filter) => batch
-                .entries()
-                .filter(|entry| filter.passes(&entry.name))
-                .count(),
+            Some(filter) => {
+                let wanted = batch.entries().filter(|entry| filter.passes(&entry.name));
+                wanted.count()
+            }
         };
-        let stream = self.subscription.streams().get(stream);
-        if let (Some(stream), Some(last)) = (stream, batch.entries().next_back()) {
-            self.admission
-                .delivered(&stream.key, last.id, events, bytes);
-        }
+        self.admission.count_delivery(events, bytes);
         let metrics = self.admission.metrics();
         metrics.deliver(events, bytes);
         if batch.missed.is_some() {
             metrics.missed.inc();
         }
+        let stream = self.subscription.streams().get(stream);
         if let (Some(first), Some(stream)) = (batch.entries().next(), stream)
             && stream.is_live(first.id)
         {
-            if self.live_batches.is_multiple_of(TIMED) {
+            if self.live_batches.is_multiple_of(MEASURED) {
                 metrics.observe_latency(first.id.ms);
             }
             self.live_batches = self.live_batches.wrapping_add(1);
         }
     }
 
-    /// The client does not take what it is given, and is let go.
-    pub fn stalled(&self) {
+    /// The subscriber does not take what is sent, and the transport gives it up.
+    pub fn set_stalled(&self) {
         self.admission.set_disconnect_reason(Departure::Stalled);
     }
 
-    /// Lets the streams go. The slot remains, for as long as the client takes what it was given.
+    /// Frees the streams. The admission stays, for as long as the subscriber takes the rest.
     #[must_use]
-    pub fn into_slot(self) -> Admission {
+    pub fn into_admission(self) -> Admission {
         self.admission
     }
 
-    /// Resolves when an operator wants the client gone: for whoever waits until it has taken what
-    /// it was given, and so does not ask for the next step.
-    pub fn dismissed(&self) -> impl Future<Output = ()> {
-        self.admission.dismissed()
+    /// Resolves when an operator disconnects the subscriber. For a transport that waits until the
+    /// subscriber has taken something, and so does not ask for the next output. Cancel safe.
+    pub fn disconnected(&self) -> impl Future<Output = ()> {
+        self.admission.disconnected()
     }
 
-    /// Whether it must be let go as soon as its client has left or has stopped to read.
+    /// Whether it holds a Redis connection, which must be freed as soon as the subscriber has left
+    /// or no longer reads.
     #[must_use]
-    pub fn is_scarce(&self) -> bool {
-        self.subscription.is_scarce()
+    pub fn holds_connection(&self) -> bool {
+        self.subscription.holds_connection()
     }
 
-    /// The client was given what the last step was for. Until it has taken that, nobody asks for
-    /// the next step; if this goes on for too long, the slot is freed.
-    pub fn given(&self) {
-        self.admission.given();
+    /// The last output was handed to the connection. Until the subscriber has taken it, nothing asks
+    /// for the next one. If that takes too long, the subscriber loses its admission.
+    pub fn record_handed_over(&self) {
+        self.admission.record_handed_over();
     }
 
-    /// The client has taken what it was given.
-    pub fn taken(&self) {
-        self.admission.taken();
+    /// The subscriber has taken the last output.
+    pub fn record_taken(&self) {
+        self.admission.record_taken();
     }
 
-    /// The next step. Cancel safe.
-    pub async fn next(&mut self) -> Step {
-        let step = match self.closed {
-            // The last batch need not be of a stream of which something was passed over.
-            Some(reason) => self.close(reason),
-            None => self.wait().await,
+    /// The next output. Cancel safe.
+    pub async fn next(&mut self) -> Output {
+        let output = match self.state {
+            State::Delivering => self.deliver().await,
+            State::Closing(reason) => self.close(reason),
         };
-        self.record(&step);
-        step
+        self.record(&output);
+        output
     }
 
-    /// The next step that no stream causes: the node stops, an operator or a deadline ends the
-    /// connection, or it was silent for long. For a transport that can deliver nothing at the
-    /// moment. Cancel safe.
-    pub async fn interrupted(&mut self) -> Step {
-        let step = if let Some(
-            reason @ (CloseReason::Shutdown | CloseReason::Idle | CloseReason::Disconnected),
-        ) = self.closed
-        {
-            self.close(reason)
-        } else {
-            let admission = &self.admission;
-            let signal = poll_fn(|context| {
-                admission
-                    .poll_signal(context)
-                    .map_or(Poll::Pending, Poll::Ready)
-            })
-            .await;
-            self.handle_signal(signal).await
-        };
-        self.record(&step);
-        step
-    }
-
-    fn record(&mut self, step: &Step) {
-        self.admission
-            .record_output(matches!(step, Step::Batch(..) | Step::Gone(_)));
-        match step {
-            Step::Batch(_, Batch { end: true, .. }) | Step::Gone(_) => {
-                self.closed = self.all_over().or(self.closed);
+    /// The next output that no stream causes: a heartbeat or the end. For a transport that can send
+    /// no update at the moment. Cancel safe.
+    pub async fn next_without_updates(&mut self) -> Output {
+        use CloseReason::{Disconnected, Idle, Shutdown};
+        let output = match self.state {
+            State::Closing(reason @ (Shutdown | Idle | Disconnected)) => self.close(reason),
+            State::Delivering | State::Closing(_) => {
+                let signal = self.admission.signal().await;
+                self.handle(signal).await
             }
-            Step::Batch(..) | Step::Positions(_) | Step::CaughtUp => {}
-            Step::Heartbeat => _ = self.admission.metrics().heartbeats.inc(),
-            Step::Close(reason) => self.closed = Some(*reason),
-        }
-        if let Step::Batch(index, Batch { end: true, .. }) | Step::Gone(index) = step
-            && self.closed.is_none()
-            && let Some(stream) = self.subscription.streams().get(*index)
-        {
-            self.admission.unfollow(&stream.key);
-        }
-        if let Some(reason) = self.closed {
-            self.admission.set_disconnect_reason(reason.into());
-        }
+        };
+        self.record(&output);
+        output
     }
 
-    async fn handle_signal(&mut self, signal: Signal) -> Step {
-        match signal {
-            Signal::Close => self.last_of(CloseReason::Shutdown, ON_ITS_WAY).await,
-            Signal::Disconnect => Step::Close(CloseReason::Disconnected),
-            Signal::Idle => self.last_of(CloseReason::Idle, Duration::ZERO).await,
-            Signal::Heartbeat => self.subscription.positions().unwrap_or(Step::Heartbeat),
-        }
-    }
-
-    async fn wait(&mut self) -> Step {
+    async fn deliver(&mut self) -> Output {
         loop {
-            if let Some(step) = self.subscription.overdue() {
-                return step;
+            if let Some(report) = self.subscription.take_report() {
+                return report;
             }
-            let asked = {
-                let Self {
-                    subscription: Subscription { tails, awaited, .. },
-                    failing,
-                    admission,
-                    ..
-                } = self;
-                let mut asked = pin!(ask(tails.as_mut(), failing));
-                // Calls come first, as a busy stream would keep its client for ever.
-                poll_fn(|context| match admission.poll_signal(context) {
-                    Some(signal) => Poll::Ready(Asked::Called(signal)),
-                    None => match awaited.as_mut().map(|awaited| awaited.poll(context)) {
-                        Some(Poll::Ready(page)) => Poll::Ready(Asked::Appeared(page)),
-                        Some(Poll::Pending) | None => {
-                            asked.as_mut().poll(context).map(Asked::Answered)
-                        }
-                    },
-                })
-                .await
-            };
-            match asked {
-                Asked::Answered(Ok(news)) => {
-                    if !self.subscription.tails.is_failing() {
-                        self.failing = None;
+            let Subscription { tails, awaited, .. } = &mut self.subscription;
+            tokio::select! {
+                // A busy stream would otherwise keep a signal waiting for ever.
+                biased;
+                signal = self.admission.signal() => return self.handle(signal).await,
+                page = next_appeared(awaited.as_deref_mut()) => self.subscription.appear(page),
+                update = next_update(tails.as_mut(), &mut self.outage) => {
+                    if let Some(output) = self.receive(update) {
+                        return output;
                     }
-                    let number = news.stream;
-                    let step = self.subscription.take(news);
-                    if self.subscription.filter().is_some()
-                        && !matches!(step, Some(Step::Batch(..) | Step::Gone(_)))
-                    {
-                        self.passed_over(number);
-                    }
-                    match step {
-                        Some(Step::Gone(_)) if !self.subscription.is_keyed() => {
-                            return self.close(CloseReason::Gone);
-                        }
-                        Some(step) => return step,
-                        None => {}
-                    }
-                    // A filter may pass over a long history, all of which is there.
+                    // A filter may pass over a long history without ever waiting for the store.
                     tokio::task::consume_budget().await;
                 }
-                Asked::Answered(Err(error)) => {
-                    tracing::debug!(parent: &self.span, %error, "the store failed a tail");
-                    if !self.may_retry() {
-                        return self.close(CloseReason::StoreUnavailable);
-                    }
-                }
-                Asked::Appeared(page) => self.subscription.appeared(page),
-                Asked::Called(signal) => return self.handle_signal(signal).await,
             }
         }
     }
 
-    /// Events that the client does not want count as sent: it is not behind for them.
-    fn passed_over(&self, number: usize) {
-        if let Some(stream) = self
-            .subscription
-            .streams()
-            .iter()
-            .find(|stream| stream.has_number(number))
-        {
-            begins_at(&self.admission, &stream.key, stream.position);
+    /// Takes an update, or an error, from the tails.
+    fn receive(&mut self, update: Result<(usize, StreamUpdate), StoreError>) -> Option<Output> {
+        match update {
+            Ok((tail, update)) => {
+                if !self.subscription.tails.is_failing() {
+                    self.outage = None;
+                }
+                match self.subscription.apply(tail, update) {
+                    Some(Output::Update(_, StreamUpdate::Deleted))
+                        if !self.subscription.is_keyed() =>
+                    {
+                        Some(self.close(CloseReason::Deleted))
+                    }
+                    output => output,
+                }
+            }
+            Err(error) => {
+                tracing::debug!(parent: &self.span, %error, "the store failed a session");
+                let goes_on = self.schedule_retry();
+                (!goes_on).then(|| self.close(CloseReason::StoreUnavailable))
+            }
         }
     }
 
-    /// Why the connection is to be closed, if nothing more can come.
-    fn all_over(&self) -> Option<CloseReason> {
-        match self.subscription.outcome()? {
-            Ok(()) => Some(CloseReason::Ended),
-            Err(Gone) => Some(CloseReason::Gone),
-        }
-    }
-
-    /// Closes the connection, but tells the client first where it is.
-    fn close(&mut self, reason: CloseReason) -> Step {
-        self.closed = Some(reason);
-        self.subscription.positions().unwrap_or(Step::Close(reason))
-    }
-
-    /// The last step before the connection is closed: what comes within this time is still owed to
-    /// the client.
-    async fn last_of(&mut self, reason: CloseReason, time: Duration) -> Step {
-        // First of all, as a call comes but once.
-        self.closed = Some(reason);
-        let news = timeout(time, self.subscription.tails.next()).await;
-        match news
-            .ok()
-            .and_then(Result::ok)
-            .and_then(|news| self.subscription.take(news))
-        {
-            // With one stream that it is gone is told by the answer to the next request.
-            Some(Step::Gone(_)) if !self.subscription.is_keyed() => self.close(reason),
-            Some(step) => step,
-            None => self.close(reason),
-        }
-    }
-
-    /// Sets the time of the next attempt, unless the store has failed for too long.
-    fn may_retry(&mut self) -> bool {
+    /// Sets the time of the next attempt. False if the store has failed for too long.
+    fn schedule_retry(&mut self) -> bool {
         let now = Instant::now();
-        if self.failing.is_none() {
-            warn_now_and_then();
-        }
-        let (since, delay) = match &self.failing {
-            Some(failing) => (failing.since, (failing.delay * 2).min(LAST_RETRY)),
-            None => (now, FIRST_RETRY),
+        let (since, delay) = if let Some(outage) = &self.outage {
+            (outage.since, (outage.delay * 2).min(LAST_RETRY))
+        } else {
+            self.admission.warn_of_store();
+            (now, FIRST_RETRY)
         };
         let jittered = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.failing = Some(Failing {
+        self.outage = Some(Outage {
             since,
             delay,
             retry: Box::pin(sleep_until(now + jittered)),
         });
-        now - since < self.patience
+        now - since < self.store_timeout
+    }
+
+    async fn handle(&mut self, signal: Signal) -> Output {
+        match signal {
+            Signal::Shutdown => {
+                self.last_update(CloseReason::Shutdown, LAST_EVENTS_TIMEOUT)
+                    .await
+            }
+            Signal::Disconnect => Output::Close(CloseReason::Disconnected),
+            Signal::Idle => self.last_update(CloseReason::Idle, Duration::ZERO).await,
+            Signal::Heartbeat => self
+                .subscription
+                .take_positions()
+                .unwrap_or(Output::Heartbeat),
+        }
+    }
+
+    /// The last output before the connection closes: an update that comes within this time.
+    async fn last_update(&mut self, reason: CloseReason, time: Duration) -> Output {
+        // Set first, because a signal comes only once.
+        self.state = State::Closing(reason);
+        let update = timeout(time, self.subscription.tails.next()).await;
+        let output = update
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|(tail, update)| self.subscription.apply(tail, update));
+        match output {
+            // A subscriber of one stream learns of its deletion from its next request.
+            Some(Output::Update(_, StreamUpdate::Deleted)) if !self.subscription.is_keyed() => {
+                self.close(reason)
+            }
+            Some(output) => output,
+            None => self.close(reason),
+        }
+    }
+
+    /// Closes the connection, and before that reports positions that the subscriber can't know.
+    fn close(&mut self, reason: CloseReason) -> Output {
+        self.state = State::Closing(reason);
+        let positions = self.subscription.take_positions();
+        positions.unwrap_or(Output::Close(reason))
+    }
+
+    fn record(&mut self, output: &Output) {
+        self.admission
+            .record_output(matches!(output, Output::Update(..)));
+        match output {
+            Output::Heartbeat => _ = self.admission.metrics().heartbeats.inc(),
+            Output::Close(reason) => self.state = State::Closing(*reason),
+            Output::Update(..) | Output::Positions(_) | Output::CaughtUp => {}
+        }
+        if let Some(stream) = output.ended_stream() {
+            self.record_end(stream);
+        }
+        if let State::Closing(reason) = self.state {
+            self.admission.set_disconnect_reason(reason.into());
+        }
+    }
+
+    /// A stream ended. If it was the last, so does the session; otherwise its permit is free.
+    fn record_end(&mut self, stream: usize) {
+        self.close_if_over();
+        if let (State::Delivering, Some(stream)) =
+            (self.state, self.subscription.streams().get(stream))
+        {
+            self.admission.remove_stream(&stream.key);
+        }
+    }
+
+    /// Why the connection is to be closed, if nothing more can come.
+    fn end(&self) -> Option<CloseReason> {
+        Some(match self.subscription.outcome()? {
+            Outcome::Ended => CloseReason::Ended,
+            Outcome::Deleted => CloseReason::Deleted,
+        })
     }
 }
 
-/// Says where a client is in a stream of which it was sent nothing.
-fn begins_at(admission: &Admission, key: &StreamKey, position: Position) {
-    if let Some(id) = position.id() {
-        admission.delivered(key, id, 0, 0);
-    }
-}
-
-/// What a wait came to.
-enum Asked {
-    Answered(Result<News, StoreError>),
-    Appeared(Page),
-    Called(Signal),
-}
-
-/// Asks the tails, after the wait that a failure set.
-async fn ask(tails: &mut dyn Tails, failing: &mut Option<Failing>) -> Result<News, StoreError> {
-    if let Some(failing) = failing {
-        // A sleep that is over is over at once when waited for again.
-        pin!(&mut failing.retry).await;
+/// Waits for the next update, and before that until the retry that a failure set. Cancel safe.
+async fn next_update(
+    tails: &mut dyn TailSet,
+    outage: &mut Option<Outage>,
+) -> Result<(usize, StreamUpdate), StoreError> {
+    if let Some(outage) = outage {
+        // A sleep that is over resolves at once when it is awaited again.
+        pin!(&mut outage.retry).await;
     }
     tails.next().await
 }
 
-/// Says that clients wait for the store; not for each of them, who may be ten thousand.
-fn warn_now_and_then() {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    const INTERVAL: Duration = Duration::from_secs(5);
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.is_none_or(|last| last.elapsed() >= INTERVAL) {
-        *last = Some(Instant::now());
-        tracing::warn!("clients wait for the store, which fails");
+/// Waits for the next stream that appears. Cancel safe.
+async fn next_appeared(awaited: Option<&mut AwaitedStreams>) -> Page {
+    match awaited {
+        Some(awaited) => poll_fn(|context| awaited.poll_next(context)).await,
+        None => pending().await,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use prometheus_client::metrics::gauge::Gauge;
-    use rocket::async_trait;
-    use tokio::time::sleep;
-
-    use super::*;
-    use crate::{
-        lifecycle::Lifecycle,
-        session::{AdmissionRequest, ClientMetadata, Limits, Registry},
-        store::StreamInfo,
-        stream::{EventId, Generation, Status},
-        telemetry::metrics::{Metrics, Transport},
-    };
-
-    /// The first question has no answer; the next is answered, a little later, with the second
-    /// stream's being gone.
-    struct GoneLate(bool);
-
-    #[async_trait]
-    impl Tails for GoneLate {
-        fn add(&mut self, _: Page) {}
-
-        fn remove(&mut self, _: usize) {}
-
-        fn is_failing(&self) -> bool {
-            false
-        }
-
-        async fn next(&mut self) -> Result<News, StoreError> {
-            if !std::mem::replace(&mut self.0, true) {
-                return std::future::pending().await;
-            }
-            sleep(ON_ITS_WAY / 2).await;
-            Ok(News {
-                stream: 1,
-                told: Err(Gone),
-            })
-        }
-    }
-
-    fn page(key: &str) -> Page {
-        let id = EventId { ms: 1, n: 0 };
-        let info = StreamInfo {
-            generation: Generation([0; 16]),
-            status: Status::Active,
-            length: 1,
-            ttl: Duration::from_secs(9),
-            first: id,
-            last: id,
-            created_ms: 1,
-        };
-        Page::unread(key.parse().unwrap(), info, Some(id))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn that_a_stream_is_gone_is_told_also_while_the_node_stops() {
-        let lifecycle = Lifecycle::default();
-        let registry = Registry::new(
-            Limits {
-                node: 1,
-                per_stream: 0,
-                per_address: 0,
-            },
-            Gauge::default(),
-            lifecycle.clone(),
-        );
-        let keys = ["a", "b"].map(|key| key.parse().unwrap()).to_vec();
-        let metadata = ClientMetadata {
-            transport: Transport::Sse,
-            name: None,
-            tags: Box::default(),
-            filter: None,
-        };
-        let timeouts = Timeouts {
-            heartbeat: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
-        };
-        let request = AdmissionRequest {
-            keys,
-            address: None,
-            metadata,
-        };
-        let admission = registry
-            .claim(
-                request,
-                timeouts,
-                Metrics::new(None, 1).clients(Transport::Sse),
-            )
-            .await
-            .unwrap();
-        let mut subscription = Subscription::new(Box::new(GoneLate(false)), None, true);
-        for key in ["a", "b"] {
-            subscription.add(page(key), Position::At(EventId { ms: 1, n: 0 }), false);
-        }
-        let mut session = Session::new(subscription, admission, Duration::from_secs(1));
-        let _request = lifecycle.request();
-        let close = async { lifecycle.close(Duration::from_secs(5)) };
-        let (step, ()) = tokio::join!(session.next(), close);
-        assert!(matches!(step, Step::Gone(1)), "{step:?}");
-        assert!(matches!(
-            session.next().await,
-            Step::Close(CloseReason::Shutdown)
-        ));
-    }
-}
+mod tests;

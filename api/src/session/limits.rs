@@ -1,42 +1,96 @@
-//! Clients that share a limit: all of the node, those of a stream, those of an address.
+//! Limits on the number of sessions: on the node, of a stream, of an address.
 
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    ptr::addr_eq,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
-use super::liveness::Liveness;
+use crate::telemetry::metrics::Refusal;
 
-/// How often silent connections are probed while newcomers wait.
+/// How often silent sessions are probed while a new subscriber waits for a permit.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Clients of which there may be so many at a time.
+/// How many sessions there may be at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// On the node.
+    pub node: usize,
+    /// Of each stream on the node; 0 is no limit.
+    pub per_stream: usize,
+    /// Of each address; 0 is no limit. The addresses of an IPv6 /64 count as one.
+    pub per_address: usize,
+}
+
+/// A subscriber was not admitted, because a limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitReached {
+    /// The limit of the node.
+    #[error("All {0} places for streaming clients are taken; try again later")]
+    Node(usize),
+    /// The limit of the stream.
+    #[error("All {0} places for streaming clients of this stream are taken; try again later")]
+    Stream(usize),
+    /// The limit of the address.
+    #[error("All {0} places for streaming clients of one address are taken; try again later")]
+    Address(usize),
+}
+
+impl From<LimitReached> for Refusal {
+    fn from(reached: LimitReached) -> Self {
+        match reached {
+            LimitReached::Node(_) => Self::Full,
+            LimitReached::Stream(_) => Self::Stream,
+            LimitReached::Address(_) => Self::Address,
+        }
+    }
+}
+
+/// A session, as far as a limit has to know it.
+pub(super) trait Member: Send + Sync {
+    /// Makes the session write to its connection if it has written nothing for this long. Only a
+    /// write shows that a subscriber has left.
+    fn probe(&self, silence: Duration);
+
+    /// Whether the session still holds its permits.
+    fn is_admitted(&self) -> bool;
+}
+
+/// A limit on the number of sessions, and the sessions that count.
+///
+/// Each session holds a permit of a semaphore, so that no race exceeds the limit.
 #[derive(Debug)]
-pub(super) struct ConnectionLimit {
+pub(super) struct ConnectionLimit<M: Member + ?Sized> {
     free: Arc<Semaphore>,
     max: usize,
-    members: Mutex<Members>,
+    members: Mutex<Members<M>>,
 }
 
-#[derive(Debug, Default)]
-struct Members {
-    members: Vec<Weak<Liveness>>,
-    probed: Option<Instant>,
+#[derive(Debug)]
+struct Members<M: ?Sized> {
+    /// In the order in which they were admitted.
+    sessions: Vec<Weak<M>>,
+    last_probe: Option<Instant>,
 }
 
-impl ConnectionLimit {
+impl<M: Member + ?Sized> ConnectionLimit<M> {
     pub(super) fn new(max: usize) -> Self {
+        let members = Mutex::new(Members {
+            sessions: Vec::new(),
+            last_probe: None,
+        });
         Self {
             free: Arc::new(Semaphore::new(max)),
             max,
-            members: Mutex::default(),
+            members,
         }
     }
 
@@ -48,13 +102,13 @@ impl ConnectionLimit {
         self.max - self.free.available_permits().min(self.max)
     }
 
-    /// A place for one more, if one is free.
+    /// Takes a permit, if one is free.
     pub(super) fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.free).try_acquire_owned().ok()
     }
 
-    /// A place for one more. When none is free, waits while silent connections are written to, as
-    /// only that shows whose client has left; none when there is still none then.
+    /// Takes a permit. While none is free it waits, and probes silent sessions: some of their
+    /// subscribers may have left. None if the deadline passes.
     pub(super) async fn acquire(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
         if let Some(permit) = self.try_acquire() {
             return Some(permit);
@@ -71,128 +125,131 @@ impl ConnectionLimit {
         }
     }
 
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Adds a session that has a permit.
+    pub(super) fn add(&self, member: &Arc<M>) {
+        self.members.lock().sessions.push(Arc::downgrade(member));
     }
 
-    /// Adds a client that has got a place.
-    pub(super) fn add(&self, liveness: &Arc<Liveness>) {
-        self.members().members.push(Arc::downgrade(liveness));
+    /// Removes a session that has given its permit back and goes on elsewhere.
+    pub(super) fn remove(&self, member: &M) {
+        let mut members = self.members.lock();
+        members
+            .sessions
+            .retain(|other| !addr_eq(other.as_ptr(), member));
     }
 
-    /// Forgets a client that has given its place back and stays elsewhere.
-    pub(super) fn forget(&self, liveness: &Arc<Liveness>) {
-        self.members()
-            .members
-            .retain(|other| other.as_ptr() != Arc::as_ptr(liveness));
+    /// The sessions, in the order in which they were admitted.
+    pub(super) fn members(&self) -> Vec<Arc<M>> {
+        let members = self.members.lock();
+        members.sessions.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// The clients that are there, in the order in which they came.
-    pub(super) fn present(&self) -> Vec<Arc<Liveness>> {
-        self.members()
-            .members
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect()
+    /// Visits every session, and removes those that are over.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&M)) {
+        self.members
+            .lock()
+            .sessions
+            .retain(|member| member.upgrade().inspect(|member| visit(member)).is_some());
     }
 
-    /// Looks at every client that is there, and forgets those that are not, or that `look` has done
-    /// with.
-    pub(super) fn retain(&self, mut look: impl FnMut(&Liveness) -> bool) {
-        self.members()
-            .members
-            .retain(|liveness| liveness.upgrade().is_some_and(|liveness| look(&liveness)));
-    }
-
-    /// Forgets clients that have no place any more, when they are about as many as those that have
-    /// one.
+    /// Removes sessions without a permit, once they are about as many as those with one.
     fn tidy(&self) {
-        if self.members().members.len() > 2 * self.in_use() + 8 {
-            self.retain(Liveness::has_membership);
+        let mut members = self.members.lock();
+        if members.sessions.len() > 2 * self.in_use() + 8 {
+            let is_admitted = |member: Arc<M>| member.is_admitted();
+            members
+                .sessions
+                .retain(|member| member.upgrade().is_some_and(is_admitted));
         }
     }
 
-    /// Clients that are not forgotten.
+    /// How many sessions it remembers, those that are over included.
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
-        self.members().members.len()
+        self.members.lock().sessions.len()
     }
 
-    /// Asks silent clients once, however many newcomers wait.
+    /// Probes silent sessions, once in each interval, no matter how many subscribers wait.
     fn probe(&self) {
-        let mut members = self.members();
+        let mut members = self.members.lock();
         let now = Instant::now();
-        if members
-            .probed
-            .is_none_or(|last| now >= last + PROBE_INTERVAL)
-        {
-            members.probed = Some(now);
-            members
-                .members
-                .iter()
-                .filter_map(Weak::upgrade)
-                .for_each(|liveness| liveness.probe(PROBE_INTERVAL / 2));
+        let is_due = |last| now >= last + PROBE_INTERVAL;
+        if members.last_probe.is_none_or(is_due) {
+            members.last_probe = Some(now);
+            let sessions = members.sessions.iter().filter_map(Weak::upgrade);
+            sessions.for_each(|member| member.probe(PROBE_INTERVAL / 2));
         }
     }
 }
 
-/// Groups with the same limit, by what their clients have in common. One is there for as long as
-/// somebody has a place in it or waits for one, so that there are never more of them than clients.
+/// Limits of the same size, one for each key: for each stream, or for each address.
+///
+/// A key's limit exists while a session has a permit of it or waits for one. So there are never more
+/// limits than subscribers.
 #[derive(Debug)]
-pub(super) struct ConnectionLimits<K: Eq + Hash> {
+pub(super) struct KeyedLimits<K: Eq + Hash> {
     max: usize,
     by_key: Mutex<HashMap<K, Shared>>,
 }
 
-#[derive(Debug)]
+/// A limit of one of many keys.
+pub(super) type KeyLimit = ConnectionLimit<dyn Member>;
+
 struct Shared {
-    limit: Arc<ConnectionLimit>,
-    members: usize,
+    limit: Arc<KeyLimit>,
+    handles: usize,
 }
 
-impl<K: Clone + Eq + Hash> ConnectionLimits<K> {
-    /// Groups of at most `max` clients each; none where 0 says that there is no limit.
-    pub(super) fn limited_to(max: usize) -> Option<Arc<Self>> {
-        (max > 0).then(|| {
-            Arc::new(Self {
-                max,
-                by_key: Mutex::default(),
-            })
-        })
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("in_use", &self.limit.in_use())
+            .field("handles", &self.handles)
+            .finish()
+    }
+}
+
+impl<K: Clone + Eq + Hash> KeyedLimits<K> {
+    /// At most `max` sessions for each key. None where `max` is 0, which means no limit.
+    pub(super) fn new(max: usize) -> Option<Arc<Self>> {
+        let limits = || Self {
+            max,
+            by_key: Mutex::default(),
+        };
+        (max > 0).then(|| Arc::new(limits()))
     }
 
     pub(super) fn max(&self) -> usize {
         self.max
     }
 
-    /// A acquire in the limit of this key, as [`ConnectionLimit::acquire`] has them.
+    /// Takes a permit of this key, as [`ConnectionLimit::acquire`] does.
     pub(super) async fn acquire(
         self: &Arc<Self>,
         key: K,
         deadline: Instant,
     ) -> Option<Box<Permit<K>>> {
-        let handle = self.join(key);
+        let handle = self.handle(key);
         let permit = handle.limit.acquire(deadline).await?;
         Some(Box::new(Permit::new(permit, handle)))
     }
 
-    /// The same, if one is free.
+    /// Takes a permit of this key, if one is free.
     pub(super) fn try_acquire(self: &Arc<Self>, key: K) -> Option<Box<Permit<K>>> {
-        let handle = self.join(key);
+        let handle = self.handle(key);
         let permit = handle.limit.try_acquire()?;
         Some(Box::new(Permit::new(permit, handle)))
     }
 
-    fn join(self: &Arc<Self>, key: K) -> LimitHandle<K> {
-        let mut by_key = self.by_key();
+    fn handle(self: &Arc<Self>, key: K) -> Handle<K> {
+        let mut by_key = self.by_key.lock();
         let shared = by_key.entry(key.clone()).or_insert_with(|| Shared {
-            limit: Arc::new(ConnectionLimit::new(self.max)),
-            members: 0,
+            limit: Arc::new(KeyLimit::new(self.max)),
+            handles: 0,
         });
-        shared.members += 1;
+        shared.handles += 1;
         let limit = Arc::clone(&shared.limit);
-        LimitHandle {
+        Handle {
             limits: Arc::clone(self),
             key,
             limit,
@@ -200,30 +257,31 @@ impl<K: Clone + Eq + Hash> ConnectionLimits<K> {
     }
 }
 
-impl<K: Eq + Hash> ConnectionLimits<K> {
-    /// Whether all places in the group of this key are taken.
+impl<K: Eq + Hash> KeyedLimits<K> {
+    /// Whether this key has no free permit.
     pub(super) fn is_full(&self, key: &K) -> bool {
-        self.by_key()
+        let by_key = self.by_key.lock();
+        by_key
             .get(key)
             .is_some_and(|shared| shared.limit.in_use() >= self.max)
     }
+}
 
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn by_key(&self) -> MutexGuard<'_, HashMap<K, Shared>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+/// A permit of one key's limit; given back when dropped.
+pub(super) struct Permit<K: Eq + Hash> {
+    // In this order: the permit is free before its limit may be removed.
+    _permit: OwnedSemaphorePermit,
+    handle: Handle<K>,
+}
+
+impl<K: Eq + Hash> std::fmt::Debug for Permit<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
     }
 }
 
-/// A client's acquire in one of many limits.
-#[derive(Debug)]
-pub(super) struct Permit<K: Eq + Hash> {
-    // In this order: the place is free before the group may be gone.
-    _permit: OwnedSemaphorePermit,
-    handle: LimitHandle<K>,
-}
-
 impl<K: Eq + Hash> Permit<K> {
-    fn new(permit: OwnedSemaphorePermit, handle: LimitHandle<K>) -> Self {
+    fn new(permit: OwnedSemaphorePermit, handle: Handle<K>) -> Self {
         handle.limit.tidy();
         Self {
             _permit: permit,
@@ -231,26 +289,25 @@ impl<K: Eq + Hash> Permit<K> {
         }
     }
 
-    /// Where it is.
-    pub(super) fn limit(&self) -> Arc<ConnectionLimit> {
+    /// The limit that it is of.
+    pub(super) fn limit(&self) -> Arc<KeyLimit> {
         Arc::clone(&self.handle.limit)
     }
 }
 
-/// Keeps a limit.
-#[derive(Debug)]
-struct LimitHandle<K: Eq + Hash> {
-    limits: Arc<ConnectionLimits<K>>,
+/// Keeps a key's limit alive.
+struct Handle<K: Eq + Hash> {
+    limits: Arc<KeyedLimits<K>>,
     key: K,
-    limit: Arc<ConnectionLimit>,
+    limit: Arc<KeyLimit>,
 }
 
-impl<K: Eq + Hash> Drop for LimitHandle<K> {
+impl<K: Eq + Hash> Drop for Handle<K> {
     fn drop(&mut self) {
-        let mut by_key = self.limits.by_key();
+        let mut by_key = self.limits.by_key.lock();
         if let Some(shared) = by_key.get_mut(&self.key) {
-            shared.members -= 1;
-            if shared.members == 0 {
+            shared.handles -= 1;
+            if shared.handles == 0 {
                 by_key.remove(&self.key);
             }
         }
@@ -262,21 +319,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_group_is_there_for_as_long_as_somebody_is_in_it_or_waits() {
-        let limits = ConnectionLimits::limited_to(1).unwrap();
+    async fn a_limit_exists_while_a_session_has_a_permit_or_waits_for_one() {
+        let limits = KeyedLimits::new(1).unwrap();
         let soon = || Instant::now() + Duration::from_secs(1);
         let first = limits.acquire("a", soon()).await.unwrap();
-        assert!(limits.acquire("b", soon()).await.is_some(), "another limit");
+        assert!(limits.acquire("b", soon()).await.is_some(), "another key");
         assert!(limits.acquire("a", soon()).await.is_none());
-        assert_eq!(limits.by_key().keys().collect::<Vec<_>>(), [&"a"]);
+        assert_eq!(limits.by_key.lock().keys().collect::<Vec<_>>(), [&"a"]);
         let ((), second) = tokio::join!(async { drop(first) }, limits.acquire("a", soon()));
         assert!(second.is_some());
         drop(second);
-        assert!(limits.by_key().is_empty());
+        assert!(limits.by_key.lock().is_empty());
     }
 
     #[test]
-    fn no_limit_is_no_groups() {
-        assert!(ConnectionLimits::<u8>::limited_to(0).is_none());
+    fn zero_means_that_there_is_no_limit() {
+        assert!(KeyedLimits::<u8>::new(0).is_none());
     }
 }

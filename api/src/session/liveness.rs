@@ -1,67 +1,90 @@
-//! What a client and the rounds that look after all of them share. One task goes round for every
-//! client of the node: a timer and a handful of waits for each would cost more memory than the rest
-//! of a silent client, and more time than to deliver an event.
+//! What the registry watches of each session: when it last wrote something, and whether its
+//! subscriber takes it.
+//!
+//! One task checks the sessions of the whole node. A timer and several waits for each session would
+//! cost more memory than the rest of a silent session, and more CPU than delivering an event.
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
-    task::Context,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use futures::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Timeouts,
+    limits::Member,
     membership::{Membership, StreamPermit},
     metadata::{Identity, SessionInfo},
 };
 use crate::{
-    stream::{EventId, StreamKey},
+    stream::{SharedPosition, StreamKey},
     telemetry::metrics::{ClientMetrics, Departure},
 };
 
-/// What a client is `poll_signal` on to do.
+/// The times that a session keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Silence after which a heartbeat goes out.
+    pub heartbeat: Duration,
+    /// Time without an event after which the connection is closed. A subscriber that takes nothing
+    /// for this long loses its admission.
+    pub idle: Duration,
+}
+
+/// What the registry asks a session to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// The node stops.
-    Close,
-    /// An operator wants it gone.
+    /// Close: the node stops.
+    Shutdown,
+    /// Close: an operator disconnects the subscriber.
     Disconnect,
-    /// There was no event for too long.
+    /// Close: there was no event for too long.
     Idle,
-    /// There was no output for long, or somebody wants to know whether the client is still there.
+    /// Write something: there was no output for long, or another subscriber waits for a permit.
     Heartbeat,
 }
 
 impl Signal {
-    const ALL: [Self; 4] = [Self::Close, Self::Disconnect, Self::Idle, Self::Heartbeat];
+    /// The most urgent first.
+    const ALL: [Self; 4] = [
+        Self::Shutdown,
+        Self::Disconnect,
+        Self::Idle,
+        Self::Heartbeat,
+    ];
 
     fn bit(self) -> u8 {
         1 << self as u8
     }
 }
 
-/// A client as the rounds see it.
+/// The liveness of one session. The session reports what it does; the registry reads it and sends
+/// signals.
 #[derive(Debug)]
 pub(super) struct Liveness {
     pub(super) identity: Identity,
+    /// None once the session is over.
     membership: Mutex<Option<Membership>>,
     pub(super) metrics: Arc<ClientMetrics>,
     timeouts: Timeouts,
-    /// When, of the time over which the node's clients are closed, this one is: 0 at once, 1 last.
+    /// When the session closes during a shutdown: 0 is first, 1 is last.
     turn: f64,
-    begun: Instant,
-    /// Milliseconds since `begun` of the last event and the last output.
-    event: AtomicU64,
-    output: AtomicU64,
-    /// The same of what the client was given and has not taken; 0 when it waits for more.
-    given: AtomicU64,
-    /// Events and bytes that were handed to its connection.
+    started: Instant,
+    /// When the last event was written, in milliseconds since `started`.
+    last_event: AtomicU64,
+    /// When anything was written last.
+    last_output: AtomicU64,
+    /// Since when the subscriber has not taken what was written; 0 when it has taken everything.
+    untaken_since: AtomicU64,
+    /// Events that were handed to the connection.
     events: AtomicU64,
+    /// Bytes of the frames and messages with these events.
     bytes: AtomicU64,
     signals: AtomicU8,
     waker: AtomicWaker,
@@ -80,10 +103,10 @@ impl Liveness {
             metrics,
             timeouts,
             turn: fastrand::f64(),
-            begun: Instant::now(),
-            event: AtomicU64::new(0),
-            output: AtomicU64::new(0),
-            given: AtomicU64::new(0),
+            started: Instant::now(),
+            last_event: AtomicU64::new(0),
+            last_output: AtomicU64::new(0),
+            untaken_since: AtomicU64::new(0),
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             signals: AtomicU8::new(0),
@@ -91,171 +114,168 @@ impl Liveness {
         }
     }
 
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn membership(&self) -> MutexGuard<'_, Option<Membership>> {
-        self.membership
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the client still counts.
-    pub(super) fn has_membership(&self) -> bool {
-        self.membership().is_some()
-    }
-
-    /// Says why the client is about to be gone.
+    /// Sets the reason that the metrics report when the session is over.
     pub(super) fn set_disconnect_reason(&self, reason: Departure) {
-        if let Some(membership) = self.membership().as_mut() {
+        if let Some(membership) = self.membership.lock().as_mut() {
             membership.set_disconnect_reason(reason);
         }
     }
 
-    /// The client is gone: whatever it had is free.
+    /// Ends the membership: the session is over, and its permits are free.
     pub(super) fn leave(&self) {
-        self.membership().take();
+        self.membership.lock().take();
     }
 
-    /// Follows one more stream, unless the client is gone.
-    pub(super) fn follow(&self, key: StreamKey, permit: StreamPermit) {
-        if let Some(membership) = self.membership().as_mut() {
-            membership.follow([(key, permit)]);
+    /// Adds a stream, unless the session is over.
+    pub(super) fn add_stream(
+        &self,
+        key: StreamKey,
+        position: SharedPosition,
+        permit: StreamPermit,
+    ) {
+        if let Some(membership) = self.membership.lock().as_mut() {
+            membership.add([(key, position, permit)]);
         }
     }
 
-    /// Follows a stream no longer; returns the seat that it had.
-    pub(super) fn unfollow(&self, key: &StreamKey) -> StreamPermit {
-        self.membership().as_mut()?.unfollow(key)
+    /// Removes a stream, and returns its permit.
+    pub(super) fn remove_stream(&self, key: &StreamKey) -> StreamPermit {
+        self.membership.lock().as_mut()?.remove(key)
     }
 
-    /// Whether it follows the stream.
-    pub(super) fn follows(&self, key: &StreamKey) -> bool {
-        self.membership()
+    /// Whether the session counts as a subscriber of the stream.
+    pub(super) fn has_stream(&self, key: &StreamKey) -> bool {
+        let membership = self.membership.lock();
+        membership
             .as_ref()
-            .is_some_and(|membership| membership.follows(key))
+            .is_some_and(|membership| membership.has(key))
     }
 
-    /// Counts what was handed to the client's connection of a stream, up to this event.
-    pub(super) fn delivered(&self, key: &StreamKey, last: EventId, events: usize, bytes: usize) {
+    /// Counts events that were handed to the connection.
+    pub(super) fn count_delivery(&self, events: usize, bytes: usize) {
         self.events.fetch_add(events as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        if let Some(membership) = self.membership().as_mut() {
-            membership.sent(key, last.n);
-        }
     }
 
-    /// The client as it is now; none when it is gone.
+    /// The session as it is now; none when it is over.
     pub(super) fn describe(&self) -> Option<SessionInfo> {
-        let streams = self.membership().as_ref()?.streams().collect();
-        let (events, bytes) = (
-            self.events.load(Ordering::Relaxed),
-            self.bytes.load(Ordering::Relaxed),
-        );
-        let Identity {
-            id,
-            since_ms,
-            address,
-            ..
-        } = self.identity;
-        Some(SessionInfo {
-            id,
-            metadata: self.identity.metadata(),
-            streams,
-            since_ms,
-            address,
-            events,
-            bytes,
-        })
+        let streams = self.membership.lock().as_ref()?.streams().collect();
+        let events = self.events.load(Ordering::Relaxed);
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        Some(self.identity.describe(streams, events, bytes))
     }
 
-    /// Lets the client go; whether it was there. What it had is free at once: one that takes
-    /// nothing would notice the call only when it does.
+    /// Disconnects the subscriber; whether the session was still admitted. Its permits are free at
+    /// once: a session whose subscriber takes nothing would receive the signal much later.
     pub(super) fn disconnect(&self) -> bool {
-        let was_there = self.membership().take().is_some_and(|mut membership| {
-            membership.set_disconnect_reason(Departure::Disconnected);
-            true
-        });
-        if was_there {
-            self.signal(Signal::Disconnect);
-        }
-        was_there
+        let membership = self.membership.lock().take();
+        let Some(mut membership) = membership else {
+            return false;
+        };
+        membership.set_disconnect_reason(Departure::Disconnected);
+        drop(membership);
+        self.send(Signal::Disconnect);
+        true
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Something was put out, an event perhaps.
-    pub(super) fn record_output(&self, event: bool) {
+    /// The session writes something now.
+    pub(super) fn record_output(&self, is_event: bool) {
         let now = self.now();
-        self.output.store(now, Ordering::Relaxed);
-        if event {
-            self.event.store(now, Ordering::Relaxed);
+        self.last_output.store(now, Ordering::Relaxed);
+        if is_event {
+            self.last_event.store(now, Ordering::Relaxed);
         }
     }
 
-    /// The client was given something, and is not there for more until it has taken it.
-    pub(super) fn given(&self) {
-        self.given.store(self.now().max(1), Ordering::Relaxed);
+    /// Something was handed to the connection. Until the subscriber has taken it, the session does
+    /// not run.
+    pub(super) fn record_handed_over(&self) {
+        self.untaken_since
+            .store(self.now().max(1), Ordering::Relaxed);
     }
 
-    /// The client has taken all.
-    pub(super) fn taken(&self) {
-        self.given.store(0, Ordering::Relaxed);
+    /// The subscriber has taken everything.
+    pub(super) fn record_taken(&self) {
+        self.untaken_since.store(0, Ordering::Relaxed);
     }
 
-    /// The most pressing call, if there is one; else the task is woken by the next.
-    pub(super) fn poll_signal(&self, context: &Context<'_>) -> Option<Signal> {
+    /// Takes the most urgent signal. If there is none, the next signal wakes the task.
+    pub(super) fn poll_signal(&self, context: &Context<'_>) -> Poll<Signal> {
         self.waker.register(context.waker());
         if self.signals.load(Ordering::Acquire) == 0 {
-            return None;
+            return Poll::Pending;
         }
         let signals = self.signals.swap(0, Ordering::AcqRel);
-        Signal::ALL
+        let most_urgent = Signal::ALL
             .into_iter()
-            .find(|signal| signals & signal.bit() != 0)
+            .find(|signal| signals & signal.bit() != 0);
+        most_urgent.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Whether an operator wants the client gone; else the task is woken by the next call. The call
-    /// remains.
-    pub(super) fn is_dismissed(&self, context: &Context<'_>) -> bool {
+    /// Resolves when an operator disconnects the subscriber. The signal stays.
+    pub(super) fn poll_disconnect(&self, context: &Context<'_>) -> Poll<()> {
         self.waker.register(context.waker());
-        self.signals.load(Ordering::Acquire) & Signal::Disconnect.bit() != 0
+        if self.signals.load(Ordering::Acquire) & Signal::Disconnect.bit() == 0 {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
-    fn signal(&self, signal: Signal) {
+    fn send(&self, signal: Signal) {
         self.signals.fetch_or(signal.bit(), Ordering::AcqRel);
         self.waker.wake();
     }
 
-    /// Asks a client that has been silent for a moment to show that it is there.
-    pub(super) fn probe(&self, silence: Duration) {
-        if self.since(&self.output) >= silence {
-            self.signal(Signal::Heartbeat);
-        }
-    }
-
     fn since(&self, moment: &AtomicU64) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(moment.load(Ordering::Relaxed)))
+        let moment = moment.load(Ordering::Relaxed);
+        Duration::from_millis(self.now().saturating_sub(moment))
     }
 
-    /// Looks after the client, once in every round. `closing`: how far the closing of all clients
-    /// has come, from 0 to 1.
-    pub(super) fn check(&self, closing: Option<f64>) {
-        if closing.is_some_and(|progress| progress >= self.turn) {
-            return self.signal(Signal::Close);
+    /// Sends the signal that is due, if one is. `shutdown` is how far the shutdown has come, from 0
+    /// to 1.
+    pub(super) fn check(&self, shutdown: Option<f64>) {
+        if shutdown.is_some_and(|progress| progress >= self.turn) {
+            return self.send(Signal::Shutdown);
         }
-        let given = self.given.load(Ordering::Relaxed);
-        if given != 0 {
-            // One that takes nothing for so long is as good as gone, and its slot is somebody
-            // else's. What else it has, a batch and Rocket's buffers, goes with its connection.
-            if self.since(&self.given) >= self.timeouts.idle {
+        if self.untaken_since.load(Ordering::Relaxed) != 0 {
+            // A subscriber that takes nothing for so long is as good as gone. What else the session
+            // holds, a batch and Rocket's buffers, is freed with its connection.
+            if self.since(&self.untaken_since) >= self.timeouts.idle {
                 self.set_disconnect_reason(Departure::Stalled);
                 self.leave();
             }
-        } else if self.since(&self.event) >= self.timeouts.idle {
-            self.signal(Signal::Idle);
-        } else if self.since(&self.output) >= self.timeouts.heartbeat {
-            self.signal(Signal::Heartbeat);
+        } else if self.since(&self.last_event) >= self.timeouts.idle {
+            self.send(Signal::Idle);
+        } else if self.since(&self.last_output) >= self.timeouts.heartbeat {
+            self.send(Signal::Heartbeat);
         }
+    }
+}
+
+impl Member for Liveness {
+    fn probe(&self, silence: Duration) {
+        if self.since(&self.last_output) >= silence {
+            self.send(Signal::Heartbeat);
+        }
+    }
+
+    fn is_admitted(&self) -> bool {
+        self.membership.lock().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_takes_little_memory() {
+        // What most sessions lack, such as a name and tags, is elsewhere.
+        assert!(size_of::<Liveness>() <= 272, "{}", size_of::<Liveness>());
     }
 }

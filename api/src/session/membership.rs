@@ -1,4 +1,4 @@
-//! What a client has until it is gone.
+//! What an admitted session holds until it is over.
 
 use std::sync::Arc;
 
@@ -6,26 +6,26 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     address::AddressBlock,
-    limits::{ConnectionLimit, Permit},
+    limits::{KeyLimit, Permit},
 };
 use crate::{
     presence::SubscriberCounts,
-    stream::StreamKey,
+    stream::{SharedPosition, StreamKey},
     telemetry::metrics::{Departure, Presence},
 };
 
-/// A place in a stream where its clients are limited.
+/// A permit of a stream's limit, where streams have one.
 pub(super) type StreamPermit = Option<Box<Permit<StreamKey>>>;
 
-/// What a client takes up of each limit but those of its streams; given back when dropped.
+/// The permits of a session that do not depend on its streams; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permits {
     pub(super) _node: OwnedSemaphorePermit,
     pub(super) address: Option<Box<Permit<AddressBlock>>>,
 }
 
-/// What a client has until it is gone: its seats, the streams that it follows, and its being
-/// counted.
+/// What an admitted session holds: its permits, its streams, and its place in the counts. Dropping it
+/// gives everything back.
 #[derive(Debug)]
 pub(super) struct Membership {
     streams: Vec<CountedStream>,
@@ -34,12 +34,11 @@ pub(super) struct Membership {
     counts: Arc<SubscriberCounts>,
 }
 
-/// A stream that a client follows.
+/// A stream for which the session counts as a subscriber.
 #[derive(Debug)]
 struct CountedStream {
     key: StreamKey,
-    /// The number of the event that follows the last one sent.
-    next: u64,
+    position: SharedPosition,
     permit: StreamPermit,
 }
 
@@ -53,78 +52,67 @@ impl Membership {
         }
     }
 
-    /// Says why the client is about to be gone.
+    /// Sets the reason that the metrics report when the session is over.
     pub(super) fn set_disconnect_reason(&mut self, reason: Departure) {
         self.presence.departs(reason);
     }
 
-    /// Follows these as well, with their seats. One that it follows already is left as it is.
-    pub(super) fn follow(&mut self, streams: impl IntoIterator<Item = (StreamKey, StreamPermit)>) {
+    /// Adds streams. A stream that is there already stays as it is.
+    pub(super) fn add(
+        &mut self,
+        streams: impl IntoIterator<Item = (StreamKey, SharedPosition, StreamPermit)>,
+    ) {
         let streams = streams.into_iter();
-        // Room for exactly these: most clients follow one stream for ever.
+        // Room for exactly these: most sessions have the same stream until they end.
         self.streams.reserve_exact(streams.size_hint().0);
-        for (key, permit) in streams {
-            if !self.follows(&key) {
+        for (key, position, permit) in streams {
+            if !self.has(&key) {
                 self.counts.enter(&key);
                 self.streams.push(CountedStream {
                     key,
-                    next: 0,
+                    position,
                     permit,
                 });
             }
         }
     }
 
-    /// Does not follow this one any more; returns the seat that it had.
-    pub(super) fn unfollow(&mut self, key: &StreamKey) -> StreamPermit {
-        let index = self
-            .streams
-            .iter()
-            .position(|followed| followed.key == *key)?;
+    /// Removes a stream, and returns its permit.
+    pub(super) fn remove(&mut self, key: &StreamKey) -> StreamPermit {
+        let index = self.streams.iter().position(|stream| stream.key == *key)?;
         self.counts.leave(key);
         self.streams.remove(index).permit
     }
 
-    /// Whether it follows the stream.
-    pub(super) fn follows(&self, key: &StreamKey) -> bool {
-        self.streams.iter().any(|followed| followed.key == *key)
+    /// Whether the session counts as a subscriber of the stream.
+    pub(super) fn has(&self, key: &StreamKey) -> bool {
+        self.streams.iter().any(|stream| stream.key == *key)
     }
 
-    /// The client was sent the stream's events up to the one with this number.
-    pub(super) fn sent(&mut self, key: &StreamKey, last: u64) {
-        if let Some(followed) = self
-            .streams
-            .iter_mut()
-            .find(|followed| followed.key == *key)
-        {
-            followed.next = last.saturating_add(1);
-        }
-    }
-
-    /// The streams, and the number of the event that is to be sent next of each.
+    /// The streams, and the number of the event that comes next in each.
     pub(super) fn streams(&self) -> impl ExactSizeIterator<Item = (StreamKey, u64)> {
-        self.streams
-            .iter()
-            .map(|followed| (followed.key.clone(), followed.next))
+        let next = |stream: &CountedStream| (stream.key.clone(), stream.position.next());
+        self.streams.iter().map(next)
     }
 
-    /// The limits in which its permits are, but for the node's.
-    pub(super) fn limits(&self) -> Vec<Arc<ConnectionLimit>> {
-        let streams = self
+    /// The limits of which it has permits, other than the node's.
+    pub(super) fn limits(&self) -> Vec<Arc<KeyLimit>> {
+        let of_streams = self
             .streams
             .iter()
-            .filter_map(|followed| followed.permit.as_ref())
-            .map(|permit| permit.limit());
-        streams
-            .chain(self.permits.address.as_ref().map(|permit| permit.limit()))
+            .filter_map(|stream| stream.permit.as_ref());
+        let of_address = self.permits.address.as_ref().map(|permit| permit.limit());
+        of_streams
+            .map(|permit| permit.limit())
+            .chain(of_address)
             .collect()
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.streams
-            .iter()
-            .for_each(|followed| self.counts.leave(&followed.key));
+        for stream in &self.streams {
+            self.counts.leave(&stream.key);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Who a client is, as operators see it.
+//! Who a subscriber is, as operators see it.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -6,18 +6,18 @@ use serde::{Serialize, Serializer};
 
 use crate::{stream::StreamKey, telemetry::metrics::Transport};
 
-/// What a client is called while it is connected: a random number, in 16 hexadecimal digits.
+/// Names a session while it is connected: a random number, as 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId(u64);
 
-/// The text is not 16 hexadecimal digits, in small letters.
+/// The text is not 16 hexadecimal digits in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("A client's id is 16 hexadecimal digits")]
 pub struct InvalidSessionId;
 
 impl SessionId {
-    /// Another one each time, as good as certainly.
-    pub(super) fn random() -> Self {
+    /// A new id. That two sessions have the same is practically impossible.
+    fn random() -> Self {
         Self(fastrand::u64(..))
     }
 }
@@ -35,7 +35,7 @@ impl FromStr for SessionId {
         let id = u64::from_str_radix(text, 16)
             .map(Self)
             .map_err(|_| InvalidSessionId)?;
-        // One spelling: no sign, no capitals, no fewer digits.
+        // There is one spelling: no sign, no capitals, no fewer digits.
         if id.to_string() == text {
             Ok(id)
         } else {
@@ -50,59 +50,60 @@ impl Serialize for SessionId {
     }
 }
 
-/// What a client says of itself and what it wants.
+/// What operators see of a subscriber besides its streams: its transport, its filter, and the name
+/// and tags that it gave itself.
 #[derive(Clone, Debug)]
 pub struct ClientMetadata {
-    /// How it is connected.
+    /// The transport of its connection.
     pub transport: Transport,
-    /// What it signals itself.
+    /// The name that it gave itself.
     pub name: Option<Box<str>>,
-    /// Words that it is to be found by, each once.
+    /// The tags that it gave itself, each once.
     pub tags: Box<[Box<str>]>,
-    /// The names of the events that it asked for, in canonical text; none: all.
+    /// The names of the events that it asked for, in canonical text. None means all.
     pub filter: Option<Box<str>>,
 }
 
-/// A client that is connected, at one moment.
+/// A session at one moment.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
-    /// What it is `poll_signal`.
+    /// Its id.
     pub id: SessionId,
-    /// What it says of itself.
+    /// What the subscriber says of itself.
     pub metadata: ClientMetadata,
-    /// The streams that it follows, in the order in which it came to them, and the number of the
-    /// event that it is to be sent next of each.
+    /// Its streams, in the order in which it added them, and the number of the event that comes next
+    /// in each.
     pub streams: Vec<(StreamKey, u64)>,
-    /// When it was let in, in milliseconds since the Unix epoch.
+    /// When it was admitted, in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// Where it is, as far as is known.
+    /// The subscriber's address, if it is known.
     pub address: Option<IpAddr>,
     /// Events that were handed to its connection.
     pub events: u64,
-    /// Bytes of the frames and messages with them.
+    /// Bytes of the frames and messages with these events.
     pub bytes: u64,
 }
 
-/// What does not change of a client while it is connected. Most have neither name nor tags nor
-/// filter, and should not pay for them.
+/// What does not change of a session. Most subscribers have neither name nor tags nor filter, and
+/// use no memory for them.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) id: SessionId,
-    pub(super) since_ms: u64,
-    pub(super) address: Option<IpAddr>,
+    since_ms: u64,
+    address: Option<IpAddr>,
     transport: Transport,
-    words: Option<Box<Words>>,
+    details: Option<Box<Details>>,
 }
 
 #[derive(Debug)]
-struct Words {
+struct Details {
     name: Option<Box<str>>,
     tags: Box<[Box<str>]>,
     filter: Option<Box<str>>,
 }
 
 impl Identity {
-    /// That of a client which has just been let in.
+    /// The identity of a subscriber that is admitted now.
     pub(super) fn new(metadata: ClientMetadata, address: Option<IpAddr>) -> Self {
         let ClientMetadata {
             transport,
@@ -110,41 +111,46 @@ impl Identity {
             tags,
             filter,
         } = metadata;
-        let has_words = name.is_some() || !tags.is_empty() || filter.is_some();
-        let words = has_words.then(|| Box::new(Words { name, tags, filter }));
+        let has_details = name.is_some() || !tags.is_empty() || filter.is_some();
+        let details = has_details.then(|| Box::new(Details { name, tags, filter }));
         let since_ms = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
         Self {
             id: SessionId::random(),
             since_ms,
             address,
             transport,
-            words,
+            details,
         }
     }
 
-    /// Whether this is one of its tags.
+    /// Whether the subscriber has this tag.
     pub(super) fn has_tag(&self, tag: &str) -> bool {
-        self.words
-            .as_ref()
-            .is_some_and(|words| words.tags.iter().any(|own| **own == *tag))
+        let has_tag = |details: &Details| details.tags.iter().any(|own| **own == *tag);
+        self.details.as_deref().is_some_and(has_tag)
     }
 
-    /// What the client said of itself.
-    pub(super) fn metadata(&self) -> ClientMetadata {
-        let transport = self.transport;
-        match &self.words {
-            None => ClientMetadata {
-                transport,
-                name: None,
-                tags: Box::default(),
-                filter: None,
-            },
-            Some(words) => ClientMetadata {
-                transport,
-                name: words.name.clone(),
-                tags: words.tags.clone(),
-                filter: words.filter.clone(),
-            },
+    /// The session with these streams, and these events in so many bytes.
+    pub(super) fn describe(
+        &self,
+        streams: Vec<(StreamKey, u64)>,
+        events: u64,
+        bytes: u64,
+    ) -> SessionInfo {
+        let details = self.details.as_deref();
+        let metadata = ClientMetadata {
+            transport: self.transport,
+            name: details.and_then(|details| details.name.clone()),
+            tags: details.map_or_else(Box::default, |details| details.tags.clone()),
+            filter: details.and_then(|details| details.filter.clone()),
+        };
+        SessionInfo {
+            id: self.id,
+            metadata,
+            streams,
+            since_ms: self.since_ms,
+            address: self.address,
+            events,
+            bytes,
         }
     }
 }

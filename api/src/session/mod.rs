@@ -1,4 +1,5 @@
-//! One connected subscriber: admission, limits, positions, liveness, and the loop that delivers.
+//! One connected subscriber: its admission, its subscription, its liveness, and the loop that
+//! delivers to its connection.
 
 mod address;
 mod admission;
@@ -8,6 +9,7 @@ mod limits;
 mod liveness;
 mod membership;
 mod metadata;
+mod output;
 mod registry;
 mod stream;
 mod subscription;
@@ -15,9 +17,12 @@ mod subscription;
 pub use self::{
     admission::Admission,
     awaited::Appearance,
-    delivery::{CloseReason, Session, Step, Timeouts},
+    delivery::Session,
+    limits::{LimitReached, Limits},
+    liveness::Timeouts,
     metadata::{ClientMetadata, InvalidSessionId, SessionId, SessionInfo},
-    registry::{AdmissionRequest, LimitReached, Limits, Registry},
+    output::{CloseReason, Output},
+    registry::{AdmissionRequest, Registry},
     stream::SubscribedStream,
-    subscription::Subscription,
+    subscription::{Outcome, Subscription},
 };

@@ -1,5 +1,4 @@
-//! Slots: the right to be one of `MAX_CLIENTS`, the rounds that look after those who have one, and
-//! who they are.
+//! The registry of the node's sessions: it admits subscribers, checks their liveness, and lists them.
 
 use std::{
     net::IpAddr,
@@ -11,162 +10,121 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Timeouts,
     address::AddressBlock,
-    admission::Admission,
-    limits::{ConnectionLimit, ConnectionLimits},
-    liveness::Liveness,
+    admission::{Admission, NodeState},
+    limits::{ConnectionLimit, KeyedLimits, LimitReached, Limits, Member},
+    liveness::{Liveness, Timeouts},
     membership::{Membership, Permits, StreamPermit},
     metadata::{ClientMetadata, Identity, SessionId, SessionInfo},
 };
 use crate::{
     lifecycle::Lifecycle,
     presence::SubscriberCounts,
-    stream::StreamKey,
-    telemetry::metrics::{ClientMetrics, Refusal},
+    stream::{SharedPosition, StreamKey},
+    telemetry::metrics::ClientMetrics,
 };
 
-/// How long a newcomer waits for a slot while clients that have left are looked for.
+/// How long a subscriber waits for admission while the registry looks for subscribers that left.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Time between two rounds; the clients' times are kept this exactly.
-const ROUND: Duration = Duration::from_millis(200);
+/// Time between two checks of all sessions. It is how exactly their timeouts are kept.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The same while the node's clients are closed, one after the other.
-const CLOSING_ROUND: Duration = Duration::from_millis(10);
+/// The same during a shutdown, when sessions close one after the other.
+const SHUTDOWN_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How many clients there may be at a time.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Of the node.
-    pub node: usize,
-    /// Of each stream on the node; 0 is no limit.
-    pub per_stream: usize,
-    /// Of each address; 0 is no limit. Of IPv6, a /64 counts as one.
-    pub per_address: usize,
-}
-
-/// Who wants a admission.
+/// A subscriber that asks to be admitted.
 #[derive(Clone, Debug)]
 pub struct AdmissionRequest {
-    /// The streams that the client wants to follow, each once. There may be none, for now.
-    pub keys: Vec<StreamKey>,
-    /// Where it is; none counts against no limit.
+    /// Its streams, each once, and its position in each. There may be none yet.
+    pub streams: Vec<(StreamKey, SharedPosition)>,
+    /// Its address. None counts against no limit.
     pub address: Option<IpAddr>,
-    /// What it says of itself.
+    /// What operators see of it.
     pub metadata: ClientMetadata,
 }
 
-/// All slots of the node. Cheap to clone.
+/// All sessions of the node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Registry(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    node: ConnectionLimit,
+    sessions: ConnectionLimit<Liveness>,
+    addresses: Option<Arc<KeyedLimits<AddressBlock>>>,
+    node: Arc<NodeState>,
     counts: Arc<SubscriberCounts>,
-    streams: Option<Arc<ConnectionLimits<StreamKey>>>,
-    addresses: Option<Arc<ConnectionLimits<AddressBlock>>>,
     lifecycle: Lifecycle,
-    /// Set when the rounds have begun.
-    rounds: OnceLock<()>,
-}
-
-/// As many clients are there as there may be, as far as can be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LimitReached {
-    /// On the node.
-    #[error("All {0} places for streaming clients are taken; try again later")]
-    Node(usize),
-    /// Of the stream.
-    #[error("All {0} places for streaming clients of this stream are taken; try again later")]
-    Stream(usize),
-    /// Of the address.
-    #[error("All {0} places for streaming clients of one address are taken; try again later")]
-    Address(usize),
-}
-
-impl From<LimitReached> for Refusal {
-    fn from(full: LimitReached) -> Self {
-        match full {
-            LimitReached::Node(_) => Self::Full,
-            LimitReached::Stream(_) => Self::Stream,
-            LimitReached::Address(_) => Self::Address,
-        }
-    }
+    /// Set when the task that checks the sessions has started.
+    checks: OnceLock<()>,
 }
 
 impl Registry {
-    /// The slots of a node with these limits. The gauge counts the streams that clients follow.
+    /// A registry with these limits. The gauge counts the streams that have subscribers.
     #[must_use]
     pub fn new(limits: Limits, followed: Gauge, lifecycle: Lifecycle) -> Self {
-        let (streams, addresses) = (
-            ConnectionLimits::limited_to(limits.per_stream),
-            ConnectionLimits::limited_to(limits.per_address),
-        );
-        let (node, counts) = (
-            ConnectionLimit::new(limits.node),
-            Arc::new(SubscriberCounts::new(followed)),
-        );
         Self(Arc::new(Inner {
-            node,
-            counts,
-            streams,
-            addresses,
+            sessions: ConnectionLimit::new(limits.node),
+            addresses: KeyedLimits::new(limits.per_address),
+            node: Arc::new(NodeState::new(KeyedLimits::new(limits.per_stream))),
+            counts: Arc::new(SubscriberCounts::new(followed)),
             lifecycle,
-            rounds: OnceLock::new(),
+            checks: OnceLock::new(),
         }))
     }
 
-    /// How many there are.
+    /// The most sessions that there may be.
     #[must_use]
     pub fn max(&self) -> usize {
-        self.0.node.max()
+        self.0.sessions.max()
     }
 
-    /// How many are taken.
+    /// How many sessions there are.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        self.0.node.in_use()
+        self.0.sessions.in_use()
     }
 
-    /// Whether a subscriber of this stream, from this address, would have to wait for a slot now.
+    /// Whether a subscriber of this stream, from this address, would have to wait for admission.
     #[must_use]
     pub fn is_full(&self, key: &StreamKey, address: Option<IpAddr>) -> bool {
         let Inner {
-            node,
-            streams,
+            sessions,
             addresses,
+            node,
             ..
         } = &*self.0;
-        node.in_use() >= node.max()
-            || streams.as_ref().is_some_and(|limits| limits.is_full(key))
-            || addresses
+        let is_full_for = |(limits, address): (&Arc<KeyedLimits<AddressBlock>>, IpAddr)| {
+            limits.is_full(&address.into())
+        };
+        sessions.in_use() >= sessions.max()
+            || node
+                .stream_limits
                 .as_ref()
-                .zip(address)
-                .is_some_and(|(limits, address)| limits.is_full(&address.into()))
+                .is_some_and(|limits| limits.is_full(key))
+            || addresses.as_ref().zip(address).is_some_and(is_full_for)
     }
 
-    /// Takes a slot for a client of this pace, to be counted among these. When there is none, waits
-    /// up to a second while silent connections are written to: only that shows whose client has
-    /// left.
-    pub async fn claim(
+    /// Admits a subscriber. While a limit is reached it waits, for up to a second, and probes silent
+    /// sessions, because only a write shows that a subscriber has left.
+    ///
+    /// Errors: the limit is still reached then; `metrics` count the refusal.
+    pub async fn admit(
         &self,
         request: AdmissionRequest,
         timeouts: Timeouts,
         metrics: &Arc<ClientMetrics>,
     ) -> Result<Admission, LimitReached> {
         let AdmissionRequest {
-            keys,
+            streams,
             address,
             metadata,
         } = request;
-        let permits = self
-            .permits(keys, address, Instant::now() + ADMISSION_TIMEOUT)
-            .await;
-        let (streams, permits) = permits.inspect_err(|&full| metrics.refuse(full.into()))?;
+        let deadline = Instant::now() + ADMISSION_TIMEOUT;
+        let permits = self.acquire(streams, address, deadline).await;
+        let (streams, permits) = permits.inspect_err(|&reached| metrics.refuse(reached.into()))?;
         let mut membership = Membership::new(permits, metrics.enter(), Arc::clone(&self.0.counts));
-        membership.follow(streams);
+        membership.add(streams);
         let limits = membership.limits();
         let liveness = Arc::new(Liveness::new(
             Identity::new(metadata, address),
@@ -174,77 +132,56 @@ impl Registry {
             timeouts,
             Arc::clone(metrics),
         ));
-        self.0.node.add(&liveness);
+        self.0.sessions.add(&liveness);
         for limit in limits {
-            limit.add(&liveness);
+            let member: Arc<dyn Member> = Arc::<Liveness>::clone(&liveness);
+            limit.add(&member);
         }
-        self.0.rounds.get_or_init(|| {
+        self.0.checks.get_or_init(|| {
             tokio::spawn(check_all(Arc::downgrade(&self.0)));
         });
-        Ok(Admission::new(liveness, self.clone()))
+        Ok(Admission::new(liveness, Arc::clone(&self.0.node)))
     }
 
-    /// The narrowest limits come first, so that those who are past them are in nobody else's way
-    /// while they wait.
-    async fn permits(
+    /// Takes all permits. The narrowest limits come first: a subscriber that waits for one of them
+    /// holds nothing that other subscribers could have.
+    async fn acquire(
         &self,
-        mut keys: Vec<StreamKey>,
+        mut streams: Vec<(StreamKey, SharedPosition)>,
         address: Option<IpAddr>,
         deadline: Instant,
-    ) -> Result<(Vec<(StreamKey, StreamPermit)>, Permits), LimitReached> {
+    ) -> Result<(Vec<(StreamKey, SharedPosition, StreamPermit)>, Permits), LimitReached> {
         let address = match (&self.0.addresses, address) {
-            (Some(limits), Some(address)) => Some(
-                limits
-                    .acquire(address.into(), deadline)
-                    .await
-                    .ok_or(LimitReached::Address(limits.max()))?,
-            ),
+            (Some(limits), Some(address)) => {
+                let permit = limits.acquire(address.into(), deadline).await;
+                Some(permit.ok_or(LimitReached::Address(limits.max()))?)
+            }
             _ => None,
         };
-        // In one order, so that no two newcomers each wait for what the other has.
-        keys.sort_unstable();
-        let mut streams = Vec::with_capacity(keys.len());
-        for key in keys {
-            let permit = match &self.0.streams {
-                Some(limits) => Some(
-                    limits
-                        .acquire(key.clone(), deadline)
-                        .await
-                        .ok_or(LimitReached::Stream(limits.max()))?,
-                ),
+        // In one order, so that no two subscribers each wait for what the other has.
+        streams.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut with_permits = Vec::with_capacity(streams.len());
+        for (key, position) in streams {
+            let permit = match &self.0.node.stream_limits {
+                Some(limits) => {
+                    let permit = limits.acquire(key.clone(), deadline).await;
+                    Some(permit.ok_or(LimitReached::Stream(limits.max()))?)
+                }
                 None => None,
             };
-            streams.push((key, permit));
+            with_permits.push((key, position, permit));
         }
-        let node = self
-            .0
-            .node
-            .acquire(deadline)
-            .await
-            .ok_or(LimitReached::Node(self.max()))?;
-        Ok((
-            streams,
-            Permits {
-                _node: node,
-                address,
-            },
-        ))
-    }
-
-    /// A place in a stream's group, if there is a limit: now, or not at all.
-    pub(super) fn permit_now(&self, key: &StreamKey) -> Result<StreamPermit, LimitReached> {
-        let Some(limits) = &self.0.streams else {
-            return Ok(None);
+        let node = self.0.sessions.acquire(deadline).await;
+        let permits = Permits {
+            _node: node.ok_or(LimitReached::Node(self.max()))?,
+            address,
         };
-        limits
-            .try_acquire(key.clone())
-            .ok_or(LimitReached::Stream(limits.max()))
-            .map(Some)
+        Ok((with_permits, permits))
     }
 
-    /// How many clients of the node follow the stream.
+    /// How many of the node's sessions follow the stream.
     #[must_use]
-    pub fn followers(&self, key: &StreamKey) -> u32 {
+    pub fn subscribers(&self, key: &StreamKey) -> u32 {
         self.0.counts.of(key)
     }
 
@@ -254,52 +191,47 @@ impl Registry {
         Arc::clone(&self.0.counts)
     }
 
-    /// The node's clients as they are now, in the order in which they came: those of a stream and
-    /// those with a tag, where these are given.
+    /// The node's sessions as they are now, in the order in which they were admitted. With a key,
+    /// those that follow the stream; with a tag, those that have it.
     #[must_use]
-    pub fn clients(&self, key: Option<&StreamKey>, tag: Option<&str>) -> Vec<SessionInfo> {
-        let is_wanted = |liveness: &Liveness| {
-            tag.is_none_or(|tag| liveness.identity.has_tag(tag))
-                && key.is_none_or(|key| liveness.follows(key))
+    pub fn sessions(&self, key: Option<&StreamKey>, tag: Option<&str>) -> Vec<SessionInfo> {
+        let is_wanted = |session: &Arc<Liveness>| {
+            tag.is_none_or(|tag| session.identity.has_tag(tag))
+                && key.is_none_or(|key| session.has_stream(key))
         };
-        // Taken first and looked at then, so that nobody who comes has to wait for it.
-        let present = self.0.node.present();
-        present
-            .into_iter()
-            .filter(|liveness| is_wanted(liveness))
-            .filter_map(|liveness| liveness.describe())
+        // The list is taken first and read afterwards, so that no new subscriber waits for it.
+        let sessions = self.0.sessions.members().into_iter();
+        sessions
+            .filter(is_wanted)
+            .filter_map(|session| session.describe())
             .collect()
     }
 
-    /// Lets a client go; whether there was one with this id.
+    /// Disconnects a subscriber; whether the node has a session with this id.
     #[must_use]
     pub fn disconnect(&self, id: SessionId) -> bool {
-        self.0
-            .node
-            .present()
+        let sessions = self.0.sessions.members();
+        sessions
             .iter()
-            .any(|liveness| liveness.identity.id == id && liveness.disconnect())
+            .any(|session| session.identity.id == id && session.disconnect())
     }
 }
 
-/// Looks after all clients, round by round, for as long as there are slots.
+/// Checks all sessions again and again, while the registry exists.
 async fn check_all(registry: Weak<Inner>) {
     loop {
-        let Some(registry) = registry.upgrade().map(Registry) else {
+        let Some(inner) = registry.upgrade() else {
             return;
         };
-        let lifecycle = registry.0.lifecycle.clone();
-        let closing = lifecycle.closing_progress();
-        registry.0.node.retain(|liveness| {
-            liveness.check(closing);
-            true
-        });
-        drop(registry);
-        if closing.is_some() {
-            sleep(CLOSING_ROUND).await;
+        let lifecycle = inner.lifecycle.clone();
+        let shutdown = lifecycle.closing_progress();
+        inner.sessions.for_each(|session| session.check(shutdown));
+        drop(inner);
+        if shutdown.is_some() {
+            sleep(SHUTDOWN_CHECK_INTERVAL).await;
         } else {
             tokio::select! {
-                () = sleep(ROUND) => {}
+                () = sleep(CHECK_INTERVAL) => {}
                 () = lifecycle.begins_to_close() => {}
             }
         }
@@ -307,252 +239,4 @@ async fn check_all(registry: Weak<Inner>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        session::liveness::Signal,
-        telemetry::metrics::{Metrics, Transport},
-    };
-
-    const TIMEOUTS: Timeouts = Timeouts {
-        heartbeat: Duration::from_secs(5),
-        idle: Duration::from_secs(12),
-    };
-
-    fn limited(limits: Limits) -> Registry {
-        Registry::new(limits, Gauge::default(), Lifecycle::default())
-    }
-
-    fn registry(node: usize) -> Registry {
-        limited(Limits {
-            node,
-            per_stream: 0,
-            per_address: 0,
-        })
-    }
-
-    async fn claim(registry: &Registry) -> Result<Admission, LimitReached> {
-        claim_from(registry, "chat", "192.0.2.1").await
-    }
-
-    async fn claim_from(
-        registry: &Registry,
-        key: &str,
-        address: &str,
-    ) -> Result<Admission, LimitReached> {
-        let metadata = ClientMetadata {
-            transport: Transport::Sse,
-            name: None,
-            tags: Box::default(),
-            filter: None,
-        };
-        let request = AdmissionRequest {
-            keys: vec![key.parse().unwrap()],
-            address: Some(address.parse().unwrap()),
-            metadata,
-        };
-        registry
-            .claim(
-                request,
-                TIMEOUTS,
-                Metrics::new(None, 1).clients(Transport::Sse),
-            )
-            .await
-    }
-
-    async fn next_call(admission: &Admission) -> Signal {
-        std::future::poll_fn(|context| {
-            admission
-                .poll_signal(context)
-                .map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-        })
-        .await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_newcomer_waits_a_second_and_is_then_refused() {
-        let registry = registry(1);
-        let _taken = claim(&registry).await.unwrap();
-        let begun = Instant::now();
-        assert!(claim(&registry).await.is_err());
-        assert_eq!(begun.elapsed().as_secs(), 1);
-        assert_eq!(registry.in_use(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_newcomer_gets_the_slot_of_a_client_that_a_probe_showed_to_be_gone() {
-        let registry = registry(1);
-        let taken = claim(&registry).await.unwrap();
-        let leave = async move {
-            assert_eq!(next_call(&taken).await, Signal::Heartbeat);
-            drop(taken);
-        };
-        let ((), request) = tokio::join!(leave, claim(&registry));
-        assert!(request.is_ok());
-        drop(request);
-        assert_eq!(registry.in_use(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_calls_for_heartbeats_and_the_lack_of_events_for_the_end() {
-        let registry = registry(1);
-        let admission = claim(&registry).await.unwrap();
-        let begun = Instant::now();
-        for beat in 1..=2 {
-            assert_eq!(next_call(&admission).await, Signal::Heartbeat);
-            admission.record_output(false);
-            assert_eq!(begun.elapsed().as_secs(), 5 * beat);
-        }
-        assert_eq!(next_call(&admission).await, Signal::Idle);
-        assert_eq!(begun.elapsed().as_secs(), 12);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_loses_its_slot() {
-        let registry = registry(1);
-        let admission = claim(&registry).await.unwrap();
-        admission.given();
-        sleep(Duration::from_secs(11)).await;
-        assert_eq!(registry.in_use(), 1);
-        sleep(Duration::from_secs(2)).await;
-        assert_eq!(registry.in_use(), 0);
-        drop(admission);
-        assert_eq!(registry.in_use(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn clients_are_called_to_close_over_the_time_that_there_is() {
-        let lifecycle = Lifecycle::default();
-        let registry = Registry::new(
-            Limits {
-                node: 200,
-                per_stream: 0,
-                per_address: 0,
-            },
-            Gauge::default(),
-            lifecycle.clone(),
-        );
-        let _requests: Vec<_> = (0..200).map(|_| lifecycle.request()).collect();
-        let begun = Instant::now();
-        let clients = (0..200).map(|_| async {
-            let admission = claim(&registry).await.unwrap();
-            while next_call(&admission).await != Signal::Close {}
-            begun.elapsed()
-        });
-        let (times, ()) = tokio::join!(futures::future::join_all(clients), async {
-            lifecycle.close(Duration::from_secs(5));
-        });
-        let late = times
-            .iter()
-            .filter(|time| time.as_secs_f64() > 1.75)
-            .count();
-        assert!((50..150).contains(&late), "not in a lump: {late}");
-        assert!(times.iter().all(|time| time.as_secs_f64() <= 3.6));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_limit_is_told_by_name_and_what_was_taken_of_another_is_given_back() {
-        let registry = limited(Limits {
-            node: 3,
-            per_stream: 2,
-            per_address: 2,
-        });
-        let first = [
-            claim_from(&registry, "a", "192.0.2.1").await.unwrap(),
-            claim_from(&registry, "a", "192.0.2.2").await.unwrap(),
-        ];
-        assert_eq!(
-            claim_from(&registry, "a", "192.0.2.1").await.unwrap_err(),
-            LimitReached::Stream(2)
-        );
-        // The one that was refused does not count for its address.
-        let second = claim_from(&registry, "b", "192.0.2.1").await.unwrap();
-        assert_eq!(
-            claim_from(&registry, "c", "192.0.2.1").await.unwrap_err(),
-            LimitReached::Address(2)
-        );
-        assert_eq!(
-            claim_from(&registry, "c", "192.0.2.3").await.unwrap_err(),
-            LimitReached::Node(3)
-        );
-        drop((first, second));
-        let _again = [
-            claim_from(&registry, "c", "192.0.2.3").await.unwrap(),
-            claim_from(&registry, "c", "192.0.2.3").await.unwrap(),
-        ];
-        assert_eq!(
-            claim_from(&registry, "c", "192.0.2.3").await.unwrap_err(),
-            LimitReached::Address(2)
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_clients_of_the_same_stream_are_probed_for_a_place_in_it() {
-        let registry = limited(Limits {
-            node: 10,
-            per_stream: 1,
-            per_address: 0,
-        });
-        let (taken, other) = (
-            claim_from(&registry, "a", "::1").await.unwrap(),
-            claim_from(&registry, "b", "::1").await.unwrap(),
-        );
-        sleep(Duration::from_secs(1)).await;
-        let leave = async move {
-            assert_eq!(next_call(&taken).await, Signal::Heartbeat);
-            drop(taken);
-        };
-        let ((), request) = tokio::join!(leave, claim_from(&registry, "a", "::1"));
-        assert!(request.is_ok());
-        assert!(
-            futures::poll!(Box::pin(next_call(&other))).is_pending(),
-            "nobody wanted its membership"
-        );
-    }
-
-    #[tokio::test]
-    async fn of_clients_that_come_and_go_none_is_remembered_for_long() {
-        let registry = limited(Limits {
-            node: 10,
-            per_stream: 5,
-            per_address: 0,
-        });
-        let stays = claim(&registry).await.unwrap();
-        let limit = registry
-            .permit_now(&"chat".parse().unwrap())
-            .unwrap()
-            .unwrap()
-            .limit();
-        for _ in 0..1000 {
-            drop(claim(&registry).await.unwrap());
-            assert!(limit.remembered() < 20, "{}", limit.remembered());
-        }
-        drop(stays);
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn however_many_come_and_go_at_once_no_limit_is_passed() {
-        let registry = limited(Limits {
-            node: 100,
-            per_stream: 3,
-            per_address: 0,
-        });
-        let inside = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let clients = (0..200).map(|_| {
-            let (registry, inside) = (registry.clone(), Arc::clone(&inside));
-            tokio::spawn(async move {
-                for _ in 0..20 {
-                    let Ok(admission) = claim(&registry).await else {
-                        continue;
-                    };
-                    assert!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 3);
-                    tokio::task::yield_now().await;
-                    inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
-                    drop(admission);
-                }
-            })
-        });
-        futures::future::try_join_all(clients).await.unwrap();
-        assert_eq!(registry.in_use(), 0);
-    }
-}
+mod tests;

@@ -1,162 +1,216 @@
-//! One stream of a client, and how far the client is in it.
+//! One stream of a subscription.
+
+use std::cell::OnceCell;
 
 use crate::{
     codec::cursor::{self, Tag},
     store::Batch,
-    stream::{EventId, Position, StreamKey},
+    stream::{EventId, Position, SharedPosition, StreamKey},
 };
 
-/// What stands for the last event of a stream that is gone and of which the client has nothing:
-/// that it was told must be in its cursor.
-const NOTHING: EventId = EventId { ms: 0, n: 0 };
+/// The position in a deleted stream of which the subscriber has nothing. Its cursor must say that
+/// the deletion was reported.
+const NO_EVENT: EventId = EventId { ms: 0, n: 0 };
 
-/// A stream that a client follows.
+/// A stream that a subscriber follows, and the subscriber's position in it.
 #[derive(Debug)]
 pub struct SubscribedStream {
     /// Its key.
     pub key: StreamKey,
-    /// Where the client is when it has what was put out so far.
-    pub position: Position,
-    pub(super) phase: Phase,
-    /// The client has passed over events of which it does not know.
-    pub(super) owes: bool,
-    /// It must be told where it is before anything else.
-    pub(super) tell: bool,
-    /// All that was there when it was added was put out, or passed over.
-    caught_up: bool,
-    /// What only cursors over several streams need, made when it is first needed.
-    name: std::cell::OnceCell<Box<(Tag, String)>>,
+    position: SharedPosition,
+    phase: Phase,
+    report: PositionReport,
+    /// Everything that was stored when the stream was added has been sent, or passed over.
+    is_caught_up: bool,
+    /// What only cursors over several streams need; made when it is first needed.
+    cursor_key: OnceCell<Box<(Tag, String)>>,
 }
 
-/// What is to come of a stream.
+/// What is still to come of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It is not there yet.
+    /// The stream does not exist yet.
     Awaited,
-    /// Its tail has this number. This was its newest event when it was added: what is newer is
-    /// live.
-    Live { number: usize, newest: EventId },
-    /// Nothing: the client has its last event.
-    Ended,
-    /// Nothing: it is no more, which the client was told or not.
-    Gone { told: bool },
+    /// Its tail has this number. Events after `newest`, the newest when it was added, are live.
+    Open { tail: usize, newest: EventId },
+    /// Nothing: the subscriber has its last event.
+    Finished,
+    /// Nothing: the stream was deleted. The subscriber was sent a report of it, or not yet.
+    Deleted { is_reported: bool },
+}
+
+/// Whether the subscriber must be sent its position. It knows its position from each event that it
+/// receives, but not from events that the filter passes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PositionReport {
+    /// It knows its position.
+    None,
+    /// With the next heartbeat.
+    Later,
+    /// Before anything else: it would begin elsewhere if it came back.
+    First,
 }
 
 impl SubscribedStream {
-    pub(super) fn new(key: StreamKey, position: Position, phase: Phase, tell: bool) -> Self {
-        let caught_up = match phase {
-            Phase::Live { newest, .. } => position.id() == Some(newest),
-            Phase::Awaited | Phase::Ended => true,
-            Phase::Gone { told } => told,
+    pub(super) fn new(
+        key: StreamKey,
+        position: SharedPosition,
+        phase: Phase,
+        report: PositionReport,
+    ) -> Self {
+        let is_caught_up = match phase {
+            Phase::Open { newest, .. } => position.id() == Some(newest),
+            Phase::Awaited | Phase::Finished => true,
+            Phase::Deleted { is_reported } => is_reported,
         };
         Self {
             key,
             position,
             phase,
-            owes: tell,
-            tell,
-            caught_up,
-            name: std::cell::OnceCell::new(),
+            report,
+            is_caught_up,
+            cursor_key: OnceCell::new(),
         }
     }
 
-    fn name(&self) -> &(Tag, String) {
-        self.name
+    /// The subscriber's position once it has what was sent so far.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position.get()
+    }
+
+    /// The same, to be shared.
+    #[must_use]
+    pub fn shared_position(&self) -> &SharedPosition {
+        &self.position
+    }
+
+    fn cursor_key(&self) -> &(Tag, String) {
+        self.cursor_key
             .get_or_init(|| Box::new((Tag::of(&self.key), cursor::encoded(&self.key))))
     }
 
     /// What stands for the key in a compact cursor.
     #[must_use]
     pub fn tag(&self) -> Tag {
-        self.name().0
+        self.cursor_key().0
     }
 
-    /// The key as it stands in a cursor.
+    /// The key as it is written in a cursor.
     #[must_use]
     pub fn encoded_key(&self) -> &str {
-        &self.name().1
+        &self.cursor_key().1
     }
 
     /// Whether nothing more can come.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Ended | Phase::Gone { told: true })
+        matches!(
+            self.phase,
+            Phase::Finished | Phase::Deleted { is_reported: true }
+        )
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.phase == Phase::Finished
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.phase == Phase::Awaited
     }
 
     pub(super) fn is_caught_up(&self) -> bool {
-        self.caught_up
+        self.is_caught_up
     }
 
-    /// The last event that the client has, of a stream that is gone.
-    #[must_use]
-    pub fn gone_after(&self) -> Option<EventId> {
-        self.position.id().filter(|&id| id != NOTHING)
-    }
-
-    /// Whether an event was written since the client came.
-    pub(super) fn is_live(&self, id: EventId) -> bool {
+    /// The number of its tail, if it has one.
+    pub(super) fn tail(&self) -> Option<usize> {
         match self.phase {
-            Phase::Live { newest, .. } => id > newest,
-            Phase::Awaited | Phase::Ended | Phase::Gone { .. } => false,
+            Phase::Open { tail, .. } => Some(tail),
+            Phase::Awaited | Phase::Finished | Phase::Deleted { .. } => None,
         }
     }
 
-    pub(super) fn has_number(&self, stream: usize) -> bool {
-        matches!(self.phase, Phase::Live { number, .. } if number == stream)
+    /// The last event that the subscriber has of a deleted stream.
+    #[must_use]
+    pub fn deleted_after(&self) -> Option<EventId> {
+        self.position.id().filter(|&id| id != NO_EVENT)
     }
 
-    /// Goes on behind a batch.
+    /// Whether the event was written after the stream was added.
+    pub(super) fn is_live(&self, id: EventId) -> bool {
+        matches!(self.phase, Phase::Open { newest, .. } if id > newest)
+    }
+
+    /// A stream that the subscriber waited for exists now.
+    pub(super) fn open(&mut self, tail: usize, newest: EventId) {
+        self.phase = Phase::Open { tail, newest };
+    }
+
+    /// Moves the position behind a batch.
     pub(super) fn advance(&mut self, batch: &Batch) {
-        let last = batch
-            .entries()
-            .next_back()
-            .map(|entry| entry.id)
-            .or(self.position.id());
-        match last {
-            Some(id) if batch.end => self.position = Position::Complete(id),
-            Some(id) => self.position = Position::At(id),
-            None => {}
+        let last = batch.entries().next_back().map(|entry| entry.id);
+        if let Some(id) = last.or_else(|| self.position.id()) {
+            self.position.set(if batch.is_last {
+                Position::Complete(id)
+            } else {
+                Position::At(id)
+            });
         }
-        if let (Phase::Live { newest, .. }, Some(last)) = (self.phase, batch.entries().next_back())
-        {
-            self.caught_up |= last.id >= newest;
+        if let (Phase::Open { newest, .. }, Some(last)) = (self.phase, last) {
+            self.is_caught_up |= last >= newest;
         }
-        if batch.end {
-            (self.phase, self.caught_up) = (Phase::Ended, true);
+        if batch.is_last {
+            (self.phase, self.is_caught_up) = (Phase::Finished, true);
         }
     }
 
-    /// The client has nothing behind this event.
-    pub(super) fn cut(&mut self, after: EventId) {
-        self.position = Position::At(after);
-        if self.phase == Phase::Ended {
-            // Its tail is over, but not the stream for the client.
-            self.phase = Phase::Live {
-                number: usize::MAX,
-                newest: after,
+    /// Moves the position back: the subscriber has nothing after this event.
+    pub(super) fn move_back_to(&mut self, id: EventId) {
+        self.position.set(Position::At(id));
+        if self.phase == Phase::Finished {
+            // Its tail is over, but the subscriber still has to get the rest.
+            self.phase = Phase::Open {
+                tail: usize::MAX,
+                newest: id,
             };
         }
     }
 
-    /// It is no more.
-    pub(super) fn gone(&mut self) {
-        self.phase = Phase::Gone { told: true };
-        self.position = Position::Complete(self.position.id().unwrap_or(NOTHING));
-        (self.owes, self.tell, self.caught_up) = (false, false, true);
+    /// The stream was deleted, which is reported now.
+    pub(super) fn delete(&mut self) {
+        self.phase = Phase::Deleted { is_reported: true };
+        self.position
+            .set(Position::Complete(self.position.id().unwrap_or(NO_EVENT)));
+        (self.report, self.is_caught_up) = (PositionReport::None, true);
     }
 
-    /// Whether it is to be told that it is no more; once.
-    pub(super) fn tell_gone(&mut self) -> bool {
-        let untold = self.phase == Phase::Gone { told: false };
-        if untold {
-            self.gone();
+    /// Whether its deletion must be reported; true once.
+    pub(super) fn take_deletion(&mut self) -> bool {
+        let is_due = self.phase == Phase::Deleted { is_reported: false };
+        if is_due {
+            self.delete();
         }
-        untold
+        is_due
     }
 
-    /// Whether it is to be told where the client is; once.
-    pub(super) fn owed(&mut self) -> bool {
-        self.tell = false;
-        std::mem::take(&mut self.owes)
+    pub(super) fn set_report(&mut self, report: PositionReport) {
+        self.report = report;
+    }
+
+    /// Asks for a report, unless one is due earlier.
+    pub(super) fn report_later(&mut self) {
+        if self.report == PositionReport::None {
+            self.report = PositionReport::Later;
+        }
+    }
+
+    pub(super) fn must_report_first(&self) -> bool {
+        self.report == PositionReport::First
+    }
+
+    /// Whether its position must be reported; true once.
+    pub(super) fn take_report(&mut self) -> bool {
+        std::mem::replace(&mut self.report, PositionReport::None) != PositionReport::None
     }
 }

@@ -1,261 +1,267 @@
-//! What a client reads: its streams, how far it is in each, and what it is told of what comes.
+//! The streams of one subscriber, and what the subscriber is sent of each update.
 
 use super::{
-    Step,
-    awaited::{Appearance, Awaited},
-    stream::{Phase, SubscribedStream},
+    awaited::{Appearance, AwaitedStreams},
+    output::Output,
+    stream::{Phase, PositionReport, SubscribedStream},
 };
 use crate::{
-    store::{Gone, News, Page, StoreError, Tails},
-    stream::{EventFilter, EventId, Position, StreamKey},
+    store::{Page, StoreError, StreamUpdate, TailSet},
+    stream::{EventFilter, EventId, Position, SharedPosition, StreamKey},
 };
 
-/// How many events may be passed over before the client is told where it is.
-const PASSED_OVER: usize = 1_000;
+/// How many events the filter may pass over before the subscriber is sent its position.
+const MAX_PASSED_OVER: usize = 1_000;
 
-/// The streams of a client. Dropped, it frees their tails.
+/// The streams that a subscriber follows and its position in each. Dropping it frees the tails.
 pub struct Subscription {
-    pub(super) tails: Box<dyn Tails>,
-    /// Streams that are not there yet. Most clients wait for none.
-    pub(super) awaited: Option<Box<Awaited>>,
+    pub(super) tails: Box<dyn TailSet>,
+    /// Streams that do not exist yet. Most subscribers wait for none.
+    pub(super) awaited: Option<Box<AwaitedStreams>>,
     streams: Vec<SubscribedStream>,
     filter: Option<EventFilter>,
     is_keyed: bool,
-    /// How many streams the tails were given.
-    added: usize,
-    /// Events passed over since the client was last told where it is.
+    /// Events that the filter passed over since the last report of the position.
     passed_over: usize,
 }
 
+/// How a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With the last event of a stream.
+    Ended,
+    /// All streams were deleted.
+    Deleted,
+}
+
 impl Subscription {
-    /// Of no stream yet. With `is_keyed`, each frame will say which stream it is from, so that one
-    /// that is gone is no end of the others.
+    /// A subscription to no stream yet. With `is_keyed`, each frame names its stream. Then the
+    /// deletion of one stream does not end the others.
     #[must_use]
-    pub fn new(tails: Box<dyn Tails>, filter: Option<EventFilter>, is_keyed: bool) -> Self {
+    pub fn new(tails: Box<dyn TailSet>, filter: Option<EventFilter>, is_keyed: bool) -> Self {
         Self {
             tails,
             awaited: None,
             streams: Vec::with_capacity(1),
             filter,
             is_keyed,
-            added: 0,
             passed_over: 0,
         }
     }
 
-    /// Follows the stream that the page was read from, in which the client is at this position.
-    /// `tell`: the client does not know that it is there.
-    pub fn add(&mut self, page: Page, position: Position, tell: bool) {
-        let phase = Phase::Live {
-            number: self.added,
-            newest: page.info.last,
+    /// Adds the stream that the page was read from. With `report`, the subscriber does not know its
+    /// position and is sent it first.
+    pub fn add(&mut self, page: Page, position: SharedPosition, report: bool) {
+        let (key, newest) = (page.key.clone(), page.info.last);
+        let tail = self.tails.add(page, position.clone());
+        let phase = Phase::Open { tail, newest };
+        self.push(key, position, phase, report);
+    }
+
+    /// Adds a stream that does not exist yet. With `report`, the subscriber is sent that it is at
+    /// the start of the stream.
+    pub fn add_awaited(
+        &mut self,
+        key: StreamKey,
+        position: SharedPosition,
+        appearance: Appearance,
+        report: bool,
+    ) {
+        self.push(key.clone(), position, Phase::Awaited, report);
+        self.awaited.get_or_insert_default().add(key, appearance);
+    }
+
+    /// Adds a stream of which the subscriber has everything.
+    pub fn add_finished(&mut self, key: StreamKey, position: SharedPosition) {
+        self.push(key, position, Phase::Finished, false);
+    }
+
+    /// Adds a stream that was deleted, which is to be reported.
+    pub fn add_deleted(&mut self, key: StreamKey, position: SharedPosition) {
+        let phase = Phase::Deleted { is_reported: false };
+        self.push(key, position, phase, false);
+    }
+
+    fn push(&mut self, key: StreamKey, position: SharedPosition, phase: Phase, report: bool) {
+        let report = if report {
+            PositionReport::First
+        } else {
+            PositionReport::None
         };
-        self.streams.push(SubscribedStream::new(
-            page.key.clone(),
-            position,
-            phase,
-            tell,
-        ));
-        self.added += 1;
-        self.tails.add(page);
-    }
-
-    /// Follows a stream from when it is there. `tell`: the client is told that it is before the
-    /// stream's beginning.
-    pub fn add_awaited(&mut self, key: StreamKey, appears: Appearance, tell: bool) {
-        self.streams.push(SubscribedStream::new(
-            key.clone(),
-            Position::Start,
-            Phase::Awaited,
-            tell,
-        ));
-        self.awaited.get_or_insert_default().add(key, appears);
-    }
-
-    /// Remembers a stream of which the client has all.
-    pub fn add_complete(&mut self, key: StreamKey, position: Position) {
         self.streams
-            .push(SubscribedStream::new(key, position, Phase::Ended, false));
+            .push(SubscribedStream::new(key, position, phase, report));
     }
 
-    /// Remembers a stream that is no more, which the client is to be told.
-    pub fn add_gone(&mut self, key: StreamKey, position: Position) {
-        self.streams.push(SubscribedStream::new(
-            key,
-            position,
-            Phase::Gone { told: false },
-            false,
-        ));
-    }
-
-    /// Lets a stream go; where the client was in it, if it was there.
+    /// Removes a stream, and returns the position in it; none if it is not there.
     pub fn remove(&mut self, key: &StreamKey) -> Option<Position> {
         let index = self.streams.iter().position(|stream| stream.key == *key)?;
         let stream = self.streams.remove(index);
-        if let Phase::Live { number, .. } = stream.phase {
-            self.tails.remove(number);
+        if let Some(tail) = stream.tail() {
+            self.tails.remove(tail);
         }
         if let Some(awaited) = &mut self.awaited {
             awaited.remove(key);
         }
-        Some(stream.position)
+        Some(stream.position())
     }
 
-    /// Whether it holds something that must be let go as soon as the client has left or has stopped
-    /// to read.
+    /// Whether it holds a Redis connection, which must be freed as soon as the subscriber has left
+    /// or no longer reads.
     #[must_use]
-    pub fn is_scarce(&self) -> bool {
-        self.tails.is_scarce()
+    pub fn holds_connection(&self) -> bool {
+        self.tails.holds_connection()
     }
 
-    /// Whether each frame says which stream it is from.
+    /// Whether each frame names its stream.
     #[must_use]
     pub fn is_keyed(&self) -> bool {
         self.is_keyed
     }
 
-    /// From now on each does.
+    /// From now on each frame names its stream.
     pub fn set_keyed(&mut self) {
         self.is_keyed = true;
     }
 
-    /// The client's streams, those of which there is nothing more to send included.
+    /// The streams, those that are over included.
     #[must_use]
     pub fn streams(&self) -> &[SubscribedStream] {
         &self.streams
     }
 
-    /// What the client wants, if it does not want all.
+    /// The filter, if the subscriber does not want every event.
     #[must_use]
     pub fn filter(&self) -> Option<&EventFilter> {
         self.filter.as_ref()
     }
 
-    /// Whether the client wants events of this name.
+    /// Whether the subscriber wants events of this name.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
-        self.filter
-            .as_ref()
-            .is_none_or(|filter| filter.passes(name))
+        let filter = self.filter.as_ref();
+        filter.is_none_or(|filter| filter.passes(name))
     }
 
-    /// Whether all that was there when the client came was put out, or passed over.
+    /// Whether everything that was stored when the subscriber came has been sent, or passed over.
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
         self.streams.iter().all(SubscribedStream::is_caught_up)
     }
 
-    /// How it ended, if nothing more can come: with the end of a stream, or all streams are gone.
+    /// How it ended; none while more can come.
     #[must_use]
-    pub fn outcome(&self) -> Option<Result<(), Gone>> {
-        let over = !self.streams.is_empty() && self.streams.iter().all(SubscribedStream::is_over);
-        let ended = || {
-            self.streams
-                .iter()
-                .any(|stream| stream.phase == Phase::Ended)
-        };
-        over.then(|| if ended() { Ok(()) } else { Err(Gone) })
+    pub fn outcome(&self) -> Option<Outcome> {
+        let is_over =
+            !self.streams.is_empty() && self.streams.iter().all(SubscribedStream::is_over);
+        let is_ended = || self.streams.iter().any(SubscribedStream::is_finished);
+        is_over.then(|| {
+            if is_ended() {
+                Outcome::Ended
+            } else {
+                Outcome::Deleted
+            }
+        })
     }
 
-    /// The next of what was there when the client came; none when it has all of it. For whoever
-    /// waits for nothing.
-    pub async fn history(&mut self) -> Result<Option<Step>, StoreError> {
+    /// The next output of what was stored when the subscriber came; none when it has all of it.
+    ///
+    /// Errors: the store fails.
+    pub async fn history(&mut self) -> Result<Option<Output>, StoreError> {
         loop {
-            if let Some(step) = self.overdue() {
-                return Ok(Some(step));
+            if let Some(output) = self.take_report() {
+                return Ok(Some(output));
             }
             if self.is_caught_up() {
                 return Ok(None);
             }
-            let news = self.tails.next().await?;
-            if let Some(step) = self
-                .take(news)
-                .filter(|step| !matches!(step, Step::CaughtUp))
-            {
-                return Ok(Some(step));
+            let (tail, update) = self.tails.next().await?;
+            match self.apply(tail, update) {
+                None | Some(Output::CaughtUp) => {}
+                output => return Ok(output),
             }
         }
     }
 
-    /// Takes back what was put out of a stream behind this event: an answer had no room for it. For
-    /// a client that is sent no more; it comes back with its position.
-    pub fn cut(&mut self, stream: usize, after: EventId) {
+    /// Moves the position in a stream back to this event: an answer had no room for more. For a
+    /// subscriber that is sent no more, and comes back with its position.
+    pub fn move_back(&mut self, stream: usize, to: EventId) {
         if let Some(stream) = self.streams.get_mut(stream) {
-            stream.cut(after);
+            stream.move_back_to(to);
         }
     }
 
-    /// What the client is to be told before anything that comes.
-    pub(super) fn overdue(&mut self) -> Option<Step> {
-        if let Some(index) = self
+    /// What the subscriber must be sent before any update.
+    pub(super) fn take_report(&mut self) -> Option<Output> {
+        let deleted = self
             .streams
             .iter_mut()
-            .position(SubscribedStream::tell_gone)
-        {
-            return Some(Step::Gone(index));
+            .position(SubscribedStream::take_deletion);
+        if let Some(index) = deleted {
+            return Some(Output::Update(index, StreamUpdate::Deleted));
         }
-        let untold =
-            self.passed_over >= PASSED_OVER || self.streams.iter().any(|stream| stream.tell);
-        untold.then(|| self.positions()).flatten()
+        let is_due = self.passed_over >= MAX_PASSED_OVER
+            || self.streams.iter().any(SubscribedStream::must_report_first);
+        is_due.then(|| self.take_positions()).flatten()
     }
 
-    /// Where the client is, in those streams in which it can't know it.
-    pub(super) fn positions(&mut self) -> Option<Step> {
+    /// The streams in which the subscriber does not know its position; none if it knows all.
+    pub(super) fn take_positions(&mut self) -> Option<Output> {
         self.passed_over = 0;
-        let owed: Vec<_> = (0..)
+        let unknown: Vec<_> = (0..)
             .zip(&mut self.streams)
-            .filter_map(|(index, stream)| stream.owed().then_some(index))
+            .filter_map(|(index, stream)| stream.take_report().then_some(index))
             .collect();
-        (!owed.is_empty()).then_some(Step::Positions(owed))
+        (!unknown.is_empty()).then_some(Output::Positions(unknown))
     }
 
-    /// A step of these news; none where the client is told nothing.
-    pub(super) fn take(&mut self, news: News) -> Option<Step> {
-        // Of a stream that was removed there are no news.
-        let index = self
-            .streams
-            .iter()
-            .position(|stream| stream.has_number(news.stream))?;
+    /// Records an update of the stream with this tail, and returns what the subscriber is sent of
+    /// it. None where that is nothing.
+    pub(super) fn apply(&mut self, tail: usize, update: StreamUpdate) -> Option<Output> {
+        // A stream that was removed has no updates.
+        let has_tail = |stream: &SubscribedStream| stream.tail() == Some(tail);
+        let index = self.streams.iter().position(has_tail)?;
         let stream = self.streams.get_mut(index)?;
-        let Ok(batch) = news.told else {
-            stream.gone();
-            return Some(Step::Gone(index));
+        let StreamUpdate::Events(batch) = update else {
+            stream.delete();
+            return Some(Output::Update(index, StreamUpdate::Deleted));
         };
         let was_caught_up = stream.is_caught_up();
         stream.advance(&batch);
         let Some(filter) = &self.filter else {
-            return (!batch.is_empty()).then_some(Step::Batch(index, batch));
+            let output = Output::Update(index, StreamUpdate::Events(batch));
+            return (!output.is_empty_update()).then_some(output);
         };
-        let ends_unwanted = batch
-            .entries()
-            .next_back()
-            .is_some_and(|last| !filter.passes(&last.name));
-        if batch.missed.is_some()
-            || batch.end
-            || batch.entries().any(|entry| filter.passes(&entry.name))
-        {
-            // From a wanted event the client knows where it is.
-            stream.owes = ends_unwanted;
-            return Some(Step::Batch(index, batch));
+        let last = batch.entries().next_back();
+        let ends_unwanted = last.is_some_and(|last| !filter.passes(&last.name));
+        let is_wanted = batch.missed.is_some()
+            || batch.is_last
+            || batch.entries().any(|entry| filter.passes(&entry.name));
+        if is_wanted {
+            // A wanted event says which position the subscriber has.
+            stream.set_report(if ends_unwanted {
+                PositionReport::Later
+            } else {
+                PositionReport::None
+            });
+            return Some(Output::Update(index, StreamUpdate::Events(batch)));
         }
-        stream.owes |= ends_unwanted;
+        if ends_unwanted {
+            stream.report_later();
+        }
         self.passed_over += batch.entries().count();
-        (!was_caught_up && self.is_caught_up()).then_some(Step::CaughtUp)
+        (!was_caught_up && self.is_caught_up()).then_some(Output::CaughtUp)
     }
 
-    /// A stream that was waited for is there.
-    pub(super) fn appeared(&mut self, page: Page) {
+    /// A stream that the subscriber waited for exists now.
+    pub(super) fn appear(&mut self, page: Page) {
         let awaited = self
             .streams
             .iter_mut()
-            .find(|stream| stream.key == page.key && stream.phase == Phase::Awaited);
+            .find(|stream| stream.key == page.key && stream.is_awaited());
         if let Some(stream) = awaited {
-            stream.phase = Phase::Live {
-                number: self.added,
-                newest: page.info.last,
-            };
-            self.added += 1;
-            self.tails.add(page);
+            let newest = page.info.last;
+            let tail = self.tails.add(page, stream.shared_position().clone());
+            stream.open(tail, newest);
         }
     }
 }

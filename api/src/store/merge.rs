@@ -1,73 +1,63 @@
-//! Several tails as one, for stores in which a tail holds nothing that several would have to share.
+//! Many tails as one set, for stores whose tails have nothing to share.
 
 use std::{collections::HashMap, future::pending};
 
+use async_trait::async_trait;
 use futures::{
     FutureExt, StreamExt,
     future::{AbortHandle, Abortable, BoxFuture},
     stream::FuturesUnordered,
 };
-use rocket::async_trait;
 
-use super::{Batch, Gone, News, Page, StoreError, Tails};
+use super::{error::StoreError, page::Page, tail::TailSet, update::StreamUpdate};
+use crate::stream::SharedPosition;
 
-/// One stream from a cursor on. See [`Tails`] for what it promises.
+/// A reader that follows one stream; [`TailSet`] says what it promises.
 pub(super) trait Tail: Send + 'static {
-    /// As [`Tails::next`], of one stream.
-    fn next(&mut self) -> impl Future<Output = Result<Batch, TailError>> + Send;
+    /// As [`TailSet::next`], of one stream.
+    fn next(&mut self) -> impl Future<Output = Result<StreamUpdate, StoreError>> + Send;
 }
 
-/// Why a tail has no batch.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum TailError {
-    /// The stream is no more. Final.
-    #[error("the stream is gone")]
-    Gone,
-    /// The store failed. The tail has kept its place: ask again after a while.
-    #[error(transparent)]
-    Store(StoreError),
-}
-
-/// Where tails come from.
-pub(super) trait Source: Send + 'static {
+/// Makes tails.
+pub(super) trait TailSource: Send + 'static {
     type Tail: Tail;
 
-    /// Follows the stream that the page was read from.
-    fn tail(&self, page: Page) -> Self::Tail;
+    /// A tail of the stream that the page was read from.
+    fn tail(&self, page: Page, position: SharedPosition) -> Self::Tail;
 }
 
-/// The tails of a source. Most readers follow one stream: as long as there is no second, its tail
-/// is asked without a detour.
-pub(super) struct Merged<S: Source> {
+/// Tails of one source as a set. Most subscribers follow one stream: while there is no second, its
+/// tail is polled directly.
+pub(super) struct MergedTails<S: TailSource> {
     source: S,
     added: usize,
-    tails: Few<S::Tail>,
-    /// Streams whose last answer was an error.
+    tails: Tails<S::Tail>,
+    /// Tails whose last answer was an error.
     failing: Vec<usize>,
 }
 
-enum Few<T> {
+enum Tails<T> {
     One(Option<(usize, T)>),
     Many(Box<Many<T>>),
 }
 
 struct Many<T> {
     waits: FuturesUnordered<Wait<T>>,
-    /// To let go a tail in the midst of its wait.
+    /// To remove a tail that waits.
     handles: HashMap<usize, AbortHandle>,
-    /// Those whose last answer was an error, until the next question.
+    /// Tails whose last answer was an error, until the next call of `next`.
     failed: Vec<(usize, T)>,
 }
 
-/// A tail that is being asked, with its number; both come back with the answer.
-type Wait<T> = Abortable<BoxFuture<'static, (usize, T, Result<Batch, TailError>)>>;
+/// A tail that waits for its next update. Both come back, with the tail's number.
+type Wait<T> = Abortable<BoxFuture<'static, (usize, T, Result<StreamUpdate, StoreError>)>>;
 
-impl<S: Source> Merged<S> {
+impl<S: TailSource> MergedTails<S> {
     pub(super) fn new(source: S) -> Self {
         Self {
             source,
             added: 0,
-            tails: Few::One(None),
+            tails: Tails::One(None),
             failing: Vec::new(),
         }
     }
@@ -82,7 +72,9 @@ impl<T: Tail> Many<T> {
         }
     }
 
-    fn ask(&mut self, number: usize, mut tail: T) {
+    /// Lets a tail wait. It is first polled by the next call of `next`, when the caller has set the
+    /// position behind the update before.
+    fn wait(&mut self, number: usize, mut tail: T) {
         let wait = async move {
             let answer = tail.next().await;
             (number, tail, answer)
@@ -100,15 +92,15 @@ impl<T: Tail> Many<T> {
     }
 
     /// The next answer. Cancel safe: a wait is kept here until it is over.
-    async fn next(&mut self) -> (usize, Result<Batch, TailError>) {
+    async fn next(&mut self) -> (usize, Result<StreamUpdate, StoreError>) {
         for (number, tail) in std::mem::take(&mut self.failed) {
-            self.ask(number, tail);
+            self.wait(number, tail);
         }
         loop {
             let Some(answer) = self.waits.next().await else {
                 return pending().await;
             };
-            // One that was let go meanwhile has nothing to say.
+            // An error says that the tail was removed.
             let Ok((number, tail, answer)) = answer else {
                 continue;
             };
@@ -116,10 +108,9 @@ impl<T: Tail> Many<T> {
                 continue;
             }
             match &answer {
-                Ok(batch) if batch.end => {}
-                Ok(_) => self.ask(number, tail),
-                Err(TailError::Gone) => {}
-                Err(TailError::Store(_)) => self.failed.push((number, tail)),
+                Ok(update) if update.is_last() => {}
+                Ok(_) => self.wait(number, tail),
+                Err(_) => self.failed.push((number, tail)),
             }
             return (number, answer);
         }
@@ -127,33 +118,34 @@ impl<T: Tail> Many<T> {
 }
 
 #[async_trait]
-impl<S: Source> Tails for Merged<S>
+impl<S: TailSource> TailSet for MergedTails<S>
 where
     S: Sync,
     S::Tail: Sync,
 {
-    fn add(&mut self, page: Page) {
-        let (number, tail) = (self.added, self.source.tail(page));
+    fn add(&mut self, page: Page, position: SharedPosition) -> usize {
+        let (number, tail) = (self.added, self.source.tail(page, position));
         self.added += 1;
         match &mut self.tails {
-            Few::Many(many) => many.ask(number, tail),
-            Few::One(one) => match one.take() {
+            Tails::Many(many) => many.wait(number, tail),
+            Tails::One(one) => match one.take() {
                 None => *one = Some((number, tail)),
                 Some((first, first_tail)) => {
                     let mut many = Many::new();
-                    many.ask(first, first_tail);
-                    many.ask(number, tail);
-                    self.tails = Few::Many(Box::new(many));
+                    many.wait(first, first_tail);
+                    many.wait(number, tail);
+                    self.tails = Tails::Many(Box::new(many));
                 }
             },
         }
+        number
     }
 
-    fn remove(&mut self, stream: usize) {
-        self.failing.retain(|&failing| failing != stream);
+    fn remove(&mut self, tail: usize) {
+        self.failing.retain(|&failing| failing != tail);
         match &mut self.tails {
-            Few::One(one) => _ = one.take_if(|(number, _)| *number == stream),
-            Few::Many(many) => many.remove(stream),
+            Tails::One(one) => _ = one.take_if(|(number, _)| *number == tail),
+            Tails::Many(many) => many.remove(tail),
         }
     }
 
@@ -161,49 +153,45 @@ where
         !self.failing.is_empty()
     }
 
-    async fn next(&mut self) -> Result<News, StoreError> {
-        let (stream, answer) = match &mut self.tails {
-            Few::One(None) => return pending().await,
-            Few::One(Some((number, tail))) => (*number, tail.next().await),
-            Few::Many(many) => many.next().await,
+    async fn next(&mut self) -> Result<(usize, StreamUpdate), StoreError> {
+        let (number, answer) = match &mut self.tails {
+            Tails::One(None) => return pending().await,
+            Tails::One(Some((number, tail))) => (*number, tail.next().await),
+            Tails::Many(many) => many.next().await,
         };
-        let told = match answer {
-            Ok(batch) => Ok(batch),
-            Err(TailError::Gone) => Err(Gone),
-            Err(TailError::Store(error)) => {
-                if !self.failing.contains(&stream) {
-                    self.failing.push(stream);
-                }
-                return Err(error);
-            }
-        };
-        self.failing.retain(|&failing| failing != stream);
-        if told.as_ref().map_or(true, |batch| batch.end) {
-            self.remove(stream);
+        self.failing.retain(|&failing| failing != number);
+        let update = answer.inspect_err(|_| self.failing.push(number))?;
+        if update.is_last() {
+            self.remove(number);
         }
-        Ok(News { stream, told })
+        Ok((number, update))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt, poll};
-    use tokio::sync::mpsc;
+    use std::time::Duration;
+
+    use futures::poll;
+    use parking_lot::Mutex;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
     use super::*;
     use crate::{
-        store::StreamInfo,
-        stream::{EventId, Generation, Status},
+        store::{Batch, StreamInfo},
+        stream::{EventId, Generation, Position, Status},
     };
 
-    /// What its tails answer is sent to them.
-    #[derive(Default)]
-    struct Scripted(std::sync::Mutex<Vec<mpsc::UnboundedReceiver<Result<Batch, TailError>>>>);
+    type Answer = Result<StreamUpdate, StoreError>;
 
-    struct ScriptedTail(mpsc::UnboundedReceiver<Result<Batch, TailError>>);
+    /// A source whose tails return what the test sends them.
+    #[derive(Default)]
+    struct Scripted(Mutex<Vec<UnboundedReceiver<Answer>>>);
+
+    struct ScriptedTail(UnboundedReceiver<Answer>);
 
     impl Tail for ScriptedTail {
-        async fn next(&mut self) -> Result<Batch, TailError> {
+        async fn next(&mut self) -> Answer {
             match self.0.recv().await {
                 Some(answer) => answer,
                 None => pending().await,
@@ -211,118 +199,109 @@ mod tests {
         }
     }
 
-    impl Source for Scripted {
+    impl TailSource for Scripted {
         type Tail = ScriptedTail;
 
-        fn tail(&self, _: Page) -> ScriptedTail {
-            ScriptedTail(self.0.lock().unwrap().remove(0))
+        fn tail(&self, _: Page, _: SharedPosition) -> ScriptedTail {
+            ScriptedTail(self.0.lock().remove(0))
         }
     }
 
-    type Script = mpsc::UnboundedSender<Result<Batch, TailError>>;
+    type Script = UnboundedSender<Answer>;
 
-    fn merged(streams: usize) -> (Merged<Scripted>, Vec<Script>) {
+    fn merged(streams: usize) -> (MergedTails<Scripted>, Vec<Script>) {
         let (scripts, answers): (Vec<_>, Vec<_>) =
-            (0..streams).map(|_| mpsc::unbounded_channel()).unzip();
-        let mut merged = Merged::new(Scripted(std::sync::Mutex::new(answers)));
+            (0..streams).map(|_| unbounded_channel()).unzip();
+        let mut merged = MergedTails::new(Scripted(Mutex::new(answers)));
         for _ in 0..streams {
-            merged.add(page());
+            add(&mut merged);
         }
         (merged, scripts)
     }
 
-    fn page() -> Page {
+    fn add(merged: &mut MergedTails<Scripted>) {
         let id = EventId { ms: 1, n: 0 };
-        let ttl = std::time::Duration::from_secs(1);
         let info = StreamInfo {
             generation: Generation([0; 16]),
             status: Status::Active,
             length: 1,
-            ttl,
+            ttl: Duration::from_secs(1),
             first: id,
             last: id,
             created_ms: 1,
         };
-        Page::unread("a".parse().unwrap(), info, None)
+        let page = Page::unread("a".parse().unwrap(), info, None);
+        merged.add(page, SharedPosition::new(Position::Start));
     }
 
-    fn fails() -> Result<Batch, TailError> {
-        Err(TailError::Store(StoreError::Unavailable("away".to_owned())))
+    fn nothing_new() -> StreamUpdate {
+        StreamUpdate::Events(Batch::default())
     }
 
-    fn ending() -> Batch {
-        Batch {
-            end: true,
+    fn failure() -> Answer {
+        Err(StoreError::Unavailable("away".to_owned()))
+    }
+
+    fn last() -> StreamUpdate {
+        StreamUpdate::Events(Batch {
+            is_last: true,
             ..Batch::default()
-        }
+        })
     }
 
-    /// The number of the stream that there are news of, if there are any now.
-    fn now(merged: &mut Merged<Scripted>) -> Option<Result<usize, StoreError>> {
-        merged
-            .next()
-            .now_or_never()
-            .map(|news| news.map(|news| news.stream))
+    /// The number of the tail that has an update now, if one has.
+    fn now(merged: &mut MergedTails<Scripted>) -> Option<Result<usize, StoreError>> {
+        let update = merged.next().now_or_never()?;
+        Some(update.map(|(number, _)| number))
     }
 
     #[tokio::test]
-    async fn a_stream_that_fails_keeps_its_place_and_is_no_end_of_the_others() {
+    async fn a_stream_that_fails_keeps_its_position_and_does_not_end_the_others() {
         for streams in [1, 3] {
             let (mut merged, scripts) = merged(streams);
-            scripts[0].send(fails()).unwrap();
+            scripts[0].send(failure()).unwrap();
             assert!(now(&mut merged).unwrap().is_err());
             assert!(merged.is_failing());
             for (number, script) in scripts.iter().enumerate().skip(1) {
-                script.send(Ok(Batch::default())).unwrap();
+                script.send(Ok(nothing_new())).unwrap();
                 assert_eq!(now(&mut merged).unwrap().unwrap(), number);
                 assert!(merged.is_failing(), "the first has not answered");
             }
-            scripts[0].send(Ok(Batch::default())).unwrap();
-            assert_eq!(
-                now(&mut merged).unwrap().unwrap(),
-                0,
-                "told although there is nothing new"
-            );
+            scripts[0].send(Ok(nothing_new())).unwrap();
+            let recovered = now(&mut merged).unwrap().unwrap();
+            assert_eq!(recovered, 0, "returned although nothing is new");
             assert!(!merged.is_failing());
         }
     }
 
     #[tokio::test]
-    async fn of_a_stream_that_was_removed_or_is_over_nothing_comes() {
+    async fn a_stream_that_was_removed_or_is_over_has_no_more_updates() {
         for streams in [1, 2, 3] {
             let (mut merged, scripts) = merged(streams);
             assert!(now(&mut merged).is_none());
             merged.remove(0);
-            // Whether its tail is dropped at once or at the next look: nobody hears it.
-            let _ = scripts[0].send(Ok(Batch::default()));
+            // Its tail is dropped at once or when it is polled next; nothing receives this.
+            let _ = scripts[0].send(Ok(nothing_new()));
             assert!(now(&mut merged).is_none());
             for (number, script) in scripts.iter().enumerate().skip(1) {
-                script.send(Ok(ending())).unwrap();
-                script.send(Ok(Batch::default())).unwrap();
+                script.send(Ok(last())).unwrap();
+                script.send(Ok(nothing_new())).unwrap();
                 assert_eq!(now(&mut merged).unwrap().unwrap(), number);
             }
             assert!(now(&mut merged).is_none());
-            merged
-                .source
-                .0
-                .lock()
-                .unwrap()
-                .push(mpsc::unbounded_channel().1);
-            merged.add(page());
-            assert!(
-                now(&mut merged).is_none(),
-                "one more is taken after all others are over"
-            );
+            merged.source.0.lock().push(unbounded_channel().1);
+            add(&mut merged);
+            assert!(now(&mut merged).is_none(), "one more, after all are over");
         }
     }
 
     #[tokio::test]
-    async fn a_question_that_is_given_up_loses_no_answer() {
+    async fn a_call_of_next_that_is_dropped_loses_no_update() {
         let (mut merged, scripts) = merged(3);
         for round in 0..10 {
             assert!(poll!(Box::pin(merged.next())).is_pending());
-            scripts[round % 3].send(Ok(Batch::default())).unwrap();
-            assert_eq!(merged.next().await.unwrap().stream, round % 3);
+            scripts[round % 3].send(Ok(nothing_new())).unwrap();
+            assert_eq!(merged.next().await.unwrap().0, round % 3);
         }
     }
 }

@@ -1,23 +1,24 @@
-//! What nodes tell each other of their clients.
+//! What the nodes of a store send each other about their subscribers.
 
 use std::time::Duration;
 
 use crate::stream::StreamKey;
 
-/// How long what a node has told of its clients holds, unless it is told again.
+/// How long the counts of a node last after its last update.
 pub const PRESENCE_TTL: Duration = Duration::from_secs(20);
 
-/// How many clients a node has on which streams.
+/// How many subscribers a node has on which streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceUpdate {
-    /// Whether this is all there is, rather than what has changed since the announcement before.
+    /// Whether it lists all streams with subscribers, and not only what changed since the update
+    /// before.
     pub whole: bool,
-    /// Streams and their clients on the node; 0: none any more.
+    /// Streams and the number of their subscribers on the node; 0 if it has none any more.
     pub counts: Vec<(StreamKey, u32)>,
 }
 
 impl PresenceUpdate {
-    /// That the node has no clients.
+    /// The update of a node without subscribers.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -26,18 +27,19 @@ impl PresenceUpdate {
         }
     }
 
-    /// Whether it says that the node has no clients.
+    /// Whether it says that the node has no subscribers.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.whole && self.counts.is_empty()
     }
 }
 
-/// What has become of an update.
+/// The result of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceOutcome {
-    /// It holds.
+    /// The other nodes have the counts.
     Kept,
-    /// It was about changes only, and what had changed is no longer known: all is to be told anew.
+    /// The update held only changes, and the counts before them have expired: a complete update must
+    /// follow.
     PreviousExpired,
 }

@@ -11,6 +11,7 @@ mod key;
 mod missed;
 mod position;
 mod producer;
+mod shared_position;
 mod start_position;
 mod status;
 
@@ -26,6 +27,7 @@ pub use self::{
         InvalidProducer, MAX_PRODUCER_BYTES, MAX_PRODUCERS, MAX_SEQUENCE, Producer,
         ProducerSequence,
     },
+    shared_position::SharedPosition,
     start_position::{InvalidStartPosition, StartPosition},
     status::{Finish, Status},
 };

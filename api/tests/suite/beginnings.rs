@@ -6,8 +6,11 @@ use rocket::figment::Figment;
 use tinistreamer::{
     codec::segment::Part,
     config::{Settings, StoreUrl},
-    store::{NewStream, Page, SharedStore, StoreError, memory::MemoryStore, redis::RedisStore},
-    stream::{EventId, NewEvent, StartPosition, StreamKey},
+    store::{
+        NewStream, Page, SharedStore, StoreError, StreamUpdate, memory::MemoryStore,
+        redis::RedisStore,
+    },
+    stream::{EventId, NewEvent, Position, SharedPosition, StartPosition, StreamKey},
     telemetry::metrics::Metrics,
 };
 
@@ -196,13 +199,19 @@ async fn what_comes_later_follows_where_a_reader_began() {
             let (beginning, first) = beginning(last);
             let cursor = store.locate(&key(), beginning).await.unwrap();
             let mut tails = store.tails();
-            tails.add(store.read(&key(), cursor).await.unwrap());
+            let position = SharedPosition::new(cursor.map_or(Position::Start, Position::At));
+            tails.add(store.read(&key(), cursor).await.unwrap(), position.clone());
             tokio::time::sleep(Duration::from_millis(2)).await;
             add(&store, 3).await;
             let mut numbers = Vec::new();
             while numbers.last() != Some(&(last.n + 3)) {
-                let batch = within(tails.next()).await.unwrap().told.unwrap();
+                let (_, update) = within(tails.next()).await.unwrap();
+                let StreamUpdate::Events(batch) = update else {
+                    panic!("{name}: {beginning:?}: the stream was deleted");
+                };
                 assert_eq!(batch.missed, None, "{name}: {beginning:?}");
+                let last = batch.entries().next_back().unwrap().id;
+                position.set(Position::At(last));
                 numbers.extend(ids(&batch.parts).iter().map(|id| id.n));
             }
             assert_eq!(

@@ -129,7 +129,7 @@ pub async fn list(
     store: &State<SharedStore>,
 ) -> Result<Whole, ApiError> {
     let key = key.map(stream_key).transpose()?;
-    let clients = registry.clients(key.as_ref(), tag);
+    let clients = registry.sessions(key.as_ref(), tag);
     let keys = clients
         .iter()
         .flat_map(|client| &client.streams)

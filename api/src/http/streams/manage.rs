@@ -201,7 +201,7 @@ pub async fn info(
     let elsewhere =
         elsewhere.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())));
     let elsewhere = elsewhere.inspect_err(|error| tracing::debug!(%error, "the store can't say how many clients other nodes have")).ok();
-    let clients = state.registry.followers(&key);
+    let clients = state.registry.subscribers(&key);
     Ok(Json(StreamState {
         key,
         status,

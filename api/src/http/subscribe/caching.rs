@@ -1,4 +1,4 @@
-//! How long the answer to a poll stays true, and whether the client has it already.
+//! Whether the answer to a poll may be cached, and whether the subscriber has it already.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -8,27 +8,27 @@ use rocket::{
 };
 use sha2::{Digest, Sha256};
 
-use super::resolve::{Resolution, ResolvedStream};
+use super::resolve::{ResolvedStream, StreamState};
 use crate::{http::guards::TokenGrant, stream::Status};
 
-/// How long an answer stays true: what finished streams hold does not change any more.
+/// How long an answer may be cached. The events of finished streams do not change any more.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Freshness {
     pub(super) is_final: bool,
-    /// The token opens these streams alone, and no later ones at their keys.
+    /// The token opens only these streams, and no later ones at their keys.
     is_bound: bool,
-    /// The time for which all of the streams are kept.
+    /// How long all of the streams are kept.
     ttl: Duration,
 }
 
 impl Freshness {
     pub(super) fn of(found: &[ResolvedStream], token: &TokenGrant) -> Self {
         let kept = |found: &ResolvedStream| match &found.state {
-            Resolution::Open { page, .. } if page.info.status != Status::Active => {
+            StreamState::Open { page, .. } if page.info.status != Status::Active => {
                 Some(page.info.ttl)
             }
-            Resolution::Complete { ttl, .. } => Some(*ttl),
-            Resolution::Open { .. } | Resolution::Awaited { .. } | Resolution::Gone => None,
+            StreamState::Complete { ttl, .. } => Some(*ttl),
+            StreamState::Open { .. } | StreamState::Awaited { .. } | StreamState::Deleted => None,
         };
         match found
             .iter()
@@ -65,12 +65,12 @@ impl<'r> FromRequest<'r> for KnownTags {
     }
 }
 
-/// What an answer's headers say of how long it stays true.
+/// The headers that say how long an answer may be cached.
 #[derive(Debug, Default)]
 pub struct FreshnessHeaders {
-    /// With the `Cache-Control` that goes with it.
+    /// The `ETag`, and the `Cache-Control` that goes with it.
     pub(super) tag: Option<(String, String)>,
-    /// The client has the answer.
+    /// The subscriber has this answer.
     pub(super) is_known: bool,
 }
 
@@ -79,7 +79,7 @@ impl Freshness {
         if !self.is_final {
             return FreshnessHeaders::default();
         }
-        // RFC 9110, 8.8.3; the body says it all.
+        // RFC 9110, 8.8.3. The tag depends on nothing but the body.
         let tag = format!(
             "\"{}\"",
             hex::encode(&Sha256::digest(body.as_bytes())[..16])

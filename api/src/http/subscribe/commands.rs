@@ -1,4 +1,4 @@
-//! Commands of a WebSocket subscriber: follow one more stream, or one less.
+//! Commands of a WebSocket subscriber: `subscribe` and `unsubscribe`.
 
 use std::{collections::VecDeque, fmt::Write as _};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     request::{self, SubscribeRequest},
-    resolve::{Resolution, ResolvedStream, Resolver},
+    resolve::{ResolvedStream, Resolver, StreamState},
 };
 use crate::{
     codec::json,
@@ -16,10 +16,10 @@ use crate::{
         query::stream_key,
     },
     session::Session,
-    stream::{EventId, StartPosition, StreamKey},
+    stream::{EventId, SharedPosition, StartPosition, StreamKey},
 };
 
-/// Commands of a subscriber that may wait.
+/// The most commands of a subscriber that may wait.
 const MAX_COMMANDS: usize = 64;
 
 /// Bytes of waiting commands after which the broker reads no further. One message more may come.
@@ -31,14 +31,14 @@ const MAX_PROBLEM: usize = 256;
 /// The longest key that an error repeats; a valid one has up to 256 bytes.
 const MAX_ECHO: usize = 1024;
 
-/// A command, without any member that the broker does not know.
+/// A command, without members that the broker does not know.
 #[derive(Debug)]
 pub(super) struct Command {
     is_subscribe: bool,
     arguments: Result<Arguments, Invalid>,
 }
 
-/// What is wrong with a command, and the key that it names.
+/// A bad command: the error, and the key that it names.
 #[derive(Debug)]
 struct Invalid {
     key: Option<String>,
@@ -99,23 +99,23 @@ enum Answer<'a> {
     },
 }
 
-/// What a command comes to.
-pub(super) enum Begun {
-    /// Its answer.
+/// A command that has started.
+pub(super) enum Started {
+    /// It is done; this is its answer.
     Done(String),
-    /// The broker first looks for the stream; [`Looked::finish`] has the answer. Dropped, nothing
-    /// was done.
-    Looking(BoxFuture<'static, Looked>),
+    /// The broker looks up its stream, and [`Lookup::finish`] answers. If the future is dropped, the
+    /// command has done nothing.
+    Lookup(BoxFuture<'static, Lookup>),
 }
 
-/// A `subscribe` command whose stream was looked for.
-pub(super) struct Looked {
+/// A `subscribe` command whose stream was looked up.
+pub(super) struct Lookup {
     key: StreamKey,
     found: Result<ResolvedStream, ApiError>,
 }
 
 impl Command {
-    /// Reads a message. One that is no command is ignored.
+    /// Reads a message. A message that is not a command is ignored.
     pub(super) fn read(message: &str) -> Option<Self> {
         let Name { op } = serde_json::from_str(message).ok()?;
         let arguments = arguments(message).map_err(|error| {
@@ -145,24 +145,24 @@ impl Command {
             }
     }
 
-    /// Does it as far as that needs no wait.
-    pub(super) fn begin(self, session: &mut Session, resolver: &Resolver) -> Begun {
+    /// Starts the command. It ends here, unless its stream has to be looked up.
+    pub(super) fn start(self, session: &mut Session, resolver: &Resolver) -> Started {
         let arguments = match self.arguments {
             Ok(arguments) => arguments,
             Err(Invalid { key, error }) => {
-                return Begun::Done(refusal(session, key.as_deref(), &error));
+                return Started::Done(refusal(session, key.as_deref(), &error));
             }
         };
         let key = arguments.key.clone();
         let done = if self.is_subscribe {
             match subscribe(arguments, session, resolver) {
-                Ok(looking) => return Begun::Looking(looking),
+                Ok(lookup) => return Started::Lookup(lookup),
                 Err(error) => Err(error),
             }
         } else {
             unsubscribe(&key, session)
         };
-        Begun::Done(match done {
+        Started::Done(match done {
             Ok(after) => answer(
                 session,
                 &Answer::Unsubscribed {
@@ -196,8 +196,8 @@ fn arguments(message: &str) -> Result<Arguments, ApiError> {
     })
 }
 
-impl Looked {
-    /// Does what the command asked for, and answers.
+impl Lookup {
+    /// Adds the stream that was found, and answers.
     pub(super) fn finish(self, session: &mut Session, resolver: &Resolver) -> String {
         let Self { key, found } = self;
         match found.and_then(|found| add(&key, found, session, resolver)) {
@@ -225,12 +225,12 @@ fn refusal(session: &mut Session, key: Option<&str>, error: &ApiError) -> String
 }
 
 fn answer(session: &mut Session, answer: &Answer<'_>) -> String {
-    // From the first answer on each frame says which stream it is from.
-    session.reading_mut().set_keyed();
+    // From the first answer on, each frame names its stream.
+    session.subscription_mut().set_keyed();
     json::text(answer)
 }
 
-/// The error's text, without what it quotes beyond the limit.
+/// The error's text, cut at the limit: it may quote what the command holds.
 fn bounded(error: &serde_json::Error) -> String {
     let mut text = String::new();
     // A string takes whatever is written to it.
@@ -247,12 +247,12 @@ fn bounded(error: &serde_json::Error) -> String {
     text
 }
 
-/// Looks for a stream that may be followed.
+/// Looks up the stream of a `subscribe` command.
 fn subscribe(
     arguments: Arguments,
     session: &Session,
     resolver: &Resolver,
-) -> Result<BoxFuture<'static, Looked>, ApiError> {
+) -> Result<BoxFuture<'static, Lookup>, ApiError> {
     let key = arguments.key;
     let cursor = arguments
         .after
@@ -296,44 +296,35 @@ fn subscribe(
             .resolve(&request)
             .await
             .and_then(|mut found| found.pop().ok_or_else(ApiError::internal));
-        Looked { key, found }
+        Lookup { key, found }
     }))
 }
 
-/// Adds the stream that was found to those of the subscriber.
+/// Adds a stream to the session, and returns the position in it.
 fn add(
     key: &StreamKey,
-    found: ResolvedStream,
+    mut found: ResolvedStream,
     session: &mut Session,
     resolver: &Resolver,
 ) -> Result<Option<EventId>, ApiError> {
-    let position = found.position.id();
-    session.unfollow(key);
-    if matches!(
-        found.state,
-        Resolution::Open { .. } | Resolution::Awaited { .. }
-    ) {
-        session
-            .follow(key, found.position)
-            .map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))?;
+    let position = SharedPosition::clone(&found.position);
+    session.remove_stream(key);
+    if let StreamState::Open { .. } | StreamState::Awaited { .. } = found.state {
+        let admitted = session.admit_stream(key, &position);
+        admitted
+            .map_err(|reached| ApiError::new(ErrorCode::TooManyClients, reached.to_string()))?;
     }
-    resolver.add(session.reading_mut(), told(found));
-    Ok(position)
-}
-
-/// The answer tells the client where it is.
-fn told(found: ResolvedStream) -> ResolvedStream {
-    match found.state {
-        Resolution::Open { page, .. } => ResolvedStream {
-            state: Resolution::Open { page, tell: false },
-            ..found
-        },
-        state => ResolvedStream { state, ..found },
+    // The answer says where the subscriber starts, so that the session need not report it.
+    if let StreamState::Open { report, .. } = &mut found.state {
+        *report = false;
     }
+    let id = position.id();
+    resolver.add(session.subscription_mut(), found);
+    Ok(id)
 }
 
 fn unsubscribe(key: &StreamKey, session: &mut Session) -> Result<Option<EventId>, ApiError> {
-    match session.unfollow(key) {
+    match session.remove_stream(key) {
         Some(position) => Ok(position.id()),
         None => Err(ApiError::new(
             ErrorCode::NotSubscribed,
@@ -342,7 +333,7 @@ fn unsubscribe(key: &StreamKey, session: &mut Session) -> Result<Option<EventId>
     }
 }
 
-/// Commands that wait, in order: while the first array is sent, and while another command runs.
+/// Commands that wait, in order: while the first message is sent, and while another command runs.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     waiting: VecDeque<Command>,
@@ -350,7 +341,7 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    /// Whether the broker should read no further.
+    /// Whether the broker should read no more commands.
     pub(super) fn is_full(&self) -> bool {
         self.waiting.len() >= MAX_COMMANDS || self.bytes >= MAX_COMMAND_BYTES
     }

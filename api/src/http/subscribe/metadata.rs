@@ -1,4 +1,4 @@
-//! What a client says of itself: `?client_name=` and `?tags=`.
+//! The name and tags that a subscriber gives itself: `?client_name=` and `?tags=`.
 
 use crate::{
     http::{
@@ -19,7 +19,7 @@ const MAX_TAGS: usize = 16;
 /// The longest tag, in bytes of UTF-8.
 const MAX_TAG_BYTES: usize = 64;
 
-/// How a client introduces itself: a name and tags, if it likes.
+/// The name and tags that a subscriber gives itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameAndTags {
     name: Option<Box<str>>,
@@ -27,23 +27,25 @@ pub struct NameAndTags {
 }
 
 impl NameAndTags {
-    /// What is known of a client that came so, over this transport, and wants these events.
-    pub(super) fn over(self, transport: Transport, filter: Option<&EventFilter>) -> ClientMetadata {
-        let filter = filter.map(|filter| filter.to_string().into());
+    /// The metadata of a subscriber over this transport, with this filter.
+    pub(super) fn into_metadata(
+        self,
+        transport: Transport,
+        filter: Option<&EventFilter>,
+    ) -> ClientMetadata {
         ClientMetadata {
             transport,
             name: self.name,
             tags: self.tags.into(),
-            filter,
+            filter: filter.map(|filter| filter.to_string().into()),
         }
     }
 
-    /// Reads it from the query. An empty name is none, and so is an empty tag; of several names the
-    /// first counts.
+    /// Reads them from the query. Empty names and tags do not count. The first name counts.
     pub(super) fn read(query: &Query<'_>) -> Result<Self, ApiError> {
         let mut name_and_tags = Self::default();
         for name in query.texts("client_name")? {
-            must_be_shown("client_name", name)?;
+            check_displayable("client_name", name)?;
             if name.len() > MAX_NAME_BYTES {
                 return Err(invalid(format!(
                     "client_name is up to {MAX_NAME_BYTES} bytes"
@@ -54,7 +56,7 @@ impl NameAndTags {
             }
         }
         for tags in query.texts("tags")? {
-            must_be_shown("tags", tags)?;
+            check_displayable("tags", tags)?;
             tags.split(',')
                 .map(str::trim)
                 .filter(|tag| !tag.is_empty())
@@ -83,8 +85,8 @@ fn invalid(message: String) -> ApiError {
     ApiError::new(ErrorCode::InvalidParameter, message)
 }
 
-/// Refuses what could not be shown to people.
-fn must_be_shown(name: &str, text: &str) -> Result<(), ApiError> {
+/// Refuses text that can't be displayed.
+fn check_displayable(name: &str, text: &str) -> Result<(), ApiError> {
     if text.chars().any(char::is_control) {
         Err(invalid(format!(
             "{name} is text without control characters"
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_text_that_can_be_shown() {
+    fn a_name_is_text_that_can_be_displayed() {
         let name = |query: &str| read(query).map(|name_and_tags| name_and_tags.name);
         assert_eq!(
             name("key=a&client_name=J%C3%BCrgen%20%26+Co"),

@@ -1,11 +1,16 @@
 //! Following streams: one file per transport, and what they share.
 
+mod admit;
 mod body;
 mod caching;
 mod commands;
+mod decision;
+mod first_message;
 pub(crate) mod metadata;
 pub mod ndjson;
+mod objects;
 pub mod poll;
+mod poll_body;
 mod request;
 mod resolve;
 pub mod sse;

@@ -1,4 +1,4 @@
-//! Following streams as lines of JSON, for programs.
+//! Subscribing over NDJSON, for programs.
 
 use std::io;
 
@@ -11,7 +11,8 @@ use rocket::{
 };
 
 use super::{
-    body::{self, EXCLUSIVE_PROBE, Format, objects},
+    body::{self, EXCLUSIVE_PROBE, Format},
+    objects::objects,
     request::SubscribeRequest,
     resolve::is_complete,
 };
@@ -22,18 +23,18 @@ use crate::{
         state::AppState,
         streamed::streamed,
     },
-    session::{Step, Subscription},
+    session::{Output, Subscription},
     telemetry::metrics::Transport,
 };
 
-/// An empty line, which readers of lines of JSON skip.
+/// An empty line, which NDJSON readers skip.
 const HEARTBEAT: &[u8] = b"\n";
 
-/// Lines, or the word that there will be none.
+/// Lines, or the answer that there are none.
 pub enum Lines {
     /// As they come.
     Lines(BoxStream<'static, io::Result<Bytes>>),
-    /// The client has it all: 204.
+    /// The subscriber has everything: 204.
     Complete,
 }
 
@@ -63,40 +64,36 @@ pub async fn follow(
 ) -> Result<Lines, ApiError> {
     let request = request.streaming()?;
     let resolver = state.resolver(&token);
-    let found = resolver.resolve(&request).await?;
-    if is_complete(&found) {
+    let streams = resolver.resolve(&request).await?;
+    if is_complete(&streams) {
         return Ok(Lines::Complete);
     }
-    let subscription = resolver.subscription(&request, found);
+    let subscription = resolver.subscription(&request, streams);
     let session = state
-        .follow(
+        .start_session(
             subscription,
             &request,
             Transport::Ndjson,
             Some(EXCLUSIVE_PROBE),
         )
         .await?;
-    Ok(Lines::Lines(body::body(
-        session,
-        Objects,
-        state.settings.client_timeout,
-    )))
+    let stall = state.settings.client_timeout;
+    Ok(Lines::Lines(body::body(session, JsonLines, stall)))
 }
 
-struct Objects;
+/// The format of NDJSON: a line for each object.
+struct JsonLines;
 
-impl Format for Objects {
-    fn bytes(&mut self, subscription: &Subscription, step: &Step) -> Bytes {
-        match step {
-            Step::Heartbeat => Bytes::from_static(HEARTBEAT),
-            step => {
-                let mut lines = objects(subscription, step, true).join("\n");
-                if !lines.is_empty() {
-                    lines.push('\n');
-                }
-                lines.into()
-            }
+impl Format for JsonLines {
+    fn bytes(&mut self, subscription: &Subscription, output: &Output) -> Bytes {
+        if matches!(output, Output::Heartbeat) {
+            return Bytes::from_static(HEARTBEAT);
         }
+        let mut lines = objects(subscription, output, true).join("\n");
+        if !lines.is_empty() {
+            lines.push('\n');
+        }
+        lines.into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a client asks for, read from the query and the headers before a handler runs.
+//! What a subscriber asks for, parsed from the query and the headers before a handler runs.
 //! `docs/following.md` describes it.
 
 use std::collections::HashSet;
@@ -19,29 +19,29 @@ use crate::{
     stream::{EventFilter, Position, StartPosition, StreamKey},
 };
 
-/// Streams, and what of them.
+/// A parsed request to subscribe to streams.
 #[derive(Clone, Debug)]
 pub struct SubscribeRequest {
-    /// Distinct, at least one.
+    /// The streams: each once, at least one.
     pub keys: Vec<StreamKey>,
     cursor: Option<Cursor>,
-    /// Where to begin in streams of which the cursor says nothing.
+    /// Where to start in streams that the cursor does not name.
     pub start: StartPosition,
-    /// None wants every event.
+    /// The events that the subscriber wants; none means all.
     pub filter: Option<EventFilter>,
-    /// Streams that are not there are waited for.
+    /// The subscriber waits for streams that do not exist yet.
     pub wait: bool,
-    /// How many seconds a client that polls would wait for an answer.
-    pub patience: Option<u64>,
-    /// What the client says of itself.
+    /// How many seconds a poll waits for an update.
+    pub wait_seconds: Option<u64>,
+    /// The name and tags that the subscriber gives itself.
     pub name_and_tags: NameAndTags,
 }
 
-/// The longest time that a client may wait for an answer, in seconds.
-const MAX_PATIENCE: u64 = 60;
+/// The longest time that a poll may wait, in seconds.
+const MAX_WAIT_SECONDS: u64 = 60;
 
 impl SubscribeRequest {
-    /// One stream, from a position or a beginning on.
+    /// A request for one stream.
     #[must_use]
     pub fn of_one(
         key: StreamKey,
@@ -55,24 +55,24 @@ impl SubscribeRequest {
             start,
             filter: None,
             wait,
-            patience: None,
+            wait_seconds: None,
             name_and_tags: NameAndTags::default(),
         }
     }
 
-    /// Whether each frame has to say which stream it is from.
+    /// Whether it names several streams, so that each frame has to name its stream.
     #[must_use]
     pub fn is_keyed(&self) -> bool {
         self.keys.len() > 1
     }
 
-    /// Whether the client goes on from somewhere.
+    /// Whether it has a cursor.
     #[must_use]
     pub fn resumes(&self) -> bool {
         self.cursor.is_some()
     }
 
-    /// Where the client is in a stream, if it says so.
+    /// The position in a stream, if the cursor has one.
     #[must_use]
     pub fn position(&self, key: &StreamKey) -> Option<Position> {
         let cursor = self.cursor.as_ref()?;
@@ -82,9 +82,9 @@ impl SubscribeRequest {
             .or_else(|| cursor.position(key))
     }
 
-    /// Refuses a number of seconds: who streams waits as long as the connection does.
+    /// Refuses a number of seconds: only a poll takes one.
     pub fn streaming(self) -> Result<Self, ApiError> {
-        match self.patience {
+        match self.wait_seconds {
             None => Ok(self),
             Some(seconds) => Err(ApiError::new(
                 ErrorCode::InvalidParameter,
@@ -130,17 +130,17 @@ impl SubscribeRequest {
             start,
             filter,
             wait: false,
-            patience: None,
+            wait_seconds: None,
             name_and_tags,
         };
         for text in query.texts("wait")? {
             match (text, text.parse()) {
                 ("true", _) => parsed.wait = true,
                 ("false", _) => parsed.wait = false,
-                (_, Ok(seconds @ 0..=MAX_PATIENCE)) => parsed.patience = Some(seconds),
+                (_, Ok(seconds @ 0..=MAX_WAIT_SECONDS)) => parsed.wait_seconds = Some(seconds),
                 _ => {
                     let message = format!(
-                        "wait is true or false, and of a poll 0 to {MAX_PATIENCE} seconds, not {text:?}"
+                        "wait is true or false, and of a poll 0 to {MAX_WAIT_SECONDS} seconds, not {text:?}"
                     );
                     return Err(ApiError::new(ErrorCode::InvalidParameter, message));
                 }

@@ -1,28 +1,29 @@
-//! Following streams: what comes before the first byte is the same for every transport.
+//! Resolves what a subscriber asks for: which streams exist, and where it starts in each. The same for
+//! every transport.
 
-use std::{net::IpAddr, slice, time::Duration};
+use std::net::IpAddr;
 
 use futures::{FutureExt, future::try_join_all};
 
-use super::request::SubscribeRequest;
+use super::{
+    decision::{Decision, Found, Question, decide},
+    request::SubscribeRequest,
+};
 use crate::{
-    config::Settings,
     http::{
         error::{ApiError, ErrorCode},
         guards::TokenGrant,
-        state::AppState,
         store_error::at,
     },
-    session::{Admission, AdmissionRequest, Appearance, Registry, Session, Subscription, Timeouts},
+    session::{Appearance, Registry, Subscription},
     store::{Page, SharedStore, StoreError},
-    stream::{EventId, Position, StartPosition, Status, StreamKey},
-    telemetry::metrics::{Refusal, Transport},
+    stream::{EventId, Position, SharedPosition, StartPosition, Status, StreamKey},
 };
 
-/// Streams that are looked at at a time for one client.
+/// Streams of one request that are looked up at the same time.
 const CONCURRENT_LOOKUPS: usize = 16;
 
-/// Looks for streams on behalf of a client.
+/// Looks streams up for one token.
 #[derive(Clone)]
 pub(super) struct Resolver {
     pub(super) store: SharedStore,
@@ -32,31 +33,33 @@ pub(super) struct Resolver {
     pub(super) address: Option<IpAddr>,
 }
 
-/// A stream that a client asked for.
+/// A stream that a subscriber asked for.
 pub(super) struct ResolvedStream {
     pub(super) key: StreamKey,
-    /// Where the client is in it.
-    pub(super) position: Position,
-    pub(super) state: Resolution,
+    /// The subscriber's position in it.
+    pub(super) position: SharedPosition,
+    pub(super) state: StreamState,
 }
 
-/// What was found of it.
-pub(super) enum Resolution {
-    /// There is more to come, from this page on. `tell`: the client does not know where it begins.
-    Open { page: Box<Page>, tell: bool },
-    /// The client has all of it. It ended so, and is kept for so long.
-    Complete { status: Status, ttl: Duration },
-    /// It is not there yet. `tell`: the client would begin elsewhere if it came again and did not
-    /// say that it waited.
-    Awaited { tell: bool },
-    /// It is no more.
-    Gone,
+/// What the subscriber gets of the stream.
+pub(super) enum StreamState {
+    /// This page and everything after it. With `report`, it does not know its position.
+    Open { page: Box<Page>, report: bool },
+    /// Nothing, because it has everything. The stream is kept for this long.
+    Complete {
+        status: Status,
+        ttl: std::time::Duration,
+    },
+    /// Everything, once the stream exists. With `report`, it does not know its position.
+    Awaited { report: bool },
+    /// A report that the stream was deleted.
+    Deleted,
 }
 
 impl Resolver {
-    /// Looks at the streams of a wish. Takes no slot.
+    /// Resolves the streams of a request. It takes no permit.
     ///
-    /// Errors: the client may not follow one of them; one is not there; the store fails.
+    /// Errors: the token does not open one of them; one does not exist; the store fails.
     pub(super) async fn resolve(
         &self,
         request: &SubscribeRequest,
@@ -66,127 +69,106 @@ impl Resolver {
             .iter()
             .try_for_each(|key| self.token.may_follow(key))?;
         self.may_share(&request.keys)?;
-        let mut found = Vec::with_capacity(request.keys.len());
+        let mut resolved = Vec::with_capacity(request.keys.len());
         for keys in request.keys.chunks(CONCURRENT_LOOKUPS) {
-            let looks: Vec<_> = keys
-                .iter()
-                .map(|key| self.resolve_one(key, request))
-                .collect();
-            found.extend(try_join_all(looks).await?);
+            let lookups = keys.iter().map(|key| self.resolve_one(key, request));
+            resolved.extend(try_join_all(lookups).await?);
         }
-        let nothing_left = found
-            .iter()
-            .all(|found| matches!(found.state, Resolution::Gone | Resolution::Complete { .. }));
-        if nothing_left
-            && found
-                .iter()
-                .any(|found| matches!(found.state, Resolution::Gone))
-        {
-            return Err(ApiError::new(
-                ErrorCode::StreamNotFound,
-                "No stream is left at these keys",
-            ));
+        let is_over = |stream: &ResolvedStream| {
+            matches!(
+                stream.state,
+                StreamState::Deleted | StreamState::Complete { .. }
+            )
+        };
+        let is_deleted = |stream: &ResolvedStream| matches!(stream.state, StreamState::Deleted);
+        if resolved.iter().all(is_over) && resolved.iter().any(is_deleted) {
+            let message = "No stream is left at these keys";
+            return Err(ApiError::new(ErrorCode::StreamNotFound, message));
         }
-        Ok(found)
+        Ok(resolved)
     }
 
+    /// Refuses streams that one connection can't follow together.
     pub(super) fn may_share(&self, keys: &[StreamKey]) -> Result<(), ApiError> {
         self.store.may_share(keys).map_err(|_| {
-            let message = "In exclusive delivery on a Redis Cluster one connection can't follow these keys, which are on several registry; \
-                           STREAMER_DELIVERY=shared has no such limit";
+            let message = "In exclusive delivery on a Redis Cluster one connection can't follow \
+                           these keys, which are on several slots; STREAMER_DELIVERY=shared has \
+                           no such limit";
             ApiError::new(ErrorCode::CrossSlot, message)
         })
     }
 
-    pub(super) async fn resolve_one(
+    async fn resolve_one(
         &self,
         key: &StreamKey,
         request: &SubscribeRequest,
     ) -> Result<ResolvedStream, ApiError> {
-        let known = request.position(key);
-        let found = |position, state| {
-            Ok(ResolvedStream {
-                key: key.clone(),
-                position,
-                state,
-            })
-        };
-        let (start, page) = match self.page(key, request, known).await {
-            Ok(found) => found,
-            Err(StoreError::NotFound) => {
-                return match known {
-                    // Of a client that was cut off while it waited, the cursor may say that it has
-                    // nothing yet.
-                    None | Some(Position::Start) if request.wait && !self.token.is_bound(key) => {
-                        let tell = known.is_none() && request.start != StartPosition::Start;
-                        found(Position::Start, Resolution::Awaited { tell })
-                    }
-                    Some(position @ Position::Complete(_)) if request.is_keyed() => found(
-                        position,
-                        Resolution::Complete {
-                            status: Status::Ended,
-                            ttl: Duration::ZERO,
-                        },
-                    ),
-                    Some(position) if request.is_keyed() => found(position, Resolution::Gone),
-                    None if request.is_keyed() && request.resumes() => {
-                        found(Position::Start, Resolution::Gone)
-                    }
-                    _ => Err(at(key)(StoreError::NotFound)),
-                };
-            }
+        let position = request.position(key);
+        let found = match self.page(key, request, position).await {
+            Ok(found) => Some(found),
+            Err(StoreError::NotFound) => None,
             Err(error) => return Err(error.into()),
         };
-        if let Err(error) = self.token.may_open(key, &page.info) {
-            // Another took the place of the one that the client has begun to read, which is no
-            // fault of the others.
-            return match known {
-                Some(position @ Position::Complete(_)) if request.is_keyed() => found(
-                    position,
-                    Resolution::Complete {
-                        status: Status::Ended,
-                        ttl: Duration::ZERO,
-                    },
-                ),
-                Some(position) if request.is_keyed() => found(position, Resolution::Gone),
-                _ => Err(error),
-            };
-        }
-        if page.info.status != Status::Active && start == Some(page.info.last) {
-            return found(
-                Position::Complete(page.info.last),
-                Resolution::Complete {
-                    status: page.info.status,
-                    ttl: page.info.ttl,
-                },
-            );
-        }
-        let tell = known.is_none() && start.is_some();
-        found(
-            start.map_or(Position::Start, Position::At),
-            Resolution::Open {
-                page: Box::new(page),
-                tell,
-            },
-        )
+        let info = found.as_ref().map(|(start, page)| (*start, &page.info));
+        let grant = info.map(|(_, info)| self.token.may_open(key, info));
+        let decision = decide(&Question {
+            position,
+            found: info.map(|(start, info)| Found {
+                start,
+                last: info.last,
+                status: info.status,
+                may_open: grant.as_ref().is_some_and(Result::is_ok),
+            }),
+            is_keyed: request.is_keyed(),
+            resumes: request.resumes(),
+            waits: request.wait && !self.token.is_bound(key),
+            starts_elsewhere: request.start != StartPosition::Start,
+        });
+        let resolved = |position, state| ResolvedStream {
+            key: key.clone(),
+            position: SharedPosition::new(position),
+            state,
+        };
+        Ok(match (decision, found) {
+            (Decision::Open { position, report }, Some((_, page))) => {
+                let page = Box::new(page);
+                resolved(position, StreamState::Open { page, report })
+            }
+            (Decision::Complete { position, status }, found) => {
+                let ttl = found.map(|(_, page)| page.info.ttl).unwrap_or_default();
+                resolved(position, StreamState::Complete { status, ttl })
+            }
+            (Decision::Await { report }, _) => {
+                resolved(Position::Start, StreamState::Awaited { report })
+            }
+            (Decision::Deleted { position }, _) => resolved(position, StreamState::Deleted),
+            (Decision::Forbidden, _) => {
+                return Err(grant
+                    .and_then(Result::err)
+                    .unwrap_or_else(ApiError::internal));
+            }
+            (Decision::NotFound | Decision::Open { .. }, _) => {
+                return Err(at(key)(StoreError::NotFound));
+            }
+        })
     }
 
-    /// The cursor after which the client begins, and the page there. One stream is read at once; of
-    /// many as much would be held in memory.
-    pub(super) async fn page(
+    /// The cursor where the subscriber starts, and the page there. One stream is read at once; the
+    /// pages of many would use too much memory.
+    async fn page(
         &self,
         key: &StreamKey,
         request: &SubscribeRequest,
-        known: Option<Position>,
+        position: Option<Position>,
     ) -> Result<(Option<EventId>, Page), StoreError> {
-        let start = match (known, request.start) {
+        let start = match (position, request.start) {
             (Some(position), _) => position.id(),
             (None, StartPosition::Start) => None,
-            (None, beginning) => self.store.locate(key, beginning).await?,
+            (None, start) => self.store.locate(key, start).await?,
         };
-        // Nor is a page held by each of those that wait for a slot: the session reads it when it
-        // has one.
-        let page = if request.is_keyed() || self.registry.is_full(key, self.address) {
+        // Nor do subscribers hold a page while they wait for admission: the session reads it.
+        let is_unread = request.is_keyed() || self.registry.is_full(key, self.address);
+        let page = if is_unread {
             Page::unread(key.clone(), self.store.info(key).await?, start)
         } else {
             self.store.read(key, start).await?
@@ -194,144 +176,51 @@ impl Resolver {
         Ok((start, page))
     }
 
-    /// Resolves when there is a stream at the key.
-    pub(super) fn appearance(&self, key: StreamKey) -> Appearance {
+    /// Resolves when a stream exists at the key.
+    fn appearance(&self, key: StreamKey) -> Appearance {
         let appears = self.store.appears(&key);
         Box::pin(appears.map(|info| Page::unread(key, info, None)))
     }
 
-    /// Adds what was found to what a client reads.
-    pub(super) fn add(&self, subscription: &mut Subscription, found: ResolvedStream) {
+    /// Adds a resolved stream to a subscription.
+    pub(super) fn add(&self, subscription: &mut Subscription, stream: ResolvedStream) {
         let ResolvedStream {
             key,
             position,
             state,
-        } = found;
+        } = stream;
         match state {
-            Resolution::Open { page, tell } => subscription.add(*page, position, tell),
-            Resolution::Complete { .. } => subscription.add_complete(key, position),
-            Resolution::Awaited { tell } => {
-                subscription.add_awaited(key.clone(), self.appearance(key), tell);
+            StreamState::Open { page, report } => subscription.add(*page, position, report),
+            StreamState::Complete { .. } => subscription.add_finished(key, position),
+            StreamState::Awaited { report } => {
+                let appearance = self.appearance(key.clone());
+                subscription.add_awaited(key, position, appearance, report);
             }
-            Resolution::Gone => subscription.add_gone(key, position),
+            StreamState::Deleted => subscription.add_deleted(key, position),
         }
     }
 
+    /// A subscription to these streams.
     pub(super) fn subscription(
         &self,
         request: &SubscribeRequest,
-        found: Vec<ResolvedStream>,
+        streams: Vec<ResolvedStream>,
     ) -> Subscription {
         let mut subscription = Subscription::new(
             self.store.tails(),
             request.filter.clone(),
             request.is_keyed(),
         );
-        for found in found {
-            self.add(&mut subscription, found);
+        for stream in streams {
+            self.add(&mut subscription, stream);
         }
         subscription
     }
 }
 
-/// Whether the client has all there will ever be.
-pub(super) fn is_complete(found: &[ResolvedStream]) -> bool {
-    found
-        .iter()
-        .all(|found| matches!(found.state, Resolution::Complete { .. }))
-}
-
-/// The streams of which there may be more to come: a client that has all of a stream does not
-/// follow it any more.
-pub(super) fn followed(readings: &[Subscription]) -> Vec<StreamKey> {
-    let streams = readings
-        .iter()
-        .flat_map(Subscription::streams)
-        .filter(|stream| !stream.is_over());
-    streams.map(|stream| stream.key.clone()).collect()
-}
-
-impl AppState<'_> {
-    pub(super) fn resolver(&self, token: &TokenGrant) -> Resolver {
-        Resolver {
-            store: SharedStore::clone(self.store),
-            token: token.clone(),
-            max_keys: self.settings.max_keys_per_client,
-            registry: self.registry.clone(),
-            address: self.address,
-        }
-    }
-
-    /// Takes a slot for what a client of this transport reads. Where the client holds something
-    /// scarce, silence is broken after `probe` at the latest.
-    pub(super) async fn follow(
-        &self,
-        subscription: Subscription,
-        request: &SubscribeRequest,
-        transport: Transport,
-        probe: Option<Duration>,
-    ) -> Result<Session, ApiError> {
-        let metrics = self.metrics.clients(transport);
-        if self.lifecycle.is_closing() {
-            metrics.refuse(Refusal::Shutdown);
-            return Err(ApiError::new(
-                ErrorCode::ShuttingDown,
-                "The broker is stopping; connect to another node",
-            ));
-        }
-        let timeouts = self.timeouts(probe.filter(|_| subscription.is_scarce()));
-        let admission = self
-            .permit(
-                followed(slice::from_ref(&subscription)),
-                request,
-                transport,
-                timeouts,
-            )
-            .await?;
-        if request.resumes() {
-            metrics.resumes.inc();
-        }
-        Ok(Session::new(
-            subscription,
-            admission,
-            self.settings.store_patience,
-        ))
-    }
-
-    /// The times that a client's connection keeps; silence is broken after `probe` at the latest.
-    pub(super) fn timeouts(&self, probe: Option<Duration>) -> Timeouts {
-        let Settings {
-            heartbeat,
-            client_timeout: idle,
-            ..
-        } = *self.settings;
-        Timeouts {
-            heartbeat: probe.map_or(heartbeat, |probe| probe.min(heartbeat)),
-            idle,
-        }
-    }
-
-    /// Takes a slot for what a client of this transport reads.
-    pub(super) async fn permit(
-        &self,
-        keys: Vec<StreamKey>,
-        request: &SubscribeRequest,
-        transport: Transport,
-        timeouts: Timeouts,
-    ) -> Result<Admission, ApiError> {
-        let metadata = request
-            .name_and_tags
-            .clone()
-            .over(transport, request.filter.as_ref());
-        let request = AdmissionRequest {
-            keys,
-            address: self.address,
-            metadata,
-        };
-        let admission = self
-            .registry
-            .claim(request, timeouts, self.metrics.clients(transport))
-            .await;
-        admission.map_err(|full| ApiError::new(ErrorCode::TooManyClients, full.to_string()))
-    }
+/// Whether the subscriber has everything that there will ever be.
+pub(super) fn is_complete(streams: &[ResolvedStream]) -> bool {
+    let is_complete =
+        |stream: &ResolvedStream| matches!(stream.state, StreamState::Complete { .. });
+    streams.iter().all(is_complete)
 }

@@ -1,4 +1,4 @@
-//! Following streams over server-sent events.
+//! Subscribing over server-sent events.
 
 use std::io;
 
@@ -23,22 +23,22 @@ use crate::{
         state::AppState,
         streamed::streamed,
     },
-    session::{CloseReason, Step, Subscription},
-    store::Batch,
+    session::{CloseReason, Output, Subscription},
+    store::{Batch, StreamUpdate},
     stream::{Position, StartPosition},
     telemetry::metrics::{Refusal, Transport},
 };
 
-/// What clients are told to wait before they reconnect, in milliseconds.
+/// The delay before a reconnect that subscribers are sent, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
-/// An event stream, or the word that there will be none.
+/// An event stream, or the answer that there is none.
 pub enum EventStream {
     /// Frames as they come.
     Frames(BoxStream<'static, io::Result<Bytes>>),
-    /// The headers alone, for `HEAD`.
+    /// Only the headers, for `HEAD`.
     Headers,
-    /// The client has it all: 204, on which `EventSource` stops.
+    /// The subscriber has everything: 204, which stops an `EventSource`.
     Complete,
 }
 
@@ -70,24 +70,23 @@ pub async fn follow(
 ) -> Result<EventStream, ApiError> {
     let request = request.streaming()?;
     let resolver = state.resolver(&token);
-    let found = resolver.resolve(&request).await?;
-    if is_complete(&found) {
+    let streams = resolver.resolve(&request).await?;
+    if is_complete(&streams) {
         return Ok(EventStream::Complete);
     }
     if state.lifecycle.is_closing() {
-        // To `EventSource` any other status than 200 is final: a client that comes a moment too
-        // late would never go on elsewhere.
+        // For an `EventSource` any status except 200 is final: a subscriber that comes a moment too
+        // late would never connect to another node.
         state
             .metrics
             .clients(Transport::Sse)
             .refuse(Refusal::Shutdown);
-        return Ok(EventStream::Frames(Box::pin(futures::stream::iter([Ok(
-            come_back(),
-        )]))));
+        let only = futures::stream::iter([Ok(reconnect())]);
+        return Ok(EventStream::Frames(Box::pin(only)));
     }
-    let subscription = resolver.subscription(&request, found);
+    let subscription = resolver.subscription(&request, streams);
     let session = state
-        .follow(
+        .start_session(
             subscription,
             &request,
             Transport::Sse,
@@ -95,64 +94,56 @@ pub async fn follow(
         )
         .await?;
     let format = ServerSentEvents {
-        begun: false,
-        includes_starts: request.start != StartPosition::Start,
+        has_begun: false,
+        cursors_have_starts: request.start != StartPosition::Start,
         others: None,
     };
-    Ok(EventStream::Frames(body::body(
-        session,
-        format,
-        state.settings.client_timeout,
-    )))
+    let stall = state.settings.client_timeout;
+    Ok(EventStream::Frames(body::body(session, format, stall)))
 }
 
-/// What [`follow`] would answer, without following: takes no slot.
+/// What [`follow`] would answer, without a session.
 #[head("/client/sse")]
 pub async fn head(
     token: TokenGrant,
     request: SubscribeRequest,
     state: AppState<'_>,
 ) -> Result<EventStream, ApiError> {
-    let found = state
-        .resolver(&token)
-        .resolve(&request.streaming()?)
-        .await?;
-    Ok(if is_complete(&found) {
+    let resolver = state.resolver(&token);
+    let streams = resolver.resolve(&request.streaming()?).await?;
+    Ok(if is_complete(&streams) {
         EventStream::Complete
     } else {
         EventStream::Headers
     })
 }
 
-/// What a client of a node that stops is told: to come back, each after a time of its own.
-fn come_back() -> Bytes {
-    format!(
-        "{}\n",
-        sse::retry(fastrand::u64(RETRY_MS / 2..RETRY_MS * 3))
-    )
-    .into()
+/// Asks the subscribers of a node that stops to reconnect, each after a random delay.
+fn reconnect() -> Bytes {
+    let delay = fastrand::u64(RETRY_MS / 2..RETRY_MS * 3);
+    format!("{}\n", sse::retry(delay)).into()
 }
 
+/// The format of server-sent events.
 struct ServerSentEvents {
-    begun: bool,
-    /// Streams of which the client has nothing are in cursors, too, as it would otherwise begin
-    /// elsewhere the next time.
-    includes_starts: bool,
-    /// Where the client is in all streams but this one, in the compact form. It stays as it is for
-    /// as long as only this one goes on.
+    has_begun: bool,
+    /// Cursors also name the streams of which the subscriber has nothing. Without that it would
+    /// begin elsewhere the next time.
+    cursors_have_starts: bool,
+    /// The positions in all streams except this one, in the compact form. They stay the same while
+    /// only this one has updates.
     others: Option<(usize, String)>,
 }
 
 impl Format for ServerSentEvents {
-    fn bytes(&mut self, subscription: &Subscription, step: &Step) -> Bytes {
+    fn bytes(&mut self, subscription: &Subscription, output: &Output) -> Bytes {
         let bytes = if subscription.is_keyed() {
-            self.keyed(subscription, step)
+            self.keyed(subscription, output)
         } else {
-            plain(subscription, step)
+            plain(subscription, output)
         };
-        let is_frame = matches!(step, Step::Batch(..) | Step::Gone(_) | Step::Positions(_))
-            && !bytes.is_empty();
-        if !is_frame || std::mem::replace(&mut self.begun, true) {
+        let is_frame = matches!(output, Output::Update(..) | Output::Positions(_));
+        if !is_frame || bytes.is_empty() || std::mem::replace(&mut self.has_begun, true) {
             return bytes;
         }
         [sse::retry(RETRY_MS).as_bytes(), &bytes[..]]
@@ -161,11 +152,11 @@ impl Format for ServerSentEvents {
     }
 }
 
-/// A step of a client with one stream: the bytes of the only part, shared with other clients,
-/// wherever nothing goes before them.
-fn plain(subscription: &Subscription, step: &Step) -> Bytes {
-    match step {
-        Step::Batch(_, batch) => {
+/// An output for a subscriber of one stream. Wherever it is one part and nothing goes before it,
+/// the bytes are shared with the other subscribers.
+fn plain(subscription: &Subscription, output: &Output) -> Bytes {
+    match output {
+        Output::Update(_, StreamUpdate::Events(batch)) => {
             let missed = batch.missed.as_ref().map(sse::missed);
             let parts = batch.parts.iter().map(|part| match subscription.filter() {
                 Some(filter) => sse::selected_frames(part, filter),
@@ -178,53 +169,54 @@ fn plain(subscription: &Subscription, step: &Step) -> Bytes {
                 pieces.pop().unwrap_or_default()
             }
         }
-        Step::Positions(_) => {
-            let cursor = subscription
-                .streams()
-                .first()
-                .map(|stream| match stream.position.id() {
-                    Some(id) => id.to_string(),
-                    // No id says so.
-                    None => format!("{}:", stream.encoded_key()),
-                });
-            cursor
-                .map(|cursor| sse::position(&cursor).into())
-                .unwrap_or_default()
+        Output::Positions(_) => {
+            let Some(stream) = subscription.streams().first() else {
+                return Bytes::new();
+            };
+            let cursor = match stream.position().id() {
+                Some(id) => id.to_string(),
+                // The start of a stream has no id.
+                None => format!("{}:", stream.encoded_key()),
+            };
+            sse::position(&cursor).into()
         }
-        Step::Heartbeat => Bytes::from_static(sse::HEARTBEAT),
-        Step::Close(CloseReason::Shutdown) => come_back(),
-        Step::Gone(_) | Step::CaughtUp | Step::Close(_) => Bytes::new(),
+        Output::Heartbeat => Bytes::from_static(sse::HEARTBEAT),
+        Output::Close(CloseReason::Shutdown) => reconnect(),
+        Output::Update(_, StreamUpdate::Deleted) | Output::CaughtUp | Output::Close(_) => {
+            Bytes::new()
+        }
     }
 }
 
 impl ServerSentEvents {
-    /// A step of a client with several streams: each id is a cursor over all of them.
-    fn keyed(&mut self, subscription: &Subscription, step: &Step) -> Bytes {
+    /// An output for a subscriber of several streams: each id is a cursor over all of them.
+    fn keyed(&mut self, subscription: &Subscription, output: &Output) -> Bytes {
         let mut out = BytesMut::new();
-        match step {
-            Step::Batch(index, batch) => self.put_batch(&mut out, subscription, *index, batch),
-            Step::Gone(index) => {
+        match output {
+            Output::Update(index, StreamUpdate::Events(batch)) => {
+                self.put_batch(&mut out, subscription, *index, batch);
+            }
+            Output::Update(index, StreamUpdate::Deleted) => {
                 if let Some(stream) = subscription.streams().get(*index) {
-                    let data = json::gone_data(stream.gone_after());
-                    sse::put_keyed_missed(
-                        &mut out,
-                        &self.cursor(subscription, *index, stream.position),
-                        &data,
-                    );
+                    let data = json::gone_data(stream.deleted_after());
+                    let cursor = self.cursor(subscription, *index, stream.position());
+                    sse::put_keyed_missed(&mut out, &cursor, &data);
                 }
             }
-            Step::Positions(indexes) => {
-                // One says all: the others are in it.
-                if let Some((index, stream)) = indexes
-                    .last()
-                    .and_then(|index| Some((*index, subscription.streams().get(*index)?)))
-                {
+            Output::Positions(indexes) => {
+                // One cursor is enough: it has the positions in the other streams.
+                let last = indexes.last().and_then(|&index| {
+                    let stream = subscription.streams().get(index)?;
+                    Some((index, stream.position()))
+                });
+                if let Some((index, position)) = last {
                     self.others = None;
-                    return sse::position(&self.cursor(subscription, index, stream.position))
-                        .into();
+                    return sse::position(&self.cursor(subscription, index, position)).into();
                 }
             }
-            Step::CaughtUp | Step::Heartbeat | Step::Close(_) => return plain(subscription, step),
+            Output::CaughtUp | Output::Heartbeat | Output::Close(_) => {
+                return plain(subscription, output);
+            }
         }
         out.freeze()
     }
@@ -241,73 +233,50 @@ impl ServerSentEvents {
         };
         if let Some(missed) = &batch.missed {
             let before = missed.after.map_or(Position::Start, Position::At);
-            sse::put_keyed_missed(
-                out,
-                &self.cursor(subscription, index, before),
-                &json::missed_data(missed),
-            );
+            let cursor = self.cursor(subscription, index, before);
+            sse::put_keyed_missed(out, &cursor, &json::missed_data(missed));
         }
         let last = batch.entries().next_back().map(|entry| entry.id);
-        let mut cursor = String::with_capacity(
-            stream.encoded_key().len() + self.others(subscription, index).len() + sse::FRAME_SIZE,
-        );
-        for entry in batch
-            .entries()
-            .filter(|entry| subscription.wants(&entry.name))
-        {
-            let is_last = batch.end && Some(entry.id) == last;
-            let position = if is_last {
+        let key = stream.encoded_key();
+        let others = self.others(subscription, index);
+        let mut cursor = String::with_capacity(key.len() + others.len() + sse::FRAME_SIZE);
+        let is_wanted = |name: &str| subscription.wants(name);
+        for entry in batch.entries().filter(|entry| is_wanted(&entry.name)) {
+            let position = if batch.is_last && Some(entry.id) == last {
                 Position::Complete(entry.id)
             } else {
                 Position::At(entry.id)
             };
             cursor.clear();
-            cursor::put(
-                &mut cursor,
-                stream.encoded_key(),
-                position,
-                self.others(subscription, index),
-            );
+            cursor::put(&mut cursor, key, position, others);
             out.reserve(cursor.len() + sse::FRAME_SIZE + entry.weight());
             sse::put_keyed_frame(out, &cursor, entry);
         }
     }
 
-    /// The cursor of a client that is at this position of this stream, and where it is in all
-    /// others.
+    /// The cursor at this position of this stream, and at the positions of all others.
     fn cursor(&mut self, subscription: &Subscription, index: usize, position: Position) -> String {
         let mut cursor = String::new();
         if let Some(stream) = subscription.streams().get(index) {
-            cursor::put(
-                &mut cursor,
-                stream.encoded_key(),
-                position,
-                self.others(subscription, index),
-            );
+            let others = self.others(subscription, index);
+            cursor::put(&mut cursor, stream.encoded_key(), position, others);
         }
         cursor
     }
 
-    /// Where the client is in the other streams.
+    /// The positions in the other streams, in the compact form.
     fn others(&mut self, subscription: &Subscription, index: usize) -> &str {
-        let is_current = self
-            .others
-            .as_ref()
-            .is_some_and(|(known, _)| *known == index);
-        if !is_current {
-            let streams = (0..)
+        let is_current = |(known, _): &(usize, String)| *known == index;
+        if !self.others.as_ref().is_some_and(is_current) {
+            let others = (0..)
                 .zip(subscription.streams())
                 .filter(|(other, _)| *other != index)
-                .map(|(_, stream)| stream);
-            let told =
-                streams.filter(|stream| self.includes_starts || stream.position != Position::Start);
-            self.others = Some((
-                index,
-                cursor::compact(told.map(|stream| (stream.tag(), stream.position))),
-            ));
+                .map(|(_, stream)| (stream.tag(), stream.position()))
+                .filter(|(_, position)| self.cursors_have_starts || *position != Position::Start);
+            self.others = Some((index, cursor::compact(others)));
         }
-        self.others
-            .as_ref()
+        let others = self.others.as_ref();
+        others
             .map(|(_, others)| others.as_str())
             .unwrap_or_default()
     }

@@ -1,20 +1,16 @@
-//! Following streams over WebSocket.
+//! Subscribing over WebSocket.
 
 use std::{future::pending, pin::pin, time::Duration};
 
 use futures::{SinkExt, future::BoxFuture};
 use rocket::get;
-use rocket_ws::{
-    Message,
-    frame::{CloseCode, Frame},
-    result::Error,
-};
+use rocket_ws::{Message, frame::CloseCode, result::Error};
 use tokio::time::{Instant, timeout};
-use tungstenite::protocol::frame::coding::{Data as OpData, OpCode};
 
 use super::{
-    body::objects,
-    commands::{Begun, Command, Commands, Looked},
+    commands::{Command, Commands, Lookup, Started},
+    first_message::FirstMessage,
+    objects::objects,
     request::SubscribeRequest,
     resolve::Resolver,
 };
@@ -26,29 +22,26 @@ use crate::{
         state::AppState,
         websocket::{Channel, ESCAPED, PeerEnd, PongDue, Socket, close},
     },
-    session::{CloseReason, Session, Step, Subscription},
+    session::{CloseReason, Output, Session, Subscription},
     telemetry::metrics::Transport,
 };
 
-/// The largest message that a client may send; it has little to say.
-const MAX_CLIENT_MESSAGE: usize = 64 << 10;
+/// The largest message that a subscriber may send: it only sends commands.
+const MAX_MESSAGE: usize = 64 << 10;
 
-/// Bytes of a fragment of the first message after which the next event is in another fragment.
-const FRAGMENT: usize = 256 << 10;
-
-/// The largest event that a node may have stored that has other settings. Larger ones are sent
-/// where this node takes them, too.
+/// The largest event that a node with other settings may have stored. A larger event is sent if
+/// this node's own settings allow it.
 const LARGEST_EVENT: usize = 8 << 20;
 
-/// How long a client may take to answer a close: it may have much to read before it comes to it,
-/// and a connection that is dropped takes with it what the client has not read.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a subscriber may take to answer a close frame. It may have much to read before it sees
+/// the frame, and what it has not read is lost when the connection is dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Heartbeats that a client may leave unanswered before it counts as gone.
-const UNANSWERED: u32 = 3;
+/// Heartbeats that a subscriber may leave unanswered before the broker gives it up.
+const MAX_UNANSWERED: u32 = 3;
 
-/// The shortest time in which it may be found gone, however short the heartbeat.
-const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
+/// The shortest silence after which the broker gives a subscriber up.
+const MIN_SILENCE: Duration = Duration::from_secs(10);
 
 /// Follows streams over WebSocket, each from its first event kept or from where the client was cut
 /// off. The first message is a JSON array of all events so far, then comes one object per event.
@@ -80,93 +73,78 @@ pub async fn follow(
 ) -> Result<Channel, ApiError> {
     let request = request.streaming()?;
     let resolver = state.resolver(&token);
-    let found = resolver.resolve(&request).await?;
+    let streams = resolver.resolve(&request).await?;
     let upgrade = upgrade.required()?;
-    let subscription = resolver.subscription(&request, found);
+    let subscription = resolver.subscription(&request, streams);
     let session = state
-        .follow(subscription, &request, Transport::Ws, None)
+        .start_session(subscription, &request, Transport::Ws, None)
         .await?;
-    // Beside its event an object has a key, an id and a name.
-    let max_frame = FRAGMENT + ESCAPED * (state.settings.max_event.max(LARGEST_EVENT) + 1024);
-    let silence = (state.settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
+    // Besides its event, an object has a key, an id and a name.
+    let largest_event = state.settings.max_event.max(LARGEST_EVENT) + 1024;
+    let max_frame = FirstMessage::FRAGMENT + ESCAPED * largest_event;
+    let silence = (state.settings.heartbeat * MAX_UNANSWERED).max(MIN_SILENCE);
     let stall = state.settings.client_timeout;
-    Ok(Channel::new(
-        &upgrade,
-        MAX_CLIENT_MESSAGE,
-        max_frame,
-        move |socket| {
-            Box::pin(async move {
-                let connection = Connection {
-                    socket,
-                    resolver,
-                    history: History::Pending,
-                    commands: Commands::default(),
-                    looking: None,
-                    pong: PongDue::default(),
-                    unanswered: None,
-                    silence,
-                    stall,
-                };
-                connection.run(session).await;
-            })
-        },
-    ))
+    let serve = move |socket| -> BoxFuture<'static, ()> {
+        let connection = Connection {
+            socket,
+            resolver,
+            first_message: FirstMessage::default(),
+            commands: Commands::default(),
+            lookup: None,
+            pong: PongDue::default(),
+            unanswered_since: None,
+            silence,
+            stall,
+        };
+        Box::pin(connection.run(session))
+    };
+    Ok(Channel::new(&upgrade, MAX_MESSAGE, max_frame, serve))
 }
 
-/// A client's connection.
+/// The connection of one subscriber.
 struct Connection {
     socket: Socket,
     resolver: Resolver,
-    history: History,
-    /// What the client has asked for, in order.
+    first_message: FirstMessage,
+    /// Commands that the subscriber has sent, in order.
     commands: Commands,
-    /// The command that runs.
-    looking: Option<BoxFuture<'static, Looked>>,
+    /// The command that waits for its stream.
+    lookup: Option<BoxFuture<'static, Lookup>>,
     pong: PongDue,
-    /// When the first ping was sent after which the client has not said anything. It is asked only
-    /// when there is nothing else to send it, so that its silence alone means nothing.
-    unanswered: Option<Instant>,
+    /// When the first ping was sent after which the subscriber has sent nothing. Pings go out only
+    /// when there is nothing else to send, so that silence alone means nothing.
+    unanswered_since: Option<Instant>,
     silence: Duration,
-    /// How long the client may take nothing.
+    /// How long the subscriber may take nothing.
     stall: Duration,
 }
 
-/// The array of all events so far. It may be long, and is therefore sent in fragments (RFC 6455,
-/// 5.4), batch by batch, as one message: no more than a batch of it is ever in memory.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum History {
-    /// Not begun.
-    Pending,
-    /// Its beginning was sent.
-    Open,
-    /// Complete: events are messages of their own.
-    Sent,
-}
-
-/// What comes next on a connection.
+/// What happens next on a connection.
 enum Next {
-    Step(Step),
-    /// A command came that can be done now.
+    Output(Output),
+    /// A command came that can run now.
     Command,
     /// The answer to a command.
     Answer(String),
-    /// The stream was looked for that a command names.
-    Looked(Looked),
-    Peer(PeerEnd),
+    /// The stream of a command was looked up.
+    Found(Lookup),
+    /// The connection is over.
+    End(PeerEnd),
 }
 
 impl Connection {
     async fn run(mut self, mut session: Session) {
         match self.serve(&mut session).await {
             Ok(reason) => {
-                // The slot is free before the goodbye, for which the client may take its time.
+                // The permits are free before the close, for which the subscriber may take its time.
                 drop(session);
-                let (code, text) = farewell(reason);
-                close(&mut self.socket, code, text, CLOSE_PATIENCE.min(self.stall)).await;
+                let (code, text) = close_frame(reason);
+                let timeout = CLOSE_TIMEOUT.min(self.stall);
+                close(&mut self.socket, code, text, timeout).await;
             }
             Err(end) => {
                 if matches!(end, PeerEnd::Stalled) {
-                    session.stalled();
+                    session.set_stalled();
                 }
                 drop(session);
                 end.finish(&mut self.socket).await;
@@ -174,97 +152,94 @@ impl Connection {
         }
     }
 
-    /// Serves the client until the broker has a reason to close, or the client is gone.
+    /// Serves the subscriber until the broker has a reason to close, or the connection is over.
     async fn serve(&mut self, session: &mut Session) -> Result<CloseReason, PeerEnd> {
         if session.subscription().is_caught_up() {
-            // With nothing to tell there is no batch to wait for: the empty array goes out at once.
-            self.history = History::Sent;
-            in_time(
-                self.stall,
-                session.dismissed(),
-                self.send(vec![Message::Text("[]".to_owned())]),
-            )
-            .await?;
+            // There is no event so far: the empty array goes out at once.
+            let array = self.first_message.send_empty();
+            self.send(session.disconnected(), vec![array]).await?;
         }
         session.close_if_over();
         loop {
             let messages = match self.next(session).await {
-                Next::Peer(end) => return Err(end),
+                Next::End(end) => return Err(end),
                 Next::Command => continue,
                 Next::Answer(answer) => vec![Message::Text(answer)],
-                Next::Looked(looked) => vec![Message::Text(looked.finish(session, &self.resolver))],
-                Next::Step(Step::Heartbeat)
-                    if self
-                        .unanswered
-                        .is_some_and(|since| since.elapsed() > self.silence) =>
-                {
-                    return Err(PeerEnd::Gone);
+                Next::Found(lookup) => {
+                    let answer = lookup.finish(session, &self.resolver);
+                    vec![Message::Text(answer)]
                 }
-                Next::Step(Step::Heartbeat) => {
-                    self.unanswered.get_or_insert_with(Instant::now);
+                Next::Output(Output::Close(reason)) => return Ok(reason),
+                Next::Output(Output::Heartbeat) => {
+                    let since = *self.unanswered_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > self.silence {
+                        return Err(PeerEnd::Gone);
+                    }
                     vec![Message::Ping(Vec::new())]
                 }
-                Next::Step(Step::Close(reason)) => return Ok(reason),
-                Next::Step(step) => {
-                    let messages = self.messages(session.subscription(), &step);
-                    if let Step::Batch(stream, batch) = &step {
-                        session.delivered(*stream, batch, messages.iter().map(Message::len).sum());
+                Next::Output(output) => {
+                    let messages = self.messages(session.subscription(), &output);
+                    if let Some((stream, batch)) = output.batch() {
+                        let bytes = messages.iter().map(Message::len).sum();
+                        session.count_delivery(stream, batch, bytes);
                     }
-                    in_time(self.stall, session.dismissed(), self.send(messages)).await?;
+                    self.send(session.disconnected(), messages).await?;
                     continue;
                 }
             };
-            in_time(self.stall, session.dismissed(), self.send(messages)).await?;
+            self.send(session.disconnected(), messages).await?;
             session.close_if_over();
         }
     }
 
-    /// What a command comes to, or else the feed's next step. Nothing can be answered within the
-    /// first array.
+    /// The result of a command, or else the session's next output. Commands wait until the first
+    /// message is complete.
     async fn next(&mut self, session: &mut Session) -> Next {
-        if self.history == History::Sent
-            && self.looking.is_none()
+        if self.first_message.is_complete()
+            && self.lookup.is_none()
             && let Some(command) = self.commands.pop()
         {
-            match command.begin(session, &self.resolver) {
-                Begun::Done(answer) => return Next::Answer(answer),
-                Begun::Looking(looking) => self.looking = Some(looking),
+            match command.start(session, &self.resolver) {
+                Started::Done(answer) => return Next::Answer(answer),
+                Started::Lookup(lookup) => self.lookup = Some(lookup),
             }
         }
         let Self {
             socket,
             commands,
-            looking,
+            lookup,
             pong,
             stall,
             ..
         } = self;
-        let is_looking = looking.is_some();
-        // Streams wait for the command before which their events would come: they may all end, and
-        // the client have asked for more.
-        let mut step = pin!(async {
-            if is_looking {
-                session.interrupted().await
+        let is_looking_up = lookup.is_some();
+        // Updates wait while a command looks up its stream. Otherwise all streams might end before
+        // the one that the subscriber has asked for is added.
+        let mut output = pin!(async {
+            if is_looking_up {
+                session.next_without_updates().await
             } else {
                 session.next().await
             }
         });
         loop {
             tokio::select! {
-                step = &mut step => return Next::Step(step),
-                looked = async { match looking { Some(looking) => looking.await, None => pending().await } } => {
-                    *looking = None;
-                    return Next::Looked(looked);
+                output = &mut output => return Next::Output(output),
+                found = next_found(lookup) => {
+                    *lookup = None;
+                    return Next::Found(found);
                 }
-                message = hear(socket, pong, *stall, commands.is_full()) => {
+                message = receive(socket, pong, *stall, commands.is_full()) => {
                     let message = match message {
                         Ok(message) => message,
-                        Err(end) => return Next::Peer(end),
+                        Err(end) => return Next::End(end),
                     };
-                    self.unanswered = None;
-                    if let Message::Text(text) = message && let Some(command) = Command::read(&text) {
+                    self.unanswered_since = None;
+                    if let Message::Text(text) = message
+                        && let Some(command) = Command::read(&text)
+                    {
                         commands.push(command);
-                        if self.history == History::Sent && !is_looking {
+                        if self.first_message.is_complete() && !is_looking_up {
                             return Next::Command;
                         }
                     }
@@ -273,105 +248,70 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, messages: Vec<Message>) -> Result<(), Error> {
-        for message in messages {
-            self.socket.feed(message).await?;
-        }
-        self.socket.flush().await
+    /// Sends messages. Fails if the subscriber does not take them in time, or is disconnected
+    /// meanwhile.
+    async fn send(
+        &mut self,
+        disconnected: impl Future<Output = ()>,
+        messages: Vec<Message>,
+    ) -> Result<(), PeerEnd> {
+        let socket = &mut self.socket;
+        let sending = async {
+            for message in messages {
+                socket.feed(message).await?;
+            }
+            socket.flush().await
+        };
+        let sent: Result<Result<(), Error>, _> = tokio::select! {
+            biased;
+            sent = timeout(self.stall, sending) => sent,
+            // A close frame would not arrive.
+            () = disconnected => return Err(PeerEnd::Gone),
+        };
+        sent.map_err(|_| PeerEnd::Stalled)?
+            .map_err(|_| PeerEnd::Gone)
     }
 
-    /// A step as messages, or as fragments of the first one.
-    fn messages(&mut self, subscription: &Subscription, step: &Step) -> Vec<Message> {
-        let items = objects(subscription, step, subscription.is_keyed());
-        if self.history == History::Sent {
+    /// An output as messages, or as fragments of the first message.
+    fn messages(&mut self, subscription: &Subscription, output: &Output) -> Vec<Message> {
+        let items = objects(subscription, output, subscription.is_keyed());
+        if self.first_message.is_complete() {
             return items.into_iter().map(Message::Text).collect();
         }
-        let is_complete = subscription.is_caught_up();
-        let messages = fragments(&items, self.history == History::Pending, is_complete);
-        if is_complete {
-            self.history = History::Sent;
-        } else if !messages.is_empty() {
-            self.history = History::Open;
-        }
-        messages
+        self.first_message
+            .fragments(&items, subscription.is_caught_up())
     }
 }
 
-/// Elements of the first array as fragments of its message. None where it neither begins nor ends.
-fn fragments(items: &[String], is_first: bool, is_complete: bool) -> Vec<Message> {
-    if items.is_empty() && !is_complete {
-        return Vec::new();
+/// The stream that a command has looked up. Cancel safe.
+async fn next_found(lookup: &mut Option<BoxFuture<'static, Lookup>>) -> Lookup {
+    match lookup {
+        Some(lookup) => lookup.await,
+        None => pending().await,
     }
-    let mut texts = Vec::with_capacity(1);
-    let mut text = String::new();
-    let mut lead = if is_first { "[" } else { "," };
-    if is_first && items.is_empty() {
-        text.push('[');
-    }
-    for item in items {
-        if text.len() >= FRAGMENT {
-            texts.push(std::mem::take(&mut text));
-        }
-        text.push_str(lead);
-        text.push_str(item);
-        lead = ",";
-    }
-    if is_complete {
-        text.push(']');
-    }
-    texts.push(text);
-    let last = texts.len() - 1;
-    let frame = |(index, text): (usize, String)| {
-        let kind = if is_first && index == 0 {
-            OpData::Text
-        } else {
-            OpData::Continue
-        };
-        Message::Frame(Frame::message(
-            text.into_bytes(),
-            OpCode::Data(kind),
-            is_complete && index == last,
-        ))
-    };
-    texts.into_iter().enumerate().map(frame).collect()
 }
 
-/// What the client says. Where no more can be kept it is read no further, but a ping is answered.
-/// Cancel safe.
-async fn hear(
+/// The next message of the subscriber. While no more commands fit, it reads none, but still answers
+/// a ping. Cancel safe.
+async fn receive(
     socket: &mut Socket,
     pong: &mut PongDue,
-    patience: Duration,
+    timeout: Duration,
     is_full: bool,
 ) -> Result<Message, PeerEnd> {
     if is_full {
-        pong.flush(socket, patience).await?;
+        pong.flush(socket, timeout).await?;
         return pending().await;
     }
-    pong.next(socket, patience).await
+    pong.next(socket, timeout).await
 }
 
-async fn in_time(
-    stall: Duration,
-    dismissed: impl Future<Output = ()>,
-    sending: impl Future<Output = Result<(), Error>>,
-) -> Result<(), PeerEnd> {
-    let sent = tokio::select! {
-        biased;
-        sent = timeout(stall, sending) => sent,
-        // Nobody would hear a goodbye.
-        () = dismissed => return Err(PeerEnd::Gone),
-    };
-    sent.map_err(|_| PeerEnd::Stalled)?
-        .map_err(|_| PeerEnd::Gone)
-}
-
-/// Close codes tell a client whether to come back: 1001, 1012 and 1013 say so, 1000 and 1011 say
-/// that there is nothing more.
-fn farewell(reason: CloseReason) -> (CloseCode, &'static str) {
+/// The close code and its text. After 1001, 1012 and 1013 a subscriber should reconnect. After 1000
+/// and 1011 there is nothing more.
+fn close_frame(reason: CloseReason) -> (CloseCode, &'static str) {
     match reason {
         CloseReason::Ended => (CloseCode::Normal, "The stream has ended"),
-        CloseReason::Gone => (CloseCode::Error, "The stream is gone"),
+        CloseReason::Deleted => (CloseCode::Error, "The stream is gone"),
         CloseReason::Idle => (
             CloseCode::Away,
             "No event for a long time; reconnect to go on waiting",

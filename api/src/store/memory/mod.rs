@@ -7,25 +7,25 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use async_trait::async_trait;
 use futures::future::BoxFuture;
-use rocket::async_trait;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
 
 use super::{
-    Appended, Batch, ConnectionCounts, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, Store,
-    StoreError, StreamInfo, Tails,
-    merge::{Merged, Source, Tail, TailError},
-    presence::{PresenceOutcome, PresenceUpdate},
+    Appended, Batch, ConnectionCounts, Introspect, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page,
+    Presence, PresenceOutcome, PresenceUpdate, StoreError, StreamInfo, StreamStore, StreamUpdate,
+    TailSet,
+    merge::{MergedTails, Tail, TailSource},
     resume::{Around, Start, cursor_before, start},
 };
 use crate::{
     codec::segment::{Part, Segment},
     stream::{
         Entry, EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, Producer, ProducerSequence,
-        StartPosition, Status, StreamKey,
+        SharedPosition, StartPosition, Status, StreamKey,
     },
     telemetry::metrics::{Metrics, SharedMetrics},
 };
@@ -337,23 +337,7 @@ impl Log {
 }
 
 #[async_trait]
-impl Store for MemoryStore {
-    fn name(&self) -> &'static str {
-        "memory"
-    }
-
-    fn delivery(&self) -> &'static str {
-        "memory"
-    }
-
-    fn connections(&self) -> ConnectionCounts {
-        ConnectionCounts::default()
-    }
-
-    async fn ready(&self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
-
+impl StreamStore for MemoryStore {
     async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
         let generation = Generation::fresh()?;
         let mut streams = self.lock();
@@ -462,6 +446,13 @@ impl Store for MemoryStore {
         })
     }
 
+    fn tails(&self) -> Box<dyn TailSet> {
+        Box::new(MergedTails::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl Presence for MemoryStore {
     async fn update_presence(&self, _: &PresenceUpdate) -> Result<PresenceOutcome, StoreError> {
         // There are no other nodes.
         Ok(PresenceOutcome::Kept)
@@ -470,80 +461,94 @@ impl Store for MemoryStore {
     async fn subscribers_elsewhere(&self, _: &StreamKey) -> Result<u64, StoreError> {
         Ok(0)
     }
+}
 
-    fn tails(&self) -> Box<dyn Tails> {
-        Box::new(Merged::new(self.clone()))
+#[async_trait]
+impl Introspect for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn delivery(&self) -> &'static str {
+        "memory"
+    }
+
+    fn connections(&self) -> ConnectionCounts {
+        ConnectionCounts::default()
+    }
+
+    async fn ready(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
     }
 }
 
-impl Source for MemoryStore {
+impl TailSource for MemoryStore {
     type Tail = MemoryTail;
 
-    fn tail(&self, page: Page) -> MemoryTail {
-        let changed = self
-            .lock()
+    fn tail(&self, page: Page, position: SharedPosition) -> MemoryTail {
+        let mut streams = self.lock();
+        let log = streams
             .get(&page.key)
-            .filter(|log| log.generation == page.info.generation)
-            .map(|log| log.changed.subscribe());
+            .filter(|log| log.generation == page.info.generation);
         MemoryTail {
             store: self.clone(),
             key: page.key.clone(),
             generation: page.info.generation,
-            cursor: page.cursor,
+            position,
+            changed: log.map(|log| log.changed.subscribe()),
             first: page.is_read.then_some(page),
-            changed,
         }
     }
 }
 
-/// Follows one stream: a page, and when there is nothing new, a wait for the stream to change.
+/// Follows one stream: it reads a page, and when nothing is new it waits until the stream changes.
 pub(super) struct MemoryTail {
     store: MemoryStore,
     key: StreamKey,
     generation: Generation,
-    cursor: Option<EventId>,
+    position: SharedPosition,
+    /// A page that was read before the tail began.
     first: Option<Page>,
-    /// None when the stream had gone before the tail began.
+    /// None if the stream was deleted before the tail began.
     changed: Option<watch::Receiver<()>>,
 }
 
 impl Tail for MemoryTail {
-    async fn next(&mut self) -> Result<Batch, TailError> {
+    async fn next(&mut self) -> Result<StreamUpdate, StoreError> {
         loop {
-            let page = match self.first.take() {
-                Some(page) => page,
-                None => self.read()?,
+            let Some(page) = self.first.take().or_else(|| self.read()) else {
+                return Ok(StreamUpdate::Deleted);
             };
-            let end = page.is_end();
-            if end || page.missed.is_some() || !page.parts.is_empty() {
-                self.cursor = page.cursor;
-                return Ok(Batch {
-                    missed: page.missed,
-                    parts: page.parts,
-                    end,
-                });
+            let ttl = page.info.ttl;
+            let batch = Batch {
+                is_last: page.is_end(),
+                missed: page.missed,
+                parts: page.parts,
+            };
+            if !batch.is_empty() {
+                return Ok(StreamUpdate::Events(batch));
             }
-            let changed = self.changed.as_mut().ok_or(TailError::Gone)?;
-            // Neither a write nor replacement: then the stream's time is up, or was prolonged
-            // meanwhile.
-            let expires_at = Instant::now() + page.info.ttl;
-            let _ = timeout_at(expires_at, changed.changed()).await;
+            let Some(changed) = &mut self.changed else {
+                return Ok(StreamUpdate::Deleted);
+            };
+            // If the stream does not change, it has expired by then, or a write has prolonged it.
+            let _ = timeout_at(Instant::now() + ttl, changed.changed()).await;
         }
     }
 }
 
 impl MemoryTail {
-    fn read(&mut self) -> Result<Page, TailError> {
-        // Marked as seen before the read, so that a write after the read is not taken for seen.
+    /// The next page; none if the stream was deleted.
+    fn read(&mut self) -> Option<Page> {
+        // Marked as seen before the read, so that a write after the read still counts as a change.
         if let Some(changed) = &mut self.changed {
             changed.mark_unchanged();
         }
         let mut streams = self.store.lock();
         let log = streams
             .get(&self.key)
-            .filter(|log| log.generation == self.generation)
-            .ok_or(TailError::Gone)?;
-        Ok(log.page(&self.key, self.cursor))
+            .filter(|log| log.generation == self.generation)?;
+        Some(log.page(&self.key, self.position.id()))
     }
 }
 

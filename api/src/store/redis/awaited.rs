@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::sleep};
 
 use super::{RedisStore, replies, store::Inner};
 use crate::{
-    store::{Store, StoreError, StreamInfo},
+    store::{StoreError, StreamInfo, StreamStore},
     stream::StreamKey,
     telemetry::metrics::Operation,
 };

@@ -10,9 +10,9 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use deadpool_redis::redis::{self, Value};
 use futures::future::BoxFuture;
-use rocket::async_trait;
 
 use super::{
     awaited,
@@ -37,10 +37,10 @@ use crate::{
     codec::segment::{Part, Segment},
     config::{Delivery, Settings},
     store::{
-        Appended, ConnectionCounts, CrossSlot, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, Store,
-        StoreError, StoreFault, StreamInfo, Tails,
-        merge::Merged,
-        presence::{PresenceOutcome, PresenceUpdate},
+        Appended, ConnectionCounts, CrossSlot, Introspect, NewStream, PAGE_BYTES, PAGE_ENTRIES,
+        Page, Presence, PresenceOutcome, PresenceUpdate, StoreError, StoreFault, StreamInfo,
+        StreamStore, TailSet,
+        merge::MergedTails,
         resume::{Around, Start, cursor_before, start},
     },
     stream::{
@@ -263,35 +263,7 @@ impl RedisStore {
 }
 
 #[async_trait]
-impl Store for RedisStore {
-    fn name(&self) -> &'static str {
-        "redis"
-    }
-
-    fn delivery(&self) -> &'static str {
-        if self.0.hub.is_some() {
-            Delivery::Shared.as_str()
-        } else {
-            Delivery::Exclusive.as_str()
-        }
-    }
-
-    fn connections(&self) -> ConnectionCounts {
-        let (streaming, streaming_in_use) = match &self.0.hub {
-            Some(hub) => (hub.connections(), hub.connections()),
-            None => self.0.primary.exclusive_size(),
-        };
-        ConnectionCounts {
-            fixed: self.0.fixed,
-            streaming,
-            streaming_in_use,
-        }
-    }
-
-    async fn ready(&self) -> Result<Vec<String>, StoreError> {
-        readiness::ready(self).await
-    }
-
+impl StreamStore for RedisStore {
     async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
         let (keys, generation, script) =
             (self.keys(key), Generation::fresh()?, &self.0.scripts.create);
@@ -414,17 +386,6 @@ impl Store for RedisStore {
         Box::pin(awaited::appears(self.clone(), key.clone()))
     }
 
-    async fn update_presence(
-        &self,
-        update: &PresenceUpdate,
-    ) -> Result<PresenceOutcome, StoreError> {
-        self.0.presence.update_presence(update).await
-    }
-
-    async fn subscribers_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError> {
-        self.0.presence.subscribers_elsewhere(key).await
-    }
-
     fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {
         // A blocking XREAD goes to one node, and takes only keys of one slot even there.
         let is_bound = self.0.hub.is_none() && self.0.primary.is_cluster();
@@ -437,14 +398,59 @@ impl Store for RedisStore {
         }
     }
 
-    fn tails(&self) -> Box<dyn Tails> {
+    fn tails(&self) -> Box<dyn TailSet> {
         match self.hub() {
             None => Box::new(ExclusiveTails::new(self.clone())),
-            Some(hub) => Box::new(Merged::new(Topics {
+            Some(hub) => Box::new(MergedTails::new(Topics {
                 store: self.clone(),
                 hub,
             })),
         }
+    }
+}
+
+#[async_trait]
+impl Presence for RedisStore {
+    async fn update_presence(
+        &self,
+        update: &PresenceUpdate,
+    ) -> Result<PresenceOutcome, StoreError> {
+        self.0.presence.update_presence(update).await
+    }
+
+    async fn subscribers_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError> {
+        self.0.presence.subscribers_elsewhere(key).await
+    }
+}
+
+#[async_trait]
+impl Introspect for RedisStore {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn delivery(&self) -> &'static str {
+        if self.0.hub.is_some() {
+            Delivery::Shared.as_str()
+        } else {
+            Delivery::Exclusive.as_str()
+        }
+    }
+
+    fn connections(&self) -> ConnectionCounts {
+        let (streaming, streaming_in_use) = match &self.0.hub {
+            Some(hub) => (hub.connections(), hub.connections()),
+            None => self.0.primary.exclusive_size(),
+        };
+        ConnectionCounts {
+            fixed: self.0.fixed,
+            streaming,
+            streaming_in_use,
+        }
+    }
+
+    async fn ready(&self) -> Result<Vec<String>, StoreError> {
+        readiness::ready(self).await
     }
 }
 

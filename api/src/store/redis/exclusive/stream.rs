@@ -1,4 +1,4 @@
-//! One stream of a client, and what is made of what comes of it.
+//! One stream of an exclusive delivery.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use super::read::ReadFrom;
 use crate::{
     codec::segment::{Part, Segment},
     store::{
-        Batch, Gone, Page,
+        Batch, Page, StreamUpdate,
         redis::{RedisStore, keys::Keys, replies::Head},
     },
-    stream::{Entry, EventId, Generation, Status, StreamKey},
+    stream::{Entry, EventId, Generation, SharedPosition, Status, StreamKey},
 };
 
 pub(super) struct ExclusiveStream {
@@ -17,28 +17,35 @@ pub(super) struct ExclusiveStream {
     pub(super) key: StreamKey,
     pub(super) keys: Arc<Keys>,
     pub(super) generation: Generation,
-    pub(super) cursor: Option<EventId>,
+    position: SharedPosition,
     pub(super) state: State,
-    /// Bytes of an entry, on a moving average: what one `XREAD` may fetch is counted in entries,
-    /// but must be bounded in bytes.
+    /// Bytes of an entry, as a moving average. The entries of one `XREAD` are limited by their
+    /// number, but the limit is meant for bytes.
     entry_bytes: usize,
 }
 
 pub(super) enum State {
-    /// A page that is not yet handed on.
+    /// It has a page that was read before it was added.
     Page(Box<Page>),
+    /// It reads history.
     CatchUp,
+    /// It waits for live entries.
     Live,
 }
 
 impl ExclusiveStream {
-    pub(super) fn new(store: &RedisStore, number: usize, page: Page) -> Self {
+    pub(super) fn new(
+        store: &RedisStore,
+        number: usize,
+        page: Page,
+        position: SharedPosition,
+    ) -> Self {
         Self {
             number,
             key: page.key.clone(),
             keys: Arc::new(store.keys(&page.key)),
             generation: page.info.generation,
-            cursor: page.cursor,
+            position,
             state: if page.is_read {
                 State::Page(Box::new(page))
             } else {
@@ -48,69 +55,69 @@ impl ExclusiveStream {
         }
     }
 
-    /// Where to wait for more.
-    pub(super) fn position(&self) -> ReadFrom {
+    /// The id after which it goes on.
+    pub(super) fn cursor(&self) -> Option<EventId> {
+        self.position.id()
+    }
+
+    /// Where to wait for live entries.
+    pub(super) fn read_from(&self) -> ReadFrom {
         ReadFrom {
             number: self.number,
             keys: Arc::clone(&self.keys),
-            cursor: self.cursor,
+            cursor: self.cursor(),
             entry_bytes: self.entry_bytes,
         }
     }
 
-    /// Hands on a page of history.
-    pub(super) fn take(&mut self, page: Page) -> Batch {
-        let end = page.is_end();
+    /// The update that a page of history brings.
+    pub(super) fn take_page(&mut self, page: Page) -> StreamUpdate {
+        let is_last = page.is_end();
         self.state = if page.is_newest() {
             State::Live
         } else {
             State::CatchUp
         };
-        self.cursor = page.cursor;
-        Batch {
+        StreamUpdate::Events(Batch {
             missed: page.missed,
             parts: page.parts,
-            end,
-        }
+            is_last,
+        })
     }
 
-    /// Hands on what came live, if it follows; the head is as it was after the entries.
-    pub(super) fn follow(
-        &mut self,
-        entries: Vec<Entry>,
-        head: Option<Head>,
-    ) -> Result<Batch, Gone> {
-        let head = head
-            .filter(|head| head.generation == self.generation)
-            .ok_or(Gone)?;
-        let follows = |id: EventId| self.cursor.is_some_and(|cursor| id.n == cursor.n + 1);
+    /// The update that live entries bring. `head` is the stream's head as it was after the entries.
+    /// Entries that do not follow the position are dropped, and history is read instead.
+    pub(super) fn take_live(&mut self, entries: Vec<Entry>, head: Option<Head>) -> StreamUpdate {
+        let Some(head) = head.filter(|head| head.generation == self.generation) else {
+            return StreamUpdate::Deleted;
+        };
+        let cursor = self.cursor();
+        let follows = |id: EventId| cursor.is_some_and(|cursor| id.n == cursor.n + 1);
         let newest = match entries.first() {
-            None => self.cursor,
+            None => cursor,
             Some(first) if follows(first.id) => entries.last().map(|entry| entry.id),
             // Trimmed before it was read, or Redis lost what it had acknowledged: history knows
-            // which.
+            // which of the two.
             Some(_) => None,
         };
-        let Some(newest) = newest
-            .filter(|&newest| newest <= head.last && (newest == head.last || !entries.is_empty()))
-        else {
-            self.state = State::CatchUp;
-            return Ok(Batch::default());
+        let is_consistent = |newest: &EventId| {
+            *newest <= head.last && (*newest == head.last || !entries.is_empty())
         };
-        let end = head.status != Status::Active && newest == head.last;
-        self.cursor = Some(newest);
-        if entries.is_empty() {
-            return Ok(Batch {
-                end,
-                ..Batch::default()
-            });
+        let Some(newest) = newest.filter(is_consistent) else {
+            self.state = State::CatchUp;
+            return StreamUpdate::Events(Batch::default());
+        };
+        let is_last = head.status != Status::Active && newest == head.last;
+        let mut parts = Vec::new();
+        if !entries.is_empty() {
+            let bytes: usize = entries.iter().map(Entry::weight).sum();
+            self.entry_bytes = usize::midpoint(self.entry_bytes, bytes / entries.len()).max(1);
+            parts.push(Part::new(Arc::new(Segment::new(entries)), 0));
         }
-        let bytes: usize = entries.iter().map(Entry::weight).sum();
-        self.entry_bytes = usize::midpoint(self.entry_bytes, bytes / entries.len().max(1)).max(1);
-        Ok(Batch {
+        StreamUpdate::Events(Batch {
             missed: None,
-            parts: vec![Part::new(Arc::new(Segment::new(entries)), 0)],
-            end,
+            parts,
+            is_last,
         })
     }
 }

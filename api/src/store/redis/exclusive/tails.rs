@@ -1,10 +1,10 @@
-//! Exclusive delivery: a connection per client, in a loop of `XREAD BLOCK` over all of the client's
-//! streams.
+//! The tails of one subscriber in exclusive delivery: a Redis connection of its own, in a loop of
+//! `XREAD BLOCK` over all of its streams.
 
 use std::collections::VecDeque;
 
+use async_trait::async_trait;
 use futures::future::{BoxFuture, pending};
-use rocket::async_trait;
 
 use super::{
     read::{BlockingRead, ReadResult, StreamReply},
@@ -12,186 +12,172 @@ use super::{
 };
 use crate::{
     store::{
-        Batch, Gone, News, Page, StoreError, Tails,
+        Page, StoreError, StreamUpdate, TailSet,
         redis::{RedisStore, connections::Lease, primary::PrimaryWatch},
     },
+    stream::SharedPosition,
     telemetry::metrics::Operation,
 };
 
-/// Catch up from history, follow live, and catch up again whenever what comes does not follow what
-/// went before.
+/// Reads history, then waits for live entries. It reads history again whenever live entries do not
+/// follow the position.
 pub(in super::super) struct ExclusiveTails {
     store: RedisStore,
     primaries: PrimaryWatch,
     added: usize,
     streams: Vec<ExclusiveStream>,
     lease: Option<Lease>,
-    /// A wait under way. It is kept here rather than in `next`, so that dropping the future of
-    /// `next` does not leave a command pending on a connection that is used again.
-    wait: Option<BoxFuture<'static, Result<ReadResult, StoreError>>>,
-    /// What one wait brought, to be told stream by stream.
-    ready: VecDeque<News>,
-    /// The last answer was an error: the next one is reported in any case.
-    failed: bool,
+    /// The read that is under way. It is kept here and not in `next`: if the future of `next` is
+    /// dropped, no command is left pending on a connection that is used again.
+    read: Option<BoxFuture<'static, Result<ReadResult, StoreError>>>,
+    /// Updates of one read, to be returned one by one.
+    ready: VecDeque<(usize, StreamUpdate)>,
+    /// The last answer was an error, so that the next one is returned in any case.
+    has_failed: bool,
 }
 
 impl ExclusiveTails {
     pub(in super::super) fn new(store: RedisStore) -> Self {
         let primaries = store.0.primary.primaries();
-        let (streams, ready) = (Vec::new(), VecDeque::new());
         Self {
             store,
             primaries,
             added: 0,
-            streams,
+            streams: Vec::new(),
             lease: None,
-            wait: None,
-            ready,
-            failed: false,
+            read: None,
+            ready: VecDeque::new(),
+            has_failed: false,
         }
     }
 
-    /// One answer of the store; `None` where it was not asked. Cancel safe.
-    async fn step(&mut self) -> Result<Option<News>, StoreError> {
-        if let Some(news) = self.ready.pop_front() {
-            return Ok(Some(news));
+    /// One answer of the store; none where the caller has to call again. Cancel safe.
+    async fn step(&mut self) -> Result<Option<(usize, StreamUpdate)>, StoreError> {
+        if let Some(update) = self.ready.pop_front() {
+            return Ok(Some(update));
         }
-        if let Some(stream) = self
-            .streams
-            .iter_mut()
-            .find(|stream| !matches!(stream.state, State::Live))
-        {
+        let behind = |stream: &&mut ExclusiveStream| !matches!(stream.state, State::Live);
+        if let Some(stream) = self.streams.iter_mut().find(behind) {
             let page = match std::mem::replace(&mut stream.state, State::CatchUp) {
                 State::Page(page) => Ok(*page),
-                State::CatchUp | State::Live => self.store.page(&stream.key, stream.cursor).await,
+                State::CatchUp | State::Live => self.store.page(&stream.key, stream.cursor()).await,
             };
-            let told = match page {
-                Ok(page) if page.info.generation == stream.generation => Ok(stream.take(page)),
-                Ok(_) | Err(StoreError::NotFound) => Err(Gone),
+            let update = match page {
+                Ok(page) if page.info.generation == stream.generation => stream.take_page(page),
+                Ok(_) | Err(StoreError::NotFound) => StreamUpdate::Deleted,
                 Err(error) => return Err(error),
             };
-            let news = News {
-                stream: stream.number,
-                told,
-            };
-            return Ok(Some(self.tell(news)));
+            let number = stream.number;
+            self.remove_if_over(number, &update);
+            return Ok(Some((number, update)));
         }
-        if self.wait.is_none() {
+        if self.read.is_none() {
             if self.streams.is_empty() {
                 return pending().await;
             }
-            self.begin_to_wait();
+            self.start_read();
         }
-        let Some(wait) = &mut self.wait else {
+        let Some(read) = &mut self.read else {
             return Ok(None);
         };
-        let live = tokio::select! {
-            live = wait => live,
-            // Who waits on a server that is the primary no more may wait for ever. The cursors are
+        let result = tokio::select! {
+            result = read => result,
+            // A read on a server that is no longer the primary may block for ever. The positions are
             // as they were.
             _ = self.primaries.changed() => {
-                self.wait = None;
+                self.read = None;
                 self.streams.iter_mut().for_each(|stream| stream.state = State::CatchUp);
                 return Ok(None);
             }
         };
-        // After a failure the connection is tried anew, not history, which would answer and hide
-        // that it fails.
-        self.wait = None;
-        let live = live.inspect_err(|_| self.store.0.metrics.redis.fail(Operation::Follow))?;
-        self.lease = Some(live.lease);
-        let mut ready = VecDeque::new();
+        self.read = None;
+        // After a failure the connection is tried again. Reading history instead would succeed, and
+        // hide that the connection fails.
+        let result = result.inspect_err(|_| self.store.0.metrics.redis.fail(Operation::Follow))?;
+        self.take_result(result);
+        Ok(self.ready.pop_front())
+    }
+
+    /// Makes updates of what a read returned. Each stream has one at the most, so that the caller
+    /// has set all positions before the next read.
+    fn take_result(&mut self, result: ReadResult) {
+        self.lease = Some(result.lease);
         for StreamReply {
             number,
             entries,
             head,
-        } in live.streams
+        } in result.streams
         {
-            // One that was let go meanwhile is not told of.
-            let Some(stream) = self
-                .streams
-                .iter_mut()
-                .find(|stream| stream.number == number)
-            else {
+            // A stream may have been removed meanwhile.
+            let mut streams = self.streams.iter_mut();
+            let Some(stream) = streams.find(|stream| stream.number == number) else {
                 continue;
             };
-            let told = stream.follow(entries, head);
-            if told.as_ref().is_ok_and(Batch::is_empty) && !ready.is_empty() {
+            let update = stream.take_live(entries, head);
+            if update.is_empty() && !self.ready.is_empty() {
                 continue;
             }
-            ready.push_back(News {
-                stream: number,
-                told,
-            });
+            self.remove_if_over(number, &update);
+            self.ready.push_back((number, update));
         }
-        for news in ready {
-            let news = self.tell(news);
-            self.ready.push_back(news);
-        }
-        Ok(self.ready.pop_front())
     }
 
-    /// Lets a stream go of which this is the last news.
-    fn tell(&mut self, news: News) -> News {
-        if news.told.as_ref().map_or(true, |batch| batch.end) {
-            self.streams.retain(|stream| stream.number != news.stream);
+    fn remove_if_over(&mut self, number: usize, update: &StreamUpdate) {
+        if update.is_last() {
+            self.streams.retain(|stream| stream.number != number);
         }
-        news
     }
 
-    fn begin_to_wait(&mut self) {
-        // A lease from before the change would be of the server from before.
+    fn start_read(&mut self) {
+        // After a change of the primary, the lease is of the server before.
         let is_old = self.primaries.has_changed().unwrap_or(false);
-        let link = self.primaries.borrow_and_update().clone();
-        let lease = self.lease.take().filter(|_| !is_old);
-        let wait = BlockingRead {
-            link,
-            lease,
+        let read = BlockingRead {
+            link: self.primaries.borrow_and_update().clone(),
+            lease: self.lease.take().filter(|_| !is_old),
             patience: self.store.0.timeout,
-            is_probe: self.failed,
+            is_probe: self.has_failed,
         };
-        self.wait = Some(Box::pin(
-            wait.run(self.streams.iter().map(ExclusiveStream::position).collect()),
-        ));
+        let streams = self.streams.iter().map(ExclusiveStream::read_from);
+        self.read = Some(Box::pin(read.run(streams.collect())));
     }
 }
 
 #[async_trait]
-impl Tails for ExclusiveTails {
-    fn is_scarce(&self) -> bool {
+impl TailSet for ExclusiveTails {
+    fn holds_connection(&self) -> bool {
         true
     }
 
-    fn add(&mut self, page: Page) {
+    fn add(&mut self, page: Page, position: SharedPosition) -> usize {
+        let number = self.added;
         self.streams
-            .push(ExclusiveStream::new(&self.store, self.added, page));
+            .push(ExclusiveStream::new(&self.store, number, page, position));
         self.added += 1;
-        // A wait without the new stream is given up, and its connection with it.
-        self.wait = None;
+        // A read without the new stream is given up, and its connection with it.
+        self.read = None;
+        number
     }
 
-    fn remove(&mut self, stream: usize) {
-        self.streams.retain(|followed| followed.number != stream);
-        self.ready.retain(|news| news.stream != stream);
+    fn remove(&mut self, tail: usize) {
+        self.streams.retain(|stream| stream.number != tail);
+        self.ready.retain(|(number, _)| *number != tail);
     }
 
     fn is_failing(&self) -> bool {
-        self.failed
+        self.has_failed
     }
 
-    async fn next(&mut self) -> Result<News, StoreError> {
+    async fn next(&mut self) -> Result<(usize, StreamUpdate), StoreError> {
         loop {
             match self.step().await {
                 Ok(None) => {}
-                Ok(Some(News {
-                    told: Ok(batch), ..
-                })) if batch.is_empty() && !self.failed => {}
-                Ok(Some(news)) => {
-                    self.failed = false;
-                    return Ok(news);
+                Ok(Some((_, update))) if update.is_empty() && !self.has_failed => {}
+                Ok(Some(update)) => {
+                    self.has_failed = false;
+                    return Ok(update);
                 }
                 Err(error) => {
-                    self.failed = true;
+                    self.has_failed = true;
                     return Err(error);
                 }
             }

@@ -1,5 +1,4 @@
-//! Shared delivery: Redis sends each batch once to each node that has clients on the stream, and
-//! the node hands it on.
+//! A tail in shared delivery: it follows a topic of the node.
 
 use std::sync::Arc;
 
@@ -7,154 +6,134 @@ use tokio::sync::watch;
 
 use super::{
     hub::{Hub, Joined},
-    topic::{Found, Topic},
+    topic::{Lookup, Topic},
 };
 use crate::{
     store::{
-        Batch, Page, StoreError,
-        merge::{Source, Tail, TailError},
+        Batch, Page, StoreError, StreamUpdate,
+        merge::{Tail, TailSource},
         redis::RedisStore,
     },
-    stream::EventId,
+    stream::SharedPosition,
 };
 
-/// The topics of a node, to be followed.
+/// The topics of a node, as a source of tails.
 pub(in super::super) struct Topics {
     pub(in super::super) store: RedisStore,
     pub(in super::super) hub: Arc<Hub>,
 }
 
-impl Source for Topics {
+impl TailSource for Topics {
     type Tail = SharedTail;
 
-    fn tail(&self, page: Page) -> SharedTail {
-        SharedTail::new(self.store.clone(), &self.hub, page)
+    fn tail(&self, page: Page, position: SharedPosition) -> SharedTail {
+        SharedTail::new(self.store.clone(), &self.hub, page, position)
     }
 }
 
-/// Follows a topic: from its ring where that reaches, from the store where it does not.
+/// Follows a topic: from its ring as far as that reaches back, otherwise from the store.
 pub(in super::super) struct SharedTail {
     store: RedisStore,
     joined: Joined,
+    position: SharedPosition,
     changed: watch::Receiver<()>,
-    first: First,
-    cursor: Option<EventId>,
+    next_read: NextRead,
+    /// The topic's epoch in which the position was last valid.
     epoch: u64,
-    /// The last answer was an error: the next one is reported in any case.
-    failed: bool,
+    /// The last answer was an error, so that the next one is returned in any case.
+    has_failed: bool,
 }
 
-/// What comes before the topic is asked.
-enum First {
-    /// A page that is not yet handed on.
+/// Where the next update comes from.
+enum NextRead {
+    /// A page that was read before the tail began.
     Page(Box<Page>),
-    /// The store: what a cursor means only it knows.
+    /// The store: only it knows what the position means.
     Store,
     Topic,
 }
 
 impl SharedTail {
-    fn new(store: RedisStore, hub: &Hub, page: Page) -> Self {
+    fn new(store: RedisStore, hub: &Hub, page: Page, position: SharedPosition) -> Self {
         let joined = hub.join(&page);
         let topic: &Topic = &joined.0;
-        let (changed, epoch, cursor) = (topic.subscribe(), topic.epoch(), page.cursor);
-        let first = if page.is_read {
-            First::Page(Box::new(page))
+        let (changed, epoch) = (topic.subscribe(), topic.epoch());
+        let next_read = if page.is_read {
+            NextRead::Page(Box::new(page))
         } else {
-            First::Store
+            NextRead::Store
         };
         Self {
             store,
             joined,
+            position,
             changed,
-            first,
-            cursor,
+            next_read,
             epoch,
-            failed: false,
+            has_failed: false,
         }
     }
 
-    fn take(&mut self, page: Page) -> Batch {
-        self.first = First::Topic;
-        self.cursor = page.cursor;
-        let end = page.is_end();
-        Batch {
-            missed: page.missed,
-            parts: page.parts,
-            end,
-        }
-    }
-
-    /// One answer, empty where there is nothing new. Cancel safe.
-    async fn step(&mut self) -> Result<Batch, TailError> {
-        let ask_store = match std::mem::replace(&mut self.first, First::Topic) {
-            First::Page(page) => return Ok(self.take(*page)),
-            First::Store => {
-                self.first = First::Store;
-                true
+    /// One answer, empty where nothing is new. Cancel safe.
+    async fn step(&mut self) -> Result<StreamUpdate, StoreError> {
+        match std::mem::replace(&mut self.next_read, NextRead::Topic) {
+            NextRead::Page(page) => return Ok(update_of(*page)),
+            NextRead::Store => {
+                // Kept in case the future is dropped before the store answers.
+                self.next_read = NextRead::Store;
+                return self.read_store().await;
             }
-            First::Topic => false,
-        };
-        let topic = &self.joined.0;
-        // Marked as seen before the look, so that what comes after the look is not taken for seen.
+            NextRead::Topic => {}
+        }
+        // Marked as seen before the lookup, so that a later change still counts as one.
         self.changed.mark_unchanged();
-        match if ask_store {
-            Found::InStore
-        } else {
-            topic.after(self.cursor, self.epoch)
-        } {
-            Found::Entries { parts, end } => {
-                self.cursor = parts
-                    .last()
-                    .and_then(|part| part.entries().last())
-                    .map(|entry| entry.id)
-                    .or(self.cursor);
-                Ok(Batch {
-                    missed: None,
-                    parts,
-                    end,
-                })
-            }
-            Found::InStore => {
-                let epoch = topic.epoch();
-                let page =
-                    self.store.page(&topic.key, self.cursor).await.map_err(
-                        |error| match error {
-                            StoreError::NotFound => TailError::Gone,
-                            error => TailError::Store(error),
-                        },
-                    )?;
-                if page.info.generation != topic.generation {
-                    return Err(TailError::Gone);
-                }
-                self.epoch = epoch;
-                Ok(self.take(page))
-            }
-            Found::Nothing if self.failed => Ok(Batch::default()),
-            Found::Nothing => {
+        match self.joined.0.lookup(self.position.id(), self.epoch) {
+            Lookup::Update(update) => Ok(update),
+            Lookup::ReadStore => self.read_store().await,
+            Lookup::NothingNew if self.has_failed => Ok(StreamUpdate::Events(Batch::default())),
+            Lookup::NothingNew => {
                 // The sender is in the topic, which the tail holds.
                 let _ = self.changed.changed().await;
-                Ok(Batch::default())
+                Ok(StreamUpdate::Events(Batch::default()))
             }
-            Found::Down => Err(TailError::Store(StoreError::Unavailable(
+            Lookup::Disconnected => Err(StoreError::Unavailable(
                 "the subscription is down".to_owned(),
-            ))),
-            Found::Gone => Err(TailError::Gone),
+            )),
         }
+    }
+
+    async fn read_store(&mut self) -> Result<StreamUpdate, StoreError> {
+        let topic = &self.joined.0;
+        let epoch = topic.epoch();
+        let page = match self.store.page(&topic.key, self.position.id()).await {
+            Ok(page) if page.info.generation == topic.generation => page,
+            Ok(_) | Err(StoreError::NotFound) => return Ok(StreamUpdate::Deleted),
+            Err(error) => return Err(error),
+        };
+        (self.epoch, self.next_read) = (epoch, NextRead::Topic);
+        Ok(update_of(page))
     }
 }
 
+fn update_of(page: Page) -> StreamUpdate {
+    StreamUpdate::Events(Batch {
+        is_last: page.is_end(),
+        missed: page.missed,
+        parts: page.parts,
+    })
+}
+
 impl Tail for SharedTail {
-    async fn next(&mut self) -> Result<Batch, TailError> {
+    async fn next(&mut self) -> Result<StreamUpdate, StoreError> {
         loop {
             match self.step().await {
-                Ok(batch) if batch.is_empty() && !self.failed => {}
-                Ok(batch) => {
-                    self.failed = false;
-                    return Ok(batch);
+                Ok(update) if update.is_empty() && !self.has_failed => {}
+                Ok(update) => {
+                    self.has_failed = false;
+                    return Ok(update);
                 }
                 Err(error) => {
-                    self.failed = true;
+                    self.has_failed = true;
                     return Err(error);
                 }
             }

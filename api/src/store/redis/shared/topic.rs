@@ -5,11 +5,9 @@
 //! that the node knows of; whatever a client needs and the ring does not have is read from the
 //! store. A lost message therefore costs a read, never an event.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::{
     sync::watch,
     time::{Duration, Instant},
@@ -17,7 +15,7 @@ use tokio::{
 
 use crate::{
     codec::segment::{Part, Segment},
-    store::{PAGE_BYTES, PAGE_ENTRIES, Page, redis::message::Published},
+    store::{Batch, PAGE_BYTES, PAGE_ENTRIES, Page, StreamUpdate, redis::message::Published},
     stream::{Entry, EventId, Generation, Status, StreamKey},
 };
 
@@ -91,18 +89,16 @@ pub(super) struct Repaired {
     pub(super) found: usize,
 }
 
-/// What a tail finds at a cursor.
-pub(super) enum Found {
-    /// Entries that follow it.
-    Entries { parts: Vec<Part>, end: bool },
-    /// There are some, but not here: the store has them.
-    InStore,
-    /// Nothing yet.
-    Nothing,
-    /// No messages come at this time.
-    Down,
-    /// The stream is no more.
-    Gone,
+/// What the topic knows of a tail's position.
+pub(super) enum Lookup {
+    /// An update follows it.
+    Update(StreamUpdate),
+    /// Entries may follow it that the ring does not have: read the store.
+    ReadStore,
+    /// Nothing follows it yet: wait for a change.
+    NothingNew,
+    /// Nothing is known, because no messages arrive at this time.
+    Disconnected,
 }
 
 impl Topic {
@@ -131,13 +127,8 @@ impl Topic {
         }
     }
 
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.lock());
+        let result = change(&mut self.state.lock());
         self.changed.send_replace(());
         result
     }
@@ -147,12 +138,12 @@ impl Topic {
     }
 
     pub(super) fn epoch(&self) -> u64 {
-        self.lock().epoch
+        self.state.lock().epoch
     }
 
     /// The newest entry known.
     pub(super) fn newest(&self) -> EventId {
-        self.lock().newest
+        self.state.lock().newest
     }
 
     pub(super) fn set_health(&self, health: Health) {
@@ -160,11 +151,11 @@ impl Topic {
     }
 
     pub(super) fn is_down(&self) -> bool {
-        self.lock().health == Health::Down
+        self.state.lock().health == Health::Down
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.lock().gone
+        self.state.lock().gone
     }
 
     /// The stream is no more.
@@ -173,25 +164,25 @@ impl Topic {
     }
 
     pub(super) fn join(&self) {
-        self.lock().clients += 1;
+        self.state.lock().clients += 1;
     }
 
     pub(super) fn leave(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.clients -= 1;
         state.idle_since = Instant::now();
     }
 
     /// Whether nobody has needed the topic for so long.
     pub(super) fn is_idle(&self, linger: Duration) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.clients == 0 && state.idle_since.elapsed() >= linger
     }
 
     /// Whether the store should be asked for the stream's position. Each time is later than the one
     /// before, unless messages came meanwhile.
     pub(super) fn look_is_due(&self) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let due = state.health == Health::Live
             && !state.ended
             && !state.gone
@@ -216,7 +207,7 @@ impl Topic {
             }
             return true;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (Some(first), Some(last)) = (
             message.entries.first().map(|entry| entry.id),
             message.entries.last().map(|entry| entry.id),
@@ -241,7 +232,7 @@ impl Topic {
 
     /// Marks that the store is to be asked. Whether the caller is the one to do it.
     pub(super) fn begin_repair(&self) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let begin = state.repair == Repair::None;
         state.repair = if begin {
             Repair::UnderWay
@@ -305,34 +296,32 @@ impl Topic {
         Repaired { complete, found }
     }
 
-    /// What follows a cursor, for a reader that knows the topic since `epoch`.
-    pub(super) fn after(&self, cursor: Option<EventId>, epoch: u64) -> Found {
-        let state = self.lock();
+    /// What follows a cursor of a tail that knows the topic since `epoch`.
+    pub(super) fn lookup(&self, cursor: Option<EventId>, epoch: u64) -> Lookup {
+        let state = self.state.lock();
         if state.gone {
-            return Found::Gone;
+            return Lookup::Update(StreamUpdate::Deleted);
         }
-        if state.epoch != epoch {
-            return Found::InStore;
-        }
-        let Some(cursor) = cursor else {
-            return Found::InStore;
+        let Some(cursor) = cursor.filter(|_| state.epoch == epoch) else {
+            return Lookup::ReadStore;
+        };
+        let events = |parts, is_last| {
+            Lookup::Update(StreamUpdate::Events(Batch {
+                missed: None,
+                parts,
+                is_last,
+            }))
         };
         if cursor.n >= state.newest.n {
             return match state.health {
-                _ if state.ended => Found::Entries {
-                    parts: Vec::new(),
-                    end: true,
-                },
-                Health::Down => Found::Down,
-                Health::Live | Health::Unsure => Found::Nothing,
+                _ if state.ended => events(Vec::new(), true),
+                Health::Down => Lookup::Disconnected,
+                Health::Live | Health::Unsure => Lookup::NothingNew,
             };
         }
         match state.parts_after(cursor) {
-            Some((parts, last)) => Found::Entries {
-                parts,
-                end: state.ended && last == state.newest,
-            },
-            None => Found::InStore,
+            Some((parts, last)) => events(parts, state.ended && last == state.newest),
+            None => Lookup::ReadStore,
         }
     }
 }
@@ -442,12 +431,12 @@ mod tests {
         assert!(topic.publish(message(2, Status::Ended), 1));
         topic.repair(before, 1);
         assert!(matches!(
-            topic.after(Some(id(1)), 0),
-            Found::Entries { end: true, .. }
+            topic.lookup(Some(id(1)), 0),
+            Lookup::Update(StreamUpdate::Events(Batch { is_last: true, .. }))
         ));
         assert!(matches!(
-            topic.after(Some(id(2)), 0),
-            Found::Entries { end: true, .. }
+            topic.lookup(Some(id(2)), 0),
+            Lookup::Update(StreamUpdate::Events(Batch { is_last: true, .. }))
         ));
     }
 
@@ -466,12 +455,12 @@ mod tests {
         );
         assert_eq!(topic.newest(), id(2));
         assert!(matches!(
-            topic.after(Some(id(1)), 0),
-            Found::Entries { end: false, .. }
+            topic.lookup(Some(id(1)), 0),
+            Lookup::Update(StreamUpdate::Events(Batch { is_last: false, .. }))
         ));
-        assert!(matches!(topic.after(Some(id(2)), 0), Found::Nothing));
+        assert!(matches!(topic.lookup(Some(id(2)), 0), Lookup::NothingNew));
         assert!(
-            matches!(topic.after(Some(id(0)), 0), Found::InStore),
+            matches!(topic.lookup(Some(id(0)), 0), Lookup::ReadStore),
             "before the ring"
         );
     }
@@ -490,10 +479,10 @@ mod tests {
             ),
             1,
         );
-        assert!(matches!(topic.after(Some(id(9)), 0), Found::InStore));
+        assert!(matches!(topic.lookup(Some(id(9)), 0), Lookup::ReadStore));
         assert!(matches!(
-            topic.after(Some(id(4)), topic.epoch()),
-            Found::Nothing
+            topic.lookup(Some(id(4)), topic.epoch()),
+            Lookup::NothingNew
         ));
     }
 }

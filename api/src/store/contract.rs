@@ -1,0 +1,140 @@
+//! The contract that every store keeps, in words.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+
+use super::{
+    error::{CrossSlot, StoreError},
+    page::{Appended, NewStream, Page, StreamInfo},
+    presence::{PresenceOutcome, PresenceUpdate},
+    tail::TailSet,
+};
+use crate::stream::{EventId, Finish, NewEvent, ProducerSequence, StartPosition, StreamKey};
+
+/// Streams: write them, read them, follow them.
+///
+/// Each method is one atomic step: whatever races with it comes before or after it as a whole.
+#[async_trait]
+pub trait StreamStore: Send + Sync {
+    /// Creates a stream with its event `start`. A finished stream at the key is replaced: its events
+    /// are deleted, and its tails return [`StreamUpdate::Deleted`](super::StreamUpdate::Deleted).
+    ///
+    /// Errors: [`StoreError::Exists`].
+    async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError>;
+
+    /// Appends all of the events, one after another with nothing between them, or none. Afterwards
+    /// the stream lives for its TTL from now on, and all but about its newest `max_events` events
+    /// are deleted.
+    ///
+    /// With a producer's sequence, events that the stream has already are not appended again.
+    ///
+    /// Errors: [`StoreError::NotActive`]; with a producer's sequence also
+    /// [`StoreError::SequenceGap`] and [`StoreError::TooManyProducers`].
+    async fn append(
+        &self,
+        key: &StreamKey,
+        events: &[NewEvent],
+        producer_sequence: Option<&ProducerSequence>,
+    ) -> Result<Appended, StoreError>;
+
+    /// Appends the last event and records the status. Nothing can follow.
+    ///
+    /// Errors: [`StoreError::NotActive`].
+    async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError>;
+
+    /// The state of a stream.
+    ///
+    /// Errors: [`StoreError::NotFound`].
+    async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError>;
+
+    /// The keys of all active streams, in no order. The cost grows with their number alone. A stream
+    /// may be deleted before the caller reads it.
+    async fn list(&self) -> Result<Vec<StreamKey>, StoreError>;
+
+    /// Reads up to [`PAGE_ENTRIES`](super::PAGE_ENTRIES) entries after `cursor`, or from the first
+    /// one stored. For a cursor that the stream can't have issued it reads from the first event,
+    /// and [`Page::missed`] says so.
+    ///
+    /// Errors: [`StoreError::NotFound`].
+    async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError>;
+
+    /// The cursor at which a start position lies among the stored events, for [`Self::read`]. It
+    /// need not be the id of an event. None is before the first event, and always the answer for
+    /// [`StartPosition::Start`].
+    ///
+    /// The cost does not grow with the stream. Errors: [`StoreError::NotFound`], except for
+    /// [`StartPosition::Start`].
+    async fn locate(
+        &self,
+        key: &StreamKey,
+        start_position: StartPosition,
+    ) -> Result<Option<EventId>, StoreError>;
+
+    /// Resolves when a stream exists at the key, which may be at once. While the store fails, it
+    /// waits.
+    fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo>;
+
+    /// Whether one subscriber can follow these streams over one connection.
+    ///
+    /// Errors: [`CrossSlot`].
+    fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {
+        let _ = keys;
+        Ok(())
+    }
+
+    /// Tails for one subscriber, of no stream yet. They may share a connection;
+    /// [`Self::may_share`] says whether they can.
+    fn tails(&self) -> Box<dyn TailSet>;
+}
+
+/// Subscriber counts, as the nodes of one store send them to each other.
+#[async_trait]
+pub trait Presence: Send + Sync {
+    /// Sends the other nodes how many subscribers this one has. The counts expire after
+    /// [`PRESENCE_TTL`](super::PRESENCE_TTL); each further update, an empty one too, prolongs them.
+    ///
+    /// Errors: the other nodes may or may not have the update. The next one has to be complete.
+    async fn update_presence(&self, update: &PresenceUpdate)
+    -> Result<PresenceOutcome, StoreError>;
+
+    /// How many subscribers the other nodes have on this stream, as they have sent it.
+    async fn subscribers_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError>;
+}
+
+/// What operators want to know of a store.
+#[async_trait]
+pub trait Introspect: Send + Sync {
+    /// The name of the store in `/api/info`.
+    fn name(&self) -> &'static str;
+
+    /// How live entries reach subscribers, as in `/api/info`.
+    fn delivery(&self) -> &'static str;
+
+    /// The connections that it holds.
+    fn connections(&self) -> ConnectionCounts;
+
+    /// Succeeds when the store can be read and written, and the node receives what is written.
+    /// Returns warnings for the operator, a sentence each.
+    async fn ready(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// A complete store.
+pub trait Store: StreamStore + Presence + Introspect {}
+
+impl<S: StreamStore + Presence + Introspect> Store for S {}
+
+/// A store that can be shared.
+pub type SharedStore = Arc<dyn Store>;
+
+/// How many Redis connections a store holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectionCounts {
+    /// For writes and management.
+    pub fixed: usize,
+    /// For streaming, idle ones included.
+    pub streaming: usize,
+    /// Those of them that a session holds.
+    pub streaming_in_use: usize,
+}
