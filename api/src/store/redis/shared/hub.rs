@@ -178,7 +178,7 @@ impl Hub {
         let mut topics = self.topics();
         if let Some(topic) = topics
             .get(&channel)
-            .filter(|topic| topic.generation == page.info.generation && !topic.is_gone())
+            .filter(|topic| topic.generation == page.info.generation && !topic.is_deleted())
         {
             topic.join();
             return Joined(Arc::clone(topic));
@@ -191,7 +191,7 @@ impl Hub {
         let topic = Arc::new(Topic::new(page, link));
         topic.join();
         if let Some(earlier) = topics.insert(channel, Arc::clone(&topic)) {
-            earlier.gone();
+            earlier.set_deleted();
         }
         self.count_topics(&topics);
         // Nobody receives any more only when the process ends.
@@ -276,7 +276,7 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>, cause: Cause) {
                 return;
             };
             match store.page(&topic.key, Some(topic.newest())).await {
-                Ok(page) if page.info.generation != topic.generation => return topic.gone(),
+                Ok(page) if page.info.generation != topic.generation => return topic.set_deleted(),
                 Ok(page) => {
                     let topics = hub.topics().len();
                     let Repaired { complete, found } = topic.repair(page, topics);
@@ -285,7 +285,7 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>, cause: Cause) {
                         return;
                     }
                 }
-                Err(StoreError::NotFound) => return topic.gone(),
+                Err(StoreError::NotFound) => return topic.set_deleted(),
                 Err(error) => {
                     tracing::debug!(%error, key = %topic.key, "a topic could not be read");
                     hub.metrics.redis.catch_up(cause, None);

@@ -4,5 +4,6 @@
 pub(super) mod hub;
 pub(super) mod pubsub;
 pub(super) mod receive;
+mod ring;
 pub(super) mod tail;
 mod topic;

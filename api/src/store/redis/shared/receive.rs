@@ -287,7 +287,7 @@ async fn look(store: &Weak<Inner>, connection: &mut PubSubConnection) -> RedisRe
     };
     let idle = let_go(&hub);
     for topic in hub.topics().values() {
-        if topic.look_is_due() {
+        if topic.take_due_check() {
             repair(&store, Arc::clone(topic), Cause::Silence);
         }
     }

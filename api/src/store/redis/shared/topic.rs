@@ -1,11 +1,9 @@
-//! One stream as a node follows it for all of its clients: the newest entries in a ring, and where
-//! the stream's end is.
+//! One stream that a node follows for all of its subscribers: its newest entries, and whether it has
+//! ended.
 //!
-//! The ring is a cache and nothing more. What is in it is contiguous and reaches the newest entry
-//! that the node knows of; whatever a client needs and the ring does not have is read from the
-//! store. A lost message therefore costs a read, never an event.
-
-use std::{collections::VecDeque, sync::Arc};
+//! The ring is nothing but a cache. It has no hole, and it reaches the newest entry that the node
+//! knows. What a tail needs and the ring does not have is read from the store. So a lost message
+//! costs a read, and never an event.
 
 use parking_lot::Mutex;
 use tokio::{
@@ -13,27 +11,23 @@ use tokio::{
     time::{Duration, Instant},
 };
 
+use super::ring::Ring;
 use crate::{
-    codec::segment::{Part, Segment},
-    store::{Batch, PAGE_BYTES, PAGE_ENTRIES, Page, StreamUpdate, redis::message::Published},
+    store::{Batch, Page, StreamUpdate, redis::message::Published},
     stream::{Entry, EventId, Generation, Status, StreamKey},
 };
 
-/// What one ring holds at the most, and all rings of a node together: with many topics each gets
-/// less, down to the newest segment, as whatever is not in a ring is in the store.
-const RING_SEGMENTS: usize = 256;
-const RING_BYTES: usize = 256 << 10;
-const ALL_RINGS_BYTES: usize = 64 << 20;
+/// When the store is first asked about a topic without messages. Each further check comes after
+/// twice the time of the one before.
+const FIRST_CHECK: Duration = Duration::from_secs(1);
 
-/// Bytes that an entry takes beside its name and data, about.
-const ENTRY_BYTES: usize = 96;
+/// The longest time between two checks.
+const LAST_CHECK: Duration = Duration::from_secs(60);
 
-/// The first look at a topic that has gone silent, and the longest time between two: each look is
-/// twice as late as the one before.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
-const LAST_LOOK: Duration = Duration::from_secs(60);
+/// How long after a stream's expiry the store is asked about it.
+const AFTER_EXPIRY: Duration = Duration::from_millis(50);
 
-/// A stream that the node has clients on.
+/// A stream of which the node has subscribers.
 pub(in super::super) struct Topic {
     pub(super) key: StreamKey,
     pub(super) generation: Generation,
@@ -43,49 +37,47 @@ pub(in super::super) struct Topic {
 }
 
 struct State {
-    ring: VecDeque<Arc<Segment>>,
-    ring_bytes: usize,
-    /// The newest entry known to be stored.
+    ring: Ring,
+    /// The newest entry that the node knows.
     newest: EventId,
     /// Nothing follows `newest`.
-    ended: bool,
-    /// The stream is no more.
-    gone: bool,
-    /// Counts how often the store was found to have lost entries: cursors from before mean nothing.
+    has_ended: bool,
+    is_deleted: bool,
+    /// Increases when the store is found to have lost entries: then earlier cursors mean nothing.
     epoch: u64,
     health: Health,
     repair: Repair,
-    clients: usize,
+    subscribers: usize,
     idle_since: Instant,
-    look_at: Instant,
-    look_after: Duration,
+    next_check: Instant,
+    check_interval: Duration,
 }
 
-/// How the node hears of the stream.
+/// Whether the node receives the messages of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
-    /// Messages come, but `newest` may be behind: the store is to be asked.
+    /// It does, but may have missed some: the store must be asked.
     Unsure,
-    /// Messages come, and `newest` was the newest when it was last looked at.
+    /// It does, and has missed none.
     Live,
-    /// No messages come.
+    /// It receives none.
     Down,
 }
 
-/// Whether somebody reads what the node has missed.
+/// Whether a task reads what the node has missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Repair {
     None,
-    UnderWay,
-    /// Something more was missed since it began.
-    Again,
+    Running,
+    /// It runs, and more was missed since it began.
+    RunningAgain,
 }
 
-/// What a look at the store brought.
+/// What a repair brought.
 pub(super) struct Repaired {
-    /// The topic has all that the store had.
+    /// The topic has everything that the store had.
     pub(super) complete: bool,
-    /// Events that the topic had not heard of.
+    /// Events that the node had missed.
     pub(super) found: usize,
 }
 
@@ -97,27 +89,26 @@ pub(super) enum Lookup {
     ReadStore,
     /// Nothing follows it yet: wait for a change.
     NothingNew,
-    /// Nothing is known, because no messages arrive at this time.
+    /// Nothing is known, because the node receives no messages.
     Disconnected,
 }
 
 impl Topic {
-    /// A topic that begins with the newest entry that its first client's page told of.
+    /// A topic of the stream that the page was read from, without entries.
     pub(super) fn new(page: &Page, health: Health) -> Self {
         let now = Instant::now();
         let state = State {
-            ring: VecDeque::new(),
-            ring_bytes: 0,
+            ring: Ring::default(),
             newest: page.info.last,
-            ended: false,
-            gone: false,
+            has_ended: false,
+            is_deleted: false,
             epoch: 0,
             health,
             repair: Repair::None,
-            clients: 0,
+            subscribers: 0,
             idle_since: now,
-            look_at: now + FIRST_LOOK,
-            look_after: FIRST_LOOK,
+            next_check: now + FIRST_CHECK,
+            check_interval: FIRST_CHECK,
         };
         Self {
             key: page.key.clone(),
@@ -133,6 +124,7 @@ impl Topic {
         result
     }
 
+    /// Receives a notification after every change.
     pub(super) fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
@@ -141,7 +133,7 @@ impl Topic {
         self.state.lock().epoch
     }
 
-    /// The newest entry known.
+    /// The newest entry that the node knows.
     pub(super) fn newest(&self) -> EventId {
         self.state.lock().newest
     }
@@ -154,66 +146,62 @@ impl Topic {
         self.state.lock().health == Health::Down
     }
 
-    pub(super) fn is_gone(&self) -> bool {
-        self.state.lock().gone
+    pub(super) fn is_deleted(&self) -> bool {
+        self.state.lock().is_deleted
     }
 
-    /// The stream is no more.
-    pub(super) fn gone(&self) {
-        self.change(|state| state.gone = true);
+    /// The stream was deleted.
+    pub(super) fn set_deleted(&self) {
+        self.change(|state| state.is_deleted = true);
     }
 
     pub(super) fn join(&self) {
-        self.state.lock().clients += 1;
+        self.state.lock().subscribers += 1;
     }
 
     pub(super) fn leave(&self) {
         let mut state = self.state.lock();
-        state.clients -= 1;
+        state.subscribers -= 1;
         state.idle_since = Instant::now();
     }
 
-    /// Whether nobody has needed the topic for so long.
+    /// Whether it has had no subscriber for this long.
     pub(super) fn is_idle(&self, linger: Duration) -> bool {
         let state = self.state.lock();
-        state.clients == 0 && state.idle_since.elapsed() >= linger
+        state.subscribers == 0 && state.idle_since.elapsed() >= linger
     }
 
-    /// Whether the store should be asked for the stream's position. Each time is later than the one
-    /// before, unless messages came meanwhile.
-    pub(super) fn look_is_due(&self) -> bool {
+    /// Whether the store should be asked about a topic without messages. Each check comes later than
+    /// the one before, unless messages arrive meanwhile.
+    pub(super) fn take_due_check(&self) -> bool {
         let mut state = self.state.lock();
-        let due = state.health == Health::Live
-            && !state.ended
-            && !state.gone
-            && state.look_at <= Instant::now();
-        if due {
-            state.look_after = (state.look_after * 2).min(LAST_LOOK);
-            state.look_at = Instant::now() + state.look_after;
+        let is_due = state.health == Health::Live
+            && !state.has_ended
+            && !state.is_deleted
+            && state.next_check <= Instant::now();
+        if is_due {
+            state.check_interval = (state.check_interval * 2).min(LAST_CHECK);
+            state.next_check = Instant::now() + state.check_interval;
         }
-        due
+        is_due
     }
 
-    /// Takes a message, on a node with so many topics. Whether it follows what is known: if not,
-    /// the store is to be asked.
+    /// Takes a message, on a node with so many topics. False if entries are missing before it: then
+    /// the store must be asked.
     pub(super) fn publish(&self, message: Published, topics: usize) -> bool {
+        let (Some(first), Some(last)) = (message.entries.first(), message.entries.last()) else {
+            return true;
+        };
+        let (first, last) = (first.id, last.id);
         if message.generation != self.generation {
-            // An earlier stream's is late; a later one's says that this one is no more.
-            let (Some(entry), newest) = (message.entries.first(), self.newest()) else {
-                return true;
-            };
-            if entry.id > newest {
-                self.gone();
+            // A late message of an earlier stream means nothing. A message of a later stream means
+            // that this one was deleted.
+            if first > self.newest() {
+                self.set_deleted();
             }
             return true;
         }
         let mut state = self.state.lock();
-        let (Some(first), Some(last)) = (
-            message.entries.first().map(|entry| entry.id),
-            message.entries.last().map(|entry| entry.id),
-        ) else {
-            return true;
-        };
         if last.n <= state.newest.n && last <= state.newest {
             return true;
         }
@@ -222,76 +210,76 @@ impl Topic {
             return false;
         }
         state.push(message.entries, topics);
-        state.ended = message.status != Status::Active;
-        state.look_after = FIRST_LOOK;
-        state.look_at = Instant::now() + FIRST_LOOK;
+        state.has_ended = message.status != Status::Active;
+        state.check_interval = FIRST_CHECK;
+        state.next_check = Instant::now() + FIRST_CHECK;
         drop(state);
         self.changed.send_replace(());
         true
     }
 
-    /// Marks that the store is to be asked. Whether the caller is the one to do it.
+    /// Marks that the store must be asked. True if the caller is the one to ask.
     pub(super) fn begin_repair(&self) -> bool {
         let mut state = self.state.lock();
-        let begin = state.repair == Repair::None;
-        state.repair = if begin {
-            Repair::UnderWay
+        let is_first = state.repair == Repair::None;
+        state.repair = if is_first {
+            Repair::Running
         } else {
-            Repair::Again
+            Repair::RunningAgain
         };
-        begin
+        is_first
     }
 
-    /// Whether the repair is done, or something was missed meanwhile.
+    /// Ends a repair. False if more was missed meanwhile: then the caller must go on.
     pub(super) fn end_repair(&self, complete: bool) -> bool {
         self.change(|state| {
-            let done = complete && state.repair != Repair::Again;
-            state.repair = if done { Repair::None } else { Repair::UnderWay };
-            if done && state.health == Health::Unsure {
+            let is_done = complete && state.repair != Repair::RunningAgain;
+            state.repair = if is_done {
+                Repair::None
+            } else {
+                Repair::Running
+            };
+            if is_done && state.health == Health::Unsure {
                 state.health = Health::Live;
             }
-            done
+            is_done
         })
     }
 
-    /// The store could not be asked.
+    /// Ends a repair because the store fails.
     pub(super) fn give_up_repair(&self) {
         self.change(|state| (state.repair, state.health) = (Repair::None, Health::Down));
     }
 
-    /// Takes what the store has after `newest`, on a node with so many topics.
+    /// Takes what the store has after the newest entry, on a node with so many topics.
     pub(super) fn repair(&self, page: Page, topics: usize) -> Repaired {
         let complete = page.is_newest();
-        let end = page.is_end();
-        // The stream may expire without a word: it is looked at again when its time is up.
-        let time_left = page.info.ttl + Duration::from_millis(50);
+        let is_end = page.is_end();
+        let expiry = page.info.ttl + AFTER_EXPIRY;
         let mut found = 0;
         self.change(|state| {
             if let Some(missed) = page.missed {
-                // Trimmed, or lost: either way the ring's entries do not lead to what follows.
+                // Entries were trimmed or lost: the ring does not lead to what follows.
                 state.ring.clear();
-                state.ring_bytes = 0;
                 if missed.missed.is_none() {
                     state.epoch += 1;
                 }
                 state.newest = page.cursor.unwrap_or(page.info.last);
-                state.ended = end;
+                state.has_ended = is_end;
             } else {
                 for part in page.parts {
                     let newest = state.newest;
-                    let entries: Vec<Entry> = part
-                        .entries()
-                        .iter()
-                        .filter(|entry| entry.id > newest)
-                        .cloned()
-                        .collect();
+                    let is_new = |entry: &&Entry| entry.id > newest;
+                    let entries: Vec<Entry> =
+                        part.entries().iter().filter(is_new).cloned().collect();
                     found += entries.len();
                     state.push(entries, topics);
                 }
             }
-            // The page may be older than the message that told the end.
-            state.ended |= end;
-            state.look_at = state.look_at.min(Instant::now() + time_left);
+            // The page may be older than the message with the end.
+            state.has_ended |= is_end;
+            // No message reports an expiry, so that the store is asked then.
+            state.next_check = state.next_check.min(Instant::now() + expiry);
         });
         Repaired { complete, found }
     }
@@ -299,7 +287,7 @@ impl Topic {
     /// What follows a cursor of a tail that knows the topic since `epoch`.
     pub(super) fn lookup(&self, cursor: Option<EventId>, epoch: u64) -> Lookup {
         let state = self.state.lock();
-        if state.gone {
+        if state.is_deleted {
             return Lookup::Update(StreamUpdate::Deleted);
         }
         let Some(cursor) = cursor.filter(|_| state.epoch == epoch) else {
@@ -314,13 +302,13 @@ impl Topic {
         };
         if cursor.n >= state.newest.n {
             return match state.health {
-                _ if state.ended => events(Vec::new(), true),
+                _ if state.has_ended => events(Vec::new(), true),
                 Health::Down => Lookup::Disconnected,
                 Health::Live | Health::Unsure => Lookup::NothingNew,
             };
         }
-        match state.parts_after(cursor) {
-            Some((parts, last)) => events(parts, state.ended && last == state.newest),
+        match state.ring.after(cursor) {
+            Some((parts, last)) => events(parts, state.has_ended && last == state.newest),
             None => Lookup::ReadStore,
         }
     }
@@ -328,55 +316,11 @@ impl Topic {
 
 impl State {
     fn push(&mut self, entries: Vec<Entry>, topics: usize) {
-        let Some(last) = entries.last() else { return };
-        let limit = RING_BYTES.min(ALL_RINGS_BYTES / topics.max(1));
-        self.newest = last.id;
-        self.ring_bytes += weight(&entries);
-        self.ring.push_back(Arc::new(Segment::new(entries)));
-        // The newest segment stays, however large: somebody is about to read it.
-        while self.ring.len() > 1 && (self.ring.len() > RING_SEGMENTS || self.ring_bytes > limit) {
-            self.ring_bytes -= self
-                .ring
-                .pop_front()
-                .map_or(0, |segment| weight(segment.entries()));
+        if let Some(last) = entries.last() {
+            self.newest = last.id;
+            self.ring.push(entries, topics);
         }
     }
-
-    /// The ring's entries after the cursor, up to a page of them, and the last one's id; none when
-    /// the ring does not reach back to it.
-    fn parts_after(&self, cursor: EventId) -> Option<(Vec<Part>, EventId)> {
-        let begin = self.ring.partition_point(|segment| {
-            segment
-                .entries()
-                .last()
-                .is_some_and(|entry| entry.id.n <= cursor.n)
-        });
-        let first = self.ring.get(begin)?.entries();
-        let skip = first.partition_point(|entry| entry.id.n <= cursor.n);
-        if first.get(skip)?.id.n != cursor.n + 1 {
-            return None;
-        }
-        let (mut parts, mut last, mut count, mut bytes) = (Vec::with_capacity(1), cursor, 0, 0);
-        for segment in self.ring.range(begin..) {
-            if count >= PAGE_ENTRIES || bytes >= PAGE_BYTES {
-                break;
-            }
-            let skip = if parts.is_empty() { skip } else { 0 };
-            count += segment.entries().len() - skip;
-            bytes += weight(segment.entries());
-            last = segment.entries().last()?.id;
-            parts.push(Part::new(Arc::clone(segment), skip));
-        }
-        Some((parts, last))
-    }
-}
-
-/// Bytes of the entries, and of their encoded form, which is about as large.
-fn weight(entries: &[Entry]) -> usize {
-    entries
-        .iter()
-        .map(|entry| 2 * entry.weight() + ENTRY_BYTES)
-        .sum()
 }
 
 #[cfg(test)]
