@@ -17,7 +17,10 @@ mod manage;
 mod many;
 mod publish;
 mod quickstart;
+mod reconnect;
+mod sequence;
 mod subscribe;
+mod tokens;
 mod transports;
 #[cfg(feature = "websocket")]
 mod websocket;

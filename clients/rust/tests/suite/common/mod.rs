@@ -3,6 +3,7 @@
 mod broker;
 mod proxy;
 mod script;
+mod subscriptions;
 #[cfg(feature = "websocket")]
 mod websocket;
 
@@ -14,6 +15,7 @@ pub(crate) use self::{
     broker::{API_KEY, Broker},
     proxy::Proxy,
     script::{Answer, Script},
+    subscriptions::{END, START, TOKEN, all, failure, names},
 };
 
 /// Waits for what must happen, long enough for a busy machine.
