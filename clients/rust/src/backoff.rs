@@ -1,11 +1,13 @@
-//! When to try again, and when to give up.
+//! The delays between attempts, and when to give up.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Delays that double with each failure in a row, of which a random half to whole is waited, so
-/// that clients that were cut off together do not come back together.
+/// A backoff gives the delay before the next attempt.
+///
+/// The delay doubles with each failure in a row. A random half to whole of it is waited, so that
+/// clients that lost their connections together do not come back together.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -27,7 +29,7 @@ impl Backoff {
         self.first = first;
     }
 
-    /// Ends the row of failures.
+    /// Starts again with the first delay, after a success.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
@@ -42,20 +44,20 @@ impl Backoff {
         whole.mul_f64(fastrand::f64().midpoint(1.0))
     }
 
-    /// Waits before the next attempt, `at_least` so long. False: the time for attempts, `patience`
-    /// from `since` on, is over.
+    /// Waits before the next attempt, no shorter than `at_least`. Returns false when no attempt may
+    /// follow: `give_up_after` has passed since `since`.
     pub(crate) async fn pause(
         &mut self,
         at_least: Option<Duration>,
         since: Instant,
-        patience: Duration,
+        give_up_after: Duration,
     ) -> bool {
         let at_least = at_least.unwrap_or_default();
-        let left = patience.saturating_sub(since.elapsed());
+        let left = give_up_after.saturating_sub(since.elapsed());
         if left.is_zero() {
             return false;
         }
-        // A last attempt at the very end, unless the broker asked for more time than there is.
+        // The last attempt is at the very end, unless the broker asked for a longer delay.
         sleep(self.next().max(at_least).min(left)).await;
         at_least <= left
     }
@@ -78,7 +80,7 @@ mod tests {
         }
 
         #[test]
-        fn no_delay_that_a_broker_can_ask_for_is_too_long_to_reckon_with(milliseconds: u64, failures: u32) {
+        fn no_retry_delay_of_a_broker_overflows(milliseconds: u64, failures: u32) {
             let first = Duration::from_millis(milliseconds);
             let delay = Backoff { first, longest: SECOND, failures }.next();
             prop_assert!(delay <= first.max(SECOND) + SECOND);
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_attempt_is_at_the_end_of_the_time_for_it() {
+    async fn the_last_attempt_is_at_the_end_of_the_time_for_retries() {
         let mut backoff = Backoff::new(10 * SECOND, 10 * SECOND);
         let since = Instant::now();
         assert!(backoff.pause(None, since, SECOND).await);
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_the_broker_asks_for_is_waited_or_there_is_no_attempt() {
+    async fn the_delay_that_the_broker_asks_for_is_kept_or_no_attempt_follows() {
         let mut backoff = Backoff::new(SECOND, SECOND);
         let since = Instant::now();
         assert!(backoff.pause(Some(7 * SECOND), since, 10 * SECOND).await);

@@ -1,4 +1,4 @@
-//! Management: a function for each route that backends call.
+//! The client of a backend: a function for each management route.
 
 use std::{fmt, time::Duration};
 
@@ -8,7 +8,7 @@ use reqwest::{
 };
 
 use crate::{
-    Error, Publish,
+    Error,
     generated::{
         self, ResponseValue,
         types::{
@@ -21,24 +21,24 @@ use crate::{
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// How long an answer may take.
+/// How long a response may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Events that a stream keeps when its creator says nothing else. The broker's own default of 500
-/// is too few for an answer of a model.
+/// How many events a stream keeps unless its creator sets `max_events`. The broker's own default of
+/// 500 is too small for the answer of a language model.
 const MAX_EVENTS: u64 = 100_000;
 
-/// A backend's way to a broker. Cheap to clone; clones share their connections.
+/// A client calls the management routes of a broker, and publishes events.
 ///
-/// Each function here is one request, which is not tried again by itself. An answer may take 30
-/// seconds.
+/// It is cheap to clone, and clones share their connections. Each function sends one request, which
+/// it does not retry. A request fails after 30 seconds without a response.
 #[derive(Clone)]
 pub struct Client {
     api: generated::Client,
 }
 
 impl Client {
-    /// A client of the broker at this URL, such as `https://broker.example.com`.
+    /// Creates a client of the broker at this URL, such as `https://broker.example.com`.
     pub fn new(url: impl AsRef<str>, api_key: impl AsRef<str>) -> Result<Self, Error> {
         if url.as_ref().is_empty() {
             return Err(Error::setup(
@@ -47,7 +47,8 @@ impl Client {
         }
         if api_key.as_ref().is_empty() {
             return Err(Error::setup(
-                "the API key is missing: one of the broker's keys (STREAMER_API_KEY where the broker runs)",
+                "the API key is missing: one of the broker's keys \
+                 (STREAMER_API_KEY where the broker runs)",
             ));
         }
         let url = Url::parse(url.as_ref()).map_err(Error::setup)?;
@@ -69,39 +70,39 @@ impl Client {
         })
     }
 
-    /// Starts a stream. A key alone will do: `create_stream("chat-1")`.
+    /// Creates a stream. A key is enough: `create_stream("chat-1")`.
     ///
-    /// Made of a key, it keeps its newest 100,000 events, about, so that a subscriber that comes
-    /// late gets all of an answer. A word takes about 25 bytes in Redis. Without `max_events` it
-    /// keeps as many as the broker is set to.
+    /// A stream that is created from a key keeps about its newest 100,000 events, so that a late
+    /// subscriber gets the whole answer. A word takes about 25 bytes in Redis. With
+    /// `max_events: None` the stream keeps the number of events that the broker is configured with.
     pub async fn create_stream(&self, stream: impl Into<CreateStream>) -> Result<Access, Error> {
-        answer(self.api.create_stream(&stream.into()).await).await
+        into_result(self.api.create_stream(&stream.into()).await).await
     }
 
-    /// Issues a token for a stream, for several, or for all whose keys begin alike. A key alone
-    /// will do.
+    /// Issues a token for one stream, for several, or for all streams whose keys have a prefix. A
+    /// key is enough.
     pub async fn issue_token(&self, token: impl Into<IssueToken>) -> Result<Access, Error> {
-        answer(self.api.issue_token(&token.into()).await).await
+        into_result(self.api.issue_token(&token.into()).await).await
     }
 
-    /// The active streams whose keys match a glob (`*`, `?`, `[…]`); all without one.
+    /// Lists the active streams, or those whose keys match a glob (`*`, `?`, `[…]`).
     pub async fn list_streams(&self, pattern: Option<&str>) -> Result<Vec<StreamRow>, Error> {
-        answer(self.api.list_streams(pattern).await).await
+        into_result(self.api.list_streams(pattern).await).await
     }
 
-    /// The state of a stream, active or not.
+    /// Returns the state of a stream, active or not.
     pub async fn stream_info(&self, key: impl AsRef<str>) -> Result<StreamState, Error> {
-        answer(self.api.stream_info(key.as_ref()).await).await
+        into_result(self.api.stream_info(key.as_ref()).await).await
     }
 
-    /// All stored events of a stream, also after its end.
+    /// Returns all stored events of a stream, also after its end.
     pub async fn stream_events(&self, key: impl AsRef<str>) -> Result<Vec<StoredEvent>, Error> {
-        answer(self.api.stream_events(key.as_ref()).await).await
+        into_result(self.api.stream_events(key.as_ref()).await).await
     }
 
-    /// Ends a stream: nothing can follow.
+    /// Ends a stream. No event can follow.
     pub async fn end_stream(&self, key: impl AsRef<str>) -> Result<Finished, Error> {
-        answer(
+        into_result(
             self.api
                 .end_stream(&KeyOnly {
                     key: key.as_ref().to_owned(),
@@ -111,9 +112,9 @@ impl Client {
         .await
     }
 
-    /// Cancels a stream: nothing can follow, and what it holds is not all there was to be.
+    /// Cancels a stream. No event can follow, and the stream counts as incomplete.
     pub async fn cancel_stream(&self, key: impl AsRef<str>) -> Result<Finished, Error> {
-        answer(
+        into_result(
             self.api
                 .cancel_stream(&KeyOnly {
                     key: key.as_ref().to_owned(),
@@ -123,43 +124,38 @@ impl Client {
         .await
     }
 
-    /// Writes a batch of events, all or nothing. For events as they come there is
+    /// Writes a batch of events, all or none. To write events one by one, use
     /// [`publish`](Self::publish).
     pub async fn add_events(&self, events: impl Into<AddEvents>) -> Result<Added, Error> {
-        answer(self.api.add_events(None, &events.into()).await).await
+        into_result(self.api.add_events(None, &events.into()).await).await
     }
 
-    /// The clients that are connected to this node, of all streams or of one, and with any tags or
-    /// with one.
+    /// Lists the subscribers that are connected to this node. `key` selects those of one stream,
+    /// and `tag` those with one tag.
     pub async fn list_clients(
         &self,
         key: Option<&str>,
         tag: Option<&str>,
     ) -> Result<Vec<ClientRow>, Error> {
-        answer(self.api.list_clients(key, tag).await).await
+        into_result(self.api.list_clients(key, tag).await).await
     }
 
-    /// Disconnects a client of this node, whose id is in the list.
+    /// Disconnects a subscriber of this node, by its id in the list.
     pub async fn disconnect_client(&self, id: impl AsRef<str>) -> Result<Disconnected, Error> {
-        answer(self.api.disconnect_client(id.as_ref()).await).await
+        into_result(self.api.disconnect_client(id.as_ref()).await).await
     }
 
-    /// What the broker is, and how full.
+    /// Returns the broker's version, its store, and its connected subscribers.
     pub async fn broker_info(&self) -> Result<BrokerInfo, Error> {
-        answer(self.api.broker_info().await).await
+        into_result(self.api.broker_info().await).await
     }
 
-    /// Says, without an error, that the broker and its store can be used.
+    /// Succeeds when the broker and its store can be used.
     pub async fn ready(&self) -> Result<(), Error> {
         match self.api.ready().await {
             Ok(_) => Ok(()),
             Err(error) => Err(Error::from_generated(error).await),
         }
-    }
-
-    /// A writer for an active stream, to be [started](Publish::start).
-    pub fn publish(&self, key: impl Into<String>) -> Publish {
-        Publish::new(self.clone(), key.into())
     }
 
     /// A request to a route that the OpenAPI document can't describe well enough.
@@ -178,8 +174,10 @@ impl fmt::Debug for Client {
     }
 }
 
-async fn answer<T>(result: Result<ResponseValue<T>, generated::Error<()>>) -> Result<T, Error> {
-    match result {
+async fn into_result<T>(
+    response: Result<ResponseValue<T>, generated::Error<()>>,
+) -> Result<T, Error> {
+    match response {
         Ok(value) => Ok(value.into_inner()),
         Err(error) => Err(Error::from_generated(error).await),
     }
@@ -205,7 +203,7 @@ impl<K: Into<String>> From<K> for IssueToken {
 }
 
 impl IssueToken {
-    /// For the streams at these keys.
+    /// A token for the streams with these keys.
     pub fn for_keys<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
         Self {
             keys: Some(keys.into_iter().map(Into::into).collect()),
@@ -213,7 +211,7 @@ impl IssueToken {
         }
     }
 
-    /// For all streams whose keys begin so, now and later.
+    /// A token for all streams whose keys have this prefix, also for later ones.
     pub fn for_prefix(prefix: impl Into<String>) -> Self {
         Self {
             prefix: Some(prefix.into()),

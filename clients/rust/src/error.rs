@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! The errors of this crate.
 
 use std::{iter, sync::Arc, time::Duration};
 
@@ -8,99 +8,103 @@ use crate::generated;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What can go wrong. [`code`](Self::code) has a stable word for each. The text names the causes,
-/// too, which `source` has one by one.
+/// An error of this crate. [`code`](Self::code) is a stable word for each kind.
+///
+/// The text includes the causes, which `source` returns one by one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The broker, or something before it, answered with an error.
+    /// The broker, or a proxy in front of it, responded with an error.
     #[error("{message} ({code})")]
     Api {
-        /// The HTTP status. None where there is none: an event was refused by itself, over
-        /// WebSocket or in an upload.
+        /// The HTTP status. None when the broker refused a single event or change, over WebSocket or
+        /// within an upload.
         status: Option<u16>,
-        /// The broker's word for it, as listed in [`docs/errors.md`]; `http-error` when something
-        /// else than the broker answered.
+        /// The broker's error code, as listed in [`docs/errors.md`]. `http-error` when something
+        /// else than the broker responded.
         ///
         /// [`docs/errors.md`]:
         /// https://github.com/tinistreamer/tinistreamer/blob/main/docs/errors.md
         code: String,
-        /// One sentence for a person.
+        /// One sentence for people.
         message: String,
-        /// How long to wait before another attempt, where that was told.
+        /// How long to wait before another attempt, if the response says so.
         retry_after: Option<Duration>,
     },
-    /// The broker can't be reached, or the connection broke before there was an answer: what was
-    /// asked for may have happened.
+    /// The broker can't be reached, or the connection broke before the response. The broker may have
+    /// executed the request.
     #[error("The broker can't be reached: {}", chain(&**.0))]
     Unreachable(#[source] BoxError),
-    /// An answer is not what a broker of this version says.
+    /// The response is not one of a broker of this version.
     #[error("The answer is not the broker's: {0}")]
     InvalidAnswer(String),
     /// The client can't be set up: the URL or the API key can't be used, there is no Tokio runtime,
     /// or TLS has no root certificates.
     #[error("The client can't be set up: {}", chain(&**.0))]
     Setup(#[source] BoxError),
-    /// An event's name is not 1 to 128 bytes without control characters. Nothing was sent.
+    /// An event's name is not 1 to 128 bytes without control characters. The event was not sent.
     #[error("An event's name is 1 to 128 bytes without control characters, not {0:?}")]
     InvalidEvent(String),
-    /// An event's name is one of the broker's own: `start`, `end`, `cancel`, `error`,
-    /// `missedevents`. Nothing was sent.
+    /// An event's name is one that only the broker may write: `start`, `end`, `cancel`, `error`,
+    /// `missedevents`. The event was not sent.
     #[error("The event name {0:?} is the broker's own")]
     ReservedEvent(String),
-    /// An event's data has no form in JSON. Nothing was sent.
+    /// An event's data can't be written as JSON. The event was not sent.
     #[error("The data has no form in JSON: {0}")]
     InvalidData(#[source] serde_json::Error),
-    /// A writer failed. What was written and not confirmed may or may not be stored.
+    /// A writer failed. Events that were written and not confirmed may or may not be stored.
     #[error("The writer failed after {acknowledged} confirmed events: {source}")]
     Publish {
-        /// How many of its events the broker has confirmed.
+        /// How many of the writer's events the broker has confirmed.
         acknowledged: u64,
-        /// Why. Told by every call that follows, too.
+        /// Why it failed. All further calls fail with the same cause.
         source: Arc<Error>,
     },
-    /// Nothing came from the broker for `give_up_after`.
+    /// A subscription received nothing from the broker for `give_up_after`.
     #[error("Nothing has come from the broker for {} seconds: {source}", after.as_secs())]
     Disconnected {
-        /// How long.
+        /// For how long it received nothing.
         after: Duration,
         /// How the last attempt failed.
         source: Box<Error>,
     },
-    /// An event does not follow the one before: something between the broker and this client has
-    /// lost or repeated some.
+    /// An event does not follow the one before. Something between the broker and the client has lost
+    /// or repeated events.
     #[error("Event {found} came where {expected} should have")]
     Gap {
-        /// What should have come: an id, or the number in it.
+        /// The id that should have come, or the number in it.
         expected: String,
         /// The id that came.
         found: String,
     },
     /// Events are no longer stored, and the caller needs all of them.
     #[error(
-        "{} events {} are no longer stored. Create the stream with a larger max_events, or call allow_missed to go on without them",
+        "{} events {} are no longer stored. Create the stream with a larger max_events, \
+         or call allow_missed to go on without them",
         count.map_or_else(|| "An unknown number of".to_owned(), |count| count.to_string()),
-        after.as_ref().map_or_else(|| "at the beginning of the stream".to_owned(), |after| format!("after {after}"))
+        after
+            .as_ref()
+            .map_or_else(|| "at the beginning of the stream".to_owned(), |after| format!("after {after}"))
     )]
     Missed {
-        /// How many; None when the broker could not count them.
+        /// How many. None when the broker could not count them.
         count: Option<u64>,
-        /// The id after which they came; None: at the stream's beginning.
+        /// The id of the event before them. None at the start of the stream.
         after: Option<String>,
     },
-    /// The function that makes tokens failed.
+    /// The caller's function that gets tokens failed.
     #[error("No token could be made: {}", chain(&**.0))]
     Token(#[source] BoxError),
-    /// The subscription to which a stream was to be added, or from which one was to be dropped, is
-    /// over.
+    /// The subscription of a [`Handle`](crate::Handle) is over, so that no stream can be added or
+    /// dropped.
     #[error("The subscription is over")]
     Over,
 }
 
 impl Error {
-    /// A stable kebab-case word: the broker's, or `unreachable`, `invalid-answer`, `setup`,
+    /// A stable kebab-case word: the broker's error code, or `unreachable`, `invalid-answer`, `setup`,
     /// `invalid-event`, `reserved-event`, `disconnected`, `disconnected-by-operator`, `gap`,
-    /// `missed`, `token`, `over`. For a writer's error it is that of the cause.
+    /// `missed`, `token`, `over`. A writer's error has the code of its cause.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -119,7 +123,7 @@ impl Error {
         }
     }
 
-    /// Whether the same may succeed later.
+    /// Whether the same request may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
@@ -145,7 +149,7 @@ impl Error {
         }
     }
 
-    /// The broker's words about one event, told without a status of its own.
+    /// The broker's error about a single event or change, which has no HTTP status.
     pub(crate) fn refused(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Api {
             status: None,
@@ -163,14 +167,14 @@ impl Error {
         Self::Unreachable(problem.into())
     }
 
-    /// Reads an answer that is no success.
+    /// Reads a response that is no success.
     pub(crate) async fn from_response(response: Response) -> Self {
         let status = response.status();
         let seconds = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        // A body that breaks off says no less than one that is not the broker's: the status stands.
+        // Without a complete body of the broker the error still has the status.
         let body = response.bytes().await.unwrap_or_default();
         let (code, message) = match serde_json::from_slice(&body) {
             Ok(generated::types::Error { code, message }) => (code, message),
@@ -204,7 +208,7 @@ impl From<reqwest::Error> for Error {
     }
 }
 
-/// An error with its causes, as most of them do not show these.
+/// The text of an error and of its causes, as most errors do not include these.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in iter::successors(error.source(), |error| error.source()) {

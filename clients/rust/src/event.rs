@@ -1,14 +1,14 @@
-//! What a subscription hands out.
+//! The events that a subscription delivers.
 
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::Error;
 
-/// Names that only the broker writes.
+/// Event names that only the broker may write.
 const RESERVED_NAMES: [&str; 5] = ["start", "end", "cancel", "error", MISSED_EVENTS];
 pub(crate) const MISSED_EVENTS: &str = "missedevents";
 
-/// The longest name, in bytes of UTF-8.
+/// The longest event name, in bytes of UTF-8.
 const MAX_NAME_BYTES: usize = 128;
 
 /// An event of a stream.
@@ -17,45 +17,45 @@ const MAX_NAME_BYTES: usize = 128;
 pub struct Event {
     /// The key of its stream.
     pub key: String,
-    /// Its id, `<milliseconds>-<number>`. None only for `missedevents`, which the stream does not
-    /// hold.
+    /// Its id, `<milliseconds>-<number>`. None only for `missedevents`, which is not stored in the
+    /// stream.
     pub id: Option<String>,
     /// Its name.
     pub event: String,
     /// Its data; empty when there is none.
     pub data: String,
-    /// For an event named `missedevents`: what is no longer stored.
+    /// For an event named `missedevents`: the events that are no longer stored.
     pub missed: Option<Missed>,
 }
 
-/// Events that were gone before they could be handed out.
+/// Events that the broker no longer stored when the subscription asked for them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Missed {
-    /// The id after which the broker was asked to go on; None: from the beginning.
+    /// The id of the last event before the missing ones. None at the beginning of the stream.
     pub after: Option<String>,
-    /// The id of the event that comes next; None: the stream is gone, and nothing comes.
+    /// The id of the event that comes next. None when the stream no longer exists.
     pub first: Option<String>,
-    /// How many are missing; None when the broker can't know.
+    /// How many events are missing. None when the broker can't know.
     pub missed: Option<u64>,
 }
 
-/// What became of a stream.
+/// How a stream was finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// By `end`: it is complete.
+    /// Its publisher ended it: it is complete.
     Ended,
-    /// By `cancel`.
+    /// Its publisher cancelled it.
     Cancelled,
-    /// It was not: its time was up, or another stream took its place, before its end was handed
-    /// out. Only a subscription to several streams goes on after that, and tells it by
-    /// `missedevents`.
+    /// It no longer exists: it expired, or another stream replaced it, before its last event was
+    /// delivered. Only a subscription to several streams reports this, by a `missedevents`, and
+    /// goes on.
     Gone,
 }
 
 impl Status {
-    /// In one word: `ended`, `cancelled`, `gone`.
+    /// The status as one word: `ended`, `cancelled`, `gone`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,12 +67,12 @@ impl Status {
 }
 
 impl Event {
-    /// The data, read as JSON.
+    /// Parses the data as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(&self.data)
     }
 
-    /// An event as it came. An event without an id is `missedevents`, or not the broker's.
+    /// An event that the broker sent. Fails when an event other than `missedevents` has no id.
     pub(crate) fn received(
         key: String,
         id: Option<String>,
@@ -100,7 +100,7 @@ impl Event {
         })
     }
 
-    /// What the stream came to, if this is its last event.
+    /// How the stream was finished, if this is its last event.
     pub(crate) fn finishes(&self) -> Option<Status> {
         match (&*self.event, &self.missed) {
             ("end", _) => Some(Status::Ended),
@@ -111,13 +111,13 @@ impl Event {
     }
 }
 
-/// The number of an event in its stream.
+/// The number of an event in its stream, which its id ends with.
 pub(crate) fn number(id: &str) -> Option<u64> {
     let (_, number) = id.split_once('-')?;
     number.parse().ok()
 }
 
-/// Refuses the names that the broker would refuse.
+/// Fails for the names that the broker would refuse.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     if RESERVED_NAMES.contains(&name) {
         Err(Error::ReservedEvent(name.to_owned()))
@@ -153,13 +153,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_with_a_control_character_is_refused(before in "[a-z]{0,9}", control in "\\p{Cc}", after in "[a-z]{0,9}") {
+        fn a_name_with_a_control_character_is_refused(
+            before in "[a-z]{0,9}",
+            control in "\\p{Cc}",
+            after in "[a-z]{0,9}",
+        ) {
             prop_assert!(check_name(&[before, control, after].concat()).is_err());
         }
     }
 
     #[test]
-    fn missedevents_tells_what_is_missing() {
+    fn missedevents_describes_the_missing_events() {
         let event = Event::received(
             "k".into(),
             None,
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_event_comes_without_an_id() {
+    fn only_missedevents_may_have_no_id() {
         assert_eq!(
             Event::received("k".into(), None, "token".into(), String::new())
                 .unwrap_err()

@@ -1,4 +1,4 @@
-//! The HTTP clients under everything.
+//! The HTTP clients that management and subscriptions use.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -6,10 +6,10 @@ use reqwest::{ClientBuilder, redirect::Policy};
 
 use crate::Error;
 
-/// How long a connection may take to be made.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all of them have in common.
+/// The settings that all HTTP clients share.
 pub(crate) fn builder() -> ClientBuilder {
     // A redirect could take the API key or a token elsewhere. HTTP/2 has no upgrade to WebSocket.
     reqwest::Client::builder()
@@ -18,14 +18,15 @@ pub(crate) fn builder() -> ClientBuilder {
         .http1_only()
 }
 
-/// The client of all subscriptions, which is dear to make: it reads the system's root certificates.
+/// The HTTP client that all subscriptions share. It is expensive to create, as it reads the
+/// system's root certificates.
 pub(crate) fn for_subscriptions() -> Result<reqwest::Client, Error> {
     static SHARED: OnceLock<reqwest::Client> = OnceLock::new();
     if let Some(client) = SHARED.get() {
         return Ok(client.clone());
     }
-    // A connection serves one subscription only, and does not outlive the runtime that it was made
-    // in.
+    // A connection serves one subscription only, and does not outlive the runtime that it was
+    // created in.
     let client = builder()
         .pool_max_idle_per_host(0)
         .build()

@@ -1,17 +1,17 @@
 #![doc = include_str!("../README.md")]
 
+mod backoff;
 mod client;
 mod error;
 mod event;
 mod http;
-mod life;
-mod pace;
+mod liveness;
 mod publish;
 mod subscribe;
 #[cfg(feature = "websocket")]
 mod websocket;
 
-// rustfmt and the lints are for what people write.
+// rustfmt and the lints are for code that people write.
 #[rustfmt::skip]
 #[allow(warnings, clippy::all, clippy::pedantic, clippy::unwrap_used, reason = "generated")]
 mod generated;
@@ -19,7 +19,7 @@ mod generated;
 pub use client::Client;
 pub use error::Error;
 pub use event::{Event, Missed, Status};
-/// The requests and answers of the management functions, generated from the OpenAPI document.
+/// The requests and responses of the management functions, generated from the OpenAPI document.
 pub use generated::types;
 pub use publish::{Ack, Publish, Transport, Writer};
 pub use subscribe::{

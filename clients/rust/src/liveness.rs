@@ -1,4 +1,4 @@
-//! Whether a connection still lives.
+//! Whether a connection is still alive.
 
 use std::{
     pin::pin,
@@ -10,36 +10,40 @@ use tokio::time::{Instant, sleep};
 
 use crate::Error;
 
-/// When something was last heard: any byte, so that heartbeats and parts of something long count.
+/// A liveness records when a connection last received a byte.
+///
+/// Any byte counts, so that heartbeats and parts of a long message count, too.
 #[derive(Debug)]
-pub(crate) struct Life {
-    born: Instant,
-    /// In milliseconds since then.
-    heard: AtomicU64,
+pub(crate) struct Liveness {
+    created: Instant,
+    /// In milliseconds since `created`.
+    last_byte: AtomicU64,
 }
 
-impl Life {
+impl Liveness {
     pub(crate) fn new() -> Self {
         Self {
-            born: Instant::now(),
-            heard: AtomicU64::new(0),
+            created: Instant::now(),
+            last_byte: AtomicU64::new(0),
         }
     }
 
-    /// Something was heard.
-    pub(crate) fn note(&self) {
-        self.heard.store(
-            u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX),
+    /// Records that the connection has just received something.
+    pub(crate) fn record(&self) {
+        self.last_byte.store(
+            u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
     }
 
+    /// When the connection last received something.
     pub(crate) fn last(&self) -> Instant {
-        self.born + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+        self.created + Duration::from_millis(self.last_byte.load(Ordering::Relaxed))
     }
 
-    /// Waits, for as long as there is no such silence. What was before the wait is none: nobody
-    /// listened.
+    /// Awaits `wait`, and fails when the connection receives nothing for `silence` meanwhile.
+    ///
+    /// The silence before the call does not count: nobody read from the connection.
     pub(crate) async fn unless_silent<T>(
         &self,
         silence: Duration,
@@ -75,7 +79,7 @@ mod tests {
     async fn silence_ends_a_wait() {
         let begun = Instant::now();
         assert_eq!(
-            Life::new()
+            Liveness::new()
                 .unless_silent(SECOND, pending::<()>())
                 .await
                 .unwrap_err()
@@ -86,21 +90,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_heard_puts_it_off() {
-        let life = Life::new();
-        let talk = async {
+    async fn a_byte_restarts_the_silence_timeout() {
+        let liveness = Liveness::new();
+        let receive = async {
             for _ in 0..9 {
                 sleep(SECOND / 2).await;
-                life.note();
+                liveness.record();
             }
         };
-        assert!(life.unless_silent(SECOND, talk).await.is_ok());
+        assert!(liveness.unless_silent(SECOND, receive).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nobody_listened_is_no_silence() {
-        let life = Life::new();
+    async fn time_in_which_nobody_read_is_no_silence() {
+        let liveness = Liveness::new();
         sleep(60 * SECOND).await;
-        assert!(life.unless_silent(SECOND, sleep(SECOND / 2)).await.is_ok());
+        assert!(
+            liveness
+                .unless_silent(SECOND, sleep(SECOND / 2))
+                .await
+                .is_ok()
+        );
     }
 }

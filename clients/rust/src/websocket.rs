@@ -17,14 +17,17 @@ use tokio_tungstenite::{
 };
 use tokio_util::io::InspectReader;
 
-use crate::{Error, life::Life};
+use crate::{Error, liveness::Liveness};
 
-type Heard = Box<dyn FnMut(&[u8]) + Send>;
+type OnBytes = Box<dyn FnMut(&[u8]) + Send>;
 
-pub(crate) type Socket = WebSocketStream<InspectReader<Upgraded, Heard>>;
+pub(crate) type Socket = WebSocketStream<InspectReader<Upgraded, OnBytes>>;
 
-/// Upgrades the request's connection. What is heard over it is noted.
-pub(crate) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result<Socket, Error> {
+/// Connects, and upgrades the connection to WebSocket. `liveness` records each byte that arrives.
+pub(crate) async fn connect(
+    request: RequestBuilder,
+    liveness: &Arc<Liveness>,
+) -> Result<Socket, Error> {
     let key = generate_key();
     let handshake = [
         (CONNECTION, "Upgrade"),
@@ -51,53 +54,53 @@ pub(crate) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result
             "the handshake is not a WebSocket's".to_owned(),
         ));
     }
-    let life = Arc::clone(life);
-    let heard: Heard = Box::new(move |_| life.note());
-    let stream = InspectReader::new(response.upgrade().await?, heard);
-    // All events so far come as one message, however many they are.
+    let liveness = Arc::clone(liveness);
+    let on_bytes: OnBytes = Box::new(move |_| liveness.record());
+    let stream = InspectReader::new(response.upgrade().await?, on_bytes);
+    // The broker sends all events so far as one message, however many there are.
     let config = WebSocketConfig::default()
         .max_message_size(None)
         .max_frame_size(None);
     Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await)
 }
 
-/// What a message comes to.
-pub(crate) enum Said {
+/// A message, as far as the client has a use for it.
+pub(crate) enum Incoming {
     Text(Utf8Bytes),
-    /// A sign of life.
+    /// A heartbeat.
     Ping,
-    /// The connection was closed as the protocol's normal end.
+    /// The broker closed the connection with the protocol's normal code.
     End,
 }
 
-/// The text of the next message that has one; None: the connection was closed as the protocol's
-/// normal end.
+/// The text of the next message that has one. None when the broker closed the connection with the
+/// protocol's normal code.
 pub(crate) async fn next_text<S>(messages: &mut S) -> Result<Option<Utf8Bytes>, Error>
 where
     S: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
 {
     loop {
         match next(messages).await? {
-            Said::Text(text) => return Ok(Some(text)),
-            Said::Ping => {}
-            Said::End => return Ok(None),
+            Incoming::Text(text) => return Ok(Some(text)),
+            Incoming::Ping => {}
+            Incoming::End => return Ok(None),
         }
     }
 }
 
-/// What the next message comes to.
-pub(crate) async fn next<S>(messages: &mut S) -> Result<Said, Error>
+/// The next message that the client has a use for.
+pub(crate) async fn next<S>(messages: &mut S) -> Result<Incoming, Error>
 where
     S: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
 {
     while let Some(message) = messages.next().await {
         match message.map_err(Error::unreachable)? {
-            Message::Text(text) => return Ok(Said::Text(text)),
-            Message::Ping(_) => return Ok(Said::Ping),
+            Message::Text(text) => return Ok(Incoming::Text(text)),
+            Message::Ping(_) => return Ok(Incoming::Ping),
             Message::Close(Some(CloseFrame {
                 code: CloseCode::Normal,
                 ..
-            })) => return Ok(Said::End),
+            })) => return Ok(Incoming::End),
             Message::Close(Some(CloseFrame {
                 code: CloseCode::Policy,
                 reason,

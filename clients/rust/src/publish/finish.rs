@@ -1,48 +1,53 @@
-//! Ending or cancelling a stream, whatever happens to the connection meanwhile.
+//! Ending or cancelling a stream, also when connections break meanwhile.
 
 use tokio::time::{Instant, timeout};
 
-use super::task::Retries;
+use super::retry::Retry;
 use crate::{Client, Error};
 
-/// How a stream is to be finished.
+/// How to finish a stream.
 #[derive(Clone, Copy)]
 pub(super) enum Finish {
     End,
     Cancel,
 }
 
-/// Ends or cancels the stream.
+/// Ends or cancels the stream, with retries.
 pub(super) async fn finish(
     client: &Client,
     key: &str,
     how: Finish,
-    mut retries: Retries,
+    mut retry: Retry,
 ) -> Result<(), Error> {
     let since = Instant::now();
-    let mut answer_lost = false;
+    let mut response_lost = false;
     loop {
         let attempt = timeout(
-            retries.patience(since),
-            attempt(client, key, how, answer_lost),
+            retry.timeout(since),
+            attempt(client, key, how, response_lost),
         );
         let error = match attempt.await.map_err(Error::unreachable).flatten() {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        answer_lost = true;
-        retries.after(error, since).await?;
+        response_lost = true;
+        retry.after(error, since).await?;
     }
 }
 
-async fn attempt(client: &Client, key: &str, how: Finish, answer_lost: bool) -> Result<(), Error> {
+async fn attempt(
+    client: &Client,
+    key: &str,
+    how: Finish,
+    response_lost: bool,
+) -> Result<(), Error> {
     let (status, finished) = match how {
         Finish::End => ("ended", client.end_stream(key).await),
         Finish::Cancel => ("cancelled", client.cancel_stream(key).await),
     };
     match finished {
-        // An earlier attempt may have done it.
-        Err(error) if answer_lost && error.code() == "no-active-stream" => {
+        // An earlier attempt may have finished the stream.
+        Err(error) if response_lost && error.code() == "no-active-stream" => {
             if client.stream_info(key).await?.status == status {
                 Ok(())
             } else {

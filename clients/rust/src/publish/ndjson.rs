@@ -1,4 +1,4 @@
-//! Events as requests of newline-delimited JSON.
+//! Uploads of events as newline-delimited JSON.
 
 use std::convert::Infallible;
 
@@ -6,35 +6,35 @@ use bytes::Bytes;
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use tokio::time::timeout;
 
-use super::{outbox::Outbox, task::Retries};
+use super::{outbox::Outbox, retry::Retry};
 use crate::{Client, Error, types::UploadSummary};
 
-/// What one request holds at the most, except that it holds at least one event: small enough to
-/// arrive, and to be sent again, within the time that an answer may take.
+/// The largest body of a request, in bytes; a single event may be larger. It is small enough to be
+/// sent, and sent again, before the response times out.
 const MAX_BODY: usize = 1 << 20;
 
-/// Sends what the writer hands over until that fails for good.
+/// Sends the writer's events until that fails permanently.
 pub(super) async fn send(
     client: &Client,
     query: [(&str, &str); 2],
     outbox: &mut Outbox,
-    mut retries: Retries,
+    mut retry: Retry,
 ) -> Result<Infallible, Error> {
     loop {
-        let sequence = outbox.gather().await;
+        let sequence = outbox.unconfirmed().await;
         let (body, events) = body(outbox.from(sequence));
         let attempt = timeout(
-            retries.patience(outbox.since()),
+            retry.timeout(outbox.since()),
             upload(client, query, sequence, body),
         );
         match attempt.await.map_err(Error::unreachable).flatten() {
             Ok(summary) => settle(outbox, summary, events)?,
-            Err(error) => retries.after(error, outbox.since()).await?,
+            Err(error) => retry.after(error, outbox.since()).await?,
         }
     }
 }
 
-/// The first of the events as lines, and how many they are.
+/// The body of a request with the first of these events, and how many events it holds.
 fn body<'a>(events: impl Iterator<Item = &'a Bytes>) -> (Vec<u8>, usize) {
     let mut body = Vec::new();
     let mut count = 0;
@@ -71,7 +71,7 @@ async fn upload(
     serde_json::from_slice(&body).map_err(|error| Error::InvalidAnswer(error.to_string()))
 }
 
-/// Takes note of what became of the events of a request.
+/// Records which events of a request are stored.
 fn settle(outbox: &Outbox, summary: UploadSummary, events: usize) -> Result<(), Error> {
     let counts = [
         summary.num_events,
@@ -88,8 +88,8 @@ fn settle(outbox: &Outbox, summary: UploadSummary, events: usize) -> Result<(), 
         .confirm(events as u64 - summary.num_errors, summary.last_id);
     match summary.errors.into_iter().next() {
         None => Ok(()),
-        // Too long a line, as names were checked. What followed it is stored: the writer can't put
-        // it right.
+        // The line was too long, as names were checked before. The events after it are stored, so
+        // that the writer can't repair this.
         Some(message) => Err(Error::refused("invalid-event", message)),
     }
 }

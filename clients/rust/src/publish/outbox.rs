@@ -1,5 +1,4 @@
-//! Events between the writer and the broker: those on their way, and the account of those that
-//! arrived.
+//! The events that the broker has not confirmed, and the counts of those that it has.
 
 use std::{
     collections::VecDeque,
@@ -16,22 +15,22 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Ack, OnAck};
+use super::ack::{Ack, OnAck};
 use crate::Error;
 
-/// What is known of a writer's events, shared by the writer and its task.
+/// A ledger counts written and confirmed events. The writer and its task share it.
 pub(super) struct Ledger {
     progress: watch::Sender<Progress>,
-    /// A permit for each event that may still be handed over. Closed when the writer has failed.
-    room: Semaphore,
-    /// How many events were handed over.
+    /// A permit for each event that may still be written. Closed when the writer has failed.
+    permits: Semaphore,
+    /// How many events the caller wrote.
     written: AtomicU64,
     on_ack: Option<OnAck>,
 }
 
 struct Progress {
     acknowledged: u64,
-    /// When the last of them was.
+    /// When the broker last confirmed some of them.
     at: Instant,
     failure: Option<Arc<Error>>,
 }
@@ -43,28 +42,28 @@ impl Ledger {
             at: Instant::now(),
             failure: None,
         });
-        let room = Semaphore::new(max_pending.clamp(1, Semaphore::MAX_PERMITS));
+        let permits = Semaphore::new(max_pending.clamp(1, Semaphore::MAX_PERMITS));
         Self {
             progress,
-            room,
+            permits,
             written: AtomicU64::new(0),
             on_ack,
         }
     }
 
-    /// One more event is handed over.
-    pub(super) fn hand_over(&self) {
+    /// Counts one more written event.
+    pub(super) fn count_written(&self) {
         self.written.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many events were handed over.
+    /// How many events the caller wrote.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Waits until one more event may be handed over.
+    /// Waits until one more event may be written.
     pub(super) async fn reserve(&self) -> Result<(), Error> {
-        match self.room.acquire().await {
+        match self.permits.acquire().await {
             Ok(permit) => {
                 permit.forget();
                 Ok(())
@@ -73,7 +72,7 @@ impl Ledger {
         }
     }
 
-    /// Waits until so many events are confirmed, or the writer has failed.
+    /// Waits until this many events are confirmed, or the writer has failed.
     pub(super) async fn confirmed(&self, count: u64) -> Result<(), Error> {
         let mut progress = self.progress.subscribe();
         // The channel can't close: its sender is here.
@@ -96,12 +95,12 @@ impl Ledger {
         self.progress.borrow().acknowledged
     }
 
-    /// When the broker last confirmed something; at first, when the writer was started.
+    /// When the broker last confirmed something. Before that, when the writer was started.
     pub(super) fn last_confirmed(&self) -> Instant {
         self.progress.borrow().at
     }
 
-    /// The broker has so many more events.
+    /// Records that the broker has stored this many more events.
     pub(super) fn confirm(&self, events: u64, last_id: Option<String>) {
         if events == 0 {
             return;
@@ -110,8 +109,8 @@ impl Ledger {
             progress.acknowledged += events;
             progress.at = Instant::now();
         });
-        // No more than were handed over, so that they fit.
-        self.room
+        // These are no more than were written, so that the semaphore can't overflow.
+        self.permits
             .add_permits(usize::try_from(events).unwrap_or_default());
         if let Some(on_ack) = &self.on_ack {
             on_ack(Ack {
@@ -121,11 +120,11 @@ impl Ledger {
         }
     }
 
-    /// The writer has failed: whoever waits is told.
+    /// Records that the writer has failed. All waiting callers receive the error.
     pub(super) fn fail(&self, error: Error) {
         self.progress
             .send_modify(|progress| progress.failure = Some(Arc::new(error)));
-        self.room.close();
+        self.permits.close();
     }
 }
 
@@ -137,14 +136,14 @@ impl fmt::Debug for Ledger {
     }
 }
 
-/// The events that are not confirmed, oldest first, and those that the writer hands over.
+/// An outbox holds the events that the broker has not confirmed, oldest first.
 pub(super) struct Outbox {
     lines: mpsc::UnboundedReceiver<Bytes>,
     queue: VecDeque<Bytes>,
-    /// How many events came before the first of the queue.
+    /// The sequence number of the first event in the queue.
     sequence: u64,
-    /// When the queue was last begun.
-    begun: Instant,
+    /// When the queue last received an event while it was empty.
+    filled: Instant,
     ledger: Arc<Ledger>,
 }
 
@@ -154,7 +153,7 @@ impl Outbox {
             lines,
             queue: VecDeque::new(),
             sequence: 0,
-            begun: Instant::now(),
+            filled: Instant::now(),
             ledger,
         }
     }
@@ -163,39 +162,39 @@ impl Outbox {
         &self.ledger
     }
 
-    /// Since when the broker owes a confirmation.
+    /// Since when the broker has confirmed nothing of the queue.
     pub(super) fn since(&self) -> Instant {
-        self.begun.max(self.ledger.last_confirmed())
+        self.filled.max(self.ledger.last_confirmed())
     }
 
     /// Whether any event is unconfirmed.
     #[cfg(feature = "websocket")]
-    pub(super) fn owes(&mut self) -> bool {
-        self.settle();
+    pub(super) fn has_unconfirmed(&mut self) -> bool {
+        self.remove_confirmed();
         !self.queue.is_empty()
     }
 
-    /// Waits until an event is unconfirmed, and takes all that are ready. How many came before the
-    /// first of the queue.
-    pub(super) async fn gather(&mut self) -> u64 {
-        self.settle();
+    /// Waits until an event is unconfirmed, and takes all that are ready. Returns the sequence
+    /// number of the first in the queue.
+    pub(super) async fn unconfirmed(&mut self) -> u64 {
+        self.remove_confirmed();
         if self.queue.is_empty() {
-            self.more().await;
+            self.receive().await;
         }
         self.take_ready();
         self.sequence
     }
 
-    /// Waits until an event is handed over, and takes all that are ready.
-    pub(super) async fn more(&mut self) {
-        // Without a line to come the writer was dropped. The task learns it in another way, and
-        // ends this.
+    /// Waits until another event is written, and takes all that are ready.
+    pub(super) async fn receive(&mut self) {
+        // The channel closes when the writer is dropped. The task notices that by itself, and drops
+        // this future.
         let Some(line) = self.lines.recv().await else {
             return std::future::pending().await;
         };
-        self.settle();
+        self.remove_confirmed();
         if self.queue.is_empty() {
-            self.begun = Instant::now();
+            self.filled = Instant::now();
         }
         self.queue.push_back(line);
         self.take_ready();
@@ -207,8 +206,8 @@ impl Outbox {
         self.queue.iter().skip(skipped)
     }
 
-    /// Forgets what is confirmed.
-    fn settle(&mut self) {
+    /// Removes the events that are confirmed.
+    fn remove_confirmed(&mut self) {
         let confirmed = self.ledger.acknowledged() - self.sequence;
         self.queue.drain(
             ..self

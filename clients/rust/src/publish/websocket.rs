@@ -1,4 +1,4 @@
-//! Events as messages of a WebSocket, each answered, in order.
+//! Events as messages of a WebSocket. The broker replies to each, in order.
 
 use std::{
     convert::Infallible,
@@ -21,77 +21,79 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::{
     outbox::{Ledger, Outbox},
-    task::Retries,
+    retry::Retry,
 };
 use crate::{
     Client, Error,
-    life::Life,
+    liveness::Liveness,
     websocket::{Socket, connect, next_text},
 };
 
-/// How long the broker, which pings, may be silent before its connection counts as broken.
+/// How long the broker may be silent before the connection counts as broken. It sends pings.
 const SILENCE: Duration = Duration::from_secs(45);
 
-/// The broker's word on one event.
+/// The broker's reply to one event.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Answer {
+enum EventReply {
     Success { id: Option<String> },
     Error { code: String, message: String },
 }
 
-/// Sends what the writer hands over until that fails for good.
+/// Sends the writer's events until that fails permanently.
 pub(super) async fn send(
     client: &Client,
     query: [(&str, &str); 2],
     outbox: &mut Outbox,
-    mut retries: Retries,
+    mut retry: Retry,
 ) -> Result<Infallible, Error> {
     loop {
-        let sequence = outbox.gather().await;
-        let patience = retries.patience(outbox.since());
-        let Err(error) = serve(client, query, sequence, outbox, patience).await;
-        // A connection that breaks while nothing is owed is made anew when there is something to
-        // send.
-        if outbox.owes() || !error.is_transient() {
-            retries.after(error, outbox.since()).await?;
+        let sequence = outbox.unconfirmed().await;
+        let reply_timeout = retry.timeout(outbox.since());
+        let Err(error) = connect_and_send(client, query, sequence, outbox, reply_timeout).await;
+        // When all events are confirmed, the task connects again only for the next event.
+        if outbox.has_unconfirmed() || !error.is_transient() {
+            retry.after(error, outbox.since()).await?;
         }
     }
 }
 
-/// Serves one connection until it breaks, or leaves events unanswered for longer than `patience`.
-async fn serve(
+/// Sends events over one connection until it breaks, or the broker does not reply for
+/// `reply_timeout`.
+async fn connect_and_send(
     client: &Client,
     query: [(&str, &str); 2],
     sequence: u64,
     outbox: &mut Outbox,
-    patience: Duration,
+    reply_timeout: Duration,
 ) -> Result<Infallible, Error> {
     let request = client
         .request(Method::GET, "/api/event/add/ws-stream")
         .query(&query)
         .query(&[("sequence", sequence)]);
-    let life = Arc::new(Life::new());
-    let socket = timeout(patience, connect(request, &life))
+    let liveness = Arc::new(Liveness::new());
+    let socket = timeout(reply_timeout, connect(request, &liveness))
         .await
         .map_err(Error::unreachable)
         .flatten()?;
-    let (events, answers) = socket.split();
+    let (events, replies) = socket.split();
     let sent = AtomicU64::new(sequence);
     let ledger = Arc::clone(outbox.ledger());
-    // Both at once, so that neither side waits for the other to read.
+    // Both run at once, so that neither side waits for the other to read.
     tokio::select! {
-        result = receive(answers, &life, &ledger, &sent) => result,
+        result = receive(replies, &liveness, &ledger, &sent) => result,
         never = send_events(outbox, events, &sent) => match never {},
-        () = overdue(&ledger, &sent, patience) => Err(Error::unreachable(format!("no answer for {patience:?}"))),
+        () = overdue(&ledger, &sent, reply_timeout) => {
+            Err(Error::unreachable(format!("no answer for {reply_timeout:?}")))
+        }
     }
 }
 
-/// Waits until the broker has owed an answer for so long without giving any.
-async fn overdue(ledger: &Ledger, sent: &AtomicU64, patience: Duration) {
+/// Waits until the broker has not replied for `reply_timeout` while events were unconfirmed.
+async fn overdue(ledger: &Ledger, sent: &AtomicU64, reply_timeout: Duration) {
     let (mut confirmed, mut since) = (ledger.acknowledged(), Instant::now());
-    while since.elapsed() < patience {
-        sleep(patience / 8).await;
+    while since.elapsed() < reply_timeout {
+        sleep(reply_timeout / 8).await;
         let now = ledger.acknowledged();
         if now != confirmed || now >= sent.load(Ordering::Relaxed) {
             (confirmed, since) = (now, Instant::now());
@@ -106,10 +108,10 @@ async fn send_events(
 ) -> Infallible {
     loop {
         if send_unsent(outbox, &mut events, sent).await.is_err() {
-            // The other half learns of it, after the answers that came before.
+            // `receive` fails, too, after it has read the replies that came before.
             return pending().await;
         }
-        outbox.more().await;
+        outbox.receive().await;
     }
 }
 
@@ -126,26 +128,26 @@ async fn send_unsent(
 }
 
 async fn receive(
-    mut answers: SplitStream<Socket>,
-    life: &Life,
+    mut replies: SplitStream<Socket>,
+    liveness: &Liveness,
     ledger: &Ledger,
     sent: &AtomicU64,
 ) -> Result<Infallible, Error> {
     loop {
-        let text = life
-            .unless_silent(SILENCE, next_text(&mut answers))
+        let text = liveness
+            .unless_silent(SILENCE, next_text(&mut replies))
             .await??;
         let text = text.ok_or_else(|| Error::unreachable("the WebSocket was closed"))?;
         match serde_json::from_str(&text)
             .map_err(|error| Error::InvalidAnswer(error.to_string()))?
         {
-            Answer::Success { .. } if ledger.acknowledged() >= sent.load(Ordering::Relaxed) => {
+            EventReply::Success { .. } if ledger.acknowledged() >= sent.load(Ordering::Relaxed) => {
                 return Err(Error::InvalidAnswer(
                     "more events are confirmed than were sent".to_owned(),
                 ));
             }
-            Answer::Success { id } => ledger.confirm(1, id),
-            Answer::Error { code, message } => return Err(Error::refused(code, message)),
+            EventReply::Success { id } => ledger.confirm(1, id),
+            EventReply::Error { code, message } => return Err(Error::refused(code, message)),
         }
     }
 }

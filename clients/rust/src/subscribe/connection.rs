@@ -1,58 +1,55 @@
-//! Where events are to be had, and how.
+//! Connections to the broker.
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::{RequestBuilder, Url, header::HeaderName};
-
 #[cfg(feature = "websocket")]
 use super::websocket::WebSocket;
-use super::{Token, frame::Received, ndjson::Ndjson, poll::Poll, sse::Sse, streams::Resume};
-use crate::{Error, life::Life};
+use super::{
+    attempt::Attempt,
+    frame::Received,
+    ndjson::Ndjson,
+    poll::Poll,
+    request::{Route, SubscribeRequest},
+    sse::Sse,
+    token::Token,
+};
+use crate::{Error, liveness::Liveness};
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// How events come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
-    Sse,
-    Ndjson,
-    Poll,
-    #[cfg(feature = "websocket")]
-    WebSocket,
+/// A connector opens the connections of a subscription.
+pub(super) struct Connector {
+    request: SubscribeRequest,
+    token: Token,
+    /// The token in use.
+    current_token: Option<String>,
+    /// How long a connection may be silent before it counts as broken.
+    silence: Duration,
+    liveness: Arc<Liveness>,
 }
 
-impl Transport {
-    /// What the path of a client URL says.
-    pub(super) fn of(url: &Url) -> Result<Self, Error> {
-        let path = url.path();
-        match path.rsplit_once("/client/").map(|(_, name)| name) {
-            Some("sse") => Ok(Self::Sse),
-            Some("ndjson") => Ok(Self::Ndjson),
-            Some("poll") => Ok(Self::Poll),
-            #[cfg(feature = "websocket")]
-            Some("ws") => Ok(Self::WebSocket),
-            _ => Err(Error::setup(format!("no events are to be had at {path}"))),
+impl Connector {
+    pub(super) fn new(request: SubscribeRequest, token: Token, silence: Duration) -> Self {
+        Self {
+            request,
+            token,
+            current_token: None,
+            silence,
+            liveness: Arc::new(Liveness::new()),
         }
     }
-}
 
-/// Makes connections.
-pub(super) struct Endpoint {
-    pub(super) http: reqwest::Client,
-    /// Without keys.
-    pub(super) url: Url,
-    pub(super) transport: Transport,
-    pub(super) token: Token,
-    /// The token in use.
-    pub(super) current_token: Option<String>,
-    pub(super) silence: Duration,
-    pub(super) life: Arc<Life>,
-}
+    pub(super) fn silence(&self) -> Duration {
+        self.silence
+    }
 
-impl Endpoint {
-    /// Connects, with another token if the one in use is no longer good; None: there is nothing
-    /// more to come.
-    pub(super) async fn connect(&mut self, resume: &Resume) -> Result<Option<Connection>, Error> {
+    /// The liveness of all connections.
+    pub(super) fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    /// Connects. When the broker refuses the token in use, tries once more with a new one.
+    ///
+    /// Returns None when the broker has no more events for this attempt.
+    pub(super) async fn connect(&mut self, attempt: &Attempt) -> Result<Option<Connection>, Error> {
         loop {
             let is_new = self.current_token.is_none();
             let token = match &self.current_token {
@@ -60,56 +57,41 @@ impl Endpoint {
                 None => self.current_token.insert(self.token.get().await?).clone(),
             };
             match self
-                .life
-                .unless_silent(self.silence, self.open(resume, &token))
+                .liveness
+                .unless_silent(self.silence, self.open(attempt, &token))
                 .await
                 .flatten()
             {
                 Err(Error::Api {
                     status: Some(401), ..
-                }) if !is_new && self.token.is_made() => self.current_token = None,
+                }) if !is_new && self.token.is_renewable() => self.current_token = None,
                 opened => return opened,
             }
         }
     }
 
-    async fn open(&self, resume: &Resume, token: &str) -> Result<Option<Connection>, Error> {
-        let request = self.request(resume).bearer_auth(token);
-        let life = &self.life;
-        let request = match &resume.cursor {
-            Some(cursor) if self.transport != Transport::Poll => {
-                request.header(LAST_EVENT_ID, cursor)
-            }
-            _ => request,
-        };
-        Ok(match self.transport {
-            Transport::Sse => Sse::connect(request, resume.keys.len() > 1, life)
+    async fn open(&self, attempt: &Attempt, token: &str) -> Result<Option<Connection>, Error> {
+        let request = self.request.for_attempt(attempt, token);
+        let liveness = &self.liveness;
+        Ok(match self.request.route() {
+            Route::Sse => Sse::connect(request, attempt.keys.len() > 1, liveness)
                 .await?
                 .map(Connection::Sse),
-            Transport::Ndjson => Ndjson::connect(request, life)
+            Route::Ndjson => Ndjson::connect(request, liveness)
                 .await?
                 .map(|lines| Connection::Ndjson(Box::new(lines))),
-            Transport::Poll => Some(Connection::Poll(Box::new(
-                Poll::connect(request, resume.cursor.clone(), self.silence, life).await?,
+            Route::Poll => Some(Connection::Poll(Box::new(
+                Poll::connect(request, attempt.cursor.clone(), self.silence, liveness).await?,
             ))),
             #[cfg(feature = "websocket")]
-            Transport::WebSocket => Some(Connection::WebSocket(Box::new(
-                WebSocket::connect(request, life).await?,
+            Route::WebSocket => Some(Connection::WebSocket(Box::new(
+                WebSocket::connect(request, liveness).await?,
             ))),
         })
     }
-
-    fn request(&self, Resume { keys, begin, .. }: &Resume) -> RequestBuilder {
-        let request = self.http.get(self.url.clone());
-        let keys: Vec<_> = keys.iter().map(|key| ("key", key)).collect();
-        request
-            .query(&keys)
-            .query(&begin.from.as_ref().map(|from| [("from", from)]))
-            .query(&begin.wait.then_some([("wait", true)]))
-    }
 }
 
-/// One connection; with polling, one request after the other.
+/// A connection of a subscription; with polling, a series of requests.
 pub(super) enum Connection {
     Sse(Sse),
     Ndjson(Box<Ndjson>),
@@ -119,7 +101,7 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// What comes next. Nothing is lost when the wait for it is given up.
+    /// The next message. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Received, Error> {
         match self {
             Self::Sse(connection) => connection.next().await,
@@ -130,10 +112,10 @@ impl Connection {
         }
     }
 
-    /// How long it may be silent, where one that is not asked to wait may be so for this long.
-    pub(super) fn patience(&self, silence: Duration) -> Duration {
+    /// How long the connection may be silent. A poll is silent while the broker waits for events.
+    pub(super) fn silence_timeout(&self, silence: Duration) -> Duration {
         match self {
-            Self::Poll(connection) => connection.patience(silence),
+            Self::Poll(connection) => connection.silence_timeout(silence),
             _ => silence,
         }
     }

@@ -1,4 +1,4 @@
-//! Positions in several streams, as text.
+//! Cursors: positions in streams, as text.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,7 +6,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::Error;
 
-/// What `encodeURIComponent` encodes, and `~`, with which the broker's compact form begins.
+/// The characters that `encodeURIComponent` encodes, and `~`, which the broker's compact form starts
+/// with.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -17,23 +18,23 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// Positions in several streams: what [`docs/following.md`] calls a cursor.
+/// A cursor holds the positions in several streams, as [`docs/following.md`] describes.
 ///
-/// Made of a string that a subscription or the broker gave, or of pairs of a stream's key and an
-/// event's id.
+/// It is made from the text of a subscription's or the broker's cursor, or from pairs of a stream's
+/// key and an event's id.
 ///
 /// [`docs/following.md`]:
 /// https://github.com/tinistreamer/tinistreamer/blob/main/docs/following.md#cursors
 #[derive(Clone, Debug, Default)]
-pub struct Cursor(Written);
+pub struct Cursor(Source);
 
 #[derive(Clone, Debug)]
-enum Written {
+enum Source {
     Text(String),
     Pairs(Vec<(String, String)>),
 }
 
-impl Default for Written {
+impl Default for Source {
     fn default() -> Self {
         Self::Pairs(Vec::new())
     }
@@ -41,7 +42,7 @@ impl Default for Written {
 
 impl From<String> for Cursor {
     fn from(text: String) -> Self {
-        Self(Written::Text(text))
+        Self(Source::Text(text))
     }
 }
 
@@ -53,7 +54,7 @@ impl From<&str> for Cursor {
 
 impl<K: Into<String>, I: Into<String>> FromIterator<(K, I)> for Cursor {
     fn from_iter<T: IntoIterator<Item = (K, I)>>(pairs: T) -> Self {
-        Self(Written::Pairs(
+        Self(Source::Pairs(
             pairs
                 .into_iter()
                 .map(|(key, id)| (key.into(), id.into()))
@@ -74,29 +75,30 @@ impl<K: Into<String>, I: Into<String>, const N: usize> From<[(K, I); N]> for Cur
     }
 }
 
-/// Where a client is in a stream.
+/// The position of a subscription in a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
-    /// That of the last event that it has; None: it has none.
+    /// The id of the last event. None before the first event.
     pub(super) id: Option<String>,
-    /// Whether that was the stream's last.
+    /// Whether it is the last event of the stream.
     pub(super) is_last: bool,
 }
 
-/// A cursor that was read.
+/// The positions of a parsed cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Positions {
     pub(super) known: BTreeMap<String, Position>,
-    /// What only the broker can read. It tells of streams that are not known.
+    /// Parts in the compact form, which only the broker can read. They hold the positions of streams
+    /// that are not in `known`.
     pub(super) compact: Vec<String>,
 }
 
 impl Positions {
-    /// Reads what a caller gave. A bare id is a position in the one stream that there is.
-    pub(super) fn given(cursor: Cursor, keys: &[String]) -> Result<Self, Error> {
+    /// Parses a caller's cursor. An id without a key is a position in the only stream.
+    pub(super) fn from_caller(cursor: Cursor, keys: &[String]) -> Result<Self, Error> {
         let text = match cursor.0 {
-            Written::Text(text) => text,
-            Written::Pairs(pairs) => {
+            Source::Text(text) => text,
+            Source::Pairs(pairs) => {
                 let known = pairs.into_iter().map(|(key, id)| {
                     (
                         key,
@@ -127,7 +129,7 @@ impl Positions {
                 compact: Vec::new(),
             });
         }
-        Self::read(&text).ok_or_else(|| {
+        Self::parse(&text).ok_or_else(|| {
             Error::refused(
                 "invalid-event-id",
                 format!("{text:?} is no cursor of several streams"),
@@ -135,11 +137,11 @@ impl Positions {
         })
     }
 
-    /// Reads a list of positions; None: it is none.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    /// Parses a list of positions. None when the text is no such list.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut positions = Self::default();
         for item in text.split(',') {
-            if let Some((key, position)) = read_item(item) {
+            if let Some((key, position)) = parse_item(item) {
                 positions.known.insert(key, position);
             } else if item.starts_with('~') {
                 positions.compact.push(item.to_owned());
@@ -155,8 +157,8 @@ impl Positions {
     }
 }
 
-/// Reads `KEY:ID`, `KEY:` or `KEY:ID!`.
-pub(super) fn read_item(item: &str) -> Option<(String, Position)> {
+/// Parses `KEY:ID`, `KEY:` or `KEY:ID!`. The `!` marks the last event of the stream.
+pub(super) fn parse_item(item: &str) -> Option<(String, Position)> {
     let (key, id) = item.split_once(':')?;
     let key = percent_decode_str(key).decode_utf8().ok()?.into_owned();
     let (id, is_last) = id.strip_suffix('!').map_or((id, false), |id| (id, true));
@@ -170,7 +172,7 @@ pub(super) fn read_item(item: &str) -> Option<(String, Position)> {
 }
 
 impl fmt::Display for Positions {
-    /// Positions that are known come first: they are newer than those in the compact form.
+    /// Writes known positions first: they are newer than those in the compact form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for (key, Position { id, is_last }) in &self.known {
@@ -199,13 +201,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(
-            known in prop::collection::btree_map("\\PC{1,9}", (prop::option::of("[0-9]{1,9}-[0-9]{1,3}"), any::<bool>()), 1..5),
+        fn a_written_cursor_parses_to_the_same_positions(
+            known in prop::collection::btree_map(
+                "\\PC{1,9}",
+                (prop::option::of("[0-9]{1,9}-[0-9]{1,3}"), any::<bool>()),
+                1..5,
+            ),
             compact in prop::collection::vec("~[A-Za-z0-9_-]{1,9}", 0..2),
         ) {
-            let known = known.into_iter().map(|(key, (id, is_last))| (key, Position { is_last: is_last && id.is_some(), id })).collect();
+            let known = known
+                .into_iter()
+                .map(|(key, (id, is_last))| {
+                    (key, Position { is_last: is_last && id.is_some(), id })
+                })
+                .collect();
             let positions = Positions { known, compact };
-            prop_assert_eq!(Positions::read(&positions.to_string()), Some(positions));
+            prop_assert_eq!(Positions::parse(&positions.to_string()), Some(positions));
         }
     }
 
@@ -213,20 +224,20 @@ mod tests {
     fn a_key_is_encoded_as_in_a_url() {
         let cursor = Cursor::from([("a,b:c d/é~", "5-1")]);
         assert_eq!(
-            Positions::given(cursor, &[]).unwrap().to_string(),
+            Positions::from_caller(cursor, &[]).unwrap().to_string(),
             "a%2Cb%3Ac%20d%2F%C3%A9%7E:5-1"
         );
     }
 
     #[test]
-    fn a_bare_id_is_the_cursor_of_one_stream_only() {
-        let read = |keys: &[&str]| {
-            Positions::given(
+    fn an_id_without_a_key_is_a_cursor_of_one_stream_only() {
+        let parse = |keys: &[&str]| {
+            Positions::from_caller(
                 "5-1".into(),
                 &keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>(),
             )
         };
-        assert_eq!(read(&["a"]).unwrap().to_string(), "a:5-1");
-        assert_eq!(read(&["a", "b"]).unwrap_err().code(), "invalid-event-id");
+        assert_eq!(parse(&["a"]).unwrap().to_string(), "a:5-1");
+        assert_eq!(parse(&["a", "b"]).unwrap_err().code(), "invalid-event-id");
     }
 }

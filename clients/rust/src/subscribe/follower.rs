@@ -1,92 +1,64 @@
-//! Follows streams over one connection after the other.
+//! The loop that follows streams, over one connection after another.
 
-mod changes;
+use std::time::Duration;
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use tokio::{select, time::Instant};
 
-use tokio::{select, sync::mpsc, time::Instant};
-
-use self::changes::Trial;
 use super::{
-    change::Command,
-    endpoint::{Connection, Endpoint},
+    changes::{Changes, PendingChange},
+    connection::{Connection, Connector},
     frame::Received,
-    streams::Streams,
+    positions::SharedStreams,
 };
-use crate::{Error, Event, pace::Backoff};
+use crate::{Error, Event, backoff::Backoff};
 
-/// The delay before another connection, until the broker says what it should be.
-const RETRY: Duration = Duration::from_secs(1);
+/// The delay before the next connection, unless the broker sets another.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// The streams, as the follower and its subscription both see them.
-#[derive(Clone)]
-pub(super) struct Shared(Arc<Mutex<Streams>>);
-
-impl Shared {
-    pub(super) fn new(streams: Streams) -> Self {
-        Self(Arc::new(Mutex::new(streams)))
-    }
-
-    /// Held for no longer than it takes to look or to note something.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Streams> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A subscription at work.
+/// A follower delivers the events of a subscription, and connects again when connections break.
 pub(super) struct Follower {
-    endpoint: Endpoint,
-    streams: Shared,
-    /// Whether there may be several streams.
+    connector: Connector,
+    streams: SharedStreams,
+    /// Whether the subscription may have several streams.
     is_keyed: bool,
     give_up_after: Duration,
     connection: Option<Connection>,
-    /// How many streams it was asked for.
-    joined: usize,
+    /// How many streams the connection was opened for.
+    connected_streams: usize,
     backoff: Backoff,
-    commands: mpsc::Receiver<Command>,
-    /// Those that the broker has not answered, in the order in which it will.
-    unanswered: VecDeque<Command>,
-    /// A stream that is added by another connection, which is to show whether the broker takes it.
-    trial: Option<Trial>,
+    changes: Changes,
     is_over: bool,
 }
 
 impl Follower {
     pub(super) fn new(
-        endpoint: Endpoint,
-        streams: Shared,
+        connector: Connector,
+        streams: SharedStreams,
         is_keyed: bool,
         give_up_after: Duration,
-        commands: mpsc::Receiver<Command>,
+        changes: Changes,
     ) -> Self {
         Self {
-            endpoint,
+            connector,
             streams,
             is_keyed,
             give_up_after,
             connection: None,
-            joined: 0,
-            backoff: Backoff::new(RETRY, LONGEST_DELAY),
-            commands,
-            unanswered: VecDeque::new(),
-            trial: None,
+            connected_streams: 0,
+            backoff: Backoff::new(RETRY_DELAY, LONGEST_DELAY),
+            changes,
             is_over: false,
         }
     }
 
-    /// The next event, over whichever connection; None: there is nothing more to come.
+    /// The next event, over any connection. None after the last event.
     pub(super) async fn next(&mut self) -> Result<Option<Event>, Error> {
-        let mut asked = Instant::now();
+        let mut polled = Instant::now();
         while !self.is_over {
             if self.is_idle() {
-                self.wait_for_work().await;
-                asked = Instant::now();
+                self.wait_for_change().await;
+                polled = Instant::now();
                 continue;
             }
             let error = match self.step().await {
@@ -95,28 +67,34 @@ impl Follower {
                 Err(error) if error.is_transient() => error,
                 Err(error) => return Err(error),
             };
-            let mut since = asked.max(self.endpoint.life.last());
-            if self.connection.take().is_some() {
-                // Whoever did not poll meanwhile finds a connection broken that may have been well
-                // until just now.
-                since = since.max(
-                    Instant::now()
-                        .checked_sub(self.endpoint.silence)
-                        .unwrap_or(since),
-                );
-            }
-            if !self
-                .backoff
-                .pause(error.retry_after(), since, self.give_up_after)
-                .await
-            {
-                return Err(Error::Disconnected {
-                    after: since.elapsed(),
-                    source: Box::new(error),
-                });
-            }
+            self.recover(error, polled).await?;
         }
         Ok(None)
+    }
+
+    /// Waits before the next attempt, or gives up.
+    async fn recover(&mut self, error: Error, polled: Instant) -> Result<(), Error> {
+        let mut since = polled.max(self.connector.liveness().last());
+        if self.connection.take().is_some() {
+            // A caller that did not poll for long finds a broken connection. It may have been fine
+            // until a moment ago.
+            since = since.max(
+                Instant::now()
+                    .checked_sub(self.connector.silence())
+                    .unwrap_or(since),
+            );
+        }
+        if self
+            .backoff
+            .pause(error.retry_after(), since, self.give_up_after)
+            .await
+        {
+            return Ok(());
+        }
+        Err(Error::Disconnected {
+            after: since.elapsed(),
+            source: Box::new(error),
+        })
     }
 
     /// Whether there is no stream to connect for.
@@ -124,113 +102,130 @@ impl Follower {
         self.connection.is_none() && self.streams.lock().open_count() == 0
     }
 
-    /// Takes the next command. Without one it is over, unless all streams were dropped: then it
-    /// waits.
-    async fn wait_for_work(&mut self) {
-        let command = match self.unanswered.pop_front() {
-            Some(command) => Some(command),
-            None if self.streams.lock().is_empty() => self.commands.recv().await,
-            None => self.commands.try_recv().ok(),
+    /// Makes the next change. Without one the subscription is over, unless all its streams were
+    /// dropped: then it waits for a change.
+    async fn wait_for_change(&mut self) {
+        let is_empty = self.streams.lock().is_empty();
+        let pending = match self.changes.try_next() {
+            Some(pending) => Some(pending),
+            None if is_empty => self.changes.recv().await,
+            None => None,
         };
-        match command {
-            Some(command) => self.rejoin(command),
+        match pending {
+            Some(pending) => self.apply(pending),
             None => self.is_over = true,
         }
     }
 
-    /// Connects, receives something, or makes a change; an event, perhaps.
+    /// Makes a change by connecting again.
+    fn apply(&mut self, pending: PendingChange) {
+        if self.changes.apply(pending, &mut self.streams.lock()) {
+            self.connection = None;
+        }
+    }
+
+    /// Connects, receives a message, or makes a change. Returns an event if there is one.
     async fn step(&mut self) -> Result<Option<Event>, Error> {
         let Some(connection) = &mut self.connection else {
             self.connect().await?;
             return Ok(None);
         };
-        let patience = connection.patience(self.endpoint.silence);
+        let silence = connection.silence_timeout(self.connector.silence());
+        let liveness = self.connector.liveness();
         select! {
-            received = self.endpoint.life.unless_silent(patience, connection.next()) => self.take(received??),
-            Some(command) = self.commands.recv() => {
+            received = liveness.unless_silent(silence, connection.next()) => {
+                self.receive(received??)
+            }
+            Some(pending) = self.changes.recv() => {
                 #[cfg(feature = "websocket")]
-                if let Some(Connection::WebSocket(connection)) = &mut self.connection {
-                    let sent = self.endpoint.life.unless_silent(patience, connection.ask(&command.change)).await.flatten();
-                    // What may not have arrived is asked again over the next one.
-                    self.unanswered.push_back(command);
+                if let Connection::WebSocket(connection) = connection {
+                    let sending = connection.send(&pending.change);
+                    let sent = liveness.unless_silent(silence, sending).await.flatten();
+                    // The next connection sends it again if it did not arrive.
+                    self.changes.sent(pending);
                     return sent.map(|()| None);
                 }
-                self.rejoin(command);
+                self.apply(pending);
                 Ok(None)
             }
         }
     }
 
-    /// Connects, and asks again for what was not answered.
+    /// Connects, and sends the unanswered changes again.
     async fn connect(&mut self) -> Result<(), Error> {
-        let resume = self.streams.lock().resume(self.is_keyed);
-        self.joined = resume.keys.len();
-        let opened = self.endpoint.connect(&resume).await;
-        if let (Err(error), Some(_)) = (&opened, &self.trial)
-            && error.is_transient()
-        {
-            return opened.map(drop);
-        }
-        match (opened, self.trial.take()) {
-            (Ok(connection), trial) => {
-                if let Some(Trial { key, done, .. }) = trial {
-                    let after = self.streams.lock().last_id(&key).map(str::to_owned);
-                    // Whoever asked may have left.
-                    let _ = done.send(Ok(after));
-                }
-                if connection.is_none() {
-                    self.streams.lock().close();
+        let attempt = self.streams.lock().attempt(self.is_keyed);
+        self.connected_streams = attempt.keys.len();
+        match self.connector.connect(&attempt).await {
+            Ok(connection) => {
+                {
+                    let mut streams = self.streams.lock();
+                    self.changes.connected(&streams);
+                    if connection.is_none() {
+                        streams.close();
+                    }
                 }
                 self.connection = connection;
                 #[cfg(feature = "websocket")]
-                self.ask_again().await?;
+                self.send_unanswered().await?;
                 Ok(())
             }
-            (Err(error), Some(Trial { done, before, .. })) => {
-                *self.streams.lock() = before;
-                let _ = done.send(Err(error));
-                Ok(())
-            }
-            (Err(error), None) => Err(error),
+            Err(error) if self.changes.is_adding() && error.is_transient() => Err(error),
+            Err(error) => self.changes.refused(error, &mut self.streams.lock()),
         }
     }
 
-    /// Takes note of what came; an event, perhaps.
-    fn take(&mut self, received: Received) -> Result<Option<Event>, Error> {
+    /// Sends the changes again to which the broker did not reply over the last connection.
+    #[cfg(feature = "websocket")]
+    async fn send_unanswered(&mut self) -> Result<(), Error> {
+        let Some(Connection::WebSocket(connection)) = &mut self.connection else {
+            return Ok(());
+        };
+        for change in self.changes.unanswered() {
+            self.connector
+                .liveness()
+                .unless_silent(self.connector.silence(), connection.send(change))
+                .await
+                .flatten()?;
+        }
+        Ok(())
+    }
+
+    /// Handles a message of the broker. Returns an event if it holds one.
+    fn receive(&mut self, received: Received) -> Result<Option<Event>, Error> {
+        let mut streams = self.streams.lock();
         let event = match received {
             Received::Frame(frame) => {
-                if let Some(retry) = frame.retry {
-                    self.backoff.start_from(retry);
+                if let Some(delay) = frame.retry {
+                    self.backoff.start_from(delay);
                 }
-                self.streams.lock().receive(frame)?
+                streams.receive(frame)?
             }
-            Received::Retry(retry) => {
-                self.backoff.start_from(retry);
+            Received::Retry(delay) => {
+                self.backoff.start_from(delay);
                 None
             }
-            Received::Answered(cursor) => {
-                let mut streams = self.streams.lock();
-                streams.answered(&cursor)?;
-                if streams.open_count() < self.joined {
-                    // Not to be asked for again.
+            Received::Cursor(cursor) => {
+                streams.receive_cursor(&cursor)?;
+                if streams.open_count() < self.connected_streams {
+                    // The next poll asks only for the streams that are left.
                     self.connection = None;
                 }
                 None
             }
             #[cfg(feature = "websocket")]
             Received::Reply(reply) => {
-                self.answer(reply)?;
+                self.changes.replied(reply, &mut streams)?;
                 None
             }
             Received::Heartbeat => {
-                self.streams.lock().wait();
+                streams.heartbeat();
                 None
             }
-            Received::Over => {
-                self.streams.lock().close();
+            Received::NoMore => {
+                streams.close();
                 None
             }
-            Received::Again => {
+            Received::Reconnect => {
                 self.connection = None;
                 None
             }
@@ -238,12 +233,10 @@ impl Follower {
         if event.is_some() {
             self.backoff.reset();
         }
-        let streams = self.streams.lock();
         if streams.open_count() == 0 && !streams.is_empty() {
             self.connection = None;
-            self.is_over = self.unanswered.is_empty() && self.commands.is_empty();
+            self.is_over = self.changes.is_empty();
         }
-        drop(streams);
         Ok(event)
     }
 }

@@ -1,4 +1,4 @@
-//! What comes over a connection at a time.
+//! Decoded messages of the broker, the same for every transport.
 
 use std::time::Duration;
 
@@ -7,32 +7,34 @@ use serde::Deserialize;
 use super::cursor::Positions;
 use crate::Error;
 
-/// A message of any transport's.
+/// A message that a connection has received.
 pub(super) enum Received {
     Frame(Frame),
-    /// Only over server-sent events: how long to wait before another connection.
+    /// The delay before the next connection. Only over server-sent events.
     Retry(Duration),
-    /// Where all streams of an answer are, after its events.
-    Answered(String),
-    /// Only over WebSocket: the answer to the first request that has none.
+    /// The cursor at the end of a poll's response, after its events.
+    Cursor(String),
+    /// The reply to the first unanswered change. Only over WebSocket.
     #[cfg(feature = "websocket")]
-    Reply(Reply),
-    /// There is nothing to tell at the moment.
+    Reply(ChangeReply),
+    /// The broker has sent all stored events, and the connection is alive.
     Heartbeat,
-    /// There is nothing more to come.
-    Over,
-    /// The connection is to be made anew, with a token that is good.
-    Again,
+    /// The broker has no more events for this connection.
+    NoMore,
+    /// The broker refused the token of a poll: connect again with a new one.
+    Reconnect,
 }
 
-/// A position in a stream, with the event that led there unless that was left out.
+/// A frame holds an event of a stream, or a position without an event. The broker sends the latter
+/// where an event names filter leaves events out.
 pub(super) struct Frame {
-    /// None: the connection has one stream only.
+    /// None when the connection has only one stream.
     pub(super) key: Option<String>,
     pub(super) id: Option<String>,
     pub(super) event: Option<NamedData>,
-    /// Where all streams of the connection are, if that is told.
+    /// The positions in all streams of the connection, if the frame has them.
     pub(super) positions: Option<Positions>,
+    /// The delay before the next connection.
     pub(super) retry: Option<Duration>,
 }
 
@@ -41,16 +43,16 @@ pub(super) struct NamedData {
     pub(super) data: String,
 }
 
-/// What became of a request to add or drop a stream: the position in it, or the broker's error.
+/// The broker's reply to a change: the position in the stream, or an error.
 #[cfg(feature = "websocket")]
-pub(super) struct Reply {
+pub(super) struct ChangeReply {
     pub(super) key: String,
     pub(super) outcome: Result<Option<String>, Error>,
 }
 
 /// A frame as JSON.
 #[derive(Deserialize)]
-pub(super) struct Object {
+pub(super) struct JsonFrame {
     key: Option<String>,
     id: Option<String>,
     event: Option<String>,
@@ -58,22 +60,22 @@ pub(super) struct Object {
     data: String,
 }
 
-impl Object {
-    /// Whether it is a frame at all.
+impl JsonFrame {
+    /// Whether the JSON object is a frame, and no reply.
     #[cfg(feature = "websocket")]
     pub(super) fn is_frame(&self) -> bool {
         self.id.is_some() || self.event.is_some()
     }
 }
 
-impl From<Object> for Frame {
+impl From<JsonFrame> for Frame {
     fn from(
-        Object {
+        JsonFrame {
             key,
             id,
             event,
             data,
-        }: Object,
+        }: JsonFrame,
     ) -> Self {
         Self {
             key,
@@ -85,7 +87,7 @@ impl From<Object> for Frame {
     }
 }
 
-/// Reads what the broker would write.
+/// Parses JSON of the broker.
 pub(super) fn read_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(text).map_err(|error| Error::InvalidAnswer(error.to_string()))
 }

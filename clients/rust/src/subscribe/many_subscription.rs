@@ -13,20 +13,21 @@ use futures::{
 };
 
 use super::{
-    Token,
-    change::Handle,
+    changes::Changes,
     cursor::{Cursor, Positions},
-    follower::Shared,
+    handle::Handle,
     missed::MissedTotal,
-    options::{Started, Subscribe},
+    options::{Many, Started, Subscribe},
+    positions::SharedStreams,
+    token::Token,
 };
 use crate::{Error, Event, Status};
 
-/// Follows several streams over one connection, each from its first event, or from
-/// [`after`](Subscribe::after) one, to its end.
+/// Subscribes to several streams over one connection, each from its first event to its end.
+/// [`after`](Subscribe::after) makes it start later.
 ///
-/// `url` is a client URL as for [`subscribe`](crate::subscribe); keys in it do not count. A
-/// subscription without keys waits until one is [added](Handle::add).
+/// `url` is a client URL as for [`subscribe`](crate::subscribe). Keys in it are ignored. A
+/// subscription without keys waits until a stream is [added](Handle::add).
 pub fn subscribe_many<K: Into<String>>(
     url: impl Into<String>,
     keys: impl IntoIterator<Item = K>,
@@ -43,35 +44,29 @@ pub fn subscribe_many<K: Into<String>>(
     )
 }
 
-/// What is to be followed: streams by their keys.
-#[derive(Debug)]
-pub struct Many {
-    keys: Vec<String>,
-    after: Option<Cursor>,
-}
-
 impl Subscribe<Many> {
-    /// Starts where this says: a [cursor](ManySubscription::cursor), or pairs of a key and an
-    /// event's id. In streams that it does not name it starts [`from`](Self::from) where that says.
+    /// Starts at this [cursor](ManySubscription::cursor), or after these pairs of a key and an
+    /// event's id. Other streams start at the position of [`from`](Self::from).
     pub fn after(mut self, cursor: impl Into<Cursor>) -> Self {
         self.streams.after = Some(cursor.into());
         self
     }
 
-    /// The subscription, which connects when it is first polled, within a Tokio runtime.
+    /// Starts the subscription. It connects when it is first polled, within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`Error::Setup`] when the URL is none of the broker's, and one with the code
-    /// `invalid-event-id` when what was given as a cursor is none.
+    /// [`Error::Setup`] when the URL is not a broker's client URL. An error with the code
+    /// `invalid-event-id` when the cursor can't be parsed.
     pub fn start(self) -> Result<ManySubscription, Error> {
         let Many { keys, after } = self.streams;
         let positions = after
-            .map(|cursor| Positions::given(cursor, &keys))
+            .map(|cursor| Positions::from_caller(cursor, &keys))
             .transpose()?
             .unwrap_or_default();
-        let (handle, commands) = Handle::new(self.options.begin.clone());
-        let Started { events, streams } = self.options.start(keys, positions, true, commands)?;
+        let (sender, changes) = Changes::new();
+        let handle = Handle::new(sender, self.options.start.clone());
+        let Started { events, streams } = self.options.start(keys, positions, true, changes)?;
         Ok(ManySubscription {
             events,
             streams,
@@ -80,48 +75,48 @@ impl Subscribe<Many> {
     }
 }
 
-/// The events of several streams, each stream's once and in its order, also when connections break
-/// meanwhile. Nothing is promised about the order between streams.
+/// A subscription to several streams. It delivers each stream's events in order and each once, also
+/// when connections break meanwhile. There is no order between streams.
 ///
-/// After the last events of all streams, or an error, it is over. A stream that is gone is told by
-/// an event `missedevents` whose [`first`](crate::Missed::first) is None; the others go on.
-/// Dropped, it closes its connection at once. Nothing is read ahead of what is asked for: a slow
-/// reader holds the broker back.
+/// It is over after the last events of all streams, or after an error. When a stream no longer
+/// exists, the subscription delivers a `missedevents` whose [`first`](crate::Missed::first) is None,
+/// and continues with the others. A dropped subscription closes its connection at once. The
+/// subscription does not read ahead: a slow reader slows down its connection.
 #[must_use = "a subscription does nothing unless it is polled"]
 pub struct ManySubscription {
     events: BoxStream<'static, Result<Event, Error>>,
-    streams: Shared,
+    streams: SharedStreams,
     handle: Handle,
 }
 
 impl ManySubscription {
-    /// Where it is in all of its streams, for another to start [`after`](Subscribe::after), over
-    /// whichever transport; None: nowhere yet.
+    /// The cursor: the positions in all streams. Another subscription can start
+    /// [`after`](Subscribe::after) it, over any transport. None while there is no position.
     #[must_use]
     pub fn cursor(&self) -> Option<String> {
         self.streams.lock().cursor()
     }
 
-    /// What became of a stream, once that was handed out.
+    /// How a stream was finished, once its last event was delivered.
     #[must_use]
     pub fn status(&self, key: &str) -> Option<Status> {
         self.streams.lock().status(key)
     }
 
-    /// What became of each stream that is followed, once that was handed out.
+    /// How each followed stream was finished, once its last event was delivered.
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<String, Option<Status>> {
         self.streams.lock().statuses()
     }
 
-    /// The events that are missing so far, in all streams that were not dropped: they were no
-    /// longer stored. None while none is.
+    /// How many events are missing so far, as they were no longer stored. Includes all streams that
+    /// were not dropped. None while no event is missing.
     #[must_use]
     pub fn missed(&self) -> Option<MissedTotal> {
         self.streams.lock().missed()
     }
 
-    /// What adds streams to it, and drops them.
+    /// A handle that adds streams to this subscription, and drops them.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()

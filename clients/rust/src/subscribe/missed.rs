@@ -1,19 +1,20 @@
-//! How many events a subscription has missed.
+//! Counting the events that a subscription has missed.
 
 use crate::Missed;
 
-/// What a subscription has missed so far: events that were no longer stored when it asked for them.
+/// How many events a subscription has missed: they were no longer stored when it asked for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissedTotal {
     /// How many events are known to be missing.
     pub count: u64,
-    /// Whether `count` is all of them. It is not after a loss that the broker could not count.
+    /// Whether `count` includes all of them. It does not after a loss that the broker could not
+    /// count.
     pub known: bool,
 }
 
 impl MissedTotal {
-    /// The sum over several streams. None while nothing is missing.
+    /// The sum over several streams. None while no event is missing.
     pub(super) fn sum(totals: impl IntoIterator<Item = Self>) -> Option<Self> {
         totals.into_iter().reduce(|sum, total| Self {
             count: sum.count.saturating_add(total.count),
@@ -22,7 +23,7 @@ impl MissedTotal {
     }
 }
 
-/// Counts the events that are missing in one stream.
+/// A missed counter counts the missing events of one stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MissedCounter {
     earlier: Option<MissedTotal>,
@@ -30,8 +31,8 @@ pub(super) struct MissedCounter {
 }
 
 impl MissedCounter {
-    /// A connection that breaks before the next event makes the broker report the same loss again,
-    /// after the same id.
+    /// Counts a loss. When a connection breaks before the next event, the broker reports the same
+    /// loss again, after the same id.
     pub(super) fn add(&mut self, missed: &Missed) {
         if self
             .last
@@ -43,7 +44,7 @@ impl MissedCounter {
         self.last = Some(missed.clone());
     }
 
-    /// None while nothing is missing.
+    /// None while no event is missing.
     pub(super) fn total(&self) -> Option<MissedTotal> {
         let last = self.last.as_ref().map(|last| MissedTotal {
             count: last.missed.unwrap_or_default(),
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_is_told_again_counts_once() {
+    fn a_loss_that_is_reported_again_counts_once() {
         let mut counter = MissedCounter::default();
         assert_eq!(counter.total(), None);
         counter.add(&missed("1-0", Some(4)));

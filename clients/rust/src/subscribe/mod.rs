@@ -1,29 +1,33 @@
 //! Following streams.
 
-mod change;
+mod attempt;
+mod changes;
+mod connection;
+mod content_type;
 mod cursor;
-mod endpoint;
 mod follower;
 mod frame;
-mod many;
+mod handle;
+mod many_subscription;
 mod missed;
 mod ndjson;
-mod one;
 mod options;
-mod order;
 mod poll;
+mod positions;
+mod request;
+mod sequence;
 mod sse;
-mod streams;
+mod subscription;
 mod token;
 #[cfg(feature = "websocket")]
 mod websocket;
 
 pub use self::{
-    change::{Add, Handle},
     cursor::Cursor,
-    many::{Many, ManySubscription, subscribe_many},
+    handle::{Add, Handle},
+    many_subscription::{ManySubscription, subscribe_many},
     missed::MissedTotal,
-    one::{Collect, One, Subscription, subscribe},
-    options::Subscribe,
+    options::{Many, One, Subscribe},
+    subscription::{Collect, Subscription, subscribe},
     token::Token,
 };

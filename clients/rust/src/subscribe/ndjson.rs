@@ -1,4 +1,4 @@
-//! Events as lines of JSON.
+//! Events as newline-delimited JSON.
 
 use std::{io, sync::Arc};
 
@@ -9,52 +9,53 @@ use tokio::io::AsyncBufReadExt;
 use tokio_util::io::StreamReader;
 
 use super::{
-    frame::{Frame, Object, Received, read_json},
-    sse::check_type,
+    content_type,
+    frame::{Frame, JsonFrame, Received, read_json},
 };
-use crate::{Error, life::Life};
+use crate::{Error, liveness::Liveness};
 
 const NDJSON: &str = "application/x-ndjson";
 
-type Body = BoxStream<'static, io::Result<Bytes>>;
+type Chunks = BoxStream<'static, io::Result<Bytes>>;
 
-/// A connection over which lines come.
+/// A connection that receives lines of JSON.
 pub(super) struct Ndjson {
-    body: StreamReader<Body, Bytes>,
-    /// What has come of the next line.
+    body: StreamReader<Chunks, Bytes>,
+    /// The received part of the next line.
     line: Vec<u8>,
 }
 
 impl Ndjson {
-    /// Connects; None: there is nothing more to come. What is heard is noted.
+    /// Connects. Returns None when the broker has no more events. `liveness` records each chunk that
+    /// arrives.
     pub(super) async fn connect(
         request: RequestBuilder,
-        life: &Arc<Life>,
+        liveness: &Arc<Liveness>,
     ) -> Result<Option<Self>, Error> {
         let response = request.header(ACCEPT, NDJSON).send().await?;
         match response.status() {
-            StatusCode::OK => check_type(&response, NDJSON)?,
+            StatusCode::OK => content_type::check(&response, NDJSON)?,
             StatusCode::NO_CONTENT => return Ok(None),
             _ => return Err(Error::from_response(response).await),
         }
-        let life = Arc::clone(life);
+        let liveness = Arc::clone(liveness);
         Ok(Some(Self::new(
             response
                 .bytes_stream()
-                .inspect(move |_| life.note())
+                .inspect(move |_| liveness.record())
                 .map_err(io::Error::other)
                 .boxed(),
         )))
     }
 
-    fn new(body: Body) -> Self {
+    fn new(body: Chunks) -> Self {
         Self {
             body: StreamReader::new(body),
             line: Vec::new(),
         }
     }
 
-    /// The next line. Nothing is lost when the wait for it is given up.
+    /// The next line. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Received, Error> {
         self.body
             .read_until(b'\n', &mut self.line)
@@ -67,7 +68,7 @@ impl Ndjson {
         if line.trim_ascii().is_empty() {
             Ok(Received::Heartbeat)
         } else {
-            Ok(Received::Frame(Frame::from(read_json::<Object>(&line)?)))
+            Ok(Received::Frame(Frame::from(read_json::<JsonFrame>(&line)?)))
         }
     }
 }
@@ -79,8 +80,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_counts_when_it_is_complete_however_it_is_cut() {
-        let text = "\n{\"key\":\"é\",\"id\":\"5-0\",\"event\":\"start\"}\n\n{\"key\":\"é\",\"id\":\"5-1\"}\n{\"key\":\"é\",\"id\":\"5-2\"}";
+    fn only_complete_lines_count_at_any_chunk_size() {
+        let text = concat!(
+            "\n{\"key\":\"é\",\"id\":\"5-0\",\"event\":\"start\"}\n",
+            "\n{\"key\":\"é\",\"id\":\"5-1\"}\n{\"key\":\"é\",\"id\":\"5-2\"}"
+        );
         for piece in 1..text.len() {
             let pieces: Vec<_> = text
                 .as_bytes()

@@ -1,23 +1,23 @@
-//! What can be said of a subscription before it starts.
+//! The options of a subscription.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::Url;
-use tokio::sync::mpsc;
 
 use super::{
-    Token,
-    change::Command,
-    cursor::Positions,
-    endpoint::{Endpoint, Transport},
-    follower::{Follower, Shared},
-    one::One,
-    streams::{Begin, Streams},
+    attempt::StartPosition,
+    changes::Changes,
+    connection::Connector,
+    cursor::{Cursor, Positions},
+    follower::Follower,
+    positions::{ManyStreams, SharedStreams},
+    request::{Parameters, SubscribeRequest, parse_url},
+    token::Token,
 };
-use crate::{Error, Event, http, life::Life};
+use crate::{Error, Event};
 
-/// A subscription that is to be started: to [`One`] stream, or to [`Many`](crate::Many).
+/// The options of a subscription that was not started yet: to [`One`] stream, or to [`Many`].
 #[must_use = "a subscription does nothing until it is started"]
 #[derive(Debug)]
 pub struct Subscribe<S = One> {
@@ -25,14 +25,26 @@ pub struct Subscribe<S = One> {
     pub(super) streams: S,
 }
 
+/// Subscribes to one stream, whose key is in the URL.
+#[derive(Debug)]
+pub struct One {
+    pub(super) after: Option<String>,
+}
+
+/// Subscribes to several streams, by their keys.
+#[derive(Debug)]
+pub struct Many {
+    pub(super) keys: Vec<String>,
+    pub(super) after: Option<Cursor>,
+}
+
+/// The options that do not depend on the number of streams.
 #[derive(Debug)]
 pub(super) struct Options {
     url: String,
     token: Token,
-    pub(super) begin: Begin,
-    events: Vec<String>,
-    client_name: Option<String>,
-    tags: Vec<String>,
+    pub(super) start: StartPosition,
+    parameters: Parameters,
     silence: Duration,
     give_up_after: Duration,
 }
@@ -42,134 +54,103 @@ impl<S> Subscribe<S> {
         let options = Options {
             url,
             token,
-            begin: Begin::default(),
-            events: Vec::new(),
-            client_name: None,
-            tags: Vec::new(),
+            start: StartPosition::default(),
+            parameters: Parameters::default(),
             silence: Duration::from_secs(45),
             give_up_after: Duration::from_secs(300),
         };
         Self { options, streams }
     }
 
-    /// Names of the events that are wanted; a `*` at the end of one stands for any ending. All are,
-    /// unless this is set. `start`, `end`, `cancel` and `missedevents` come in any case.
+    /// The event names filter: the subscription delivers only events with these names. A `*` at the
+    /// end of a name stands for any ending. `start`, `end`, `cancel` and `missedevents` always
+    /// arrive. All events by default.
     ///
-    /// What is left out leaves holes in the numbers of the events. Then the client can see only
-    /// that they increase, no longer that none is missing.
+    /// A filter leaves gaps in the numbers of the events. The client can then check only that the
+    /// numbers increase, but not that no event is missing.
     pub fn events(mut self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.options.events = patterns.into_iter().map(Into::into).collect();
+        self.options.parameters.events = patterns.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Where to begin in a stream of which no position is given: `start` (the first event that is
-    /// kept; so it is unless this is set), `now` (after the newest), `-N` (with the last N), or an
-    /// RFC 3339 time (with the first event from then on).
+    /// The start position in a stream that has no cursor: `start` (the first stored event), `now`
+    /// (after the newest), `-N` (with the last N), or an RFC 3339 time (with the first event from
+    /// then on). `start` by default.
     pub fn from(mut self, from: impl Into<String>) -> Self {
-        self.options.begin.from = Some(from.into());
+        self.options.start.from = Some(from.into());
         self
     }
 
-    /// Whether to wait for streams that do not exist yet, for which the token must be good.
+    /// Whether to wait for streams that do not exist yet. The token must allow it.
     pub fn wait(mut self, wait: bool) -> Self {
-        self.options.begin.wait = wait;
+        self.options.start.wait = wait;
         self
     }
 
-    /// What operators see this client called: up to 128 bytes without control characters.
+    /// The name that operators see for this subscriber: up to 128 bytes without control characters.
     pub fn client_name(mut self, name: impl Into<String>) -> Self {
-        self.options.client_name = Some(name.into());
+        self.options.parameters.client_name = Some(name.into());
         self
     }
 
-    /// What operators can find this client by: up to 16 words of up to 64 bytes without commas and
-    /// control characters.
+    /// Tags by which operators find this subscriber: up to 16 words of up to 64 bytes without commas
+    /// and control characters.
     pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.options.tags = tags.into_iter().map(Into::into).collect();
+        self.options.parameters.tags = tags.into_iter().map(Into::into).collect();
         self
     }
 
-    /// After how long without a byte, heartbeats included, a connection counts as broken; 45
-    /// seconds unless set. Where one polls, that is in addition to the time for which the broker
-    /// may wait for an event, which is as long, but no more than 25 seconds.
+    /// How long a connection may receive nothing, not even a heartbeat, before it counts as broken.
+    /// 45 seconds by default.
+    ///
+    /// A poll may take longer by the time for which the broker waits for an event. That time is as
+    /// long as `silence`, but at most 25 seconds.
     pub fn silence(mut self, silence: Duration) -> Self {
         self.options.silence = silence;
         self
     }
 
-    /// After how long without an event or a heartbeat, on any connection, to give up; 300 seconds
-    /// unless set.
+    /// How long the subscription may receive neither an event nor a heartbeat, over all connections,
+    /// before it gives up. 300 seconds by default.
     pub fn give_up_after(mut self, time: Duration) -> Self {
         self.options.give_up_after = time;
         self
     }
 }
 
-/// The events of a subscription that was started, and where it is.
+/// The events of a started subscription, and its streams.
 pub(super) struct Started {
     pub(super) events: BoxStream<'static, Result<Event, Error>>,
-    pub(super) streams: Shared,
+    pub(super) streams: SharedStreams,
 }
 
 impl Options {
-    /// The URL, as HTTP's: to reqwest a WebSocket is an upgrade of that.
     pub(super) fn url(&self) -> Result<Url, Error> {
-        let url = Url::parse(&self.url).map_err(Error::setup)?;
-        let http_scheme = match url.scheme() {
-            "ws" => "http",
-            "wss" => "https",
-            _ => return Ok(url),
-        };
-        Url::parse(&self.url.replacen(url.scheme(), http_scheme, 1)).map_err(Error::setup)
+        parse_url(&self.url)
     }
 
-    /// Begins to follow. The connection is made when the events are first polled.
+    /// Starts a subscription. It connects when its events are first polled.
     pub(super) fn start(
         self,
         keys: Vec<String>,
         positions: Positions,
         is_keyed: bool,
-        commands: mpsc::Receiver<Command>,
+        changes: Changes,
     ) -> Result<Started, Error> {
-        let mut url = self.url()?;
-        let transport = Transport::of(&url)?;
-        let others: Vec<_> = url
-            .query_pairs()
-            .into_owned()
-            .filter(|(name, _)| name != "key")
-            .collect();
-        url.query_pairs_mut().clear().extend_pairs(others);
-        let lists = [
-            ("events", self.events.join(",")),
-            ("tags", self.tags.join(",")),
-        ];
-        url.query_pairs_mut()
-            .extend_pairs(lists.into_iter().filter(|(_, list)| !list.is_empty()));
-        url.query_pairs_mut()
-            .extend_pairs(self.client_name.map(|name| ("client_name", name)));
-
-        let streams = Shared::new(Streams::new(
-            keys,
-            positions,
-            &self.begin,
-            !self.events.is_empty(),
-        ));
-        let endpoint = Endpoint {
-            http: http::for_subscriptions()?,
-            url,
-            transport,
-            token: self.token,
-            current_token: None,
-            // A longer silence would be noticed too late to give up.
-            silence: self.silence.min(self.give_up_after),
-            life: Arc::new(Life::new()),
-        };
+        let url = self.url()?;
+        let is_filtered = !self.parameters.events.is_empty();
+        let request = SubscribeRequest::new(url, self.parameters)?;
+        // A longer silence would go unnoticed until after `give_up_after`.
+        let silence = self.silence.min(self.give_up_after);
+        let connector = Connector::new(request, self.token, silence);
+        let streams =
+            SharedStreams::new(ManyStreams::new(keys, positions, &self.start, is_filtered));
         let follower = Follower::new(
-            endpoint,
+            connector,
             streams.clone(),
             is_keyed,
             self.give_up_after,
-            commands,
+            changes,
         );
         let events = stream::try_unfold(follower, |mut follower| async move {
             Ok(follower.next().await?.map(|event| (event, follower)))

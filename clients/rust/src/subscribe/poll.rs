@@ -1,4 +1,4 @@
-//! Events by one request after the other.
+//! Events by polling: one request after another.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -6,111 +6,113 @@ use futures::future::{BoxFuture, FutureExt};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 
-use super::frame::{Frame, Object, Received, read_json};
-use crate::{Error, life::Life};
+use super::frame::{Frame, JsonFrame, Received, read_json};
+use crate::{Error, liveness::Liveness};
 
-/// How long the broker may wait for an event before it answers: as long as silence is borne, within
-/// these bounds.
+/// How long the broker may wait for an event before it responds: as long as a connection may be
+/// silent, within these bounds.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
-/// Asks again and again.
+/// A poll is a series of requests that acts as one connection.
 pub(super) struct Poll {
-    /// A request without a position.
+    /// A request without a cursor.
     request: RequestBuilder,
-    life: Arc<Life>,
+    liveness: Arc<Liveness>,
     wait: Duration,
-    /// Where the next answer begins.
+    /// Where the next response starts.
     cursor: Option<String>,
-    answer: Answer,
-    /// The request that is on its way.
-    asked: Option<BoxFuture<'static, Result<Answer, Error>>>,
+    response: PollResponse,
+    /// The request that waits for its response.
+    pending: Option<BoxFuture<'static, Result<PollResponse, Error>>>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    events: VecDeque<Object>,
+struct PollResponse {
+    events: VecDeque<JsonFrame>,
     cursor: Option<String>,
-    status: Status,
+    status: PollStatus,
+    /// Whether `next` has returned the cursor.
     #[serde(skip)]
-    is_told: bool,
+    cursor_done: bool,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+enum PollStatus {
     Active,
     Ended,
     Cancelled,
 }
 
 impl Poll {
-    /// Asks for what there is by now, which is answered at once. What is heard is noted.
+    /// Sends the first request. The broker responds at once with the stored events. `liveness`
+    /// records each chunk that arrives.
     pub(super) async fn connect(
         request: RequestBuilder,
         cursor: Option<String>,
         silence: Duration,
-        life: &Arc<Life>,
+        liveness: &Arc<Liveness>,
     ) -> Result<Self, Error> {
         let wait = silence.clamp(SHORTEST_WAIT, LONGEST_WAIT);
-        let first = ask(&request, cursor.as_deref(), Duration::ZERO)?;
-        let answer = answer(first, Arc::clone(life)).await?;
+        let first = with_cursor(&request, cursor.as_deref(), Duration::ZERO)?;
+        let response = fetch(first, Arc::clone(liveness)).await?;
         Ok(Self {
             request,
-            life: Arc::clone(life),
+            liveness: Arc::clone(liveness),
             wait,
             cursor,
-            answer,
-            asked: None,
+            response,
+            pending: None,
         })
     }
 
-    /// How long it may be silent: while the broker waits it is.
-    pub(super) fn patience(&self, silence: Duration) -> Duration {
+    /// How long the connection may be silent. It is silent while the broker waits.
+    pub(super) fn silence_timeout(&self, silence: Duration) -> Duration {
         self.wait.saturating_add(silence)
     }
 
-    /// What comes next. Nothing is lost when the wait for it is given up.
+    /// The next message. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Received, Error> {
         loop {
-            if let Some(event) = self.answer.events.pop_front() {
+            if let Some(event) = self.response.events.pop_front() {
                 return Ok(Received::Frame(Frame::from(event)));
             }
-            if !self.answer.is_told {
-                self.answer.is_told = true;
-                let Some(cursor) = &self.answer.cursor else {
+            if !self.response.cursor_done {
+                self.response.cursor_done = true;
+                let Some(cursor) = &self.response.cursor else {
                     return Ok(Received::Heartbeat);
                 };
                 self.cursor = Some(cursor.clone());
-                return Ok(Received::Answered(cursor.clone()));
+                return Ok(Received::Cursor(cursor.clone()));
             }
-            if self.answer.status != Status::Active {
-                return Ok(Received::Over);
+            if self.response.status != PollStatus::Active {
+                return Ok(Received::NoMore);
             }
-            let asked = match &mut self.asked {
-                Some(asked) => asked,
+            let pending = match &mut self.pending {
+                Some(pending) => pending,
                 none => none.insert(
-                    answer(
-                        ask(&self.request, self.cursor.as_deref(), self.wait)?,
-                        Arc::clone(&self.life),
+                    fetch(
+                        with_cursor(&self.request, self.cursor.as_deref(), self.wait)?,
+                        Arc::clone(&self.liveness),
                     )
                     .boxed(),
                 ),
             };
-            let answered = asked.await;
-            self.asked = None;
-            match answered {
-                Ok(answer) => self.answer = answer,
+            let response = pending.await;
+            self.pending = None;
+            match response {
+                Ok(response) => self.response = response,
                 Err(Error::Api {
                     status: Some(401), ..
-                }) => return Ok(Received::Again),
+                }) => return Ok(Received::Reconnect),
                 Err(error) => return Err(error),
             }
         }
     }
 }
 
-fn ask(
+fn with_cursor(
     request: &RequestBuilder,
     cursor: Option<&str>,
     wait: Duration,
@@ -119,20 +121,20 @@ fn ask(
     let request = request
         .try_clone()
         .ok_or_else(|| Error::setup("the request can't be made again"))?;
-    // In the URL, so that a cache between knows one answer from another.
+    // In the URL, so that a cache on the way tells one response from another.
     Ok(request
         .query(&[("wait", wait.as_secs())])
         .query(&cursor.map(|cursor| [("after", cursor)])))
 }
 
-async fn answer(request: RequestBuilder, life: Arc<Life>) -> Result<Answer, Error> {
+async fn fetch(request: RequestBuilder, liveness: Arc<Liveness>) -> Result<PollResponse, Error> {
     let mut response = request.send().await?;
     if response.status() != StatusCode::OK {
         return Err(Error::from_response(response).await);
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        life.note();
+        liveness.record();
         body.extend_from_slice(&chunk);
     }
     read_json(&body)

@@ -1,61 +1,65 @@
-//! The streams that a subscription follows, and where it is in them.
+//! The streams that a subscription follows, and its position in each.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use super::{
+    attempt::{Attempt, StartPosition},
     cursor::{Position, Positions},
     frame::{Frame, NamedData},
     missed::MissedTotal,
-    order::Order,
+    sequence::SequenceCheck,
 };
 use crate::{Error, Event, Status};
 
-/// From where a stream is followed for which there is no position.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Begin {
-    /// As the broker takes it; None: its first event.
-    pub(super) from: Option<String>,
-    /// Whether to wait until it exists.
-    pub(super) wait: bool,
+/// The streams of a subscription, which its follower changes and its caller reads.
+#[derive(Clone)]
+pub(super) struct SharedStreams(Arc<Mutex<ManyStreams>>);
+
+impl SharedStreams {
+    pub(super) fn new(streams: ManyStreams) -> Self {
+        Self(Arc::new(Mutex::new(streams)))
+    }
+
+    /// Never held across an await.
+    pub(super) fn lock(&self) -> MutexGuard<'_, ManyStreams> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// What is asked of a connection.
+/// The streams that a subscription follows, one or several.
 #[derive(Clone, Debug)]
-pub(super) struct Resume {
-    pub(super) keys: Vec<String>,
-    pub(super) cursor: Option<String>,
-    pub(super) begin: Begin,
-}
-
-/// The streams that a subscription follows.
-#[derive(Clone, Debug)]
-pub(super) struct Streams {
-    followed: BTreeMap<String, Followed>,
+pub(super) struct ManyStreams {
+    followed: BTreeMap<String, OneStream>,
     positions: Positions,
+    /// Whether the subscription has an event names filter.
     is_filtered: bool,
-    /// The connection's stream, where it has one only: its frames need not say which it is.
+    /// The stream of a connection that has only one: its frames may have no key.
     only: Option<String>,
 }
 
+/// A stream that a subscription follows.
 #[derive(Clone, Debug)]
-struct Followed {
-    order: Order,
-    begin: Begin,
-    state: State,
+struct OneStream {
+    sequence: SequenceCheck,
+    start: StartPosition,
+    phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Phase {
     Open,
-    /// Nothing more comes. Why is not known where that was so from the beginning.
+    /// No event follows. The status is None when the subscription has not received the last event.
     Over(Option<Status>),
 }
 
-impl Streams {
+impl ManyStreams {
     pub(super) fn new(
         keys: Vec<String>,
         positions: Positions,
-        begin: &Begin,
+        start: &StartPosition,
         is_filtered: bool,
     ) -> Self {
         let mut streams = Self {
@@ -65,17 +69,18 @@ impl Streams {
             only: None,
         };
         for key in keys {
-            streams.follow(key, begin.clone());
+            streams.follow(key, start.clone());
         }
         streams
     }
 
-    /// Follows one more, after an event or as `begin` has it.
-    pub(super) fn add(&mut self, key: String, after: Option<String>, begin: Begin) {
-        // The compact form may tell of a time when the stream was followed before; what is known
-        // counts more.
-        let is_told = !self.positions.compact.is_empty() && is_start(&begin) && !begin.wait;
-        if after.is_some() || is_told {
+    /// Adds a stream, after an event or from its start position.
+    pub(super) fn add(&mut self, key: String, after: Option<String>, start: StartPosition) {
+        // The compact form may hold an old position, from when the stream was followed before. A
+        // known position takes precedence.
+        let from_first =
+            !self.positions.compact.is_empty() && start.is_first_event() && !start.wait;
+        if after.is_some() || from_first {
             self.positions.known.insert(
                 key.clone(),
                 Position {
@@ -86,34 +91,34 @@ impl Streams {
         } else {
             self.positions.known.remove(&key);
         }
-        self.follow(key, begin);
+        self.follow(key, start);
     }
 
-    fn follow(&mut self, key: String, begin: Begin) {
+    fn follow(&mut self, key: String, start: StartPosition) {
         let position = self.positions.known.get(&key);
-        let order = match position {
-            Some(position) => Order::after(position.id.clone(), self.is_filtered),
-            None if self.positions.compact.is_empty() && is_start(&begin) => {
-                Order::after(None, self.is_filtered)
+        let sequence = match position {
+            Some(position) => SequenceCheck::after(position.id.clone(), self.is_filtered),
+            None if self.positions.compact.is_empty() && start.is_first_event() => {
+                SequenceCheck::after(None, self.is_filtered)
             }
-            None => Order::unknown(self.is_filtered),
+            None => SequenceCheck::unknown(self.is_filtered),
         };
-        let state = if position.is_some_and(|position| position.is_last) {
-            State::Over(None)
+        let phase = if position.is_some_and(|position| position.is_last) {
+            Phase::Over(None)
         } else {
-            State::Open
+            Phase::Open
         };
         self.followed.insert(
             key,
-            Followed {
-                order,
-                begin,
-                state,
+            OneStream {
+                sequence,
+                start,
+                phase,
             },
         );
     }
 
-    /// Follows one no more. The position in it, if there is one.
+    /// Drops a stream. Returns the position in it, if there is one.
     pub(super) fn remove(&mut self, key: &str) -> Result<Option<String>, Error> {
         if self.followed.remove(key).is_none() {
             return Err(Error::refused(
@@ -128,53 +133,53 @@ impl Streams {
             .and_then(|position| position.id))
     }
 
-    /// Where to go on, over a new connection.
-    pub(super) fn resume(&mut self, is_keyed: bool) -> Resume {
+    /// The inputs of the next attempt to connect: it continues at the current positions.
+    pub(super) fn attempt(&mut self, is_keyed: bool) -> Attempt {
         let keys: Vec<String> = self.open().map(|(key, _)| key.clone()).collect();
         self.only = if let [key] = &*keys {
             Some(key.clone())
         } else {
             None
         };
-        let mut begin = Begin::default();
-        for (key, followed) in self
+        let mut start = StartPosition::default();
+        for (key, stream) in self
             .followed
             .iter_mut()
-            .filter(|(_, followed)| followed.state == State::Open)
+            .filter(|(_, stream)| stream.phase == Phase::Open)
         {
-            followed.order.resume();
-            begin.wait |= followed.begin.wait;
+            stream.sequence.reconnect();
+            start.wait |= stream.start.wait;
             if !self.positions.known.contains_key(key) {
-                begin.from = followed.begin.from.clone().or(begin.from);
+                start.from = stream.start.from.clone().or(start.from);
             }
         }
         let id = self.only.as_deref().and_then(|key| self.last_id(key));
-        // One stream's id is enough, unless it has none as it was waited for.
+        // For one stream its last id is enough. A stream that was waited for may have none.
         let cursor = if let (false, Some(id)) = (is_keyed, id) {
             Some(id.to_owned())
         } else {
             self.cursor()
         };
-        Resume {
+        Attempt {
             keys,
             cursor,
-            begin,
+            start,
         }
     }
 
-    /// Takes note of what came; an event, perhaps.
+    /// Records the position in a frame. Returns its event if it holds one.
     pub(super) fn receive(&mut self, frame: Frame) -> Result<Option<Event>, Error> {
         let Some(key) = frame.key.or_else(|| self.only.clone()) else {
             return Err(Error::InvalidAnswer(
                 "a frame that does not say which stream it is from".to_owned(),
             ));
         };
-        let Some(followed) = self.followed.get_mut(&key) else {
+        let Some(stream) = self.followed.get_mut(&key) else {
             return Err(Error::InvalidAnswer(format!(
                 "a frame of the stream {key:?}, which was not asked for"
             )));
         };
-        let mut is_last = followed.state != State::Open;
+        let mut is_last = stream.phase != Phase::Open;
         let event = match frame.event {
             Some(_) if is_last => {
                 return Err(Error::InvalidAnswer(format!(
@@ -183,23 +188,23 @@ impl Streams {
             }
             Some(NamedData { name, data }) => {
                 let event = Event::received(key.clone(), frame.id.clone(), name, data)?;
-                followed.order.check(&event)?;
+                stream.sequence.check(&event)?;
                 if let Some(status) = event.finishes() {
-                    followed.state = State::Over(Some(status));
+                    stream.phase = Phase::Over(Some(status));
                     is_last = true;
                 }
                 Some(event)
             }
             None => {
                 if let Some(id) = &frame.id {
-                    followed.order.move_to(id)?;
+                    stream.sequence.move_to(id)?;
                 }
                 None
             }
         };
         if let Some(id) = frame.id {
             if let Some(positions) = frame.positions {
-                self.go_to(positions);
+                self.replace_positions(positions);
             }
             self.positions.known.insert(
                 key,
@@ -208,17 +213,17 @@ impl Streams {
                     is_last,
                 },
             );
-            self.forget_compact();
+            self.remove_compact();
         }
         Ok(event)
     }
 
-    /// Takes note of where all of an answer's streams are.
-    pub(super) fn answered(&mut self, cursor: &str) -> Result<(), Error> {
-        match (&self.only, Positions::read(cursor)) {
+    /// Records the cursor at the end of a poll's response.
+    pub(super) fn receive_cursor(&mut self, cursor: &str) -> Result<(), Error> {
+        match (&self.only, Positions::parse(cursor)) {
             (_, Some(positions)) => {
-                self.go_to(positions);
-                self.forget_compact();
+                self.replace_positions(positions);
+                self.remove_compact();
             }
             (Some(key), None) => {
                 let frame = Frame {
@@ -235,23 +240,24 @@ impl Streams {
         Ok(())
     }
 
-    /// Goes to where the streams of the connection are. Of those that were over before it, it does
-    /// not tell.
-    fn go_to(&mut self, positions: Positions) {
+    /// Takes the positions of a connection's streams. The connection does not include the streams
+    /// that were over before it, whose positions stay.
+    fn replace_positions(&mut self, positions: Positions) {
         let before = std::mem::replace(&mut self.positions, positions);
         for (key, position) in before.known {
             if self
                 .followed
                 .get(&key)
-                .is_some_and(|followed| followed.state != State::Open)
+                .is_some_and(|stream| stream.phase != Phase::Open)
             {
                 self.positions.known.entry(key).or_insert(position);
             }
         }
     }
 
-    /// Where all is known, the compact form says nothing, or what is no longer so.
-    fn forget_compact(&mut self) {
+    /// Removes the compact form once all positions are known: it holds nothing more, or old
+    /// positions.
+    fn remove_compact(&mut self) {
         if self
             .followed
             .keys()
@@ -261,16 +267,16 @@ impl Streams {
         }
     }
 
-    /// The broker has told all there is: what has no position by now does not exist yet. It is to
-    /// be handed out from its first event on, also where others began elsewhere.
-    pub(super) fn wait(&mut self) {
+    /// Handles a heartbeat: the broker has sent all stored events. A stream without a position does
+    /// not exist yet. It starts with its first event, also when `from` says otherwise.
+    pub(super) fn heartbeat(&mut self) {
         if !self.positions.compact.is_empty() {
             return;
         }
-        for (key, followed) in self
+        for (key, stream) in self
             .followed
             .iter_mut()
-            .filter(|(_, followed)| followed.begin.wait && !is_start(&followed.begin))
+            .filter(|(_, stream)| stream.start.wait && !stream.start.is_first_event())
         {
             if !self.positions.known.contains_key(key) {
                 self.positions.known.insert(
@@ -280,33 +286,33 @@ impl Streams {
                         is_last: false,
                     },
                 );
-                followed.order = Order::after(None, self.is_filtered);
+                stream.sequence = SequenceCheck::after(None, self.is_filtered);
             }
         }
     }
 
-    /// There is nothing more to come of those that are open.
+    /// Closes all open streams: the broker has no more events for them.
     pub(super) fn close(&mut self) {
-        for followed in self
+        for stream in self
             .followed
             .values_mut()
-            .filter(|followed| followed.state == State::Open)
+            .filter(|stream| stream.phase == Phase::Open)
         {
-            followed.state = State::Over(None);
+            stream.phase = Phase::Over(None);
         }
     }
 
     pub(super) fn is_open(&self, key: &str) -> bool {
         self.followed
             .get(key)
-            .is_some_and(|followed| followed.state == State::Open)
+            .is_some_and(|stream| stream.phase == Phase::Open)
     }
 
     pub(super) fn open_count(&self) -> usize {
         self.open().count()
     }
 
-    /// Whether there are any, open or not.
+    /// Whether the subscription has no streams, open or not.
     pub(super) fn is_empty(&self) -> bool {
         self.followed.is_empty()
     }
@@ -314,7 +320,7 @@ impl Streams {
     pub(super) fn statuses(&self) -> BTreeMap<String, Option<Status>> {
         self.followed
             .iter()
-            .map(|(key, followed)| (key.clone(), followed.status()))
+            .map(|(key, stream)| (key.clone(), stream.status()))
             .collect()
     }
 
@@ -322,12 +328,12 @@ impl Streams {
         self.followed.get(key)?.status()
     }
 
-    /// The events that are missing in all streams that were not dropped.
+    /// The missing events of all streams that were not dropped.
     pub(super) fn missed(&self) -> Option<MissedTotal> {
         MissedTotal::sum(
             self.followed
                 .values()
-                .filter_map(|followed| followed.order.missed.total()),
+                .filter_map(|stream| stream.sequence.missed()),
         )
     }
 
@@ -339,23 +345,19 @@ impl Streams {
         (!self.positions.is_empty()).then(|| self.positions.to_string())
     }
 
-    fn open(&self) -> impl Iterator<Item = (&String, &Followed)> {
+    fn open(&self) -> impl Iterator<Item = (&String, &OneStream)> {
         self.followed
             .iter()
-            .filter(|(_, followed)| followed.state == State::Open)
+            .filter(|(_, stream)| stream.phase == Phase::Open)
     }
 }
 
-impl Followed {
+impl OneStream {
     fn status(&self) -> Option<Status> {
-        if let State::Over(status) = self.state {
+        if let Phase::Over(status) = self.phase {
             status
         } else {
             None
         }
     }
-}
-
-fn is_start(begin: &Begin) -> bool {
-    begin.from.as_deref().is_none_or(|from| from == "start")
 }

@@ -1,31 +1,30 @@
-//! That the events of a stream come one after the other, each once.
+//! The check that each event follows the one before.
 
-use super::missed::MissedCounter;
+use super::missed::{MissedCounter, MissedTotal};
 use crate::{Error, Event, event::number};
 
-/// Where a subscription stands in a stream.
+/// A sequence check verifies that a stream's events arrive in order, each once.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
+pub(super) struct SequenceCheck {
     last: Last,
-    /// What a `missedevents` told to come next.
+    /// The id that a `missedevents` announced as the next.
     first: Option<String>,
-    /// Counts what is missing.
-    pub(super) missed: MissedCounter,
-    /// Events are left out that are not wanted, so that their numbers only increase.
+    missed: MissedCounter,
+    /// Whether the event names filter leaves events out. Then the numbers only increase.
     is_filtered: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Last {
-    /// Only the broker knows, until it tells.
+    /// Only the broker knows, until it sends a position.
     Unknown,
-    /// There was none.
+    /// There was no event yet.
     None,
     Id(String),
 }
 
-impl Order {
-    /// After the event with this id; None: before the first.
+impl SequenceCheck {
+    /// Starts after the event with this id, or before the first event.
     pub(super) fn after(last_id: Option<String>, is_filtered: bool) -> Self {
         Self {
             last: last_id.map_or(Last::None, Last::Id),
@@ -35,7 +34,7 @@ impl Order {
         }
     }
 
-    /// Somewhere that the broker will tell.
+    /// Starts at a position that the broker will send.
     pub(super) fn unknown(is_filtered: bool) -> Self {
         Self {
             last: Last::Unknown,
@@ -45,12 +44,17 @@ impl Order {
         }
     }
 
-    /// For a new connection, where what was missed is told again.
-    pub(super) fn resume(&mut self) {
+    /// Prepares for a new connection, on which the broker reports missing events again.
+    pub(super) fn reconnect(&mut self) {
         self.first = None;
     }
 
-    /// Takes note of an event, which must be the next.
+    /// The events that are missing so far.
+    pub(super) fn missed(&self) -> Option<MissedTotal> {
+        self.missed.total()
+    }
+
+    /// Records an event. Fails when it is not the next.
     pub(super) fn check(&mut self, event: &Event) -> Result<(), Error> {
         let Some(id) = &event.id else {
             self.first = event
@@ -76,16 +80,16 @@ impl Order {
         Ok(())
     }
 
-    /// Takes note of a position that was told without an event. Only where events are left out can
-    /// it be another than that of the last.
+    /// Records a position without an event. Fails when it differs from that of the last event,
+    /// unless the filter leaves events out.
     pub(super) fn move_to(&mut self, id: &str) -> Result<(), Error> {
         let after = parse(id)?.saturating_add(1);
-        let may_be = match self.next() {
+        let is_possible = match self.next() {
             None => true,
             Some(next) if self.is_filtered => after >= next,
             Some(next) => after == next,
         };
-        if !may_be {
+        if !is_possible {
             return Err(self.gap(id));
         }
         self.go_to(id);
@@ -151,8 +155,8 @@ mod tests {
         Event::received("k".into(), None, "missedevents".into(), data).unwrap()
     }
 
-    fn after(last: u64, is_filtered: bool) -> Order {
-        Order::after(Some(format!("16-{last}")), is_filtered)
+    fn after(last: u64, is_filtered: bool) -> SequenceCheck {
+        SequenceCheck::after(Some(format!("16-{last}")), is_filtered)
     }
 
     proptest! {
@@ -162,43 +166,58 @@ mod tests {
         }
 
         #[test]
-        fn where_events_are_left_out_only_later_ones_pass(last in 0..9_u64, next in 0..20_u64) {
+        fn with_a_filter_only_later_events_pass(last in 0..9_u64, next in 0..20_u64) {
             prop_assert_eq!(after(last, true).check(&event(next)).is_ok(), next > last);
         }
 
         #[test]
-        fn after_missedevents_only_the_event_that_it_names_passes(last in 0..9_u64, first in 0..20_u64, next in 0..20_u64) {
-            let mut order = after(last, false);
-            order.check(&missed(first)).unwrap();
-            prop_assert_eq!(order.check(&event(next)).is_ok(), next == first);
+        fn after_missedevents_only_the_event_that_it_names_passes(
+            last in 0..9_u64,
+            first in 0..20_u64,
+            next in 0..20_u64,
+        ) {
+            let mut sequence = after(last, false);
+            sequence.check(&missed(first)).unwrap();
+            prop_assert_eq!(sequence.check(&event(next)).is_ok(), next == first);
         }
 
         #[test]
-        fn after_missedevents_none_before_the_one_that_it_names_passes_a_filter(last in 0..9_u64, first in 0..20_u64, next in 0..20_u64) {
-            let mut order = after(last, true);
-            order.check(&missed(first)).unwrap();
-            prop_assert_eq!(order.check(&event(next)).is_ok(), next >= first);
+        fn after_missedevents_with_a_filter_no_earlier_event_than_it_names_passes(
+            last in 0..9_u64,
+            first in 0..20_u64,
+            next in 0..20_u64,
+        ) {
+            let mut sequence = after(last, true);
+            sequence.check(&missed(first)).unwrap();
+            prop_assert_eq!(sequence.check(&event(next)).is_ok(), next >= first);
         }
 
         #[test]
-        fn a_position_moves_only_forward_and_only_where_events_are_left_out(last in 0..9_u64, to in 0..20_u64, is_filtered: bool) {
+        fn a_position_moves_only_forward_and_only_with_a_filter(
+            last in 0..9_u64,
+            to in 0..20_u64,
+            is_filtered: bool,
+        ) {
             let moved = after(last, is_filtered).move_to(&format!("17-{to}"));
             prop_assert_eq!(moved.is_ok(), to == last || is_filtered && to > last);
         }
 
         #[test]
-        fn from_a_position_that_the_broker_tells_the_events_follow(to in 0..9_u64, next in 0..20_u64) {
-            let mut order = Order::unknown(false);
-            order.move_to(&format!("17-{to}")).unwrap();
-            prop_assert_eq!(order.check(&event(next)).is_ok(), next == to + 1);
+        fn events_follow_the_position_that_the_broker_sends(
+            to in 0..9_u64,
+            next in 0..20_u64,
+        ) {
+            let mut sequence = SequenceCheck::unknown(false);
+            sequence.move_to(&format!("17-{to}")).unwrap();
+            prop_assert_eq!(sequence.check(&event(next)).is_ok(), next == to + 1);
         }
     }
 
     #[test]
-    fn a_stream_begins_with_its_first_event() {
-        assert!(Order::after(None, false).check(&event(0)).is_ok());
+    fn a_stream_starts_with_its_first_event() {
+        assert!(SequenceCheck::after(None, false).check(&event(0)).is_ok());
         assert_eq!(
-            Order::after(None, false)
+            SequenceCheck::after(None, false)
                 .check(&event(1))
                 .unwrap_err()
                 .code(),
@@ -207,11 +226,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_is_told_anew_on_another_connection() {
-        let mut order = after(4, false);
-        order.check(&missed(8)).unwrap();
-        order.resume();
-        order.check(&missed(9)).unwrap();
-        assert!(order.check(&event(9)).is_ok());
+    fn missing_events_may_be_reported_again_on_another_connection() {
+        let mut sequence = after(4, false);
+        sequence.check(&missed(8)).unwrap();
+        sequence.reconnect();
+        sequence.check(&missed(9)).unwrap();
+        assert!(sequence.check(&event(9)).is_ok());
     }
 }

@@ -13,40 +13,42 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use reqwest::{
-    RequestBuilder, Response, StatusCode,
-    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+    RequestBuilder, StatusCode,
+    header::{ACCEPT, CACHE_CONTROL},
 };
 use sse_stream::SseByteStream;
 
 use super::{
-    cursor::{Positions, read_item},
+    content_type,
+    cursor::{Positions, parse_item},
     frame::{Frame, NamedData, Received},
 };
-use crate::{Error, event::MISSED_EVENTS, life::Life};
+use crate::{Error, event::MISSED_EVENTS, liveness::Liveness};
 
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// As the broker sends it, alone. Where something between makes other pieces of the stream, it goes
-/// unnoticed.
+/// A heartbeat, as the broker sends it in a chunk of its own. It goes unnoticed when a proxy splits
+/// the stream into other chunks.
 const HEARTBEAT: &[u8] = b":\n\n";
 
 type Body = BoxStream<'static, Result<Bytes, reqwest::Error>>;
 
-/// A connection over which server-sent events come.
+/// A connection that receives server-sent events.
 pub(super) struct Sse {
     blocks: Box<SseByteStream<Body>>,
-    /// Whether there are several streams: ids are cursors, then.
+    /// Whether the connection has several streams. Then the ids are cursors.
     is_keyed: bool,
-    /// Whether a heartbeat came, which is a comment, and no block.
+    /// Whether a heartbeat arrived. It is a comment, for which the parser returns no block.
     heartbeat: Arc<AtomicBool>,
 }
 
 impl Sse {
-    /// Connects; None: there is nothing more to come. What is heard is noted.
+    /// Connects. Returns None when the broker has no more events. `liveness` records each chunk that
+    /// arrives.
     pub(super) async fn connect(
         request: RequestBuilder,
         is_keyed: bool,
-        life: &Arc<Life>,
+        liveness: &Arc<Liveness>,
     ) -> Result<Option<Self>, Error> {
         let response = request
             .header(ACCEPT, EVENT_STREAM)
@@ -54,15 +56,15 @@ impl Sse {
             .send()
             .await?;
         match response.status() {
-            StatusCode::OK => check_type(&response, EVENT_STREAM)?,
+            StatusCode::OK => content_type::check(&response, EVENT_STREAM)?,
             StatusCode::NO_CONTENT => return Ok(None),
             _ => return Err(Error::from_response(response).await),
         }
-        let life = Arc::clone(life);
+        let liveness = Arc::clone(liveness);
         Ok(Some(Self::new(
             response
                 .bytes_stream()
-                .inspect(move |_| life.note())
+                .inspect(move |_| liveness.record())
                 .boxed(),
             is_keyed,
         )))
@@ -70,9 +72,11 @@ impl Sse {
 
     fn new(body: Body, is_keyed: bool) -> Self {
         let heartbeat = Arc::new(AtomicBool::new(false));
-        let beating = Arc::clone(&heartbeat);
+        let is_heartbeat = Arc::clone(&heartbeat);
         let body = body
-            .inspect_ok(move |chunk| beating.store(chunk.as_ref() == HEARTBEAT, Ordering::Relaxed))
+            .inspect_ok(move |chunk| {
+                is_heartbeat.store(chunk.as_ref() == HEARTBEAT, Ordering::Relaxed);
+            })
             .boxed();
         Self {
             blocks: Box::new(SseByteStream::new(body)),
@@ -81,14 +85,14 @@ impl Sse {
         }
     }
 
-    /// The next block of fields that says something.
+    /// The next message. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Received, Error> {
         loop {
-            let heard = poll_fn(|context| match self.blocks.poll_next_unpin(context) {
+            let received = poll_fn(|context| match self.blocks.poll_next_unpin(context) {
                 Poll::Pending if self.heartbeat.swap(false, Ordering::Relaxed) => Poll::Ready(None),
                 block => block.map(Some),
             });
-            let Some(block) = heard.await else {
+            let Some(block) = received.await else {
                 return Ok(Received::Heartbeat);
             };
             let block = match block {
@@ -123,14 +127,14 @@ impl Sse {
     }
 }
 
-/// A frame of one of several streams.
+/// A frame of a connection with several streams.
 fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Result<Frame, Error> {
-    let own = cursor.split(',').next().and_then(read_item);
-    let (Some((key, position)), Some(positions)) = (own, Positions::read(cursor)) else {
+    let own = cursor.split(',').next().and_then(parse_item);
+    let (Some((key, position)), Some(positions)) = (own, Positions::parse(cursor)) else {
         return Err(Error::InvalidAnswer(format!("{cursor:?} is no cursor")));
     };
     Ok(match event {
-        // The client is where it was, which is what its id says.
+        // Its id is the position before the missing events, where the subscription already is.
         Some(event) if event.name == MISSED_EVENTS => Frame {
             key: Some(key),
             id: None,
@@ -148,22 +152,6 @@ fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Res
     })
 }
 
-/// Refuses an answer that is of another type.
-pub(super) fn check_type(response: &Response, expected: &str) -> Result<(), Error> {
-    let content_type = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if content_type.starts_with(expected) {
-        Ok(())
-    } else {
-        Err(Error::InvalidAnswer(format!(
-            "{content_type:?} instead of {expected}"
-        )))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures::{executor::block_on, stream};
@@ -171,13 +159,13 @@ mod tests {
 
     use super::*;
 
-    /// What is made of these bytes, cut into pieces of this size, until they end.
-    fn read(bytes: &[u8], piece: usize) -> (Vec<Received>, Error) {
-        let pieces: Vec<_> = bytes
-            .chunks(piece)
-            .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+    /// The messages in these bytes, which arrive in chunks of this size.
+    fn read(bytes: &[u8], chunk_size: usize) -> (Vec<Received>, Error) {
+        let chunks: Vec<_> = bytes
+            .chunks(chunk_size)
+            .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
             .collect();
-        let mut sse = Sse::new(stream::iter(pieces).boxed(), false);
+        let mut sse = Sse::new(stream::iter(chunks).boxed(), false);
         let mut frames = Vec::new();
         loop {
             match block_on(sse.next()) {
@@ -196,23 +184,41 @@ mod tests {
 
     proptest! {
         #[test]
-        fn events_are_read_as_the_standard_has_it_however_they_are_cut(
-            events in prop::collection::vec(("[^\\p{Cc}]{1,9}", prop::collection::vec("[ :a\u{2028}\u{feff}\0é😀]{0,9}", 1..4)), 1..9),
+        fn events_are_parsed_by_the_standard_at_any_chunk_size(
+            events in prop::collection::vec(
+                (
+                    "[^\\p{Cc}]{1,9}",
+                    prop::collection::vec("[ :a\u{2028}\u{feff}\0é😀]{0,9}", 1..4),
+                ),
+                1..9,
+            ),
             line_end in prop::sample::select(vec!["\n", "\r", "\r\n"]),
             byte_order_mark: bool,
-            piece in 1..40_usize,
+            chunk_size in 1..40_usize,
         ) {
             let mut text = if byte_order_mark { "\u{feff}".to_owned() } else { String::new() };
             for (number, (name, lines)) in events.iter().enumerate() {
-                text += &[&format!(":{name}"), "", &format!("id: 5-{number}"), &format!("event: {name}"), "unknown: x"].join(line_end);
+                text += &[
+                    &format!(":{name}"),
+                    "",
+                    &format!("id: 5-{number}"),
+                    &format!("event: {name}"),
+                    "unknown: x",
+                ]
+                .join(line_end);
                 text += line_end;
                 for line in lines {
                     text += &["data: ", line, line_end].concat();
                 }
                 text += line_end;
             }
-            let (frames, _) = read(text.as_bytes(), piece);
-            let expected: Vec<_> = (0..).zip(&events).map(|(number, (name, lines))| (format!("5-{number}"), name.clone(), lines.join("\n"))).collect();
+            let (frames, _) = read(text.as_bytes(), chunk_size);
+            let expected: Vec<_> = (0..)
+                .zip(&events)
+                .map(|(number, (name, lines))| {
+                    (format!("5-{number}"), name.clone(), lines.join("\n"))
+                })
+                .collect();
             let read: Vec<_> = frames.into_iter().map(frame).map(|frame| {
                 let event = frame.event.unwrap();
                 (frame.id.unwrap(), event.name, event.data)
@@ -222,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_cut_off_is_none() {
+    fn an_incomplete_event_is_ignored() {
         let (frames, error) = read(b"id: 5-0\nevent: start\ndata:\n", 7);
         assert!(frames.is_empty() && error.is_transient());
     }
 
     #[test]
-    fn a_retry_comes_with_an_event_or_alone() {
+    fn a_retry_delay_comes_with_an_event_or_alone() {
         let (frames, _) = read(
             b"retry: 20\n\nretry: 30\nid: 5-0\nevent: start\ndata:\n\n",
             7,
@@ -249,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_one_of_several_streams_begins_with_its_key() {
+    fn with_several_streams_an_id_starts_with_the_key_of_its_stream() {
         let event = |name: &str| {
             Some(NamedData {
                 name: name.to_owned(),
@@ -274,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_is_not_the_brokers() {
+    fn bytes_that_are_not_utf8_are_an_invalid_answer() {
         let (_, error) = read(b"id: 5-0\nevent: start\ndata: \xff\n\n", 99);
         assert_eq!(error.code(), "invalid-answer");
     }

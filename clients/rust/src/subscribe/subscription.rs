@@ -12,29 +12,24 @@ use futures::{
 };
 
 use super::{
-    Token,
-    change::Handle,
+    changes::Changes,
     cursor::{Position, Positions},
-    follower::Shared,
     missed::MissedTotal,
-    options::{Started, Subscribe},
-    streams::Begin,
+    options::{One, Started, Subscribe},
+    positions::SharedStreams,
+    request,
+    token::Token,
 };
 use crate::{Error, Event, Status};
 
-/// Follows a stream from its first event, or from [`after`](Subscribe::after) one, to its end.
+/// Subscribes to a stream, from its first event to its end. [`after`](Subscribe::after) makes it
+/// start later.
 ///
-/// `url` is an `sse_url` or, with the feature `websocket`, a `ws_url` as the broker gives them, or
-/// the same with `/client/ndjson` or `/client/poll`. `token` is a string, or a
+/// `url` is a client URL of the broker: an `sse_url`, or the same with `/client/ndjson` or
+/// `/client/poll`. With the feature `websocket` it may be a `ws_url`. `token` is a string, or a
 /// [function](Token::from_fn) that gets one.
 pub fn subscribe(url: impl Into<String>, token: impl Into<Token>) -> Subscribe {
     Subscribe::new(url.into(), token.into(), One { after: None })
-}
-
-/// What is to be followed: the stream whose key is in the URL.
-#[derive(Debug)]
-pub struct One {
-    after: Option<String>,
 }
 
 impl Subscribe<One> {
@@ -44,19 +39,14 @@ impl Subscribe<One> {
         self
     }
 
-    /// The subscription, which connects when it is first polled, within a Tokio runtime.
+    /// Starts the subscription. It connects when it is first polled, within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`Error::Setup`] when the URL is none of the broker's, or names no stream or several.
+    /// [`Error::Setup`] when the URL is not a broker's client URL, or does not name exactly one
+    /// stream.
     pub fn start(self) -> Result<Subscription, Error> {
-        let keys: Vec<_> = self
-            .options
-            .url()?
-            .query_pairs()
-            .filter(|(name, _)| name == "key")
-            .map(|(_, key)| key.into_owned())
-            .collect();
+        let keys = request::keys(&self.options.url()?);
         let [key] = &*keys else {
             return Err(Error::setup(
                 "the URL names no stream, or several, for which there is subscribe_many",
@@ -77,9 +67,9 @@ impl Subscribe<One> {
             known: known.into_iter().collect(),
             compact: Vec::new(),
         };
-        // Nobody has the other end.
-        let (_, commands) = Handle::new(Begin::default());
-        let Started { events, streams } = self.options.start(keys, positions, false, commands)?;
+        // Its streams never change.
+        let (_, changes) = Changes::new();
+        let Started { events, streams } = self.options.start(keys, positions, false, changes)?;
         Ok(Subscription {
             events,
             streams,
@@ -90,37 +80,39 @@ impl Subscribe<One> {
     }
 }
 
-/// The events of a stream, `start` and `end` or `cancel` included, each once and in order, also
-/// when connections break meanwhile.
+/// A subscription to one stream. It delivers the events in order and each once, also when connections
+/// break meanwhile. `start`, and `end` or `cancel`, are included.
 ///
-/// After the stream's last event, or an error, it is over. Dropped, it closes its connection at
-/// once. Nothing is read ahead of what is asked for: a slow reader holds the broker back.
+/// It is over after the stream's last event, or after an error. A dropped subscription closes its
+/// connection at once. The subscription does not read ahead: a slow reader slows down its
+/// connection.
 #[must_use = "a subscription does nothing unless it is polled"]
 pub struct Subscription {
     events: BoxStream<'static, Result<Event, Error>>,
-    streams: Shared,
+    streams: SharedStreams,
     key: String,
     last_id: Option<String>,
     status: Option<Status>,
 }
 
 impl Subscription {
-    /// The id of the last event that was handed out, or left out as it was not
-    /// [wanted](Subscribe::events); before the first, that after which to start. With it the next
-    /// subscription starts [`after`](Subscribe::after).
+    /// The id of the last event that the subscription delivered, or that its
+    /// [filter](Subscribe::events) left out. Before the first event, the id of
+    /// [`after`](Subscribe::after). The next subscription can start after it.
     #[must_use]
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
 
-    /// The events that are missing so far: they were no longer stored. None while none is.
+    /// How many events are missing so far, as they were no longer stored. None while no event is
+    /// missing.
     #[must_use]
     pub fn missed(&self) -> Option<MissedTotal> {
         self.streams.lock().missed()
     }
 
-    /// Reads the stream to its end. Events that are no longer stored are an error, unless [that is
-    /// allowed](Collect::allow_missed).
+    /// Reads the stream to its end. Missing events are an error, unless
+    /// [`allow_missed`](Collect::allow_missed) is set.
     pub fn collect_all(&mut self) -> Collect<'_> {
         Collect {
             events: self,
@@ -128,14 +120,14 @@ impl Subscription {
         }
     }
 
-    /// How the stream was finished, once its last event was handed out.
+    /// How the stream was finished, once its last event was delivered.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         self.status
     }
 }
 
-/// What reads a stream to its end.
+/// Reads a stream to its end.
 #[must_use = "nothing is read until `events` or `text` is called"]
 #[derive(Debug)]
 pub struct Collect<'a> {
@@ -144,18 +136,18 @@ pub struct Collect<'a> {
 }
 
 impl Collect<'_> {
-    /// Goes on without the events that are no longer stored, instead of failing with
+    /// Continues without the events that are no longer stored, instead of failing with
     /// [`Error::Missed`].
     pub fn allow_missed(mut self) -> Self {
         self.allow_missed = true;
         self
     }
 
-    /// All events up to the end of the stream.
+    /// Returns all events up to the end of the stream.
     ///
     /// # Errors
     ///
-    /// [`Error::Missed`] when some are no longer stored, and whatever ends a subscription.
+    /// [`Error::Missed`] when events are no longer stored, and all errors of a subscription.
     pub async fn events(self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         while let Some(event) = self.events.try_next().await? {
@@ -172,8 +164,8 @@ impl Collect<'_> {
         Ok(events)
     }
 
-    /// The text of the whole stream: the data of its events of one name. [`Subscription::status`]
-    /// says afterwards whether the stream was ended or cancelled.
+    /// Returns the text of the whole stream: the data of all events with this name. After it,
+    /// [`Subscription::status`] is how the stream was finished.
     ///
     /// # Errors
     ///

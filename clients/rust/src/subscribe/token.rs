@@ -6,47 +6,47 @@ use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 
 use crate::{Error, error::BoxError};
 
-type Make = Box<dyn Fn() -> BoxFuture<'static, Result<String, Error>> + Send + Sync>;
+type GetToken = Box<dyn Fn() -> BoxFuture<'static, Result<String, Error>> + Send + Sync>;
 
-/// A client token, or a function that gets one.
-pub struct Token(Source);
+/// A token that opens streams, or a function that gets one.
+pub struct Token(TokenSource);
 
-enum Source {
-    Fixed(String),
-    Made(Make),
+enum TokenSource {
+    Text(String),
+    Function(GetToken),
 }
 
 impl Token {
-    /// A function that gets a token, from a backend for example. It is called for the first
-    /// connection, and again when a token is no longer good.
+    /// A function that gets a token, for example from a backend. The subscription calls it for the
+    /// first connection, and again when the broker no longer accepts the token.
     pub fn from_fn<F, Fut, E>(get: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<String, E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        Self(Source::Made(Box::new(move || {
+        Self(TokenSource::Function(Box::new(move || {
             get().map_err(|error| Error::Token(error.into())).boxed()
         })))
     }
 
-    /// Whether another can be had.
-    pub(super) fn is_made(&self) -> bool {
-        matches!(self.0, Source::Made(_))
+    /// Whether there is a function that gets a new token.
+    pub(super) fn is_renewable(&self) -> bool {
+        matches!(self.0, TokenSource::Function(_))
     }
 
-    /// A token; one more that is just made, if they are made.
+    /// The token, or a new one from the function.
     pub(super) async fn get(&self) -> Result<String, Error> {
         match &self.0 {
-            Source::Fixed(token) => Ok(token.clone()),
-            Source::Made(make) => make().await,
+            TokenSource::Text(token) => Ok(token.clone()),
+            TokenSource::Function(get) => get().await,
         }
     }
 }
 
 impl<T: Into<String>> From<T> for Token {
     fn from(token: T) -> Self {
-        Self(Source::Fixed(token.into()))
+        Self(TokenSource::Text(token.into()))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Events over WebSocket: first an array of all so far, then one by one, and answers to requests to
-//! add and drop streams.
+//! Events over WebSocket: first an array of all stored events, then one event per message. Replies to
+//! changes come between them.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -9,26 +9,26 @@ use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    change::Change,
-    frame::{Frame, Object, Received, Reply, read_json},
+    changes::Change,
+    frame::{ChangeReply, Frame, JsonFrame, Received, read_json},
 };
 use crate::{
     Error,
-    life::Life,
-    websocket::{Said, Socket, connect, next},
+    liveness::Liveness,
+    websocket::{Incoming, Socket, connect, next},
 };
 
-/// A connection over which messages come.
+/// A connection that receives WebSocket messages.
 pub(super) struct WebSocket {
     socket: Socket,
-    /// Read, and not handed out.
-    ready: VecDeque<Object>,
+    /// Events of the first message that `next` has not returned yet.
+    ready: VecDeque<JsonFrame>,
 }
 
-/// A request, as JSON.
+/// A change, as JSON.
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-enum Op<'a> {
+enum ChangeMessage<'a> {
     Subscribe {
         key: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,9 +42,10 @@ enum Op<'a> {
     },
 }
 
+/// The broker's reply to a change, as JSON.
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-enum Answer {
+enum ReplyMessage {
     Subscribed {
         key: String,
         after: Option<String>,
@@ -61,65 +62,70 @@ enum Answer {
 }
 
 impl WebSocket {
-    /// Connects. What is heard is noted.
-    pub(super) async fn connect(request: RequestBuilder, life: &Arc<Life>) -> Result<Self, Error> {
+    /// Connects. `liveness` records each byte that arrives.
+    pub(super) async fn connect(
+        request: RequestBuilder,
+        liveness: &Arc<Liveness>,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            socket: connect(request, life).await?,
+            socket: connect(request, liveness).await?,
             ready: VecDeque::new(),
         })
     }
 
-    /// Asks for a stream more or less.
-    pub(super) async fn ask(&mut self, change: &Change) -> Result<(), Error> {
-        let op = match change {
-            Change::Add { key, after, begin } => Op::Subscribe {
+    /// Sends a change.
+    pub(super) async fn send(&mut self, change: &Change) -> Result<(), Error> {
+        let message = match change {
+            Change::Add { key, after, start } => ChangeMessage::Subscribe {
                 key,
                 after: after.as_deref(),
-                from: begin.from.as_deref(),
-                wait: begin.wait,
+                from: start.from.as_deref(),
+                wait: start.wait,
             },
-            Change::Drop { key } => Op::Unsubscribe { key },
+            Change::Drop { key } => ChangeMessage::Unsubscribe { key },
         };
-        let text = serde_json::to_string(&op).map_err(Error::setup)?;
+        let text = serde_json::to_string(&message).map_err(Error::setup)?;
         self.socket
             .send(Message::text(text))
             .await
             .map_err(Error::unreachable)
     }
 
-    /// The next message. Nothing is lost when the wait for it is given up.
+    /// The next message. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Received, Error> {
         loop {
             if let Some(object) = self.ready.pop_front() {
                 return Ok(Received::Frame(Frame::from(object)));
             }
             let text = match next(&mut self.socket).await? {
-                Said::Text(text) => text,
-                Said::Ping => return Ok(Received::Heartbeat),
-                Said::End => return Ok(Received::Over),
+                Incoming::Text(text) => text,
+                Incoming::Ping => return Ok(Received::Heartbeat),
+                Incoming::End => return Ok(Received::NoMore),
             };
             if text.starts_with('[') {
                 self.ready = read_json(text.as_bytes())?;
                 continue;
             }
-            let object: Object = read_json(text.as_bytes())?;
+            let object: JsonFrame = read_json(text.as_bytes())?;
             return Ok(if object.is_frame() {
                 Received::Frame(Frame::from(object))
             } else {
-                Received::Reply(read_json::<Answer>(text.as_bytes())?.into())
+                Received::Reply(read_json::<ReplyMessage>(text.as_bytes())?.into())
             });
         }
     }
 }
 
-impl From<Answer> for Reply {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Subscribed { key, after } | Answer::Unsubscribed { key, after } => Self {
-                key,
-                outcome: Ok(after),
-            },
-            Answer::Error { key, code, message } => Self {
+impl From<ReplyMessage> for ChangeReply {
+    fn from(message: ReplyMessage) -> Self {
+        match message {
+            ReplyMessage::Subscribed { key, after } | ReplyMessage::Unsubscribed { key, after } => {
+                Self {
+                    key,
+                    outcome: Ok(after),
+                }
+            }
+            ReplyMessage::Error { key, code, message } => Self {
                 key,
                 outcome: Err(Error::refused(code, message)),
             },
