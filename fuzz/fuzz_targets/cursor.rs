@@ -1,7 +1,6 @@
-//! Cursors and filters: nothing makes reading one panic, and what is written is read as it was
-//! meant.
+//! Cursors and filters: reading one never panics, and a written cursor is read back.
 //!
-//! Input: keys, a line each; then an empty line, and a text.
+//! Input: keys, one per line; an empty line; a text.
 
 #![no_main]
 
@@ -29,8 +28,8 @@ fuzz_target!(|input: &str| {
     if read.bare().is_some() {
         return;
     }
-    // The positions of the keys, written anew, the first by its key and the others in the compact
-    // form. What no stream can reach is cut.
+    // The positions of the keys, written as a cursor: the first by its key, the others in the
+    // compact form. Numbers that no stream can reach are cut.
     let reachable =
         |position: &Position| position.id().is_none_or(|id: EventId| id.n <= u64::MAX / 4);
     let mut positions: Vec<_> = keys

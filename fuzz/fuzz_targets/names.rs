@@ -1,4 +1,4 @@
-//! Keys, ids and names: what is taken is what the contract says, and is written as it was read.
+//! Keys, ids and names: the broker accepts what the contract allows, and writes it as it was read.
 
 #![no_main]
 
@@ -36,7 +36,7 @@ fuzz_target!(|text: &str| {
     if let Ok(id) = text.parse::<EventId>() {
         let written = id.to_string();
         assert_eq!(written.parse(), Ok(id));
-        // What is lost are leading zeros.
+        // Leading zeros are lost.
         let halves = |text: &str| {
             text.split('-')
                 .map(|digits| digits.trim_start_matches('0').to_owned())

@@ -1,8 +1,7 @@
-//! The reader of NDJSON: however an upload is cut into pieces, it holds the lines that it holds as
-//! a whole, and no more than a line is kept. An event that is taken says what another reader of
-//! JSON reads.
+//! The NDJSON reader: an upload in any pieces has the same lines, and the reader keeps at most one
+//! line. An accepted event agrees with another JSON parser.
 //!
-//! Input: the limit on a line, the length of a piece, the upload.
+//! Input: the limit of a line, the length of a piece, the upload.
 
 #![no_main]
 
@@ -31,7 +30,7 @@ fn in_pieces(upload: &[u8], piece: usize, limit: usize) -> Vec<Line> {
     for piece in upload.chunks(piece) {
         reader.buffer().extend_from_slice(piece);
         lines.extend(std::iter::from_fn(|| reader.next_line()));
-        // A CR may be the beginning of a line end, which does not count.
+        // A CR may start a line end, which does not count.
         assert!(
             reader.buffer().len() <= limit + 1,
             "more than a line is kept"
@@ -60,7 +59,8 @@ fn check_event(text: &[u8]) {
     let Ok(event) = json::event(text, usize::MAX) else {
         return;
     };
-    // Numbers that are too large for a float are kept as they were sent, but are none to a `Value`.
+    // Numbers that are too large for a float are kept as they were sent, but `Value` can't hold
+    // them.
     let Ok(value) = serde_json::from_slice::<Value>(text) else {
         return;
     };

@@ -1,8 +1,8 @@
-//! Paths, queries, headers and bodies, on the whole broker with the embedded store: none makes it
-//! fail, and every refusal is a documented one.
+//! Paths, queries, headers and bodies, on the whole broker with the embedded store: no request
+//! makes it fail, and every refusal is a documented one.
 //!
 //! Input: a line with the path and the query, a line with `Last-Event-ID`, and the body. With a
-//! body it is a POST.
+//! body the request is a POST.
 
 #![no_main]
 
@@ -83,7 +83,7 @@ fuzz_target!(|input: &str| {
     else {
         return;
     };
-    // The stream is to stay, and no other is to fill the memory.
+    // The stream must stay, and other streams must not fill the memory.
     if ["/stream?", "/stream/?", "/stream/end", "/stream/cancel"]
         .iter()
         .any(|path| format!("{uri}?").contains(path))
@@ -91,7 +91,7 @@ fuzz_target!(|input: &str| {
     {
         return;
     }
-    // A poll that finds nothing waits.
+    // A poll without events waits.
     if uri.contains("poll") && !uri.contains("wait=0") {
         return;
     }

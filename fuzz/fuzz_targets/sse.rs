@@ -1,5 +1,5 @@
-//! The encoder of server-sent events, against a reader of somebody else's: every entry arrives with
-//! its id, its name and its data, in which each line end has become LF.
+//! The encoder of server-sent events, against another parser: every entry arrives with its id, its
+//! name and its data, in which each line end has become LF.
 
 #![no_main]
 

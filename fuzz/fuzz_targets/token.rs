@@ -1,5 +1,4 @@
-//! Client tokens: nothing makes opening panic, what was sealed opens until it expires, and nothing
-//! else opens.
+//! Tokens: opening never panics, a sealed token opens until it expires, and nothing else opens.
 
 #![no_main]
 
@@ -13,7 +12,7 @@ use tinistreamer::{
     stream::{Generation, StreamKey},
 };
 
-/// What is to be sealed: keys, each with a generation mark or without, or a prefix.
+/// The claims to seal: keys, each with or without a generation, or a prefix.
 #[derive(arbitrary::Arbitrary, Debug)]
 enum Wanted<'a> {
     Streams(Vec<(&'a str, Option<[u8; 16]>)>),
