@@ -1,4 +1,4 @@
-//! The requests, to whichever server is measured.
+//! The requests that scenarios send, to any kind of server.
 
 use std::{
     net::SocketAddr,
@@ -9,27 +9,27 @@ use std::{
 };
 
 use crate::{
-    dialect::{Dialect, Request, Together},
+    error::{Error, Outcome},
     http::Connection,
-    problem::{Outcome, Problem},
+    protocol::{ManyStreams, Protocol, Request},
 };
 
-/// Events kept per stream: more than any client of any scenario lags, `slow` aside.
+/// How many events a stream keeps: more than a subscriber lags in any scenario but `slow`.
 pub(crate) const KEPT: u64 = 20_000;
 
-/// A server and how it is spoken to.
+/// A server, and the protocol that it speaks.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(crate) address: SocketAddr,
-    pub(crate) dialect: Arc<dyn Dialect>,
+    pub(crate) protocol: Arc<dyn Protocol>,
 }
 
-/// A stream, and what opens it for clients.
+/// A stream, and the token that opens it for subscribers.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) key: String,
     pub(crate) token: String,
-    /// Events that were written to it, where the server itself does not count them.
+    /// How many events were written to it. Used where the server does not number events.
     count: Arc<AtomicU64>,
 }
 
@@ -42,8 +42,8 @@ impl Stream {
         }
     }
 
-    /// The number of the next event, which counts from now on. One writer at a time may ask, or the
-    /// order would not hold.
+    /// Takes the number of the next event. Only one publisher at a time may call this, or the order
+    /// breaks.
     pub(crate) fn count_event(&self) -> u64 {
         self.count.fetch_add(1, Ordering::Relaxed)
     }
@@ -53,7 +53,7 @@ impl Stream {
     }
 }
 
-/// How clients follow.
+/// How subscribers receive events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Transport {
     /// Server-sent events
@@ -63,7 +63,7 @@ pub(crate) enum Transport {
 }
 
 impl Api {
-    /// A new stream, at a key that no run has used before.
+    /// Creates a stream with a key that no run has used before.
     pub(crate) async fn create(&self, max_events: u64) -> Outcome<Stream> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let key = format!(
@@ -72,72 +72,73 @@ impl Api {
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
         let mut stream = Stream::new(key);
-        if let Some(request) = self.dialect.create(&stream.key, max_events) {
-            let answer = self.call(request, "A stream can't be created").await?;
+        if let Some(request) = self.protocol.create(&stream.key, max_events) {
+            let response = self.call(request, "A stream can't be created").await?;
             stream.token = self
-                .dialect
-                .token(&answer)
-                .ok_or_else(|| unread("A new stream", &answer))?;
+                .protocol
+                .token(&response)
+                .ok_or_else(|| unexpected("A new stream", &response))?;
         }
         Ok(stream)
     }
 
-    /// The path at which a client follows these streams over one connection. An error where the
-    /// server does not know how.
-    pub(crate) async fn follow_together(
+    /// Returns the path at which a subscriber follows these streams over one connection. Fails
+    /// where the server can't do that.
+    pub(crate) async fn many_streams_path(
         &self,
         streams: &[Stream],
         transport: Transport,
     ) -> Outcome<String> {
         let unable = || {
-            Problem::Other("Here a connection follows one stream: leave out --together".to_owned())
+            Error::Other("Here a connection follows one stream: leave out --together".to_owned())
         };
-        let Together { request, mut path } = self
-            .dialect
-            .together(streams, transport)
+        let ManyStreams { request, mut path } = self
+            .protocol
+            .many_streams(streams, transport)
             .ok_or_else(unable)?;
-        let answer = self
+        let response = self
             .call(request, "Several streams can't be opened at once")
             .await?;
         path += &self
-            .dialect
-            .token(&answer)
-            .ok_or_else(|| unread("A token for several streams", &answer))?;
+            .protocol
+            .token(&response)
+            .ok_or_else(|| unexpected("A token for several streams", &response))?;
         Ok(path)
     }
 
-    /// Ends a stream, where streams have an end.
+    /// Ends a stream, where the server has an end of streams.
     pub(crate) async fn end(&self, stream: &Stream) -> Outcome<()> {
-        if let Some(request) = self.dialect.end(stream) {
+        if let Some(request) = self.protocol.end(stream) {
             self.call(request, "A stream can't be ended").await?;
         }
         Ok(())
     }
 
-    /// The clients that the broker counts now. None where the server does not tell.
-    pub(crate) async fn slots_in_use(&self) -> Outcome<Option<u64>> {
-        let Some(question) = self.dialect.occupancy() else {
+    /// Returns how many subscribers the broker counts now. None where the server does not report
+    /// it.
+    pub(crate) async fn subscriber_count(&self) -> Outcome<Option<u64>> {
+        let Some(count) = self.protocol.subscriber_count() else {
             return Ok(None);
         };
-        let answer = self
-            .call(question.request, "The broker does not tell its state")
+        let response = self
+            .call(count.request, "The broker does not report its state")
             .await?;
-        Ok(Some(
-            (question.read)(&answer).ok_or_else(|| unread("The broker's state", &answer))?,
-        ))
+        Ok(Some((count.read)(&response).ok_or_else(|| {
+            unexpected("The broker's state", &response)
+        })?))
     }
 
     async fn call(&self, request: Request, what: &'static str) -> Outcome<Vec<u8>> {
         let mut connection = Connection::open(self.address, None).await?;
         connection.send(&request.encode(self.address)).await?;
-        connection.answer().await?.good(what)
+        connection.response().await?.success(what)
     }
 }
 
-/// An answer that makes no sense.
-pub(crate) fn unread(what: &str, answer: &[u8]) -> Problem {
-    Problem::Other(format!(
-        "{what} is answered {}",
-        String::from_utf8_lossy(answer)
+/// The error for a response that can't be parsed.
+pub(crate) fn unexpected(what: &str, response: &[u8]) -> Error {
+    Error::Other(format!(
+        "{what} has the response {}",
+        String::from_utf8_lossy(response)
     ))
 }

@@ -1,26 +1,26 @@
-//! The chunked transfer coding (RFC 9112, section 7.1), decoded as bytes come.
+//! The chunked transfer coding (RFC 9112, section 7.1), decoded incrementally.
 
-/// Where in the coding the next byte lies.
+/// The decoder's position in the coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum State {
     /// In the hex digits of a size.
     Size,
-    /// Behind them, in an extension or the line's end.
+    /// After them, in an extension or the end of the line.
     SizeLine,
-    /// In the data, with so many bytes to come.
+    /// In the data, with this many bytes left.
     Data(usize),
-    /// In the line's end after the data.
+    /// In the end of the line after the data.
     DataEnd,
-    /// In the trailer; whether the line has been empty so far.
+    /// In the trailer. True while the current line is empty.
     Trailer(bool),
-    /// Behind it all.
+    /// After the trailer.
     Done,
 }
 
-/// An incremental decoder.
+/// A decoder of chunks that may be split anywhere.
 #[derive(Debug)]
 pub(crate) struct Chunked {
-    at: At,
+    state: State,
     size: usize,
 }
 
@@ -31,31 +31,31 @@ pub(crate) struct Malformed;
 impl Chunked {
     pub(crate) fn new() -> Self {
         Self {
-            at: At::Size,
+            state: State::Size,
             size: 0,
         }
     }
 
     /// Whether the last chunk and the trailer have been read.
     pub(crate) fn is_done(&self) -> bool {
-        self.at == At::Done
+        self.state == State::Done
     }
 
-    /// Appends what these bytes hold of the body to `out`.
+    /// Decodes these bytes, and appends the part of the body in them to `out`.
     pub(crate) fn decode(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         while let Some((&byte, rest)) = bytes.split_first() {
-            bytes = match self.at {
-                At::Data(left) => {
+            bytes = match self.state {
+                State::Data(left) => {
                     let taken = left.min(bytes.len());
                     out.extend_from_slice(&bytes[..taken]);
-                    self.at = if taken == left {
-                        At::DataEnd
+                    self.state = if taken == left {
+                        State::DataEnd
                     } else {
-                        At::Data(left - taken)
+                        State::Data(left - taken)
                     };
                     &bytes[taken..]
                 }
-                At::Done => return Err(Malformed),
+                State::Done => return Err(Malformed),
                 _ => {
                     self.step(byte)?;
                     rest
@@ -65,10 +65,10 @@ impl Chunked {
         Ok(())
     }
 
-    /// One byte outside the data.
+    /// Handles one byte outside the data.
     fn step(&mut self, byte: u8) -> Result<(), Malformed> {
-        self.at = match (self.at, byte) {
-            (At::Size, _) if byte.is_ascii_hexdigit() => {
+        self.state = match (self.state, byte) {
+            (State::Size, _) if byte.is_ascii_hexdigit() => {
                 let digit = usize::from(match byte {
                     b'0'..=b'9' => byte - b'0',
                     _ => (byte | 0x20) - b'a' + 10,
@@ -78,18 +78,18 @@ impl Chunked {
                     .checked_mul(16)
                     .and_then(|size| size.checked_add(digit))
                     .ok_or(Malformed)?;
-                At::Size
+                State::Size
             }
-            (At::Size | At::SizeLine, b'\n') => match std::mem::take(&mut self.size) {
-                0 => At::Trailer(true),
-                size => At::Data(size),
+            (State::Size | State::SizeLine, b'\n') => match std::mem::take(&mut self.size) {
+                0 => State::Trailer(true),
+                size => State::Data(size),
             },
-            (At::Size, b'\r' | b';' | b' ') | (At::SizeLine, _) => At::SizeLine,
-            (At::DataEnd, b'\r') => At::DataEnd,
-            (At::DataEnd, b'\n') => At::Size,
-            (At::Trailer(true), b'\n') => At::Done,
-            (At::Trailer(false), b'\n') => At::Trailer(true),
-            (At::Trailer(empty), _) => At::Trailer(empty && byte == b'\r'),
+            (State::Size, b'\r' | b';' | b' ') | (State::SizeLine, _) => State::SizeLine,
+            (State::DataEnd, b'\r') => State::DataEnd,
+            (State::DataEnd, b'\n') => State::Size,
+            (State::Trailer(true), b'\n') => State::Done,
+            (State::Trailer(false), b'\n') => State::Trailer(true),
+            (State::Trailer(empty), _) => State::Trailer(empty && byte == b'\r'),
             _ => return Err(Malformed),
         };
         Ok(())
@@ -100,7 +100,8 @@ impl Chunked {
 mod tests {
     use super::*;
 
-    const CODED: &[u8] = b"4\r\nWiki\r\n7;name=\"v\"\r\npedia i\r\nB\r\nn \r\nchunks.\r\n0\r\nExpires: never\r\n\r\n";
+    const CODED: &[u8] = b"4\r\nWiki\r\n7;name=\"v\"\r\npedia i\r\nB\r\nn \r\nchunks.\r\n\
+        0\r\nExpires: never\r\n\r\n";
 
     #[test]
     fn any_split_gives_the_same_body() {
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_coding_is_refused() {
+    fn other_bytes_are_refused() {
         for bytes in [
             &b"id: 1\n"[..],
             b"4\r\nWikipedia",

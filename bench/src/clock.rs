@@ -1,5 +1,5 @@
-//! Time as events carry it: publisher and clients are one process, so that a latency is a
-//! difference of two readings of one clock.
+//! The time that events carry. Publishers and subscribers run in one process, so that a latency is
+//! the difference between two readings of one clock.
 
 use std::{
     io::Write,
@@ -14,7 +14,7 @@ pub(crate) fn now() -> u64 {
     u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Appends an event's data: the time now, filled up with `x`.
+/// Appends an event's data: the current time, filled up with `x`.
 pub(crate) fn put_stamp(out: &mut Vec<u8>, size: usize) {
     let start = out.len();
     // Writing to memory does not fail.
@@ -34,7 +34,7 @@ pub(crate) fn stamp(data: &[u8]) -> Option<u64> {
     any.then_some(time)
 }
 
-/// For the command line: seconds, with a fraction if need be.
+/// Parses seconds, with or without a fraction, for the command line.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text
         .parse()

@@ -1,104 +1,107 @@
-//! What one client was sent, judged by the numbers in the ids: they count a stream's events without
-//! holes.
+//! Checks what a subscriber received, by the numbers in the ids: they count a stream's events
+//! without gaps.
 
 use std::collections::HashMap;
 
 use crate::frame::{Frame, Id};
 
-/// The records of one client, one for each of its streams.
+/// The checks of one subscriber, one per stream.
 #[derive(Debug)]
-pub(crate) struct Tracks {
-    each: Vec<Track>,
-    /// Which of them is whose, by key. None where there is one: its frames do not tell.
-    places: HashMap<Vec<u8>, usize>,
+pub(crate) struct DeliveryCheck {
+    each: Vec<StreamCheck>,
+    /// The index of each stream's check, by key. Empty for a single stream, whose frames have no
+    /// key.
+    indexes: HashMap<Vec<u8>, usize>,
 }
 
-impl Default for Tracks {
+impl Default for DeliveryCheck {
     fn default() -> Self {
         Self {
-            each: vec![Track::default()],
-            places: HashMap::new(),
+            each: vec![StreamCheck::default()],
+            indexes: HashMap::new(),
         }
     }
 }
 
-impl Tracks {
-    /// Of streams with these keys.
+impl DeliveryCheck {
+    /// Checks the streams with these keys.
     pub(crate) fn of<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> Self {
         match keys.len() {
             0 | 1 => Self::default(),
             count => {
-                let each = std::iter::repeat_with(Track::default).take(count).collect();
+                let each = std::iter::repeat_with(StreamCheck::default)
+                    .take(count)
+                    .collect();
                 Self {
                     each,
-                    places: keys
+                    indexes: keys
                         .enumerate()
-                        .map(|(place, key)| (key.as_bytes().to_vec(), place))
+                        .map(|(index, key)| (key.as_bytes().to_vec(), index))
                         .collect(),
                 }
             }
         }
     }
 
-    /// Judges a frame; the place of its stream. One of no stream that the client follows counts as
-    /// a notice that must not be.
-    pub(crate) fn see(&mut self, frame: &Frame<'_>) -> usize {
-        let known = if self.places.is_empty() {
+    /// Records a frame, and returns the index of its stream. A frame of a stream that the
+    /// subscriber does not follow counts as a gap notice.
+    pub(crate) fn record(&mut self, frame: &Frame<'_>) -> usize {
+        let known = if self.indexes.is_empty() {
             Some(0)
         } else {
-            self.places.get(frame.key).copied()
+            self.indexes.get(frame.key).copied()
         };
         match known {
-            Some(place) => self.each[place].see(frame),
-            None => self.first().faults.notices += 1,
+            Some(index) => self.each[index].record(frame),
+            None => self.first().faults.gap_notices += 1,
         }
         known.unwrap_or_default()
     }
 
-    /// That of the first stream, or of the only one: what concerns a whole connection counts here.
-    pub(crate) fn first(&mut self) -> &mut Track {
+    /// The check of the first or only stream. It also counts the faults of the whole connection.
+    pub(crate) fn first(&mut self) -> &mut StreamCheck {
         &mut self.each[0]
     }
 
-    /// In the order of the streams.
-    pub(crate) fn each(&self) -> &[Track] {
+    /// All checks, in the order of the streams.
+    pub(crate) fn each(&self) -> &[StreamCheck] {
         &self.each
     }
 }
 
-/// The record of a stream at one client, over all of its connections.
+/// The check of one stream at one subscriber, over all of its connections.
 #[derive(Debug, Default)]
-pub(crate) struct Track {
+pub(crate) struct StreamCheck {
     pub(crate) last: Option<Id>,
-    /// Numbers that were passed over, as ranges; a late one is taken out again.
+    /// Ranges of missing numbers. A number that arrives late is removed from them.
     gaps: Vec<std::ops::Range<u64>>,
     pub(crate) faults: Faults,
 }
 
-/// What must not be.
+/// Counts of faults, all of which must be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
-    /// Numbers that never came.
+    /// Numbers that never arrived.
     pub(crate) lost: u64,
-    /// Numbers that came again.
+    /// Numbers that arrived again.
     pub(crate) repeated: u64,
-    /// Numbers that came after a higher one.
-    pub(crate) disordered: u64,
-    /// Notices of a gap. Allowed when events were trimmed, which no scenario leads to.
-    pub(crate) notices: u64,
+    /// Numbers that arrived after a higher one.
+    pub(crate) out_of_order: u64,
+    /// Notices of a gap. Allowed only when events were trimmed, which happens in no scenario.
+    pub(crate) gap_notices: u64,
     /// Connections that the server closed or that broke.
     pub(crate) closed: u64,
 }
 
-impl Track {
-    pub(crate) fn see(&mut self, frame: &Frame<'_>) {
+impl StreamCheck {
+    pub(crate) fn record(&mut self, frame: &Frame<'_>) {
         let Some(id) = frame.id else {
-            self.faults.notices += 1;
+            self.faults.gap_notices += 1;
             return;
         };
         match self.last {
             Some(last) if id.number <= last.number => {
-                self.see_again(id.number);
+                self.record_earlier(id.number);
                 return;
             }
             Some(last) if id.number > last.number + 1 => {
@@ -110,31 +113,31 @@ impl Track {
         self.last = Some(id);
     }
 
-    /// A number not above the last one: late, or a repeat.
-    fn see_again(&mut self, number: u64) {
-        let Some(place) = self.gaps.iter().position(|gap| gap.contains(&number)) else {
+    /// Records a number not above the last one: a late event, or a repeated one.
+    fn record_earlier(&mut self, number: u64) {
+        let Some(index) = self.gaps.iter().position(|gap| gap.contains(&number)) else {
             self.faults.repeated += 1;
             return;
         };
-        let gap = self.gaps.swap_remove(place);
+        let gap = self.gaps.swap_remove(index);
         self.gaps.extend(
             [gap.start..number, number + 1..gap.end]
                 .into_iter()
                 .filter(|part| !part.is_empty()),
         );
         self.faults.lost -= 1;
-        self.faults.disordered += 1;
+        self.faults.out_of_order += 1;
     }
 
-    /// One more than the last number that came.
-    pub(crate) fn reached(&self) -> u64 {
+    /// One more than the last number that arrived.
+    pub(crate) fn next_number(&self) -> u64 {
         self.last.map_or(0, |last| last.number + 1)
     }
 
-    /// All faults, given that the stream holds so many events.
+    /// All faults, given the number of events in the stream.
     pub(crate) fn faults_of(&self, events: u64) -> Faults {
         Faults {
-            lost: self.faults.lost + events.saturating_sub(self.reached()),
+            lost: self.faults.lost + events.saturating_sub(self.next_number()),
             ..self.faults
         }
     }
@@ -144,8 +147,8 @@ impl std::ops::AddAssign for Faults {
     fn add_assign(&mut self, other: Self) {
         self.lost += other.lost;
         self.repeated += other.repeated;
-        self.disordered += other.disordered;
-        self.notices += other.notices;
+        self.out_of_order += other.out_of_order;
+        self.gap_notices += other.gap_notices;
         self.closed += other.closed;
     }
 }
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_stream_is_judged_by_itself() {
+    fn each_stream_is_checked_separately() {
         let frame = |key, number| Frame {
             id: Some(Id {
                 milliseconds: 1,
@@ -164,7 +167,7 @@ mod tests {
             key,
             ..Frame::default()
         };
-        let mut tracks = Tracks::of(["a", "b"].into_iter());
+        let mut check = DeliveryCheck::of(["a", "b"].into_iter());
         for (key, number) in [
             (b"a", 0),
             (b"b", 0),
@@ -173,10 +176,10 @@ mod tests {
             (b"b", 2),
             (b"a", 2),
         ] {
-            tracks.see(&frame(key, number));
+            check.record(&frame(key, number));
         }
-        let judged = |tracks: &Tracks| {
-            tracks
+        let judged = |check: &DeliveryCheck| {
+            check
                 .each()
                 .iter()
                 .map(|track| track.faults_of(3))
@@ -184,7 +187,7 @@ mod tests {
         };
         let good = Faults::default();
         assert_eq!(
-            judged(&tracks),
+            judged(&check),
             [
                 good,
                 Faults {
@@ -194,11 +197,14 @@ mod tests {
                 }
             ]
         );
-        tracks.see(&frame(b"c", 3));
+        check.record(&frame(b"c", 3));
         assert_eq!(
-            judged(&tracks),
+            judged(&check),
             [
-                Faults { notices: 1, ..good },
+                Faults {
+                    gap_notices: 1,
+                    ..good
+                },
                 Faults {
                     lost: 1,
                     repeated: 1,
@@ -209,10 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_from_the_others() {
-        let mut track = Track::default();
+    fn every_fault_has_a_count_of_its_own() {
+        let mut track = StreamCheck::default();
         for number in [0, 1, 1, 4, 3, 5] {
-            track.see(&Frame {
+            track.record(&Frame {
                 id: Some(Id {
                     milliseconds: 1,
                     number,
@@ -220,12 +226,12 @@ mod tests {
                 ..Frame::default()
             });
         }
-        track.see(&Frame::default());
+        track.record(&Frame::default());
         let faults = Faults {
             lost: 1,
             repeated: 1,
-            disordered: 1,
-            notices: 1,
+            out_of_order: 1,
+            gap_notices: 1,
             closed: 0,
         };
         assert_eq!(track.faults_of(6), faults);

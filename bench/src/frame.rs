@@ -1,11 +1,11 @@
-//! Events as clients receive them, cut out of a body of server-sent events or a WebSocket message.
+//! Events as subscribers receive them, parsed from server-sent events or WebSocket messages.
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memmem};
 use serde::Deserialize;
 
-/// The name of every event that is written here.
+/// The name of every event that the load generator writes.
 pub(crate) const EVENT: &[u8] = b"n";
 
 /// The name of the broker's notice of a gap.
@@ -32,21 +32,21 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// An event, as far as a measurement wants to know it.
+/// The parts of an event that a measurement uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
-    /// None: the notice of a gap.
+    /// None for the notice of a gap.
     pub(crate) id: Option<Id>,
-    /// The stream that it is from, where the connection says so: as it stands there, as keys of
-    /// streams made here need no encoding.
+    /// The key of its stream, if the frame has one. It needs no decoding, as the keys of these
+    /// streams need no encoding.
     pub(crate) key: &'a [u8],
     pub(crate) name: &'a [u8],
-    /// The first line of it.
+    /// The first line of the data.
     pub(crate) data: &'a [u8],
 }
 
-/// Hands every whole block of server-sent events in `body`, without the empty line that ends it, to
-/// `each` and removes it.
+/// Removes all complete blocks of server-sent events from `body`, and calls `each` with every
+/// block, without the empty line that ends it.
 pub(crate) fn drain_blocks(body: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
     let mut start = 0;
     while let Some(length) = memmem::find(&body[start..], b"\n\n") {
@@ -56,22 +56,22 @@ pub(crate) fn drain_blocks(body: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
     body.drain(..start);
 }
 
-/// The parts of an id, which with several streams over one connection is a cursor that begins with
-/// the event's own: `KEY:ID,…`.
+/// Splits an id into key and id. With several streams over one connection an id is a cursor, which
+/// begins with the event's own position: `KEY:ID,…`.
 fn key_and_id(text: &[u8]) -> (&[u8], Option<Id>) {
     let Some(colon) = memchr(b':', text) else {
         return (b"", Id::parse(text));
     };
     let own = memchr(b',', text).map_or(text, |comma| &text[..comma]);
     let id = own.get(colon + 1..).unwrap_or_default();
-    // A stream's last is marked.
+    // A `!` marks the last event of a stream.
     (
         &text[..colon],
         Id::parse(id.strip_suffix(b"!").unwrap_or(id)),
     )
 }
 
-/// The event in a block, where ids are as the broker's. Heartbeats and the reconnection time alone
+/// Parses an event in a block that has an id of the broker. Heartbeats and a lone reconnection time
 /// are not events.
 pub(crate) fn with_id(block: &[u8]) -> Option<Frame<'_>> {
     let mut frame = Frame::default();
@@ -87,13 +87,13 @@ pub(crate) fn with_id(block: &[u8]) -> Option<Frame<'_>> {
     }
     frame.data = data?;
     if frame.name == MISSED {
-        // With a key it has the position from before the gap, which is no event's.
+        // With a key it has the position before the gap, which is not the id of an event.
         frame.id = None;
     }
     Some(frame)
 }
 
-/// An event as WebSocket clients get it.
+/// An event as WebSocket subscribers receive it.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
@@ -115,12 +115,12 @@ enum Text<'a> {
     One(Message<'a>),
 }
 
-/// Hands the events of a WebSocket message, an array or one object, to `each`.
+/// Calls `each` with the events of a WebSocket message, which is an array or an object.
 pub(crate) fn message_frames(
     text: &str,
     mut each: impl FnMut(Frame<'_>),
 ) -> Result<(), serde_json::Error> {
-    let mut hand = |message: &Message<'_>| {
+    let mut emit = |message: &Message<'_>| {
         each(Frame {
             id: Id::parse(message.id.as_bytes()),
             key: message.key.as_bytes(),
@@ -128,13 +128,13 @@ pub(crate) fn message_frames(
             data: message.data.as_deref().unwrap_or_default().as_bytes(),
         });
     };
-    // Looked at first, as trying both is what costs.
+    // The first character decides, as trying both forms is slow.
     if text.starts_with('{') {
-        hand(&serde_json::from_str(text)?);
+        emit(&serde_json::from_str(text)?);
     } else {
         match serde_json::from_str(text)? {
-            Text::Many(messages) => messages.iter().for_each(hand),
-            Text::One(message) => hand(&message),
+            Text::Many(messages) => messages.iter().for_each(emit),
+            Text::One(message) => emit(&message),
         }
     }
     Ok(())
@@ -146,7 +146,10 @@ mod tests {
 
     #[test]
     fn whole_frames_are_taken_and_the_rest_stays() {
-        let mut body = b"retry: 1000\nid: 17-0\nevent: start\ndata: \n\n:\n\nevent: missedevents\ndata: {}\n\nid: 18-1\nevent: n\ndata: 5xx\ndata: y\n\nid: 18-2\n".to_vec();
+        let mut body = b"retry: 1000\nid: 17-0\nevent: start\ndata: \n\n:\n\n\
+            event: missedevents\ndata: {}\n\n\
+            id: 18-1\nevent: n\ndata: 5xx\ndata: y\n\nid: 18-2\n"
+            .to_vec();
         let mut seen = Vec::new();
         drain_blocks(&mut body, |block| {
             seen.extend(with_id(block).map(|frame| {
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_tells_the_stream_and_its_own_id() {
+    fn a_cursor_starts_with_the_stream_and_its_own_id() {
         let block = |id: &str, name: &str| format!("id: {id}\nevent: {name}\ndata: 5");
         for (id, name, expected) in [
             ("b-1:17-3,~AQBz:,c:9-9", "n", ("b-1", Some(3))),
@@ -192,7 +195,7 @@ mod tests {
                 "{id}"
             );
         }
-        // A position alone is no event.
+        // A position without an event is no event.
         assert_eq!(with_id(b"id: b-1:17-3"), None);
     }
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, on one connection.
+//! A minimal HTTP/1.1 client, on one connection.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,10 +7,10 @@ use tokio::{
 
 use crate::{
     chunked::Chunked,
-    problem::{Outcome, Problem},
+    error::{Error, Outcome},
 };
 
-/// The first half of an answer.
+/// The status and headers of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) status: u16,
@@ -18,22 +18,22 @@ pub(crate) struct Head {
     length: usize,
 }
 
-/// A whole answer.
-pub(crate) struct Answer {
+/// A whole response.
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
 }
 
-/// A connection that is kept for one request after another.
+/// A connection that sends one request after another.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
-    /// What has been read and not used.
+    /// Bytes that were read and not used.
     pub(crate) unread: Vec<u8>,
 }
 
 impl Connection {
-    /// Connects; with `receive_buffer`, the system holds about so many bytes for a reader that does
-    /// not read.
+    /// Connects. `receive_buffer` sets how many bytes the system buffers for a reader that does not
+    /// read.
     pub(crate) async fn open(
         address: std::net::SocketAddr,
         receive_buffer: Option<u32>,
@@ -58,7 +58,7 @@ impl Connection {
         Ok(self.stream.write_all(bytes).await?)
     }
 
-    /// Reads up to the end of an answer's head.
+    /// Reads up to the end of a response's headers.
     pub(crate) async fn head(&mut self) -> Outcome<Head> {
         loop {
             if let Some(end) = memchr::memmem::find(&self.unread, b"\r\n\r\n") {
@@ -66,43 +66,41 @@ impl Connection {
                 self.unread.drain(..end + 4);
                 return Ok(head);
             }
-            self.more().await?;
+            self.read_more().await?;
         }
     }
 
-    /// Reads a whole answer.
-    pub(crate) async fn answer(&mut self) -> Outcome<Answer> {
+    /// Reads a whole response.
+    pub(crate) async fn response(&mut self) -> Outcome<Response> {
         let head = self.head().await?;
         let mut body = Vec::new();
         if head.chunked {
             let mut decoder = Chunked::new();
             loop {
                 decoder.decode(&self.unread, &mut body).map_err(|_| {
-                    Problem::Other("An answer is not in the chunked coding".to_owned())
+                    Error::Other("A response is not in the chunked coding".to_owned())
                 })?;
                 self.unread.clear();
                 if decoder.is_done() {
                     break;
                 }
-                self.more().await?;
+                self.read_more().await?;
             }
         } else {
             while self.unread.len() < head.length {
-                self.more().await?;
+                self.read_more().await?;
             }
             body.extend(self.unread.drain(..head.length));
         }
-        Ok(Answer {
+        Ok(Response {
             status: head.status,
             body,
         })
     }
 
-    async fn more(&mut self) -> Outcome<()> {
+    async fn read_more(&mut self) -> Outcome<()> {
         match self.stream.read_buf(&mut self.unread).await? {
-            0 => Err(Problem::Connection(
-                std::io::ErrorKind::UnexpectedEof.into(),
-            )),
+            0 => Err(Error::Connection(std::io::ErrorKind::UnexpectedEof.into())),
             _ => Ok(()),
         }
     }
@@ -111,8 +109,8 @@ impl Connection {
 impl Head {
     fn parse(text: &str) -> Outcome<Self> {
         let wrong = || {
-            Problem::Other(format!(
-                "An answer begins with {:?}",
+            Error::Other(format!(
+                "A response begins with {:?}",
                 text.lines().next().unwrap_or_default()
             ))
         };
@@ -138,12 +136,12 @@ impl Head {
     }
 }
 
-impl Answer {
-    /// The body of a success.
-    pub(crate) fn good(self, what: &'static str) -> Outcome<Vec<u8>> {
+impl Response {
+    /// Returns the body of a successful response.
+    pub(crate) fn success(self, what: &'static str) -> Outcome<Vec<u8>> {
         match self.status {
             200..300 => Ok(self.body),
-            status => Err(Problem::Answer {
+            status => Err(Error::Response {
                 what,
                 status,
                 body: String::from_utf8_lossy(&self.body).into_owned(),
@@ -157,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_are_read_whatever_the_case_of_their_names() {
+    fn headers_are_parsed_in_any_case() {
         let head = Head::parse("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 12")
             .unwrap();
         assert_eq!(

@@ -1,5 +1,4 @@
-//! Load for a broker, and what it makes of it. See the README beside this for what each scenario is
-//! for.
+//! A load generator, which measures a broker. Its README describes the scenarios.
 
 #![allow(
     clippy::print_stdout,
@@ -13,22 +12,22 @@
 
 mod api;
 mod chunked;
-mod client;
 mod clock;
 mod compare;
-mod dialect;
-mod fleet;
+mod delivery_check;
+mod error;
 mod frame;
 mod http;
-mod meter;
-mod problem;
 mod process;
+mod protocol;
 mod publisher;
+mod recorder;
 mod report;
 mod result;
 mod scenario;
+mod subscriber_connection;
+mod subscribers;
 mod target;
-mod track;
 
 use std::process::ExitCode;
 
@@ -36,13 +35,13 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    problem::{Outcome, Problem},
+    error::{Error, Outcome},
     scenario::{Common, Scenario},
     target::Selection,
 };
 
-/// Measures a tinistreamer: deliveries, latencies, processor time, memory, and whether every client
-/// got every event once and in order.
+/// Measures tinistreamer: throughput, latency, processor time, memory, and whether every subscriber
+/// received every event once and in order.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -52,10 +51,10 @@ struct Arguments {
     common: Common,
     #[command(flatten)]
     selection: Selection,
-    /// Print one JSON object in place of a table
+    /// Print one JSON object instead of a table
     #[arg(long, global = true)]
     json: bool,
-    /// Threads of the load
+    /// Threads of the load generator
     #[arg(long, global = true, default_value = "2")]
     threads: usize,
 }
@@ -64,12 +63,12 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     Scenario(Scenario),
-    /// The standard set on all targets, written to docs/performance.md
+    /// Run the standard set on all targets, and write docs/performance.md
     Report(report::Report),
-    /// Two builds of the broker under the same load, in turn: ratios, and whether they differ by
-    /// more than the noise
+    /// Measure two builds of the broker under the same load, in turn: ratios, and whether the
+    /// difference is larger than the noise
     Compare(compare::Compare),
-    /// The broker, the floor and the peers under the same load, written to docs/peers.md
+    /// Measure the broker, the baseline and the peers under the same load, and write docs/peers.md
     Peers(report::Peers),
 }
 
@@ -81,7 +80,7 @@ fn main() -> ExitCode {
         .build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(async {
-            // Interrupted, it falls out of here, and with it go the processes that it started.
+            // An interrupt drops the run, which stops the processes that it started.
             tokio::select! {
                 done = run(&arguments) => done,
                 interrupted = interruption() => Err(interrupted),
@@ -92,41 +91,41 @@ fn main() -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("Clients did not get every event once and in order.");
+            eprintln!("Subscribers did not receive every event once and in order.");
             ExitCode::FAILURE
         }
-        Err(problem) => {
-            eprintln!("{problem}");
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn interruption() -> Problem {
+async fn interruption() -> Error {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return Problem::Other("signals can't be received".to_owned());
+        return Error::Other("signals can't be received".to_owned());
     };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
-    Problem::Other("interrupted".to_owned())
+    Error::Other("interrupted".to_owned())
 }
 
-/// Whether every client got what it should.
+/// Returns whether every subscriber received every event once and in order.
 async fn run(arguments: &Arguments) -> Outcome<bool> {
     match &arguments.command {
         Command::Scenario(scenario) => {
-            let found = scenario
+            let result = scenario
                 .run(&arguments.common, &arguments.selection)
                 .await?;
             if arguments.json {
-                println!("{}", found.json());
+                println!("{}", result.json());
             } else {
-                print!("{}", found.text());
+                print!("{}", result.text());
             }
-            Ok(found.faults() == 0.0)
+            Ok(result.faults() == 0.0)
         }
         Command::Report(report) => report.run(&arguments.common, &arguments.selection).await,
         Command::Compare(compare) => compare.run(&arguments.common, &arguments.selection).await,

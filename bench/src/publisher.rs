@@ -1,4 +1,4 @@
-//! Writers.
+//! Publishers.
 
 use std::{
     sync::{
@@ -11,30 +11,29 @@ use std::{
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
-    api::{Api, Stream, unread},
+    api::{Api, Stream, unexpected},
     clock,
-    dialect::Upload,
+    error::{Error, Outcome},
     http::Connection,
-    meter::Meter,
-    problem::{Outcome, Problem},
+    protocol::Upload,
+    recorder::Recorder,
 };
 
-/// Tells writers to finish; so does its being dropped, so that none goes on after a run that
-/// failed.
+/// Stops publishers. Dropping it stops them, too, so that none continues after a failed run.
 #[derive(Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
-/// What a writer looks at.
+/// Shows a publisher whether it must stop.
 #[derive(Clone)]
-pub(crate) struct Stopped(Arc<AtomicBool>);
+pub(crate) struct StopSignal(Arc<AtomicBool>);
 
 impl Stop {
     pub(crate) fn now(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn watch(&self) -> Stopped {
-        Stopped(Arc::clone(&self.0))
+    pub(crate) fn watch(&self) -> StopSignal {
+        StopSignal(Arc::clone(&self.0))
     }
 }
 
@@ -44,14 +43,14 @@ impl Drop for Stop {
     }
 }
 
-impl Stopped {
+impl StopSignal {
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Writes batches, one request at a time on one connection.
-pub(crate) struct Batches {
+/// Publishes batches, one request at a time over one connection.
+pub(crate) struct BatchPublisher {
     connection: Connection,
     api: Api,
     stream: Stream,
@@ -59,7 +58,7 @@ pub(crate) struct Batches {
     payload: usize,
 }
 
-impl Batches {
+impl BatchPublisher {
     pub(crate) async fn open(
         api: &Api,
         stream: &Stream,
@@ -76,58 +75,64 @@ impl Batches {
         })
     }
 
-    /// Writes a batch; how many events the stream has held since its start.
+    /// Writes a batch. Returns how many events the stream has had since its start.
     pub(crate) async fn publish(&mut self) -> Outcome<u64> {
-        let Api { address, dialect } = &self.api;
-        let request = dialect.publish(&self.stream, self.events, self.payload);
+        let Api { address, protocol } = &self.api;
+        let request = protocol.publish(&self.stream, self.events, self.payload);
         let request = request.ok_or_else(|| {
-            Problem::Other(format!("A request can't hold {} events here", self.events))
+            Error::Other(format!("A request can't hold {} events here", self.events))
         })?;
         self.connection.send(&request.encode(*address)).await?;
-        let body = self.connection.answer().await?.good("A batch is refused")?;
-        dialect
-            .held(&self.stream, &body)
-            .ok_or_else(|| unread("A batch", &body))
+        let body = self
+            .connection
+            .response()
+            .await?
+            .success("A batch is refused")?;
+        protocol
+            .event_count(&self.stream, &body)
+            .ok_or_else(|| unexpected("A batch", &body))
     }
 
-    /// Writes so many batches a second until it is stopped; how many events the stream holds then.
-    pub(crate) async fn paced(mut self, rate: f64, phase: f64, stop: Stopped) -> Outcome<u64> {
+    /// Writes this many batches a second until it is stopped. Returns how many events the stream
+    /// has then.
+    pub(crate) async fn paced(mut self, rate: f64, phase: f64, stop: StopSignal) -> Outcome<u64> {
         let mut ticks = ticks(rate, phase);
-        let mut held = 0;
+        let mut written = 0;
         while !stop.is_set() {
             ticks.tick().await;
-            held = self.publish().await?;
+            written = self.publish().await?;
         }
-        Ok(held)
+        Ok(written)
     }
 
-    /// Writes batch after batch until it is stopped, counting each event that was confirmed.
+    /// Writes batch after batch until it is stopped, and records each confirmed event.
     pub(crate) async fn closed_loop(
         mut self,
-        meter: Arc<Meter>,
+        recorder: Arc<Recorder>,
         number: usize,
-        stop: Stopped,
+        stop: StopSignal,
     ) -> Outcome<()> {
         while !stop.is_set() {
             let sent = clock::now();
             self.publish().await?;
             let answered = clock::now();
-            let mut counter = meter.counter(number);
-            (0..self.events).for_each(|_| counter.record(sent, answered));
+            let mut recording = recorder.recording(number);
+            (0..self.events).for_each(|_| recording.record(sent, answered));
         }
         Ok(())
     }
 }
 
-/// An upload that is open. Opened apart from its use, so that a crowd of them does not overflow the
-/// server's queue of newcomers, where those refused try again only a second later.
-pub(crate) struct Uploading {
+/// Publishes events over an open upload. It is opened separately, as many at once would overflow
+/// the server's queue of new connections. Those that the system refuses are tried again only after
+/// a second.
+pub(crate) struct UploadPublisher {
     connection: Connection,
     put_event: fn(&mut Vec<u8>, usize),
     payload: usize,
 }
 
-impl Uploading {
+impl UploadPublisher {
     pub(crate) async fn open(api: &Api, upload: Upload, payload: usize) -> Outcome<Self> {
         let mut connection = Connection::open(api.address, None).await?;
         connection.send(&upload.head.encode(api.address)).await?;
@@ -138,8 +143,8 @@ impl Uploading {
         })
     }
 
-    /// Writes one event at a time until it is stopped; how many the server counted.
-    pub(crate) async fn paced(mut self, rate: f64, phase: f64, stop: Stopped) -> Outcome<u64> {
+    /// Writes one event at a time until it is stopped. Returns how many events the server counted.
+    pub(crate) async fn paced(mut self, rate: f64, phase: f64, stop: StopSignal) -> Outcome<u64> {
         let mut ticks = ticks(rate, phase);
         let mut sent = 0;
         while !stop.is_set() {
@@ -150,19 +155,19 @@ impl Uploading {
         self.connection.send(b"0\r\n\r\n").await?;
         let body = self
             .connection
-            .answer()
+            .response()
             .await?
-            .good("An upload is refused")?;
+            .success("An upload is refused")?;
         let text = String::from_utf8_lossy(&body);
-        let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let written = answer
+        let response: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let written = response
             .as_u64()
-            .or_else(|| answer.get("num_events")?.as_u64());
+            .or_else(|| response.get("num_events")?.as_u64());
         if written == Some(sent) {
             return Ok(sent);
         }
-        Err(Problem::Other(format!(
-            "{sent} lines were sent, and the answer is {}",
+        Err(Error::Other(format!(
+            "{sent} lines were sent, and the response is {}",
             text.chars().take(300).collect::<String>()
         )))
     }
@@ -179,7 +184,8 @@ impl Uploading {
     }
 }
 
-/// So many a second, beginning with a part of the first interval. Late ones are made up for.
+/// Ticks at this rate. The first comes after a part (`phase`) of the interval; late ones are made
+/// up for.
 pub(crate) fn ticks(rate: f64, phase: f64) -> tokio::time::Interval {
     let period = Duration::from_secs_f64(1.0 / rate);
     let mut ticks = interval_at(Instant::now() + period.mul_f64(phase), period);

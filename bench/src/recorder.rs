@@ -1,32 +1,32 @@
-//! Counting deliveries and their latencies, by many clients at once.
+//! Records deliveries and their latencies, for many subscribers at once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::Histogram;
 
-use crate::problem::{Outcome, Problem};
+use crate::error::{Error, Outcome};
 
-/// Clients spread over so many counters, so that they seldom wait for each other.
+/// Subscribers share this many recordings, so that they seldom wait for each other.
 const SHARDS: usize = 32;
 
-/// A minute, in microseconds: whatever takes longer counts as this.
+/// The longest latency, in microseconds: one minute. Longer ones are recorded as this.
 const LONGEST: u64 = 60_000_000;
 
-/// What has been counted since the last reset.
-pub(crate) struct Counted {
+/// Events and latencies since the last reset.
+pub(crate) struct Recording {
     pub(crate) events: u64,
     /// In microseconds.
     pub(crate) latency: Histogram<u64>,
 }
 
-impl Counted {
+impl Recording {
     fn new() -> Outcome<Self> {
         let latency = Histogram::new_with_bounds(1, LONGEST, 3)
-            .map_err(|error| Problem::Other(error.to_string()))?;
+            .map_err(|error| Error::Other(error.to_string()))?;
         Ok(Self { events: 0, latency })
     }
 
-    /// Counts an event that was sent and received at these times, in nanoseconds.
+    /// Records an event that was sent and received at these times, in nanoseconds.
     pub(crate) fn record(&mut self, sent: u64, received: u64) {
         self.events += 1;
         self.latency
@@ -34,34 +34,34 @@ impl Counted {
     }
 }
 
-pub(crate) struct Meter(Vec<Mutex<Counted>>);
+pub(crate) struct Recorder(Vec<Mutex<Recording>>);
 
-impl Meter {
+impl Recorder {
     pub(crate) fn new() -> Outcome<Self> {
         Ok(Self(
             (0..SHARDS)
-                .map(|_| Counted::new().map(Mutex::new))
+                .map(|_| Recording::new().map(Mutex::new))
                 .collect::<Outcome<_>>()?,
         ))
     }
 
-    /// The counter of the client with this number.
-    pub(crate) fn counter(&self, client: usize) -> MutexGuard<'_, Counted> {
-        self.0[client % SHARDS]
+    /// The recording of the subscriber with this number.
+    pub(crate) fn recording(&self, subscriber: usize) -> MutexGuard<'_, Recording> {
+        self.0[subscriber % SHARDS]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything counted so far; from now on it counts anew.
-    pub(crate) fn take(&self) -> Outcome<Counted> {
-        let mut total = Counted::new()?;
+    /// Takes everything that was recorded so far, and starts again.
+    pub(crate) fn take(&self) -> Outcome<Recording> {
+        let mut total = Recording::new()?;
         for shard in 0..SHARDS {
-            let mut counted = self.counter(shard);
+            let mut counted = self.recording(shard);
             total.events += counted.events;
             total
                 .latency
                 .add(&counted.latency)
-                .map_err(|error| Problem::Other(error.to_string()))?;
+                .map_err(|error| Error::Other(error.to_string()))?;
             counted.events = 0;
             counted.latency.reset();
         }

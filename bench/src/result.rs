@@ -1,13 +1,13 @@
-//! What a run found: named numbers, for a person, for a program, and for the report.
+//! The result of a run: named numbers, for people, for programs, and for the report.
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
 use crate::{
-    meter::Counted,
+    delivery_check::Faults,
+    recorder::Recording,
     target::{Cpu, Target},
-    track::Faults,
 };
 
 pub(crate) const DELIVERIES: &str = "deliveries/s";
@@ -19,14 +19,14 @@ pub(crate) const CPU: &str = "broker CPU µs/event";
 pub(crate) const REDIS_CPU: &str = "redis CPU µs/event";
 pub(crate) const FAULTS: [&str; 5] = ["lost", "repeated", "out of order", "gap notices", "closed"];
 
-/// The numbers of one run, in the order in which they are shown.
+/// The numbers of one run, in the order of the output.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Findings {
+pub(crate) struct RunResult {
     pub(crate) title: String,
     numbers: Vec<(&'static str, f64)>,
 }
 
-impl Findings {
+impl RunResult {
     pub(crate) fn new(title: String) -> Self {
         Self {
             title,
@@ -45,7 +45,7 @@ impl Findings {
             .map(|(_, value)| *value)
     }
 
-    /// Rate, latencies and processor time of an interval.
+    /// Adds throughput, latencies and processor time of an interval.
     pub(crate) fn put_interval(&mut self, rate: &'static str, interval: &Interval) {
         let events = interval.counted.events as f64;
         self.put(rate, events / interval.seconds);
@@ -71,24 +71,25 @@ impl Findings {
         let Faults {
             lost,
             repeated,
-            disordered,
-            notices,
+            out_of_order,
+            gap_notices,
             closed,
         } = faults;
-        for (name, count) in FAULTS
-            .into_iter()
-            .zip([lost, repeated, disordered, notices, closed])
+        for (name, count) in
+            FAULTS
+                .into_iter()
+                .zip([lost, repeated, out_of_order, gap_notices, closed])
         {
             self.put(name, count as f64);
         }
     }
 
-    /// All faults together.
+    /// The sum of all faults.
     pub(crate) fn faults(&self) -> f64 {
         FAULTS.iter().filter_map(|name| self.get(name)).sum()
     }
 
-    /// The median of each number. Of faults the sum: one is one too many.
+    /// The median of each number. Faults are added up, as every single one matters.
     pub(crate) fn median(runs: &[Self]) -> Self {
         let Some(first) = runs.first() else {
             return Self::default();
@@ -117,7 +118,7 @@ impl Findings {
         let mut text = format!("{}\n", self.title);
         for (name, value) in &self.numbers {
             // Writing to memory does not fail.
-            let _ = writeln!(text, "  {name:width$}  {:>12}", shown(*value));
+            let _ = writeln!(text, "  {name:width$}  {:>12}", format_number(*value));
         }
         text
     }
@@ -132,8 +133,8 @@ impl Findings {
     }
 }
 
-/// A number with as many digits as mean something.
-pub(crate) fn shown(value: f64) -> String {
+/// Formats a number with its significant digits.
+pub(crate) fn format_number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => grouped(value),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -157,26 +158,26 @@ fn grouped(value: f64) -> String {
     text
 }
 
-/// A measured stretch of time.
+/// A measured interval.
 pub(crate) struct Interval {
     pub(crate) seconds: f64,
-    pub(crate) counted: Counted,
-    /// None where the processes are out of sight.
+    pub(crate) counted: Recording,
+    /// None where the processes run on another machine.
     pub(crate) cpu: Option<Cpu>,
     pub(crate) has_redis: bool,
 }
 
 impl Interval {
-    /// Counts from now on for so long.
+    /// Measures for this long.
     pub(crate) async fn measure(
         target: &Target,
-        meter: &crate::meter::Meter,
+        recorder: &crate::recorder::Recorder,
         length: std::time::Duration,
-    ) -> crate::problem::Outcome<Self> {
-        meter.take()?;
+    ) -> crate::error::Outcome<Self> {
+        recorder.take()?;
         let (start, before) = (std::time::Instant::now(), target.cpu());
         tokio::time::sleep(length).await;
-        let counted = meter.take()?;
+        let counted = recorder.take()?;
         let (seconds, after) = (start.elapsed().as_secs_f64(), target.cpu());
         let cpu = Cpu {
             broker: after.broker - before.broker,
@@ -185,7 +186,7 @@ impl Interval {
         Ok(Self {
             seconds,
             counted,
-            cpu: target.is_near().then_some(cpu),
+            cpu: target.is_local().then_some(cpu),
             has_redis: target.has_redis(),
         })
     }
@@ -196,9 +197,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_shown_as_precisely_as_they_mean() {
+    fn numbers_are_shown_with_their_significant_digits() {
         assert_eq!(
-            [1_234_567.8, 100.4, 12.34, 1.234, 2.0, 0.0, -0.001].map(shown),
+            [1_234_567.8, 100.4, 12.34, 1.234, 2.0, 0.0, -0.001].map(format_number),
             ["1,234,568", "100", "12.3", "1.23", "2", "0", "0.00"]
         );
     }
@@ -206,12 +207,12 @@ mod tests {
     #[test]
     fn medians_are_taken_and_faults_are_added() {
         let runs = [1.0, 9.0, 2.0].map(|value| {
-            let mut run = Findings::new("run".to_owned());
+            let mut run = RunResult::new("run".to_owned());
             run.put(P50, value);
             run.put(FAULTS[0], value);
             run
         });
-        let median = Findings::median(&runs);
+        let median = RunResult::median(&runs);
         assert_eq!((median.get(P50), median.faults()), (Some(2.0), 12.0));
     }
 }

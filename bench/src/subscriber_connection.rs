@@ -1,4 +1,4 @@
-//! One client's connection: opened, and read frame by frame.
+//! A subscriber's connection, which is read frame by frame.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -12,51 +12,51 @@ use tokio_tungstenite::{
 use crate::{
     api::{Api, Transport},
     chunked::Chunked,
-    dialect::{Dialect, Request},
+    error::{Error, Outcome},
     frame::{Frame, drain_blocks, message_frames},
     http::Connection,
-    problem::{Outcome, Problem},
+    protocol::{Protocol, Request},
 };
 
-/// Read buffers belong to threads: thousands of clients would not leave room for what is measured.
+/// Each thread has one read buffer. One per subscriber would take memory from the measured server.
 const SCRATCH: usize = 256 << 10;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
 
-/// What a client opens.
+/// How a subscriber connects.
 #[derive(Clone, Debug)]
-pub(crate) struct Opening {
+pub(crate) struct ConnectOptions {
     pub(crate) transport: Transport,
-    /// Where to follow, and whatever it is.
+    /// The path of the stream.
     pub(crate) path: String,
-    /// The size of the system's buffer for this connection; none for the system's own choice.
+    /// The size of the system's receive buffer. None for the system's default.
     pub(crate) receive_buffer: Option<u32>,
 }
 
-/// An open connection.
-pub(crate) enum Client {
+/// An open connection of a subscriber.
+pub(crate) enum SubscriberConnection {
     Sse(Box<Sse>),
     Ws(Box<WebSocketStream<TcpStream>>),
 }
 
-/// An answer that goes on.
+/// A response of server-sent events.
 pub(crate) struct Sse {
     connection: Connection,
-    /// None where the body is as it comes, until the connection ends.
+    /// None where the body is not chunked, and ends with the connection.
     decoder: Option<Chunked>,
     body: Vec<u8>,
-    dialect: Arc<dyn Dialect>,
+    protocol: Arc<dyn Protocol>,
 }
 
-impl Client {
-    /// Connects and reads the answer's head. No client means that the stream has nothing more for
-    /// it (204).
-    pub(crate) async fn open(api: &Api, opening: &Opening) -> Outcome<Option<Self>> {
-        let mut connection = Connection::open(api.address, opening.receive_buffer).await?;
-        if opening.transport == Transport::Ws {
-            let url = format!("ws://{}{}", api.address, opening.path);
+impl SubscriberConnection {
+    /// Connects, and reads the headers of the response. Returns None when the stream has no more
+    /// events (204).
+    pub(crate) async fn open(api: &Api, options: &ConnectOptions) -> Outcome<Option<Self>> {
+        let mut connection = Connection::open(api.address, options.receive_buffer).await?;
+        if options.transport == Transport::Ws {
+            let url = format!("ws://{}{}", api.address, options.path);
             let config = WebSocketConfig::default()
                 .read_buffer_size(4 << 10)
                 .write_buffer_size(0);
@@ -66,7 +66,7 @@ impl Client {
         }
         connection
             .send(
-                &Request::get(opening.path.clone())
+                &Request::get(options.path.clone())
                     .header("Accept", "text/event-stream")
                     .encode(api.address),
             )
@@ -79,24 +79,23 @@ impl Client {
                     connection,
                     decoder,
                     body: Vec::new(),
-                    dialect: Arc::clone(&api.dialect),
+                    protocol: Arc::clone(&api.protocol),
                 }))))
             }
             204 => Ok(None),
-            status => Err(Problem::Answer {
-                what: "A client is refused",
+            status => Err(Error::Response {
+                what: "A subscriber is refused",
                 status,
                 body: String::from_utf8_lossy(&connection.unread).into_owned(),
             }),
         }
     }
 
-    /// Waits until there is something to take. Apart from the taking, so that locks taken there are
-    /// not held while waiting.
+    /// Waits until something arrives. Separate from `take`, so that no lock is held while waiting.
     pub(crate) async fn wait(&mut self) -> Outcome<Arrived> {
         match self {
             Self::Sse(sse) => {
-                // What came along with the head waits here, not in the socket.
+                // Bytes that arrived with the headers are here, not in the socket.
                 if sse.connection.unread.is_empty() {
                     sse.connection.stream.readable().await?;
                 }
@@ -106,13 +105,13 @@ impl Client {
         }
     }
 
-    /// Hands the frames in what arrived to `each`. False at the end of the connection.
+    /// Calls `each` with the frames that arrived. Returns false at the end of the connection.
     pub(crate) fn take(&mut self, arrived: Arrived, each: impl FnMut(Frame<'_>)) -> Outcome<bool> {
         match (self, arrived) {
             (Self::Sse(sse), Arrived::Bytes) => sse.take(each),
             (Self::Ws(_), Arrived::Message(Some(Message::Text(text)))) => {
                 message_frames(&text, each).map_err(|error| {
-                    Problem::Other(format!("A WebSocket message can't be read: {error}"))
+                    Error::Other(format!("A WebSocket message can't be read: {error}"))
                 })?;
                 Ok(true)
             }
@@ -130,14 +129,14 @@ impl Sse {
             connection,
             decoder,
             body,
-            dialect,
+            protocol,
         } = self;
         if connection.unread.is_empty() {
             let open =
                 BUFFER.with_borrow_mut(|buffer| match connection.stream.try_read(buffer) {
                     Ok(0) => Ok(false),
                     Ok(size) => decode(decoder.as_mut(), &buffer[..size], body).map(|()| true),
-                    // Readiness may be a false alarm.
+                    // The socket may not be ready after all.
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
                     Err(error) => Err(error.into()),
                 })?;
@@ -151,16 +150,16 @@ impl Sse {
                 body,
             )?;
         }
-        drain_blocks(body, |block| dialect.frames(block, &mut each));
+        drain_blocks(body, |block| protocol.frames(block, &mut each));
         Ok(!decoder.as_ref().is_some_and(Chunked::is_done))
     }
 }
 
-/// What [`Client::wait`] waited for.
+/// What arrived in [`SubscriberConnection::wait`].
 pub(crate) enum Arrived {
-    /// Bytes of a body, still to be read.
+    /// Bytes of a body, which are still in the socket.
     Bytes,
-    /// A message, or the end.
+    /// A message. None at the end of the connection.
     Message(Option<Message>),
 }
 
@@ -171,5 +170,5 @@ fn decode(decoder: Option<&mut Chunked>, bytes: &[u8], body: &mut Vec<u8>) -> Ou
     };
     decoder
         .decode(bytes, body)
-        .map_err(|_| Problem::Other("A stream is not in the chunked coding".to_owned()))
+        .map_err(|_| Error::Other("A stream is not in the chunked coding".to_owned()))
 }

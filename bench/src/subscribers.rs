@@ -1,4 +1,4 @@
-//! Many clients at once, each read by a task of its own.
+//! Many subscribers at once, each with a task that reads its events.
 
 use std::{
     sync::{
@@ -13,245 +13,255 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
     api::{Api, Stream, Transport},
-    client::{Client, Opening},
     clock,
+    delivery_check::{DeliveryCheck, Faults},
+    error::{Error, Outcome},
     frame::EVENT,
-    meter::Meter,
-    problem::{Outcome, Problem},
-    track::{Faults, Tracks},
+    recorder::Recorder,
+    subscriber_connection::{ConnectOptions, SubscriberConnection},
 };
 
-/// Clients that connect at a time: about as many as a system queues without refusing.
+/// How many subscribers connect at a time: about as many as the system queues without refusing.
 const CONNECTING: usize = 64;
 
-/// How long clients may take for what has been written.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long subscribers may take to receive what was written.
+pub(crate) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is known of a client, while a task reads for it.
-pub(crate) struct Member {
-    /// The place of its first stream among those of the fleet. Its others come next.
+/// A subscriber, and what it has received so far.
+pub(crate) struct Subscriber {
+    /// The index of its first stream among all streams. Its other streams follow.
     first: usize,
-    /// For each of its streams, one more than the last number that it received; all there can be
-    /// once it is closed, so that nobody waits for it.
-    reached: Box<[AtomicU64]>,
-    tracks: Mutex<Tracks>,
+    /// For each of its streams, one more than the last number that it received. The largest number
+    /// once the connection is closed, so that nothing waits for it.
+    next_numbers: Box<[AtomicU64]>,
+    check: Mutex<DeliveryCheck>,
 }
 
-impl Default for Member {
-    /// One with a single stream.
+impl Default for Subscriber {
+    /// A subscriber of a single stream.
     fn default() -> Self {
-        Self::of(0, Tracks::default())
+        Self::of(0, DeliveryCheck::default())
     }
 }
 
-impl Member {
-    fn of(first: usize, tracks: Tracks) -> Self {
+impl Subscriber {
+    fn of(first: usize, check: DeliveryCheck) -> Self {
         Self {
             first,
-            reached: tracks.each().iter().map(|_| AtomicU64::default()).collect(),
-            tracks: Mutex::new(tracks),
+            next_numbers: check.each().iter().map(|_| AtomicU64::default()).collect(),
+            check: Mutex::new(check),
         }
     }
 
-    pub(crate) fn tracks(&self) -> MutexGuard<'_, Tracks> {
-        self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn check(&self) -> MutexGuard<'_, DeliveryCheck> {
+        self.check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what there is to read, and counts it.
+    /// Reads and records the events that arrive. Returns false at the end of the connection.
     pub(crate) async fn read(
         &self,
-        client: &mut Client,
+        connection: &mut SubscriberConnection,
         number: usize,
-        meter: &Meter,
+        recorder: &Recorder,
     ) -> Outcome<bool> {
-        let arrived = client.wait().await?;
+        let arrived = connection.wait().await?;
         let now = clock::now();
-        let mut tracks = self.tracks();
+        let mut check = self.check();
         // Locked once for all frames of a read.
-        let mut counter = meter.counter(number);
-        client.take(arrived, |frame| {
-            let place = tracks.see(&frame);
-            self.reached[place].store(tracks.each()[place].reached(), Ordering::Relaxed);
+        let mut recording = recorder.recording(number);
+        connection.take(arrived, |frame| {
+            let index = check.record(&frame);
+            self.next_numbers[index].store(check.each()[index].next_number(), Ordering::Relaxed);
             if frame.name == EVENT
                 && let Some(sent) = clock::stamp(frame.data)
             {
-                counter.record(sent, now);
+                recording.record(sent, now);
             }
         })
     }
 
-    /// How many events it has received, for each of its streams, of which the places are told too.
-    fn reached(&self) -> impl Iterator<Item = (usize, u64)> {
+    /// The index of each of its streams, and how many events it has received.
+    fn next_numbers(&self) -> impl Iterator<Item = (usize, u64)> {
         (self.first..).zip(
-            self.reached
+            self.next_numbers
                 .iter()
-                .map(|reached| reached.load(Ordering::Relaxed)),
+                .map(|next_number| next_number.load(Ordering::Relaxed)),
         )
     }
 
     /// Reads until the end of the connection.
-    pub(crate) async fn follow(&self, mut client: Client, number: usize, meter: &Meter) {
-        while matches!(self.read(&mut client, number, meter).await, Ok(true)) {}
-        self.tracks().first().faults.closed += 1;
-        self.reached
+    pub(crate) async fn follow(
+        &self,
+        mut connection: SubscriberConnection,
+        number: usize,
+        recorder: &Recorder,
+    ) {
+        while matches!(self.read(&mut connection, number, recorder).await, Ok(true)) {}
+        self.check().first().faults.closed += 1;
+        self.next_numbers
             .iter()
-            .for_each(|reached| reached.store(u64::MAX, Ordering::Relaxed));
+            .for_each(|next_number| next_number.store(u64::MAX, Ordering::Relaxed));
     }
 }
 
-/// The streams of a client.
-struct Wish<'a> {
-    /// The place of the first among those of the fleet.
+/// The streams that several subscribers follow.
+struct Group<'a> {
+    /// The index of the first among all streams.
     first: usize,
     streams: &'a [Stream],
     path: String,
 }
 
-/// Clients that follow streams.
-pub(crate) struct Fleet {
-    members: Vec<Arc<Member>>,
+/// The subscribers of a run.
+pub(crate) struct Subscribers {
+    members: Vec<Arc<Subscriber>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-impl Fleet {
-    /// Connects so many clients to each of the streams; all have received what there was when this
-    /// returns.
+impl Subscribers {
+    /// Connects `each` subscribers to each stream. Returns when all have received the first events.
     pub(crate) async fn connect(
         api: &Api,
         streams: &[Stream],
         each: usize,
         transport: Transport,
-        meter: &Arc<Meter>,
+        recorder: &Arc<Recorder>,
     ) -> Outcome<Self> {
-        let wish = |(first, stream)| Wish {
+        let group = |(first, stream)| Group {
             first,
             streams: std::slice::from_ref(stream),
-            path: api.dialect.follow(stream, transport, None),
+            path: api.protocol.follow(stream, transport, None),
         };
         Self::open(
             api,
-            &streams.iter().enumerate().map(wish).collect::<Vec<_>>(),
+            &streams.iter().enumerate().map(group).collect::<Vec<_>>(),
             each,
             transport,
-            meter,
+            recorder,
         )
         .await
     }
 
-    /// The same, with so many clients to each group of so many streams, which each of them follows
-    /// over one connection. The server must know how.
+    /// Connects `each` subscribers to each group of `together` streams, which a subscriber follows
+    /// over one connection. Fails where the server can't do that.
     pub(crate) async fn connect_together(
         api: &Api,
         streams: &[Stream],
         together: usize,
         each: usize,
         transport: Transport,
-        meter: &Arc<Meter>,
+        recorder: &Arc<Recorder>,
     ) -> Outcome<Self> {
-        let wishes: Vec<_> = stream::iter(streams.chunks(together).enumerate())
+        let groups: Vec<_> = stream::iter(streams.chunks(together).enumerate())
             .map(|(group, streams)| async move {
-                Ok::<_, Problem>(Wish {
+                Ok::<_, Error>(Group {
                     first: group * together,
                     streams,
-                    path: api.follow_together(streams, transport).await?,
+                    path: api.many_streams_path(streams, transport).await?,
                 })
             })
             .buffered(CONNECTING)
             .try_collect()
             .await?;
-        Self::open(api, &wishes, each, transport, meter).await
+        Self::open(api, &groups, each, transport, recorder).await
     }
 
     async fn open(
         api: &Api,
-        wishes: &[Wish<'_>],
+        groups: &[Group<'_>],
         each: usize,
         transport: Transport,
-        meter: &Arc<Meter>,
+        recorder: &Arc<Recorder>,
     ) -> Outcome<Self> {
-        let clients: Vec<_> = stream::iter(
-            wishes
+        let connections: Vec<_> = stream::iter(
+            groups
                 .iter()
-                .flat_map(|wish| std::iter::repeat_n(wish, each)),
+                .flat_map(|group| std::iter::repeat_n(group, each)),
         )
-        .map(|wish| async move {
-            let opening = Opening {
+        .map(|group| async move {
+            let options = ConnectOptions {
                 transport,
-                path: wish.path.clone(),
+                path: group.path.clone(),
                 receive_buffer: None,
             };
-            let client = Client::open(api, &opening)
+            let connection = SubscriberConnection::open(api, &options)
                 .await?
-                .ok_or_else(|| Problem::Other("A new stream has ended".to_owned()))?;
-            Ok::<_, Problem>((
-                client,
-                Member::of(
-                    wish.first,
-                    Tracks::of(wish.streams.iter().map(|stream| &*stream.key)),
+                .ok_or_else(|| Error::Other("A new stream has ended".to_owned()))?;
+            Ok::<_, Error>((
+                connection,
+                Subscriber::of(
+                    group.first,
+                    DeliveryCheck::of(group.streams.iter().map(|stream| &*stream.key)),
                 ),
             ))
         })
         .buffered(CONNECTING)
         .try_collect()
         .await?;
-        let fleet = Self::of(clients, meter);
-        // There is nobody to wait for where there is nothing.
-        fleet.wait_for(api.dialect.first_events()).await?;
-        Ok(fleet)
+        let subscribers = Self::of(connections, recorder);
+        // Returns at once when a new stream has no events.
+        subscribers.wait_for(api.protocol.first_events()).await?;
+        Ok(subscribers)
     }
 
-    /// Reads for these clients.
+    /// Reads events from these connections.
     pub(crate) fn of(
-        clients: impl IntoIterator<Item = (Client, Member)>,
-        meter: &Arc<Meter>,
+        connections: impl IntoIterator<Item = (SubscriberConnection, Subscriber)>,
+        recorder: &Arc<Recorder>,
     ) -> Self {
-        let (members, tasks) = clients
+        let (members, tasks) = connections
             .into_iter()
             .enumerate()
-            .map(|(number, (client, member))| {
-                let member = Arc::new(member);
-                let (of_task, meter) = (Arc::clone(&member), Arc::clone(meter));
+            .map(|(number, (connection, subscriber))| {
+                let subscriber = Arc::new(subscriber);
+                let (of_task, recorder) = (Arc::clone(&subscriber), Arc::clone(recorder));
                 let task =
-                    tokio::spawn(async move { of_task.follow(client, number, &meter).await });
-                (member, task)
+                    tokio::spawn(
+                        async move { of_task.follow(connection, number, &recorder).await },
+                    );
+                (subscriber, task)
             })
             .unzip();
         Self { members, tasks }
     }
 
-    /// How many events the client furthest behind has received.
+    /// How many events the slowest subscriber has received.
     pub(crate) fn slowest(&self) -> u64 {
-        self.reached()
-            .map(|(_, reached)| reached)
+        self.next_numbers()
+            .map(|(_, next_number)| next_number)
             .min()
             .unwrap_or(u64::MAX)
     }
 
-    /// Waits until all have received so many events.
+    /// Waits until all subscribers have received this many events.
     pub(crate) async fn wait_for(&self, events: u64) -> Outcome<()> {
-        if self.reaches(|_| events).await {
+        if self.wait_until(|_| events).await {
             return Ok(());
         }
         let behind = self
             .members
             .iter()
-            .filter(|member| member.reached().any(|(_, reached)| reached < events))
+            .filter(|subscriber| {
+                subscriber
+                    .next_numbers()
+                    .any(|(_, next_number)| next_number < events)
+            })
             .count();
-        Err(Problem::Other(format!(
-            "{behind} of {} clients did not receive an event within {PATIENCE:?}",
+        Err(Error::Other(format!(
+            "{behind} of {} subscribers did not receive an event within {DELIVERY_TIMEOUT:?}",
             self.members.len()
         )))
     }
 
-    /// Waits until each has received as many events as are given for its stream's place; false if
-    /// some do not.
-    pub(crate) async fn reaches(&self, events: impl Fn(usize) -> u64) -> bool {
+    /// Waits until all subscribers have received this many events of each stream, by its index.
+    /// Returns false when some have not received them in time.
+    pub(crate) async fn wait_until(&self, events: impl Fn(usize) -> u64) -> bool {
         let start = Instant::now();
         while self
-            .reached()
-            .any(|(place, reached)| reached < events(place))
+            .next_numbers()
+            .any(|(index, next_number)| next_number < events(index))
         {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > DELIVERY_TIMEOUT {
                 return false;
             }
             sleep(Duration::from_millis(5)).await;
@@ -259,23 +269,25 @@ impl Fleet {
         true
     }
 
-    fn reached(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.members.iter().flat_map(|member| member.reached())
+    fn next_numbers(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.members
+            .iter()
+            .flat_map(|subscriber| subscriber.next_numbers())
     }
 
-    /// What went wrong, given how many events the stream at this place has.
+    /// The faults of all subscribers, given the number of events in each stream, by its index.
     pub(crate) fn faults(&self, events: impl Fn(usize) -> u64) -> Faults {
         let mut total = Faults::default();
-        for member in &self.members {
-            for (place, track) in (member.first..).zip(member.tracks().each()) {
-                total += track.faults_of(events(place));
+        for subscriber in &self.members {
+            for (index, track) in (subscriber.first..).zip(subscriber.check().each()) {
+                total += track.faults_of(events(index));
             }
         }
         total
     }
 }
 
-impl Drop for Fleet {
+impl Drop for Subscribers {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }

@@ -1,6 +1,6 @@
-//! The floor: the smallest Rocket program that broadcasts ready bytes from memory to clients of
-//! server-sent events. No store, no keys, no history, no resume. What a broker on the same
-//! framework costs beyond it is the broker's own.
+//! The baseline: the smallest Rocket program that broadcasts prepared bytes from memory to
+//! subscribers of server-sent events. It has no store, no keys, no history and no resume. The
+//! difference between a broker on the same framework and the baseline is the broker's own cost.
 
 #![allow(
     clippy::print_stdout,
@@ -31,11 +31,11 @@ use rocket::{
     },
 };
 
-/// Messages that a client may lag behind before it skips some. More than the window of the load's
-/// publisher.
+/// How many messages a subscriber may lag behind before it skips some. More than the window of the
+/// load generator's publisher.
 const CAPACITY: usize = 4096;
 
-/// What goes to the clients of one key.
+/// A channel holds the subscribers of one key.
 struct Channel {
     sender: broadcast::Sender<Bytes>,
     /// The number of the next event.
@@ -61,14 +61,14 @@ impl Channels {
 }
 
 impl Channel {
-    /// Broadcasts each line as an event, all in one message; the number of the next one.
+    /// Broadcasts each line as an event, all in one message. Returns the number of the next event.
     fn publish(&self, lines: &[u8]) -> u64 {
         let milliseconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_millis();
         let mut out = BytesMut::with_capacity(lines.len() * 2);
-        // Held over the send, so that numbers go out in order.
+        // Held during the send, so that events are sent in the order of their numbers.
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         for line in lines
             .split(|byte| *byte == b'\n')
@@ -82,7 +82,7 @@ impl Channel {
             out.put_slice(b"\n\n");
             *next += 1;
         }
-        // Without clients there is nobody to send to.
+        // Sending fails when there are no subscribers.
         let _ = self.sender.send(out.freeze());
         *next
     }
@@ -103,14 +103,14 @@ fn sse(key: &str, channels: &State<Channels>) -> (ContentType, ByteStream![Bytes
     (ContentType::EventStream, stream)
 }
 
-/// All lines of the body in one message.
+/// Publishes all lines of the body in one message.
 #[post("/publish?<key>", data = "<body>")]
 async fn publish(key: &str, body: Data<'_>, channels: &State<Channels>) -> std::io::Result<String> {
     let body = body.open(16.mebibytes()).into_bytes().await?;
     Ok(channels.at(key).publish(&body).to_string())
 }
 
-/// Each line as it comes.
+/// Publishes each line when it arrives.
 #[post("/upload?<key>", data = "<body>")]
 async fn upload(key: &str, body: Data<'_>, channels: &State<Channels>) -> std::io::Result<String> {
     let channel = channels.at(key);
@@ -132,7 +132,7 @@ async fn main() -> Result<(), Box<rocket::Error>> {
     let greet = AdHoc::on_liftoff("address", |rocket| {
         Box::pin(async move {
             println!(
-                "floor listens on http://{}:{}",
+                "baseline listens on http://{}:{}",
                 rocket.config().address,
                 rocket.config().port
             );

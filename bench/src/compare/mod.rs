@@ -1,5 +1,4 @@
-//! Two builds of the broker under the same load, in turn, in one run: what one costs in terms of
-//! the other.
+//! Compares two builds of the broker: both get the same load, in turn, in one run.
 
 mod plan;
 mod ratio;
@@ -12,47 +11,48 @@ use std::{
 };
 
 use self::{
-    plan::{Figure, Row, plan},
+    plan::{ComparedScenario, Metric, plan},
     ratio::{Ratio, Verdict},
 };
 use crate::{
-    problem::Outcome,
-    result::{Findings, shown},
+    error::Outcome,
+    result::{RunResult, format_number},
     scenario::{Common, Scenario},
     target::Selection,
 };
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Compare {
-    /// The program to compare with; `--broker` names the one that is looked at
+    /// The program to compare with. `--broker` names the new build
     #[arg(long, value_name = "PROGRAM")]
     base: PathBuf,
-    /// What the base is called, such as its commit
+    /// The name of the base, such as its commit
     #[arg(long, default_value = "base")]
     base_name: String,
-    /// What the other is called
+    /// The name of the new build
     #[arg(long, default_value = "new")]
     name: String,
-    /// How often each of the two is measured; the median of the ratios counts
+    /// How often each build is measured; the median of the ratios counts
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Three rounds of half a second: whether everything works, and differences of a third
+    /// Three rounds of half a second: shows whether everything works, and differences of a third
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
 }
 
-/// What one row came to in all rounds: pairs of the base's and the new build's.
-struct Compared {
+/// The results of one scenario in all rounds: pairs of the base's and the new build's.
+struct ScenarioComparison {
     row: &'static str,
-    figures: &'static [Figure],
-    pairs: Vec<(Findings, Findings)>,
+    metrics: &'static [Metric],
+    pairs: Vec<(RunResult, RunResult)>,
 }
 
 impl Compare {
-    /// Prints the report. Whether every subscriber of both builds got what it should.
+    /// Prints the report. Returns whether every subscriber of both builds received every event once
+    /// and in order.
     ///
-    /// Errors: a program can't be started, or a run fails. Interrupted, it falls out of the run,
-    /// and with it go the processes.
+    /// Fails when a program can't be started, or a run fails. An interrupt drops this future, which
+    /// stops the processes.
     pub(crate) async fn run(&self, common: &Common, selection: &Selection) -> Outcome<bool> {
         let rounds = if self.quick { 3 } else { self.rounds };
         println!(
@@ -79,11 +79,11 @@ impl Compare {
 
     async fn row(
         &self,
-        row: &Row,
+        row: &ComparedScenario,
         rounds: u32,
         common: &Common,
         selection: &Selection,
-    ) -> Outcome<Compared> {
+    ) -> Outcome<ScenarioComparison> {
         let seconds = Duration::from_secs_f64(if self.quick { 0.5 } else { row.seconds });
         let common = Common {
             seconds,
@@ -92,8 +92,8 @@ impl Compare {
         };
         let mut new = selection.of(row.target);
         if matches!(row.scenario, Scenario::Idle(_)) {
-            // How long a silent broker takes to miss its subscribers is a setting, and no need to
-            // wait for.
+            // The time until a broker notices that subscribers left is a setting. The default would
+            // only make the run longer.
             new.set("HEARTBEAT=2");
         }
         let base = new.with_broker(&self.base);
@@ -102,8 +102,8 @@ impl Compare {
             if std::io::stderr().is_terminal() {
                 eprint!("\r\x1b[K{}, round {} of {rounds}", row.name, round + 1);
             }
-            // Who comes first takes turns: a machine that grows slower or faster meanwhile favours
-            // neither.
+            // The builds take turns in coming first, so that a machine that becomes slower or
+            // faster favours neither.
             pairs.push(if round % 2 == 0 {
                 let base = row.scenario.run(&common, &base).await?;
                 (base, row.scenario.run(&common, &new).await?)
@@ -112,15 +112,15 @@ impl Compare {
                 (row.scenario.run(&common, &base).await?, new)
             });
         }
-        Ok(Compared {
+        Ok(ScenarioComparison {
             row: row.name,
-            figures: row.figures,
+            metrics: row.metrics,
             pairs,
         })
     }
 }
 
-impl Compared {
+impl ScenarioComparison {
     /// Whether no event was lost, repeated or out of order.
     fn is_whole(&self) -> bool {
         self.pairs
@@ -128,19 +128,19 @@ impl Compared {
             .all(|(base, new)| base.faults() == 0.0 && new.faults() == 0.0)
     }
 
-    /// A line per figure, and one about faults if there were any.
+    /// A line per metric, and a line about faults if there were any.
     fn text(&self) -> String {
         let mut text = String::new();
-        for figure in self.figures {
+        for metric in self.metrics {
             let values: Vec<(f64, f64)> = self
                 .pairs
                 .iter()
-                .filter_map(|(base, new)| Some((figure.of(base)?, figure.of(new)?)))
+                .filter_map(|(base, new)| Some((metric.of(base)?, metric.of(new)?)))
                 .collect();
             let Some(ratio) = Ratio::of(&values) else {
                 continue;
             };
-            let verdict = match ratio.verdict(figure.more_is_better) {
+            let verdict = match ratio.verdict(metric.more_is_better) {
                 Verdict::Same => "same",
                 Verdict::Better => "better",
                 Verdict::Worse => "WORSE",
@@ -149,9 +149,9 @@ impl Compared {
                 text,
                 "{:<34} {:<18} {:>10} {:>10}   {:>5.2}  {:>5.2}–{:<5.2} {verdict}",
                 self.row,
-                figure.name,
-                shown(median(values.iter().map(|(base, _)| *base))),
-                shown(median(values.iter().map(|(_, new)| *new))),
+                metric.name,
+                format_number(median(values.iter().map(|(base, _)| *base))),
+                format_number(median(values.iter().map(|(_, new)| *new))),
                 ratio.median,
                 ratio.least,
                 ratio.most,
@@ -164,7 +164,8 @@ impl Compared {
             if lost > 0.0 {
                 let _ = writeln!(
                     text,
-                    "{:<34} {build}: {lost} events lost, repeated, out of order or reported as missed",
+                    "{:<34} {build}: {lost} events \
+                     lost, repeated, out of order or reported as missed",
                     self.row
                 );
             }
@@ -172,7 +173,7 @@ impl Compared {
         text
     }
 
-    fn faults(&self, of: impl Fn(&(Findings, Findings)) -> &Findings) -> f64 {
+    fn faults(&self, of: impl Fn(&(RunResult, RunResult)) -> &RunResult) -> f64 {
         self.pairs.iter().map(|pair| of(pair).faults()).sum()
     }
 }
@@ -195,11 +196,13 @@ fn header(base: &str, new: &str) -> String {
 }
 
 const LEGEND: &str = "
-ratio: the new build's figure by the base's, the median over the rounds. range: the least and the greatest ratio of a round.
-same: the rounds do not agree on which is more, or the median is less than 3 % away from 1. CPU is the broker's and Redis' together.
+ratio: the new build's metric divided by the base's, the median over the rounds.
+range: the smallest and the largest ratio of a round.
+same: the rounds do not agree on which is more, or the median is less than 3 % away from 1.
+CPU is that of the broker and Redis together.
 ";
 
-/// How busy the machine is, which says how much the figures mean.
+/// The load of the machine, which shows how reliable the metrics are.
 fn load() -> String {
     let load = std::fs::read_to_string(Path::new("/proc/loadavg")).unwrap_or_default();
     load.split_whitespace()
@@ -211,11 +214,11 @@ fn load() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{plan::FIGURES, *};
+    use super::{plan::METRICS, *};
     use crate::result::{CPU, DELIVERIES, FAULTS, REDIS_CPU};
 
-    fn run(deliveries: f64, cpu: f64, lost: f64) -> Findings {
-        let mut run = Findings::new("run".to_owned());
+    fn run(deliveries: f64, cpu: f64, lost: f64) -> RunResult {
+        let mut run = RunResult::new("run".to_owned());
         for (name, value) in [
             (DELIVERIES, deliveries),
             (CPU, cpu),
@@ -228,12 +231,12 @@ mod tests {
     }
 
     #[test]
-    fn a_row_shows_ratios_and_says_when_an_event_was_lost() {
+    fn a_scenario_shows_ratios_and_lost_events() {
         let pairs = [(100.0, 50.0), (102.0, 51.0), (98.0, 49.0)]
             .map(|(base, new)| (run(base, 9.0, 0.0), run(new, 9.0, 0.0)));
-        let row = Compared {
+        let row = ScenarioComparison {
             row: "fan-out",
-            figures: &FIGURES.fanout,
+            metrics: &METRICS.fanout,
             pairs: pairs.to_vec(),
         };
         let text = row.text();
@@ -250,9 +253,9 @@ mod tests {
         );
         assert!(row.is_whole());
 
-        let lossy = Compared {
+        let lossy = ScenarioComparison {
             row: "fan-out",
-            figures: &FIGURES.fanout,
+            metrics: &METRICS.fanout,
             pairs: vec![(run(1.0, 1.0, 0.0), run(1.0, 1.0, 2.0))],
         };
         assert!(

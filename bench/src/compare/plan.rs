@@ -1,87 +1,87 @@
-//! What a comparison measures.
+//! The scenarios and metrics of a comparison.
 
 use crate::{
-    result::{CPU, DELIVERIES, EVENTS, Findings, P99, REDIS_CPU},
+    result::{CPU, DELIVERIES, EVENTS, P99, REDIS_CPU, RunResult},
     scenario::{Fanout, Idle, Ingest, MEMORY, MEMORY_AGAIN, Scenario, Streams},
     target::Kind,
 };
 
-/// A figure that two builds are compared by.
-pub(super) struct Figure {
-    /// What it is called.
+/// A metric that two builds are compared by.
+pub(super) struct Metric {
+    /// The name of the metric.
     pub(super) name: &'static str,
     pub(super) more_is_better: bool,
-    value: fn(&Findings) -> Option<f64>,
+    value: fn(&RunResult) -> Option<f64>,
 }
 
-impl Figure {
-    /// Its value in a run; none where it was not measured.
-    pub(super) fn of(&self, found: &Findings) -> Option<f64> {
-        (self.value)(found)
+impl Metric {
+    /// The value of the metric in a run. None where it was not measured.
+    pub(super) fn of(&self, run: &RunResult) -> Option<f64> {
+        (self.value)(run)
     }
 }
 
-/// A scenario, and the figures of it that are compared.
-pub(super) struct Row {
+/// A scenario, and the metrics of it to compare.
+pub(super) struct ComparedScenario {
     pub(super) name: &'static str,
     pub(super) scenario: Scenario,
     pub(super) target: Kind,
-    pub(super) figures: &'static [Figure],
+    pub(super) metrics: &'static [Metric],
     pub(super) seconds: f64,
 }
 
-const RATE: Figure = Figure {
+const RATE: Metric = Metric {
     name: DELIVERIES,
     more_is_better: true,
-    value: |found| found.get(DELIVERIES),
+    value: |run| run.get(DELIVERIES),
 };
-const WRITES: Figure = Figure {
+const WRITES: Metric = Metric {
     name: EVENTS,
     more_is_better: true,
-    value: |found| found.get(EVENTS),
+    value: |run| run.get(EVENTS),
 };
-const LATENCY: Figure = Figure {
+const LATENCY: Metric = Metric {
     name: P99,
     more_is_better: false,
-    value: |found| found.get(P99),
+    value: |run| run.get(P99),
 };
-const ALL_CPU: Figure = Figure {
+const ALL_CPU: Metric = Metric {
     name: "CPU µs/event",
     more_is_better: false,
-    value: |found| Some(found.get(CPU)? + found.get(REDIS_CPU).unwrap_or_default()),
+    value: |run| Some(run.get(CPU)? + run.get(REDIS_CPU).unwrap_or_default()),
 };
-const ONE: Figure = Figure {
+const ONE: Metric = Metric {
     name: MEMORY,
     more_is_better: false,
-    value: |found| found.get(MEMORY),
+    value: |run| run.get(MEMORY),
 };
-/// What is not given back when subscribers leave shows in the last round.
-const GROWTH: Figure = Figure {
+/// Memory that the broker does not free when subscribers leave shows in the last round.
+const GROWTH: Metric = Metric {
     name: "last round / first",
     more_is_better: false,
-    value: |found| Some(found.get(MEMORY_AGAIN)? / found.get(MEMORY)?),
+    value: |run| Some(run.get(MEMORY_AGAIN)? / run.get(MEMORY)?),
 };
 
-/// The figures of each kind of scenario.
-pub(super) struct Figures {
-    pub(super) fanout: [Figure; 2],
-    paced: [Figure; 2],
-    ingest: [Figure; 2],
-    idle: [Figure; 2],
+/// The metrics of each kind of scenario.
+pub(super) struct Metrics {
+    pub(super) fanout: [Metric; 2],
+    paced: [Metric; 2],
+    ingest: [Metric; 2],
+    idle: [Metric; 2],
 }
 
-pub(super) const FIGURES: &Figures = &Figures {
+pub(super) const METRICS: &Metrics = &Metrics {
     fanout: [RATE, ALL_CPU],
     paced: [ALL_CPU, LATENCY],
     ingest: [WRITES, ALL_CPU],
     idle: [ONE, GROWTH],
 };
 
-/// The rows, in the order in which they are measured; with fewer clients for a quick look.
-pub(super) fn plan(quick: bool) -> Vec<Row> {
+/// The scenarios, in the order of their measurement; with fewer subscribers for a quick run.
+pub(super) fn plan(quick: bool) -> Vec<ComparedScenario> {
     let fanout = |rate| {
         Scenario::Fanout(Fanout {
-            clients: 100,
+            subscribers: 100,
             batch: 1,
             rate,
             window: 2000,
@@ -95,62 +95,62 @@ pub(super) fn plan(quick: bool) -> Vec<Row> {
     };
     let idle = if quick {
         Idle {
-            clients: 200,
+            subscribers: 200,
             rounds: 2,
         }
     } else {
         Idle {
-            clients: 1000,
+            subscribers: 1000,
             rounds: 4,
         }
     };
-    let row = |name, scenario, figures, seconds| Row {
+    let row = |name, scenario, metrics, seconds| ComparedScenario {
         name,
         scenario,
         target: Kind::Shared,
-        figures,
+        metrics,
         seconds,
     };
     vec![
-        row("fan-out to 100", fanout(None), &FIGURES.fanout, 3.0),
-        Row {
+        row("fan-out to 100", fanout(None), &METRICS.fanout, 3.0),
+        ComparedScenario {
             target: Kind::Exclusive,
             ..row(
                 "fan-out to 100, exclusive",
                 fanout(None),
-                &FIGURES.fanout,
+                &METRICS.fanout,
                 3.0,
             )
         },
-        // Long enough for the kernel's hundredths of a second to mean something.
+        // Long enough for a clock that counts hundredths of a second.
         row(
             "50 events/s to 100",
             fanout(Some(50.0)),
-            &FIGURES.paced,
+            &METRICS.paced,
             5.0,
         ),
         row(
             "200 streams × 20 events/s",
             Scenario::Streams(Streams::alone(200, 20.0, false)),
-            &FIGURES.paced,
+            &METRICS.paced,
             3.0,
         ),
         row(
-            "8 writers, 1 event a request",
+            "8 publishers, 1 event per request",
             ingest(1),
-            &FIGURES.ingest,
+            &METRICS.ingest,
             2.0,
         ),
         row(
-            "8 writers, 50 events a request",
+            "8 publishers, 50 events per request",
             ingest(50),
-            &FIGURES.ingest,
+            &METRICS.ingest,
             2.0,
         ),
         row(
             "1,000 idle subscribers",
             Scenario::Idle(idle),
-            &FIGURES.idle,
+            &METRICS.idle,
             0.0,
         ),
     ]

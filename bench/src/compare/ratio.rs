@@ -1,10 +1,10 @@
-//! One figure of two builds, over several rounds.
+//! The ratio of one metric between two builds, over several rounds.
 
-/// Below this distance from 1 a difference is not told, however the rounds agree: the clock that
-/// counts processor time and the placement of memory alone are worth that much.
+/// The smallest distance from 1 that counts as a difference, even when all rounds agree. The
+/// resolution of processor time and the placement of memory cause differences of this size.
 const LEAST_DIFFERENCE: f64 = 0.03;
 
-/// The new build's figure by the base's.
+/// The new build's metric, divided by the base's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ratio {
     /// The median over the rounds.
@@ -24,8 +24,8 @@ pub(super) enum Verdict {
 }
 
 impl Ratio {
-    /// Of pairs of the base's and the new build's figure, one per round. None where the base's are
-    /// all zero.
+    /// Computes the ratio from pairs of the base's and the new build's metric, one per round. None
+    /// where all values of the base are zero.
     pub(super) fn of(pairs: &[(f64, f64)]) -> Option<Self> {
         let mut ratios: Vec<f64> = pairs
             .iter()
@@ -45,7 +45,7 @@ impl Ratio {
         })
     }
 
-    /// A difference counts if every round shows it, and it is large enough.
+    /// A difference counts if every round shows it and it is large enough.
     pub(super) fn verdict(self, more_is_better: bool) -> Verdict {
         let all_agree = self.least > 1.0 || self.most < 1.0;
         if !all_agree || (self.median - 1.0).abs() < LEAST_DIFFERENCE {

@@ -1,6 +1,6 @@
-//! The floor's: the least that can be said. Ids are as the broker's.
+//! The protocol of the baseline, the smallest possible. Its ids are like the broker's.
 
-use super::{Dialect, Request, Upload};
+use super::{Protocol, Request, Upload};
 use crate::{
     api::{Stream, Transport},
     clock,
@@ -8,9 +8,9 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(crate) struct Floor;
+pub(crate) struct Baseline;
 
-impl Dialect for Floor {
+impl Protocol for Baseline {
     fn publish(&self, stream: &Stream, events: usize, payload: usize) -> Option<Request> {
         let mut body = Vec::with_capacity(events * (payload + 32));
         for _ in 0..events {
@@ -25,9 +25,9 @@ impl Dialect for Floor {
         )
     }
 
-    /// It says so itself.
-    fn held(&self, _: &Stream, answer: &[u8]) -> Option<u64> {
-        std::str::from_utf8(answer).ok()?.parse().ok()
+    /// The response is the number.
+    fn event_count(&self, _: &Stream, response: &[u8]) -> Option<u64> {
+        std::str::from_utf8(response).ok()?.parse().ok()
     }
 
     fn upload(&self, stream: &Stream) -> Option<Upload> {
@@ -52,12 +52,12 @@ impl Dialect for Floor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::tests::{expected, frames, text};
+    use crate::protocol::tests::{expected, frames, text};
 
     #[test]
-    fn a_batch_is_lines_and_its_answer_a_number() {
+    fn a_batch_is_lines_and_its_response_a_number() {
         let stream = Stream::new("a".to_owned());
-        let request = text(Floor.publish(&stream, 2, 100));
+        let request = text(Baseline.publish(&stream, 2, 100));
         assert_eq!(
             request
                 .split_once("\r\n\r\n")
@@ -68,9 +68,9 @@ mod tests {
                 .collect::<Vec<_>>(),
             [100, 100]
         );
-        assert_eq!(Floor.held(&stream, b"7"), Some(7));
+        assert_eq!(Baseline.event_count(&stream, b"7"), Some(7));
         assert_eq!(
-            frames(&Floor, "id: 18-1\nevent: n\ndata: 5xx"),
+            frames(&Baseline, "id: 18-1\nevent: n\ndata: 5xx"),
             expected(&[(Some(1), "n", "5xx")])
         );
     }

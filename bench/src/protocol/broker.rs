@@ -1,11 +1,11 @@
-//! The broker's: keys, tokens, JSON, and ids that count.
+//! The protocol of the broker: keys, tokens, JSON, and ids that count.
 
 use std::fmt::Write;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::{Dialect, Question, Request, Together, Upload};
+use super::{CountRequest, ManyStreams, Protocol, Request, Upload};
 use crate::{
     api::{Stream, Transport},
     clock,
@@ -23,7 +23,7 @@ impl Broker {
     }
 }
 
-impl Dialect for Broker {
+impl Protocol for Broker {
     fn create(&self, key: &str, max_events: u64) -> Option<Request> {
         Some(
             self.post("/api/stream/").body(
@@ -34,9 +34,9 @@ impl Dialect for Broker {
         )
     }
 
-    fn token(&self, answer: &[u8]) -> Option<String> {
-        let answer: Value = serde_json::from_slice(answer).ok()?;
-        Some(answer.get("token")?.as_str()?.to_owned())
+    fn token(&self, response: &[u8]) -> Option<String> {
+        let response: Value = serde_json::from_slice(response).ok()?;
+        Some(response.get("token")?.as_str()?.to_owned())
     }
 
     fn end(&self, stream: &Stream) -> Option<Request> {
@@ -46,7 +46,7 @@ impl Dialect for Broker {
         )
     }
 
-    /// The one that says that the stream has started.
+    /// The event `start`.
     fn first_events(&self) -> u64 {
         1
     }
@@ -67,8 +67,8 @@ impl Dialect for Broker {
     }
 
     /// One more than the last id's number.
-    fn held(&self, _: &Stream, answer: &[u8]) -> Option<u64> {
-        let text = std::str::from_utf8(answer).ok()?;
+    fn event_count(&self, _: &Stream, response: &[u8]) -> Option<u64> {
+        let text = std::str::from_utf8(response).ok()?;
         let ids = text.split_once("\"ids\":[")?.1.split_once(']')?.0;
         let number = ids.trim_end_matches('"').rsplit('-').next()?;
         Some(number.parse::<u64>().ok()? + 1)
@@ -96,12 +96,12 @@ impl Dialect for Broker {
         path
     }
 
-    fn together(&self, streams: &[Stream], transport: Transport) -> Option<Together> {
+    fn many_streams(&self, streams: &[Stream], transport: Transport) -> Option<ManyStreams> {
         let keys: Vec<_> = streams.iter().map(|stream| &*stream.key).collect();
         let request = self
             .post("/api/stream/token")
             .body(json!({"keys": keys}).to_string().into_bytes());
-        Some(Together {
+        Some(ManyStreams {
             request,
             path: without_token(streams, transport),
         })
@@ -111,11 +111,11 @@ impl Dialect for Broker {
         true
     }
 
-    fn occupancy(&self) -> Option<Question> {
+    fn subscriber_count(&self) -> Option<CountRequest> {
         let request = Request::get("/api/info".to_owned()).header("X-API-KEY", &self.api_key);
-        Some(Question {
+        Some(CountRequest {
             request,
-            read: clients,
+            read: streaming_in_use,
         })
     }
 
@@ -124,7 +124,7 @@ impl Dialect for Broker {
     }
 }
 
-/// The path at which streams are followed, up to where the token comes.
+/// The path at which streams are followed, up to the token.
 fn without_token(streams: &[Stream], transport: Transport) -> String {
     let mut path = format!(
         "/api/client/{}?",
@@ -145,7 +145,7 @@ fn without_token(streams: &[Stream], transport: Transport) -> String {
     path + "token="
 }
 
-fn clients(info: &[u8]) -> Option<u64> {
+fn streaming_in_use(info: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Value>(info)
         .ok()?
         .pointer("/redis/streaming_in_use")?
@@ -161,10 +161,10 @@ fn put_event(out: &mut Vec<u8>, payload: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::tests::{expected, frames, text};
+    use crate::protocol::tests::{expected, frames, text};
 
     #[test]
-    fn answers_tell_the_token_the_clients_and_the_end_of_the_stream() {
+    fn responses_hold_the_token_the_subscriber_count_and_the_event_count() {
         let (broker, stream) = (
             Broker {
                 api_key: "k".to_owned(),
@@ -176,12 +176,15 @@ mod tests {
             Some("t".to_owned())
         );
         assert_eq!(broker.token(b"[]"), None);
-        assert_eq!(clients(br#"{"redis":{"streaming_in_use":3}}"#), Some(3));
         assert_eq!(
-            broker.held(&stream, br#"{"ids":["1700-7","1700-8"],"num_events":2}"#),
+            streaming_in_use(br#"{"redis":{"streaming_in_use":3}}"#),
+            Some(3)
+        );
+        assert_eq!(
+            broker.event_count(&stream, br#"{"ids":["1700-7","1700-8"],"num_events":2}"#),
             Some(9)
         );
-        assert_eq!(broker.held(&stream, br#"{"code":"x"}"#), None);
+        assert_eq!(broker.event_count(&stream, br#"{"code":"x"}"#), None);
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
             api_key: "k".to_owned(),
         };
         let streams = ["a", "b/c"].map(|key| Stream::new(key.to_owned()));
-        let Together { request, path } = broker.together(&streams, Transport::Ws).unwrap();
+        let ManyStreams { request, path } = broker.many_streams(&streams, Transport::Ws).unwrap();
         assert!(text(Some(request)).ends_with("\r\n\r\n{\"keys\":[\"a\",\"b/c\"]}"));
         assert_eq!(path, "/api/client/ws?key=a&key=b%2Fc&token=");
         let mut stream = streams[0].clone();

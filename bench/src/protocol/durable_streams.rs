@@ -1,8 +1,8 @@
-//! That of the Durable Streams protocol: a stream is bytes that are appended to. Here it is text,
-//! an event a line: the cheapest form for the server, which need neither parse JSON nor encode what
-//! may be binary.
+//! The Durable Streams protocol: a publisher appends bytes to a stream. Here the bytes are text
+//! with an event per line. That is the cheapest form for the server, which need neither parse JSON
+//! nor encode binary data.
 
-use super::{Dialect, Request, numbered, put_numbered};
+use super::{Protocol, Request, parse_with_number, put_with_number};
 use crate::{
     api::{Stream, Transport},
     frame::{Frame, Id},
@@ -13,8 +13,8 @@ const TEXT: (&str, &str) = ("Content-Type", "text/plain");
 #[derive(Debug)]
 pub(crate) struct DurableStreams;
 
-impl Dialect for DurableStreams {
-    /// It keeps all.
+impl Protocol for DurableStreams {
+    /// The server keeps all events.
     fn create(&self, key: &str, _max_events: u64) -> Option<Request> {
         Some(Request::new("PUT", format!("/{key}")).header(TEXT.0, TEXT.1))
     }
@@ -26,7 +26,7 @@ impl Dialect for DurableStreams {
     fn publish(&self, stream: &Stream, events: usize, payload: usize) -> Option<Request> {
         let mut body = Vec::with_capacity(events * (payload + 32));
         for _ in 0..events {
-            put_numbered(&mut body, stream, payload);
+            put_with_number(&mut body, stream, payload);
             body.push(b'\n');
         }
         Some(
@@ -36,7 +36,7 @@ impl Dialect for DurableStreams {
         )
     }
 
-    fn held(&self, stream: &Stream, _: &[u8]) -> Option<u64> {
+    fn event_count(&self, stream: &Stream, _: &[u8]) -> Option<u64> {
         Some(stream.counted())
     }
 
@@ -44,7 +44,7 @@ impl Dialect for DurableStreams {
         format!("/{}?offset=-1&live=sse", stream.key)
     }
 
-    /// A block has all lines that were appended since the last one. Those with offsets stand
+    /// A block has all lines that were appended since the last one. Blocks with offsets come
     /// between them.
     fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
         let Some(data) = block.strip_prefix(b"event: data\n") else {
@@ -53,10 +53,10 @@ impl Dialect for DurableStreams {
         let lines = data
             .split(|byte| *byte == b'\n')
             .filter_map(|line| line.strip_prefix(b"data:"));
-        // The last line's end begins another, which is empty.
+        // The end of the last line begins another, empty one.
         lines
             .filter(|line| !line.is_empty())
-            .map(numbered)
+            .map(parse_with_number)
             .for_each(each);
     }
 }
@@ -64,10 +64,10 @@ impl Dialect for DurableStreams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::tests::{expected, frames, text};
+    use crate::protocol::tests::{expected, frames, text};
 
     #[test]
-    fn events_are_lines_and_come_back_several_in_a_block() {
+    fn events_are_lines_and_arrive_several_in_a_block() {
         let stream = Stream::new("a".to_owned());
         assert!(text(DurableStreams.create("a", 5)).starts_with("PUT /a HTTP/1.1\r\n"));
         let request = text(DurableStreams.publish(&stream, 2, 100));
@@ -81,7 +81,7 @@ mod tests {
                 .collect::<Vec<_>>(),
             [(100, "0-"), (100, "1-")]
         );
-        assert_eq!(DurableStreams.held(&stream, b""), Some(2));
+        assert_eq!(DurableStreams.event_count(&stream, b""), Some(2));
         assert_eq!(
             frames(
                 &DurableStreams,

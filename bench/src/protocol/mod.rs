@@ -1,14 +1,14 @@
-//! What each kind of server is asked, and how its answers are read: bytes in, bytes out.
+//! The protocols of the servers: their requests, and how to parse their responses. Without I/O.
 
+mod baseline;
 mod broker;
 mod durable_streams;
-mod floor;
 mod nchan;
 
 use std::{fmt::Debug, io::Write};
 
 pub(crate) use self::{
-    broker::Broker, durable_streams::DurableStreams, floor::Floor, nchan::Nchan,
+    baseline::Baseline, broker::Broker, durable_streams::DurableStreams, nchan::Nchan,
 };
 use crate::{
     api::{Stream, Transport},
@@ -16,16 +16,17 @@ use crate::{
     frame::{EVENT, Frame, Id, decimal},
 };
 
-/// A kind of server. The defaults are those of a server with little to say.
-pub(crate) trait Dialect: Debug + Send + Sync {
-    /// Creates a stream that keeps so many events. None where a stream comes to be by its use.
+/// The protocol of one kind of server. The defaults fit a server with few features.
+pub(crate) trait Protocol: Debug + Send + Sync {
+    /// Creates a stream that keeps this many events. None where the first use of a stream creates
+    /// it.
     fn create(&self, _key: &str, _max_events: u64) -> Option<Request> {
         None
     }
 
-    /// What opens a stream for clients, in the answer to its creation. None where that can't be
-    /// read.
-    fn token(&self, _answer: &[u8]) -> Option<String> {
+    /// The token that opens a stream for subscribers, from the response to its creation. None where
+    /// the response can't be parsed.
+    fn token(&self, _response: &[u8]) -> Option<String> {
         Some(String::new())
     }
 
@@ -34,53 +35,53 @@ pub(crate) trait Dialect: Debug + Send + Sync {
         None
     }
 
-    /// How many events of its own a stream begins with.
+    /// How many events the server itself writes at the start of a stream.
     fn first_events(&self) -> u64 {
         0
     }
 
-    /// Writes so many events at once, stamped with the time now. None where a request can't hold so
-    /// many.
+    /// Writes this many events at once, stamped with the current time. None where a request can't
+    /// hold so many.
     fn publish(&self, stream: &Stream, events: usize, payload: usize) -> Option<Request>;
 
-    /// How many events the stream has held since its start, given the answer to
-    /// [`Dialect::publish`].
-    fn held(&self, stream: &Stream, answer: &[u8]) -> Option<u64>;
+    /// How many events the stream has had since its start, given the response to
+    /// [`Protocol::publish`].
+    fn event_count(&self, stream: &Stream, response: &[u8]) -> Option<u64>;
 
-    /// How a stream is written to without end. None where each event takes a request.
+    /// An upload without end. None where each event takes a request.
     fn upload(&self, _stream: &Stream) -> Option<Upload> {
         None
     }
 
-    /// The path at which a client follows a stream, from behind an id if there is one.
+    /// The path at which a subscriber follows a stream, after an id if there is one.
     fn follow(&self, stream: &Stream, transport: Transport, after: Option<Id>) -> String;
 
-    /// How a client follows several streams over one connection. None where it can't.
-    fn together(&self, _streams: &[Stream], _transport: Transport) -> Option<Together> {
+    /// How a subscriber follows several streams over one connection. None where that is impossible.
+    fn many_streams(&self, _streams: &[Stream], _transport: Transport) -> Option<ManyStreams> {
         None
     }
 
-    /// Whether clients can go on behind an id.
+    /// Whether subscribers can resume after an id.
     fn resumes(&self) -> bool {
         false
     }
 
-    /// Asks how many clients there are. None where the server does not tell.
-    fn occupancy(&self) -> Option<Question> {
+    /// Requests the number of subscribers. None where the server does not report it.
+    fn subscriber_count(&self) -> Option<CountRequest> {
         None
     }
 
-    /// Hands the events in a block of server-sent events, which ends before its empty line, to
-    /// `each`.
+    /// Calls `each` with the events in a block of server-sent events, given without the empty line
+    /// that ends it.
     fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>));
 }
 
-/// A request, but for the host that it goes to.
+/// A request, without the host.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     method: &'static str,
     path: String,
-    /// Each with its line's end.
+    /// Each with the end of its line.
     headers: String,
     body: Body,
 }
@@ -89,7 +90,7 @@ pub(crate) struct Request {
 enum Body {
     None,
     Whole(Vec<u8>),
-    /// It follows the head, in chunks.
+    /// The body follows the headers, in chunks.
     Chunked,
 }
 
@@ -126,7 +127,7 @@ impl Request {
         Self::new("GET", path)
     }
 
-    /// As it is sent.
+    /// The bytes of the request.
     pub(crate) fn encode(self, host: std::net::SocketAddr) -> Vec<u8> {
         let Self {
             method,
@@ -149,34 +150,34 @@ impl Request {
     }
 }
 
-/// A request whose answer holds a number.
+/// A request whose response holds a number.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct CountRequest {
     pub(crate) request: Request,
-    /// None where the answer can't be read.
+    /// Parses the response. None where that fails.
     pub(crate) read: fn(&[u8]) -> Option<u64>,
 }
 
-/// Several streams over one connection.
+/// How a subscriber follows several streams over one connection.
 #[derive(Debug)]
-pub(crate) struct Together {
-    /// Asks for the token that opens all of them. [`Dialect::token`] reads the answer.
+pub(crate) struct ManyStreams {
+    /// Requests the token that opens all of them. [`Protocol::token`] parses the response.
     pub(crate) request: Request,
-    /// The path, which the token is to follow.
+    /// The path, without the token at its end.
     pub(crate) path: String,
 }
 
-/// A request without end, with an event a line.
+/// An upload without end, with an event per line.
 #[derive(Debug)]
 pub(crate) struct Upload {
     pub(crate) head: Request,
-    /// Appends an event with so many bytes of data, stamped with the time now.
+    /// Appends an event with this many bytes of data, stamped with the current time.
     pub(crate) put_event: fn(&mut Vec<u8>, usize),
 }
 
-/// Where ids are the server's own, events carry their number in front of the time: appends the data
-/// of the stream's next event.
-fn put_numbered(out: &mut Vec<u8>, stream: &Stream, payload: usize) {
+/// Appends the data of the stream's next event: its number and the time. Used where the server's
+/// ids do not count events.
+fn put_with_number(out: &mut Vec<u8>, stream: &Stream, payload: usize) {
     let start = out.len();
     // Writing to memory does not fail.
     let _ = write!(out, "{}-", stream.count_event());
@@ -184,8 +185,8 @@ fn put_numbered(out: &mut Vec<u8>, stream: &Stream, payload: usize) {
     clock::put_stamp(out, size);
 }
 
-/// The event with such data. Anything else has no id, and counts as a fault.
-fn numbered(data: &[u8]) -> Frame<'_> {
+/// Parses the event with such data. Other data has no id, and counts as a fault.
+fn parse_with_number(data: &[u8]) -> Frame<'_> {
     let parts = memchr::memchr(b'-', data)
         .and_then(|dash| Some((decimal(&data[..dash])?, &data[dash + 1..])));
     parts.map_or(
@@ -209,11 +210,14 @@ fn numbered(data: &[u8]) -> Frame<'_> {
 mod tests {
     use super::*;
 
-    /// What a test wants to know of a block's events: number, name and data.
-    pub(super) fn frames(dialect: &dyn Dialect, block: &str) -> Vec<(Option<u64>, String, String)> {
+    /// The number, name and data of the events in a block.
+    pub(super) fn frames(
+        protocol: &dyn Protocol,
+        block: &str,
+    ) -> Vec<(Option<u64>, String, String)> {
         let mut seen = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        dialect.frames(block.as_bytes(), &mut |frame| {
+        protocol.frames(block.as_bytes(), &mut |frame| {
             seen.push((
                 frame.id.map(|id| id.number),
                 text(frame.name),
@@ -223,7 +227,7 @@ mod tests {
         seen
     }
 
-    /// What a client is to see of such events.
+    /// The same form, for the expected events.
     pub(super) fn expected(
         events: &[(Option<u64>, &str, &str)],
     ) -> Vec<(Option<u64>, String, String)> {
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_say_how_long_they_are() {
+    fn requests_have_their_length() {
         let request = || Request::new("POST", "/x".to_owned()).header("Content-Type", "text/plain");
         let head = "POST /x HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Type: text/plain\r\n";
         assert_eq!(
@@ -253,16 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn numbered_data_is_as_long_as_asked_and_read_back() {
+    fn data_with_a_number_has_the_requested_length_and_is_parsed_back() {
         let stream = Stream::new("a".to_owned());
         for number in 0..3 {
             let mut data = Vec::new();
-            put_numbered(&mut data, &stream, 100);
+            put_with_number(&mut data, &stream, 100);
             assert_eq!(data.len(), 100);
-            let frame = numbered(&data);
+            let frame = parse_with_number(&data);
             assert_eq!((frame.id.unwrap().number, frame.name), (number, EVENT));
             assert!(clock::stamp(frame.data).unwrap() <= clock::now());
         }
-        assert_eq!(numbered(b"hello").id, None);
+        assert_eq!(parse_with_number(b"hello").id, None);
     }
 }

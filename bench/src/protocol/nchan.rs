@@ -1,7 +1,7 @@
-//! nchan's: an event a POST, sent on as it is, under ids that do not count. The paths are those of
-//! `peers/nginx.conf`.
+//! The protocol of nchan: one event per POST, which subscribers receive unchanged. Its ids do not
+//! count events. The paths are those of `peers/nginx.conf`.
 
-use super::{Dialect, Request, numbered, put_numbered};
+use super::{Protocol, Request, parse_with_number, put_with_number};
 use crate::{
     api::{Stream, Transport},
     frame::{Frame, Id},
@@ -10,7 +10,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Nchan;
 
-impl Dialect for Nchan {
+impl Protocol for Nchan {
     fn end(&self, stream: &Stream) -> Option<Request> {
         Some(Request::new("DELETE", format!("/publish/{}", stream.key)))
     }
@@ -20,7 +20,7 @@ impl Dialect for Nchan {
             return None;
         }
         let mut body = Vec::with_capacity(payload + 32);
-        put_numbered(&mut body, stream, payload);
+        put_with_number(&mut body, stream, payload);
         Some(
             Request::new("POST", format!("/publish/{}", stream.key))
                 .header("Content-Type", "text/plain")
@@ -28,7 +28,7 @@ impl Dialect for Nchan {
         )
     }
 
-    fn held(&self, stream: &Stream, _: &[u8]) -> Option<u64> {
+    fn event_count(&self, stream: &Stream, _: &[u8]) -> Option<u64> {
         Some(stream.counted())
     }
 
@@ -37,12 +37,11 @@ impl Dialect for Nchan {
     }
 
     fn frames(&self, block: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
-        // A message without a line's end is one line of data; comments and the id are of no
-        // interest.
+        // A message is one line of data. Comments and the id are not needed.
         block
             .split(|byte| *byte == b'\n')
             .filter_map(|line| line.strip_prefix(b"data: "))
-            .map(numbered)
+            .map(parse_with_number)
             .for_each(each);
     }
 }
@@ -50,16 +49,16 @@ impl Dialect for Nchan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::tests::{expected, frames, text};
+    use crate::protocol::tests::{expected, frames, text};
 
     #[test]
-    fn an_event_is_a_body_and_comes_back_as_data() {
+    fn an_event_is_a_body_and_arrives_as_data() {
         let stream = Stream::new("a".to_owned());
         let request = text(Nchan.publish(&stream, 1, 100));
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /publish/a HTTP/1.1\r\n"), "{head}");
         assert_eq!((body.len(), &body[..2]), (100, "0-"));
-        assert_eq!(Nchan.held(&stream, b"queued messages: 1"), Some(1));
+        assert_eq!(Nchan.event_count(&stream, b"queued messages: 1"), Some(1));
         assert_eq!(frames(&Nchan, ": hi"), []);
         assert_eq!(
             frames(&Nchan, "id: 1795273289:0\ndata: 7-123xx"),

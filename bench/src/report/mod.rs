@@ -1,5 +1,5 @@
-//! Sets of runs on all targets in turn, so that what else the machine does hits all alike, written
-//! down as pages.
+//! Runs sets of scenarios, and writes the results as pages. The targets take turns, so that other
+//! load on the machine affects all of them.
 
 mod page;
 mod peers;
@@ -11,17 +11,17 @@ mod versions;
 use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, time::Duration};
 
 pub(crate) use self::peers::Peers;
-use self::plan::{Row, plan};
+use self::plan::{ReportRow, plan};
 use crate::{
-    problem::{Outcome, Problem},
-    result::Findings,
+    error::{Error, Outcome},
+    result::RunResult,
     scenario::{Common, Scenario},
     target::{Kind, Selection},
 };
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Report {
-    /// One short run of each, to see that everything works; its numbers mean little
+    /// One short run of each, to see that everything works; the numbers mean little
     #[arg(long)]
     quick: bool,
     /// The folder of performance.md and of its images
@@ -29,16 +29,16 @@ pub(crate) struct Report {
     folder: PathBuf,
 }
 
-/// What was found, by row and target. A row that could not be run is not there.
-pub(crate) type Results = BTreeMap<(&'static str, Kind), Findings>;
+/// The results by row and target. A row that could not be run is missing.
+pub(crate) type Results = BTreeMap<(&'static str, Kind), RunResult>;
 
 impl Report {
-    /// Whether every client got what it should.
+    /// Returns whether every subscriber received every event once and in order.
     pub(crate) async fn run(&self, common: &Common, selection: &Selection) -> Outcome<bool> {
-        let found = Found::of(&plan(), self.quick, common, selection).await;
+        let found = ReportResults::of(&plan(), self.quick, common, selection).await;
         let images = self.folder.join("images");
         std::fs::create_dir_all(&images)
-            .map_err(|error| Problem::System(images.display().to_string(), error))?;
+            .map_err(|error| Error::System(images.display().to_string(), error))?;
         for (name, image) in plot::images(&found.results) {
             write(&images.join(name), &image)?;
         }
@@ -50,16 +50,16 @@ impl Report {
     }
 }
 
-/// What came of a set of runs.
+/// The results of a set of runs.
 #[derive(Default)]
-struct Found {
+struct ReportResults {
     results: Results,
-    /// What could not be run, and why.
+    /// The rows that could not be run, with the reasons.
     skipped: Vec<String>,
 }
 
-impl Found {
-    async fn of(rows: &[Row], quick: bool, common: &Common, selection: &Selection) -> Self {
+impl ReportResults {
+    async fn of(rows: &[ReportRow], quick: bool, common: &Common, selection: &Selection) -> Self {
         let mut found = Self::default();
         for row in rows {
             found.row(row, quick, common, selection).await;
@@ -67,13 +67,13 @@ impl Found {
         found
     }
 
-    /// Whether everything was run, and every client got what it should.
+    /// Whether everything was run, and every subscriber received every event once and in order.
     fn is_good(&self) -> bool {
         self.skipped.is_empty() && self.results.values().all(|found| found.faults() == 0.0)
     }
 
-    /// Runs a row on each of its targets in turn, and that as often as it says.
-    async fn row(&mut self, row: &Row, quick: bool, common: &Common, selection: &Selection) {
+    /// Runs a row on each of its targets in turn, as often as the row says.
+    async fn row(&mut self, row: &ReportRow, quick: bool, common: &Common, selection: &Selection) {
         let (seconds, warm_up, times) = if quick {
             (0.5, 0.2, 1)
         } else {
@@ -86,11 +86,11 @@ impl Found {
         };
         let mut selection = selection.clone();
         if matches!(row.scenario, Scenario::Idle(_)) {
-            // How long a silent broker takes to miss its clients is a setting, and no need to wait
-            // for.
+            // The time until a broker notices that subscribers left is a setting. The default would
+            // only make the run longer.
             selection.set("HEARTBEAT=2");
         }
-        let mut runs: BTreeMap<Kind, Vec<Findings>> = BTreeMap::new();
+        let mut runs: BTreeMap<Kind, Vec<RunResult>> = BTreeMap::new();
         for time in 1..=times {
             for target in &row.targets {
                 if std::io::stderr().is_terminal() {
@@ -102,16 +102,17 @@ impl Found {
                 }
                 match row.scenario.run(&common, &selection.of(*target)).await {
                     Ok(found) => runs.entry(*target).or_default().push(found),
-                    // One that can't be run, for want of files perhaps, does not spoil the others.
-                    Err(problem) => {
+                    // A row that can't be run, for example because too few files may be open, does
+                    // not affect the others.
+                    Err(error) => {
                         self.skipped
-                            .push(format!("{} on {}: {problem}", row.name, target.name()));
+                            .push(format!("{} on {}: {error}", row.name, target.name()));
                     }
                 }
             }
         }
         for (target, runs) in runs {
-            let median = Findings::median(&runs);
+            let median = RunResult::median(&runs);
             print!("{}", median.text());
             self.results.insert((row.name, target), median);
         }
@@ -119,5 +120,5 @@ impl Found {
 }
 
 fn write(path: &std::path::Path, text: &str) -> Outcome<()> {
-    std::fs::write(path, text).map_err(|error| Problem::System(path.display().to_string(), error))
+    std::fs::write(path, text).map_err(|error| Error::System(path.display().to_string(), error))
 }

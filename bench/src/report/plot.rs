@@ -1,32 +1,32 @@
-//! The curves, as SVG by hand: three points on logarithmic axes need no library.
+//! The plots, written as SVG without a library.
 
 use std::fmt::Write;
 
 use super::{
     Results,
-    plan::{CLIENTS, FAST, IDLE, PACED, TARGETS},
+    plan::{FAST, IDLE, PACED, SUBSCRIBERS, TARGETS},
 };
 use crate::{
-    result::{DELIVERIES, P99, shown},
+    result::{DELIVERIES, P99, format_number},
     scenario::FULL,
     target::Kind,
 };
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 360.0;
-/// Of the targets, in their order.
+/// The colours of the targets, in their order.
 const COLOURS: [&str; TARGETS.len()] = ["#808080", "#d55e00", "#0072b2", "#009e73"];
-/// Around the plane: left, top, right, bottom.
+/// The margins around the plot: left, top, right, bottom.
 const MARGIN: [f64; 4] = [80.0, 40.0, 110.0, 50.0];
 
-/// All images: file name and content.
+/// All images, as file name and content.
 pub(super) fn images(results: &Results) -> [(&'static str, String); 3] {
     [
         (
             "deliveries.svg",
             image(
                 results,
-                "Deliveries a second, as fast as the clients take them",
+                "Deliveries a second, at full speed",
                 FAST,
                 DELIVERIES,
             ),
@@ -35,7 +35,7 @@ pub(super) fn images(results: &Results) -> [(&'static str, String); 3] {
             "latency.svg",
             image(
                 results,
-                "99th percentile in ms, at 50 events/s (1,000 clients: 10)",
+                "99th percentile in ms, at 50 events/s (1,000 subscribers: 10)",
                 PACED,
                 P99,
             ),
@@ -44,7 +44,7 @@ pub(super) fn images(results: &Results) -> [(&'static str, String); 3] {
             "memory.svg",
             image(
                 results,
-                "Memory of the broker in MB, with clients that wait",
+                "Memory of the broker in MB, with idle subscribers",
                 IDLE,
                 FULL,
             ),
@@ -74,11 +74,11 @@ fn image(results: &Results, title: &str, rows: [&'static str; 3], number: &str) 
                 .get(&(*row, target))
                 .and_then(|found| found.get(number))
         });
-        CLIENTS
+        SUBSCRIBERS
             .iter()
             .zip(values)
-            .filter_map(|(clients, value)| {
-                Some((*clients as f64, value.filter(|value| *value > 0.0)?))
+            .filter_map(|(subscribers, value)| {
+                Some((*subscribers as f64, value.filter(|value| *value > 0.0)?))
             })
             .collect()
     };
@@ -99,8 +99,8 @@ fn image(results: &Results, title: &str, rows: [&'static str; 3], number: &str) 
         10_f64.powf((most * 1.01).log10().ceil()),
     );
     let across = Axis {
-        low: CLIENTS[0] as f64,
-        high: CLIENTS[2] as f64,
+        low: SUBSCRIBERS[0] as f64,
+        high: SUBSCRIBERS[2] as f64,
         from: left,
         to: WIDTH - right,
     };
@@ -111,10 +111,12 @@ fn image(results: &Results, title: &str, rows: [&'static str; 3], number: &str) 
         to: top,
     };
 
-    // White beneath: pages are read in the dark, too.
+    // A white background, as readers may use a dark theme.
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\"{left}\" y=\"22\" font-size=\"14\">{title}</text>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <text x=\"{left}\" y=\"22\" font-size=\"14\">{title}</text>\n"
     );
     let mut mark = low;
     while mark <= high * 1.001 {
@@ -129,22 +131,22 @@ fn image(results: &Results, title: &str, rows: [&'static str; 3], number: &str) 
             "<text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             left - 8.0,
             y + 4.0,
-            shown(mark)
+            format_number(mark)
         );
         mark *= 10.0;
     }
-    for clients in CLIENTS {
-        let x = across.at(clients as f64);
+    for subscribers in SUBSCRIBERS {
+        let x = across.at(subscribers as f64);
         let _ = writeln!(
             svg,
             "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             HEIGHT - bottom + 18.0,
-            shown(clients as f64)
+            format_number(subscribers as f64)
         );
     }
     let _ = writeln!(
         svg,
-        "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">clients</text>",
+        "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">subscribers</text>",
         (left + WIDTH - right) / 2.0,
         HEIGHT - 12.0
     );
@@ -155,7 +157,7 @@ fn image(results: &Results, title: &str, rows: [&'static str; 3], number: &str) 
     svg
 }
 
-/// A line with its points, and its name in the legend.
+/// A curve with its points, and its name in the legend.
 fn curve(
     svg: &mut String,
     points: &[(f64, f64)],
@@ -167,7 +169,7 @@ fn curve(
     let colour = COLOURS[place];
     let places: Vec<(f64, f64)> = points
         .iter()
-        .map(|(clients, value)| (across.at(*clients), up.at(*value)))
+        .map(|(subscribers, value)| (across.at(*subscribers), up.at(*value)))
         .collect();
     let line: Vec<String> = places
         .iter()

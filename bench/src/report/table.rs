@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use super::Results;
 use crate::{
-    result::{CPU, FAULTS, Findings, REDIS_CPU, shown},
+    result::{CPU, FAULTS, REDIS_CPU, RunResult, format_number},
     target::Kind,
 };
 
-/// A line of the table of ratios: a row, a number of it, and how that is called.
-pub(super) type Ratio = (&'static str, &'static str, &'static str);
+/// A line of the table of ratios: a row, a number of it, and its label.
+pub(super) type RatioRow = (&'static str, &'static str, &'static str);
 
 /// A table of absolute numbers: a heading, the rows, and the columns.
 pub(super) type Table = (
@@ -18,7 +18,7 @@ pub(super) type Table = (
     &'static [&'static str],
 );
 
-/// Not a number of a run: broker and Redis together.
+/// Not a number of a run: the sum of broker and Redis.
 pub(super) const ALL_CPU: &str = "CPU µs/event";
 
 fn header(page: &mut String, columns: impl Iterator<Item = impl std::fmt::Display>) {
@@ -31,8 +31,8 @@ fn header(page: &mut String, columns: impl Iterator<Item = impl std::fmt::Displa
     let _ = writeln!(page, "|\n{rule}|");
 }
 
-/// The table of numbers in terms of the floor's.
-pub(super) fn ratios(page: &mut String, results: &Results, targets: &[Kind], ratios: &[Ratio]) {
+/// Writes the table of ratios to the baseline.
+pub(super) fn ratios(page: &mut String, results: &Results, targets: &[Kind], ratios: &[RatioRow]) {
     header(
         page,
         ["", "number"]
@@ -45,7 +45,7 @@ pub(super) fn ratios(page: &mut String, results: &Results, targets: &[Kind], rat
                 .get(&(*row, target))
                 .and_then(|found| number_of(found, number))
         };
-        let Some(floor) = value(Kind::Floor).filter(|floor| *floor > 0.0) else {
+        let Some(baseline) = value(Kind::Baseline).filter(|baseline| *baseline > 0.0) else {
             continue;
         };
         let _ = write!(page, "| {row} | {called} ");
@@ -53,22 +53,24 @@ pub(super) fn ratios(page: &mut String, results: &Results, targets: &[Kind], rat
             let _ = write!(
                 page,
                 "| {} ",
-                value(*target)
-                    .map_or_else(|| "–".to_owned(), |value| format!("{:.2}", value / floor))
+                value(*target).map_or_else(
+                    || "–".to_owned(),
+                    |value| format!("{:.2}", value / baseline)
+                )
             );
         }
         page.push_str("|\n");
     }
 }
 
-fn number_of(found: &Findings, number: &str) -> Option<f64> {
+fn number_of(found: &RunResult, number: &str) -> Option<f64> {
     match number {
         ALL_CPU => Some(found.get(CPU)? + found.get(REDIS_CPU).unwrap_or_default()),
         number => found.get(number),
     }
 }
 
-/// A table of the numbers themselves.
+/// Writes a table of absolute numbers.
 pub(super) fn absolute(
     page: &mut String,
     results: &Results,
@@ -92,7 +94,7 @@ pub(super) fn absolute(
                 let _ = write!(
                     page,
                     "| {} ",
-                    number_of(found, column).map_or_else(|| "–".to_owned(), shown)
+                    number_of(found, column).map_or_else(|| "–".to_owned(), format_number)
                 );
             }
             page.push_str("|\n");
@@ -100,7 +102,7 @@ pub(super) fn absolute(
     }
 }
 
-/// Every client's events were checked in every run, by the numbers in what is called so.
+/// Writes the faults. Every run checks the events of every subscriber by the numbers in them.
 pub(super) fn faults(page: &mut String, results: &Results, numbers_in: &str) {
     page.push_str("\n## Faults\n\n");
     let mut any = false;
@@ -110,19 +112,20 @@ pub(super) fn faults(page: &mut String, results: &Results, numbers_in: &str) {
             .iter()
             .filter_map(|name| Some((name, found.get(name)?)))
             .filter(|(_, count)| *count > 0.0)
-            .map(|(name, count)| format!("{} {name}", shown(count)))
+            .map(|(name, count)| format!("{} {name}", format_number(count)))
             .collect();
         let _ = writeln!(page, "- {row}, {}: {}", target.name(), counts.join(", "));
     }
     if !any {
         let _ = writeln!(
             page,
-            "None: every client in every run received every event once and in order, as the numbers in the {numbers_in} show."
+            "None: every subscriber in every run received every event once and in order, \
+             as the numbers in the {numbers_in} show."
         );
     }
 }
 
-/// What could not be run.
+/// Writes the rows that could not be run.
 pub(super) fn skipped(page: &mut String, lines: &[String]) {
     for line in lines {
         let _ = writeln!(page, "\nNot run: {line}");

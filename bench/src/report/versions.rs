@@ -1,28 +1,30 @@
-//! What exactly was measured, and on what.
+//! The versions of the measured programs, and the machine.
 
 use std::{fs, path::Path, process::Command};
 
 use crate::target::Selection;
 
-/// Each as a name and what is known of it; what is not there does not keep the page from being
-/// written.
+/// The version of each program. A missing program does not prevent the page.
 pub(super) fn versions(selection: &Selection) -> [(&'static str, String); 6] {
     let peer = |name: &str| {
         fs::read_to_string(selection.peers.join(name))
             .map_or_else(|_| UNKNOWN.to_owned(), |text| text.trim().to_owned())
     };
     [
-        ("tinistreamer", said(&selection.broker, "--version")),
-        ("redis-server", said(Path::new("redis-server"), "--version")),
-        ("nginx", said(Path::new("nginx"), "-v")),
+        ("tinistreamer", version_of(&selection.broker, "--version")),
+        (
+            "redis-server",
+            version_of(Path::new("redis-server"), "--version"),
+        ),
+        ("nginx", version_of(Path::new("nginx"), "-v")),
         ("libnginx-mod-nchan", peer("nchan.version")),
         ("durable-streams", peer("durable-streams.version")),
         ("machine", machine()),
     ]
 }
 
-/// The line of a page that says which commit its figures are of: of the work tree that the bench
-/// was started in.
+/// The line of a page that names the commit of its figures: that of the work tree in which the load
+/// generator was started.
 pub(super) fn measured_at() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
@@ -52,13 +54,13 @@ fn line(commit: Option<&str>, is_changed: bool) -> String {
 
 const UNKNOWN: &str = "unknown";
 
-/// The version in what a program says of itself: the first word that begins with a digit, but for
-/// what stands before it.
-fn said(program: &Path, argument: &str) -> String {
+/// The version in a program's output: the first word that begins with a digit, after an optional
+/// prefix.
+fn version_of(program: &Path, argument: &str) -> String {
     let Ok(output) = Command::new(program).arg(argument).output() else {
         return UNKNOWN.to_owned();
     };
-    // nginx says it among the errors.
+    // nginx writes it to stderr.
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     version(&text).unwrap_or(UNKNOWN).to_owned()
 }
@@ -90,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_says_which_commit_it_is_of() {
+    fn a_page_names_its_commit() {
         assert_eq!(
             line(Some("44237bd"), false),
             "\nMeasured at commit `44237bd`.\n"
@@ -102,9 +104,9 @@ mod tests {
         assert_eq!(line(None, false), "\nMeasured at an unknown commit.\n");
     }
 
-    /// Figures without a commit are claims that nobody can check.
+    /// Without a commit nobody can check the figures.
     #[test]
-    fn pages_with_figures_name_the_commit_that_they_are_of() {
+    fn pages_with_figures_name_their_commit() {
         let pages = [
             (
                 "docs/performance.md",
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_found_in_what_programs_say() {
+    fn versions_are_found_in_the_output_of_programs() {
         assert_eq!(version("nginx version: nginx/1.22.1\n"), Some("1.22.1"));
         assert_eq!(
             version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0"),

@@ -1,4 +1,4 @@
-//! Clients that leave and resume while the stream goes on, as phones in a train do.
+//! Subscribers that disconnect and resume while events are published, as phones on a train do.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,62 +7,62 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::Common;
 use crate::{
     api::{Api, Stream, Transport},
-    client::{Client, Opening},
     clock,
-    fleet::{Member, PATIENCE},
-    meter::Meter,
-    problem::{Outcome, Problem},
-    publisher::{Batches, Stop, Stopped},
-    result::{Findings, Interval},
+    delivery_check::Faults,
+    error::{Error, Outcome},
+    publisher::{BatchPublisher, Stop, StopSignal},
+    recorder::Recorder,
+    result::{Interval, RunResult},
+    subscriber_connection::{ConnectOptions, SubscriberConnection},
+    subscribers::{DELIVERY_TIMEOUT, Subscriber},
     target::Target,
-    track::Faults,
 };
 
-/// More than any run writes: nobody may find that what it missed has been trimmed.
+/// More than any run writes, so that no missed event has been trimmed.
 const KEPT: u64 = 1_000_000;
 
 pub(crate) const RESUMES: &str = "resumes/s";
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Churn {
-    /// Clients that come and go
-    #[arg(long, default_value = "200")]
-    pub(crate) clients: usize,
+    /// Subscribers that disconnect and resume
+    #[arg(long, alias = "clients", default_value = "200")]
+    pub(crate) subscribers: usize,
     /// Events a second
     #[arg(long, default_value = "100")]
     pub(crate) rate: f64,
 }
 
 impl Churn {
-    /// Latency is from a client's beginning to connect to its first event.
-    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
-        if !target.api.dialect.resumes() {
-            return Err(Problem::Other(format!(
-                "Clients of {} can't go on behind an id",
+    /// Records the time from connecting to the first event as latency.
+    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<RunResult> {
+        if !target.api.protocol.resumes() {
+            return Err(Error::Other(format!(
+                "Subscribers of {} can't resume after an id",
                 target.name
             )));
         }
-        let (api, resumes) = (&target.api, Arc::new(Meter::new()?));
-        // Latencies of events themselves would mix what is live with what is old.
-        let events = Arc::new(Meter::new()?);
+        let (api, resumes) = (&target.api, Arc::new(Recorder::new()?));
+        // The latencies of the events themselves would mix live events with stored ones.
+        let events = Arc::new(Recorder::new()?);
         let stream = api.create(KEPT).await?;
         let stop = Stop::default();
-        let writer = tokio::spawn(Batches::open(api, &stream, 1, common.payload).await?.paced(
-            self.rate,
-            0.0,
-            stop.watch(),
-        ));
-        let wanderers: Vec<_> = (0..self.clients)
+        let publisher = tokio::spawn(
+            BatchPublisher::open(api, &stream, 1, common.payload)
+                .await?
+                .paced(self.rate, 0.0, stop.watch()),
+        );
+        let churning: Vec<_> = (0..self.subscribers)
             .map(|number| {
                 let transport = common.transport;
-                let wanderer = Wanderer {
+                let subscriber = ChurningSubscriber {
                     api: api.clone(),
                     stream: stream.clone(),
                     transport,
                     number,
-                    member: Member::default(),
+                    subscriber: Subscriber::default(),
                 };
-                tokio::spawn(wanderer.wander(
+                tokio::spawn(subscriber.run(
                     Arc::clone(&events),
                     Arc::clone(&resumes),
                     stop.watch(),
@@ -72,82 +72,92 @@ impl Churn {
         sleep(common.warm_up).await;
         let interval = Interval::measure(target, &resumes, common.seconds).await?;
         stop.now();
-        let held = writer.await??;
-        // Clients wait for the end to know that they have all.
+        let written = publisher.await??;
+        // The end of the stream shows subscribers that they have received everything.
         api.end(&stream).await?;
         let mut faults = Faults::default();
-        for wanderer in wanderers {
-            faults += wanderer.await??.tracks().first().faults_of(held + 1);
+        for subscriber in churning {
+            faults += subscriber.await??.check().first().faults_of(written + 1);
         }
         let title = format!(
-            "{}: churn, {} clients, {} events/s",
-            target.name, self.clients, self.rate
+            "{}: churn, {} subscribers, {} events/s",
+            target.name, self.subscribers, self.rate
         );
-        let mut found = Findings::new(title);
-        found.put_interval(RESUMES, &interval);
-        found.put_faults(faults);
-        Ok(found)
+        let mut result = RunResult::new(title);
+        result.put_interval(RESUMES, &interval);
+        result.put_faults(faults);
+        Ok(result)
     }
 }
 
-struct Wanderer {
+struct ChurningSubscriber {
     api: Api,
     stream: Stream,
     transport: Transport,
     number: usize,
-    member: Member,
+    subscriber: Subscriber,
 }
 
-impl Wanderer {
-    /// Comes and goes until it is stopped, then comes once more for the rest.
-    async fn wander(
+impl ChurningSubscriber {
+    /// Disconnects and resumes until it is stopped, and then resumes once more for the rest.
+    async fn run(
         self,
-        events: Arc<Meter>,
-        resumes: Arc<Meter>,
-        stop: Stopped,
-    ) -> Outcome<Member> {
-        // All at once would overflow the server's queue of newcomers, and its time-outs would be
-        // measured.
+        events: Arc<Recorder>,
+        resumes: Arc<Recorder>,
+        stop: StopSignal,
+    ) -> Outcome<Subscriber> {
+        // Starting all at once would overflow the server's queue of new connections. The run would
+        // then measure the system's retries.
         sleep(random(0, 400)).await;
         while !stop.is_set() {
             let sent = clock::now();
-            let Some(mut client) = self.open().await? else {
+            let Some(mut connection) = self.open().await? else {
                 break;
             };
             let leave = Instant::now() + random(50, 500);
             let mut first = true;
-            while let Ok(read) =
-                timeout_at(leave, self.member.read(&mut client, self.number, &events)).await
+            while let Ok(read) = timeout_at(
+                leave,
+                self.subscriber.read(&mut connection, self.number, &events),
+            )
+            .await
             {
                 if !read? {
                     break;
                 }
                 if std::mem::take(&mut first) {
-                    resumes.counter(self.number).record(sent, clock::now());
+                    resumes.recording(self.number).record(sent, clock::now());
                 }
             }
-            drop(client);
+            drop(connection);
             sleep(random(0, 200)).await;
         }
         let rest = async {
-            while let Some(mut client) = self.open().await? {
-                while self.member.read(&mut client, self.number, &events).await? {}
+            while let Some(mut connection) = self.open().await? {
+                while self
+                    .subscriber
+                    .read(&mut connection, self.number, &events)
+                    .await?
+                {}
             }
-            Ok::<_, Problem>(())
+            Ok::<_, Error>(())
         };
-        if let Ok(read) = timeout(PATIENCE, rest).await {
+        if let Ok(read) = timeout(DELIVERY_TIMEOUT, rest).await {
             read?;
         }
-        Ok(self.member)
+        Ok(self.subscriber)
     }
 
-    /// Goes on where it was. No client means that it has all.
-    async fn open(&self) -> Outcome<Option<Client>> {
-        let after = self.member.tracks().first().last;
-        let path = self.api.dialect.follow(&self.stream, self.transport, after);
-        Client::open(
+    /// Connects, and resumes after the last event. Returns None when there are no more events.
+    async fn open(&self) -> Outcome<Option<SubscriberConnection>> {
+        let after = self.subscriber.check().first().last;
+        let path = self
+            .api
+            .protocol
+            .follow(&self.stream, self.transport, after);
+        SubscriberConnection::open(
             &self.api,
-            &Opening {
+            &ConnectOptions {
                 transport: self.transport,
                 path,
                 receive_buffer: None,

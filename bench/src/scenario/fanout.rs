@@ -1,4 +1,4 @@
-//! One stream, many clients.
+//! Fan-out: one stream, many subscribers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,93 +7,93 @@ use tokio::time::sleep;
 use super::Common;
 use crate::{
     api::KEPT,
-    fleet::Fleet,
-    meter::Meter,
-    problem::Outcome,
-    publisher::{Batches, Stop, Stopped},
-    result::{DELIVERIES, Findings, Interval},
+    error::Outcome,
+    publisher::{BatchPublisher, Stop, StopSignal},
+    recorder::Recorder,
+    result::{DELIVERIES, Interval, RunResult},
+    subscribers::Subscribers,
     target::Target,
 };
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Fanout {
-    /// Clients of the stream
-    #[arg(long, default_value = "100")]
-    pub(crate) clients: usize,
+    /// Subscribers of the stream
+    #[arg(long, alias = "clients", default_value = "100")]
+    pub(crate) subscribers: usize,
     /// Events in a batch
     #[arg(long, default_value = "1")]
     pub(crate) batch: usize,
-    /// Batches a second; without it, as fast as the clients take them
+    /// Batches a second; without it, at full speed
     #[arg(long)]
     pub(crate) rate: Option<f64>,
-    /// Without a rate: events that the slowest client may lag behind
+    /// At full speed: how many events the slowest subscriber may lag behind
     #[arg(long, default_value = "2000")]
     pub(crate) window: u64,
 }
 
 impl Fanout {
-    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
-        let (api, meter) = (&target.api, Arc::new(Meter::new()?));
+    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<RunResult> {
+        let (api, recorder) = (&target.api, Arc::new(Recorder::new()?));
         let stream = api.create(KEPT).await?;
-        let fleet = Arc::new(
-            Fleet::connect(
+        let subscribers = Arc::new(
+            Subscribers::connect(
                 api,
                 std::slice::from_ref(&stream),
-                self.clients,
+                self.subscribers,
                 common.transport,
-                &meter,
+                &recorder,
             )
             .await?,
         );
-        let batches = Batches::open(api, &stream, self.batch, common.payload).await?;
+        let batches = BatchPublisher::open(api, &stream, self.batch, common.payload).await?;
         let stop = Stop::default();
-        let writer = match self.rate {
+        let publisher = match self.rate {
             Some(rate) => tokio::spawn(batches.paced(rate, 0.0, stop.watch())),
-            None => tokio::spawn(as_they_take_it(
+            None => tokio::spawn(at_full_speed(
                 batches,
-                Arc::clone(&fleet),
+                Arc::clone(&subscribers),
                 self.window,
                 stop.watch(),
             )),
         };
         sleep(common.warm_up).await;
-        let interval = Interval::measure(target, &meter, common.seconds).await?;
+        let interval = Interval::measure(target, &recorder, common.seconds).await?;
         stop.now();
-        let events = writer.await??;
-        fleet.reaches(|_| events).await;
-        let pace = self.rate.map_or_else(
-            || "as fast as it goes".to_owned(),
+        let events = publisher.await??;
+        subscribers.wait_until(|_| events).await;
+        let load = self.rate.map_or_else(
+            || "at full speed".to_owned(),
             |rate| format!("{rate} batches/s"),
         );
-        let mut found = Findings::new(format!(
-            "{}: fanout, {} clients, {} events a batch, {pace}",
-            target.name, self.clients, self.batch
+        let mut result = RunResult::new(format!(
+            "{}: fanout, {} subscribers, {} events per batch, {load}",
+            target.name, self.subscribers, self.batch
         ));
-        found.put_interval(DELIVERIES, &interval);
-        found.put_faults(fleet.faults(|_| events));
+        result.put_interval(DELIVERIES, &interval);
+        result.put_faults(subscribers.faults(|_| events));
         api.end(&stream).await?;
-        Ok(found)
+        Ok(result)
     }
 }
 
-/// Writes batch after batch, yet waits where the slowest client is too far behind: otherwise a
-/// queue would be measured that grows, not what goes through.
-async fn as_they_take_it(
-    mut batches: Batches,
-    fleet: Arc<Fleet>,
+/// Writes batch after batch, but waits while the slowest subscriber is too far behind. Otherwise
+/// the run would measure a growing queue, not throughput.
+async fn at_full_speed(
+    mut batches: BatchPublisher,
+    subscribers: Arc<Subscribers>,
     window: u64,
-    stop: Stopped,
+    stop: StopSignal,
 ) -> Outcome<u64> {
-    let (mut held, mut taken) = (0_u64, 0);
+    let (mut written, mut taken) = (0_u64, 0);
     while !stop.is_set() {
-        if held.saturating_sub(taken) > window {
-            taken = fleet.slowest();
-            if held.saturating_sub(taken) > window {
+        if written.saturating_sub(taken) > window {
+            taken = subscribers.slowest();
+            if written.saturating_sub(taken) > window {
                 sleep(Duration::from_millis(1)).await;
                 continue;
             }
         }
-        held = batches.publish().await?;
+        written = batches.publish().await?;
     }
-    Ok(held)
+    Ok(written)
 }

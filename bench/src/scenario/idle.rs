@@ -1,4 +1,4 @@
-//! Clients that wait: what each of them holds, and whether it is given back.
+//! Idle subscribers: the memory of each, and whether the server frees it.
 
 use std::{
     sync::Arc,
@@ -10,11 +10,11 @@ use tokio::time::sleep;
 use super::Common;
 use crate::{
     api::{KEPT, Stream},
-    fleet::{Fleet, PATIENCE},
-    meter::Meter,
-    problem::Outcome,
-    publisher::Batches,
-    result::Findings,
+    error::Outcome,
+    publisher::BatchPublisher,
+    recorder::Recorder,
+    result::RunResult,
+    subscribers::{DELIVERY_TIMEOUT, Subscribers},
     target::{RedisState, Target},
 };
 
@@ -24,30 +24,29 @@ pub(crate) const MEMORY_AGAIN: &str = "broker KB/client, last time";
 pub(crate) const REDIS_MEMORY: &str = "redis KB/client";
 pub(crate) const REDIS_CONNECTIONS: &str = "redis connections/client";
 
-/// Clients that come and go before anything is measured, so that what is set up once is not counted
-/// for them.
+/// How many subscribers connect before the measurement, so that one-time allocations do not count.
 const FIRST: usize = 10;
 
-/// How long memory is left alone before it is read.
+/// How long to wait before reading memory.
 const REST: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Idle {
-    /// Clients that wait
-    #[arg(long, default_value = "1000")]
-    pub(crate) clients: usize,
-    /// How often they come: memory that is not given back grows with it
+    /// Idle subscribers
+    #[arg(long, alias = "clients", default_value = "1000")]
+    pub(crate) subscribers: usize,
+    /// How often they connect; memory that is not freed grows with it
     #[arg(long, default_value = "2")]
     pub(crate) rounds: usize,
 }
 
-/// Memory and connections at a time.
-struct Look {
+/// Memory and connections at one moment.
+struct Snapshot {
     broker: u64,
     redis: RedisState,
 }
 
-impl Look {
+impl Snapshot {
     async fn take(target: &Target) -> Outcome<Self> {
         sleep(REST).await;
         Ok(Self {
@@ -58,106 +57,117 @@ impl Look {
 }
 
 impl Idle {
-    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
+    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<RunResult> {
         let stream = target.api.create(KEPT).await?;
         drop(self.connect(FIRST, common, target, &stream).await?);
-        vacated(target, &stream).await?;
-        let empty = Look::take(target).await?;
+        wait_until_empty(target, &stream).await?;
+        let empty = Snapshot::take(target).await?;
         let start = Instant::now();
-        let fleet = self.connect(self.clients, common, target, &stream).await?;
+        let subscribers = self
+            .connect(self.subscribers, common, target, &stream)
+            .await?;
         let connected = start.elapsed();
-        let full = Look::take(target).await?;
-        drop(fleet);
-        let left = vacated(target, &stream).await?;
-        let vacant = Look::take(target).await?;
-        let mut again = Look {
+        let full = Snapshot::take(target).await?;
+        drop(subscribers);
+        let left = wait_until_empty(target, &stream).await?;
+        let vacant = Snapshot::take(target).await?;
+        let mut again = Snapshot {
             broker: full.broker,
             redis: full.redis,
         };
         for round in 1..self.rounds {
             if round > 1 {
-                vacated(target, &stream).await?;
+                wait_until_empty(target, &stream).await?;
             }
-            let fleet = self.connect(self.clients, common, target, &stream).await?;
-            again = Look::take(target).await?;
-            drop(fleet);
+            let subscribers = self
+                .connect(self.subscribers, common, target, &stream)
+                .await?;
+            again = Snapshot::take(target).await?;
+            drop(subscribers);
         }
         target.api.end(&stream).await?;
 
-        let per_client =
-            |with: u64, without: u64| (with as f64 - without as f64) / self.clients as f64;
+        let per_subscriber =
+            |with: u64, without: u64| (with as f64 - without as f64) / self.subscribers as f64;
         let kb = |bytes: f64| bytes / 1_000.0;
-        let mut found = Findings::new(format!("{}: idle, {} clients", target.name, self.clients));
-        found.put("connects/s", self.clients as f64 / connected.as_secs_f64());
-        if target.is_near() {
-            found.put("broker MB without clients", kb(kb(empty.broker as f64)));
-            found.put(FULL, kb(kb(full.broker as f64)));
-            found.put("broker MB after they left", kb(kb(vacant.broker as f64)));
-            found.put(
+        let mut result = RunResult::new(format!(
+            "{}: idle, {} subscribers",
+            target.name, self.subscribers
+        ));
+        result.put(
+            "connects/s",
+            self.subscribers as f64 / connected.as_secs_f64(),
+        );
+        if target.is_local() {
+            result.put("broker MB without clients", kb(kb(empty.broker as f64)));
+            result.put(FULL, kb(kb(full.broker as f64)));
+            result.put("broker MB after they left", kb(kb(vacant.broker as f64)));
+            result.put(
                 "broker MB with clients, last time",
                 kb(kb(again.broker as f64)),
             );
-            found.put(MEMORY, kb(per_client(full.broker, empty.broker)));
-            found.put(MEMORY_AGAIN, kb(per_client(again.broker, empty.broker)));
+            result.put(MEMORY, kb(per_subscriber(full.broker, empty.broker)));
+            result.put(MEMORY_AGAIN, kb(per_subscriber(again.broker, empty.broker)));
         }
         if target.has_redis() {
-            found.put(
+            result.put(
                 REDIS_MEMORY,
-                kb(per_client(full.redis.memory, empty.redis.memory)),
+                kb(per_subscriber(full.redis.memory, empty.redis.memory)),
             );
-            found.put(
+            result.put(
                 REDIS_CONNECTIONS,
-                per_client(full.redis.connections, empty.redis.connections),
+                per_subscriber(full.redis.connections, empty.redis.connections),
             );
-            found.put(
+            result.put(
                 "redis connections left",
                 vacant.redis.connections as f64 - empty.redis.connections as f64,
             );
         }
         if let Some(left) = left {
-            found.put("s until all slots were free", left.as_secs_f64());
+            result.put("s until all slots were free", left.as_secs_f64());
         }
-        Ok(found)
+        Ok(result)
     }
 
-    /// Connects clients, each of which has received an event when this returns.
+    /// Connects subscribers. Returns when each has received an event.
     async fn connect(
         &self,
-        clients: usize,
+        count: usize,
         common: &Common,
         target: &Target,
         stream: &Stream,
-    ) -> Outcome<Fleet> {
-        let (api, meter) = (&target.api, Arc::new(Meter::new()?));
-        let fleet = Fleet::connect(
+    ) -> Outcome<Subscribers> {
+        let (api, recorder) = (&target.api, Arc::new(Recorder::new()?));
+        let subscribers = Subscribers::connect(
             api,
             std::slice::from_ref(stream),
-            clients,
+            count,
             common.transport,
-            &meter,
+            &recorder,
         )
         .await?;
-        let events = Batches::open(api, stream, 1, common.payload)
+        let events = BatchPublisher::open(api, stream, 1, common.payload)
             .await?
             .publish()
             .await?;
-        fleet.wait_for(events).await?;
-        Ok(fleet)
+        subscribers.wait_for(events).await?;
+        Ok(subscribers)
     }
 }
 
-/// Waits until the server knows that the clients have left; how long that took, if it says so.
-async fn vacated(target: &Target, stream: &Stream) -> Outcome<Option<Duration>> {
+/// Waits until the server has noticed that the subscribers left. Returns how long that took, if the
+/// server reports it.
+async fn wait_until_empty(target: &Target, stream: &Stream) -> Outcome<Option<Duration>> {
     let start = Instant::now();
-    while let Some(slots) = target.api.slots_in_use().await? {
-        if slots == 0 || start.elapsed() > PATIENCE {
+    while let Some(slots) = target.api.subscriber_count().await? {
+        if slots == 0 || start.elapsed() > DELIVERY_TIMEOUT {
             return Ok(Some(start.elapsed()));
         }
         sleep(Duration::from_millis(50)).await;
     }
-    // The floor has no heartbeat: only by writing to clients does it learn that they are gone, and
-    // by the second time for certain.
-    let mut batches = Batches::open(&target.api, stream, 1, 1).await?;
+    // The baseline has no heartbeat. It notices that subscribers left only when it writes to them,
+    // and reliably at the second write.
+    let mut batches = BatchPublisher::open(&target.api, stream, 1, 1).await?;
     for _ in 0..3 {
         batches.publish().await?;
         sleep(REST / 2).await;

@@ -1,4 +1,4 @@
-//! Writers alone.
+//! Ingest: publishers without subscribers.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use tokio::time::sleep;
 use super::Common;
 use crate::{
     api::KEPT,
-    meter::Meter,
-    problem::Outcome,
-    publisher::{Batches, Stop},
-    result::{EVENTS, Findings, Interval},
+    error::Outcome,
+    publisher::{BatchPublisher, Stop},
+    recorder::Recorder,
+    result::{EVENTS, Interval, RunResult},
     target::Target,
 };
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ingest {
-    /// Writers, each with a stream and a connection of its own
+    /// Publishers, each with a stream and a connection of its own
     #[arg(long, default_value = "8")]
     pub(crate) publishers: usize,
     /// Events in a request
@@ -26,33 +26,33 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    /// Latency is that of a request, from before it is written to after it is answered.
-    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
-        let (api, meter) = (&target.api, Arc::new(Meter::new()?));
+    /// Records the time of a request as latency, from before it is sent to after its response.
+    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<RunResult> {
+        let (api, recorder) = (&target.api, Arc::new(Recorder::new()?));
         let streams = try_join_all((0..self.publishers).map(|_| api.create(KEPT))).await?;
         let stop = Stop::default();
-        let mut writers = Vec::with_capacity(self.publishers);
+        let mut publishers = Vec::with_capacity(self.publishers);
         for (number, stream) in streams.iter().enumerate() {
-            let batches = Batches::open(api, stream, self.batch, common.payload).await?;
-            writers.push(tokio::spawn(batches.closed_loop(
-                Arc::clone(&meter),
+            let batches = BatchPublisher::open(api, stream, self.batch, common.payload).await?;
+            publishers.push(tokio::spawn(batches.closed_loop(
+                Arc::clone(&recorder),
                 number,
                 stop.watch(),
             )));
         }
         sleep(common.warm_up).await;
-        let interval = Interval::measure(target, &meter, common.seconds).await?;
+        let interval = Interval::measure(target, &recorder, common.seconds).await?;
         stop.now();
-        for writer in writers {
-            writer.await??;
+        for publisher in publishers {
+            publisher.await??;
         }
         let title = format!(
-            "{}: ingest, {} publishers, {} events a request",
+            "{}: ingest, {} publishers, {} events per request",
             target.name, self.publishers, self.batch
         );
-        let mut found = Findings::new(title);
-        found.put_interval(EVENTS, &interval);
+        let mut result = RunResult::new(title);
+        result.put_interval(EVENTS, &interval);
         try_join_all(streams.iter().map(|stream| api.end(stream))).await?;
-        Ok(found)
+        Ok(result)
     }
 }

@@ -1,4 +1,4 @@
-//! What can be measured, one module each.
+//! The scenarios, one module each.
 
 mod churn;
 mod fanout;
@@ -20,66 +20,66 @@ pub(crate) use self::{
 use crate::{
     api::Transport,
     clock,
-    problem::Outcome,
-    result::Findings,
+    error::Outcome,
+    result::RunResult,
     target::{Selection, Target},
 };
 
-/// What all scenarios take.
+/// The options of all scenarios.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
     /// Seconds to measure
     #[arg(long, global = true, default_value = "5", value_parser = clock::seconds)]
     pub(crate) seconds: Duration,
-    /// Seconds of the same load before that
+    /// Seconds of the same load before the measurement
     #[arg(long, global = true, default_value = "1", value_parser = clock::seconds)]
     pub(crate) warm_up: Duration,
     /// Bytes of an event's data
     #[arg(long, global = true, default_value = "100")]
     pub(crate) payload: usize,
-    /// How clients follow
+    /// How subscribers receive events
     #[arg(long, global = true, value_enum, default_value = "sse")]
     pub(crate) transport: Transport,
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Scenario {
-    /// One stream, many clients: as fast as they take it, or paced
+    /// Fan-out: one stream, many subscribers, at full speed or at a fixed rate
     Fanout(Fanout),
-    /// Many streams, a writer and a client each
+    /// Many streams, each with a publisher and a subscriber
     Streams(Streams),
-    /// Writers alone, as fast as they are answered
+    /// Ingest: publishers without subscribers, at full speed
     Ingest(Ingest),
-    /// Clients that wait: memory and connections
+    /// Idle subscribers: memory and connections
     Idle(Idle),
-    /// Clients that leave and resume
+    /// Subscribers that disconnect and resume
     Churn(Churn),
-    /// Clients of which some stop reading
+    /// Subscribers, some of which stop reading
     Slow(Slow),
 }
 
 impl Scenario {
-    /// The most connections that it holds at once.
+    /// The largest number of connections at once.
     fn connections(&self) -> usize {
         match self {
-            Self::Fanout(Fanout { clients, .. })
-            | Self::Idle(Idle { clients, .. })
-            | Self::Churn(Churn { clients, .. })
-            | Self::Slow(Slow { clients, .. }) => *clients,
+            Self::Fanout(Fanout { subscribers, .. })
+            | Self::Idle(Idle { subscribers, .. })
+            | Self::Churn(Churn { subscribers, .. })
+            | Self::Slow(Slow { subscribers, .. }) => *subscribers,
             Self::Streams(scenario) => scenario.connections(),
             Self::Ingest(Ingest { publishers, .. }) => *publishers,
         }
     }
 
     /// Starts the target, measures it, and stops it.
-    pub(crate) async fn run(&self, common: &Common, selection: &Selection) -> Outcome<Findings> {
+    pub(crate) async fn run(&self, common: &Common, selection: &Selection) -> Outcome<RunResult> {
         let target = selection.start(self.connections()).await?;
-        let found = self.measure(common, &target).await;
+        let result = self.measure(common, &target).await;
         target.stop().await?;
-        found
+        result
     }
 
-    async fn measure(&self, common: &Common, target: &Target) -> Outcome<Findings> {
+    async fn measure(&self, common: &Common, target: &Target) -> Outcome<RunResult> {
         match self {
             Self::Fanout(scenario) => scenario.run(common, target).await,
             Self::Streams(scenario) => scenario.run(common, target).await,

@@ -1,5 +1,5 @@
-//! Clients of which some stop reading, while megabytes go through the stream: they may neither cost
-//! memory nor delay the others, and when they read again they must find everything.
+//! Subscribers, some of which stop reading while megabytes are published. They must neither cost
+//! memory nor delay the others. When they read again, they must receive everything.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,58 +9,58 @@ use tokio::time::sleep;
 use super::Common;
 use crate::{
     api::{Api, Stream},
-    client::{Client, Opening},
-    fleet::{Fleet, Member},
-    meter::Meter,
-    problem::{Outcome, Problem},
-    publisher::{Batches, Stop},
-    result::{DELIVERIES, Findings, Interval},
+    error::{Error, Outcome},
+    publisher::{BatchPublisher, Stop},
+    recorder::Recorder,
+    result::{DELIVERIES, Interval, RunResult},
+    subscriber_connection::{ConnectOptions, SubscriberConnection},
+    subscribers::{Subscriber, Subscribers},
     target::Target,
 };
 
-/// All that is written is kept, so that those who stalled lose nothing.
+/// More than any run writes, so that subscribers that stalled lose nothing.
 const KEPT: u64 = 1_000_000;
 
 /// Events in a batch.
 const BATCH: usize = 50;
 
-/// What the system holds for a client that does not read.
+/// The size of the system's receive buffer for a subscriber that does not read.
 const RECEIVE_BUFFER: u32 = 4096;
 
 pub(crate) const PEAK: &str = "broker MB at most, meanwhile";
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Slow {
-    /// Clients, with those that stall
-    #[arg(long, default_value = "20")]
-    pub(crate) clients: usize,
-    /// How many of a hundred stall
+    /// Subscribers, including those that stall
+    #[arg(long, alias = "clients", default_value = "20")]
+    pub(crate) subscribers: usize,
+    /// Percentage that stalls
     #[arg(long, default_value = "50", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) stalled: u8,
-    /// Megabytes that go through the stream while they stall, in the measured time
+    /// Megabytes to publish while they stall
     #[arg(long, default_value = "30")]
     pub(crate) megabytes: usize,
-    /// Bytes of an event's data, in place of --payload
+    /// Bytes of an event's data, instead of --payload
     #[arg(long, default_value = "1000")]
     pub(crate) size: usize,
 }
 
 impl Slow {
-    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
-        let (api, meter) = (&target.api, Arc::new(Meter::new()?));
-        let stalled = self.clients * usize::from(self.stalled) / 100;
+    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<RunResult> {
+        let (api, recorder) = (&target.api, Arc::new(Recorder::new()?));
+        let stalled = self.subscribers * usize::from(self.stalled) / 100;
         let stream = api.create(KEPT).await?;
-        let readers = Fleet::connect(
+        let readers = Subscribers::connect(
             api,
             std::slice::from_ref(&stream),
-            self.clients - stalled,
+            self.subscribers - stalled,
             common.transport,
-            &meter,
+            &recorder,
         )
         .await?;
         let waiting = self.stall(api, &stream, stalled, common).await?;
-        // One batch, so that what is set up with the first one is not counted.
-        Batches::open(api, &stream, BATCH, self.size)
+        // One batch, so that the one-time allocations of the first batch do not count.
+        BatchPublisher::open(api, &stream, BATCH, self.size)
             .await?
             .publish()
             .await?;
@@ -71,31 +71,31 @@ impl Slow {
         let rate = (self.megabytes * 1_000_000) as f64
             / (BATCH * self.size) as f64
             / common.seconds.as_secs_f64();
-        let writer = tokio::spawn(Batches::open(api, &stream, BATCH, self.size).await?.paced(
-            rate,
-            0.0,
-            stop.watch(),
-        ));
+        let publisher = tokio::spawn(
+            BatchPublisher::open(api, &stream, BATCH, self.size)
+                .await?
+                .paced(rate, 0.0, stop.watch()),
+        );
         let (interval, peak) = tokio::join!(
-            Interval::measure(target, &meter, common.seconds),
+            Interval::measure(target, &recorder, common.seconds),
             peak(target, common.seconds)
         );
         let interval = interval?;
         stop.now();
-        let events = writer.await??;
-        readers.reaches(|_| events).await;
+        let events = publisher.await??;
+        readers.wait_until(|_| events).await;
         let mut faults = readers.faults(|_| events);
         let after = target.memory();
-        // They read again. Where one can't go on behind an id, there need not be anything for them
-        // any more.
-        let late = Fleet::of(
+        // They read again. Where subscribers can't resume, the server may no longer have their
+        // events.
+        let late = Subscribers::of(
             waiting
                 .into_iter()
-                .map(|client| (client, Member::default())),
-            &meter,
+                .map(|connection| (connection, Subscriber::default())),
+            &recorder,
         );
-        if api.dialect.resumes() {
-            late.reaches(|_| events).await;
+        if api.protocol.resumes() {
+            late.wait_until(|_| events).await;
             faults += late.faults(|_| events);
         }
         drop((readers, late));
@@ -104,40 +104,40 @@ impl Slow {
         api.end(&stream).await?;
 
         let title = format!(
-            "{}: slow, {} clients of which {stalled} stall, {} MB",
-            target.name, self.clients, self.megabytes
+            "{}: slow, {} subscribers, {stalled} stalled, {} MB",
+            target.name, self.subscribers, self.megabytes
         );
-        let mut found = Findings::new(title);
-        found.put_interval(DELIVERIES, &interval);
-        if target.is_near() {
+        let mut result = RunResult::new(title);
+        result.put_interval(DELIVERIES, &interval);
+        if target.is_local() {
             let mb = |bytes: u64| bytes as f64 / 1e6;
-            found.put("broker MB before", mb(before));
-            found.put(PEAK, mb(peak));
-            found.put("broker MB afterwards", mb(after));
-            found.put("broker MB after all have read and left", mb(left));
+            result.put("broker MB before", mb(before));
+            result.put(PEAK, mb(peak));
+            result.put("broker MB afterwards", mb(after));
+            result.put("broker MB after all have read and left", mb(left));
         }
-        found.put_faults(faults);
-        Ok(found)
+        result.put_faults(faults);
+        Ok(result)
     }
 
-    /// Connections that are open and not read.
+    /// Opens connections that are not read.
     async fn stall(
         &self,
         api: &Api,
         stream: &Stream,
         count: usize,
         common: &Common,
-    ) -> Outcome<Vec<Client>> {
-        let path = api.dialect.follow(stream, common.transport, None);
-        let opening = &Opening {
+    ) -> Outcome<Vec<SubscriberConnection>> {
+        let path = api.protocol.follow(stream, common.transport, None);
+        let options = &ConnectOptions {
             transport: common.transport,
             path,
             receive_buffer: Some(RECEIVE_BUFFER),
         };
         let open = |_| async move {
-            Client::open(api, opening)
+            SubscriberConnection::open(api, options)
                 .await?
-                .ok_or_else(|| Problem::Other("A new stream has ended".to_owned()))
+                .ok_or_else(|| Error::Other("A new stream has ended".to_owned()))
         };
         stream::iter(0..count)
             .map(open)
@@ -147,7 +147,7 @@ impl Slow {
     }
 }
 
-/// The most memory over so long.
+/// The largest memory in this time.
 async fn peak(target: &Target, length: Duration) -> u64 {
     const STEP: Duration = Duration::from_millis(100);
     let mut most = 0;

@@ -1,5 +1,5 @@
-//! Many streams, each with a writer and a client: answers of language models, token by token. Or
-//! with clients that follow several each: dashboards.
+//! Many streams, each with a publisher and a subscriber: answers of language models, token by
+//! token. Or with subscribers that follow several streams each: dashboards.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -9,15 +9,15 @@ use tokio::time::sleep;
 use super::Common;
 use crate::{
     api::{Api, KEPT, Stream},
-    fleet::Fleet,
-    meter::Meter,
-    problem::Outcome,
-    publisher::{Batches, Stop, Stopped, Uploading},
-    result::{EVENTS, Findings, Interval},
+    error::Outcome,
+    publisher::{BatchPublisher, Stop, StopSignal, UploadPublisher},
+    recorder::Recorder,
+    result::{EVENTS, Interval, RunResult},
+    subscribers::Subscribers,
     target::Target,
 };
 
-/// Of the clients' connections, with what they follow; not of the writers'.
+/// Memory of the subscribers' connections, without the publishers'.
 const MEMORY: &str = "broker KB/stream and client";
 
 #[derive(Clone, Debug, clap::Args)]
@@ -29,20 +29,20 @@ pub(crate) struct Streams {
     /// Events a second in each
     #[arg(long, default_value = "20")]
     pub(crate) rate: f64,
-    /// A request per event in place of an upload; where there are no uploads, always so
+    /// Send a request per event instead of an upload; always so where the server takes no uploads
     #[arg(long)]
     pub(crate) requests: bool,
-    /// Streams that a client follows over one connection; only the broker knows how, by default up
+    /// Streams that a subscriber follows over one connection; only with the broker, by default up
     /// to 32
     #[arg(long, default_value = "1")]
     pub(crate) together: NonZeroUsize,
-    /// Clients that follow the same
+    /// Subscribers of the same streams
     #[arg(long, default_value = "1")]
     pub(crate) each: NonZeroUsize,
 }
 
 impl Streams {
-    /// With a client to each stream.
+    /// With one subscriber per stream.
     pub(crate) fn alone(streams: usize, rate: f64, requests: bool) -> Self {
         Self {
             streams,
@@ -53,62 +53,69 @@ impl Streams {
         }
     }
 
-    /// The most connections at once.
+    /// The largest number of connections at once.
     pub(super) fn connections(&self) -> usize {
         self.streams + self.streams.div_ceil(self.together.get()) * self.each.get()
     }
 
-    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<Findings> {
+    pub(super) async fn run(&self, common: &Common, target: &Target) -> Outcome<RunResult> {
         let (together, each) = (self.together.get(), self.each.get());
-        let (api, meter) = (&target.api, Arc::new(Meter::new()?));
+        let (api, recorder) = (&target.api, Arc::new(Recorder::new()?));
         let streams: Vec<_> = stream::iter(0..self.streams)
             .map(|_| api.create(KEPT))
             .buffered(16)
             .try_collect()
             .await?;
         let before = target.memory();
-        let fleet = match together {
-            1 => Fleet::connect(api, &streams, each, common.transport, &meter).await?,
+        let subscribers = match together {
+            1 => Subscribers::connect(api, &streams, each, common.transport, &recorder).await?,
             _ => {
-                Fleet::connect_together(api, &streams, together, each, common.transport, &meter)
-                    .await?
+                Subscribers::connect_together(
+                    api,
+                    &streams,
+                    together,
+                    each,
+                    common.transport,
+                    &recorder,
+                )
+                .await?
             }
         };
         let connected = target.memory();
         let stop = Stop::default();
-        let writers: Vec<_> = stream::iter(&streams)
-            .map(|stream| Writer::open(api, stream, self.requests, common.payload))
+        let publishers: Vec<_> = stream::iter(&streams)
+            .map(|stream| StreamPublisher::open(api, stream, self.requests, common.payload))
             .buffered(16)
             .try_collect()
             .await?;
-        let writers: Vec<_> = writers
+        let publishers: Vec<_> = publishers
             .into_iter()
             .enumerate()
-            .map(|(number, writer)| {
-                // Spread over the interval, as independent writers are.
+            .map(|(number, publisher)| {
+                // Spread over the interval, as independent publishers are.
                 let phase = number as f64 / self.streams as f64;
-                tokio::spawn(writer.paced(self.rate, phase, stop.watch()))
+                tokio::spawn(publisher.paced(self.rate, phase, stop.watch()))
             })
             .collect();
         sleep(common.warm_up).await;
-        let interval = Interval::measure(target, &meter, common.seconds).await?;
+        let interval = Interval::measure(target, &recorder, common.seconds).await?;
         stop.now();
         let mut events = Vec::with_capacity(self.streams);
-        for writer in writers {
-            events.push(writer.await??);
+        for publisher in publishers {
+            events.push(publisher.await??);
         }
-        fleet.reaches(|place| events[place]).await;
-        let mut found = Findings::new(self.title(target));
-        found.put_interval(EVENTS, &interval);
-        if target.is_near() {
-            found.put(
+        subscribers.wait_until(|index| events[index]).await;
+        let mut result = RunResult::new(self.title(target));
+        result.put_interval(EVENTS, &interval);
+        if target.is_local() {
+            result.put(
                 MEMORY,
                 connected.saturating_sub(before) as f64 / 1_000.0 / (self.streams * each) as f64,
             );
         }
-        found.put_faults(fleet.faults(|place| events[place]));
+        result.put_faults(subscribers.faults(|index| events[index]));
         try_join_all(streams.iter().map(|stream| api.end(stream))).await?;
-        Ok(found)
+        Ok(result)
     }
 
     fn title(&self, target: &Target) -> String {
@@ -122,37 +129,37 @@ impl Streams {
         let title = format!("{}: {streams} streams, {rate} events/s each", target.name);
         match (together.get(), each.get()) {
             (1, 1) => title,
-            _ => format!("{title}, {together} a connection, clients to each: {each}"),
+            _ => format!("{title}, {together} per connection, subscribers of each: {each}"),
         }
     }
 }
 
-/// Who writes to a stream.
-enum Writer {
-    Uploading {
-        upload: Uploading,
+/// The publisher of a stream.
+enum StreamPublisher {
+    UploadPublisher {
+        upload: UploadPublisher,
         first_events: u64,
     },
-    Requests(Batches),
+    Requests(BatchPublisher),
 }
 
-impl Writer {
+impl StreamPublisher {
     async fn open(api: &Api, stream: &Stream, requests: bool, payload: usize) -> Outcome<Self> {
-        match api.dialect.upload(stream).filter(|_| !requests) {
-            Some(upload) => Ok(Self::Uploading {
-                upload: Uploading::open(api, upload, payload).await?,
-                first_events: api.dialect.first_events(),
+        match api.protocol.upload(stream).filter(|_| !requests) {
+            Some(upload) => Ok(Self::UploadPublisher {
+                upload: UploadPublisher::open(api, upload, payload).await?,
+                first_events: api.protocol.first_events(),
             }),
             None => Ok(Self::Requests(
-                Batches::open(api, stream, 1, payload).await?,
+                BatchPublisher::open(api, stream, 1, payload).await?,
             )),
         }
     }
 
-    /// Writes until it is stopped; how many events the stream holds then.
-    async fn paced(self, rate: f64, phase: f64, stop: Stopped) -> Outcome<u64> {
+    /// Writes until it is stopped. Returns how many events the stream has then.
+    async fn paced(self, rate: f64, phase: f64, stop: StopSignal) -> Outcome<u64> {
         match self {
-            Self::Uploading {
+            Self::UploadPublisher {
                 upload,
                 first_events,
             } => Ok(upload.paced(rate, phase, stop).await? + first_events),

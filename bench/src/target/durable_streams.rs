@@ -1,22 +1,22 @@
-//! Starting the server of the crate `durable-streams`.
+//! Starts the server of the crate `durable-streams`.
 
 use std::{path::Path, process::Stdio, sync::Arc};
 
 use tokio::process::Command;
 
 use super::{
-    folder::Folder,
-    running::{Running, free_address},
     server::{program, spawn},
+    server_process::{ServerProcess, free_address},
+    temp_folder::TempFolder,
 };
-use crate::{api::Api, dialect::DurableStreams, problem::Outcome};
+use crate::{api::Api, error::Outcome, protocol::DurableStreams};
 
 /// The program, in the folder that `peers/setup` fills.
 const PROGRAM: &str = "bin/durable-streams-server";
 
-pub(super) async fn start(peers: &Path, durability: &str) -> Outcome<(Running, Api)> {
+pub(super) async fn start(peers: &Path, durability: &str) -> Outcome<(ServerProcess, Api)> {
     let program = program(&peers.join(PROGRAM), super::not_set_up)?;
-    let folder = Folder::new()?;
+    let folder = TempFolder::new()?;
     let mut command = Command::new(&program);
     command
         .args([
@@ -30,10 +30,10 @@ pub(super) async fn start(peers: &Path, durability: &str) -> Outcome<(Running, A
     let (child, address) =
         spawn(&program, command.stdout(Stdio::piped()).kill_on_drop(true)).await?;
     Ok((
-        Running::new(child, Some(folder)),
+        ServerProcess::new(child, Some(folder)),
         Api {
             address,
-            dialect: Arc::new(DurableStreams),
+            protocol: Arc::new(DurableStreams),
         },
     ))
 }

@@ -1,12 +1,12 @@
-//! What is measured: a broker started for the run, with a Redis of its own, the floor, a peer, or a
-//! broker that runs already.
+//! The measured server: a broker with its own Redis, the baseline or a peer, which the run starts;
+//! or a broker that already runs.
 
 mod durable_streams;
-mod folder;
 mod nchan;
 mod redis;
-mod running;
 mod server;
+mod server_process;
+mod temp_folder;
 
 use std::{
     net::SocketAddr,
@@ -15,37 +15,37 @@ use std::{
 };
 
 pub(crate) use self::redis::RedisState;
-use self::{redis::Redis, running::Running};
+use self::{redis::Redis, server_process::ServerProcess};
 use crate::{
     api::Api,
-    dialect::Broker,
-    problem::{Outcome, Problem},
+    error::{Error, Outcome},
     process,
+    protocol::Broker,
 };
 
-/// What is started.
+/// The kinds of servers that a run can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// The smallest Rocket program that broadcasts from memory
-    Floor,
+    Baseline,
     /// The broker with the embedded store
     Memory,
-    /// The broker on Redis, one subscription per node
+    /// The broker on Redis, shared delivery: one subscription per node
     Shared,
-    /// The broker on Redis, one connection per client
+    /// The broker on Redis, exclusive delivery: one connection per subscriber
     Exclusive,
     /// A peer: nginx with the module nchan, on Redis
     Nchan,
-    /// A peer: the server of the crate durable-streams, as it is by default
+    /// A peer: the server of the crate durable-streams, with its default durability
     DurableStreams,
-    /// The same, confirming what is not on the disk yet
+    /// The same, which confirms events before they are on disk
     DurableStreamsMemory,
 }
 
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Floor => "floor",
+            Self::Baseline => "baseline",
             Self::Memory => "memory",
             Self::Shared => "shared",
             Self::Exclusive => "exclusive",
@@ -55,17 +55,17 @@ impl Kind {
         }
     }
 
-    /// The most files that one process of it holds for so many clients.
-    pub(crate) fn files(self, clients: usize) -> u64 {
-        let per_client = if self == Self::Exclusive { 2 } else { 1 };
-        clients as u64 * per_client + 300
+    /// How many open files one process needs for this many subscribers.
+    pub(crate) fn files(self, subscribers: usize) -> u64 {
+        let per_subscriber = if self == Self::Exclusive { 2 } else { 1 };
+        subscribers as u64 * per_subscriber + 300
     }
 }
 
-/// Which target, from the command line.
+/// The target, from the command line.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Selection {
-    /// Start this, measure it, and stop it
+    /// Start this server, measure it, and stop it
     #[arg(
         long,
         global = true,
@@ -74,35 +74,35 @@ pub(crate) struct Selection {
         conflicts_with = "url"
     )]
     pub(crate) target: Kind,
-    /// The broker's program; the floor's lies beside it
+    /// The broker's program; the baseline's must be in the same folder
     #[arg(long, global = true, default_value = "target/release/tinistreamer")]
     pub(crate) broker: PathBuf,
     /// The folder of the peers, which bench/peers/setup fills
     #[arg(long, global = true, default_value = "target/peers")]
     pub(crate) peers: PathBuf,
-    /// The broker reaches its Redis over TCP, as nchan must, in place of a Unix socket
+    /// Let the broker reach Redis over TCP, as nchan must, instead of a Unix socket
     #[arg(long, global = true)]
     pub(crate) redis_tcp: bool,
-    /// A further setting of the broker that is started, such as HEARTBEAT=30
+    /// Another setting of the started broker, such as HEARTBEAT=30
     #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
     settings: Vec<String>,
     /// Measure a running broker, such as `http://10.0.0.1:8000`
     #[arg(long, global = true, requires = "api_key")]
     url: Option<String>,
-    /// The running broker's API key
+    /// The API key of the running broker
     #[arg(long, global = true)]
     api_key: Option<String>,
-    /// Processes of the running broker whose processor time and memory are read
+    /// Processes of the running broker whose processor time and memory to read
     #[arg(long, global = true)]
     pid: Vec<u32>,
 }
 
-/// A target that runs.
+/// A running target.
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) api: Api,
     pids: Vec<u32>,
-    server: Option<Running>,
+    server: Option<ServerProcess>,
     redis: Option<Redis>,
 }
 
@@ -114,7 +114,7 @@ pub(crate) struct Cpu {
 }
 
 impl Selection {
-    /// The same, of another kind.
+    /// The same selection with another kind of server.
     pub(crate) fn of(&self, target: Kind) -> Self {
         Self {
             target,
@@ -123,7 +123,7 @@ impl Selection {
         }
     }
 
-    /// The same, of another build.
+    /// The same selection with another build of the broker.
     pub(crate) fn with_broker(&self, program: &Path) -> Self {
         Self {
             broker: program.to_owned(),
@@ -131,20 +131,20 @@ impl Selection {
         }
     }
 
-    /// Starts it with a further setting.
+    /// Adds a setting of the broker.
     pub(crate) fn set(&mut self, setting: &str) {
         self.settings.push(setting.to_owned());
     }
 
-    /// Starts it, for so many clients.
-    pub(crate) async fn start(&self, clients: usize) -> Outcome<Target> {
-        // Connections are opened and closed quickly: some room for those that linger.
-        process::allow_files(self.target.files(clients)).map_err(Problem::Other)?;
+    /// Starts the target for this many subscribers.
+    pub(crate) async fn start(&self, subscribers: usize) -> Outcome<Target> {
+        // Closed connections keep their files for a while, so that some more are needed.
+        process::allow_files(self.target.files(subscribers)).map_err(Error::Other)?;
         if let (Some(url), Some(api_key)) = (&self.url, &self.api_key) {
             let address = resolve(url).await?;
             let api = Api {
                 address,
-                dialect: Arc::new(Broker {
+                protocol: Arc::new(Broker {
                     api_key: api_key.clone(),
                 }),
             };
@@ -157,7 +157,9 @@ impl Selection {
             });
         }
         let redis = match self.target {
-            Kind::Floor | Kind::Memory | Kind::DurableStreams | Kind::DurableStreamsMemory => None,
+            Kind::Baseline | Kind::Memory | Kind::DurableStreams | Kind::DurableStreamsMemory => {
+                None
+            }
             Kind::Shared | Kind::Exclusive => Some(Redis::start(self.redis_tcp).await?),
             Kind::Nchan => Some(Redis::start(true).await?),
         };
@@ -180,16 +182,13 @@ impl Selection {
     }
 }
 
-/// What to do about a peer that is not there.
+/// The message for a peer that is not installed.
 fn not_set_up(path: &Path) -> String {
-    format!(
-        "{} (it is put there by `bench/peers/setup`)",
-        path.display()
-    )
+    format!("{} (`bench/peers/setup` installs it)", path.display())
 }
 
 async fn resolve(url: &str) -> Outcome<SocketAddr> {
-    let wrong = || Problem::Other(format!("--url {url} is not http://HOST:PORT"));
+    let wrong = || Error::Other(format!("--url {url} is not http://HOST:PORT"));
     let authority = url
         .strip_prefix("http://")
         .ok_or_else(wrong)?
@@ -201,7 +200,7 @@ async fn resolve(url: &str) -> Outcome<SocketAddr> {
     };
     tokio::net::lookup_host(named)
         .await
-        .map_err(|error| Problem::System(format!("--url {url}"), error))?
+        .map_err(|error| Error::System(format!("--url {url}"), error))?
         .next()
         .ok_or_else(wrong)
 }
@@ -218,8 +217,8 @@ impl Target {
         }
     }
 
-    /// Whether its processes can be looked into.
-    pub(crate) fn is_near(&self) -> bool {
+    /// Whether its processes run on this machine.
+    pub(crate) fn is_local(&self) -> bool {
         !self.pids.is_empty()
     }
 
@@ -231,16 +230,16 @@ impl Target {
     pub(crate) fn memory(&self) -> u64 {
         match self.pids[..] {
             [pid] => process::memory(pid),
-            // What several share would be counted as often.
+            // Pages that the processes share must not count several times.
             _ => self
                 .pids
                 .iter()
-                .map(|pid| process::share_of_memory(*pid))
+                .map(|pid| process::proportional_memory(*pid))
                 .sum(),
         }
     }
 
-    /// What Redis says of itself; zeros without one.
+    /// The state of Redis. Zeros without one.
     pub(crate) async fn redis_state(&self) -> Outcome<RedisState> {
         match &self.redis {
             Some(redis) => redis.state().await,
@@ -248,7 +247,7 @@ impl Target {
         }
     }
 
-    /// Stops what was started.
+    /// Stops the started processes.
     pub(crate) async fn stop(self) -> Outcome<()> {
         if let Some(server) = self.server {
             server.stop().await?;

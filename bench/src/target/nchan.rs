@@ -1,19 +1,19 @@
-//! Starting nginx with nchan, over the Redis of the run.
+//! Starts nginx with nchan, over the Redis of the run.
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use tokio::{process::Command, time::sleep};
 
 use super::{
-    folder::Folder,
-    running::{Running, free_address},
+    server_process::{ServerProcess, free_address},
+    temp_folder::TempFolder,
 };
 use crate::{
     api::Api,
-    dialect::{Nchan, Request},
+    error::{Error, Outcome},
     http::Connection,
-    problem::{Outcome, Problem},
     process,
+    protocol::{Nchan, Request},
 };
 
 const CONFIGURATION: &str = include_str!("../../peers/nginx.conf");
@@ -21,12 +21,12 @@ const CONFIGURATION: &str = include_str!("../../peers/nginx.conf");
 /// The module, in the folder that `peers/setup` fills.
 const MODULE: &str = "nchan/usr/lib/nginx/modules/ngx_nchan_module.so";
 
-pub(super) async fn start(peers: &Path, redis: &str) -> Outcome<(Running, Api)> {
+pub(super) async fn start(peers: &Path, redis: &str) -> Outcome<(ServerProcess, Api)> {
     let module = peers.join(MODULE);
     let module = module
         .canonicalize()
-        .map_err(|error| Problem::System(super::not_set_up(&module), error))?;
-    let (folder, address) = (Folder::new()?, free_address()?);
+        .map_err(|error| Error::System(super::not_set_up(&module), error))?;
+    let (folder, address) = (TempFolder::new()?, free_address()?);
     let workers = std::thread::available_parallelism()?.get();
     let configuration = CONFIGURATION
         .replace("@MODULE@", &module.display().to_string())
@@ -35,20 +35,20 @@ pub(super) async fn start(peers: &Path, redis: &str) -> Outcome<(Running, Api)> 
         .replace("@REDIS@", redis);
     let file = folder.path().join("nginx.conf");
     std::fs::write(&file, configuration)
-        .map_err(|error| Problem::System(file.display().to_string(), error))?;
+        .map_err(|error| Error::System(file.display().to_string(), error))?;
 
     let child = Command::from(nginx(&folder))
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| Problem::System("nginx".to_owned(), error))?;
+        .map_err(|error| Error::System("nginx".to_owned(), error))?;
     let mut quit = nginx(&folder);
-    // A master that is killed leaves its workers behind.
+    // Killing the master process would leave its workers running.
     quit.args(["-s", "stop"]).stderr(Stdio::null());
-    let mut running = Running::new(child, Some(folder));
+    let mut running = ServerProcess::new(child, Some(folder));
     running.quit = Some(quit);
     let api = Api {
         address,
-        dialect: Arc::new(Nchan),
+        protocol: Arc::new(Nchan),
     };
     for _ in 0..500 {
         let pids = running
@@ -62,13 +62,13 @@ pub(super) async fn start(peers: &Path, redis: &str) -> Outcome<(Running, Api)> 
         }
         sleep(Duration::from_millis(10)).await;
     }
-    Err(Problem::Other(
+    Err(Error::Other(
         "nginx with nchan is not ready within five seconds".to_owned(),
     ))
 }
 
-/// The same program and files, to start it and to stop it.
-fn nginx(folder: &Folder) -> std::process::Command {
+/// The command that starts nginx, or stops it with further arguments.
+fn nginx(folder: &TempFolder) -> std::process::Command {
     let mut command = std::process::Command::new("nginx");
     command
         .arg("-p")
@@ -78,7 +78,7 @@ fn nginx(folder: &Folder) -> std::process::Command {
     command
 }
 
-/// How many workers have their connection to Redis, which they answer 503 without.
+/// How many workers are connected to Redis. Without the connection they respond with 503.
 async fn connected(api: &Api) -> Option<usize> {
     let mut connection = Connection::open(api.address, None).await.ok()?;
     connection
@@ -86,7 +86,7 @@ async fn connected(api: &Api) -> Option<usize> {
         .await
         .ok()?;
     workers_connected(&String::from_utf8_lossy(
-        &connection.answer().await.ok()?.body,
+        &connection.response().await.ok()?.body,
     ))
 }
 
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_tells_how_many_workers_have_redis() {
+    fn the_status_has_the_number_of_workers_with_redis() {
         assert_eq!(
             workers_connected(
                 "subscribers: 0\nredis connected servers: 2\nredis unhealthy upstreams: 0\n"

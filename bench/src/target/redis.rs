@@ -1,4 +1,4 @@
-//! A private Redis, with a socket in a folder of its own, that keeps nothing on disk.
+//! A private Redis with a socket in a temporary folder. It stores nothing on disk.
 
 use std::{net::SocketAddr, process::Stdio, time::Duration};
 
@@ -9,29 +9,29 @@ use tokio::{
     time::sleep,
 };
 
-use super::{folder::Folder, running::free_address};
-use crate::problem::{Outcome, Problem};
+use super::{server_process::free_address, temp_folder::TempFolder};
+use crate::error::{Error, Outcome};
 
 pub(super) struct Redis {
     child: Child,
-    /// Where it listens besides its socket.
+    /// Its TCP address, besides its socket.
     address: Option<SocketAddr>,
-    folder: Folder,
+    folder: TempFolder,
 }
 
-/// What Redis says of itself.
+/// The memory and connections of Redis.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RedisState {
     /// Bytes in use.
     pub(crate) memory: u64,
-    /// Connections, without the one that asks.
+    /// Connections, without the one that reads this.
     pub(crate) connections: u64,
 }
 
 impl Redis {
-    /// With `tcp`, its users reach it over TCP rather than over its socket.
+    /// Starts Redis. With `tcp`, others reach it over TCP instead of its socket.
     pub(super) async fn start(tcp: bool) -> Outcome<Self> {
-        let folder = Folder::new()?;
+        let folder = TempFolder::new()?;
         let address = tcp.then(free_address).transpose()?;
         let port = address.map_or(0, |address| address.port()).to_string();
         let child = Command::new("redis-server")
@@ -52,7 +52,7 @@ impl Redis {
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| Problem::System("redis-server".to_owned(), error))?;
+            .map_err(|error| Error::System("redis-server".to_owned(), error))?;
         let redis = Self {
             child,
             address,
@@ -64,7 +64,7 @@ impl Redis {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        Err(Problem::Other(
+        Err(Error::Other(
             "redis-server does not answer within five seconds".to_owned(),
         ))
     }
@@ -90,7 +90,7 @@ impl Redis {
         })
     }
 
-    /// `INFO`, as text.
+    /// The text of `INFO`.
     async fn info(&self, section: &str) -> std::io::Result<String> {
         let mut stream =
             BufReader::new(UnixStream::connect(self.folder.path().join("redis.sock")).await?);

@@ -1,4 +1,4 @@
-//! Starting the broker or the floor, and learning where it listens.
+//! Starts the broker or the baseline, and reads its address.
 
 use std::{
     net::SocketAddr,
@@ -14,11 +14,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Kind, running::Running};
+use super::{Kind, server_process::ServerProcess};
 use crate::{
     api::Api,
-    dialect::{Broker, Dialect, Floor},
-    problem::{Outcome, Problem},
+    error::{Error, Outcome},
+    protocol::{Baseline, Broker, Protocol},
 };
 
 const API_KEY: &str = "bench-api-key-0123456789";
@@ -29,24 +29,30 @@ pub(super) async fn start(
     broker: &Path,
     redis: &str,
     settings: &[String],
-) -> Outcome<(Running, Api)> {
-    let floor = broker.with_file_name("tinistreamer-floor");
-    let program = program(if kind == Kind::Floor { &floor } else { broker }, |path| {
-        format!(
-            "{} (it is built by `cargo build --release --workspace`)",
-            path.display()
-        )
-    })?;
+) -> Outcome<(ServerProcess, Api)> {
+    let baseline = broker.with_file_name("tinistreamer-baseline");
+    let program = program(
+        if kind == Kind::Baseline {
+            &baseline
+        } else {
+            broker
+        },
+        |path| {
+            format!(
+                "{} (`cargo build --release --workspace` builds it)",
+                path.display()
+            )
+        },
+    )?;
     let mut command = Command::new(&program);
-    // In the root, so that no .env and no Rocket.toml is found; with an environment of its own for
-    // the same reason.
+    // In the root folder and with an empty environment, so that no .env and no Rocket.toml applies.
     command
         .env_clear()
         .env("ROCKET_PROFILE", "release")
         .current_dir("/")
         .stdout(Stdio::piped())
         .kill_on_drop(true);
-    if kind != Kind::Floor {
+    if kind != Kind::Baseline {
         let delivery = if kind == Kind::Exclusive {
             "exclusive"
         } else {
@@ -65,7 +71,7 @@ pub(super) async fn start(
         for setting in settings {
             let (name, value) = setting
                 .split_once('=')
-                .ok_or_else(|| Problem::Other(format!("--set {setting} is not NAME=VALUE")))?;
+                .ok_or_else(|| Error::Other(format!("--set {setting} is not NAME=VALUE")))?;
             command.env(
                 format!("STREAMER_{}", name.trim_start_matches("STREAMER_")),
                 value,
@@ -73,42 +79,41 @@ pub(super) async fn start(
         }
     }
     let (child, address) = spawn(&program, &mut command).await?;
-    let dialect: Arc<dyn Dialect> = if kind == Kind::Floor {
-        Arc::new(Floor)
+    let protocol: Arc<dyn Protocol> = if kind == Kind::Baseline {
+        Arc::new(Baseline)
     } else {
         Arc::new(Broker {
             api_key: API_KEY.to_owned(),
         })
     };
-    Ok((Running::new(child, None), Api { address, dialect }))
+    Ok((ServerProcess::new(child, None), Api { address, protocol }))
 }
 
-/// The program's whole path; where there is none, the problem says what `missing` makes of it.
+/// The absolute path of a program. If there is none, the error has the text of `missing`.
 pub(super) fn program(path: &Path, missing: impl Fn(&Path) -> String) -> Outcome<PathBuf> {
     path.canonicalize()
-        .map_err(|error| Problem::System(missing(path), error))
+        .map_err(|error| Error::System(missing(path), error))
 }
 
-/// Starts a program that says in the first line of its output where it listens.
+/// Starts a program that prints its address in the first line of its output.
 pub(super) async fn spawn(program: &Path, command: &mut Command) -> Outcome<(Child, SocketAddr)> {
     let mut child = command
         .spawn()
-        .map_err(|error| Problem::System(program.display().to_string(), error))?;
+        .map_err(|error| Error::System(program.display().to_string(), error))?;
     let address = address(&mut child)
         .await
-        .ok_or_else(|| Problem::Other(format!("{} does not start", program.display())))?;
+        .ok_or_else(|| Error::Other(format!("{} does not start", program.display())))?;
     Ok((child, address))
 }
 
-/// The address in the first line of its output.
+/// Reads the address in the first line of the output.
 async fn address(child: &mut Child) -> Option<SocketAddr> {
     let mut lines = BufReader::new(child.stdout.take()?).lines();
     let line = timeout(Duration::from_secs(10), lines.next_line())
         .await
         .ok()?
         .ok()??;
-    // Nothing more is said there, and nobody reads on: it stays open with the child, so that a
-    // write would not fail.
+    // The output must stay open until the process ends, or its writes would fail.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     line.split_ascii_whitespace()
         .find_map(|word| word.strip_prefix("http://"))?

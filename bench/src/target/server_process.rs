@@ -1,4 +1,4 @@
-//! A server that was started, and how it ends.
+//! A started server, and how it is stopped.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -7,23 +7,23 @@ use std::{
 
 use tokio::process::Child;
 
-use super::folder::Folder;
-use crate::problem::Outcome;
+use super::temp_folder::TempFolder;
+use crate::error::Outcome;
 
-/// Stopped when dropped, too: interrupted or failed, a run leaves nothing behind.
-pub(super) struct Running {
+/// Stops the server when dropped, so that an interrupted or failed run leaves nothing behind.
+pub(super) struct ServerProcess {
     pub(super) child: Child,
     /// All of its processes.
     pub(super) pids: Vec<u32>,
-    /// What stops it, where killing it would leave processes of its own behind.
+    /// The command that stops it, where killing it would leave child processes behind.
     pub(super) quit: Option<std::process::Command>,
-    /// What it writes to, removed after its end.
-    pub(super) _folder: Option<Folder>,
+    /// The folder of its files, which is removed after it has ended.
+    pub(super) _folder: Option<TempFolder>,
 }
 
-impl Running {
-    /// One process.
-    pub(super) fn new(child: Child, folder: Option<Folder>) -> Self {
+impl ServerProcess {
+    /// A server with a single process.
+    pub(super) fn new(child: Child, folder: Option<TempFolder>) -> Self {
         let pids = child.id().into_iter().collect();
         Self {
             child,
@@ -41,23 +41,23 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let Some(quit) = &mut self.quit else { return };
-        let mut asked = false;
-        // What is still there after five seconds is killed as it is dropped.
+        let mut stopping = false;
+        // A process that still runs after five seconds is killed when it is dropped.
         for _ in 0..500 {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
-            // Only just started, it may not know yet how to be asked.
-            asked = asked || quit.status().is_ok_and(|status| status.success());
+            // A server that has just been started may not accept the command yet.
+            stopping = stopping || quit.status().is_ok_and(|status| status.success());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-/// An address that was free just now, for a server that can't choose one itself.
+/// An address that is free at the moment, for a server that can't choose one itself.
 pub(super) fn free_address() -> Outcome<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

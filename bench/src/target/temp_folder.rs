@@ -1,13 +1,13 @@
-//! A folder for what a process writes.
+//! A temporary folder for the files of a process.
 
 use std::path::{Path, PathBuf};
 
-use crate::problem::{Outcome, Problem};
+use crate::error::{Error, Outcome};
 
 /// Removed when dropped.
-pub(super) struct Folder(PathBuf);
+pub(super) struct TempFolder(PathBuf);
 
-impl Folder {
+impl TempFolder {
     pub(super) fn new() -> Outcome<Self> {
         let name = format!(
             "tinistreamer-bench-{}-{:08x}",
@@ -16,7 +16,7 @@ impl Folder {
         );
         let folder = Self(std::env::temp_dir().join(name));
         std::fs::create_dir_all(&folder.0)
-            .map_err(|error| Problem::System(folder.0.display().to_string(), error))?;
+            .map_err(|error| Error::System(folder.0.display().to_string(), error))?;
         Ok(folder)
     }
 
@@ -25,7 +25,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
