@@ -1,12 +1,12 @@
-//! What must not get lost without notice: events that are no longer stored, and events of a writer
-//! that is dropped.
+//! Losses must not go unnoticed: of events that are no longer stored, and of a dropped writer's
+//! events.
 
 use std::error::Error as _;
 
 use serde_json::json;
 use tinistreamer_client::{Client, Error, Subscription, Transport, subscribe, types::CreateStream};
 
-use crate::common::{API_KEY, Answer, Broker, Script, within};
+use crate::common::{API_KEY, Broker, Response, Script, within};
 
 fn transports() -> Vec<Transport> {
     vec![
@@ -16,7 +16,7 @@ fn transports() -> Vec<Transport> {
     ]
 }
 
-/// Words that are more than a stream of the broker's default size keeps.
+/// More words than a stream of the broker's default size keeps.
 fn words() -> Vec<String> {
     (0..1500).map(|n| format!("{n} ")).collect()
 }
@@ -36,7 +36,7 @@ fn follow(broker: &Broker, key: &str, token: &str) -> Subscription {
 }
 
 #[tokio::test]
-async fn a_text_without_its_beginning_is_an_error_unless_allowed() {
+async fn a_text_with_missing_events_is_an_error_unless_allowed() {
     let broker = Broker::start().await;
     let client = broker.client();
     let token = client
@@ -80,7 +80,7 @@ async fn a_text_without_its_beginning_is_an_error_unless_allowed() {
 }
 
 #[tokio::test]
-async fn a_stream_keeps_a_long_answer_unless_its_creator_says_otherwise() {
+async fn a_stream_keeps_a_long_answer_by_default() {
     let broker = Broker::start().await;
     let client = broker.client();
     let token = client.create_stream("k").await.unwrap().token;
@@ -94,7 +94,7 @@ async fn a_stream_keeps_a_long_answer_unless_its_creator_says_otherwise() {
 }
 
 #[tokio::test]
-async fn a_dropped_writer_stores_what_was_written_and_cancels() {
+async fn a_dropped_writer_stores_the_written_events_and_cancels() {
     let broker = Broker::start().await;
     let client = broker.client();
     for transport in transports() {
@@ -129,9 +129,9 @@ async fn a_dropped_writer_stores_what_was_written_and_cancels() {
 }
 
 #[tokio::test]
-async fn a_dropped_writer_is_held_back_no_longer_than_allowed() {
-    let cancelled = Answer::json(&json!({"status": "cancelled"}));
-    let script = Script::start([Answer::AndSilence(String::new()), cancelled]).await;
+async fn a_dropped_writer_waits_no_longer_than_its_flush_timeout() {
+    let cancelled = Response::json(&json!({"status": "cancelled"}));
+    let script = Script::start([Response::ThenSilence(String::new()), cancelled]).await;
     let client = Client::new(&script.url, API_KEY).unwrap();
     let hour = std::time::Duration::from_secs(3600);
     let mut writer = client
@@ -158,7 +158,7 @@ async fn a_dropped_writer_is_held_back_no_longer_than_allowed() {
 }
 
 #[tokio::test]
-async fn an_error_shows_its_causes() {
+async fn an_error_includes_its_causes() {
     let client = Client::new("http://127.0.0.1:1", API_KEY).unwrap();
     let error = client.stream_info("k").await.unwrap_err();
     let mut root: &dyn std::error::Error = &error;
@@ -180,7 +180,7 @@ async fn an_error_shows_its_causes() {
 }
 
 #[tokio::test]
-async fn what_is_missing_to_make_a_client_is_named() {
+async fn an_error_names_the_missing_setting_of_a_client() {
     let error = Client::new("", API_KEY).unwrap_err();
     assert!(
         error
@@ -196,7 +196,7 @@ async fn what_is_missing_to_make_a_client_is_named() {
 }
 
 #[tokio::test]
-async fn keys_are_taken_in_every_form_of_a_string() {
+async fn keys_may_be_any_kind_of_string() {
     let broker = Broker::start().await;
     let client = broker.client();
     let key = "k".to_owned();

@@ -1,6 +1,6 @@
-//! The client against a real broker, and against servers and proxies that misbehave.
+//! Tests the client library with a real broker, and with servers and proxies that misbehave.
 //!
-//! The broker is `TINISTREAMER_BIN`, or the one that `cargo build` made.
+//! The broker is the program `TINISTREAMER_BIN`, or the one that `cargo build` has built.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,17 +9,17 @@
     reason = "a failing test is a panic"
 )]
 
-mod change;
+mod changes;
 mod common;
-mod exactly;
+mod exactly_once;
 mod loss;
-mod manage;
-mod many;
+mod management;
+mod many_subscription;
 mod publish;
 mod quickstart;
 mod reconnect;
 mod sequence;
-mod subscribe;
+mod subscription;
 mod tokens;
 mod transports;
 #[cfg(feature = "websocket")]

@@ -1,4 +1,4 @@
-//! Writers.
+//! Publishing with a writer.
 
 use std::{
     sync::{Arc, Mutex},
@@ -7,7 +7,7 @@ use std::{
 
 use tinistreamer_client::{Ack, Client, Error, Publish, Transport};
 
-use crate::common::{API_KEY, Answer, Broker, Proxy, Script, within};
+use crate::common::{API_KEY, Broker, Proxy, Response, Script, within};
 
 fn transports() -> Vec<Transport> {
     vec![
@@ -17,7 +17,7 @@ fn transports() -> Vec<Transport> {
     ]
 }
 
-/// What the stream holds between its first event and, if it is finished, its last.
+/// The events of the stream between its first and, if it is finished, its last.
 async fn written(broker: &Broker, key: &str) -> Vec<(String, Option<String>)> {
     let events = broker.client().stream_events(key).await.unwrap();
     events
@@ -40,8 +40,8 @@ async fn until_status(broker: &Broker, key: &str, wanted: &str) {
     .await;
 }
 
-/// A writer's acknowledgements, as they come.
-fn noting(publish: Publish) -> (Publish, Arc<Mutex<Vec<Ack>>>) {
+/// Records a writer's acknowledgements.
+fn recording(publish: Publish) -> (Publish, Arc<Mutex<Vec<Ack>>>) {
     let acks = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&acks);
     (
@@ -51,12 +51,12 @@ fn noting(publish: Publish) -> (Publish, Arc<Mutex<Vec<Ack>>>) {
 }
 
 #[tokio::test]
-async fn what_is_written_is_stored_in_order() {
+async fn written_events_are_stored_in_order() {
     let broker = Broker::start().await;
     for transport in transports() {
         let key = format!("{transport:?}");
         broker.create(&key).await;
-        let (publish, acks) = noting(
+        let (publish, acks) = recording(
             broker
                 .client()
                 .publish(&key)
@@ -94,7 +94,7 @@ async fn what_is_written_is_stored_in_order() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_or_written_twice_when_connections_are_cut() {
+async fn no_event_is_lost_or_written_twice_when_connections_break() {
     let broker = Broker::start().await;
     for transport in transports() {
         let key = format!("{transport:?}");
@@ -174,7 +174,7 @@ async fn a_stream_that_is_not_active_fails_the_writer() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_meanwhile_fails_the_writer_after_what_was_confirmed() {
+async fn a_stream_that_ends_meanwhile_fails_the_writer_after_the_confirmed_events() {
     let broker = Broker::start().await;
     for transport in transports() {
         let key = format!("{transport:?}");
@@ -225,7 +225,7 @@ async fn an_event_that_is_too_large_fails_the_writer() {
 }
 
 #[tokio::test]
-async fn a_writer_that_is_dropped_cancels_its_stream() {
+async fn a_dropped_writer_cancels_its_stream() {
     let broker = Broker::start().await;
     for transport in transports() {
         let key = format!("{transport:?}");
@@ -243,11 +243,11 @@ async fn a_writer_that_is_dropped_cancels_its_stream() {
 }
 
 #[tokio::test]
-async fn cancel_drops_what_was_not_sent() {
+async fn cancel_drops_events_that_were_not_sent() {
     let broker = Broker::start().await;
     broker.create("k").await;
     let mut writer = broker.client().publish("k").start().unwrap();
-    // Nothing was awaited that could have let the task run.
+    // The task has not run yet, as the test awaited nothing.
     futures::FutureExt::now_or_never(writer.write("a", ()))
         .expect("there is room")
         .unwrap();
@@ -257,7 +257,7 @@ async fn cancel_drops_what_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_finish_whose_answer_is_lost_is_a_success() {
+async fn a_finish_whose_response_is_lost_succeeds() {
     let broker = Broker::start().await;
     broker.create("k").await;
     let proxy = Proxy::losing(&broker.url, "/api/stream/end").await;
@@ -283,11 +283,11 @@ async fn a_stream_that_somebody_else_finished_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_is_no_event_twice() {
+async fn a_lost_response_does_not_repeat_an_event() {
     let broker = Broker::start().await;
     broker.create("k").await;
     let proxy = Proxy::losing(&broker.url, "/api/event/add/json-stream").await;
-    let (publish, acks) = noting(Client::new(&proxy.url, API_KEY).unwrap().publish("k"));
+    let (publish, acks) = recording(Client::new(&proxy.url, API_KEY).unwrap().publish("k"));
     let mut writer = publish.start().unwrap();
     writer.write("a", ()).await.unwrap();
     within(writer.close()).await.unwrap();
@@ -297,12 +297,13 @@ async fn an_answer_that_is_lost_is_no_event_twice() {
 }
 
 #[tokio::test]
-async fn a_busy_broker_is_asked_again() {
-    let stored = r#"{"ids": ["5-1"], "num_events": 1, "num_duplicates": 0, "num_errors": 0, "errors": [], "last_id": "5-1"}"#;
+async fn an_upload_to_a_busy_broker_is_retried() {
+    let stored = r#"{"ids": ["5-1"], "num_events": 1, "num_duplicates": 0, "num_errors": 0,
+        "errors": [], "last_id": "5-1"}"#;
     let script = Script::start([
-        Answer::error(503, "store-unavailable", "retry-after: 0\r\n"),
-        Answer::error(429, "too-many-clients", "retry-after: 0\r\n"),
-        Answer::Bytes(format!(
+        Response::error(503, "store-unavailable", "retry-after: 0\r\n"),
+        Response::error(429, "too-many-clients", "retry-after: 0\r\n"),
+        Response::Bytes(format!(
             "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{stored}",
             stored.len()
         )),
@@ -332,8 +333,8 @@ async fn a_busy_broker_is_asked_again() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_put_right_fails_at_once() {
-    let script = Script::start([Answer::error(409, "sequence-gap", "")]).await;
+async fn a_permanent_error_fails_at_once() {
+    let script = Script::start([Response::error(409, "sequence-gap", "")]).await;
     let mut writer = Client::new(&script.url, API_KEY)
         .unwrap()
         .publish("k")
@@ -348,7 +349,7 @@ async fn what_can_not_be_put_right_fails_at_once() {
 }
 
 #[tokio::test]
-async fn a_broker_that_stays_away_fails_the_writer() {
+async fn an_unreachable_broker_fails_the_writer() {
     for transport in transports() {
         let script = Script::start([]).await;
         let publish = Client::new(&script.url, API_KEY)
@@ -361,7 +362,7 @@ async fn a_broker_that_stays_away_fails_the_writer() {
             .start()
             .unwrap();
         writer.write("a", ()).await.unwrap();
-        // Waiting for room, it is told, too.
+        // A caller that waits for a permit receives the error, too.
         assert_eq!(
             within(writer.write("b", ())).await.unwrap_err().code(),
             "unreachable"
@@ -370,7 +371,7 @@ async fn a_broker_that_stays_away_fails_the_writer() {
 }
 
 #[tokio::test]
-async fn a_function_that_panics_at_an_acknowledgement_fails_the_writer() {
+async fn a_panicking_on_ack_function_fails_the_writer() {
     let broker = Broker::start().await;
     broker.create("k").await;
     let mut writer = broker

@@ -1,4 +1,4 @@
-//! The README's first lines.
+//! The quick start of the README.
 
 use tokio::process::Command;
 
@@ -8,7 +8,7 @@ const README: &str = include_str!("../../README.md");
 const EXAMPLE: &str = include_str!("../../examples/quickstart.rs");
 
 #[test]
-fn the_readme_begins_with_the_example() {
+fn the_readme_starts_with_the_example() {
     let (_, rest) = README
         .split_once("```rust,no_run\n")
         .expect("a block of Rust");
@@ -17,9 +17,10 @@ fn the_readme_begins_with_the_example() {
 }
 
 #[tokio::test]
-async fn the_quick_start_works_as_it_is_written() {
+async fn the_quick_start_works_unchanged() {
     let broker = Broker::start().await;
-    // Cargo builds it along with the tests, next to them, unless it is told to build one test only.
+    // Cargo builds the example with the tests and next to them, unless a command selects one test
+    // only.
     let tests = std::env::current_exe().expect("a path");
     let example = tests
         .ancestors()

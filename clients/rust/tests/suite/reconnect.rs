@@ -5,15 +5,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use tinistreamer_client::{Error, subscribe};
 
-use crate::common::{Answer, END, START, Script, TOKEN, all, failure, names, within};
+use crate::common::{END, Response, START, Script, TOKEN, all, failure, names, within};
 
 #[tokio::test]
-async fn an_early_end_is_followed_by_a_connection_that_goes_on() {
+async fn a_subscription_resumes_after_an_early_end() {
     let script = Script::start([
-        Answer::events(&[START, "id: 5-1\nevent: cut"].concat()),
-        Answer::status(503),
-        Answer::error(429, "too-many-clients", "retry-after: 0\r\n"),
-        Answer::events(&[TOKEN, END].concat()),
+        Response::events(&[START, "id: 5-1\nevent: cut"].concat()),
+        Response::status(503),
+        Response::error(429, "too-many-clients", "retry-after: 0\r\n"),
+        Response::events(&[TOKEN, END].concat()),
     ])
     .await;
     let mut events = subscribe(script.sse_url(), "secret").start().unwrap();
@@ -26,7 +26,7 @@ async fn an_early_end_is_followed_by_a_connection_that_goes_on() {
         !requests[0].contains("last-event-id") && requests[3].contains("last-event-id: 5-0\r\n"),
         "{requests:?}"
     );
-    // In the header, and nowhere else.
+    // The token is in the header, and nowhere else.
     assert!(requests.iter().all(
         |request| request.contains("authorization: Bearer secret\r\n")
             && request.matches("secret").count() == 1
@@ -34,8 +34,8 @@ async fn an_early_end_is_followed_by_a_connection_that_goes_on() {
 }
 
 #[tokio::test]
-async fn nothing_follows_the_last_event() {
-    let script = Script::start([Answer::status(204)]).await;
+async fn after_the_last_event_no_event_follows() {
+    let script = Script::start([Response::status(204)]).await;
     let mut events = subscribe(script.sse_url(), "t")
         .after("6-2")
         .start()
@@ -45,10 +45,10 @@ async fn nothing_follows_the_last_event() {
 }
 
 #[tokio::test]
-async fn silence_is_a_broken_connection() {
+async fn a_silent_connection_counts_as_broken() {
     let script = Script::start([
-        Answer::events_and_silence(START),
-        Answer::events(&[TOKEN, END].concat()),
+        Response::events_then_silence(START),
+        Response::events(&[TOKEN, END].concat()),
     ])
     .await;
     let mut events = subscribe(script.sse_url(), "t")
@@ -62,14 +62,14 @@ async fn silence_is_a_broken_connection() {
 }
 
 #[tokio::test]
-async fn a_retry_without_an_event_sets_the_delay() {
+async fn a_retry_without_an_event_sets_the_retry_delay() {
     let script = Script::start([
-        Answer::events("retry: 1\n\n:\n\n"),
-        Answer::status(503),
-        Answer::status(204),
+        Response::events("retry: 1\n\n:\n\n"),
+        Response::status(503),
+        Response::status(204),
     ])
     .await;
-    // With the delay that is set otherwise it would give up first.
+    // With the default delay the subscription would give up first.
     let mut events = subscribe(script.sse_url(), "t")
         .give_up_after(Duration::from_millis(400))
         .start()
@@ -78,8 +78,8 @@ async fn a_retry_without_an_event_sets_the_delay() {
 }
 
 #[tokio::test]
-async fn a_broker_that_stays_away_is_given_up() {
-    let script = Script::start([Answer::events(START)]).await;
+async fn a_subscription_gives_up_when_the_broker_stays_unreachable() {
+    let script = Script::start([Response::events(START)]).await;
     let mut events = subscribe(script.sse_url(), "t")
         .give_up_after(Duration::from_millis(300))
         .start()
@@ -96,10 +96,10 @@ async fn a_broker_that_stays_away_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_is_not_an_event_stream_is_an_error() {
+async fn another_content_type_is_an_error() {
     let page =
         "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>It works!</h1>";
-    let script = Script::start([Answer::Bytes(page.to_owned())]).await;
+    let script = Script::start([Response::Bytes(page.to_owned())]).await;
     assert_eq!(
         failure(&mut subscribe(script.sse_url(), "t").start().unwrap())
             .await
@@ -109,8 +109,8 @@ async fn what_is_not_an_event_stream_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_dropped_closes_its_connection() {
-    let mut script = Script::start([Answer::events_and_silence(START)]).await;
+async fn a_dropped_subscription_closes_its_connection() {
+    let mut script = Script::start([Response::events_then_silence(START)]).await;
     let mut events = subscribe(script.sse_url(), "t").start().unwrap();
     assert_eq!(within(events.next()).await.unwrap().unwrap().event, "start");
     drop(events);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use tinistreamer_client::subscribe;
 
-use crate::common::{Answer, END, START, Script, TOKEN, all, failure, names, within};
+use crate::common::{END, Response, START, Script, TOKEN, all, failure, names, within};
 
 #[tokio::test]
 async fn an_event_that_does_not_follow_is_a_gap() {
     for events in [[START, END], [START, START], [TOKEN, END]] {
-        let script = Script::start([Answer::events(&events.concat())]).await;
+        let script = Script::start([Response::events(&events.concat())]).await;
         assert_eq!(
             failure(&mut subscribe(script.sse_url(), "t").start().unwrap())
                 .await
@@ -19,7 +19,7 @@ async fn an_event_that_does_not_follow_is_a_gap() {
         );
     }
     let missed = "event: missedevents\ndata: {\"after\":null,\"first\":\"6-2\",\"missed\":2}\n\n";
-    let script = Script::start([Answer::events(&[missed, TOKEN].concat())]).await;
+    let script = Script::start([Response::events(&[missed, TOKEN].concat())]).await;
     assert_eq!(
         failure(&mut subscribe(script.sse_url(), "t").start().unwrap())
             .await
@@ -29,12 +29,12 @@ async fn an_event_that_does_not_follow_is_a_gap() {
 }
 
 #[tokio::test]
-async fn what_was_missed_counts_for_one_connection() {
+async fn missed_events_are_announced_for_one_connection_only() {
     let missed =
         "event: missedevents\ndata: {\"after\":\"5-0\",\"first\":\"6-2\",\"missed\":1}\n\n";
     let script = Script::start([
-        Answer::events(&[START, missed].concat()),
-        Answer::events(&[TOKEN, END].concat()),
+        Response::events(&[START, missed].concat()),
+        Response::events(&[TOKEN, END].concat()),
     ])
     .await;
     let mut events = subscribe(script.sse_url(), "t").start().unwrap();
@@ -45,10 +45,10 @@ async fn what_was_missed_counts_for_one_connection() {
 }
 
 #[tokio::test]
-async fn where_events_are_left_out_numbers_only_increase_and_positions_count() {
+async fn with_a_filter_numbers_only_increase_and_positions_count() {
     let script = Script::start([
-        Answer::events("retry: 1\n\nid: 5-3\nevent: token\ndata: a\n\nid: 5-7\n\n"),
-        Answer::events("id: 5-9\nevent: token\ndata: b\n\nid: 5-8\nevent: token\ndata: c\n\n"),
+        Response::events("retry: 1\n\nid: 5-3\nevent: token\ndata: a\n\nid: 5-7\n\n"),
+        Response::events("id: 5-9\nevent: token\ndata: b\n\nid: 5-8\nevent: token\ndata: c\n\n"),
     ])
     .await;
     let mut events = subscribe(script.sse_url(), "t")
@@ -66,15 +66,15 @@ async fn where_events_are_left_out_numbers_only_increase_and_positions_count() {
         (read, error.code()),
         (vec!["a".to_owned(), "b".to_owned()], "gap")
     );
-    assert_eq!(script.asked()[1].1.as_deref(), Some("5-7"));
+    assert_eq!(script.queries()[1].1.as_deref(), Some("5-7"));
     assert_eq!(events.last_id(), Some("5-9"));
 }
 
 #[tokio::test]
-async fn a_stream_that_does_not_begin_at_its_start_goes_on_from_where_the_broker_says() {
+async fn a_stream_that_starts_later_continues_at_the_position_of_the_broker() {
     let script = Script::start([
-        Answer::events("retry: 1\nid: 5-7\n\n"),
-        Answer::events("id: 5-8\nevent: token\ndata: b\n\nid: 5-10\nevent: token\ndata: c\n\n"),
+        Response::events("retry: 1\nid: 5-7\n\n"),
+        Response::events("id: 5-8\nevent: token\ndata: b\n\nid: 5-10\nevent: token\ndata: c\n\n"),
     ])
     .await;
     let mut events = subscribe(script.sse_url(), "t")
@@ -82,15 +82,15 @@ async fn a_stream_that_does_not_begin_at_its_start_goes_on_from_where_the_broker
         .start()
         .unwrap();
     assert_eq!(within(events.next()).await.unwrap().unwrap().data, "b");
-    assert_eq!(script.asked()[1].1.as_deref(), Some("5-7"));
+    assert_eq!(script.queries()[1].1.as_deref(), Some("5-7"));
     assert_eq!(failure(&mut events).await.code(), "gap");
 }
 
 #[tokio::test]
-async fn a_stream_that_was_waited_for_begins_with_its_first_event_also_after_a_cut() {
+async fn an_awaited_stream_starts_with_its_first_event_also_after_a_broken_connection() {
     let script = Script::start([
-        Answer::events_and_silence(":\n\n"),
-        Answer::events(&[START, TOKEN, END].concat()),
+        Response::events_then_silence(":\n\n"),
+        Response::events(&[START, TOKEN, END].concat()),
     ])
     .await;
     let waiting = subscribe(script.sse_url(), "t")
@@ -101,5 +101,5 @@ async fn a_stream_that_was_waited_for_begins_with_its_first_event_also_after_a_c
         names(&all(&mut waiting.start().unwrap()).await.unwrap()),
         ["start", "token", "end"]
     );
-    assert_eq!(script.asked()[1].1.as_deref(), Some("k:"));
+    assert_eq!(script.queries()[1].1.as_deref(), Some("k:"));
 }

@@ -8,9 +8,9 @@ use std::{
 
 use tinistreamer_client::{Token, subscribe};
 
-use crate::common::{Answer, END, START, Script, TOKEN, all, failure, names};
+use crate::common::{END, Response, START, Script, TOKEN, all, failure, names};
 
-/// A function that gives these tokens, one after the other.
+/// A function that returns these tokens, one after another.
 fn tokens(tokens: &[&str]) -> Token {
     let tokens: Arc<Mutex<VecDeque<String>>> =
         Arc::new(Mutex::new(tokens.iter().copied().map(Into::into).collect()));
@@ -21,11 +21,11 @@ fn tokens(tokens: &[&str]) -> Token {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_longer_good_is_replaced() {
+async fn an_expired_token_is_replaced() {
     let script = Script::start([
-        Answer::events(START),
-        Answer::error(401, "token-expired", ""),
-        Answer::events(&[TOKEN, END].concat()),
+        Response::events(START),
+        Response::error(401, "token-expired", ""),
+        Response::events(&[TOKEN, END].concat()),
     ])
     .await;
     let mut events = subscribe(script.sse_url(), tokens(&["first", "second"]))
@@ -43,8 +43,8 @@ async fn a_token_that_is_no_longer_good_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_new_token_that_is_refused_is_an_error() {
-    let script = Script::start([Answer::error(401, "unauthorized", "")]).await;
+async fn a_refused_new_token_is_an_error() {
+    let script = Script::start([Response::error(401, "unauthorized", "")]).await;
     assert_eq!(
         failure(
             &mut subscribe(script.sse_url(), tokens(&["bad"]))
@@ -56,9 +56,9 @@ async fn a_new_token_that_is_refused_is_an_error() {
         "unauthorized"
     );
     let script = Script::start([
-        Answer::events(START),
-        Answer::error(401, "token-expired", ""),
-        Answer::error(401, "unauthorized", ""),
+        Response::events(START),
+        Response::error(401, "token-expired", ""),
+        Response::error(401, "unauthorized", ""),
     ])
     .await;
     assert_eq!(
@@ -76,8 +76,8 @@ async fn a_new_token_that_is_refused_is_an_error() {
 #[tokio::test]
 async fn a_token_without_a_function_is_not_replaced() {
     let script = Script::start([
-        Answer::events(START),
-        Answer::error(401, "token-expired", ""),
+        Response::events(START),
+        Response::error(401, "token-expired", ""),
     ])
     .await;
     assert_eq!(
@@ -89,7 +89,7 @@ async fn a_token_without_a_function_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn a_function_that_fails_is_an_error() {
+async fn a_failing_token_function_is_an_error() {
     let script = Script::start([]).await;
     let token = Token::from_fn(|| async { Err::<String, _>("the backend is away") });
     assert_eq!(

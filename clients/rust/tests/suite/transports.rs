@@ -6,13 +6,13 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 use tinistreamer_client::{Status, Token, subscribe, subscribe_many};
 
-use crate::common::{Answer, Script, within};
+use crate::common::{Response, Script, within};
 
 #[tokio::test]
 async fn lines_are_events_heartbeats_and_positions() {
     let script = Script::start([
-        Answer::error(429, "too-many-clients", "retry-after: 0\r\n"),
-        Answer::lines(
+        Response::error(429, "too-many-clients", "retry-after: 0\r\n"),
+        Response::lines(
             r#"
 {"key":"a","id":"5-0","event":"start"}
 
@@ -22,7 +22,7 @@ async fn lines_are_events_heartbeats_and_positions() {
 {"key":"a","id":"5-3","event":"end"}
 {"key":"b","id":"6-5","ev"#,
         ),
-        Answer::lines("{\"key\":\"b\",\"id\":\"6-5\",\"event\":\"cancel\"}\n"),
+        Response::lines("{\"key\":\"b\",\"id\":\"6-5\",\"event\":\"cancel\"}\n"),
     ])
     .await;
     let mut events = subscribe_many(script.client_url("ndjson"), ["a", "b"], "t")
@@ -50,7 +50,7 @@ async fn lines_are_events_heartbeats_and_positions() {
     );
     let both = ("events=x&key=a&key=b".to_owned(), None);
     assert_eq!(
-        script.asked(),
+        script.queries(),
         [
             both.clone(),
             both,
@@ -66,8 +66,11 @@ async fn lines_are_events_heartbeats_and_positions() {
 #[tokio::test]
 async fn a_compact_cursor_is_kept_until_all_positions_are_known() {
     let script = Script::start([
-        Answer::lines("{\"key\":\"a\",\"id\":\"5-7\",\"event\":\"token\"}\n{\"key\":\"b\",\"id\":\"5-3\",\"event\":\"token\"}\n"),
-        Answer::status(204),
+        Response::lines(concat!(
+            "{\"key\":\"a\",\"id\":\"5-7\",\"event\":\"token\"}\n",
+            "{\"key\":\"b\",\"id\":\"5-3\",\"event\":\"token\"}\n"
+        )),
+        Response::status(204),
     ])
     .await;
     let mut events = subscribe_many(script.client_url("ndjson"), ["a", "b"], "t")
@@ -81,11 +84,10 @@ async fn a_compact_cursor_is_kept_until_all_positions_are_known() {
 }
 
 #[tokio::test]
-async fn of_streams_that_are_waited_for_those_without_a_position_at_a_heartbeat_begin_with_their_first_event()
- {
+async fn awaited_streams_without_a_position_at_a_heartbeat_start_with_their_first_event() {
     let script = Script::start([
-        Answer::lines("{\"key\":\"a\",\"id\":\"5-7\"}\n\n"),
-        Answer::status(204),
+        Response::lines("{\"key\":\"a\",\"id\":\"5-7\"}\n\n"),
+        Response::status(204),
     ])
     .await;
     let mut events = subscribe_many(script.client_url("ndjson"), ["a", "b"], "t")
@@ -94,14 +96,14 @@ async fn of_streams_that_are_waited_for_those_without_a_position_at_a_heartbeat_
         .start()
         .unwrap();
     assert!(within(events.next()).await.is_none());
-    assert_eq!(script.asked()[1].1.as_deref(), Some("a:5-7,b:"));
+    assert_eq!(script.queries()[1].1.as_deref(), Some("a:5-7,b:"));
 }
 
 #[tokio::test]
-async fn one_stream_is_followed_by_lines() {
+async fn one_stream_is_followed_over_ndjson() {
     let script = Script::start([
-        Answer::lines("{\"key\":\"k\",\"id\":\"5-0\",\"event\":\"start\"}\n"),
-        Answer::lines("{\"key\":\"k\",\"id\":\"5-1\",\"event\":\"end\"}\n"),
+        Response::lines("{\"key\":\"k\",\"id\":\"5-0\",\"event\":\"start\"}\n"),
+        Response::lines("{\"key\":\"k\",\"id\":\"5-1\",\"event\":\"end\"}\n"),
     ])
     .await;
     let mut events = subscribe(script.client_url("ndjson?key=k"), "t")
@@ -117,12 +119,12 @@ async fn one_stream_is_followed_by_lines() {
             Some(Status::Ended)
         )
     );
-    assert_eq!(script.asked()[1].1.as_deref(), Some("5-0"));
+    assert_eq!(script.queries()[1].1.as_deref(), Some("5-0"));
 }
 
 #[tokio::test]
-async fn nothing_follows_the_last_line() {
-    let script = Script::start([Answer::status(204)]).await;
+async fn after_the_last_line_no_event_follows() {
+    let script = Script::start([Response::status(204)]).await;
     let mut events = subscribe(script.client_url("ndjson?key=k"), "t")
         .after("5-1")
         .start()
@@ -131,17 +133,19 @@ async fn nothing_follows_the_last_line() {
 }
 
 #[tokio::test]
-async fn each_request_of_a_poll_goes_on_where_the_answer_before_ended() {
+async fn each_request_of_a_poll_continues_at_the_cursor_of_the_last_response() {
     let start = |key| json!({"key": key, "id": "5-0", "event": "start"});
     let end = |key| json!({"key": key, "id": "5-9", "event": "end"});
     let script = Script::start([
-        Answer::json(
+        Response::json(
             &json!({"events": [start("a"), start("b")], "cursor": "~x", "status": "active"}),
         ),
-        Answer::json(&json!({"events": [], "cursor": "~y", "status": "active"})),
-        Answer::status(503),
-        Answer::json(&json!({"events": [end("b")], "cursor": "a:5-7,b:5-9!", "status": "active"})),
-        Answer::json(&json!({"events": [end("a")], "cursor": "5-9", "status": "ended"})),
+        Response::json(&json!({"events": [], "cursor": "~y", "status": "active"})),
+        Response::status(503),
+        Response::json(
+            &json!({"events": [end("b")], "cursor": "a:5-7,b:5-9!", "status": "active"}),
+        ),
+        Response::json(&json!({"events": [end("a")], "cursor": "5-9", "status": "ended"})),
     ])
     .await;
     let mut events = subscribe_many(script.client_url("poll"), ["a", "b"], "t")
@@ -150,7 +154,7 @@ async fn each_request_of_a_poll_goes_on_where_the_answer_before_ended() {
         .start()
         .unwrap();
     within(events.next()).await.unwrap().unwrap();
-    // In the midst of an answer it is where its caller is.
+    // Within a response, the cursor is the position of the last delivered event.
     assert_eq!(events.cursor().as_deref(), Some("a:5-0"));
     let read: Vec<_> = within(
         events
@@ -161,9 +165,13 @@ async fn each_request_of_a_poll_goes_on_where_the_answer_before_ended() {
     .await
     .unwrap();
     assert_eq!(read, ["b start", "b end", "a end"]);
-    let asked: Vec<_> = script.asked().into_iter().map(|(query, _)| query).collect();
+    let queries: Vec<_> = script
+        .queries()
+        .into_iter()
+        .map(|(query, _)| query)
+        .collect();
     assert_eq!(
-        asked,
+        queries,
         [
             "events=x&key=a&key=b&wait=true&wait=0",
             "events=x&key=a&key=b&wait=true&wait=25&after=%7Ex",
@@ -177,12 +185,14 @@ async fn each_request_of_a_poll_goes_on_where_the_answer_before_ended() {
 
 #[tokio::test]
 async fn one_stream_is_polled_to_its_end() {
+    let start = json!({"key": "k", "id": "5-0", "event": "start"});
+    let cancel = json!({"key": "k", "id": "5-1", "event": "cancel"});
     let script = Script::start([
-        Answer::json(&json!({"events": [], "cursor": null, "status": "active"})),
-        Answer::json(&json!({"events": [{"key": "k", "id": "5-0", "event": "start"}], "cursor": "5-0", "status": "active"})),
-        Answer::error(401, "token-expired", ""),
-        Answer::error(401, "token-expired", ""),
-        Answer::json(&json!({"events": [{"key": "k", "id": "5-1", "event": "cancel"}], "cursor": "5-1", "status": "cancelled"})),
+        Response::json(&json!({"events": [], "cursor": null, "status": "active"})),
+        Response::json(&json!({"events": [start], "cursor": "5-0", "status": "active"})),
+        Response::error(401, "token-expired", ""),
+        Response::error(401, "token-expired", ""),
+        Response::json(&json!({"events": [cancel], "cursor": "5-1", "status": "cancelled"})),
     ])
     .await;
     let token = Token::from_fn(|| async { Ok::<_, Infallible>("t".to_owned()) });
@@ -199,10 +209,14 @@ async fn one_stream_is_polled_to_its_end() {
             Some(Status::Cancelled)
         )
     );
-    let asked: Vec<_> = script.asked().into_iter().map(|(query, _)| query).collect();
+    let queries: Vec<_> = script
+        .queries()
+        .into_iter()
+        .map(|(query, _)| query)
+        .collect();
     let after = "key=k&wait=0&after=5-0";
     assert_eq!(
-        asked,
+        queries,
         [
             "key=k&wait=0",
             "key=k&wait=25",
@@ -214,8 +228,8 @@ async fn one_stream_is_polled_to_its_end() {
 }
 
 #[tokio::test]
-async fn an_answer_without_events_can_be_the_last() {
-    let script = Script::start([Answer::json(
+async fn a_response_without_events_can_be_the_last() {
+    let script = Script::start([Response::json(
         &json!({"events": [], "cursor": "5-1", "status": "ended"}),
     )])
     .await;
@@ -228,21 +242,22 @@ async fn an_answer_without_events_can_be_the_last() {
 }
 
 #[tokio::test]
-async fn the_time_for_which_the_broker_waits_is_no_silence_and_more_is() {
+async fn a_poll_is_silent_only_after_the_time_for_which_the_broker_waits() {
     let nothing = json!({"events": [], "cursor": null, "status": "active"});
-    let all = json!({"events": [{"key": "k", "id": "5-0", "event": "end"}], "cursor": "5-0", "status": "ended"});
+    let end = json!({"key": "k", "id": "5-0", "event": "end"});
+    let all = json!({"events": [end], "cursor": "5-0", "status": "ended"});
     let silence = Duration::from_millis(200);
     for (second, requests) in [
-        (Answer::json_later(2 * silence, &all), 2),
-        (Answer::AndSilence(String::new()), 3),
+        (Response::json_later(2 * silence, &all), 2),
+        (Response::ThenSilence(String::new()), 3),
     ] {
-        let script = Script::start([Answer::json(&nothing), second, Answer::json(&all)]).await;
+        let script = Script::start([Response::json(&nothing), second, Response::json(&all)]).await;
         let mut events = subscribe(script.client_url("poll?key=k"), "t")
             .silence(silence)
             .start()
             .unwrap();
         assert_eq!(within(events.next()).await.unwrap().unwrap().event, "end");
-        let asked = script.asked();
-        assert_eq!((asked.len(), &*asked[1].0), (requests, "key=k&wait=1"));
+        let queries = script.queries();
+        assert_eq!((queries.len(), &*queries[1].0), (requests, "key=k&wait=1"));
     }
 }

@@ -1,20 +1,20 @@
-//! A writer and a subscription over WebSocket, with a server that answers as no healthy broker
-//! does.
+//! A writer and a subscription over WebSocket, with a server that does not act like a healthy
+//! broker.
 
 use futures::{StreamExt, TryStreamExt};
 use tinistreamer_client::{Client, Transport, Writer, subscribe};
 
-use crate::common::{API_KEY, Connection, Server, within};
+use crate::common::{API_KEY, ServerConnection, WebSocketServer, within};
 
 /// The name of the next event.
-async fn event_name(connection: &mut Connection) -> String {
+async fn event_name(connection: &mut ServerConnection) -> String {
     connection.json().await["event"]
         .as_str()
         .unwrap()
         .to_owned()
 }
 
-fn writer(server: &Server) -> Writer {
+fn writer(server: &WebSocketServer) -> Writer {
     let client = Client::new(format!("http://{}", server.address()), API_KEY).unwrap();
     client
         .publish("k")
@@ -24,8 +24,8 @@ fn writer(server: &Server) -> Writer {
 }
 
 #[tokio::test]
-async fn what_was_not_confirmed_is_sent_again_from_the_first_on() {
-    let server = Server::start().await;
+async fn unconfirmed_events_are_sent_again_in_order() {
+    let server = WebSocketServer::start().await;
     let mut writer = writer(&server);
     for name in ["a", "b", "c"] {
         writer.write(name, ()).await.unwrap();
@@ -40,7 +40,9 @@ async fn what_was_not_confirmed_is_sent_again_from_the_first_on() {
         ("0".into(), "a".into(), "b".into())
     );
     first.send(r#"{"type": "success", "id": "5-1"}"#).await;
-    first.send(r#"{"type": "error", "code": "store-unavailable", "message": "The store does not answer"}"#).await;
+    first
+        .send(r#"{"type": "error", "code": "store-unavailable", "message": "No store"}"#)
+        .await;
 
     let mut second = server.accept().await;
     assert_eq!(
@@ -61,8 +63,8 @@ async fn what_was_not_confirmed_is_sent_again_from_the_first_on() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_while_nothing_is_to_be_sent_is_made_anew_when_something_is() {
-    let server = Server::start().await;
+async fn a_broken_idle_connection_is_opened_again_for_the_next_event() {
+    let server = WebSocketServer::start().await;
     let mut writer = writer(&server);
     writer.write("a", ()).await.unwrap();
     let mut first = server.accept().await;
@@ -80,7 +82,7 @@ async fn a_connection_that_breaks_while_nothing_is_to_be_sent_is_made_anew_when_
 }
 
 #[tokio::test]
-async fn an_answer_that_can_not_be_put_right_fails_the_writer() {
+async fn a_permanent_error_reply_fails_the_writer() {
     for (answer, code) in [
         (
             r#"{"type": "error", "code": "sequence-gap", "message": "Events are missing"}"#,
@@ -88,7 +90,7 @@ async fn an_answer_that_can_not_be_put_right_fails_the_writer() {
         ),
         ("nonsense", "invalid-answer"),
     ] {
-        let server = Server::start().await;
+        let server = WebSocketServer::start().await;
         let mut writer = writer(&server);
         writer.write("a", ()).await.unwrap();
         let mut connection = server.accept().await;
@@ -99,8 +101,8 @@ async fn an_answer_that_can_not_be_put_right_fails_the_writer() {
 }
 
 #[tokio::test]
-async fn more_confirmations_than_events_are_not_the_brokers() {
-    let server = Server::start().await;
+async fn more_confirmations_than_events_are_an_invalid_answer() {
+    let server = WebSocketServer::start().await;
     let mut writer = writer(&server);
     writer.write("a", ()).await.unwrap();
     let mut connection = server.accept().await;
@@ -110,7 +112,7 @@ async fn more_confirmations_than_events_are_not_the_brokers() {
             .send(&format!(r#"{{"type": "success", "id": "5-{id}"}}"#))
             .await;
     }
-    // The writer leaves.
+    // The writer closes its connection.
     assert!(!matches!(
         within(connection.socket.next()).await,
         Some(Ok(_))
@@ -123,8 +125,8 @@ async fn more_confirmations_than_events_are_not_the_brokers() {
 }
 
 #[tokio::test]
-async fn a_close_other_than_the_normal_one_is_followed_by_a_connection_that_goes_on() {
-    let server = Server::start().await;
+async fn a_subscription_resumes_after_an_abnormal_close() {
+    let server = WebSocketServer::start().await;
     let mut events = subscribe(
         format!("ws://{}/api/client/ws?key=k", server.address()),
         "secret",
@@ -159,8 +161,8 @@ async fn a_close_other_than_the_normal_one_is_followed_by_a_connection_that_goes
 }
 
 #[tokio::test]
-async fn what_was_missed_is_told_in_the_first_message() {
-    let server = Server::start().await;
+async fn missed_events_are_reported_in_the_first_message() {
+    let server = WebSocketServer::start().await;
     let mut events = subscribe(
         format!("ws://{}/api/client/ws?key=k", server.address()),
         "t",
@@ -170,7 +172,12 @@ async fn what_was_missed_is_told_in_the_first_message() {
     .unwrap();
     let reading = tokio::spawn(async move { events.try_next().await });
     let mut connection = server.accept().await;
-    connection.send(r#"[{"event": "missedevents", "data": "{\"after\":\"5-3\",\"first\":\"6-9\",\"missed\":5}"}]"#).await;
+    let missed = r#"{\"after\":\"5-3\",\"first\":\"6-9\",\"missed\":5}"#;
+    connection
+        .send(&format!(
+            r#"[{{"event": "missedevents", "data": "{missed}"}}]"#
+        ))
+        .await;
     let missed = within(reading)
         .await
         .unwrap()

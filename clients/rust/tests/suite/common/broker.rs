@@ -25,7 +25,7 @@ impl Broker {
         Self::start_with(&[]).await
     }
 
-    /// With further settings, `STREAMER_{name}`.
+    /// Starts a broker with further settings, `STREAMER_{name}`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .await

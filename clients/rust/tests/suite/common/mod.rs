@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! What several tests use.
 
 mod broker;
 mod proxy;
@@ -10,15 +10,15 @@ mod websocket;
 use std::time::Duration;
 
 #[cfg(feature = "websocket")]
-pub(crate) use self::websocket::{Connection, Server};
+pub(crate) use self::websocket::{ServerConnection, WebSocketServer};
 pub(crate) use self::{
     broker::{API_KEY, Broker},
     proxy::Proxy,
-    script::{Answer, Script},
+    script::{Response, Script},
     subscriptions::{END, START, TOKEN, all, failure, names},
 };
 
-/// Waits for what must happen, long enough for a busy machine.
+/// Waits for an event that must happen, long enough for a busy machine.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(120), what)
         .await

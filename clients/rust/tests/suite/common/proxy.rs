@@ -1,4 +1,4 @@
-//! A proxy that cuts connections and loses answers.
+//! A proxy that breaks connections and loses responses.
 
 use std::sync::{
     Arc,
@@ -10,20 +10,20 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Passes connections on to a broker.
+/// Forwards connections to a broker.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     pub(crate) connections: Arc<AtomicUsize>,
 }
 
 impl Proxy {
-    /// Cuts the first connection after so many bytes of the broker's, the second after twice as
+    /// Breaks the first connection after this many bytes of the broker, the second after twice as
     /// many, and so on.
     pub(crate) async fn cutting(broker: &str, after: usize) -> Self {
         Self::start(broker, move |number| Fault::CutAfter(after * (number + 1))).await
     }
 
-    /// Loses the first answer to a request that holds this text.
+    /// Loses the first response to a request that contains this text.
     pub(crate) async fn losing(broker: &str, text: &'static str) -> Self {
         let lost = Arc::new(AtomicBool::new(false));
         Self::start(broker, move |_| Fault::Lose(text, Arc::clone(&lost))).await
@@ -58,9 +58,9 @@ enum Fault {
     Lose(&'static str, Arc<AtomicBool>),
 }
 
-/// Passes bytes until either side, or the fault, ends the connection: both are dropped then.
+/// Forwards bytes until either side, or the fault, ends the connection. Then both sides are closed.
 async fn pass(mut client: TcpStream, mut broker: TcpStream, fault: Fault) {
-    let (mut request, mut answer) = ([0; 4096], [0; 4096]);
+    let (mut request, mut response) = ([0; 4096], [0; 4096]);
     let mut passed = 0;
     let mut lose = false;
     loop {
@@ -74,7 +74,7 @@ async fn pass(mut client: TcpStream, mut broker: TcpStream, fault: Fault) {
                     return;
                 }
             }
-            Ok(mut read @ 1..) = broker.read(&mut answer) => {
+            Ok(mut read @ 1..) = broker.read(&mut response) => {
                 if lose {
                     return;
                 }
@@ -82,7 +82,8 @@ async fn pass(mut client: TcpStream, mut broker: TcpStream, fault: Fault) {
                     read = read.min(limit - passed);
                     passed += read;
                 }
-                if client.write_all(&answer[..read]).await.is_err() || matches!(&fault, Fault::CutAfter(limit) if passed == *limit) {
+                let is_cut = matches!(&fault, Fault::CutAfter(limit) if passed == *limit);
+                if client.write_all(&response[..read]).await.is_err() || is_cut {
                     return;
                 }
             }

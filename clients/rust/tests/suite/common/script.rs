@@ -1,4 +1,4 @@
-//! A server that answers by a script.
+//! A server that responds according to a script.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,43 +13,43 @@ use tokio::{
     time::sleep,
 };
 
-/// What a connection gets.
-pub(crate) enum Answer {
-    /// These bytes, then the connection is closed.
+/// The response on one connection.
+pub(crate) enum Response {
+    /// These bytes. Then the server closes the connection.
     Bytes(String),
-    /// These bytes, then nothing; the connection stays open until the client closes it.
-    AndSilence(String),
-    /// Nothing for a while, then these bytes.
+    /// These bytes, and then nothing. The connection stays open until the client closes it.
+    ThenSilence(String),
+    /// Nothing for a while, and then these bytes.
     Later(Duration, String),
 }
 
-impl Answer {
-    /// Server-sent events, after which the connection is closed.
+impl Response {
+    /// Server-sent events. Then the server closes the connection.
     pub(crate) fn events(events: &str) -> Self {
         Self::Bytes(head("text/event-stream") + events)
     }
 
-    /// Lines of JSON, after which the connection is closed.
+    /// Lines of JSON. Then the server closes the connection.
     pub(crate) fn lines(lines: &str) -> Self {
         Self::Bytes(head("application/x-ndjson") + lines)
     }
 
-    /// An answer of JSON.
+    /// A response of JSON.
     pub(crate) fn json(body: &Value) -> Self {
         Self::Bytes(json(body))
     }
 
-    /// The same, but not at once.
+    /// A response of JSON, after a delay.
     pub(crate) fn json_later(time: Duration, body: &Value) -> Self {
         Self::Later(time, json(body))
     }
 
-    /// Server-sent events, after which the connection is silent.
-    pub(crate) fn events_and_silence(events: &str) -> Self {
-        Self::AndSilence(head("text/event-stream") + events)
+    /// Server-sent events. Then the connection is silent.
+    pub(crate) fn events_then_silence(events: &str) -> Self {
+        Self::ThenSilence(head("text/event-stream") + events)
     }
 
-    /// An error as the broker makes them.
+    /// An error like the broker's.
     pub(crate) fn error(status: u16, code: &str, headers: &str) -> Self {
         let body = format!(r#"{{"code": "{code}", "message": "As the script has it"}}"#);
         Self::Bytes(format!(
@@ -58,7 +58,7 @@ impl Answer {
         ))
     }
 
-    /// An answer without a body.
+    /// A response without a body.
     pub(crate) fn status(status: u16) -> Self {
         Self::Bytes(format!(
             "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -74,7 +74,7 @@ fn head(content_type: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n")
 }
 
-/// Answers one connection after the other; past its end, connections are refused.
+/// Responds to one connection after another. After the end of the script it refuses connections.
 pub(crate) struct Script {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -82,12 +82,12 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Response>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (closing, closed) = mpsc::unbounded_channel();
-        let answers: Vec<Answer> = answers.into_iter().collect();
+        let answers: Vec<Response> = answers.into_iter().collect();
         let seen = Arc::clone(&requests);
         tokio::spawn(async move {
             for answer in answers {
@@ -98,24 +98,25 @@ impl Script {
                     .push(request);
                 let closing = closing.clone();
                 match answer {
-                    Answer::Later(time, bytes) => {
+                    Response::Later(time, bytes) => {
                         sleep(time).await;
                         socket
                             .write_all(bytes.as_bytes())
                             .await
                             .expect("it is taken");
                     }
-                    Answer::Bytes(bytes) => socket
+                    Response::Bytes(bytes) => socket
                         .write_all(bytes.as_bytes())
                         .await
                         .expect("it is taken"),
-                    Answer::AndSilence(bytes) => {
+                    Response::ThenSilence(bytes) => {
                         socket
                             .write_all(bytes.as_bytes())
                             .await
                             .expect("it is taken");
                         tokio::spawn(async move {
-                            // The client sends nothing more: what comes is its end.
+                            // The client sends nothing more, so that a read returns when it closes
+                            // the connection.
                             let _ = socket.read(&mut [0]).await;
                             let _ = closing.send(());
                         });
@@ -130,17 +131,17 @@ impl Script {
         }
     }
 
-    /// The URL at which the events of one stream are to be had.
+    /// The client URL of one stream over SSE.
     pub(crate) fn sse_url(&self) -> String {
         self.client_url("sse?key=k")
     }
 
-    /// That of another client route.
+    /// The client URL with another route.
     pub(crate) fn client_url(&self, route: &str) -> String {
         format!("{}/api/client/{route}", self.url)
     }
 
-    /// The heads of the requests so far, with their bodies.
+    /// The requests so far: headers and body.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests
             .lock()
@@ -149,7 +150,7 @@ impl Script {
     }
 
     /// The query of each request so far, and its `Last-Event-ID`.
-    pub(crate) fn asked(&self) -> Vec<(String, Option<String>)> {
+    pub(crate) fn queries(&self) -> Vec<(String, Option<String>)> {
         let read = |request: &String| {
             let (line, headers) = request.split_once("\r\n").expect("a request");
             let (_, query) = line
@@ -172,7 +173,7 @@ impl Script {
     }
 }
 
-/// The head, and as much of the body as it announces.
+/// Reads the headers of a request, and as much of the body as they announce.
 async fn read_request(socket: &mut TcpStream) -> String {
     let mut request = Vec::new();
     while !is_complete(&request) {

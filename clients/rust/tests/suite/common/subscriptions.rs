@@ -1,4 +1,4 @@
-//! What a scripted stream sends, and what a subscription reads.
+//! The events of scripted streams, and reading subscriptions.
 
 use futures::{StreamExt, TryStreamExt};
 use tinistreamer_client::{Error, Event, Subscription};

@@ -1,4 +1,4 @@
-//! A server that speaks WebSocket as a test has it.
+//! A WebSocket server that a test controls.
 
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -14,17 +14,17 @@ use tokio_tungstenite::{
 
 use super::within;
 
-pub(crate) struct Server {
+pub(crate) struct WebSocketServer {
     listener: TcpListener,
 }
 
-/// A connection, and the query and headers with which it was asked for.
-pub(crate) struct Connection {
+/// A connection, and the request that opened it.
+pub(crate) struct ServerConnection {
     pub(crate) socket: WebSocketStream<TcpStream>,
     pub(crate) request: Request,
 }
 
-impl Server {
+impl WebSocketServer {
     pub(crate) async fn start() -> Self {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.expect("a port"),
@@ -35,25 +35,25 @@ impl Server {
         self.listener.local_addr().expect("an address").to_string()
     }
 
-    pub(crate) async fn accept(&self) -> Connection {
+    pub(crate) async fn accept(&self) -> ServerConnection {
         let (stream, _) = within(self.listener.accept()).await.expect("a connection");
         let mut request = None;
         #[allow(clippy::result_large_err, reason = "the library's signature")]
-        let note = |asked: &Request, response: Response| -> Result<Response, ErrorResponse> {
-            request = Some(asked.clone());
+        let note = |opened: &Request, response: Response| -> Result<Response, ErrorResponse> {
+            request = Some(opened.clone());
             Ok(response)
         };
         let socket = within(accept_hdr_async(stream, note))
             .await
             .expect("a handshake");
-        Connection {
+        ServerConnection {
             socket,
             request: request.expect("a request"),
         }
     }
 }
 
-impl Connection {
+impl ServerConnection {
     pub(crate) async fn send(&mut self, text: &str) {
         self.socket
             .send(Message::text(text))

@@ -1,9 +1,9 @@
-//! Streams that are added to a running subscription, and dropped.
+//! Adding streams to a running subscription, and dropping them.
 
 use futures::{FutureExt, StreamExt};
 use tinistreamer_client::{Event, Handle, ManySubscription, subscribe_many};
 
-use crate::common::{Answer, Script, within};
+use crate::common::{Response, Script, within};
 
 /// Polls the subscription until the change is made.
 async fn make<T>(events: &mut ManySubscription, change: impl Future<Output = T>) -> T {
@@ -28,15 +28,15 @@ fn start(cursor: &str) -> String {
 }
 
 #[tokio::test]
-async fn over_http_another_connection_goes_on_with_the_changed_set() {
+async fn over_http_another_connection_continues_with_the_changed_streams() {
     let script = Script::start([
-        Answer::events_and_silence(&(start("a:5-0") + &start("b:5-0,~x"))),
-        Answer::events_and_silence(""),
-        Answer::error(404, "stream-not-found", ""),
-        Answer::events_and_silence(""),
-        Answer::events_and_silence(""),
-        Answer::events("id: b:5-1,~y\nevent: token\ndata:\n\n"),
-        Answer::status(204),
+        Response::events_then_silence(&(start("a:5-0") + &start("b:5-0,~x"))),
+        Response::events_then_silence(""),
+        Response::error(404, "stream-not-found", ""),
+        Response::events_then_silence(""),
+        Response::events_then_silence(""),
+        Response::events("id: b:5-1,~y\nevent: token\ndata:\n\n"),
+        Response::status(204),
     ])
     .await;
     let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t")
@@ -81,7 +81,7 @@ async fn over_http_another_connection_goes_on_with_the_changed_set() {
     assert!(within(events.next()).await.is_none());
 
     let cursor = |cursor: &str| Some(cursor.to_owned());
-    let asked = [
+    let queries = [
         ("key=a&key=b".to_owned(), None),
         ("key=a&key=b&key=c".to_owned(), cursor("b:5-0,c:5-7,~x")),
         (
@@ -99,16 +99,16 @@ async fn over_http_another_connection_goes_on_with_the_changed_set() {
         ),
         ("key=b&key=c&key=e&from=now".to_owned(), cursor("b:5-1,~y")),
     ];
-    assert_eq!(script.asked(), asked);
+    assert_eq!(script.queries(), queries);
 }
 
 #[tokio::test]
-async fn a_stream_that_is_added_again_begins_anew() {
+async fn a_stream_that_is_added_again_starts_again() {
     let script = Script::start([
-        Answer::events_and_silence(&(start("b:5-0") + &start("a:5-0,~x"))),
-        Answer::events_and_silence(""),
-        Answer::events(&start("b:5-0,~y")),
-        Answer::status(204),
+        Response::events_then_silence(&(start("b:5-0") + &start("a:5-0,~x"))),
+        Response::events_then_silence(""),
+        Response::events(&start("b:5-0,~y")),
+        Response::status(204),
     ])
     .await;
     let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t")
@@ -124,16 +124,16 @@ async fn a_stream_that_is_added_again_begins_anew() {
         (added.unwrap(), again.unwrap().unwrap().key),
         (None, "b".to_owned())
     );
-    // The broker's compact form knows of its first time.
+    // The broker's compact form still holds the stream's earlier position.
     assert_eq!(
-        script.asked()[2],
+        script.queries()[2],
         ("key=a&key=b".to_owned(), Some("a:5-0,b:,~x".to_owned()))
     );
 }
 
 #[tokio::test]
 async fn a_subscription_without_streams_waits_for_one() {
-    let script = Script::start([Answer::events_and_silence("")]).await;
+    let script = Script::start([Response::events_then_silence("")]).await;
     let mut events = subscribe_many(script.client_url("sse"), [""; 0], "t")
         .start()
         .unwrap();
@@ -145,14 +145,14 @@ async fn a_subscription_without_streams_waits_for_one() {
             .unwrap(),
         None
     );
-    assert_eq!(script.asked(), [("key=a".to_owned(), None)]);
+    assert_eq!(script.queries(), [("key=a".to_owned(), None)]);
     make(&mut events, handle.drop("a")).await.unwrap();
     assert!(events.next().now_or_never().is_none());
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_over_takes_no_streams() {
-    let script = Script::start([Answer::status(204)]).await;
+async fn a_subscription_that_is_over_adds_no_streams() {
+    let script = Script::start([Response::status(204)]).await;
     let mut events = subscribe_many(script.client_url("sse"), ["a"], "t")
         .start()
         .unwrap();
@@ -173,11 +173,11 @@ mod over_websocket {
     use serde_json::json;
 
     use super::*;
-    use crate::common::Server;
+    use crate::common::WebSocketServer;
 
-    /// A subscription that runs, and gives the keys and names of its events to the test.
+    /// Runs a subscription, which returns the keys and names of its events to the test.
     fn run(
-        server: &Server,
+        server: &WebSocketServer,
         keys: &[&str],
     ) -> (
         Handle,
@@ -205,8 +205,8 @@ mod over_websocket {
     }
 
     #[tokio::test]
-    async fn each_change_is_asked_for_and_answered() {
-        let server = Server::start().await;
+    async fn each_change_is_a_message_with_a_reply() {
+        let server = WebSocketServer::start().await;
         let (handle, task) = run(&server, &["a"]);
         let mut first = server.accept().await;
         first.send(r#"[{"id": "5-0", "event": "start"}]"#).await;
@@ -257,12 +257,16 @@ mod over_websocket {
     }
 
     #[tokio::test]
-    async fn another_connection_has_the_set_as_it_was_left_and_is_asked_for_what_was_not_answered()
-    {
-        let server = Server::start().await;
+    async fn another_connection_has_the_changed_streams_and_repeats_unanswered_changes() {
+        let server = WebSocketServer::start().await;
         let (handle, task) = run(&server, &["a", "b"]);
         let mut first = server.accept().await;
-        first.send(r#"[{"key": "a", "id": "5-0", "event": "start"}, {"key": "b", "id": "5-0", "event": "start"}]"#).await;
+        first
+            .send(
+                r#"[{"key": "a", "id": "5-0", "event": "start"},
+                    {"key": "b", "id": "5-0", "event": "start"}]"#,
+            )
+            .await;
         let other = handle.clone();
         let dropping = tokio::spawn(async move { other.drop("a").await });
         first.json().await;
@@ -313,8 +317,8 @@ mod over_websocket {
     }
 
     #[tokio::test]
-    async fn a_stream_that_was_asked_for_before_the_others_ended_is_followed() {
-        let server = Server::start().await;
+    async fn a_stream_that_was_added_before_the_others_ended_is_followed() {
+        let server = WebSocketServer::start().await;
         let (handle, task) = run(&server, &["a"]);
         let mut first = server.accept().await;
         let add = tokio::spawn(handle.add("b").into_future());
@@ -337,7 +341,7 @@ mod over_websocket {
 
     #[tokio::test]
     async fn a_connection_without_streams_waits_for_one() {
-        let server = Server::start().await;
+        let server = WebSocketServer::start().await;
         let (handle, task) = run(&server, &["a"]);
         let mut connection = server.accept().await;
         connection.send("[]").await;

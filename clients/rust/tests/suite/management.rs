@@ -1,4 +1,4 @@
-//! Management.
+//! The management functions.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tinistreamer_client::{
     types::{CreateStream, Event, IssueToken},
 };
 
-use crate::common::{API_KEY, Answer, Broker, Script, within};
+use crate::common::{API_KEY, Broker, Response, Script, within};
 
 fn event(name: &str, data: Option<serde_json::Value>) -> Event {
     Event {
@@ -19,7 +19,7 @@ fn event(name: &str, data: Option<serde_json::Value>) -> Event {
 }
 
 #[tokio::test]
-async fn a_stream_is_made_written_looked_at_and_ended() {
+async fn a_stream_is_created_written_read_and_ended() {
     let broker = Broker::start().await;
     let client = broker.client();
     let key = "Grüße / & ? 1";
@@ -127,7 +127,7 @@ async fn a_token_is_for_one_stream_for_several_or_for_a_prefix() {
 }
 
 #[tokio::test]
-async fn a_client_is_listed_and_disconnected() {
+async fn a_subscriber_is_listed_and_disconnected() {
     let broker = Broker::start().await;
     let client = broker.client();
     let access = broker.create("k").await;
@@ -160,7 +160,7 @@ async fn a_client_is_listed_and_disconnected() {
 }
 
 #[tokio::test]
-async fn the_broker_tells_of_itself() {
+async fn the_broker_reports_its_state() {
     let broker = Broker::start().await;
     broker.client().ready().await.unwrap();
     let info = broker.client().broker_info().await.unwrap();
@@ -168,7 +168,7 @@ async fn the_broker_tells_of_itself() {
 }
 
 #[tokio::test]
-async fn a_slash_after_the_url_does_no_harm() {
+async fn a_slash_after_the_url_is_ignored() {
     let broker = Broker::start().await;
     Client::new(format!("{}/", broker.url), API_KEY)
         .unwrap()
@@ -178,7 +178,7 @@ async fn a_slash_after_the_url_does_no_harm() {
 }
 
 #[tokio::test]
-async fn an_error_has_the_brokers_words() {
+async fn an_error_has_the_code_and_message_of_the_broker() {
     let broker = Broker::start().await;
     let error = broker.client().end_stream("nothing").await.unwrap_err();
     let Error::Api {
@@ -201,8 +201,8 @@ async fn an_error_has_the_brokers_words() {
 }
 
 #[tokio::test]
-async fn retry_after_is_told() {
-    let script = Script::start([Answer::error(
+async fn an_error_has_the_retry_delay_of_the_broker() {
+    let script = Script::start([Response::error(
         503,
         "store-unavailable",
         "retry-after: 7\r\n",
@@ -214,15 +214,20 @@ async fn retry_after_is_told() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, Error::Api { status: Some(503), retry_after: Some(time), .. } if *time == Duration::from_secs(7)),
+        matches!(
+            &error,
+            Error::Api { status: Some(503), retry_after: Some(time), .. }
+                if *time == Duration::from_secs(7)
+        ),
         "{error:?}"
     );
 }
 
 #[tokio::test]
-async fn an_error_of_something_between_keeps_its_status() {
-    let page = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>502</h1>";
-    let script = Script::start([Answer::Bytes(page.to_owned())]).await;
+async fn an_error_of_a_proxy_has_its_status() {
+    let page = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n\
+        <h1>502</h1>";
+    let script = Script::start([Response::Bytes(page.to_owned())]).await;
     let error = Client::new(&script.url, API_KEY)
         .unwrap()
         .broker_info()
@@ -235,9 +240,9 @@ async fn an_error_of_something_between_keeps_its_status() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_the_brokers_is_an_error() {
+async fn a_response_of_another_server_is_an_error() {
     let page = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<h1>It works!</h1>";
-    let script = Script::start([Answer::Bytes(page.to_owned())]).await;
+    let script = Script::start([Response::Bytes(page.to_owned())]).await;
     let error = Client::new(&script.url, API_KEY)
         .unwrap()
         .broker_info()
@@ -247,7 +252,7 @@ async fn an_answer_that_is_not_the_brokers_is_an_error() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unreachable() {
+async fn a_refused_connection_is_unreachable() {
     let script = Script::start([]).await;
     let error = Client::new(&script.url, API_KEY)
         .unwrap()
@@ -258,13 +263,13 @@ async fn nobody_there_is_unreachable() {
 }
 
 #[tokio::test]
-async fn an_api_key_is_not_taken_elsewhere_by_a_redirect() {
-    let elsewhere = Script::start([Answer::status(200)]).await;
+async fn a_redirect_does_not_send_the_api_key_elsewhere() {
+    let elsewhere = Script::start([Response::status(200)]).await;
     let redirect = format!(
         "HTTP/1.1 307 X\r\nlocation: {}/\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
         elsewhere.url
     );
-    let script = Script::start([Answer::Bytes(redirect)]).await;
+    let script = Script::start([Response::Bytes(redirect)]).await;
     let error = Client::new(&script.url, API_KEY)
         .unwrap()
         .ready()
@@ -284,7 +289,7 @@ async fn an_api_key_is_not_taken_elsewhere_by_a_redirect() {
 }
 
 #[test]
-fn what_can_not_be_a_client_is_refused() {
+fn invalid_settings_of_a_client_are_refused() {
     for (url, api_key) in [
         ("no url", "key"),
         ("ftp://host", "key"),

@@ -1,4 +1,5 @@
-//! Several streams of a real broker, over each transport, also through a proxy that cuts.
+//! Several streams of a real broker, over each transport, also through a proxy that breaks
+//! connections.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ const ROUTES: &[&str] = &["poll", "sse", "ndjson", "ws"];
 const ROUTES: &[&str] = &["poll", "sse", "ndjson"];
 const EVENTS: usize = 60;
 
-/// Makes the streams, and gives a token for all of them.
+/// Creates the streams, and returns a token for all of them.
 async fn streams(broker: &Broker) -> String {
     for key in KEYS {
         broker.create(key).await;
@@ -28,7 +29,7 @@ async fn streams(broker: &Broker) -> String {
         .token
 }
 
-/// Writes to the streams in turn, then ends them.
+/// Writes to the streams in turn, and ends them.
 async fn write(broker: &Broker) {
     let client = broker.client();
     for n in 0..EVENTS {
@@ -46,7 +47,7 @@ async fn write(broker: &Broker) {
     }
 }
 
-/// The data of each stream's events, as they come.
+/// The data of each stream's events, in the order of their arrival.
 async fn read(events: &mut ManySubscription) -> BTreeMap<String, Vec<String>> {
     let mut read = BTreeMap::<_, Vec<_>>::new();
     while let Some(event) = within(events.try_next()).await.unwrap() {
@@ -81,7 +82,7 @@ fn expected() -> BTreeMap<String, Vec<String>> {
         .collect()
 }
 
-async fn each_event_comes_once_however_connections_are_cut(route: &str) {
+async fn each_event_arrives_once_when_connections_break(route: &str) {
     let broker = Broker::start().await;
     let token = streams(&broker).await;
     let proxy = Proxy::cutting(&broker.url, 900).await;
@@ -101,28 +102,28 @@ async fn each_event_comes_once_however_connections_are_cut(route: &str) {
 }
 
 #[tokio::test]
-async fn over_sse_each_event_comes_once() {
-    each_event_comes_once_however_connections_are_cut("sse").await;
+async fn over_sse_each_event_arrives_once() {
+    each_event_arrives_once_when_connections_break("sse").await;
 }
 
 #[tokio::test]
-async fn over_ndjson_each_event_comes_once() {
-    each_event_comes_once_however_connections_are_cut("ndjson").await;
+async fn over_ndjson_each_event_arrives_once() {
+    each_event_arrives_once_when_connections_break("ndjson").await;
 }
 
 #[tokio::test]
-async fn by_polling_each_event_comes_once() {
-    each_event_comes_once_however_connections_are_cut("poll").await;
+async fn by_polling_each_event_arrives_once() {
+    each_event_arrives_once_when_connections_break("poll").await;
 }
 
 #[cfg(feature = "websocket")]
 #[tokio::test]
-async fn over_websocket_each_event_comes_once() {
-    each_event_comes_once_however_connections_are_cut("ws").await;
+async fn over_websocket_each_event_arrives_once() {
+    each_event_arrives_once_when_connections_break("ws").await;
 }
 
 #[tokio::test]
-async fn a_cursor_of_one_transport_goes_on_over_the_next() {
+async fn a_cursor_of_one_transport_resumes_over_another() {
     let broker = Broker::start().await;
     let token = streams(&broker).await;
     write(&broker).await;
@@ -173,7 +174,7 @@ async fn a_stream_is_added_and_dropped_over_each_transport() {
 }
 
 #[tokio::test]
-async fn what_is_not_wanted_is_left_out_over_each_transport() {
+async fn the_filter_leaves_events_out_over_each_transport() {
     for route in ROUTES {
         let broker = Broker::start().await;
         let token = streams(&broker).await;

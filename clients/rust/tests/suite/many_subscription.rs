@@ -3,9 +3,9 @@
 use futures::{StreamExt, TryStreamExt};
 use tinistreamer_client::{Cursor, Error, Event, ManySubscription, Status, subscribe_many};
 
-use crate::common::{Answer, Script, within};
+use crate::common::{Response, Script, within};
 
-/// A frame of one of several streams, whose id begins with its own.
+/// A frame of a connection with several streams. Its id starts with the position in its own stream.
 fn frame(cursor: &str, event: &str, data: &str) -> String {
     format!("id: {cursor}\nevent: {event}\ndata: {data}\n\n")
 }
@@ -14,7 +14,7 @@ async fn all(events: &mut ManySubscription) -> Result<Vec<Event>, Error> {
     within(events.try_collect()).await
 }
 
-/// In short: the key and the number of the event, or its name.
+/// A short form: the key, and the number of the event or its name.
 fn short(events: &[Event]) -> Vec<String> {
     let number = |id: &String| id.split_once('-').unwrap().1.to_owned();
     events
@@ -33,19 +33,19 @@ fn statuses(events: &ManySubscription) -> Vec<(String, Option<Status>)> {
     events.statuses().into_iter().collect()
 }
 
-/// A script whose first connection gives these frames.
+/// A script whose first connection sends these frames.
 async fn frames(frames: &[String]) -> Script {
     Script::start([
-        Answer::events(&format!("retry: 1\n\n{}", frames.concat())),
-        Answer::status(204),
+        Response::events(&format!("retry: 1\n\n{}", frames.concat())),
+        Response::status(204),
     ])
     .await
 }
 
 #[tokio::test]
-async fn all_streams_are_followed_to_their_ends_and_resumed_at_once() {
+async fn all_streams_are_followed_to_their_ends_and_resumed_together() {
     let script = Script::start([
-        Answer::events(
+        Response::events(
             &[
                 "retry: 1\n\n",
                 &frame("a%20b:5-0", "start", ""),
@@ -54,14 +54,14 @@ async fn all_streams_are_followed_to_their_ends_and_resumed_at_once() {
             ]
             .concat(),
         ),
-        Answer::events(
+        Response::events(
             &[
                 frame("c:6-1!,~z", "cancel", ""),
                 "id: a%20b:5-0,~z2\n\n".to_owned(),
             ]
             .concat(),
         ),
-        Answer::events(
+        Response::events(
             &[
                 frame("d:5-1!,~w", "end", ""),
                 frame("a%20b:5-1!,d:5-1!", "end", ""),
@@ -83,14 +83,14 @@ async fn all_streams_are_followed_to_their_ends_and_resumed_at_once() {
         ["a b 0", "c 0", "d 0", "c 1", "d 1", "a b 1"]
     );
     assert_eq!(
-        script.asked(),
+        script.queries(),
         [
             ("key=a+b&key=c&key=d".to_owned(), None),
             (
                 "key=a+b&key=c&key=d".to_owned(),
                 Some("d:5-0,~y".to_owned())
             ),
-            // What has ended is not asked for again, and remembered.
+            // A finished stream is not requested again, but its position stays in the cursor.
             (
                 "key=a+b&key=d".to_owned(),
                 Some("a%20b:5-0,c:6-1!,~z2".to_owned())
@@ -113,7 +113,7 @@ async fn all_streams_are_followed_to_their_ends_and_resumed_at_once() {
 }
 
 #[tokio::test]
-async fn each_stream_has_an_order_of_its_own() {
+async fn the_sequence_of_each_stream_is_checked_separately() {
     let script = frames(&[
         frame("a:5-0", "start", ""),
         frame("b:5-0,~x", "start", ""),
@@ -127,7 +127,7 @@ async fn each_stream_has_an_order_of_its_own() {
 }
 
 #[tokio::test]
-async fn nothing_comes_after_the_last_event_of_a_stream() {
+async fn an_event_after_the_last_of_a_stream_is_an_error() {
     let script = frames(&[
         frame("a:5-0", "start", ""),
         frame("a:5-1!", "end", ""),
@@ -141,8 +141,10 @@ async fn nothing_comes_after_the_last_event_of_a_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_gone_is_told_and_the_others_go_on() {
-    let gone = "id: b:5-0\nevent: missedevents\ndata: {\"after\":\"5-0\",\"first\":null,\"missed\":null}\n\n".to_owned();
+async fn a_deleted_stream_is_reported_and_the_others_continue() {
+    let gone = "id: b:5-0\nevent: missedevents\n\
+        data: {\"after\":\"5-0\",\"first\":null,\"missed\":null}\n\n"
+        .to_owned();
     let script = frames(&[
         frame("a:5-0", "start", ""),
         frame("b:5-0,~x", "start", ""),
@@ -160,8 +162,8 @@ async fn a_stream_that_is_gone_is_told_and_the_others_go_on() {
         (missed.after.as_deref(), &missed.first, missed.missed),
         (Some("5-0"), &None, None)
     );
-    // With one stream left, ids are events' again; 204: there is no more of it.
-    assert_eq!(script.asked()[1].0, "key=a");
+    // With one stream left, ids are those of events again. 204 means that no event follows.
+    assert_eq!(script.queries()[1].0, "key=a");
     assert_eq!(
         statuses(&events),
         [("a".to_owned(), None), ("b".to_owned(), Some(Status::Gone))]
@@ -169,7 +171,7 @@ async fn a_stream_that_is_gone_is_told_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn what_is_missed_in_one_stream_says_which() {
+async fn missed_events_have_the_key_of_their_stream() {
     let missed =
         "id: b:\nevent: missedevents\ndata: {\"after\":null,\"first\":\"5-4\",\"missed\":4}\n\n"
             .to_owned();
@@ -189,11 +191,11 @@ async fn what_is_missed_in_one_stream_says_which() {
 }
 
 #[tokio::test]
-async fn each_stream_goes_on_after_what_was_given() {
+async fn each_stream_starts_after_its_position_in_the_cursor() {
     let cursors: [(Cursor, &str); 3] = [
         ([("a", "5-1"), ("b,c", "5-3")].into(), "a:5-1,b%2Cc:5-3"),
         ("~x".into(), "~x"),
-        // What is known is newer than what only the broker can read.
+        // A known position is newer than the compact form, which only the broker can read.
         ("~x,a:5-1".into(), "a:5-1,~x"),
     ];
     for (cursor, sent) in cursors {
@@ -204,7 +206,7 @@ async fn each_stream_goes_on_after_what_was_given() {
             .unwrap();
         assert_eq!(events.cursor().as_deref(), Some(sent));
         assert_eq!(short(&all(&mut events).await.unwrap()), ["a 2"]);
-        assert_eq!(script.asked()[0].1.as_deref(), Some(sent));
+        assert_eq!(script.queries()[0].1.as_deref(), Some(sent));
     }
     let bare = subscribe_many("http://host/api/client/sse", ["a"], "t")
         .after("5-1")
@@ -218,14 +220,14 @@ async fn each_stream_goes_on_after_what_was_given() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_last_event_was_had_before_is_not_asked_for() {
+async fn a_stream_whose_last_event_is_in_the_cursor_is_not_requested() {
     let script = frames(&[frame("5-2", "end", "")]).await;
     let mut events = subscribe_many(script.client_url("sse"), ["a", "b"], "t")
         .after("a:5-1,b:5-9!")
         .start()
         .unwrap();
     assert_eq!(short(&all(&mut events).await.unwrap()), ["a 2"]);
-    assert_eq!(script.asked()[0].0, "key=a");
+    assert_eq!(script.queries()[0].0, "key=a");
     assert_eq!(
         (events.status("b"), events.cursor().as_deref()),
         (None, Some("a:5-2!,b:5-9!"))
@@ -233,7 +235,7 @@ async fn a_stream_whose_last_event_was_had_before_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_of_no_stream_that_was_asked_for_is_not_the_brokers() {
+async fn a_frame_of_another_stream_is_an_invalid_answer() {
     for wrong in [
         vec![frame("c:5-0", "start", "")],
         vec![frame("5-0", "start", "")],

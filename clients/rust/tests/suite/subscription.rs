@@ -4,7 +4,7 @@ use futures::StreamExt;
 use serde_json::json;
 use tinistreamer_client::{Status, subscribe, types};
 
-use crate::common::{Answer, Broker, Proxy, Script, all, failure, within};
+use crate::common::{Broker, Proxy, Response, Script, all, failure, within};
 
 /// Texts that a line-based format could spoil.
 const TEXTS: [&str; 8] = [
@@ -18,7 +18,7 @@ const TEXTS: [&str; 8] = [
     "data: x",
 ];
 
-/// A stream with these texts, its URL and token.
+/// Creates a stream with these texts, and returns its URL and token.
 async fn a_stream_of_texts(broker: &Broker) -> types::Access {
     let access = broker.create("texts").await;
     let events = TEXTS
@@ -32,7 +32,7 @@ async fn a_stream_of_texts(broker: &Broker) -> types::Access {
     access
 }
 
-async fn all_of_a_stream(broker: &Broker, url: impl Fn(&types::Access) -> String) {
+async fn all_events_of_a_stream(broker: &Broker, url: impl Fn(&types::Access) -> String) {
     let access = a_stream_of_texts(broker).await;
     let mut events = subscribe(url(&access), &*access.token).start().unwrap();
     let mut read = Vec::new();
@@ -40,7 +40,7 @@ async fn all_of_a_stream(broker: &Broker, url: impl Fn(&types::Access) -> String
         read.push(within(events.next()).await.unwrap().unwrap());
     }
     assert_eq!(events.status(), None);
-    // One that comes while it is listened to.
+    // An event that arrives while the subscription waits.
     broker.client().end_stream("texts").await.unwrap();
     read.push(within(events.next()).await.unwrap().unwrap());
     assert!(within(events.next()).await.is_none());
@@ -74,18 +74,18 @@ async fn all_of_a_stream(broker: &Broker, url: impl Fn(&types::Access) -> String
 }
 
 #[tokio::test]
-async fn all_of_a_stream_comes_over_sse() {
-    all_of_a_stream(&Broker::start().await, |access| access.sse_url.clone()).await;
+async fn all_events_of_a_stream_arrive_over_sse() {
+    all_events_of_a_stream(&Broker::start().await, |access| access.sse_url.clone()).await;
 }
 
 #[cfg(feature = "websocket")]
 #[tokio::test]
-async fn all_of_a_stream_comes_over_websocket() {
-    all_of_a_stream(&Broker::start().await, |access| access.ws_url.clone()).await;
+async fn all_events_of_a_stream_arrive_over_websocket() {
+    all_events_of_a_stream(&Broker::start().await, |access| access.ws_url.clone()).await;
 }
 
-/// Follows a stream through a proxy that cuts each connection.
-async fn nothing_is_lost_when_connections_are_cut(path: &str) {
+/// Follows a stream through a proxy that breaks each connection.
+async fn no_event_is_lost_when_connections_break(path: &str) {
     let broker = Broker::start().await;
     let access = broker.create("k").await;
     let proxy = Proxy::cutting(&broker.url, 1500).await;
@@ -123,18 +123,18 @@ async fn nothing_is_lost_when_connections_are_cut(path: &str) {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_sse_is_cut() {
-    nothing_is_lost_when_connections_are_cut("sse").await;
+async fn no_event_is_lost_when_sse_connections_break() {
+    no_event_is_lost_when_connections_break("sse").await;
 }
 
 #[cfg(feature = "websocket")]
 #[tokio::test]
-async fn nothing_is_lost_when_a_websocket_is_cut() {
-    nothing_is_lost_when_connections_are_cut("ws").await;
+async fn no_event_is_lost_when_websockets_break() {
+    no_event_is_lost_when_connections_break("ws").await;
 }
 
 #[tokio::test]
-async fn what_is_no_longer_stored_is_told() {
+async fn events_that_are_no_longer_stored_are_reported() {
     let broker = Broker::start().await;
     let client = broker.client();
     let access = client
@@ -164,7 +164,7 @@ async fn what_is_no_longer_stored_is_told() {
 }
 
 #[tokio::test]
-async fn the_error_of_a_stream_that_is_gone_has_the_brokers_code() {
+async fn a_refused_subscription_has_the_error_code_of_the_broker() {
     let broker = Broker::start().await;
     let access = broker.create("k").await;
     let gone = access.sse_url.replace("key=k", "key=other");
@@ -190,8 +190,8 @@ async fn the_error_of_a_stream_that_is_gone_has_the_brokers_code() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_in_the_query() {
-    let script = Script::start([Answer::status(204)]).await;
+async fn options_are_in_the_query() {
+    let script = Script::start([Response::status(204)]).await;
     let events = subscribe(script.sse_url(), "t")
         .events(["alert", "metric*"])
         .from("-5")
@@ -202,7 +202,7 @@ async fn what_is_asked_for_is_in_the_query() {
         .start()
         .unwrap();
     assert_eq!(all(&mut events).await.unwrap(), []);
-    let (query, _) = &script.asked()[0];
+    let (query, _) = &script.queries()[0];
     let mut pairs: Vec<_> = query.split('&').collect();
     pairs.sort_unstable();
     assert_eq!(
@@ -219,7 +219,7 @@ async fn what_is_asked_for_is_in_the_query() {
 }
 
 #[test]
-fn a_url_that_is_none_of_one_stream_is_refused() {
+fn a_url_that_does_not_name_one_stream_is_refused() {
     let several = "http://host/api/client/sse?key=a&key=b";
     for url in [
         "nonsense",
