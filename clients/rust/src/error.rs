@@ -17,8 +17,8 @@ pub enum Error {
     /// The broker, or a proxy in front of it, responded with an error.
     #[error("{message} ({code})")]
     Api {
-        /// The HTTP status. None when the broker refused a single event or change, over WebSocket or
-        /// within an upload.
+        /// The HTTP status. None when the broker refused a single event or change, over WebSocket
+        /// or within an upload.
         status: Option<u16>,
         /// The broker's error code, as listed in [`docs/errors.md`]. `http-error` when something
         /// else than the broker responded.
@@ -31,8 +31,8 @@ pub enum Error {
         /// How long to wait before another attempt, if the response says so.
         retry_after: Option<Duration>,
     },
-    /// The broker can't be reached, or the connection broke before the response. The broker may have
-    /// executed the request.
+    /// The broker can't be reached, or the connection broke before the response. The broker may
+    /// have executed the request.
     #[error("The broker can't be reached: {}", chain(&**.0))]
     Unreachable(#[source] BoxError),
     /// The response is not one of a broker of this version.
@@ -68,8 +68,8 @@ pub enum Error {
         /// How the last attempt failed.
         source: Box<Error>,
     },
-    /// An event does not follow the one before. Something between the broker and the client has lost
-    /// or repeated events.
+    /// An event does not follow the one before. Something between the broker and the client has
+    /// lost or repeated events.
     #[error("Event {found} came where {expected} should have")]
     Gap {
         /// The id that should have come, or the number in it.
@@ -82,9 +82,10 @@ pub enum Error {
         "{} events {} are no longer stored. Create the stream with a larger max_events, \
          or call allow_missed to go on without them",
         count.map_or_else(|| "An unknown number of".to_owned(), |count| count.to_string()),
-        after
-            .as_ref()
-            .map_or_else(|| "at the beginning of the stream".to_owned(), |after| format!("after {after}"))
+        after.as_ref().map_or_else(
+            || "at the beginning of the stream".to_owned(),
+            |after| format!("after {after}")
+        )
     )]
     Missed {
         /// How many. None when the broker could not count them.
@@ -102,9 +103,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable kebab-case word: the broker's error code, or `unreachable`, `invalid-answer`, `setup`,
-    /// `invalid-event`, `reserved-event`, `disconnected`, `disconnected-by-operator`, `gap`,
-    /// `missed`, `token`, `over`. A writer's error has the code of its cause.
+    /// A stable kebab-case word: the broker's error code, or `unreachable`, `invalid-answer`,
+    /// `setup`, `invalid-event`, `reserved-event`, `disconnected`, `disconnected-by-operator`,
+    /// `gap`, `missed`, `token`, `over`. A writer's error has the code of its cause.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {

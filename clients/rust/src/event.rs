@@ -32,7 +32,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Missed {
-    /// The id of the last event before the missing ones. None at the beginning of the stream.
+    /// The id of the last event before the missing ones. None at the start of the stream.
     pub after: Option<String>,
     /// The id of the event that comes next. None when the stream no longer exists.
     pub first: Option<String>,

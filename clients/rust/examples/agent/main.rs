@@ -1,5 +1,5 @@
-//! The agent of `tests/clients`: does one job over the client's public interface, told and reported
-//! as lines of JSON.
+//! The agent of `tests/clients`: does one job over the client's public interface. It reads the job
+//! and writes its results as lines of JSON.
 
 mod manage;
 mod publish;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tinistreamer_client::{Client, Error};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 
-/// What makes the agent itself fail.
+/// An error of the agent itself.
 type Defect = Box<dyn std::error::Error + Send + Sync>;
 
 type Input = Lines<BufReader<Stdin>>;
@@ -21,16 +21,16 @@ type Input = Lines<BufReader<Stdin>>;
 #[derive(Deserialize)]
 #[serde(tag = "job", rename_all = "lowercase")]
 enum Job {
-    Subscribe(subscribe::Job),
-    Publish(publish::Job),
+    Subscribe(subscribe::SubscribeJob),
+    Publish(publish::PublishJob),
     Manage { url: String, api_key: String },
-    Text(text::Job),
+    Text(text::TextJob),
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Defect> {
     work().await?;
-    // The thread that waits for input would keep the program for as long as that is open.
+    // The thread that waits for input would keep the program running while the input is open.
     std::process::exit(0)
 }
 
@@ -51,12 +51,15 @@ fn failed(error: &Error) -> Result<(), Defect> {
     } else {
         None
     };
-    say(
-        &json!({"type": "failed", "status": status, "code": error.code(), "message": error.to_string()}),
-    )
+    write_line(&json!({
+        "type": "failed",
+        "status": status,
+        "code": error.code(),
+        "message": error.to_string(),
+    }))
 }
 
-fn say(line: &Value) -> Result<(), Defect> {
+fn write_line(line: &Value) -> Result<(), Defect> {
     let mut output = io::stdout().lock();
     writeln!(output, "{line}")?;
     Ok(output.flush()?)

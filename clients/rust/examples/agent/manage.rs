@@ -1,10 +1,10 @@
-//! The job of a backend that calls route after route.
+//! The job of a backend that calls management routes.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tinistreamer_client::{Client, Error, types};
 
-use super::{Defect, Input, failed, say};
+use super::{Defect, Input, failed, write_line};
 
 #[derive(Deserialize)]
 struct Call {
@@ -17,20 +17,20 @@ pub(super) async fn manage(mut input: Input, client: &Client) -> Result<(), Defe
     while let Some(line) = input.next_line().await? {
         let call: Call = serde_json::from_str(&line)?;
         match run(client, &call).await? {
-            Ok(value) => say(&json!({"type": "result", "value": value}))?,
+            Ok(value) => write_line(&json!({"type": "result", "value": value}))?,
             Err(error) => failed(&error)?,
         }
     }
     Ok(())
 }
 
-/// What the call came to: the answer's JSON in the broker's own field names, or the client's error.
+/// Calls a route. Returns the response's JSON with the broker's field names, or the client's error.
 async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value, Error>, Defect> {
     fn value<T: serde::Serialize>(
         result: Result<T, Error>,
     ) -> Result<Result<Value, Error>, Defect> {
         Ok(match result {
-            Ok(answer) => Ok(serde_json::to_value(answer)?),
+            Ok(response) => Ok(serde_json::to_value(response)?),
             Err(error) => Err(error),
         })
     }
@@ -38,7 +38,8 @@ async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value
     let key = text("key").unwrap_or_default();
     match &**call {
         "create_stream" => {
-            // As people do: a stream is made of a key, and changed where something else is wanted.
+            // As most callers do: a stream is created from a key, and other options override its
+            // defaults.
             let (given, default) = (
                 types::CreateStream::deserialize(args)?,
                 types::CreateStream::from(key),

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tinistreamer_client::{Client, Error, Transport, Writer};
 use tokio::time::sleep;
 
-use super::{Defect, Input, failed, say};
+use super::{Defect, Input, failed, write_line};
 
 #[derive(Deserialize)]
-pub(super) struct Job {
+pub(super) struct PublishJob {
     url: String,
     api_key: String,
     key: String,
@@ -35,11 +35,11 @@ enum Step {
     Raise,
 }
 
-pub(super) async fn publish(input: Input, job: Job) -> Result<(), Defect> {
+pub(super) async fn publish(input: Input, job: PublishJob) -> Result<(), Defect> {
     let client = Client::new(job.url, job.api_key)?;
     let mut publish = client.publish(&job.key).on_ack(|ack| {
-        // Whoever reads the lines finds the one that is missing.
-        let _ = say(&json!({"type": "ack", "count": ack.count, "last_id": ack.last_id}));
+        // The reader of the lines notices a missing one.
+        let _ = write_line(&json!({"type": "ack", "count": ack.count, "last_id": ack.last_id}));
     });
     if job
         .transport
@@ -73,7 +73,7 @@ async fn write(
             },
             Step::Flush => match writer.flush().await {
                 Ok(()) => {
-                    say(&json!({"type": "flushed"}))?;
+                    write_line(&json!({"type": "flushed"}))?;
                     continue;
                 }
                 outcome => outcome,
@@ -94,7 +94,7 @@ async fn write(
     Err("the input ended before the job".into())
 }
 
-/// Keeps the runtime alive for what the dropped writer does in the background.
+/// Keeps the runtime alive while the dropped writer works in the background.
 async fn wait_for_end(client: &Client, key: &str) {
     for _ in 0..300 {
         if client
@@ -110,7 +110,7 @@ async fn wait_for_end(client: &Client, key: &str) {
 
 fn done(outcome: Result<(), Error>) -> Result<(), Defect> {
     match outcome {
-        Ok(()) => say(&json!({"type": "done"})),
+        Ok(()) => write_line(&json!({"type": "done"})),
         Err(error) => failed(&error),
     }
 }

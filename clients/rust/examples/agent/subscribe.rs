@@ -17,10 +17,10 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Defect, Input, failed, say};
+use super::{Defect, Input, failed, write_line};
 
 #[derive(Deserialize)]
-pub(super) struct Job {
+pub(super) struct SubscribeJob {
     url: String,
     keys: Option<Vec<String>>,
     token: Option<String>,
@@ -45,10 +45,10 @@ enum After {
 /// A line of input.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Order {
+enum InputLine {
     Token { token: String },
     Stop { op: Stop },
-    Ask(Question),
+    Request(Request),
 }
 
 #[derive(Deserialize)]
@@ -57,10 +57,10 @@ enum Stop {
     Stop,
 }
 
-/// What is answered by a line, in order.
+/// A request to the subscription. The agent replies with a line, in order.
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-enum Question {
+enum Request {
     Cursor,
     Add {
         key: String,
@@ -73,8 +73,8 @@ enum Question {
     },
 }
 
-pub(super) async fn run(input: Input, mut job: Job) -> Result<(), Defect> {
-    let (token, asked, stop) = control(input, job.token.take());
+pub(super) async fn run(input: Input, mut job: SubscribeJob) -> Result<(), Defect> {
+    let (token, requests, stop) = control(input, job.token.take());
     let pause = Duration::from_millis(job.pause_ms.unwrap_or_default());
     let following = async {
         match job.keys.take() {
@@ -98,7 +98,7 @@ pub(super) async fn run(input: Input, mut job: Job) -> Result<(), Defect> {
                     }
                 };
                 match with_options(subscription, job).start() {
-                    Ok(events) => follow_many(events, asked, pause).await,
+                    Ok(events) => follow_many(events, requests, pause).await,
                     Err(error) => failed(&error),
                 }
             }
@@ -106,12 +106,12 @@ pub(super) async fn run(input: Input, mut job: Job) -> Result<(), Defect> {
     };
     tokio::select! {
         outcome = following => outcome,
-        // Which drops the subscription.
-        () = stop => say(&json!({"type": "stopped"})),
+        // Dropping `following` drops the subscription.
+        () = stop => write_line(&json!({"type": "stopped"})),
     }
 }
 
-fn with_options<S>(mut subscription: Subscribe<S>, job: Job) -> Subscribe<S> {
+fn with_options<S>(mut subscription: Subscribe<S>, job: SubscribeJob) -> Subscribe<S> {
     subscription = subscription
         .wait(job.wait.unwrap_or_default())
         .events(job.events.unwrap_or_default());
@@ -131,24 +131,24 @@ fn with_options<S>(mut subscription: Subscribe<S>, job: Job) -> Subscribe<S> {
     subscription
 }
 
-/// The token, or the function that asks for one; what is asked meanwhile; and a future that is
-/// ready when the subscription is to stop.
+/// Returns the token, or the function that requests one over the output; the requests from the
+/// input; and a future that is ready when the subscription must stop.
 fn control(
     mut input: Input,
     token: Option<String>,
 ) -> (
     Token,
-    mpsc::UnboundedReceiver<Question>,
+    mpsc::UnboundedReceiver<Request>,
     impl Future<Output = ()>,
 ) {
     let (tokens, wanted) = mpsc::unbounded_channel();
-    let (questions, asked) = mpsc::unbounded_channel();
+    let (sender, requests) = mpsc::unbounded_channel();
     let stop = async move {
         while let Ok(Some(line)) = input.next_line().await {
             match serde_json::from_str(&line) {
-                Ok(Order::Token { token }) => tokens.send(token).unwrap_or_default(),
-                Ok(Order::Stop { op: Stop::Stop }) => return,
-                Ok(Order::Ask(question)) => questions.send(question).unwrap_or_default(),
+                Ok(InputLine::Token { token }) => tokens.send(token).unwrap_or_default(),
+                Ok(InputLine::Stop { op: Stop::Stop }) => return,
+                Ok(InputLine::Request(request)) => sender.send(request).unwrap_or_default(),
                 Err(_) => {}
             }
         }
@@ -158,7 +158,7 @@ fn control(
     let ask = move || {
         let wanted = Arc::clone(&wanted);
         async move {
-            say(&json!({"type": "token-wanted"}))?;
+            write_line(&json!({"type": "token-wanted"}))?;
             wanted
                 .lock()
                 .await
@@ -169,7 +169,7 @@ fn control(
     };
     (
         token.map_or_else(|| Token::from_fn(ask), Token::from),
-        asked,
+        requests,
         stop,
     )
 }
@@ -177,35 +177,37 @@ fn control(
 async fn follow(mut events: Subscription, pause: Duration) -> Result<(), Defect> {
     while let Some(event) = events.next().await {
         match event {
-            Ok(event) => say(&line(&event))?,
+            Ok(event) => write_line(&line(&event))?,
             Err(error) => return failed(&error),
         }
         sleep(pause).await;
     }
-    say(&json!({"type": "finished", "status": events.status().map(Status::as_str)}))
+    write_line(&json!({"type": "finished", "status": events.status().map(Status::as_str)}))
 }
 
 async fn follow_many(
     mut events: ManySubscription,
-    mut asked: mpsc::UnboundedReceiver<Question>,
+    mut requests: mpsc::UnboundedReceiver<Request>,
     pause: Duration,
 ) -> Result<(), Defect> {
-    // The answer that comes next, which may take time.
-    let mut answering = Fuse::terminated();
+    // The next reply, which may take time.
+    let mut replying = Fuse::terminated();
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     let mut line = line(&event);
                     line["key"] = event.key.into();
-                    say(&line)?;
+                    write_line(&line)?;
                     sleep(pause).await;
                 }
                 Some(Err(error)) => return failed(&error),
                 None => break,
             },
-            Some(question) = asked.recv(), if answering.is_terminated() => answering = answer(&events, question).fuse(),
-            line = &mut answering => say(&line)?,
+            Some(request) = requests.recv(), if replying.is_terminated() => {
+                replying = reply(&events, request).fuse();
+            }
+            line = &mut replying => write_line(&line)?,
         }
     }
     let statuses: BTreeMap<_, _> = events
@@ -213,10 +215,10 @@ async fn follow_many(
         .into_iter()
         .map(|(key, status)| (key, status.map(Status::as_str)))
         .collect();
-    say(&json!({"type": "finished", "statuses": statuses}))
+    write_line(&json!({"type": "finished", "statuses": statuses}))
 }
 
-fn answer(events: &ManySubscription, question: Question) -> BoxFuture<'static, Value> {
+fn reply(events: &ManySubscription, request: Request) -> BoxFuture<'static, Value> {
     fn outcome(done: &str, key: &str, outcome: Result<Option<String>, Error>) -> Value {
         match outcome {
             Ok(_) => json!({"type": done, "key": key}),
@@ -224,9 +226,9 @@ fn answer(events: &ManySubscription, question: Question) -> BoxFuture<'static, V
         }
     }
     let handle = events.handle();
-    match question {
-        Question::Cursor => ready(json!({"type": "cursor", "cursor": events.cursor()})).boxed(),
-        Question::Add {
+    match request {
+        Request::Cursor => ready(json!({"type": "cursor", "cursor": events.cursor()})).boxed(),
+        Request::Add {
             key,
             after,
             from,
@@ -244,7 +246,7 @@ fn answer(events: &ManySubscription, question: Question) -> BoxFuture<'static, V
             }
             async move { outcome("added", &key, add.await) }.boxed()
         }
-        Question::Drop { key } => {
+        Request::Drop { key } => {
             async move { outcome("dropped", &key, handle.drop(&key).await) }.boxed()
         }
     }
@@ -261,7 +263,12 @@ fn line(
 ) -> Value {
     match missed {
         Some(missed) => {
-            json!({"type": "missed", "after": missed.after, "first": missed.first, "missed": missed.missed})
+            json!({
+                "type": "missed",
+                "after": missed.after,
+                "first": missed.first,
+                "missed": missed.missed,
+            })
         }
         None => json!({"type": "event", "id": id, "event": event, "data": data}),
     }

@@ -1,20 +1,20 @@
-//! The job of a reader that wants the whole text.
+//! The job of a subscriber that reads the whole text of a stream.
 
 use serde::Deserialize;
 use serde_json::json;
-use tinistreamer_client::{Error, subscribe};
+use tinistreamer_client::{Error, Status, subscribe};
 
-use super::{Defect, failed, say};
+use super::{Defect, failed, write_line};
 
 #[derive(Deserialize)]
-pub(super) struct Job {
+pub(super) struct TextJob {
     url: String,
     token: String,
     #[serde(default)]
     allow_missed: bool,
 }
 
-pub(super) async fn run(job: Job) -> Result<(), Defect> {
+pub(super) async fn run(job: TextJob) -> Result<(), Defect> {
     if let Err(error) = read(job).await? {
         failed(&error)
     } else {
@@ -22,7 +22,7 @@ pub(super) async fn run(job: Job) -> Result<(), Defect> {
     }
 }
 
-async fn read(job: Job) -> Result<Result<(), Error>, Defect> {
+async fn read(job: TextJob) -> Result<Result<(), Error>, Defect> {
     let mut events = subscribe(job.url, job.token).start()?;
     let collect = events.collect_all();
     let collect = if job.allow_missed {
@@ -37,8 +37,11 @@ async fn read(job: Job) -> Result<Result<(), Error>, Defect> {
     let missed = events
         .missed()
         .map(|missed| json!({"count": missed.count, "known": missed.known}));
-    say(
-        &json!({"type": "text", "text": text, "missed": missed, "status": events.status().map(tinistreamer_client::Status::as_str)}),
-    )?;
+    write_line(&json!({
+        "type": "text",
+        "text": text,
+        "missed": missed,
+        "status": events.status().map(Status::as_str),
+    }))?;
     Ok(Ok(()))
 }

@@ -1,5 +1,5 @@
-//! Writes the client's management functions, `../src/generated.rs`, from the OpenAPI document. With
-//! `--check` it only says whether they are stale.
+//! Generates the client's management functions, `../src/generated.rs`, from the OpenAPI document.
+//! `--check` only reports whether they are stale.
 
 mod openapi30;
 

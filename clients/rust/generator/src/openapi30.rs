@@ -1,9 +1,9 @@
-//! The OpenAPI 3.1 document as the 3.0 document that progenitor reads, less what it could not make
-//! good code of.
+//! Converts the OpenAPI 3.1 document into the 3.0 document that progenitor reads. Leaves out the
+//! parts from which it would make bad code.
 
 use serde_json::{Map, Value};
 
-/// Routes for which the client has no function, as it speaks them by hand: most have bodies that
+/// Routes without a generated function, as the client implements them itself: most have bodies that
 /// never end.
 const BY_HAND: [&str; 6] = [
     "follow_ndjson",
@@ -14,8 +14,8 @@ const BY_HAND: [&str; 6] = [
     "write_events",
 ];
 
-/// What limits a value. The types would turn each into a newtype with an error of its own, or into
-/// an enum; the broker checks them anyway, and its answer says which field was wrong.
+/// The limits of values. The generated types would turn each into a newtype with an error of its
+/// own, or into an enum. The broker checks the limits, and its response names the wrong field.
 const LIMITS: [&str; 10] = [
     "maxLength",
     "minLength",
@@ -62,8 +62,8 @@ pub fn down_convert(document: &mut Value) {
     simplify(document);
 }
 
-/// Error answers are read by the client, alike on all routes, whether the broker made them or
-/// something before it that does not speak JSON; generated code would lose the status of the
+/// The client reads error responses itself, in the same way for all routes. They are from the
+/// broker, or from a proxy that does not send JSON. Generated code would lose the status of the
 /// latter.
 fn successes_only(operation: &mut Value) {
     if let Some(responses) = operation["responses"].as_object_mut() {
@@ -76,11 +76,12 @@ fn simplify(value: &mut Value) {
         Value::Object(object) => {
             nullable(object);
             unsigned(object);
-            // A property may have such a name. What holds properties has no type, or one that is a
-            // schema.
+            // A property may have this name. The object with the properties has no type, or a
+            // schema as its type.
             if object.get("type").is_some_and(|kind| !kind.is_object()) {
                 object.retain(|name, value| {
-                    !LIMITS.contains(&name.as_str()) && !(name == "format" && value == BYTE_LIMITED)
+                    let is_byte_limit = name == "format" && value == BYTE_LIMITED;
+                    !LIMITS.contains(&name.as_str()) && !is_byte_limit
                 });
             }
             object.values_mut().for_each(simplify);
@@ -107,7 +108,7 @@ fn nullable(schema: &mut Map<String, Value>) {
     }
 }
 
-/// What can't be negative is so in Rust, too.
+/// Integers that can't be negative become unsigned in Rust.
 fn unsigned(schema: &mut Map<String, Value>) {
     if schema
         .get("minimum")
@@ -144,14 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn types_know_no_limits() {
+    fn types_have_no_limits() {
         let mut schema = json!({
             "type": "object",
             "oneOf": [{"required": ["key"]}, {"required": ["keys"]}],
             "dependentRequired": {"keys": ["key"]},
             "properties": {
-                "key": {"type": "string", "format": "byte-limited", "maxLength": 9, "pattern": "^a", "not": {"enum": ["a"]}},
-                "keys": {"type": ["array", "null"], "minItems": 1, "items": {"type": "string", "minLength": 1}},
+                "key": {
+                    "type": "string",
+                    "format": "byte-limited",
+                    "maxLength": 9,
+                    "pattern": "^a",
+                    "not": {"enum": ["a"]},
+                },
+                "keys": {
+                    "type": ["array", "null"],
+                    "minItems": 1,
+                    "items": {"type": "string", "minLength": 1},
+                },
                 "pattern": {"type": "string"},
                 "oneOf": {"type": "integer", "format": "int64"},
             },
@@ -167,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_that_are_spoken_by_hand_and_error_answers_go() {
+    fn routes_without_functions_and_error_responses_are_removed() {
         let mut document = json!({"openapi": "3.1.0", "paths": {
             "/sse": {"get": {"operationId": "follow_sse", "responses": {"200": {}}}},
             "/ready": {"get": {"operationId": "ready", "responses": {"200": {}, "503": {}}}},

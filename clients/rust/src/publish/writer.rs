@@ -18,10 +18,10 @@ use crate::{Error, event::check_name};
 ///
 /// [`finish`](Self::finish), [`cancel`](Self::cancel) and [`close`](Self::close) end a writer. One
 /// that is dropped without them, as `?` does after an error, continues in the background: it sends
-/// the written events for at most [`flush_timeout`](crate::Publish::flush_timeout), and then cancels its
-/// stream, because the stream is not complete. The runtime must live long enough for that. A writer
-/// whose `finish` fails does the same. Only [`cancel`](Self::cancel) drops events that were not
-/// sent.
+/// the written events for at most [`flush_timeout`](crate::Publish::flush_timeout), and then
+/// cancels its stream, because the stream is not complete. The runtime must live long enough for
+/// that. A writer whose `finish` fails does the same. Only [`cancel`](Self::cancel) drops events
+/// that were not sent.
 #[derive(Debug)]
 pub struct Writer {
     lines: mpsc::UnboundedSender<Bytes>,
@@ -49,8 +49,8 @@ impl Writer {
     /// Hands an event to the background task, which sends it at once with all others that are
     /// ready. Waits while too many events are unconfirmed.
     ///
-    /// `data` is a string, or another value that serde can write as JSON. The stream then stores its
-    /// JSON text. `()` stands for no data.
+    /// `data` is a string, or another value that serde can write as JSON. The stream then stores
+    /// its JSON text. `()` stands for no data.
     ///
     /// Cancel safe: when the future is dropped before it is ready, the event is not written.
     ///

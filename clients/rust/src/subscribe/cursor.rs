@@ -6,8 +6,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::Error;
 
-/// The characters that `encodeURIComponent` encodes, and `~`, which the broker's compact form starts
-/// with.
+/// The characters that `encodeURIComponent` encodes, and `~`, which the broker's compact form
+/// starts with.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -88,8 +88,8 @@ pub(super) struct Position {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Positions {
     pub(super) known: BTreeMap<String, Position>,
-    /// Parts in the compact form, which only the broker can read. They hold the positions of streams
-    /// that are not in `known`.
+    /// Parts in the compact form, which only the broker can read. They hold the positions of
+    /// streams that are not in `known`.
     pub(super) compact: Vec<String>,
 }
 

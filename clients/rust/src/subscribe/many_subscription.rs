@@ -79,8 +79,8 @@ impl Subscribe<Many> {
 /// when connections break meanwhile. There is no order between streams.
 ///
 /// It is over after the last events of all streams, or after an error. When a stream no longer
-/// exists, the subscription delivers a `missedevents` whose [`first`](crate::Missed::first) is None,
-/// and continues with the others. A dropped subscription closes its connection at once. The
+/// exists, the subscription delivers a `missedevents` whose [`first`](crate::Missed::first) is
+/// None, and continues with the others. A dropped subscription closes its connection at once. The
 /// subscription does not read ahead: a slow reader slows down its connection.
 #[must_use = "a subscription does nothing unless it is polled"]
 pub struct ManySubscription {

@@ -26,8 +26,8 @@ pub(super) struct Ndjson {
 }
 
 impl Ndjson {
-    /// Connects. Returns None when the broker has no more events. `liveness` records each chunk that
-    /// arrives.
+    /// Connects. Returns None when the broker has no more events. `liveness` records each chunk
+    /// that arrives.
     pub(super) async fn connect(
         request: RequestBuilder,
         liveness: &Arc<Liveness>,

@@ -93,8 +93,8 @@ impl<S> Subscribe<S> {
         self
     }
 
-    /// Tags by which operators find this subscriber: up to 16 words of up to 64 bytes without commas
-    /// and control characters.
+    /// Tags by which operators find this subscriber: up to 16 words of up to 64 bytes without
+    /// commas and control characters.
     pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.options.parameters.tags = tags.into_iter().map(Into::into).collect();
         self
@@ -110,8 +110,8 @@ impl<S> Subscribe<S> {
         self
     }
 
-    /// How long the subscription may receive neither an event nor a heartbeat, over all connections,
-    /// before it gives up. 300 seconds by default.
+    /// How long the subscription may receive neither an event nor a heartbeat, over all
+    /// connections, before it gives up. 300 seconds by default.
     pub fn give_up_after(mut self, time: Duration) -> Self {
         self.options.give_up_after = time;
         self

@@ -27,7 +27,7 @@ impl Route {
             Some("poll") => Ok(Self::Poll),
             #[cfg(feature = "websocket")]
             Some("ws") => Ok(Self::WebSocket),
-            _ => Err(Error::setup(format!("no events are to be had at {path}"))),
+            _ => Err(Error::setup(format!("no events are available at {path}"))),
         }
     }
 }
@@ -100,8 +100,8 @@ impl SubscribeRequest {
     }
 }
 
-/// Parses a client URL, and turns the scheme of WebSocket into that of HTTP: for reqwest a WebSocket
-/// is an upgrade of an HTTP connection.
+/// Parses a client URL, and turns the scheme of WebSocket into that of HTTP: for reqwest a
+/// WebSocket is an upgrade of an HTTP connection.
 pub(super) fn parse_url(text: &str) -> Result<Url, Error> {
     let url = Url::parse(text).map_err(Error::setup)?;
     let http_scheme = match url.scheme() {

@@ -43,8 +43,8 @@ pub(super) struct Sse {
 }
 
 impl Sse {
-    /// Connects. Returns None when the broker has no more events. `liveness` records each chunk that
-    /// arrives.
+    /// Connects. Returns None when the broker has no more events. `liveness` records each chunk
+    /// that arrives.
     pub(super) async fn connect(
         request: RequestBuilder,
         is_keyed: bool,

@@ -80,8 +80,8 @@ impl Subscribe<One> {
     }
 }
 
-/// A subscription to one stream. It delivers the events in order and each once, also when connections
-/// break meanwhile. `start`, and `end` or `cancel`, are included.
+/// A subscription to one stream. It delivers the events in order and each once, also when
+/// connections break meanwhile. `start`, and `end` or `cancel`, are included.
 ///
 /// It is over after the stream's last event, or after an error. A dropped subscription closes its
 /// connection at once. The subscription does not read ahead: a slow reader slows down its

@@ -1,5 +1,5 @@
-//! Events over WebSocket: first an array of all stored events, then one event per message. Replies to
-//! changes come between them.
+//! Events over WebSocket: first an array of all stored events, then one event per message. Replies
+//! to changes come between them.
 
 use std::{collections::VecDeque, sync::Arc};
 
