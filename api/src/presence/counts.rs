@@ -1,32 +1,30 @@
-//! How many of the node's clients follow which stream, and what of it the other nodes were told.
+//! How many sessions of this node follow each stream, and which counts the other nodes have.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{HashMap, hash_map::Entry};
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::{store::PresenceUpdate, stream::StreamKey};
 
-/// The clients of each stream, counted.
+/// The subscriber counts of this node.
 #[derive(Debug)]
 pub struct SubscriberCounts {
     streams: Mutex<HashMap<StreamKey, Count>>,
-    /// How many streams somebody follows.
+    /// How many streams have subscribers on this node.
     followed: Gauge,
 }
 
-/// A stream's clients. There is one as long as either is not 0.
+/// The subscribers of one stream. It is kept while one of the two is not 0.
 #[derive(Debug, Default)]
 struct Count {
     now: u32,
-    /// What the other nodes were told last.
-    told: u32,
+    /// What the other nodes received last.
+    sent: u32,
 }
 
 impl SubscriberCounts {
-    /// Of nobody; the gauge counts the streams that are followed.
+    /// Counts without a subscriber. The gauge counts the streams that have some.
     #[must_use]
     pub fn new(followed: Gauge) -> Self {
         Self {
@@ -35,14 +33,9 @@ impl SubscriberCounts {
         }
     }
 
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn streams(&self) -> MutexGuard<'_, HashMap<StreamKey, Count>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A client more follows the stream.
+    /// Counts one more subscriber of the stream.
     pub fn enter(&self, key: &StreamKey) {
-        let mut streams = self.streams();
+        let mut streams = self.streams.lock();
         let count = streams.entry(key.clone()).or_default();
         count.now += 1;
         if count.now == 1 {
@@ -50,41 +43,42 @@ impl SubscriberCounts {
         }
     }
 
-    /// One of those that entered does not any more.
+    /// No longer counts a subscriber that entered.
     pub fn leave(&self, key: &StreamKey) {
-        if let Entry::Occupied(mut entry) = self.streams().entry(key.clone()) {
+        if let Entry::Occupied(mut entry) = self.streams.lock().entry(key.clone()) {
             let count = entry.get_mut();
             count.now = count.now.saturating_sub(1);
             if count.now == 0 {
                 self.followed.dec();
-                if count.told == 0 {
+                if count.sent == 0 {
                     entry.remove();
                 }
             }
         }
     }
 
-    /// How many follow the stream.
+    /// How many subscribers of this node the stream has.
+    #[must_use]
     pub fn of(&self, key: &StreamKey) -> u32 {
-        self.streams().get(key).map_or(0, |count| count.now)
+        self.streams.lock().get(key).map_or(0, |count| count.now)
     }
 
-    /// What is to be told to the other nodes: all, or what is new since this was asked last. It is
-    /// then taken as told.
+    /// The update for the other nodes: all counts, or those that changed since the last call. They
+    /// count as sent from now on.
     pub fn update(&self, whole: bool) -> PresenceUpdate {
-        let mut streams = self.streams();
+        let mut streams = self.streams.lock();
         let whole = whole || streams.values().all(|count| count.now == 0);
         let mut counts = Vec::new();
         streams.retain(|key, count| {
-            let is_news = if whole {
+            let is_included = if whole {
                 count.now > 0
             } else {
-                count.now != count.told
+                count.now != count.sent
             };
-            if is_news {
+            if is_included {
                 counts.push((key.clone(), count.now));
             }
-            count.told = count.now;
+            count.sent = count.now;
             count.now > 0
         });
         PresenceUpdate { whole, counts }
@@ -95,10 +89,9 @@ impl SubscriberCounts {
 mod tests {
     use super::*;
 
-    fn told(update: PresenceUpdate) -> (bool, Vec<(String, u32)>) {
-        let mut counts: Vec<_> = update
-            .counts
-            .into_iter()
+    fn sorted(update: PresenceUpdate) -> (bool, Vec<(String, u32)>) {
+        let counts = update.counts.into_iter();
+        let mut counts: Vec<_> = counts
             .map(|(key, count)| (key.to_string(), count))
             .collect();
         counts.sort();
@@ -106,39 +99,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_told_once_and_everything_when_asked_for() {
-        let (counts, [a, b]) = (
-            SubscriberCounts::new(Gauge::default()),
-            ["a", "b"].map(|key| key.parse().unwrap()),
-        );
+    fn a_change_is_sent_once_and_all_counts_when_they_are_asked_for() {
+        let counts = SubscriberCounts::new(Gauge::default());
+        let [a, b] = ["a", "b"].map(|key| key.parse().unwrap());
+        let nobody = (true, vec![]);
         assert_eq!(
-            told(counts.update(false)),
-            (true, vec![]),
-            "nobody at all is the whole of it"
+            sorted(counts.update(false)),
+            nobody,
+            "no subscriber: all counts"
         );
         counts.enter(&a);
         counts.enter(&a);
         counts.enter(&b);
-        assert_eq!(
-            told(counts.update(true)),
-            (true, vec![("a".into(), 2), ("b".into(), 1)])
-        );
-        assert_eq!(told(counts.update(false)), (false, vec![]));
+        let all = (true, vec![("a".into(), 2), ("b".into(), 1)]);
+        assert_eq!(sorted(counts.update(true)), all);
+        assert_eq!(sorted(counts.update(false)), (false, vec![]));
         counts.leave(&b);
-        assert_eq!(
-            (counts.of(&a), counts.of(&b), counts.followed.get()),
-            (2, 0, 1)
-        );
-        assert_eq!(told(counts.update(false)), (false, vec![("b".into(), 0)]));
-        // It came and went unnoticed.
+        assert_eq!((counts.of(&a), counts.of(&b)), (2, 0));
+        assert_eq!(counts.followed.get(), 1);
+        assert_eq!(sorted(counts.update(false)), (false, vec![("b".into(), 0)]));
+        // It came and left between two updates.
         counts.enter(&b);
         counts.leave(&b);
-        assert_eq!(counts.streams().len(), 1);
-        assert_eq!(told(counts.update(false)), (false, vec![]));
-        assert_eq!(told(counts.update(true)), (true, vec![("a".into(), 2)]));
+        assert_eq!(counts.streams.lock().len(), 1);
+        assert_eq!(sorted(counts.update(false)), (false, vec![]));
+        assert_eq!(sorted(counts.update(true)), (true, vec![("a".into(), 2)]));
         counts.leave(&a);
         counts.leave(&a);
-        assert_eq!(told(counts.update(false)), (true, vec![]));
-        assert!(counts.streams().is_empty());
+        assert_eq!(sorted(counts.update(false)), nobody);
+        assert!(counts.streams.lock().is_empty());
     }
 }

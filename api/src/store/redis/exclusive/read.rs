@@ -1,4 +1,4 @@
-//! One `XREAD BLOCK`, with what tells how the streams stood when it was over.
+//! One `XREAD BLOCK`, and the state of the streams after it.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,13 +17,14 @@ use crate::{
     stream::{Entry, EventId},
 };
 
-/// How long one `XREAD` blocks at the most. Finite, so that a stream that is no more is noticed.
+/// How long one `XREAD` blocks at the most. It is finite, so that the deletion of a stream is
+/// noticed.
 const BLOCK_MS: u64 = 5_000;
 
-/// How often in a row a wait may be sent to another node of a Cluster.
+/// How often in a row a read may be redirected to another node of a Cluster.
 const REDIRECTIONS: u32 = 3;
 
-/// A stream, and after what to wait in it.
+/// A stream, and the cursor to read after.
 pub(super) struct ReadFrom {
     pub(super) number: usize,
     pub(super) keys: Arc<Keys>,
@@ -31,32 +32,33 @@ pub(super) struct ReadFrom {
     pub(super) entry_bytes: usize,
 }
 
-/// What one `XREAD BLOCK` brought, and the connection back.
+/// The result of one `XREAD BLOCK`, and its connection.
 pub(super) struct ReadResult {
     pub(super) lease: Lease,
     pub(super) streams: Vec<StreamReply>,
 }
 
-/// What it brought of one stream.
+/// The result for one stream.
 pub(super) struct StreamReply {
     pub(super) number: usize,
     pub(super) entries: Vec<Entry>,
-    /// The stream's head as it was after the read: whoever has this birth mark now had it then, as
-    /// none comes twice.
+    /// The stream's head after the read. A generation never comes twice: if the head has the stream's
+    /// generation, so had the entries.
     pub(super) head: Option<Head>,
 }
 
-/// On what to wait, and for how long.
+/// A blocking read that is about to start.
 pub(super) struct BlockingRead {
     pub(super) link: Option<Arc<ServerConnections>>,
     pub(super) lease: Option<Lease>,
-    pub(super) patience: Duration,
-    /// After a failure an answer is wanted at once, to know that Redis is back.
+    /// How long Redis may take to answer, beyond the time that it blocks.
+    pub(super) timeout: Duration,
+    /// After a failure the read must not block, so that it shows whether Redis is back.
     pub(super) is_probe: bool,
 }
 
 impl BlockingRead {
-    /// Waits in these streams, at least one. On a Cluster they have one slot.
+    /// Reads these streams, at least one. On a Cluster they are on one slot.
     pub(super) async fn run(self, positions: Vec<ReadFrom>) -> Result<ReadResult, StoreError> {
         let link = self.link.ok_or_else(|| {
             StoreError::Unavailable("no Sentinel has named a primary yet".to_owned())
@@ -74,7 +76,7 @@ impl BlockingRead {
         let mut redirections = 0;
         let replies = loop {
             let answer = timeout(
-                Duration::from_millis(BLOCK_MS) + self.patience,
+                Duration::from_millis(BLOCK_MS) + self.timeout,
                 lease.run(&link, bucket, &pipeline),
             )
             .await;
@@ -101,7 +103,7 @@ impl BlockingRead {
         let mut replies = replies;
         if replies.first().is_some_and(Option::is_none) {
             let answer = timeout(
-                self.patience,
+                self.timeout,
                 without_events(&mut lease, &link, bucket, &positions),
             )
             .await;
@@ -115,9 +117,9 @@ impl BlockingRead {
     }
 }
 
-/// The answers in place of those of an `XREAD` of which one stream is of another type, which fails
-/// it for all: no events, and no head for that stream. The others look whether there is anything
-/// new, by their heads.
+/// Replaces the replies of an `XREAD` that failed because one key is of another type. There are no
+/// entries, and no head for that key. The heads of the other streams show whether they have new
+/// entries.
 async fn without_events(
     lease: &mut Lease,
     link: &ServerConnections,
@@ -154,15 +156,15 @@ fn heads(pipeline: &mut redis::Pipeline, positions: &[ReadFrom]) {
     }
 }
 
-/// What follows a blocking command in a pipeline runs when it is done: the heads are read after the
-/// events.
+/// One blocking read. Redis runs the commands behind a blocking one after it, so that the heads are
+/// read after the entries.
 fn pipeline(positions: &[ReadFrom], block_ms: u64) -> redis::Pipeline {
     let entry_bytes = positions
         .iter()
         .map(|position| position.entry_bytes)
         .max()
         .unwrap_or(1);
-    // Counted for each stream; the bytes are bounded for all of them together.
+    // The count is for each stream; the limit in bytes is for all of them together.
     let count = (PAGE_BYTES / entry_bytes / positions.len().max(1)).clamp(8, PAGE_ENTRIES);
     let mut pipeline = redis::pipe();
     pipeline.ignore_errors();
@@ -196,7 +198,7 @@ fn streams(
         return Err(StoreError::Unexpected("a reply too few or too many"));
     };
     let mut events: HashMap<String, Vec<Entry>> = replies::xread(events)?.into_iter().collect();
-    // What is of another type is this stream no more.
+    // A key of another type has no head: its stream was deleted.
     let stream = |(position, head): (&ReadFrom, Option<Value>)| {
         let entries = events.remove(&position.keys.events).unwrap_or_default();
         Ok(StreamReply {

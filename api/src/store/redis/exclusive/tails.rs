@@ -134,7 +134,7 @@ impl ExclusiveTails {
         let read = BlockingRead {
             link: self.primaries.borrow_and_update().clone(),
             lease: self.lease.take().filter(|_| !is_old),
-            patience: self.store.0.timeout,
+            timeout: self.store.0.timeout,
             is_probe: self.has_failed,
         };
         let streams = self.streams.iter().map(ExclusiveStream::read_from);
