@@ -1,23 +1,23 @@
-//! What nodes tell each other of their clients.
+//! The subscriber counts that nodes send each other.
 
 use std::time::Duration;
 
 use crate::stream::StreamKey;
 
-/// How long what a node has told of its clients holds, unless it is told again.
+/// How long the counts of a node hold, unless it sends another update.
 pub const PRESENCE_TTL: Duration = Duration::from_secs(20);
 
-/// How many clients a node has on which streams.
+/// How many subscribers a node has on its streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceUpdate {
-    /// Whether this is all there is, rather than what has changed since the announcement before.
+    /// Whether these are all counts, rather than those that changed since the update before.
     pub whole: bool,
-    /// Streams and their clients on the node; 0: none any more.
+    /// Streams and their subscribers on the node. 0: the stream has none any more.
     pub counts: Vec<(StreamKey, u32)>,
 }
 
 impl PresenceUpdate {
-    /// That the node has no clients.
+    /// An update that reports no subscribers.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -26,18 +26,18 @@ impl PresenceUpdate {
         }
     }
 
-    /// Whether it says that the node has no clients.
+    /// Whether it reports that the node has no subscribers.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.whole && self.counts.is_empty()
     }
 }
 
-/// What has become of an update.
+/// The result of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceOutcome {
-    /// It holds.
+    /// The other nodes have the counts.
     Kept,
-    /// It was about changes only, and what had changed is no longer known: all is to be told anew.
+    /// It had changes only, and the counts before them have expired. The node must send all counts.
     PreviousExpired,
 }

@@ -144,8 +144,9 @@ impl Log {
             .map_or(self.last, |entry| entry.id)
     }
 
-    /// The first stored event for which `passed` is false. Where there is none: the id that the next
-    /// event will not come before. `passed` must be true up to some event and false from there on.
+    /// The first stored event for which `passed` is false. Where there is none: the id that the
+    /// next event will not come before. `passed` must be true up to some event and false from there
+    /// on.
     fn first_after(&self, passed: impl Fn(EventId) -> bool) -> EventId {
         let next = EventId {
             n: self.last.n + 1,
