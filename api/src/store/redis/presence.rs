@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::redis::{self, Cmd, Pipeline, Value};
 
-use super::{connections::SharedConnection, primary::Primary, replies, store::millis};
+use super::{connections::SharedConnection, fan_out, primary::Primary, replies, scripts::millis};
 use crate::{
     store::{
         StoreError,
@@ -148,7 +148,7 @@ impl RedisPresence {
         if asks.is_empty() {
             return Ok(0);
         }
-        let counts = self.primary.run_all(Operation::Count, asks).await?;
+        let counts = fan_out::run_all(&self.primary, Operation::Count, asks).await?;
         // What is of another type is no node's.
         counts
             .iter()

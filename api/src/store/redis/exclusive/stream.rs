@@ -7,7 +7,7 @@ use crate::{
     codec::segment::{Part, Segment},
     store::{
         Batch, Gone, Page,
-        redis::{RedisStore, keys::Keys, replies::Head},
+        redis::{keys::Keys, reader::RedisReader, replies::Head},
     },
     stream::{Entry, EventId, Generation, Status, StreamKey},
 };
@@ -32,11 +32,11 @@ pub(super) enum State {
 }
 
 impl ExclusiveStream {
-    pub(super) fn new(store: &RedisStore, number: usize, page: Page) -> Self {
+    pub(super) fn new(reader: &RedisReader, number: usize, page: Page) -> Self {
         Self {
             number,
             key: page.key.clone(),
-            keys: Arc::new(store.keys(&page.key)),
+            keys: Arc::new(reader.keys(&page.key)),
             generation: page.info.generation,
             cursor: page.cursor,
             state: if page.is_read {

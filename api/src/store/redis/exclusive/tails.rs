@@ -1,7 +1,7 @@
 //! Exclusive delivery: a connection per client, in a loop of `XREAD BLOCK` over all of the client's
 //! streams.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use futures::future::{BoxFuture, pending};
 use rocket::async_trait;
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     store::{
         Batch, Gone, News, Page, StoreError, Tails,
-        redis::{RedisStore, connections::Lease, primary::PrimaryWatch},
+        redis::{lease::Lease, primary::PrimaryWatch, reader::RedisReader},
     },
     telemetry::metrics::Operation,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// Catch up from history, follow live, and catch up again whenever what comes does not follow what
 /// went before.
 pub(in super::super) struct ExclusiveTails {
-    store: RedisStore,
+    reader: Arc<RedisReader>,
     primaries: PrimaryWatch,
     added: usize,
     streams: Vec<ExclusiveStream>,
@@ -36,11 +36,11 @@ pub(in super::super) struct ExclusiveTails {
 }
 
 impl ExclusiveTails {
-    pub(in super::super) fn new(store: RedisStore) -> Self {
-        let primaries = store.0.primary.primaries();
+    pub(in super::super) fn new(reader: Arc<RedisReader>) -> Self {
+        let primaries = reader.primary.watch();
         let (streams, ready) = (Vec::new(), VecDeque::new());
         Self {
-            store,
+            reader,
             primaries,
             added: 0,
             streams,
@@ -63,7 +63,7 @@ impl ExclusiveTails {
         {
             let page = match std::mem::replace(&mut stream.state, State::CatchUp) {
                 State::Page(page) => Ok(*page),
-                State::CatchUp | State::Live => self.store.page(&stream.key, stream.cursor).await,
+                State::CatchUp | State::Live => self.reader.page(&stream.key, stream.cursor).await,
             };
             let told = match page {
                 Ok(page) if page.info.generation == stream.generation => Ok(stream.take(page)),
@@ -98,7 +98,7 @@ impl ExclusiveTails {
         // After a failure the connection is tried anew, not history, which would answer and hide
         // that it fails.
         self.wait = None;
-        let live = live.inspect_err(|_| self.store.0.metrics.redis.fail(Operation::Follow))?;
+        let live = live.inspect_err(|_| self.reader.metrics.redis.fail(Operation::Follow))?;
         self.lease = Some(live.lease);
         let mut ready = VecDeque::new();
         for StreamReply {
@@ -147,7 +147,7 @@ impl ExclusiveTails {
         let wait = BlockingRead {
             link,
             lease,
-            patience: self.store.0.timeout,
+            patience: self.reader.timeout,
             is_probe: self.failed,
         };
         self.wait = Some(Box::pin(
@@ -164,7 +164,7 @@ impl Tails for ExclusiveTails {
 
     fn add(&mut self, page: Page) {
         self.streams
-            .push(ExclusiveStream::new(&self.store, self.added, page));
+            .push(ExclusiveStream::new(&self.reader, self.added, page));
         self.added += 1;
         // A wait without the new stream is given up, and its connection with it.
         self.wait = None;

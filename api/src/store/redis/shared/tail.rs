@@ -13,14 +13,12 @@ use crate::{
     store::{
         Batch, Page, StoreError,
         merge::{Source, Tail, TailError},
-        redis::RedisStore,
     },
     stream::EventId,
 };
 
 /// The topics of a node, to be followed.
 pub(in super::super) struct Topics {
-    pub(in super::super) store: RedisStore,
     pub(in super::super) hub: Arc<Hub>,
 }
 
@@ -28,13 +26,13 @@ impl Source for Topics {
     type Tail = SharedTail;
 
     fn tail(&self, page: Page) -> SharedTail {
-        SharedTail::new(self.store.clone(), &self.hub, page)
+        SharedTail::new(Arc::clone(&self.hub), page)
     }
 }
 
 /// Follows a topic: from its ring where that reaches, from the store where it does not.
 pub(in super::super) struct SharedTail {
-    store: RedisStore,
+    hub: Arc<Hub>,
     joined: Joined,
     changed: watch::Receiver<()>,
     first: First,
@@ -54,7 +52,7 @@ enum First {
 }
 
 impl SharedTail {
-    fn new(store: RedisStore, hub: &Hub, page: Page) -> Self {
+    fn new(hub: Arc<Hub>, page: Page) -> Self {
         let joined = hub.join(&page);
         let topic: &Topic = &joined.0;
         let (changed, epoch, cursor) = (topic.subscribe(), topic.epoch(), page.cursor);
@@ -64,7 +62,7 @@ impl SharedTail {
             First::Store
         };
         Self {
-            store,
+            hub,
             joined,
             changed,
             first,
@@ -117,13 +115,15 @@ impl SharedTail {
             }
             Found::InStore => {
                 let epoch = topic.epoch();
-                let page =
-                    self.store.page(&topic.key, self.cursor).await.map_err(
-                        |error| match error {
-                            StoreError::NotFound => TailError::Gone,
-                            error => TailError::Store(error),
-                        },
-                    )?;
+                let page = self
+                    .hub
+                    .reader
+                    .page(&topic.key, self.cursor)
+                    .await
+                    .map_err(|error| match error {
+                        StoreError::NotFound => TailError::Gone,
+                        error => TailError::Store(error),
+                    })?;
                 if page.info.generation != topic.generation {
                     return Err(TailError::Gone);
                 }
