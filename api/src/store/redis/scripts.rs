@@ -19,6 +19,7 @@ pub(super) struct Scripts {
     pub(super) finish: LuaScript,
     pub(super) snapshot: LuaScript,
     pub(super) locate: LuaScript,
+    pub(super) presence: LuaScript,
     pub(super) ready: LuaScript,
 }
 
@@ -42,6 +43,7 @@ impl Scripts {
             finish: script(include_str!("finish.lua")),
             snapshot: script(include_str!("snapshot.lua")),
             locate: script(include_str!("locate.lua")),
+            presence: script(include_str!("presence.lua")),
             ready: script(include_str!("ready.lua")),
         }
     }

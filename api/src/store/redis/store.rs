@@ -72,7 +72,7 @@ impl RedisStore {
             }
         };
         Ok(Self {
-            presence: RedisPresence::new(Arc::clone(&reader.primary), &settings.key_prefix),
+            presence: RedisPresence::new(Arc::clone(&reader)),
             awaited: Arc::new(AwaitedStreams::new(Arc::clone(&reader))),
             readiness: Readiness::new(Arc::clone(&reader), hub.clone()),
             reader,
@@ -263,7 +263,7 @@ impl Store for RedisStore {
         &self,
         update: &PresenceUpdate,
     ) -> Result<PresenceOutcome, StoreError> {
-        self.presence.update_presence(update).await
+        self.presence.update(update).await
     }
 
     async fn subscribers_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError> {
