@@ -1,20 +1,20 @@
-//! Why Redis does not do its work, in sentences for the operator.
+//! Why Redis does not work for the broker, in sentences for the operator.
 
 use std::fmt;
 
-/// What an ACL does not allow.
+/// A right that an ACL does not give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// A command; its name, where Redis gives it.
+    /// The right to run a command, with its name where Redis reports it.
     Command(Option<String>),
-    /// The keys under the broker's prefix.
+    /// The right to use the keys under the broker's prefix.
     Keys,
-    /// The channels under the broker's prefix.
+    /// The right to use the channels under the broker's prefix.
     Channels,
 }
 
-/// A known cause. Its text is one sentence without secrets and without text from Redis, so that
-/// answers may show it.
+/// A known cause of a failure. Its text is one sentence without secrets and without text from
+/// Redis, so that answers may show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreFault {
     /// Nothing listens at the address.
@@ -29,7 +29,7 @@ pub enum StoreFault {
     Silent,
     /// The server closed the connection.
     Closed,
-    /// Wrong user name or password, or none where one is needed.
+    /// A wrong user name or password, or a missing one.
     Credentials,
     /// The server does not have the database of the URL.
     Database,
@@ -56,7 +56,7 @@ pub enum StoreFault {
     /// A key under the broker's prefix is of another type than the broker writes.
     WrongType,
     /// The node does not receive its own messages.
-    Deaf,
+    SubscriptionUnhealthy,
 }
 
 impl StoreFault {
@@ -87,10 +87,12 @@ impl fmt::Display for StoreFault {
             Self::NotListening => "Nothing listens at the address of Redis",
             Self::UnknownHost => "The host name of Redis can't be resolved",
             Self::Tls => {
-                "The TLS handshake with Redis fails: check its certificate, and whether its port speaks TLS"
+                "The TLS handshake with Redis fails: \
+                 check its certificate, and whether its port speaks TLS"
             }
             Self::TlsSilent => {
-                "Redis does not answer the TLS handshake in time: check whether its port speaks TLS"
+                "Redis does not answer the TLS handshake in time: \
+                 check whether its port speaks TLS"
             }
             Self::Silent => "Redis does not answer in time",
             Self::Closed => "Redis closed the connection",
@@ -124,7 +126,7 @@ impl fmt::Display for StoreFault {
             Self::Busy => "Redis is busy with a script that runs for too long",
             Self::ClusterDown => "The Redis Cluster has no primary for these keys",
             Self::WrongType => "Redis holds a key of another type under a name of the broker",
-            Self::Deaf => "This node does not receive its own messages from Redis",
+            Self::SubscriptionUnhealthy => "This node does not receive its own messages from Redis",
         };
         f.write_str(sentence)
     }

@@ -1,24 +1,23 @@
-//! What the nodes of a store send each other about their subscribers.
+//! The subscriber counts that nodes send each other.
 
 use std::time::Duration;
 
 use crate::stream::StreamKey;
 
-/// How long the counts of a node last after its last update.
+/// How long the counts of a node hold, unless it sends another update.
 pub const PRESENCE_TTL: Duration = Duration::from_secs(20);
 
-/// How many subscribers a node has on which streams.
+/// How many subscribers a node has on its streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceUpdate {
-    /// Whether it lists all streams with subscribers, and not only what changed since the update
-    /// before.
+    /// Whether these are all counts, rather than those that changed since the update before.
     pub whole: bool,
-    /// Streams and the number of their subscribers on the node; 0 if it has none any more.
+    /// Streams and their subscribers on the node. 0: the stream has none any more.
     pub counts: Vec<(StreamKey, u32)>,
 }
 
 impl PresenceUpdate {
-    /// The update of a node without subscribers.
+    /// An update that reports no subscribers.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -27,7 +26,7 @@ impl PresenceUpdate {
         }
     }
 
-    /// Whether it says that the node has no subscribers.
+    /// Whether it reports that the node has no subscribers.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.whole && self.counts.is_empty()
@@ -39,7 +38,6 @@ impl PresenceUpdate {
 pub enum PresenceOutcome {
     /// The other nodes have the counts.
     Kept,
-    /// The update held only changes, and the counts before them have expired: a complete update must
-    /// follow.
+    /// It had changes only, and the counts before them have expired. The node must send all counts.
     PreviousExpired,
 }

@@ -1,54 +1,70 @@
-//! How many active streams one API key may have started on this node. Which streams are active the
-//! store knows; this knows which were started here, and asks the store about them only when there
-//! seem to be too many.
+//! How many active streams one API key may have started on this node.
+//!
+//! The store knows which streams are active. This module knows which of them were started here, by
+//! API key. It asks the store about them only when an API key seems to have reached the limit.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use futures::{StreamExt, stream};
 use indexmap::IndexMap;
+use parking_lot::Mutex;
 
 use super::{SharedStore, StoreError};
 use crate::{
     auth::api_key::KeyIndex,
-    http::error::{ApiError, ErrorCode},
     stream::{Generation, Status, StreamKey},
 };
 
-/// The least time between two looks at the store.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The least time between two recounts of the streams of one API key.
+const RECOUNT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Streams that are looked at together.
-const LOOK_AHEAD: usize = 64;
+/// Streams about which a recount asks the store at the same time.
+const RECOUNT_CONCURRENCY: usize = 64;
 
-/// The streams that were started with each API key.
+/// The streams that each API key has started on this node, and how many of them may be active.
 pub struct Quotas {
-    /// None: no limit, and nothing is noted.
+    /// None: there is no limit, and nothing is recorded.
     max: Option<usize>,
-    notes: Mutex<Notes>,
-    looked: Mutex<HashMap<KeyIndex, Instant>>,
+    started: Mutex<StartedStreams>,
+    /// When the streams of an API key were last recounted.
+    recounted: Mutex<HashMap<KeyIndex, Instant>>,
 }
 
-/// Which streams were started here. No step takes longer the more streams there are, as all creates
-/// share one lock.
+/// Why an API key gets no permit to start a stream.
+#[derive(Debug, thiserror::Error)]
+pub enum QuotaError {
+    /// As many streams of this API key are active as it may have.
+    #[error("{max} streams of this API key are active")]
+    TooMany {
+        /// How many it may have.
+        max: usize,
+    },
+    /// The store could not report which of them are still active.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The streams that were started on this node. All creates share one lock, so no step may take
+/// longer the more streams there are.
 #[derive(Default)]
-struct Notes {
-    /// The streams of each API key. None: the stream is being started.
+struct StartedStreams {
+    /// The streams of each API key. No generation: the stream is being created.
     by_api_key: HashMap<KeyIndex, IndexMap<StreamKey, Option<Generation>>>,
-    /// Which API key started the stream at a key.
+    /// The API key that started the stream at each key.
     owners: HashMap<StreamKey, KeyIndex>,
 }
 
-impl Notes {
+impl StartedStreams {
     fn of(&mut self, by: KeyIndex) -> &mut IndexMap<StreamKey, Option<Generation>> {
         self.by_api_key.entry(by).or_default()
     }
 
-    /// The stream at this key was started; what another API key had there is over.
-    fn keep(&mut self, by: KeyIndex, key: &StreamKey, generation: Generation) {
+    /// Records that an API key started the stream at this key. The stream that another API key had
+    /// there is finished.
+    fn record(&mut self, by: KeyIndex, key: &StreamKey, generation: Generation) {
         let previous = self.owners.insert(key.clone(), by);
         if let Some(previous) = previous.filter(|previous| *previous != by) {
             self.of(previous).swap_remove(key);
@@ -56,7 +72,7 @@ impl Notes {
         self.of(by).insert(key.clone(), Some(generation));
     }
 
-    /// Forgets a stream, if it is still the one that is noted.
+    /// Forgets a stream, unless another generation is recorded at its key by now.
     fn forget(&mut self, by: KeyIndex, key: &StreamKey, generation: Option<Generation>) {
         if self.of(by).get(key) != Some(&generation) {
             return;
@@ -67,54 +83,50 @@ impl Notes {
         }
     }
 
-    /// Up to [`LOOK_AHEAD`] streams before the place `end`, which are started, and the place of the
-    /// first of them.
-    fn piece(&mut self, by: KeyIndex, end: usize) -> (usize, Vec<(StreamKey, Generation)>) {
+    /// Some of the streams before the index `end` that are created, and the index at which they
+    /// begin. At most [`RECOUNT_CONCURRENCY`].
+    fn chunk(&mut self, by: KeyIndex, end: usize) -> (usize, Vec<(StreamKey, Generation)>) {
         let streams = self.of(by);
         let end = end.min(streams.len());
-        let from = end.saturating_sub(LOOK_AHEAD);
-        let piece = streams.get_range(from..end).into_iter().flatten();
+        let from = end.saturating_sub(RECOUNT_CONCURRENCY);
+        let chunk = streams.get_range(from..end).into_iter().flatten();
         (
             from,
-            piece
+            chunk
                 .filter_map(|(key, generation)| Some((key.clone(), (*generation)?)))
                 .collect(),
         )
     }
 }
 
-/// The right to start a stream; given back when dropped, unless the stream was started.
+/// The right to start one stream. Dropping it gives the right back, unless the stream was started.
 pub struct Permit<'a> {
     quotas: &'a Quotas,
-    /// None: there is no limit, or the key was noted already.
+    /// None: there is no limit, or the key was recorded already.
     claimed: Option<(KeyIndex, StreamKey)>,
 }
 
 impl Quotas {
-    /// At most so many active streams for each API key; 0 is no limit.
+    /// Allows each API key at most `max` active streams. 0 is no limit.
     #[must_use]
     pub fn new(max: usize) -> Self {
         Self {
             max: (max > 0).then_some(max),
-            notes: Mutex::default(),
-            looked: Mutex::default(),
+            started: Mutex::default(),
+            recounted: Mutex::default(),
         }
     }
 
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes one of the places of this API key for a stream at this key.
+    /// Takes a permit of this API key for a stream at this key.
     ///
-    /// Errors: `too-many-streams`; the store can't say which streams are still active.
+    /// Errors: [`QuotaError::TooMany`]; [`QuotaError::Store`] when the store can't report which
+    /// streams are still active.
     pub async fn claim(
         &self,
         by: KeyIndex,
         key: &StreamKey,
         store: &SharedStore,
-    ) -> Result<Permit<'_>, ApiError> {
+    ) -> Result<Permit<'_>, QuotaError> {
         let Some(max) = self.max else {
             return Ok(Permit {
                 quotas: self,
@@ -124,20 +136,18 @@ impl Quotas {
         if let Some(permit) = self.try_claim(max, by, key) {
             return Ok(permit);
         }
-        if self.look_is_due(by) {
+        if self.begin_recount(by) {
             self.forget_inactive(by, store).await?;
         }
-        self.try_claim(max, by, key).ok_or_else(|| {
-            let text = format!("{max} streams that were started with this API key are active, and there may be no more");
-            ApiError::new(ErrorCode::TooManyStreams, text)
-        })
+        self.try_claim(max, by, key)
+            .ok_or(QuotaError::TooMany { max })
     }
 
     fn try_claim(&self, max: usize, by: KeyIndex, key: &StreamKey) -> Option<Permit<'_>> {
-        let mut notes = self.notes();
-        let streams = notes.of(by);
-        // A stream that replaces one of the same API key needs no other place. If that one is
-        // active, there will be no other anyway.
+        let mut started = self.started.lock();
+        let streams = started.of(by);
+        // A stream that replaces one of the same API key needs no permit of its own. If that one is
+        // active, the store refuses the new one anyway.
         if streams.contains_key(key) {
             return Some(Permit {
                 quotas: self,
@@ -154,15 +164,14 @@ impl Quotas {
         })
     }
 
-    /// Forgets streams that have been finished, have expired, or were replaced. It goes from the
-    /// last to the first: what takes the place of a stream that is forgotten was the last, which
-    /// has been looked at.
+    /// Forgets streams that were finished, expired, or were replaced. It goes from the last to the
+    /// first: removing a stream moves the last one to its index, which was checked already.
     async fn forget_inactive(&self, by: KeyIndex, store: &SharedStore) -> Result<(), StoreError> {
         let mut end = usize::MAX;
         while end > 0 {
-            let (from, piece) = self.notes().piece(by, end);
+            let (from, chunk) = self.started.lock().chunk(by, end);
             end = from;
-            let look = |(key, generation): (StreamKey, Generation)| async move {
+            let check = |(key, generation): (StreamKey, Generation)| async move {
                 match store.info(&key).await {
                     Ok(info) if info.status == Status::Active && info.generation == generation => {
                         Ok(None)
@@ -171,35 +180,37 @@ impl Quotas {
                     Err(error) => Err(error),
                 }
             };
-            let mut looks = stream::iter(piece).map(look).buffer_unordered(LOOK_AHEAD);
-            while let Some(gone) = looks.next().await {
-                if let Some((key, generation)) = gone? {
-                    self.notes().forget(by, &key, Some(generation));
+            let mut checks = stream::iter(chunk)
+                .map(check)
+                .buffer_unordered(RECOUNT_CONCURRENCY);
+            while let Some(inactive) = checks.next().await {
+                if let Some((key, generation)) = inactive? {
+                    self.started.lock().forget(by, &key, Some(generation));
                 }
             }
         }
         Ok(())
     }
 
-    /// Whether it is time to look again. Who is refused tries again and again, and each look asks
-    /// for every stream.
-    fn look_is_due(&self, by: KeyIndex) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = looked
+    /// Whether it is time for another recount. A caller that is refused tries again and again, and
+    /// each recount asks the store about every stream.
+    fn begin_recount(&self, by: KeyIndex) -> bool {
+        let mut recounted = self.recounted.lock();
+        let is_due = recounted
             .get(&by)
-            .is_none_or(|looked| looked.elapsed() > PAUSE);
-        if due {
-            looked.insert(by, Instant::now());
+            .is_none_or(|last| last.elapsed() > RECOUNT_INTERVAL);
+        if is_due {
+            recounted.insert(by, Instant::now());
         }
-        due
+        is_due
     }
 }
 
 impl Permit<'_> {
-    /// The stream was started.
+    /// Records that the stream was started.
     pub fn keep(mut self, by: KeyIndex, key: &StreamKey, generation: Generation) {
         if self.quotas.max.is_some() {
-            self.quotas.notes().keep(by, key, generation);
+            self.quotas.started.lock().record(by, key, generation);
         }
         self.claimed = None;
     }
@@ -207,9 +218,10 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        // Another request may have started it meanwhile; then it is noted with its mark.
+        // Another request may have started the stream meanwhile. Then it is recorded with its
+        // generation, and stays.
         if let Some((by, key)) = self.claimed.take() {
-            self.quotas.notes().forget(by, &key, None);
+            self.quotas.started.lock().forget(by, &key, None);
         }
     }
 }

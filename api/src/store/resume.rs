@@ -1,9 +1,9 @@
-//! Where reading starts for a reader with a cursor, and what it must be told: the same for every
-//! store.
+//! Where a subscriber with a cursor starts to read, and which events it has missed. The same for
+//! every store.
 
 use crate::stream::{EventId, Missed};
 
-/// What the store found around a cursor, in one atomic look.
+/// What the store has around a cursor, read in one atomic step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Around {
     /// The time of the stream's event 0.
@@ -16,25 +16,24 @@ pub(super) struct Around {
     pub(super) next: Option<EventId>,
 }
 
-/// Where to read from.
+/// The place to start reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// What follows the cursor, which includes the first event stored when something was trimmed.
+    /// After the cursor. Where events after it were trimmed, that is the first event stored.
     AtCursor(Option<Missed>),
-    /// The first event stored: the cursor means nothing here.
+    /// At the first event stored, because the stream did not issue the cursor.
     AtFirst(Missed),
 }
 
-/// Decides by the numbers of the ids, which have no holes. The cases, with the stream's stored
-/// events in brackets:
+/// Decides by the event numbers, which have no holes. The cases:
 ///
-/// - no cursor, or one older than the stream (of an earlier stream at this key, or `0-0`): all that
-///   was trimmed is missed;
-/// - a cursor whose successor is stored, or the newest event: nothing is missed;
-/// - a cursor before the first stored event: what lies between is missed;
-/// - a cursor that this log can't have issued (after its last event, or at a place where the log
-///   has another event: the store lost what it had acknowledged): nobody knows what is missed, and
-///   everything is sent.
+/// - No cursor, or one older than the stream: all events that were trimmed are missed. An older
+///   cursor is `0-0`, or of an earlier stream at this key.
+/// - A cursor whose next event is stored, or the newest event: nothing is missed.
+/// - A cursor before the first stored event: the events between the two are missed.
+/// - A cursor that this stream can't have issued: nobody knows what is missed, so all events are
+///   sent. It comes after the last event, or where the stream has another event. That happens when
+///   the store lost events that it had acknowledged.
 pub(super) fn start(cursor: Option<EventId>, around: &Around) -> Start {
     let Around {
         created_ms,
@@ -72,12 +71,11 @@ pub(super) fn start(cursor: Option<EventId>, around: &Around) -> Start {
     }
 }
 
-/// The cursor of a reader to whom this event comes next, whatever the id of the one before; none
-/// where it is the stream's first.
+/// A cursor after which this event comes next. None: the event is the stream's first.
 ///
-/// It need not be the id of an event, but [`start`] takes it for one: no event before lies
-/// after it, and its number is the one before the event's, so that nothing is missed, and if the
-/// event is trimmed meanwhile, it is known how many are.
+/// It need not be the id of an event, but [`start`] accepts it like one. No earlier event comes
+/// after it, and its number is one less than the event's. So nothing is missed, and if the event is
+/// trimmed meanwhile, the count of missed events is known.
 pub(super) fn cursor_before(event: EventId) -> Option<EventId> {
     event.n.checked_sub(1).map(|n| EventId { n, ..event })
 }
@@ -91,7 +89,7 @@ mod tests {
         EventId { ms, n }
     }
 
-    /// Events 3 to 9 of a stream are stored, all at 10 ms a piece from 100 on.
+    /// Events 3 to 9 of a stream are stored. The stream began at 100 ms, with an event each 10 ms.
     fn around(cursor: Option<EventId>) -> Around {
         let stored: Vec<_> = (3..10).map(|n| id(100 + 10 * n, n)).collect();
         let next = stored
@@ -130,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_made_up_to_lie_before_an_event_is_a_place_like_others() {
+    fn a_cursor_that_was_made_for_the_place_before_an_event_is_accepted() {
         let made_up = |n: u64| cursor_before(id(100 + 10 * n, n));
         for n in 3..10 {
             assert_eq!(
@@ -139,7 +137,7 @@ mod tests {
                 "{n}, also the first, whose predecessors are trimmed"
             );
         }
-        // Trimmed between the look for the place and the read.
+        // The event is trimmed before the read.
         for (n, count) in [(0, 3), (1, 2), (2, 1)] {
             assert_eq!(
                 decide(made_up(n)),
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_trimmed_is_counted_exactly() {
+    fn trimmed_events_are_counted_exactly() {
         assert_eq!(decide(None), Start::AtCursor(Some(missed(None, Some(3)))));
         for (cursor, count) in [
             (id(100, 0), 2),
@@ -167,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_the_stream_cannot_have_issued_is_told_and_all_is_sent() {
+    fn a_cursor_that_the_stream_cannot_have_issued_is_reported_and_all_is_sent() {
         for cursor in [
             id(191, 9),
             id(190, 10),

@@ -48,6 +48,7 @@ mod ops;
 mod otlp;
 mod peers;
 mod poll;
+mod presence;
 mod primary;
 mod producers;
 mod races;

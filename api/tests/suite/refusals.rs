@@ -422,6 +422,26 @@ async fn the_least_rights_of_the_docs_are_enough_and_each_is_missed(kind: Kind) 
     }
 }
 
+async fn nodes_share_subscriber_counts_without_the_right_to_transactions(kind: Kind) {
+    let redis = Redis::start(&[]);
+    let broker = as_user(kind, &redis).await;
+    rights(&redis, &["-multi", "-exec"]);
+    let other = broker.another_node().await;
+    let token = broker.create("chat").await;
+    let total = async || broker.get("/api/stream/info?key=chat").await.1["clients_total"].clone();
+    let mut subscriber = other.sse("chat", &token, None).await;
+    subscriber.take(1).await;
+    until("the subscriber is counted", async || total().await == 1).await;
+    drop(subscriber);
+    until("it is no longer counted", async || {
+        // Only a failed write shows that it left.
+        broker.add_numbered("chat", 0, 1).await;
+        total().await == 0
+    })
+    .await;
+    assert_eq!(redis.cli(&["acl", "log"]), "", "nothing was denied");
+}
+
 macro_rules! over_each_delivery {
     ($($promise:ident),+ $(,)?) => {
         mod exclusive { $(#[tokio::test(flavor = "multi_thread")] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
@@ -437,6 +457,7 @@ over_each_delivery!(
     a_write_that_lacks_a_right_stores_all_or_nothing,
     a_stream_that_lacks_a_right_is_not_created_in_half,
     the_least_rights_of_the_docs_are_enough_and_each_is_missed,
+    nodes_share_subscriber_counts_without_the_right_to_transactions,
 );
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,10 @@ use crate::{
         query::stream_key,
         store_error::at,
     },
-    store::{NewStream, SharedStore, StoreError, quota::Quotas},
+    store::{
+        NewStream, SharedStore, StoreError,
+        quota::{QuotaError, Quotas},
+    },
     stream::{Generation, StreamKey},
     telemetry::metrics::SharedMetrics,
 };
@@ -130,7 +133,7 @@ pub async fn create(
     }
     let ApiKeyHolder(by) = backend;
     let permit = quotas.claim(by, &key, store).await.inspect_err(|error| {
-        if error.code == ErrorCode::TooManyStreams {
+        if matches!(error, QuotaError::TooMany { .. }) {
             metrics.streams.refused.inc();
         }
     })?;
@@ -142,6 +145,21 @@ pub async fn create(
     metrics.streams.created.inc();
     let scope = Scope::Streams([(key.clone(), Some(info.generation))].into());
     access(scope, &[key], ttl, settings, ring).map(Json)
+}
+
+impl From<QuotaError> for ApiError {
+    fn from(error: QuotaError) -> Self {
+        match error {
+            QuotaError::TooMany { max } => Self::new(
+                ErrorCode::TooManyStreams,
+                format!(
+                    "{max} streams that were started with this API key are active, \
+                     and there may be no more"
+                ),
+            ),
+            QuotaError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// Issues a token for a stream, for several, or for all whose keys begin alike.

@@ -1,12 +1,15 @@
--- Writes a batch to an active stream, all of it or nothing, and publishes it. Of a producer's batch, what is there already is
--- not written again.
+-- Writes a batch of events to an active stream, all of it or nothing, and publishes it. Of a
+-- producer's batch it leaves out the events that are stored already.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
--- ARGV: 1 stream key  2 the batch: for each event the length of its name, one more than the length of its data or 0 without
---       data (both 4 bytes, big-endian), name, data  3 events in the batch
---       4 producer, if any  5 its events before the batch  6 producers at the most
--- Returns {ms, number of the first event written, events not written again}, with a fourth item where something failed that the
--- events do not need: what Redis said; nil when no stream is active; {how many events of the producer there are} when some before
--- the batch are missing; {} when there are too many producers. An error: nothing was written.
+-- ARGV: 1 stream key
+--       2 the batch: for each event the length of its name, then 0 without data or else one more
+--       than the length of its data, both in 4 bytes, big-endian; then name and data
+--       3 events in the batch
+--       4 producer, if any  5 the number of its events before the batch  6 producers at the most
+-- Returns {ms, number of the first event written, number of events that were stored already}, and
+-- as a fourth item the error of Redis where trimming, listing or publishing failed. Returns nil
+-- when no stream is active, {number of the producer's events} when some before the batch are
+-- missing, and {} when there are too many producers. An error: nothing was written.
 local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth')
 if meta[1] ~= 'active' then
   return false
@@ -21,7 +24,7 @@ local batch = ARGV[2]
 local duplicates, had = 0, 0
 if ARGV[4] then
   local known = redis.call('HGET', KEYS[2], 'p:' .. ARGV[4])
-  -- The other fields are eight.
+  -- The hash has eight other fields.
   if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[6]) + 8 then
     return {}
   end
@@ -40,15 +43,15 @@ while skipped < duplicates and at <= #batch do
 end
 local fresh, count = at, tonumber(ARGV[3]) - skipped
 
--- The stream's state comes first: it can be put back, which events can't. It is also what a full Redis refuses: a script that has
--- written is let go on, so as not to stop half-way.
+-- The stream's state comes first, because it can be restored. Events can't be removed. A full Redis
+-- refuses this write too. After it Redis lets the script go on, so that it does not stop half-way.
 local before, after = {}, {}
 local function set(field, old, new)
   before[#before + 1], before[#before + 2] = field, old
   after[#after + 1], after[#after + 2] = field, new
 end
 if count > 0 then
-  -- Only with an event: the two are its id.
+  -- Only with an event, because the two are the id of the newest one.
   set('last_ms', meta[2], ms)
   set('next', meta[3], string.format('%.0f', first + count))
 end
@@ -58,7 +61,7 @@ end
 if #after > 0 then
   redis.call('HSET', KEYS[2], unpack(after))
 end
--- What failed. From the first event on it is reported beside the result, as that is stored.
+-- The error of Redis. From the first event on it is returned beside the result, which is stored.
 local problem
 local function try(...)
   local answer = redis.pcall(...)
@@ -95,13 +98,13 @@ while at <= #batch do
     added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', batch:sub(from, at - 1))
   end
   if not added then
-    -- Half a stream, after an eviction, is gone as a whole.
+    -- Redis has evicted the events. Half a stream is worth nothing, so the rest is deleted too.
     undo()
     redis.pcall('DEL', KEYS[2])
     redis.pcall('ZREM', KEYS[3], ARGV[1])
     return false
   elseif type(added) == 'table' and added.err then
-    -- Where one event is taken the next ones are too: they differ in nothing that Redis looks at.
+    -- This can only be the first event: Redis accepts either all events of a batch or none.
     undo()
     return added
   end
@@ -113,7 +116,7 @@ if n > keep then
   try('XTRIM', KEYS[1], 'MAXLEN', '~', keep, 'LIMIT', 0)
 end
 if now + meta[4] > tonumber(meta[6]) then
-  -- Written ahead, so that a busy stream pays for its place in the index once in a quarter of its TTL.
+  -- Ahead of time, so that a busy stream writes to the index once in a quarter of its TTL.
   local listed = now + meta[4] * 1.25 + 1000
   if try('ZADD', KEYS[3], listed, ARGV[1]) then
     try('HSET', KEYS[2], 'listed_ms', string.format('%.0f', listed))

@@ -1,121 +1,122 @@
-//! Streams that clients wait for. One task of the node looks for all of them, in one round trip at
-//! a time: what waiting costs Redis does not grow with the clients, and nothing is asked when
-//! nobody waits.
+//! Keys at which subscribers wait for a stream.
+//!
+//! One task of the node checks all of them, with one round trip at a time. So what waiting costs
+//! Redis does not grow with the subscribers, and nothing is read while nobody waits.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use deadpool_redis::redis;
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::sleep};
 
-use super::{RedisStore, replies, store::Inner};
+use super::{reader::RedisReader, replies};
 use crate::{
-    store::{StoreError, StreamInfo, StreamStore},
+    store::{StoreError, StreamInfo},
     stream::StreamKey,
     telemetry::metrics::Operation,
 };
 
-/// Time between two looks.
+/// The time between two checks.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Keys that are asked for at a time.
-const KEYS: usize = 512;
+/// Keys that one round trip checks.
+const KEYS_PER_READ: usize = 512;
 
-/// The streams that clients of this node wait for.
-#[derive(Debug, Default)]
-pub(super) struct AwaitedStreams(Mutex<Awaited>);
+/// The keys at which subscribers of this node wait.
+pub(super) struct AwaitedStreams {
+    reader: Arc<RedisReader>,
+    awaited: Mutex<Awaited>,
+}
 
 #[derive(Debug, Default)]
 struct Awaited {
-    /// A sender is dropped when its stream is there.
+    /// A sender is dropped when its stream exists.
     streams: HashMap<StreamKey, watch::Sender<()>>,
-    /// A task looks for them.
-    is_looked_for: bool,
+    /// A task checks them.
+    is_checked: bool,
 }
 
 impl AwaitedStreams {
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn awaited(&self) -> MutexGuard<'_, Awaited> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn new(reader: Arc<RedisReader>) -> Self {
+        Self {
+            reader,
+            awaited: Mutex::default(),
+        }
     }
 
-    /// Those that somebody still waits for.
+    /// Resolves when there is a stream at the key. While Redis fails, it waits.
+    pub(super) async fn appears(self: Arc<Self>, key: StreamKey) -> StreamInfo {
+        loop {
+            let mut appeared = {
+                let mut awaited = self.awaited.lock();
+                if !std::mem::replace(&mut awaited.is_checked, true) {
+                    tokio::spawn(check(Arc::downgrade(&self)));
+                }
+                awaited.streams.entry(key.clone()).or_default().subscribe()
+            };
+            // Nothing is ever sent. The error reports that the sender was dropped.
+            let _ = appeared.changed().await;
+            if let Ok(info) = self.reader.info(&key).await {
+                return info;
+            }
+        }
+    }
+
+    /// The keys at which somebody still waits.
     fn keys(&self) -> Vec<StreamKey> {
-        let mut awaited = self.awaited();
+        let mut awaited = self.awaited.lock();
         awaited
             .streams
             .retain(|_, sender| sender.receiver_count() > 0);
         awaited.streams.keys().cloned().collect()
     }
-}
 
-/// Resolves when there is a stream at the key. While Redis fails, it waits.
-pub(super) async fn appears(store: RedisStore, key: StreamKey) -> StreamInfo {
-    loop {
-        let mut arrived = {
-            let mut awaited = store.0.awaited.awaited();
-            if !std::mem::replace(&mut awaited.is_looked_for, true) {
-                tokio::spawn(look(Arc::downgrade(&store.0)));
-            }
-            awaited.streams.entry(key.clone()).or_default().subscribe()
-        };
-        // Nothing is ever sent: the error says that the stream is there.
-        let _ = arrived.changed().await;
-        if let Ok(info) = store.info(&key).await {
-            return info;
-        }
+    /// Whether there is a stream at each of the keys.
+    async fn exist(&self, keys: &[StreamKey]) -> Result<Vec<bool>, StoreError> {
+        let reads = keys.iter().map(|key| {
+            let mut read = redis::cmd("EXISTS");
+            read.arg(self.reader.keys(key).meta);
+            read
+        });
+        let counts = self
+            .reader
+            .run_all(Operation::Await, reads.collect())
+            .await?;
+        counts
+            .iter()
+            .map(|count| match count {
+                Some(count) => Ok(replies::number(count)? > 0),
+                None => Ok(false),
+            })
+            .collect()
     }
 }
 
-/// Looks again and again, for as long as somebody waits.
-async fn look(store: Weak<Inner>) {
+/// Checks the keys again and again, as long as somebody waits.
+async fn check(streams: Weak<AwaitedStreams>) {
     loop {
         sleep(INTERVAL).await;
-        let Some(store) = store.upgrade().map(RedisStore) else {
+        let Some(streams) = streams.upgrade() else {
             return;
         };
-        let keys = store.0.awaited.keys();
-        for keys in keys.chunks(KEYS) {
-            // A failure is told by whatever else is asked of Redis; the next look is soon.
-            if let Ok(there) = exist(&store, keys).await {
-                let mut awaited = store.0.awaited.awaited();
-                keys.iter()
-                    .zip(there)
-                    .filter(|(_, there)| *there)
-                    .for_each(|(key, _)| _ = awaited.streams.remove(key));
+        for keys in streams.keys().chunks(KEYS_PER_READ) {
+            // Other commands report a failure of Redis. The next check comes soon.
+            if let Ok(exist) = streams.exist(keys).await {
+                let mut awaited = streams.awaited.lock();
+                for (key, _) in keys.iter().zip(exist).filter(|(_, exists)| *exists) {
+                    awaited.streams.remove(key);
+                }
             }
         }
-        let mut awaited = store.0.awaited.awaited();
+        let mut awaited = streams.awaited.lock();
         if awaited.streams.is_empty() {
-            // Under the lock: whoever comes now begins anew.
-            awaited.is_looked_for = false;
+            // Set under the lock, so that the next subscriber that waits starts a new task.
+            awaited.is_checked = false;
             return;
         }
     }
-}
-
-async fn exist(store: &RedisStore, keys: &[StreamKey]) -> Result<Vec<bool>, StoreError> {
-    let asks = keys.iter().map(|key| {
-        let mut ask = redis::cmd("EXISTS");
-        ask.arg(store.keys(key).meta);
-        ask
-    });
-    let answers = store
-        .0
-        .primary
-        .run_all(Operation::Await, asks.collect())
-        .await?;
-    answers
-        .iter()
-        .map(|answer| {
-            Ok(answer
-                .as_ref()
-                .map(replies::number)
-                .transpose()?
-                .is_some_and(|count| count > 0))
-        })
-        .collect()
 }

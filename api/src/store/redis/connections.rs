@@ -1,14 +1,13 @@
-//! Connections to one server, or to the nodes of one Cluster: a few that are shared by all writes
-//! and reads of history, and a capped pool of those that one client each holds for itself, or the
-//! means to subscribe.
+//! The connections to one server, or to the nodes of one Cluster.
+//!
+//! A few are shared by all writes and by all reads of history. Others bring live entries: in
+//! exclusive delivery a capped pool with a connection for each subscriber, in shared delivery the
+//! one that subscribes.
 
-use std::{
-    sync::{PoisonError, RwLock},
-    time::Duration,
-};
+use std::time::Duration;
 
 use deadpool_redis::{
-    Connection, Manager, Pool, PoolConfig, PoolError, Runtime, Timeouts,
+    Pool,
     redis::{
         AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline,
         ProtocolVersion, RedisFuture, RedisResult, Value,
@@ -18,40 +17,42 @@ use deadpool_redis::{
         io::tcp::TcpSettings,
     },
 };
+use parking_lot::RwLock;
 
-use super::{fault, node_pools::NodePools, replies, shared::pubsub::PubSubClient};
-use crate::{
-    config::{Delivery, Settings},
-    store::StoreError,
+use super::{
+    node_pools::NodePools,
+    pool::{exclusive_pool, size, tuned},
+    pubsub::PubSubClient,
 };
+use crate::config::{Delivery, Settings};
 
-/// All connections to a server, none of which is made before it is needed.
+/// All connections to a server. Each is made when it is first needed.
 pub(super) struct ServerConnections {
-    /// Multiplexed rather than pooled: commands of many requests share a connection's pipeline,
-    /// where a pool would pay a `PING` per checkout and keep a slow reply's connection from
-    /// everyone else.
+    /// Multiplexed rather than pooled: the commands of many requests share the pipeline of one
+    /// connection. A pool would pay a `PING` for each checkout, and a slow reply would keep its
+    /// connection from all other requests.
     fixed: Vec<RwLock<FixedConnection>>,
     connect: Box<dyn Fn() -> RedisResult<SharedConnection> + Send + Sync>,
     pub(super) live: DeliveryConnections,
 }
 
-/// One of the fixed connections, which is made anew when it is silent.
+/// One of the fixed connections. It is replaced when an answer does not come.
 #[derive(Clone)]
 pub(super) struct FixedConnection {
     pub(super) connection: SharedConnection,
-    /// How many were there before it.
-    generation: u64,
+    /// How many connections it has replaced.
+    replaced: u64,
 }
 
-/// The connections by which live entries come.
+/// The connections that bring live entries.
 pub(super) enum DeliveryConnections {
     Exclusive(Pool),
-    /// The same on a Cluster.
+    /// Exclusive delivery on a Cluster.
     ExclusiveNodes(Box<NodePools>),
     Shared(Box<PubSubClient>),
 }
 
-/// A connection that many commands share at a time. Cheap to clone.
+/// A connection that many commands use at the same time. Cheap to clone.
 #[derive(Clone)]
 pub(super) enum SharedConnection {
     /// To the one server.
@@ -88,19 +89,11 @@ impl ConnectionLike for SharedConnection {
     }
 }
 
-/// How a server is spoken to: an append is one small packet that somebody waits for.
-fn tuned(info: &ConnectionInfo, protocol: ProtocolVersion) -> ConnectionInfo {
-    let redis = info.redis_settings().clone().set_protocol(protocol);
-    info.clone()
-        .set_redis_settings(redis)
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-}
-
 impl ServerConnections {
-    /// To one server.
+    /// Connections to one server. Errors: the address can't be used.
     pub(super) fn to_server(info: &ConnectionInfo, settings: &Settings) -> RedisResult<Self> {
-        // RESP3 makes the manager notice a lost connection at once, rather than by the next
-        // command's failure.
+        // With RESP3 the manager notices a lost connection at once, not only when the next command
+        // fails.
         let client = Client::open(tuned(info, ProtocolVersion::RESP3))?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(settings.redis_timeout))
@@ -126,8 +119,8 @@ impl ServerConnections {
         Self::new(Box::new(connect), live, settings)
     }
 
-    /// To a Cluster, of which these are some of the nodes; each fixed connection is one to every
-    /// node.
+    /// Connections to a Cluster. `nodes` are the URLs of some of its nodes. Each fixed connection
+    /// leads to every node. Errors: a URL can't be used.
     pub(super) fn to_cluster(nodes: &[String], settings: &Settings) -> RedisResult<Self> {
         let client = cluster(nodes, settings)?;
         let nodes_client = client.clone();
@@ -147,7 +140,7 @@ impl ServerConnections {
         Self::new(Box::new(connect), live, settings)
     }
 
-    /// Connections of exclusive delivery, and those of them that a client holds.
+    /// The connections of exclusive delivery, and how many of them a subscriber holds.
     pub(super) fn exclusive_size(&self) -> (usize, usize) {
         match &self.live {
             DeliveryConnections::Exclusive(pool) => size(pool),
@@ -156,7 +149,7 @@ impl ServerConnections {
         }
     }
 
-    /// No longer knows which node of a Cluster has the bucket: the one that did does not answer.
+    /// Forgets which node of a Cluster has the bucket, because that node does not answer.
     pub(super) fn forget(&self, bucket: &str) {
         if let DeliveryConnections::ExclusiveNodes(nodes) = &self.live {
             nodes.forget(bucket);
@@ -171,7 +164,7 @@ impl ServerConnections {
         let fixed = (0..settings.redis_pool).map(|_| {
             Ok(RwLock::new(FixedConnection {
                 connection: connect()?,
-                generation: 0,
+                replaced: 0,
             }))
         });
         Ok(Self {
@@ -181,37 +174,31 @@ impl ServerConnections {
         })
     }
 
-    /// One of the fixed connections: the same for the same turn.
-    pub(super) fn fixed(&self, turn: usize) -> FixedConnection {
-        // No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-        self.fixed[turn % self.fixed.len()]
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// One of the fixed connections: the same one for the same `index`, which may be any number.
+    pub(super) fn fixed(&self, index: usize) -> FixedConnection {
+        self.fixed[index % self.fixed.len()].read().clone()
     }
 
-    /// Makes a connection anew on which an answer did not come, unless somebody has done so. Where
-    /// the network swallows what is sent, nothing else would end it for a quarter of an hour.
-    pub(super) fn renew(&self, turn: usize, silent: &FixedConnection) {
-        let mut fixed = self.fixed[turn % self.fixed.len()]
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if fixed.generation == silent.generation {
+    /// Replaces a connection on which no answer came, unless another caller has done so. Where the
+    /// network drops all packets, nothing else would end that connection for a quarter of an hour.
+    pub(super) fn replace(&self, index: usize, silent: &FixedConnection) {
+        let mut fixed = self.fixed[index % self.fixed.len()].write();
+        if fixed.replaced == silent.replaced {
             match (self.connect)() {
                 Ok(connection) => {
                     *fixed = FixedConnection {
                         connection,
-                        generation: silent.generation + 1,
+                        replaced: silent.replaced + 1,
                     }
                 }
-                Err(error) => tracing::error!(%error, "a connection can't be made anew"),
+                Err(error) => tracing::error!(%error, "a connection to Redis can't be replaced"),
             }
         }
     }
 }
 
-/// How the nodes of a Cluster are reached. Without retries of the library's own: it would send
-/// again what may have been run.
+/// A client for the nodes of a Cluster. It does not retry: the library would send commands again
+/// that may have been run.
 fn cluster(nodes: &[String], settings: &Settings) -> RedisResult<ClusterClient> {
     let nodes = nodes.iter().map(|url| {
         Ok(tuned(
@@ -228,113 +215,4 @@ fn cluster(nodes: &[String], settings: &Settings) -> RedisResult<ClusterClient> 
         .overall_response_timeout(Some(settings.redis_timeout))
         .retries(0)
         .build()
-}
-
-/// The capped pool of connections for `XREAD BLOCK`.
-pub(super) fn exclusive_pool(info: &ConnectionInfo, settings: &Settings) -> RedisResult<Pool> {
-    // No response timeout: waiting is what these are for. Whoever waits has a deadline of its own.
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.redis_timeout))
-        .set_response_timeout(None);
-    let manager = Manager::new_with_config(tuned(info, ProtocolVersion::RESP2), config)?;
-    let timeouts = Timeouts {
-        wait: Some(settings.redis_timeout),
-        create: Some(settings.redis_timeout),
-        recycle: Some(settings.redis_timeout),
-    };
-    let pool = Pool::builder(manager)
-        .config(PoolConfig {
-            max_size: settings.max_clients,
-            timeouts,
-            ..PoolConfig::default()
-        })
-        .runtime(Runtime::Tokio1);
-    pool.build().map_err(|error| {
-        (
-            deadpool_redis::redis::ErrorKind::Client,
-            "no pool",
-            error.to_string(),
-        )
-            .into()
-    })
-}
-
-/// Connections of a pool, and those of them that are in use.
-pub(super) fn size(pool: &Pool) -> (usize, usize) {
-    let status = pool.status();
-    (status.size, status.size.saturating_sub(status.available))
-}
-
-/// An exclusive connection. It goes back to the pool only when no command is pending on it: one
-/// that is dropped while it waits is closed, so that nobody else is handed its answer, and Redis
-/// forgets the wait.
-pub(super) struct Lease {
-    connection: Option<Connection>,
-    pending: bool,
-}
-
-/// Why there is no answer on a lease.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LeaseError {
-    /// Another node has the stream, which is known now: a lease that is taken again leads to it.
-    #[error("another node has the stream")]
-    Elsewhere,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl Lease {
-    /// Takes a connection to the server that has this bucket, or to one that will say which it is.
-    pub(super) async fn take(link: &ServerConnections, bucket: &str) -> Result<Self, StoreError> {
-        let pool = match &link.live {
-            DeliveryConnections::Exclusive(pool) => Some(pool.clone()),
-            DeliveryConnections::ExclusiveNodes(nodes) => nodes.pool(bucket),
-            DeliveryConnections::Shared(_) => None,
-        };
-        let pool = pool.ok_or(StoreError::Unexpected("no pool of exclusive connections"))?;
-        let connection = pool.get().await.map_err(|error| {
-            link.forget(bucket);
-            match &error {
-                PoolError::Backend(error) => fault::failed(error),
-                error => StoreError::Unavailable(error.to_string()),
-            }
-        })?;
-        Ok(Self {
-            connection: Some(connection),
-            pending: false,
-        })
-    }
-
-    /// Runs a pipeline that ignores errors, and returns its replies, none for a key of another
-    /// type. After an error the connection is not used again.
-    pub(super) async fn run(
-        &mut self,
-        link: &ServerConnections,
-        bucket: &str,
-        pipeline: &Pipeline,
-    ) -> Result<Vec<Option<Value>>, LeaseError> {
-        let Some(connection) = &mut self.connection else {
-            return Err(StoreError::Unexpected("a lease without a connection").into());
-        };
-        self.pending = true;
-        let answer = pipeline
-            .query_async::<Vec<Value>>(connection)
-            .await
-            .and_then(replies::of_right_type);
-        self.pending = answer.is_err();
-        answer.map_err(|error| match &link.live {
-            DeliveryConnections::ExclusiveNodes(nodes) if nodes.learn(bucket, &error) => {
-                LeaseError::Elsewhere
-            }
-            _ => fault::failed(&error).into(),
-        })
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(|_| self.pending) {
-            drop(Connection::take(connection));
-        }
-    }
 }

@@ -1,7 +1,9 @@
--- Starts a stream, unless one is active.
--- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set: stream key → a time, in ms, before which it has not expired)
--- ARGV: 1 stream key  2 birth mark  3 ttl in ms  4 events to keep
--- Returns the time of the event `start` in ms, or nil when a stream is active. An error: there is no new stream.
+-- Creates a stream, unless one is active.
+-- KEYS: 1 events (stream)  2 meta (hash)
+--       3 index (sorted set: stream key → a time in ms before which it has not expired)
+-- ARGV: 1 stream key  2 generation  3 ttl in ms  4 events to keep
+-- Returns the time of the event `start` in ms, or nil when a stream is active. An error: there is
+-- no new stream.
 local old = redis.call('HMGET', KEYS[2], 'status', 'last_ms')
 if old[1] == 'active' and redis.call('EXISTS', KEYS[1]) == 1 then
   return false
@@ -9,14 +11,15 @@ end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
--- Ids of a stream that replaces another lie after all of the other's, so that no cursor fits both.
+-- All ids come after those of the replaced stream, so that no cursor fits both streams.
 local ms = string.format('%.0f', math.max(now, (tonumber(old[2]) or -1) + 1))
 local listed = now + ARGV[3] * 1.25 + 1000
 
--- First what a full Redis refuses: a script that has written is let go on, so as not to stop half-way.
+-- First a write that a full Redis refuses. After it Redis lets the script go on, so that it does
+-- not stop half-way.
 redis.call('ZADD', KEYS[3], listed, ARGV[1])
 
--- Answers of Redis that are errors end the script; a place in the index without a stream is not listed.
+-- An error of Redis ends the script. The index must not list a stream that does not exist.
 local function must(...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
@@ -25,8 +28,8 @@ local function must(...)
   end
 end
 if old[1] then
-  -- What the old stream is replaced with is tried first, in forms that change nothing: an id of 0-0 is refused, but a user's rights
-  -- are looked at before.
+  -- These try the rights to write the new stream before the old one is deleted. They change
+  -- nothing: Redis refuses the id 0-0, but checks the user's rights first.
   local failed = must('HSET', KEYS[2], 'status', old[1])
   if failed then
     return failed
@@ -37,7 +40,7 @@ if old[1] then
     return denied
   end
 end
--- The hash makes it a stream, and so is the last that may fail.
+-- The hash is written last, because the stream exists from then on.
 local failed = must('DEL', KEYS[1], KEYS[2])
   or must('XADD', KEYS[1], ms .. '-0', 'event', 'start')
   or must('PEXPIRE', KEYS[1], ARGV[3])
@@ -48,7 +51,7 @@ if failed then
   redis.pcall('DEL', KEYS[1], KEYS[2])
   return failed
 end
--- Without these the index is larger than it need be, or lives for longer.
+-- If these fail, the index is larger than necessary, or lives longer.
 redis.pcall('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 local left = redis.pcall('PTTL', KEYS[3])
 if type(left) == 'number' and left < listed - now then

@@ -1,14 +1,14 @@
-//! Which known cause an error of Redis or of the connection has.
+//! Finds the known cause of an error of Redis or of the connection.
 
 use deadpool_redis::redis::{ErrorKind, RedisError};
 
 use crate::store::{Right, StoreError, StoreFault};
 
-/// Characters of an error's own text that are kept for the log: a pipeline repeats it for each of
+/// Characters of an error's text that are kept for the log. A pipeline repeats the text for each of
 /// its commands.
 const DETAIL_CHARS: usize = 300;
 
-/// The codes with which a server begins an error, as in
+/// The codes at the beginning of a server's error, as in
 /// <https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors>.
 const CODES: [(&str, StoreFault); 13] = [
     ("WRONGPASS", StoreFault::Credentials),
@@ -26,8 +26,8 @@ const CODES: [(&str, StoreFault); 13] = [
     ("NOPERM", StoreFault::Forbidden(Right::Command(None))),
 ];
 
-/// The error as the store reports it.
-pub(super) fn failed(error: &RedisError) -> StoreError {
+/// The error of a command, as the store reports it.
+pub(super) fn from_redis(error: &RedisError) -> StoreError {
     let text = error.to_string();
     match fault(error, &text) {
         Some(fault) => StoreError::Refused {
@@ -42,10 +42,10 @@ fn short(text: &str) -> String {
     text.chars().take(DETAIL_CHARS).collect()
 }
 
-/// The same for what a script reports beside its result.
-pub(super) fn reported(text: &str) -> StoreError {
+/// The error that a script reports beside its result, as the store reports it.
+pub(super) fn from_script(text: &str) -> StoreError {
     let code = text.split(' ').next().unwrap_or_default();
-    match of_reply(code, text) {
+    match from_reply(code, text) {
         Some(fault) => StoreError::Refused {
             fault,
             detail: short(text),
@@ -54,8 +54,8 @@ pub(super) fn reported(text: &str) -> StoreError {
     }
 }
 
-/// No answer within the time that readiness has.
-pub(super) fn silent() -> StoreError {
+/// The error of a readiness check that received no answer in time.
+pub(super) fn no_answer() -> StoreError {
     StoreError::Refused {
         fault: StoreFault::Silent,
         detail: "no answer within a second".to_owned(),
@@ -69,17 +69,17 @@ fn fault(error: &RedisError, text: &str) -> Option<StoreFault> {
     if text.contains("refused to switch database") || text.contains("DB index is out of range") {
         return Some(StoreFault::Database);
     }
-    let of_pipeline = error.clone().into_server_errors();
-    let code = of_pipeline
+    let in_pipeline = error.clone().into_server_errors();
+    let code = in_pipeline
         .as_ref()
         .and_then(|errors| errors.first())
         .map(|(_, error)| error.code())
         .or(error.code());
-    of_reply(code.unwrap_or_default(), text).or_else(|| of_connection(error, text))
+    from_reply(code.unwrap_or_default(), text).or_else(|| from_connection(error, text))
 }
 
-fn of_reply(code: &str, text: &str) -> Option<StoreFault> {
-    // What a user may not do in a script has no code of its own in all versions.
+fn from_reply(code: &str, text: &str) -> Option<StoreFault> {
+    // Not all versions have a code of its own for a missing right in a script.
     let in_script =
         text.contains("ACL failure in script") || text.contains("The user executing the script");
     if code == "NOPERM" || in_script {
@@ -88,7 +88,7 @@ fn of_reply(code: &str, text: &str) -> Option<StoreFault> {
     if text.contains("max number of clients reached") {
         return Some(StoreFault::Connections);
     }
-    // Redis 6.2 puts the code into the text where the error is a script's.
+    // Redis 6.2 puts the code of a script's error into the text.
     let is = |known: &str| {
         code == known
             || text.contains(&format!("-{known} "))
@@ -100,7 +100,7 @@ fn of_reply(code: &str, text: &str) -> Option<StoreFault> {
         .map(|(_, fault)| fault.clone())
 }
 
-/// Which right is missing, by the text of the error: Redis gives it no other form.
+/// Finds the missing right in the text of the error, because Redis reports it nowhere else.
 fn right(text: &str) -> Right {
     if ["' channel", "a channel", "channels", "the channel"]
         .iter()
@@ -127,7 +127,7 @@ fn right(text: &str) -> Right {
     Right::Command(name.filter(is_name).map(str::to_owned))
 }
 
-fn of_connection(error: &RedisError, text: &str) -> Option<StoreFault> {
+fn from_connection(error: &RedisError, text: &str) -> Option<StoreFault> {
     if error.is_connection_refusal() {
         Some(StoreFault::NotListening)
     } else if error.is_timeout() {
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_redis_says_in_each_version_has_its_cause() {
+    fn each_version_of_an_error_has_its_cause() {
         let command = |name: &str| StoreFault::Forbidden(Right::Command(Some(name.to_owned())));
         let cases = [
             // 7.0 and later.
@@ -168,15 +168,18 @@ mod tests {
                 StoreFault::Forbidden(Right::Channels),
             ),
             (
-                "ERR ACL failure in script: User app has no permissions to run the 'xadd' command script: 1",
+                "ERR ACL failure in script: User app has no permissions to run the \
+                 'xadd' command script: 1",
                 command("xadd"),
             ),
             (
-                "ERR ACL failure in script: User app has no permissions to access the 'x' channel script: 1",
+                "ERR ACL failure in script: User app has no permissions to access the \
+                 'x' channel script: 1",
                 StoreFault::Forbidden(Right::Channels),
             ),
             (
-                "ERR ACL failure in script: User app has no permissions to access the 'x' key script: 1",
+                "ERR ACL failure in script: User app has no permissions to access the \
+                 'x' key script: 1",
                 StoreFault::Forbidden(Right::Keys),
             ),
             (
@@ -197,19 +200,23 @@ mod tests {
                 StoreFault::Forbidden(Right::Keys),
             ),
             (
-                "NOPERM this user has no permissions to access one of the channels used as arguments",
+                "NOPERM this user has no permissions to access one of the channels \
+                 used as arguments",
                 StoreFault::Forbidden(Right::Channels),
             ),
             (
-                "ERR Error running script (call to f_1): @user_script:1: The user executing the script can't run this command or subcommand",
+                "ERR Error running script (call to f_1): @user_script:1: \
+                 The user executing the script can't run this command or subcommand",
                 StoreFault::Forbidden(Right::Command(None)),
             ),
             (
-                "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write",
+                "ERR Error running script (call to f_1): @user_script:1: \
+                 @user_script: 1: -READONLY You can't write",
                 StoreFault::Replica,
             ),
             (
-                "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -MISCONF Redis is configured",
+                "ERR Error running script (call to f_1): @user_script:1: \
+                 @user_script: 1: -MISCONF Redis is configured",
                 StoreFault::NotSaved,
             ),
             (
@@ -218,7 +225,7 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            let StoreError::Refused { fault, .. } = reported(text) else {
+            let StoreError::Refused { fault, .. } = from_script(text) else {
                 panic!("{text}")
             };
             assert_eq!(fault, expected, "{text}");
@@ -226,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_is_not_passed_on() {
+    fn text_that_is_not_the_name_of_a_command_is_left_out() {
         assert_eq!(right("run the 'x y\n' command"), Right::Command(None));
     }
 }

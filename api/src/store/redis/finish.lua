@@ -1,8 +1,9 @@
 -- Writes the last event of an active stream, records its status, and publishes both.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
--- ARGV: 1 stream key  2 name of the last event  3 status  4 the event as a batch, as for append.lua
--- Returns {ms, number of the last event, and where something failed that the end does not need, what Redis said}; nil when no
--- stream is active. An error: nothing was written.
+-- ARGV: 1 stream key  2 name of the last event  3 status  4 the event as a batch, as in append.lua
+-- Returns {ms, number of the last event}, and as a third item the error of Redis where removing the
+-- stream from the index or publishing failed. Returns nil when no stream is active. An error:
+-- nothing was written.
 local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'birth')
 if meta[1] ~= 'active' then
   return false
@@ -11,7 +12,8 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local ms = string.format('%.0f', math.max(now, tonumber(meta[2])))
 
--- These change nothing that anybody sees, and come first so that a full Redis lets a stream end: it refuses only first writes.
+-- These change nothing that a subscriber sees. They come first, so that a stream can be finished
+-- in a full Redis: it refuses a write only when the script has not written before.
 redis.call('PEXPIRE', KEYS[1], meta[4])
 redis.call('PEXPIRE', KEYS[2], meta[4])
 redis.call('HSET', KEYS[2], 'status', ARGV[3], 'last_ms', ms, 'next', string.format('%.0f', meta[3] + 1))
@@ -21,7 +23,7 @@ if not added or type(added) == 'table' and added.err then
   if added then
     return added
   end
-  -- Half a stream, after an eviction, is gone as a whole.
+  -- Redis has evicted the events. Half a stream is worth nothing, so the rest is deleted too.
   redis.pcall('DEL', KEYS[2])
   redis.pcall('ZREM', KEYS[3], ARGV[1])
   return false

@@ -1,18 +1,20 @@
-//! Where a stream lies in Redis. Nothing outside the prefix is ever read, written or listed.
+//! The names of the broker's keys and channels in Redis. The broker reads, writes and lists nothing
+//! outside the prefix.
 //!
 //! ```text
-//! {prefix}{b}:events:KEY   the Redis stream of its events          b: the key's bucket, 0 to 255, in braces
-//! {prefix}{b}:meta:KEY     hash: status, next number, times, birth
+//! {prefix}{b}:events:KEY   the Redis stream of the events       b: the key's bucket, 0 to 255
+//! {prefix}{b}:meta:KEY     hash: status, next number, times, generation (`birth`)
 //! {prefix}{b}:index        sorted set of the bucket's active streams
-//! {prefix}{b}:live:KEY     channel on which its batches are published; sharded on a Cluster
-//! {prefix}{b}:ready:NODE:… what a node writes, and deletes at once, to see whether it can
+//! {prefix}{b}:live:KEY     channel of the stream's batches; sharded on a Cluster
+//! {prefix}{b}:ready:NODE:… what a node writes and deletes at once, to learn whether it can
 //! ```
 //!
-//! The bucket is the [hash
-//! tag](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags): a
-//! stream *and its place in the index* share a Cluster slot, so that one script changes both. With
-//! the key itself as tag, the index would be on another slot, and could only be kept by several
-//! commands, between which streams get lost.
+//! The braces around the bucket are part of the names. They make it the [hash tag]: a stream *and
+//! its entry in the index* share a Cluster slot, so one script changes both. With the key as hash
+//! tag the index would be on another slot. Only several commands could keep it then, and a stream
+//! could get lost between them.
+//!
+//! [hash tag]: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
 
 use std::hash::Hasher;
 
@@ -20,8 +22,8 @@ use fnv::FnvHasher;
 
 use crate::stream::StreamKey;
 
-/// Buckets of the index: enough to spread over a Cluster, few enough to ask all at once. Part of
-/// the layout: a node that counts otherwise finds nothing.
+/// Buckets of the index: enough to spread over a Cluster, few enough to read all at once. The
+/// number is part of the layout: a node with another number would not find the streams.
 const BUCKETS: u64 = 256;
 
 /// The Redis keys of one stream.
@@ -35,7 +37,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(prefix: &str, key: &StreamKey) -> Self {
-        // FNV-1a: stable over versions and machines, unlike the standard library's hasher.
+        // FNV-1a is the same in all versions and on all machines. The standard hasher is not.
         let mut hasher = FnvHasher::default();
         hasher.write(key.as_str().as_bytes());
         let bucket = hasher.finish() % BUCKETS;
@@ -48,15 +50,14 @@ impl Keys {
     }
 }
 
-/// Channels by which a node hears itself where they are sharded: enough for some on each shard,
-/// most likely.
-const SHARDED_PROBES: u64 = 16;
+/// Buckets that a node tries on a Cluster: most likely enough for some on each shard.
+const PROBED_BUCKETS: u64 = 16;
 
-/// The channels by which a node hears itself: on a single server one, on a Cluster, where channels
-/// are sharded, one for some of the buckets.
+/// The channels to which a node sends probes, which it should receive itself. On a single server
+/// one, on a Cluster one for each of some buckets.
 pub(super) fn probes(prefix: &str, node: u64, sharded: bool) -> Vec<String> {
     if sharded {
-        (0..SHARDED_PROBES)
+        (0..PROBED_BUCKETS)
             .map(|bucket| format!("{prefix}{{{bucket}}}:probe:{node:016x}"))
             .collect()
     } else {
@@ -64,9 +65,8 @@ pub(super) fn probes(prefix: &str, node: u64, sharded: bool) -> Vec<String> {
     }
 }
 
-/// Names of a node's own, of the form of a stream's, on which it tries whether Redis can be
-/// written: on a single server one set, on a Cluster some, which most likely are on all shards. No
-/// stream has them, as theirs begin otherwise.
+/// Keys of this node, named like those of a stream, to which it writes to learn whether it can. On
+/// a single server one set, on a Cluster one for each of some buckets. No stream has such names.
 pub(super) fn trials(prefix: &str, node: u64, sharded: bool) -> Vec<Keys> {
     let trial = |bucket: u64| {
         let name = |kind: &str| format!("{prefix}{{{bucket}}}:ready:{node:016x}:{kind}");
@@ -77,7 +77,7 @@ pub(super) fn trials(prefix: &str, node: u64, sharded: bool) -> Vec<Keys> {
             live: name("live"),
         }
     };
-    (0..if sharded { SHARDED_PROBES } else { 1 })
+    (0..if sharded { PROBED_BUCKETS } else { 1 })
         .map(trial)
         .collect()
 }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_of_a_stream_and_its_index_share_a_hash_tag_whatever_the_key() {
+    fn the_keys_of_a_stream_and_its_index_share_a_hash_tag() {
         for key in ["chat-1", "}", "{}", "a}b{c", "{17}", "Ω:events:x"] {
             let keys = Keys::new("p:", &key.parse().unwrap());
             let tag = |text: &str| {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_does_not_move_between_versions() {
+    fn the_layout_is_the_same_in_all_versions() {
         assert_eq!(
             Keys::new("tinistreamer:", &"chat-1".parse().unwrap()).events,
             "tinistreamer:{121}:events:chat-1"

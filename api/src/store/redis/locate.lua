@@ -1,11 +1,13 @@
--- Where a reader begins that has no position. Reads single events, some forty at the most, however many there are.
+-- Finds the start position of a subscriber that has no cursor. It reads single events, about forty
+-- at the most, however many there are.
 -- KEYS: 1 events (stream)  2 meta (hash)
--- ARGV: 1 'last' or 'since'  2 how many of the newest events are wanted; or the time, in ms, from which on they are
--- Returns {ms, number} of the first event that is wanted; where none is, the number of the next to come with the time of the
--- newest; nil when there is no stream.
+-- ARGV: 1 'last' or 'since'
+--       2 how many of the newest events to send; or the time in ms of the first event to send
+-- Returns {ms, number} of the first event to send. Where there is none yet: the time of the newest
+-- event and the number of the next one. Returns nil when there is no stream.
 local meta = redis.call('HMGET', KEYS[2], 'last_ms', 'next')
 
--- Time and number of the first event at or after a time.
+-- The time and number of the first event at or after a time.
 local function first_since(ms)
   local found = redis.call('XRANGE', KEYS[1], ms .. '-0', '+', 'COUNT', 1)[1]
   if found then
@@ -27,7 +29,8 @@ local wanted = math.max(tonumber(meta[2]) - tonumber(ARGV[2]), tonumber(oldest))
 if wanted >= tonumber(meta[2]) then
   return {meta[1], meta[2]}
 end
--- Numbers have no holes and grow with time: the event is of the last millisecond whose first event has no greater number.
+-- Numbers have no holes and grow with time. So the event is of the last millisecond whose first
+-- event has no greater number.
 local low, high = tonumber(oldest_ms), tonumber(meta[1])
 while low < high do
   local middle = math.ceil((low + high) / 2)

@@ -1,17 +1,28 @@
 //! Streams in Redis 6.2 and later, or Valkey.
+//!
+//! From the bottom up: `connections` and `pubsub` connect, `primary` finds the server and runs
+//! commands on it, `reader` reads streams. Two kinds of delivery follow streams with the reader:
+//! `exclusive` with a connection for each subscriber, `shared` with one for the node. `store` puts
+//! the parts together.
 
 mod awaited;
 mod connections;
 mod exclusive;
+mod fan_out;
 mod fault;
 mod keys;
+mod lease;
 mod message;
 mod node_pools;
+mod pool;
 mod presence;
 mod primary;
+mod pubsub;
+mod reader;
 mod readiness;
 mod replies;
 mod scripts;
+mod sentinel;
 mod shared;
 mod store;
 

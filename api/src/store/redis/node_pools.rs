@@ -1,11 +1,10 @@
-//! Exclusive connections to the nodes of a Cluster: a pool for each node. Which of them has a
-//! stream the nodes say themselves, by
-//! [redirection](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#moved-redirection).
+//! Exclusive connections to the nodes of a Cluster: a pool for each node.
+//!
+//! The nodes report which of them has a stream, by [redirection].
+//!
+//! [redirection]: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#moved-redirection
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use deadpool_redis::{
     Pool,
@@ -14,13 +13,15 @@ use deadpool_redis::{
     },
 };
 
-use super::connections::exclusive_pool;
+use parking_lot::Mutex;
+
+use super::pool::{exclusive_pool, size};
 use crate::config::Settings;
 
-/// The pools of all nodes that have been met.
+/// The pools of all nodes that are known so far.
 pub(super) struct NodePools {
-    /// How a node is spoken to, but for its address.
-    like: ConnectionInfo,
+    /// The user, protocol and TLS options of every node. Only the addresses differ.
+    template: ConnectionInfo,
     settings: Settings,
     known: Mutex<Known>,
 }
@@ -28,14 +29,14 @@ pub(super) struct NodePools {
 struct Known {
     /// By `host:port`.
     pools: BTreeMap<String, Pool>,
-    /// The node that has a bucket's slot, by the bucket's index key.
+    /// The address of the node that has a bucket's slot, by the bucket's index key.
     homes: HashMap<String, String>,
-    /// Whom to ask next for a home that is not known.
-    turn: usize,
+    /// The node to ask next for a bucket whose node is not known.
+    next: usize,
 }
 
 impl NodePools {
-    /// Begins with these nodes.
+    /// Pools for the nodes at these URLs. Other nodes are added when a node redirects to them.
     ///
     /// Errors: a URL can't be used.
     pub(super) fn new(nodes: &[String], settings: &Settings) -> RedisResult<Self> {
@@ -43,7 +44,7 @@ impl NodePools {
             .iter()
             .map(|url| url.as_str().into_connection_info())
             .collect::<RedisResult<Vec<_>>>()?;
-        let like = infos.first().cloned().ok_or(RedisError::from((
+        let template = infos.first().cloned().ok_or(RedisError::from((
             ErrorKind::InvalidClientConfig,
             "a Cluster without nodes",
         )))?;
@@ -53,23 +54,19 @@ impl NodePools {
         let known = Known {
             pools: pools.collect::<RedisResult<_>>()?,
             homes: HashMap::new(),
-            turn: 0,
+            next: 0,
         };
         Ok(Self {
-            like,
+            template,
             settings: settings.clone(),
             known: Mutex::new(known),
         })
     }
 
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The pool of the node that has the bucket, or of one that will say which it is.
+    /// The pool of the node that has the bucket. Where that is not known: the pool of any node,
+    /// which then redirects.
     pub(super) fn pool(&self, bucket: &str) -> Option<Pool> {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         if let Some(pool) = known
             .homes
             .get(bucket)
@@ -77,18 +74,18 @@ impl NodePools {
         {
             return Some(pool.clone());
         }
-        known.turn = (known.turn + 1) % known.pools.len().max(1);
-        known.pools.values().nth(known.turn).cloned()
+        known.next = (known.next + 1) % known.pools.len().max(1);
+        known.pools.values().nth(known.next).cloned()
     }
 
-    /// The node does not answer: another may have the bucket by now, and will be asked.
+    /// Forgets the bucket's node, because it does not answer. Another node may have the bucket now.
     pub(super) fn forget(&self, bucket: &str) {
-        self.known().homes.remove(bucket);
+        self.known.lock().homes.remove(bucket);
     }
 
-    /// Learns from what went wrong with the bucket. Whether it is now known where it is.
+    /// Learns from an error which node has the bucket. Returns whether that is known now.
     pub(super) fn learn(&self, bucket: &str, error: &RedisError) -> bool {
-        // Of a pipeline each command is redirected by itself, all to the same node.
+        // Each command of a pipeline is redirected by itself, all to the same node.
         let of_pipeline = error
             .clone()
             .into_server_errors()
@@ -101,19 +98,19 @@ impl NodePools {
             self.forget(bucket);
             return false;
         };
-        let mut known = self.known();
+        let mut known = self.known.lock();
         known.pools.entry(address.to_owned()).or_insert(pool);
         known.homes.insert(bucket.to_owned(), address.to_owned());
         true
     }
 
     fn pool_at(&self, address: &str) -> Option<Pool> {
-        if let Some(pool) = self.known().pools.get(address) {
+        if let Some(pool) = self.known.lock().pools.get(address) {
             return Some(pool.clone());
         }
         let (host, port) = address.rsplit_once(':')?;
         let (host, port) = (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?);
-        let address = match self.like.addr().clone() {
+        let address = match self.template.addr().clone() {
             ConnectionAddr::TcpTls {
                 insecure,
                 tls_params,
@@ -126,15 +123,16 @@ impl NodePools {
             },
             _ => ConnectionAddr::Tcp(host, port),
         };
-        exclusive_pool(&self.like.clone().set_addr(address), &self.settings).ok()
+        exclusive_pool(&self.template.clone().set_addr(address), &self.settings).ok()
     }
 
-    /// Connections, and those of them that a client holds.
+    /// The connections to all nodes, and how many of them a subscriber holds.
     pub(super) fn size(&self) -> (usize, usize) {
-        self.known()
+        self.known
+            .lock()
             .pools
             .values()
-            .map(super::connections::size)
+            .map(size)
             .fold((0, 0), |(all, used), (a, u)| (all + a, used + u))
     }
 }

@@ -1,155 +1,115 @@
-//! Nodes tell each other how many clients they have, by keys that expire.
+//! Nodes send each other how many subscribers they have, in keys that expire.
 //!
 //! ```text
-//! {prefix}clients:NODE   hash: stream key → the node's clients of it; expires unless the node tells it again
-//! {prefix}nodes          sorted set: nodes with clients, by when they told it last, in milliseconds by their own clocks
+//! {prefix}clients:NODE   hash: stream key → the node's subscribers; expires unless it is renewed
+//! {prefix}nodes          sorted set: the nodes that have subscribers, by the time of their last
+//!                        update in milliseconds, by their own clocks
 //! ```
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_redis::redis::{self, Cmd, Pipeline, Value};
+use deadpool_redis::redis::{self, Cmd, Value};
 
-use super::{connections::SharedConnection, primary::Primary, replies, store::millis};
+use super::{reader::RedisReader, replies, scripts::millis};
 use crate::{
-    store::{
-        StoreError,
-        presence::{PRESENCE_TTL, PresenceOutcome, PresenceUpdate},
-    },
+    store::{PRESENCE_TTL, PresenceOutcome, PresenceUpdate, StoreError},
     stream::StreamKey,
     telemetry::metrics::Operation,
 };
 
-/// How much longer than an announcement holds its node is asked for: clocks may differ by so much.
-/// What a node has told that is gone expires by Redis' clock, so that asking for it costs a moment
-/// and changes nothing.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+/// How far the clocks of nodes may differ. A node is asked about for so much longer than its counts
+/// live. They expire by Redis' clock, so asking about a node that left gives no wrong count.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// A node's word to the others, and theirs to it.
+/// Sends this node's subscriber counts, and reads those of the others.
 pub(super) struct RedisPresence {
-    primary: Arc<Primary>,
-    prefix: String,
+    reader: Arc<RedisReader>,
+    /// This node's name.
     node: String,
+    /// The key of the sorted set of nodes.
     nodes: String,
 }
 
 impl RedisPresence {
-    pub(super) fn new(primary: Arc<Primary>, prefix: &str) -> Self {
-        let node = format!("{:016x}", fastrand::u64(..));
+    pub(super) fn new(reader: Arc<RedisReader>) -> Self {
+        let nodes = format!("{}nodes", reader.prefix);
         Self {
-            primary,
-            prefix: prefix.to_owned(),
-            node,
-            nodes: format!("{prefix}nodes"),
+            reader,
+            node: format!("{:016x}", fastrand::u64(..)),
+            nodes,
         }
     }
 
-    fn clients_key(&self, node: &str) -> String {
-        format!("{}clients:{node}", self.prefix)
+    /// The key of a node's counts.
+    fn counts_key(&self, node: &str) -> String {
+        format!("{}clients:{node}", self.reader.prefix)
     }
 
-    /// As [`crate::store::Presence::update_presence`] has it.
-    pub(super) async fn update_presence(
+    /// Sends an update, as `Store::update_presence` has it.
+    pub(super) async fn update(
         &self,
         update: &PresenceUpdate,
     ) -> Result<PresenceOutcome, StoreError> {
-        let mut pipeline = self.told(update);
-        let seen = self.seen(update.is_none());
-        let first = if self.primary.is_cluster() {
-            // Their keys are on different slots.
-            let told = self.ask(Operation::Announce, &pipeline).await?;
-            self.ask(Operation::Announce, &seen).await?;
-            told
+        let counts = self.counts_key(&self.node);
+        let existed = if self.reader.primary.is_cluster() {
+            // The keys are on different slots.
+            let existed = self.run("counts", &[&counts], update).await?;
+            self.run("nodes", &[&self.nodes], update).await?;
+            existed
         } else {
-            for command in seen.cmd_iter() {
-                pipeline.add_command(command.clone());
-            }
-            self.ask(Operation::Announce, &pipeline).await?
+            self.run("both", &[&counts, &self.nodes], update).await?
         };
-        let was_there = first
-            .first()
-            .ok_or(StoreError::Unexpected("no answer to a presence update"))
-            .and_then(replies::number)?
-            > 0;
-        Ok(if was_there || update.whole {
+        Ok(if existed || update.whole {
             PresenceOutcome::Kept
         } else {
             PresenceOutcome::PreviousExpired
         })
     }
 
-    /// The node's hash as it is to be; whether it was there comes first. All or nothing: half of it
-    /// might have no expiry.
-    fn told(&self, update: &PresenceUpdate) -> Pipeline {
-        let key = self.clients_key(&self.node);
-        let (gone, here): (Vec<_>, Vec<_>) =
-            update.counts.iter().partition(|(_, count)| *count == 0);
-        let mut pipeline = redis::pipe();
-        pipeline.atomic().exists(&key);
-        if update.whole {
-            pipeline.del(&key);
-        }
-        if !gone.is_empty() {
-            pipeline.hdel(
-                &key,
-                gone.iter()
-                    .map(|(stream, _)| stream.as_str())
-                    .collect::<Vec<_>>(),
-            );
-        }
-        if !here.is_empty() {
-            // The library's own function sends `HMSET`, for which a user would need a further
-            // right.
-            let counts: Vec<_> = here
-                .iter()
-                .map(|(stream, count)| (stream.as_str(), *count))
-                .collect();
-            pipeline.cmd("HSET").arg(&key).arg(&counts);
-        }
-        pipeline.cmd("PEXPIRE").arg(&key).arg(millis(PRESENCE_TTL));
-        pipeline
-    }
-
-    /// The node's place among those with clients, and the end of the places of nodes that are long
-    /// gone.
-    fn seen(&self, leaves: bool) -> Pipeline {
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        if leaves {
-            pipeline.zrem(&self.nodes, &self.node);
+    /// Runs `presence.lua` with these keys. Returns whether the node had counts before.
+    async fn run(
+        &self,
+        which: &str,
+        keys: &[&str],
+        update: &PresenceUpdate,
+    ) -> Result<bool, StoreError> {
+        let script = &self.reader.scripts.presence;
+        let mut call = script.call(keys, 512);
+        call.arg(which).arg(&self.node);
+        if update.is_none() {
+            call.arg("");
         } else {
-            pipeline.zadd(&self.nodes, &self.node, now_ms());
+            call.arg(now_ms());
         }
-        pipeline
-            .cmd("ZREMRANGEBYSCORE")
-            .arg(&self.nodes)
-            .arg("-inf")
-            .arg(format!("({}", oldest_ms()));
-        pipeline
-            .cmd("PEXPIRE")
-            .arg(&self.nodes)
-            .arg(millis(PRESENCE_TTL + CLOCKS_DIFFER));
-        pipeline
+        call.arg(oldest_ms())
+            .arg(millis(PRESENCE_TTL + CLOCK_TOLERANCE))
+            .arg(millis(PRESENCE_TTL))
+            .arg(if update.whole { "all" } else { "changes" });
+        if which != "nodes" {
+            for (key, count) in &update.counts {
+                call.arg(key.as_str()).arg(count);
+            }
+        }
+        let existed = self.reader.run(Operation::Announce, script, &call).await?;
+        Ok(replies::number(&existed)? > 0)
     }
 
-    /// As [`crate::store::Store::clients_elsewhere`] has it.
+    /// As `Store::subscribers_elsewhere` has it.
     pub(super) async fn subscribers_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError> {
-        let mut seen = redis::cmd("ZRANGEBYSCORE");
-        seen.arg(&self.nodes).arg(oldest_ms()).arg("+inf");
-        let seen = &seen;
-        let run = |mut connection: SharedConnection| async move {
-            seen.query_async(&mut connection).await
-        };
-        let nodes = replies::texts(self.primary.run(Operation::Count, run).await?)?;
-        let asks: Vec<Cmd> = nodes
+        let mut recent = redis::cmd("ZRANGEBYSCORE");
+        recent.arg(&self.nodes).arg(oldest_ms()).arg("+inf");
+        let nodes = self.reader.primary.query(Operation::Count, &recent).await?;
+        let nodes = replies::texts(nodes)?;
+        let reads: Vec<Cmd> = nodes
             .iter()
             .filter(|node| **node != self.node)
-            .map(|node| Cmd::hget(self.clients_key(node), key.as_str()))
+            .map(|node| Cmd::hget(self.counts_key(node), key.as_str()))
             .collect();
-        if asks.is_empty() {
+        if reads.is_empty() {
             return Ok(0);
         }
-        let counts = self.primary.run_all(Operation::Count, asks).await?;
-        // What is of another type is no node's.
+        let counts = self.reader.run_all(Operation::Count, reads).await?;
+        // A node does not write a key of another type, so that is no count.
         counts
             .iter()
             .flatten()
@@ -157,27 +117,13 @@ impl RedisPresence {
             .map(replies::number)
             .sum()
     }
-
-    async fn ask(
-        &self,
-        operation: Operation,
-        pipeline: &Pipeline,
-    ) -> Result<Vec<Value>, StoreError> {
-        let run = |mut connection: SharedConnection| async move {
-            pipeline.query_async(&mut connection).await
-        };
-        match self.primary.run(operation, run).await? {
-            Value::Array(answers) => Ok(answers),
-            _ => Err(StoreError::Unexpected("not the answers to a pipeline")),
-        }
-    }
 }
 
 fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
 
-/// From when on a node may still be there.
+/// The oldest time of an update that may still hold.
 fn oldest_ms() -> i64 {
-    now_ms().saturating_sub_unsigned(millis(PRESENCE_TTL + CLOCKS_DIFFER))
+    now_ms().saturating_sub_unsigned(millis(PRESENCE_TTL + CLOCK_TOLERANCE))
 }

@@ -1,59 +1,58 @@
-//! The server that is written to: the one at an address, the one that Sentinels name, or a Cluster.
-//! When another becomes it, all connections are made anew, and whoever waits on an old one is told.
+//! The server that the broker writes to, and how commands are run on it.
+//!
+//! It is the server at an address, the primary that Sentinels name, or a Cluster. When another
+//! server becomes the primary, all connections are replaced, and callers that wait on an old one
+//! are woken.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use deadpool_redis::redis::{
-    self, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisResult, ServerErrorKind, TlsMode, Value,
-    io::tcp::TcpSettings,
-    sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
+    Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, Value,
 };
-use futures::future::try_join_all;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use super::{
     connections::{ServerConnections, SharedConnection},
-    fault, replies,
+    fault, sentinel,
 };
 use crate::{
-    config::{Sentinels, Settings, StoreUrl},
+    config::{Settings, StoreUrl},
     store::{StoreError, StoreFault},
     telemetry::metrics::{Operation, SharedMetrics},
 };
 
-/// Attempts of a command that was not run. Only what certainly was not is tried again.
+/// Attempts at a command that was not run. A command that may have been run is not tried again.
 const ATTEMPTS: u32 = 5;
 
-/// The wait before the second attempt, doubled with each.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// The delay before the second attempt. It doubles with each further one.
+const FIRST_DELAY: Duration = Duration::from_millis(50);
 
-/// How often Sentinels are asked who the primary is, when there is no reason to ask.
-const LOOK: Duration = Duration::from_secs(2);
+/// The least time between two replacements of the connections to one address.
+const MIN_REPLACE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The least time between two looks, and between two renewals of the connections to one address.
-const PAUSE: Duration = Duration::from_millis(250);
-
-/// The server that is written to, and the connections to it.
+/// The server that the broker writes to, and the connections to it.
 pub(super) struct Primary {
     target: Target,
     settings: Settings,
-    /// None: no Sentinel has named one yet.
-    link: watch::Sender<Option<Arc<ServerConnections>>>,
-    turn: AtomicUsize,
-    /// Asks for a look at the Sentinels before it is due.
-    doubt: Notify,
-    renewed: Mutex<Instant>,
-    /// A command was answered, by whatever server.
+    /// None: no Sentinel has named a primary yet.
+    current: watch::Sender<Option<Arc<ServerConnections>>>,
+    /// The fixed connection for the next command.
+    next: AtomicUsize,
+    /// Makes the Sentinels' task ask again at once, and ends it when it is dropped.
+    recheck: Arc<Notify>,
+    replaced_at: Mutex<Instant>,
+    /// Some server has answered a command.
     has_answered: AtomicBool,
     metrics: SharedMetrics,
 }
@@ -62,33 +61,33 @@ pub(super) struct Primary {
 struct Failed {
     error: StoreError,
     /// The command was run, or may have been.
-    was_run: bool,
+    may_have_run: bool,
 }
 
-/// Where the primary is to be found.
+/// How to find the primary.
 enum Target {
     Server(Box<ConnectionInfo>),
     Cluster,
     Sentinels,
 }
 
-/// Hears of another primary.
+/// The connections to the primary, with a notification when they are replaced.
 pub(super) type PrimaryWatch = watch::Receiver<Option<Arc<ServerConnections>>>;
 
 impl Primary {
-    /// Finds the primary at this place; nothing connects before the first command, but for
-    /// Sentinels, which must be asked. Those are asked within the runtime that this is called in,
-    /// for as long as the primary is there.
+    /// Finds the primary of the settings. A server or a Cluster is connected to at the first
+    /// command. For Sentinels it spawns a task that asks them as long as this value exists, so it
+    /// must be called within a runtime.
     ///
     /// Errors: the URL can't be used.
     pub(super) fn find(settings: &Settings, metrics: SharedMetrics) -> RedisResult<Arc<Self>> {
         let unusable = || RedisError::from((ErrorKind::InvalidClientConfig, "not a Redis URL"));
-        let (target, link, sentinels) = match &settings.store {
+        let (target, connections, sentinels) = match &settings.store {
             StoreUrl::Memory => return Err(unusable()),
             StoreUrl::Redis(url) => {
                 let info = url.reveal().as_str().into_connection_info()?;
-                let link = ServerConnections::to_server(&info, settings)?;
-                (Target::Server(Box::new(info)), Some(link), None)
+                let connections = ServerConnections::to_server(&info, settings)?;
+                (Target::Server(Box::new(info)), Some(connections), None)
             }
             StoreUrl::Cluster(nodes) => (
                 Target::Cluster,
@@ -96,21 +95,32 @@ impl Primary {
                 None,
             ),
             StoreUrl::Sentinels(sentinels) => {
-                (Target::Sentinels, None, Some(client(sentinels.reveal())?))
+                let client = sentinel::client(sentinels.reveal())?;
+                (Target::Sentinels, None, Some(client))
             }
         };
         let primary = Arc::new(Self {
             target,
             settings: settings.clone(),
-            link: watch::Sender::new(link.map(Arc::new)),
-            turn: AtomicUsize::new(0),
-            doubt: Notify::new(),
-            renewed: Mutex::new(Instant::now()),
+            current: watch::Sender::new(connections.map(Arc::new)),
+            next: AtomicUsize::new(0),
+            recheck: Arc::default(),
+            replaced_at: Mutex::new(Instant::now()),
             has_answered: AtomicBool::new(false),
             metrics,
         });
         if let Some(sentinels) = sentinels {
-            tokio::spawn(ask(Arc::downgrade(&primary), sentinels));
+            let weak = Arc::downgrade(&primary);
+            tokio::spawn(sentinel::watch(
+                sentinels,
+                settings.redis_timeout,
+                Arc::downgrade(&primary.recheck),
+                move |info| {
+                    if let Some(primary) = weak.upgrade() {
+                        primary.switch_to(info);
+                    }
+                },
+            ));
         }
         Ok(primary)
     }
@@ -119,189 +129,143 @@ impl Primary {
         matches!(self.target, Target::Cluster)
     }
 
-    /// Connections of exclusive delivery, and those of them that a client holds.
+    /// The connections of exclusive delivery, and how many of them a subscriber holds.
     pub(super) fn exclusive_size(&self) -> (usize, usize) {
-        self.link
+        self.current
             .borrow()
             .as_ref()
-            .map_or((0, 0), |link| link.exclusive_size())
+            .map_or((0, 0), |connections| connections.exclusive_size())
     }
 
-    /// The connections as they are now, and when they change.
-    pub(super) fn primaries(&self) -> PrimaryWatch {
-        self.link.subscribe()
+    /// The current connections, with a notification when they are replaced.
+    pub(super) fn watch(&self) -> PrimaryWatch {
+        self.current.subscribe()
     }
 
-    /// Runs a command on one of the fixed connections. One that was not run is tried again, a write
-    /// too: a manager whose last attempt to connect was refused fails the next command before it
-    /// tries anew, primaries change, and a Cluster's slots move.
-    pub(super) async fn run<F, Fut>(
+    /// Runs one command, as [`Self::run`] does.
+    pub(super) async fn query(
+        &self,
+        operation: Operation,
+        command: &Cmd,
+    ) -> Result<Value, StoreError> {
+        self.run(operation, |mut connection| async move {
+            command.query_async(&mut connection).await
+        })
+        .await
+    }
+
+    /// Runs commands on one of the fixed connections. Commands that were not run are tried again,
+    /// writes too. That is needed in three cases: a connection manager fails one command after a
+    /// refused attempt to connect; another server becomes the primary; a Cluster moves a slot.
+    ///
+    /// Errors: the last attempt's.
+    pub(super) async fn run<T, F, Fut>(
         &self,
         operation: Operation,
         command: F,
-    ) -> Result<Value, StoreError>
+    ) -> Result<T, StoreError>
     where
         F: Fn(SharedConnection) -> Fut,
-        Fut: Future<Output = RedisResult<Value>>,
+        Fut: Future<Output = RedisResult<T>>,
     {
-        // The same one each time: every manager has a refusal of its own to get rid of.
-        let turn = self.turn();
-        let (mut attempt, mut wait) = (1, FIRST_WAIT);
+        // The same connection for each attempt: every manager has its own refusal to report first.
+        let index = self.next_index();
+        let (mut attempt, mut delay) = (1, FIRST_DELAY);
         loop {
-            match self.attempt(operation, turn, &command).await {
-                Ok(value) => return Ok(value),
-                Err(Failed { error, was_run }) if was_run || attempt == ATTEMPTS => {
-                    return Err(error);
+            match self.attempt(operation, index, &command).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) if failed.may_have_run || attempt == ATTEMPTS => {
+                    return Err(failed.error);
                 }
                 Err(_) => {}
             }
-            sleep(wait).await;
-            (attempt, wait) = (attempt + 1, wait * 2);
+            sleep(delay).await;
+            (attempt, delay) = (attempt + 1, delay * 2);
         }
     }
 
-    /// Runs commands that read, each of a key of its own, in one round trip. None in the place of a
-    /// key of another type, which does not fail the others.
-    pub(super) async fn run_all(
-        &self,
-        operation: Operation,
-        asks: Vec<Cmd>,
-    ) -> Result<Vec<Option<Value>>, StoreError> {
-        if self.is_cluster() {
-            // A pipeline goes to one node; these go to all.
-            let ask = |ask: Cmd| async move {
-                let ask = &ask;
-                match self
-                    .run(operation, |mut connection| async move {
-                        ask.query_async(&mut connection).await
-                    })
-                    .await
-                {
-                    Err(StoreError::Refused {
-                        fault: StoreFault::WrongType,
-                        ..
-                    }) => Ok(None),
-                    answer => answer.map(Some),
-                }
-            };
-            return try_join_all(asks.into_iter().map(ask)).await;
-        }
-        let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
-        for ask in asks {
-            pipeline.add_command(ask);
-        }
-        let pipeline = &pipeline;
-        let answers = self
-            .run(operation, |mut connection| async move {
-                let replies = pipeline.query_async::<Vec<Value>>(&mut connection).await?;
-                let replies = replies::of_right_type(replies)?.into_iter();
-                // Nil is an answer of its own, so that each is wrapped.
-                Ok(Value::Array(
-                    replies
-                        .map(|reply| Value::Array(reply.into_iter().collect()))
-                        .collect(),
-                ))
-            })
-            .await?;
-        let Value::Array(answers) = answers else {
-            return Err(StoreError::Unexpected("not the answers to a pipeline"));
-        };
-        let answer = |answer| match answer {
-            Value::Array(mut items) => Ok(items.pop()),
-            _ => Err(StoreError::Unexpected("not the answers to a pipeline")),
-        };
-        answers.into_iter().map(answer).collect()
-    }
-
-    /// The same as [`Self::run`], again and again until something else than the lack of a
-    /// connection ends it. `last` is why the last attempt failed, for a caller whose patience ends
-    /// before.
-    pub(super) async fn insist<F, Fut>(
+    /// The same as [`Self::run`], with attempts until the command may have been run. The caller
+    /// sets the deadline; until then `last` holds the error of the last attempt.
+    pub(super) async fn run_until_answered<T, F, Fut>(
         &self,
         operation: Operation,
         last: &Mutex<Option<StoreError>>,
         command: F,
-    ) -> Result<Value, StoreError>
+    ) -> Result<T, StoreError>
     where
         F: Fn(SharedConnection) -> Fut,
-        Fut: Future<Output = RedisResult<Value>>,
+        Fut: Future<Output = RedisResult<T>>,
     {
-        let turn = self.turn();
+        let index = self.next_index();
         loop {
-            match self.attempt(operation, turn, &command).await {
-                Ok(value) => return Ok(value),
-                Err(Failed {
-                    error,
-                    was_run: true,
-                }) => return Err(error),
-                Err(Failed { error, .. }) => {
-                    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                }
+            match self.attempt(operation, index, &command).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) if failed.may_have_run => return Err(failed.error),
+                Err(failed) => *last.lock() = Some(failed.error),
             }
-            sleep(FIRST_WAIT).await;
+            sleep(FIRST_DELAY).await;
         }
     }
 
-    fn turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+    fn next_index(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn attempt<F, Fut>(
+    async fn attempt<T, F, Fut>(
         &self,
         operation: Operation,
-        turn: usize,
+        index: usize,
         command: &F,
-    ) -> Result<Value, Failed>
+    ) -> Result<T, Failed>
     where
         F: Fn(SharedConnection) -> Fut,
-        Fut: Future<Output = RedisResult<Value>>,
+        Fut: Future<Output = RedisResult<T>>,
     {
-        let Some(link) = self.link.borrow().clone() else {
+        let Some(connections) = self.current.borrow().clone() else {
             let error = StoreError::Unavailable("no Sentinel has named a primary yet".to_owned());
             return Err(Failed {
                 error,
-                was_run: false,
+                may_have_run: false,
             });
         };
         let begun = Instant::now();
-        let fixed = link.fixed(turn);
+        let fixed = connections.fixed(index);
         let answer = command(fixed.connection.clone()).await;
         self.metrics
             .redis
             .attempt(operation, begun.elapsed(), answer.is_err());
         let error = match answer {
-            Ok(value) => {
+            Ok(answer) => {
                 self.has_answered.store(true, Ordering::Relaxed);
-                return Ok(value);
+                return Ok(answer);
             }
             Err(error) => error,
         };
-        let failed = fault::failed(&error);
-        // A connection to a Cluster leads to all of its nodes, of which the others answer.
+        let failed = fault::from_redis(&error);
+        // A connection to a Cluster leads to all of its nodes. The other nodes answer.
         if !self.is_cluster() && (error.is_timeout() || is_of_login(&error, &failed)) {
-            link.renew(turn, &fixed);
+            connections.replace(index, &fixed);
         }
         let is_current = self
-            .link
+            .current
             .borrow()
             .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, &link));
+            .is_some_and(|current| Arc::ptr_eq(current, &connections));
         if is_current && error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
-            self.look_elsewhere();
+            self.leave_replica();
         } else if error.is_io_error() {
-            self.doubt.notify_one();
+            self.recheck.notify_one();
         }
         Err(Failed {
             error: failed,
-            was_run: !was_not_run(&error),
+            may_have_run: !was_not_run(&error),
         })
     }
 
-    /// Why nothing came in time.
-    pub(super) fn silence(&self) -> StoreError {
-        match fault::silent() {
-            // A server without TLS waits for the end of a line, which a handshake may not have.
+    /// The error of a caller that received no answer in time.
+    pub(super) fn no_answer(&self) -> StoreError {
+        match fault::no_answer() {
+            // A server without TLS waits for the end of a line. A TLS handshake need not have one.
             StoreError::Refused { detail, .. }
                 if self.is_tls() && !self.has_answered.load(Ordering::Relaxed) =>
             {
@@ -315,42 +279,45 @@ impl Primary {
     }
 
     fn is_tls(&self) -> bool {
-        matches!(&self.target, Target::Server(info) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
+        let Target::Server(info) = &self.target else {
+            return false;
+        };
+        matches!(info.addr(), ConnectionAddr::TcpTls { .. })
     }
 
-    /// Looks for the primary elsewhere: a replica has answered. A server that has become one goes
-    /// on answering reads, so that nothing else would end the connections to it.
-    pub(super) fn look_elsewhere(&self) {
+    /// Finds the primary again, because a replica has answered. A server that becomes a replica
+    /// goes on answering reads, so nothing else would end the connections to it.
+    pub(super) fn leave_replica(&self) {
         match &self.target {
-            Target::Sentinels => self.doubt.notify_one(),
-            // Its name may stand for another server by now, or a proxy lead to one.
+            Target::Sentinels => self.recheck.notify_one(),
+            // Its name may lead to another server by now, and so may a proxy at its address.
             Target::Server(info) => {
-                let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-                if renewed.elapsed() > PAUSE {
-                    *renewed = Instant::now();
-                    tracing::warn!("Redis has become a replica; connecting anew");
-                    self.lead(info);
+                let mut replaced_at = self.replaced_at.lock();
+                if replaced_at.elapsed() > MIN_REPLACE_INTERVAL {
+                    *replaced_at = Instant::now();
+                    tracing::warn!("Redis has become a replica; the broker connects again");
+                    self.switch_to(info);
                 }
             }
-            // The connections to a Cluster know of its replicas.
+            // The connections to a Cluster know its replicas.
             Target::Cluster => {}
         }
     }
 
-    /// Goes to this server from now on.
-    fn lead(&self, info: &ConnectionInfo) {
+    /// Replaces all connections by connections to this server.
+    fn switch_to(&self, info: &ConnectionInfo) {
         match ServerConnections::to_server(info, &self.settings) {
-            Ok(link) => {
+            Ok(connections) => {
                 self.metrics.redis.primary_changes.inc();
-                self.link.send_replace(Some(Arc::new(link)));
+                self.current.send_replace(Some(Arc::new(connections)));
             }
             Err(error) => tracing::error!(%error, "the primary can't be connected to"),
         }
     }
 }
 
-/// Whether the command certainly was not run: it found no connection, or a server that had it said
-/// that it is another's to run, or not now.
+/// Whether the command certainly was not run: it found no connection, or the server refused to run
+/// it here or now.
 fn was_not_run(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
     match error.kind() {
@@ -363,8 +330,8 @@ fn was_not_run(error: &RedisError) -> bool {
     }
 }
 
-/// Whether the connection was made but not accepted: a wrong password, say. The library keeps such
-/// a failure for ever, also when the server would accept the connection by now.
+/// Whether the server refused the connection itself, for example because of a wrong password. The
+/// library keeps such a failure for ever, also when the server would accept the connection by now.
 fn is_of_login(error: &RedisError, failed: &StoreError) -> bool {
     use StoreFault::{Connections, Credentials, Database, Protected};
     let of_server = matches!(
@@ -375,63 +342,4 @@ fn is_of_login(error: &RedisError, failed: &StoreError) -> bool {
         }
     );
     of_server || !error.is_io_error() && error.clone().into_server_errors().is_none()
-}
-
-/// Who asks the Sentinels.
-fn client(sentinels: &Sentinels) -> RedisResult<SentinelClient> {
-    let server = sentinels.server.as_str().into_connection_info()?;
-    let mut node = SentinelNodeConnectionInfo::default()
-        .set_redis_connection_info(server.redis_settings().clone())
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    if matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
-        node = node.set_tls_mode(TlsMode::Secure);
-    }
-    SentinelClient::build(
-        sentinels.nodes.clone(),
-        sentinels.service.clone(),
-        Some(node),
-        SentinelServerType::Master,
-    )
-}
-
-/// Asks the Sentinels who the primary is, from time to time and when there is doubt. They check
-/// that it says so itself.
-async fn ask(primary: Weak<Primary>, mut sentinels: SentinelClient) {
-    let mut known: Option<ConnectionAddr> = None;
-    let mut silent = false;
-    loop {
-        let Some(patience) = primary
-            .upgrade()
-            .map(|primary| primary.settings.redis_timeout)
-        else {
-            return;
-        };
-        let answer = timeout(patience, sentinels.async_get_client()).await;
-        let Some(primary) = primary.upgrade() else {
-            return;
-        };
-        match answer
-            .map_err(|_| "no answer in time".to_owned())
-            .and_then(|answer| answer.map_err(|error| error.to_string()))
-        {
-            Ok(client) => {
-                let info = client.get_connection_info();
-                if known.as_ref() != Some(info.addr()) {
-                    tracing::info!(address = %info.addr(), "the Sentinels have named the primary");
-                    known = Some(info.addr().clone());
-                    primary.lead(info);
-                }
-                silent = false;
-            }
-            // Said once: while there is no primary this fails again and again.
-            Err(detail) if !silent => {
-                tracing::warn!(%detail, "the Sentinels name no primary");
-                silent = true;
-            }
-            Err(_) => {}
-        }
-        sleep(PAUSE).await;
-        // Nothing is lost if the primary goes meanwhile: the wait is finite.
-        let _ = timeout(LOOK, primary.doubt.notified()).await;
-    }
 }

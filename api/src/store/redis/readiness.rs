@@ -1,8 +1,8 @@
-//! Whether Redis can be worked with, from end to end: it answers, it takes writes, and the node
-//! hears what is written.
+//! Whether the node can work with Redis: Redis answers, it takes writes, and in shared delivery the
+//! node receives what is published.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,11 +11,14 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared, select_ok},
 };
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::{
-    RedisStore, fault,
+    fault,
     keys::{self, Keys},
+    reader::RedisReader,
+    shared::hub::Hub,
 };
 use crate::{
     store::{StoreError, StoreFault},
@@ -25,64 +28,113 @@ use crate::{
 /// How long a caller waits.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a trial takes at the most: its cause is to be known before its callers give up.
+/// How long a trial takes at the most. It is shorter than [`READY_TIMEOUT`], so that the callers
+/// receive the cause of a failure.
 const TRIAL_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// The least time between two trials of a node.
 const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// After how long Redis forgets what a trial that failed half-way left behind.
+/// After how long Redis deletes what a trial left that failed half-way.
 const TRIAL_EXPIRES_MS: u64 = 5_000;
 
 const FULL: &str =
     "The memory of Redis is full: writes are refused until there is room (see maxmemory)";
-const UNPUBLISHED: &str = "Redis does not let this user publish messages: nodes in shared delivery get this node's events late";
+const UNPUBLISHED: &str = "Redis does not let this user publish messages: \
+     nodes in shared delivery get this node's events late";
 
+/// Warnings for the operator, a sentence each.
 type Warnings = Result<Vec<String>, StoreError>;
 
-/// What a node knows of Redis' readiness.
+/// Checks readiness, and logs when it changes.
 pub(super) struct Readiness {
-    /// This node's, in the names that it tries.
-    node: u64,
-    /// When the last trial began, and what it brings. All callers wait for the same.
+    checks: Arc<Checks>,
+    /// The last trial: when it began, and its result. All callers wait for the same one.
     trial: Mutex<Option<(Instant, Shared<BoxFuture<'static, Warnings>>)>>,
-    /// What was logged last: the same is not logged again.
+    /// What was logged last. The same is not logged again.
     logged: Mutex<Option<String>>,
 }
 
-impl Default for Readiness {
-    fn default() -> Self {
+/// What the checks need.
+struct Checks {
+    reader: Arc<RedisReader>,
+    /// In shared delivery.
+    hub: Option<Arc<Hub>>,
+    /// This node's number, part of the names that it writes to.
+    node: u64,
+}
+
+impl Readiness {
+    pub(super) fn new(reader: Arc<RedisReader>, hub: Option<Arc<Hub>>) -> Self {
         Self {
-            node: fastrand::u64(..),
+            checks: Arc::new(Checks {
+                reader,
+                hub,
+                node: fastrand::u64(..),
+            }),
             trial: Mutex::default(),
             logged: Mutex::default(),
         }
     }
-}
 
-impl Readiness {
-    /// The trial under way, or a new one if it is time for one.
-    fn trial(&self, store: &RedisStore) -> Shared<BoxFuture<'static, Warnings>> {
-        let mut trial = self.trial.lock().unwrap_or_else(PoisonError::into_inner);
+    /// As `Store::ready` has it. When the time is up, the error is a known cause where there is
+    /// one.
+    pub(super) async fn ready(&self) -> Warnings {
+        let last = Mutex::default();
+        let in_time = timeout(READY_TIMEOUT, self.check(&last)).await;
+        let result = in_time.unwrap_or_else(|_| {
+            let of_subscription = || self.checks.hub.as_ref().and_then(|hub| hub.failure());
+            Err(last
+                .into_inner()
+                .or_else(of_subscription)
+                .unwrap_or_else(|| self.checks.reader.primary.no_answer()))
+        });
+        self.log(&result);
+        result
+    }
+
+    /// `last` receives the error of the last attempt at a command.
+    async fn check(&self, last: &Mutex<Option<StoreError>>) -> Warnings {
+        let mut warnings = if self.checks.reader.primary.is_cluster() {
+            Vec::new()
+        } else {
+            self.checks.server(last).await?
+        };
+        for warning in self.trial().await? {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        if let Some(hub) = &self.checks.hub {
+            // An earlier error of the store says nothing about the subscription.
+            last.lock().take();
+            hub.until_healthy().await;
+        }
+        Ok(warnings)
+    }
+
+    /// The trial that is running, or a new one if it is time for one.
+    fn trial(&self) -> Shared<BoxFuture<'static, Warnings>> {
+        let mut trial = self.trial.lock();
         if let Some((_, current)) = trial
             .as_ref()
             .filter(|(begun, _)| begun.elapsed() < TRIAL_INTERVAL)
         {
             return current.clone();
         }
-        let store = store.clone();
-        // A task of its own: it ends in time also when nobody waits for it any more.
-        let task = tokio::spawn(async move { try_to_write(&store).await });
-        let ended = async move {
+        let checks = Arc::clone(&self.checks);
+        // A task of its own: it ends in time even when no caller waits for it any more.
+        let task = tokio::spawn(async move { checks.write().await });
+        let result = async move {
             task.await
                 .unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
         };
-        let current = ended.boxed().shared();
+        let current = result.boxed().shared();
         *trial = Some((Instant::now(), current.clone()));
         current
     }
 
-    /// Logs a change: readiness is asked for again and again.
+    /// Logs a change. Callers ask for readiness again and again.
     fn log(&self, result: &Warnings) {
         let now = match result {
             Ok(warnings) if warnings.is_empty() => None,
@@ -90,10 +142,7 @@ impl Readiness {
             Err(StoreError::Refused { fault, .. }) => Some(fault.to_string()),
             Err(error) => Some(error.to_string()),
         };
-        let before = std::mem::replace(
-            &mut *self.logged.lock().unwrap_or_else(PoisonError::into_inner),
-            now.clone(),
-        );
+        let before = std::mem::replace(&mut *self.logged.lock(), now.clone());
         match (result, now) {
             (_, now) if now == before => {}
             (Err(error), _) => {
@@ -105,122 +154,88 @@ impl Readiness {
     }
 }
 
-/// Returns what an operator should know although all is well. A known cause wins over the time that
-/// was up.
-pub(super) async fn ready(store: &RedisStore) -> Warnings {
-    let last = Mutex::default();
-    let in_time = timeout(READY_TIMEOUT, look(store, &last)).await;
-    let result = in_time.unwrap_or_else(|_| {
-        let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let of_subscription = || store.hub().and_then(|hub| hub.failure());
-        Err(last
-            .or_else(of_subscription)
-            .unwrap_or_else(|| store.0.primary.silence()))
-    });
-    store.0.readiness.log(&result);
-    result
-}
+impl Checks {
+    /// Checks the role and the memory of the one server.
+    async fn server(&self, last: &Mutex<Option<StoreError>>) -> Warnings {
+        let primary = &self.reader.primary;
+        let ping = |mut connection| async move {
+            redis::cmd("PING")
+                .query_async::<redis::Value>(&mut connection)
+                .await
+        };
+        primary
+            .run_until_answered(Operation::Ping, last, ping)
+            .await?;
+        // A user may lack the right to `INFO`. Then neither role nor memory is known.
+        let role = self.info("replication").await;
+        if role.is_some_and(|info| info.field("role") == Some("slave")) {
+            primary.leave_replica();
+            return Err(StoreError::Refused {
+                fault: StoreFault::Replica,
+                detail: "role:slave".to_owned(),
+            });
+        }
+        let memory = self.info("memory").await;
+        Ok(memory
+            .map(|info| info.memory_warnings())
+            .unwrap_or_default())
+    }
 
-async fn look(store: &RedisStore, last: &Mutex<Option<StoreError>>) -> Warnings {
-    let mut warnings = if store.0.primary.is_cluster() {
-        Vec::new()
-    } else {
-        server(store, last).await?
-    };
-    for warning in store.0.readiness.trial(store).await? {
-        if !warnings.contains(&warning) {
-            warnings.push(warning);
+    async fn info(&self, section: &str) -> Option<Info> {
+        let mut info = redis::cmd("INFO");
+        info.arg(section);
+        let answer = self.reader.primary.query(Operation::Ping, &info).await;
+        redis::from_redis_value(answer.ok()?).ok().map(Info)
+    }
+
+    /// Tries to write to keys of this node, as the scripts write to those of streams. A Cluster is
+    /// ready while some of its shards take writes: streams of the others fail on every node alike.
+    async fn write(&self) -> Warnings {
+        let last = Mutex::default();
+        let primary = &self.reader.primary;
+        let trials = keys::trials(&self.reader.prefix, self.node, primary.is_cluster());
+        // The first shard that answers is enough: shards that are down never do.
+        let any = select_ok(
+            trials
+                .iter()
+                .map(|keys| Box::pin(self.write_to_shard(keys, &last))),
+        );
+        match timeout(TRIAL_TIMEOUT, any).await {
+            Ok(answer) => answer.map(|(warnings, _)| warnings),
+            Err(_) => Err(last.lock().take().unwrap_or_else(|| primary.no_answer())),
         }
     }
-    if let Some(hub) = store.hub() {
-        // What went wrong with the store before says nothing about the subscription.
-        last.lock().unwrap_or_else(PoisonError::into_inner).take();
-        hub.hears().await;
-    }
-    Ok(warnings)
-}
 
-async fn server(store: &RedisStore, last: &Mutex<Option<StoreError>>) -> Warnings {
-    let ping =
-        |mut connection| async move { redis::cmd("PING").query_async(&mut connection).await };
-    store.0.primary.insist(Operation::Ping, last, ping).await?;
-    // A user may be forbidden to ask for this; then nothing is known of it.
-    if info(store, "replication")
-        .await
-        .is_some_and(|info| info.field("role") == Some("slave"))
-    {
-        store.0.primary.look_elsewhere();
-        return Err(StoreError::Refused {
-            fault: StoreFault::Replica,
-            detail: "role:slave".to_owned(),
-        });
-    }
-    Ok(info(store, "memory")
-        .await
-        .map(|info| info.memory_warnings())
-        .unwrap_or_default())
-}
-
-/// Writes to keys of the node's own, as the scripts that matter do. A Cluster is worth being asked
-/// as long as some of its shards take writes: streams of the others fail on every node alike.
-async fn try_to_write(store: &RedisStore) -> Warnings {
-    let last = Mutex::default();
-    let is_cluster = store.0.primary.is_cluster();
-    let trials = keys::trials(&store.0.prefix, store.0.readiness.node, is_cluster);
-    // Of shards that are down no answer is waited for.
-    let any = select_ok(
-        trials
-            .iter()
-            .map(|keys| Box::pin(try_shard(store, keys, &last))),
-    );
-    let answer = timeout(TRIAL_TIMEOUT, any)
-        .await
-        .map(|answer| answer.map(|(warnings, _)| warnings));
-    answer.unwrap_or_else(|_| {
-        let last = last.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Err(last.unwrap_or_else(|| store.0.primary.silence()))
-    })
-}
-
-async fn try_shard(store: &RedisStore, keys: &Keys, last: &Mutex<Option<StoreError>>) -> Warnings {
-    let script = &store.0.scripts.ready;
-    let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
-    call.arg(TRIAL_EXPIRES_MS);
-    let call = &call;
-    let run = |mut connection| async move { script.run(call, &mut connection).await };
-    match store.0.primary.insist(Operation::Ping, last, run).await {
-        Ok(redis::Value::Nil) => Ok(Vec::new()),
-        Ok(redis::Value::BulkString(problem)) => {
-            let error = fault::reported(&String::from_utf8_lossy(&problem));
-            // In shared delivery the node's own subscribers depend on it.
-            if store.0.hub.is_some() {
-                Err(error)
-            } else {
-                Ok(vec![UNPUBLISHED.to_owned()])
+    async fn write_to_shard(&self, keys: &Keys, last: &Mutex<Option<StoreError>>) -> Warnings {
+        let script = &self.reader.scripts.ready;
+        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
+        call.arg(TRIAL_EXPIRES_MS);
+        let call = &call;
+        let run = |mut connection| async move { script.run(call, &mut connection).await };
+        let primary = &self.reader.primary;
+        match primary.run_until_answered(Operation::Ping, last, run).await {
+            Ok(redis::Value::Nil) => Ok(Vec::new()),
+            Ok(redis::Value::BulkString(problem)) => {
+                let error = fault::from_script(&String::from_utf8_lossy(&problem));
+                // In shared delivery the node's own subscribers need the messages.
+                if self.hub.is_some() {
+                    Err(error)
+                } else {
+                    Ok(vec![UNPUBLISHED.to_owned()])
+                }
             }
+            Ok(_) => Err(StoreError::Unexpected("not the answer of ready.lua")),
+            Err(StoreError::Refused {
+                fault: StoreFault::Full,
+                ..
+            }) => Ok(vec![FULL.to_owned()]),
+            Err(error) => Err(error),
         }
-        Ok(_) => Err(StoreError::Unexpected("not the answer of ready.lua")),
-        Err(StoreError::Refused {
-            fault: StoreFault::Full,
-            ..
-        }) => Ok(vec![FULL.to_owned()]),
-        Err(error) => Err(error),
     }
 }
 
-/// A section of what Redis says of itself (<https://redis.io/docs/latest/commands/info/>).
+/// A section of the reply to `INFO` (<https://redis.io/docs/latest/commands/info/>).
 struct Info(String);
-
-async fn info(store: &RedisStore, section: &str) -> Option<Info> {
-    let run = |mut connection| async move {
-        redis::cmd("INFO")
-            .arg(section)
-            .query_async(&mut connection)
-            .await
-    };
-    let answer = store.0.primary.run(Operation::Ping, run).await.ok()?;
-    redis::from_redis_value(answer).ok().map(Info)
-}
 
 impl Info {
     fn field(&self, name: &str) -> Option<&str> {
@@ -243,7 +258,8 @@ impl Info {
             }
             Some("noeviction") | None => Vec::new(),
             Some(policy) => vec![format!(
-                "The maxmemory-policy of Redis is {policy}: it deletes live streams when its memory is full; noeviction does not"
+                "The maxmemory-policy of Redis is {policy}: it deletes live streams \
+                 when its memory is full; noeviction does not"
             )],
         }
     }
@@ -258,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_evicts_and_a_full_memory_are_warned_of() {
+    fn an_evicting_policy_and_a_full_memory_give_a_warning() {
         assert!(
             warnings(
                 "# Memory\r\nused_memory:5\r\nmaxmemory:10\r\nmaxmemory_policy:noeviction\r\n"

@@ -1,12 +1,14 @@
--- Tries everything that the broker's scripts and reads need, so that a missing right is found before it breaks a stream in half.
--- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel); all of them are the node's own
--- ARGV: 1 ms after which Redis forgets what a failure leaves behind
--- Returns nil, or why a message can't be published. Any other failure is the script's.
+-- Tries every command that the broker's scripts and reads need, so that a missing right is found
+-- before it breaks a stream in half.
+-- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel), all of the node
+-- ARGV: 1 ms after which Redis deletes what a failed call leaves behind
+-- Returns nil, or the error of Redis when a message can't be published. Any other failure is an
+-- error of the script.
 
 local expires = tonumber(ARGV[1])
 local later = redis.call('TIME')[1] * 1000 + expires
 local commands = {
-  -- First what a full Redis refuses: after another write it would be let go on.
+  -- First a write that a full Redis refuses. After another write Redis would not refuse it.
   {'ZADD', KEYS[3], 1, '-'},
   {'PEXPIRE', KEYS[3], expires},
   {'HSET', KEYS[2], 'status', '-', 'next', 1},
@@ -33,7 +35,7 @@ local commands = {
 for _, command in ipairs(commands) do
   local answer = redis.pcall(unpack(command))
   if type(answer) == 'table' and answer.err then
-    -- Some versions do not say which command it was.
+    -- Some versions of Redis do not report the command.
     local problem = answer.err .. " (run the '" .. command[1]:lower() .. "' command)"
     if command[2] == KEYS[4] then
       return problem

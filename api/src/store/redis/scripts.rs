@@ -1,4 +1,6 @@
-//! The Lua scripts: each is one atomic step, kept in a file of its own and described there.
+//! The Lua scripts. Each is one atomic step, in a file of its own that describes it.
+
+use std::time::Duration;
 
 use deadpool_redis::redis::{
     Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value, aio::ConnectionLike, cmd,
@@ -10,21 +12,22 @@ pub(super) struct LuaScript {
     script: Script,
 }
 
-/// All of them.
+/// All scripts.
 pub(super) struct Scripts {
     pub(super) create: LuaScript,
     pub(super) append: LuaScript,
     pub(super) finish: LuaScript,
     pub(super) snapshot: LuaScript,
     pub(super) locate: LuaScript,
+    pub(super) presence: LuaScript,
     pub(super) ready: LuaScript,
 }
 
 impl Scripts {
-    /// The scripts for one server or, where channels are sharded, for a Cluster.
-    pub(super) fn new(sharded: bool) -> Self {
+    /// The scripts for one server, or for a Cluster, where channels are sharded.
+    pub(super) fn new(is_cluster: bool) -> Self {
         let script = |source: &str| {
-            let source = if sharded {
+            let source = if is_cluster {
                 source.replace("'PUBLISH'", "'SPUBLISH'")
             } else {
                 source.to_owned()
@@ -40,14 +43,15 @@ impl Scripts {
             finish: script(include_str!("finish.lua")),
             snapshot: script(include_str!("snapshot.lua")),
             locate: script(include_str!("locate.lua")),
+            presence: script(include_str!("presence.lua")),
             ready: script(include_str!("ready.lua")),
         }
     }
 }
 
 impl LuaScript {
-    /// A call of this script, to which keys and arguments are added. Built by hand rather than by
-    /// `Script::prepare_invoke`, which allocates per argument: a batch has thousands.
+    /// A call of this script with these keys. The caller adds the arguments, of about so many
+    /// bytes. Built by hand, because `Script::prepare_invoke` allocates for each argument.
     pub(super) fn call(&self, keys: &[&str], bytes: usize) -> Cmd {
         let mut call = Cmd::with_capacity(3 + keys.len(), bytes);
         call.arg("EVALSHA")
@@ -57,8 +61,9 @@ impl LuaScript {
         call
     }
 
-    /// Runs the call; where Redis has lost the script (restart, failover, `SCRIPT FLUSH`), loads it
-    /// and runs it again. That can't write twice: a script that is not there has not run.
+    /// Runs the call. When Redis does not have the script, loads it and runs the call again: Redis
+    /// loses scripts by a restart, a failover, or `SCRIPT FLUSH`. That can't write twice, because a
+    /// script that Redis does not have has not run.
     pub(super) async fn run(
         &self,
         call: &Cmd,
@@ -76,4 +81,9 @@ impl LuaScript {
             answer => answer,
         }
     }
+}
+
+/// Milliseconds, as scripts and commands take them.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,9 @@
--- The state of a stream and a page of its events, at one moment.
+-- Reads the state of a stream and a page of its events, at one moment.
 -- KEYS: 1 events (stream)  2 meta (hash)
--- ARGV: 1 where to begin, as XRANGE takes it  2 events at the most, 0 for the state alone  3 bytes after which to stop
--- Returns {birth, status, created_ms, last_ms, next, length, pttl, first id, events as XRANGE gives them}, or nil when there
--- is no stream.
+-- ARGV: 1 where to begin, as XRANGE takes it  2 events at the most, 0 for the state alone
+--       3 bytes after which to stop
+-- Returns {generation, status, created_ms, last_ms, next, length, pttl, first id, events as XRANGE
+-- returns them}, or nil when there is no stream.
 local meta = redis.call('HMGET', KEYS[2], 'birth', 'status', 'created_ms', 'last_ms', 'next')
 local length = redis.call('XLEN', KEYS[1])
 if not meta[1] or length == 0 then
@@ -13,7 +14,7 @@ local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
 local limit, budget = tonumber(ARGV[2]), tonumber(ARGV[3])
 local events, bytes, from = {}, 0, ARGV[1]
 while #events < limit and bytes < budget do
-  -- In small steps, as one event may be as large as the budget.
+  -- In small steps, because one event may be as large as the budget.
   local step = math.min(32, limit - #events)
   local some = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', step)
   for _, event in ipairs(some) do
@@ -21,7 +22,7 @@ while #events < limit and bytes < budget do
     for _, field in ipairs(event[2]) do
       bytes = bytes + #field
     end
-    -- A step may hold many times the budget.
+    -- A step may have many times the budget.
     if bytes >= budget then
       break
     end

@@ -1,13 +1,8 @@
-//! Streams in Redis 6.2 and later, or Valkey: the same promises as the embedded store, each kept by
-//! one script.
+//! The store on Redis: writes, and the parts that keep the other promises of [`Store`].
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use async_trait::async_trait;
@@ -15,264 +10,117 @@ use deadpool_redis::redis::{self, Value};
 use futures::future::BoxFuture;
 
 use super::{
-    awaited,
     awaited::AwaitedStreams,
     exclusive::tails::ExclusiveTails,
-    fault, keys,
-    keys::Keys,
+    fault,
+    keys::{self, Keys},
     message,
     presence::RedisPresence,
-    primary::Primary,
-    readiness,
+    reader::RedisReader,
     readiness::Readiness,
     replies,
-    scripts::{LuaScript, Scripts},
-    shared::{
-        hub::{self, Hub},
-        receive,
-        tail::Topics,
-    },
+    scripts::millis,
+    shared::{hub::Hub, receive, tail::Topics},
 };
 use crate::{
-    codec::segment::{Part, Segment},
     config::{Delivery, Settings},
     store::{
-        Appended, ConnectionCounts, CrossSlot, Introspect, NewStream, PAGE_BYTES, PAGE_ENTRIES,
-        Page, Presence, PresenceOutcome, PresenceUpdate, StoreError, StoreFault, StreamInfo,
-        StreamStore, TailSet,
-        merge::MergedTails,
-        resume::{Around, Start, cursor_before, start},
+        Appended, ConnectionCounts, CrossSlot, Introspect, NewStream, Page, Presence,
+        PresenceOutcome, PresenceUpdate, StoreError, StreamInfo, StreamStore, TailSet,
+        merge::MergedTails, resume::cursor_before,
     },
     stream::{
-        EventId, Finish, Generation, MAX_PRODUCERS, Missed, NewEvent, ProducerSequence,
-        StartPosition, StreamKey,
+        EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, ProducerSequence, StartPosition,
+        Status, StreamKey,
     },
     telemetry::metrics::{Operation, SharedMetrics},
 };
 
-/// Names of keys of another type that are remembered, so that each is logged once.
-const STRANGE_KEYS: usize = 1_000;
+/// How far the clocks of nodes may differ from that of Redis when streams are listed, in
+/// milliseconds.
+const CLOCK_TOLERANCE_MS: i64 = 3_600_000;
 
-/// Streams in Redis. Cheap to clone.
-#[derive(Clone)]
-pub struct RedisStore(pub(super) Arc<Inner>);
-
-pub(super) struct Inner {
-    pub(super) prefix: String,
-    pub(super) timeout: Duration,
-    pub(super) fixed: usize,
-    pub(super) primary: Arc<Primary>,
+/// Streams in Redis 6.2 and later, or Valkey. It keeps the same promises as the embedded store,
+/// each by one script.
+pub struct RedisStore {
+    reader: Arc<RedisReader>,
     /// In shared delivery.
-    pub(super) hub: Option<Arc<Hub>>,
-    pub(super) scripts: Scripts,
-    pub(super) presence: RedisPresence,
-    pub(super) awaited: AwaitedStreams,
-    pub(super) readiness: Readiness,
-    /// Keys of another type that were logged.
-    pub(super) strange: Mutex<HashSet<String>>,
-    /// The last write stored its events but failed in the rest, which was logged.
-    pub(super) is_half_done: AtomicBool,
-    pub(super) metrics: SharedMetrics,
+    hub: Option<Arc<Hub>>,
+    presence: RedisPresence,
+    awaited: Arc<AwaitedStreams>,
+    readiness: Readiness,
+    /// The number of connections for writes and management.
+    fixed: usize,
+    /// The last write stored its events but failed to publish or list them, which was logged.
+    is_half_done: AtomicBool,
 }
 
 impl RedisStore {
-    /// A store on the Redis of the settings. Nothing connects before the first command, but for
-    /// what looks for a primary or hears of events.
+    /// A store on the Redis of the settings. It connects at the first command, except that
+    /// Sentinels are asked and, in shared delivery, a subscription is made at once.
     ///
-    /// It must be made within a runtime, which keeps the subscription. Errors: the URL can't be
+    /// It must be made within a runtime, which runs the tasks for both. Errors: the URL can't be
     /// used.
     pub fn new(settings: &Settings, metrics: SharedMetrics) -> Result<Self, StoreError> {
-        let primary = Primary::find(settings, SharedMetrics::clone(&metrics))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let (hub, wants) = match settings.delivery {
-            Delivery::Exclusive => (None, None),
+        let reader = RedisReader::new(settings, metrics)?;
+        let hub = match settings.delivery {
+            Delivery::Exclusive => None,
             Delivery::Shared => {
-                let (hub, wants) = Hub::new(
-                    settings,
-                    primary.is_cluster(),
-                    SharedMetrics::clone(&metrics),
-                );
-                (Some(Arc::new(hub)), Some(wants))
+                let (hub, new_topics) = Hub::new(Arc::clone(&reader));
+                let hub = Arc::new(hub);
+                tokio::spawn(receive::run(Arc::downgrade(&hub), new_topics));
+                Some(hub)
             }
         };
-        let scripts = Scripts::new(primary.is_cluster());
-        let presence = RedisPresence::new(Arc::clone(&primary), &settings.key_prefix);
-        let (prefix, timeout, fixed) = (
-            settings.key_prefix.clone(),
-            settings.redis_timeout,
-            settings.redis_pool,
-        );
-        let store = Self(Arc::new(Inner {
-            prefix,
-            timeout,
-            fixed,
-            primary,
+        Ok(Self {
+            presence: RedisPresence::new(Arc::clone(&reader)),
+            awaited: Arc::new(AwaitedStreams::new(Arc::clone(&reader))),
+            readiness: Readiness::new(Arc::clone(&reader), hub.clone()),
+            reader,
             hub,
-            scripts,
-            presence,
-            awaited: AwaitedStreams::default(),
-            readiness: Readiness::default(),
-            strange: Mutex::default(),
+            fixed: settings.redis_pool,
             is_half_done: AtomicBool::new(false),
-            metrics,
-        }));
-        if let Some(wants) = wants {
-            tokio::spawn(receive::run(Arc::downgrade(&store.0), wants));
-        }
-        Ok(store)
+        })
     }
 
-    pub(super) fn hub(&self) -> Option<Arc<Hub>> {
-        self.0.hub.clone()
-    }
-
-    pub(super) fn keys(&self, key: &StreamKey) -> Keys {
-        Keys::new(&self.0.prefix, key)
-    }
-
-    pub(super) async fn run(
-        &self,
-        operation: Operation,
-        script: &LuaScript,
-        call: &redis::Cmd,
-    ) -> Result<Value, StoreError> {
-        self.0
-            .primary
-            .run(operation, |mut connection| async move {
-                script.run(call, &mut connection).await
-            })
-            .await
-    }
-
-    pub(super) async fn snapshot(
-        &self,
-        keys: &Keys,
-        from: Option<EventId>,
-        limit: usize,
-    ) -> Result<replies::Snapshot, StoreError> {
-        let script = &self.0.scripts.snapshot;
-        let mut call = script.call(&[&keys.events, &keys.meta], 256);
-        call.arg(from.map_or_else(|| "-".to_owned(), |from| format!("({from}")))
-            .arg(limit)
-            .arg(PAGE_BYTES);
-        let answer = self
-            .run(Operation::Snapshot, script, &call)
-            .await
-            .map_err(|error| self.not_a_stream(&keys.events, error))?;
-        replies::snapshot(answer)?.ok_or(StoreError::NotFound)
-    }
-
-    /// What is of another type is no stream: it must not fail what is asked of other streams along
-    /// with it.
-    pub(super) fn not_a_stream(&self, name: &str, error: StoreError) -> StoreError {
-        match error {
-            StoreError::Refused {
-                fault: StoreFault::WrongType,
-                ..
-            } => {
-                self.passed_over(name);
-                StoreError::NotFound
-            }
-            error => error,
-        }
-    }
-
-    /// Logs, once, that a key of another type was passed over.
-    pub(super) fn passed_over(&self, name: &str) {
-        // No code panics while it holds the lock, so that what is behind a poisoned one is whole.
-        let mut strange = self
-            .0
-            .strange
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if strange.len() < STRANGE_KEYS && strange.insert(name.to_owned()) {
-            tracing::error!(
-                name,
-                "Redis holds a key of another type under a name of the broker; it is passed over"
-            );
-        }
-    }
-
-    /// Takes what a script stored. What failed beside it is logged when it begins, and the
-    /// subscribers of this node do not wait for a message that was perhaps not published.
-    pub(super) fn stored<T>(&self, keys: &Keys, stored: replies::Stored<T>) -> T {
-        let is_new = self.0.is_half_done.load(Ordering::Relaxed) != stored.problem.is_some()
-            && self
-                .0
-                .is_half_done
-                .swap(stored.problem.is_some(), Ordering::Relaxed)
-                != stored.problem.is_some();
+    /// Takes the result of a script that wrote. Logs when publishing or listing begins to fail, and
+    /// when it works again. After a failure the subscribers of this node get the events from Redis
+    /// at once, because a message may never come.
+    fn accept<T>(&self, keys: &Keys, stored: replies::Stored<T>) -> T {
+        let has_problem = stored.problem.is_some();
+        // The swap comes second: with one for each write, all writers would wait for each other.
+        let is_new = self.is_half_done.load(Ordering::Relaxed) != has_problem
+            && self.is_half_done.swap(has_problem, Ordering::Relaxed) != has_problem;
         if let Some(problem) = &stored.problem {
             if is_new {
-                let error = fault::reported(problem);
-                tracing::error!(%error, "events are stored, but not published or not listed; subscribers on other nodes get them late");
+                let error = fault::from_script(problem);
+                tracing::error!(
+                    %error,
+                    "events are stored, but not published or not listed; \
+                     subscribers on other nodes get them late"
+                );
             }
-            if let Some(hub) = self.hub() {
-                hub::ask_for(self, &hub, &keys.live);
+            if let Some(hub) = &self.hub {
+                hub.repair_channel(&keys.live);
             }
         } else if is_new {
             tracing::info!("events are published and listed again");
         }
-        stored.what
-    }
-
-    pub(super) async fn page(
-        &self,
-        key: &StreamKey,
-        cursor: Option<EventId>,
-    ) -> Result<Page, StoreError> {
-        let keys = self.keys(key);
-        let found = self.snapshot(&keys, cursor, PAGE_ENTRIES).await?;
-        let around = Around {
-            created_ms: found.info.created_ms,
-            first: found.info.first,
-            last: found.info.last,
-            next: found.entries.first().map(|entry| entry.id),
-        };
-        let (from, missed, found) = match start(cursor, &around) {
-            Start::AtCursor(missed) => (cursor, missed, found),
-            Start::AtFirst(missed) => {
-                let all = self.snapshot(&keys, None, PAGE_ENTRIES).await?;
-                // What was trimmed between the two looks moves the first event that follows, and
-                // nothing else.
-                (
-                    None,
-                    Some(Missed {
-                        first: all.info.first,
-                        ..missed
-                    }),
-                    all,
-                )
-            }
-        };
-        let cursor = found.entries.last().map(|entry| entry.id).or(from);
-        let parts = if found.entries.is_empty() {
-            Vec::new()
-        } else {
-            vec![Part::new(Arc::new(Segment::new(found.entries)), 0)]
-        };
-        Ok(Page {
-            key: key.clone(),
-            info: found.info,
-            missed,
-            parts,
-            cursor,
-            is_read: true,
-        })
+        stored.value
     }
 }
 
 #[async_trait]
 impl StreamStore for RedisStore {
     async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
-        let (keys, generation, script) =
-            (self.keys(key), Generation::fresh()?, &self.0.scripts.create);
+        let (keys, script) = (self.reader.keys(key), &self.reader.scripts.create);
+        let generation = Generation::fresh()?;
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index], 512);
         call.arg(key.as_str())
             .arg(hex::encode(generation.0))
             .arg(millis(new.ttl))
             .arg(new.max_events);
-        let created_ms = match self.run(Operation::Create, script, &call).await? {
+        let created_ms = match self.reader.run(Operation::Create, script, &call).await? {
             Value::Nil => return Err(StoreError::Exists),
             ms => replies::number(&ms)?,
         };
@@ -282,7 +130,7 @@ impl StreamStore for RedisStore {
         };
         Ok(StreamInfo {
             generation,
-            status: crate::stream::Status::Active,
+            status: Status::Active,
             length: 1,
             ttl: new.ttl,
             first: start,
@@ -297,7 +145,7 @@ impl StreamStore for RedisStore {
         events: &[NewEvent],
         producer_sequence: Option<&ProducerSequence>,
     ) -> Result<Appended, StoreError> {
-        let (keys, script) = (self.keys(key), &self.0.scripts.append);
+        let (keys, script) = (self.reader.keys(key), &self.reader.scripts.append);
         let batch = message::encode(events);
         let mut call = script.call(
             &[&keys.events, &keys.meta, &keys.index, &keys.live],
@@ -307,57 +155,54 @@ impl StreamStore for RedisStore {
         if let Some(ProducerSequence { producer, sequence }) = producer_sequence {
             call.arg(producer.as_str()).arg(sequence).arg(MAX_PRODUCERS);
         }
-        let stored = replies::appended(self.run(Operation::Append, script, &call).await?)?;
-        Ok(self.stored(&keys, stored))
+        let stored = replies::appended(self.reader.run(Operation::Append, script, &call).await?)?;
+        Ok(self.accept(&keys, stored))
     }
 
     async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
-        let (keys, script) = (self.keys(key), &self.0.scripts.finish);
+        let (keys, script) = (self.reader.keys(key), &self.reader.scripts.finish);
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
         call.arg(key.as_str())
             .arg(finish.event_name())
             .arg(finish.status().as_str())
             .arg(message::encode_own(finish.event_name()));
-        let stored = replies::finished(self.run(Operation::Finish, script, &call).await?)?;
-        Ok(self.stored(&keys, stored))
+        let stored = replies::finished(self.reader.run(Operation::Finish, script, &call).await?)?;
+        Ok(self.accept(&keys, stored))
     }
 
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
-        Ok(self.snapshot(&self.keys(key), None, 0).await?.info)
+        self.reader.info(key).await
     }
 
     async fn list(&self) -> Result<Vec<StreamKey>, StoreError> {
-        let now = chrono::Utc::now().timestamp_millis();
-        // Entries carry a time before which they have not expired. An hour is allowed for clocks
-        // that disagree: what is listed too long is sorted out when it is looked at; what was
-        // listed too briefly would be lost.
-        let since = format!("({}", now - 3_600_000);
-        let asks = keys::indexes(&self.0.prefix).map(|index| {
-            let mut ask = redis::cmd("ZRANGEBYSCORE");
-            ask.arg(index).arg(&since).arg("+inf");
-            ask
+        // Entries of an index carry a time before which their streams have not expired. A stream
+        // that is listed too long is left out when it is read. One that is listed too briefly would
+        // be lost.
+        let since = chrono::Utc::now().timestamp_millis() - CLOCK_TOLERANCE_MS;
+        let since = format!("({since}");
+        let reads = keys::indexes(&self.reader.prefix).map(|index| {
+            let mut read = redis::cmd("ZRANGEBYSCORE");
+            read.arg(index).arg(&since).arg("+inf");
+            read
         });
         let buckets = self
-            .0
-            .primary
-            .run_all(Operation::List, asks.collect())
+            .reader
+            .run_all(Operation::List, reads.collect())
             .await?;
-        let mut found = Vec::new();
-        for (bucket, index) in buckets.into_iter().zip(keys::indexes(&self.0.prefix)) {
-            match bucket {
-                Some(bucket) => found.extend(
-                    replies::texts(bucket)?
-                        .iter()
-                        .filter_map(|text| text.parse().ok()),
-                ),
-                None => self.passed_over(&index),
-            }
+        let mut listed = Vec::new();
+        for (bucket, index) in buckets.into_iter().zip(keys::indexes(&self.reader.prefix)) {
+            let Some(bucket) = bucket else {
+                self.reader.log_wrong_type(&index);
+                continue;
+            };
+            let names = replies::texts(bucket)?;
+            listed.extend(names.iter().filter_map(|name| name.parse().ok()));
         }
-        Ok(found)
+        Ok(listed)
     }
 
     async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
-        self.page(key, cursor).await
+        self.reader.page(key, cursor).await
     }
 
     async fn locate(
@@ -371,27 +216,28 @@ impl StreamStore for RedisStore {
             StartPosition::Last(count) => ("last", count),
             StartPosition::Since(ms) => ("since", ms),
         };
-        let (keys, script) = (self.keys(key), &self.0.scripts.locate);
+        let (keys, script) = (self.reader.keys(key), &self.reader.scripts.locate);
         let mut call = script.call(&[&keys.events, &keys.meta], 256);
         call.arg(what).arg(number);
         let answer = self
+            .reader
             .run(Operation::Locate, script, &call)
             .await
-            .map_err(|error| self.not_a_stream(&keys.events, error))?;
+            .map_err(|error| self.reader.ignore_wrong_type(&keys.events, error))?;
         let wanted = replies::optional_id(answer)?.ok_or(StoreError::NotFound)?;
         Ok(cursor_before(wanted))
     }
 
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo> {
-        Box::pin(awaited::appears(self.clone(), key.clone()))
+        Box::pin(Arc::clone(&self.awaited).appears(key.clone()))
     }
 
     fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {
-        // A blocking XREAD goes to one node, and takes only keys of one slot even there.
-        let is_bound = self.0.hub.is_none() && self.0.primary.is_cluster();
-        let mut indexes = keys.iter().map(|key| self.keys(key).index);
+        // An `XREAD BLOCK` goes to one node, and takes only keys of one slot there.
+        let is_one_slot = self.hub.is_none() && self.reader.primary.is_cluster();
+        let mut indexes = keys.iter().map(|key| self.reader.keys(key).index);
         let first = indexes.next();
-        if is_bound && indexes.any(|index| Some(index) != first) {
+        if is_one_slot && indexes.any(|index| Some(index) != first) {
             Err(CrossSlot)
         } else {
             Ok(())
@@ -399,11 +245,10 @@ impl StreamStore for RedisStore {
     }
 
     fn tails(&self) -> Box<dyn TailSet> {
-        match self.hub() {
-            None => Box::new(ExclusiveTails::new(self.clone())),
+        match &self.hub {
+            None => Box::new(ExclusiveTails::new(Arc::clone(&self.reader))),
             Some(hub) => Box::new(MergedTails::new(Topics {
-                store: self.clone(),
-                hub,
+                hub: Arc::clone(hub),
             })),
         }
     }
@@ -415,11 +260,11 @@ impl Presence for RedisStore {
         &self,
         update: &PresenceUpdate,
     ) -> Result<PresenceOutcome, StoreError> {
-        self.0.presence.update_presence(update).await
+        self.presence.update(update).await
     }
 
     async fn subscribers_elsewhere(&self, key: &StreamKey) -> Result<u64, StoreError> {
-        self.0.presence.subscribers_elsewhere(key).await
+        self.presence.subscribers_elsewhere(key).await
     }
 }
 
@@ -430,7 +275,7 @@ impl Introspect for RedisStore {
     }
 
     fn delivery(&self) -> &'static str {
-        if self.0.hub.is_some() {
+        if self.hub.is_some() {
             Delivery::Shared.as_str()
         } else {
             Delivery::Exclusive.as_str()
@@ -438,29 +283,25 @@ impl Introspect for RedisStore {
     }
 
     fn connections(&self) -> ConnectionCounts {
-        let (streaming, streaming_in_use) = match &self.0.hub {
+        let (streaming, streaming_in_use) = match &self.hub {
             Some(hub) => (hub.connections(), hub.connections()),
-            None => self.0.primary.exclusive_size(),
+            None => self.reader.primary.exclusive_size(),
         };
         ConnectionCounts {
-            fixed: self.0.fixed,
+            fixed: self.fixed,
             streaming,
             streaming_in_use,
         }
     }
 
     async fn ready(&self) -> Result<Vec<String>, StoreError> {
-        readiness::ready(self).await
+        self.readiness.ready().await
     }
 }
 
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Tells rustls which cryptography to use for `rediss://`; without it redis-rs panics at the first
-/// such connection.
+/// Selects the cryptography that rustls uses for `rediss://`. Without it redis-rs panics at the
+/// first such connection.
 pub fn install_crypto_provider() {
-    // An error says that a provider is installed already, which is as good.
+    // An error reports that a provider is installed already, which is enough.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

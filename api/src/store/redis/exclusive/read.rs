@@ -9,8 +9,9 @@ use crate::{
     store::{
         PAGE_BYTES, PAGE_ENTRIES, StoreError,
         redis::{
-            connections::{Lease, LeaseError, ServerConnections},
+            connections::ServerConnections,
             keys::Keys,
+            lease::{Lease, LeaseError},
             replies::{self, Head},
         },
     },

@@ -7,7 +7,7 @@ use crate::{
     codec::segment::{Part, Segment},
     store::{
         Batch, Page, StreamUpdate,
-        redis::{RedisStore, keys::Keys, replies::Head},
+        redis::{keys::Keys, reader::RedisReader, replies::Head},
     },
     stream::{Entry, EventId, Generation, SharedPosition, Status, StreamKey},
 };
@@ -35,7 +35,7 @@ pub(super) enum State {
 
 impl ExclusiveStream {
     pub(super) fn new(
-        store: &RedisStore,
+        reader: &RedisReader,
         number: usize,
         page: Page,
         position: SharedPosition,
@@ -43,7 +43,7 @@ impl ExclusiveStream {
         Self {
             number,
             key: page.key.clone(),
-            keys: Arc::new(store.keys(&page.key)),
+            keys: Arc::new(reader.keys(&page.key)),
             generation: page.info.generation,
             position,
             state: if page.is_read {

@@ -1,7 +1,7 @@
 //! The tails of one subscriber in exclusive delivery: a Redis connection of its own, in a loop of
 //! `XREAD BLOCK` over all of its streams.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
 use futures::future::{BoxFuture, pending};
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     store::{
         Page, StoreError, StreamUpdate, TailSet,
-        redis::{RedisStore, connections::Lease, primary::PrimaryWatch},
+        redis::{lease::Lease, primary::PrimaryWatch, reader::RedisReader},
     },
     stream::SharedPosition,
     telemetry::metrics::Operation,
@@ -22,7 +22,7 @@ use crate::{
 /// Reads history, then waits for live entries. It reads history again whenever live entries do not
 /// follow the position.
 pub(in super::super) struct ExclusiveTails {
-    store: RedisStore,
+    reader: Arc<RedisReader>,
     primaries: PrimaryWatch,
     added: usize,
     streams: Vec<ExclusiveStream>,
@@ -37,10 +37,10 @@ pub(in super::super) struct ExclusiveTails {
 }
 
 impl ExclusiveTails {
-    pub(in super::super) fn new(store: RedisStore) -> Self {
-        let primaries = store.0.primary.primaries();
+    pub(in super::super) fn new(reader: Arc<RedisReader>) -> Self {
+        let primaries = reader.primary.watch();
         Self {
-            store,
+            reader,
             primaries,
             added: 0,
             streams: Vec::new(),
@@ -60,7 +60,9 @@ impl ExclusiveTails {
         if let Some(stream) = self.streams.iter_mut().find(behind) {
             let page = match std::mem::replace(&mut stream.state, State::CatchUp) {
                 State::Page(page) => Ok(*page),
-                State::CatchUp | State::Live => self.store.page(&stream.key, stream.cursor()).await,
+                State::CatchUp | State::Live => {
+                    self.reader.page(&stream.key, stream.cursor()).await
+                }
             };
             let update = match page {
                 Ok(page) if page.info.generation == stream.generation => stream.take_page(page),
@@ -93,7 +95,7 @@ impl ExclusiveTails {
         self.read = None;
         // After a failure the connection is tried again. Reading history instead would succeed, and
         // hide that the connection fails.
-        let result = result.inspect_err(|_| self.store.0.metrics.redis.fail(Operation::Follow))?;
+        let result = result.inspect_err(|_| self.reader.metrics.redis.fail(Operation::Follow))?;
         self.take_result(result);
         Ok(self.ready.pop_front())
     }
@@ -134,7 +136,7 @@ impl ExclusiveTails {
         let read = BlockingRead {
             link: self.primaries.borrow_and_update().clone(),
             lease: self.lease.take().filter(|_| !is_old),
-            timeout: self.store.0.timeout,
+            timeout: self.reader.timeout,
             is_probe: self.has_failed,
         };
         let streams = self.streams.iter().map(ExclusiveStream::read_from);
@@ -151,7 +153,7 @@ impl TailSet for ExclusiveTails {
     fn add(&mut self, page: Page, position: SharedPosition) -> usize {
         let number = self.added;
         self.streams
-            .push(ExclusiveStream::new(&self.store, number, page, position));
+            .push(ExclusiveStream::new(&self.reader, number, page, position));
         self.added += 1;
         // A read without the new stream is given up, and its connection with it.
         self.read = None;

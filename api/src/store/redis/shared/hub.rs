@@ -1,59 +1,54 @@
-//! All topics of a node: who joins them, what is heard of them, and what is read from the store
-//! where something was missed.
+//! All topics of a node: subscribers join them, messages and reads of the store fill them.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use deadpool_redis::redis::{PushInfo, PushKind, Value};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::topic::{Health, Repaired, Topic};
 use crate::{
-    config::Settings,
     store::{
         Page, StoreError,
-        redis::{
-            RedisStore,
-            keys::{self, Keys},
-            message,
-            store::Inner,
-        },
+        redis::{keys, message, reader::RedisReader},
     },
-    telemetry::metrics::{Cause, SharedMetrics},
+    telemetry::metrics::Cause,
 };
 
-/// Topics that are read from the store at a time.
-const REPAIRS: usize = 32;
+/// Topics that are read from the store at the same time.
+const MAX_REPAIRS: usize = 32;
 
-/// All topics of a node.
+/// All topics of a node, and the health of the subscription that brings their messages.
 pub(in super::super) struct Hub {
+    pub(super) reader: Arc<RedisReader>,
     /// By channel.
     topics: Mutex<HashMap<String, Arc<Topic>>>,
-    connected: AtomicBool,
-    /// Whether the node has heard itself over the connection that there is.
-    hears: watch::Sender<bool>,
-    /// Why it does not, since it last did.
+    is_connected: AtomicBool,
+    /// Whether the node has received a probe over the current connection.
+    is_healthy: watch::Sender<bool>,
+    /// Why the subscription is not healthy.
     failure: Mutex<Option<StoreError>>,
-    /// Topics to be subscribed to. Emptied at least once a second while there is a subscription,
-    /// and with each attempt to make one. So its bound is how many streams subscribers join in that
+    /// Topics to which the node must subscribe. `receive` empties it at least once a second, and
+    /// after each attempt to connect. So its bound is how many streams subscribers join in that
     /// time.
-    wanted: mpsc::UnboundedSender<Arc<Topic>>,
-    /// The channels by which the node hears itself, probed in turn.
+    new_topics: mpsc::UnboundedSender<Arc<Topic>>,
+    /// The channels of the node's probes, which it uses in turn.
     pub(super) probe_channels: Vec<String>,
-    /// Probes that have not come back, and the tick in which each was sent.
-    unheard: Mutex<BTreeMap<u64, u64>>,
+    /// Probes that were sent and not received, and the tick of each.
+    pending_probes: Mutex<BTreeMap<u64, u64>>,
+    /// Wakes `receive` when the connection is lost.
     pub(super) lost: Notify,
     repairs: Semaphore,
-    pub(super) prefix: String,
-    pub(super) metrics: SharedMetrics,
 }
 
-/// A client's share of a topic; the topic is let go some time after the last.
+/// A subscriber's membership in a topic. The node keeps a topic for a while after its last
+/// subscriber.
 pub(super) struct Joined(pub(super) Arc<Topic>);
 
 impl Drop for Joined {
@@ -63,95 +58,111 @@ impl Drop for Joined {
 }
 
 impl Hub {
-    /// A hub for a store that is about to be; `run` makes it work.
+    /// A hub without topics. `receive::run` subscribes to those that it sends to the receiver.
     pub(in super::super) fn new(
-        settings: &Settings,
-        is_cluster: bool,
-        metrics: SharedMetrics,
+        reader: Arc<RedisReader>,
     ) -> (Self, mpsc::UnboundedReceiver<Arc<Topic>>) {
-        let (wanted, wants) = mpsc::unbounded_channel();
+        let (new_topics, receiver) = mpsc::unbounded_channel();
+        let is_cluster = reader.primary.is_cluster();
         let hub = Self {
             topics: Mutex::default(),
-            connected: AtomicBool::new(false),
-            hears: watch::Sender::new(false),
+            is_connected: AtomicBool::new(false),
+            is_healthy: watch::Sender::new(false),
             failure: Mutex::default(),
-            wanted,
-            probe_channels: keys::probes(&settings.key_prefix, fastrand::u64(..), is_cluster),
-            unheard: Mutex::default(),
+            new_topics,
+            probe_channels: keys::probes(&reader.prefix, fastrand::u64(..), is_cluster),
+            pending_probes: Mutex::default(),
             lost: Notify::new(),
-            repairs: Semaphore::new(REPAIRS),
-            prefix: settings.key_prefix.clone(),
-            metrics,
+            repairs: Semaphore::new(MAX_REPAIRS),
+            reader,
         };
-        (hub, wants)
+        (hub, receiver)
     }
 
-    /// How many connections it holds.
+    /// The number of connections that it holds.
     pub(in super::super) fn connections(&self) -> usize {
-        usize::from(self.connected.load(Ordering::Relaxed))
+        usize::from(self.is_connected.load(Ordering::Relaxed))
     }
 
-    /// No code panics while it holds the lock, so that what is behind a poisoned one is whole.
     pub(super) fn topics(&self) -> MutexGuard<'_, HashMap<String, Arc<Topic>>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        self.topics.lock()
     }
 
-    pub(super) fn unheard(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
-        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn pending_probes(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.pending_probes.lock()
     }
 
     pub(super) fn count_topics(&self, topics: &HashMap<String, Arc<Topic>>) {
-        self.metrics
-            .redis
-            .topics
-            .set(i64::try_from(topics.len()).unwrap_or(i64::MAX));
+        let count = i64::try_from(topics.len()).unwrap_or(i64::MAX);
+        self.reader.metrics.redis.topics.set(count);
     }
 
-    pub(super) fn set_connected(&self, connected: bool) {
-        self.connected.store(connected, Ordering::Release);
-        if !connected {
-            self.set_hears(false);
+    /// Joins the topic of the stream that the page was read from.
+    pub(super) fn join(&self, page: &Page) -> Joined {
+        let channel = self.reader.keys(&page.key).live;
+        let mut topics = self.topics();
+        if let Some(topic) = topics
+            .get(&channel)
+            .filter(|topic| topic.generation == page.info.generation && !topic.is_deleted())
+        {
+            topic.join();
+            return Joined(Arc::clone(topic));
+        }
+        let health = if self.is_connected.load(Ordering::Acquire) {
+            Health::Unsure
+        } else {
+            Health::Down
+        };
+        let topic = Arc::new(Topic::new(page, health));
+        topic.join();
+        if let Some(earlier) = topics.insert(channel, Arc::clone(&topic)) {
+            earlier.set_deleted();
+        }
+        self.count_topics(&topics);
+        // The receiver is dropped only when the process ends.
+        let _ = self.new_topics.send(Arc::clone(&topic));
+        Joined(topic)
+    }
+}
+
+/// The health of the subscription.
+impl Hub {
+    pub(super) fn set_connected(&self, is_connected: bool) {
+        self.is_connected.store(is_connected, Ordering::Release);
+        if !is_connected {
+            self.set_healthy(false);
         }
     }
 
-    fn set_hears(&self, hears: bool) {
-        self.metrics.redis.subscription_up.set(hears.into());
-        if hears && self.failure_slot().take().is_some() {
-            tracing::info!("the node hears what is written again");
+    pub(super) fn set_healthy(&self, is_healthy: bool) {
+        let metrics = &self.reader.metrics.redis;
+        metrics.subscription_up.set(is_healthy.into());
+        if is_healthy && self.failure.lock().take().is_some() {
+            tracing::info!("the subscription is healthy again");
         }
-        self.hears
-            .send_if_modified(|before| std::mem::replace(before, hears) != hears);
+        self.is_healthy
+            .send_if_modified(|before| std::mem::replace(before, is_healthy) != is_healthy);
     }
 
-    /// Resolves when the node hears what is written.
-    pub(in super::super) async fn hears(&self) {
-        // The sender is in `self`, so that the wait does not fail.
-        let _ = self.hears.subscribe().wait_for(|&hears| hears).await;
+    pub(super) fn is_healthy(&self) -> bool {
+        *self.is_healthy.borrow()
     }
 
-    /// The node may not send the messages by which it hears itself.
-    pub(super) fn set_deaf(&self) {
-        self.set_hears(false);
+    /// Resolves when the subscription is healthy.
+    pub(in super::super) async fn until_healthy(&self) {
+        // The sender is in `self`, so the wait does not fail.
+        let _ = self.is_healthy.subscribe().wait_for(|&is| is).await;
     }
 
-    /// Whether it hears now.
-    pub(super) fn is_hearing(&self) -> bool {
-        *self.hears.borrow()
-    }
-
-    fn failure_slot(&self) -> MutexGuard<'_, Option<StoreError>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Why the node does not hear, if that is known.
+    /// Why the subscription is not healthy, if that is known.
     pub(in super::super) fn failure(&self) -> Option<StoreError> {
-        self.failure_slot().clone()
+        self.failure.lock().clone()
     }
 
-    /// Takes why the node does not hear. It is logged when it is another reason than before, not
-    /// with each attempt.
+    /// Records why the subscription is not healthy. Logs a reason when it is another than before,
+    /// not at each attempt.
     pub(super) fn fail(&self, error: StoreError) {
-        let mut known = self.failure_slot();
+        let mut known = self.failure.lock();
         let is_new = match (known.as_ref(), &error) {
             (
                 Some(StoreError::Refused { fault: before, .. }),
@@ -161,126 +172,106 @@ impl Hub {
             (None, _) => true,
         };
         if is_new {
-            tracing::warn!(%error, "the subscription does not hold; until it does, subscribers of this node get events late");
+            tracing::warn!(
+                %error,
+                "the subscription does not hold; \
+                 until it does, subscribers of this node get events late"
+            );
             *known = Some(error);
         }
     }
+}
 
-    /// Whether the channel is one that the node wants to hear.
-    fn wants(&self, channel: &str) -> bool {
-        self.topics().contains_key(channel)
-            || self.probe_channels.iter().any(|probe| probe == channel)
-    }
-
-    /// The topic of the stream that the page was read from.
-    pub(super) fn join(&self, page: &Page) -> Joined {
-        let channel = Keys::new(&self.prefix, &page.key).live;
-        let mut topics = self.topics();
-        if let Some(topic) = topics
-            .get(&channel)
-            .filter(|topic| topic.generation == page.info.generation && !topic.is_deleted())
-        {
-            topic.join();
-            return Joined(Arc::clone(topic));
-        }
-        let link = if self.connected.load(Ordering::Acquire) {
-            Health::Unsure
-        } else {
-            Health::Down
-        };
-        let topic = Arc::new(Topic::new(page, link));
-        topic.join();
-        if let Some(earlier) = topics.insert(channel, Arc::clone(&topic)) {
-            earlier.set_deleted();
-        }
-        self.count_topics(&topics);
-        // Nobody receives any more only when the process ends.
-        let _ = self.wanted.send(Arc::clone(&topic));
-        Joined(topic)
-    }
-
-    /// Takes a message in the connection's own task: it must be quick.
-    pub(super) fn hear(store: &Weak<Inner>, push: PushInfo) {
-        let Some((store, hub)) = upgrade(store) else {
-            return;
-        };
+/// Messages.
+impl Hub {
+    /// Handles what the server pushes. It runs in the connection's own task, so it must be quick.
+    pub(super) fn receive(self: &Arc<Self>, push: PushInfo) {
         match (push.kind, push.data.as_slice()) {
-            (PushKind::Disconnection, _) => hub.lost.notify_one(),
-            // A Cluster's slot has moved, and its channels with it. What the node itself lets go it
-            // does not want any more.
+            (PushKind::Disconnection, _) => self.lost.notify_one(),
+            // A Cluster moved the slot, and the channels with it. The node itself unsubscribes only
+            // from channels that it does not need any more.
             (PushKind::SUnsubscribe, [Value::BulkString(channel), ..])
-                if std::str::from_utf8(channel).is_ok_and(|channel| hub.wants(channel)) =>
+                if std::str::from_utf8(channel).is_ok_and(|channel| self.needs(channel)) =>
             {
-                hub.lost.notify_one();
+                self.lost.notify_one();
             }
             (
                 PushKind::Message | PushKind::SMessage,
                 [Value::BulkString(channel), Value::BulkString(message)],
             ) => {
-                let Ok(channel) = std::str::from_utf8(channel) else {
-                    return;
-                };
-                let known = {
-                    let topics = hub.topics();
-                    topics
-                        .get(channel)
-                        .cloned()
-                        .map(|topic| (topic, topics.len()))
-                };
-                let Some((topic, topics)) = known else {
-                    let probe = std::str::from_utf8(message)
-                        .ok()
-                        .and_then(|text| text.parse().ok());
-                    if probe.is_some_and(|probe: u64| hub.unheard().remove(&probe).is_some()) {
-                        hub.set_hears(true);
-                    }
-                    return;
-                };
-                let follows =
-                    message::decode(message).is_some_and(|message| topic.publish(message, topics));
-                if !follows {
-                    tracing::debug!(key = %topic.key, "a message was missed; the store is asked");
-                    repair(&store, topic, Cause::Gap);
+                if let Ok(channel) = std::str::from_utf8(channel) {
+                    self.receive_message(channel, message);
                 }
             }
             _ => {}
         }
     }
-}
 
-pub(super) fn upgrade(store: &Weak<Inner>) -> Option<(RedisStore, Arc<Hub>)> {
-    let store = RedisStore(store.upgrade()?);
-    let hub = store.hub()?;
-    Some((store, hub))
-}
+    fn receive_message(self: &Arc<Self>, channel: &str, message: &[u8]) {
+        let found = {
+            let topics = self.topics();
+            let topic = topics.get(channel).cloned();
+            topic.map(|topic| (topic, topics.len()))
+        };
+        let Some((topic, topics)) = found else {
+            self.receive_probe(message);
+            return;
+        };
+        let follows =
+            message::decode(message).is_some_and(|message| topic.publish(message, topics));
+        if !follows {
+            tracing::debug!(key = %topic.key, "a message was missed; the topic reads the store");
+            self.repair(topic, Cause::Gap);
+        }
+    }
 
-/// Reads what the topic at this channel has missed, if the node has it.
-pub(in super::super) fn ask_for(store: &RedisStore, hub: &Hub, channel: &str) {
-    let topic = hub.topics().get(channel).cloned();
-    if let Some(topic) = topic {
-        repair(store, topic, Cause::Gap);
+    fn receive_probe(&self, message: &[u8]) {
+        let probe = std::str::from_utf8(message)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        if probe.is_some_and(|probe: u64| self.pending_probes().remove(&probe).is_some()) {
+            self.set_healthy(true);
+        }
+    }
+
+    /// Whether the node needs messages of this channel.
+    fn needs(&self, channel: &str) -> bool {
+        self.topics().contains_key(channel)
+            || self.probe_channels.iter().any(|probe| probe == channel)
     }
 }
 
-/// Reads what the topic has missed, unless somebody does so already.
-pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>, cause: Cause) {
-    if !topic.begin_repair() {
-        return;
+/// Reads of the store.
+impl Hub {
+    /// Reads from the store what the topic at this channel has missed, if the node has the topic.
+    pub(in super::super) fn repair_channel(self: &Arc<Self>, channel: &str) {
+        let topic = self.topics().get(channel).cloned();
+        if let Some(topic) = topic {
+            self.repair(topic, Cause::Gap);
+        }
     }
-    let store = store.clone();
-    tokio::spawn(async move {
-        let Some(hub) = store.hub() else { return };
+
+    /// Reads from the store what the topic has missed, unless a task does so already.
+    pub(super) fn repair(self: &Arc<Self>, topic: Arc<Topic>, cause: Cause) {
+        if topic.begin_repair() {
+            let hub = Arc::clone(self);
+            tokio::spawn(async move { hub.read_missed(&topic, cause).await });
+        }
+    }
+
+    async fn read_missed(&self, topic: &Topic, cause: Cause) {
+        let metrics = &self.reader.metrics.redis;
         loop {
             // The semaphore is never closed.
-            let Ok(_permit) = hub.repairs.acquire().await else {
+            let Ok(_permit) = self.repairs.acquire().await else {
                 return;
             };
-            match store.page(&topic.key, Some(topic.newest())).await {
+            match self.reader.page(&topic.key, Some(topic.newest())).await {
                 Ok(page) if page.info.generation != topic.generation => return topic.set_deleted(),
                 Ok(page) => {
-                    let topics = hub.topics().len();
+                    let topics = self.topics().len();
                     let Repaired { complete, found } = topic.repair(page, topics);
-                    hub.metrics.redis.catch_up(cause, Some(found));
+                    metrics.catch_up(cause, Some(found));
                     if topic.end_repair(complete) {
                         return;
                     }
@@ -288,10 +279,10 @@ pub(super) fn repair(store: &RedisStore, topic: Arc<Topic>, cause: Cause) {
                 Err(StoreError::NotFound) => return topic.set_deleted(),
                 Err(error) => {
                     tracing::debug!(%error, key = %topic.key, "a topic could not be read");
-                    hub.metrics.redis.catch_up(cause, None);
+                    metrics.catch_up(cause, None);
                     return topic.give_up_repair();
                 }
             }
         }
-    });
+    }
 }

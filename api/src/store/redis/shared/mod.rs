@@ -1,8 +1,7 @@
-//! Shared delivery: Redis sends each batch once to each node that has clients on the stream, and
-//! the node hands it on.
+//! Shared delivery: Redis sends each batch once to each node that has subscribers on the stream.
+//! The node sends it on to all of them.
 
 pub(super) mod hub;
-pub(super) mod pubsub;
 pub(super) mod receive;
 mod ring;
 pub(super) mod tail;

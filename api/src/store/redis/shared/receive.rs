@@ -1,4 +1,5 @@
-//! The subscription's life: made, listened on, probed, and made anew when it fails.
+//! The task that keeps the node's subscription: it connects, subscribes to the topics, checks the
+//! connection with probes, and connects again when it fails.
 
 use std::{
     sync::{Arc, Weak},
@@ -12,80 +13,83 @@ use tokio::{
 };
 
 use super::{
-    hub::{Hub, repair, upgrade},
-    pubsub::PubSubConnection,
+    hub::Hub,
     topic::{Health, Topic},
 };
 use crate::{
     store::{
         StoreError, StoreFault,
         redis::{
-            connections::DeliveryConnections, fault, keys::Keys, primary::PrimaryWatch,
-            store::Inner,
+            connections::DeliveryConnections, fault, primary::PrimaryWatch,
+            pubsub::PubSubConnection,
         },
     },
-    telemetry::metrics::{Cause, Operation, SharedMetrics},
+    telemetry::metrics::{Cause, Operation},
 };
 
-/// How long a topic is kept when its last client has left: one that was cut off comes back soon.
+/// How long a topic is kept after its last subscriber. A subscriber that was cut off returns soon.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// How often topics are looked through, and the subscription is probed.
+/// The time between two probes of the subscription, and between two checks of all topics.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Ticks without a probe's coming back after which the subscription counts as deaf.
-const DEAF_AFTER: u64 = 3;
+/// Ticks after which a probe that was not received makes the subscription count as lost.
+const PROBE_TIMEOUT_TICKS: u64 = 3;
 
 /// Delays between attempts to connect, each with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
-/// The longest time between attempts to follow topics whose part of the store is down.
+/// The longest delay between attempts to subscribe to topics whose part of the store is down.
 const LAST_RETRY_DOWN: Duration = Duration::from_secs(8);
 
-/// Keeps the subscription, for as long as the store is there.
-pub(in super::super) async fn run(
-    store: Weak<Inner>,
-    mut wants: mpsc::UnboundedReceiver<Arc<Topic>>,
-) {
-    let Some((mut primaries, metrics)) = upgrade(&store).map(|(store, hub)| {
-        (
-            store.0.primary.primaries(),
-            SharedMetrics::clone(&hub.metrics),
-        )
-    }) else {
+type NewTopics = mpsc::UnboundedReceiver<Arc<Topic>>;
+
+/// Keeps the subscription as long as the hub exists.
+pub(in super::super) async fn run(hub: Weak<Hub>, mut new_topics: NewTopics) {
+    let Some(mut primaries) = hub.upgrade().map(|hub| hub.reader.primary.watch()) else {
         return;
     };
     let mut delay = FIRST_RETRY;
     loop {
-        let link = primaries.borrow_and_update().clone();
-        let Some(DeliveryConnections::Shared(subscriber)) = link.as_deref().map(|link| &link.live)
+        let connections = primaries.borrow_and_update().clone();
+        let Some(DeliveryConnections::Shared(client)) =
+            connections.as_deref().map(|connections| &connections.live)
         else {
-            // Nobody has said yet where the primary is.
+            // No Sentinel has named a primary yet.
             match primaries.changed().await {
                 Ok(()) => continue,
                 Err(_) => return,
             }
         };
-        let ears = Weak::clone(&store);
-        let error = match subscriber.connect(move |push| Hub::hear(&ears, push)).await {
-            Ok(connection) => {
-                let Err(error) = serve(&store, connection, &mut wants, &mut primaries).await else {
-                    return;
-                };
-                metrics.redis.subscription_losses.inc();
-                error
-            }
-            Err(error) => {
-                metrics.redis.fail(Operation::Subscribe);
-                SubscriptionLost::Redis(error)
+        let receiver = Weak::clone(&hub);
+        let receive = move |push| {
+            if let Some(hub) = receiver.upgrade() {
+                hub.receive(push);
             }
         };
-        let Some((_, hub)) = upgrade(&store) else {
+        let connection = client.connect(receive).await;
+        let is_connected = connection.is_ok();
+        let error = match connection {
+            Ok(connection) => {
+                match serve(&hub, connection, &mut new_topics, &mut primaries).await {
+                    Ok(()) => return,
+                    Err(error) => error,
+                }
+            }
+            Err(error) => SubscriptionLost::Redis(error),
+        };
+        let Some(hub) = hub.upgrade() else {
             return;
         };
-        if hub.is_hearing() {
-            // Only one that held: a user may be allowed to connect, but not to subscribe.
+        if is_connected {
+            hub.reader.metrics.redis.subscription_losses.inc();
+        } else {
+            hub.reader.metrics.redis.fail(Operation::Subscribe);
+        }
+        if hub.is_healthy() {
+            // Only after a healthy subscription: a user may have the right to connect, but not the
+            // right to subscribe.
             delay = FIRST_RETRY;
         }
         hub.set_connected(false);
@@ -93,25 +97,25 @@ pub(in super::super) async fn run(
         for topic in hub.topics().values() {
             topic.set_health(Health::Down);
         }
-        // The next connection subscribes to all topics that there are then. So none has to be kept
-        // for it.
-        while wants.try_recv().is_ok() {}
-        let_go(&hub);
+        // The next connection subscribes to all topics that exist then, so none has to be kept
+        // here.
+        while new_topics.try_recv().is_ok() {}
+        remove_idle(&hub);
         drop(hub);
         sleep(delay.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         delay = (delay * 2).min(LAST_RETRY);
     }
 }
 
-/// Why a subscription is over.
+/// Why a subscription ended.
 #[derive(Debug, thiserror::Error)]
 enum SubscriptionLost {
     #[error("{0}")]
     Redis(#[from] RedisError),
     #[error("the connection was closed")]
     Closed,
-    #[error("it has gone deaf")]
-    Deaf,
+    #[error("the node did not receive its own messages")]
+    ProbeTimeout,
     #[error("another server has become the primary")]
     Moved,
 }
@@ -119,13 +123,13 @@ enum SubscriptionLost {
 impl From<SubscriptionLost> for StoreError {
     fn from(lost: SubscriptionLost) -> Self {
         match lost {
-            SubscriptionLost::Redis(error) => fault::failed(&error),
+            SubscriptionLost::Redis(error) => fault::from_redis(&error),
             SubscriptionLost::Closed => Self::Refused {
                 fault: StoreFault::Closed,
                 detail: lost.to_string(),
             },
-            SubscriptionLost::Deaf => Self::Refused {
-                fault: StoreFault::Deaf,
+            SubscriptionLost::ProbeTimeout => Self::Refused {
+                fault: StoreFault::SubscriptionUnhealthy,
                 detail: lost.to_string(),
             },
             SubscriptionLost::Moved => Self::Unavailable(lost.to_string()),
@@ -133,14 +137,14 @@ impl From<SubscriptionLost> for StoreError {
     }
 }
 
-/// One connection's life. `Ok`: the store is no more.
+/// Serves one connection. `Ok`: the hub no longer exists.
 async fn serve(
-    store: &Weak<Inner>,
+    weak: &Weak<Hub>,
     mut connection: PubSubConnection,
-    wants: &mut mpsc::UnboundedReceiver<Arc<Topic>>,
+    new_topics: &mut NewTopics,
     primaries: &mut PrimaryWatch,
 ) -> Result<(), SubscriptionLost> {
-    let Some((_, hub)) = upgrade(store) else {
+    let Some(hub) = weak.upgrade() else {
         return Ok(());
     };
     connection.subscribe(&hub.probe_channels).await?;
@@ -148,46 +152,38 @@ async fn serve(
     let all: Vec<Arc<Topic>> = hub.topics().values().cloned().collect();
     // A loss that was noticed before this connection was made says nothing about it.
     let _ = timeout(Duration::ZERO, hub.lost.notified()).await;
-    hub.unheard().clear();
+    hub.pending_probes().clear();
+    subscribe(&hub, &mut connection, all).await?;
     drop(hub);
-    follow(store, &mut connection, all).await?;
 
     let (mut retry, mut retry_after) = (Instant::now() + TICK, TICK);
-    // Probes are numbered from anywhere, so that those of a connection before are none of this
-    // one's.
-    let (mut ticks, mut tick, mut next) = (interval(TICK), 0, fastrand::u64(..u64::MAX / 2));
+    let mut probes = Probes::new();
+    let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let Some((_, hub)) = upgrade(store) else {
+        let Some(hub) = weak.upgrade() else {
             return Ok(());
         };
         tokio::select! {
-            topic = wants.recv() => {
+            topic = new_topics.recv() => {
                 let Some(topic) = topic else { return Ok(()) };
-                // Those that came meanwhile go with it.
-                let others = std::iter::from_fn(|| wants.try_recv().ok());
+                // One command subscribes to all topics that were added meanwhile.
+                let others = std::iter::from_fn(|| new_topics.try_recv().ok());
                 let topics = std::iter::once(topic).chain(others).collect();
-                follow(store, &mut connection, topics).await?;
+                subscribe(&hub, &mut connection, topics).await?;
             }
             () = hub.lost.notified() => return Err(SubscriptionLost::Closed),
             Ok(()) = primaries.changed() => return Err(SubscriptionLost::Moved),
             _ = ticks.tick() => {
-                let oldest = hub.unheard().first_key_value().map(|(_, &tick)| tick);
-                if oldest.is_some_and(|oldest| tick > oldest + DEAF_AFTER) {
-                    return Err(SubscriptionLost::Deaf);
-                }
-                // First all of them: shards of a Cluster may be down, and what shows that the
-                // others are heard is not to wait for its turn.
-                let probes = if tick == 0 { hub.probe_channels.len() as u64 } else { 1 };
-                for probe in next..next + probes {
-                    send_probe(store, probe, tick);
-                }
-                (tick, next) = (tick + 1, next + probes);
-                look(store, &mut connection).await?;
+                probes.send(&hub)?;
+                check_topics(&hub, &mut connection).await?;
                 if retry <= Instant::now() {
-                    // A part of a Cluster that is down costs the other parts something with each
-                    // attempt.
-                    retry_after = if follow_again(store, &mut connection).await? { (retry_after * 2).min(LAST_RETRY_DOWN) } else { TICK };
+                    // Each attempt at a part of a Cluster that is down delays the other parts.
+                    retry_after = if subscribe_again(&hub, &mut connection).await? {
+                        (retry_after * 2).min(LAST_RETRY_DOWN)
+                    } else {
+                        TICK
+                    };
                     retry = Instant::now() + retry_after;
                 }
             }
@@ -195,12 +191,52 @@ async fn serve(
     }
 }
 
-/// Publishes a message that the node should hear. It goes the way of all writes: were it published
-/// over the subscription's own connection, one that leads to the wrong server would hear itself.
-fn send_probe(store: &Weak<Inner>, probe: u64, tick: u64) {
-    let Some((store, hub)) = upgrade(store) else {
-        return;
-    };
+/// The probes of one connection: messages that the node sends to itself.
+struct Probes {
+    tick: u64,
+    /// The number of the next probe. The first is random, so that a late probe of an earlier
+    /// connection is not taken for one of this connection.
+    next: u64,
+}
+
+impl Probes {
+    fn new() -> Self {
+        Self {
+            tick: 0,
+            next: fastrand::u64(..u64::MAX / 2),
+        }
+    }
+
+    /// Sends the probes of this tick.
+    ///
+    /// Errors: a probe of an earlier tick is overdue.
+    fn send(&mut self, hub: &Arc<Hub>) -> Result<(), SubscriptionLost> {
+        let oldest = hub
+            .pending_probes()
+            .first_key_value()
+            .map(|(_, &tick)| tick);
+        if oldest.is_some_and(|oldest| self.tick > oldest + PROBE_TIMEOUT_TICKS) {
+            return Err(SubscriptionLost::ProbeTimeout);
+        }
+        // In the first tick one for each channel: shards of a Cluster may be down, and the node
+        // should learn at once that the others work.
+        let count = if self.tick == 0 {
+            hub.probe_channels.len() as u64
+        } else {
+            1
+        };
+        for probe in self.next..self.next + count {
+            send_probe(hub, probe, self.tick);
+        }
+        (self.tick, self.next) = (self.tick + 1, self.next + count);
+        Ok(())
+    }
+}
+
+/// Publishes a message that the node should receive. It goes over the connections for writes. Over
+/// the subscription's own connection, a node that is connected to the wrong server would receive
+/// it.
+fn send_probe(hub: &Arc<Hub>, probe: u64, tick: u64) {
     let Some(channel) = usize::try_from(probe).ok().and_then(|n| {
         hub.probe_channels
             .get(n % hub.probe_channels.len())
@@ -208,19 +244,21 @@ fn send_probe(store: &Weak<Inner>, probe: u64, tick: u64) {
     }) else {
         return;
     };
-    hub.unheard().insert(probe, tick);
+    hub.pending_probes().insert(probe, tick);
+    let hub = Arc::clone(hub);
     tokio::spawn(async move {
-        let verb = if store.0.primary.is_cluster() {
+        let primary = &hub.reader.primary;
+        let verb = if primary.is_cluster() {
             "SPUBLISH"
         } else {
             "PUBLISH"
         };
-        let command = &redis::cmd(verb).arg(channel).arg(probe).to_owned();
-        let run = |mut connection| async move { command.query_async(&mut connection).await };
-        if let Err(error) = store.0.primary.run(Operation::Ping, run).await {
-            // What was not sent is not missed.
-            hub.unheard().remove(&probe);
-            // Other failures are the store's own, and are reported as such.
+        let mut publish = redis::cmd(verb);
+        publish.arg(channel).arg(probe);
+        if let Err(error) = primary.query(Operation::Ping, &publish).await {
+            // The node does not wait for a probe that was not sent.
+            hub.pending_probes().remove(&probe);
+            // Other failures concern the whole store, which reports them.
             if matches!(
                 error,
                 StoreError::Refused {
@@ -228,7 +266,7 @@ fn send_probe(store: &Weak<Inner>, probe: u64, tick: u64) {
                     ..
                 }
             ) {
-                hub.set_deaf();
+                hub.set_healthy(false);
                 hub.fail(error);
             }
         }
@@ -236,18 +274,15 @@ fn send_probe(store: &Weak<Inner>, probe: u64, tick: u64) {
 }
 
 /// Subscribes to the topics' channels, and then reads what was written before that.
-async fn follow(
-    store: &Weak<Inner>,
+async fn subscribe(
+    hub: &Arc<Hub>,
     connection: &mut PubSubConnection,
     topics: Vec<Arc<Topic>>,
 ) -> RedisResult<()> {
-    let Some((store, hub)) = upgrade(store) else {
-        return Ok(());
-    };
     for topics in topics.chunks(1000) {
         let channels: Vec<String> = topics
             .iter()
-            .map(|topic| Keys::new(&hub.prefix, &topic.key).live)
+            .map(|topic| hub.reader.keys(&topic.key).live)
             .collect();
         let failed = connection.subscribe(&channels).await?;
         for (topic, channel) in topics.iter().zip(&channels) {
@@ -255,19 +290,16 @@ async fn follow(
                 topic.set_health(Health::Down);
             } else {
                 topic.set_health(Health::Unsure);
-                repair(&store, Arc::clone(topic), Cause::Subscription);
+                hub.repair(Arc::clone(topic), Cause::Subscription);
             }
         }
     }
     Ok(())
 }
 
-/// Tries again the topics that could not be subscribed to, or not be read, although the connection
-/// is there. Whether there were any.
-async fn follow_again(store: &Weak<Inner>, connection: &mut PubSubConnection) -> RedisResult<bool> {
-    let Some((_, hub)) = upgrade(store) else {
-        return Ok(false);
-    };
+/// Subscribes again to topics that failed although the connection works: their channel could not be
+/// subscribed to, or the store could not be read. Returns whether there were any.
+async fn subscribe_again(hub: &Arc<Hub>, connection: &mut PubSubConnection) -> RedisResult<bool> {
     let down: Vec<Arc<Topic>> = hub
         .topics()
         .values()
@@ -275,20 +307,16 @@ async fn follow_again(store: &Weak<Inner>, connection: &mut PubSubConnection) ->
         .cloned()
         .collect();
     let any = !down.is_empty();
-    follow(store, connection, down).await?;
+    subscribe(hub, connection, down).await?;
     Ok(any)
 }
 
-/// Lets go of topics that nobody needs, and asks the store about those that have been silent for
-/// long.
-async fn look(store: &Weak<Inner>, connection: &mut PubSubConnection) -> RedisResult<()> {
-    let Some((store, hub)) = upgrade(store) else {
-        return Ok(());
-    };
-    let idle = let_go(&hub);
+/// Removes topics without subscribers, and reads those from the store that had no message for long.
+async fn check_topics(hub: &Arc<Hub>, connection: &mut PubSubConnection) -> RedisResult<()> {
+    let idle = remove_idle(hub);
     for topic in hub.topics().values() {
         if topic.take_due_check() {
-            repair(&store, Arc::clone(topic), Cause::Silence);
+            hub.repair(Arc::clone(topic), Cause::Silence);
         }
     }
     if !idle.is_empty() {
@@ -297,8 +325,8 @@ async fn look(store: &Weak<Inner>, connection: &mut PubSubConnection) -> RedisRe
     Ok(())
 }
 
-/// Lets go of topics that nobody needs; their channels.
-fn let_go(hub: &Hub) -> Vec<String> {
+/// Removes topics without subscribers. Returns their channels.
+fn remove_idle(hub: &Hub) -> Vec<String> {
     let mut topics = hub.topics();
     let idle: Vec<String> = topics
         .extract_if(|_, topic| topic.is_idle(LINGER))

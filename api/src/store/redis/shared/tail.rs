@@ -12,14 +12,12 @@ use crate::{
     store::{
         Batch, Page, StoreError, StreamUpdate,
         merge::{Tail, TailSource},
-        redis::RedisStore,
     },
     stream::SharedPosition,
 };
 
 /// The topics of a node, as a source of tails.
 pub(in super::super) struct Topics {
-    pub(in super::super) store: RedisStore,
     pub(in super::super) hub: Arc<Hub>,
 }
 
@@ -27,13 +25,13 @@ impl TailSource for Topics {
     type Tail = SharedTail;
 
     fn tail(&self, page: Page, position: SharedPosition) -> SharedTail {
-        SharedTail::new(self.store.clone(), &self.hub, page, position)
+        SharedTail::new(Arc::clone(&self.hub), page, position)
     }
 }
 
 /// Follows a topic: from its ring as far as that reaches back, otherwise from the store.
 pub(in super::super) struct SharedTail {
-    store: RedisStore,
+    hub: Arc<Hub>,
     joined: Joined,
     position: SharedPosition,
     changed: watch::Receiver<()>,
@@ -54,7 +52,7 @@ enum NextRead {
 }
 
 impl SharedTail {
-    fn new(store: RedisStore, hub: &Hub, page: Page, position: SharedPosition) -> Self {
+    fn new(hub: Arc<Hub>, page: Page, position: SharedPosition) -> Self {
         let joined = hub.join(&page);
         let topic: &Topic = &joined.0;
         let (changed, epoch) = (topic.subscribe(), topic.epoch());
@@ -64,7 +62,7 @@ impl SharedTail {
             NextRead::Store
         };
         Self {
-            store,
+            hub,
             joined,
             position,
             changed,
@@ -105,7 +103,7 @@ impl SharedTail {
     async fn read_store(&mut self) -> Result<StreamUpdate, StoreError> {
         let topic = &self.joined.0;
         let epoch = topic.epoch();
-        let page = match self.store.page(&topic.key, self.position.id()).await {
+        let page = match self.hub.reader.page(&topic.key, self.position.id()).await {
             Ok(page) if page.info.generation == topic.generation => page,
             Ok(_) | Err(StoreError::NotFound) => return Ok(StreamUpdate::Deleted),
             Err(error) => return Err(error),

@@ -1,5 +1,7 @@
-//! The connection on which a node hears: to the one server, or to all nodes of a Cluster, where
-//! channels are sharded: a message goes only to the node that has the channel's slot.
+//! The connection on which a node receives published messages.
+//!
+//! It leads to the one server, or to all nodes of a Cluster. On a Cluster the channels are sharded:
+//! a message goes only to the node that has the channel's slot.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,34 +13,34 @@ use deadpool_redis::redis::{
 };
 use futures::future::join_all;
 
-/// How a [`PubSubConnection`] is made.
-pub(in super::super) enum PubSubClient {
+/// Makes a [`PubSubConnection`].
+pub(super) enum PubSubClient {
     /// To the one server.
     Single(Client, AsyncConnectionConfig),
     /// To a Cluster.
     Cluster(ClusterClient),
 }
 
-/// A connection that hears.
+/// A connection that receives messages.
 pub(super) enum PubSubConnection {
     Single(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
 impl PubSubClient {
-    /// Connects. What comes without being asked for, messages and the loss of the connection, goes
-    /// to `hear`.
+    /// Connects. Each push of the server goes to `receive`: messages, and the loss of the
+    /// connection.
     pub(super) async fn connect(
         &self,
-        hear: impl Fn(PushInfo) + Send + Sync + 'static,
+        receive: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> RedisResult<PubSubConnection> {
-        let hear = move |push| {
-            hear(push);
+        let receive = move |push| {
+            receive(push);
             Ok::<_, std::convert::Infallible>(())
         };
         Ok(match self {
             Self::Single(client, config) => {
-                let config = config.clone().set_push_sender(hear);
+                let config = config.clone().set_push_sender(receive);
                 PubSubConnection::Single(
                     client
                         .get_multiplexed_async_connection_with_config(&config)
@@ -46,7 +48,7 @@ impl PubSubClient {
                 )
             }
             Self::Cluster(nodes) => {
-                let config = ClusterConfig::new().set_push_sender(hear);
+                let config = ClusterConfig::new().set_push_sender(receive);
                 PubSubConnection::Cluster(nodes.get_async_connection_with_config(config).await?)
             }
         })
@@ -54,12 +56,13 @@ impl PubSubClient {
 }
 
 impl PubSubConnection {
-    /// Subscribes, and returns when Redis has done it: it answers in the order of asking. Channels
-    /// that it did not subscribe to, as their part of a Cluster is down, are returned.
+    /// Subscribes to the channels, and returns when Redis has done so. Returns the channels that
+    /// failed, because their part of a Cluster is down.
     pub(super) async fn subscribe(&mut self, channels: &[String]) -> RedisResult<HashSet<String>> {
         match self {
             Self::Single(connection) => {
                 connection.subscribe(channels).await?;
+                // Redis answers in the order of the commands: after this one it has subscribed.
                 redis::cmd("PING").exec_async(connection).await?;
                 Ok(HashSet::new())
             }
@@ -69,7 +72,8 @@ impl PubSubConnection {
                     async move {
                         let subscribed = async {
                             connection.ssubscribe(&channels).await?;
-                            // A read of the same slot goes the same way.
+                            // A read of the same slot goes to the same node, after the
+                            // subscription.
                             redis::cmd("EXISTS")
                                 .arg(channels.first())
                                 .exec_async(&mut connection)
@@ -94,7 +98,7 @@ impl PubSubConnection {
         }
     }
 
-    /// Lets go of channels.
+    /// Unsubscribes from the channels.
     pub(super) async fn unsubscribe(&mut self, channels: &[String]) -> RedisResult<()> {
         match self {
             Self::Single(connection) => connection.unsubscribe(channels).await,
@@ -108,7 +112,7 @@ impl PubSubConnection {
     }
 }
 
-/// Channels of one slot together, as one command takes no others.
+/// Groups channels by slot, because one command takes channels of one slot only.
 fn by_hash_tag(channels: &[String]) -> HashMap<&str, Vec<&String>> {
     let mut groups = HashMap::<_, Vec<_>>::new();
     for channel in channels {

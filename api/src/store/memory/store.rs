@@ -1,0 +1,239 @@
+//! The promises of the contract, each in a few lines under one lock.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{sync::watch, time::Instant};
+
+use super::log::Log;
+use crate::{
+    store::{
+        Appended, ConnectionCounts, Introspect, NewStream, Page, Presence, PresenceOutcome,
+        PresenceUpdate, StoreError, StreamInfo, StreamStore, TailSet, merge::MergedTails,
+    },
+    stream::{
+        Entry, EventId, Finish, Generation, NewEvent, ProducerSequence, StartPosition, Status,
+        StreamKey,
+    },
+    telemetry::metrics::SharedMetrics,
+};
+
+/// The least time between two searches for expired streams. Creating a stream searches, and so does
+/// waiting for one.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Streams in the memory of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct MemoryStore {
+    streams: Arc<Mutex<Streams>>,
+}
+
+pub(super) struct Streams {
+    by_key: HashMap<StreamKey, Log>,
+    /// Keys at which a caller waits for a stream. The sender is dropped when the stream is created.
+    awaited: HashMap<StreamKey, watch::Sender<()>>,
+    /// When expired streams are next removed. None: never so far.
+    sweep_at: Option<Instant>,
+    metrics: SharedMetrics,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(metrics: SharedMetrics) -> Self {
+        Self {
+            streams: Arc::new(Mutex::new(Streams {
+                by_key: HashMap::new(),
+                awaited: HashMap::new(),
+                sweep_at: None,
+                metrics,
+            })),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock()
+    }
+}
+
+impl Streams {
+    /// The stream at the key, unless it has expired.
+    pub(super) fn get(&mut self, key: &StreamKey) -> Option<&mut Log> {
+        let log = self.by_key.get(key)?;
+        if log.expires_at <= Instant::now() {
+            log.expire(&self.metrics);
+            self.by_key.remove(key);
+        }
+        self.by_key.get_mut(key)
+    }
+
+    fn active(&mut self, key: &StreamKey) -> Result<&mut Log, StoreError> {
+        self.get(key)
+            .filter(|log| log.status == Status::Active)
+            .ok_or(StoreError::NotActive)
+    }
+
+    /// Removes expired streams, and keys at which nobody waits any more, if it is time to.
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        if self.sweep_at.is_none_or(|at| at <= now) {
+            self.by_key.retain(|_, log| {
+                let keep = log.expires_at > now;
+                if !keep {
+                    log.expire(&self.metrics);
+                }
+                keep
+            });
+            self.awaited.retain(|_, sender| sender.receiver_count() > 0);
+            self.sweep_at = Some(now + SWEEP_INTERVAL);
+        }
+    }
+}
+
+#[async_trait]
+impl StreamStore for MemoryStore {
+    async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
+        let generation = Generation::fresh()?;
+        let mut streams = self.lock();
+        streams.sweep();
+        let old = streams.get(key);
+        if old.as_ref().is_some_and(|log| log.status == Status::Active) {
+            return Err(StoreError::Exists);
+        }
+        let log = Log::new(generation, new, old.map(|log| log.last.ms));
+        let info = log.info();
+        streams.by_key.insert(key.clone(), log);
+        streams.awaited.remove(key);
+        Ok(info)
+    }
+
+    async fn append(
+        &self,
+        key: &StreamKey,
+        events: &[NewEvent],
+        producer_sequence: Option<&ProducerSequence>,
+    ) -> Result<Appended, StoreError> {
+        let mut streams = self.lock();
+        let log = streams.active(key)?;
+        let duplicates =
+            producer_sequence.map_or(Ok(0), |batch| log.count_in(batch, events.len()))?;
+        let first = log.next_id();
+        let numbered = events[duplicates..].iter().zip(first.n..);
+        let entry = |(event, n): (&NewEvent, u64)| Entry {
+            id: EventId { ms: first.ms, n },
+            name: event.name().into(),
+            data: event.data().map(Into::into),
+        };
+        log.push(numbered.map(entry).collect());
+        Ok(Appended { first, duplicates })
+    }
+
+    async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
+        let mut streams = self.lock();
+        let log = streams.active(key)?;
+        let id = log.next_id();
+        log.status = finish.status();
+        log.push(vec![Entry {
+            id,
+            name: finish.event_name().into(),
+            data: None,
+        }]);
+        Ok(id)
+    }
+
+    async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
+        self.lock()
+            .get(key)
+            .map(|log| log.info())
+            .ok_or(StoreError::NotFound)
+    }
+
+    async fn list(&self) -> Result<Vec<StreamKey>, StoreError> {
+        let now = Instant::now();
+        let streams = self.lock();
+        let active = streams
+            .by_key
+            .iter()
+            .filter(|(_, log)| log.status == Status::Active && log.expires_at > now);
+        Ok(active.map(|(key, _)| key.clone()).collect())
+    }
+
+    async fn read(&self, key: &StreamKey, cursor: Option<EventId>) -> Result<Page, StoreError> {
+        self.lock()
+            .get(key)
+            .map(|log| log.page(key, cursor))
+            .ok_or(StoreError::NotFound)
+    }
+
+    async fn locate(
+        &self,
+        key: &StreamKey,
+        start_position: StartPosition,
+    ) -> Result<Option<EventId>, StoreError> {
+        if start_position == StartPosition::Start {
+            return Ok(None);
+        }
+        self.lock()
+            .get(key)
+            .map(|log| log.locate(start_position))
+            .ok_or(StoreError::NotFound)
+    }
+
+    fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo> {
+        let (store, key) = (self.clone(), key.clone());
+        Box::pin(async move {
+            loop {
+                let mut created = {
+                    let mut streams = store.lock();
+                    if let Some(log) = streams.get(&key) {
+                        return log.info();
+                    }
+                    // Without this the keys of callers that gave up would stay until a stream is
+                    // created.
+                    streams.sweep();
+                    streams.awaited.entry(key.clone()).or_default().subscribe()
+                };
+                // Nothing is ever sent. The error reports that the sender was dropped: the stream
+                // exists.
+                let _ = created.changed().await;
+            }
+        })
+    }
+
+    fn tails(&self) -> Box<dyn TailSet> {
+        Box::new(MergedTails::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl Presence for MemoryStore {
+    async fn update_presence(&self, _: &PresenceUpdate) -> Result<PresenceOutcome, StoreError> {
+        // There are no other nodes.
+        Ok(PresenceOutcome::Kept)
+    }
+
+    async fn subscribers_elsewhere(&self, _: &StreamKey) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl Introspect for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn delivery(&self) -> &'static str {
+        "memory"
+    }
+
+    fn connections(&self) -> ConnectionCounts {
+        ConnectionCounts::default()
+    }
+
+    async fn ready(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+}
