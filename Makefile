@@ -184,6 +184,10 @@ spec: ## Write spec/openapi.json anew from the code
 	cargo run --quiet -- openapi > spec/openapi.json.new
 	mv spec/openapi.json.new spec/openapi.json
 
+.PHONY: settings
+settings: ## Write the settings' reference anew from the code: .env.example, and the README's table
+	scripts/write-settings
+
 .PHONY: keys
 keys: ## Print fresh keys as lines of a .env file
 	@cargo run --quiet -- keygen
