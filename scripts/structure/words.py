@@ -34,7 +34,7 @@ RETIRED = (
     ("word", r"(?<!const )(?<!let )(?i:word of)", "notification"),
     ("no", r"(?i:(?:is|are|was|were) no more)(?! than)", "was deleted, no longer exists"),
     ("what", r"(?i:what there is)", "the existing …"),
-    ("as", r"(?i:as ever)", "nothing"),
+    ("as", r"(?i:as ever)", "as before"),
     ("scarce", r"(?i:scarce)", "holds a connection"),
     ("patience", r"(?<!store_)(?<!STORE_)(?i:patience)", "timeout"),
     ("deaf", r"(?i:deaf)", "subscription is down"),
