@@ -37,7 +37,9 @@ setup: ## Install what the tests need and is not there (packages of Debian, npm 
 	scripts/setup-tests
 
 .PHONY: lint
-lint: ## Formatting, clippy with warnings as errors, and the console's scripts
+lint: ## Structure, formatting, clippy and rustdoc with warnings as errors, and the console's scripts
+	scripts/check-structure --self-test
+	scripts/check-structure
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p tinistreamer --test faults --test versions --locked -- -D warnings
@@ -45,6 +47,8 @@ lint: ## Formatting, clippy with warnings as errors, and the console's scripts
 	cargo clippy -p tinistreamer --all-targets --all-features --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings
+	# A link to an item that does not exist is an error, also in private documentation.
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 	cd api/console && npm run check
 
 .PHONY: deny
@@ -183,6 +187,10 @@ fmt: ## Format the code
 spec: ## Write spec/openapi.json anew from the code
 	cargo run --quiet -- openapi > spec/openapi.json.new
 	mv spec/openapi.json.new spec/openapi.json
+
+.PHONY: settings
+settings: ## Write the settings' reference anew from the code: .env.example, and the README's table
+	scripts/write-settings
 
 .PHONY: keys
 keys: ## Print fresh keys as lines of a .env file

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Lints everything that deployments are made of. Fails on any finding; what can't be checked on this machine is said so.
+# Lints everything that deployments are made of. Fails on any finding; it names what it can't check on this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# What the shell or a .env of the developer's own may hold must not decide what the checks find.
+# The developer's shell or .env must not change what the checks find.
 for name in $(compgen -e STREAMER_ || true); do unset "$name"; done
 
 say() { printf '%s\n' "check: $*"; }
@@ -38,19 +38,19 @@ lint_stubs() {
 }
 
 lint_settings() {
-  local settings file
-  settings=$(sed -n '/^pub const NAMES/,/^\]/s/^ *"\([a-z_]*\)",$/STREAMER_\U\1/p' api/src/config/mod.rs | sort)
-  [ -n "$settings" ] || fail "no names of settings found in api/src/config/mod.rs"
-  for file in .env.example docker-compose.yml; do
-    say "$file has every setting, and no other"
-    # In both, a setting begins its line: after a comment sign, or as a key of `environment`.
-    diff <(printf '%s\n' "$settings") <(sed -nE 's/^ *#?(STREAMER_[A-Z_]+)[=:].*/\1/p' "$file" | sort) ||
-      fail "$file and NAMES in api/src/config/mod.rs differ (<: missing, >: unknown or twice)"
-  done
+  local wanted given
+  say "docker-compose.yml has every setting of .env.example, and no other"
+  # A test keeps .env.example equal to the code. There a setting begins its line after a comment sign.
+  wanted=$(sed -nE 's/^#(STREAMER_[A-Z_]+)=.*/\1/p' .env.example | sort)
+  [ -n "$wanted" ] || fail "no names of settings found in .env.example"
+  # Here it is a key of `environment`.
+  given=$(sed -nE 's/^ +(STREAMER_[A-Z_]+):.*/\1/p' docker-compose.yml | sort)
+  diff <(printf '%s\n' "$wanted") <(printf '%s\n' "$given") ||
+    fail "docker-compose.yml and .env.example differ (<: missing, >: unknown or twice)"
 }
 
 lint_compose() {
-  local compose=(docker compose) told
+  local compose=(docker compose) output
   if ! docker compose version >/dev/null 2>&1; then
     if ! command -v docker-compose >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
       { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-compose; } \
@@ -65,10 +65,10 @@ lint_compose() {
   say "${compose[*]} config"
   STREAMER_API_KEY=a-key-for-this-check STREAMER_SECRET_KEY=another "${compose[@]}" --env-file .env.example config --quiet
   say "${compose[*]} config, with no keys filled in"
-  if told=$("${compose[@]}" --env-file .env.example config --quiet 2>&1); then
+  if output=$("${compose[@]}" --env-file .env.example config --quiet 2>&1); then
     fail "docker-compose.yml is taken without keys"
   fi
-  grep -q 'set STREAMER_[A-Z]*_KEY in .env' <<<"$told" || fail "without keys, Compose says only: $told"
+  grep -q 'set STREAMER_[A-Z]*_KEY in .env' <<<"$output" || fail "without keys, Compose says only: $output"
 }
 
 lint_containers() {
@@ -113,7 +113,7 @@ lint_alerts() {
       >"$scratch/promtool.log" 2>&1 || cat "$scratch/promtool.log"
   fi
   if ! "$promtool" --version >/dev/null 2>&1; then
-    say "deploy/prometheus/alerts.yml was NOT checked: promtool is neither installed nor to be had"
+    say "deploy/prometheus/alerts.yml was NOT checked: promtool is neither installed nor installable"
     return
   fi
   say "promtool check rules deploy/prometheus/alerts.yml"
@@ -128,12 +128,12 @@ lint_systemd() {
   # It wants to find the program, which need not be installed here.
   sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#' deploy/tinistreamer.service >"$scratch/tinistreamer.service"
   say "systemd-analyze verify deploy/tinistreamer.service"
-  local told
-  # Unknown directives are told but leave the exit code at 0.
-  told=$(systemd-analyze verify "$scratch/tinistreamer.service" 2>&1) && [ -z "$told" ] || fail "$told"
+  local output
+  # It reports unknown directives, but its exit code is 0.
+  output=$(systemd-analyze verify "$scratch/tinistreamer.service" 2>&1) && [ -z "$output" ] || fail "$output"
   say "systemd-analyze security deploy/tinistreamer.service"
   # 1.4 of 10 with systemd 252; each release looks at something more.
-  told=$(systemd-analyze security --offline=true --threshold=20 --no-pager "$scratch/tinistreamer.service") || fail "$told"
+  output=$(systemd-analyze security --offline=true --threshold=20 --no-pager "$scratch/tinistreamer.service") || fail "$output"
 }
 
 lint_dockerfile

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The text, or its beginning with a note how long it was, in at most `most` bytes. It is never cut
-/// inside a character.
+/// The text in at most `most` bytes. A longer text is cut between two characters, and ends with a
+/// note of its length.
 #[must_use]
 pub(crate) fn bounded(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
     if text.len() <= most {

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use tinistreamer::config::Problem;
 
-/// Reads the file into the environment. What is set already wins. Returns what an operator should
-/// know of the file.
+/// Reads the file into the environment. A variable that is already set wins. Returns what an
+/// operator should know about the file.
 pub(crate) fn load() -> Result<Vec<String>, Problem> {
     match dotenvy::dotenv() {
         Ok(file) => Ok(warnings(&file, std::env::current_dir().ok().as_deref())),
         Err(error) if error.not_found() => Ok(Vec::new()),
         Err(error) => {
-            // The error's own text shows the line, and with it what may be a secret.
+            // The error's own text shows the line, which may hold a secret.
             let place = match &error {
                 dotenvy::Error::LineParse(_, column) => {
                     format!("a line can't be read from character {column} on")
@@ -23,6 +23,7 @@ pub(crate) fn load() -> Result<Vec<String>, Problem> {
     }
 }
 
+/// Warns about a file in another folder, and about one that is open to other users.
 fn warnings(file: &Path, folder: Option<&Path>) -> Vec<String> {
     let elsewhere = folder.is_some_and(|folder| file.parent() != Some(folder));
     let elsewhere = elsewhere.then(|| {
@@ -34,7 +35,7 @@ fn warnings(file: &Path, folder: Option<&Path>) -> Vec<String> {
     elsewhere.into_iter().chain(open_to_others(file)).collect()
 }
 
-/// The file holds the keys of the broker, and other users of the machine may read or change it.
+/// Warns when every user of the machine may read or change the file, which holds the broker's keys.
 #[cfg(unix)]
 fn open_to_others(file: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
@@ -46,12 +47,13 @@ fn open_to_others(file: &Path) -> Option<String> {
         _ => "change",
     };
     Some(format!(
-        "Every user of this machine may {may} {} (mode {mode:03o}), which may hold secrets; chmod 600 closes it",
+        "Every user of this machine may {may} {} (mode {mode:03o}), which may hold secrets; \
+         chmod 600 closes it",
         file.display()
     ))
 }
 
-/// Windows has no such mode.
+/// Other systems have no such mode.
 #[cfg(not(unix))]
 fn open_to_others(_: &Path) -> Option<String> {
     None

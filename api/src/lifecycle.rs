@@ -1,5 +1,5 @@
-//! The process' life: which requests are under way, and the order in which they end when it is
-//! asked to stop.
+//! The lifecycle of the process: it counts open requests, and spreads their end over the grace
+//! period when the process stops.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,29 +8,30 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Share of the grace period over which long-lived connections are closed; the rest is for what
-/// they are still owed.
+/// Share of the grace period over which the broker closes long-lived connections. The rest is for
+/// the bytes that still have to go out.
 const CLOSING_SHARE: f64 = 0.7;
 
-/// Time per open request: a few are closed at once, many are spread over the grace period, so that
-/// the nodes they go to are not run over.
+/// Time per open request. The broker closes a few at once. It spreads many over the grace period,
+/// so that their subscribers do not overload the nodes where they reconnect.
 const SPREAD_PER_REQUEST: Duration = Duration::from_millis(50);
 
-/// Shared by all who wait for the end. Cheap to clone.
+/// The state of the process: whether it stops, and how many requests are open. Cheap to clone; all
+/// clones share the state.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     closing: watch::Sender<Option<Closing>>,
     requests: Arc<watch::Sender<usize>>,
 }
 
-/// The period over which connections are closed.
+/// The period over which the broker closes connections.
 #[derive(Clone, Copy, Debug)]
 struct Closing {
     from: Instant,
     spread: Duration,
 }
 
-/// A request under way; counted until it is dropped.
+/// An open request. It counts until it is dropped.
 #[derive(Debug)]
 pub struct RequestGuard(Arc<watch::Sender<usize>>);
 
@@ -44,8 +45,8 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Begins the end: from now on, whoever waits on [`Lifecycle::closing`] is told to close, each
-    /// at a moment of its own.
+    /// Starts to stop: from now on each wait on [`Lifecycle::closing`] ends, each at a random
+    /// moment.
     pub fn close(&self, grace: Duration) {
         let requests = u32::try_from(*self.requests.borrow()).unwrap_or(u32::MAX);
         let spread = grace
@@ -61,14 +62,14 @@ impl Lifecycle {
         });
     }
 
-    /// Whether the end has begun.
+    /// Whether the process stops.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing.borrow().is_some()
     }
 
-    /// How far the closing of connections has come, from 0 to 1 when the last is due; none before
-    /// the end has begun.
+    /// How far the closing of connections is, from 0 to 1 when the last is due. None while the
+    /// process does not stop.
     #[must_use]
     pub fn closing_progress(&self) -> Option<f64> {
         let Closing { from, spread } = (*self.closing.borrow())?;
@@ -76,17 +77,16 @@ impl Lifecycle {
         Some(if progress.is_finite() { progress } else { 1.0 })
     }
 
-    /// Resolves when the end begins.
+    /// Resolves when the process starts to stop. Cancel safe.
     pub async fn begins_to_close(&self) {
-        // The sender is in `self`, so that the wait does not fail.
+        // The wait does not fail, as `self` holds the sender.
         let _ = self.closing.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Resolves when the caller is to close its connection.
+    /// Resolves when the caller has to close its connection. Cancel safe.
     pub async fn closing(&self) {
         let mut closing = self.closing.subscribe();
-        // The sender is in `self`, so that the wait does not fail; if it did, closing would be
-        // right.
+        // The wait does not fail, as `self` holds the sender. If it did, closing would be right.
         let closing = closing
             .wait_for(Option::is_some)
             .await
@@ -104,7 +104,7 @@ impl Lifecycle {
         RequestGuard(Arc::clone(&self.requests))
     }
 
-    /// Resolves when no request is under way.
+    /// Resolves when no request is open. Cancel safe.
     pub async fn idle(&self) {
         let mut requests = self.requests.subscribe();
         // As above: the sender outlives the wait.
@@ -123,21 +123,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn many_are_closed_over_the_grace_period_and_one_at_once() {
-        let begun = Instant::now();
+    async fn many_requests_close_over_the_grace_period_and_one_closes_at_once() {
+        let started = Instant::now();
         let alone = Lifecycle::default();
         let _request = alone.request();
         alone.close(Duration::from_secs(10));
         alone.closing().await;
-        assert!(begun.elapsed() <= SPREAD_PER_REQUEST * 2);
+        assert!(started.elapsed() <= SPREAD_PER_REQUEST * 2);
 
         let busy = Lifecycle::default();
         let _requests: Vec<_> = (0..1000).map(|_| busy.request()).collect();
-        let begun = Instant::now();
+        let started = Instant::now();
         busy.close(Duration::from_secs(10));
         let times = futures::future::join_all((0..1000).map(|_| async {
             busy.closing().await;
-            begun.elapsed()
+            started.elapsed()
         }))
         .await;
         let late = times.iter().filter(|time| time.as_secs_f64() > 3.5).count();
@@ -146,12 +146,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_idle_when_the_last_request_is_done() {
-        let life = Lifecycle::default();
-        life.idle().await;
-        let request = life.request();
-        assert!(futures::poll!(Box::pin(life.idle())).is_pending());
+    async fn the_process_is_idle_when_the_last_request_is_done() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.idle().await;
+        let request = lifecycle.request();
+        assert!(futures::poll!(Box::pin(lifecycle.idle())).is_pending());
         drop(request);
-        life.idle().await;
+        lifecycle.idle().await;
     }
 }

@@ -1,8 +1,12 @@
-//! Serving, from the first connection to the orderly end.
+//! The life of a process that serves: from the first connection to an orderly stop.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    time::Duration,
+};
 
-use rocket::fairing::AdHoc;
+use rocket::{Ignite, Rocket, fairing::AdHoc};
 use tinistreamer::{
     config::MetricsAt,
     lifecycle::Lifecycle,
@@ -14,24 +18,28 @@ use tinistreamer::{
     },
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
+    task::JoinHandle,
 };
 
-use crate::{Failure, Setup, print, store};
+use crate::{
+    failure::Failure,
+    setup::{Setup, store},
+};
 
-/// Share of the grace period in which a node that stops still listens, unless it has nothing left
-/// to do.
+/// Share of the grace period in which a node that stops still listens, unless it is idle before.
 const LISTENING_SHARE: f64 = 0.1;
 
-/// Serves until SIGTERM or SIGINT, then ends in order: it is not ready any more and takes no more
-/// clients, long-lived connections are closed over the grace period, the listener closes, what runs
-/// is finished. A second signal ends it at once.
+/// Time for the connections' own tasks to hand their last bytes to the system.
+const LAST_BYTES: Duration = Duration::from_millis(100);
+
+/// Serves until SIGTERM or SIGINT, then stops in order; see [`stop`].
 pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     let Setup {
         rocket,
         settings,
-        throw_away,
+        temporary_keys,
         warnings,
     } = setup;
     let log = log::init(&settings.log, settings.log_format)?;
@@ -43,25 +51,20 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     // The store logs what is wrong, now and whenever it changes.
     let _ = store.ready().await;
     let (lifecycle, grace) = (Lifecycle::default(), settings.shutdown_grace);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = StopSignals::new()?;
 
     let metrics_address = match settings.metrics {
-        MetricsAt::Address(address) => Some(
-            serve_metrics(
-                address,
-                SharedStore::clone(&store),
-                SharedMetrics::clone(&metrics),
-            )
-            .await?,
-        ),
+        MetricsAt::Address(address) => {
+            let (store, metrics) = (SharedStore::clone(&store), SharedMetrics::clone(&metrics));
+            Some(serve_metrics(address, store, metrics).await?)
+        }
         MetricsAt::Broker | MetricsAt::Nowhere => None,
     };
 
     let (about, console) = (format!("{} store", store.name()), settings.console);
     let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
-        let address = SocketAddr::new(rocket.config().address, rocket.config().port);
-        Box::pin(async move { greet(address, &about, console, metrics_address, &throw_away) })
+        let address = address_of(rocket.config());
+        Box::pin(async move { greet(address, &about, console, metrics_address, &temporary_keys) })
     });
     let rocket = server(rocket, settings, store, metrics, lifecycle.clone())
         .attach(greeting)
@@ -69,80 +72,122 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
         .await;
     let rocket = rocket.map_err(|error| Failure::Launch(error.kind().to_string()))?;
     let shutdown = rocket.shutdown();
-    let wanted = SocketAddr::new(rocket.config().address, rocket.config().port);
+    let address = address_of(rocket.config());
     let mut launch = tokio::spawn(rocket.launch());
 
     tokio::select! {
-        ended = &mut launch => return match ended {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Failure::Launch(launch_problem(&error, wanted, "STREAMER_PORT or STREAMER_ADDRESS"))),
-            Err(error) => Err(Failure::Launch(error.to_string())),
-        },
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        ended = &mut launch => {
+            return match launch_problem(ended, address, "STREAMER_PORT or STREAMER_ADDRESS") {
+                None => Ok(()),
+                Some(problem) => Err(Failure::Launch(problem)),
+            };
+        }
+        () = signals.recv() => {}
     }
+    stop(&lifecycle, grace, shutdown, &mut signals).await;
+    log.flush();
+    // The remaining connections, for the most part of stalled subscribers, end with the process.
+    std::process::exit(0)
+}
+
+/// Stops the broker in order: it is not ready any more and admits no subscribers, it closes
+/// long-lived connections over the grace period, it closes the listener, and it finishes what runs.
+/// A second signal stops it at once.
+async fn stop(
+    lifecycle: &Lifecycle,
+    grace: Duration,
+    shutdown: rocket::Shutdown,
+    signals: &mut StopSignals,
+) {
     tracing::info!(
         grace_seconds = grace.as_secs(),
         "stopping; a second signal ends it at once"
     );
     lifecycle.close(grace);
     let in_order = async {
-        // Whoever asks whether the node is ready is told that it is not, rather than that nobody
-        // listens.
+        // A load balancer that asks whether the node is ready gets "no", rather than no connection.
         let _ = tokio::time::timeout(grace.mul_f64(LISTENING_SHARE), lifecycle.idle()).await;
         shutdown.notify();
         lifecycle.idle().await;
-        // The last bytes are with the connections' own tasks by now; this is for those to hand them
-        // to the system.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(LAST_BYTES).await;
     };
     tokio::select! {
         () = in_order => tracing::info!("stopped; nothing was left open"),
-        () = tokio::time::sleep(grace) => tracing::warn!("stopped; some connections did not close in time"),
-        _ = terminate.recv() => tracing::warn!("stopped at once"),
-        _ = interrupt.recv() => tracing::warn!("stopped at once"),
+        () = tokio::time::sleep(grace) => {
+            tracing::warn!("stopped; some connections did not close in time");
+        }
+        () = signals.recv() => tracing::warn!("stopped at once"),
     }
-    log.flush();
-    // What is left, stalled clients for the most part, ends with the process.
-    std::process::exit(0)
 }
 
-/// Serves the metrics at an address of their own, from now on until the process ends; returns when
-/// they can be read, and where.
+/// The signals that ask the process to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next signal. Cancel safe.
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Serves the metrics at a separate address until the process ends. Returns the address when the
+/// metrics can be read there.
 async fn serve_metrics(
     address: SocketAddr,
     store: SharedStore,
     metrics: SharedMetrics,
 ) -> Result<SocketAddr, Failure> {
     let (bound, is_bound) = oneshot::channel();
-    let tell = AdHoc::on_liftoff("metrics address", move |rocket| {
-        let address = SocketAddr::new(rocket.config().address, rocket.config().port);
+    let send_address = AdHoc::on_liftoff("metrics address", move |rocket| {
         // Nobody waits any more when the start has failed.
-        let _ = bound.send(address);
+        let _ = bound.send(address_of(rocket.config()));
         Box::pin(std::future::ready(()))
     });
-    let launch = tokio::spawn(
+    let launch: JoinHandle<_> = tokio::spawn(
         metrics_server(address, store, metrics)
-            .attach(tell)
+            .attach(send_address)
             .launch(),
     );
     if let Ok(address) = is_bound.await {
         return Ok(address);
     }
-    let reason = match launch.await {
-        Ok(Ok(_)) => "the server ended".to_owned(),
-        Ok(Err(error)) => launch_problem(&error, address, "STREAMER_METRICS"),
-        Err(error) => error.to_string(),
-    };
-    Err(Failure::Metrics(reason))
+    let problem = launch_problem(launch.await, address, "STREAMER_METRICS");
+    let problem = problem.unwrap_or_else(|| "the server ended".to_owned());
+    Err(Failure::Metrics(problem))
 }
 
-/// Why the server can't listen at this address, and which settings give it another. Rocket's error
-/// panics when it is dropped unseen; its `Display` counts as seeing it.
-fn launch_problem(error: &rocket::Error, address: SocketAddr, settings: &str) -> String {
+fn address_of(config: &rocket::Config) -> SocketAddr {
+    SocketAddr::new(config.address, config.port)
+}
+
+/// Why a server failed, and which settings give it another address; none when it ended in order.
+/// Rocket's error panics when it is dropped unseen; its `Display` counts as seeing it.
+fn launch_problem(
+    ended: Result<Result<Rocket<Ignite>, rocket::Error>, tokio::task::JoinError>,
+    address: SocketAddr,
+    settings: &str,
+) -> Option<String> {
+    let error = match ended {
+        Ok(Ok(_)) => return None,
+        Ok(Err(error)) => error,
+        Err(error) => return Some(error.to_string()),
+    };
     let error = match error.kind() {
         rocket::error::ErrorKind::Bind(error) | rocket::error::ErrorKind::Io(error) => error,
-        kind => return kind.to_string(),
+        kind => return Some(kind.to_string()),
     };
     let reason = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
@@ -152,15 +197,18 @@ fn launch_problem(error: &rocket::Error, address: SocketAddr, settings: &str) ->
         }
         _ => error.to_string(),
     };
-    format!("the address {address} can't be used: {reason}. Choose another with {settings}")
+    Some(format!(
+        "the address {address} can't be used: {reason}. Choose another with {settings}"
+    ))
 }
 
+/// Prints where the broker listens, and the keys that are valid for this run only.
 fn greet(
     address: SocketAddr,
     about: &str,
     console: bool,
     metrics: Option<SocketAddr>,
-    throw_away: &[(&str, String)],
+    temporary_keys: &[(String, String)],
 ) {
     let mut text = format!(
         "tinistreamer {} listens on http://{address} ({about})\n",
@@ -170,16 +218,16 @@ fn greet(
         text.push_str("Open that address in a browser for the console; it asks for the API key\n");
     }
     text.extend(metrics.map(|address| format!("Metrics are at http://{address}/metrics\n")));
-    if !throw_away.is_empty() {
-        text.push_str("\nKeys for this run only, as none were set; `tinistreamer keygen` makes some to keep:\n\n");
-        text.extend(
-            throw_away
-                .iter()
-                .map(|(name, key)| format!("export {name}={key}\n")),
+    if !temporary_keys.is_empty() {
+        text.push_str(
+            "\nKeys for this run only, as none were set; \
+             `tinistreamer keygen` makes some to keep:\n\n",
         );
+        let lines = temporary_keys.iter();
+        text.extend(lines.map(|(variable, key)| format!("export {variable}={key}\n")));
         text.push('\n');
     }
-    if let Err(failure) = print(&text) {
-        tracing::debug!(%failure, "nobody reads standard output");
+    if let Err(error) = io::stdout().write_all(text.as_bytes()) {
+        tracing::debug!(%error, "nobody reads standard output");
     }
 }

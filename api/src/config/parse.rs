@@ -1,8 +1,8 @@
-//! What each setting takes: its text into its value, or nothing where it can't be used.
+//! Parsers: each makes a setting's value of its text, or returns none.
 
 use rocket::http::Header;
 
-use super::{LogFormat, MetricsAt, Secret, Sentinels, StoreUrl};
+use super::values::{Delivery, LogFormat, MetricsAt, Secret, Sentinels, StoreUrl};
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
@@ -16,11 +16,11 @@ fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
         .filter(|items| !items.is_empty())
 }
 
-/// Keys for backends: long enough not to be guessed, and fit for a header.
+/// API keys: long enough that nobody guesses them, and valid in a header.
 pub(super) fn api_keys(text: &str) -> Option<Vec<Secret<String>>> {
     all(list(text).map(|key| {
         (key.len() >= 8 && key.bytes().all(|b| b.is_ascii_graphic()))
-            .then(|| Secret(key.to_owned()))
+            .then(|| Secret::new(key.to_owned()))
     }))
 }
 
@@ -30,7 +30,7 @@ pub(super) fn secret_keys(text: &str) -> Option<Vec<Secret<[u8; 32]>>> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(key, &mut bytes)
             .ok()
-            .map(|()| Secret(bytes))
+            .map(|()| Secret::new(bytes))
     }))
 }
 
@@ -39,30 +39,31 @@ pub(super) fn store_url(text: &str) -> Option<StoreUrl> {
     if text == "memory:" {
         return Some(StoreUrl::Memory);
     }
-    for (scheme, of_a_node) in [
+    for (scheme, node_scheme) in [
         ("redis-cluster://", "redis://"),
         ("rediss-cluster://", "rediss://"),
     ] {
         if let Some(rest) = text.strip_prefix(scheme) {
-            return cluster_nodes(of_a_node, rest).map(|nodes| StoreUrl::Cluster(Secret(nodes)));
+            return cluster_nodes(node_scheme, rest)
+                .map(|nodes| StoreUrl::Cluster(Secret::new(nodes)));
         }
     }
-    for (scheme, of_a_node) in [
+    for (scheme, node_scheme) in [
         ("redis-sentinel://", "redis://"),
         ("rediss-sentinel://", "rediss://"),
     ] {
         if let Some(rest) = text.strip_prefix(scheme) {
-            return sentinels(of_a_node, rest)
-                .map(|sentinels| StoreUrl::Sentinels(Secret(sentinels)));
+            return sentinels(node_scheme, rest)
+                .map(|sentinels| StoreUrl::Sentinels(Secret::new(sentinels)));
         }
     }
     let known = ["redis://", "rediss://", "unix://"]
         .iter()
         .any(|scheme| text.starts_with(scheme));
-    (known && is_usable(text)).then(|| StoreUrl::Redis(Secret(text.to_owned())))
+    (known && is_usable(text)).then(|| StoreUrl::Redis(Secret::new(text.to_owned())))
 }
 
-/// `user:password@host:port,host:port`: the credentials are for all.
+/// `user:password@host:port,host:port`: the credentials are for all nodes.
 fn cluster_nodes(scheme: &str, rest: &str) -> Option<Vec<String>> {
     let (credentials, hosts) = rest.rsplit_once('@').map_or(("", rest), |(before, hosts)| {
         (&rest[..=before.len()], hosts)
@@ -72,7 +73,7 @@ fn cluster_nodes(scheme: &str, rest: &str) -> Option<Vec<String>> {
 }
 
 /// `user:password@host:port,host:port/service/database?sentinel=user:password`: the first
-/// credentials and the database are the servers', the others the Sentinels'.
+/// credentials and the database are those of the servers, the last ones those of the Sentinels.
 fn sentinels(scheme: &str, rest: &str) -> Option<Sentinels> {
     let (rest, of_sentinels) = match rest.split_once("?sentinel=") {
         Some((rest, credentials)) => (rest, format!("{credentials}@")),
@@ -96,7 +97,7 @@ fn sentinels(scheme: &str, rest: &str) -> Option<Sentinels> {
     })
 }
 
-/// Whether the Redis client takes it; it says so without connecting.
+/// Whether the Redis client accepts the URL. This does not connect.
 fn is_usable(url: &str) -> bool {
     deadpool_redis::redis::IntoConnectionInfo::into_connection_info(url).is_ok()
 }
@@ -114,10 +115,11 @@ pub(super) fn web_url(text: &str) -> Option<String> {
     plain.then(|| text.trim_end_matches('/').to_owned())
 }
 
-/// The origins; an empty list stands for all.
-pub(super) fn origins(text: &str) -> Option<Vec<String>> {
+/// The origins; none inside stands for all.
+#[expect(clippy::option_option, reason = "`all` is valid text of no value")]
+pub(super) fn origins(text: &str) -> Option<Option<Vec<String>>> {
     if text == "all" || text == "*" {
-        return Some(Vec::new());
+        return Some(None);
     }
     let origin = |text: &str| {
         web_url(text).filter(|url| {
@@ -126,20 +128,22 @@ pub(super) fn origins(text: &str) -> Option<Vec<String>> {
                 .is_some_and(|host| !host.contains('/'))
         })
     };
-    all(list(text).map(|text| origin(text).map(|origin| origin.to_ascii_lowercase())))
+    all(list(text).map(|text| origin(text).map(|origin| origin.to_ascii_lowercase()))).map(Some)
 }
 
-/// The name of a header; an empty one stands for none.
-pub(super) fn header_name(text: &str) -> Option<String> {
+/// The name of a header; none inside stands for `off`.
+#[expect(clippy::option_option, reason = "`off` is valid text of no value")]
+pub(super) fn header_name(text: &str) -> Option<Option<String>> {
     match text {
-        "off" | "false" => Some(String::new()),
-        name => Header::is_valid_name(name).then(|| name.to_owned()),
+        "off" | "false" => Some(None),
+        name => Header::is_valid_name(name).then(|| Some(name.to_owned())),
     }
 }
 
 /// A prefix of Redis keys.
 pub(super) fn key_prefix(text: &str) -> Option<String> {
-    // Braces would be read as a Cluster hash tag, and move all keys of all streams to one slot.
+    // Redis Cluster takes text in braces for a hash tag: all keys of all streams would be in one
+    // slot.
     let fits = (1..=64).contains(&text.len())
         && !text
             .chars()
@@ -147,7 +151,7 @@ pub(super) fn key_prefix(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-/// Where metrics are.
+/// Where the broker serves metrics.
 pub(super) fn metrics_at(text: &str) -> Option<MetricsAt> {
     match text {
         "on" => Some(MetricsAt::Broker),
@@ -156,14 +160,14 @@ pub(super) fn metrics_at(text: &str) -> Option<MetricsAt> {
     }
 }
 
-/// A level, or a filter.
+/// A log level, or a filter of `tracing`.
 pub(super) fn log_filter(text: &str) -> Option<String> {
     let level = ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
     (level || text.contains('=') && text.parse::<tracing_subscriber::EnvFilter>().is_ok())
         .then(|| text.to_owned())
 }
 
-/// A switch, also as the booleans of TOML and YAML are written.
+/// A switch. TOML and YAML write booleans as `true` and `false`.
 pub(super) fn switch(text: &str) -> Option<bool> {
     match text {
         "on" | "true" => Some(true),
@@ -172,7 +176,7 @@ pub(super) fn switch(text: &str) -> Option<bool> {
     }
 }
 
-/// How lines of the log look.
+/// The format of the log's lines.
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {
     match text {
         "auto" => Some(LogFormat::Auto),
@@ -180,4 +184,11 @@ pub(super) fn log_format(text: &str) -> Option<LogFormat> {
         "json" => Some(LogFormat::Json),
         _ => None,
     }
+}
+
+/// How live events reach subscribers.
+pub(super) fn delivery(text: &str) -> Option<Delivery> {
+    [Delivery::Exclusive, Delivery::Shared]
+        .into_iter()
+        .find(|delivery| delivery.as_str() == text)
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     stream::{SharedPosition, StreamKey},
-    telemetry::metrics::{ClientMetrics, Departure},
+    telemetry::metrics::{ClientMetrics, DisconnectReason},
 };
 
 /// The least time between two warnings that the store fails.
@@ -130,7 +130,7 @@ impl Admission {
 
     /// Sets the reason that the metrics report when the session is over. Without one the subscriber
     /// has left by itself.
-    pub fn set_disconnect_reason(&self, reason: Departure) {
+    pub fn set_disconnect_reason(&self, reason: DisconnectReason) {
         self.liveness.set_disconnect_reason(reason);
     }
 

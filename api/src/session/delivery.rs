@@ -20,7 +20,7 @@ use super::{
 use crate::{
     store::{Batch, Page, StoreError, StreamUpdate, TailSet},
     stream::{Position, SharedPosition, StreamKey},
-    telemetry::metrics::Departure,
+    telemetry::metrics::DisconnectReason,
 };
 
 /// The latency of one in so many live batches of a session is measured. The clock and the
@@ -151,7 +151,8 @@ impl Session {
 
     /// The subscriber does not take what is sent, and the transport gives it up.
     pub fn set_stalled(&self) {
-        self.admission.set_disconnect_reason(Departure::Stalled);
+        self.admission
+            .set_disconnect_reason(DisconnectReason::Stalled);
     }
 
     /// Frees the streams. The admission stays, for as long as the subscriber takes the rest.

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     stream::{SharedPosition, StreamKey},
-    telemetry::metrics::{ClientMetrics, Departure},
+    telemetry::metrics::{ClientMetrics, DisconnectReason},
 };
 
 /// The times that a session keeps.
@@ -115,7 +115,7 @@ impl Liveness {
     }
 
     /// Sets the reason that the metrics report when the session is over.
-    pub(super) fn set_disconnect_reason(&self, reason: Departure) {
+    pub(super) fn set_disconnect_reason(&self, reason: DisconnectReason) {
         if let Some(membership) = self.membership.lock().as_mut() {
             membership.set_disconnect_reason(reason);
         }
@@ -172,7 +172,7 @@ impl Liveness {
         let Some(mut membership) = membership else {
             return false;
         };
-        membership.set_disconnect_reason(Departure::Disconnected);
+        membership.set_disconnect_reason(DisconnectReason::Disconnected);
         drop(membership);
         self.send(Signal::Disconnect);
         true
@@ -246,7 +246,7 @@ impl Liveness {
             // A subscriber that takes nothing for so long is as good as gone. What else the session
             // holds, a batch and Rocket's buffers, is freed with its connection.
             if self.since(&self.untaken_since) >= self.timeouts.idle {
-                self.set_disconnect_reason(Departure::Stalled);
+                self.set_disconnect_reason(DisconnectReason::Stalled);
                 self.leave();
             }
         } else if self.since(&self.last_event) >= self.timeouts.idle {

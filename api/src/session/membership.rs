@@ -11,7 +11,7 @@ use super::{
 use crate::{
     presence::SubscriberCounts,
     stream::{SharedPosition, StreamKey},
-    telemetry::metrics::{Departure, Presence},
+    telemetry::metrics::{ConnectedGuard, DisconnectReason},
 };
 
 /// A permit of a stream's limit, where streams have one.
@@ -30,7 +30,7 @@ pub(super) struct Permits {
 pub(super) struct Membership {
     streams: Vec<CountedStream>,
     permits: Permits,
-    presence: Presence,
+    connected: ConnectedGuard,
     counts: Arc<SubscriberCounts>,
 }
 
@@ -43,18 +43,22 @@ struct CountedStream {
 }
 
 impl Membership {
-    pub(super) fn new(permits: Permits, presence: Presence, counts: Arc<SubscriberCounts>) -> Self {
+    pub(super) fn new(
+        permits: Permits,
+        connected: ConnectedGuard,
+        counts: Arc<SubscriberCounts>,
+    ) -> Self {
         Self {
             streams: Vec::new(),
             permits,
-            presence,
+            connected,
             counts,
         }
     }
 
     /// Sets the reason that the metrics report when the session is over.
-    pub(super) fn set_disconnect_reason(&mut self, reason: Departure) {
-        self.presence.departs(reason);
+    pub(super) fn set_disconnect_reason(&mut self, reason: DisconnectReason) {
+        self.connected.set_reason(reason);
     }
 
     /// Adds streams. A stream that is there already stays as it is.

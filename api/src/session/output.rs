@@ -2,7 +2,7 @@
 
 use crate::{
     store::{Batch, StreamUpdate},
-    telemetry::metrics::Departure,
+    telemetry::metrics::DisconnectReason,
 };
 
 /// What a connection sends next. Streams are named by their index in
@@ -66,7 +66,7 @@ pub enum CloseReason {
     Disconnected,
 }
 
-impl From<CloseReason> for Departure {
+impl From<CloseReason> for DisconnectReason {
     fn from(reason: CloseReason) -> Self {
         match reason {
             CloseReason::Ended => Self::Ended,

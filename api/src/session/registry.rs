@@ -123,7 +123,8 @@ impl Registry {
         let deadline = Instant::now() + ADMISSION_TIMEOUT;
         let permits = self.acquire(streams, address, deadline).await;
         let (streams, permits) = permits.inspect_err(|&reached| metrics.refuse(reached.into()))?;
-        let mut membership = Membership::new(permits, metrics.enter(), Arc::clone(&self.0.counts));
+        let mut membership =
+            Membership::new(permits, metrics.connect(), Arc::clone(&self.0.counts));
         membership.add(streams);
         let limits = membership.limits();
         let liveness = Arc::new(Liveness::new(

@@ -1,5 +1,5 @@
-//! What is logged, and how: one line per event on standard error. Every line about a request is in
-//! its span, which has the request's id ([`crate::requests`]). Queries are never logged: they may
+//! The log: one line per event on standard error. Every line about a request is in the request's
+//! span, which has its id ([`crate::http::request_log`]). The broker never logs queries: they may
 //! hold tokens. Rocket's own log, which shows them, is off.
 
 use std::{
@@ -21,8 +21,8 @@ use tracing_subscriber::{
 use super::otlp::Exporter;
 use crate::config::LogFormat;
 
-/// What is logged goes on its way while this is there.
-#[must_use = "lines are written while this is there"]
+/// The running log. It writes lines until it is dropped.
+#[must_use = "the log stops when this is dropped"]
 #[derive(Debug)]
 pub struct Log {
     writer: WorkerGuard,
@@ -30,24 +30,25 @@ pub struct Log {
     exporter: Option<Exporter>,
 }
 
-/// Lines that may wait to be written: what a busy broker says in a moment, in a few megabytes.
+/// The most lines that wait to be written: what a busy broker logs in a moment, in a few megabytes.
 const BUFFERED_LINES: usize = 10_000;
 
 /// Why logging can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The environment names a collector, but not in a way that can be used.
+    /// The environment names a collector, but its settings are not usable.
     #[cfg(feature = "otlp")]
     #[error("The settings of OpenTelemetry (OTEL_*) can't be used: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Starts logging.
+/// Starts the log.
+///
+/// Errors: the environment names a collector, but its settings are not usable.
 pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
-    // A pipe that nobody reads is full some day. Then lines are lost, rather than that requests
-    // wait.
+    // A pipe that nobody reads fills up. Then the log drops lines, so that requests do not wait.
     let (stderr, writer) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(BUFFERED_LINES)
@@ -63,7 +64,7 @@ pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Auto if terminal => lines.boxed(),
-        // The span that a line is in says all: there are none within others.
+        // A line needs only its own span: spans are not nested.
         LogFormat::Auto | LogFormat::Json => lines
             .json()
             .flatten_event(true)
@@ -76,7 +77,7 @@ pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     #[cfg(feature = "otlp")]
     let subscriber = subscriber.with(exporter.as_ref().map(Exporter::layer));
     subscriber.with(filter).init();
-    // A panic ends a request, not the process; as a line of the log it has the request's id.
+    // A panic ends a request, not the process. As a line of the log it has the request's id.
     panic::set_hook(Box::new(|info| {
         let payload = info.payload();
         let reason = payload
@@ -96,11 +97,11 @@ pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
     })
 }
 
-/// Keeps each event on one line that reads as it is written, whatever a request or a peer put into
+/// Keeps each event on one line that shows what it holds. A request or a peer may put any text into
 /// its fields.
 struct OneLine<W> {
     to: W,
-    /// The formatter colours its lines, and escapes the ESC of all others.
+    /// The formatter colours its lines. It escapes the ESC characters in the fields itself.
     colours: bool,
 }
 
@@ -116,7 +117,7 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
 }
 
 impl<W: Write> Write for OneLine<W> {
-    /// Takes one event, as the formatter gives it: with the end of its line.
+    /// Takes one event with its line end, as the formatter writes it.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         match std::str::from_utf8(event) {
             Ok(text) => self.to.write_all(one_line(text, self.colours).as_bytes())?,
@@ -130,8 +131,8 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// An event with `\u….` in place of what would end the line, move the cursor, or turn the direction
-/// of the text. JSON reads it back.
+/// The event with `\u…` in place of characters that end the line, move the cursor, or change the
+/// direction of the text. A JSON parser reads them back.
 fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
     let (line, end) = event
         .strip_suffix('\n')
@@ -145,7 +146,7 @@ fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
         if is_plain(c) {
             escaped.push(c);
         } else {
-            // A string always takes what is written.
+            // To write into a string does not fail.
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         }
     }
@@ -156,12 +157,16 @@ fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
 /// algorithm](https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
 fn is_misleading(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            c,
+            '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
+        )
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Log {
-    /// Writes and sends what has not been yet, for about a second at the most. To be called before
-    /// the process ends.
+    /// Writes the remaining lines and sends the remaining spans. Blocks for about a second at most.
+    /// Call it before the process ends.
     pub fn flush(self) {
         #[cfg(feature = "otlp")]
         if let Some(exporter) = &self.exporter {
@@ -176,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_one_line_that_misleads_nobody() {
+    fn an_event_is_one_line_without_misleading_characters() {
         assert!(matches!(
             one_line("path=/a\tü 😀\n", false),
             Cow::Borrowed("path=/a\tü 😀\n")

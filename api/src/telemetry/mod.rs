@@ -1,4 +1,4 @@
-//! What the process says of itself: log, metrics, traces.
+//! What operators see of the process: log, metrics, traces.
 
 pub mod log;
 pub mod metrics;

@@ -1,6 +1,6 @@
-//! A span of each request for a collector, by [OTLP](https://opentelemetry.io/docs/specs/otlp/)
-//! over HTTP, in programs built with the feature `otlp`. The environment says where to, and more,
-//! by [OpenTelemetry's own variables](https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
+//! Sends a span of each request to a collector, with the feature `otlp`: by
+//! [OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. The environment names the collector
+//! in [OpenTelemetry's own variables](https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use tracing::{Span, Subscriber};
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Where spans go; without one of these there is no collector.
+/// The variables that name a collector. Without any of them there is none.
 const ENDPOINTS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 ];
 
-/// How long the last spans may take on their way when the program ends.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout for the last spans when the program ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sends spans, in a thread of its own.
+/// Sends spans to a collector, in a thread of its own.
 #[derive(Debug)]
 pub struct Exporter(SdkTracerProvider);
 
 impl Exporter {
-    /// An exporter to the collector that the environment names, if it names one.
+    /// An exporter to the collector that the environment names; none when it names none.
     ///
-    /// Errors: the environment's settings can't be used.
+    /// Errors: the environment's settings are not usable.
     pub fn from_environment() -> Result<Option<Self>, ExporterBuildError> {
         if ENDPOINTS
             .iter()
@@ -56,24 +56,24 @@ impl Exporter {
         )))
     }
 
-    /// Makes spans of tracing's.
+    /// The layer that hands `tracing`'s spans to this exporter.
     #[must_use]
     pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> OpenTelemetryLayer<S, Tracer> {
         tracing_opentelemetry::layer().with_tracer(self.0.tracer("tinistreamer"))
     }
 
-    /// Sends what is left. Blocks, for a second at the most.
+    /// Sends the remaining spans. Blocks for a second at most.
     pub fn flush(&self) {
-        // A collector that does not take them now will not be asked again: the program ends.
-        let _ = self.0.shutdown_with_timeout(PATIENCE);
+        // A failure means lost spans. The program ends, so it can't try again.
+        let _ = self.0.shutdown_with_timeout(FLUSH_TIMEOUT);
     }
 }
 
-/// Makes the span a part of the trace that the request is of ([W3C Trace
-/// Context](https://www.w3.org/TR/trace-context/)).
+/// Makes the span a part of the request's trace, by [W3C Trace
+/// Context](https://www.w3.org/TR/trace-context/).
 pub fn adopt(span: &Span, headers: &HeaderMap<'_>) {
     let parent = TraceContextPropagator::new().extract(&Headers(headers));
-    // It fails where spans are not exported, and there is nothing to do.
+    // It fails where no collector is set. Then the span has no parent.
     let _ = span.set_parent(parent);
 }
 
@@ -85,7 +85,7 @@ impl Extractor for Headers<'_, '_> {
     }
 
     fn keys(&self) -> Vec<&str> {
-        // All that a trace context is made of.
+        // The headers of a trace context.
         vec!["traceparent", "tracestate"]
     }
 }

@@ -1,10 +1,11 @@
-//! The command line and the settings, as who starts the broker meets them.
+//! The command line and the settings, as an operator uses them.
 
 use std::{
     path::Path,
     process::{Output, Stdio},
 };
 
+use tinistreamer::config;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::common::{
@@ -56,7 +57,7 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
         ("STREAMER_LOG_FORMAT", "xml", "text or json"),
         ("STREAMER_HARTBEAT", "5", "STREAMER_HEARTBEAT"),
     ];
-    for (name, value, tells) in cases {
+    for (name, value, wanted) in cases {
         let environment: Vec<_> = GOOD
             .into_iter()
             .filter(|(good, _)| *good != name)
@@ -69,7 +70,7 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
             "{name}: {stderr}"
         );
         assert!(
-            stderr.starts_with(name) && stderr.contains(tells),
+            stderr.starts_with(name) && stderr.contains(wanted),
             "{stderr}"
         );
         assert!(!stderr.contains("abcdef"));
@@ -87,7 +88,7 @@ async fn the_release_profile_demands_keys() {
 }
 
 #[tokio::test]
-async fn the_debug_profile_makes_keys_up_and_prints_them() {
+async fn the_debug_profile_makes_up_keys_and_prints_them() {
     let mut command = program();
     let mut process = command
         .env("ROCKET_PROFILE", "debug")
@@ -160,7 +161,7 @@ async fn keygen_prints_lines_of_a_file_that_the_broker_reads() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
+async fn an_env_file_that_others_may_read_or_in_another_folder_is_reported() {
     use std::os::unix::fs::PermissionsExt;
 
     let (_, keys, _) = run(&["keygen"], &[]).await;
@@ -175,7 +176,7 @@ async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
     )
     .unwrap();
     let shown = file.to_str().unwrap();
-    let told = async |mode: u32, place: &Path| {
+    let warnings = async |mode: u32, place: &Path| {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let Output { status, stdout, .. } = program()
             .arg("check")
@@ -186,30 +187,30 @@ async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
         assert!(status.success());
         String::from_utf8(stdout).unwrap()
     };
-    assert_eq!(told(0o600, &folder).await.lines().count(), 1);
-    assert_eq!(told(0o640, &folder).await.lines().count(), 1);
-    let open = told(0o644, &folder).await;
+    assert_eq!(warnings(0o600, &folder).await.lines().count(), 1);
+    assert_eq!(warnings(0o640, &folder).await.lines().count(), 1);
+    let open = warnings(0o644, &folder).await;
     assert!(
         [shown, "may read", "mode 644"]
             .iter()
             .all(|part| open.contains(part)),
         "{open}"
     );
-    let writable = told(0o602, &folder).await;
+    let writable = warnings(0o602, &folder).await;
     assert!(
         [shown, "may change", "mode 602"]
             .iter()
             .all(|part| writable.contains(part)),
         "{writable}"
     );
-    let elsewhere = told(0o600, &inner).await;
+    let elsewhere = warnings(0o600, &inner).await;
     assert!(
         elsewhere.contains(shown)
             && elsewhere.contains("not in the folder")
             && !elsewhere.contains("mode"),
         "{elsewhere}"
     );
-    assert_eq!(told(0o644, &inner).await.lines().count(), 3);
+    assert_eq!(warnings(0o644, &inner).await.lines().count(), 3);
 
     // A broker that serves says it in its log.
     let mut broker = program()
@@ -232,7 +233,8 @@ async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
 async fn rocket_toml_is_read_by_profile_and_the_environment_wins() {
     let folder = tempfile::tempdir().unwrap();
     let toml = format!(
-        "[default]\napi_key = \"{API_KEY}\"\nttl = \"soon\"\n[release]\nsecret_key = \"{SECRET_KEY}\"\nredis_url = \"memory:\"\n"
+        "[default]\napi_key = \"{API_KEY}\"\nttl = \"soon\"\n\
+         [release]\nsecret_key = \"{SECRET_KEY}\"\nredis_url = \"memory:\"\n"
     );
     std::fs::write(folder.path().join("Rocket.toml"), toml).unwrap();
     let output = program()
@@ -257,7 +259,7 @@ async fn rocket_toml_is_read_by_profile_and_the_environment_wins() {
 }
 
 #[tokio::test]
-async fn a_broken_env_file_is_told_without_its_contents() {
+async fn a_broken_env_file_is_reported_without_its_contents() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(".env"), "STREAMER_API_KEY='hush-hush\n").unwrap();
     let output = program().current_dir(folder.path()).output().await.unwrap();
@@ -270,7 +272,7 @@ async fn a_broken_env_file_is_told_without_its_contents() {
 }
 
 #[tokio::test]
-async fn check_tells_whether_the_store_answers() {
+async fn check_reports_whether_the_store_answers() {
     let redis = Redis::shared().url();
     let (code, stdout, _) = run(
         &["check"],
@@ -293,7 +295,7 @@ async fn check_tells_whether_the_store_answers() {
 }
 
 #[tokio::test]
-async fn health_tells_whether_a_broker_lives() {
+async fn health_reports_whether_a_broker_lives() {
     let broker = broker(Kind::Memory).start().await;
     let port = broker.url.rsplit(':').next().unwrap().to_owned();
     let environment = [
@@ -311,7 +313,7 @@ async fn health_tells_whether_a_broker_lives() {
 }
 
 #[tokio::test]
-async fn help_and_version_are_told() {
+async fn help_and_version_are_printed() {
     let (code, help, _) = run(&["--help"], &[]).await;
     assert_eq!(code, Some(0));
     assert!(
@@ -329,7 +331,7 @@ async fn help_and_version_are_told() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_in_one_line() {
+async fn a_port_in_use_is_reported_in_one_line() {
     let broker = broker(Kind::Memory).start().await;
     let port = broker.url.rsplit(':').next().unwrap();
     let (code, _, stderr) = run(
@@ -343,29 +345,55 @@ async fn a_port_that_is_taken_is_told_in_one_line() {
     )
     .await;
     assert_eq!(code, Some(1));
-    let told = [
+    let wanted = [
         format!("127.0.0.1:{port}"),
         "another program".to_owned(),
         "STREAMER_PORT".to_owned(),
     ];
     assert!(
-        told.iter().all(|word| stderr.contains(word)) && !stderr.contains("panicked"),
+        wanted.iter().all(|word| stderr.contains(word)) && !stderr.contains("panicked"),
         "{stderr}"
     );
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
-/// What is documented is what there is.
+/// The README's table and `.env.example` come from the table of settings in the code.
 #[test]
-fn every_setting_is_in_the_readme_and_the_example() {
+fn the_readme_and_the_example_have_every_setting_as_the_code_has_it() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    for file in ["README.md", ".env.example"] {
-        let text = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
-        for name in tinistreamer::config::NAMES {
-            assert!(
-                text.contains(&tinistreamer::config::variable(name)),
-                "{file} does not tell of {name}"
-            );
-        }
+    let read = |file| std::fs::read_to_string(format!("{root}/{file}")).unwrap();
+    let (readme, example) = (read("README.md"), read(".env.example"));
+    let (table, env) = (config::markdown(), config::env_example());
+    let documented = readme
+        .split_once("<!-- settings: begin")
+        .and_then(|(_, rest)| rest.split_once("-->\n"))
+        .and_then(|(_, rest)| rest.split_once("<!-- settings: end"))
+        .map(|(documented, _)| documented);
+    for (file, is_fresh) in [
+        ("README.md", documented == Some(table.as_str())),
+        (".env.example", example == env),
+    ] {
+        assert!(
+            is_fresh,
+            "{file} is stale: `make settings` writes it anew from api/src/config/table.rs"
+        );
     }
+    for name in config::NAMES {
+        let variable = config::variable(name);
+        assert!(
+            table.contains(&format!("| `{variable}` |"))
+                && env.contains(&format!("\n#{variable}=")),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_settings_command_prints_the_reference_and_needs_no_settings() {
+    let (code, text, _) = run(&["settings"], &[]).await;
+    assert_eq!((code, text), (Some(0), config::text()));
+    let (code, env, _) = run(&["settings", "--format", "env"], &[]).await;
+    assert_eq!((code, env), (Some(0), config::env_example()));
+    let (code, table, _) = run(&["settings", "--format", "markdown"], &[]).await;
+    assert_eq!((code, table), (Some(0), config::markdown()));
 }

@@ -1,4 +1,4 @@
-//! The clients of one transport: who is there, what they are sent, why they leave.
+//! The metrics of the subscribers of one transport: how many, what they receive, why they leave.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::labels::{Departure, Refusal, Transport};
+use super::labels::{DisconnectReason, Refusal, Transport};
 
-/// From a millisecond, in which event ids count, to ten seconds.
+/// Buckets from a millisecond, the resolution of event ids, to ten seconds.
 const LATENCY_SECONDS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
@@ -21,9 +21,9 @@ struct OfTransport {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfDeparture {
+struct OfDisconnect {
     transport: Transport,
-    reason: Departure,
+    reason: DisconnectReason,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -32,28 +32,28 @@ struct OfRefusal {
     reason: Refusal,
 }
 
-/// What is measured of the clients of one transport. Counters are looked up once: what happens to
-/// each event is an addition.
+/// The metrics of the subscribers of one transport. It looks up each counter once, so that to count
+/// an event is one addition.
 #[derive(Debug)]
 pub struct ClientMetrics {
     transport: Transport,
     now: Gauge,
     connected: Counter,
-    left: Family<OfDeparture, Counter>,
+    left: Family<OfDisconnect, Counter>,
     refused: Family<OfRefusal, Counter>,
     events: Counter,
     bytes: Counter,
     latency: Histogram,
-    /// Clients that went on from an id.
+    /// Subscribers that resumed after an event id.
     pub resumes: Counter,
-    /// Gaps that clients were told of.
+    /// Gaps that the broker reported to subscribers.
     pub missed: Counter,
-    /// Comments and pings sent in silence.
+    /// SSE comments and WebSocket pings of heartbeats.
     pub heartbeats: Counter,
 }
 
 impl ClientMetrics {
-    /// Registers them, for each transport.
+    /// Registers the metrics of each transport.
     pub(super) fn register(registry: &mut Registry) -> [Arc<Self>; 4] {
         let now = Family::<OfTransport, Gauge>::default();
         registry.register("clients", "Clients that follow a stream now", now.clone());
@@ -83,7 +83,7 @@ impl ClientMetrics {
             Unit::Bytes,
             bytes.clone(),
         );
-        let left = Family::<OfDeparture, Counter>::default();
+        let left = Family::<OfDisconnect, Counter>::default();
         registry.register(
             "clients_left",
             "Clients that are gone, by the reason",
@@ -100,7 +100,8 @@ impl ClientMetrics {
         });
         registry.register_with_unit(
             "delivery_latency",
-            "Time from a live event's id to its being handed to a client's connection, one observation per client and batch",
+            "Time from a live event's id to its being handed to a client's connection, \
+             one observation per client and batch",
             Unit::Seconds,
             latency.clone(),
         );
@@ -112,9 +113,9 @@ impl ClientMetrics {
         ]
         .map(|transport| {
             let of = OfTransport { transport };
-            // What has not happened yet shows as 0, so that its first increase can be seen.
-            for &reason in Departure::ALL {
-                left.get_or_create_owned(&OfDeparture { transport, reason });
+            // A reason that did not occur yet shows as 0: so Prometheus sees its first increase.
+            for &reason in DisconnectReason::ALL {
+                left.get_or_create_owned(&OfDisconnect { transport, reason });
             }
             for &reason in Refusal::ALL {
                 refused.get_or_create_owned(&OfRefusal { transport, reason });
@@ -135,18 +136,18 @@ impl ClientMetrics {
         })
     }
 
-    /// Counts a client that is let in, until its presence is dropped.
+    /// Counts an admitted subscriber until the guard is dropped.
     #[must_use]
-    pub fn enter(self: &Arc<Self>) -> Presence {
+    pub fn connect(self: &Arc<Self>) -> ConnectedGuard {
         self.now.inc();
         self.connected.inc();
-        Presence {
+        ConnectedGuard {
             metrics: Arc::clone(self),
-            departure: Departure::Left,
+            reason: DisconnectReason::Left,
         }
     }
 
-    /// Counts a client that is not let in.
+    /// Counts a subscriber that the broker did not admit.
     pub fn refuse(&self, reason: Refusal) {
         self.refused
             .get_or_create(&OfRefusal {
@@ -156,63 +157,64 @@ impl ClientMetrics {
             .inc();
     }
 
-    /// Counts what a client was handed: once per batch, whatever its length.
+    /// Counts a batch that went to a subscriber's connection.
     pub fn deliver(&self, events: usize, bytes: usize) {
         self.events.inc_by(events as u64);
         self.bytes.inc_by(bytes as u64);
     }
 
-    /// Observes how long after its id's time, in milliseconds since the Unix epoch, a live event
-    /// was handed on. Ids are told by the store's clock: one that is ahead of this node's counts as
-    /// 0.
+    /// Observes the latency of a live event that goes to a subscriber's connection now. `event_ms`
+    /// is the time in its id: milliseconds since the Unix epoch by the store's clock. A clock that
+    /// is ahead of this node's counts as latency 0.
     pub fn observe_latency(&self, event_ms: u64) {
         let now = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
         self.latency
             .observe(std::time::Duration::from_millis(now.saturating_sub(event_ms)).as_secs_f64());
     }
 
-    /// Events handed over since the start.
+    /// Events delivered since the start.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events.get()
     }
 
-    /// Bytes handed over since the start.
+    /// Bytes delivered since the start.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
     }
 
-    /// Clients that are there now.
+    /// Subscribers that are connected now.
     #[must_use]
     pub fn now(&self) -> u64 {
         u64::try_from(self.now.get()).unwrap_or(0)
     }
 }
 
-/// A client that is there; gone when dropped, by itself unless another reason was given.
+/// Counts one connected subscriber until it is dropped. Without a reason the subscriber left by
+/// itself.
 #[derive(Debug)]
-pub struct Presence {
+pub struct ConnectedGuard {
     metrics: Arc<ClientMetrics>,
-    departure: Departure,
+    reason: DisconnectReason,
 }
 
-impl Presence {
-    /// Says why the client will be gone. The last reason counts.
-    pub fn departs(&mut self, reason: Departure) {
-        self.departure = reason;
+impl ConnectedGuard {
+    /// Sets why the subscriber will be disconnected. The last reason counts.
+    pub fn set_reason(&mut self, reason: DisconnectReason) {
+        self.reason = reason;
     }
 }
 
-impl Drop for Presence {
+impl Drop for ConnectedGuard {
     fn drop(&mut self) {
-        let Self { metrics, departure } = self;
+        let Self { metrics, reason } = self;
         metrics.now.dec();
         metrics
             .left
-            .get_or_create(&OfDeparture {
+            .get_or_create(&OfDisconnect {
                 transport: metrics.transport,
-                reason: *departure,
+                reason: *reason,
             })
             .inc();
     }

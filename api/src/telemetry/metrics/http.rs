@@ -1,4 +1,4 @@
-//! Requests and their answers.
+//! The metrics of HTTP requests.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const DURATION_SECONDS: [f64; 13] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];
 
-/// A method, and a route's pattern: never the path of a request, of which there is no end.
+/// A method, and the pattern of a route. Never a request's path: the number of paths is unbounded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRoute {
     method: &'static str,
@@ -26,7 +26,7 @@ struct OfAnswer {
     status: u16,
 }
 
-/// What is measured of requests.
+/// The metrics of HTTP requests.
 #[derive(Debug)]
 pub struct HttpMetrics {
     requests: Family<OfAnswer, Counter>,
@@ -46,14 +46,15 @@ impl HttpMetrics {
         );
         registry.register_with_unit(
             "http_request_duration",
-            "Time from a request's arrival to the head of its answer, on routes that are not open for long",
+            "Time from a request's arrival to the head of its answer, \
+             on routes that are not open for long",
             Unit::Seconds,
             Family::clone(&duration),
         );
         Self { requests, duration }
     }
 
-    /// Counts an answer of the route with this pattern; without a duration where the request may be
+    /// Counts a response of the route with this pattern. No duration: requests of this route may be
     /// open for long.
     pub fn answer(
         &self,

@@ -1,4 +1,4 @@
-//! Events on their way in, by one way.
+//! The metrics of events that publishers send.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -19,7 +19,7 @@ struct OfCode {
     code: &'static str,
 }
 
-/// What is measured of the events that come by one way.
+/// The metrics of events that publishers send in one way.
 #[derive(Debug)]
 pub struct IngestMetrics {
     way: Way,
@@ -30,7 +30,7 @@ pub struct IngestMetrics {
 }
 
 impl IngestMetrics {
-    /// Registers them, for each way.
+    /// Registers the metrics of each way.
     pub(super) fn register(registry: &mut Registry) -> [Self; 3] {
         let mut counter = |name: &str, help: &str| {
             let family = Family::<OfWay, Counter>::default();
@@ -67,14 +67,14 @@ impl IngestMetrics {
         })
     }
 
-    /// Counts a batch: events written, their bytes, and those that the stream had already.
+    /// Counts a batch: events written, their bytes, and events that the stream had already.
     pub fn write(&self, events: usize, bytes: usize, duplicates: usize) {
         self.events.inc_by(events as u64);
         self.bytes.inc_by(bytes as u64);
         self.duplicates.inc_by(duplicates as u64);
     }
 
-    /// Counts what was refused with this error code.
+    /// Counts input that the broker refused with this error code.
     pub fn refuse(&self, code: &'static str) {
         self.refused
             .get_or_create(&OfCode {

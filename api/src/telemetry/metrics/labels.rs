@@ -1,4 +1,4 @@
-//! The values of labels. All are known here: no label ever holds what came from outside.
+//! The values of labels. This file has all of them: no label holds input from outside.
 
 use std::fmt;
 
@@ -6,7 +6,9 @@ use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 /// An enum whose variants are values of one label.
 macro_rules! label {
-    ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident = $text:literal,)+ }) => {
+    ($(#[$about:meta])* $name:ident {
+        $($(#[$meaning:meta])* $variant:ident = $text:literal,)+
+    }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$meaning])* $variant,)+ }
@@ -31,19 +33,19 @@ macro_rules! label {
 }
 
 label!(
-    /// How events come in.
+    /// How a publisher sends events.
     Way {
-        /// In one request, all or nothing.
+        /// A batch in one request, all or nothing.
         Batch = "batch",
-        /// Line by line.
+        /// NDJSON, line by line.
         Ndjson = "ndjson",
-        /// Message by message.
+        /// WebSocket, message by message.
         WebSocket = "websocket",
     }
 );
 
 label!(
-    /// How events go out.
+    /// How a subscriber receives events.
     Transport {
         /// Server-sent events.
         Sse = "sse",
@@ -57,21 +59,21 @@ label!(
 );
 
 label!(
-    /// Why a client was let go.
-    Departure {
+    /// Why a subscriber is not connected any more.
+    DisconnectReason {
         /// An operator disconnected it.
         Disconnected = "disconnected",
-        /// It has the stream's last event.
+        /// It has the last event of the stream.
         Ended = "ended",
         /// The stream expired or was replaced.
         Gone = "gone",
-        /// No event for the client timeout.
+        /// It received no event for the client timeout.
         Idle = "idle",
         /// It left, or its connection broke.
         Left = "left",
         /// The node stops.
         Shutdown = "shutdown",
-        /// It did not take what it was given.
+        /// It read nothing for the client timeout.
         Stalled = "stalled",
         /// The store failed for too long.
         Store = "store",
@@ -79,15 +81,15 @@ label!(
 );
 
 label!(
-    /// Why a client was not let in, its stream and its token being good.
+    /// Why the broker did not admit a subscriber with a valid token of an existing stream.
     Refusal {
-        /// Its address has as many clients as it may have.
+        /// The limit of its address is reached.
         Address = "address",
-        /// All slots are taken.
+        /// The limit of the node is reached.
         Full = "full",
         /// The node stops.
         Shutdown = "shutdown",
-        /// Its stream has as many clients as it may have.
+        /// The limit of its stream is reached.
         Stream = "stream",
     }
 );
@@ -97,35 +99,35 @@ label!(
     Outcome {
         /// It is complete.
         Ended = "ended",
-        /// It was given up.
+        /// It was cancelled.
         Cancelled = "cancelled",
     }
 );
 
 label!(
-    /// What Redis is asked for.
+    /// What the broker asks of Redis.
     Operation {
-        /// To tell the other nodes of this one's clients.
+        /// To send this node's subscriber counts to the other nodes.
         Announce = "announce",
         /// To write events.
         Append = "append",
-        /// For the clients that other nodes have.
+        /// For the subscriber counts of the other nodes.
         Count = "count",
-        /// Whether streams are there that clients wait for.
+        /// Whether streams exist that subscribers wait for.
         Await = "await",
-        /// To start a stream.
+        /// To create a stream.
         Create = "create",
         /// To end or cancel a stream.
         Finish = "finish",
         /// To wait for a stream's next events, in exclusive delivery.
         Follow = "follow",
-        /// For the streams that are active.
+        /// For the active streams.
         List = "list",
-        /// For where a reader begins.
+        /// For the start position of a subscriber.
         Locate = "locate",
-        /// For a sign of life.
+        /// Whether Redis answers.
         Ping = "ping",
-        /// For a stream's state and some of its events.
+        /// For a stream's status and some of its events.
         Snapshot = "snapshot",
         /// For the messages of shared delivery.
         Subscribe = "subscribe",
@@ -133,13 +135,13 @@ label!(
 );
 
 label!(
-    /// Why the store is asked for what a topic may have missed, in shared delivery.
+    /// Why a topic of shared delivery asks the store for events that it may have missed.
     Cause {
-        /// A message did not follow the one before.
+        /// A message did not follow the previous one.
         Gap = "gap",
-        /// No message came for a while.
+        /// The topic received no message for a while.
         Silence = "silence",
-        /// The topic was subscribed to, anew perhaps.
+        /// The node subscribed to the topic, for the first time or again.
         Subscription = "subscription",
     }
 );

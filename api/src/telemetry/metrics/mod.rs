@@ -1,8 +1,8 @@
-//! What is measured: one struct, made once, handed to whoever has something to count.
-//! `docs/operations.md` says what each metric means.
+//! The metrics of the broker: one struct per process, which all parts share.
+//! `docs/operations.md` explains each metric.
 //!
-//! Labels hold words that are known here, and route patterns: never a stream's key, a token, or
-//! anything else that came from outside, so that the number of series is bounded.
+//! Labels hold words from `labels.rs` and route patterns. They never hold a stream's key, a token,
+//! or other input, so that the number of series is bounded.
 
 use std::{
     fmt,
@@ -18,10 +18,10 @@ use prometheus_client::{
 
 use self::process::Process;
 pub use self::{
-    clients::{ClientMetrics, Presence},
+    clients::{ClientMetrics, ConnectedGuard},
     http::HttpMetrics,
     ingest::IngestMetrics,
-    labels::{Cause, Departure, Operation, Outcome, Refusal, Transport, Way},
+    labels::{Cause, DisconnectReason, Operation, Outcome, Refusal, Transport, Way},
     redis::RedisMetrics,
     streams::StreamMetrics,
 };
@@ -35,40 +35,40 @@ mod process;
 mod redis;
 mod streams;
 
-/// What every name begins with.
+/// The prefix of every metric's name.
 pub const PREFIX: &str = "tinistreamer";
 
-/// The media type of [`Metrics::text`]: [OpenMetrics
-/// 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), the standardised form of
-/// Prometheus' text format: the subtype of `application`, and its parameters.
+/// The media type of [`Metrics::text`]: the subtype of `application`, and its parameters. The text
+/// is [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), the standard form
+/// of Prometheus' text format.
 pub const CONTENT_TYPE: (&str, [(&str, &str); 2]) = (
     "openmetrics-text",
     [("version", "1.0.0"), ("charset", "utf-8")],
 );
 
-/// All that the broker measures.
+/// All metrics of the broker.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     started: Instant,
     ingest: [IngestMetrics; 3],
     clients: [Arc<ClientMetrics>; 4],
-    /// Requests and their answers.
+    /// HTTP requests and their responses.
     pub http: HttpMetrics,
-    /// Streams that begin and end.
+    /// Streams: created, finished, expired.
     pub streams: StreamMetrics,
-    /// Redis; all at zero with the embedded store.
+    /// Redis. They stay at zero with the embedded store.
     pub redis: RedisMetrics,
 }
 
-/// Metrics that are shared by all who count.
+/// The metrics, shared by all parts of the broker.
 pub type SharedMetrics = Arc<Metrics>;
 
 impl Metrics {
-    /// All at zero, for a node with this delivery over Redis, or with the embedded store, and this
-    /// many slots for clients. Those are registered that mean something there.
+    /// New metrics, all at zero, of a node that admits this many subscribers. No delivery: the node
+    /// uses the embedded store. Registers only the metrics that this kind of node has.
     #[must_use]
-    pub fn new(delivery: Option<Delivery>, slots: usize) -> SharedMetrics {
+    pub fn new(delivery: Option<Delivery>, max_subscribers: usize) -> SharedMetrics {
         let mut registry = Registry::default();
         let ours = registry.sub_registry_with_prefix(PREFIX);
         let about = [
@@ -85,7 +85,7 @@ impl Metrics {
         ];
         ours.register("build", "What this node is", Info::new(about));
         let client_slots = Gauge::<i64>::default();
-        client_slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
+        client_slots.set(i64::try_from(max_subscribers).unwrap_or(i64::MAX));
         ours.register(
             "client_slots",
             "Clients that may follow streams at a time",
@@ -107,7 +107,7 @@ impl Metrics {
         })
     }
 
-    /// The metrics of one way in.
+    /// The metrics of events that publishers send in one way.
     #[must_use]
     pub fn ingest(&self, way: Way) -> &IngestMetrics {
         let [batch, ndjson, websocket] = &self.ingest;
@@ -118,7 +118,7 @@ impl Metrics {
         }
     }
 
-    /// The metrics of one transport's clients.
+    /// The metrics of the subscribers of one transport.
     #[must_use]
     pub fn clients(&self, transport: Transport) -> &Arc<ClientMetrics> {
         let [sse, ws, poll, ndjson] = &self.clients;
@@ -130,7 +130,7 @@ impl Metrics {
         }
     }
 
-    /// Time since the start.
+    /// Time since the process started.
     #[must_use]
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
@@ -138,7 +138,7 @@ impl Metrics {
 
     /// All metrics as text of the type [`CONTENT_TYPE`].
     ///
-    /// Errors: none in practice, as what is written to is memory.
+    /// Errors: none in practice, as it writes to memory.
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;

@@ -1,5 +1,5 @@
-//! The process as the system sees it, under the [names that all such programs
-//! use](https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics).
+//! The process as the operating system sees it, under [standard
+//! names](https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics).
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-/// Asks the system with each scrape; what it does not tell is left out.
+/// Asks the system at each scrape. Leaves out what the system does not report.
 #[derive(Debug)]
 pub(super) struct Process {
     started: f64,
@@ -84,7 +84,7 @@ impl Collector for Process {
     }
 }
 
-/// What the system tells.
+/// What the system reports.
 #[derive(Default)]
 struct System {
     cpu_seconds: Option<f64>,

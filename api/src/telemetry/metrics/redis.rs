@@ -1,4 +1,4 @@
-//! Redis as the broker sees it: how long it takes, how it fails, what was missed and found.
+//! The metrics of Redis: durations, errors, connections, and the catch-ups of shared delivery.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ struct OfCause {
     cause: Cause,
 }
 
-/// What is measured of Redis.
+/// The metrics of Redis.
 #[derive(Debug)]
 pub struct RedisMetrics {
     duration: Family<OfOperation, Histogram>,
@@ -35,19 +35,18 @@ pub struct RedisMetrics {
     catch_up_events: Family<OfCause, Counter>,
     pool_connections: Gauge,
     pool_in_use: Gauge,
-    /// 1 while the subscription of shared delivery is there.
+    /// 1 while the subscription of shared delivery is up, else 0.
     pub subscription_up: Gauge,
-    /// Times that it was lost.
+    /// Times that the node lost the subscription.
     pub subscription_losses: Counter,
-    /// Times that another server became the primary, the first one included where Sentinels name
-    /// it.
+    /// Times that another server became the primary. With Sentinels the first primary counts too.
     pub primary_changes: Counter,
-    /// Streams that the node follows for its clients.
+    /// Streams that the node follows for its subscribers.
     pub topics: Gauge,
 }
 
 impl RedisMetrics {
-    /// Registers what there is to measure: nothing, where no delivery over Redis is given.
+    /// Registers the metrics of this delivery over Redis; none without one.
     pub(super) fn register(registry: &mut Registry, delivery: Option<Delivery>) -> Self {
         let metrics = Self {
             duration: Family::new_with_constructor(|| Histogram::new(DURATION_SECONDS)),
@@ -147,7 +146,7 @@ impl RedisMetrics {
         }
     }
 
-    /// Counts an attempt at a command.
+    /// Counts an attempt at a command, and its failure.
     pub fn attempt(&self, operation: Operation, duration: Duration, failed: bool) {
         self.duration
             .get_or_create(&OfOperation { operation })
@@ -157,12 +156,12 @@ impl RedisMetrics {
         }
     }
 
-    /// Counts a failure of what has no round trip of its own: a wait, a subscription.
+    /// Counts a failure of an operation without a round trip of its own: a wait, a subscription.
     pub fn fail(&self, operation: Operation) {
         self.errors.get_or_create(&OfOperation { operation }).inc();
     }
 
-    /// Counts a look at the store that found so many events; none: it failed.
+    /// Counts a catch-up that found this many events; none: it failed.
     pub fn catch_up(&self, cause: Cause, found: Option<usize>) {
         let of = OfCause { cause };
         match found {

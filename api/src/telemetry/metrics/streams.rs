@@ -1,4 +1,4 @@
-//! Streams that begin and end.
+//! The metrics of streams.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -13,23 +13,22 @@ struct OfStatus {
     status: Outcome,
 }
 
-/// What is measured of streams.
+/// The metrics of streams.
 #[derive(Debug)]
 pub struct StreamMetrics {
     finished: Family<OfStatus, Counter>,
-    /// Streams that this node started.
+    /// Streams that this node created.
     pub created: Counter,
-    /// Streams that were not started, as their API key has too many.
+    /// Streams that this node did not create, as their API key has too many.
     pub refused: Counter,
-    /// Active streams of the embedded store whose time was up. In Redis they expire without a word
-    /// to anybody.
+    /// Active streams of the embedded store that expired. Redis does not report its own.
     pub expired: Counter,
-    /// Streams that the node's clients follow.
+    /// Streams that the node's subscribers follow.
     pub followed: Gauge,
 }
 
 impl StreamMetrics {
-    /// Registers them; with the embedded store also those that only it knows.
+    /// Registers the metrics. Only the embedded store knows which streams expired.
     pub(super) fn register(registry: &mut Registry, embedded: bool) -> Self {
         let metrics = Self {
             finished: Family::default(),

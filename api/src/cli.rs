@@ -1,0 +1,179 @@
+//! The command line. Without a command, `tinistreamer` serves.
+
+use std::{
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tinistreamer::{
+    config::{self, Settings},
+    http::openapi,
+    store::{StoreError, StoreFault},
+    telemetry::metrics::Metrics,
+};
+
+use crate::{
+    failure::Failure,
+    serve,
+    setup::{Setup, random_hex, runtime, setup, store},
+};
+
+/// How often `check` asks again when the store does not answer.
+const CHECK_RETRIES: usize = 4;
+
+/// Timeout of each step of `health`: to connect, and to read.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The most bytes of a health response that `health` reads.
+const MAX_HEALTH_BYTES: u64 = 4096;
+
+/// A stateless HTTP streaming broker on Redis Streams.
+///
+/// Without a command it serves. Settings come from Rocket.toml and the environment (STREAMER_*,
+/// also from a .env file), which wins; `tinistreamer settings` lists them.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Command {
+    /// Serve (what it does without a command)
+    Serve,
+    /// Print a fresh `STREAMER_API_KEY` and `STREAMER_SECRET_KEY`, as lines of a .env file
+    Keygen,
+    /// Check the settings and the store, and exit
+    Check,
+    /// Ask the broker on this machine whether it lives; for container health checks
+    Health,
+    /// Print every setting: what it means, what it takes, its default
+    Settings {
+        /// The form in which to print them
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// The form of the settings' reference.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Text for a terminal
+    Text,
+    /// A Markdown table
+    Markdown,
+    /// A .env file, with the settings commented out
+    Env,
+}
+
+/// Runs the command of this process. Writes to standard error why it failed.
+pub(crate) fn run() -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    match execute(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Where standard error is closed, nothing else can be done.
+            let _ = writeln!(io::stderr(), "{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Keygen => keygen(),
+        Command::Openapi => print(&openapi::document_json()?),
+        Command::Settings { format } => print(&match format {
+            Format::Text => config::text(),
+            Format::Markdown => config::markdown(),
+            Format::Env => config::env_example(),
+        }),
+        Command::Serve => {
+            let setup = setup()?;
+            runtime()?.block_on(serve::serve(setup))
+        }
+        Command::Check => {
+            let setup = setup()?;
+            runtime()?.block_on(check(setup))
+        }
+        Command::Health => health(&setup()?.settings),
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+fn keygen() -> Result<(), Failure> {
+    print(&format!(
+        "STREAMER_API_KEY={}\nSTREAMER_SECRET_KEY={}\n",
+        random_hex(16)?,
+        random_hex(32)?
+    ))
+}
+
+/// Checks the settings and the store. Prints the warnings.
+async fn check(setup: Setup) -> Result<(), Failure> {
+    let settings = &setup.settings;
+    let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
+    let store = store(settings, metrics)?;
+    let mut ready = store.ready().await;
+    // To resolve the name of a host may take longer than a probe waits. This command can wait.
+    for _ in 0..CHECK_RETRIES {
+        let is_silent = matches!(
+            ready,
+            Err(StoreError::Refused {
+                fault: StoreFault::Silent,
+                ..
+            })
+        );
+        if !is_silent {
+            break;
+        }
+        ready = store.ready().await;
+    }
+    let warnings = ready?;
+    print(&format!(
+        "The settings are good, and the {} store answers.\n",
+        store.name()
+    ))?;
+    setup
+        .warnings
+        .iter()
+        .chain(&warnings)
+        .try_for_each(|warning| print(&format!("{warning}.\n")))
+}
+
+/// Sends `GET /api/health` to the broker on this machine.
+fn health(settings: &Settings) -> Result<(), Failure> {
+    let ip = match settings.address {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, settings.port);
+    let reason = match health_response(address) {
+        Ok(response) if response.starts_with(b"HTTP/1.1 200") => return Ok(()),
+        Ok(_) => "it does not answer 200".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Failure::Unhealthy { address, reason })
+}
+
+fn health_response(address: SocketAddr) -> io::Result<Vec<u8>> {
+    let mut connection = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
+    connection.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    connection
+        .write_all(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut response = Vec::new();
+    connection
+        .take(MAX_HEALTH_BYTES)
+        .read_to_end(&mut response)?;
+    Ok(response)
+}
