@@ -1,21 +1,13 @@
 //! The requests that scenarios send, to any kind of server.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     error::{Error, Outcome},
     http::Connection,
     protocol::{ManyStreams, Protocol, Request},
+    stream::{Stream, Transport},
 };
-
-/// How many events a stream keeps: more than a subscriber lags in any scenario but `slow`.
-pub(crate) const KEPT: u64 = 20_000;
 
 /// A server, and the protocol that it speaks.
 #[derive(Clone, Debug)]
@@ -24,53 +16,10 @@ pub(crate) struct Api {
     pub(crate) protocol: Arc<dyn Protocol>,
 }
 
-/// A stream, and the token that opens it for subscribers.
-#[derive(Clone, Debug)]
-pub(crate) struct Stream {
-    pub(crate) key: String,
-    pub(crate) token: String,
-    /// How many events were written to it. Used where the server does not number events.
-    count: Arc<AtomicU64>,
-}
-
-impl Stream {
-    pub(crate) fn new(key: String) -> Self {
-        Self {
-            key,
-            token: String::new(),
-            count: Arc::default(),
-        }
-    }
-
-    /// Takes the number of the next event. Only one publisher at a time may call this, or the order
-    /// breaks.
-    pub(crate) fn count_event(&self) -> u64 {
-        self.count.fetch_add(1, Ordering::Relaxed)
-    }
-
-    pub(crate) fn counted(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-}
-
-/// How subscribers receive events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Transport {
-    /// Server-sent events
-    Sse,
-    /// WebSocket
-    Ws,
-}
-
 impl Api {
     /// Creates a stream with a key that no run has used before.
     pub(crate) async fn create(&self, max_events: u64) -> Outcome<Stream> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let key = format!(
-            "bench-{:08x}-{}",
-            fastrand::u32(..),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let key = format!("bench-{:016x}", fastrand::u64(..));
         let mut stream = Stream::new(key);
         if let Some(request) = self.protocol.create(&stream.key, max_events) {
             let response = self.call(request, "A stream can't be created").await?;

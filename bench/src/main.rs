@@ -25,6 +25,7 @@ mod recorder;
 mod report;
 mod result;
 mod scenario;
+mod stream;
 mod subscriber_connection;
 mod subscribers;
 mod target;

@@ -11,12 +11,13 @@ use std::{
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
-    api::{Api, Stream, unexpected},
+    api::{Api, unexpected},
     clock,
     error::{Error, Outcome},
     http::Connection,
     protocol::Upload,
     recorder::Recorder,
+    stream::Stream,
 };
 
 /// Stops publishers. Dropping it stops them, too, so that none continues after a failed run.

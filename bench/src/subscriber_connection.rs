@@ -10,12 +10,13 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    api::{Api, Transport},
+    api::Api,
     chunked::Chunked,
     error::{Error, Outcome},
     frame::{Frame, drain_blocks, message_frames},
     http::Connection,
     protocol::{Protocol, Request},
+    stream::Transport,
 };
 
 /// Each thread has one read buffer. One per subscriber would take memory from the measured server.

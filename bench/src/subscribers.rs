@@ -12,12 +12,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
-    api::{Api, Stream, Transport},
+    api::Api,
     clock,
     delivery_check::{DeliveryCheck, Faults},
     error::{Error, Outcome},
     frame::EVENT,
     recorder::Recorder,
+    stream::{Stream, Transport},
     subscriber_connection::{ConnectOptions, SubscriberConnection},
 };
 

@@ -2,9 +2,9 @@
 
 use super::{Protocol, Request, Upload};
 use crate::{
-    api::{Stream, Transport},
     clock,
     frame::{Frame, Id, with_id},
+    stream::{Stream, Transport},
 };
 
 #[derive(Debug)]

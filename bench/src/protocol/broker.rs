@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::{CountRequest, ManyStreams, Protocol, Request, Upload};
 use crate::{
-    api::{Stream, Transport},
     clock,
     frame::{Frame, Id, with_id},
+    stream::{Stream, Transport},
 };
 
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 
 use super::{Protocol, Request, parse_with_number, put_with_number};
 use crate::{
-    api::{Stream, Transport},
     frame::{Frame, Id},
+    stream::{Stream, Transport},
 };
 
 const TEXT: (&str, &str) = ("Content-Type", "text/plain");

@@ -11,9 +11,9 @@ pub(crate) use self::{
     baseline::Baseline, broker::Broker, durable_streams::DurableStreams, nchan::Nchan,
 };
 use crate::{
-    api::{Stream, Transport},
     clock,
     frame::{EVENT, Frame, Id, decimal},
+    stream::{Stream, Transport},
 };
 
 /// The protocol of one kind of server. The defaults fit a server with few features.

@@ -5,13 +5,17 @@ mod page;
 mod peers;
 mod plan;
 mod plot;
+mod results;
 mod table;
 mod versions;
 
 use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, time::Duration};
 
 pub(crate) use self::peers::Peers;
-use self::plan::{ReportRow, plan};
+use self::{
+    plan::{ReportRow, plan},
+    results::Results,
+};
 use crate::{
     error::{Error, Outcome},
     result::RunResult,
@@ -28,9 +32,6 @@ pub(crate) struct Report {
     #[arg(long, default_value = "docs")]
     folder: PathBuf,
 }
-
-/// The results by row and target. A row that could not be run is missing.
-pub(crate) type Results = BTreeMap<(&'static str, Kind), RunResult>;
 
 impl Report {
     /// Returns whether every subscriber received every event once and in order.

@@ -2,8 +2,8 @@
 //! machines, too.
 
 use super::{
-    Results,
     plan::{BATCHED, CHURN, CROWD, FAST, IDLE, MANY, PACED, SINGLE, SLOW, STREAMS, TARGETS},
+    results::Results,
     table::{self, ALL_CPU, RatioRow, Table},
     versions::measured_at,
 };

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    Results,
     plan::{FAST, IDLE, PACED, SUBSCRIBERS, TARGETS},
+    results::Results,
 };
 use crate::{
     result::{DELIVERIES, P99, format_number},

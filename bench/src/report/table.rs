@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Results;
+use super::results::Results;
 use crate::{
     result::{CPU, FAULTS, REDIS_CPU, RunResult, format_number},
     target::Kind,

@@ -4,15 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Common;
+use super::common::Common;
 use crate::{
-    api::{Api, Stream, Transport},
+    api::Api,
     clock,
     delivery_check::Faults,
     error::{Error, Outcome},
     publisher::{BatchPublisher, Stop, StopSignal},
     recorder::Recorder,
     result::{Interval, RunResult},
+    stream::{Stream, Transport},
     subscriber_connection::{ConnectOptions, SubscriberConnection},
     subscribers::{DELIVERY_TIMEOUT, Subscriber},
     target::Target,

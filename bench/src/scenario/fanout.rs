@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::Common;
+use super::common::Common;
 use crate::{
-    api::KEPT,
     error::Outcome,
     publisher::{BatchPublisher, Stop, StopSignal},
     recorder::Recorder,
     result::{DELIVERIES, Interval, RunResult},
+    stream::KEPT,
     subscribers::Subscribers,
     target::Target,
 };

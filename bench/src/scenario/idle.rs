@@ -7,13 +7,13 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::Common;
+use super::common::Common;
 use crate::{
-    api::{KEPT, Stream},
     error::Outcome,
     publisher::BatchPublisher,
     recorder::Recorder,
     result::RunResult,
+    stream::{KEPT, Stream},
     subscribers::{DELIVERY_TIMEOUT, Subscribers},
     target::{RedisState, Target},
 };

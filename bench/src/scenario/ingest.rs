@@ -5,13 +5,13 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use tokio::time::sleep;
 
-use super::Common;
+use super::common::Common;
 use crate::{
-    api::KEPT,
     error::Outcome,
     publisher::{BatchPublisher, Stop},
     recorder::Recorder,
     result::{EVENTS, Interval, RunResult},
+    stream::KEPT,
     target::Target,
 };
 

@@ -1,16 +1,16 @@
 //! The scenarios, one module each.
 
 mod churn;
+mod common;
 mod fanout;
 mod idle;
 mod ingest;
 mod slow;
 mod streams;
 
-use std::time::Duration;
-
 pub(crate) use self::{
     churn::{Churn, RESUMES},
+    common::Common,
     fanout::Fanout,
     idle::{FULL, Idle, MEMORY, MEMORY_AGAIN, REDIS_CONNECTIONS, REDIS_MEMORY},
     ingest::Ingest,
@@ -18,29 +18,10 @@ pub(crate) use self::{
     streams::Streams,
 };
 use crate::{
-    api::Transport,
-    clock,
     error::Outcome,
     result::RunResult,
     target::{Selection, Target},
 };
-
-/// The options of all scenarios.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Common {
-    /// Seconds to measure
-    #[arg(long, global = true, default_value = "5", value_parser = clock::seconds)]
-    pub(crate) seconds: Duration,
-    /// Seconds of the same load before the measurement
-    #[arg(long, global = true, default_value = "1", value_parser = clock::seconds)]
-    pub(crate) warm_up: Duration,
-    /// Bytes of an event's data
-    #[arg(long, global = true, default_value = "100")]
-    pub(crate) payload: usize,
-    /// How subscribers receive events
-    #[arg(long, global = true, value_enum, default_value = "sse")]
-    pub(crate) transport: Transport,
-}
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Scenario {

@@ -6,13 +6,14 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 
-use super::Common;
+use super::common::Common;
 use crate::{
-    api::{Api, Stream},
+    api::Api,
     error::{Error, Outcome},
     publisher::{BatchPublisher, Stop},
     recorder::Recorder,
     result::{DELIVERIES, Interval, RunResult},
+    stream::Stream,
     subscriber_connection::{ConnectOptions, SubscriberConnection},
     subscribers::{Subscriber, Subscribers},
     target::Target,

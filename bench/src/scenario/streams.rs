@@ -6,13 +6,14 @@ use std::{num::NonZeroUsize, sync::Arc};
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use tokio::time::sleep;
 
-use super::Common;
+use super::common::Common;
 use crate::{
-    api::{Api, KEPT, Stream},
+    api::Api,
     error::Outcome,
     publisher::{BatchPublisher, Stop, StopSignal, UploadPublisher},
     recorder::Recorder,
     result::{EVENTS, Interval, RunResult},
+    stream::{KEPT, Stream},
     subscribers::Subscribers,
     target::Target,
 };

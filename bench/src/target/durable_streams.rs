@@ -15,7 +15,7 @@ use crate::{api::Api, error::Outcome, protocol::DurableStreams};
 const PROGRAM: &str = "bin/durable-streams-server";
 
 pub(super) async fn start(peers: &Path, durability: &str) -> Outcome<(ServerProcess, Api)> {
-    let program = program(&peers.join(PROGRAM), super::not_set_up)?;
+    let program = program(&peers.join(PROGRAM), super::peers::not_set_up)?;
     let folder = TempFolder::new()?;
     let mut command = Command::new(&program);
     command

@@ -2,19 +2,17 @@
 //! or a broker that already runs.
 
 mod durable_streams;
+mod kind;
 mod nchan;
+mod peers;
 mod redis;
 mod server;
 mod server_process;
 mod temp_folder;
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-pub(crate) use self::redis::RedisState;
+pub(crate) use self::{kind::Kind, redis::RedisState};
 use self::{redis::Redis, server_process::ServerProcess};
 use crate::{
     api::Api,
@@ -22,45 +20,6 @@ use crate::{
     process,
     protocol::Broker,
 };
-
-/// The kinds of servers that a run can start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub(crate) enum Kind {
-    /// The smallest Rocket program that broadcasts from memory
-    Baseline,
-    /// The broker with the embedded store
-    Memory,
-    /// The broker on Redis, shared delivery: one subscription per node
-    Shared,
-    /// The broker on Redis, exclusive delivery: one connection per subscriber
-    Exclusive,
-    /// A peer: nginx with the module nchan, on Redis
-    Nchan,
-    /// A peer: the server of the crate durable-streams, with its default durability
-    DurableStreams,
-    /// The same, which confirms events before they are on disk
-    DurableStreamsMemory,
-}
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::Memory => "memory",
-            Self::Shared => "shared",
-            Self::Exclusive => "exclusive",
-            Self::Nchan => "nchan",
-            Self::DurableStreams => "durable-streams",
-            Self::DurableStreamsMemory => "durable-streams, memory",
-        }
-    }
-
-    /// How many open files one process needs for this many subscribers.
-    pub(crate) fn files(self, subscribers: usize) -> u64 {
-        let per_subscriber = if self == Self::Exclusive { 2 } else { 1 };
-        subscribers as u64 * per_subscriber + 300
-    }
-}
 
 /// The target, from the command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -180,11 +139,6 @@ impl Selection {
             redis,
         })
     }
-}
-
-/// The message for a peer that is not installed.
-fn not_set_up(path: &Path) -> String {
-    format!("{} (`bench/peers/setup` installs it)", path.display())
 }
 
 async fn resolve(url: &str) -> Outcome<SocketAddr> {

@@ -25,7 +25,7 @@ pub(super) async fn start(peers: &Path, redis: &str) -> Outcome<(ServerProcess, 
     let module = peers.join(MODULE);
     let module = module
         .canonicalize()
-        .map_err(|error| Error::System(super::not_set_up(&module), error))?;
+        .map_err(|error| Error::System(super::peers::not_set_up(&module), error))?;
     let (folder, address) = (TempFolder::new()?, free_address()?);
     let workers = std::thread::available_parallelism()?.get();
     let configuration = CONFIGURATION

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Kind, server_process::ServerProcess};
+use super::{kind::Kind, server_process::ServerProcess};
 use crate::{
     api::Api,
     error::{Error, Outcome},
