@@ -1,4 +1,5 @@
-// The program through which tests/clients tries this client; its README says what it reads and writes. Run after `npm run build`.
+// The program through which tests/clients tries this client; its README says what it reads and
+// writes. Run after `npm run build`.
 
 import { Client } from "tinistreamer";
 import { subscribe, subscribeMany } from "tinistreamer/subscribe";
@@ -8,7 +9,10 @@ const input = lines(process.stdin.setEncoding("utf8"));
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const failed = ({ code, message, status }) => say({ type: "failed", code, message, status });
 
-/** By line feeds alone: `node:readline` takes U+2028 for the end of a line, which JSON does not escape. */
+/**
+ * By line feeds alone: `node:readline` takes U+2028 for the end of a line, which JSON does not
+ * escape.
+ */
 async function* lines(chunks) {
   let begun = "";
   for await (const chunk of chunks) {
@@ -82,7 +86,9 @@ async function runSubscribe(job) {
       say(missed ? { type: "missed", key, ...missed } : { type: "event", key, id, event, data });
       if (job.pause_ms) await new Promise((resolve) => setTimeout(resolve, job.pause_ms));
     }
-    const end = job.keys ? { statuses: Object.fromEntries(events.statuses) } : { status: events.status };
+    const end = job.keys
+      ? { statuses: Object.fromEntries(events.statuses) }
+      : { status: events.status };
     say(stopped ? { type: "stopped" } : { type: "finished", ...end });
   } catch (error) {
     failed(error);
@@ -100,7 +106,8 @@ async function runPublish(job) {
         case "write":
           await writer.write(step.event, step.data).catch((error) => {
             // With a cause it is what made the writer fail, and not a refusal of this event.
-            if (error.cause || !["reserved-event", "invalid-event"].includes(error.code)) throw error;
+            if (error.cause || !["reserved-event", "invalid-event"].includes(error.code))
+              throw error;
             failed(error);
           });
           break;

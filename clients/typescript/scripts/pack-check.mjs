@@ -1,5 +1,5 @@
-// Checks what would be published as a user would meet it: packed, installed into a fresh project, type-checked both ways in which projects
-// find modules, run, and bundled for a browser.
+// Checks what would be published as a user would meet it: packed, installed into a fresh project,
+// type-checked both ways in which projects find modules, run, and bundled for a browser.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -9,14 +9,21 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-/** Bytes of `subscribe` of `tinistreamer/subscribe`, minified; 5 % of them count and report what is missing. */
+/**
+ * Bytes of `subscribe` of `tinistreamer/subscribe`, minified; 5 % of them count and report what is
+ * missing.
+ */
 const MAX_BUNDLE = 14_700;
 
 const source = fileURLToPath(new URL("..", import.meta.url));
 const { devDependencies } = JSON.parse(readFileSync(path.join(source, "package.json"), "utf8"));
 const project = mkdtempSync(path.join(tmpdir(), "tinistreamer-pack-"));
 const run = (command, ...args) =>
-  execFileSync(command, args, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+  execFileSync(command, args, {
+    cwd: project,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
 
 const program = `
 import { createServer } from "node:http";
@@ -73,14 +80,28 @@ try {
       stdio: ["ignore", "pipe", "inherit"],
     }),
   );
-  const others = files.map((file) => file.path).filter((file) => !/^dist\/.*\.(js|d\.ts)$/.test(file));
+  const others = files
+    .map((file) => file.path)
+    .filter((file) => !/^dist\/.*\.(js|d\.ts)$/.test(file));
   assert.deepEqual(others.sort(), ["LICENSE", "README.md", "package.json"]);
 
-  writeFileSync(path.join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  writeFileSync(
+    path.join(project, "package.json"),
+    JSON.stringify({ private: true, type: "module" }),
+  );
   const tools = ["react", "@types/react", "@types/node", "typescript"].map(
     (name) => `${name}@${devDependencies[name]}`,
   );
-  run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefer-offline", `./${filename}`, ...tools);
+  run(
+    "npm",
+    "install",
+    "--silent",
+    "--no-audit",
+    "--no-fund",
+    "--prefer-offline",
+    `./${filename}`,
+    ...tools,
+  );
   writeFileSync(path.join(project, "program.ts"), program);
   checkTypes("nodenext", "nodenext");
   checkTypes("esnext", "bundler");

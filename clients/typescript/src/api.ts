@@ -45,8 +45,8 @@ export class Api {
   }
 
   /**
-   * What a route answers. Throws an `ApiError` for an error of the broker, the signal's reason when it is aborted, and an
-   * `UnreachableError` when there is no whole answer.
+   * What a route answers. Throws an `ApiError` for an error of the broker, the signal's reason when
+   * it is aborted, and an `UnreachableError` when there is no whole answer.
    */
   async answer<T>(
     call: Promise<{ data?: T; error?: unknown; response: Response }>,
@@ -63,7 +63,9 @@ export class Api {
 /** The broker's URL. Throws a `TypeError` that says what is wrong with it. */
 function brokerUrl(url: string | URL): URL {
   if (!url) {
-    throw new TypeError('The broker\'s URL is missing: set `url`, for example to "http://127.0.0.1:8000"');
+    throw new TypeError(
+      'The broker\'s URL is missing: set `url`, for example to "http://127.0.0.1:8000"',
+    );
   }
   let parsed: URL | undefined;
   try {

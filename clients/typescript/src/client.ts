@@ -38,14 +38,16 @@ export interface TokenOptions {
 }
 
 /**
- * Events that a stream keeps when its creator says nothing else. The broker's own default of 500 is too few for an answer of a model, of
- * which a subscriber wants every token.
+ * Events that a stream keeps when its creator says nothing else. The broker's own default of 500 is
+ * too few for an answer of a model, of which a subscriber wants every token.
  */
 const MAX_EVENTS = 100_000;
 
 /** What kind of stream it is. */
 export interface StreamOptions {
-  /** Seconds that the stream lives after its last write. The broker's setting, unless it is given. */
+  /**
+   * Seconds that the stream lives after its last write. The broker's setting, unless it is given.
+   */
   ttl?: number | null | undefined;
   /** How many events it keeps, about. 100,000; null: the broker's setting. */
   max_events?: number | null | undefined;
@@ -66,15 +68,19 @@ type Following =
 
 /** What every call takes. */
 export interface CallOptions {
-  /** Aborting it makes the call throw its reason. Whether the broker did what was asked is then not known. */
+  /**
+   * Aborting it makes the call throw its reason. Whether the broker did what was asked is then not
+   * known.
+   */
   signal?: AbortSignal | undefined;
 }
 
 /**
  * The broker, for a backend: it holds the API key, which no browser should.
  *
- * Calls throw an `ApiError` when the broker answers with an error and an `UnreachableError` when it can't be reached. Nothing is tried
- * again by itself, except by the writers that `publish` makes. Answers have the field names of the OpenAPI document.
+ * Calls throw an `ApiError` when the broker answers with an error and an `UnreachableError` when it
+ * can't be reached. Nothing is tried again by itself, except by the writers that `publish` makes.
+ * Answers have the field names of the OpenAPI document.
  */
 export class Client {
   readonly #api: Api;
@@ -84,10 +90,11 @@ export class Client {
   }
 
   /**
-   * Starts a stream, and makes a token for it. `existing-stream` when one at this key is active; a finished one is replaced.
+   * Starts a stream, and makes a token for it. `existing-stream` when one at this key is active; a
+   * finished one is replaced.
    *
-   * The stream keeps its newest `max_events` events (100,000), so that a subscriber that comes late gets all of an answer. A word
-   * takes about 25 bytes in Redis.
+   * The stream keeps its newest `max_events` events (100,000), so that a subscriber that comes late
+   * gets all of an answer. A word takes about 25 bytes in Redis.
    */
   createStream(key: string, options: StreamOptions & CallOptions = {}): Promise<Access> {
     const { signal, max_events = MAX_EVENTS, ...others } = options;
@@ -96,19 +103,29 @@ export class Client {
   }
 
   /**
-   * Makes a token for a stream, active or finished; for several; or for all streams, now and later, whose keys begin with a prefix. With
-   * `wait` streams that are not there yet are let in, too.
+   * Makes a token for a stream, active or finished; for several; or for all streams, now and later,
+   * whose keys begin with a prefix. With `wait` streams that are not there yet are let in, too.
    */
-  issueToken(scope: string | TokenScope, options: TokenOptions & CallOptions = {}): Promise<Access> {
+  issueToken(
+    scope: string | TokenScope,
+    options: TokenOptions & CallOptions = {},
+  ): Promise<Access> {
     const { signal, ...wishes } = options;
     const body = { ...(typeof scope === "string" ? { key: scope } : scope), ...wishes };
-    return this.#call(signal, (init) => this.#api.routes.POST("/api/stream/token", { body, ...init }));
+    return this.#call(signal, (init) =>
+      this.#api.routes.POST("/api/stream/token", { body, ...init }),
+    );
   }
 
-  /** The active streams, sorted by key; those whose keys match a glob (`*`, `?`, `[…]`), if one is given. */
+  /**
+   * The active streams, sorted by key; those whose keys match a glob (`*`, `?`, `[…]`), if one is
+   * given.
+   */
   listStreams(pattern?: string, { signal }: CallOptions = {}): Promise<StreamRow[]> {
     const query = pattern === undefined ? {} : { pattern };
-    return this.#call(signal, (init) => this.#api.routes.GET("/api/stream", { params: { query }, ...init }));
+    return this.#call(signal, (init) =>
+      this.#api.routes.GET("/api/stream", { params: { query }, ...init }),
+    );
   }
 
   /** The state of a stream, active or finished. */
@@ -127,7 +144,9 @@ export class Client {
 
   /** Ends a stream: nothing can follow, and its clients are closed when they have all of it. */
   endStream(key: string, { signal }: CallOptions = {}): Promise<Finished> {
-    return this.#call(signal, (init) => this.#api.routes.POST("/api/stream/end", { body: { key }, ...init }));
+    return this.#call(signal, (init) =>
+      this.#api.routes.POST("/api/stream/end", { body: { key }, ...init }),
+    );
   }
 
   /** Cancels a stream: the same, and its clients know that it is not complete. */
@@ -149,12 +168,20 @@ export class Client {
     );
   }
 
-  /** The clients that are connected to the node that answers; those that follow the stream at this key, or have this tag. */
+  /**
+   * The clients that are connected to the node that answers; those that follow the stream at this
+   * key, or have this tag.
+   */
   listClients({ signal, ...query }: ClientFilter & CallOptions = {}): Promise<ClientRow[]> {
-    return this.#call(signal, (init) => this.#api.routes.GET("/api/clients", { params: { query }, ...init }));
+    return this.#call(signal, (init) =>
+      this.#api.routes.GET("/api/clients", { params: { query }, ...init }),
+    );
   }
 
-  /** Disconnects a client of the node that answers, for good if it is one of these and connected over WebSocket. */
+  /**
+   * Disconnects a client of the node that answers, for good if it is one of these and connected
+   * over WebSocket.
+   */
   disconnectClient(id: string, { signal }: CallOptions = {}): Promise<Disconnected> {
     return this.#call(signal, (init) =>
       this.#api.routes.DELETE("/api/clients/{id}", { params: { path: { id } }, ...init }),
@@ -168,16 +195,25 @@ export class Client {
 
   /** `OK` when the broker can do its work; else it throws the broker's 503. */
   ready({ signal }: CallOptions = {}): Promise<string> {
-    return this.#call(signal, (init) => this.#api.routes.GET("/api/ready", { parseAs: "text", ...init }));
+    return this.#call(signal, (init) =>
+      this.#api.routes.GET("/api/ready", { parseAs: "text", ...init }),
+    );
   }
 
-  /** A writer for an active stream. Its `finish`, `cancel` or `close` is to be called; `await using` calls `finish`. */
+  /**
+   * A writer for an active stream. Its `finish`, `cancel` or `close` is to be called; `await using`
+   * calls `finish`.
+   */
   publish(key: string, options?: PublishOptions): Writer;
   /**
-   * The same with `Writer.run`: finishes the stream when the function returns, and cancels it when it throws, as an answer that broke off
-   * is not complete.
+   * The same with `Writer.run`: finishes the stream when the function returns, and cancels it when
+   * it throws, as an answer that broke off is not complete.
    */
-  publish<T>(key: string, write: (writer: Writer) => T | Promise<T>, options?: PublishOptions): Promise<T>;
+  publish<T>(
+    key: string,
+    write: (writer: Writer) => T | Promise<T>,
+    options?: PublishOptions,
+  ): Promise<T>;
   publish<T>(
     key: string,
     optionsOrWrite: PublishOptions | ((writer: Writer) => T | Promise<T>) = {},
@@ -188,8 +224,8 @@ export class Client {
   }
 
   /**
-   * Follows a stream as `subscribe` of `tinistreamer/subscribe` does, at this client's URL and with tokens that it makes as they are
-   * needed. For backends; browsers have the `sse_url` and a token.
+   * Follows a stream as `subscribe` of `tinistreamer/subscribe` does, at this client's URL and with
+   * tokens that it makes as they are needed. For backends; browsers have the `sse_url` and a token.
    */
   subscribe(key: string, options: Pick<SubscribeOptions, "after" | Following> = {}): Subscription {
     return subscribe({
@@ -201,8 +237,8 @@ export class Client {
   }
 
   /**
-   * Follows several streams as `subscribeMany` of `tinistreamer/subscribe` does. Its tokens are for these streams, or for `prefix`, which
-   * lets streams be added whose keys begin with it.
+   * Follows several streams as `subscribeMany` of `tinistreamer/subscribe` does. Its tokens are for
+   * these streams, or for `prefix`, which lets streams be added whose keys begin with it.
    */
   subscribeMany(
     keys: string[],
@@ -214,14 +250,17 @@ export class Client {
       ...rest,
       url: this.#api.url("/api/client/sse", {}),
       keys,
-      token: async () => (await this.issueToken(scope, prefix === undefined ? waiting(rest) : {})).token,
+      token: async () =>
+        (await this.issueToken(scope, prefix === undefined ? waiting(rest) : {})).token,
       fetch: this.#api.fetch,
     });
   }
 
   #call<T>(
     signal: AbortSignal | undefined,
-    route: (init: { signal?: AbortSignal }) => Promise<{ data?: T; error?: unknown; response: Response }>,
+    route: (init: {
+      signal?: AbortSignal;
+    }) => Promise<{ data?: T; error?: unknown; response: Response }>,
   ): Promise<T> {
     return this.#api.answer(route(signal ? { signal } : {}), signal);
   }

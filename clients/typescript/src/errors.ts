@@ -2,7 +2,10 @@
 export interface ApiErrorDetails {
   /** The HTTP status. */
   status: number;
-  /** The broker's word for the error (`docs/errors.md` lists them), or `unexpected-answer` when it was not the broker that answered. */
+  /**
+   * The broker's word for the error (`docs/errors.md` lists them), or `unexpected-answer` when it
+   * was not the broker that answered.
+   */
   code: string;
   /** One sentence for a person. */
   message: string;
@@ -15,7 +18,10 @@ export class ApiError extends Error implements ApiErrorDetails {
   override readonly name = "ApiError";
   /** The HTTP status. */
   readonly status: number;
-  /** The broker's word for the error (`docs/errors.md` lists them), or `unexpected-answer` when it was not the broker that answered. */
+  /**
+   * The broker's word for the error (`docs/errors.md` lists them), or `unexpected-answer` when it
+   * was not the broker that answered.
+   */
   readonly code: string;
   /** Seconds to wait before another attempt, where the answer told it. */
   readonly retryAfter: number | undefined;
@@ -28,15 +34,21 @@ export class ApiError extends Error implements ApiErrorDetails {
   }
 }
 
-/** The broker could not be reached, or its answer broke off; `cause` says why. Whether it did what was asked is not known. */
+/**
+ * The broker could not be reached, or its answer broke off; `cause` says why. Whether it did what
+ * was asked is not known.
+ */
 export class UnreachableError extends Error {
   override readonly name = "UnreachableError";
   readonly code = "unreachable";
 
   constructor(cause: unknown) {
-    super(`The broker can't be reached: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    });
+    super(
+      `The broker can't be reached: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -44,8 +56,9 @@ export class UnreachableError extends Error {
 export class PublishError extends Error {
   override readonly name = "PublishError";
   /**
-   * `invalid-event` and `reserved-event`: this event was refused before it was sent, and the writer goes on. `writer-closed`: the
-   * writer was finished, cancelled or closed before. Else the writer has failed: the broker's word, or `unreachable`.
+   * `invalid-event` and `reserved-event`: this event was refused before it was sent, and the writer
+   * goes on. `writer-closed`: the writer was finished, cancelled or closed before. Else the writer
+   * has failed: the broker's word, or `unreachable`.
    */
   readonly code: string;
   /** How many events of this writer the broker had confirmed. */
@@ -59,9 +72,10 @@ export class PublishError extends Error {
 }
 
 /**
- * A subscription can't go on. `disconnected`: nothing was heard of the broker for too long; `cause` is what went wrong last. `gap`:
- * an event is not the one that had to follow, a defect of something between the broker and here. `disconnected-by-operator`: somebody has
- * disconnected this client on purpose. `missed`: events are no longer stored, and the caller needs all of them.
+ * A subscription can't go on. `disconnected`: nothing was heard of the broker for too long; `cause`
+ * is what went wrong last. `gap`: an event is not the one that had to follow, a defect of something
+ * between the broker and here. `disconnected-by-operator`: somebody has disconnected this client on
+ * purpose. `missed`: events are no longer stored, and the caller needs all of them.
  */
 export class SubscribeError extends Error {
   override readonly name = "SubscribeError";
@@ -73,12 +87,18 @@ export class SubscribeError extends Error {
   }
 }
 
-/** A stream was not added to a running subscription, or not dropped from it. The subscription goes on without the change. */
+/**
+ * A stream was not added to a running subscription, or not dropped from it. The subscription goes
+ * on without the change.
+ */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
   /** The key of the stream. */
   readonly key: string;
-  /** The broker's word (`docs/following.md` lists them), or `subscription-over` when there is nobody to ask any more. */
+  /**
+   * The broker's word (`docs/following.md` lists them), or `subscription-over` when there is nobody
+   * to ask any more.
+   */
   readonly code: string;
 
   constructor(key: string, code: string, message: string, cause?: unknown) {

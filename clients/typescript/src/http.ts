@@ -18,7 +18,11 @@ export function errorFrom(response: Response, body: unknown): ApiError {
         code: "unexpected-answer",
         message: `Not an answer of the broker: ${response.status} ${response.statusText}`.trim(),
       };
-  return new ApiError({ ...known, status: response.status, retryAfter: retryAfter(response.headers) });
+  return new ApiError({
+    ...known,
+    status: response.status,
+    retryAfter: retryAfter(response.headers),
+  });
 }
 
 /** `Retry-After` in seconds, which may be written as a date. */

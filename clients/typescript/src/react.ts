@@ -9,7 +9,9 @@ export type { MissedTotal } from "./subscribe/missed.js";
 
 /** What to follow, and how. */
 export interface UseStreamOptions extends StoreOptions {
-  /** The `sse_url` or `ws_url`. As long as it or the token is null or undefined, nothing is done. */
+  /**
+   * The `sse_url` or `ws_url`. As long as it or the token is null or undefined, nothing is done.
+   */
   url: string | URL | null | undefined;
   /** Start after this id, instead of with the first event. */
   after?: string | null | undefined;
@@ -24,10 +26,12 @@ export interface UseStream extends StreamSnapshot {
 }
 
 /**
- * Follows a stream while the component is mounted. Renders as events come, together those that come together.
+ * Follows a stream while the component is mounted. Renders as events come, together those that come
+ * together.
  *
- * Another `url` or `after` starts anew, with nothing. Everything else may change at any time, also from render to render: the latest
- * is used when it is needed, a token at the first connection and when one is no longer good.
+ * Another `url` or `after` starts anew, with nothing. Everything else may change at any time, also
+ * from render to render: the latest is used when it is needed, a token at the first connection and
+ * when one is no longer good.
  */
 export function useStream(options: UseStreamOptions): UseStream {
   const latest = useRef(options);

@@ -8,24 +8,33 @@ export type CreateResumableStreamContextOptions = ({ client: Client } | ClientOp
   /** The prefix of the streams' keys, before a colon. `resumable-stream`. */
   keyPrefix?: string | undefined;
   /**
-   * Takes a promise and keeps the program alive until it is settled, as `after` of Next.js does. null where programs live on by
-   * themselves.
+   * Takes a promise and keeps the program alive until it is settled, as `after` of Next.js does.
+   * null where programs live on by themselves.
    */
   waitUntil: ((promise: Promise<unknown>) => void) | null;
-  /** Seconds that a stream is known after its last text: until then a finished one is `"DONE"`. 86,400. */
+  /**
+   * Seconds that a stream is known after its last text: until then a finished one is `"DONE"`.
+   * 86,400.
+   */
   ttl?: number | undefined;
-  /** How many chunks a stream keeps, about. A stream of more can't be resumed from its beginning. 1,000,000, the broker's most. */
+  /**
+   * How many chunks a stream keeps, about. A stream of more can't be resumed from its beginning.
+   * 1,000,000, the broker's most.
+   */
   maxEvents?: number | undefined;
 };
 
-/** Streams of text that can be read more than once, and from any place on, while they are written. */
+/**
+ * Streams of text that can be read more than once, and from any place on, while they are written.
+ */
 export interface ResumableStreamContext {
   /**
    * Makes a stream, or resumes the one that is there.
    *
    * @param streamId A name that no other stream has.
    * @param makeStream Makes the text; called only when there is no stream of this name.
-   * @param skipCharacters How many UTF-16 code units to leave out when a stream is resumed; a new one comes from its beginning.
+   * @param skipCharacters How many UTF-16 code units to leave out when a stream is resumed; a new
+   * one comes from its beginning.
    * @returns The text, or null when the stream is finished.
    */
   resumableStream(
@@ -59,17 +68,23 @@ export interface ResumableStreamContext {
 }
 
 /**
- * Takes the place of the function of the same name of the package `resumable-stream`: the broker keeps the text, instead of the
- * process that made it.
+ * Takes the place of the function of the same name of the package `resumable-stream`: the broker
+ * keeps the text, instead of the process that made it.
  *
- * A stream is written to its end also when nobody reads it any more. When `makeStream`'s stream fails, or the broker can't take the
- * text, all readers get an error. Calls throw the errors of `Client`.
+ * A stream is written to its end also when nobody reads it any more. When `makeStream`'s stream
+ * fails, or the broker can't take the text, all readers get an error. Calls throw the errors of
+ * `Client`.
  */
 export function createResumableStreamContext(
   options: CreateResumableStreamContextOptions,
 ): ResumableStreamContext {
   const client = "client" in options ? options.client : new Client(options);
-  const { keyPrefix = "resumable-stream", waitUntil, ttl = 86_400, maxEvents = 1_000_000 } = options;
+  const {
+    keyPrefix = "resumable-stream",
+    waitUntil,
+    ttl = 86_400,
+    maxEvents = 1_000_000,
+  } = options;
   const keyOf = (streamId: string) => `${keyPrefix}:${streamId}`;
 
   async function statusOf(key: string): Promise<null | true | "DONE"> {
@@ -102,7 +117,10 @@ export function createResumableStreamContext(
     return text;
   }
 
-  async function resume(key: string, skipCharacters = 0): Promise<ReadableStream<string> | null | undefined> {
+  async function resume(
+    key: string,
+    skipCharacters = 0,
+  ): Promise<ReadableStream<string> | null | undefined> {
     const status = await statusOf(key);
     if (status === null) return undefined;
     return status === "DONE" ? null : read(client.subscribe(key), skipCharacters);

@@ -2,8 +2,9 @@
 const LONGEST = 2 ** 31 - 1;
 
 /**
- * How long to wait after `failures` (1 or more) in a row, in milliseconds: `first`, doubled with each failure up to `most`, of
- * which a random half to whole, so that many clients that failed together do not come back together.
+ * How long to wait after `failures` (1 or more) in a row, in milliseconds: `first`, doubled with
+ * each failure up to `most`, of which a random half to whole, so that many clients that failed
+ * together do not come back together.
  */
 export function backoff(
   first: number,
@@ -29,7 +30,8 @@ export class Elapsed extends Error {
 }
 
 /**
- * A promise that `start` settles. Rejects with `Elapsed` after `ms` milliseconds, and with the signal's reason when it is aborted.
+ * A promise that `start` settles. Rejects with `Elapsed` after `ms` milliseconds, and with the
+ * signal's reason when it is aborted.
  */
 export function within<T>(
   ms: number,
@@ -54,7 +56,10 @@ export function within<T>(
 }
 
 /** A controller that is aborted when the signal is, until `unlink` is called. */
-export function linked(signal: AbortSignal | undefined): { controller: AbortController; unlink: () => void } {
+export function linked(signal: AbortSignal | undefined): {
+  controller: AbortController;
+  unlink: () => void;
+} {
   const controller = new AbortController();
   const abort = () => controller.abort(signal?.reason);
   if (signal?.aborted) abort();

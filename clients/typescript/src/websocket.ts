@@ -24,8 +24,9 @@ export function webSocketClass(given: WebSocketConstructor | undefined): WebSock
 }
 
 /**
- * Connects with request headers, which `ws`, Node 22, Deno and Bun take as the second argument. Browsers take it for the name of a
- * protocol, a bad one, and throw a `SyntaxError`, which this function leaves to the caller.
+ * Connects with request headers, which `ws`, Node 22, Deno and Bun take as the second argument.
+ * Browsers take it for the name of a protocol, a bad one, and throw a `SyntaxError`, which this
+ * function leaves to the caller.
  */
 export function openWithHeaders(
   WebSocket: WebSocketConstructor,
@@ -56,7 +57,10 @@ export function withScheme(url: URL, scheme: "ws" | "http"): URL {
 /** What the package `ws` has beyond the platform's WebSocket. */
 interface NodeWebSocket {
   on(type: "ping", listener: () => void): void;
-  on(type: "unexpected-response", listener: (request: unknown, response: NodeResponse) => void): void;
+  on(
+    type: "unexpected-response",
+    listener: (request: unknown, response: NodeResponse) => void,
+  ): void;
   pause(): void;
   resume(): void;
   terminate(): void;
@@ -75,7 +79,8 @@ export function nodeWebSocket(socket: WebSocketLike): NodeWebSocket | undefined 
 }
 
 /**
- * Closes the connection at once. `WebSocket.close` of `ws` would wait half a minute for the other side, and keep the process alive.
+ * Closes the connection at once. `WebSocket.close` of `ws` would wait half a minute for the other
+ * side, and keep the process alive.
  */
 export function letGo(socket: WebSocketLike): void {
   const node = nodeWebSocket(socket);
@@ -83,8 +88,14 @@ export function letGo(socket: WebSocketLike): void {
   else socket.close();
 }
 
-/** Calls `refused` with the broker's answer to a handshake that it refused, or with why that can't be read. */
-export function onRefusal(socket: NodeWebSocket | undefined, refused: (error: Error) => void): void {
+/**
+ * Calls `refused` with the broker's answer to a handshake that it refused, or with why that can't
+ * be read.
+ */
+export function onRefusal(
+  socket: NodeWebSocket | undefined,
+  refused: (error: Error) => void,
+): void {
   socket?.on("unexpected-response", (_request, response) => {
     void readRefusal(response).then(refused, (cause) => refused(new UnreachableError(cause)));
   });

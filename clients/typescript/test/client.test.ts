@@ -74,7 +74,10 @@ describe("an error", () => {
     const { client } = await startBroker(t);
     const error = await client.streamInfo("unknown").catch((error) => error);
     assert.ok(error instanceof ApiError && error instanceof Error);
-    assert.deepEqual([error.status, error.code, error.retryAfter], [404, "stream-not-found", undefined]);
+    assert.deepEqual(
+      [error.status, error.code, error.retryAfter],
+      [404, "stream-not-found", undefined],
+    );
     assert.ok(error.message);
   });
 
@@ -108,7 +111,9 @@ describe("an error", () => {
     const servers = [
       await startServer(t, (request) => request.socket.destroy()),
       await startServer(t, (request, response) => {
-        response.writeHead(200, { "Content-Length": 100 }).write("{", () => request.socket.destroy());
+        response
+          .writeHead(200, { "Content-Length": 100 })
+          .write("{", () => request.socket.destroy());
       }),
     ];
     for (const url of servers) {
@@ -145,12 +150,18 @@ test("what is generated from the OpenAPI document is not stale", async () => {
 test("what is missing to make a client is named", () => {
   const none = undefined as unknown as string;
   const url = "http://127.0.0.1:8000";
-  assert.throws(() => new Client({ url: none, apiKey: "k" }), { name: "TypeError", message: /`url`/ });
+  assert.throws(() => new Client({ url: none, apiKey: "k" }), {
+    name: "TypeError",
+    message: /`url`/,
+  });
   assert.throws(() => new Client({ url: "127.0.0.1:8000", apiKey: "k" }), {
     name: "TypeError",
     message: /http:/,
   });
-  assert.throws(() => new Client({ url: "broker", apiKey: "k" }), { name: "TypeError", message: /"broker"/ });
+  assert.throws(() => new Client({ url: "broker", apiKey: "k" }), {
+    name: "TypeError",
+    message: /"broker"/,
+  });
   for (const apiKey of [none, ""])
     assert.throws(() => new Client({ url, apiKey }), { name: "TypeError", message: /`apiKey`/ });
 });

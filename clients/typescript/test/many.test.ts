@@ -1,71 +1,20 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import type http from "node:http";
-import { describe, type TestContext, test } from "node:test";
+import { describe, test } from "node:test";
+import { type KeyedEvent, RefusedError, subscribeMany } from "tinistreamer/subscribe";
 import {
-  type KeyedEvent,
-  RefusedError,
-  type SubscribeManyOptions,
-  subscribeMany,
-} from "tinistreamer/subscribe";
-import { WebSocket, WebSocketServer } from "ws";
-import { BrowserWebSocket, collect, startServer, until } from "./support.js";
-
-const sse = { "Content-Type": "text/event-stream" };
-const ndjson = { "Content-Type": "application/x-ndjson" };
-
-/** A frame of one of several streams, whose id is a cursor. */
-const frame = (cursor: string, event = "token", data = "") =>
-  `id: ${cursor}\nevent: ${event}\ndata: ${data}\n\n`;
-const line = (value: unknown) => `${JSON.stringify(value)}\n`;
-const told = (events: KeyedEvent[]) => events.map(({ key, id, event }) => [key, id, event]);
-
-type Answer = (
-  request: http.IncomingMessage,
-  response: http.ServerResponse,
-  query: URLSearchParams,
-) => unknown;
-
-/** A server that answers the first request by the first of these, and so on; and what it was asked. */
-async function startScript(t: TestContext, ...answers: Answer[]) {
-  const asked: { query: URLSearchParams; after: string | undefined }[] = [];
-  const url = await startServer(t, (request, response) => {
-    const query = new URL(request.url ?? "", "http://localhost").searchParams;
-    asked.push({ query, after: request.headers["last-event-id"] as string | undefined });
-    const answer = answers[asked.length - 1];
-    if (answer) answer(request, response, query);
-    else response.writeHead(500).end();
-  });
-  const keys = () => asked.map(({ query }) => query.getAll("key").join());
-  return { url, asked, keys };
-}
-
-const stream =
-  (headers: http.OutgoingHttpHeaders, ...chunks: string[]): Answer =>
-  (_request, response) => {
-    response.writeHead(200, headers);
-    for (const chunk of chunks) response.write(chunk);
-    response.end();
-  };
-
-const staying =
-  (headers: http.OutgoingHttpHeaders, ...chunks: string[]): Answer =>
-  (_request, response) => {
-    response.writeHead(200, headers).flushHeaders();
-    for (const chunk of chunks) response.write(chunk);
-  };
-
-const json =
-  (value: unknown): Answer =>
-  (_request, response) =>
-    response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(value));
-
-const refusing =
-  (status: number, code: string): Answer =>
-  (_request, response) =>
-    response.writeHead(status).end(JSON.stringify({ code, message: "No" }));
-
-const retry = "retry: 1\n";
+  frame,
+  json,
+  line,
+  ndjson,
+  refusing,
+  retry,
+  sse,
+  startScript,
+  staying,
+  stream,
+  told,
+} from "./scripted.js";
+import { collect, until } from "./support.js";
 
 describe("over server-sent events", () => {
   test("streams come with their keys, and all are resumed by the last cursor", async (t) => {
@@ -79,7 +28,11 @@ describe("over server-sent events", () => {
       stream(sse, retry, frame("b:2-1!,~C", "end")),
       stream(sse, frame("a%2Fb:1-2!,~D", "cancel")),
     );
-    const events = subscribeMany({ url: `${url}/sse?key=left+out`, keys: ["a/b", "b", "b"], token: "t" });
+    const events = subscribeMany({
+      url: `${url}/sse?key=left+out`,
+      keys: ["a/b", "b", "b"],
+      token: "t",
+    });
     assert.deepEqual(told(await collect(events)), [
       ["a/b", "1-0", "start"],
       ["b", "2-0", "start"],
@@ -188,7 +141,12 @@ describe("over server-sent events", () => {
       t,
       staying(sse, frame("a:1-0", "start"), frame("b:1-0,~A", "start")),
       staying(sse),
-      staying(sse, frame("b:1-0,~B", "start"), frame("b:1-1!,~B", "end"), frame("a:1-1!,~C", "end")),
+      staying(
+        sse,
+        frame("b:1-0,~B", "start"),
+        frame("b:1-1!,~B", "end"),
+        frame("a:1-1!,~C", "end"),
+      ),
     );
     const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t" });
     await events.next();
@@ -209,7 +167,10 @@ describe("over server-sent events", () => {
   });
 
   test("without a stream it waits for one without a connection", async (t) => {
-    const { url, keys } = await startScript(t, staying(sse, frame("1-0", "start"), frame("1-1", "end")));
+    const { url, keys } = await startScript(
+      t,
+      staying(sse, frame("1-0", "start"), frame("1-1", "end")),
+    );
     const events = subscribeMany({ url: `${url}/sse`, keys: [], token: "t", giveUpAfterMs: 100 });
     const all = collect(events);
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -266,7 +227,11 @@ describe("over NDJSON", () => {
   test("filtered events may leave holes, but do not come twice", async (t) => {
     const { url } = await startScript(
       t,
-      stream(ndjson, line({ key: "a", id: "1-3", event: "x" }), line({ key: "a", id: "1-3", event: "x" })),
+      stream(
+        ndjson,
+        line({ key: "a", id: "1-3", event: "x" }),
+        line({ key: "a", id: "1-3", event: "x" }),
+      ),
     );
     const events = subscribeMany({ url: `${url}/ndjson`, keys: ["a"], token: "t", events: ["x"] });
     await assert.rejects(collect(events), { code: "gap" });
@@ -322,7 +287,8 @@ describe("over NDJSON", () => {
       [
         [null, null, undefined],
         ["1970-01-01T00:00:00.000Z", null, "a:1-0"],
-        // There is one beginning for a connection: where it would be wrong, the cursor says `KEY:`, which is before the first event.
+        // There is one beginning for a connection: where it would be wrong, the cursor says `KEY:`,
+        // which is before the first event.
         ["1970-01-01T00:00:00.000Z", "true", "a:1-0,c:"],
       ],
     );
@@ -363,7 +329,11 @@ describe("over long polling", () => {
   test("in the midst of an answer the cursor is where the reader is", async (t) => {
     const { url } = await startScript(
       t,
-      json({ events: [event("a", "1-4", "x"), event("a", "1-5", "x")], cursor: "~B", status: "active" }),
+      json({
+        events: [event("a", "1-4", "x"), event("a", "1-5", "x")],
+        cursor: "~B",
+        status: "active",
+      }),
     );
     const events = subscribeMany({ url: `${url}/poll`, keys: ["a", "b"], token: "t", after: "~A" });
     await events.next();
@@ -392,131 +362,3 @@ describe("over long polling", () => {
     );
   });
 });
-
-/** A server of WebSockets: what it got, and what it does with a new connection and with a message. */
-async function startSockets(
-  t: TestContext,
-  opened: (socket: WebSocket, query: URLSearchParams) => void,
-  heard: (socket: WebSocket, request: Record<string, unknown>) => void,
-) {
-  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
-  t.after(() => {
-    for (const client of server.clients) client.terminate();
-    server.close();
-  });
-  await once(server, "listening");
-  const asked: [string, string | null][] = [];
-  const requests: Record<string, unknown>[] = [];
-  server.on("connection", (socket, request) => {
-    const query = new URL(request.url ?? "", "ws://localhost").searchParams;
-    asked.push([query.getAll("key").join(), query.get("last_event_id")]);
-    socket.on("message", (message) => {
-      const parsed = JSON.parse(String(message));
-      requests.push(parsed);
-      heard(socket, parsed);
-    });
-    opened(socket, query);
-  });
-  const { port } = server.address() as { port: number };
-  return { url: `ws://127.0.0.1:${port}/ws`, asked, requests };
-}
-
-const send = (socket: WebSocket, message: unknown) => socket.send(JSON.stringify(message));
-
-for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": BrowserWebSocket })) {
-  describe(`over the WebSocket of ${kind}`, () => {
-    const follow = (url: string, keys: string[], more: Partial<SubscribeManyOptions> = {}) =>
-      subscribeMany({ url, keys, token: "t", WebSocket: Socket, ...more });
-
-    test("streams are added and dropped by messages, each answered", async (t) => {
-      const { url, asked, requests } = await startSockets(
-        t,
-        (socket) => {
-          send(socket, [{ id: "1-0", event: "start" }]);
-        },
-        (socket, { op, key, after = null }) => {
-          if (key === "no") send(socket, { op: "error", key, code: "forbidden", message: "No" });
-          else if (op === "subscribe") {
-            send(socket, { op: "subscribed", key, after });
-            send(socket, { key, id: "1-5", event: "x" });
-          } else {
-            send(socket, { op: "unsubscribed", key, after: "1-5" });
-            send(socket, { key: "a", id: "1-1", event: "end" });
-          }
-        },
-      );
-      const events = follow(url, ["a"]);
-      const all: KeyedEvent[] = [];
-      for await (const event of events) {
-        all.push(event);
-        if (event.event === "start") {
-          await assert.rejects(events.add("no"), { name: "RefusedError", code: "forbidden", key: "no" });
-          await events.add("b", { after: "1-4", wait: true });
-          await assert.rejects(events.add("b"), { code: "already-subscribed" });
-        }
-        if (event.event === "x") await events.drop("b");
-      }
-      assert.deepEqual(told(all), [
-        ["a", "1-0", "start"],
-        ["b", "1-5", "x"],
-        ["a", "1-1", "end"],
-      ]);
-      assert.deepEqual(requests, [
-        { op: "subscribe", key: "no" },
-        { op: "subscribe", key: "b", after: "1-4", wait: true },
-        { op: "unsubscribe", key: "b" },
-      ]);
-      assert.deepEqual(asked, [["a", null]]);
-      await assert.rejects(events.add("c"), { code: "subscription-over" });
-    });
-
-    test("after a broken connection streams are as they were left, and changes without an answer are asked for again", async (t) => {
-      let connections = 0;
-      const { url, asked, requests } = await startSockets(
-        t,
-        (socket) => {
-          connections += 1;
-          if (connections === 1) send(socket, [{ id: "1-0", event: "start" }]);
-          else send(socket, []);
-        },
-        (socket, { key }) => {
-          if (key === "b") send(socket, { op: "subscribed", key, after: "1-2" });
-          else if (connections === 1) socket.close(1012);
-          else {
-            send(socket, { op: "subscribed", key, after: null });
-            for (const key of ["a", "b", "c"]) {
-              const id = { a: "1-1", b: "1-3", c: "1-0" }[key];
-              send(socket, { key, id, event: "end" });
-            }
-          }
-        },
-      );
-      const events = follow(url, ["a"]);
-      await events.next();
-      await events.add("b", { from: "now" });
-      await events.add("c");
-      assert.deepEqual((await collect(events)).map(({ key }) => key).sort(), ["a", "b", "c"]);
-      assert.deepEqual(asked, [
-        ["a", null],
-        ["a,b", "a:1-0,b:1-2"],
-      ]);
-      assert.deepEqual(
-        requests.map(({ key }) => key),
-        ["b", "c", "c"],
-      );
-    });
-
-    test("an operator's closing is the end", async (t) => {
-      const { url, asked } = await startSockets(
-        t,
-        (socket) => {
-          send(socket, []);
-          socket.close(1008);
-        },
-        () => {},
-      );
-      await assert.rejects(collect(follow(url, ["a", "b"])), { code: "disconnected-by-operator" });
-      assert.equal(asked.length, 1);
-    });
-  });
-}

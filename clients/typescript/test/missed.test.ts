@@ -45,7 +45,11 @@ describe("events that are no longer stored", () => {
   test("make the collected text an error, unless that is allowed", async (t) => {
     const { urls, token, stored, lost } = await startOverfull(t);
     const follow = () => subscribe({ url: urls.sse, token });
-    const error = { name: "SubscribeError", code: "missed", message: new RegExp(`^${lost} events`) };
+    const error = {
+      name: "SubscribeError",
+      code: "missed",
+      message: new RegExp(`^${lost} events`),
+    };
     await assert.rejects(follow().text(), error);
     await assert.rejects(follow().collect(), error);
     const rest = stored.filter(({ event }) => event === "token").map(({ data }) => data);
@@ -70,7 +74,10 @@ describe("events that are no longer stored", () => {
   });
 
   test("that the broker could not count are told as that", async (t) => {
-    const url = await startServer(t, answering(missed("1-9", "1-0", null) + frame(0) + frame(1, "end", "")));
+    const url = await startServer(
+      t,
+      answering(missed("1-9", "1-0", null) + frame(0) + frame(1, "end", "")),
+    );
     const events = subscribe({ url: `${url}/sse`, token: "t", after: "1-9" });
     await collect(events);
     assert.deepEqual(events.missed, { count: 0, known: false });
@@ -122,7 +129,10 @@ test("a subscription tells of its connections", async (t) => {
 
 test("what is missing to subscribe is named", () => {
   const none = undefined as unknown as string;
-  assert.throws(() => subscribe({ url: none, token: "t" }), { name: "TypeError", message: /`url`/ });
+  assert.throws(() => subscribe({ url: none, token: "t" }), {
+    name: "TypeError",
+    message: /`url`/,
+  });
   assert.throws(() => subscribe({ url: "http://127.0.0.1/sse", token: none }), {
     name: "TypeError",
     message: /`token`/,

@@ -185,8 +185,13 @@ describe("a writer", () => {
         throw new Error("broken");
       },
     });
-    await assert.rejects(broken.pipeTo(client.publish("k").writable("token")), { message: "broken" });
-    await until(async () => (await client.streamInfo("k")).status === "cancelled", "the stream is cancelled");
+    await assert.rejects(broken.pipeTo(client.publish("k").writable("token")), {
+      message: "broken",
+    });
+    await until(
+      async () => (await client.streamInfo("k")).status === "cancelled",
+      "the stream is cancelled",
+    );
   });
 
   test("doesn't put the API key where a WebSocket that takes no headers would need it", async (t) => {
@@ -214,7 +219,9 @@ async function startFakeBroker(t: Parameters<typeof startServer>[0]) {
       query: new URL(request.url ?? "", "http://localhost").searchParams,
       lines: body.trimEnd().split("\n"),
       answer: (answer, status = 200) =>
-        response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(answer)),
+        response
+          .writeHead(status, { "Content-Type": "application/json" })
+          .end(JSON.stringify(answer)),
     });
   });
   const client = new Client({ url, apiKey: "k" });
@@ -235,7 +242,8 @@ const summary = (num_events: number, num_duplicates = 0) => ({
 });
 
 describe("over NDJSON", () => {
-  const write = (writer: Writer, ...names: string[]) => Promise.all(names.map((name) => writer.write(name)));
+  const write = (writer: Writer, ...names: string[]) =>
+    Promise.all(names.map((name) => writer.write(name)));
   const line = (event: string) => JSON.stringify({ event });
 
   test("one request is on its way at a time, and what is written meanwhile gathers for the next", async (t) => {

@@ -28,7 +28,9 @@ function render(options: UseStreamOptions, wrapper?: typeof StrictMode) {
 const frame = (number: number, event = "token", data = String(number)) =>
   `id: 1-${number}\nevent: ${event}\ndata: ${data}\n\n`;
 
-/** A broker whose streams the test writes: `open` are those that are read now, `asked` the requests. */
+/**
+ * A broker whose streams the test writes: `open` are those that are read now, `asked` the requests.
+ */
 async function startStreams(t: Parameters<typeof startServer>[0]) {
   const open = new Set<http.ServerResponse>();
   const asked: http.IncomingMessage[] = [];
@@ -161,7 +163,10 @@ describe("useStream", () => {
     const { result } = render({ url, token: "t" });
     await send(frame(0) + frame(2));
     await waitFor(() => assert.equal(result.current.status, "failed"));
-    assert.deepEqual([result.current.text, (result.current.error as { code: string }).code], ["0", "gap"]);
+    assert.deepEqual(
+      [result.current.text, (result.current.error as { code: string }).code],
+      ["0", "gap"],
+    );
   });
 
   test("fails when events are no longer stored, and shows how many", async (t) => {
@@ -202,7 +207,9 @@ describe("useStream", () => {
   test("says that it reconnects while there is no room", async (t) => {
     const body = JSON.stringify({ code: "too-many-clients", message: "All places are taken" });
     const url = await startServer(t, (_, response) => {
-      response.writeHead(429, { "Content-Type": "application/json", "Retry-After": "60" }).end(body);
+      response
+        .writeHead(429, { "Content-Type": "application/json", "Retry-After": "60" })
+        .end(body);
     });
     const { result } = render({ url: `${url}/sse`, token: "t" });
     await waitFor(() => assert.equal(result.current.status, "reconnecting"));

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { createResumableStreamContext as createOriginal } from "resumable-stream/generic";
-import { createResumableStreamContext, type ResumableStreamContext } from "tinistreamer/resumable-stream";
+import {
+  createResumableStreamContext,
+  type ResumableStreamContext,
+} from "tinistreamer/resumable-stream";
 import { startBroker, until } from "./support.js";
 
 /** Ours, over a real broker. */
@@ -107,7 +110,10 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       source.say("x");
       source.end();
       assert.equal(await textOf(made), "x");
-      await until(async () => (await context.hasExistingStream("s")) === "DONE", "the stream is done");
+      await until(
+        async () => (await context.hasExistingStream("s")) === "DONE",
+        "the stream is done",
+      );
       assert.equal(await context.resumeExistingStream("s"), null);
       assert.equal(await context.resumeExistingStream("s", 1), null);
       assert.equal(await context.resumableStream("s", notCalled), null);
@@ -159,7 +165,10 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
         source.say(text);
         source.end();
         assert.equal(await textOf(made), text);
-        await until(async () => (await context.hasExistingStream("s")) === "DONE", "the stream is done");
+        await until(
+          async () => (await context.hasExistingStream("s")) === "DONE",
+          "the stream is done",
+        );
       }
     });
 
@@ -223,7 +232,10 @@ describe("resumable streams, where ours says more", () => {
     const sources = [makeSource(), makeSource()];
     let made = 0;
     const make = () => sources[made++]?.make() ?? notCalled();
-    const both = await Promise.all([context.resumableStream("s", make), context.resumableStream("s", make)]);
+    const both = await Promise.all([
+      context.resumableStream("s", make),
+      context.resumableStream("s", make),
+    ]);
     assert.equal(made, 1);
     sources[0]?.say("once");
     sources[0]?.end();

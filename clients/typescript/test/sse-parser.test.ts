@@ -7,7 +7,9 @@ const encoder = new TextEncoder();
 
 function parse(...chunks: (string | Uint8Array)[]) {
   const parser = new SseParser();
-  return chunks.flatMap((chunk) => parser.push(typeof chunk === "string" ? encoder.encode(chunk) : chunk));
+  return chunks.flatMap((chunk) =>
+    parser.push(typeof chunk === "string" ? encoder.encode(chunk) : chunk),
+  );
 }
 
 const message = (data: string, id?: string) => ({ id, event: "message", data });

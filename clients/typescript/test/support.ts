@@ -28,7 +28,12 @@ export async function startBroker(t: TestContext, settings: Record<string, strin
 export function streamUrls(url: string, key: string) {
   const query = new URLSearchParams({ key });
   const at = (transport: string) => `${url}/api/client/${transport}?${query}`;
-  return { sse: at("sse"), ndjson: at("ndjson"), poll: at("poll"), ws: at("ws").replace("http", "ws") };
+  return {
+    sse: at("sse"),
+    ndjson: at("ndjson"),
+    poll: at("poll"),
+    ws: at("ws").replace("http", "ws"),
+  };
 }
 
 /** A server that answers as the test says. */
@@ -49,7 +54,8 @@ export class BrowserWebSocket {
   readonly #socket: WebSocket;
 
   constructor(url: string, protocols?: unknown) {
-    if (protocols !== undefined) throw new DOMException("Not the name of a protocol", "SyntaxError");
+    if (protocols !== undefined)
+      throw new DOMException("Not the name of a protocol", "SyntaxError");
     BrowserWebSocket.urls.push(url);
     this.#socket = new WebSocket(url);
   }
@@ -62,7 +68,10 @@ export class BrowserWebSocket {
     this.#socket.close();
   }
 
-  addEventListener(type: "open" | "message" | "close" | "error", listener: (event: never) => void): void {
+  addEventListener(
+    type: "open" | "message" | "close" | "error",
+    listener: (event: never) => void,
+  ): void {
     this.#socket.addEventListener(type, listener as () => void);
   }
 }

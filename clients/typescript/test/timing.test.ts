@@ -32,10 +32,23 @@ test("there is another attempt after errors that pass, and no sooner than the br
   const never = new AbortController().signal;
   const error = (status: number, retryAfter?: number) =>
     new ApiError({ status, code: "c", message: "m", retryAfter });
-  for (const passing of [error(408), error(429), error(500), error(503), new UnreachableError("gone")]) {
+  for (const passing of [
+    error(408),
+    error(429),
+    error(500),
+    error(503),
+    new UnreachableError("gone"),
+  ]) {
     await new Retry(60_000).pause(passing, never);
   }
-  for (const final of [error(400), error(401), error(404), error(409), new TypeError("no"), error(503, 61)]) {
+  for (const final of [
+    error(400),
+    error(401),
+    error(404),
+    error(409),
+    new TypeError("no"),
+    error(503, 61),
+  ]) {
     await assert.rejects(new Retry(60_000).pause(final, never), final);
   }
 });

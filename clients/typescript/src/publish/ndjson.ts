@@ -2,10 +2,15 @@ import type { Outbox } from "./outbox.js";
 import { answeredWithin, Refusal } from "./retry.js";
 import type { Destination, Transport } from "./transport.js";
 
-/** Characters of one request at the most, unless a single event is longer, so that a slow line gets it through in time. */
+/**
+ * Characters of one request at the most, unless a single event is longer, so that a slow line gets
+ * it through in time.
+ */
 const MAX_REQUEST = 1 << 20;
 
-/** One request at a time, with all that is ready; what is written meanwhile gathers for the next. */
+/**
+ * One request at a time, with all that is ready; what is written meanwhile gathers for the next.
+ */
 export class NdjsonTransport implements Transport {
   readonly #destination: Destination;
 

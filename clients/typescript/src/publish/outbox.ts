@@ -16,11 +16,14 @@ interface Waiter {
 }
 
 /**
- * The events of a writer that the broker has not confirmed, in order, and those who wait for that. Only the oldest `maxPending` are
- * to be sent; later ones have their writers waiting.
+ * The events of a writer that the broker has not confirmed, in order, and those who wait for that.
+ * Only the oldest `maxPending` are to be sent; later ones have their writers waiting.
  */
 export class Outbox {
-  /** How many events the broker has confirmed. They count from 0, so it is also the number of the first one here. */
+  /**
+   * How many events the broker has confirmed. They count from 0, so it is also the number of the
+   * first one here.
+   */
   acknowledged = 0;
   /** Why no more will be confirmed. */
   failure: PublishError | undefined;

@@ -28,7 +28,10 @@ export class Retry {
     this.#retryForMs = retryForMs;
   }
 
-  /** The broker confirmed something, or there is something new to be done: from now on there is time again. */
+  /**
+   * The broker confirmed something, or there is something new to be done: from now on there is time
+   * again.
+   */
   reset(): void {
     this.#since = performance.now();
     this.#failures = 0;
@@ -53,7 +56,10 @@ export class Retry {
   }
 }
 
-/** Milliseconds to wait at least before another attempt; undefined when that would meet the same error. */
+/**
+ * Milliseconds to wait at least before another attempt; undefined when that would meet the same
+ * error.
+ */
 function leastDelay(error: unknown): number | undefined {
   if (error instanceof UnreachableError) return 0;
   if (error instanceof ApiError && isRetryable(error.status)) return (error.retryAfter ?? 0) * 1000;
@@ -63,7 +69,10 @@ function leastDelay(error: unknown): number | undefined {
 
 const RETRYABLE_REFUSALS = new Set(["store-unavailable", "shutting-down", "internal-error"]);
 
-/** Does the work with a signal that is aborted after `ms` milliseconds, with an `UnreachableError`, or when the given one is. */
+/**
+ * Does the work with a signal that is aborted after `ms` milliseconds, with an `UnreachableError`,
+ * or when the given one is.
+ */
 export async function answeredWithin<T>(
   ms: number,
   signal: AbortSignal,

@@ -1,12 +1,13 @@
 /**
- * How many names of events may have half a character waiting at the same time. Past it a half is replaced at once, so that a writer that
- * makes up names does not grow.
+ * How many names of events may have half a character waiting at the same time. Past it a half is
+ * replaced at once, so that a writer that makes up names does not grow.
  */
 const MAX_HELD = 100;
 
 /**
- * Joins the halves of a character (a surrogate pair) that come in two writes of the same event name, as tokenizers cut emoji. The first
- * half waits for the next write of that name; UTF-8 can't carry it alone.
+ * Joins the halves of a character (a surrogate pair) that come in two writes of the same event
+ * name, as tokenizers cut emoji. The first half waits for the next write of that name; UTF-8 can't
+ * carry it alone.
  */
 export class SplitCharacters {
   readonly #held = new Map<string, string>();
@@ -32,6 +33,9 @@ export class SplitCharacters {
 export function wellFormedJson(value: unknown): string {
   const json = JSON.stringify(value);
   if (!json?.includes("\\ud")) return json;
-  // JSON.stringify escapes only lone halves. Every escape is matched, so that an escaped backslash before "ud83d" begins none.
-  return json.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|.)/g, (found, half) => (half ? "\\ufffd" : found));
+  // JSON.stringify escapes only lone halves. Every escape is matched, so that an escaped backslash
+  // before "ud83d" begins none.
+  return json.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|.)/g, (found, half) =>
+    half ? "\\ufffd" : found,
+  );
 }

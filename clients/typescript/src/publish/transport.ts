@@ -14,9 +14,10 @@ export interface Destination {
 /** A way for events to the broker. */
 export interface Transport {
   /**
-   * Sends what is in the outbox, and what comes into it meanwhile, and acknowledges what the broker confirms, until it is empty.
-   * Throws at the first failure, which it is when the broker says nothing for `patience` milliseconds; called again, it goes on with
-   * the oldest event that is not acknowledged.
+   * Sends what is in the outbox, and what comes into it meanwhile, and acknowledges what the broker
+   * confirms, until it is empty. Throws at the first failure, which it is when the broker says
+   * nothing for `patience` milliseconds; called again, it goes on with the oldest event that is not
+   * acknowledged.
    */
   drain(outbox: Outbox, patience: () => number, signal: AbortSignal): Promise<void>;
   /** Lets go of the connection. */

@@ -15,7 +15,10 @@ import type { Outbox } from "./outbox.js";
 import { answeredWithin, Refusal } from "./retry.js";
 import type { Destination, Transport } from "./transport.js";
 
-/** Each event is a message of its own and has an answer of its own. The socket stays open between events. */
+/**
+ * Each event is a message of its own and has an answer of its own. The socket stays open between
+ * events.
+ */
 export class WebSocketTransport implements Transport {
   readonly #destination: Destination;
   #session: Session | undefined;
@@ -57,13 +60,21 @@ export class WebSocketTransport implements Transport {
       return new Session(openWithHeaders(webSocketClass(WebSocket), url, api.headers), outbox);
     } catch (error) {
       if (!takesNoHeaders(error)) throw error;
-      throw new TypeError("This platform's WebSocket can't send the API key, which goes only into a header", {
-        cause: error,
-      });
+      throw new TypeError(
+        "This platform's WebSocket can't send the API key, which goes only into a header",
+        {
+          cause: error,
+        },
+      );
     }
   }
 
-  #somethingHappens(session: Session, outbox: Outbox, patience: number, signal: AbortSignal): Promise<void> {
+  #somethingHappens(
+    session: Session,
+    outbox: Outbox,
+    patience: number,
+    signal: AbortSignal,
+  ): Promise<void> {
     if (session.failure) return Promise.resolve();
     return within<void>(patience, signal, (resolve) => {
       session.onChange(resolve);
@@ -74,8 +85,8 @@ export class WebSocketTransport implements Transport {
   }
 
   /**
-   * The broker's error for a handshake that failed. A WebSocket may hide it, so a plain request asks the same URL: 426 says that all but
-   * the upgrade is good.
+   * The broker's error for a handshake that failed. A WebSocket may hide it, so a plain request
+   * asks the same URL: 426 says that all but the upgrade is good.
    */
   #explainRefusal(failure: Error, patience: number, signal: AbortSignal): Promise<Error> {
     const { api, key, producer } = this.#destination;
@@ -128,7 +139,8 @@ class Session {
           ? new Refusal("too-large", "An event is larger than the broker takes")
           : new UnreachableError(new Error(`The WebSocket was closed with ${code}`));
     };
-    const answered = ({ data }: { data: unknown }) => this.#answer(JSON.parse(String(data)) as Answer);
+    const answered = ({ data }: { data: unknown }) =>
+      this.#answer(JSON.parse(String(data)) as Answer);
     socket.addEventListener("open", changing(opened));
     socket.addEventListener("message", changing(answered));
     socket.addEventListener("close", changing(closed));
@@ -142,7 +154,9 @@ class Session {
     });
   }
 
-  /** Whether the handshake failed, and the broker may have said why without the socket's telling. */
+  /**
+   * Whether the handshake failed, and the broker may have said why without the socket's telling.
+   */
   get refused(): boolean {
     return !this.#opened && !this.#tellsRefusal;
   }
@@ -173,4 +187,6 @@ class Session {
 }
 
 /** What the broker says to an event. */
-type Answer = { type: "success"; id: string | null } | { type: "error"; code: string; message: string };
+type Answer =
+  | { type: "success"; id: string | null }
+  | { type: "error"; code: string; message: string };

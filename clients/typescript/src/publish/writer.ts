@@ -14,8 +14,8 @@ import { WebSocketTransport } from "./websocket.js";
 /** How a writer writes. */
 export interface PublishOptions {
   /**
-   * `ndjson` (the default): what is ready goes out as one request, and what is written meanwhile gathers for the next. `websocket`:
-   * each event goes out at once and is acknowledged by itself.
+   * `ndjson` (the default): what is ready goes out as one request, and what is written meanwhile
+   * gathers for the next. `websocket`: each event goes out at once and is acknowledged by itself.
    */
   transport?: "ndjson" | "websocket" | undefined;
   /** How many events may be unacknowledged before `write` waits. 1,000. */
@@ -23,20 +23,22 @@ export interface PublishOptions {
   /** For how many milliseconds since the broker last confirmed something to try again. 60,000. */
   retryForMs?: number | undefined;
   /**
-   * For how many milliseconds, after an error in the function that writes, to wait until what was written is stored, before the stream
-   * is cancelled. 5,000.
+   * For how many milliseconds, after an error in the function that writes, to wait until what was
+   * written is stored, before the stream is cancelled. 5,000.
    */
   flushTimeoutMs?: number | undefined;
   /** Called each time that the broker confirms events. What it throws makes the writer fail. */
   onAck?: ((acknowledgement: Acknowledgement) => void) | undefined;
   /**
-   * Instead of the platform's `WebSocket`, for the transport `websocket`: one that takes `{ headers }`, as those of `ws`, Node 22, Deno
-   * and Bun do. Those of browsers don't.
+   * Instead of the platform's `WebSocket`, for the transport `websocket`: one that takes `{ headers
+   * }`, as those of `ws`, Node 22, Deno and Bun do. Those of browsers don't.
    */
   WebSocket?: WebSocketConstructor | undefined;
 }
 
-/** Writes events into one active stream, in order, each once, however often the connection breaks. */
+/**
+ * Writes events into one active stream, in order, each once, however often the connection breaks.
+ */
 export class Writer implements AsyncDisposable {
   readonly #api: Api;
   readonly #key: string;
@@ -51,14 +53,22 @@ export class Writer implements AsyncDisposable {
 
   /** For `Client.publish`. */
   constructor(api: Api, key: string, options: PublishOptions) {
-    const { transport = "ndjson", maxPending = 1_000, retryForMs = 60_000, onAck, WebSocket } = options;
+    const {
+      transport = "ndjson",
+      maxPending = 1_000,
+      retryForMs = 60_000,
+      onAck,
+      WebSocket,
+    } = options;
     const destination = { api, key, producer: randomName(), WebSocket };
     this.#api = api;
     this.#key = key;
     this.#flushTimeoutMs = options.flushTimeoutMs ?? 5_000;
     this.#retry = new Retry(retryForMs);
     this.#transport =
-      transport === "websocket" ? new WebSocketTransport(destination) : new NdjsonTransport(destination);
+      transport === "websocket"
+        ? new WebSocketTransport(destination)
+        : new NdjsonTransport(destination);
     this.#outbox = new Outbox(maxPending, (acknowledgement) => {
       this.#retry.reset();
       onAck?.(acknowledgement);
@@ -76,17 +86,20 @@ export class Writer implements AsyncDisposable {
   }
 
   /**
-   * Hands an event over; it is sent at once, together with whatever else is ready. Resolves when there is room for another. `data` is
-   * a string, or any other JSON value, which becomes its JSON text; undefined and null are no data.
+   * Hands an event over; it is sent at once, together with whatever else is ready. Resolves when
+   * there is room for another. `data` is a string, or any other JSON value, which becomes its JSON
+   * text; undefined and null are no data.
    *
-   * When a string ends with the first half of a surrogate pair, that half goes out with the next string of the same event name. A half
-   * without its other half becomes U+FFFD.
+   * When a string ends with the first half of a surrogate pair, that half goes out with the next
+   * string of the same event name. A half without its other half becomes U+FFFD.
    *
-   * Throws a `PublishError`: `invalid-event` and `reserved-event` for an event that the broker would refuse, after which the writer
-   * goes on; `writer-closed`; and whatever made the writer fail.
+   * Throws a `PublishError`: `invalid-event` and `reserved-event` for an event that the broker
+   * would refuse, after which the writer goes on; `writer-closed`; and whatever made the writer
+   * fail.
    */
   async write(event: string, data?: unknown): Promise<void> {
-    if (this.#ending) throw this.#error("writer-closed", `The writer can't write after ${this.#ending.how}`);
+    if (this.#ending)
+      throw this.#error("writer-closed", `The writer can't write after ${this.#ending.how}`);
     const refused = reasonToRefuse(event, data);
     if (refused) throw this.#error(refused.code, refused.message);
     const whole = typeof data === "string" ? this.#characters.join(event, data) : data;
@@ -94,8 +107,8 @@ export class Writer implements AsyncDisposable {
   }
 
   /**
-   * Resolves when all that was written is stored; the first half of a character may still wait for its other half. Throws what made the
-   * writer fail.
+   * Resolves when all that was written is stored; the first half of a character may still wait for
+   * its other half. Throws what made the writer fail.
    */
   flush(): Promise<void> {
     return this.#outbox.flush();
@@ -124,8 +137,9 @@ export class Writer implements AsyncDisposable {
   }
 
   /**
-   * `finish`, unless the writer is at its end already; a stream that can't be finished is cancelled. `await using` calls it, also when
-   * its block is left by an error, of which it is not told: where that matters, take `run`.
+   * `finish`, unless the writer is at its end already; a stream that can't be finished is
+   * cancelled. `await using` calls it, also when its block is left by an error, of which it is not
+   * told: where that matters, take `run`.
    */
   async [asyncDispose](): Promise<void> {
     if (this.#ending) return this.#ending.done;
@@ -139,10 +153,10 @@ export class Writer implements AsyncDisposable {
   }
 
   /**
-   * Calls the function with this writer. Finishes the stream when the function returns. When it throws, what it wrote is stored first, for
-   * which there are `flushTimeoutMs`, and the stream is cancelled. Nothing of this happens when it has brought the writer to its end by
-   * itself. Resolves with what the function returns; throws what it throws, and what makes the writer
-   * fail.
+   * Calls the function with this writer. Finishes the stream when the function returns. When it
+   * throws, what it wrote is stored first, for which there are `flushTimeoutMs`, and the stream is
+   * cancelled. Nothing of this happens when it has brought the writer to its end by itself.
+   * Resolves with what the function returns; throws what it throws, and what makes the writer fail.
    */
   async run<T>(write: (writer: Writer) => T | Promise<T>): Promise<T> {
     try {
@@ -155,14 +169,18 @@ export class Writer implements AsyncDisposable {
     }
   }
 
-  /** Writes each chunk as an event of this name, at the pace of the broker. Leaves the stream active. */
+  /**
+   * Writes each chunk as an event of this name, at the pace of the broker. Leaves the stream
+   * active.
+   */
   async pipeFrom(source: AsyncIterable<unknown> | Iterable<unknown>, event: string): Promise<void> {
     for await (const chunk of source) await this.write(event, chunk);
   }
 
   /**
-   * A `WritableStream` that writes each chunk as an event of this name: for `readable.pipeTo(writer.writable("token"))`. Closing it
-   * finishes the stream. Aborting it, as `pipeTo` does when the source fails, cancels it after what was written is stored.
+   * A `WritableStream` that writes each chunk as an event of this name: for
+   * `readable.pipeTo(writer.writable("token"))`. Closing it finishes the stream. Aborting it, as
+   * `pipeTo` does when the source fails, cancels it after what was written is stored.
    */
   writable(event: string): WritableStream<unknown> {
     return new WritableStream<unknown>({
@@ -202,7 +220,10 @@ export class Writer implements AsyncDisposable {
     return room;
   }
 
-  /** `flush`, after the halves of characters whose other halves never came: each is an event of its own. */
+  /**
+   * `flush`, after the halves of characters whose other halves never came: each is an event of its
+   * own.
+   */
   async #flushAll(): Promise<void> {
     // Their errors are those of `flush`.
     for (const event of this.#characters.rest()) this.#push(event, "\uFFFD").catch(() => {});
@@ -212,14 +233,19 @@ export class Writer implements AsyncDisposable {
   /** Cancels the stream because of an error. */
   async #abandon(error: unknown): Promise<void> {
     if (this.#ending) return;
-    // A broker that could not be reached for so long is asked once more; that it fails again, the error says already.
+    // A broker that could not be reached for so long is asked once more; that it fails again, the
+    // error says already.
     const failed =
-      this.#outbox.failure !== undefined || (error instanceof PublishError && error.cause !== undefined);
+      this.#outbox.failure !== undefined ||
+      (error instanceof PublishError && error.cause !== undefined);
     try {
       await this.#cancelAfterFlush(!failed);
     } catch (cancelling) {
       if (!failed)
-        throw new AggregateError([error, cancelling], "The stream could not be cancelled after an error");
+        throw new AggregateError(
+          [error, cancelling],
+          "The stream could not be cancelled after an error",
+        );
     }
   }
 
@@ -227,7 +253,9 @@ export class Writer implements AsyncDisposable {
     return this.#end("cancel", () => this.#drop(persistent));
   }
 
-  /** Cancels the stream when what was written is stored, or can't be, or the time for it is over. */
+  /**
+   * Cancels the stream when what was written is stored, or can't be, or the time for it is over.
+   */
   #cancelAfterFlush(persistent: boolean): Promise<void> {
     return this.#end("cancel", async () => {
       await withTimeout(this.#flushTimeoutMs, this.#flushAll());
@@ -269,7 +297,10 @@ export class Writer implements AsyncDisposable {
     for (let first = true; ; first = false) {
       try {
         await answeredWithin(this.#retry.patience(), signal, (signal) =>
-          this.#api.answer(this.#api.routes.POST(path, { body: { key: this.#key }, signal }), signal),
+          this.#api.answer(
+            this.#api.routes.POST(path, { body: { key: this.#key }, signal }),
+            signal,
+          ),
         );
         return;
       } catch (error) {
@@ -319,7 +350,10 @@ async function withTimeout(ms: number, work: Promise<void>): Promise<void> {
   }).catch(() => {});
 }
 
-/** A name that no other writer of the stream has. It is no secret, and Node 18 has no global `crypto`. */
+/**
+ * A name that no other writer of the stream has. It is no secret, and Node 18 has no global
+ * `crypto`.
+ */
 function randomName(): string {
   const random = () => Math.random().toString(36).slice(2);
   return `${random()}${random()}`;

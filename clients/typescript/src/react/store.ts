@@ -5,9 +5,10 @@ import type { SubscribeOptions, Subscription } from "../subscribe/subscription.j
 import { subscribe } from "../subscribe.js";
 
 /**
- * `idle`: there is no URL or no token yet. `connecting`: no event came yet. `streaming`. `reconnecting`: the connection broke or could
- * not be made, for which `error` says why, and another will be tried. `ended` and `cancelled`: as the stream was
- * finished. `complete`: there was nothing after the id that it was asked from. `stopped`: by `stop`. `failed`: `error` says why.
+ * `idle`: there is no URL or no token yet. `connecting`: no event came yet. `streaming`.
+ * `reconnecting`: the connection broke or could not be made, for which `error` says why, and
+ * another will be tried. `ended` and `cancelled`: as the stream was finished. `complete`: there was
+ * nothing after the id that it was asked from. `stopped`: by `stop`. `failed`: `error` says why.
  */
 export type StreamStatus =
   | "idle"
@@ -33,14 +34,20 @@ export interface StreamSnapshot {
   readonly error: unknown;
 }
 
-/** How a stream is followed; what of it can change without starting anew is asked for when it is needed. */
+/**
+ * How a stream is followed; what of it can change without starting anew is asked for when it is
+ * needed.
+ */
 export interface StoreOptions extends Omit<SubscribeOptions, "url" | "token" | "after" | "signal"> {
   token?: Token | null | undefined;
-  /** The name of the events whose data make up the text, or a function that makes an event's part of it. `token`. */
+  /**
+   * The name of the events whose data make up the text, or a function that makes an event's part of
+   * it. `token`.
+   */
   textOf?: string | ((event: StreamEvent) => string) | undefined;
   /**
-   * Go on with the text that is left when events are no longer stored. Otherwise the status is `failed` then, and `error` is a
-   * `SubscribeError` `missed`. False.
+   * Go on with the text that is left when events are no longer stored. Otherwise the status is
+   * `failed` then, and `error` is a `SubscribeError` `missed`. False.
    */
   allowMissed?: boolean | undefined;
   /** Milliseconds for which events gather before they are shown together. 16. */
@@ -82,7 +89,8 @@ export class StreamStore {
   /** Connects, after the last event that came, unless the stream is followed already or is over. */
   readonly start = (): void => {
     const { status } = this.#snapshot;
-    if (this.#url === null || this.#subscription || status === "ended" || status === "cancelled") return;
+    if (this.#url === null || this.#subscription || status === "ended" || status === "cancelled")
+      return;
     this.#show({ status: "connecting", error: null });
     try {
       const current = () => this.#subscription === subscription;
@@ -118,7 +126,8 @@ export class StreamStore {
   };
 
   async #follow(subscription: Subscription): Promise<void> {
-    // React's strict mode starts, stops and starts again at once; the first time shall not reach the network.
+    // React's strict mode starts, stops and starts again at once; the first time shall not reach
+    // the network.
     await Promise.resolve();
     const current = () => this.#subscription === subscription;
     try {

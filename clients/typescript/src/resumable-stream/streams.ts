@@ -7,8 +7,9 @@ import { TextPieces } from "./text.js";
 const TEXT_EVENT = "text";
 
 /**
- * Writes the text of `source` to its end, whether it is read here or not, and finishes the stream. `text` is for the reader here;
- * `done` is settled when the stream is finished, and rejected when it had to be cancelled.
+ * Writes the text of `source` to its end, whether it is read here or not, and finishes the stream.
+ * `text` is for the reader here; `done` is settled when the stream is finished, and rejected when
+ * it had to be cancelled.
  */
 export function produce(
   writer: Writer,
@@ -65,7 +66,8 @@ export function read(events: Subscription, skipCharacters: number): ReadableStre
           toSkip -= text.length - wanted.length;
           if (wanted !== "") return controller.enqueue(wanted);
         }
-        if (events.status === "cancelled") throw new Error("The stream was cancelled before its end");
+        if (events.status === "cancelled")
+          throw new Error("The stream was cancelled before its end");
         controller.close();
       },
       async cancel() {

@@ -1,12 +1,13 @@
 /**
- * Code units of one event at the most. Escaped twice, as JSON in JSON, none takes more than seven bytes, so that it keeps within the
- * broker's limit of 1 MiB.
+ * Code units of one event at the most. Escaped twice, as JSON in JSON, none takes more than seven
+ * bytes, so that it keeps within the broker's limit of 1 MiB.
  */
 const MAX_PIECE = 100_000;
 
 /**
- * Cuts text into pieces that can be stored: of no more than a certain length, and without half characters, which UTF-8 can't say. A
- * character whose halves come in two chunks is kept whole; a half that has no other becomes U+FFFD. The length stays the same.
+ * Cuts text into pieces that can be stored: of no more than a certain length, and without half
+ * characters, which UTF-8 can't say. A character whose halves come in two chunks is kept whole; a
+ * half that has no other becomes U+FFFD. The length stays the same.
  */
 export class TextPieces {
   /** The first half of a character, whose other half is still to come. */

@@ -14,7 +14,10 @@ export interface Attempt {
   tokenInQuery: boolean;
   /** For how long the broker may hold back the answer to a poll, in seconds. */
   pollSeconds: number;
-  /** For how long to wait for the next sign of life, in milliseconds, from now; `more` is added to the silence that is borne. */
+  /**
+   * For how long to wait for the next sign of life, in milliseconds, from now; `more` is added to
+   * the silence that is borne.
+   */
   patience: (more?: number) => number;
 }
 
@@ -30,7 +33,8 @@ export interface Answer {
 }
 
 /**
- * What a connection brings. A connection that ends otherwise throws: an `ApiError` that the broker answered, or whatever broke it.
+ * What a connection brings. A connection that ends otherwise throws: an `ApiError` that the broker
+ * answered, or whatever broke it.
  *
  * * `open`: the broker has accepted it. Over WebSocket, `send` takes requests.
  * * `alive`: something came, if only a part of what it brings.

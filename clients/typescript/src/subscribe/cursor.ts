@@ -1,34 +1,48 @@
-/** A position in each of several streams, as docs/following.md describes it: `KEY:ID,KEY:ID!,~…`. */
+/**
+ * A position in each of several streams, as docs/following.md describes it: `KEY:ID,KEY:ID!,~…`.
+ */
 export class Cursor {
-  /** By key: an id, an id with `!` where that was the stream's last, or nothing where the client has nothing. */
+  /**
+   * By key: an id, an id with `!` where that was the stream's last, or nothing where the client has
+   * nothing.
+   */
   readonly #named = new Map<string, string>();
   /** What only the broker can read, and names other streams. */
   #opaque: string[] = [];
   /** Streams that this certainly does not name, as they came later. */
   readonly #later = new Set<string>();
 
-  /** Reads a cursor of these streams, or an id for each of some. A bare id is good for one stream. */
+  /**
+   * Reads a cursor of these streams, or an id for each of some. A bare id is good for one stream.
+   */
   static of(after: string | Readonly<Record<string, string>>, keys: readonly string[]): Cursor {
     const cursor = new Cursor();
     const [only] = keys;
-    if (typeof after !== "string") for (const [key, id] of Object.entries(after)) cursor.set(key, id);
-    else if (keys.length === 1 && only !== undefined && /^[\d-]+$/.test(after)) cursor.set(only, after);
+    if (typeof after !== "string")
+      for (const [key, id] of Object.entries(after)) cursor.set(key, id);
+    else if (keys.length === 1 && only !== undefined && /^[\d-]+$/.test(after))
+      cursor.set(only, after);
     else cursor.take(after);
     return cursor;
   }
 
-  /** Takes a cursor over. With an opaque part it names all streams of its connection, and replaces what was known of those not ended. */
+  /**
+   * Takes a cursor over. With an opaque part it names all streams of its connection, and replaces
+   * what was known of those not ended.
+   */
   take(text: string): void {
     const items = text.split(",").filter((item) => item !== "");
     const opaque = items.filter((item) => !item.includes(":"));
     if (opaque.length > 0) {
       this.#opaque = opaque;
       this.#later.clear();
-      for (const [key, position] of this.#named) if (!position.endsWith("!")) this.#named.delete(key);
+      for (const [key, position] of this.#named)
+        if (!position.endsWith("!")) this.#named.delete(key);
     }
     for (const item of items) {
       const colon = item.indexOf(":");
-      if (colon !== -1) this.#named.set(decodeURIComponent(item.slice(0, colon)), item.slice(colon + 1));
+      if (colon !== -1)
+        this.#named.set(decodeURIComponent(item.slice(0, colon)), item.slice(colon + 1));
     }
   }
 
@@ -55,7 +69,10 @@ export class Cursor {
     else this.#named.delete(key);
   }
 
-  /** The id that comes before in this stream; null where nothing does; undefined where that can't be read here. */
+  /**
+   * The id that comes before in this stream; null where nothing does; undefined where that can't be
+   * read here.
+   */
   idOf(key: string): string | null | undefined {
     const position = this.#named.get(key);
     if (position === undefined) return this.lacks(key) ? null : undefined;
@@ -83,7 +100,10 @@ export class Cursor {
 
   /** As the broker takes it; empty when nothing is known. */
   toString(): string {
-    const named = Array.from(this.#named, ([key, position]) => `${encodeURIComponent(key)}:${position}`);
+    const named = Array.from(
+      this.#named,
+      ([key, position]) => `${encodeURIComponent(key)}:${position}`,
+    );
     return [...named, ...this.#opaque].join(",");
   }
 }

@@ -2,9 +2,15 @@
 export interface Missed {
   /** The id after which was asked, or null at a stream's beginning. */
   after: string | null;
-  /** The id of the event that comes next; null when the stream is gone, and nothing more of it comes. */
+  /**
+   * The id of the event that comes next; null when the stream is gone, and nothing more of it
+   * comes.
+   */
   first: string | null;
-  /** How many are missing; null when the broker can't know. The stream is then sent from its first event, if it is not gone. */
+  /**
+   * How many are missing; null when the broker can't know. The stream is then sent from its first
+   * event, if it is not gone.
+   */
   missed: number | null;
 }
 
@@ -18,7 +24,10 @@ export interface EventFields {
 
 /** An event of a stream. */
 export class StreamEvent implements EventFields {
-  /** `<milliseconds>-<number>`, where the number counts the stream's events from 0; null for `missedevents`. */
+  /**
+   * `<milliseconds>-<number>`, where the number counts the stream's events from 0; null for
+   * `missedevents`.
+   */
   readonly id: string | null;
   /** Its name. The broker's own are `start`, `end`, `cancel` and `missedevents`. */
   readonly event: string;
@@ -34,7 +43,9 @@ export class StreamEvent implements EventFields {
     this.missed = missed;
   }
 
-  /** The data, parsed as JSON. Throws a `SyntaxError` when it is none. What `T` says is not checked. */
+  /**
+   * The data, parsed as JSON. Throws a `SyntaxError` when it is none. What `T` says is not checked.
+   */
   json<T = unknown>(): T {
     return JSON.parse(this.data) as T;
   }

@@ -9,18 +9,27 @@ import type { FollowOptions } from "./options.js";
 const DEFAULT_RETRY = 1_000;
 /** Milliseconds between connections at the most, unless the broker asks for more. */
 const MAX_RETRY = 30_000;
-/** For how many seconds to let the broker hold back the answer to a long poll at the most; it is its own default. */
+/**
+ * For how many seconds to let the broker hold back the answer to a long poll at the most; it is its
+ * own default.
+ */
 const MAX_POLL = 25;
 
 /** What a connection is to bring. */
 export interface Wanted {
   url: URL;
   after: string | undefined;
-  /** Whether the first word of the broker is awaited more than events are: a poll is then answered at once. */
+  /**
+   * Whether the first word of the broker is awaited more than events are: a poll is then answered
+   * at once.
+   */
   atOnce: boolean;
 }
 
-/** Follows streams over as many connections as it takes. What comes over them is for who extends it to understand. */
+/**
+ * Follows streams over as many connections as it takes. What comes over them is for who extends it
+ * to understand.
+ */
 export abstract class Follower<Item>
   implements AsyncIterableIterator<Item, undefined, void>, AsyncDisposable
 {
@@ -37,7 +46,10 @@ export abstract class Follower<Item>
     this.#items = this.#run();
   }
 
-  /** What the next connection is to bring, later if there is nothing to ask for yet; undefined when there will be nothing. */
+  /**
+   * What the next connection is to bring, later if there is nothing to ask for yet; undefined when
+   * there will be nothing.
+   */
   protected abstract wanted(signal: AbortSignal): Wanted | undefined | Promise<Wanted | undefined>;
   /** Takes what a connection has brought in; returns what is to be handed out. */
   protected abstract accept(signal: Signal): Item | undefined;
@@ -56,7 +68,10 @@ export abstract class Follower<Item>
     return this.#items.next();
   }
 
-  /** Ends the iteration, also while an event is awaited, and closes the connection at once. Leaving a `for await` loop calls it. */
+  /**
+   * Ends the iteration, also while an event is awaited, and closes the connection at once. Leaving
+   * a `for await` loop calls it.
+   */
   async return(): Promise<IteratorResult<Item, undefined>> {
     this.#left = true;
     this.#leaving.abort();
@@ -99,7 +114,10 @@ export abstract class Follower<Item>
     };
     const remaining = () => Math.max(0, giveUpAt - performance.now());
     // The answer to a poll is a sign of life also without an event.
-    const pollSeconds = Math.max(1, Math.floor(Math.min(MAX_POLL, silenceMs / 1_000, giveUpAfterMs / 2_000)));
+    const pollSeconds = Math.max(
+      1,
+      Math.floor(Math.min(MAX_POLL, silenceMs / 1_000, giveUpAfterMs / 2_000)),
+    );
     const pace = new Pace();
     let token: string | undefined;
 
@@ -158,7 +176,11 @@ export abstract class Follower<Item>
   }
 
   /** Hands out what one connection brings, until it is over or to be made again. */
-  async *#receive(attempt: Attempt, pace: Pace, heard: () => void): AsyncGenerator<Item, void, void> {
+  async *#receive(
+    attempt: Attempt,
+    pace: Pace,
+    heard: () => void,
+  ): AsyncGenerator<Item, void, void> {
     for await (const signal of this.#connect(attempt)) {
       // What it has brought since is asked for again.
       attempt.signal.throwIfAborted();
@@ -186,7 +208,10 @@ export abstract class Follower<Item>
   }
 }
 
-/** Calls a listener apart from the iteration: what the listener throws is no failure of the connection. */
+/**
+ * Calls a listener apart from the iteration: what the listener throws is no failure of the
+ * connection.
+ */
 function notify<T>(listener: ((about: T) => void) | undefined, about: T): void {
   if (listener) queueMicrotask(() => listener(about));
 }

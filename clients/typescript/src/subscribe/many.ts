@@ -13,7 +13,10 @@ import { Sequence } from "./sequence.js";
 export interface SubscribeManyOptions extends FollowOptions {
   /** The keys of the streams. Those that the URL names, unless they are given. */
   keys?: readonly string[] | undefined;
-  /** Where to go on: a cursor, or an id for each of some keys. Streams that it does not name begin where `from` says. */
+  /**
+   * Where to go on: a cursor, or an id for each of some keys. Streams that it does not name begin
+   * where `from` says.
+   */
   after?: string | Readonly<Record<string, string>> | null | undefined;
 }
 
@@ -23,13 +26,16 @@ export interface AddOptions {
   after?: string | null | undefined;
   /** Where to begin. As the subscription's other streams, unless it is given. */
   from?: From | undefined;
-  /** Wait for it if it does not exist yet. As for the subscription's other streams, unless it is given. */
+  /**
+   * Wait for it if it does not exist yet. As for the subscription's other streams, unless it is
+   * given.
+   */
   wait?: boolean | undefined;
 }
 
 /**
- * How it is with a stream. `gone`: it is no longer stored, and its last event did not come. Null: it is finished, and there was nothing
- * after the id from which it was asked for.
+ * How it is with a stream. `gone`: it is no longer stored, and its last event did not come. Null:
+ * it is finished, and there was nothing after the id from which it was asked for.
  */
 export type FollowedStatus = "active" | "ended" | "cancelled" | "gone" | null;
 
@@ -48,8 +54,9 @@ interface Moment {
 }
 
 /**
- * The events of several streams over one connection, to be iterated over once. It connects when the first event is asked for, and is over
- * when all of its streams are; without any it waits for one to be added.
+ * The events of several streams over one connection, to be iterated over once. It connects when the
+ * first event is asked for, and is over when all of its streams are; without any it waits for one
+ * to be added.
  */
 export class ManySubscription extends Follower<KeyedEvent> {
   readonly #options: SubscribeManyOptions;
@@ -89,20 +96,27 @@ export class ManySubscription extends Follower<KeyedEvent> {
     return (this.#shown ?? this.#moment()).statuses;
   }
 
-  /** The events that are missing so far, of all streams that were not dropped; null while none is. */
+  /**
+   * The events that are missing so far, of all streams that were not dropped; null while none is.
+   */
   get missed(): MissedTotal | null {
     return sumOf(Array.from(this.#streams.values(), ({ sequence }) => sequence.missed.total));
   }
 
-  /** Where another subscription goes on, over whichever transport: its `after`. Null where nothing came yet. */
+  /**
+   * Where another subscription goes on, over whichever transport: its `after`. Null where nothing
+   * came yet.
+   */
   get cursor(): string | null {
     return (this.#shown?.cursor ?? this.#cursor).toString() || null;
   }
 
   /**
-   * Follows another stream, too. Throws a `RefusedError` when the broker refuses, and goes on without it.
+   * Follows another stream, too. Throws a `RefusedError` when the broker refuses, and goes on
+   * without it.
    *
-   * Over WebSocket this is a message; over other transports another connection takes the place of this one.
+   * Over WebSocket this is a message; over other transports another connection takes the place of
+   * this one.
    */
   add(key: string, { after, from, wait }: AddOptions = {}): Promise<void> {
     return this.#change({
@@ -114,7 +128,9 @@ export class ManySubscription extends Follower<KeyedEvent> {
     });
   }
 
-  /** Follows a stream no longer, and forgets it. Throws a `RefusedError` when it is not followed. */
+  /**
+   * Follows a stream no longer, and forgets it. Throws a `RefusedError` when it is not followed.
+   */
   drop(key: string): Promise<void> {
     return this.#change({ op: "unsubscribe", key });
   }
@@ -125,7 +141,8 @@ export class ManySubscription extends Follower<KeyedEvent> {
       const origin = result.done ? undefined : this.#origins.get(result.value);
       this.#shown = origin?.moment ?? (this.#ahead.ahead ? this.#shown : undefined);
       // What was read ahead of a stream that was dropped since is not handed out.
-      if (!origin || !result.value || this.#streams.get(result.value.key) === origin.stream) return result;
+      if (!origin || !result.value || this.#streams.get(result.value.key) === origin.stream)
+        return result;
     }
   }
 
@@ -227,7 +244,8 @@ export class ManySubscription extends Follower<KeyedEvent> {
     if (streams.some(({ wait }) => wait)) url.searchParams.set("wait", "true");
     const cursor = this.#cursor.copy();
     if (this.#joining) place(cursor, this.#joining);
-    // There is one `from` for the connection. Streams that are to begin elsewhere begin at the start, as then nothing is missed.
+    // There is one `from` for the connection. Streams that are to begin elsewhere begin at the
+    // start, as then nothing is missed.
     const [lacking, unsure] = [
       streams.filter(({ key }) => cursor.lacks(key)),
       streams.filter(({ key }) => !cursor.names(key)),
@@ -235,7 +253,8 @@ export class ManySubscription extends Follower<KeyedEvent> {
     const from = [...lacking, ...unsure].find(({ from }) => !isStart(from))?.from;
     if (from !== undefined) url.searchParams.set("from", textOf(from));
     for (const stream of lacking) {
-      if (from !== undefined && textOf(stream.from ?? "start") !== textOf(from)) cursor.set(stream.key, "");
+      if (from !== undefined && textOf(stream.from ?? "start") !== textOf(from))
+        cursor.set(stream.key, "");
     }
     this.#only = streams.length === 1 ? streams[0]?.key : undefined;
     const atOnce = this.#joining !== undefined || (from !== undefined && lacking.length > 0);
@@ -269,7 +288,10 @@ export class ManySubscription extends Follower<KeyedEvent> {
     return taken;
   }
 
-  /** Streams that are there are begun with a position, unless that is the start. So without one they begin with their first event. */
+  /**
+   * Streams that are there are begun with a position, unless that is the start. So without one they
+   * begin with their first event.
+   */
   #placed(): void {
     for (const [key, { from }] of this.#active()) {
       if (!isStart(from) && this.#cursor.lacks(key)) this.#cursor.set(key, "");
@@ -310,8 +332,10 @@ export class ManySubscription extends Follower<KeyedEvent> {
     this.#only = undefined;
     // What has ended meanwhile is known to the broker no more.
     const over = change.op === "unsubscribe" && this.#streams.get(key)?.status !== "active";
-    // Without a position it begins with its first event, which is for the cursor to say unless that is so anyway.
-    if (op === "subscribed") this.#addFirst(change, after ?? (isStart(change.from) ? undefined : ""));
+    // Without a position it begins with its first event, which is for the cursor to say unless that
+    // is so anyway.
+    if (op === "subscribed")
+      this.#addFirst(change, after ?? (isStart(change.from) ? undefined : ""));
     else if (op === "unsubscribed" || over) this.#dropFirst();
     else this.#changes.refused(code ?? "unexpected-answer", message ?? "Without a reason");
   }
@@ -319,7 +343,8 @@ export class ManySubscription extends Follower<KeyedEvent> {
   /** The first change is made: a stream is followed, after this id. */
   #addFirst(change: Change, after: string | undefined): void {
     this.#follow(change, after ?? null);
-    for (const cursor of [this.#cursor, this.#shown?.cursor]) if (cursor) place(cursor, { ...change, after });
+    for (const cursor of [this.#cursor, this.#shown?.cursor])
+      if (cursor) place(cursor, { ...change, after });
     this.#shown?.statuses.set(change.key, "active");
     this.#changes.made();
   }

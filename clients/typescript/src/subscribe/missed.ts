@@ -1,7 +1,9 @@
 import { SubscribeError } from "../errors.js";
 import type { Missed } from "./event.js";
 
-/** What a subscription has missed so far: events that were no longer stored when it asked for them. */
+/**
+ * What a subscription has missed so far: events that were no longer stored when it asked for them.
+ */
 export interface MissedTotal {
   /** How many events are known to be missing. */
   readonly count: number;
@@ -21,7 +23,10 @@ export class MissedCounter {
     return { count: count + (this.#last.missed ?? 0), known: known && this.#last.missed !== null };
   }
 
-  /** A connection that breaks before the next event makes the broker report the same loss again, after the same id. */
+  /**
+   * A connection that breaks before the next event makes the broker report the same loss again,
+   * after the same id.
+   */
   add(missed: Missed): void {
     if (this.#last && this.#last.after !== missed.after) this.#earlier = this.total;
     this.#last = missed;

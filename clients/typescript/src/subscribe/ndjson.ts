@@ -14,7 +14,9 @@ export function connectNdjson(attempt: Attempt): AsyncGenerator<Signal, void, vo
       for (const next of more) {
         const line = begun.join("");
         begun = [next];
-        yield line === "" ? { kind: "heartbeat" } : { kind: "event", event: JSON.parse(line) as RawEvent };
+        yield line === ""
+          ? { kind: "heartbeat" }
+          : { kind: "event", event: JSON.parse(line) as RawEvent };
       }
     }
   });

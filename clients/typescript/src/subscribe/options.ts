@@ -1,20 +1,30 @@
 import type { WebSocketConstructor } from "../websocket.js";
 
-/** A token, or a function that makes one: it is asked before the first connection, and when a token is no longer good. */
+/**
+ * A token, or a function that makes one: it is asked before the first connection, and when a token
+ * is no longer good.
+ */
 export type Token = string | (() => string | Promise<string>);
 
-/** Where to begin in a stream: `start`, `now`, `-N` (with its last N events), or a time (RFC 3339, or a `Date`). */
+/**
+ * Where to begin in a stream: `start`, `now`, `-N` (with its last N events), or a time (RFC 3339,
+ * or a `Date`).
+ */
 export type From = string | Date;
 
 /** How to follow, whatever is followed. */
 export interface FollowOptions {
   /**
-   * One of the broker's URLs for clients; the end of its path says which transport it is: `/sse`, `/ws`, `/ndjson` or `/poll`.
+   * One of the broker's URLs for clients; the end of its path says which transport it is: `/sse`,
+   * `/ws`, `/ndjson` or `/poll`.
    */
   url: string | URL;
   /** What opens the streams. */
   token: Token;
-  /** The names of the events that are wanted; a `*` at the end of one stands for any ending. All, unless it is given. */
+  /**
+   * The names of the events that are wanted; a `*` at the end of one stands for any ending. All,
+   * unless it is given.
+   */
   events?: readonly string[] | undefined;
   /** Where to begin in streams that `after` does not name. `start`. */
   from?: From | undefined;
@@ -28,19 +38,25 @@ export interface FollowOptions {
   signal?: AbortSignal | undefined;
   /** Milliseconds without a sign of life after which a connection counts as broken. 45,000. */
   silenceMs?: number | undefined;
-  /** Milliseconds without an event or a heartbeat after which the subscription fails with `disconnected`. 300,000. */
+  /**
+   * Milliseconds without an event or a heartbeat after which the subscription fails with
+   * `disconnected`. 300,000.
+   */
   giveUpAfterMs?: number | undefined;
   /** Called each time that the broker accepts a connection. */
   onConnect?: (() => void) | undefined;
-  /** Called when a connection broke or could not be made, and another will be tried. `cause` says why. */
+  /**
+   * Called when a connection broke or could not be made, and another will be tried. `cause` says
+   * why.
+   */
   onReconnect?: ((cause: unknown) => void) | undefined;
   /** Instead of the platform's `fetch`. */
   fetch?: typeof globalThis.fetch | undefined;
   /** Instead of the platform's `WebSocket`, for a `ws_url`. */
   WebSocket?: WebSocketConstructor | undefined;
   /**
-   * Put the token of a WebSocket into its URL. Not needed where a WebSocket takes headers (Node, Deno, Bun) or refuses them
-   * (browsers), only where it ignores them (React Native).
+   * Put the token of a WebSocket into its URL. Not needed where a WebSocket takes headers (Node,
+   * Deno, Bun) or refuses them (browsers), only where it ignores them (React Native).
    */
   tokenInQuery?: boolean | undefined;
 }
@@ -51,7 +67,10 @@ export function isStart(from: From | undefined): boolean {
 }
 
 /** The URL with the parameters that are the same for each connection. */
-export function withParameters(url: URL, { events, from, wait, clientName, tags }: FollowOptions): URL {
+export function withParameters(
+  url: URL,
+  { events, from, wait, clientName, tags }: FollowOptions,
+): URL {
   const parameters = {
     events: events?.join(","),
     from: from === undefined ? undefined : textOf(from),

@@ -7,8 +7,8 @@ import type { Attempt, Signal } from "./connection.js";
 export type Wait = <T>(work: () => Promise<T>) => Promise<T>;
 
 /**
- * Sends the attempt's request, checks that the answer is of this type, and brings what `read` makes of it. `heldBack` is for how many
- * milliseconds the broker may hold the answer back by agreement.
+ * Sends the attempt's request, checks that the answer is of this type, and brings what `read` makes
+ * of it. `heldBack` is for how many milliseconds the broker may hold the answer back by agreement.
  */
 export async function* connectHttp(
   attempt: Attempt,
@@ -50,8 +50,14 @@ export async function* connectHttp(
   }
 }
 
-/** The chunks of an answer's body, read only as they are asked for, so that a slow reader holds the broker back. It does not end. */
-export async function* chunks(response: Response, wait: Wait): AsyncGenerator<Uint8Array, never, void> {
+/**
+ * The chunks of an answer's body, read only as they are asked for, so that a slow reader holds the
+ * broker back. It does not end.
+ */
+export async function* chunks(
+  response: Response,
+  wait: Wait,
+): AsyncGenerator<Uint8Array, never, void> {
   const reader = response.body?.getReader();
   for (;;) {
     const { done, value } = reader ? await wait(() => reader.read()) : { done: true };

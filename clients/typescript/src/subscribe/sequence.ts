@@ -4,14 +4,23 @@ import { MissedCounter } from "./missed.js";
 
 /** Checks that nothing of a stream is missing and nothing comes twice, which two ids tell. */
 export class Sequence {
-  /** The number that must come next; undefined where any may: at a beginning other than the stream's, or after an id that is none. */
+  /**
+   * The number that must come next; undefined where any may: at a beginning other than the
+   * stream's, or after an id that is none.
+   */
   #next: number | undefined;
-  /** Whether only some of the events are asked for: numbers then grow, and that none of those is missing can't be seen. */
+  /**
+   * Whether only some of the events are asked for: numbers then grow, and that none of those is
+   * missing can't be seen.
+   */
   readonly #filtered: boolean;
   /** Counts the events of this stream that are missing. */
   readonly missed = new MissedCounter();
 
-  /** `after` is the id that comes before; null before the stream's first event; undefined where it is not known. */
+  /**
+   * `after` is the id that comes before; null before the stream's first event; undefined where it
+   * is not known.
+   */
   constructor(after: string | null | undefined, filtered: boolean) {
     this.#next = after === null ? 0 : follower(after);
     this.#filtered = filtered;
@@ -30,18 +39,23 @@ export class Sequence {
     return { id: id ?? null, event, data, missed: null };
   }
 
-  /** The position moves past events that were not asked for. Throws a `SubscribeError` `gap` when it passes others. */
+  /**
+   * The position moves past events that were not asked for. Throws a `SubscribeError` `gap` when it
+   * passes others.
+   */
   move(id: string): void {
     const next = follower(id);
     const exact = this.#next === undefined || next === this.#next;
-    if (next === undefined || (!exact && !(this.#filtered && next > (this.#next ?? 0)))) this.#fail(id);
+    if (next === undefined || (!exact && !(this.#filtered && next > (this.#next ?? 0))))
+      this.#fail(id);
     this.#next = next;
   }
 
   #check(id: string | undefined): number {
     const number = follower(id, 0);
     const least = this.#next ?? 0;
-    const fits = this.#next === undefined || number === least || (this.#filtered && Number(number) > least);
+    const fits =
+      this.#next === undefined || number === least || (this.#filtered && Number(number) > least);
     return number !== undefined && fits ? number : this.#fail(id);
   }
 

@@ -2,7 +2,10 @@
 export interface ServerSentEvent {
   /** The event's own `id:` line, if it had one. */
   id: string | undefined;
-  /** Undefined, as `data`, for a block that has an id and no data: it is no event, and moves the position. */
+  /**
+   * Undefined, as `data`, for a block that has an id and no data: it is no event, and moves the
+   * position.
+   */
   event: string | undefined;
   data: string | undefined;
 }
@@ -20,12 +23,16 @@ export interface Comment {
 export type Parsed = ServerSentEvent | RetryHint | Comment;
 
 /**
- * Takes an event stream apart as the HTML standard says ("9.2.6 Interpreting an event stream"), however it was cut into chunks. The
- * differences: an event has only an id of its own, not that of the last event that had one; a block of an id without data, which is
- * no event, comes out, too, as that is how a position moves; and so do comments, which are heartbeats.
+ * Takes an event stream apart as the HTML standard says ("9.2.6 Interpreting an event stream"),
+ * however it was cut into chunks. The differences: an event has only an id of its own, not that of
+ * the last event that had one; a block of an id without data, which is no event, comes out, too, as
+ * that is how a position moves; and so do comments, which are heartbeats.
  */
 export class SseParser {
-  /** As the standard's "UTF-8 decode" does, it leaves out a byte order mark at the beginning, and replaces what is no UTF-8. */
+  /**
+   * As the standard's "UTF-8 decode" does, it leaves out a byte order mark at the beginning, and
+   * replaces what is no UTF-8.
+   */
   readonly #decoder = new TextDecoder();
   #rest = "";
   #afterCr = false;
@@ -38,7 +45,8 @@ export class SseParser {
     const found: Parsed[] = [];
     let chunk = this.#decoder.decode(bytes, { stream: true });
     if (chunk === "") return found;
-    // A line ends at a CR at once; if the LF that belongs to it comes with the next chunk, that is not another line.
+    // A line ends at a CR at once; if the LF that belongs to it comes with the next chunk, that is
+    // not another line.
     if (this.#afterCr && chunk.startsWith("\n")) chunk = chunk.slice(1);
     this.#afterCr = chunk.endsWith("\r");
 

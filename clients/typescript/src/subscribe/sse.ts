@@ -18,7 +18,10 @@ export function connectSse(attempt: Attempt): AsyncGenerator<Signal, void, void>
   });
 }
 
-/** On a connection to several streams the id is a cursor, whose first item names the event's stream and its own id. */
+/**
+ * On a connection to several streams the id is a cursor, whose first item names the event's stream
+ * and its own id.
+ */
 function rawEvent({ id, event, data }: ServerSentEvent): RawEvent {
   const [, key, own] = /^([^:,]*):([^,!]*)/.exec(id ?? "") ?? [];
   if (key === undefined) return { id, event, data };

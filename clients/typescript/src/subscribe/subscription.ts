@@ -23,11 +23,16 @@ export interface TextOptions extends CollectOptions {
   event?: string | undefined;
 }
 
-/** The events of a stream, to be iterated over once. It connects when the first event is asked for. */
+/**
+ * The events of a stream, to be iterated over once. It connects when the first event is asked for.
+ */
 export class Subscription extends Follower<StreamEvent> {
   /** How the stream was finished; null until its last event was handed out. */
   status: "ended" | "cancelled" | null = null;
-  /** The id of the last event handed out or passed over as it was not asked for, or that after which the subscription started. */
+  /**
+   * The id of the last event handed out or passed over as it was not asked for, or that after which
+   * the subscription started.
+   */
   lastId: string | null;
 
   readonly #url: URL;
@@ -52,7 +57,10 @@ export class Subscription extends Follower<StreamEvent> {
     return this.#sequence.missed.total;
   }
 
-  /** All events up to the end of the stream. Throws a `SubscribeError` `missed` when some are no longer stored. */
+  /**
+   * All events up to the end of the stream. Throws a `SubscribeError` `missed` when some are no
+   * longer stored.
+   */
   async collect({ allowMissed = false }: CollectOptions = {}): Promise<StreamEvent[]> {
     const events: StreamEvent[] = [];
     for await (const event of this) {
@@ -63,8 +71,9 @@ export class Subscription extends Follower<StreamEvent> {
   }
 
   /**
-   * The text of the whole stream: the data of its events of one name. Throws a `SubscribeError` `missed` when some events are no longer
-   * stored. `status` says afterwards whether the stream was ended or cancelled.
+   * The text of the whole stream: the data of its events of one name. Throws a `SubscribeError`
+   * `missed` when some events are no longer stored. `status` says afterwards whether the stream was
+   * ended or cancelled.
    */
   async text({ event = "token", ...options }: TextOptions = {}): Promise<string> {
     const parts = (await this.collect(options)).filter((found) => found.event === event);

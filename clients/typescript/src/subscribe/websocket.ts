@@ -41,7 +41,9 @@ export async function* connectWebSocket(attempt: Attempt): AsyncGenerator<Signal
         yield { kind: "open", send: (request) => socket.send(request) };
       }
       for (let message = inbox.next(); message; message = inbox.next()) {
-        yield "op" in message ? { kind: "answer", answer: message } : { kind: "event", event: message };
+        yield "op" in message
+          ? { kind: "answer", answer: message }
+          : { kind: "event", event: message };
       }
       if (inbox.overflowed) return yield { kind: "again" };
       if (inbox.end) return yield await ending(inbox, attempt, url);
@@ -77,28 +79,38 @@ async function ending(
   if (end instanceof Error) throw end;
   if (!opened && !tellsRefusal) await explainRefusal(attempt, url);
   if (end?.code === BY_OPERATOR) {
-    throw new SubscribeError("disconnected-by-operator", "An operator has disconnected this client");
+    throw new SubscribeError(
+      "disconnected-by-operator",
+      "An operator has disconnected this client",
+    );
   }
-  // That is how the broker tells that there is nothing after the last id. With events but without the stream's last one, the socket
-  // was closed by something between.
+  // That is how the broker tells that there is nothing after the last id. With events but without
+  // the stream's last one, the socket was closed by something between.
   if (end?.code === 1000 && onlyEmptyHistory) return { kind: "over" };
   throw new Error(`The WebSocket was closed with ${end?.code} before the stream's end`);
 }
 
 /**
- * Throws the broker's error for a handshake that failed. A browser's WebSocket hides it, so a plain request asks the same URL: 426 says that
- * all but the upgrade is good.
+ * Throws the broker's error for a handshake that failed. A browser's WebSocket hides it, so a plain
+ * request asks the same URL: 426 says that all but the upgrade is good.
  */
-async function explainRefusal({ fetch, token, patience, signal }: Attempt, url: URL): Promise<void> {
-  const error = await within<ApiError>(Math.min(patience(), MAX_EXPLANATION), signal, (resolve, reject) => {
-    fetch(withScheme(url, "http").href, {
-      headers: { Authorization: `Bearer ${token}` },
-      cache: "no-store",
-      signal,
-    })
-      .then(apiError)
-      .then(resolve, reject);
-  });
+async function explainRefusal(
+  { fetch, token, patience, signal }: Attempt,
+  url: URL,
+): Promise<void> {
+  const error = await within<ApiError>(
+    Math.min(patience(), MAX_EXPLANATION),
+    signal,
+    (resolve, reject) => {
+      fetch(withScheme(url, "http").href, {
+        headers: { Authorization: `Bearer ${token}` },
+        cache: "no-store",
+        signal,
+      })
+        .then(apiError)
+        .then(resolve, reject);
+    },
+  );
   if (error.status !== 426) throw error;
 }
 
@@ -140,7 +152,8 @@ class Inbox {
     socket.addEventListener("close", changing(closed));
     // `close` follows and says more; but `ws` throws an error that nobody listens to.
     socket.addEventListener("error", () => {});
-    // Browsers keep to themselves why a handshake failed and that the broker pinged, and can't hold it back.
+    // Browsers keep to themselves why a handshake failed and that the broker pinged, and can't hold
+    // it back.
     const node = nodeWebSocket(socket);
     this.#node = node;
     onRefusal(node, (error) => {
