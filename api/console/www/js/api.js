@@ -45,7 +45,12 @@ export class ApiError extends Error {
       code: "no-broker",
       message: `Something answers ${response.status}, but not as a broker does`,
     };
-    return new ApiError(response.status, String(code), String(message), after > 0 ? after : undefined);
+    return new ApiError(
+      response.status,
+      String(code),
+      String(message),
+      after > 0 ? after : undefined,
+    );
   }
 }
 
@@ -74,7 +79,12 @@ async function ask(url, init = {}) {
   /** @type {Response} */
   let response;
   try {
-    response = await fetch(url, { ...init, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    response = await fetch(url, {
+      ...init,
+      headers,
+      cache: "no-store",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
   } catch {
     throw new ApiError(0, "unreachable", "The broker can't be reached");
   }
@@ -92,13 +102,15 @@ const get = async (url, init) => (await ask(url, init)).json();
  * @param {URL} url
  * @param {unknown} body
  */
-const post = async (url, body) => (await ask(url, { method: "POST", body: JSON.stringify(body) })).json();
+const post = async (url, body) =>
+  (await ask(url, { method: "POST", body: JSON.stringify(body) })).json();
 
 /**
  * @param {string} [key] An API key to be tried, instead of the one that is kept.
  * @returns {Promise<BrokerInfo>}
  */
-export const brokerInfo = (key) => get(address("info"), key === undefined ? {} : { headers: { "x-api-key": key } });
+export const brokerInfo = (key) =>
+  get(address("info"), key === undefined ? {} : { headers: { "x-api-key": key } });
 
 /**
  * Settles well when the broker can do its work.
@@ -106,11 +118,14 @@ export const brokerInfo = (key) => get(address("info"), key === undefined ? {} :
  */
 export async function ready() {
   const text = await (await ask(address("ready"))).text();
-  return text.split("\n").flatMap((line) => (line.startsWith("Warning: ") ? [line.slice("Warning: ".length)] : []));
+  return text
+    .split("\n")
+    .flatMap((line) => (line.startsWith("Warning: ") ? [line.slice("Warning: ".length)] : []));
 }
 
 /** @returns {Promise<StreamRow[]>} */
-export const listStreams = (/** @type {string} */ pattern) => get(address("stream", { pattern: pattern || undefined }));
+export const listStreams = (/** @type {string} */ pattern) =>
+  get(address("stream", { pattern: pattern || undefined }));
 
 /** @returns {Promise<StreamInfo>} */
 export const streamInfo = (/** @type {string} */ key) => get(address("stream/info", { key }));
@@ -132,10 +147,12 @@ export const issueToken = (wanted) => post(address("stream/token"), wanted);
  * @param {{key?: string, tag?: string}} wanted
  * @returns {Promise<ClientRow[]>}
  */
-export const listClients = ({ key, tag }) => get(address("clients", { key: key || undefined, tag: tag || undefined }));
+export const listClients = ({ key, tag }) =>
+  get(address("clients", { key: key || undefined, tag: tag || undefined }));
 
 /** @param {string} id */
-export const disconnectClient = (id) => ask(address(`clients/${encodeURIComponent(id)}`), { method: "DELETE" });
+export const disconnectClient = (id) =>
+  ask(address(`clients/${encodeURIComponent(id)}`), { method: "DELETE" });
 
 /**
  * @param {string} key
@@ -146,7 +163,8 @@ export const finishStream = (key, how) => post(address(`stream/${how}`), { key }
 /**
  * All or nothing.
  * @param {string} key
- * @param {string[]} events Each as JSON, which goes out as it was written: numbers may be longer than JavaScript's.
+ * @param {string[]} events Each as JSON, which goes out as it was written: numbers may be longer
+ * than JavaScript's.
  * @returns {Promise<{ids: string[], num_events: number}>}
  */
 export async function publish(key, events) {

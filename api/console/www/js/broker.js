@@ -7,7 +7,10 @@ import { apiKey } from "./session.js";
 const INTERVAL_MS = 1_000;
 /** As much as the chart shows. */
 const KEPT_MS = 120_000;
-/** Clocks and answers' ways differ by this much; more means another node, or the same one started again. */
+/**
+ * Clocks and answers' ways differ by this much; more means another node, or the same one started
+ * again.
+ */
 const SAME_START_MS = 3_000;
 
 /**
@@ -38,7 +41,10 @@ class Broker {
       setTimeout(round, INTERVAL_MS);
     };
     round();
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.look());
+    document.addEventListener(
+      "visibilitychange",
+      () => document.visibilityState === "visible" && this.look(),
+    );
   }
 
   /** Looks at once; settles badly if the key is not good. */
@@ -88,11 +94,22 @@ class Broker {
    * @param {number} at
    */
   #measure(activity, at) {
-    const now = { at, started: at - activity.uptime * 1_000, in: activity.events_in, out: activity.events_out };
+    const now = {
+      at,
+      started: at - activity.uptime * 1_000,
+      in: activity.events_in,
+      out: activity.events_out,
+    };
     const last = this.#last;
     this.#last = now;
     // Totals of another node, or of the time before a restart, are no measure for these.
-    if (last === null || Math.abs(now.started - last.started) > SAME_START_MS || now.in < last.in || now.out < last.out) return;
+    if (
+      last === null ||
+      Math.abs(now.started - last.started) > SAME_START_MS ||
+      now.in < last.in ||
+      now.out < last.out
+    )
+      return;
     const seconds = Math.max((at - last.at) / 1_000, 0.001);
     this.rates.push({ at, in: (now.in - last.in) / seconds, out: (now.out - last.out) / seconds });
     while (this.rates[0] && this.rates[0].at < at - KEPT_MS) this.rates.shift();

@@ -6,18 +6,19 @@ import { html, svg } from "./lib.js";
 const [WIDTH, HEIGHT] = [600, 160];
 const SHOWN_MS = 120_000;
 
-/**
- * @param {import("./broker.js").Rate[]} rates
- */
+/** @param {import("./broker.js").Rate[]} rates */
 export function chart(rates) {
   const now = rates.at(-1) ?? { at: 0, in: 0, out: 0 };
   const top = ceiling(Math.max(...rates.flatMap((rate) => [rate.in, rate.out]), 1));
   const x = (/** @type {number} */ at) => WIDTH - ((now.at - at) / SHOWN_MS) * WIDTH;
   const y = (/** @type {number} */ value) => HEIGHT - (value / top) * HEIGHT;
-  const line = (/** @type {"in" | "out"} */ way) => rates.map((r) => `${x(r.at).toFixed(1)},${y(r[way]).toFixed(1)}`).join(" ");
+  const line = (/** @type {"in" | "out"} */ way) =>
+    rates.map((r) => `${x(r.at).toFixed(1)},${y(r[way]).toFixed(1)}`).join(" ");
   const area = (/** @type {"in" | "out"} */ way) => {
     const first = rates[0];
-    return first === undefined ? "" : `${x(first.at).toFixed(1)},${HEIGHT} ${line(way)} ${WIDTH},${HEIGHT}`;
+    return first === undefined
+      ? ""
+      : `${x(first.at).toFixed(1)},${HEIGHT} ${line(way)} ${WIDTH},${HEIGHT}`;
   };
   return html`<figure class="chart">
     <figcaption>
@@ -31,7 +32,8 @@ export function chart(rates) {
         <polygon class="out" points=${area("out")} /><polyline class="out" points=${line("out")} />
         <polygon class="in" points=${area("in")} /><polyline class="in" points=${line("in")} />
       </svg>
-      <span class="top" aria-hidden="true">${rate(top)}</span><span class="middle" aria-hidden="true">${rate(top / 2)}</span>
+      <span class="top" aria-hidden="true">${rate(top)}</span><span class="middle"
+        aria-hidden="true">${rate(top / 2)}</span>
     </div>
     <div class="axis" aria-hidden="true"><span>2 min ago</span><span>now</span></div>
   </figure>`;

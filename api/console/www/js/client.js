@@ -1,4 +1,5 @@
-// A client, seen from inside: one connection at a time, over server-sent events or WebSocket, which can be cut and taken up again.
+// A client, seen from inside: one connection at a time, over server-sent events or WebSocket, which
+// can be cut and taken up again.
 
 import { ApiError, issueToken } from "./api.js";
 import { entryOf, OWN_NAMES } from "./log.js";
@@ -57,7 +58,9 @@ export class Client {
     try {
       const { token } = await issueToken({ key: this.#key });
       signal.throwIfAborted();
-      this.#hearWire(`${connection > 1 ? "\n" : ""}── connection ${connection}${this.after ? `, after ${this.after}` : ""} ──\n`);
+      this.#hearWire(
+        `${connection > 1 ? "\n" : ""}── connection ${connection}${this.after ? `, after ${this.after}` : ""} ──\n`,
+      );
       const follow = this.transport === "sse" ? followOverSse : followOverWs;
       const why = await follow(
         { key: this.#key, token, after: this.after, signal },

@@ -31,7 +31,10 @@ export class ClientList {
   #of = "";
   /** Who may be disconnected. @type {ClientRow | null} */
   #chosen = null;
-  #timers = [setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS), setInterval(redraw, 1_000)];
+  #timers = [
+    setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS),
+    setInterval(redraw, 1_000),
+  ];
 
   close() {
     for (const timer of this.#timers) clearInterval(timer);
@@ -69,12 +72,26 @@ export class ClientList {
     const rows = this.#rows;
     const all = wanted.key === "" && wanted.tag === "";
     return html`<div class="heading"><h1>Clients</h1>
-        <p class="aside">${rows === null ? "" : `${plural(rows.length, "client")} of this node${all ? "" : " found"}`}</p></div>
+        <p class="aside">${
+          rows === null ? "" : `${plural(rows.length, "client")} of this node${all ? "" : " found"}`
+        }</p></div>
       <section class="card table clients" aria-label="Clients">
         <div class="bar">${search("key", "Key of a stream", wanted)}${search("tag", "Tag", wanted)}</div>
-        ${this.#problem === "" ? nothing : html`<p class="problem" role="alert">${this.#problem}</p>`}
-        ${rows !== null && rows.length > 0 ? this.#table(rows) : html`<p class="empty">${this.#none(all)}</p>`}
-        ${rows !== null && rows.length > DRAWN ? html`<p class="hint">The first ${count(DRAWN)} are shown. Search for others.</p>` : nothing}
+        ${
+          this.#problem === ""
+            ? nothing
+            : html`<p class="problem" role="alert">${this.#problem}</p>`
+        }
+        ${
+          rows !== null && rows.length > 0
+            ? this.#table(rows)
+            : html`<p class="empty">${this.#none(all)}</p>`
+        }
+        ${
+          rows !== null && rows.length > DRAWN
+            ? html`<p class="hint">The first ${count(DRAWN)} are shown. Search for others.</p>`
+            : nothing
+        }
       </section>
       ${this.#confirmation()}`;
   }
@@ -86,8 +103,10 @@ export class ClientList {
 
   #table(/** @type {ClientRow[]} */ rows) {
     return html`<table>
-      <thead><tr><th scope="col">Client</th><th scope="col">Streams</th><th scope="col" class="figure sent">Sent</th>
-        <th scope="col" class="figure">Behind</th><th scope="col"><span class="unseen">Disconnect</span></th></tr></thead>
+      <thead><tr><th scope="col">Client</th><th scope="col">Streams</th><th scope="col"
+        class="figure sent">Sent</th>
+        <th scope="col" class="figure">Behind</th><th scope="col"><span
+          class="unseen">Disconnect</span></th></tr></thead>
       <tbody>${repeat(
         rows.slice(0, DRAWN),
         ({ id }) => id,
@@ -96,9 +115,11 @@ export class ClientList {
             ${row.tags.map((tag) => html` <a class="badge" href=${href({ page: "clients", key: "", tag })}><bdi>${tag}</bdi></a>`)}
             <p class="more">${described(row)}</p></th>
           <td>${streams(row)}</td>
-          <td class="figure sent">${plural(row.events, "event")}<p class="more">${size(row.bytes)}</p></td>
+          <td class="figure sent">${plural(row.events, "event")}<p
+            class="more">${size(row.bytes)}</p></td>
           <td class="figure">${row.lag === null ? "?" : count(row.lag)}</td>
-          <td class="figure"><button class="plain" title="Disconnect" aria-label="Disconnect ${nameOf(row)}" @click=${() => this.#choose(row)}>${icon("cut")}</button></td>
+          <td class="figure"><button class="plain" title="Disconnect"
+            aria-label="Disconnect ${nameOf(row)}" @click=${() => this.#choose(row)}>${icon("cut")}</button></td>
         </tr>`,
       )}</tbody>
     </table>`;
@@ -113,16 +134,23 @@ export class ClientList {
 
   #confirmation() {
     const row = this.#chosen;
-    return html`<dialog id="disconnect" class="card" aria-labelledby="disconnect-title" @close=${this.#onClose}>
+    return html`<dialog id="disconnect" class="card" aria-labelledby="disconnect-title"
+      @close=${this.#onClose}>
       <form method="dialog">
-        <h2 id="disconnect-title">Disconnect ${row === null ? "" : html`<bdi>${nameOf(row)}</bdi>`}?</h2>
+        <h2 id="disconnect-title">Disconnect ${
+          row === null ? "" : html`<bdi>${nameOf(row)}</bdi>`
+        }?</h2>
         <p class="hint">Its connection is closed now. While its token is good it may come back, and EventSource does so by itself.</p>
-        <div class="buttons"><button class="warn" value="disconnect">${icon("cut")} Disconnect</button><button value="keep">Keep</button></div>
+        <div class="buttons"><button class="warn"
+          value="disconnect">${icon("cut")} Disconnect</button><button
+          value="keep">Keep</button></div>
       </form>
     </dialog>`;
   }
 
-  #onClose = async (/** @type {Event & {currentTarget: HTMLDialogElement}} */ { currentTarget: dialog }) => {
+  #onClose = async (
+    /** @type {Event & {currentTarget: HTMLDialogElement}} */ { currentTarget: dialog },
+  ) => {
     const row = this.#chosen;
     const isMeant = dialog.returnValue === "disconnect";
     // Escape leaves what was answered the last time.
@@ -144,7 +172,11 @@ function described(/** @type {ClientRow} */ { transport, address, since }) {
 
 const streams = (/** @type {ClientRow} */ { keys, filter }) => html`
   <ul>${keys.slice(0, NAMED).map((key) => html`<li><a href=${href({ page: "stream", key, tab: "events" })}><bdi>${key}</bdi></a></li>`)}</ul>
-  ${keys.length > NAMED ? html`<p class="more" title=${keys.join("\n")}>and ${count(keys.length - NAMED)} more</p>` : nothing}
+  ${
+    keys.length > NAMED
+      ? html`<p class="more" title=${keys.join("\n")}>and ${count(keys.length - NAMED)} more</p>`
+      : nothing
+  }
   ${filter === undefined ? nothing : html`<p class="more">only <bdi>${filter}</bdi></p>`}`;
 
 /**
@@ -156,6 +188,7 @@ const streams = (/** @type {ClientRow} */ { keys, filter }) => html`
 function search(what, label, wanted) {
   const onInput = (/** @type {Event & {target: HTMLInputElement}} */ { target }) =>
     location.replace(href({ page: "clients", ...wanted, [what]: target.value }));
-  return html`<label class="search">${icon("search")}<input type="search" aria-label=${label} placeholder=${label} spellcheck="false"
+  return html`<label class="search">${icon("search")}<input type="search" aria-label=${label}
+    placeholder=${label} spellcheck="false"
     .value=${live(wanted[what])} @input=${onInput}></label>`;
 }

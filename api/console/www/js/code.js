@@ -1,4 +1,5 @@
-// How to do from a program what the console does: snippets that work as they are, with a fresh token.
+// How to do from a program what the console does: snippets that work as they are, with a fresh
+// token.
 
 import { issueToken } from "./api.js";
 import { html } from "./lib.js";
@@ -109,7 +110,8 @@ export class Code {
     }
     const over = Date.parse(access.expires_at) < Date.now();
     return html`<div class="snippets">
-      <div class="bar"><span class="grow hint">${over ? "The token has expired." : html`With a token for this stream that is good until ${new Date(access.expires_at).toLocaleTimeString()}.`}</span>
+      <div class="bar"><span
+        class="grow hint">${over ? "The token has expired." : html`With a token for this stream that is good until ${new Date(access.expires_at).toLocaleTimeString()}.`}</span>
         <button @click=${() => this.refresh()}>Fresh token</button></div>
       ${SNIPPETS.map(({ title, about, code }) => snippet(title, about, code({ key: this.#key, name, access })))}
       ${this.#many.render()}

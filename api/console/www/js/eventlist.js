@@ -1,5 +1,5 @@
-// The events of a stream as a list of which only what is in sight is in the document, so that ten thousand scroll as well as ten; and
-// beside it, the one that was chosen.
+// The events of a stream as a list of which only what is in sight is in the document, so that ten
+// thousand scroll as well as ten; and beside it, the one that was chosen.
 
 import { clock, count, plural } from "./format.js";
 import { icon } from "./icons.js";
@@ -8,7 +8,7 @@ import { OWN_NAMES } from "./log.js";
 import { redraw } from "./redraw.js";
 import { pretty } from "./text.js";
 
-/** As in views.css. */
+/** As in stream.css. */
 const ROW_PX = 30;
 /** Drawn above and below what is in sight, for a scroll that is faster than a frame. */
 const SPARE_ROWS = 8;
@@ -16,7 +16,10 @@ const SPARE_ROWS = 8;
 const PREVIEW = 300;
 /** Nearer to the end than this is at the end. */
 const NEAR_PX = 4;
-/** What scrolls so soon after a wheel, a finger or a key was moved by it; all else by the list's growing. */
+/**
+ * What scrolls so soon after a wheel, a finger or a key was moved by it; all else by the list's
+ * growing.
+ */
 const BY_HAND_MS = 500;
 
 export class EventList {
@@ -52,15 +55,24 @@ export class EventList {
     queueMicrotask(() => this.#settle());
     return html`<div class="events">
       <div class="bar">${this.#filter()}
-        <span class="grow">${this.#log.filter === "" ? "" : `${count(rows.length)} of `}${plural(this.#log.entries.length, "event")}</span>
-        <button aria-pressed=${this.#following ? "true" : "false"} @click=${() => (this.#following ? this.#pause() : this.#follow())}>
-          ${this.#following ? html`${icon("pause")} Pause` : html`${icon("down")} Follow${this.#news(rows.length)}`}
+        <span class="grow">${
+          this.#log.filter === "" ? "" : `${count(rows.length)} of `
+        }${plural(this.#log.entries.length, "event")}</span>
+        <button aria-pressed=${this.#following ? "true" : "false"}
+          @click=${() => (this.#following ? this.#pause() : this.#follow())}>
+          ${
+            this.#following
+              ? html`${icon("pause")} Pause`
+              : html`${icon("down")} Follow${this.#news(rows.length)}`
+          }
         </button>
       </div>
-      <div class="list" role=${rows.length === 0 ? "group" : "listbox"} tabindex="0" aria-label="Events" aria-activedescendant=${chosenAt >= from && chosenAt < to ? `event-${chosenAt}` : nothing}
+      <div class="list" role=${rows.length === 0 ? "group" : "listbox"} tabindex="0"
+        aria-label="Events" aria-activedescendant=${chosenAt >= from && chosenAt < to ? `event-${chosenAt}` : nothing}
         @scroll=${this.#onScroll} @wheel=${this.#onTouch} @touchmove=${this.#onTouch} @pointerdown=${this.#onTouch} @keydown=${this.#onKey}>
         <div class="all" role="presentation" .style=${`height: ${rows.length * ROW_PX}px`}>
-          <div class="sight" role="presentation" .style=${`transform: translateY(${from * ROW_PX}px)`}>
+          <div class="sight" role="presentation"
+            .style=${`transform: translateY(${from * ROW_PX}px)`}>
             ${rows.slice(from, to).map((entry, at) => this.#row(entry, from + at, rows.length))}
           </div>
         </div>
@@ -76,7 +88,8 @@ export class EventList {
    * @param {number} all
    */
   #row(entry, at, all) {
-    return html`<div class="row" role="option" id="event-${at}" aria-posinset=${at + 1} aria-setsize=${all}
+    return html`<div class="row" role="option" id="event-${at}" aria-posinset=${at + 1}
+      aria-setsize=${all}
       aria-selected=${entry === this.#chosen ? "true" : "false"} @click=${() => this.#choose(at)}>
       <span class="number">${entry.number ?? "–"}</span>
       <span class="time">${entry.ms === null ? "" : clock(entry.ms)}</span>
@@ -88,7 +101,9 @@ export class EventList {
   #filter() {
     const names = [...this.#log.names].sort(([a], [b]) => (a < b ? -1 : 1));
     return html`<label class="filter">Show
-      <select .value=${live(this.#log.filter)} @change=${(/** @type {Event & {target: HTMLSelectElement}} */ { target }) => {
+      <select .value=${live(this.#log.filter)} @change=${(
+        /** @type {Event & {target: HTMLSelectElement}} */ { target },
+      ) => {
         this.#log.filter = target.value;
         this.#follow();
       }}>
@@ -105,13 +120,19 @@ export class EventList {
   #inspector(/** @type {import("./log.js").LogEntry} */ { id, ms, name, data }) {
     const { json, text } = pretty(data);
     return html`<section class="inspector" aria-label="Event ${id ?? name}">
-      <div class="between"><h3><bdi>${name}</bdi></h3><button class="plain" aria-label="Close" @click=${() => {
-        this.#chosen = null;
-        redraw();
-      }}>×</button></div>
+      <div class="between"><h3><bdi>${name}</bdi></h3><button class="plain" aria-label="Close"
+        @click=${() => {
+          this.#chosen = null;
+          redraw();
+        }}>×</button></div>
       <dl><dt>id</dt><dd><code>${id ?? "none"}</code></dd>
         <dt>time</dt><dd>${ms === null ? "none" : new Date(ms).toISOString()}</dd>
-        <dt>data</dt><dd>${data === "" ? "none" : `${plural(new TextEncoder().encode(data).length, "byte")}${json ? " of JSON" : ""}`}</dd></dl>
+        <dt>data</dt>
+          <dd>${
+            data === ""
+              ? "none"
+              : `${plural(new TextEncoder().encode(data).length, "byte")}${json ? " of JSON" : ""}`
+          }</dd></dl>
       <pre tabindex="0" aria-label="Data">${text}</pre>
     </section>`;
   }
@@ -167,7 +188,14 @@ export class EventList {
     const page = Math.max(1, Math.floor(this.#height / ROW_PX) - 1);
     const at = this.#chosen === null ? rows.length : rows.indexOf(this.#chosen);
     /** @type {Record<string, number>} */
-    const to = { ArrowUp: at - 1, ArrowDown: at + 1, PageUp: at - page, PageDown: at + page, Home: 0, End: rows.length - 1 };
+    const to = {
+      ArrowUp: at - 1,
+      ArrowDown: at + 1,
+      PageUp: at - page,
+      PageDown: at + page,
+      Home: 0,
+      End: rows.length - 1,
+    };
     const next = to[event.key];
     if (next === undefined || rows.length === 0) return;
     event.preventDefault();
@@ -181,7 +209,8 @@ export class EventList {
     if (list === null || at < 0) return;
     const [top, bottom] = [at * ROW_PX, (at + 1) * ROW_PX];
     if (top < list.scrollTop) list.scrollTop = top;
-    else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
+    else if (bottom > list.scrollTop + list.clientHeight)
+      list.scrollTop = bottom - list.clientHeight;
   }
 }
 
@@ -196,5 +225,7 @@ export function nameTag(/** @type {string} */ name) {
 /** One line, on which control characters can be seen, as JSON writes them. */
 function visible(/** @type {string} */ text) {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is to be shown
-  return text.replace(/[\x00-\x1f\x7f]/g, (control) => (control === "\x7f" ? "\\u007f" : JSON.stringify(control).slice(1, -1)));
+  return text.replace(/[\x00-\x1f\x7f]/g, (control) =>
+    control === "\x7f" ? "\\u007f" : JSON.stringify(control).slice(1, -1),
+  );
 }

@@ -1,5 +1,5 @@
-// Follows one stream for as long as the page is open: comes back by itself, from where it was, and notices when another stream has
-// taken the key.
+// Follows one stream for as long as the page is open: comes back by itself, from where it was, and
+// notices when another stream has taken the key.
 
 import { ApiError, issueToken, streamInfo } from "./api.js";
 import { followOverWs } from "./ws.js";
@@ -7,9 +7,10 @@ import { followOverWs } from "./ws.js";
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 /**
- * Times in a row that a connection may be found behind the stream: a browser does not tell that one is dead. Nor does it tell how much
- * of a message has come, and the first, with all that has been, takes long over a slow line: each connection that brings nothing is
- * given twice the time of the one before.
+ * Times in a row that a connection may be found behind the stream: a browser does not tell that one
+ * is dead. Nor does it tell how much of a message has come, and the first, with all that has been,
+ * takes long over a slow line: each connection that brings nothing is given twice the time of the
+ * one before.
  */
 const BEHIND = 3;
 
@@ -63,7 +64,8 @@ export class Follower {
   }
 
   /**
-   * Compares with what the broker says of the stream; makes the connection anew when it stays behind.
+   * Compares with what the broker says of the stream; makes the connection anew when it stays
+   * behind.
    * @param {string} lastId
    */
   compare(lastId) {

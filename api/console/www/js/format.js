@@ -10,7 +10,8 @@ export const count = (figure) => whole.format(figure);
 export const short = (figure) => (figure < 10_000 ? whole.format(figure) : compact.format(figure));
 
 /** @param {number} figure Events a second, say. */
-export const rate = (figure) => (figure > 0 && figure < 10 ? figure.toFixed(1) : short(Math.round(figure)));
+export const rate = (figure) =>
+  figure > 0 && figure < 10 ? figure.toFixed(1) : short(Math.round(figure));
 
 /** @param {number} bytes */
 export function size(bytes) {
@@ -41,4 +42,5 @@ export function clock(ms) {
  * @param {string} one
  * @param {string} [many]
  */
-export const plural = (figure, one, many = `${one}s`) => `${count(figure)} ${figure === 1 ? one : many}`;
+export const plural = (figure, one, many = `${one}s`) =>
+  `${count(figure)} ${figure === 1 ? one : many}`;

@@ -5,7 +5,8 @@ export const KEPT = 100_000;
 
 /**
  * @typedef {object} LogEntry
- * @property {number | null} number Counts the stream's events from 0; null for what is no event of its own.
+ * @property {number | null} number Counts the stream's events from 0; null for what is no event of
+ * its own.
  * @property {string | null} id
  * @property {number | null} ms When it was written, of the epoch.
  * @property {string} name

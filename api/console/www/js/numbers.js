@@ -1,4 +1,5 @@
-// Which of a stream's events a client has been given, and by which of its connections: what was left out or came twice shows.
+// Which of a stream's events a client has been given, and by which of its connections: what was
+// left out or came twice shows.
 
 export class Numbers {
   /** The connection by which each number first came. @type {Map<number, number>} */

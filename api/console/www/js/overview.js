@@ -41,10 +41,15 @@ export class Overview {
   render() {
     return html`<div class="heading">
         <h1>Overview</h1>
-        ${broker.info === null ? nothing : html`<p class="aside">version ${broker.info.version} · up for ${duration(broker.info.activity.uptime)}</p>`}
+        ${
+          broker.info === null
+            ? nothing
+            : html`<p class="aside">version ${broker.info.version} · up for ${duration(broker.info.activity.uptime)}</p>`
+        }
       </div>
       <div class="overview">
-        <section class="card traffic" aria-labelledby="traffic"><h2 id="traffic">Events a second</h2>${chart(broker.rates)}</section>
+        <section class="card traffic" aria-labelledby="traffic"><h2
+          id="traffic">Events a second</h2>${chart(broker.rates)}</section>
         ${this.#welcome()}
         <dl class="tiles">${broker.info === null ? nothing : this.#tiles(broker.info)}</dl>
         ${this.#list()}
@@ -53,7 +58,10 @@ export class Overview {
 
   #tiles(/** @type {import("./api.js").BrokerInfo} */ { redis, store, delivery, activity }) {
     const { sse, ws, poll, ndjson } = activity.clients;
-    const others = [poll > 0 ? `, ${count(poll)} polling` : "", ndjson > 0 ? `, ${count(ndjson)} NDJSON` : ""].join("");
+    const others = [
+      poll > 0 ? `, ${count(poll)} polling` : "",
+      ndjson > 0 ? `, ${count(ndjson)} NDJSON` : "",
+    ].join("");
     const words = {
       ready: "answers",
       "store-unavailable": "does not answer",
@@ -67,7 +75,8 @@ export class Overview {
       ${tile(
         html`<a href=${href({ page: "clients", key: "", tag: "" })}>Clients</a>`,
         short(redis.streaming_in_use),
-        html`<progress aria-label="Slots in use" max=${redis.streaming_max} value=${redis.streaming_in_use}></progress>
+        html`<progress aria-label="Slots in use" max=${redis.streaming_max}
+          value=${redis.streaming_in_use}></progress>
         ${short(redis.streaming_max - redis.streaming_in_use)} free · ${count(sse)} SSE, ${count(ws)} WebSocket${others}`,
       )}
       ${tile("Active streams", this.#streams === null ? "…" : short(this.#streams.length), "on all nodes")}
@@ -91,7 +100,8 @@ export class Overview {
     if (this.#streams === null) return nothing;
     const shown = this.#streams.slice(0, SHOWN);
     return html`<section class="card active-streams" aria-labelledby="active">
-      <div class="between"><h2 id="active">Active streams</h2><a href=${href({ page: "streams" })}>All streams</a></div>
+      <div class="between"><h2 id="active">Active streams</h2><a
+        href=${href({ page: "streams" })}>All streams</a></div>
       ${
         shown.length === 0
           ? html`<p class="empty">None at the moment.</p>`
@@ -111,7 +121,8 @@ export class Overview {
  * @param {unknown} more
  */
 const tile = (label, figure, more) =>
-  html`<div class="tile card"><dt>${label}</dt><dd class="figure">${figure}</dd><dd class="more">${more}</dd></div>`;
+  html`<div class="tile card"><dt>${label}</dt><dd class="figure">${figure}</dd><dd
+    class="more">${more}</dd></div>`;
 
 async function startDemo() {
   const key = `demo-${Math.random().toString(36).slice(2, 8)}`;

@@ -62,7 +62,11 @@ export class Publisher {
           redraw();
         }}><span>${label}</span></label>`,
       )}</div>
-      ${active ? this.#form() : html`<p class="empty">The stream is over: nothing can be written to it.</p>`}
+      ${
+        active
+          ? this.#form()
+          : html`<p class="empty">The stream is over: nothing can be written to it.</p>`
+      }
     </section>`;
   }
 
@@ -76,9 +80,11 @@ export class Publisher {
     const running = typist?.running === true;
     return html`<form @submit=${this.#onType}>
       <div class="field"><label for="answer">Answer</label>
-      <textarea id="answer" name="text" rows="7" required ?readonly=${running} .defaultValue=${SAMPLE}></textarea></div>
+      <textarea id="answer" name="text" rows="7" required ?readonly=${running}
+        .defaultValue=${SAMPLE}></textarea></div>
       <div class="pair">
-        <div class="field"><label for="token-name">Event name</label><input id="token-name" name="event" .defaultValue=${"token"} required maxlength="128" ?readonly=${running}></div>
+        <div class="field"><label for="token-name">Event name</label><input id="token-name"
+          name="event" .defaultValue=${"token"} required maxlength="128" ?readonly=${running}></div>
         <div class="field"><label for="pace"><b>${this.#pace}</b> tokens a second</label>
           <input id="pace" type="range" min="1" max="200" .value=${String(this.#pace)} @input=${(
             /** @type {Event & {target: HTMLInputElement}} */ { target },
@@ -94,13 +100,15 @@ export class Publisher {
       <div class="buttons">
         ${
           running
-            ? html`<button type="button" class="warn" @click=${() => typist.stop()}>${icon("stop")} Stop</button>`
+            ? html`<button type="button" class="warn"
+              @click=${() => typist.stop()}>${icon("stop")} Stop</button>`
             : html`<button class="primary">${icon("play")} Type</button>`
         }
         ${
           typist === null
             ? nothing
-            : html`<progress aria-label="Tokens written" max=${typist.total} value=${typist.written}></progress>
+            : html`<progress aria-label="Tokens written" max=${typist.total}
+              value=${typist.written}></progress>
           <span class="hint">${count(typist.written)} of ${count(typist.total)}</span>`
         }
       </div>
@@ -110,8 +118,10 @@ export class Publisher {
 
   #one() {
     return html`<form @submit=${this.#onOne}>
-      <div class="field"><label for="name">Event name</label><input id="name" name="event" .defaultValue=${"message"} required maxlength="128"></div>
-      <div class="field"><label for="data">Data</label><textarea id="data" name="data" rows="5" placeholder="Text, or JSON"></textarea></div>
+      <div class="field"><label for="name">Event name</label><input id="name" name="event"
+        .defaultValue=${"message"} required maxlength="128"></div>
+      <div class="field"><label for="data">Data</label><textarea id="data" name="data" rows="5"
+        placeholder="Text, or JSON"></textarea></div>
       <label class="check"><input type="checkbox" name="json"> It is JSON</label>
       <p class="problem" role="alert">${this.#problem || nothing}</p>
       <div class="buttons"><button class="primary">Publish</button></div>
@@ -120,8 +130,10 @@ export class Publisher {
 
   #batch() {
     return html`<form @submit=${this.#onBatch}>
-      <div class="field"><label for="batch">Events, one in a line: <code>{"event", "data"?}</code></label>
-      <textarea id="batch" name="lines" class="code" rows="8" spellcheck="false" required .defaultValue=${BATCH}></textarea></div>
+      <div class="field"><label
+        for="batch">Events, one in a line: <code>{"event", "data"?}</code></label>
+      <textarea id="batch" name="lines" class="code" rows="8" spellcheck="false" required
+        .defaultValue=${BATCH}></textarea></div>
       <p class="problem" role="alert">${this.#problem || nothing}</p>
       <div class="buttons"><button class="primary">Publish all or nothing</button></div>
     </form>`;
@@ -155,7 +167,9 @@ export class Publisher {
 
   #onBatch = (/** @type {SubmitEvent} */ event) => {
     const lines = String(taken(event).get("lines")).split(/\r?\n/);
-    const problems = lines.map((line, at) => (line.trim() === "" ? "" : problemOf(line) && `Line ${at + 1}: ${problemOf(line)}`));
+    const problems = lines.map((line, at) =>
+      line.trim() === "" ? "" : problemOf(line) && `Line ${at + 1}: ${problemOf(line)}`,
+    );
     const written = lines.filter((line) => line.trim() !== "");
     return this.#publish(
       written,

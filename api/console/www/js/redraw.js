@@ -1,4 +1,5 @@
-// Whoever changes what is shown calls `redraw`; it is drawn once before the next frame, however often that was.
+// Whoever changes what is shown calls `redraw`; it is drawn once before the next frame, however
+// often that was.
 
 /** @type {() => void} */
 let draw = () => {};

@@ -1,4 +1,5 @@
-// What a tab remembers: the API key until it is closed, the colours for good. Nothing of it ever gets into a URL.
+// What a tab remembers: the API key until it is closed, the colours for good. Nothing of it ever
+// gets into a URL.
 
 const API_KEY = "tinistreamer.api-key";
 const THEME = "tinistreamer.theme";

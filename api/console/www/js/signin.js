@@ -20,7 +20,8 @@ export class SignIn {
       <p>The console does what a backend does, and needs a backend's key: one of <code>STREAMER_API_KEY</code>. A broker that was started
         without one has printed it in its terminal.</p>
       <div class="field"><label for="api-key">Key</label>
-      <input id="api-key" name="key" type="password" autocomplete="off" spellcheck="false" required autofocus
+      <input id="api-key" name="key" type="password" autocomplete="off" spellcheck="false" required
+        autofocus
         aria-describedby="api-key-problem" aria-invalid=${this.#problem === "" ? "false" : "true"}></div>
       <p id="api-key-problem" class="problem" role="alert">${this.#problem || nothing}</p>
       <button class="primary" ?disabled=${this.#asking}>Open the console</button>

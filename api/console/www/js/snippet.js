@@ -13,7 +13,8 @@ export const shell = (/** @type {string} */ text) => `'${text.replaceAll("'", "'
  * @param {string} text
  */
 export const snippet = (title, about, text) => html`<section class="snippet" aria-label=${title}>
-  <div class="between"><h3>${title}</h3><button aria-label="Copy ${title}" @click=${() => copy(text)}>${icon("copy")} Copy</button></div>
+  <div class="between"><h3>${title}</h3><button aria-label="Copy ${title}"
+    @click=${() => copy(text)}>${icon("copy")} Copy</button></div>
   <p class="hint">${about}</p>
   <pre class="code" tabindex="0" aria-label="${title} snippet">${text}</pre>
 </section>`;

@@ -1,5 +1,5 @@
-// One connection over server-sent events, read by `fetch`: unlike EventSource it takes events of every name, sends the token in a
-// header, and shows comments.
+// One connection over server-sent events, read by `fetch`: unlike EventSource it takes events of
+// every name, sends the token in a header, and shows comments.
 
 import { ApiError, address, CLIENT_NAME } from "./api.js";
 import { createParser } from "./lib.js";
@@ -23,7 +23,11 @@ export async function followOverSse({ key, token, after, signal }, { onOpen, onF
   const headers = new Headers({ accept: "text/event-stream", authorization: `Bearer ${token}` });
   if (after !== null) headers.set("last-event-id", after);
   const response = await reach(
-    fetch(address("client/sse", { key, client_name: CLIENT_NAME }), { headers, signal, cache: "no-store" }),
+    fetch(address("client/sse", { key, client_name: CLIENT_NAME }), {
+      headers,
+      signal,
+      cache: "no-store",
+    }),
     signal,
   );
   if (response.status === 204) {
@@ -36,7 +40,8 @@ export async function followOverSse({ key, token, after, signal }, { onOpen, onF
   /** @type {Frame[]} */
   let frames = [];
   const parser = createParser({
-    onEvent: ({ id, event, data }) => frames.push({ id: id ?? null, event: event ?? "message", data }),
+    onEvent: ({ id, event, data }) =>
+      frames.push({ id: id ?? null, event: event ?? "message", data }),
   });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
@@ -61,6 +66,10 @@ async function reach(attempt, signal) {
     return await attempt;
   } catch (error) {
     signal.throwIfAborted();
-    throw new ApiError(0, "unreachable", `The connection broke: ${error instanceof Error ? error.message : error}`);
+    throw new ApiError(
+      0,
+      "unreachable",
+      `The connection broke: ${error instanceof Error ? error.message : error}`,
+    );
   }
 }

@@ -28,7 +28,10 @@ export class StreamList {
   #finished = new Map();
   #problem = "";
   #asked = 0;
-  #timers = [setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS), setInterval(redraw, 1_000)];
+  #timers = [
+    setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS),
+    setInterval(redraw, 1_000),
+  ];
 
   constructor() {
     this.#look();
@@ -63,23 +66,39 @@ export class StreamList {
   async #lookAfter(/** @type {string[]} */ keys) {
     const at = Date.now();
     const infos = await Promise.all(keys.map((key) => streamInfo(key).catch(() => null)));
-    for (const info of infos) if (info !== null && info.status !== "active") this.#finished.set(info.key, { ...info, at });
-    for (const [key, { ttl, at }] of this.#finished) if (at + ttl * 1_000 < Date.now()) this.#finished.delete(key);
-    while (this.#finished.size > FINISHED) this.#finished.delete(this.#finished.keys().next().value ?? "");
+    for (const info of infos)
+      if (info !== null && info.status !== "active") this.#finished.set(info.key, { ...info, at });
+    for (const [key, { ttl, at }] of this.#finished)
+      if (at + ttl * 1_000 < Date.now()) this.#finished.delete(key);
+    while (this.#finished.size > FINISHED)
+      this.#finished.delete(this.#finished.keys().next().value ?? "");
   }
 
   render() {
     const rows = this.#rows;
     const all = rows === null ? [] : [...rows.values(), ...this.#finished.values()];
     return html`<div class="heading"><h1>Streams</h1>
-        <p class="aside">${rows === null ? "" : `${plural(rows.size, "active stream")}${this.#pattern === "" ? "" : " found"}`}</p></div>
+        <p class="aside">${
+          rows === null
+            ? ""
+            : `${plural(rows.size, "active stream")}${this.#pattern === "" ? "" : " found"}`
+        }</p></div>
       <div class="streams">
         <section class="card table" aria-label="Active streams">
-          <div class="bar"><label class="search">${icon("search")}<input type="search" aria-label="Search" placeholder="Search: part of a key, or a pattern (*, ?, […])"
+          <div class="bar"><label class="search">${icon("search")}<input type="search"
+            aria-label="Search" placeholder="Search: part of a key, or a pattern (*, ?, […])"
             spellcheck="false" .value=${live(this.#pattern)} @input=${this.#onSearch}></label></div>
-          ${this.#problem === "" ? nothing : html`<p class="problem" role="alert">${this.#problem}</p>`}
+          ${
+            this.#problem === ""
+              ? nothing
+              : html`<p class="problem" role="alert">${this.#problem}</p>`
+          }
           ${all.length > 0 ? table(all) : html`<p class="empty">${this.#none()}</p>`}
-          ${all.length > DRAWN ? html`<p class="hint">The first ${count(DRAWN)} are shown. Search for others.</p>` : nothing}
+          ${
+            all.length > DRAWN
+              ? html`<p class="hint">The first ${count(DRAWN)} are shown. Search for others.</p>`
+              : nothing
+          }
         </section>
         ${creation}
       </div>`;
@@ -101,15 +120,18 @@ export class StreamList {
 }
 
 /** Without a wildcard: whatever has it in its key. */
-const globOf = (/** @type {string} */ text) => (text === "" || /[*?[]/.test(text) ? text : `*${text}*`);
+const globOf = (/** @type {string} */ text) =>
+  text === "" || /[*?[]/.test(text) ? text : `*${text}*`;
 
 const table = (/** @type {Row[]} */ rows) => html`<table>
-  <thead><tr><th scope="col">Key</th><th scope="col">Status</th><th scope="col" class="figure">Events</th><th scope="col" class="figure">Lives for</th></tr></thead>
+  <thead><tr><th scope="col">Key</th><th scope="col">Status</th><th scope="col"
+    class="figure">Events</th><th scope="col" class="figure">Lives for</th></tr></thead>
   <tbody>${repeat(
     rows.slice(0, DRAWN),
     ({ key }) => key,
     ({ key, status, length, ttl, at }) => html`
-    <tr><th scope="row"><a href=${href({ page: "stream", key, tab: "events" })}><bdi>${key}</bdi></a></th>
+    <tr><th scope="row"><a
+      href=${href({ page: "stream", key, tab: "events" })}><bdi>${key}</bdi></a></th>
       <td><span class="badge ${status}">${status}</span></td>
       <td class="figure">${count(length)}</td>
       <td class="figure">${duration(ttl - (Date.now() - at) / 1_000)}</td></tr>`,
@@ -118,10 +140,13 @@ const table = (/** @type {Row[]} */ rows) => html`<table>
 
 const creation = html`<form class="card create" aria-labelledby="create" @submit=${onCreate}>
   <h2 id="create">Create a stream</h2>
-  <div class="field"><label for="key">Key</label><input id="key" name="key" required maxlength="256" autocomplete="off" spellcheck="false" placeholder="chat-42"></div>
+  <div class="field"><label for="key">Key</label><input id="key" name="key" required maxlength="256"
+    autocomplete="off" spellcheck="false" placeholder="chat-42"></div>
   <div class="pair">
-    <div class="field"><label for="ttl">Lives for (s)</label><input id="ttl" name="ttl" type="number" min="1" max="604800" placeholder="default"></div>
-    <div class="field"><label for="max-events">Keeps (events)</label><input id="max-events" name="max_events" type="number" min="1" max="1000000" placeholder="default"></div>
+    <div class="field"><label for="ttl">Lives for (s)</label><input id="ttl" name="ttl"
+      type="number" min="1" max="604800" placeholder="default"></div>
+    <div class="field"><label for="max-events">Keeps (events)</label><input id="max-events"
+      name="max_events" type="number" min="1" max="1000000" placeholder="default"></div>
   </div>
   <div class="buttons"><button class="primary">${icon("plus")} Create and open</button></div>
 </form>`;
@@ -131,7 +156,11 @@ async function onCreate(/** @type {SubmitEvent} */ event) {
   const fields = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
   const [ttl, maxEvents] = [fields.get("ttl"), fields.get("max_events")];
   const key = String(fields.get("key"));
-  const wanted = { key, ...(ttl ? { ttl: Number(ttl) } : {}), ...(maxEvents ? { max_events: Number(maxEvents) } : {}) };
+  const wanted = {
+    key,
+    ...(ttl ? { ttl: Number(ttl) } : {}),
+    ...(maxEvents ? { max_events: Number(maxEvents) } : {}),
+  };
   if (await attempt(() => createStream(wanted))) {
     notice("The stream is there");
     go({ page: "stream", key, tab: "events" });

@@ -1,4 +1,5 @@
-// Tokens put together again. Backends send a token as plain text or within JSON, in one of a few usual places.
+// Tokens put together again. Backends send a token as plain text or within JSON, in one of a few
+// usual places.
 
 /** Where the APIs of language models put the text of a part of an answer. */
 const PLACES = [
@@ -21,7 +22,8 @@ export function textOf(data) {
   for (const place of PLACES) {
     /** @type {unknown} */
     let found = value;
-    for (const step of place) found = typeof found === "object" && found !== null ? Reflect.get(found, step) : undefined;
+    for (const step of place)
+      found = typeof found === "object" && found !== null ? Reflect.get(found, step) : undefined;
     if (typeof found === "string") return found;
   }
   return "";
@@ -34,7 +36,9 @@ export function textOf(data) {
 export function pretty(data) {
   if (!/^\s*[[{]/.test(data)) return { json: false, text: data };
   const value = parsed(data, exactly);
-  return value === undefined ? { json: false, text: data } : { json: true, text: JSON.stringify(value, null, 2) };
+  return value === undefined
+    ? { json: false, text: data }
+    : { json: true, text: JSON.stringify(value, null, 2) };
 }
 
 /**
@@ -49,7 +53,10 @@ function parsed(data, reviver) {
   }
 }
 
-/** Keeps a number as it was written, where the browser can: 12345678901234567890 is not shown as 12345678901234567000. */
+/**
+ * Keeps a number as it was written, where the browser can: 12345678901234567890 is not shown as
+ * 12345678901234567000.
+ */
 function exactly(
   /** @type {string} */ _name,
   /** @type {unknown} */ value,
@@ -67,7 +74,8 @@ export class Assembled {
 
   /**
    * @param {import("./log.js").EventLog} log
-   * @param {string} name Of the events whose text it is; empty for all that are not the broker's own.
+   * @param {string} name Of the events whose text it is; empty for all that are not the broker's
+   * own.
    * @param {readonly string[]} own
    */
   update(log, name, own) {
@@ -77,9 +85,11 @@ export class Assembled {
       this.text = "";
       this.#taken = log.total - log.entries.length;
     }
-    const wanted = (/** @type {string} */ event) => (name === "" ? !own.includes(event) : event === name);
+    const wanted = (/** @type {string} */ event) =>
+      name === "" ? !own.includes(event) : event === name;
     const from = log.entries.length - (log.total - this.#taken);
-    for (const entry of log.entries.slice(from)) if (wanted(entry.name)) this.text += textOf(entry.data);
+    for (const entry of log.entries.slice(from))
+      if (wanted(entry.name)) this.text += textOf(entry.data);
     this.#taken = log.total;
     return this.text;
   }

@@ -1,6 +1,7 @@
-// Types an answer into a stream at a steady pace, as a language model's backend would: tokens as lines of NDJSON. A browser can't
-// upload while it goes on typing (that needs HTTP/2), so that each request takes what has come due since the last one, and numbers
-// it: what has to be sent again after a break is stored once.
+// Types an answer into a stream at a steady pace, as a language model's backend would: tokens as
+// lines of NDJSON. A browser can't upload while it goes on typing (that needs HTTP/2), so that each
+// request takes what has come due since the last one, and numbers it: what has to be sent again
+// after a break is stored once.
 
 import { ApiError, upload } from "./api.js";
 
@@ -9,7 +10,8 @@ const PAUSE_MS = 500;
 const TICK_MS = 25;
 
 /** Words with the space before them, and punctuation: about what a tokenizer makes. */
-export const tokensOf = (/** @type {string} */ text) => text.match(/\s*[\p{L}\p{N}]+|\s*[^\s\p{L}\p{N}]+|\s+/gu) ?? [];
+export const tokensOf = (/** @type {string} */ text) =>
+  text.match(/\s*[\p{L}\p{N}]+|\s*[^\s\p{L}\p{N}]+|\s+/gu) ?? [];
 
 export class Typist {
   /** Tokens that the broker has. */
@@ -54,7 +56,8 @@ export class Typist {
       const now = performance.now();
       due = Math.min(due + ((now - last) / 1_000) * this.pace, this.total);
       last = now;
-      if (Math.floor(due) > this.written) await this.#send(this.#tokens.slice(this.written, Math.floor(due)));
+      if (Math.floor(due) > this.written)
+        await this.#send(this.#tokens.slice(this.written, Math.floor(due)));
     }
     this.running = false;
     this.#onChange();
@@ -71,7 +74,9 @@ export class Typist {
       this.written += events.length;
       this.trouble = "";
     } catch (error) {
-      const passes = error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status === 503);
+      const passes =
+        error instanceof ApiError &&
+        (error.status === 0 || error.status === 429 || error.status === 503);
       if (!passes) {
         this.running = false;
         this.#onChange();
