@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 const repository = fileURLToPath(new URL('../', import.meta.url));
 
 /**
- * Starts a broker on loopback with the embedded store: `TINISTREAMER_BIN`, or what `cargo run` builds. Calls `ended` with an error
- * when it ends by itself. Resolves before it answers.
+ * Starts a broker on loopback with the embedded store: `TINISTREAMER_BIN`, or what `cargo run`
+ * builds. Calls `ended` with an error when it ends by itself. Resolves before it answers.
  */
 export async function startBroker(ended) {
   const port = await freePort();
@@ -33,12 +33,15 @@ export async function startBroker(ended) {
     },
     // Of what it prints, only what goes wrong: the address that matters is the page's.
     stdio: ['ignore', 'ignore', 'inherit'],
-    // A group of its own: Ctrl-C then reaches the backend alone, which needs the broker until it has stopped its models.
+    // A group of its own: Ctrl-C then reaches the backend alone, which needs the broker until it
+    // has stopped its models.
     detached: true,
   });
-  const over = () => child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+  const over = () =>
+    child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
   const gone = once(child, 'exit').then(
-    ([code, signal]) => ended(new Error(`The broker ended by itself: ${signal ?? `exit code ${code}`}`)),
+    ([code, signal]) =>
+      ended(new Error(`The broker ended by itself: ${signal ?? `exit code ${code}`}`)),
     (error) => ended(new Error(`The broker can't be started: ${error.message}`)),
   );
   return {

@@ -5,7 +5,11 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Board } from './board.mjs';
 
-const TYPES = { '.html': 'text/html; charset=utf-8', '.css': 'text/css; charset=utf-8', '.mjs': 'text/javascript; charset=utf-8' };
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+};
 const page = fileURLToPath(new URL('public/', import.meta.url));
 
 /** The broker as a backend sees it: HTTP and an API key. */
@@ -21,9 +25,14 @@ class Broker {
   /** One request for as long as there are events, each sent as it comes. */
   upload(key, events) {
     const lines = async function* () {
-      for await (const event of events) yield new TextEncoder().encode(`${JSON.stringify(event)}\n`);
+      for await (const event of events)
+        yield new TextEncoder().encode(`${JSON.stringify(event)}\n`);
     };
-    return this.#call(`/event/add/json-stream?key=${encodeURIComponent(key)}`, { method: 'POST', body: lines(), duplex: 'half' });
+    return this.#call(`/event/add/json-stream?key=${encodeURIComponent(key)}`, {
+      method: 'POST',
+      body: lines(),
+      duplex: 'half',
+    });
   }
 
   async info() {
@@ -31,7 +40,10 @@ class Broker {
   }
 
   async #call(route, options) {
-    const response = await fetch(`${this.url}/api${route}`, { ...options, headers: { 'X-API-KEY': this.apiKey } });
+    const response = await fetch(`${this.url}/api${route}`, {
+      ...options,
+      headers: { 'X-API-KEY': this.apiKey },
+    });
     const answer = await response.json();
     if (!response.ok) throw new Error(`${response.status} ${answer.message}`);
     return answer;
@@ -67,7 +79,9 @@ export async function startBackend({ brokerUrl, apiKey, port }) {
 }
 
 function answer(response, status, body) {
-  response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' }).end(JSON.stringify(body));
+  response
+    .writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+    .end(JSON.stringify(body));
 }
 
 async function serveFile(response, pathname, brokerUrl) {

@@ -7,8 +7,9 @@ import { sources } from './sources.mjs';
 const MAX_EVENTS = 1_000;
 
 /**
- * Twenty sources, each written into a stream of its own. What comes to an end goes on in another stream: the key is `PREFIX` `SLUG:RUN`,
- * with runs counted from 1, so that a page can wait for the next one before it is there.
+ * Twenty sources, each written into a stream of its own. What comes to an end goes on in another
+ * stream: the key is `PREFIX` `SLUG:RUN`, with runs counted from 1, so that a page can wait for the
+ * next one before it is there.
  */
 export class Board {
   prefix = `board-${randomUUID()}:`;
@@ -24,10 +25,19 @@ export class Board {
     this.#works = sources.map((source) => this.#keep(source));
   }
 
-  /** All that a page needs: one token opens every stream whose key begins with the prefix, those of later runs, too. */
+  /**
+   * All that a page needs: one token opens every stream whose key begins with the prefix, those of
+   * later runs, too.
+   */
   async access() {
     const { sse_url, token } = await this.#broker.post('/stream/token', { prefix: this.prefix });
-    const tiles = sources.map(({ slug, name, kind, unit }) => ({ slug, name, kind, unit, run: this.#runs.get(slug) ?? 1 }));
+    const tiles = sources.map(({ slug, name, kind, unit }) => ({
+      slug,
+      name,
+      kind,
+      unit,
+      run: this.#runs.get(slug) ?? 1,
+    }));
     return { sse_url, token, prefix: this.prefix, tiles };
   }
 

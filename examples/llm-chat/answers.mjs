@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { PublishError } from 'tinistreamer';
 import { ModelError } from './models/index.mjs';
 
-/** More events than any answer has, so that one who comes late gets all of it, for an hour after its last token. */
+/**
+ * More events than any answer has, so that one who comes late gets all of it, for an hour after its
+ * last token.
+ */
 const STREAM = { max_events: 50_000, ttl: 3600 };
 
 const keyOf = (id) => `chat-${id}`;
@@ -11,8 +14,9 @@ const keyOf = (id) => `chat-${id}`;
 const handOut = (id, { sse_url, token }) => ({ id, sse_url, token });
 
 /**
- * The answers of a model. Each is a stream at the broker, so that whoever has its id can follow it, from any tab and at any time, and any
- * backend can hand out tokens for it or stop it. Only the model's work itself is tied to the process that was asked.
+ * The answers of a model. Each is a stream at the broker, so that whoever has its id can follow it,
+ * from any tab and at any time, and any backend can hand out tokens for it or stop it. Only the
+ * model's work itself is tied to the process that was asked.
  */
 export class Answers {
   #client;
@@ -29,7 +33,9 @@ export class Answers {
     const id = randomUUID();
     const access = await this.#client.createStream(keyOf(id), STREAM);
     const controller = new AbortController();
-    const done = this.#write(keyOf(id), question, controller.signal).finally(() => this.#running.delete(id));
+    const done = this.#write(keyOf(id), question, controller.signal).finally(() =>
+      this.#running.delete(id),
+    );
     this.#running.set(id, { controller, done });
     return handOut(id, access);
   }
@@ -39,7 +45,10 @@ export class Answers {
     return handOut(id, await this.#client.issueToken(keyOf(id)));
   }
 
-  /** Stops the model, here or wherever it runs. Resolves with the answer's status, which is `ended` if it was complete by then. */
+  /**
+   * Stops the model, here or wherever it runs. Resolves with the answer's status, which is `ended`
+   * if it was complete by then.
+   */
   async stop(id) {
     const running = this.#running.get(id);
     if (running) {

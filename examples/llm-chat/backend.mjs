@@ -16,8 +16,8 @@ class RequestError extends Error {
 }
 
 /**
- * Serves the page and its API on loopback. `port` 0 takes any that is free. Resolves with the page's URL, and a function that stops
- * all models and the server.
+ * Serves the page and its API on loopback. `port` 0 takes any that is free. Resolves with the
+ * page's URL, and a function that stops all models and the server.
  */
 export async function startBackend({ brokerUrl, apiKey, model, port }) {
   const client = new Client({ url: brokerUrl, apiKey });
@@ -27,7 +27,8 @@ export async function startBackend({ brokerUrl, apiKey, model, port }) {
   const server = createServer(async (request, response) => {
     try {
       const { pathname } = new URL(`http://backend${request.url}`);
-      if (!pathname.startsWith('/api/')) return await serveFile(request, response, pathname, brokerForPages);
+      if (!pathname.startsWith('/api/'))
+        return await serveFile(request, response, pathname, brokerForPages);
       answer(response, 200, await callApi(answers, request, pathname));
     } catch (error) {
       const { status, code, message } = told(error);
@@ -48,8 +49,8 @@ export async function startBackend({ brokerUrl, apiKey, model, port }) {
 }
 
 /**
- * Three routes. An id is as long as a password, and whoever has one may read and stop the answer; a real application would look here
- * who is signed in, and whose answer it is.
+ * Three routes. An id is as long as a password, and whoever has one may read and stop the answer; a
+ * real application would look here who is signed in, and whose answer it is.
  */
 async function callApi(answers, request, pathname) {
   const [, id, action] = /^\/api\/answers\/([0-9a-f-]{36})(\/stop)?$/.exec(pathname) ?? [];
@@ -73,11 +74,16 @@ async function readQuestion(request) {
   let body = '';
   for await (const chunk of request.setEncoding('utf8')) {
     body += chunk;
-    if (body.length > MAX_BODY) throw new RequestError(413, 'too-large', 'The question is too long');
+    if (body.length > MAX_BODY)
+      throw new RequestError(413, 'too-large', 'The question is too long');
   }
   const question = parse(body)?.question;
   if (typeof question !== 'string' || question.trim() === '' || question.length > MAX_QUESTION)
-    throw new RequestError(400, 'invalid-question', `A question is a text of 1 to ${MAX_QUESTION} characters`);
+    throw new RequestError(
+      400,
+      'invalid-question',
+      `A question is a text of 1 to ${MAX_QUESTION} characters`,
+    );
   return question;
 }
 
@@ -94,10 +100,16 @@ function told(error) {
   if (error instanceof RequestError) return error;
   if (error instanceof ApiError && error.status === 404) return error;
   if (error instanceof ApiError || error instanceof UnreachableError)
-    return { status: 503, code: 'broker-unavailable', message: 'Answers are not available now, try again later' };
+    return {
+      status: 503,
+      code: 'broker-unavailable',
+      message: 'Answers are not available now, try again later',
+    };
   return { status: 500, code: 'internal-error', message: 'The backend failed' };
 }
 
 function answer(response, status, body) {
-  response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' }).end(JSON.stringify(body));
+  response
+    .writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+    .end(JSON.stringify(body));
 }

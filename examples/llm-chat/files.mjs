@@ -14,7 +14,10 @@ const page = fileURLToPath(new URL('public/', import.meta.url));
 // The client as it is installed: its modules run in browsers as they are.
 const client = path.dirname(createRequire(import.meta.url).resolve('tinistreamer/subscribe'));
 
-/** Serves the page and the client that it imports; the page talks to this backend and to `brokerUrl`, and to nobody else. */
+/**
+ * Serves the page and the client that it imports; the page talks to this backend and to
+ * `brokerUrl`, and to nobody else.
+ */
 export async function serveFile(request, response, pathname, brokerUrl) {
   const inClient = pathname.startsWith('/tinistreamer/');
   // A URL's path has no dot segments left, and is not decoded here, so that it stays in its folder.
@@ -22,7 +25,8 @@ export async function serveFile(request, response, pathname, brokerUrl) {
     ? path.join(client, pathname.slice('/tinistreamer/'.length))
     : path.join(page, pathname === '/' ? 'index.html' : pathname);
   const type = TYPES[path.extname(file)];
-  const content = type && (request.method === 'GET' || request.method === 'HEAD') && (await readIfThere(file));
+  const content =
+    type && (request.method === 'GET' || request.method === 'HEAD') && (await readIfThere(file));
   if (!content) return response.writeHead(404, { 'Content-Type': 'text/plain' }).end('Not found\n');
   response
     .writeHead(200, {

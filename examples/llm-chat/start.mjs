@@ -1,4 +1,5 @@
-// Starts a broker that keeps nothing, with keys made for this run, and the backend; prints the page's address. Ctrl-C ends both.
+// Starts a broker that keeps nothing, with keys made for this run, and the backend; prints the
+// page's address. Ctrl-C ends both.
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,14 +19,21 @@ try {
   broker = await startBroker((why) => ending.abort(why));
   await ready(new Client({ url: broker.url, apiKey: broker.apiKey }), ending.signal);
   const port = Number(process.env.PORT ?? 3000);
-  backend = await startBackend({ brokerUrl: broker.url, apiKey: broker.apiKey, model: model.answer, port });
+  backend = await startBackend({
+    brokerUrl: broker.url,
+    apiKey: broker.apiKey,
+    model: model.answer,
+    port,
+  });
   console.log(`\nThe model is ${model.name}. Ctrl-C ends it all.\n\n  Open ${backend.url}\n`);
   if (!ending.signal.aborted) await once(ending.signal, 'abort');
   ending.signal.throwIfAborted();
 } catch (error) {
   if (error.name !== 'AbortError') {
     const taken = error.code === 'EADDRINUSE' && error.syscall === 'listen';
-    console.error(taken ? `Port ${error.port} is taken; PORT=0 takes one that is free.` : error.message);
+    console.error(
+      taken ? `Port ${error.port} is taken; PORT=0 takes one that is free.` : error.message,
+    );
     process.exitCode = 1;
   }
 } finally {

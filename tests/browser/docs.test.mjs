@@ -12,7 +12,8 @@ onEachStore('the API page lists the operations and loads nothing from elsewhere'
     const [elsewhere, problems] = [[], []];
     page.on('request', (request) => {
       const url = new URL(request.url());
-      if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== origin) elsewhere.push(url.href);
+      if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== origin)
+        elsewhere.push(url.href);
     });
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) problems.push(message.text());
@@ -23,9 +24,18 @@ onEachStore('the API page lists the operations and loads nothing from elsewhere'
     });
 
     await page.goto(`${origin}/api/docs/`);
-    for (const operation of ['/api/stream/token', '/api/event/add/json-stream', '/api/client/sse', '/api/client/ws', '/api/ready']) {
+    for (const operation of [
+      '/api/stream/token',
+      '/api/event/add/json-stream',
+      '/api/client/sse',
+      '/api/client/ws',
+      '/api/ready',
+    ]) {
       // Zero-width spaces let long paths break.
-      await page.waitForFunction((path) => document.body.innerText.replaceAll('\u200b', '').includes(path), operation);
+      await page.waitForFunction(
+        (path) => document.body.innerText.replaceAll('\u200b', '').includes(path),
+        operation,
+      );
     }
     await page.waitForLoadState('networkidle');
     assert.deepEqual({ elsewhere, problems }, { elsewhere: [], problems: [] }, `on ${host}`);

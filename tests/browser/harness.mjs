@@ -1,5 +1,5 @@
-// What the tests stand on: the real broker, Redis and a proxy that cuts, as other tests have them, a site for the pages, and
-// browsers.
+// What the tests stand on: the real broker, Redis and a proxy that cuts, as other tests have them,
+// a site for the pages, and browsers.
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -35,15 +35,28 @@ const CHROMIUM_FLAGS = [
   `--host-resolver-rules=MAP ${PUBLIC_NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
 ];
 
-/** Longer than any reconnection time that the broker tells a browser: what has not come back by then will not. */
+/**
+ * Longer than any reconnection time that the broker tells a browser: what has not come back by then
+ * will not.
+ */
 export const LONG_ENOUGH_TO_RECONNECT = 3_500;
 
-/** A test in Chromium per store, side by side: most of their time is browsers waiting to reconnect. */
+/**
+ * A test in Chromium per store, side by side: most of their time is browsers waiting to reconnect.
+ */
 export function onEachStore(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
-  variants(name, body, stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' })), timeout);
+  variants(
+    name,
+    body,
+    stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' })),
+    timeout,
+  );
 }
 
-/** The same, and in Firefox over the first of the stores. For what depends on a browser's own EventSource, WebSocket or `fetch()`. */
+/**
+ * The same, and in Firefox over the first of the stores. For what depends on a browser's own
+ * EventSource, WebSocket or `fetch()`.
+ */
 export function inEachBrowser(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
   const chromium = stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' }));
   const firefox = { title: `over ${stores[0]}, in Firefox`, store: stores[0], browser: 'firefox' };
@@ -55,7 +68,8 @@ function variants(name, body, all, timeout) {
     for (const { title, store, browser } of all) {
       test(title, { timeout }, async ({ signal }) => {
         const scene = new Scene(store, browser);
-        // At a timeout nobody waits for the body any more; without what it waits for it comes to its end.
+        // At a timeout nobody waits for the body any more; without what it waits for it comes to
+        // its end.
         signal.addEventListener('abort', () => scene.close().catch(() => {}));
         try {
           await body(scene);
@@ -87,9 +101,14 @@ class Scene extends Processes {
     return this.listen(new BrowserProxy(upstreams));
   }
 
-  /** A tab that shows page.html, whose origin is not the broker's. Tabs of one scene share a browser profile. */
+  /**
+   * A tab that shows page.html, whose origin is not the broker's. Tabs of one scene share a browser
+   * profile.
+   */
   async tab() {
-    const context = await (this.browser === 'firefox' ? (this.#profile ??= this.#openProfile()) : this.context());
+    const context = await (this.browser === 'firefox'
+      ? (this.#profile ??= this.#openProfile())
+      : this.context());
     const tab = await context.newPage();
     tab.setDefaultTimeout(DEADLINE);
     await tab.goto(await this.site());
@@ -123,7 +142,9 @@ class Scene extends Processes {
     const page = readFileSync(path.join(here, 'page.html'));
     const server = http.createServer((request, response) => {
       const found = request.url === '/';
-      response.writeHead(found ? 200 : 404, { 'content-type': 'text/html; charset=utf-8' }).end(found ? page : '');
+      response
+        .writeHead(found ? 200 : 404, { 'content-type': 'text/html; charset=utf-8' })
+        .end(found ? page : '');
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -138,6 +159,7 @@ class Scene extends Processes {
 }
 
 class BrowserProxy extends NotingProxy {
-  // Chromium takes the beginning of a head that ends with an orderly close for all of it, and then gives up for good.
+  // Chromium takes the beginning of a head that ends with an orderly close for all of it, and then
+  // gives up for good.
   manner = (connection) => (!connection.awaiting && Math.random() < 0.5 ? 'close' : 'reset');
 }

@@ -1,4 +1,5 @@
-// The agents: for each client a program that does one job over its public interface. README.md has the protocol.
+// The agents: for each client a program that does one job over its public interface. README.md has
+// the protocol.
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -19,7 +20,8 @@ const COMMANDS = {
 /** Those that `CLIENTS` picks, all by default. */
 export const CLIENTS = process.env.CLIENTS?.split(',') ?? Object.keys(COMMANDS);
 for (const client of CLIENTS) {
-  if (!COMMANDS[client]) throw new Error(`CLIENTS names ${client}, which is none of ${Object.keys(COMMANDS)}`);
+  if (!COMMANDS[client])
+    throw new Error(`CLIENTS names ${client}, which is none of ${Object.keys(COMMANDS)}`);
 }
 
 /** An agent at its job, and all that it has said. */
@@ -78,7 +80,10 @@ export class Agent {
   async ask(request) {
     const answers = this.changes.length;
     this.send(request);
-    await this.until(() => this.changes.length > answers, `the answer to ${JSON.stringify(request)}`);
+    await this.until(
+      () => this.changes.length > answers,
+      `the answer to ${JSON.stringify(request)}`,
+    );
     return this.changes[answers];
   }
 
@@ -106,7 +111,10 @@ export class Agent {
     return kill(this.#child);
   }
 
-  /** By line feeds alone: `node:readline` takes U+2028 for the end of a line, which JSON does not escape. */
+  /**
+   * By line feeds alone: `node:readline` takes U+2028 for the end of a line, which JSON does not
+   * escape.
+   */
   #listen() {
     let begun = '';
     this.#child.stdout.on('data', (chunk) => {

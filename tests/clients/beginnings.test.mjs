@@ -12,9 +12,15 @@ scenario(
     const proxy = await scene.proxy(broker);
     await broker.stream('there');
     const token = await tokenFor(broker, ['there', 'later'], { wait: true });
-    const subscriber = scene.subscribeMany(client, transport, ['there', 'later'], token, proxy, { from, wait: true });
+    const subscriber = scene.subscribeMany(client, transport, ['there', 'later'], token, proxy, {
+      from,
+      wait: true,
+    });
     const knows = async () => /later:|~/.test((await subscriber.ask({ op: 'cursor' })).cursor);
-    await subscriber.until(from === 'now' ? knows : () => subscriber.events.length === 1, 'where it is');
+    await subscriber.until(
+      from === 'now' ? knows : () => subscriber.events.length === 1,
+      'where it is',
+    );
     // After a cut it waits on.
     const asked = proxy.gets.length;
     proxy.cutAll();
@@ -23,11 +29,22 @@ scenario(
     await broker.stream('later');
     await broker.add('later', [{ event: 'token', data: 'while it was away' }]);
     proxy.refusing = false;
-    await subscriber.until(() => subscriber.events.at(-1)?.key === 'later', 'the stream that was waited for');
+    await subscriber.until(
+      () => subscriber.events.at(-1)?.key === 'later',
+      'the stream that was waited for',
+    );
     for (const key of ['there', 'later']) await broker.end(key);
-    assert.deepEqual(await subscriber.over(), { type: 'finished', statuses: { there: 'ended', later: 'ended' } });
+    assert.deepEqual(await subscriber.over(), {
+      type: 'finished',
+      statuses: { there: 'ended', later: 'ended' },
+    });
     assert.deepEqual(subscriber.missed, []);
-    assertSaw(subscriber, (await broker.events('there')).slice(from === 'now' ? 1 : 0), transport, 'there');
+    assertSaw(
+      subscriber,
+      (await broker.events('there')).slice(from === 'now' ? 1 : 0),
+      transport,
+      'there',
+    );
     assertSaw(subscriber, await broker.events('later'), transport, 'later');
   },
   { concurrency: 8 },
@@ -53,14 +70,27 @@ scenario(
       await broker.add('a', [{ event: 'token' }]);
     }
     const [from, first] = BEGINNINGS[beginning](await broker.events('a'));
-    const subscriber = scene.subscribeMany(client, transport, ['a', 'b'], await tokenFor(broker, ['a', 'b']), proxy, { from });
+    const subscriber = scene.subscribeMany(
+      client,
+      transport,
+      ['a', 'b'],
+      await tokenFor(broker, ['a', 'b']),
+      proxy,
+      { from },
+    );
     // Positions of several streams are named, or together in an opaque part.
-    await subscriber.until(async () => /b:|~/.test((await subscriber.ask({ op: 'cursor' })).cursor), 'where it is');
+    await subscriber.until(
+      async () => /b:|~/.test((await subscriber.ask({ op: 'cursor' })).cursor),
+      'where it is',
+    );
     await cutOff(proxy);
     await broker.add('a', [{ event: 'token' }]);
     for (const key of ['a', 'b']) await broker.end(key);
     proxy.refusing = false;
-    assert.deepEqual(await subscriber.over(), { type: 'finished', statuses: { a: 'ended', b: 'ended' } });
+    assert.deepEqual(await subscriber.over(), {
+      type: 'finished',
+      statuses: { a: 'ended', b: 'ended' },
+    });
     assertSaw(subscriber, (await broker.events('a')).slice(first), transport, 'a');
   },
   { concurrency: 12 },
@@ -87,7 +117,10 @@ scenario(
     await broker.end('a');
     await broker.call('/stream/cancel', { key: 'b' });
     const later = scene.subscribeMany(client, second, keys, token, broker, { after });
-    assert.deepEqual(await later.over(), { type: 'finished', statuses: { a: 'ended', b: 'cancelled', c: null } });
+    assert.deepEqual(await later.over(), {
+      type: 'finished',
+      statuses: { a: 'ended', b: 'cancelled', c: null },
+    });
     assertSaw(later, (await broker.events('a')).slice(3), second, 'a');
     assertSaw(later, (await broker.events('b')).slice(3), second, 'b');
     assertSaw(later, [], second, 'c');
@@ -107,7 +140,9 @@ scenario(
     }
     const stored = await broker.events('a');
     const token = await tokenFor(broker, ['a', 'b']);
-    const subscriber = scene.subscribeMany(client, transport, ['a', 'b'], token, broker, { after: { a: stored[0].id } });
+    const subscriber = scene.subscribeMany(client, transport, ['a', 'b'], token, broker, {
+      after: { a: stored[0].id },
+    });
     assert.equal((await subscriber.over()).type, 'finished');
     assertSaw(subscriber, stored.slice(1), transport, 'a');
     assertSaw(subscriber, await broker.events('b'), transport, 'b');
@@ -132,8 +167,13 @@ scenario(
     proxy.refusing = false;
     await subscriber.until(() => subscriber.missed.length === 1, 'the word of it');
     await broker.end('kept');
-    assert.deepEqual(await subscriber.over(), { type: 'finished', statuses: { kept: 'ended', gone: 'gone' } });
-    assert.deepEqual(subscriber.missed, [{ type: 'missed', key: 'gone', after, first: null, missed: null }]);
+    assert.deepEqual(await subscriber.over(), {
+      type: 'finished',
+      statuses: { kept: 'ended', gone: 'gone' },
+    });
+    assert.deepEqual(subscriber.missed, [
+      { type: 'missed', key: 'gone', after, first: null, missed: null },
+    ]);
     assertSaw(subscriber, await broker.events('kept'), transport, 'kept');
   },
   { concurrency: 12 },
@@ -146,11 +186,20 @@ scenario(
     const broker = await scene.broker();
     const keys = ['a', 'b'];
     for (const key of keys) await broker.stream(key);
-    const subscriber = scene.subscribeMany(client, transport, keys, await tokenFor(broker, keys), broker);
+    const subscriber = scene.subscribeMany(
+      client,
+      transport,
+      keys,
+      await tokenFor(broker, keys),
+      broker,
+    );
     await subscriber.until(() => subscriber.events.length === 2, 'both beginnings');
     const [{ id }] = await broker.call('/clients');
     const headers = { 'X-API-KEY': broker.apiKey };
-    assert.equal((await fetch(`${broker.url}/api/clients/${id}`, { method: 'DELETE', headers })).status, 200);
+    assert.equal(
+      (await fetch(`${broker.url}/api/clients/${id}`, { method: 'DELETE', headers })).status,
+      200,
+    );
     const { type, code } = await subscriber.over();
     assert.deepEqual([type, code], ['failed', 'disconnected-by-operator']);
   },

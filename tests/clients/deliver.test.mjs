@@ -11,7 +11,8 @@ scenario(
     const broker = await scene.broker();
     const stream = await broker.stream(AWKWARD_KEY);
     const live = SUBSCRIBE.map((kind) => scene.subscribe(client, kind, stream, broker));
-    for (const subscriber of live) await subscriber.until(() => subscriber.events.length === 1, 'the event start');
+    for (const subscriber of live)
+      await subscriber.until(() => subscriber.events.length === 1, 'the event start');
 
     const publisher = scene.publish(client, transport, stream.key, broker);
     for (const event of EVENTS) publisher.send({ op: 'write', ...event });
@@ -27,7 +28,9 @@ scenario(
       range(0, EVENTS.length + 2),
     );
     assert.deepEqual(
-      stored.map(({ event, ...rest }) => ('data' in rest ? { event, data: withCompactJson(event, rest.data) } : { event })),
+      stored.map(({ event, ...rest }) =>
+        'data' in rest ? { event, data: withCompactJson(event, rest.data) } : { event },
+      ),
       [{ event: 'start' }, ...EVENTS.map(asStored), { event: 'end' }],
     );
     // Those who come late get it all at once.
@@ -43,7 +46,8 @@ scenario(
 );
 
 /** JSON has more than one way to write a number. */
-const withCompactJson = (event, data) => (event === 'value' ? JSON.stringify(JSON.parse(data)) : data);
+const withCompactJson = (event, data) =>
+  event === 'value' ? JSON.stringify(JSON.parse(data)) : data;
 
 scenario(
   'a subscriber who names an id gets what follows it, and nothing when nothing does',
@@ -51,7 +55,11 @@ scenario(
   async ({ client, transport, scene }) => {
     const broker = await scene.broker();
     const stream = await broker.stream('after');
-    const { ids } = await broker.add(stream.key, [{ event: 'one' }, { event: 'two' }, { event: 'three' }]);
+    const { ids } = await broker.add(stream.key, [
+      { event: 'one' },
+      { event: 'two' },
+      { event: 'three' },
+    ]);
     await broker.end(stream.key);
     const stored = await broker.events(stream.key);
     const from = async (after) => {
@@ -68,7 +76,8 @@ scenario(
   },
 );
 
-// Over WebSocket all of it is one message. Libraries bound messages, at 1 MiB to 100 MiB, unless they are told otherwise.
+// Over WebSocket all of it is one message. Libraries bound messages, at 1 MiB to 100 MiB, unless
+// they are told otherwise.
 const LONG_HISTORY = 106;
 
 scenario(
@@ -78,7 +87,8 @@ scenario(
     const broker = await scene.broker();
     const stream = await broker.stream('history');
     const data = 'h'.repeat(1_000_000);
-    for (let i = 0; i < LONG_HISTORY; i += 1) await broker.add(stream.key, [{ event: 'token', data }]);
+    for (let i = 0; i < LONG_HISTORY; i += 1)
+      await broker.add(stream.key, [{ event: 'token', data }]);
     await broker.end(stream.key);
     const subscriber = scene.subscribe(client, transport, stream, broker);
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });

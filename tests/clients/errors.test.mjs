@@ -18,7 +18,13 @@ scenario(
     const broker = await scene.broker();
     const proxy = await scene.proxy(broker);
     const stream = await broker.stream('refused');
-    const subscriber = scene.subscribe(client, transport, stream, proxy, await SUBSCRIPTIONS[code](broker));
+    const subscriber = scene.subscribe(
+      client,
+      transport,
+      stream,
+      proxy,
+      await SUBSCRIPTIONS[code](broker),
+    );
     const outcome = await subscriber.over();
     assert.equal(outcome.type, 'failed');
     assert.equal(outcome.code, code);
@@ -37,7 +43,12 @@ scenario(
     const expired = () =>
       until(
         async () =>
-          (await fetch(stream.url('sse', broker), { method: 'HEAD', headers: { Authorization: `Bearer ${token}` } })).status === 404,
+          (
+            await fetch(stream.url('sse', broker), {
+              method: 'HEAD',
+              headers: { Authorization: `Bearer ${token}` },
+            })
+          ).status === 404,
         'the stream expires',
       );
     if (when === 'before') await expired();
@@ -48,47 +59,56 @@ scenario(
   },
 );
 
-scenario('a subscriber waits for its turn when all places are taken', { transport: SUBSCRIBE }, async ({ client, transport, scene }) => {
-  const broker = await scene.broker({ STREAMER_MAX_CLIENTS: '1' });
-  const proxy = await scene.proxy(broker);
-  const stream = await broker.stream('full');
-  const abort = new AbortController();
-  // Held on to: an answer that nobody refers to is given up when memory is tidied, and its place with it.
-  const held = await fetch(stream.sse(broker), { signal: abort.signal });
-  const subscriber = scene.subscribe(client, transport, stream, proxy);
-  await until(() => proxy.gets.some(({ status }) => status === 429), 'a refusal');
-  assert.equal(held.status, 200);
-  abort.abort();
-  await broker.end(stream.key);
-  assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
-  assertSaw(subscriber, await broker.events(stream.key), transport);
-});
-
-scenario('a subscriber does not come back sooner than the broker asks', { transport: SUBSCRIBE }, async ({ client, transport, scene }) => {
-  const broker = await scene.broker({ STREAMER_MAX_CLIENTS: '1' });
-  const proxy = await scene.proxy(broker);
-  const stream = await broker.stream('full');
-  const holder = new AbortController();
-  const held = await fetch(stream.sse(broker), { signal: holder.signal });
-  scene.atClose(() => {
+scenario(
+  'a subscriber waits for its turn when all places are taken',
+  { transport: SUBSCRIBE },
+  async ({ client, transport, scene }) => {
+    const broker = await scene.broker({ STREAMER_MAX_CLIENTS: '1' });
+    const proxy = await scene.proxy(broker);
+    const stream = await broker.stream('full');
+    const abort = new AbortController();
+    // Held on to: an answer that nobody refers to is given up when memory is tidied, and its place
+    // with it.
+    const held = await fetch(stream.sse(broker), { signal: abort.signal });
+    const subscriber = scene.subscribe(client, transport, stream, proxy);
+    await until(() => proxy.gets.some(({ status }) => status === 429), 'a refusal');
     assert.equal(held.status, 200);
-    holder.abort();
-  });
-  let [refused, asked] = [0, 0];
-  const proxied = { asked: proxy.asked, answered: proxy.answered };
-  proxy.answered = (connection, chunk) => {
-    if (chunk.includes('HTTP/1.1 429 ')) refused ||= Date.now();
-    proxied.answered.call(proxy, connection, chunk);
-  };
-  proxy.asked = (connection, chunk) => {
-    if (refused) asked ||= Date.now();
-    proxied.asked.call(proxy, connection, chunk);
-  };
-  scene.subscribe(client, transport, stream, proxy);
-  await until(() => asked, 'another attempt');
-  // The broker says two seconds; clocks are not of one mind about a millisecond.
-  assert.ok(asked - refused >= 1_990, `${asked - refused} ms`);
-});
+    abort.abort();
+    await broker.end(stream.key);
+    assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
+    assertSaw(subscriber, await broker.events(stream.key), transport);
+  },
+);
+
+scenario(
+  'a subscriber does not come back sooner than the broker asks',
+  { transport: SUBSCRIBE },
+  async ({ client, transport, scene }) => {
+    const broker = await scene.broker({ STREAMER_MAX_CLIENTS: '1' });
+    const proxy = await scene.proxy(broker);
+    const stream = await broker.stream('full');
+    const holder = new AbortController();
+    const held = await fetch(stream.sse(broker), { signal: holder.signal });
+    scene.atClose(() => {
+      assert.equal(held.status, 200);
+      holder.abort();
+    });
+    let [refused, asked] = [0, 0];
+    const proxied = { asked: proxy.asked, answered: proxy.answered };
+    proxy.answered = (connection, chunk) => {
+      if (chunk.includes('HTTP/1.1 429 ')) refused ||= Date.now();
+      proxied.answered.call(proxy, connection, chunk);
+    };
+    proxy.asked = (connection, chunk) => {
+      if (refused) asked ||= Date.now();
+      proxied.asked.call(proxy, connection, chunk);
+    };
+    scene.subscribe(client, transport, stream, proxy);
+    await until(() => asked, 'another attempt');
+    // The broker says two seconds; clocks are not of one mind about a millisecond.
+    assert.ok(asked - refused >= 1_990, `${asked - refused} ms`);
+  },
+);
 
 scenario(
   "a writer with a wrong API key, or for a stream that is not active, fails with the broker's word for it",
@@ -113,7 +133,15 @@ scenario(
 /** Names that the broker would refuse. */
 const REFUSED = {
   'reserved-event': ['start', 'end', 'cancel', 'error', 'missedevents'],
-  'invalid-event': ['', 'x'.repeat(129), '🦀'.repeat(33), 'a\nb', 'NUL \u0000', '\u007f', 'C1 \u0085'],
+  'invalid-event': [
+    '',
+    'x'.repeat(129),
+    '🦀'.repeat(33),
+    'a\nb',
+    'NUL \u0000',
+    '\u007f',
+    'C1 \u0085',
+  ],
 };
 
 scenario(

@@ -30,9 +30,30 @@ const STRINGS = [
   '</script>',
 ];
 
-const VALUES = [null, true, false, 0, -1.5, 1e-7, [], {}, ['a', { b: [null, 'ü\n🦀'] }], { nested: { deep: { down: [1, 2, 3] } } }];
+const VALUES = [
+  null,
+  true,
+  false,
+  0,
+  -1.5,
+  1e-7,
+  [],
+  {},
+  ['a', { b: [null, 'ü\n🦀'] }],
+  { nested: { deep: { down: [1, 2, 3] } } },
+];
 
-const NAMES = ['message', 'token', ' leading space', 'a: b', 'open', 'ünï 🦀', 'starting', 'END', LONGEST_NAME];
+const NAMES = [
+  'message',
+  'token',
+  ' leading space',
+  'a: b',
+  'open',
+  'ünï 🦀',
+  'starting',
+  'END',
+  LONGEST_NAME,
+];
 
 /** `{ event, data? }`, as an agent takes them. */
 export const EVENTS = [

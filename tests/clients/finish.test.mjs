@@ -17,11 +17,14 @@ scenario(
     const writer = new Writer(publisher);
     writer.write(5);
     await writer.flush();
-    // What is not flushed is stored before an end, and after an error. What of it the stream holds that is cancelled by hand is left to chance.
+    // What is not flushed is stored before an end, and after an error. What of it the stream holds
+    // that is cancelled by hand is left to chance.
     if (op !== 'cancel') writer.write(300);
     publisher.send({ op });
     assert.equal((await publisher.over()).type, 'done');
-    const stored = await assertHolds(broker, stream.key, writer.written, [WAYS[op] === 'ended' ? 'end' : 'cancel']);
+    const stored = await assertHolds(broker, stream.key, writer.written, [
+      WAYS[op] === 'ended' ? 'end' : 'cancel',
+    ]);
     assert.equal((await broker.info(stream.key)).status, WAYS[op]);
     for (const [i, subscriber] of subscribers.entries()) {
       assert.deepEqual(await subscriber.over(), { type: 'finished', status: WAYS[op] });
@@ -47,28 +50,36 @@ scenario(
   },
 );
 
-scenario('a cancelled writer drops what it has not sent', { transport: PUBLISH }, async ({ client, transport, scene }) => {
-  const broker = await scene.broker();
-  const proxy = await scene.uploadProxy(broker);
-  const stream = await broker.stream('dropped');
-  const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy });
-  const writer = new Writer(publisher);
-  writer.write(5);
-  await writer.flush();
-  proxy.refusing = true;
-  proxy.cutAll();
-  writer.write(20);
-  publisher.send({ op: 'cancel' });
-  // By then the agent has come to the last step, which it would otherwise do after it has sent the events.
-  await until(() => proxy.refused >= 4, 'the agent tries');
-  proxy.refusing = false;
-  assert.equal((await publisher.over()).type, 'done');
-  await assertHolds(broker, stream.key, 5, ['cancel']);
-});
+scenario(
+  'a cancelled writer drops what it has not sent',
+  { transport: PUBLISH },
+  async ({ client, transport, scene }) => {
+    const broker = await scene.broker();
+    const proxy = await scene.uploadProxy(broker);
+    const stream = await broker.stream('dropped');
+    const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy });
+    const writer = new Writer(publisher);
+    writer.write(5);
+    await writer.flush();
+    proxy.refusing = true;
+    proxy.cutAll();
+    writer.write(20);
+    publisher.send({ op: 'cancel' });
+    // By then the agent has come to the last step, which it would otherwise do after it has sent
+    // the events.
+    await until(() => proxy.refused >= 4, 'the agent tries');
+    proxy.refusing = false;
+    assert.equal((await publisher.over()).type, 'done');
+    await assertHolds(broker, stream.key, 5, ['cancel']);
+  },
+);
 
 scenario(
   'a writer learns that somebody else has ended the stream',
-  { transport: PUBLISH, steps: ['write, flush', 'write, finish', 'write, cancel', 'finish', 'cancel'] },
+  {
+    transport: PUBLISH,
+    steps: ['write, flush', 'write, finish', 'write, cancel', 'finish', 'cancel'],
+  },
   async ({ client, transport, steps, scene }) => {
     const broker = await scene.broker();
     const stream = await broker.stream('taken away');

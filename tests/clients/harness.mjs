@@ -1,4 +1,5 @@
-// What the scenarios stand on: every client's agent, the real broker on each store, and proxies that cut.
+// What the scenarios stand on: every client's agent, the real broker on each store, and proxies
+// that cut.
 
 import assert from 'node:assert/strict';
 import { createHash, randomInt } from 'node:crypto';
@@ -23,8 +24,9 @@ export const PUBLISH = ['ndjson', 'websocket'];
 const SEED = process.env.CLIENTS_SEED ?? String(randomInt(2 ** 31));
 
 /**
- * A scenario for each client, and for each combination of `dimensions` (such as `{ transport: SUBSCRIBE, store: STORES }`;
- * without a `store` it is the embedded one), side by side: most of their time is waiting.
+ * A scenario for each client, and for each combination of `dimensions` (such as `{ transport:
+ * SUBSCRIBE, store: STORES }`; without a `store` it is the embedded one), side by side: most of
+ * their time is waiting.
  */
 export function scenario(name, dimensions, body, { concurrency = 4 } = {}) {
   describe(name, { concurrency }, () => {
@@ -33,7 +35,8 @@ export function scenario(name, dimensions, body, { concurrency = 4 } = {}) {
       test(title, { timeout: 3 * DEADLINE }, async ({ signal }) => {
         const random = new Random(`${SEED} ${name} ${title}`);
         const scene = new ClientScene(variant.store ?? 'memory', random);
-        // At a timeout nobody waits for the body any more; without what it waits for it comes to its end.
+        // At a timeout nobody waits for the body any more; without what it waits for it comes to
+        // its end.
         signal.addEventListener('abort', () => scene.close().catch(() => {}));
         try {
           await body({ ...variant, scene, random });
@@ -50,7 +53,8 @@ export function scenario(name, dimensions, body, { concurrency = 4 } = {}) {
 
 function combinations(dimensions) {
   return Object.entries(dimensions).reduce(
-    (all, [name, values]) => all.flatMap((variant) => values.map((value) => ({ ...variant, [name]: value }))),
+    (all, [name, values]) =>
+      all.flatMap((variant) => values.map((value) => ({ ...variant, [name]: value }))),
     [{}],
   );
 }
@@ -66,7 +70,9 @@ class Random {
   /** In [0, 1). */
   fraction() {
     this.#drawn += 1;
-    return createHash('sha256').update(`${this.#key} ${this.#drawn}`).digest().readUInt32BE() / 2 ** 32;
+    return (
+      createHash('sha256').update(`${this.#key} ${this.#drawn}`).digest().readUInt32BE() / 2 ** 32
+    );
   }
 
   /** Between `low` and `high`, both possible. */
@@ -83,7 +89,11 @@ class ClientScene extends Scene {
   #random;
 
   constructor(store, random) {
-    const kept = { STREAMER_HEARTBEAT: '1', STREAMER_MAX_EVENTS: '100000', STREAMER_MAX_CLIENTS: '100' };
+    const kept = {
+      STREAMER_HEARTBEAT: '1',
+      STREAMER_MAX_EVENTS: '100000',
+      STREAMER_MAX_CLIENTS: '100',
+    };
     if (store === 'memory') super('memory', kept);
     else super('redis', { ...kept, STREAMER_DELIVERY: store });
     this.#random = random;
@@ -97,7 +107,12 @@ class ClientScene extends Scene {
 
   /** Follows a stream, as `broker.stream` gives it, at the broker or at a proxy before it. */
   subscribe(client, transport, stream, server, more = {}) {
-    return this.#agent(client, { job: 'subscribe', url: stream.url(transport, server), token: stream.token, ...more });
+    return this.#agent(client, {
+      job: 'subscribe',
+      url: stream.url(transport, server),
+      token: stream.token,
+      ...more,
+    });
   }
 
   /** Follows several streams; `token` opens them. */
@@ -108,7 +123,14 @@ class ClientScene extends Scene {
 
   /** Writes into the stream at `key`; `server` is the broker, or a proxy before it. */
   publish(client, transport, key, broker, { server = broker, ...more } = {}) {
-    return this.#agent(client, { job: 'publish', url: server.url, api_key: broker.apiKey, key, transport, ...more });
+    return this.#agent(client, {
+      job: 'publish',
+      url: server.url,
+      api_key: broker.apiKey,
+      key,
+      transport,
+      ...more,
+    });
   }
 
   /** Collects the text of a stream. */
@@ -121,11 +143,16 @@ class ClientScene extends Scene {
     return this.#agent(client, { job: 'manage', url: server.url, api_key: broker.apiKey, ...more });
   }
 
-  /** For subscribers. The broker tells them to wait 1,000 ms before they reconnect, which here becomes ten. */
+  /**
+   * For subscribers. The broker tells them to wait 1,000 ms before they reconnect, which here
+   * becomes ten.
+   */
   proxy(...brokers) {
     const proxy = new NotingProxy(brokers);
     proxy.rewrite = (chunk) =>
-      chunk.includes('retry: 1000\n') ? Buffer.from(chunk.toString('latin1').replace('retry: 1000\n', 'retry: 0010\n'), 'latin1') : chunk;
+      chunk.includes('retry: 1000\n')
+        ? Buffer.from(chunk.toString('latin1').replace('retry: 1000\n', 'retry: 0010\n'), 'latin1')
+        : chunk;
     return this.#listen(proxy);
   }
 
@@ -146,7 +173,10 @@ export async function tokenFor(broker, keys, more = {}) {
   return token;
 }
 
-/** Cuts a client off, until the proxy refuses no more. One that polls may be about to connect at any moment. */
+/**
+ * Cuts a client off, until the proxy refuses no more. One that polls may be about to connect at any
+ * moment.
+ */
 export async function cutOff(proxy) {
   const before = proxy.refused;
   proxy.refusing = true;
@@ -165,7 +195,10 @@ export function asSeen({ id, event, data = '' }, transport) {
 
 export const withoutType = ({ type, ...rest }) => rest;
 
-/** The agent has got exactly these stored events, once and in order; of the stream at `key`, if it follows several. */
+/**
+ * The agent has got exactly these stored events, once and in order; of the stream at `key`, if it
+ * follows several.
+ */
 export function assertSaw(agent, stored, transport, key) {
   const events = agent.events.filter((event) => event.key === key);
   assert.deepEqual(

@@ -22,7 +22,12 @@ scenario(
     await broker.add('answer', tokens(WORDS.slice(611)));
     await broker.end('answer');
     const reader = scene.text(client, transport, 'answer', token, broker);
-    assert.deepEqual(await reader.over(), { type: 'text', text: WORDS.join(''), missed: null, status: 'ended' });
+    assert.deepEqual(await reader.over(), {
+      type: 'text',
+      text: WORDS.join(''),
+      missed: null,
+      status: 'ended',
+    });
   },
 );
 
@@ -32,7 +37,8 @@ scenario(
   async ({ client, transport, scene }) => {
     const broker = await scene.broker(DEFAULTS);
     const { key, token } = await broker.stream('trimmed');
-    for (let from = 0; from < WORDS.length; from += 100) await broker.add(key, tokens(WORDS.slice(from, from + 100)));
+    for (let from = 0; from < WORDS.length; from += 100)
+      await broker.add(key, tokens(WORDS.slice(from, from + 100)));
     await broker.end(key);
     const stored = await broker.events(key);
     const lost = WORDS.length + 2 - stored.length;
@@ -43,7 +49,12 @@ scenario(
     assert.deepEqual([type, code], ['failed', 'missed']);
     const text = stored.filter(({ event }) => event === 'token').map(({ data }) => data);
     const other = scene.text(client, transport, key, token, broker, { allow_missed: true });
-    const whole = { type: 'text', text: text.join(''), missed: { count: lost, known: true }, status: 'ended' };
+    const whole = {
+      type: 'text',
+      text: text.join(''),
+      missed: { count: lost, known: true },
+      status: 'ended',
+    };
     assert.deepEqual(await other.over(), whole);
   },
 );

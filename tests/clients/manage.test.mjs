@@ -7,22 +7,37 @@ import { AWKWARD_KEY } from './events.mjs';
 import { scenario, STORES } from './harness.mjs';
 
 const document = JSON.parse(readFileSync(new URL('../../spec/openapi.json', import.meta.url)));
-// Not strict: `example` and the parts of an OpenAPI document that are no schemas mean nothing to it.
+// Not strict: `example` and the parts of an OpenAPI document that are no schemas mean nothing to
+// it.
 const ajv = new Ajv2020({ strict: false, formats: { int64: true } });
 ajv.addSchema(document, 'openapi');
 
 const METHODS = ['get', 'post', 'delete'];
 const operations = Object.fromEntries(
   Object.entries(document.paths).flatMap(([path, item]) =>
-    METHODS.filter((method) => item[method]).map((method) => [item[method].operationId, { path, method }]),
+    METHODS.filter((method) => item[method]).map((method) => [
+      item[method].operationId,
+      { path, method },
+    ]),
   ),
 );
 
 /** Fails unless the value is what the document says of the operation's answer. */
 function assertAnswer(operation, value) {
   const { path, method } = operations[operation];
-  const pointer = ['paths', path, method, 'responses', '200', 'content', 'application/json', 'schema'];
-  const reference = pointer.map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))).join('/');
+  const pointer = [
+    'paths',
+    path,
+    method,
+    'responses',
+    '200',
+    'content',
+    'application/json',
+    'schema',
+  ];
+  const reference = pointer
+    .map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')))
+    .join('/');
   const valid = ajv.validate({ $ref: `openapi#/${reference}` }, value);
   assert.ok(valid, `${operation}: ${ajv.errorsText()} in ${JSON.stringify(value)}`);
 }
@@ -55,63 +70,78 @@ class Manager {
   }
 }
 
-scenario('every call answers what the OpenAPI document says', { store: STORES }, async ({ client, store, scene }) => {
-  const broker = await scene.broker();
-  const manager = new Manager(scene.manage(client, broker));
-  const key = AWKWARD_KEY;
-  const call = async (name, args) => {
-    const value = await manager.call(name, args);
-    assertAnswer(name, value);
-    return value;
-  };
-  await manager.call('ready');
-  const { store: kind } = await call('broker_info');
-  assert.equal(kind, store === 'memory' ? 'memory' : 'redis');
+scenario(
+  'every call answers what the OpenAPI document says',
+  { store: STORES },
+  async ({ client, store, scene }) => {
+    const broker = await scene.broker();
+    const manager = new Manager(scene.manage(client, broker));
+    const key = AWKWARD_KEY;
+    const call = async (name, args) => {
+      const value = await manager.call(name, args);
+      assertAnswer(name, value);
+      return value;
+    };
+    await manager.call('ready');
+    const { store: kind } = await call('broker_info');
+    assert.equal(kind, store === 'memory' ? 'memory' : 'redis');
 
-  const access = await call('create_stream', { key, ttl: 60, max_events: 1_000 });
-  assert.deepEqual(new URL(access.sse_url).searchParams.get('key'), key);
-  const { token } = await call('issue_token', { key, ttl: 30 });
-  assert.notEqual(token, access.token);
-  const events = [{ event: 'one' }, { event: 'two', data: 'ü\n🦀' }, { event: 'three', data: { a: [1, null] } }];
-  const added = await call('add_events', { key, events });
-  assert.equal(added.num_events, 3);
-  const sequence = { key, events: events.slice(0, 2), producer: 'a-producer', sequence: 0 };
-  assert.equal((await call('add_events', sequence)).num_duplicates, 0);
-  assert.deepEqual(await call('add_events', sequence), { ids: [], num_events: 0, num_duplicates: 2 });
+    const access = await call('create_stream', { key, ttl: 60, max_events: 1_000 });
+    assert.deepEqual(new URL(access.sse_url).searchParams.get('key'), key);
+    const { token } = await call('issue_token', { key, ttl: 30 });
+    assert.notEqual(token, access.token);
+    const events = [
+      { event: 'one' },
+      { event: 'two', data: 'ü\n🦀' },
+      { event: 'three', data: { a: [1, null] } },
+    ];
+    const added = await call('add_events', { key, events });
+    assert.equal(added.num_events, 3);
+    const sequence = { key, events: events.slice(0, 2), producer: 'a-producer', sequence: 0 };
+    assert.equal((await call('add_events', sequence)).num_duplicates, 0);
+    assert.deepEqual(await call('add_events', sequence), {
+      ids: [],
+      num_events: 0,
+      num_duplicates: 2,
+    });
 
-  const state = await call('stream_info', { key });
-  assert.deepEqual([state.key, state.status, state.length], [key, 'active', 6]);
-  assert.deepEqual(await call('stream_events', { key }), await broker.events(key));
-  await call('create_stream', { key: 'other' });
-  assert.deepEqual((await call('list_streams')).map((row) => row.key).toSorted(), [key, 'other'].toSorted());
-  assert.deepEqual(
-    (await call('list_streams', { pattern: 'oth*' })).map((row) => row.key),
-    ['other'],
-  );
-  assert.deepEqual(await call('list_streams', { pattern: 'none' }), []);
+    const state = await call('stream_info', { key });
+    assert.deepEqual([state.key, state.status, state.length], [key, 'active', 6]);
+    assert.deepEqual(await call('stream_events', { key }), await broker.events(key));
+    await call('create_stream', { key: 'other' });
+    assert.deepEqual(
+      (await call('list_streams')).map((row) => row.key).toSorted(),
+      [key, 'other'].toSorted(),
+    );
+    assert.deepEqual(
+      (await call('list_streams', { pattern: 'oth*' })).map((row) => row.key),
+      ['other'],
+    );
+    assert.deepEqual(await call('list_streams', { pattern: 'none' }), []);
 
-  const keys = [key, 'other'];
-  const several = await call('issue_token', { keys });
-  assert.deepEqual(new URL(several.sse_url).searchParams.getAll('key'), keys);
-  const later = await call('issue_token', { keys: ['later'], wait: true });
-  assert.deepEqual(new URL(later.ws_url).searchParams.getAll('key'), ['later']);
-  const all = await call('issue_token', { prefix: key.slice(0, 4), ttl: 20 });
-  assert.ok(!new URL(all.sse_url).searchParams.has('key'));
-  assert.deepEqual(await call('list_clients'), []);
-  const subscriber = scene.subscribeMany(client, 'ws', keys, several.token, broker);
-  await subscriber.until(() => subscriber.events.length === 7, 'both streams');
-  assert.deepEqual(await call('list_clients', { tag: 'none' }), []);
-  const [{ id, keys: followed }] = await call('list_clients', { key: 'other' });
-  assert.deepEqual(followed.toSorted(), keys.toSorted());
-  await call('disconnect_client', { id });
-  assert.equal((await subscriber.over()).code, 'disconnected-by-operator');
+    const keys = [key, 'other'];
+    const several = await call('issue_token', { keys });
+    assert.deepEqual(new URL(several.sse_url).searchParams.getAll('key'), keys);
+    const later = await call('issue_token', { keys: ['later'], wait: true });
+    assert.deepEqual(new URL(later.ws_url).searchParams.getAll('key'), ['later']);
+    const all = await call('issue_token', { prefix: key.slice(0, 4), ttl: 20 });
+    assert.ok(!new URL(all.sse_url).searchParams.has('key'));
+    assert.deepEqual(await call('list_clients'), []);
+    const subscriber = scene.subscribeMany(client, 'ws', keys, several.token, broker);
+    await subscriber.until(() => subscriber.events.length === 7, 'both streams');
+    assert.deepEqual(await call('list_clients', { tag: 'none' }), []);
+    const [{ id, keys: followed }] = await call('list_clients', { key: 'other' });
+    assert.deepEqual(followed.toSorted(), keys.toSorted());
+    await call('disconnect_client', { id });
+    assert.equal((await subscriber.over()).code, 'disconnected-by-operator');
 
-  assert.deepEqual(await call('end_stream', { key }), { status: 'ended' });
-  assert.deepEqual(await call('cancel_stream', { key: 'other' }), { status: 'cancelled' });
-  assert.equal((await call('stream_info', { key: 'other' })).status, 'cancelled');
-  manager.agent.closeInput();
-  await manager.agent.over();
-});
+    assert.deepEqual(await call('end_stream', { key }), { status: 'ended' });
+    assert.deepEqual(await call('cancel_stream', { key: 'other' }), { status: 'cancelled' });
+    assert.equal((await call('stream_info', { key: 'other' })).status, 'cancelled');
+    manager.agent.closeInput();
+    await manager.agent.over();
+  },
+);
 
 scenario('an error has the status and the code of the broker', {}, async ({ client, scene }) => {
   const broker = await scene.broker({ STREAMER_MAX_BATCH: '2' });
@@ -133,11 +163,25 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
     ['add_events', { key: 'unknown', events }, 404, 'no-active-stream'],
     ['add_events', { key: 'taken', events: [{ event: 'start' }] }, 400, 'reserved-event'],
     ['add_events', { key: 'taken', events: [{ event: '' }] }, 400, 'invalid-event'],
-    ['add_events', { key: 'taken', events: [...events, ...events, ...events] }, 413, 'too-many-events'],
-    ['add_events', { key: 'taken', events, producer: 'a-producer', sequence: 5 }, 409, 'sequence-gap'],
+    [
+      'add_events',
+      { key: 'taken', events: [...events, ...events, ...events] },
+      413,
+      'too-many-events',
+    ],
+    [
+      'add_events',
+      { key: 'taken', events, producer: 'a-producer', sequence: 5 },
+      409,
+      'sequence-gap',
+    ],
   ];
   for (const [name, args, status, code] of expected)
-    assert.deepEqual(await manager.failure(name, args), { status, code }, `${name} ${JSON.stringify(args)}`);
+    assert.deepEqual(
+      await manager.failure(name, args),
+      { status, code },
+      `${name} ${JSON.stringify(args)}`,
+    );
   manager.agent.closeInput();
   await manager.agent.over();
 
@@ -145,15 +189,19 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
   assert.deepEqual(await stranger.failure('broker_info'), { status: 401, code: 'unauthorized' });
 });
 
-scenario('a store that is away is told, and so is a broker', { store: ['exclusive'] }, async ({ client, scene }) => {
-  const broker = await scene.broker({ STREAMER_REDIS_TIMEOUT: '1' });
-  const manager = new Manager(scene.manage(client, broker));
-  await manager.call('ready');
-  await (await scene.redis()).kill();
-  for (const name of ['ready', 'list_streams']) {
-    assert.deepEqual(await manager.failure(name), { status: 503, code: 'store-unavailable' });
-  }
-  await broker.kill();
-  const { code } = await manager.failure('broker_info');
-  assert.equal(code, 'unreachable');
-});
+scenario(
+  'a store that is away is told, and so is a broker',
+  { store: ['exclusive'] },
+  async ({ client, scene }) => {
+    const broker = await scene.broker({ STREAMER_REDIS_TIMEOUT: '1' });
+    const manager = new Manager(scene.manage(client, broker));
+    await manager.call('ready');
+    await (await scene.redis()).kill();
+    for (const name of ['ready', 'list_streams']) {
+      assert.deepEqual(await manager.failure(name), { status: 503, code: 'store-unavailable' });
+    }
+    await broker.kill();
+    const { code } = await manager.failure('broker_info');
+    assert.equal(code, 'unreachable');
+  },
+);

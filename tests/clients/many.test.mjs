@@ -11,7 +11,8 @@ scenario(
   'of streams over one connection that is cut dozens of times every event comes once, in its stream’s order',
   { streams: [1, 2, 20], store: STORES },
   async ({ client, streams, store, scene, random }) => {
-    // In exclusive delivery a connection to the store is not free before the broker has noticed that its client is gone.
+    // In exclusive delivery a connection to the store is not free before the broker has noticed
+    // that its client is gone.
     const broker = await scene.broker(store === 'exclusive' ? { STREAMER_REDIS_POOL: '8' } : {});
     const keys = range(0, streams).map((number) => `stream, number ${number}: ü/🦀!~`);
     for (const key of keys) await broker.stream(key);
@@ -19,7 +20,9 @@ scenario(
     const rooms = await Promise.all(
       SUBSCRIBE.map(async (transport) => {
         const room = new Room(transport, await scene.proxy(broker), random);
-        room.subscriber = scene.subscribeMany(client, transport, keys, token, room.proxy, { silence_ms: SILENCE_MS });
+        room.subscriber = scene.subscribeMany(client, transport, keys, token, room.proxy, {
+          silence_ms: SILENCE_MS,
+        });
         return room;
       }),
     );
@@ -39,7 +42,10 @@ scenario(
         const open = [...uploads];
         for (let burst = random.integer(1, 3); burst > 0; burst -= 1, written += 1) {
           const [, upload] = open[random.integer(0, open.length - 1)];
-          upload.line({ event: 'token', data: `${written}\n${'🦀'.repeat(random.integer(0, 20))}` });
+          upload.line({
+            event: 'token',
+            data: `${written}\n${'🦀'.repeat(random.integer(0, 20))}`,
+          });
         }
         const cutting = rooms.filter((room) => !room.done);
         for (const room of cutting) room.cutAtTimes();
@@ -76,20 +82,36 @@ scenario(
     for (const key of keys) await broker.stream(key);
     const names = ['alert', 'alerts', 'metric', 'metric.cpu', 'Metric', 'token'];
     const wanted = (event) => /^(start|end|cancel|alert|metric.*)$/.test(event);
-    const subscriber = scene.subscribeMany(client, transport, keys, await tokenFor(broker, keys), proxy, { events: ['alert', 'metric*'] });
+    const subscriber = scene.subscribeMany(
+      client,
+      transport,
+      keys,
+      await tokenFor(broker, keys),
+      proxy,
+      { events: ['alert', 'metric*'] },
+    );
     const count = () => subscriber.events.length;
     await subscriber.until(() => count() === 2, 'both beginnings');
     for (let round = 0; round < 4; round += 1) {
       for (const key of keys) {
-        const events = range(0, 40).map(() => ({ event: names[random.integer(0, names.length - 1)], data: `${round}` }));
+        const events = range(0, 40).map(() => ({
+          event: names[random.integer(0, names.length - 1)],
+          data: `${round}`,
+        }));
         await broker.add(key, [...events, { event: 'alert', data: 'last' }]);
       }
-      await subscriber.until(() => subscriber.events.filter(({ data }) => data === 'last').length === 2 * (round + 1), 'the round');
+      await subscriber.until(
+        () => subscriber.events.filter(({ data }) => data === 'last').length === 2 * (round + 1),
+        'the round',
+      );
       proxy.cutAll();
     }
     await broker.end('a');
     await broker.call('/stream/cancel', { key: 'b' });
-    assert.deepEqual(await subscriber.over(), { type: 'finished', statuses: { a: 'ended', b: 'cancelled' } });
+    assert.deepEqual(await subscriber.over(), {
+      type: 'finished',
+      statuses: { a: 'ended', b: 'cancelled' },
+    });
     for (const key of keys) {
       assertSaw(
         subscriber,
@@ -111,7 +133,8 @@ scenario(
     for (const key of ['room-a', 'room-b', 'room-c', 'other']) await broker.stream(key);
     const { token } = await broker.call('/stream/token', { prefix: 'room-' });
     const subscriber = scene.subscribeMany(client, transport, ['room-a', 'room-b'], token, proxy);
-    const seen = (key, data) => subscriber.events.some((event) => event.key === key && event.data === data);
+    const seen = (key, data) =>
+      subscriber.events.some((event) => event.key === key && event.data === data);
     const write = async (key, data) => {
       await broker.add(key, [{ event: 'token', data }]);
       await subscriber.until(() => seen(key, data), `${data} of ${key}`);
@@ -120,19 +143,40 @@ scenario(
     await write('room-b', '1');
     await broker.add('room-c', [{ event: 'token', data: 'unseen' }]);
     const [, unseen] = await broker.events('room-c');
-    assert.deepEqual(await subscriber.ask({ op: 'add', key: 'room-c', after: unseen.id }), { type: 'added', key: 'room-c' });
-    assert.deepEqual(await subscriber.ask({ op: 'add', key: 'other' }), { type: 'refused', key: 'other', code: 'forbidden' });
-    assert.deepEqual(await subscriber.ask({ op: 'add', key: 'room-a' }), { type: 'refused', key: 'room-a', code: 'already-subscribed' });
+    assert.deepEqual(await subscriber.ask({ op: 'add', key: 'room-c', after: unseen.id }), {
+      type: 'added',
+      key: 'room-c',
+    });
+    assert.deepEqual(await subscriber.ask({ op: 'add', key: 'other' }), {
+      type: 'refused',
+      key: 'other',
+      code: 'forbidden',
+    });
+    assert.deepEqual(await subscriber.ask({ op: 'add', key: 'room-a' }), {
+      type: 'refused',
+      key: 'room-a',
+      code: 'already-subscribed',
+    });
     await write('room-c', '2');
-    assert.deepEqual(await subscriber.ask({ op: 'drop', key: 'room-b' }), { type: 'dropped', key: 'room-b' });
-    assert.deepEqual(await subscriber.ask({ op: 'drop', key: 'room-b' }), { type: 'refused', key: 'room-b', code: 'not-subscribed' });
+    assert.deepEqual(await subscriber.ask({ op: 'drop', key: 'room-b' }), {
+      type: 'dropped',
+      key: 'room-b',
+    });
+    assert.deepEqual(await subscriber.ask({ op: 'drop', key: 'room-b' }), {
+      type: 'refused',
+      key: 'room-b',
+      code: 'not-subscribed',
+    });
     await broker.add('room-b', [{ event: 'token', data: 'dropped' }]);
     await write('room-a', '2');
     proxy.cutAll();
     await write('room-a', '3');
     await write('room-c', '3');
     for (const key of ['room-a', 'room-c']) await broker.end(key);
-    assert.deepEqual(await subscriber.over(), { type: 'finished', statuses: { 'room-a': 'ended', 'room-c': 'ended' } });
+    assert.deepEqual(await subscriber.over(), {
+      type: 'finished',
+      statuses: { 'room-a': 'ended', 'room-c': 'ended' },
+    });
     assertSaw(subscriber, await broker.events('room-a'), transport, 'room-a');
     assertSaw(subscriber, (await broker.events('room-b')).slice(0, 2), transport, 'room-b');
     assertSaw(subscriber, (await broker.events('room-c')).slice(2), transport, 'room-c');
@@ -146,7 +190,13 @@ scenario(
   async ({ client, transport, scene }) => {
     const broker = await scene.broker();
     for (const key of ['a', 'b']) await broker.stream(key);
-    const subscriber = scene.subscribeMany(client, transport, ['a', 'b'], await tokenFor(broker, ['a', 'b']), broker);
+    const subscriber = scene.subscribeMany(
+      client,
+      transport,
+      ['a', 'b'],
+      await tokenFor(broker, ['a', 'b']),
+      broker,
+    );
     await broker.add('b', [{ event: 'token' }]);
     await subscriber.until(() => subscriber.events.length === 3, 'all of both');
     assert.equal((await subscriber.ask({ op: 'drop', key: 'b' })).type, 'dropped');

@@ -1,7 +1,16 @@
 // Events that are gone before a subscriber could have them.
 
 import assert from 'node:assert/strict';
-import { asSeen, assertSaw, cutOff, numberOf, range, scenario, STORES, SUBSCRIBE } from './harness.mjs';
+import {
+  asSeen,
+  assertSaw,
+  cutOff,
+  numberOf,
+  range,
+  scenario,
+  STORES,
+  SUBSCRIBE,
+} from './harness.mjs';
 
 scenario(
   'one who was away too long is told once what is missing, and then gets what follows',
@@ -14,7 +23,8 @@ scenario(
     await broker.add(stream.key, [{ event: 'token' }]);
     await subscriber.until(() => subscriber.events.length === 2, 'the first two events');
     await cutOff(proxy);
-    for (let batch = 0; batch < 20; batch += 1) await broker.add(stream.key, Array(100).fill({ event: 'token', data: 'unseen' }));
+    for (let batch = 0; batch < 20; batch += 1)
+      await broker.add(stream.key, Array(100).fill({ event: 'token', data: 'unseen' }));
     const [first] = await broker.events(stream.key);
     assert.ok(numberOf(first.id) > 2, 'the store has trimmed nothing');
     proxy.refusing = false;
@@ -23,7 +33,9 @@ scenario(
 
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
     const after = subscriber.events[1].id;
-    assert.deepEqual(subscriber.missed, [{ type: 'missed', after, first: first.id, missed: numberOf(first.id) - 2 }]);
+    assert.deepEqual(subscriber.missed, [
+      { type: 'missed', after, first: first.id, missed: numberOf(first.id) - 2 },
+    ]);
     assert.equal(
       subscriber.messages.findIndex(({ type }) => type === 'missed'),
       2,
@@ -42,13 +54,19 @@ scenario(
   async ({ client, transport, scene }) => {
     const broker = await scene.broker();
     const stream = await broker.stream('trimmed', { max_events: 10 });
-    for (let batch = 0; batch < 20; batch += 1) await broker.add(stream.key, Array(100).fill({ event: 'token' }));
+    for (let batch = 0; batch < 20; batch += 1)
+      await broker.add(stream.key, Array(100).fill({ event: 'token' }));
     await broker.end(stream.key);
     const stored = await broker.events(stream.key);
     const subscriber = scene.subscribe(client, transport, stream, broker);
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
     const [{ id }] = stored;
-    assert.deepEqual(subscriber.messages[0], { type: 'missed', after: null, first: id, missed: numberOf(id) });
+    assert.deepEqual(subscriber.messages[0], {
+      type: 'missed',
+      after: null,
+      first: id,
+      missed: numberOf(id),
+    });
     assert.equal(subscriber.missed.length, 1);
     assertSaw(subscriber, stored, transport);
   },

@@ -6,7 +6,10 @@ import { PUBLISH, scenario, until } from './harness.mjs';
 import { AckCheck, assertHolds, Writer } from './writing.mjs';
 
 const CUTS = 40;
-/** So that it is the connection that holds writing up, and cuts meet all sizes of what is on its way. */
+/**
+ * So that it is the connection that holds writing up, and cuts meet all sizes of what is on its
+ * way.
+ */
 const MOST_UNACKNOWLEDGED = 300;
 
 scenario(
@@ -18,20 +21,24 @@ scenario(
     const stream = await broker.stream('cut');
     const cutting = () => proxy.cuts < CUTS;
     // An answer of which nothing passes is one to a request that was heeded.
-    proxy.allowance = () => (cutting() && random.chance(0.3) ? random.integer(0, 1) * random.integer(1, 1_500) : Infinity);
-    proxy.requestAllowance = () => (cutting() && random.chance(0.2) ? random.integer(0, 4_000) : Infinity);
+    proxy.allowance = () =>
+      cutting() && random.chance(0.3) ? random.integer(0, 1) * random.integer(1, 1_500) : Infinity;
+    proxy.requestAllowance = () =>
+      cutting() && random.chance(0.2) ? random.integer(0, 4_000) : Infinity;
     const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy });
     const writer = new Writer(publisher);
     const acks = new AckCheck(publisher, broker, stream.key);
     await until(
       () => {
         assert.equal(publisher.outcome, null);
-        if (writer.unacknowledged < MOST_UNACKNOWLEDGED) writer.write(random.integer(0, random.chance(0.1) ? 100 : 4));
+        if (writer.unacknowledged < MOST_UNACKNOWLEDGED)
+          writer.write(random.integer(0, random.chance(0.1) ? 100 : 4));
         acks.ask();
         if (proxy.open > 0 && cutting() && random.chance(0.05)) proxy.cutAll();
         return !cutting();
       },
-      () => `the cuts; so far ${proxy.cuts}, and at last ${JSON.stringify(publisher.messages.at(-1))}`,
+      () =>
+        `the cuts; so far ${proxy.cuts}, and at last ${JSON.stringify(publisher.messages.at(-1))}`,
     );
     await writer.flush();
     await acks.assertTrue(writer.written);
@@ -105,7 +112,10 @@ scenario(
     const broker = await scene.broker();
     const proxy = await scene.uploadProxy(broker);
     const stream = await broker.stream('held');
-    const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy, max_pending: 10 });
+    const publisher = scene.publish(client, transport, stream.key, broker, {
+      server: proxy,
+      max_pending: 10,
+    });
     const writer = new Writer(publisher);
     writer.write(5);
     await writer.flush();
@@ -136,7 +146,10 @@ scenario(
     const broker = await scene.broker();
     const proxy = await scene.uploadProxy(broker);
     const stream = await broker.stream('gone');
-    const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy, retry_for_ms: 4_000 });
+    const publisher = scene.publish(client, transport, stream.key, broker, {
+      server: proxy,
+      retry_for_ms: 4_000,
+    });
     const writer = new Writer(publisher);
     writer.write(5);
     await writer.flush();

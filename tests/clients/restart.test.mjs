@@ -13,8 +13,17 @@ async function rooms(scene, client, broker, server) {
     PUBLISH.map(async (transport) => {
       const stream = await broker.stream(`over ${transport}`);
       const publisher = scene.publish(client, transport, stream.key, broker, { server });
-      const subscribers = SUBSCRIBE.map((kind) => ({ kind, agent: scene.subscribe(client, kind, stream, server) }));
-      return { stream, publisher, writer: new Writer(publisher), acks: new AckCheck(publisher, broker, stream.key), subscribers };
+      const subscribers = SUBSCRIBE.map((kind) => ({
+        kind,
+        agent: scene.subscribe(client, kind, stream, server),
+      }));
+      return {
+        stream,
+        publisher,
+        writer: new Writer(publisher),
+        acks: new AckCheck(publisher, broker, stream.key),
+        subscribers,
+      };
     }),
   );
 }
@@ -32,7 +41,8 @@ async function writeOn(all, more) {
       }
       return all.every(({ writer }, i) => writer.written - writer.unacknowledged >= goals[i]);
     },
-    () => `acknowledgements; at last ${all.map(({ publisher }) => JSON.stringify(publisher.messages.at(-1)))}`,
+    () =>
+      `acknowledgements; at last ${all.map(({ publisher }) => JSON.stringify(publisher.messages.at(-1)))}`,
   );
 }
 
@@ -56,7 +66,12 @@ scenario(
   { store: DELIVERIES },
   async ({ client, scene }) => {
     const last = await scene.broker();
-    const nodes = [await scene.broker(), await scene.broker(), await scene.broker(), await scene.broker()];
+    const nodes = [
+      await scene.broker(),
+      await scene.broker(),
+      await scene.broker(),
+      await scene.broker(),
+    ];
     const server = await scene.uploadProxy(...nodes, last);
     const all = await rooms(scene, client, last, server);
     for (const [i, node] of nodes.entries()) {
@@ -74,27 +89,34 @@ scenario(
   },
 );
 
-scenario('writers and subscribers wait for the only node while it is away', { store: DELIVERIES }, async ({ client, scene }) => {
-  const witness = await scene.broker();
-  const [first, second] = [await scene.broker(), await scene.broker()];
-  const server = await scene.uploadProxy(first);
-  const all = await rooms(scene, client, witness, server);
-  await writeOn(all, 40);
-  server.refusing = true;
-  await first.kill();
-  for (const { writer } of all) writer.write(100);
-  await until(() => server.refused > 10, 'the clients try');
-  server.upstreams = [second];
-  server.refusing = false;
-  await writeOn(all, 200);
-  await finish(all, witness);
-});
+scenario(
+  'writers and subscribers wait for the only node while it is away',
+  { store: DELIVERIES },
+  async ({ client, scene }) => {
+    const witness = await scene.broker();
+    const [first, second] = [await scene.broker(), await scene.broker()];
+    const server = await scene.uploadProxy(first);
+    const all = await rooms(scene, client, witness, server);
+    await writeOn(all, 40);
+    server.refusing = true;
+    await first.kill();
+    for (const { writer } of all) writer.write(100);
+    await until(() => server.refused > 10, 'the clients try');
+    server.upstreams = [second];
+    server.refusing = false;
+    await writeOn(all, 200);
+    await finish(all, witness);
+  },
+);
 
 scenario(
   'writers and subscribers wait for a store that is away, and nothing is lost or doubled',
   { store: DELIVERIES },
   async ({ client, scene }) => {
-    const broker = await scene.broker({ STREAMER_REDIS_TIMEOUT: '2', STREAMER_STORE_PATIENCE: '1' });
+    const broker = await scene.broker({
+      STREAMER_REDIS_TIMEOUT: '2',
+      STREAMER_STORE_PATIENCE: '1',
+    });
     const server = await scene.uploadProxy(broker);
     const all = await rooms(scene, client, broker, server);
     await writeOn(all, 40);
@@ -102,11 +124,17 @@ scenario(
     for (const { acks } of all) await acks.settled();
     redis.suspend();
     for (const { writer } of all) writer.write(100);
-    await until(async () => (await fetch(`${broker.url}/api/ready`)).status === 503, 'the broker misses its store');
+    await until(
+      async () => (await fetch(`${broker.url}/api/ready`)).status === 503,
+      'the broker misses its store',
+    );
     // Past the patience of the broker, whose subscribers then come back to answers of 503.
     await sleep(5_000);
     redis.resume();
-    await until(async () => (await fetch(`${broker.url}/api/ready`)).status === 200, 'the broker has its store again');
+    await until(
+      async () => (await fetch(`${broker.url}/api/ready`)).status === 200,
+      'the broker has its store again',
+    );
     await writeOn(all, 200);
     await finish(all, broker);
   },

@@ -17,7 +17,9 @@ scenario(
     const rooms = await Promise.all(
       [...SUBSCRIBE, ...SUBSCRIBE].map(async (transport) => {
         const room = new Room(transport, await scene.proxy(broker), random);
-        room.subscriber = scene.subscribe(client, transport, stream, room.proxy, { silence_ms: SILENCE_MS });
+        room.subscriber = scene.subscribe(client, transport, stream, room.proxy, {
+          silence_ms: SILENCE_MS,
+        });
         return room;
       }),
     );
@@ -27,7 +29,10 @@ scenario(
     await until(
       () => {
         for (let burst = random.integer(1, 2); burst > 0; burst -= 1, written += 1) {
-          upload.line({ event: 'token', data: `${written}\n${'🦀'.repeat(random.integer(0, 20))}` });
+          upload.line({
+            event: 'token',
+            data: `${written}\n${'🦀'.repeat(random.integer(0, 20))}`,
+          });
         }
         const cutting = rooms.filter((room) => !room.done);
         for (const room of cutting) room.cutAtTimes();
@@ -44,9 +49,16 @@ scenario(
       assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
       assert.deepEqual(subscriber.missed, []);
       assertSaw(subscriber, stored, transport);
-      // Resuming is going on after the last id; the beginning is asked for only by one who has nothing yet.
-      const resumed = proxy.gets.filter(({ target, headers }) => headers['last-event-id'] || /[?&](last_?event_?id|after)=/i.test(target));
-      assert.ok(resumed.length >= CUTS[transport] / 2, `${resumed.length} of ${proxy.gets.length} requests resumed`);
+      // Resuming is going on after the last id; the beginning is asked for only by one who has
+      // nothing yet.
+      const resumed = proxy.gets.filter(
+        ({ target, headers }) =>
+          headers['last-event-id'] || /[?&](last_?event_?id|after)=/i.test(target),
+      );
+      assert.ok(
+        resumed.length >= CUTS[transport] / 2,
+        `${resumed.length} of ${proxy.gets.length} requests resumed`,
+      );
     }
   },
   { concurrency: 4 },
@@ -59,7 +71,10 @@ scenario(
     const broker = await scene.broker();
     const proxy = await scene.proxy(broker);
     const stream = await broker.stream('quiet');
-    const subscriber = scene.subscribe(client, transport, stream, proxy, { silence_ms: 8_000, give_up_after_ms: 9_000 });
+    const subscriber = scene.subscribe(client, transport, stream, proxy, {
+      silence_ms: 8_000,
+      give_up_after_ms: 9_000,
+    });
     await subscriber.until(() => subscriber.events.length === 1, 'the event start');
     // Long enough for a client that takes heartbeats for silence to leave or to give up.
     await sleep(13_000);
@@ -79,7 +94,9 @@ scenario(
     const stream = await broker.stream('silent');
     proxy.manner = () => 'silence';
     proxy.allowance = () => (when === 'before the answer' && proxy.cuts === 0 ? 0 : Infinity);
-    const subscriber = scene.subscribe(client, transport, stream, proxy, { silence_ms: SILENCE_MS });
+    const subscriber = scene.subscribe(client, transport, stream, proxy, {
+      silence_ms: SILENCE_MS,
+    });
     await subscriber.until(() => subscriber.events.length === 1, 'the event start');
     // One that polls has no connection for a moment after each answer.
     const isCut = () => proxy.cutAll() || proxy.cuts > 0;
@@ -87,7 +104,10 @@ scenario(
     // Beside the connection that it uses, one that polls may have kept the one before.
     const cuts = when === 'later' && transport === 'poll' ? proxy.cuts : 1;
     await broker.add(stream.key, [{ event: 'token' }]);
-    await subscriber.until(() => subscriber.events.length === 2, 'the event written in the silence');
+    await subscriber.until(
+      () => subscriber.events.length === 2,
+      'the event written in the silence',
+    );
     await broker.end(stream.key);
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
     assert.equal(proxy.cuts, cuts);
@@ -104,7 +124,9 @@ scenario(
     const proxy = await scene.proxy(broker);
     const stream = await broker.stream('gone');
     proxy.refusing = when === 'from the start';
-    const subscriber = scene.subscribe(client, transport, stream, proxy, { give_up_after_ms: 4_000 });
+    const subscriber = scene.subscribe(client, transport, stream, proxy, {
+      give_up_after_ms: 4_000,
+    });
     if (when === 'later') {
       await subscriber.until(() => subscriber.events.length === 1, 'the event start');
       await broker.kill();
@@ -131,7 +153,8 @@ scenario(
     // The third event pretends to be the fourth.
     const [{ id }] = (await broker.events(stream.key)).slice(-1);
     assert.equal(numberOf(id), 2);
-    proxy.rewrite = (chunk) => Buffer.from(chunk.toString('latin1').replace(/(\d{13})-3/, '$1-4'), 'latin1');
+    proxy.rewrite = (chunk) =>
+      Buffer.from(chunk.toString('latin1').replace(/(\d{13})-3/, '$1-4'), 'latin1');
     await broker.add(stream.key, [{ event: 'token' }]);
     const outcome = await subscriber.over();
     assert.equal(outcome.code, 'gap');

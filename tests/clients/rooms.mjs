@@ -1,8 +1,12 @@
-// Subscribers, each behind a proxy of its own that cuts it at random: in the midst of bytes, and in the midst of time.
+// Subscribers, each behind a proxy of its own that cuts it at random: in the midst of bytes, and in
+// the midst of time.
 
 import assert from 'node:assert/strict';
 
-/** Only over server-sent events does the broker tell a client to come back sooner than after half a second to a second. */
+/**
+ * Only over server-sent events does the broker tell a client to come back sooner than after half a
+ * second to a second.
+ */
 export const CUTS = { sse: 20, ws: 8, ndjson: 8, poll: 8 };
 
 export class Room {
@@ -38,8 +42,9 @@ export class Room {
 
   /** By bytes, so that heads and frames are cut in their middle; others later, by time. */
   #allowance() {
-    // After each connection that brings no event clients wait twice as long, which on a slow machine would come to minutes:
-    // there may be one such connection in a row, whichever way it is cut.
+    // After each connection that brings no event clients wait twice as long, which on a slow
+    // machine would come to minutes: there may be one such connection in a row, whichever way it is
+    // cut.
     this.#barren = this.proxy.cuts > 0 && this.#events === this.#had;
     this.#had = this.#events;
     this.#short = !this.#short && !this.#barren && !this.done && this.#random.chance(0.6);

@@ -8,7 +8,9 @@ const SIZE = 50_000;
 const PAUSE_MS = 8;
 /** The system alone may hold more than 30 MB in a socket whose reader is fast at times. */
 const MOST_ON_THE_WAY = (EVENTS * SIZE) / 2;
-/** Generous, as runtimes let garbage lie about for a while, the longer the busier the machine is. */
+/**
+ * Generous, as runtimes let garbage lie about for a while, the longer the busier the machine is.
+ */
 const MOST_MORE_MEMORY = 3 * EVENTS * SIZE;
 
 scenario(
@@ -30,16 +32,14 @@ scenario(
     };
 
     const data = 's'.repeat(SIZE);
-    for (let batch = 0; batch < 10; batch += 1) await broker.add(stream.key, Array(EVENTS / 10).fill({ event: 'token', data }));
+    for (let batch = 0; batch < 10; batch += 1)
+      await broker.add(stream.key, Array(EVENTS / 10).fill({ event: 'token', data }));
     await broker.end(stream.key);
-    await subscriber.until(
-      () => {
-        mostOnTheWay = Math.max(mostOnTheWay, passed - subscriber.events.length * SIZE);
-        if (subscriber.events.length < EVENTS) most = Math.max(most, subscriber.memory);
-        return subscriber.events.length === EVENTS + 2;
-      },
-      'all events',
-    );
+    await subscriber.until(() => {
+      mostOnTheWay = Math.max(mostOnTheWay, passed - subscriber.events.length * SIZE);
+      if (subscriber.events.length < EVENTS) most = Math.max(most, subscriber.memory);
+      return subscriber.events.length === EVENTS + 2;
+    }, 'all events');
 
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
     assert.deepEqual(
@@ -48,7 +48,10 @@ scenario(
     );
     assert.ok(subscriber.events.slice(1, -1).every((event) => event.data === data));
     if (transport !== 'poll') assert.equal(proxy.gets.length, 1);
-    assert.ok(mostOnTheWay < MOST_ON_THE_WAY, `${mostOnTheWay} bytes were taken before they were wanted`);
+    assert.ok(
+      mostOnTheWay < MOST_ON_THE_WAY,
+      `${mostOnTheWay} bytes were taken before they were wanted`,
+    );
     assert.ok(most - before < MOST_MORE_MEMORY, `${most - before} bytes of memory more`);
   },
   { concurrency: 4 },

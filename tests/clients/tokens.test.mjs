@@ -7,7 +7,10 @@ const FROM_FUNCTION = { token: null };
 
 async function expired(url, token) {
   const headers = { Authorization: `Bearer ${token}` };
-  await until(async () => (await fetch(url, { method: 'HEAD', headers })).status === 401, 'the token expires');
+  await until(
+    async () => (await fetch(url, { method: 'HEAD', headers })).status === 401,
+    'the token expires',
+  );
 }
 
 scenario(

@@ -12,7 +12,8 @@ export class Writer {
   }
 
   write(count) {
-    for (; count > 0; count -= 1, this.written += 1) this.publisher.send({ op: 'write', event: 'token', data: this.written });
+    for (; count > 0; count -= 1, this.written += 1)
+      this.publisher.send({ op: 'write', event: 'token', data: this.written });
   }
 
   async flush() {
@@ -26,7 +27,10 @@ export class Writer {
   }
 }
 
-/** The stream holds `start`, then what a `Writer` wrote, once and in order, then events named as in `last`. */
+/**
+ * The stream holds `start`, then what a `Writer` wrote, once and in order, then events named as in
+ * `last`.
+ */
 export async function assertHolds(broker, key, written, last) {
   const stored = await broker.events(key);
   assert.deepEqual(
@@ -36,7 +40,10 @@ export async function assertHolds(broker, key, written, last) {
   return stored;
 }
 
-/** Asks the broker about acknowledgements as they come: a true one tells no more than is stored by then. */
+/**
+ * Asks the broker about acknowledgements as they come: a true one tells no more than is stored by
+ * then.
+ */
 export class AckCheck {
   #untrue = [];
   #asked = 0;
@@ -63,7 +70,10 @@ export class AckCheck {
     return this.#asking;
   }
 
-  /** None was untrue, they never went back and came to all, and an id that they told is that of the last event they count. */
+  /**
+   * None was untrue, they never went back and came to all, and an id that they told is that of the
+   * last event they count.
+   */
   async assertTrue(written) {
     this.ask();
     await this.settled();

@@ -1,4 +1,5 @@
-// What the libraries of docs/clients.md do at the end of a stream, and when their connection breaks. The page's table has to say the same.
+// What the libraries of docs/clients.md do at the end of a stream, and when their connection
+// breaks. The page's table has to say the same.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -22,7 +23,12 @@ const behindIdLine = (text) => {
 const behindFrame = (text) => (behindIdLine(text) < 0 ? -1 : behindIdLine(text) + 1);
 
 /** Text that some library changes. */
-const TEXTS = { 'leading spaces': '  two spaces', 'line feeds at the end': 'a line\n\n', 'U+2028': 'one\u2028two', 'U+0085': 'one\u0085two' };
+const TEXTS = {
+  'leading spaces': '  two spaces',
+  'line feeds at the end': 'a line\n\n',
+  'U+2028': 'one\u2028two',
+  'U+0085': 'one\u0085two',
+};
 
 describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
   let scene, broker, stream;
@@ -43,7 +49,9 @@ describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
     test(name, { timeout: 3 * DEADLINE }, async () => {
       const whole = await run(broker, stream, follow);
       assert.deepEqual(whole.numbers, range(0, LAST + 1), 'undisturbed it hears all');
-      const changed = Object.entries(TEXTS).filter(([, text], n) => whole.events[n + 1].data !== text);
+      const changed = Object.entries(TEXTS).filter(
+        ([, text], n) => whole.events[n + 1].data !== text,
+      );
       const found = [
         whole.loops ? 'asks again for ever' : 'stops',
         outcome(await run(broker, stream, follow, insideData)),
@@ -52,12 +60,19 @@ describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
         changed.length > 0 ? `changes ${changed.map(([what]) => what).join(', ')}` : 'keeps all',
       ];
       const row = page.split('\n').find((line) => line.startsWith(`| ${name} |`));
-      assert.equal(row, `| ${name} | ${found.join(' | ')} |`, 'the table of docs/clients.md says so');
+      assert.equal(
+        row,
+        `| ${name} | ${found.join(' | ')} |`,
+        'the table of docs/clients.md says so',
+      );
     });
   }
 });
 
-/** Follows until the library stops, or until it has been answered 204 three times: then it is taken to ask for ever. */
+/**
+ * Follows until the library stops, or until it has been answered 204 three times: then it is taken
+ * to ask for ever.
+ */
 async function run(broker, stream, follow, place, how) {
   const proxy = new BreakingProxy(broker, place, how);
   await proxy.listen();
@@ -66,7 +81,10 @@ async function run(broker, stream, follow, place, how) {
   let stopped = false;
   over.then(() => (stopped = true));
   const finals = () => proxy.statuses.filter((status) => status === 204).length;
-  await until(() => stopped || finals() >= 3, () => `it stops or goes on: ${proxy.statuses}, ${events.length} events`);
+  await until(
+    () => stopped || finals() >= 3,
+    () => `it stops or goes on: ${proxy.statuses}, ${events.length} events`,
+  );
   const loops = !stopped;
   await close();
   await proxy.close();
@@ -79,6 +97,9 @@ function outcome({ numbers, events }) {
   if (missing.length > 1 && missing.at(-1) === LAST) return 'stops, loses the rest';
   if (missing.length > 0) return `loses ${missing.length}`;
   if (twice > 0) return `repeats ${twice}`;
-  const garbled = events.filter(({ event, data }, n) => event === 'token' && n > Object.keys(TEXTS).length && data !== `word ${n}`);
+  const garbled = events.filter(
+    ({ event, data }, n) =>
+      event === 'token' && n > Object.keys(TEXTS).length && data !== `word ${n}`,
+  );
   return garbled.length > 0 ? `garbles ${garbled.length}` : 'goes on';
 }

@@ -24,43 +24,52 @@ const inScene = (name, body) =>
     }
   });
 
-inScene('with a fixed URL it comes back after the close 1000, and hears all again each time', async (broker, stream, proxy) => {
-  await broker.end(stream.key);
-  const socket = new ReconnectingWebSocket(stream.ws(proxy), [], OPTIONS);
-  const seen = [];
-  const codes = [];
-  socket.onmessage = ({ data }) => seen.push(...[JSON.parse(data)].flat());
-  socket.onclose = ({ code }) => codes.push(code);
-  await until(() => codes.length >= 3, 'it has come back twice');
-  socket.close();
-  assert.deepEqual([...new Set(codes)], [1000]);
-  const times = (name) => seen.filter(({ event }) => event === name).length;
-  assert.ok(times('start') >= 3 && times('end') >= 3, 'all of it, each time');
-});
-
-inScene('with a URL that has the last id, and closed at the end, it hears each event once', async (broker, stream, proxy) => {
-  const seen = [];
-  let over = false;
-  const socket = new ReconnectingWebSocket(
-    () => stream.ws(proxy, seen.length > 0 ? { last_event_id: seen.at(-1).id } : {}),
-    [],
-    OPTIONS,
-  );
-  socket.onmessage = ({ data }) => seen.push(...[JSON.parse(data)].flat());
-  socket.onclose = ({ code }) => {
-    if (code !== 1000) return;
-    over = true;
+inScene(
+  'with a fixed URL it comes back after the close 1000, and hears all again each time',
+  async (broker, stream, proxy) => {
+    await broker.end(stream.key);
+    const socket = new ReconnectingWebSocket(stream.ws(proxy), [], OPTIONS);
+    const seen = [];
+    const codes = [];
+    socket.onmessage = ({ data }) => seen.push(...[JSON.parse(data)].flat());
+    socket.onclose = ({ code }) => codes.push(code);
+    await until(() => codes.length >= 3, 'it has come back twice');
     socket.close();
-  };
-  for (const n of range(0, 100)) {
-    await broker.add(stream.key, [{ event: 'token', data: `${n}` }]);
-    if (n % 25 !== 10) continue;
-    await until(() => seen.at(-1)?.data === `${n}`, `it is at ${n}`);
-    proxy.cutAll();
-  }
-  await broker.end(stream.key);
-  await until(() => over, 'it has heard the end');
-  assert.deepEqual(seen.map(({ id }) => numberOf(id)), range(0, 102));
-  assert.equal(proxy.cuts, 4);
-  assert.equal(proxy.gets.at(-1).status, 101);
-});
+    assert.deepEqual([...new Set(codes)], [1000]);
+    const times = (name) => seen.filter(({ event }) => event === name).length;
+    assert.ok(times('start') >= 3 && times('end') >= 3, 'all of it, each time');
+  },
+);
+
+inScene(
+  'with a URL that has the last id, and closed at the end, it hears each event once',
+  async (broker, stream, proxy) => {
+    const seen = [];
+    let over = false;
+    const socket = new ReconnectingWebSocket(
+      () => stream.ws(proxy, seen.length > 0 ? { last_event_id: seen.at(-1).id } : {}),
+      [],
+      OPTIONS,
+    );
+    socket.onmessage = ({ data }) => seen.push(...[JSON.parse(data)].flat());
+    socket.onclose = ({ code }) => {
+      if (code !== 1000) return;
+      over = true;
+      socket.close();
+    };
+    for (const n of range(0, 100)) {
+      await broker.add(stream.key, [{ event: 'token', data: `${n}` }]);
+      if (n % 25 !== 10) continue;
+      await until(() => seen.at(-1)?.data === `${n}`, `it is at ${n}`);
+      proxy.cutAll();
+    }
+    await broker.end(stream.key);
+    await until(() => over, 'it has heard the end');
+    assert.deepEqual(
+      seen.map(({ id }) => numberOf(id)),
+      range(0, 102),
+    );
+    assert.equal(proxy.cuts, 4);
+    assert.equal(proxy.gets.at(-1).status, 101);
+  },
+);

@@ -1,4 +1,5 @@
-// Schemathesis makes requests from the OpenAPI document, good ones and bad ones, and holds every answer against it.
+// Schemathesis makes requests from the OpenAPI document, good ones and bad ones, and holds every
+// answer against it.
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -27,9 +28,13 @@ let folder;
 before(() => (folder = makeFolder()));
 after(() => removeFolder(folder));
 
-/** Makes the streams that schemathesis.toml speaks of; returns the token for the one that is followed. */
+/**
+ * Makes the streams that schemathesis.toml speaks of; returns the token for the one that is
+ * followed.
+ */
 async function makeStreams(broker) {
-  for (const key of ['one', 'two', 'three/é', 'four&key=five', 'ending', 'written']) await broker.stream(key);
+  for (const key of ['one', 'two', 'three/é', 'four&key=five', 'ending', 'written'])
+    await broker.stream(key);
   const { token } = await broker.stream('followed');
   await broker.add('followed', [{ event: 'token', data: 'a\r\nb' }, { event: 'token' }]);
   // An answer that comes to an end.
@@ -48,8 +53,17 @@ async function check(broker, token, store, args = []) {
     MAX_LINE: settings.STREAMER_MAX_LINE,
     HOOKS: path.join(here, 'hooks.py'),
   };
-  const run = ['--config-file', path.join(here, 'schemathesis.toml'), 'run', path.join(here, '../../spec/openapi.json')];
-  const schemathesis = start(SCHEMATHESIS, [...run, '--seed', SEED, ...args], { cwd: folder, env, stdio: 'inherit' });
+  const run = [
+    '--config-file',
+    path.join(here, 'schemathesis.toml'),
+    'run',
+    path.join(here, '../../spec/openapi.json'),
+  ];
+  const schemathesis = start(SCHEMATHESIS, [...run, '--seed', SEED, ...args], {
+    cwd: folder,
+    env,
+    stdio: 'inherit',
+  });
   assert.deepEqual(await schemathesis.gone, { code: 0, signal: null });
 }
 
@@ -81,5 +95,12 @@ test('while Redis is away every answer is as documented', async (t) => {
   const token = await makeStreams(broker);
   await redis.kill();
   // Most requests take as long as the broker gives Redis to answer, so there are few.
-  await check(broker, token, 'is away', ['--phases', 'fuzzing', '--max-examples', '6', '--exclude-checks', 'not_a_server_error']);
+  await check(broker, token, 'is away', [
+    '--phases',
+    'fuzzing',
+    '--max-examples',
+    '6',
+    '--exclude-checks',
+    'not_a_server_error',
+  ]);
 });

@@ -15,7 +15,8 @@ NEEDS_NO_STORE = {"health", "broker_info", "list_clients"}
 LIST = Path(__file__).parents[2] / "docs" / "errors.md"
 CODES = {code: int(status) for code, status in re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", LIST.read_text("utf-8"), re.MULTILINE)}
 
-# What a request that fits the document may meet besides success: the state of the broker, and limits that are settings.
+# What a request that fits the document may meet besides success: the state of the broker, and
+# limits that are settings.
 STATE = {
     "client-not-found",
     "cross-slot",
@@ -46,9 +47,11 @@ def fits_in_bytes(limit: int, text: str) -> bool:
     return len(text.encode(errors="surrogatepass")) <= limit
 
 
-# Formats of the document. Strings of each are good by themselves; patterns and lengths of the document only sort some out.
+# Formats of the document. Strings of each are good by themselves; patterns and lengths of the
+# document only sort some out.
 CHARACTERS = st.characters(exclude_categories=["Cc", "Cs"])
-# Without other characters than ASCII a length in characters is one in bytes; the least limit is 64 bytes.
+# Without other characters than ASCII a length in characters is one in bytes; the least limit is 64
+# bytes.
 SHORT = st.text(CHARACTERS, max_size=16)
 ASCII = st.text(st.characters(min_codepoint=32, max_codepoint=126))
 schemathesis.openapi.format("byte-limited", SHORT | ASCII | st.integers(1, 256).map("x".__mul__))
@@ -66,7 +69,8 @@ FILTERS = st.builds("{}{}".format, NAMES, st.sampled_from(["", "*"])) | st.just(
 schemathesis.openapi.format("event-filter", st.lists(FILTERS, min_size=1, max_size=5).map(",".join))
 schemathesis.openapi.format("tag-list", st.lists(SHORT, max_size=5).map(",".join))
 
-# Lines of an upload: events by the document, events with one thing wrong, any other JSON, and what is not JSON.
+# Lines of an upload: events by the document, events with one thing wrong, any other JSON, and what
+# is not JSON.
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

@@ -17,12 +17,26 @@ import { Scene } from '../support/scene.mjs';
 /** Something in it that compresses well, so that a compressor would rather wait for more. */
 const DATA = 'token '.repeat(20);
 
-/** The text of an answer, as far as it has come: asked for as browsers do, which take compressed answers. */
+/**
+ * The text of an answer, as far as it has come: asked for as browsers do, which take compressed
+ * answers.
+ */
 async function open(url, token) {
-  const request = http.get(url, { headers: { authorization: `Bearer ${token}`, 'accept-encoding': 'gzip, deflate, br' } });
+  const request = http.get(url, {
+    headers: { authorization: `Bearer ${token}`, 'accept-encoding': 'gzip, deflate, br' },
+  });
   const [response] = await once(request, 'response');
-  const seen = { text: '', encoding: response.headers['content-encoding'], cacheControl: response.headers['cache-control'], over: false };
-  const decoder = { gzip: zlib.createGunzip, br: zlib.createBrotliDecompress, deflate: zlib.createInflate }[seen.encoding];
+  const seen = {
+    text: '',
+    encoding: response.headers['content-encoding'],
+    cacheControl: response.headers['cache-control'],
+    over: false,
+  };
+  const decoder = {
+    gzip: zlib.createGunzip,
+    br: zlib.createBrotliDecompress,
+    deflate: zlib.createInflate,
+  }[seen.encoding];
   // Cut off by the test at its end.
   response.on('error', () => {});
   const body = decoder ? response.pipe(decoder({ flush: zlib.constants.Z_SYNC_FLUSH })) : response;
@@ -32,14 +46,23 @@ async function open(url, token) {
   return { seen, close: () => request.destroy() };
 }
 
-/** Follows a stream at the proxy while it is written, and checks that each event is there before the next is written. */
+/**
+ * Follows a stream at the proxy while it is written, and checks that each event is there before the
+ * next is written.
+ */
 async function followEach(scene, broker, proxy, transport) {
   const stream = await broker.stream(`over ${transport}`);
-  const { seen, close } = await open(`${proxy}/api/client/${transport}?key=${encodeURIComponent(stream.key)}`, stream.token);
+  const { seen, close } = await open(
+    `${proxy}/api/client/${transport}?key=${encodeURIComponent(stream.key)}`,
+    stream.token,
+  );
   scene.atClose(close);
   for (let n = 0; n < 5; n += 1) {
     const [id] = (await broker.add(stream.key, [{ event: 'token', data: `${n} ${DATA}` }])).ids;
-    await until(() => seen.text.includes(id), () => `event ${n} over ${transport}, encoded as ${seen.encoding}; so far:\n${seen.text}`);
+    await until(
+      () => seen.text.includes(id),
+      () => `event ${n} over ${transport}, encoded as ${seen.encoding}; so far:\n${seen.text}`,
+    );
   }
   await broker.end(stream.key);
   await until(() => seen.over, 'the end');
@@ -59,7 +82,8 @@ function inScene(name, body) {
 
 async function startExpress(scene, broker, before = (_request, _response, next) => next()) {
   const app = express();
-  // As webpack-dev-server has it: compression of everything, in front of the proxy. It begins with the first byte.
+  // As webpack-dev-server has it: compression of everything, in front of the proxy. It begins with
+  // the first byte.
   app.use(compression({ threshold: 0 }));
   app.use(before);
   app.use(createProxyMiddleware({ target: broker.url }));
@@ -75,18 +99,21 @@ async function startExpress(scene, broker, before = (_request, _response, next) 
   return `http://127.0.0.1:${server.address().port}`;
 }
 
-inScene('Express with compression and http-proxy-middleware passes on each event as it comes', async (scene, broker) => {
-  const proxy = await startExpress(scene, broker);
-  for (const transport of ['sse', 'ndjson']) {
-    const seen = await followEach(scene, broker, proxy, transport);
-    assert.equal(seen.encoding, undefined, `${transport} is not compressed`);
-    assert.match(seen.cacheControl, /\bno-transform\b/);
-  }
-  // An answer that is no stream is compressed: the proxy would do it.
-  const whole = await open(`${proxy}/api/openapi.json`, '');
-  await until(() => whole.seen.over, 'the document');
-  assert.equal(whole.seen.encoding, 'br');
-});
+inScene(
+  'Express with compression and http-proxy-middleware passes on each event as it comes',
+  async (scene, broker) => {
+    const proxy = await startExpress(scene, broker);
+    for (const transport of ['sse', 'ndjson']) {
+      const seen = await followEach(scene, broker, proxy, transport);
+      assert.equal(seen.encoding, undefined, `${transport} is not compressed`);
+      assert.match(seen.cacheControl, /\bno-transform\b/);
+    }
+    // An answer that is no stream is compressed: the proxy would do it.
+    const whole = await open(`${proxy}/api/openapi.json`, '');
+    await until(() => whole.seen.over, 'the document');
+    assert.equal(whole.seen.encoding, 'br');
+  },
+);
 
 inScene('a poll that waits is not held back by it', async (scene, broker) => {
   const proxy = await startExpress(scene, broker);
@@ -105,7 +132,8 @@ inScene('without no-transform that proxy would hold the stream back', async (sce
   // The test's own test: what it looks for does happen.
   const proxy = await startExpress(scene, broker, (_request, response, next) => {
     const { setHeader } = response;
-    response.setHeader = (name, value) => setHeader.call(response, name, name.toLowerCase() === 'cache-control' ? 'no-store' : value);
+    response.setHeader = (name, value) =>
+      setHeader.call(response, name, name.toLowerCase() === 'cache-control' ? 'no-store' : value);
     next();
   });
   const stream = await broker.stream('held');
@@ -126,30 +154,46 @@ async function freePort() {
   return port;
 }
 
-inScene('nginx that compresses event streams passes on each event as it comes', async (scene, broker) => {
-  const port = await freePort();
-  const folder = path.join(scene.folder, 'nginx');
-  mkdirSync(folder);
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder};`).join(' ');
-  writeFileSync(
-    path.join(folder, 'nginx.conf'),
-    `worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
+inScene(
+  'nginx that compresses event streams passes on each event as it comes',
+  async (scene, broker) => {
+    const port = await freePort();
+    const folder = path.join(scene.folder, 'nginx');
+    mkdirSync(folder);
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+      .map((kind) => `${kind}_temp_path ${folder};`)
+      .join(' ');
+    writeFileSync(
+      path.join(folder, 'nginx.conf'),
+      `worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
      http { access_log off; ${temporary}
        server { listen 127.0.0.1:${port};
          gzip on; gzip_min_length 0; gzip_proxied any; gzip_types text/event-stream application/x-ndjson;
          location / { proxy_pass ${broker.url}; proxy_http_version 1.1; proxy_set_header Connection ""; } } }`,
-  );
-  const nginx = start('nginx', ['-e', path.join(folder, 'error.log'), '-c', path.join(folder, 'nginx.conf')], { stdio: 'inherit' });
-  scene.atClose(async () => {
-    nginx.kill('SIGQUIT');
-    nginx.kill('SIGTERM');
-    await nginx.gone;
-    await kill(nginx);
-  });
-  const proxy = `http://127.0.0.1:${port}`;
-  await until(() => fetch(`${proxy}/api/health`).then(({ ok }) => ok, () => false), 'nginx listens');
-  for (const transport of ['sse', 'ndjson']) {
-    const seen = await followEach(scene, broker, proxy, transport);
-    assert.equal(seen.encoding, 'gzip', 'nginx does not read no-transform');
-  }
-});
+    );
+    const nginx = start(
+      'nginx',
+      ['-e', path.join(folder, 'error.log'), '-c', path.join(folder, 'nginx.conf')],
+      { stdio: 'inherit' },
+    );
+    scene.atClose(async () => {
+      nginx.kill('SIGQUIT');
+      nginx.kill('SIGTERM');
+      await nginx.gone;
+      await kill(nginx);
+    });
+    const proxy = `http://127.0.0.1:${port}`;
+    await until(
+      () =>
+        fetch(`${proxy}/api/health`).then(
+          ({ ok }) => ok,
+          () => false,
+        ),
+      'nginx listens',
+    );
+    for (const transport of ['sse', 'ndjson']) {
+      const seen = await followEach(scene, broker, proxy, transport);
+      assert.equal(seen.encoding, 'gzip', 'nginx does not read no-transform');
+    }
+  },
+);

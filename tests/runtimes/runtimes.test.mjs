@@ -1,4 +1,5 @@
-// The TypeScript client outside Node and browsers: on Deno, Bun and workerd, the runtime of Cloudflare's Workers.
+// The TypeScript client outside Node and browsers: on Deno, Bun and workerd, the runtime of
+// Cloudflare's Workers.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -14,7 +15,9 @@ const TRANSPORTS = ['sse', 'ws', 'ndjson', 'poll'];
 
 const random = (low, high) => low + Math.floor(Math.random() * (high - low + 1));
 
-describe('a program writes a stream and follows it over connections that break: each event once, in order', { concurrency: 3 }, () => {
+describe('a program writes a stream and follows it over connections that break: each event once, in order', {
+  concurrency: 3,
+}, () => {
   for (const [name, run] of Object.entries(RUNTIMES)) {
     for (const publish of ['ndjson', 'websocket']) {
       // A WebSocket of workerd's takes no headers, and so no API key.
@@ -34,7 +37,15 @@ describe('a program writes a stream and follows it over connections that break: 
 
 async function refuseWebSocket(scene, run, publish) {
   const { url, apiKey } = await scene.broker();
-  const job = { writeUrl: url, readUrl: url, apiKey, key: 'chat', count: 1, publish, transports: [] };
+  const job = {
+    writeUrl: url,
+    readUrl: url,
+    apiKey,
+    key: 'chat',
+    count: 1,
+    publish,
+    transports: [],
+  };
   await assert.rejects(run(job, scene.folder), /This platform's WebSocket can't send the API key/);
 }
 
@@ -45,7 +56,15 @@ async function writeAndFollow(scene, run, publish) {
   const writing = await scene.listen(new CuttingProxy([broker]));
   // The first connection makes the stream, and may go on to write.
   writing.requestAllowance = () => (writing.cuts < 3 ? random(1_500, 8_000) : Infinity);
-  const job = { writeUrl: writing.url, readUrl: reading.url, apiKey: broker.apiKey, key: 'chat 1/ä', count: COUNT, publish, transports: TRANSPORTS };
+  const job = {
+    writeUrl: writing.url,
+    readUrl: reading.url,
+    apiKey: broker.apiKey,
+    key: 'chat 1/ä',
+    count: COUNT,
+    publish,
+    transports: TRANSPORTS,
+  };
   const { status, length, seen } = await run(job, scene.folder);
 
   assert.deepEqual([status, length], ['ended', COUNT + 2]);
@@ -53,8 +72,16 @@ async function writeAndFollow(scene, run, publish) {
   for (const transport of TRANSPORTS) {
     const { seen: events, status } = seen[transport];
     assert.equal(status, 'ended', transport);
-    assert.deepEqual(events.map(({ id }) => numberOf(id)), range(0, COUNT + 2), transport);
-    assert.deepEqual(events.map(({ data = '' }) => data), expected, transport);
+    assert.deepEqual(
+      events.map(({ id }) => numberOf(id)),
+      range(0, COUNT + 2),
+      transport,
+    );
+    assert.deepEqual(
+      events.map(({ data = '' }) => data),
+      expected,
+      transport,
+    );
   }
   // Connections that are open at the last cut have their own limits still.
   assert.ok(reading.cuts >= CUTS, 'followers were cut off');

@@ -1,11 +1,15 @@
-// What each runtime does: it writes a stream and follows it, over connections that break, with the built TypeScript client.
+// What each runtime does: it writes a stream and follows it, over connections that break, with the
+// built TypeScript client.
 
 import { Client } from '../../clients/typescript/dist/index.js';
 import { subscribe } from '../../clients/typescript/dist/subscribe.js';
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** `writeUrl` and `readUrl` are ways to one broker. Returns for each transport what arrived, and what the writer was told. */
+/**
+ * `writeUrl` and `readUrl` are ways to one broker. Returns for each transport what arrived, and
+ * what the writer was told.
+ */
 export async function run({ writeUrl, readUrl, apiKey, key, count, publish, transports }) {
   const client = new Client({ url: writeUrl, apiKey });
   const { token } = await client.createStream(key, { max_events: 100_000 });
@@ -22,12 +26,19 @@ export async function run({ writeUrl, readUrl, apiKey, key, count, publish, tran
     { transport: publish },
   );
   const info = await client.streamInfo(key);
-  return { status: info.status, length: info.length, seen: Object.fromEntries(await Promise.all(followed)) };
+  return {
+    status: info.status,
+    length: info.length,
+    seen: Object.fromEntries(await Promise.all(followed)),
+  };
 }
 
 async function follow(transport, readUrl, key, token) {
   const scheme = transport === 'ws' ? readUrl.replace('http', 'ws') : readUrl;
-  const events = subscribe({ url: `${scheme}/api/client/${transport}?key=${encodeURIComponent(key)}`, token });
+  const events = subscribe({
+    url: `${scheme}/api/client/${transport}?key=${encodeURIComponent(key)}`,
+    token,
+  });
   const seen = [];
   for await (const { id, event, data } of events) seen.push({ id, event, data });
   return [transport, { seen, status: events.status }];

@@ -1,4 +1,5 @@
-// TCP between clients and brokers that is cut: on command, or after as many bytes as new connections are given.
+// TCP between clients and brokers that is cut: on command, or after as many bytes as new
+// connections are given.
 
 import { once } from 'node:events';
 import net from 'node:net';
@@ -11,9 +12,15 @@ export class CuttingProxy {
   /** How many bytes of answers a new connection gets, and of requests. */
   allowance = () => Infinity;
   requestAllowance = () => Infinity;
-  /** How a connection is cut: by a `close` that looks orderly, by a `reset`, or by `silence`, in which it stays open. */
+  /**
+   * How a connection is cut: by a `close` that looks orderly, by a `reset`, or by `silence`, in
+   * which it stays open.
+   */
   manner = () => (Math.random() < 0.5 ? 'close' : 'reset');
-  /** Changes answers, into bytes of the same length: they are parts of messages that tell their lengths. */
+  /**
+   * Changes answers, into bytes of the same length: they are parts of messages that tell their
+   * lengths.
+   */
   rewrite = (chunk) => chunk;
   #holding = false;
   #clients = new Set();
@@ -57,7 +64,10 @@ export class CuttingProxy {
     return this.#connections.size;
   }
 
-  /** Called with what the client sends, and with what goes on its way to the client. May change what the connection has left. */
+  /**
+   * Called with what the client sends, and with what goes on its way to the client. May change what
+   * the connection has left.
+   */
   asked() {}
   answered() {}
 
@@ -105,7 +115,9 @@ export class CuttingProxy {
     while (this.upstreams.length > 0) {
       const [broker] = this.upstreams;
       const socket = net.connect(broker.port, '127.0.0.1');
-      const reached = await new Promise((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)));
+      const reached = await new Promise((resolve) =>
+        socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
+      );
       if (reached) return socket;
       if (this.upstreams[0] === broker) this.upstreams.shift();
     }
@@ -130,7 +142,9 @@ export class CuttingProxy {
     if (connection.left <= 0) this.cut(connection);
   }
 
-  /** A receiver that does not take what it gets holds its sender back, as if there were no proxy. */
+  /**
+   * A receiver that does not take what it gets holds its sender back, as if there were no proxy.
+   */
   #pass({ upstream }, bytes, from, to) {
     if (to.write(bytes)) return;
     from.pause();
@@ -163,11 +177,18 @@ export class NotingProxy extends CuttingProxy {
 
   asked(connection, chunk) {
     connection.request = (connection.request ?? '') + chunk.toString('latin1');
-    for (let end; (end = connection.request.indexOf('\r\n\r\n')) >= 0; connection.request = connection.request.slice(end + 4)) {
+    for (
+      let end;
+      (end = connection.request.indexOf('\r\n\r\n')) >= 0;
+      connection.request = connection.request.slice(end + 4)
+    ) {
       const [line, ...fields] = connection.request.slice(0, end).split('\r\n');
       const [method, target] = line.split(' ');
       const headers = Object.fromEntries(
-        fields.map((field) => [field.slice(0, field.indexOf(':')).toLowerCase(), field.slice(field.indexOf(':') + 1).trim()]),
+        fields.map((field) => [
+          field.slice(0, field.indexOf(':')).toLowerCase(),
+          field.slice(field.indexOf(':') + 1).trim(),
+        ]),
       );
       connection.awaiting = { method, target, headers, status: null, upstream: connection.port };
       connection.answer = '';
@@ -179,7 +200,8 @@ export class NotingProxy extends CuttingProxy {
     if (!connection.awaiting) return;
     // Clients do not pipeline, so that a request is answered before the next one comes.
     connection.answer += chunk.toString('latin1');
-    connection.awaiting.status ??= Number(/^HTTP\/1\.1 (\d{3})/.exec(connection.answer)?.[1]) || null;
+    connection.awaiting.status ??=
+      Number(/^HTTP\/1\.1 (\d{3})/.exec(connection.answer)?.[1]) || null;
     if (connection.answer.includes('\r\n\r\n')) connection.awaiting = null;
   }
 }

@@ -6,7 +6,18 @@ import { kill, start, until } from './processes.mjs';
 
 export async function startRedis(folder) {
   const socket = path.join(folder, 'redis.sock');
-  const args = ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no', '--dir', folder];
+  const args = [
+    '--port',
+    '0',
+    '--unixsocket',
+    socket,
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    '--dir',
+    folder,
+  ];
   const redis = new Redis(start('redis-server', args, { stdio: 'ignore' }), socket);
   await until(() => redis.command('PING').catch(() => false), 'Redis answers');
   return redis;

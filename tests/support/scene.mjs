@@ -43,7 +43,11 @@ export class Scene {
   /** Brokers of one scene are nodes of one installation: same store, same keys. */
   async broker(settings = {}) {
     const url = this.store === 'redis' ? (await this.redis()).url : 'memory:';
-    const broker = await startBroker(this.folder, { STREAMER_REDIS_URL: url, ...this.#settings, ...settings });
+    const broker = await startBroker(this.folder, {
+      STREAMER_REDIS_URL: url,
+      ...this.#settings,
+      ...settings,
+    });
     this.atClose(() => broker.kill());
     return broker;
   }

@@ -1,10 +1,20 @@
 import { Tile } from './tile.mjs';
 
-/** How far back a stream begins of which the page has nothing yet: as much as a tile shows of it. */
+/**
+ * How far back a stream begins of which the page has nothing yet: as much as a tile shows of it.
+ */
 const FROM = -200;
-/** Pauses in ms: after a cut, before asking again after a refusal, and until what has ended makes way for what follows it. */
+/**
+ * Pauses in ms: after a cut, before asking again after a refusal, and until what has ended makes
+ * way for what follows it.
+ */
 const PAUSE = { cut: 1_500, refused: 2_000, ended: 5_000 };
-const STATES = { connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting', cut: 'Cut off' };
+const STATES = {
+  connecting: 'Connecting',
+  live: 'Live',
+  reconnecting: 'Reconnecting',
+  cut: 'Cut off',
+};
 const EVENTS = ['start', 'number', 'token', 'alert', 'end', 'cancel', 'missedevents'];
 
 const $ = (id) => document.getElementById(id);
@@ -24,13 +34,18 @@ let filter = '';
 const keyOf = ({ slug, run }) => `${prefix}${slug}:${run}`;
 const tileOf = (key) => tiles.get(key.slice(prefix.length).split(':')[0]);
 
-/** Opens the one connection, for the streams as they are now; it begins where the last one was left. */
+/**
+ * Opens the one connection, for the streams as they are now; it begins where the last one was left.
+ */
 async function connect() {
   source?.close();
   clearTimeout(timer);
   clearTimeout(turn);
   turn = undefined;
-  const board = await fetch('api/board').then((response) => (response.ok ? response.json() : undefined), () => undefined);
+  const board = await fetch('api/board').then(
+    (response) => (response.ok ? response.json() : undefined),
+    () => undefined,
+  );
   if (!board) return later(PAUSE.refused);
   // Another run of the backend has other streams.
   if (prefix && prefix !== board.prefix) return location.reload();
@@ -52,7 +67,8 @@ async function connect() {
     connections += 1;
     setState('live');
   };
-  // It reconnects by itself, with its last id. Where it was refused it gives up: another token may help.
+  // It reconnects by itself, with its last id. Where it was refused it gives up: another token may
+  // help.
   source.onerror = () => {
     setState('reconnecting');
     if (here.readyState === EventSource.CLOSED) later(PAUSE.refused);
@@ -66,7 +82,10 @@ function later(pause) {
   timer = setTimeout(connect, pause);
 }
 
-/** Makes the tile of a source, or moves it on to the source's next stream when it has all of the last. */
+/**
+ * Makes the tile of a source, or moves it on to the source's next stream when it has all of the
+ * last.
+ */
 function place(spec) {
   const tile = tiles.get(spec.slug);
   if (!tile) {

@@ -1,7 +1,9 @@
 /** Cells of a strip. */
 export const CELLS = 40;
 
-/** Which events of a stream have come. Its ids count them, so that each must follow the one before. */
+/**
+ * Which events of a stream have come. Its ids count them, so that each must follow the one before.
+ */
 export class Ledger {
   got = 0;
   gaps = 0;
@@ -22,7 +24,10 @@ export class Ledger {
     this.#sifted = true;
   }
 
-  /** An event, by its number, which the page's `connection`th connection brought. `sifting`: others may be left out after it. */
+  /**
+   * An event, by its number, which the page's `connection`th connection brought. `sifting`: others
+   * may be left out after it.
+   */
   note(number, connection, sifting) {
     const between = this.#last === undefined ? 0 : number - this.#last - 1;
     if (between < 0) {
@@ -43,7 +48,10 @@ export class Ledger {
     this.#push(connection % 2 ? 'odd' : 'even');
   }
 
-  /** Events that the broker says are no longer stored; `missed` is null where it can't know how many. */
+  /**
+   * Events that the broker says are no longer stored; `missed` is null where it can't know how
+   * many.
+   */
   miss(missed, first) {
     this.gaps += missed ?? 1;
     this.#push('gap', missed ?? 1);

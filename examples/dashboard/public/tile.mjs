@@ -9,7 +9,10 @@ const TEXT = 600;
 const STATES = { waiting: 'Waiting', live: 'Live', ended: 'Ended', gone: 'Gone' };
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** A source's place on the page. It is drawn when the browser is about to show it, however many events have come since. */
+/**
+ * A source's place on the page. It is drawn when the browser is about to show it, however many
+ * events have come since.
+ */
 export class Tile {
   ledger = new Ledger();
   state = 'waiting';
@@ -26,7 +29,12 @@ export class Tile {
     const find = (selector) => this.root.querySelector(selector);
     find('h2').textContent = name;
     find('.strip').append(...Array.from({ length: CELLS }, () => document.createElement('i')));
-    this.#parts = { state: find('.state'), ledger: find('.ledger'), cells: [...find('.strip').children], ...this.#body(find('.body'), unit) };
+    this.#parts = {
+      state: find('.state'),
+      ledger: find('.ledger'),
+      cells: [...find('.strip').children],
+      ...this.#body(find('.body'), unit),
+    };
     this.draw();
   }
 
@@ -110,5 +118,7 @@ function element(name, text = '') {
 function pointsOf(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const height = (value) => (high > low ? 19 - (18 * (value - low)) / (high - low) : 10);
-  return values.map((value, i) => `${VALUES - values.length + i},${height(value).toFixed(1)}`).join(' ');
+  return values
+    .map((value, i) => `${VALUES - values.length + i},${height(value).toFixed(1)}`)
+    .join(' ');
 }

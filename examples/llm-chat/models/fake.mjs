@@ -10,7 +10,10 @@ const ANSWERS = readdirSync(folder)
 /** Milliseconds between tokens. */
 const PACE = { least: 20, most: 60 };
 
-/** Says one of a few answers, by the hash of the question, token by token at the pace of a real model. */
+/**
+ * Says one of a few answers, by the hash of the question, token by token at the pace of a real
+ * model.
+ */
 export async function* fakeModel(question, signal) {
   const hash = createHash('sha256').update(question).digest().readUInt32BE();
   for (const token of tokens(ANSWERS[hash % ANSWERS.length])) {

@@ -2,7 +2,12 @@ import { Connection } from './connection.mjs';
 import { GrowingText } from './markup.mjs';
 import { subscribe } from './tinistreamer/subscribe.js';
 
-const SUGGESTIONS = ['What happens if I reload the page?', 'What makes the sky blue?', 'Why is tea called tea?', 'How do I count the words in a text?'];
+const SUGGESTIONS = [
+  'What happens if I reload the page?',
+  'What makes the sky blue?',
+  'Why is tea called tea?',
+  'How do I count the words in a text?',
+];
 
 /** What the line in the corner says. */
 const STATES = {

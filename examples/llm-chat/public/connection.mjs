@@ -1,6 +1,6 @@
 /**
- * A `fetch` for `subscribe` that tells how its connection is: `trying`, `up`, `lost`. `cut` breaks it, as a network does, so that the
- * client has to find out and to resume by itself.
+ * A `fetch` for `subscribe` that tells how its connection is: `trying`, `up`, `lost`. `cut` breaks
+ * it, as a network does, so that the client has to find out and to resume by itself.
  */
 export class Connection {
   #tell;
@@ -13,7 +13,10 @@ export class Connection {
   fetch = async (url, init) => {
     this.#cut = new AbortController();
     this.#tell('trying');
-    const response = await fetch(url, { ...init, signal: AbortSignal.any([init.signal, this.#cut.signal]) });
+    const response = await fetch(url, {
+      ...init,
+      signal: AbortSignal.any([init.signal, this.#cut.signal]),
+    });
     if (!response.ok || !response.body) return response;
     this.#tell('up');
     return new Response(this.#watched(response.body.getReader(), init.signal), response);

@@ -13,20 +13,33 @@ export async function startDashboard(scene) {
   const proxy = await scene.proxy();
   const broker = await scene.broker({ STREAMER_SERVER_ADDRESS: proxy.url });
   proxy.upstreams.push(broker);
-  const backend = await run(scene, { TINISTREAMER_URL: broker.url, TINISTREAMER_API_KEY: broker.apiKey });
+  const backend = await run(scene, {
+    TINISTREAMER_URL: broker.url,
+    TINISTREAMER_API_KEY: broker.apiKey,
+  });
   return { broker, proxy, ...backend };
 }
 
 /** The same with a broker of its own. */
-export const startAlone = (scene) => run(scene, { HOME: process.env.HOME, TINISTREAMER_BIN: path.resolve(process.env.TINISTREAMER_BIN ?? BROKER) });
+export const startAlone = (scene) =>
+  run(scene, {
+    HOME: process.env.HOME,
+    TINISTREAMER_BIN: path.resolve(process.env.TINISTREAMER_BIN ?? BROKER),
+  });
 
 async function run(scene, settings) {
-  const child = start(process.execPath, ['start.mjs'], { cwd: folder, env: { PATH: process.env.PATH, PORT: '0', ...settings } });
+  const child = start(process.execPath, ['start.mjs'], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, PORT: '0', ...settings },
+  });
   scene.atClose(() => kill(child));
   let [out, err] = ['', ''];
   child.stdout.on('data', (chunk) => (out += chunk));
   child.stderr.on('data', (chunk) => (err += chunk));
-  const url = await until(() => /Open (http:\S+)/.exec(out)?.[1], () => `an address in:\n${out}\n${err}`);
+  const url = await until(
+    () => /Open (http:\S+)/.exec(out)?.[1],
+    () => `an address in:\n${out}\n${err}`,
+  );
   return { child, url, errors: () => err };
 }
 
@@ -67,7 +80,15 @@ class Dashboard {
         const text = tile.querySelector('.ledger').textContent;
         const figure = (word) => Number(new RegExp(`${word}\\s(\\S+)`).exec(text)?.[1] ?? 0);
         const { slug, kind, state } = tile.dataset;
-        return { slug, kind, state, got: figure('got'), gaps: figure('gaps'), repeats: figure('repeats'), filtered: figure('filtered') };
+        return {
+          slug,
+          kind,
+          state,
+          got: figure('got'),
+          gaps: figure('gaps'),
+          repeats: figure('repeats'),
+          filtered: figure('filtered'),
+        };
       }),
     );
   }
