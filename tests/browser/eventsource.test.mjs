@@ -204,5 +204,5 @@ inEachBrowser('after the end a page asks once more and never again', async (scen
     ['start', 'cancel'],
     ['open', 'connecting', 'closed'],
   ]);
-  await until(async () => (await broker.slotsInUse()) === 0, 'its slot is free');
+  await until(async () => (await broker.connectionsInUse()) === 0, 'its slot is free');
 });

@@ -205,7 +205,7 @@ async function stall(broker, stream) {
   });
   socket.on('error', () => {});
   socket.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: broker\r\n\r\n`);
-  await until(async () => (await broker.slotsInUse()) >= 3, 'the stalled client has its slot');
+  await until(async () => (await broker.connectionsInUse()) >= 3, 'the stalled client has its slot');
   return socket;
 }
 

@@ -38,11 +38,11 @@ inEachBrowser('a closed tab that followed by EventSource frees its slot', async 
     await tab.evaluate((url) => followEvents(url, ['start']), stream.sse());
     await tab.waitForFunction(() => seen.length === 1);
   }
-  assert.equal(await broker.slotsInUse(), 2);
+  assert.equal(await broker.connectionsInUse(), 2);
   await tabs[0].close();
-  await until(async () => (await broker.slotsInUse()) === 1, 'one slot is free');
+  await until(async () => (await broker.connectionsInUse()) === 1, 'one slot is free');
   await tabs[1].evaluate(() => source.close());
-  await until(async () => (await broker.slotsInUse()) === 0, 'both slots are free');
+  await until(async () => (await broker.connectionsInUse()) === 0, 'both slots are free');
 });
 
 inEachBrowser('a closed tab that followed by WebSocket frees its slot', async (scene) => {
@@ -53,11 +53,11 @@ inEachBrowser('a closed tab that followed by WebSocket frees its slot', async (s
     await tab.evaluate((url) => followSocket(url), stream.ws());
     await tab.waitForFunction(() => seen.length === 1);
   }
-  assert.equal(await broker.slotsInUse(), 2);
+  assert.equal(await broker.connectionsInUse(), 2);
   await tabs[0].close();
-  await until(async () => (await broker.slotsInUse()) === 1, 'one slot is free');
+  await until(async () => (await broker.connectionsInUse()) === 1, 'one slot is free');
   await tabs[1].evaluate(() => socket.close());
-  await until(async () => (await broker.slotsInUse()) === 0, 'both slots are free');
+  await until(async () => (await broker.connectionsInUse()) === 0, 'both slots are free');
 });
 
 inEachBrowser('a newcomer gets the last slot when the tab that had it has gone', async (scene) => {

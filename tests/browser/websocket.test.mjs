@@ -108,7 +108,7 @@ inEachBrowser('a page that closes gets its code back and a clean close', async (
     await tab.waitForFunction(() => states.length === 1);
     assert.deepEqual(await tab.evaluate(() => states), [{ code, reason, wasClean: true }]);
   }
-  await until(async () => (await broker.slotsInUse()) === 0, 'the slots are free');
+  await until(async () => (await broker.connectionsInUse()) === 0, 'the slots are free');
 });
 
 inEachBrowser('the first array begins with the number of trimmed events', async (scene) => {
@@ -163,7 +163,7 @@ inEachBrowser(
     const tab = await scene.tab();
     await tab.evaluate((url) => followSocket(url), stream.ws());
     await tab.waitForFunction(() => seen.length === 1);
-    await until(async () => (await broker.slotsInUse()) === 1, 'the page has its slot');
+    await until(async () => (await broker.connectionsInUse()) === 1, 'the page has its slot');
     broker.terminate();
     await tab.waitForFunction(() => states.length === 1);
     const [{ code, wasClean }] = await tab.evaluate(() => states);

@@ -104,10 +104,10 @@ scenario(
     const stream = await broker.stream('left');
     const subscriber = scene.subscribe(client, transport, stream, broker);
     await subscriber.until(() => subscriber.events.length === 1, 'the event start');
-    await until(async () => (await broker.slotsInUse()) === 1, 'a place is taken');
+    await until(async () => (await broker.connectionsInUse()) === 1, 'a place is taken');
     subscriber.send({ op: 'stop' });
     assert.deepEqual(await subscriber.over(), { type: 'stopped' });
-    await until(async () => (await broker.slotsInUse()) === 0, `the place is free, over ${store}`);
+    await until(async () => (await broker.connectionsInUse()) === 0, `the place is free, over ${store}`);
   },
 );
 

@@ -120,7 +120,7 @@ inScene('a poll that waits is not held back by it', async (scene, broker) => {
   const stream = await broker.stream('poll');
   const [{ id }] = await broker.events('poll');
   const asked = open(`${proxy}/api/client/poll?key=poll&after=${id}&wait=60`, stream.token);
-  await until(async () => (await broker.slotsInUse()) === 1, 'the poll waits');
+  await until(async () => (await broker.connectionsInUse()) === 1, 'the poll waits');
   await broker.add('poll', [{ event: 'token', data: DATA }]);
   const { seen } = await asked;
   await until(() => seen.over, 'the answer');
@@ -138,7 +138,7 @@ inScene('without no-transform that proxy would hold the stream back', async (sce
   });
   const stream = await broker.stream('held');
   const opened = open(`${proxy}/api/client/sse?key=held`, stream.token);
-  await until(async () => (await broker.slotsInUse()) === 1, 'the subscriber is connected');
+  await until(async () => (await broker.connectionsInUse()) === 1, 'the subscriber is connected');
   await broker.add('held', [{ event: 'token', data: DATA }]);
   await broker.end('held');
   const { seen } = await opened;

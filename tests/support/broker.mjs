@@ -100,7 +100,7 @@ class Broker {
     return this.call(`/stream/events?key=${encodeURIComponent(key)}`);
   }
 
-  async slotsInUse() {
+  async connectionsInUse() {
     return (await this.call('/info')).redis.streaming_in_use;
   }
 

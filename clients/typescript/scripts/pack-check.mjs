@@ -1,5 +1,5 @@
-// Checks what would be published as a user would meet it: packed, installed into a fresh project,
-// type-checked both ways in which projects find modules, run, and bundled for a browser.
+// Checks the package as a user gets it: packs it, installs it into a new project, checks the types
+// with both ways of module resolution, runs a program, and bundles it for a browser.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -10,8 +10,8 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 /**
- * Bytes of `subscribe` of `tinistreamer/subscribe`, minified; 5 % of them count and report what is
- * missing.
+ * The most bytes of `subscribe` of `tinistreamer/subscribe`, minified. 5 % of them count and report
+ * missing events.
  */
 const MAX_BUNDLE = 14_700;
 

@@ -1,6 +1,6 @@
-// Prints the OpenAPI document without `oneOf`, for the generator of types. A union in the place of
-// `IssueToken` would refuse objects that callers build member by member. The broker says which
-// member is missing, or is one too many.
+// Prints the OpenAPI document without `oneOf`, for the generator of types. With a union as
+// `IssueToken`, the compiler would refuse objects that callers build member by member. The broker
+// reports a missing or an additional member.
 
 import { readFileSync } from "node:fs";
 

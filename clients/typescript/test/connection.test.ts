@@ -6,21 +6,21 @@ import { ApiError, SubscribeError, subscribe } from "tinistreamer/subscribe";
 import { WebSocketServer } from "ws";
 import { BrowserWebSocket, collect, startServer, until } from "./support.js";
 
-/** An event as server-sent events carry it. */
+/** An event as text of server-sent events. */
 const frame = (number: number, event = "token", data = "") =>
   `id: 1-${number}\nevent: ${event}\ndata: ${data}\n\n`;
 
 const sse = { "Content-Type": "text/event-stream" };
 
 describe("a connection that breaks", () => {
-  test("is made again after the last event that was handed out", async (t) => {
-    const asked: (string | undefined)[] = [];
+  test("is replaced by one that continues after the last event that was handed out", async (t) => {
+    const requests: (string | undefined)[] = [];
     const url = await startServer(t, (request, response) => {
-      asked.push(request.headers["last-event-id"] as string | undefined);
+      requests.push(request.headers["last-event-id"] as string | undefined);
       response.writeHead(200, sse);
-      if (asked.length === 1)
+      if (requests.length === 1)
         response.write(`retry: 1\n${frame(0, "start")}${frame(1)}id: 1-2\nevent: half`);
-      else response.write(frame(asked.length, asked.length === 3 ? "end" : "token"));
+      else response.write(frame(requests.length, requests.length === 3 ? "end" : "token"));
       response.end();
     });
     const events = await collect(subscribe({ url: `${url}/sse`, token: "t" }));
@@ -28,21 +28,21 @@ describe("a connection that breaks", () => {
       events.map(({ id }) => id),
       ["1-0", "1-1", "1-2", "1-3"],
     );
-    assert.deepEqual(asked, [undefined, "1-1", "1-2"]);
+    assert.deepEqual(requests, [undefined, "1-1", "1-2"]);
   });
 
-  test("is given up as disconnected when nothing is heard for too long", async (t) => {
+  test("fails as disconnected when nothing is received for too long", async (t) => {
     const url = await startServer(t, (request) => request.socket.destroy());
     const events = subscribe({ url: `${url}/sse`, token: "t", giveUpAfterMs: 50 });
     await assert.rejects(collect(events), { name: "SubscribeError", code: "disconnected" });
   });
 
-  test("that has fallen silent is made again", async (t) => {
-    let asked = 0;
+  test("is replaced when it has been silent for too long", async (t) => {
+    let requests = 0;
     const url = await startServer(t, (_request, response) => {
-      asked += 1;
+      requests += 1;
       response.writeHead(200, sse);
-      response.write(asked === 1 ? `retry: 1\n${frame(0, "start")}` : frame(1, "end"));
+      response.write(requests === 1 ? `retry: 1\n${frame(0, "start")}` : frame(1, "end"));
     });
     const events = await collect(subscribe({ url: `${url}/sse`, token: "t", silenceMs: 50 }));
     assert.deepEqual(
@@ -52,15 +52,15 @@ describe("a connection that breaks", () => {
   });
 });
 
-describe("what is asked for", () => {
-  test("is in the query", async (t) => {
+describe("a subscription", () => {
+  test("puts its options into the query", async (t) => {
     const queries: string[] = [];
     const url = await startServer(t, (request, response) => {
       queries.push(request.url ?? "");
       response.writeHead(204).end();
     });
-    const wishes = { events: ["a b", "c*"], wait: true, clientName: "me", tags: ["x", "y"] };
-    const options = { url: `${url}/sse?key=k`, token: "t", ...wishes };
+    const parameters = { events: ["a b", "c*"], wait: true, clientName: "me", tags: ["x", "y"] };
+    const options = { url: `${url}/sse?key=k`, token: "t", ...parameters };
     await collect(subscribe({ ...options, from: new Date(0) }));
     await collect(subscribe({ ...options, from: "-3" }));
     const query = "events=a+b%2Cc*&from=FROM&wait=true&client_name=me&tags=x%2Cy";
@@ -72,13 +72,13 @@ describe("what is asked for", () => {
     );
   });
 
-  test("may leave holes in the numbers, and a position alone moves where to go on", async (t) => {
-    const asked: (string | undefined)[] = [];
+  test("with an event names filter allows gaps in the numbers, and moves past filtered events", async (t) => {
+    const requests: (string | undefined)[] = [];
     const url = await startServer(t, (request, response) => {
-      asked.push(request.headers["last-event-id"] as string | undefined);
+      requests.push(request.headers["last-event-id"] as string | undefined);
       response.writeHead(200, sse);
       response.end(
-        asked.length === 1
+        requests.length === 1
           ? `retry: 1\n${frame(0, "start")}${frame(4)}id: 1-9\n\n`
           : frame(12, "end"),
       );
@@ -88,46 +88,42 @@ describe("what is asked for", () => {
       events.map(({ id }) => id),
       ["1-0", "1-4", "1-12"],
     );
-    assert.deepEqual(asked, [undefined, "1-9"]);
+    assert.deepEqual(requests, [undefined, "1-9"]);
   });
 
-  test("begins with the first event of a stream that is waited for, also after a broken connection", async (t) => {
-    const asked: (string | undefined)[] = [];
+  test("that waits for a stream starts with its first event, also after a broken connection", async (t) => {
+    const requests: (string | undefined)[] = [];
     const url = await startServer(t, (request, response) => {
-      asked.push(request.headers["last-event-id"] as string | undefined);
+      requests.push(request.headers["last-event-id"] as string | undefined);
       response.writeHead(200, sse);
-      response.end(asked.length === 1 ? "retry: 1\n:\n\n" : frame(0, "end"));
+      response.end(requests.length === 1 ? "retry: 1\n:\n\n" : frame(0, "end"));
     });
     const options = { url: `${url}/sse?key=a/b`, token: "t", from: "now", wait: true };
     assert.equal((await collect(subscribe(options))).length, 1);
-    assert.deepEqual(asked, [undefined, "a%2Fb:"]);
+    assert.deepEqual(requests, [undefined, "a%2Fb:"]);
   });
 });
 
-describe("what is not the stream is an error", () => {
+describe("a response that is not the stream is an error", () => {
   const answering =
     (body: string, headers: http.OutgoingHttpHeaders = sse) =>
     (t: Parameters<typeof startServer>[0]) =>
       startServer(t, (_request, response) => response.writeHead(200, headers).end(body));
 
   const cases: [string, ReturnType<typeof answering>, object][] = [
+    ["a missing number", answering(frame(0) + frame(2)), { name: "SubscribeError", code: "gap" }],
     [
-      "a number that is left out",
-      answering(frame(0) + frame(2)),
-      { name: "SubscribeError", code: "gap" },
-    ],
-    [
-      "a position that passes events",
+      "a position that skips events",
       answering(`${frame(0)}id: 1-2\n\n`),
       { name: "SubscribeError", code: "gap" },
     ],
     [
-      "a number that comes twice",
+      "a number that repeats",
       answering(frame(0) + frame(0)),
       { name: "SubscribeError", code: "gap" },
     ],
     [
-      "a beginning that is not the first event",
+      "a start that is not the first event",
       answering(frame(3)),
       { name: "SubscribeError", code: "gap" },
     ],
@@ -137,7 +133,7 @@ describe("what is not the stream is an error", () => {
       { name: "SubscribeError", code: "gap" },
     ],
     [
-      "a missedevents that says nothing",
+      "a missedevents without content",
       answering("event: missedevents\ndata: {}\n\n"),
       { name: "SubscribeError", code: "gap" },
     ],
@@ -162,7 +158,7 @@ describe("what is not the stream is an error", () => {
   }
 });
 
-test("missedevents comes as an event that tells what is missing", async (t) => {
+test("missedevents is an event that contains what is missing", async (t) => {
   const missed = { after: null, first: "1-5", missed: 5 };
   const url = await startServer(t, (_request, response) =>
     response
@@ -179,22 +175,22 @@ test("missedevents comes as an event that tells what is missing", async (t) => {
   );
 });
 
-test("a token that is refused as soon as it is made is the end", async (t) => {
-  let asked = 0;
+test("a new token that is refused ends the iteration", async (t) => {
+  let requests = 0;
   const url = await startServer(t, (_request, response) =>
     response.writeHead(401).end(JSON.stringify({ code: "unauthorized", message: "No" })),
   );
   const token = () => {
-    asked += 1;
+    requests += 1;
     return "bad";
   };
   await assert.rejects(collect(subscribe({ url: `${url}/sse`, token })), (error) => {
     return error instanceof ApiError && error.code === "unauthorized";
   });
-  assert.equal(asked, 1);
+  assert.equal(requests, 1);
 });
 
-test("what the function for tokens throws is thrown", async (t) => {
+test("an error of the token function ends the iteration", async (t) => {
   const url = await startServer(t, (_request, response) => response.end());
   const token = () => {
     throw new Error("not logged in");
@@ -204,15 +200,15 @@ test("what the function for tokens throws is thrown", async (t) => {
   });
 });
 
-test("a WebSocket that can't hold its sender back is closed when 1,000 events are unread, and nothing is lost", async (t) => {
+test("a WebSocket that can't pause is closed at 1,000 unread events, and nothing is lost", async (t) => {
   const total = 2_500;
-  const asked: (string | null)[] = [];
+  const requests: (string | null)[] = [];
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   t.after(() => server.close());
   await once(server, "listening");
   server.on("connection", (socket, request) => {
     const after = new URL(request.url ?? "", "ws://localhost").searchParams.get("last_event_id");
-    asked.push(after);
+    requests.push(after);
     const first = after === null ? 0 : Number(after.split("-")[1]) + 1;
     socket.send("[]");
     for (let number = first; number <= total; number += 1) {
@@ -229,17 +225,17 @@ test("a WebSocket that can't hold its sender back is closed when 1,000 events ar
   const numbers: number[] = [];
   for await (const { id } of events) {
     numbers.push(Number(id?.split("-")[1]));
-    // By then all that was sent has come.
+    // By then all messages have arrived.
     if (numbers.length === 1)
-      await until(() => server.clients.size === 0, "the client has closed the connection");
+      await until(() => server.clients.size === 0, "the subscriber has closed the connection");
   }
   assert.deepEqual(
     numbers,
     Array.from({ length: total + 1 }, (_, number) => number),
   );
-  assert.ok(asked.length > 1);
-  assert.equal(asked[0], null);
-  assert.ok(Number(asked[1]?.split("-")[1]) >= 1_000 - 1);
+  assert.ok(requests.length > 1);
+  assert.equal(requests[0], null);
+  assert.ok(Number(requests[1]?.split("-")[1]) >= 1_000 - 1);
 });
 
 test("a SubscribeError is an Error with its cause", async (t) => {

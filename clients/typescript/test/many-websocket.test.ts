@@ -3,37 +3,38 @@ import { once } from "node:events";
 import { describe, type TestContext, test } from "node:test";
 import { type KeyedEvent, type SubscribeManyOptions, subscribeMany } from "tinistreamer/subscribe";
 import { WebSocket, WebSocketServer } from "ws";
-import { told } from "./scripted.js";
+import { summary } from "./scripted.js";
 import { BrowserWebSocket, collect } from "./support.js";
 
 /**
- * A server of WebSockets: what it got, and what it does with a new connection and with a message.
+ * A WebSocket server that calls `opened` for a connection and `received` for a message. It records
+ * both.
  */
 async function startSockets(
   t: TestContext,
   opened: (socket: WebSocket, query: URLSearchParams) => void,
-  heard: (socket: WebSocket, request: Record<string, unknown>) => void,
+  received: (socket: WebSocket, request: Record<string, unknown>) => void,
 ) {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
-  t.after(() => {
+  t.after(async () => {
     for (const client of server.clients) client.terminate();
-    server.close();
+    await new Promise((resolve) => server.close(resolve));
   });
   await once(server, "listening");
-  const asked: [string, string | null][] = [];
+  const handshakes: [string, string | null][] = [];
   const requests: Record<string, unknown>[] = [];
   server.on("connection", (socket, request) => {
     const query = new URL(request.url ?? "", "ws://localhost").searchParams;
-    asked.push([query.getAll("key").join(), query.get("last_event_id")]);
+    handshakes.push([query.getAll("key").join(), query.get("last_event_id")]);
     socket.on("message", (message) => {
       const parsed = JSON.parse(String(message));
       requests.push(parsed);
-      heard(socket, parsed);
+      received(socket, parsed);
     });
     opened(socket, query);
   });
   const { port } = server.address() as { port: number };
-  return { url: `ws://127.0.0.1:${port}/ws`, asked, requests };
+  return { url: `ws://127.0.0.1:${port}/ws`, handshakes, requests };
 }
 
 const send = (socket: WebSocket, message: unknown) => socket.send(JSON.stringify(message));
@@ -43,8 +44,8 @@ for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": Browse
     const follow = (url: string, keys: string[], more: Partial<SubscribeManyOptions> = {}) =>
       subscribeMany({ url, keys, token: "t", WebSocket: Socket, ...more });
 
-    test("streams are added and dropped by messages, each answered", async (t) => {
-      const { url, asked, requests } = await startSockets(
+    test("a message adds or drops a stream, and the broker replies to each", async (t) => {
+      const { url, handshakes, requests } = await startSockets(
         t,
         (socket) => {
           send(socket, [{ id: "1-0", event: "start" }]);
@@ -75,7 +76,7 @@ for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": Browse
         }
         if (event.event === "x") await events.drop("b");
       }
-      assert.deepEqual(told(all), [
+      assert.deepEqual(summary(all), [
         ["a", "1-0", "start"],
         ["b", "1-5", "x"],
         ["a", "1-1", "end"],
@@ -85,13 +86,13 @@ for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": Browse
         { op: "subscribe", key: "b", after: "1-4", wait: true },
         { op: "unsubscribe", key: "b" },
       ]);
-      assert.deepEqual(asked, [["a", null]]);
+      assert.deepEqual(handshakes, [["a", null]]);
       await assert.rejects(events.add("c"), { code: "subscription-over" });
     });
 
-    test("after a broken connection streams are as they were left, and changes without an answer are asked for again", async (t) => {
+    test("after a broken connection the streams continue, and changes without a reply are sent again", async (t) => {
       let connections = 0;
-      const { url, asked, requests } = await startSockets(
+      const { url, handshakes, requests } = await startSockets(
         t,
         (socket) => {
           connections += 1;
@@ -115,7 +116,7 @@ for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": Browse
       await events.add("b", { from: "now" });
       await events.add("c");
       assert.deepEqual((await collect(events)).map(({ key }) => key).sort(), ["a", "b", "c"]);
-      assert.deepEqual(asked, [
+      assert.deepEqual(handshakes, [
         ["a", null],
         ["a,b", "a:1-0,b:1-2"],
       ]);
@@ -125,8 +126,8 @@ for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": Browse
       );
     });
 
-    test("an operator's closing is the end", async (t) => {
-      const { url, asked } = await startSockets(
+    test("a disconnect by an operator ends the iteration", async (t) => {
+      const { url, handshakes } = await startSockets(
         t,
         (socket) => {
           send(socket, []);
@@ -135,7 +136,7 @@ for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": Browse
         () => {},
       );
       await assert.rejects(collect(follow(url, ["a", "b"])), { code: "disconnected-by-operator" });
-      assert.equal(asked.length, 1);
+      assert.equal(handshakes.length, 1);
     });
   });
 }

@@ -12,13 +12,13 @@ import {
   startScript,
   staying,
   stream,
-  told,
+  summary,
 } from "./scripted.js";
 import { collect, until } from "./support.js";
 
 describe("over server-sent events", () => {
-  test("streams come with their keys, and all are resumed by the last cursor", async (t) => {
-    const { url, asked, keys } = await startScript(
+  test("events contain their keys, and the last cursor resumes all streams", async (t) => {
+    const { url, requests, keys } = await startScript(
       t,
       stream(
         sse,
@@ -33,7 +33,7 @@ describe("over server-sent events", () => {
       keys: ["a/b", "b", "b"],
       token: "t",
     });
-    assert.deepEqual(told(await collect(events)), [
+    assert.deepEqual(summary(await collect(events)), [
       ["a/b", "1-0", "start"],
       ["b", "2-0", "start"],
       ["a/b", "1-1", "token"],
@@ -43,25 +43,25 @@ describe("over server-sent events", () => {
     assert.deepEqual(Object.fromEntries(events.statuses), { "a/b": "cancelled", b: "ended" });
     assert.deepEqual(keys(), ["a/b,b", "a/b,b", "a/b"]);
     assert.deepEqual(
-      asked.map(({ after }) => after),
+      requests.map(({ after }) => after),
       [undefined, "a%2Fb:1-1,~B", "b:2-1!,~C"],
     );
     assert.equal(events.cursor, "b:2-1!,a%2Fb:1-2!,~D");
   });
 
-  test("a block with an id alone moves the position, and is no event", async (t) => {
-    const { url, asked } = await startScript(
+  test("a block with only an id moves the position, and is not an event", async (t) => {
+    const { url, requests } = await startScript(
       t,
       stream(sse, retry, "id: a:1-7,~A\n\n"),
       stream(sse, frame("a:1-8!,~B", "end"), frame("b:1-3!,~C", "end")),
     );
     const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t", from: "now" });
-    assert.deepEqual(told(await collect(events)), [
+    assert.deepEqual(summary(await collect(events)), [
       ["a", "1-8", "end"],
       ["b", "1-3", "end"],
     ]);
-    assert.equal(asked[0]?.query.get("from"), "now");
-    assert.equal(asked[1]?.after, "a:1-7,~A");
+    assert.equal(requests[0]?.query.get("from"), "now");
+    assert.equal(requests[1]?.after, "a:1-7,~A");
   });
 
   test("a gap in one of the streams is an error", async (t) => {
@@ -73,7 +73,7 @@ describe("over server-sent events", () => {
     await assert.rejects(collect(events), { name: "SubscribeError", code: "gap" });
   });
 
-  test("a stream that is gone is told, and the others go on", async (t) => {
+  test("a deleted stream delivers a missedevents, and the others go on", async (t) => {
     const gone = { after: "1-0", first: null, missed: null };
     const { url, keys } = await startScript(
       t,
@@ -83,18 +83,18 @@ describe("over server-sent events", () => {
     );
     const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t" });
     const all = await collect(events);
-    assert.deepEqual(told(all).slice(2), [
+    assert.deepEqual(summary(all).slice(2), [
       ["a", null, "missedevents"],
       ["b", "1-1", "end"],
     ]);
     assert.deepEqual(all[2]?.missed, gone);
     assert.deepEqual(Object.fromEntries(events.statuses), { a: "gone", b: "ended" });
-    // With one key left frames name no stream.
+    // On a connection to one stream the frames contain no key.
     assert.deepEqual(keys(), ["a,b", "a,b", "b"]);
   });
 
-  test("adding a stream makes another connection after the cursor, and can be awaited in the loop that reads", async (t) => {
-    const { url, asked, keys } = await startScript(
+  test("adding a stream connects again at the cursor, and the loop that reads may await it", async (t) => {
+    const { url, requests, keys } = await startScript(
       t,
       staying(sse, frame("1-0", "start")),
       staying(sse, frame("b:2-5,~A"), frame("a:1-1!,~B", "end"), frame("b:2-6!,~C", "end")),
@@ -106,21 +106,21 @@ describe("over server-sent events", () => {
       if (event.event === "start") {
         await events.add("b", { after: "2-4" });
         assert.deepEqual([...events.statuses.keys()], ["a", "b"]);
-        // What was read ahead was not handed out.
+        // The events that were read ahead are not handed out yet.
         assert.equal(events.cursor, "a:1-0,b:2-4");
       }
     }
-    assert.deepEqual(told(all), [
+    assert.deepEqual(summary(all), [
       ["a", "1-0", "start"],
       ["b", "2-5", "token"],
       ["a", "1-1", "end"],
       ["b", "2-6", "end"],
     ]);
     assert.deepEqual(keys(), ["a", "a,b"]);
-    assert.equal(asked[1]?.after, "a:1-0,b:2-4");
+    assert.equal(requests[1]?.after, "a:1-0,b:2-4");
   });
 
-  test("a stream that is refused is not added, and the others go on", async (t) => {
+  test("a refused stream is not added, and the others go on", async (t) => {
     const { url, keys } = await startScript(
       t,
       staying(sse, frame("1-0", "start")),
@@ -132,12 +132,12 @@ describe("over server-sent events", () => {
     await assert.rejects(events.add("b"), (error) => {
       return error instanceof RefusedError && error.code === "forbidden" && error.key === "b";
     });
-    assert.deepEqual(told(await collect(events)), [["a", "1-1", "end"]]);
+    assert.deepEqual(summary(await collect(events)), [["a", "1-1", "end"]]);
     assert.deepEqual(keys(), ["a", "a,b", "a"]);
   });
 
-  test("a stream that was dropped is asked for no more, and one that is added again begins anew", async (t) => {
-    const { url, asked, keys } = await startScript(
+  test("a dropped stream is no longer requested, and starts again when it is added again", async (t) => {
+    const { url, requests, keys } = await startScript(
       t,
       staying(sse, frame("a:1-0", "start"), frame("b:1-0,~A", "start")),
       staying(sse),
@@ -154,19 +154,19 @@ describe("over server-sent events", () => {
     await events.drop("b");
     assert.deepEqual([...events.statuses.keys()], ["a"]);
     await assert.rejects(events.drop("b"), { name: "RefusedError", code: "not-subscribed" });
-    await until(() => asked.length === 2, "the connection without b");
+    await until(() => requests.length === 2, "the connection without b");
     await events.add("b");
-    assert.deepEqual(told(await collect(events)), [
+    assert.deepEqual(summary(await collect(events)), [
       ["b", "1-0", "start"],
       ["b", "1-1", "end"],
       ["a", "1-1", "end"],
     ]);
     assert.deepEqual(keys(), ["a,b", "a", "a,b"]);
-    // The opaque part may still say where it was.
-    assert.equal(asked[2]?.after, "b:,~A");
+    // The opaque item may still contain its earlier position.
+    assert.equal(requests[2]?.after, "b:,~A");
   });
 
-  test("without a stream it waits for one without a connection", async (t) => {
+  test("without a stream the subscription waits for one, and has no connection", async (t) => {
     const { url, keys } = await startScript(
       t,
       staying(sse, frame("1-0", "start"), frame("1-1", "end")),
@@ -181,8 +181,8 @@ describe("over server-sent events", () => {
 });
 
 describe("over NDJSON", () => {
-  test("positions are kept here, and those without an event yield nothing", async (t) => {
-    const { url, asked } = await startScript(
+  test("the subscription keeps the positions, and a position alone is not an event", async (t) => {
+    const { url, requests } = await startScript(
       t,
       stream(
         ndjson,
@@ -208,7 +208,7 @@ describe("over NDJSON", () => {
       tags: ["x", "y"],
     });
     const all = await collect(events);
-    assert.deepEqual(told(all), [
+    assert.deepEqual(summary(all), [
       ["a", "1-0", "start"],
       ["b", "1-0", "start"],
       ["a", "1-1", "metric.x"],
@@ -217,14 +217,14 @@ describe("over NDJSON", () => {
     ]);
     assert.equal(all[2]?.data, "ü\u2028🦀");
     assert.deepEqual(
-      asked.map(({ after }) => after),
+      requests.map(({ after }) => after),
       [undefined, "a:1-0", "a:1-5,b:1-4!"],
     );
-    const { events: wanted, client_name, tags } = Object.fromEntries(asked[0]?.query ?? []);
-    assert.deepEqual([wanted, client_name, tags], ["metric*,x", "board 1", "x,y"]);
+    const { events: names, client_name, tags } = Object.fromEntries(requests[0]?.query ?? []);
+    assert.deepEqual([names, client_name, tags], ["metric*,x", "board 1", "x,y"]);
   });
 
-  test("filtered events may leave holes, but do not come twice", async (t) => {
+  test("filtered events may leave gaps, but must not repeat", async (t) => {
     const { url } = await startScript(
       t,
       stream(
@@ -237,8 +237,8 @@ describe("over NDJSON", () => {
     await assert.rejects(collect(events), { code: "gap" });
   });
 
-  test("a stream that was waited for begins with its first event also when the connection broke before", async (t) => {
-    const { url, asked } = await startScript(
+  test("a stream that was waited for starts with its first event, also after a broken connection", async (t) => {
+    const { url, requests } = await startScript(
       t,
       stream(ndjson, line({ key: "a", id: "1-7" }), "\n"),
       stream(
@@ -256,7 +256,7 @@ describe("over NDJSON", () => {
     });
     assert.equal((await collect(events)).length, 2);
     assert.deepEqual(
-      asked.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
+      requests.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
       [
         ["now", "true", undefined],
         [null, "true", "a:1-7,b:"],
@@ -264,8 +264,8 @@ describe("over NDJSON", () => {
     );
   });
 
-  test("a stream is added with a beginning of its own", async (t) => {
-    const { url, asked } = await startScript(
+  test("a stream is added with its own start position", async (t) => {
+    const { url, requests } = await startScript(
       t,
       staying(ndjson, line({ key: "a", id: "1-0", event: "start" })),
       staying(ndjson),
@@ -283,12 +283,12 @@ describe("over NDJSON", () => {
     await events.add("c", { wait: true });
     await collect(events);
     assert.deepEqual(
-      asked.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
+      requests.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
       [
         [null, null, undefined],
         ["1970-01-01T00:00:00.000Z", null, "a:1-0"],
-        // There is one beginning for a connection: where it would be wrong, the cursor says `KEY:`,
-        // which is before the first event.
+        // A connection has one `from`. For a stream with another start position the cursor contains
+        // `KEY:`, the position before the first event.
         ["1970-01-01T00:00:00.000Z", "true", "a:1-0,c:"],
       ],
     );
@@ -298,8 +298,8 @@ describe("over NDJSON", () => {
 describe("over long polling", () => {
   const event = (key: string, id: string, event: string) => ({ key, id, event });
 
-  test("each answer is followed by a request with its cursor, until all is there", async (t) => {
-    const { url, asked } = await startScript(
+  test("each response is followed by a request with its cursor, until all streams are finished", async (t) => {
+    const { url, requests } = await startScript(
       t,
       json({
         events: [event("a", "1-0", "start"), event("b", "1-0", "start")],
@@ -317,7 +317,7 @@ describe("over long polling", () => {
     assert.equal((await collect(events)).length, 4);
     assert.deepEqual(Object.fromEntries(events.statuses), { a: "ended", b: "cancelled" });
     assert.deepEqual(
-      asked.map(({ query, after }) => [query.getAll("wait"), after]),
+      requests.map(({ query, after }) => [query.getAll("wait"), after]),
       [
         [["true", "25"], undefined],
         [["true", "25"], "~A"],
@@ -326,7 +326,7 @@ describe("over long polling", () => {
     );
   });
 
-  test("in the midst of an answer the cursor is where the reader is", async (t) => {
+  test("inside a response the cursor is the reader's position", async (t) => {
     const { url } = await startScript(
       t,
       json({
@@ -341,15 +341,15 @@ describe("over long polling", () => {
     await events.return();
   });
 
-  test("nothing after the cursor is the end, of which it is not known how it was", async (t) => {
+  test("without events after the cursor the iteration is over, and the statuses are null", async (t) => {
     const { url } = await startScript(t, json({ events: [], cursor: "~A", status: "ended" }));
     const events = subscribeMany({ url: `${url}/poll`, keys: ["a", "b"], token: "t", after: "~A" });
     assert.deepEqual(await collect(events), []);
     assert.deepEqual(Object.fromEntries(events.statuses), { a: null, b: null });
   });
 
-  test("an answer that is held back for longer than agreed is given up", async (t) => {
-    const { url, asked } = await startScript(
+  test("a response that is held back for too long is requested again", async (t) => {
+    const { url, requests } = await startScript(
       t,
       () => {},
       json({ events: [event("a", "1-0", "end")], cursor: "1-0", status: "ended" }),
@@ -357,7 +357,7 @@ describe("over long polling", () => {
     const events = subscribeMany({ url: `${url}/poll`, keys: ["a"], token: "t", silenceMs: 100 });
     assert.equal((await collect(events)).length, 1);
     assert.deepEqual(
-      asked.map(({ query }) => query.get("wait")),
+      requests.map(({ query }) => query.get("wait")),
       ["1", "1"],
     );
   });

@@ -1,4 +1,4 @@
-// Servers that answer connections to several streams by a script.
+// A server whose responses a test has scripted, for several streams.
 
 import type http from "node:http";
 import type { TestContext } from "node:test";
@@ -8,11 +8,12 @@ import { startServer } from "./support.js";
 export const sse = { "Content-Type": "text/event-stream" };
 export const ndjson = { "Content-Type": "application/x-ndjson" };
 
-/** A frame of one of several streams, whose id is a cursor. */
+/** A frame of one of several streams. Its id is a cursor. */
 export const frame = (cursor: string, event = "token", data = "") =>
   `id: ${cursor}\nevent: ${event}\ndata: ${data}\n\n`;
 export const line = (value: unknown) => `${JSON.stringify(value)}\n`;
-export const told = (events: KeyedEvent[]) => events.map(({ key, id, event }) => [key, id, event]);
+export const summary = (events: KeyedEvent[]) =>
+  events.map(({ key, id, event }) => [key, id, event]);
 
 type ScriptedAnswer = (
   request: http.IncomingMessage,
@@ -20,20 +21,18 @@ type ScriptedAnswer = (
   query: URLSearchParams,
 ) => unknown;
 
-/**
- * A server that answers the first request by the first of these, and so on; and what it was asked.
- */
+/** A server that answers each request by the next of these functions, and records the requests. */
 export async function startScript(t: TestContext, ...answers: ScriptedAnswer[]) {
-  const asked: { query: URLSearchParams; after: string | undefined }[] = [];
+  const requests: { query: URLSearchParams; after: string | undefined }[] = [];
   const url = await startServer(t, (request, response) => {
     const query = new URL(request.url ?? "", "http://localhost").searchParams;
-    asked.push({ query, after: request.headers["last-event-id"] as string | undefined });
-    const answer = answers[asked.length - 1];
+    requests.push({ query, after: request.headers["last-event-id"] as string | undefined });
+    const answer = answers[requests.length - 1];
     if (answer) answer(request, response, query);
     else response.writeHead(500).end();
   });
-  const keys = () => asked.map(({ query }) => query.getAll("key").join());
-  return { url, asked, keys };
+  const keys = () => requests.map(({ query }) => query.getAll("key").join());
+  return { url, requests, keys };
 }
 
 export const stream =

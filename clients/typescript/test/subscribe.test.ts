@@ -18,7 +18,7 @@ const kinds = {
 
 for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
   describe(`over ${kind}`, () => {
-    test("a stream comes whole, with how it was finished", async (t) => {
+    test("a stream comes complete, with its final status", async (t) => {
       const { client, url } = await startBroker(t);
       const { token } = await client.createStream("k");
       await client.addEvents("k", [
@@ -50,7 +50,7 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
       assert.deepEqual(await collect(more), []);
     });
 
-    test("what the broker refuses is thrown with its code and status", async (t) => {
+    test("a refusal of the broker is thrown with its code and status", async (t) => {
       const { client, url } = await startBroker(t);
       await client.createStream("k");
       const { token } = await client.createStream("other");
@@ -61,18 +61,18 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
       );
     });
 
-    test("leaving the loop frees the place at the broker", async (t) => {
+    test("leaving the loop closes the connection at the broker", async (t) => {
       const { client, broker, url } = await startBroker(t);
       const { token } = await client.createStream("k");
       for await (const _ of subscribe({ url: streamUrls(url, "k")[transport], token, WebSocket })) {
-        // A poll takes none while it is not waiting.
-        assert.equal(await broker.slotsInUse(), transport === "poll" ? 0 : 1);
+        // A poll has a connection only while it waits.
+        assert.equal(await broker.connectionsInUse(), transport === "poll" ? 0 : 1);
         break;
       }
-      await until(async () => (await broker.slotsInUse()) === 0, "the place is free");
+      await until(async () => (await broker.connectionsInUse()) === 0, "the connection is closed");
     });
 
-    test("an abort is thrown to who waits for an event, and frees the place", async (t) => {
+    test("an abort rejects the caller that waits for an event, and closes the connection", async (t) => {
       const { client, broker, url } = await startBroker(t);
       const { token } = await client.createStream("k");
       const abort = new AbortController();
@@ -87,10 +87,10 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
       abort.abort(new Error("enough"));
       await assert.rejects(waiting, { message: "enough" });
       assert.deepEqual(await events.next(), { done: true, value: undefined });
-      await until(async () => (await broker.slotsInUse()) === 0, "the place is free");
+      await until(async () => (await broker.connectionsInUse()) === 0, "the connection is closed");
     });
 
-    test("an abort frees the place also while the reader is busy with an event", async (t) => {
+    test("an abort closes the connection also while the reader is busy with an event", async (t) => {
       const { client, broker, url } = await startBroker(t);
       const { token } = await client.createStream("k");
       const abort = new AbortController();
@@ -102,11 +102,11 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
       });
       await events.next();
       abort.abort(new Error("enough"));
-      await until(async () => (await broker.slotsInUse()) === 0, "the place is free");
+      await until(async () => (await broker.connectionsInUse()) === 0, "the connection is closed");
       await assert.rejects(events.next(), { message: "enough" });
     });
 
-    test("return ends the iteration of who waits for an event", async (t) => {
+    test("return ends the iteration also while a caller waits for an event", async (t) => {
       const { client, broker, url } = await startBroker(t);
       const { token } = await client.createStream("k");
       const events = subscribe({ url: streamUrls(url, "k")[transport], token, WebSocket });
@@ -114,10 +114,10 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
       const waiting = events.next();
       await events.return();
       assert.deepEqual(await waiting, { done: true, value: undefined });
-      await until(async () => (await broker.slotsInUse()) === 0, "the place is free");
+      await until(async () => (await broker.connectionsInUse()) === 0, "the connection is closed");
     });
 
-    test("a token that has expired is replaced by another", async (t) => {
+    test("an expired token is replaced by another", async (t) => {
       const { client, url } = await startBroker(t, { STREAMER_CLIENT_TIMEOUT: "1" });
       await client.createStream("k", { ttl: 60 });
       const given: string[] = [];
@@ -130,16 +130,16 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
         WebSocket,
       });
       await events.next();
-      // The broker closes silent connections after a second, when the token is as old.
+      // The broker closes silent connections after a second. The token has expired by then.
       const waiting = events.next();
-      await until(() => given.length > 1, "another token is asked for");
+      await until(() => given.length > 1, "another token is requested");
       await client.endStream("k");
       assert.equal((await waiting).value?.event, "end");
     });
   });
 }
 
-test("a WebSocket that takes headers has the token there, one like those of browsers in the query", async (t) => {
+test("a WebSocket that takes headers gets the token there, a browser's gets it in the query", async (t) => {
   const { client, url } = await startBroker(t);
   const { token } = await client.createStream("k");
   await client.endStream("k");
@@ -163,7 +163,7 @@ test("a WebSocket that takes headers has the token there, one like those of brow
   );
 });
 
-test("only URLs as the broker gives them are taken", () => {
+test("only the broker's URLs are accepted", () => {
   assert.throws(() => subscribe({ url: "http://127.0.0.1/api/stream", token: "t" }), TypeError);
   assert.throws(() => subscribe({ url: "http://127.0.0.1/constructor", token: "t" }), TypeError);
   assert.throws(

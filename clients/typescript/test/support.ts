@@ -8,14 +8,14 @@ import { Scene } from "../../../tests/support/scene.mjs";
 
 export { until } from "../../../tests/support/processes.mjs";
 
-/** What tests do with a broker beside this client. */
+/** The part of a broker that tests use directly. */
 interface Broker {
   url: string;
   apiKey: string;
-  slotsInUse(): Promise<number>;
+  connectionsInUse(): Promise<number>;
 }
 
-/** A real broker with the embedded store, gone when the test is. */
+/** A real broker with the embedded store. It is stopped after the test. */
 export async function startBroker(t: TestContext, settings: Record<string, string> = {}) {
   const scene = new Scene("memory", settings);
   t.after(() => scene.close());
@@ -24,7 +24,7 @@ export async function startBroker(t: TestContext, settings: Record<string, strin
   return { broker, client, url: broker.url, apiKey: broker.apiKey };
 }
 
-/** The URLs of a stream at the broker's real address; the broker itself tells its public one. */
+/** The URLs of a stream at the broker's own address. The broker returns its public address. */
 export function streamUrls(url: string, key: string) {
   const query = new URLSearchParams({ key });
   const at = (transport: string) => `${url}/api/client/${transport}?${query}`;
@@ -36,7 +36,7 @@ export function streamUrls(url: string, key: string) {
   };
 }
 
-/** A server that answers as the test says. */
+/** A server that answers as the test sets. */
 export async function startServer(t: TestContext, answer: http.RequestListener): Promise<string> {
   const server = http.createServer(answer).listen(0, "127.0.0.1");
   t.after(() => {
@@ -47,9 +47,9 @@ export async function startServer(t: TestContext, answer: http.RequestListener):
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Takes no headers and tells nothing but what the standard says, as those of browsers. */
+/** A WebSocket like those of browsers: it rejects headers, and has only the standard's events. */
 export class BrowserWebSocket {
-  /** The URLs of all that were made. */
+  /** The URLs of all instances. */
   static urls: string[] = [];
   readonly #socket: WebSocket;
 
@@ -76,7 +76,7 @@ export class BrowserWebSocket {
   }
 }
 
-/** All that an iterable brings. */
+/** All items of an iterable. */
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);

@@ -77,7 +77,7 @@ onConsole(
     await tab.pane('sse').press('Connect');
     await tab.pane('sse').is('open');
     await until(
-      async () => (await broker.slotsInUse()) === 2,
+      async () => (await broker.connectionsInUse()) === 2,
       'the page and its client have a slot each',
     );
     await tab.button('Forget the API key').click();
@@ -85,7 +85,7 @@ onConsole(
     assert.deepEqual((await kept(tab)).session, {});
     await tab.page.reload();
     await asksForKey(tab);
-    await until(async () => (await broker.slotsInUse()) === 0, 'the slots are free');
+    await until(async () => (await broker.connectionsInUse()) === 0, 'the slots are free');
   },
 );
 

@@ -17,12 +17,12 @@ onConsole('eight tabs follow a stream each, all at the same time', async (scene,
     await tab.follows('live');
     tabs.push(tab);
   }
-  assert.equal(await broker.slotsInUse(), TABS);
+  assert.equal(await broker.connectionsInUse(), TABS);
   for (const key of keys) await broker.add(key, [{ event: 'token', data: `for ${key}` }]);
   for (const [n, tab] of tabs.entries()) {
     await tab.page.bringToFront();
     await tab.rows.getByText(`for stream ${n}`).waitFor();
   }
   for (const tab of tabs) await tab.page.close();
-  await until(async () => (await broker.slotsInUse()) === 0, 'all slots are free');
+  await until(async () => (await broker.connectionsInUse()) === 0, 'all slots are free');
 });

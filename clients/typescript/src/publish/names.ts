@@ -1,7 +1,7 @@
 const RESERVED = new Set(["start", "end", "cancel", "error", "missedevents"]);
 const MAX_BYTES = 128;
 
-/** Why the broker would refuse an event of this name and data: its code and a sentence. */
+/** The error code and message with which the broker would refuse this event. */
 export function reasonToRefuse(
   event: string,
   data: unknown,

@@ -7,8 +7,8 @@ import { TextPieces } from "./text.js";
 const TEXT_EVENT = "text";
 
 /**
- * Writes the text of `source` to its end, whether it is read here or not, and finishes the stream.
- * `text` is for the reader here; `done` is settled when the stream is finished, and rejected when
+ * Writes the text of `source` to its end, also when it is not read here, and finishes the stream.
+ * `text` is for the reader here. `done` is settled when the stream is finished, and rejected when
  * it had to be cancelled.
  */
 export function produce(
@@ -27,7 +27,7 @@ export function produce(
   const done = writer
     .run(async () => {
       const pieces = new TextPieces();
-      // As JSON, because server-sent events would turn a CR into a LF.
+      // JSON, because server-sent events would turn a CR into a LF.
       const write = async (texts: string[]) => {
         for (const piece of texts) await writer.write(TEXT_EVENT, JSON.stringify(piece));
       };
@@ -48,7 +48,7 @@ export function produce(
   return { text, done };
 }
 
-/** The text that a subscription brings, without its first `skipCharacters` UTF-16 code units. */
+/** The text of a subscription, without its first `skipCharacters` UTF-16 code units. */
 export function read(events: Subscription, skipCharacters: number): ReadableStream<string> {
   let toSkip = skipCharacters;
   return new ReadableStream<string>(
@@ -62,9 +62,9 @@ export function read(events: Subscription, skipCharacters: number): ReadableStre
             );
           if (next.value.event !== TEXT_EVENT) continue;
           const text = next.value.json<string>();
-          const wanted = text.slice(toSkip);
-          toSkip -= text.length - wanted.length;
-          if (wanted !== "") return controller.enqueue(wanted);
+          const rest = text.slice(toSkip);
+          toSkip -= text.length - rest.length;
+          if (rest !== "") return controller.enqueue(rest);
         }
         if (events.status === "cancelled")
           throw new Error("The stream was cancelled before its end");
@@ -74,7 +74,7 @@ export function read(events: Subscription, skipCharacters: number): ReadableStre
         await events.return();
       },
     },
-    // Nothing is asked of the broker that nobody reads.
+    // Nothing is requested from the broker before somebody reads.
     { highWaterMark: 0 },
   );
 }

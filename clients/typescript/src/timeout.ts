@@ -1,39 +1,27 @@
-/** The longest delay that timers take, in milliseconds; a longer one would fire at once. */
-const LONGEST = 2 ** 31 - 1;
+/** The longest delay that timers take, in milliseconds. A longer one would fire at once. */
+const MAX_TIMER = 2 ** 31 - 1;
 
 /**
- * How long to wait after `failures` (1 or more) in a row, in milliseconds: `first`, doubled with
- * each failure up to `most`, of which a random half to whole, so that many clients that failed
- * together do not come back together.
+ * Resolves after `ms` milliseconds. Rejects with the signal's reason when it is aborted before.
  */
-export function backoff(
-  first: number,
-  most: number,
-  failures: number,
-  random: () => number = Math.random,
-): number {
-  return Math.min(first * 2 ** (failures - 1), most) * (0.5 + random() / 2);
-}
-
-/** Resolves after `ms` milliseconds; rejects with the signal's reason when it is aborted before. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return within<void>(ms, signal, () => {}).catch((error) => {
-    if (!(error instanceof Elapsed)) throw error;
+  return withTimeout<void>(ms, signal, () => {}).catch((error) => {
+    if (!(error instanceof TimedOut)) throw error;
   });
 }
 
-/** A wait took longer than it was allowed to. */
-export class Elapsed extends Error {
+/** Something took longer than its timeout. */
+export class TimedOut extends Error {
   constructor(ms: number) {
-    super(`Nothing was heard for ${Math.round(ms)} ms`);
+    super(`Nothing was received for ${Math.round(ms)} ms`);
   }
 }
 
 /**
- * A promise that `start` settles. Rejects with `Elapsed` after `ms` milliseconds, and with the
+ * A promise that `start` settles. Rejects with `TimedOut` after `ms` milliseconds, and with the
  * signal's reason when it is aborted.
  */
-export function within<T>(
+export function withTimeout<T>(
   ms: number,
   signal: AbortSignal,
   start: (resolve: (value: T | PromiseLike<T>) => void, reject: (error: unknown) => void) => void,
@@ -41,7 +29,7 @@ export function within<T>(
   return new Promise<T>((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const aborted = () => settle(() => reject(signal.reason));
-    const timer = setTimeout(() => settle(() => reject(new Elapsed(ms))), Math.min(ms, LONGEST));
+    const timer = setTimeout(() => settle(() => reject(new TimedOut(ms))), Math.min(ms, MAX_TIMER));
     const settle = (then: () => void) => {
       clearTimeout(timer);
       signal.removeEventListener("abort", aborted);
