@@ -1,5 +1,5 @@
-// What the browser's same-origin policy makes of the broker's answers. Pages are of another origin
-// in every test.
+// The browser's same-origin policy and the broker's responses. In every test the pages have another
+// origin than the broker.
 
 import assert from 'node:assert/strict';
 import { inEachBrowser, range } from './harness.mjs';
@@ -8,9 +8,9 @@ const SOMEBODY_ELSE = 'https://somebody-else.example';
 
 inEachBrowser(
   'fetch() with a token header and Last-Event-ID passes preflight and reads the bytes',
-  async (scene) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  async (fixture) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     const stream = await broker.stream('bytes');
     const { ids } = await broker.add(
       stream.key,
@@ -21,7 +21,7 @@ inEachBrowser(
     const url = new URL(stream.sse(proxy));
     url.searchParams.delete('token');
 
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     const answer = await tab.evaluate(
       ([url, options]) => readBytes(url, options),
       [url.href, { headers }],
@@ -45,8 +45,7 @@ inEachBrowser(
       range(10, 20),
     );
 
-    // What went wrong can be read, too: without CORS headers a page would see no more than a
-    // failure.
+    // The page can read the error, too. Without CORS headers it would only see a failure.
     const refused = await tab.evaluate(
       ([url, options]) => ask(url, options),
       [url.href, { headers: { Authorization: 'Bearer x' } }],
@@ -58,11 +57,11 @@ inEachBrowser(
   },
 );
 
-inEachBrowser('with allowed origins set, a page of another one is refused', async (scene) => {
-  const broker = await scene.broker({ STREAMER_ALLOWED_ORIGINS: SOMEBODY_ELSE });
+inEachBrowser('with allowed origins set, a page of another one is refused', async (fixture) => {
+  const broker = await fixture.broker({ STREAMER_ALLOWED_ORIGINS: SOMEBODY_ELSE });
   const stream = await broker.stream('refused');
   await broker.end(stream.key);
-  const tab = await scene.tab();
+  const tab = await fixture.tab();
   const bearer = { headers: { Authorization: `Bearer ${stream.token}` } };
   const write = {
     method: 'POST',
@@ -91,13 +90,13 @@ inEachBrowser('with allowed origins set, a page of another one is refused', asyn
 });
 
 inEachBrowser(
-  'with allowed origins set, a page of one of them follows, and writes with an API key',
-  async (scene) => {
-    const broker = await scene.broker({
-      STREAMER_ALLOWED_ORIGINS: `${SOMEBODY_ELSE},${await scene.site()}`,
+  'with allowed origins set, a page of one of them follows and writes with an API key',
+  async (fixture) => {
+    const broker = await fixture.broker({
+      STREAMER_ALLOWED_ORIGINS: `${SOMEBODY_ELSE},${await fixture.site()}`,
     });
-    const proxy = await scene.proxy(broker);
-    const tab = await scene.tab();
+    const proxy = await fixture.proxy(broker);
+    const tab = await fixture.tab();
     const post = (route, body, apiKey = broker.apiKey) =>
       tab.evaluate(
         ([url, options]) => ask(url, options),

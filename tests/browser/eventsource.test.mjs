@@ -1,4 +1,4 @@
-// A page that follows a stream with EventSource, nothing in between.
+// A page that follows a stream with EventSource and without a library.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,12 +7,12 @@ import { LONG_ENOUGH_TO_RECONNECT, numberOf, inEachBrowser, range, until } from 
 const closed = (tab) => tab.waitForFunction(() => source.readyState === EventSource.CLOSED);
 
 inEachBrowser(
-  'a page gets every event, from the first to the end, as the SSE standard has it',
-  async (scene) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  'a page gets every event, from the first to the last, as the SSE standard defines it',
+  async (fixture) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     const stream = await broker.stream('chat 1/ä&=?#+%');
-    // Data, and what a browser makes of it: the format knows lines, not how they end.
+    // Data, and how a browser returns it. The format has lines, but not their line ends.
     const events = [
       ['token', 'Hello'],
       ['token', ' one space'],
@@ -23,7 +23,7 @@ inEachBrowser(
       ['token', '👩‍👩‍👧 é 中文 \u{1F980}'],
       ['token', '\uFEFFmark, \u2028separator'],
       // Firefox leaves NUL out.
-      ['token', 'a \0 zero', scene.browser === 'firefox' ? 'a  zero' : 'a \0 zero'],
+      ['token', 'a \0 zero', fixture.browser === 'firefox' ? 'a  zero' : 'a \0 zero'],
       ['token', 'data: event: id: 7\nid: 1-1\nretry: 1\n: comment'],
       ['token', ''],
       ['token', undefined, ''],
@@ -39,10 +39,10 @@ inEachBrowser(
       ...new Set(events.map(([name]) => name)),
     ];
 
-    // Half of it is history when the page comes, half is live.
+    // Half of the events are history when the page connects, half are live.
     const written = events.map(([event, data]) => ({ event, data }));
     await broker.add(stream.key, written.slice(0, 7));
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await tab.evaluate(([url, names]) => followEvents(url, names), [stream.sse(proxy), names]);
     await tab.waitForFunction(() => seen.length === 8);
     for (const event of written.slice(7)) await broker.add(stream.key, [event]);
@@ -64,7 +64,7 @@ inEachBrowser(
       range(0, expected.length),
     );
     assert.deepEqual([...new Set(seen.map(({ origin }) => origin))], [proxy.url]);
-    // The stream, and, on the browser's own reconnect, the word that there is no more.
+    // The stream, and, when the browser connects again, the response that nothing follows.
     assert.deepEqual(
       proxy.gets.map(({ status, headers }) => [status, headers['last-event-id']]),
       [
@@ -76,15 +76,15 @@ inEachBrowser(
 );
 
 inEachBrowser(
-  'a page that comes when old events are trimmed is told first how many it missed',
-  async (scene) => {
-    const broker = await scene.broker();
+  'a page that connects after old events were trimmed first gets a missedevents',
+  async (fixture) => {
+    const broker = await fixture.broker();
     const stream = await broker.stream('trimmed', { max_events: 10 });
     await broker.add(
       stream.key,
       range(0, 500).map((n) => ({ event: 'token', data: `${n}` })),
     );
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await tab.evaluate(
       (url) => followEvents(url, ['missedevents', 'start', 'token', 'end']),
       stream.sse(),
@@ -113,16 +113,16 @@ inEachBrowser(
 );
 
 inEachBrowser(
-  'a page that was cut off while events were trimmed is told how many it missed, and keeps its last id',
-  async (scene) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  'a page that was cut off while events were trimmed gets a missedevents, and keeps its last id',
+  async (fixture) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     const stream = await broker.stream('trimmed', { max_events: 10 });
     await broker.add(
       stream.key,
       range(0, 5).map(() => ({ event: 'token', data: 'seen' })),
     );
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await tab.evaluate(
       (url) => followEvents(url, ['missedevents', 'start', 'token', 'end']),
       stream.sse(proxy),
@@ -161,8 +161,8 @@ inEachBrowser(
   },
 );
 
-inEachBrowser('a page whose token is no good is refused once and for all', async (scene) => {
-  const broker = await scene.broker();
+inEachBrowser('a page with an invalid token is refused for good', async (fixture) => {
+  const broker = await fixture.broker();
   const stream = await broker.stream('mine');
   const other = await broker.stream('other');
   const refusals = [
@@ -172,8 +172,8 @@ inEachBrowser('a page whose token is no good is refused once and for all', async
     [403, { token: other.token }],
   ];
   for (const [status, query] of refusals) {
-    const proxy = await scene.proxy(broker);
-    const tab = await scene.tab();
+    const proxy = await fixture.proxy(broker);
+    const tab = await fixture.tab();
     await tab.evaluate(
       ([url, names]) => followEvents(url, names),
       [stream.sse(proxy, query), ['start']],
@@ -187,12 +187,12 @@ inEachBrowser('a page whose token is no good is refused once and for all', async
   }
 });
 
-inEachBrowser('after the end a page asks once more and never again', async (scene) => {
-  const broker = await scene.broker();
-  const proxy = await scene.proxy(broker);
+inEachBrowser('after the end a page requests once more and never again', async (fixture) => {
+  const broker = await fixture.broker();
+  const proxy = await fixture.proxy(broker);
   const stream = await broker.stream('over');
   await broker.call('/stream/cancel', { key: stream.key });
-  const tab = await scene.tab();
+  const tab = await fixture.tab();
   await tab.evaluate((url) => followEvents(url, ['start', 'cancel']), stream.sse(proxy));
   await closed(tab);
   await sleep(LONG_ENOUGH_TO_RECONNECT);
@@ -204,5 +204,5 @@ inEachBrowser('after the end a page asks once more and never again', async (scen
     ['start', 'cancel'],
     ['open', 'connecting', 'closed'],
   ]);
-  await until(async () => (await broker.connectionsInUse()) === 0, 'its slot is free');
+  await until(async () => (await broker.connectionsInUse()) === 0, 'its connection is closed');
 });

@@ -1,5 +1,5 @@
-// Firefox, as far as the scenarios of this folder need it, with the method names that they know
-// from Chromium.
+// The part of Firefox that the scenarios of this folder need, with the method names of Chromium's
+// driver.
 //
 // Debian's Firefox speaks WebDriver BiDi by itself, so no driver program is needed. Playwright
 // drives only a build of its own.
@@ -23,8 +23,8 @@ const PREFERENCES = {
   'network.proxy.no_proxies_on': '127.0.0.1',
 };
 
-// One for all scenarios of a file, as its start takes seconds. Each scenario has a profile of its
-// own.
+// One Firefox for all scenarios of a file, because its start takes seconds. Each scenario has its
+// own profile.
 let running;
 after(async () => (await running)?.close());
 
@@ -62,7 +62,7 @@ class Tab {
   }
 
   async waitForFunction(condition) {
-    // By time: a tab that is not in front draws no frames.
+    // By time, because a tab in the background draws no frames.
     await this.#page.waitForFunction(condition, { polling: 50 });
   }
 

@@ -1,24 +1,24 @@
-// A page that follows many streams over one connection, with EventSource or WebSocket and nothing
-// in between.
+// A page that follows many streams over one connection, with EventSource or WebSocket and without a
+// library.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { numberOf, onEachStore, random, range, until } from './harness.mjs';
-import { closed, eventsOf, follow, listen, placeOf, seenBy, settled, streams } from './many.mjs';
+import { closed, eventsOf, follow, listen, positionOf, seenBy, settled, streams } from './many.mjs';
 
 const STREAMS = 20;
 const CUTS = 24;
 const EVENTS = 100;
 
 onEachStore(
-  'a page gets every event of twenty streams once, in order, over one connection that is cut dozens of times',
-  async (scene) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  'a page gets every event of twenty streams once, over one connection that is cut dozens of times',
+  async (fixture) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     const { keys, address } = await streams(broker, STREAMS, { max_events: 1_000 });
     proxy.allowance = () =>
       proxy.cuts < CUTS && Math.random() < 0.8 ? random(1, 20_000) : Infinity;
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await follow(tab, address('sse', proxy));
 
     const written = new Map(keys.map((key) => [key, 0]));
@@ -46,7 +46,7 @@ onEachStore(
     }
     assert.ok(proxy.cuts >= CUTS, `${proxy.cuts} cuts`);
     proxy.allowance = () => Infinity;
-    // Of the six connections that a browser has to a host five are left.
+    // The browser has five of its six connections to the host left.
     assert.equal((await tab.evaluate((url) => ask(url), `${proxy.url}/api/health`)).text, 'OK');
     for (const [n, key] of keys.entries())
       await broker.call(n % 2 ? '/stream/end' : '/stream/cancel', { key });
@@ -63,24 +63,27 @@ onEachStore(
       assert.deepEqual(eventsOf(seen, key), stored);
     }
     assert.equal(seen.length, STREAMS * (EVENTS + 2));
-    const asked = proxy.gets.filter(({ target }) => target.includes('/sse?'));
-    const resumed = asked.map(({ headers }) => headers['last-event-id']).filter(Boolean);
-    assert.ok(resumed.length >= CUTS / 2, `${resumed.length} of ${asked.length} requests resumed`);
+    const requests = proxy.gets.filter(({ target }) => target.includes('/sse?'));
+    const resumed = requests.map(({ headers }) => headers['last-event-id']).filter(Boolean);
+    assert.ok(
+      resumed.length >= CUTS / 2,
+      `${resumed.length} of ${requests.length} requests resumed`,
+    );
     assert.deepEqual(
-      [asked.at(-1).status, asked.at(-1).headers['last-event-id']],
+      [requests.at(-1).status, requests.at(-1).headers['last-event-id']],
       [204, seen.at(-1).lastEventId],
     );
   },
 );
 
 onEachStore(
-  'a page goes on in all of twenty streams at a second node when the first is stopped',
-  async (scene) => {
-    const first = await scene.broker({ STREAMER_DELIVERY: 'shared' });
-    const second = await scene.broker();
-    const proxy = await scene.proxy(first, second);
+  'a page continues all of twenty streams at a second node when the first is stopped',
+  async (fixture) => {
+    const first = await fixture.broker({ STREAMER_DELIVERY: 'shared' });
+    const second = await fixture.broker();
+    const proxy = await fixture.proxy(first, second);
     const { keys, address } = await streams(second, STREAMS);
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await follow(tab, address('sse', proxy));
     const write = async (from, to) => {
       for (const n of range(from, to))
@@ -114,10 +117,10 @@ onEachStore(
 );
 
 onEachStore(
-  'a page is told which stream has lost events, and keeps its place in the others',
-  async (scene) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  'a page gets a missedevents for the stream that lost events, and keeps its other positions',
+  async (fixture) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     const { keys, address } = await streams(broker, 3, { max_events: 10 });
     const [trimmed, ...others] = keys;
     for (const key of keys)
@@ -125,7 +128,7 @@ onEachStore(
         key,
         range(0, 5).map(() => ({ event: 'token' })),
       );
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await follow(tab, address('sse', proxy));
     await tab.waitForFunction(() => seen.length === 18);
     proxy.refusing = true;
@@ -144,7 +147,7 @@ onEachStore(
     const seen = await seenBy(tab);
     const [last] = eventsOf(seen.slice(0, 18), trimmed).slice(-1);
     const after = eventsOf(seen.slice(18), trimmed);
-    // Cut off right after it, a page may be told again.
+    // After a cut right behind it, the page may get it again.
     const missed = after.filter(({ event }) => event === 'missedevents');
     const rest = after.filter(({ event }) => event !== 'missedevents');
     const first = numberOf(rest[0].id);
@@ -166,14 +169,14 @@ onEachStore(
 );
 
 onEachStore(
-  'a page that wants alerts gets no others, and does not ask for them again',
-  async (scene) => {
-    const broker = await scene.broker({ STREAMER_HEARTBEAT: '1' });
-    const proxy = await scene.proxy(broker);
+  'a page with an event names filter gets only alerts, and does not request others again',
+  async (fixture) => {
+    const broker = await fixture.broker({ STREAMER_HEARTBEAT: '1' });
+    const proxy = await fixture.proxy(broker);
     const { keys, address } = await streams(broker, 2);
     const [busy, quiet] = keys;
-    const told = listen(proxy);
-    const tab = await scene.tab();
+    const sent = listen(proxy);
+    const tab = await fixture.tab();
     await follow(tab, address('sse', proxy, { events: 'al*' }));
     await broker.add(busy, [{ event: 'alert', data: '1' }, { event: 'metric' }]);
     await broker.add(quiet, [{ event: 'alert', data: '2' }]);
@@ -183,17 +186,16 @@ onEachStore(
       range(0, 50).map(() => ({ event: 'metric' })),
     );
 
-    // A frame with nothing but an id dispatches no event: what it did shows in what the browser
-    // asks for next.
+    // A frame with only an id dispatches no event. The browser's next request shows its effect.
     await until(
-      () => told.bytes.includes(`:${ids.at(-1)}`),
-      'its place past what it does not want',
+      () => sent.bytes.includes(`:${ids.at(-1)}`),
+      'its position after the filtered events',
     );
     await settled(tab, proxy);
-    const asked = proxy.gets.length;
+    const requests = proxy.gets.length;
     proxy.cutAll();
-    await until(() => proxy.gets.length > asked, 'the page comes back');
-    const { key, id } = placeOf(proxy.gets.at(-1).headers['last-event-id']);
+    await until(() => proxy.gets.length > requests, 'the page comes back');
+    const { key, id } = positionOf(proxy.gets.at(-1).headers['last-event-id']);
     assert.deepEqual([key, id], [busy, ids.at(-1)]);
     await broker.add(busy, [{ event: 'metric' }, { event: 'alert', data: '3' }]);
     for (const key of keys) await broker.end(key);
@@ -221,16 +223,16 @@ onEachStore(
 );
 
 onEachStore(
-  'a page that begins now is at that place from then on, also when it is cut off before the first event',
-  async (scene) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  'a page that starts now has that position, also when it is cut off before the first event',
+  async (fixture) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     const { keys, address } = await streams(broker, 3);
     for (const key of keys) await broker.add(key, [{ event: 'token', data: 'before' }]);
-    const told = listen(proxy);
-    const tab = await scene.tab();
+    const sent = listen(proxy);
+    const tab = await fixture.tab();
     await follow(tab, address('sse', proxy, { from: 'now' }));
-    await until(() => /\nid: .*,~.*\n\n/.test(told.bytes), 'its place');
+    await until(() => /\nid: .*,~.*\n\n/.test(sent.bytes), 'its position');
     await settled(tab, proxy);
     proxy.refusing = true;
     proxy.cutAll();
@@ -252,45 +254,42 @@ onEachStore(
   },
 );
 
-onEachStore(
-  'a page waits for streams that are not there, and still does after a cut',
-  async (scene) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
-    const { keys, prefix, address } = await streams(broker, 1);
-    const [there] = keys;
-    const later = [`${prefix}sooner`, `${prefix}later`];
-    const tab = await scene.tab();
-    await follow(tab, address('sse', proxy, { wait: 'true', from: '-5', key: later }));
-    await tab.waitForFunction(() => seen.length === 1);
-    await broker.stream(later[0]);
-    await tab.waitForFunction(() => seen.length === 2);
-    proxy.cutAll();
-    await until(() => proxy.gets.length === 2, 'the page comes back');
-    await broker.add(there, [{ event: 'token' }]);
-    await tab.waitForFunction(() => seen.length === 3);
-    await broker.stream(later[1]);
-    for (const key of [there, ...later]) await broker.end(key);
-    await closed(tab);
-    const seen = await seenBy(tab);
+onEachStore('a page waits for streams that do not exist, also after a cut', async (fixture) => {
+  const broker = await fixture.broker();
+  const proxy = await fixture.proxy(broker);
+  const { keys, prefix, address } = await streams(broker, 1);
+  const [there] = keys;
+  const later = [`${prefix}sooner`, `${prefix}later`];
+  const tab = await fixture.tab();
+  await follow(tab, address('sse', proxy, { wait: 'true', from: '-5', key: later }));
+  await tab.waitForFunction(() => seen.length === 1);
+  await broker.stream(later[0]);
+  await tab.waitForFunction(() => seen.length === 2);
+  proxy.cutAll();
+  await until(() => proxy.gets.length === 2, 'the page comes back');
+  await broker.add(there, [{ event: 'token' }]);
+  await tab.waitForFunction(() => seen.length === 3);
+  await broker.stream(later[1]);
+  for (const key of [there, ...later]) await broker.end(key);
+  await closed(tab);
+  const seen = await seenBy(tab);
+  assert.deepEqual(
+    eventsOf(seen, there).map(({ event }) => event),
+    ['start', 'token', 'end'],
+  );
+  for (const key of later)
     assert.deepEqual(
-      eventsOf(seen, there).map(({ event }) => event),
-      ['start', 'token', 'end'],
+      eventsOf(seen, key).map(({ event }) => event),
+      ['start', 'end'],
     );
-    for (const key of later)
-      assert.deepEqual(
-        eventsOf(seen, key).map(({ event }) => event),
-        ['start', 'end'],
-      );
-    assert.equal(seen.length, 7);
-  },
-);
+  assert.equal(seen.length, 7);
+});
 
-onEachStore('a page adds and drops streams over its WebSocket', async (scene) => {
-  const broker = await scene.broker();
+onEachStore('a page adds and drops streams over its WebSocket', async (fixture) => {
+  const broker = await fixture.broker();
   const { keys, address } = await streams(broker, 3);
   const [kept, added, dropped] = keys;
-  const tab = await scene.tab();
+  const tab = await fixture.tab();
   await tab.evaluate((url) => followSocket(url), address('ws', broker, {}, [kept, dropped]));
   await tab.waitForFunction(() => seen.length === 1);
   const send = (op) => tab.evaluate((op) => socket.send(JSON.stringify(op)), op);

@@ -6,11 +6,11 @@ import { numberOf, inEachBrowser, range, until } from './harness.mjs';
 const CLOSED_AT_THE_END = [{ code: 1000, reason: 'The stream has ended', wasClean: true }];
 
 inEachBrowser(
-  'a page gets one array of what was, then an object per event, then a clean close',
-  async (scene) => {
-    const broker = await scene.broker();
+  'a page gets an array of the earlier events, then an object per event, then a clean close',
+  async (fixture) => {
+    const broker = await fixture.broker();
     const stream = await broker.stream('chat 1/ä&=?#+%');
-    // Unlike in SSE, every character arrives.
+    // Unlike over SSE, every character arrives.
     const events = [
       ['token', ' one\ntwo\r\nthree\rfour\n'],
       ['token', '👩‍👩‍👧 é 中文 \u{1F980} \uFEFF \u2028 \0'],
@@ -27,7 +27,7 @@ inEachBrowser(
     );
 
     await broker.add(stream.key, written);
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await tab.evaluate((url) => followSocket(url), stream.ws());
     await tab.waitForFunction(() => seen.length === 1);
     for (const event of written) await broker.add(stream.key, [event]);
@@ -51,15 +51,15 @@ inEachBrowser(
 );
 
 inEachBrowser(
-  'a page that resumes gets an empty array when nothing is new, then what comes',
-  async (scene) => {
-    const broker = await scene.broker();
+  'a page that resumes gets an empty array when nothing is new, then the next events',
+  async (fixture) => {
+    const broker = await fixture.broker();
     const stream = await broker.stream('resumed');
     const { ids } = await broker.add(
       stream.key,
       range(0, 5).map(() => ({ event: 'token' })),
     );
-    const [newest, older, other] = [await scene.tab(), await scene.tab(), await scene.tab()];
+    const [newest, older, other] = [await fixture.tab(), await fixture.tab(), await fixture.tab()];
     await newest.evaluate((url) => followSocket(url), stream.ws(broker, { last_event_id: ids[4] }));
     await older.evaluate((url) => followSocket(url), stream.ws(broker, { last_event_id: ids[2] }));
     await other.evaluate((url) => followSocket(url), stream.ws(broker, { lastEventId: ids[2] }));
@@ -78,8 +78,8 @@ inEachBrowser(
     for (const tab of [newest, older, other])
       assert.deepEqual(await tab.evaluate(() => states), CLOSED_AT_THE_END);
 
-    // There is no 204 here: whoever has it all is told by an empty array and the same close.
-    const late = await scene.tab();
+    // There is no 204 here. A page that has all events gets an empty array and the same close.
+    const late = await fixture.tab();
     const { id } = (await newest.evaluate(() => seen)).at(-1);
     await late.evaluate((url) => followSocket(url), stream.ws(broker, { last_event_id: id }));
     await late.waitForFunction(() => states.length === 1);
@@ -87,8 +87,8 @@ inEachBrowser(
   },
 );
 
-inEachBrowser('a page that closes gets its code back and a clean close', async (scene) => {
-  const broker = await scene.broker();
+inEachBrowser('a page that closes gets its code back and a clean close', async (fixture) => {
+  const broker = await fixture.broker();
   const stream = await broker.stream('left');
   const written = range(0, 200).map(() => ({ event: 'token', data: 'x'.repeat(1_000) }));
   const closes = [
@@ -97,7 +97,7 @@ inEachBrowser('a page that closes gets its code back and a clean close', async (
     [4001, 'mine'],
   ];
   for (const [code, reason] of closes) {
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await tab.evaluate((url) => followSocket(url), stream.ws());
     await tab.waitForFunction(() => seen.length === 1);
     // Events may be on their way.
@@ -108,18 +108,18 @@ inEachBrowser('a page that closes gets its code back and a clean close', async (
     await tab.waitForFunction(() => states.length === 1);
     assert.deepEqual(await tab.evaluate(() => states), [{ code, reason, wasClean: true }]);
   }
-  await until(async () => (await broker.connectionsInUse()) === 0, 'the slots are free');
+  await until(async () => (await broker.connectionsInUse()) === 0, 'the connections are closed');
 });
 
-inEachBrowser('the first array begins with the number of trimmed events', async (scene) => {
-  const broker = await scene.broker();
+inEachBrowser('the first array starts with the number of trimmed events', async (fixture) => {
+  const broker = await fixture.broker();
   const stream = await broker.stream('trimmed', { max_events: 10 });
   await broker.add(
     stream.key,
     range(0, 500).map(() => ({ event: 'token' })),
   );
   await broker.end(stream.key);
-  const tab = await scene.tab();
+  const tab = await fixture.tab();
   await tab.evaluate((url) => followSocket(url), stream.ws());
   await tab.waitForFunction(() => states.length === 1);
   const [[missed, ...history], ...live] = await tab.evaluate(() => seen);
@@ -138,11 +138,11 @@ inEachBrowser('the first array begins with the number of trimmed events', async 
   );
 });
 
-inEachBrowser('a page with a bad token gets no connection', async (scene) => {
-  const broker = await scene.broker();
-  const proxy = await scene.proxy(broker);
+inEachBrowser('a page with a bad token gets no connection', async (fixture) => {
+  const broker = await fixture.broker();
+  const proxy = await fixture.proxy(broker);
   const stream = await broker.stream('mine');
-  const tab = await scene.tab();
+  const tab = await fixture.tab();
   await tab.evaluate((url) => followSocket(url), stream.ws(proxy, { token: 'no-token' }));
   await tab.waitForFunction(() => states.length === 1);
   assert.deepEqual(await tab.evaluate(() => [seen, states]), [
@@ -156,14 +156,14 @@ inEachBrowser('a page with a bad token gets no connection', async (scene) => {
 });
 
 inEachBrowser(
-  'a page is told when its broker stops, and the broker leaves in order',
-  async (scene) => {
-    const broker = await scene.broker();
+  'a page gets a close when its broker stops, and the broker exits in order',
+  async (fixture) => {
+    const broker = await fixture.broker();
     const stream = await broker.stream('interrupted');
-    const tab = await scene.tab();
+    const tab = await fixture.tab();
     await tab.evaluate((url) => followSocket(url), stream.ws());
     await tab.waitForFunction(() => seen.length === 1);
-    await until(async () => (await broker.connectionsInUse()) === 1, 'the page has its slot');
+    await until(async () => (await broker.connectionsInUse()) === 1, 'the page is connected');
     broker.terminate();
     await tab.waitForFunction(() => states.length === 1);
     const [{ code, wasClean }] = await tab.evaluate(() => states);

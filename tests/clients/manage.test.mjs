@@ -1,4 +1,4 @@
-// Management: each call's answer is what the OpenAPI document says.
+// Management: each call returns what the OpenAPI document describes.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -7,8 +7,7 @@ import { AWKWARD_KEY } from './events.mjs';
 import { scenario, STORES } from './harness.mjs';
 
 const document = JSON.parse(readFileSync(new URL('../../spec/openapi.json', import.meta.url)));
-// Not strict: `example` and the parts of an OpenAPI document that are no schemas mean nothing to
-// it.
+// Not strict, because it does not know `example` and other members of an OpenAPI document.
 const ajv = new Ajv2020({ strict: false, formats: { int64: true } });
 ajv.addSchema(document, 'openapi');
 
@@ -22,8 +21,8 @@ const operations = Object.fromEntries(
   ),
 );
 
-/** Fails unless the value is what the document says of the operation's answer. */
-function assertAnswer(operation, value) {
+/** Fails unless the value is what the document describes for the operation's response. */
+function assertDocumented(operation, value) {
   const { path, method } = operations[operation];
   const pointer = [
     'paths',
@@ -47,23 +46,23 @@ class Manager {
     this.agent = agent;
   }
 
-  async #answer(call, args) {
-    const due = this.agent.answers.length + 1;
+  async #result(call, args) {
+    const expected = this.agent.answers.length + 1;
     this.agent.send({ call, args });
-    await this.agent.until(() => this.agent.answers.length === due, `the answer to ${call}`);
+    await this.agent.until(() => this.agent.answers.length === expected, `the result of ${call}`);
     return this.agent.answers.at(-1);
   }
 
-  /** The value of a good answer. */
+  /** The value of a successful call. */
   async call(name, args = {}) {
-    const answer = await this.#answer(name, args);
+    const answer = await this.#result(name, args);
     assert.equal(answer.type, 'result', `${name}: ${JSON.stringify(answer)}`);
     return answer.value;
   }
 
-  /** The status and code of a bad one. */
+  /** The status and code of an error. */
   async failure(name, args = {}) {
-    const { type, status, code, message } = await this.#answer(name, args);
+    const { type, status, code, message } = await this.#result(name, args);
     assert.equal(type, 'failed', name);
     assert.ok(message);
     return { status, code };
@@ -71,15 +70,15 @@ class Manager {
 }
 
 scenario(
-  'every call answers what the OpenAPI document says',
+  'every call returns what the OpenAPI document describes',
   { store: STORES },
-  async ({ client, store, scene }) => {
-    const broker = await scene.broker();
-    const manager = new Manager(scene.manage(client, broker));
+  async ({ client, store, fixture }) => {
+    const broker = await fixture.broker();
+    const manager = new Manager(fixture.manage(client, broker));
     const key = AWKWARD_KEY;
     const call = async (name, args) => {
       const value = await manager.call(name, args);
-      assertAnswer(name, value);
+      assertDocumented(name, value);
       return value;
     };
     await manager.call('ready');
@@ -127,7 +126,7 @@ scenario(
     const all = await call('issue_token', { prefix: key.slice(0, 4), ttl: 20 });
     assert.ok(!new URL(all.sse_url).searchParams.has('key'));
     assert.deepEqual(await call('list_clients'), []);
-    const subscriber = scene.subscribeMany(client, 'ws', keys, several.token, broker);
+    const subscriber = fixture.subscribeMany(client, 'ws', keys, several.token, broker);
     await subscriber.until(() => subscriber.events.length === 7, 'both streams');
     assert.deepEqual(await call('list_clients', { tag: 'none' }), []);
     const [{ id, keys: followed }] = await call('list_clients', { key: 'other' });
@@ -143,9 +142,9 @@ scenario(
   },
 );
 
-scenario('an error has the status and the code of the broker', {}, async ({ client, scene }) => {
-  const broker = await scene.broker({ STREAMER_MAX_BATCH: '2' });
-  const manager = new Manager(scene.manage(client, broker));
+scenario('an error has the status and the code of the broker', {}, async ({ client, fixture }) => {
+  const broker = await fixture.broker({ STREAMER_MAX_BATCH: '2' });
+  const manager = new Manager(fixture.manage(client, broker));
   await manager.call('create_stream', { key: 'taken' });
   const events = [{ event: 'token' }];
   const expected = [
@@ -185,18 +184,18 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
   manager.agent.closeInput();
   await manager.agent.over();
 
-  const stranger = new Manager(scene.manage(client, broker, { api_key: 'not the right one' }));
+  const stranger = new Manager(fixture.manage(client, broker, { api_key: 'not the right one' }));
   assert.deepEqual(await stranger.failure('broker_info'), { status: 401, code: 'unauthorized' });
 });
 
 scenario(
-  'a store that is away is told, and so is a broker',
+  'an unavailable store is an error, and so is an unreachable broker',
   { store: ['exclusive'] },
-  async ({ client, scene }) => {
-    const broker = await scene.broker({ STREAMER_REDIS_TIMEOUT: '1' });
-    const manager = new Manager(scene.manage(client, broker));
+  async ({ client, fixture }) => {
+    const broker = await fixture.broker({ STREAMER_REDIS_TIMEOUT: '1' });
+    const manager = new Manager(fixture.manage(client, broker));
     await manager.call('ready');
-    await (await scene.redis()).kill();
+    await (await fixture.redis()).kill();
     for (const name of ['ready', 'list_streams']) {
       assert.deepEqual(await manager.failure(name), { status: 503, code: 'store-unavailable' });
     }

@@ -1,19 +1,19 @@
-// What the libraries of docs/clients.md do at the end of a stream, and when their connection
-// breaks. The page's table has to say the same.
+// Checks what the libraries of docs/clients.md do at the end of a stream and after a broken
+// connection. The table of that page must contain the same.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { numberOf, range } from '../support/ids.mjs';
 import { DEADLINE, until } from '../support/processes.mjs';
-import { Scene } from '../support/scene.mjs';
+import { Fixture } from '../support/fixture.mjs';
 import { CLIENTS } from './clients.mjs';
 import { BreakingProxy } from './proxy.mjs';
 
 const LAST = 21;
 const page = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8');
 
-/** Frame 10, and places in it. */
+/** The start of frame 10, and positions in it. */
 const frame = (text) => text.indexOf('data: word 10\n');
 const insideData = (text) => (frame(text) < 0 ? -1 : frame(text) + 'data: wo'.length);
 const behindIdLine = (text) => {
@@ -22,7 +22,7 @@ const behindIdLine = (text) => {
 };
 const behindFrame = (text) => (behindIdLine(text) < 0 ? -1 : behindIdLine(text) + 1);
 
-/** Text that some library changes. */
+/** Texts that some libraries change. */
 const TEXTS = {
   'leading spaces': '  two spaces',
   'line feeds at the end': 'a line\n\n',
@@ -31,10 +31,10 @@ const TEXTS = {
 };
 
 describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
-  let scene, broker, stream;
+  let fixture, broker, stream;
   before(async () => {
-    scene = new Scene('memory');
-    broker = await scene.broker();
+    fixture = new Fixture('memory');
+    broker = await fixture.broker();
     stream = await broker.stream('chat');
     const texts = Object.values(TEXTS);
     await broker.add(
@@ -43,12 +43,12 @@ describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
     );
     await broker.end(stream.key);
   });
-  after(() => scene.close());
+  after(() => fixture.close());
 
   for (const [name, follow] of Object.entries(CLIENTS)) {
     test(name, { timeout: 3 * DEADLINE }, async () => {
       const whole = await run(broker, stream, follow);
-      assert.deepEqual(whole.numbers, range(0, LAST + 1), 'undisturbed it hears all');
+      assert.deepEqual(whole.numbers, range(0, LAST + 1), 'without a break it receives all events');
       const changed = Object.entries(TEXTS).filter(
         ([, text], n) => whole.events[n + 1].data !== text,
       );
@@ -70,11 +70,11 @@ describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
 });
 
 /**
- * Follows until the library stops, or until it has been answered 204 three times: then it is taken
- * to ask for ever.
+ * Follows until the library stops, or until it got 204 three times. Then it counts as one that
+ * requests for ever.
  */
-async function run(broker, stream, follow, place, how) {
-  const proxy = new BreakingProxy(broker, place, how);
+async function run(broker, stream, follow, position, how) {
+  const proxy = new BreakingProxy(broker, position, how);
   await proxy.listen();
   const events = [];
   const { over, close } = follow(stream.sse(proxy), (event) => events.push(event));

@@ -1,5 +1,4 @@
-// How each runtime runs a job of scenario.mjs. `name` and what it can publish over; `run` returns
-// the answer.
+// Runs a job of scenario.mjs in each runtime, and returns the result.
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
@@ -55,7 +54,7 @@ async function program(command, args, job, folder) {
   return JSON.parse(out);
 }
 
-/** A worker is one file: Bun puts it together. */
+/** A worker is one file. Bun bundles it. */
 async function workerd(job, folder) {
   const bundle = path.join(folder, 'worker.js');
   const built = spawnSync(
@@ -63,7 +62,7 @@ async function workerd(job, folder) {
     ['build', '--target=browser', '--format=esm', `--outfile=${bundle}`, 'worker.mjs'],
     { cwd: here, encoding: 'utf8' },
   );
-  if (built.status !== 0) throw new Error(`The worker can't be put together: ${built.stderr}`);
+  if (built.status !== 0) throw new Error(`The worker can't be bundled: ${built.stderr}`);
   const config = path.join(folder, 'worker.capnp');
   copyFileSync(path.join(here, 'worker.capnp'), config);
   const child = start(bin('workerd'), ['serve', '--control-fd=3', config], {
@@ -99,5 +98,5 @@ async function listening(control) {
     const port = /"event":"listen".*"port":(\d+)/.exec(text)?.[1];
     if (port) return Number(port);
   }
-  throw new Error(`workerd tells no port: ${text}`);
+  throw new Error(`workerd reports no port: ${text}`);
 }

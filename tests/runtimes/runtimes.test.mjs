@@ -1,4 +1,4 @@
-// The TypeScript client outside Node and browsers: on Deno, Bun and workerd, the runtime of
+// The TypeScript client library outside Node and browsers: on Deno, Bun and workerd, the runtime of
 // Cloudflare's Workers.
 
 import assert from 'node:assert/strict';
@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { numberOf, range } from '../support/ids.mjs';
 import { DEADLINE } from '../support/processes.mjs';
 import { CuttingProxy } from '../support/proxy.mjs';
-import { Scene } from '../support/scene.mjs';
+import { Fixture } from '../support/fixture.mjs';
 import { RUNTIMES } from './runtimes.mjs';
 
 const COUNT = 400;
@@ -15,28 +15,28 @@ const TRANSPORTS = ['sse', 'ws', 'ndjson', 'poll'];
 
 const random = (low, high) => low + Math.floor(Math.random() * (high - low + 1));
 
-describe('a program writes a stream and follows it over connections that break: each event once, in order', {
+describe('over connections that break each event arrives once and in order', {
   concurrency: 3,
 }, () => {
   for (const [name, run] of Object.entries(RUNTIMES)) {
     for (const publish of ['ndjson', 'websocket']) {
-      // A WebSocket of workerd's takes no headers, and so no API key.
+      // The WebSocket of workerd takes no headers, and so no API key.
       const body = name === 'workerd' && publish === 'websocket' ? refuseWebSocket : writeAndFollow;
       test(`${name}, published over ${publish}`, { timeout: 3 * DEADLINE }, async ({ signal }) => {
-        const scene = new Scene('memory');
-        signal.addEventListener('abort', () => scene.close().catch(() => {}));
+        const fixture = new Fixture('memory');
+        signal.addEventListener('abort', () => fixture.close().catch(() => {}));
         try {
-          await body(scene, run, publish);
+          await body(fixture, run, publish);
         } finally {
-          await scene.close();
+          await fixture.close();
         }
       });
     }
   }
 });
 
-async function refuseWebSocket(scene, run, publish) {
-  const { url, apiKey } = await scene.broker();
+async function refuseWebSocket(fixture, run, publish) {
+  const { url, apiKey } = await fixture.broker();
   const job = {
     writeUrl: url,
     readUrl: url,
@@ -46,15 +46,18 @@ async function refuseWebSocket(scene, run, publish) {
     publish,
     transports: [],
   };
-  await assert.rejects(run(job, scene.folder), /This platform's WebSocket can't send the API key/);
+  await assert.rejects(
+    run(job, fixture.folder),
+    /This platform's WebSocket can't send the API key/,
+  );
 }
 
-async function writeAndFollow(scene, run, publish) {
-  const broker = await scene.broker();
-  const reading = await scene.listen(new CuttingProxy([broker]));
+async function writeAndFollow(fixture, run, publish) {
+  const broker = await fixture.broker();
+  const reading = await fixture.listen(new CuttingProxy([broker]));
   reading.allowance = () => (reading.cuts < CUTS ? random(200, 6_000) : Infinity);
-  const writing = await scene.listen(new CuttingProxy([broker]));
-  // The first connection makes the stream, and may go on to write.
+  const writing = await fixture.listen(new CuttingProxy([broker]));
+  // The first connection creates the stream, and may then be used for writing.
   writing.requestAllowance = () => (writing.cuts < 3 ? random(1_500, 8_000) : Infinity);
   const job = {
     writeUrl: writing.url,
@@ -65,7 +68,7 @@ async function writeAndFollow(scene, run, publish) {
     publish,
     transports: TRANSPORTS,
   };
-  const { status, length, seen } = await run(job, scene.folder);
+  const { status, length, seen } = await run(job, fixture.folder);
 
   assert.deepEqual([status, length], ['ended', COUNT + 2]);
   const expected = ['', ...range(0, COUNT).map((n) => `${n}\n${'🦀'.repeat(n % 20)}`), ''];
@@ -83,7 +86,7 @@ async function writeAndFollow(scene, run, publish) {
       transport,
     );
   }
-  // Connections that are open at the last cut have their own limits still.
+  // Connections that are open at the last cut still have their limits.
   assert.ok(reading.cuts >= CUTS, 'followers were cut off');
   assert.ok(writing.cuts > 0, 'the writer was cut off');
 }

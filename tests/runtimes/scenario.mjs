@@ -1,5 +1,5 @@
-// What each runtime does: it writes a stream and follows it, over connections that break, with the
-// built TypeScript client.
+// The program of each runtime: it writes a stream and follows it over connections that break, with
+// the built TypeScript client library.
 
 import { Client } from '../../clients/typescript/dist/index.js';
 import { subscribe } from '../../clients/typescript/dist/subscribe.js';
@@ -7,8 +7,8 @@ import { subscribe } from '../../clients/typescript/dist/subscribe.js';
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * `writeUrl` and `readUrl` are ways to one broker. Returns for each transport what arrived, and
- * what the writer was told.
+ * Writes at `writeUrl` and follows at `readUrl`, two addresses of one broker. Returns for each
+ * transport what arrived, and the writer's result.
  */
 export async function run({ writeUrl, readUrl, apiKey, key, count, publish, transports }) {
   const client = new Client({ url: writeUrl, apiKey });
@@ -19,7 +19,7 @@ export async function run({ writeUrl, readUrl, apiKey, key, count, publish, tran
     async (writer) => {
       for (let n = 0; n < count; n += 1) {
         await writer.write('token', `${n}\n${'🦀'.repeat(n % 20)}`);
-        // Slow enough that the cuts come while it writes.
+        // Slow enough that cuts happen while it writes.
         if (n % 10 === 9) await sleep(20);
       }
     },

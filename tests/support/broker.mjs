@@ -1,4 +1,4 @@
-// A running broker, and what a backend does with it.
+// A running broker, and the calls of a backend.
 
 import http from 'node:http';
 import path from 'node:path';
@@ -10,7 +10,7 @@ const BROKER = path.resolve(
   process.env.TINISTREAMER_BIN ?? path.join(here, '../../target/debug/tinistreamer'),
 );
 
-/** Starts a broker on a free port, in a folder where no .env and no Rocket.toml is found. */
+/** Starts a broker on a free port, in a folder without a .env or Rocket.toml. */
 export async function startBroker(folder, settings) {
   const env = {
     PATH: process.env.PATH,
@@ -30,7 +30,7 @@ export async function startBroker(folder, settings) {
         `${BROKER} ended at its start: ${JSON.stringify(ended)} ${ended.error ?? ''}\n${err}`,
       );
     return / listens on (http:\S+) /.exec(out)?.[1];
-  }, 'the broker tells its address');
+  }, 'the broker prints its address');
   return new Broker(child, url, settings.STREAMER_API_KEY);
 }
 
@@ -52,14 +52,13 @@ class Broker {
   }
 
   /**
-   * Creates a stream. What it returns makes the URLs for its clients, at the broker or at a proxy
+   * Creates a stream. The result makes the URLs for its subscribers, at the broker or at a proxy
    * before it.
    */
   async stream(key, options = {}) {
     const access = await this.call('/stream/', { key, ...options });
     const at = (address, scheme, port, query) => {
-      // The address in the answer is the configured public one; path and query are the broker's
-      // word.
+      // The address in the response is the configured public one. Path and query are the broker's.
       const url = new URL(address);
       url.protocol = scheme;
       url.host = `127.0.0.1:${port}`;
@@ -74,8 +73,8 @@ class Broker {
         at(access.sse_url, 'http:', server.port, { token, ...more }),
       ws: (server = this, more = {}) => at(access.ws_url, 'ws:', server.port, { token, ...more }),
       /**
-       * Without the token, as it is told to clients; those of long polling and NDJSON differ in the
-       * end of the path.
+       * The URL without the token. Those of long polling and NDJSON differ only at the end of the
+       * path.
        */
       url: (transport, server = this) =>
         transport === 'ws'
@@ -105,7 +104,8 @@ class Broker {
   }
 
   /**
-   * An NDJSON upload that stays open: `line` sends an event, `finish` returns the broker's answer.
+   * An NDJSON upload that stays open. `line` sends an event; `finish` returns the broker's
+   * response.
    */
   upload(key) {
     const request = http.request(
@@ -124,7 +124,7 @@ class Broker {
         else reject(new Error(`the upload: ${response.statusCode} ${text}`));
       });
     });
-    // Reported by `finish`; a test that fails before it has its own error to tell.
+    // `finish` reports an error. A test that fails earlier has an error of its own.
     answer.catch(() => {});
     return {
       line: (event) => request.write(`${JSON.stringify(event)}\n`),
@@ -143,7 +143,7 @@ class Broker {
     return kill(this.child);
   }
 
-  /** `{ code, signal }`, once the process is gone. */
+  /** Resolves with `{ code, signal }` when the process has ended. */
   get gone() {
     return this.child.gone;
   }

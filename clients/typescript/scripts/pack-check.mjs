@@ -28,7 +28,8 @@ const run = (command, ...args) =>
 const program = `
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ApiError, Client, PublishError, UnreachableError, type Access, type Writer } from "tinistreamer";
+import { ApiError, Client, PublishError, UnreachableError } from "tinistreamer";
+import type { Access, Ack, Writer } from "tinistreamer";
 import { createResumableStreamContext } from "tinistreamer/resumable-stream";
 import { subscribe, type StreamEvent } from "tinistreamer/subscribe";
 import { useStream } from "tinistreamer/react";
@@ -42,14 +43,18 @@ const server = createServer((request, response) => {
   for await (const event of subscribe({ url, token: "t" })) events.push(event);
   server.close();
   const client = new Client({ url: "http://127.0.0.1:1", apiKey: "k" });
-  const access: Access | UnreachableError = await client.createStream("k").catch((error: unknown) => {
+  const unreachable = (error: unknown) => {
     if (error instanceof UnreachableError) return error;
     throw error;
-  });
+  };
+  const access: Access | UnreachableError = await client.createStream("k").catch(unreachable);
   const context = createResumableStreamContext({ client, waitUntil: null });
   const writer: Writer = client.publish("k");
-  const kinds = [ApiError, PublishError, useStream, context.resumableStream, writer.write].map((item) => typeof item);
-  console.log(JSON.stringify([events.map(({ event }) => event), access instanceof Error && access.name, new Set(kinds).size]));
+  const onAck = ({ count }: Ack) => count;
+  const functions = [ApiError, PublishError, useStream, context.resumableStream, writer.write, onAck];
+  const kinds = new Set(functions.map((item) => typeof item));
+  const names = events.map(({ event }) => event);
+  console.log(JSON.stringify([names, access instanceof Error && access.name, kinds.size]));
 });
 `;
 
@@ -122,7 +127,7 @@ try {
   assert.deepEqual(foreign, []);
   assert.ok(contents.length <= MAX_BUNDLE, `tinistreamer/subscribe is ${contents.length} bytes`);
   console.log(
-    `packed, installed, type-checked, run; tinistreamer/subscribe is ${contents.length} bytes minified`,
+    `packed, installed, checked, run; tinistreamer/subscribe is ${contents.length} bytes minified`,
   );
 } finally {
   rmSync(project, { recursive: true, force: true });

@@ -26,7 +26,7 @@ export class Api {
     this.#url = brokerUrl(url).href.replace(/\/+$/, "");
     if (!apiKey) {
       throw new TypeError(
-        "The API key is missing: set `apiKey` to one of the broker's keys (STREAMER_API_KEY where the broker runs)",
+        "The API key is missing: set `apiKey` to one of the broker's keys (its STREAMER_API_KEY)",
       );
     }
     this.headers = { "X-API-KEY": apiKey };

@@ -91,8 +91,8 @@ export class SubscribeError extends Error {
 }
 
 /**
- * A stream was not added to a subscription, or not dropped from it. The subscription goes on without
- * the change.
+ * A stream was not added to a subscription, or not dropped from it. The subscription goes on
+ * without the change.
  */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";

@@ -62,7 +62,7 @@ export interface ResumableStreamContext {
     makeStream: () => ReadableStream<string>,
     skipCharacters?: number,
   ): Promise<ReadableStream<string> | null>;
-  /** @returns True while a stream of this name is written, `"DONE"` when it is finished, else null. */
+  /** @returns True while a stream of this name is written, `"DONE"` when finished, else null. */
   hasExistingStream(streamId: string): Promise<null | true | "DONE">;
 }
 

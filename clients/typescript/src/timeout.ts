@@ -1,9 +1,7 @@
 /** The longest delay that timers take, in milliseconds. A longer one would fire at once. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-/**
- * Resolves after `ms` milliseconds. Rejects with the signal's reason when it is aborted before.
- */
+/** Resolves after `ms` milliseconds. Rejects with the signal's reason when it is aborted before. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return withTimeout<void>(ms, signal, () => {}).catch((error) => {
     if (!(error instanceof TimedOut)) throw error;

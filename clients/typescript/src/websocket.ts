@@ -18,7 +18,7 @@ export function webSocketClass(given: WebSocketConstructor | undefined): WebSock
   const found = given ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
   if (!found)
     throw new TypeError(
-      "This platform has no WebSocket: set the option WebSocket, for example to that of the package ws",
+      "This platform has no WebSocket: set the option WebSocket, such as that of the package ws",
     );
   return found;
 }
@@ -88,8 +88,8 @@ export function closeAtOnce(socket: WebSocketLike): void {
 }
 
 /**
- * Calls `refused` with the broker's error when it refuses the handshake, or with the reason why that
- * error can't be read.
+ * Calls `refused` with the broker's error when it refuses the handshake, or with the reason why
+ * that error can't be read.
  */
 export function onRefusal(
   socket: NodeWebSocket | undefined,

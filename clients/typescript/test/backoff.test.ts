@@ -5,7 +5,7 @@ import { ApiError, UnreachableError } from "../src/errors.js";
 import { Retry } from "../src/publish/retry.js";
 import { sleep, TimedOut, withTimeout } from "../src/timeout.js";
 
-test("a retry delay doubles with each failure up to a limit, and is a random half to whole of it", () => {
+test("a retry delay doubles up to a limit, and is a random half to whole of it", () => {
   const delays = (random: number) => {
     const backoff = new Backoff(100, 5_000, () => random);
     return Array.from({ length: 100 }, () => backoff.delay()).filter((_, failure) =>

@@ -72,7 +72,7 @@ describe("a subscription", () => {
     );
   });
 
-  test("with an event names filter allows gaps in the numbers, and moves past filtered events", async (t) => {
+  test("with an event names filter allows gaps, and moves past filtered events", async (t) => {
     const requests: (string | undefined)[] = [];
     const url = await startServer(t, (request, response) => {
       requests.push(request.headers["last-event-id"] as string | undefined);
@@ -91,7 +91,7 @@ describe("a subscription", () => {
     assert.deepEqual(requests, [undefined, "1-9"]);
   });
 
-  test("that waits for a stream starts with its first event, also after a broken connection", async (t) => {
+  test("that waits for a stream starts with its first event, also after a break", async (t) => {
     const requests: (string | undefined)[] = [];
     const url = await startServer(t, (request, response) => {
       requests.push(request.headers["last-event-id"] as string | undefined);
@@ -200,7 +200,7 @@ test("an error of the token function ends the iteration", async (t) => {
   });
 });
 
-test("a WebSocket that can't pause is closed at 1,000 unread events, and nothing is lost", async (t) => {
+test("a WebSocket that can't pause is closed at 1,000 unread events", async (t) => {
   const total = 2_500;
   const requests: (string | null)[] = [];
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });

@@ -20,7 +20,7 @@ for (const transport of ["ndjson", "websocket"] as const) {
   describe(`a writer over ${transport}`, () => {
     const options = { transport, WebSocket };
 
-    test("stores the events that were written before an error, and cancels the stream", async (t) => {
+    test("stores the events written before an error, and cancels the stream", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       await assert.rejects(client.publish("k", failing, options), failure);

@@ -90,7 +90,7 @@ for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": Browse
       await assert.rejects(events.add("c"), { code: "subscription-over" });
     });
 
-    test("after a broken connection the streams continue, and changes without a reply are sent again", async (t) => {
+    test("after a break the streams continue, and changes are sent again", async (t) => {
       let connections = 0;
       const { url, handshakes, requests } = await startSockets(
         t,

@@ -22,7 +22,8 @@ describe("over server-sent events", () => {
       t,
       stream(
         sse,
-        `${retry}${frame("a%2Fb:1-0", "start")}${frame("b:2-0,~A", "start")}${frame("a%2Fb:1-1,~B")}`,
+        retry + frame("a%2Fb:1-0", "start") + frame("b:2-0,~A", "start"),
+        frame("a%2Fb:1-1,~B"),
         "id: b:2-1,~lost",
       ),
       stream(sse, retry, frame("b:2-1!,~C", "end")),
@@ -93,7 +94,7 @@ describe("over server-sent events", () => {
     assert.deepEqual(keys(), ["a,b", "a,b", "b"]);
   });
 
-  test("adding a stream connects again at the cursor, and the loop that reads may await it", async (t) => {
+  test("adding a stream connects again at the cursor, awaited in the loop", async (t) => {
     const { url, requests, keys } = await startScript(
       t,
       staying(sse, frame("1-0", "start")),
@@ -136,7 +137,7 @@ describe("over server-sent events", () => {
     assert.deepEqual(keys(), ["a", "a,b", "a"]);
   });
 
-  test("a dropped stream is no longer requested, and starts again when it is added again", async (t) => {
+  test("a dropped stream is not requested, and starts again when added again", async (t) => {
     const { url, requests, keys } = await startScript(
       t,
       staying(sse, frame("a:1-0", "start"), frame("b:1-0,~A", "start")),
@@ -237,7 +238,7 @@ describe("over NDJSON", () => {
     await assert.rejects(collect(events), { code: "gap" });
   });
 
-  test("a stream that was waited for starts with its first event, also after a broken connection", async (t) => {
+  test("a missing stream starts with its first event, also after a break", async (t) => {
     const { url, requests } = await startScript(
       t,
       stream(ndjson, line({ key: "a", id: "1-7" }), "\n"),
@@ -298,7 +299,7 @@ describe("over NDJSON", () => {
 describe("over long polling", () => {
   const event = (key: string, id: string, event: string) => ({ key, id, event });
 
-  test("each response is followed by a request with its cursor, until all streams are finished", async (t) => {
+  test("each request has the last cursor, until all streams are finished", async (t) => {
     const { url, requests } = await startScript(
       t,
       json({
@@ -341,7 +342,7 @@ describe("over long polling", () => {
     await events.return();
   });
 
-  test("without events after the cursor the iteration is over, and the statuses are null", async (t) => {
+  test("without events after the cursor it is over, and statuses are null", async (t) => {
     const { url } = await startScript(t, json({ events: [], cursor: "~A", status: "ended" }));
     const events = subscribeMany({ url: `${url}/poll`, keys: ["a", "b"], token: "t", after: "~A" });
     assert.deepEqual(await collect(events), []);

@@ -17,7 +17,7 @@ const ways = {
 
 for (const [way, options] of Object.entries(ways)) {
   describe(`over ${way}`, () => {
-    test("events are stored in order and acknowledged, and the stream ends when the function returns", async (t) => {
+    test("events are stored and acknowledged, and a return ends the stream", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       const counts: number[] = [];
@@ -42,7 +42,7 @@ for (const [way, options] of Object.entries(ways)) {
       assert.equal(counts.at(-1), 51);
     });
 
-    test("the stream is cancelled when the function throws, and the caller gets the error", async (t) => {
+    test("the stream is cancelled when the function throws, and it throws, too", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       const failing = client.publish(
@@ -137,7 +137,7 @@ describe("a writer", () => {
     assert.deepEqual(await stored(client), ["start", "x", "end"]);
   });
 
-  test("that has reported its failure does not throw it again at the end of an `await using` block", async (t) => {
+  test("that has reported its failure does not throw again after `await using`", async (t) => {
     const { client } = await startBroker(t);
     const block = async () => {
       await using writer = client.publish("k");
@@ -147,7 +147,7 @@ describe("a writer", () => {
     await assert.rejects(block(), { name: "PublishError", code: "no-active-stream" });
   });
 
-  test("that has failed unnoticed throws at the end of an `await using` block", async (t) => {
+  test("that has failed unnoticed throws after an `await using` block", async (t) => {
     const { client } = await startBroker(t);
     const block = async () => {
       await using writer = client.publish("k");
@@ -246,7 +246,7 @@ describe("over NDJSON", () => {
     Promise.all(names.map((name) => writer.write(name)));
   const line = (event: string) => JSON.stringify({ event });
 
-  test("one request is sent at a time, and events that are written meanwhile go into the next", async (t) => {
+  test("one request at a time: events written meanwhile go into the next one", async (t) => {
     const { client, uploads, upload } = await startFakeBroker(t);
     const writer = client.publish("k");
     await write(writer, "a", "b");
@@ -271,7 +271,7 @@ describe("over NDJSON", () => {
     );
   });
 
-  test("after a temporary failure the same producer sends the unacknowledged events again", async (t) => {
+  test("after a temporary failure unacknowledged events are sent again", async (t) => {
     const { client, uploads, upload } = await startFakeBroker(t);
     const acks: object[] = [];
     const writer = client.publish("k", { onAck: (ack) => acks.push(ack) });
@@ -314,7 +314,7 @@ describe("over NDJSON", () => {
     await writer.flush();
   });
 
-  test("an event that the broker rejects fails the writer, and the error contains the acknowledged count", async (t) => {
+  test("a rejected event fails the writer, with the acknowledged count", async (t) => {
     const { client, upload } = await startFakeBroker(t);
     const writer = client.publish("k");
     await write(writer, "a", "b");
@@ -326,7 +326,7 @@ describe("over NDJSON", () => {
     });
   });
 
-  test("cancelling rejects the callers that wait, and drops the events that were not sent", async (t) => {
+  test("cancelling rejects waiting callers, and drops unsent events", async (t) => {
     const { client, uploads, upload } = await startFakeBroker(t);
     const writer = client.publish("k", { maxPending: 1 });
     await write(writer, "a");

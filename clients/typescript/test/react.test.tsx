@@ -28,9 +28,7 @@ function render(options: UseStreamOptions, wrapper?: typeof StrictMode) {
 const frame = (number: number, event = "token", data = String(number)) =>
   `id: 1-${number}\nevent: ${event}\ndata: ${data}\n\n`;
 
-/**
- * A server whose streams the test writes. `open` are the responses that are read now.
- */
+/** A server whose streams the test writes. `open` are the responses that are read now. */
 async function startStreams(t: Parameters<typeof startServer>[0]) {
   const open = new Set<http.ServerResponse>();
   const requests: http.IncomingMessage[] = [];
@@ -205,7 +203,7 @@ describe("useStream", () => {
   });
 
   test("shows that it reconnects while the broker has reached its limit", async (t) => {
-    const body = JSON.stringify({ code: "too-many-clients", message: "All places are taken" });
+    const body = JSON.stringify({ code: "too-many-clients", message: "The limit is reached" });
     const url = await startServer(t, (_, response) => {
       response
         .writeHead(429, { "Content-Type": "application/json", "Retry-After": "60" })

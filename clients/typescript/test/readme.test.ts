@@ -38,7 +38,7 @@ test("the quick start runs as it is printed", async (t) => {
   assert.equal(stdout, "Hello from a stream");
 });
 
-test("the page's snippet shows how a stream ends, and which events are no longer stored", async () => {
+test("the page's snippet shows the end of a stream, and missed events", async () => {
   const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
   const block = /In a browser:\n\n```js\n(.*?)```/s.exec(readme)?.[1];
   assert.ok(block);

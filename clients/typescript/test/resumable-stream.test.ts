@@ -77,7 +77,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       assert.equal(await context.resumeExistingStream("s"), undefined);
     });
 
-    test("a stream reaches its maker and its readers, without the characters to skip", async (t) => {
+    test("a stream reaches its maker, and its readers without skipped text", async (t) => {
       const context = await makeContext(t);
       const source = makeSource();
       const made = await context.createNewResumableStream("s", source.make);
@@ -119,7 +119,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       assert.equal(await context.resumableStream("s", notCalled), null);
     });
 
-    test("the idempotent function makes a stream the first time, and resumes it later", async (t) => {
+    test("the idempotent function makes a stream once, and then resumes it", async (t) => {
       const context = await makeContext(t);
       const source = makeSource();
       const first = await context.resumableStream("s", source.make, 2);
@@ -206,7 +206,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
 }
 
 describe("resumable streams of this package", () => {
-  test("when the text breaks off all readers get an error, and waitUntil gets the reason", async (t) => {
+  test("when the text breaks off, all readers and waitUntil get the error", async (t) => {
     const { client } = await startBroker(t);
     let kept: Promise<unknown> | undefined;
     const waitUntil = (promise: Promise<unknown>) => {

@@ -77,7 +77,7 @@ describe("the parser of server-sent events", () => {
   }
 });
 
-test("with chunks of any size, the parser returns what eventsource-parser returns for the whole", () => {
+test("with chunks of any size, the parser agrees with eventsource-parser", () => {
   const parts = [
     "data",
     "id",

@@ -72,7 +72,7 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
       await until(async () => (await broker.connectionsInUse()) === 0, "the connection is closed");
     });
 
-    test("an abort rejects the caller that waits for an event, and closes the connection", async (t) => {
+    test("an abort rejects a waiting caller, and closes the connection", async (t) => {
       const { client, broker, url } = await startBroker(t);
       const { token } = await client.createStream("k");
       const abort = new AbortController();
@@ -90,7 +90,7 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
       await until(async () => (await broker.connectionsInUse()) === 0, "the connection is closed");
     });
 
-    test("an abort closes the connection also while the reader is busy with an event", async (t) => {
+    test("an abort closes the connection also while the reader is busy", async (t) => {
       const { client, broker, url } = await startBroker(t);
       const { token } = await client.createStream("k");
       const abort = new AbortController();
@@ -139,7 +139,7 @@ for (const [kind, { transport, WebSocket }] of Object.entries(kinds)) {
   });
 }
 
-test("a WebSocket that takes headers gets the token there, a browser's gets it in the query", async (t) => {
+test("a WebSocket gets the token in a header, a browser's in the query", async (t) => {
   const { client, url } = await startBroker(t);
   const { token } = await client.createStream("k");
   await client.endStream("k");

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 import { Client } from "tinistreamer";
 import { WebSocket } from "ws";
-import { Scene } from "../../../tests/support/scene.mjs";
+import { Fixture } from "../../../tests/support/fixture.mjs";
 
 export { until } from "../../../tests/support/processes.mjs";
 
@@ -17,9 +17,9 @@ interface Broker {
 
 /** A real broker with the embedded store. It is stopped after the test. */
 export async function startBroker(t: TestContext, settings: Record<string, string> = {}) {
-  const scene = new Scene("memory", settings);
-  t.after(() => scene.close());
-  const broker = (await scene.broker()) as unknown as Broker;
+  const fixture = new Fixture("memory", settings);
+  t.after(() => fixture.close());
+  const broker = (await fixture.broker()) as unknown as Broker;
   const client = new Client({ url: broker.url, apiKey: broker.apiKey });
   return { broker, client, url: broker.url, apiKey: broker.apiKey };
 }

@@ -1,5 +1,5 @@
-// For all people: no serious findings by axe on any page, everything by keyboard, and nothing that
-// moves against one's wish.
+// Accessibility: no serious findings by axe on any page, everything by keyboard, and less motion on
+// request.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -25,8 +25,8 @@ for (const colorScheme of ['light', 'dark']) {
   for (const [device, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
     onConsole(
       `axe finds nothing serious on any page, ${colorScheme}, on a ${device}`,
-      async (scene, visit) => {
-        const broker = await consoleBroker(scene);
+      async (fixture, visit) => {
+        const broker = await consoleBroker(fixture);
         for (const key of ['running', 'over', 'called off']) await broker.stream(key);
         const token = (data) => ({ event: 'token', data });
         await broker.add('running', [
@@ -61,7 +61,7 @@ for (const colorScheme of ['light', 'dark']) {
         await page.getByRole('row').nth(1).waitFor();
         await check('the list');
 
-        const listed = await scene.tab();
+        const listed = await fixture.tab();
         const named = { client_name: 'a display with a long name, in the hall', tags: 'eu,lobby' };
         const access = await broker.call('/stream/token', { key: 'running' });
         await listed.evaluate(
@@ -110,12 +110,12 @@ for (const colorScheme of ['light', 'dark']) {
 }
 
 onConsole(
-  'axe finds nothing serious while the store is away',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene, { STREAMER_REDIS_TIMEOUT: '1' });
+  'axe finds nothing serious while the store is unavailable',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture, { STREAMER_REDIS_TIMEOUT: '1' });
     const tab = await visit(broker, { script: AXE });
     tab.expect(/status of 503/, /ERR_ABORTED/);
-    (await scene.redis()).suspend();
+    (await fixture.redis()).suspend();
     await tab.banner.waitFor();
     for (const colorScheme of ['light', 'dark']) {
       await tab.page.emulateMedia({ colorScheme });
@@ -126,9 +126,9 @@ onConsole(
 );
 
 onConsole(
-  'from the form to a stream that is cut and taken up again, without a mouse',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'a user without a mouse creates a stream, cuts a connection and connects again',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     const tab = await visit(broker, { apiKey: null });
     const { keyboard } = tab.page;
     /** With the Tab key, as often as it takes; what has the focus must show it. */
@@ -181,8 +181,8 @@ onConsole(
 
 onConsole(
   'the skip link leads to the content',
-  async (scene, visit) => {
-    const tab = await visit(await consoleBroker(scene));
+  async (fixture, visit) => {
+    const tab = await visit(await consoleBroker(fixture));
     await tab.page.reload();
     await tab.title.waitFor();
     await tab.page.keyboard.press('Tab');
@@ -196,9 +196,9 @@ onConsole(
 );
 
 onConsole(
-  'the caret blinks, unless one has asked for less motion',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'the caret blinks, unless the user prefers less motion',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     await broker.stream('still');
     const tab = await visit(broker, { at: addressOf('still', 'text') });
     const caret = tab.page.locator('.answer .caret');

@@ -1,4 +1,4 @@
-// The API key: asked for, kept in the tab, and nowhere else.
+// The API key: the console requests it and keeps it only in the tab.
 
 import assert from 'node:assert/strict';
 import { until } from '../harness.mjs';
@@ -14,8 +14,8 @@ const kept = ({ page }) =>
     cookies: document.cookie,
   }));
 
-onConsole('a wrong key is refused with words, and not kept', async (scene, visit) => {
-  const broker = await consoleBroker(scene);
+onConsole('a wrong key is refused with words, and not kept', async (fixture, visit) => {
+  const broker = await consoleBroker(fixture);
   const tab = await visit(broker, { apiKey: null });
   const enter = async (key) => {
     await tab.page.getByLabel('Key', { exact: true }).fill(key);
@@ -34,9 +34,9 @@ onConsole('a wrong key is refused with words, and not kept', async (scene, visit
 });
 
 onConsole(
-  'a good key stays in its tab, through a reload, and comes into no URL',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'a valid key stays in its tab, also after a reload, and never gets into a URL',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     const stream = await broker.stream('kept');
     const tab = await visit(broker);
     for (const view of ['events', 'text', 'clients', 'code'])
@@ -68,9 +68,9 @@ onConsole(
 );
 
 onConsole(
-  'forgetting the key leads back to the form, and closes what was open',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'forgetting the key leads back to the form, and closes all connections',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     await broker.stream('left');
     const tab = await visit(broker);
     await tab.openStream('left', 'clients');
@@ -78,23 +78,23 @@ onConsole(
     await tab.pane('sse').is('open');
     await until(
       async () => (await broker.connectionsInUse()) === 2,
-      'the page and its client have a slot each',
+      'the page and its subscriber have a connection each',
     );
     await tab.button('Forget the API key').click();
     await asksForKey(tab);
     assert.deepEqual((await kept(tab)).session, {});
     await tab.page.reload();
     await asksForKey(tab);
-    await until(async () => (await broker.connectionsInUse()) === 0, 'the slots are free');
+    await until(async () => (await broker.connectionsInUse()) === 0, 'the connections are closed');
   },
 );
 
-onConsole('a key that is no longer good leads back to the form', async (scene, visit) => {
-  const broker = await consoleBroker(scene);
+onConsole('a key that is no longer good leads back to the form', async (fixture, visit) => {
+  const broker = await consoleBroker(fixture);
   const tab = await visit(broker);
   tab.expect(/ERR_CONNECTION/, /ERR_EMPTY_RESPONSE/, /status of 401/);
   await broker.kill();
-  const other = await consoleBroker(scene, {
+  const other = await consoleBroker(fixture, {
     STREAMER_PORT: `${broker.port}`,
     STREAMER_API_KEY: 'another-key-0123456789',
   });

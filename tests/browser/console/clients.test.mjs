@@ -5,13 +5,13 @@ import { until } from '../harness.mjs';
 import { consoleBroker, onConsole } from './console.mjs';
 
 onConsole(
-  'the list shows who is connected, what they follow and how far they have come, and finds them by key and tag',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'the list shows each subscriber, its streams and its position, and filters by key and tag',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     const [wall, many] = [await broker.stream('wall'), ['a/ä&=', 'b', 'c', 'd', 'e']];
     for (const key of many) await broker.stream(key);
     const { token } = await broker.call('/stream/token', { keys: many });
-    const display = await scene.tab();
+    const display = await fixture.tab();
     await display.evaluate(
       (url) => followEvents(url, ['start', 'alert']),
       wall.sse(broker, { client_name: 'Wall display', tags: 'eu,lobby' }),
@@ -20,7 +20,7 @@ onConsole(
     for (const key of many) all.searchParams.append('key', key);
     for (const [name, value] of Object.entries({ token, tags: 'eu', events: 'alert,m*' }))
       all.searchParams.set(name, value);
-    const phone = await scene.tab();
+    const phone = await fixture.tab();
     await phone.evaluate((url) => followSocket(url), all.href.replace('http', 'ws'));
     await broker.add('wall', [{ event: 'alert' }, { event: 'alert' }]);
 
@@ -51,7 +51,7 @@ onConsole(
     await find('Tag', 'nobody');
     await tab.page.getByText('No client of this node is found.').waitFor();
 
-    // From a stream's page, which is a client itself, to its clients.
+    // From a stream's page, which is a subscriber itself, to the stream's subscribers.
     await tab.openStream('wall');
     await tab.page.getByRole('link', { name: '2 clients' }).click();
     await tab.page.getByText('1 client of this node found').waitFor();
@@ -64,11 +64,11 @@ onConsole(
 );
 
 onConsole(
-  'a client is disconnected when that is confirmed, and not before',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'a subscriber is disconnected after a confirmation, and not before',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     const stream = await broker.stream('wall');
-    const phone = await scene.tab();
+    const phone = await fixture.tab();
     await phone.evaluate((url) => followSocket(url), stream.ws(broker, { client_name: 'Phone' }));
     const tab = await visit(broker, { at: '#/clients' });
     const dialog = tab.page.getByRole('dialog', { name: 'Disconnect Phone?' });
@@ -100,12 +100,12 @@ onConsole(
 );
 
 onConsole(
-  'what a client calls itself is text, whatever it is',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'the name of a subscriber is shown as text, whatever it contains',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     const stream = await broker.stream('wall');
     const name = '<img src=x onerror=alert(1)>';
-    const phone = await scene.tab();
+    const phone = await fixture.tab();
     await phone.evaluate(
       (url) => followSocket(url),
       stream.ws(broker, { client_name: name, tags: `<b>bold</b>,javascript:alert(1)` }),
@@ -121,7 +121,7 @@ onConsole(
   ['memory'],
 );
 
-/** A client's row, as one line. */
+/** The row of a subscriber, as one line. */
 async function text(tab, name) {
   const cells = tab.page
     .getByRole('row')

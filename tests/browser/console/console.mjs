@@ -1,4 +1,4 @@
-// The console as people use it, one tab at a time, and what must hold wherever they are in it.
+// The console in one tab, and the checks that apply to every page.
 
 import assert from 'node:assert/strict';
 import { DEADLINE, onEachStore, until } from '../harness.mjs';
@@ -10,17 +10,17 @@ import { DEADLINE, onEachStore, until } from '../harness.mjs';
 export function onConsole(name, body, stores, timeout) {
   onEachStore(
     name,
-    async (scene) => {
+    async (fixture) => {
       const tabs = [];
       const visit = async (broker, options) => {
-        const tab = await openTab(scene, broker, options);
+        const tab = await openTab(fixture, broker, options);
         tabs.push(tab);
         return tab;
       };
       try {
-        await body(scene, visit);
+        await body(fixture, visit);
       } catch (failure) {
-        // Where a page has failed, the test has mostly waited in vain for what it should show.
+        // When a page has failed, the test mostly times out. The page's error says more.
         const problems = tabs.flatMap((tab) => tab.problems);
         throw problems.length > 0
           ? new AggregateError(
@@ -43,19 +43,19 @@ export function onConsole(name, body, stores, timeout) {
  * A broker with its console. Over Redis its delivery is shared, as where there are more than a few
  * clients.
  */
-export const consoleBroker = (scene, settings = {}) =>
-  scene.broker({ STREAMER_CONSOLE: 'on', STREAMER_DELIVERY: 'shared', ...settings });
+export const consoleBroker = (fixture, settings = {}) =>
+  fixture.broker({ STREAMER_CONSOLE: 'on', STREAMER_DELIVERY: 'shared', ...settings });
 
 /**
  * A tab with the console at `at`, signed in unless `apiKey` is null; `script` is one that runs in
  * it.
  */
 async function openTab(
-  scene,
+  fixture,
   broker,
   { at = '#/', apiKey = broker.apiKey, context: options, script } = {},
 ) {
-  const context = await scene.context(options);
+  const context = await fixture.context(options);
   const page = await context.newPage();
   page.setDefaultTimeout(DEADLINE);
   const tab = new Tab(page, broker);
@@ -67,7 +67,7 @@ async function openTab(
 }
 
 class Tab {
-  /** What should not have happened. */
+  /** The errors so far. */
   problems = [];
   /** The URLs of all requests and WebSockets. */
   urls = [];
@@ -83,7 +83,7 @@ class Tab {
     this.rows = this.list.getByRole('option');
   }
 
-  /** From before the first script on. */
+  /** Installs the checks before the first script runs. */
   async watch() {
     const { page, problems } = this;
     page.on('pageerror', (error) => problems.push(`page error: ${error.stack ?? error}`));
@@ -112,7 +112,7 @@ class Tab {
     this.urls.push(url);
     const { protocol, host } = new URL(url);
     if (!['http:', 'ws:'].includes(protocol) || host !== new URL(this.broker.url).host)
-      this.problems.push(`asked for ${url}`);
+      this.problems.push(`requested ${url}`);
   }
 
   /**
@@ -182,7 +182,7 @@ class Pane {
     return this.root.locator('.wire pre').textContent();
   }
 
-  /** What the strip tells: figures, and the kind of each cell. */
+  /** The figures of the strip, and the kind of each cell. */
   async strip() {
     const words = await this.root.locator('.sum span').allTextContents();
     const figure = (word) =>

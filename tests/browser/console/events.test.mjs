@@ -1,18 +1,18 @@
-// The list of a stream's events, where there are many.
+// The list of many events of a stream.
 
 import assert from 'node:assert/strict';
 import { range, until } from '../harness.mjs';
 import { consoleBroker, onConsole } from './console.mjs';
 
 const EVENTS = 10_000;
-/** As many rows as could be seen on the screen, and some more. */
+/** More rows than fit on the screen. */
 const SCREENFUL = 60;
 const BIG = '{"n": 12345678901234567890, "list": [1.10, true, null, {"deep": "a\\nb"}]}';
 
 onConsole(
-  '10,000 events scroll, are chosen by keys, and are followed until one scrolls up',
-  async (scene, visit) => {
-    const { broker, tab, list } = await openMany(scene, visit);
+  '10,000 events scroll, keys select them, and the list follows new ones until the user scrolls up',
+  async (fixture, visit) => {
+    const { broker, tab, list } = await openMany(fixture, visit);
     await sees(list, EVENTS);
     assert.ok((await list.getByRole('option').count()) < SCREENFUL);
     assert.deepEqual(await numbers(list), range((await numbers(list))[0], EVENTS + 1));
@@ -24,7 +24,7 @@ onConsole(
     await sees(list, EVENTS / 2 + 2);
     assert.ok((await list.getByRole('option').count()) < SCREENFUL);
 
-    // Up there it stays while others come.
+    // After scrolling up the list stays there while other events come.
     const before = await list.evaluate((list) => list.scrollTop);
     await broker.add(
       'many',
@@ -39,7 +39,7 @@ onConsole(
     await tab.button('Pause').click();
     await broker.add('many', [{ event: 'token', data: 'paused' }]);
     await tab.button('Follow').getByText('1 new').waitFor();
-    // And so does who scrolls down to the end again.
+    // Scrolling down to the end follows again, too.
     await list.hover();
     await tab.page.mouse.wheel(0, 1e6);
     await tab.button('Pause').waitFor();
@@ -47,11 +47,11 @@ onConsole(
   },
 );
 
-onConsole('keys choose a row, bring it into sight, and tell which it is', async (scene, visit) => {
-  const { tab, list } = await openMany(scene, visit);
+onConsole('keys select a row, scroll to it, and announce it', async (fixture, visit) => {
+  const { tab, list } = await openMany(fixture, visit);
   await sees(list, EVENTS);
   await list.focus();
-  // How far a page goes depends on the height.
+  // The height determines how far Page Up and Page Down go.
   const press = async (key, low, high = low) => {
     await tab.page.keyboard.press(key);
     const chosen = list.getByRole('option', { selected: true });
@@ -78,9 +78,9 @@ onConsole('keys choose a row, bring it into sight, and tell which it is', async 
 });
 
 onConsole(
-  'a filter leaves the events of one name, and the inspector shows JSON as it was written',
-  async (scene, visit) => {
-    const { broker, tab, list } = await openMany(scene, visit);
+  'a filter shows the events of one name, and the inspector shows JSON as it was written',
+  async (fixture, visit) => {
+    const { broker, tab, list } = await openMany(fixture, visit);
     await tab.page.getByLabel('Show').selectOption({ label: 'tool (100)' });
     await tab.page.getByText('100 of 10,001 events', { exact: true }).waitFor();
     await broker.call('/event/add', {
@@ -119,9 +119,9 @@ const PRETTY = `{
   ]
 }`;
 
-/** The page of a stream with events 0 to `EVENTS`, of which each hundredth is of another name. */
-async function openMany(scene, visit) {
-  const broker = await consoleBroker(scene);
+/** The page of a stream with events 0 to `EVENTS`. Each hundredth has another name. */
+async function openMany(fixture, visit) {
+  const broker = await consoleBroker(fixture);
   await broker.stream('many', { max_events: 2 * EVENTS });
   await broker.add(
     'many',

@@ -1,4 +1,4 @@
-// Keys, names and data that would be markup, script or a template, were they taken for anything but
+// Keys, names and data that contain markup, scripts or templates. The console must show them as
 // text.
 
 import assert from 'node:assert/strict';
@@ -16,15 +16,15 @@ const ATTEMPTS = [
   '\u202Egnp.\u2066exe\u2069<b>bold</b>&lt;&amp;',
 ];
 
-/** What none of the console's own pages has. */
+/** Elements that no page of the console contains. */
 const FOREIGN =
   'img, iframe, object, embed, style, b:not(.chart b, .sum b, .field b, .hint b), body script, svg[onload], [onerror], [srcdoc]';
 const VIEWS = ['Events', 'Text', 'Clients', 'Code'];
 
 onConsole(
   'hostile keys, names and data are text in every view',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     for (const key of ATTEMPTS) await broker.stream(key);
     const tab = await visit(broker);
     const { page } = tab;
@@ -44,7 +44,7 @@ onConsole(
 
     for (const address of ['#/', '#/streams']) {
       await tab.go(address);
-      // The overview has room for six.
+      // The overview shows six streams.
       await until(
         async () => (await page.locator('main bdi').count()) >= Math.min(ATTEMPTS.length, 6),
         `the keys at ${address}`,
@@ -104,16 +104,16 @@ onConsole(
 );
 
 onConsole(
-  'hostile words in messages and forms are text',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'hostile text in messages and forms is shown as text',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     await broker.stream('forms');
     const tab = await visit(broker);
     const { page } = tab;
     await tab.openStream('forms');
     await tab.follows('live');
 
-    // The broker's answer as a proxy, or an attacker in its place, could have it.
+    // A proxy or an attacker could send this instead of the broker.
     tab.expect(/status of 400/, /status of 418/);
     let answer = { status: 400, body: JSON.stringify({ code: 'x', message: ATTEMPTS[0] }) };
     await page.route('**/api/event/add', (route) => route.fulfill(answer));

@@ -1,4 +1,4 @@
-// Lines that are slow, or dead without a word.
+// Connections that are slow, or silently dead.
 
 import { CuttingProxy } from '../../support/proxy.mjs';
 import { range } from '../harness.mjs';
@@ -9,9 +9,9 @@ const EVENTS = 4_000;
 const BYTES_A_SECOND = 50_000;
 
 onConsole(
-  'over a slow line the page gets all that has been, and goes on',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'over a slow connection the page gets all earlier events, and goes on',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     await broker.stream('long', { max_events: 2 * EVENTS });
     await broker.add(
       'long',
@@ -35,15 +35,15 @@ onConsole(
   ['memory'],
 );
 
-onConsole('a line that dies without a word is found out, and replaced', async (scene, visit) => {
-  const broker = await consoleBroker(scene);
-  const proxy = await scene.listen(new CuttingProxy([broker]));
+onConsole('a line that dies without a word is found out, and replaced', async (fixture, visit) => {
+  const broker = await consoleBroker(fixture);
+  const proxy = await fixture.listen(new CuttingProxy([broker]));
   await broker.stream('silent');
   const tab = await visit({ ...broker, url: proxy.url });
   await tab.openStream('silent');
   await tab.follows('live');
   tab.expect(/ERR_/, /WebSocket connection to/);
-  proxy.manner = () => 'silence';
+  proxy.cutMode = () => 'silence';
   proxy.cutAll();
   await broker.add('silent', [{ event: 'token', data: 'unheard' }]);
   await tab.rows.getByText('unheard').waitFor();

@@ -1,4 +1,4 @@
-// The store or the broker is away for a while.
+// The store or the broker is unavailable for a while.
 
 import assert from 'node:assert/strict';
 import { startRedis } from '../../support/redis.mjs';
@@ -18,16 +18,16 @@ for (const [how, stop, goOn] of [
       await redis.command('SAVE');
       await redis.kill();
     },
-    async (_, scene) => {
-      const again = await startRedis(scene.folder);
-      scene.atClose(() => again.kill());
+    async (_, fixture) => {
+      const again = await startRedis(fixture.folder);
+      fixture.atClose(() => again.kill());
     },
   ],
 ]) {
   onConsole(
-    `when the store ${how} the page says so, lives on, and shows what is written after`,
-    async (scene, visit) => {
-      const broker = await consoleBroker(scene, IMPATIENT);
+    `when the store ${how} the page shows it, goes on, and shows the later events`,
+    async (fixture, visit) => {
+      const broker = await consoleBroker(fixture, IMPATIENT);
       await broker.stream('through');
       await broker.add('through', [{ event: 'token', data: 'before' }]);
       const tab = await visit(broker);
@@ -35,7 +35,7 @@ for (const [how, stop, goOn] of [
       await tab.rows.getByText('before').waitFor();
 
       tab.expect(/status of 503/, /ERR_ABORTED/, /WebSocket connection to/);
-      const redis = await scene.redis();
+      const redis = await fixture.redis();
       await stop(redis);
       await tab.banner.getByText(NO_STORE).waitFor();
       await tab.rows.getByText('before').waitFor();
@@ -49,10 +49,10 @@ for (const [how, stop, goOn] of [
         await tab.banner.getByText(NO_STORE).waitFor();
       }
       await tab.openStream('through');
-      await goOn(redis, scene);
+      await goOn(redis, fixture);
       await tab.banner.waitFor({ state: 'detached' });
       await tab.follows('live');
-      // What was refused may have been written all the same: an unconfirmed write is neither.
+      // A refused write may have been stored, because the broker could not confirm it.
       await until(
         () => broker.add('through', [{ event: 'token', data: 'after' }]).catch(() => false),
         'the stream takes events',
@@ -64,9 +64,9 @@ for (const [how, stop, goOn] of [
 }
 
 onConsole(
-  'when the broker is killed the page says so, comes back, and what it types is stored once',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'when the broker is killed the page shows it, connects again, and stores its text once',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     const tab = await visit(broker);
     tab.expect(/ERR_CONNECTION/, /ERR_EMPTY_RESPONSE/, /ERR_INCOMPLETE/, /WebSocket connection to/);
     await tab.button('Start a demo stream').click();
@@ -79,7 +79,7 @@ onConsole(
     await tab.banner.getByText(NO_BROKER).waitFor();
     await Promise.all(panes.map((pane) => pane.is('closed')));
     await tab.page.locator('.publish').getByText("The broker can't be reached").waitFor();
-    const again = await consoleBroker(scene, { STREAMER_PORT: `${broker.port}` });
+    const again = await consoleBroker(fixture, { STREAMER_PORT: `${broker.port}` });
     await tab.banner.waitFor({ state: 'detached' });
     for (const pane of panes) await pane.press('Reconnect');
     await Promise.all(panes.map((pane) => pane.is('finished')));

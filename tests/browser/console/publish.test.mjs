@@ -1,13 +1,13 @@
-// Writing by hand, and the end of a stream.
+// Writing in the console, and the end of a stream.
 
 import assert from 'node:assert/strict';
 import { until } from '../harness.mjs';
 import { consoleBroker, onConsole } from './console.mjs';
 
 onConsole(
-  'one event goes out as it was written: text with its lines, JSON with its long numbers',
-  async (scene, visit) => {
-    const { broker, tab } = await openStream(scene, visit);
+  'one event is sent as it was written: text with its lines, JSON with its long numbers',
+  async (fixture, visit) => {
+    const { broker, tab } = await openStream(fixture, visit);
     await tab.publishBy('One event');
     const publish = async (event, data, json) => {
       await tab.page.getByLabel('Event name').fill(event);
@@ -52,9 +52,9 @@ onConsole(
 );
 
 onConsole(
-  'a batch is written whole, or not at all with the line that is bad',
-  async (scene, visit) => {
-    const { broker, tab } = await openStream(scene, visit);
+  'a batch is written completely, or a bad line is reported and nothing is written',
+  async (fixture, visit) => {
+    const { broker, tab } = await openStream(fixture, visit);
     await tab.publishBy('A batch');
     const publish = async (...lines) => {
       await tab.page.getByLabel('Events, one in a line').fill(lines.join('\n'));
@@ -85,9 +85,9 @@ onConsole(
 );
 
 onConsole(
-  'a stream is ended or cancelled, and a new one at its key is shown from its beginning',
-  async (scene, visit) => {
-    const { broker, tab } = await openStream(scene, visit);
+  'a stream is ended or cancelled, and a new one at its key is shown from its start',
+  async (fixture, visit) => {
+    const { broker, tab } = await openStream(fixture, visit);
     const rows = () => tab.rows.locator('.name').allTextContents();
     const shows = (...names) => until(async () => `${await rows()}` === `${names}`, `${names}`);
     await broker.add('by hand', [{ event: 'first' }]);
@@ -107,7 +107,7 @@ onConsole(
     await tab.follows('finished');
     await shows('start', 'second', 'cancel');
 
-    // Also when somebody else makes it.
+    // Also when another backend creates it.
     await broker.stream('by hand');
     await tab.follows('live');
     await shows('start');
@@ -115,8 +115,8 @@ onConsole(
   },
 );
 
-async function openStream(scene, visit) {
-  const broker = await consoleBroker(scene);
+async function openStream(fixture, visit) {
+  const broker = await consoleBroker(fixture);
   await broker.stream('by hand');
   const tab = await visit(broker);
   await tab.openStream('by hand');

@@ -1,5 +1,5 @@
-// The pictures of the console that the README shows, of a busy hour in small. `make screenshots`
-// takes them anew.
+// Takes the pictures of the console for the README, with a small load. `make screenshots` replaces
+// them.
 
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
@@ -16,10 +16,10 @@ const BUSY_MS = forGood ? 125_000 : 2_000;
 
 onConsole(
   'the console has its picture taken',
-  async (scene, visit) => {
+  async (fixture, visit) => {
     mkdirSync(folder, { recursive: true });
-    const broker = await consoleBroker(scene, { STREAMER_MAX_CLIENTS: '100' });
-    const traffic = new Traffic(scene, broker);
+    const broker = await consoleBroker(fixture, { STREAMER_MAX_CLIENTS: '100' });
+    const traffic = new Traffic(fixture, broker);
     await traffic.begin();
 
     const tab = await visit(broker, { context: { viewport: desktop(930), colorScheme: 'light' } });
@@ -95,15 +95,15 @@ const CLIENTS = [
   {},
 ];
 
-/** Backends that write at their own paces, and clients that follow them. */
+/** Backends that write at different rates, and subscribers that follow them. */
 class Traffic {
   #going = true;
   #works = [];
   #readers = new AbortController();
 
-  constructor(scene, broker) {
-    Object.assign(this, { scene, broker });
-    scene.atClose(() => this.end());
+  constructor(fixture, broker) {
+    Object.assign(this, { fixture, broker });
+    fixture.atClose(() => this.end());
   }
 
   async begin() {
@@ -125,7 +125,7 @@ class Traffic {
       (n) => [{ event: 'log', data: `   Compiling step ${n}` }],
       600,
     );
-    const tab = await this.scene.tab();
+    const tab = await this.fixture.tab();
     const stream = await this.broker.call('/stream/token', { key: 'chat-4698' });
     await tab.evaluate(
       (url) => followSocket(url),

@@ -1,4 +1,4 @@
-// What the page gives to copy is run as it is.
+// Runs the snippets that the console offers to copy, without a change.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -10,17 +10,17 @@ import { until } from '../harness.mjs';
 import { consoleBroker, onConsole } from './console.mjs';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
-/** Where scripts/setup-tests installs the client for Python. */
+/** Where scripts/setup-tests installs the client library for Python. */
 const PYTHON = path.join(repository, 'target/venv-clients/bin/python');
 const KEYS = ['chat-42', `it's "quoted" $HOME $(id) \`id\` \\ ${'${x}'} ! # & ; 茶🍵`];
 
 for (const key of KEYS) {
   onConsole(
     `the snippets for ${key} run in a shell, in a page, in Node and in Python`,
-    async (scene, visit) => {
-      // The broker must know its address before it has a port.
-      const proxy = await scene.listen(new CuttingProxy([]));
-      const broker = await consoleBroker(scene, { STREAMER_SERVER_ADDRESS: proxy.url });
+    async (fixture, visit) => {
+      // The broker needs its address before it has a port.
+      const proxy = await fixture.listen(new CuttingProxy([]));
+      const broker = await consoleBroker(fixture, { STREAMER_SERVER_ADDRESS: proxy.url });
       proxy.upstreams.push(broker);
       await broker.stream(key);
       await broker.add(key, [{ event: 'word', data: 'one' }]);
@@ -30,7 +30,7 @@ for (const key of KEYS) {
         { context: { permissions: ['clipboard-read', 'clipboard-write'] } },
       );
       await tab.openStream(key);
-      // Snippets name the event that is most in the stream.
+      // Snippets contain the most frequent event name of the stream.
       await tab.rows.getByText('word').waitFor();
       await tab.show('Code');
       const copied = async (name) => {
@@ -50,23 +50,23 @@ for (const key of KEYS) {
         await copied('TypeScript'),
         await copied('Python'),
       ];
-      const reader = await scene.tab();
+      const reader = await fixture.tab();
       const said = [];
       reader.on('console', (message) => said.push(message.text()));
-      // As a script of the page's own.
+      // As a script of the page.
       await reader.addScriptTag({ content: page });
       await until(
         async () => (await reader.textContent('body')).endsWith('one'),
-        'the page has the first word',
+        'the page has the first event',
       );
 
       const written = await finished(
-        run(scene, 'sh', ['-c', publish], { STREAMER_API_KEY: broker.apiKey }),
+        run(fixture, 'sh', ['-c', publish], { STREAMER_API_KEY: broker.apiKey }),
       );
       assert.equal(JSON.parse(written).num_events, 1);
       await until(
         async () => (await reader.textContent('body')).endsWith('oneHello'),
-        'the page has the second, too',
+        'the page has the second event, too',
       );
       await broker.end(key);
       await until(() => said.includes('end'), 'the page learns of the end');
@@ -81,24 +81,24 @@ for (const key of KEYS) {
           ['end', undefined],
         ],
       );
-      const followed = await finished(run(scene, 'sh', ['-c', curl]));
+      const followed = await finished(run(fixture, 'sh', ['-c', curl]));
       assert.deepEqual(
         [...followed.matchAll(/^id: ?(.*)$/gm)].map(([, id]) => id),
         events.map(({ id }) => id),
       );
 
       const lines = events.map(({ id, event, data = '' }) => `${id} ${event} ${data}\n`).join('');
-      // As in the project of somebody who has installed the client.
-      mkdirSync(path.join(scene.folder, 'node_modules'));
+      // As in the project of a user who has installed the client library.
+      mkdirSync(path.join(fixture.folder, 'node_modules'));
       symlinkSync(
         path.join(repository, 'clients/typescript'),
-        path.join(scene.folder, 'node_modules/tinistreamer'),
+        path.join(fixture.folder, 'node_modules/tinistreamer'),
       );
-      writeFileSync(path.join(scene.folder, 'follow.mjs'), typescript);
-      const logged = await finished(run(scene, process.execPath, ['follow.mjs']));
+      writeFileSync(path.join(fixture.folder, 'follow.mjs'), typescript);
+      const logged = await finished(run(fixture, process.execPath, ['follow.mjs']));
       assert.equal(logged, lines);
-      writeFileSync(path.join(scene.folder, 'follow.py'), python);
-      assert.equal(await finished(run(scene, PYTHON, ['follow.py'])), lines);
+      writeFileSync(path.join(fixture.folder, 'follow.py'), python);
+      assert.equal(await finished(run(fixture, PYTHON, ['follow.py'])), lines);
     },
     ['memory'],
   );
@@ -110,9 +110,9 @@ for (const [by, wanted] of [
 ]) {
   onConsole(
     `the snippets for several streams, ${by}, run in a shell and in a page`,
-    async (scene, visit) => {
-      const proxy = await scene.listen(new CuttingProxy([]));
-      const broker = await consoleBroker(scene, { STREAMER_SERVER_ADDRESS: proxy.url });
+    async (fixture, visit) => {
+      const proxy = await fixture.listen(new CuttingProxy([]));
+      const broker = await consoleBroker(fixture, { STREAMER_SERVER_ADDRESS: proxy.url });
       proxy.upstreams.push(broker);
       const prefix = wanted === '' ? 'all [of] *them* ' : '';
       const keys = KEYS.map((key) => prefix + key);
@@ -124,7 +124,7 @@ for (const [by, wanted] of [
       await tab.openStream(keys[0], 'code');
       await tab.page.getByLabel('Token for').selectOption(by);
       await tab.page
-        .getByLabel(wanted === '' ? 'Beginning' : 'Keys, one on each line')
+        .getByLabel(wanted === '' ? 'Prefix' : 'Keys, one on each line')
         .fill(wanted || prefix);
       await tab.button('Make a token').click();
       const code = (name) => tab.page.getByLabel(`${name} snippet`, { exact: true }).textContent();
@@ -134,7 +134,7 @@ for (const [by, wanted] of [
         await code('EventSource, several streams'),
       ];
 
-      const reader = await scene.tab();
+      const reader = await fixture.tab();
       const lines = [];
       reader.on('console', (message) => lines.push(message.text()));
       await reader.addScriptTag({ content: page });
@@ -159,7 +159,7 @@ for (const [by, wanted] of [
       }
 
       for (const key of keys) {
-        const shown = (await finished(run(scene, 'sh', ['-c', ndjson])))
+        const shown = (await finished(run(fixture, 'sh', ['-c', ndjson])))
           .trim()
           .split('\n')
           .map((line) => JSON.parse(line));
@@ -168,7 +168,7 @@ for (const [by, wanted] of [
           (await stored(key)).map(Object.values),
         );
         assert.ok(shown.every(([of]) => keys.includes(of)));
-        const polled = (await finished(run(scene, 'sh', ['-c', polling])))
+        const polled = (await finished(run(fixture, 'sh', ['-c', polling])))
           .trim()
           .split('\n')
           .map((line) => JSON.parse(line));
@@ -182,13 +182,13 @@ for (const [by, wanted] of [
   );
 }
 
-function run(scene, command, args, env = {}) {
+function run(fixture, command, args, env = {}) {
   const child = start(command, args, {
-    cwd: scene.folder,
+    cwd: fixture.folder,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  scene.atClose(() => kill(child));
+  fixture.atClose(() => kill(child));
   return child;
 }
 

@@ -1,13 +1,13 @@
-// The list of streams, and making one.
+// The list of streams, and creating one.
 
 import assert from 'node:assert/strict';
 import { range, until } from '../harness.mjs';
 import { consoleBroker, onConsole } from './console.mjs';
 
 onConsole(
-  'the list shows streams as they come, grow, run out of time and end',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'the list shows streams as they are created, grow, expire and end',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     const tab = await visit(broker, { at: '#/streams' });
     await tab.page.getByText('No stream is active.').waitFor();
 
@@ -23,8 +23,8 @@ onConsole(
       'the length that it has now',
     );
 
-    // Between two looks at the broker it counts by itself; what is compared here are times without
-    // a write between.
+    // Between two requests to the broker the page counts down by itself. This compares times
+    // without a write between them.
     const left = async () => seconds((await row(tab, 'chat-1'))[3]);
     const before = await left();
     assert.ok(before > 2_900 && before <= 3_000, `${before} seconds are left`);
@@ -35,43 +35,46 @@ onConsole(
     await broker.end('chat-1');
     await broker.call('/stream/cancel', { key: 'chat-2' });
     await until(async () => (await row(tab, 'chat-1'))[1] === 'ended', 'the one that has ended');
-    await until(
-      async () => (await row(tab, 'chat-2'))[1] === 'cancelled',
-      'the one that is cancelled',
-    );
+    await until(async () => (await row(tab, 'chat-2'))[1] === 'cancelled', 'the cancelled stream');
     await tab.page.getByText('0 active streams', { exact: true }).waitFor();
   },
 );
 
-onConsole('a search finds a stream by part of its key, and by a pattern', async (scene, visit) => {
-  const broker = await consoleBroker(scene);
-  for (const key of ['chat-1', 'chat-2', 'agent-run-12']) await broker.stream(key);
-  const tab = await visit(broker, { at: '#/streams' });
-  const search = tab.page.getByRole('searchbox', { name: 'Search' });
-  for (const [text, found] of [
-    ['', ['agent-run-12', 'chat-1', 'chat-2']],
-    ['hat-', ['chat-1', 'chat-2']],
-    ['-1', ['agent-run-12', 'chat-1']],
-    ['chat-?', ['chat-1', 'chat-2']],
-    ['*-[13]', ['chat-1']],
-  ]) {
-    await search.fill(text);
-    await until(async () => `${(await keys(tab)).sort()}` === `${found}`, `${text} finds ${found}`);
-  }
+onConsole(
+  'a search finds a stream by part of its key, and by a pattern',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
+    for (const key of ['chat-1', 'chat-2', 'agent-run-12']) await broker.stream(key);
+    const tab = await visit(broker, { at: '#/streams' });
+    const search = tab.page.getByRole('searchbox', { name: 'Search' });
+    for (const [text, found] of [
+      ['', ['agent-run-12', 'chat-1', 'chat-2']],
+      ['hat-', ['chat-1', 'chat-2']],
+      ['-1', ['agent-run-12', 'chat-1']],
+      ['chat-?', ['chat-1', 'chat-2']],
+      ['*-[13]', ['chat-1']],
+    ]) {
+      await search.fill(text);
+      await until(
+        async () => `${(await keys(tab)).sort()}` === `${found}`,
+        `${text} finds ${found}`,
+      );
+    }
 
-  tab.expect(/status of 400/);
-  await search.fill('chat-[');
-  await tab.page.getByRole('alert').getByText("The pattern can't be used").waitFor();
-  tab.expect(/status of 404/);
-  await search.fill('nowhere');
-  await tab.page.getByText('Open “nowhere”').click();
-  await tab.page.getByText('There is no stream at this key').waitFor();
-});
+    tab.expect(/status of 400/);
+    await search.fill('chat-[');
+    await tab.page.getByRole('alert').getByText("The pattern can't be used").waitFor();
+    tab.expect(/status of 404/);
+    await search.fill('nowhere');
+    await tab.page.getByText('Open “nowhere”').click();
+    await tab.page.getByText('There is no stream at this key').waitFor();
+  },
+);
 
 onConsole(
-  'a form makes a stream with the settings that are asked for, and opens it; the broker refuses a second one',
-  async (scene, visit) => {
-    const broker = await consoleBroker(scene);
+  'a form creates a stream with its settings and opens it, and the broker refuses a second one',
+  async (fixture, visit) => {
+    const broker = await consoleBroker(fixture);
     const tab = await visit(broker, { at: '#/streams' });
     const create = async (key, ttl = '') => {
       await tab.page.getByLabel('Key', { exact: true }).fill(key);
@@ -93,7 +96,7 @@ onConsole(
   },
 );
 
-/** The cells of a stream's row, once it is there. */
+/** The cells of a stream's row, when it exists. */
 const row = (tab, key) =>
   tab.page
     .getByRole('row')

@@ -1,5 +1,5 @@
-// Twenty live streams over one connection, from the page's first load to its being cut off,
-// filtered, and going on.
+// Twenty live streams over one connection: the page loads, loses its connection, filters events,
+// and goes on.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -11,10 +11,10 @@ const STREAMS = 20;
 const exact = (tiles) => tiles.every(({ gaps, repeats }) => gaps === 0 && repeats === 0);
 
 onEachStore(
-  'a page shows twenty streams over one connection, and none of them loses or repeats an event when it is cut',
-  async (scene) => {
-    const dashboard = await startDashboard(scene);
-    const page = await openDashboard(scene, dashboard);
+  'a page shows twenty streams over one connection, and a cut loses or repeats no event',
+  async (fixture) => {
+    const dashboard = await startDashboard(fixture);
+    const page = await openDashboard(fixture, dashboard);
     await page.is('live');
     const meters = (tiles) => tiles.filter(({ kind }) => kind === 'meter');
     const before = await page.reach('values everywhere', (tiles) =>
@@ -34,7 +34,7 @@ onEachStore(
     const after = await page.tiles();
     assert.ok(exact(after), JSON.stringify(after));
 
-    // What it counts is what is stored: the broker's numbers begin at 0.
+    // The page counts the stored events. The broker's numbers start at 0.
     const [{ key }] = await dashboard.broker.call('/stream/?pattern=*gpu-0:1');
     const { got } = after.find(({ slug }) => slug === 'gpu-0');
     assert.ok(got > 0 && got <= (await dashboard.broker.events(key)).length);
@@ -43,14 +43,14 @@ onEachStore(
 );
 
 onEachStore(
-  'tiles wait for streams that are not there, show their end, and go on with the next',
-  async (scene) => {
-    const dashboard = await startDashboard(scene);
-    const page = await openDashboard(scene, dashboard);
-    /** The states of each answer, as they follow one another. */
+  'tiles wait for missing streams, show their end, and go on with the next stream',
+  async (fixture) => {
+    const dashboard = await startDashboard(fixture);
+    const page = await openDashboard(fixture, dashboard);
+    /** The sequence of states of each answer. */
     const states = new Map();
     await page.reach(
-      'an answer that was waited for, came, ended, and is waited for again',
+      'an answer for which the tile waited, that came and ended, and the next wait',
       (tiles) => {
         for (const { slug, state } of tiles.filter(({ kind }) => kind === 'answer')) {
           const before = states.get(slug) ?? [];
@@ -68,10 +68,10 @@ onEachStore(
 );
 
 onEachStore(
-  'alerts only: the ids move on, and back at all events nothing counts as a gap',
-  async (scene) => {
-    const dashboard = await startDashboard(scene);
-    const page = await openDashboard(scene, dashboard);
+  'with alerts only the ids still grow, and nothing counts as a gap when all events return',
+  async (fixture) => {
+    const dashboard = await startDashboard(fixture);
+    const page = await openDashboard(fixture, dashboard);
     await page.reach('values', (tiles) =>
       tiles.filter(({ kind }) => kind === 'meter').every(({ got }) => got > 2),
     );
@@ -98,9 +98,9 @@ onEachStore(
 
 onEachStore(
   'the start script starts a broker and the page, and an interrupt ends both',
-  async (scene) => {
-    const dashboard = await startAlone(scene);
-    const page = await openDashboard(scene, dashboard);
+  async (fixture) => {
+    const dashboard = await startAlone(fixture);
+    const page = await openDashboard(fixture, dashboard);
     await page.is('live');
     dashboard.child.kill('SIGINT');
     assert.deepEqual(await dashboard.child.gone, { code: 0, signal: null });
@@ -116,9 +116,9 @@ for (const colorScheme of ['light', 'dark']) {
   })) {
     onEachStore(
       `axe finds nothing serious on the dashboard, ${colorScheme}, on a ${device}`,
-      async (scene) => {
-        const dashboard = await startDashboard(scene);
-        const page = await openDashboard(scene, dashboard, {
+      async (fixture) => {
+        const dashboard = await startDashboard(fixture);
+        const page = await openDashboard(fixture, dashboard, {
           colorScheme,
           viewport,
           bypassCSP: true,

@@ -1,4 +1,4 @@
-// The pictures of the dashboard that the READMEs show. `make screenshots` takes them anew.
+// Takes the pictures of the dashboard for the READMEs. `make screenshots` replaces them.
 
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
@@ -16,14 +16,14 @@ const CUT_MS = forGood ? 6_000 : 1_000;
 
 onEachStore(
   'the dashboard has its picture taken',
-  async (scene) => {
+  async (fixture) => {
     mkdirSync(folder, { recursive: true });
-    const dashboard = await startDashboard(scene);
-    const desktop = await openDashboard(scene, dashboard, {
+    const dashboard = await startDashboard(fixture);
+    const desktop = await openDashboard(fixture, dashboard, {
       viewport: { width: 1280, height: 860 },
       colorScheme: 'light',
     });
-    const phone = await openDashboard(scene, dashboard, {
+    const phone = await openDashboard(fixture, dashboard, {
       viewport: { width: 390, height: 844 },
       deviceScaleFactor: 2,
       isMobile: true,

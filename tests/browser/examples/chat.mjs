@@ -8,14 +8,14 @@ import { DEADLINE } from '../harness.mjs';
 import { examples, printed } from './programs.mjs';
 
 /** A broker that pages reach through a proxy, and a backend. */
-export async function startChat(scene, settings = {}) {
-  const proxy = await scene.proxy();
-  const broker = await scene.broker({ STREAMER_SERVER_ADDRESS: proxy.url });
+export async function startChat(fixture, settings = {}) {
+  const proxy = await fixture.proxy();
+  const broker = await fixture.broker({ STREAMER_SERVER_ADDRESS: proxy.url });
   proxy.upstreams.push(broker);
-  return Object.assign(await startBackend(scene, broker, settings), { broker, proxy });
+  return Object.assign(await startBackend(fixture, broker, settings), { broker, proxy });
 }
 
-export async function startBackend(scene, broker, settings = {}) {
+export async function startBackend(fixture, broker, settings = {}) {
   const env = {
     PATH: process.env.PATH,
     TINISTREAMER_URL: broker.url,
@@ -27,15 +27,15 @@ export async function startBackend(scene, broker, settings = {}) {
     cwd: path.join(examples, 'llm-chat'),
     env,
   });
-  scene.atClose(() => kill(child));
+  fixture.atClose(() => kill(child));
   const backend = { errors: '' };
   child.stderr.on('data', (chunk) => (backend.errors += chunk));
   return Object.assign(backend, { url: await printed(child, /Open (http:\S+)/) });
 }
 
-/** A tab with the chat, which notes the states that it shows. */
-export async function openChat(scene, { url }, id = '') {
-  const context = await scene.context();
+/** A tab with the chat. It records the states that it shows. */
+export async function openChat(fixture, { url }, id = '') {
+  const context = await fixture.context();
   const tab = await context.newPage();
   tab.setDefaultTimeout(DEADLINE);
   await tab.addInitScript(() => {
@@ -79,7 +79,7 @@ export async function post({ url }, route, body) {
   return { status: response.status, body: await response.json() };
 }
 
-/** The status of a path that no browser would leave as it is. */
+/** The status for a path that a browser would normalize. */
 export async function rawStatus({ url }, file) {
   const { hostname, port } = new URL(url);
   const [response] = await once(http.get({ hostname, port, path: file }), 'response');

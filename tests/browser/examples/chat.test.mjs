@@ -1,4 +1,4 @@
-// The chat, as somebody who tries it runs it: in two tabs, and its backend alone.
+// The chat, started as a user starts it: in two tabs, and its backend alone.
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -22,11 +22,11 @@ import { startModel, WHOLE, wordOf } from './model.mjs';
 import { BROKER, examples, printed, withBroker } from './programs.mjs';
 
 withBroker(
-  'an answer survives a reload and broken connections, and both tabs show the text of its stream, once',
-  async (scene) => {
-    const upstream = await startModel(scene);
-    const chat = await startChat(scene, upstream.settings);
-    const tab = await openChat(scene, chat);
+  'an answer survives a reload and broken connections, and both tabs show its text once',
+  async (fixture) => {
+    const upstream = await startModel(fixture);
+    const chat = await startChat(fixture, upstream.settings);
+    const tab = await openChat(fixture, chat);
     await ask(tab, 'endless');
     await grown(tab, 100);
     const id = idOf(tab);
@@ -71,14 +71,14 @@ withBroker(
 
 withBroker(
   'stop in one tab stops both, and the model; a tab whose token has expired gets another',
-  async (scene) => {
-    const upstream = await startModel(scene);
-    const chat = await startChat(scene, upstream.settings);
-    const tab = await openChat(scene, chat);
+  async (fixture) => {
+    const upstream = await startModel(fixture);
+    const chat = await startChat(fixture, upstream.settings);
+    const tab = await openChat(fixture, chat);
     await ask(tab, 'endless');
     await grown(tab, 20);
     const id = idOf(tab);
-    const second = await openChat(scene, chat, id);
+    const second = await openChat(fixture, chat, id);
     await grown(second, 20);
 
     let refused = false;
@@ -101,7 +101,7 @@ withBroker(
 
     await second.getByText('Stop', { exact: true }).click();
     await Promise.all([state(tab, 'stopped'), state(second, 'stopped')]);
-    await upstream.letGo();
+    await upstream.stopped();
     const events = await chat.broker.events(`chat-${id}`);
     assert.equal(events.at(-1).event, 'cancel');
     const text = range(0, events.length - 3)
@@ -110,7 +110,7 @@ withBroker(
     assert.deepEqual([await shown(tab), await shown(second)], [text, text]);
     assert.equal(chat.errors, '');
 
-    // To stop what is over is no error, and changes nothing.
+    // Stopping a finished answer is not an error, and changes nothing.
     assert.deepEqual(await post(chat, `/api/answers/${id}/stop`), {
       status: 200,
       body: { status: 'cancelled' },
@@ -119,11 +119,11 @@ withBroker(
 );
 
 withBroker(
-  "a real model's answer is shown as text, however its bytes are cut, and its failures are told",
-  async (scene) => {
-    const upstream = await startModel(scene);
-    const chat = await startChat(scene, upstream.settings);
-    const tab = await openChat(scene, chat);
+  "a real model's answer is shown as text, however its bytes are cut, and its failures are shown",
+  async (fixture) => {
+    const upstream = await startModel(fixture);
+    const chat = await startChat(fixture, upstream.settings);
+    const tab = await openChat(fixture, chat);
 
     await ask(tab, 'whole');
     await state(tab, 'done');
@@ -158,11 +158,11 @@ withBroker(
 );
 
 withBroker(
-  'any backend hands out tokens for an answer and stops it, and the model is let go',
-  async (scene) => {
-    const upstream = await startModel(scene);
-    const first = await startChat(scene, upstream.settings);
-    const second = await startBackend(scene, first.broker, upstream.settings);
+  'any backend issues tokens for an answer and stops it, and the model is stopped',
+  async (fixture) => {
+    const upstream = await startModel(fixture);
+    const first = await startChat(fixture, upstream.settings);
+    const second = await startBackend(fixture, first.broker, upstream.settings);
     for (const stopper of [first, second]) {
       const { body: answer } = await post(first, '/api/ask', { question: 'endless' });
       await until(
@@ -179,16 +179,16 @@ withBroker(
         body: { status: 'cancelled' },
       });
       assert.match(await response.text(), /event: cancel\n/);
-      await upstream.letGo();
+      await upstream.stopped();
     }
     assert.equal(first.errors, '');
   },
 );
 
 withBroker(
-  'the backend refuses what is no question, knows no other answers, and serves no other files',
-  async (scene) => {
-    const chat = await startChat(scene);
+  'the backend refuses invalid questions, unknown answers, and other files',
+  async (fixture) => {
+    const chat = await startChat(fixture);
     const unknown = '00000000-0000-4000-8000-000000000000';
     assert.equal((await post(chat, '/api/ask', { question: ' ' })).status, 400);
     assert.equal((await post(chat, '/api/ask', { question: 'x'.repeat(4_001) })).status, 400);
@@ -211,14 +211,14 @@ withBroker(
       assert.equal(await rawStatus(chat, file), 404, file);
     }
 
-    const tab = await openChat(scene, chat, unknown);
+    const tab = await openChat(fixture, chat, unknown);
     await tab.getByText('This answer is no longer stored.').waitFor();
   },
 );
 
 withBroker(
   'the start script starts a broker and the page, and an interrupt ends both',
-  async (scene) => {
+  async (fixture) => {
     const env = {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
@@ -229,9 +229,9 @@ withBroker(
       cwd: path.join(examples, 'llm-chat'),
       env,
     });
-    scene.atClose(() => kill(child));
+    fixture.atClose(() => kill(child));
     const url = await printed(child, /Open (http:\S+)/);
-    const tab = await openChat(scene, { url });
+    const tab = await openChat(fixture, { url });
     await ask(tab, 'Why is tea called tea?');
     await grown(tab, 20);
     const { sse_url } = await tab.evaluate(async () =>

@@ -4,10 +4,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { until } from '../harness.mjs';
 
-/**
- * The tokens of an endless answer: some with characters that take two places or more, some that end
- * paragraphs.
- */
+/** The tokens of an endless answer. Some have characters of several bytes, some end paragraphs. */
 export const wordOf = (number) =>
   `${number} ${number % 7 ? 'words' : '茶 👩‍👩‍👧 *так*'}${number % 10 ? ' ' : '\n\n'}`;
 export const WHOLE = [
@@ -20,8 +17,8 @@ export const WHOLE = [
   '\n\n- item\n',
 ];
 
-/** A server such as OpenAI's, whose answer depends on the question. */
-export async function startModel(scene) {
+/** A server such as OpenAI's. Its answer depends on the question. */
+export async function startModel(fixture) {
   const requests = [];
   let open = 0;
   let finish;
@@ -48,7 +45,7 @@ export async function startModel(scene) {
         ];
         const events = chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\r\n\r\n`);
         const bytes = Buffer.from(`: a comment\r\n\r\n${events.join('')}data: [DONE]\r\n\r\n`);
-        // One byte at a time, so that characters and ends of lines are cut, too.
+        // One byte at a time, so that characters and line ends are cut, too.
         for (const byte of bytes)
           await new Promise((resolve) => response.write(Buffer.of(byte), resolve));
         response.end();
@@ -81,7 +78,7 @@ export async function startModel(scene) {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  scene.atClose(() => {
+  fixture.atClose(() => {
     server.closeAllConnections();
     server.close();
   });
@@ -89,7 +86,7 @@ export async function startModel(scene) {
   return {
     requests,
     finish: () => finish(),
-    letGo: () => until(() => open === 0, 'the model is let go'),
+    stopped: () => until(() => open === 0, 'the model has stopped'),
     settings: {
       OPENAI_BASE_URL: baseUrl,
       OPENAI_API_KEY: 'key-of-the-model',

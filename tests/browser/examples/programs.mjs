@@ -12,7 +12,7 @@ export const BROKER = path.resolve(
 
 export const withBroker = (name, body) => onEachStore(name, body, ['memory']);
 
-/** What a program prints, once it matches. */
+/** Waits until the output of a program matches, and returns the match. */
 export async function printed(child, pattern, pick = ([, first]) => first) {
   let [out, err] = ['', ''];
   child.stdout.on('data', (chunk) => (out += chunk));

@@ -10,9 +10,9 @@ import { examples, printed, withBroker } from './programs.mjs';
 
 withBroker(
   'the scripts and the pages without a library show each line once, over broken connections',
-  async (scene) => {
-    const proxy = await scene.listen(new CuttingProxy([]));
-    const broker = await scene.broker({ STREAMER_SERVER_ADDRESS: proxy.url });
+  async (fixture) => {
+    const proxy = await fixture.listen(new CuttingProxy([]));
+    const broker = await fixture.broker({ STREAMER_SERVER_ADDRESS: proxy.url });
     proxy.upstreams.push(broker);
     const run = (script, server) => {
       const env = {
@@ -21,7 +21,7 @@ withBroker(
         STREAMER_API_KEY: broker.apiKey,
       };
       const child = start(path.join(examples, 'curl', script), ['lines'], { env });
-      scene.atClose(() => kill(child));
+      fixture.atClose(() => kill(child));
       return child;
     };
     const lines = ['one', 'two "quoted" \\ words', '\ttabbed', '', 'drei & 茶 🍵', 'six'];
@@ -37,15 +37,15 @@ withBroker(
       ['eventsource.html', addresses[0]],
       ['websocket.html', addresses[1]],
     ]) {
-      const page = await (await scene.context()).newPage();
+      const page = await (await fixture.context()).newPage();
       await page.goto(`file://${path.join(examples, name)}`);
       await page.fill('input', address);
       await page.click('button');
       pages.push(page);
     }
-    const follower = run('follow.sh', proxy);
+    const subscriber = run('follow.sh', proxy);
     let followed = '';
-    follower.stdout.on('data', (chunk) => (followed += chunk));
+    subscriber.stdout.on('data', (chunk) => (followed += chunk));
 
     const text = (count) =>
       lines
@@ -74,7 +74,7 @@ withBroker(
     for (const page of pages)
       await page.waitForFunction(() => document.querySelector('output').value === 'ended');
     assert.deepEqual(await publisher.gone, { code: 0, signal: null });
-    assert.deepEqual(await follower.gone, { code: 0, signal: null });
+    assert.deepEqual(await subscriber.gone, { code: 0, signal: null });
     assert.equal(followed, `start: \n${lines.map((line) => `line: ${line}\n`).join('')}end: \n`);
     assert.ok(proxy.cuts >= 3, `${proxy.cuts} cuts`);
     assert.deepEqual(
@@ -87,12 +87,13 @@ withBroker(
 for (const script of ['follow-many.sh', 'poll.sh']) {
   withBroker(
     `${script} prints each event of several streams once, over broken connections`,
-    async (scene) => {
-      const broker = await scene.broker();
-      const proxy = await scene.listen(new CuttingProxy([broker]));
+    async (fixture) => {
+      const broker = await fixture.broker();
+      const proxy = await fixture.listen(new CuttingProxy([broker]));
       const keys = ['build', 'chat 1/ä:,&=', `it's "quoted" $HOME \\ !`];
       for (const key of keys) await broker.stream(key, { max_events: 1_000 });
-      // In heads, in lines, and between them; not of what asks for the token, which comes first.
+      // Cuts inside heads and lines, and between them. The first request, for the token, is not
+      // cut.
       let connections = 0;
       proxy.allowance = () => (connections++ > 0 && proxy.cuts < 6 ? random(1, 4_000) : Infinity);
       const env = {
@@ -101,7 +102,7 @@ for (const script of ['follow-many.sh', 'poll.sh']) {
         STREAMER_API_KEY: broker.apiKey,
       };
       const child = start(path.join(examples, 'curl', script), keys, { env });
-      scene.atClose(() => kill(child));
+      fixture.atClose(() => kill(child));
       let printed = '';
       child.stdout.setEncoding('utf8').on('data', (chunk) => (printed += chunk));
       let ended;

@@ -58,7 +58,7 @@ export function read(events: Subscription, skipCharacters: number): ReadableStre
           if (next.value.missed)
             throw new SubscribeError(
               "missed",
-              "The stream's beginning is no longer stored: set a larger maxEvents",
+              "The start of the stream is no longer stored: set a larger maxEvents",
             );
           if (next.value.event !== TEXT_EVENT) continue;
           const text = next.value.json<string>();

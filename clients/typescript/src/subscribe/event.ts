@@ -2,9 +2,7 @@
 export interface Missed {
   /** The id that the subscriber continued after, or null at the start of the stream. */
   after: string | null;
-  /**
-   * The id of the next event. Null when the stream was deleted: nothing more of it comes.
-   */
+  /** The id of the next event. Null when the stream was deleted: nothing more of it comes. */
   first: string | null;
   /**
    * How many events are missing. Null when the broker can't know it. If the stream exists, it is

@@ -15,8 +15,8 @@ const MAX_RETRY = 30_000;
 const MAX_POLL = 25;
 
 /**
- * Follows streams: connects, and connects again after a break, until there is nothing to follow.
- * A subclass decides what to request, and makes items of what a connection delivers.
+ * Follows streams: connects, and connects again after a break, until there is nothing to follow. A
+ * subclass decides what to request, and makes items of what a connection delivers.
  */
 export abstract class Follower<Item>
   implements AsyncIterableIterator<Item, undefined, void>, AsyncDisposable

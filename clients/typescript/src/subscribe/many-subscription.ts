@@ -242,7 +242,7 @@ export class ManySubscription extends Follower<KeyedEvent> {
     for (const { key } of streams) url.searchParams.append("key", key);
     if (streams.some(({ wait }) => wait)) url.searchParams.set("wait", "true");
     const cursor = this.#cursor.copy();
-    if (this.#joining) place(cursor, this.#joining);
+    if (this.#joining) setPosition(cursor, this.#joining);
     // A connection has one `from`. Streams with another start position start at their first event,
     // so that nothing is missed.
     const [lacking, unsure] = [
@@ -343,7 +343,7 @@ export class ManySubscription extends Follower<KeyedEvent> {
   #addFirst(change: Change, after: string | undefined): void {
     this.#follow(change, after ?? null);
     for (const cursor of [this.#cursor, this.#shown?.cursor])
-      if (cursor) place(cursor, { ...change, after });
+      if (cursor) setPosition(cursor, { ...change, after });
     this.#shown?.statuses.set(change.key, "active");
     this.#changes.made();
   }
@@ -362,7 +362,7 @@ export class ManySubscription extends Follower<KeyedEvent> {
 }
 
 /** Puts the position of an added stream into the cursor. */
-function place(cursor: Cursor, { key, after }: Pick<Change, "key" | "after">): void {
+function setPosition(cursor: Cursor, { key, after }: Pick<Change, "key" | "after">): void {
   if (after === undefined) cursor.begin(key);
   else cursor.set(key, after);
 }

@@ -41,7 +41,7 @@ export function sumOf(totals: (MissedTotal | null)[]): MissedTotal | null {
 
 /** The error for a caller that needs every event. */
 export function missedError({ missed, after }: Missed): SubscribeError {
-  const where = after === null ? "at the beginning of the stream" : `after ${after}`;
+  const where = after === null ? "at the start of the stream" : `after ${after}`;
   const advice =
     "Create the stream with a larger max_events, or set allowMissed to go on without them";
   return new SubscribeError(

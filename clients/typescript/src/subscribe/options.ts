@@ -7,8 +7,8 @@ import type { WebSocketConstructor } from "../websocket.js";
 export type Token = string | (() => string | Promise<string>);
 
 /**
- * The start position in a stream: `start`, `now`, `-N` for its last N events, or a time as
- * RFC 3339 text or a `Date`.
+ * The start position in a stream: `start`, `now`, `-N` for its last N events, or a time as RFC 3339
+ * text or a `Date`.
  */
 export type From = string | Date;
 
@@ -22,8 +22,8 @@ export interface FollowOptions {
   /** Opens the streams. */
   token: Token;
   /**
-   * The event names filter. A `*` at the end of a name stands for any ending. All events, unless
-   * it is set.
+   * The event names filter. A `*` at the end of a name stands for any ending. All events, unless it
+   * is set.
    */
   events?: readonly string[] | undefined;
   /** The start position in streams that `after` does not name. `start`. */

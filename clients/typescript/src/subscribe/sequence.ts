@@ -11,8 +11,8 @@ export class SequenceCheck {
    */
   #next: number | undefined;
   /**
-   * Whether an event names filter applies. Numbers then only have to grow: a filtered event can't
-   * be told from a missing one.
+   * Whether an event names filter applies. Numbers then only have to grow, because a filtered
+   * event looks like a missing one.
    */
   readonly #filtered: boolean;
   /** Counts the missing events of this stream. */

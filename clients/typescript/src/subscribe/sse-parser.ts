@@ -3,8 +3,8 @@ export interface ServerSentEvent {
   /** The event's own `id:` line, if it had one. */
   id: string | undefined;
   /**
-   * Undefined, like `data`, for a block that has an id and no data. Such a block is not an event: it
-   * moves the position.
+   * Undefined, like `data`, for a block that has an id and no data. Such a block is not an event:
+   * it moves the position.
    */
   event: string | undefined;
   data: string | undefined;

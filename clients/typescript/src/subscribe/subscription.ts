@@ -25,9 +25,7 @@ export interface TextOptions extends CollectOptions {
   event?: string | undefined;
 }
 
-/**
- * Iterates over the events of a stream, once. It connects when the first event is requested.
- */
+/** Iterates over the events of a stream, once. It connects when the first event is requested. */
 export class Subscription extends Follower<StreamEvent> {
   /** How the stream was finished. Null until its last event was handed out. */
   status: "ended" | "cancelled" | null = null;

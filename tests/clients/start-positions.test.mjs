@@ -1,30 +1,30 @@
-// Where subscribers to several streams begin, and where they go on.
+// Where subscribers of several streams start, and where they continue.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertSaw, cutOff, scenario, STORES, SUBSCRIBE, tokenFor, until } from './harness.mjs';
 
 scenario(
-  'a stream that does not exist yet is waited for, and comes whole',
+  'a subscriber waits for a stream that does not exist yet, and gets all its events',
   { transport: SUBSCRIBE, store: ['memory', 'shared'], from: ['start', 'now'] },
-  async ({ client, transport, from, scene }) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  async ({ client, transport, from, fixture }) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     await broker.stream('there');
     const token = await tokenFor(broker, ['there', 'later'], { wait: true });
-    const subscriber = scene.subscribeMany(client, transport, ['there', 'later'], token, proxy, {
+    const subscriber = fixture.subscribeMany(client, transport, ['there', 'later'], token, proxy, {
       from,
       wait: true,
     });
     const knows = async () => /later:|~/.test((await subscriber.ask({ op: 'cursor' })).cursor);
     await subscriber.until(
       from === 'now' ? knows : () => subscriber.events.length === 1,
-      'where it is',
+      'the start positions',
     );
-    // After a cut it waits on.
-    const asked = proxy.gets.length;
+    // After a cut it still waits.
+    const requests = proxy.gets.length;
     proxy.cutAll();
-    await until(() => proxy.gets.length > asked && proxy.open > 0, 'another connection');
+    await until(() => proxy.gets.length > requests && proxy.open > 0, 'another connection');
     await cutOff(proxy);
     await broker.stream('later');
     await broker.add('later', [{ event: 'token', data: 'while it was away' }]);
@@ -50,7 +50,7 @@ scenario(
   { concurrency: 8 },
 );
 
-const BEGINNINGS = {
+const START_POSITIONS = {
   start: () => ['start', 0],
   now: () => ['now', 5],
   'the last two': () => ['-2', 3],
@@ -58,19 +58,19 @@ const BEGINNINGS = {
 };
 
 scenario(
-  'streams begin where they are asked to, also when the connection breaks before the first event',
-  { transport: SUBSCRIBE, beginning: Object.keys(BEGINNINGS) },
-  async ({ client, transport, beginning, scene }) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  'streams start at their start positions, also when the connection breaks before the first event',
+  { transport: SUBSCRIBE, start: Object.keys(START_POSITIONS) },
+  async ({ client, transport, start, fixture }) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     for (const key of ['a', 'b']) await broker.stream(key);
     for (let written = 0; written < 4; written += 1) {
-      // Each at a time of its own.
+      // The streams get different times.
       await sleep(5);
       await broker.add('a', [{ event: 'token' }]);
     }
-    const [from, first] = BEGINNINGS[beginning](await broker.events('a'));
-    const subscriber = scene.subscribeMany(
+    const [from, first] = START_POSITIONS[start](await broker.events('a'));
+    const subscriber = fixture.subscribeMany(
       client,
       transport,
       ['a', 'b'],
@@ -78,10 +78,10 @@ scenario(
       proxy,
       { from },
     );
-    // Positions of several streams are named, or together in an opaque part.
+    // The cursor names the positions of several streams, or has them in an opaque item.
     await subscriber.until(
       async () => /b:|~/.test((await subscriber.ask({ op: 'cursor' })).cursor),
-      'where it is',
+      'the start positions',
     );
     await cutOff(proxy);
     await broker.add('a', [{ event: 'token' }]);
@@ -97,10 +97,10 @@ scenario(
 );
 
 scenario(
-  'another subscription goes on at the cursor of the first, whichever way each came',
+  'another subscription continues at the cursor of the first, over any two transports',
   { first: SUBSCRIBE, second: SUBSCRIBE },
-  async ({ client, first, second, scene }) => {
-    const broker = await scene.broker();
+  async ({ client, first, second, fixture }) => {
+    const broker = await fixture.broker();
     const keys = ['a', 'b', 'c'];
     for (const key of keys) {
       await broker.stream(key);
@@ -108,15 +108,15 @@ scenario(
     }
     await broker.end('c');
     const token = await tokenFor(broker, keys);
-    const before = scene.subscribeMany(client, first, keys, token, broker);
-    await before.until(() => before.events.length === 10, 'what there is');
+    const before = fixture.subscribeMany(client, first, keys, token, broker);
+    await before.until(() => before.events.length === 10, 'the existing events');
     const { cursor: after } = await before.ask({ op: 'cursor' });
     before.send({ op: 'stop' });
     assert.deepEqual(await before.over(), { type: 'stopped' });
     await broker.add('a', [{ event: 'token' }]);
     await broker.end('a');
     await broker.call('/stream/cancel', { key: 'b' });
-    const later = scene.subscribeMany(client, second, keys, token, broker, { after });
+    const later = fixture.subscribeMany(client, second, keys, token, broker, { after });
     assert.deepEqual(await later.over(), {
       type: 'finished',
       statuses: { a: 'ended', b: 'cancelled', c: null },
@@ -129,10 +129,10 @@ scenario(
 );
 
 scenario(
-  'positions may be given as a map',
+  '`after` may be a map from keys to ids',
   { transport: SUBSCRIBE },
-  async ({ client, transport, scene }) => {
-    const broker = await scene.broker();
+  async ({ client, transport, fixture }) => {
+    const broker = await fixture.broker();
     for (const key of ['a', 'b']) {
       await broker.stream(key);
       await broker.add(key, [{ event: 'token' }]);
@@ -140,7 +140,7 @@ scenario(
     }
     const stored = await broker.events('a');
     const token = await tokenFor(broker, ['a', 'b']);
-    const subscriber = scene.subscribeMany(client, transport, ['a', 'b'], token, broker, {
+    const subscriber = fixture.subscribeMany(client, transport, ['a', 'b'], token, broker, {
       after: { a: stored[0].id },
     });
     assert.equal((await subscriber.over()).type, 'finished');
@@ -151,21 +151,21 @@ scenario(
 );
 
 scenario(
-  'a stream whose place another took is told to be gone, and the others go on',
+  'a stream that was replaced is reported as gone, and the others go on',
   { transport: SUBSCRIBE, store: STORES },
-  async ({ client, transport, scene }) => {
-    const broker = await scene.broker();
-    const proxy = await scene.proxy(broker);
+  async ({ client, transport, fixture }) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.proxy(broker);
     for (const key of ['kept', 'gone']) await broker.stream(key);
     const token = await tokenFor(broker, ['kept', 'gone']);
-    const subscriber = scene.subscribeMany(client, transport, ['kept', 'gone'], token, proxy);
-    await subscriber.until(() => subscriber.events.length === 2, 'both beginnings');
+    const subscriber = fixture.subscribeMany(client, transport, ['kept', 'gone'], token, proxy);
+    await subscriber.until(() => subscriber.events.length === 2, 'both first events');
     await cutOff(proxy);
     const [{ id: after }] = await broker.events('gone');
     await broker.end('gone');
     await broker.stream('gone');
     proxy.refusing = false;
-    await subscriber.until(() => subscriber.missed.length === 1, 'the word of it');
+    await subscriber.until(() => subscriber.missed.length === 1, 'the report of it');
     await broker.end('kept');
     assert.deepEqual(await subscriber.over(), {
       type: 'finished',
@@ -180,20 +180,20 @@ scenario(
 );
 
 scenario(
-  'an operator’s disconnecting a client is the end, where the client can tell',
+  'a disconnect by an operator ends the subscription over WebSocket',
   { transport: ['ws'], store: STORES },
-  async ({ client, transport, scene }) => {
-    const broker = await scene.broker();
+  async ({ client, transport, fixture }) => {
+    const broker = await fixture.broker();
     const keys = ['a', 'b'];
     for (const key of keys) await broker.stream(key);
-    const subscriber = scene.subscribeMany(
+    const subscriber = fixture.subscribeMany(
       client,
       transport,
       keys,
       await tokenFor(broker, keys),
       broker,
     );
-    await subscriber.until(() => subscriber.events.length === 2, 'both beginnings');
+    await subscriber.until(() => subscriber.events.length === 2, 'both first events');
     const [{ id }] = await broker.call('/clients');
     const headers = { 'X-API-KEY': broker.apiKey };
     assert.equal(

@@ -1,4 +1,4 @@
-// From the first click to a stream that was cut and taken up again.
+// From the first click to a stream whose connection was cut and made again.
 
 import assert from 'node:assert/strict';
 import { SAMPLE } from '../../../api/console/www/js/sample.js';
@@ -13,9 +13,9 @@ for (const [cut, other, title] of [
   ['ws', 'sse', 'WebSocket'],
 ]) {
   onConsole(
-    `a newcomer sees an answer typed, cuts the line of ${title}, and takes it up again without a gap`,
-    async (scene, visit) => {
-      const broker = await consoleBroker(scene);
+    `a new user sees an answer, cuts the connection of ${title}, and resumes without a gap`,
+    async (fixture, visit) => {
+      const broker = await consoleBroker(fixture);
       const tab = await visit(broker, { apiKey: null });
       assert.equal(await tab.title.textContent(), 'API key');
       await tab.signIn(broker.apiKey);
@@ -67,7 +67,7 @@ for (const [cut, other, title] of [
         assert.equal(strip.cells.length, Math.min(last + 1, CELLS));
         assert.equal(await one.text(), text);
       }
-      // Each number in the shade of the connection that brought it.
+      // Each number has the shade of the connection that delivered it.
       const shades = (await pane.strip()).cells;
       const first = shades.indexOf('by-2');
       assert.equal(first, still.strip.last + 1 - Math.max(0, last + 1 - CELLS));
@@ -81,7 +81,7 @@ for (const [cut, other, title] of [
       );
       await until(
         async () => /ended/.test(await tab.page.locator('.heading .badge').textContent()),
-        'the page says that it has ended',
+        'the page shows that the stream has ended',
       );
     },
   );
