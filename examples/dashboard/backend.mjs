@@ -12,7 +12,7 @@ const TYPES = {
 };
 const page = fileURLToPath(new URL('public/', import.meta.url));
 
-/** The broker as a backend sees it: HTTP and an API key. */
+/** The broker for a backend: HTTP and an API key. */
 class Broker {
   constructor(url, apiKey) {
     Object.assign(this, { url, apiKey });
@@ -22,7 +22,7 @@ class Broker {
     return this.#call(route, { method: 'POST', body: JSON.stringify(body) });
   }
 
-  /** One request for as long as there are events, each sent as it comes. */
+  /** One request for all events. Each is sent as it comes. */
   upload(key, events) {
     const lines = async function* () {
       for await (const event of events)
@@ -50,10 +50,10 @@ class Broker {
   }
 }
 
-/** Writes the streams, and serves the page on loopback. `port` 0 takes any that is free. */
+/** Writes the streams, and serves the page on loopback. `port` 0 takes any free port. */
 export async function startBackend({ brokerUrl, apiKey, port }) {
   const broker = new Broker(brokerUrl, apiKey);
-  // The page follows the streams at the broker itself, by the address that is meant for browsers.
+  // The page follows the streams at the broker itself, at its address for browsers.
   const { url: brokerForPages } = await broker.info();
   const board = new Board(broker);
   const server = createServer(async (request, response) => {
@@ -85,7 +85,8 @@ function answer(response, status, body) {
 }
 
 async function serveFile(response, pathname, brokerUrl) {
-  // A URL's path has no dot segments left, and is not decoded here, so that it stays in its folder.
+  // The URL parser has removed dot segments, and the path is not decoded here. So it stays in its
+  // folder.
   const file = path.join(page, pathname === '/' ? 'index.html' : pathname);
   const type = TYPES[path.extname(file)];
   const content = type && (await readFile(file).catch(() => undefined));

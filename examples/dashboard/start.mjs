@@ -1,6 +1,6 @@
-// Starts the backend, and prints the page's address. TINISTREAMER_URL and TINISTREAMER_API_KEY say
-// which broker it writes to; without them it starts one that keeps nothing, with keys made for this
-// run. Ctrl-C ends all that was started.
+// Starts the backend, and prints the page's address. TINISTREAMER_URL and TINISTREAMER_API_KEY name
+// the broker. Without them it starts a broker that stores nothing on disk, with new keys. Ctrl-C
+// stops all processes.
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -41,7 +41,7 @@ try {
   process.exit();
 }
 
-/** Resolves when the broker answers, which may be after it was compiled. */
+/** Resolves when the broker responds, which may be after it was compiled. */
 async function ready(broker) {
   while (!(await fetch(`${broker.url}/api/ready`).catch(() => undefined))?.ok) {
     ending.signal.throwIfAborted();

@@ -1,5 +1,4 @@
-// The backend alone, for a broker that runs already: TINISTREAMER_URL and TINISTREAMER_API_KEY say
-// which.
+// Starts only the backend, for a running broker. TINISTREAMER_URL and TINISTREAMER_API_KEY name it.
 
 import { startBackend } from './backend.mjs';
 import { modelFromEnvironment } from './models/index.mjs';

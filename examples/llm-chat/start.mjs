@@ -1,5 +1,5 @@
-// Starts a broker that keeps nothing, with keys made for this run, and the backend; prints the
-// page's address. Ctrl-C ends both.
+// Starts a broker that stores nothing on disk, with new keys, and the backend. Prints the page's
+// address. Ctrl-C stops both.
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { startBroker } from '../broker.mjs';
 import { modelFromEnvironment } from './models/index.mjs';
 
 const ending = new AbortController();
-// More than once: npm passes on the interrupt that the terminal has sent already.
+// More than once, because npm passes on the interrupt that the terminal has already sent.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => ending.abort());
 
 let broker;
@@ -37,13 +37,13 @@ try {
     process.exitCode = 1;
   }
 } finally {
-  // Without its broker a backend has nowhere to say that its models were stopped.
+  // Without its broker a backend can't report that its models were stopped.
   if (!broker?.ended) await backend?.close();
   await broker?.stop();
   process.exit();
 }
 
-/** Resolves when the broker answers, which may be after it was compiled. */
+/** Resolves when the broker responds, which may be after it was compiled. */
 async function ready(client, signal) {
   for (;;) {
     try {

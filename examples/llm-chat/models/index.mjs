@@ -4,9 +4,9 @@ import { openAiModel } from './openai.mjs';
 export { ModelError } from './error.mjs';
 
 /**
- * The model that the environment asks for: `{ name, answer }`, where `answer(question, signal)`
- * yields tokens. Without both a key and an address it is the fake one, so that a key that happens
- * to be in the environment costs nobody money.
+ * The model of the environment variables: `{ name, answer }`, where `answer(question, signal)`
+ * yields tokens. Without both a key and an address it is the fake model. So a key that happens to
+ * be in the environment does not cause costs.
  */
 export function modelFromEnvironment({
   OPENAI_API_KEY: apiKey,

@@ -1,7 +1,7 @@
 /**
- * Shows Markdown that grows, the little of it that models write most. Its signs stay in the
- * document, where the style sheet hides some, so that the document's text is exactly the stream's.
- * Only text nodes are made of it: a model can't write HTML into the page.
+ * Shows growing Markdown, in the small part of the syntax that models use most. The signs stay in
+ * the document, where the style sheet hides some. So the document's text is exactly the stream's
+ * text. It creates only text nodes: a model can't write HTML into the page.
  */
 export class GrowingText {
   #root;
@@ -44,7 +44,7 @@ export class GrowingText {
   }
 }
 
-/** What kind of line it is, and the sign at its beginning that says so. */
+/** The kind of a line, and the sign at its start. */
 function kindOf(line, fenced) {
   if (line.startsWith('```')) return { kind: 'code', sign: line };
   if (fenced) return { kind: 'code', sign: '' };
