@@ -1,5 +1,5 @@
-// Copies from node_modules what the console loads of others' into www/vendor, where it is
-// committed, so that the broker is built without npm. With --check: says whether the copies are
+// Copies the packages that the console loads from node_modules into www/vendor. The copies are
+// committed, so that the broker is built without npm. With --check it fails unless the copies are
 // those of the lock file.
 
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -26,14 +26,14 @@ const FILES = {
   ],
 };
 
-const wanted = Object.entries(FILES).flatMap(([name, files]) =>
+const expected = Object.entries(FILES).flatMap(([name, files]) =>
   files.map((file) => path.join(name, file)),
 );
 const source = (/** @type {string} */ file) => path.join(root, "node_modules", file);
 
 /**
- * Scripts without the reference to a source map, which is not copied and which a browser would ask
- * for.
+ * Returns a file. Scripts lose the reference to a source map: the map is not copied, and a browser
+ * would request it.
  */
 async function content(/** @type {string} */ file) {
   const bytes = await readFile(file);
@@ -46,9 +46,9 @@ if (process.argv.includes("--check")) {
   const there = (await readdir(vendor, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => path.relative(vendor, path.join(entry.parentPath, entry.name)));
-  const strange = there.filter((file) => !wanted.includes(file));
+  const strange = there.filter((file) => !expected.includes(file));
   const stale = [];
-  for (const file of wanted) {
+  for (const file of expected) {
     const same =
       there.includes(file) &&
       (await readFile(path.join(vendor, file))).equals(await content(source(file)));
@@ -62,7 +62,7 @@ if (process.argv.includes("--check")) {
   }
 } else {
   await rm(vendor, { recursive: true, force: true });
-  for (const file of wanted) {
+  for (const file of expected) {
     const target = path.join(vendor, file);
     await mkdir(path.dirname(target), { recursive: true });
     await writeFile(target, await content(source(file)));

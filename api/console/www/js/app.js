@@ -1,4 +1,4 @@
-// The page around all views: who one is, where one is, and how the broker is.
+// The frame around all views: sign-in, navigation, and the state of the broker.
 
 import { broker } from "./broker.js";
 import { ClientList } from "./clients.js";
@@ -18,22 +18,22 @@ import { StreamList } from "./streams.js";
  * @typedef {object} View
  * @property {string} title
  * @property {() => unknown} render
- * @property {() => void} close Lets go of connections and timers.
+ * @property {() => void} close Closes connections and stops timers.
  */
 
 /** @type {View | null} */
 let view = null;
-/** What `view` was made for. */
+/** The page for which `view` was made. */
 let shown = "";
 
 function currentView() {
   const at = route();
-  const wanted =
+  const next =
     apiKey.get() === null ? "sign-in" : at.page === "stream" ? `stream ${at.key}` : at.page;
-  if (view !== null && wanted === shown) return view;
+  if (view !== null && next === shown) return view;
   view?.close();
-  shown = wanted;
-  if (wanted === "sign-in") view = new SignIn();
+  shown = next;
+  if (next === "sign-in") view = new SignIn();
   else if (at.page === "stream") view = new StreamPage(at.key);
   else if (at.page === "clients") view = new ClientList();
   else view = at.page === "streams" ? new StreamList() : new Overview();
@@ -90,8 +90,11 @@ function header() {
     <a class="brand" href="#/">${mark}<span>tinistreamer</span></a>
     ${
       inside
-        ? html`<nav
-          aria-label="Console">${navigation("overview", "Overview")}${navigation("streams", "Streams")}${navigation("clients", "Clients")}
+        ? html`<nav aria-label="Console">${[
+            navigation("overview", "Overview"),
+            navigation("streams", "Streams"),
+            navigation("clients", "Clients"),
+          ]}
       <a href="api/docs/" target="_blank" rel="noopener">API ${icon("external")}</a></nav>`
         : nothing
     }
@@ -125,7 +128,7 @@ function page() {
     ${noticeList()}`;
 }
 
-/** Not by the link itself: behind the # of the address stands where one is. */
+/** A script, because a link would replace the page behind the # of the address. */
 function skip(/** @type {Event} */ event) {
   event.preventDefault();
   document.getElementById("main")?.focus();

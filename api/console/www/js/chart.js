@@ -1,4 +1,4 @@
-// Two rates over the last two minutes, as areas.
+// A chart of two rates over the last two minutes.
 
 import { rate } from "./format.js";
 import { html, svg } from "./lib.js";
@@ -20,6 +20,8 @@ export function chart(rates) {
       ? ""
       : `${x(first.at).toFixed(1)},${HEIGHT} ${line(way)} ${WIDTH},${HEIGHT}`;
   };
+  const current = `now ${rate(now.in)} in and ${rate(now.out)} out, at the most ${rate(top)}`;
+  const label = `Events a second over the last two minutes: ${current}`;
   return html`<figure class="chart">
     <figcaption>
       <span class="in"><i></i>in <b>${rate(now.in)}</b>/s</span>
@@ -27,8 +29,11 @@ export function chart(rates) {
     </figcaption>
     <div class="plot">
       <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img"
-        aria-label="Events a second over the last two minutes: now ${rate(now.in)} in and ${rate(now.out)} out, at the most ${rate(top)}">
-        ${[0, 0.5, 1].map((at) => svg`<line class="grid" x1="0" x2=${WIDTH} y1=${HEIGHT * at} y2=${HEIGHT * at} />`)}
+        aria-label=${label}>
+        ${[0, 0.5, 1].map((at) => {
+          const y = HEIGHT * at;
+          return svg`<line class="grid" x1="0" x2=${WIDTH} y1=${y} y2=${y} />`;
+        })}
         <polygon class="out" points=${area("out")} /><polyline class="out" points=${line("out")} />
         <polygon class="in" points=${area("in")} /><polyline class="in" points=${line("in")} />
       </svg>
@@ -39,7 +44,7 @@ export function chart(rates) {
   </figure>`;
 }
 
-/** The next of 1, 2, 5, 10, 20, … */
+/** The next greater number of 1, 2, 5, 10, 20, … */
 function ceiling(/** @type {number} */ value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return /** @type {number} */ ([1, 2, 5, 10].find((step) => step * power >= value)) * power;

@@ -1,5 +1,5 @@
-// The events of a stream as a list of which only what is in sight is in the document, so that ten
-// thousand scroll as well as ten; and beside it, the one that was chosen.
+// The list of a stream's events, and the selected event beside it. The document contains only the
+// visible rows, so that ten thousand events scroll as well as ten.
 
 import { clock, count, plural } from "./format.js";
 import { icon } from "./icons.js";
@@ -8,31 +8,31 @@ import { OWN_NAMES } from "./log.js";
 import { redraw } from "./redraw.js";
 import { pretty } from "./text.js";
 
-/** As in stream.css. */
+/** The same as in stream.css. */
 const ROW_PX = 30;
-/** Drawn above and below what is in sight, for a scroll that is faster than a frame. */
+/** Rows above and below the visible ones, for a scroll that is faster than a frame. */
 const SPARE_ROWS = 8;
-/** Of data, as much as a row could show. */
+/** The characters of data that a row can show. */
 const PREVIEW = 300;
-/** Nearer to the end than this is at the end. */
+/** A smaller distance to the end counts as the end. */
 const NEAR_PX = 4;
 /**
- * What scrolls so soon after a wheel, a finger or a key was moved by it; all else by the list's
- * growing.
+ * A scroll so soon after a wheel, a finger or a key comes from the user. Any other scroll comes
+ * from new events.
  */
 const BY_HAND_MS = 500;
 
 export class EventList {
   #log;
-  /** Stay at the newest. */
+  /** Whether the list stays at the newest event. */
   #following = true;
   #top = 0;
   #height = 600;
   /** @type {import("./log.js").LogEntry | null} */
   #chosen = null;
-  /** How many there were when it stopped following. */
+  /** The number of events when the list stopped following. */
   #seen = 0;
-  /** When somebody last had a hand on the list. */
+  /** When the user last scrolled. */
   #touched = Number.NEGATIVE_INFINITY;
 
   /** @param {import("./log.js").EventLog} log */
@@ -40,7 +40,7 @@ export class EventList {
     this.#log = log;
   }
 
-  /** Another stream's events are to come. */
+  /** The events of another stream follow. */
   reset() {
     this.#chosen = null;
     this.#follow();
@@ -63,13 +63,15 @@ export class EventList {
           ${
             this.#following
               ? html`${icon("pause")} Pause`
-              : html`${icon("down")} Follow${this.#news(rows.length)}`
+              : html`${icon("down")} Follow${this.#newEvents(rows.length)}`
           }
         </button>
       </div>
       <div class="list" role=${rows.length === 0 ? "group" : "listbox"} tabindex="0"
-        aria-label="Events" aria-activedescendant=${chosenAt >= from && chosenAt < to ? `event-${chosenAt}` : nothing}
-        @scroll=${this.#onScroll} @wheel=${this.#onTouch} @touchmove=${this.#onTouch} @pointerdown=${this.#onTouch} @keydown=${this.#onKey}>
+        aria-label="Events"
+        aria-activedescendant=${chosenAt >= from && chosenAt < to ? `event-${chosenAt}` : nothing}
+        @scroll=${this.#onScroll} @wheel=${this.#onTouch} @touchmove=${this.#onTouch}
+        @pointerdown=${this.#onTouch} @keydown=${this.#onKey}>
         <div class="all" role="presentation" .style=${`height: ${rows.length * ROW_PX}px`}>
           <div class="sight" role="presentation"
             .style=${`transform: translateY(${from * ROW_PX}px)`}>
@@ -108,11 +110,13 @@ export class EventList {
         this.#follow();
       }}>
         <option value="">all events</option>
-        ${names.map(([name, much]) => html`<option value=${name}>${name} (${count(much)})</option>`)}
+        ${names.map(
+          ([name, much]) => html`<option value=${name}>${name} (${count(much)})</option>`,
+        )}
       </select></label>`;
   }
 
-  #news(/** @type {number} */ now) {
+  #newEvents(/** @type {number} */ now) {
     const fresh = now - this.#seen;
     return fresh > 0 ? html` <span class="fresh">${count(fresh)} new</span>` : nothing;
   }
@@ -152,14 +156,14 @@ export class EventList {
     redraw();
   }
 
-  /** After drawing: only now is the list as long and as high as it is. */
+  /** Called after drawing, because only then the list has its height. */
   #settle() {
     const list = this.#list();
     if (list === null) return;
     if (this.#following) list.scrollTop = list.scrollHeight;
     if (this.#height === list.clientHeight) return;
     this.#height = list.clientHeight;
-    // What was chosen shows itself below, and must not push the chosen row out of sight.
+    // The details of the selected row appear below, and must not move that row out of sight.
     if (this.#chosen !== null) this.#reveal(this.#log.shown.indexOf(this.#chosen));
     redraw();
   }
@@ -214,7 +218,7 @@ export class EventList {
   }
 }
 
-/** A name in a colour of its own, the same everywhere; the broker's own in none. */
+/** An event name in its colour, the same everywhere. The broker's own names have none. */
 export function nameTag(/** @type {string} */ name) {
   if (OWN_NAMES.includes(name)) return html`<span class="name own"><bdi>${name}</bdi></span>`;
   let hue = 0;
@@ -222,7 +226,7 @@ export function nameTag(/** @type {string} */ name) {
   return html`<span class="name" .style=${`--hue: ${hue}`}><bdi>${visible(name)}</bdi></span>`;
 }
 
-/** One line, on which control characters can be seen, as JSON writes them. */
+/** One line that shows control characters as JSON escapes. */
 function visible(/** @type {string} */ text) {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is to be shown
   return text.replace(/[\x00-\x1f\x7f]/g, (control) =>

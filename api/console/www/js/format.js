@@ -1,4 +1,4 @@
-// Figures and times as people read them.
+// Formats numbers and times for people.
 
 const whole = new Intl.NumberFormat("en");
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -34,7 +34,8 @@ export function duration(seconds) {
 export function clock(ms) {
   const at = new Date(ms);
   const pad = (/** @type {number} */ n, digits = 2) => String(n).padStart(digits, "0");
-  return `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}.${pad(at.getMilliseconds(), 3)}`;
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => pad(part)).join(":");
+  return `${time}.${pad(at.getMilliseconds(), 3)}`;
 }
 
 /**

@@ -1,5 +1,4 @@
-// Snippets that follow several streams at once, with a token for a list of keys or for all that
-// begin alike.
+// Snippets that follow several streams over one connection, with a token for keys or for a prefix.
 
 import { issueToken, listStreams } from "./api.js";
 import { html, live, nothing } from "./lib.js";
@@ -7,12 +6,13 @@ import { attempt, notice } from "./notice.js";
 import { redraw } from "./redraw.js";
 import { shell, snippet } from "./snippet.js";
 
-/** What a broker lets a client follow over one connection if it is not told otherwise. */
+/** The broker's default limit of streams for one connection. */
 const MAX_KEYS = 32;
 
 /**
- * @typedef {{base: string, query: string, token: string, isKeyed: boolean}} For `base`: the address of the routes for clients; `query`:
- *   the keys; `isKeyed`: there are several, and server-sent events say which they are from.
+ * @typedef {{base: string, query: string, token: string, isKeyed: boolean}} For `base` is the
+ *   address of the routes for subscribers, and `query` has the keys. `isKeyed`: there are several
+ *   keys, so that server-sent events contain theirs.
  * @type {{title: string, about: string, keyed?: true, code: (what: For) => string}[]}
  */
 const SNIPPETS = [
@@ -79,7 +79,7 @@ export class Many {
           redraw();
         }}><option value="keys">these keys</option><option
           value="prefix">all keys that begin with</option></select>
-        <label for="several-text">${isPrefix ? "Beginning" : "Keys, one on each line"}</label>
+        <label for="several-text">${isPrefix ? "Prefix" : "Keys, one on each line"}</label>
         <textarea id="several-text" class="code" rows=${isPrefix ? 1 : 4} required
           spellcheck="false" .value=${live(this.#text)}
           @input=${(/** @type {Event & {target: HTMLTextAreaElement}} */ { target }) => {
@@ -113,7 +113,7 @@ async function forKeys(/** @type {string} */ text) {
   return complete(await issueToken({ keys }), keys);
 }
 
-/** The URL names no keys of its own accord: those that are there now stand for them. */
+/** A token for a prefix has no keys. The URL gets those of the existing streams. */
 async function forPrefix(/** @type {string} */ prefix) {
   const pattern = `${prefix.replace(/[*?[\]\\]/g, "?")}*`;
   const [access, rows] = await Promise.all([issueToken({ prefix }), listStreams(pattern)]);

@@ -1,4 +1,4 @@
-// Two clients of a stream, seen from inside, side by side.
+// Two subscribers of a stream side by side, with what their connections carry.
 
 import { Client } from "./client.js";
 import { count, plural } from "./format.js";
@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { html, nothing } from "./lib.js";
 import { redraw } from "./redraw.js";
 
-/** Cells of the strip: the newest so many numbers. */
+/** The number of cells of the strip, which shows the newest numbers. */
 const CELLS = 240;
 
 const STATES = {
@@ -74,27 +74,29 @@ function buttons(client) {
     }</span>`;
 }
 
-/** Numbers as cells, each in the shade of the connection that brought it. @param {Client} client */
+/** Numbers as cells, each in the shade of its connection. @param {Client} client */
 function strip({ numbers, connections }) {
   const to = numbers.last;
   const from = Math.max(numbers.first, to + 1 - CELLS);
   const cells = [];
   for (let number = from; number <= to; number++) {
     const by = numbers.by.get(number);
-    const kind = by === undefined ? "gap" : by < 0 ? "told" : `by-${by % 4}`;
+    const kind = by === undefined ? "gap" : by < 0 ? "missed" : `by-${by % 4}`;
     cells.push(html`<i class=${numbers.repeats.has(number) ? `${kind} repeat` : kind}></i>`);
   }
   const faults = numbers.gaps + numbers.repeats.size;
+  const gaps = plural(numbers.gaps, "gap");
+  const repeats = plural(numbers.repeats.size, "repeat");
   return html`<div class="strip">
     <p class="sum ${faults > 0 ? "bad" : ""}">
       <span>${
         numbers.count === 0 ? "no events yet" : html`<b>${count(numbers.first)} – ${count(to)}</b>`
       }</span>
-      <span>${plural(numbers.gaps, "gap")}</span><span>${plural(numbers.repeats.size, "repeat")}</span>
-      ${numbers.told > 0 ? html`<span>${count(numbers.told)} told as gone</span>` : nothing}
+      <span>${gaps}</span><span>${repeats}</span>
+      ${numbers.missed > 0 ? html`<span>${count(numbers.missed)} no longer stored</span>` : nothing}
       <span>${plural(connections, "connection")}</span>
     </p>
     <div class="cells" role="img"
-      aria-label="Event numbers ${from} to ${to}, ${plural(numbers.gaps, "gap")}, ${plural(numbers.repeats.size, "repeat")}">${cells}</div>
+      aria-label="Event numbers ${from} to ${to}, ${gaps}, ${repeats}">${cells}</div>
   </div>`;
 }

@@ -1,4 +1,4 @@
-// Writing into a stream by hand: an answer that types itself, one event, or a batch.
+// Publishing in the console: an answer that types itself, one event, or a batch.
 
 import { publish } from "./api.js";
 import { count, plural } from "./format.js";
@@ -27,14 +27,14 @@ export class Publisher {
   #way = "type";
   /** @type {Typist | null} */
   #typist = null;
-  #pace = 12;
+  #rate = 12;
   #endAfter = false;
   #problem = "";
   #onTyped;
 
   /**
    * @param {string} key
-   * @param {(endAfter: boolean) => void} onTyped An answer has been typed to its end.
+   * @param {(endAfter: boolean) => void} onTyped Called when an answer is complete.
    */
   constructor(key, onTyped) {
     this.#key = key;
@@ -45,7 +45,7 @@ export class Publisher {
     this.#typist?.stop();
   }
 
-  /** Types the sample, as if the button had been pressed. */
+  /** Types the sample, like the button. */
   demonstrate() {
     this.#type(SAMPLE, "token");
   }
@@ -85,12 +85,12 @@ export class Publisher {
       <div class="pair">
         <div class="field"><label for="token-name">Event name</label><input id="token-name"
           name="event" .defaultValue=${"token"} required maxlength="128" ?readonly=${running}></div>
-        <div class="field"><label for="pace"><b>${this.#pace}</b> tokens a second</label>
-          <input id="pace" type="range" min="1" max="200" .value=${String(this.#pace)} @input=${(
+        <div class="field"><label for="rate"><b>${this.#rate}</b> tokens a second</label>
+          <input id="rate" type="range" min="1" max="200" .value=${String(this.#rate)} @input=${(
             /** @type {Event & {target: HTMLInputElement}} */ { target },
           ) => {
-            this.#pace = Number(target.value);
-            if (this.#typist) this.#typist.pace = this.#pace;
+            this.#rate = Number(target.value);
+            if (this.#typist) this.#typist.rate = this.#rate;
             redraw();
           }}></div>
       </div>
@@ -141,12 +141,12 @@ export class Publisher {
 
   #onType = (/** @type {SubmitEvent} */ event) => {
     const fields = taken(event);
-    // Browsers hand out line breaks as CR LF.
+    // Browsers return line breaks as CR LF.
     this.#type(String(fields.get("text")).replaceAll("\r\n", "\n"), String(fields.get("event")));
   };
 
   async #type(/** @type {string} */ text, /** @type {string} */ name) {
-    const typist = new Typist({ key: this.#key, text, name, pace: this.#pace }, redraw);
+    const typist = new Typist({ key: this.#key, text, name, rate: this.#rate }, redraw);
     this.#typist?.stop();
     this.#typist = typist;
     await attempt(() => typist.type());
@@ -179,7 +179,7 @@ export class Publisher {
 
   /**
    * @param {string[]} events Each as JSON.
-   * @param {string} [problem] Why they can't be sent.
+   * @param {string} [problem] The reason why they can't be sent.
    */
   async #publish(events, problem = "") {
     this.#problem = problem;
@@ -190,7 +190,7 @@ export class Publisher {
   }
 }
 
-/** Why it is not JSON; empty if it is. @param {string} text */
+/** The reason why a text is not JSON, or an empty string. @param {string} text */
 function problemOf(text) {
   try {
     JSON.parse(text);
@@ -200,7 +200,7 @@ function problemOf(text) {
   }
 }
 
-/** The fields of a form that was sent. @param {SubmitEvent} event */
+/** The fields of a submitted form. @param {SubmitEvent} event */
 function taken(event) {
   event.preventDefault();
   return new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));

@@ -1,8 +1,9 @@
-// Where in the console one is: behind the # of the address, so that pages can be linked to and gone
-// back from.
+// The current page of the console. It is behind the # of the address, so that links and the
+// browser's history work.
 
 /**
- * @typedef {{page: "overview"} | {page: "streams"} | {page: "clients", key: string, tag: string} | {page: "stream", key: string, tab: Tab}} Route
+ * @typedef {{page: "overview"} | {page: "streams"} | {page: "clients", key: string, tag: string}
+ *   | {page: "stream", key: string, tab: Tab}} Route
  * @typedef {"events" | "text" | "clients" | "code"} Tab
  */
 

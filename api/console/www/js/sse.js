@@ -1,22 +1,23 @@
-// One connection over server-sent events, read by `fetch`: unlike EventSource it takes events of
+// One connection over server-sent events, read by `fetch`. Unlike EventSource it receives events of
 // every name, sends the token in a header, and shows comments.
 
 import { ApiError, address, CLIENT_NAME } from "./api.js";
 import { createParser } from "./lib.js";
 
 /**
- * @typedef {{id: string | null, event: string, data: string}} Frame `id` is null for what is no event of the stream's own.
+ * @typedef {{id: string | null, event: string, data: string}} Frame `id` is null for frames that
+ *   are not events of the stream.
  * @typedef {object} Listener
  * @property {() => void} [onOpen]
- * @property {(frames: Frame[]) => void} onFrames All that came at once.
- * @property {(text: string) => void} [onWire] The bytes as they came, as text.
+ * @property {(frames: Frame[]) => void} onFrames Called with all frames that came together.
+ * @property {(text: string) => void} [onWire] Called with the received bytes as text.
  */
 
 /**
  * Follows until the broker closes the connection.
  * @param {{key: string, token: string, after: string | null, signal: AbortSignal}} what
  * @param {Listener} listener
- * @returns {Promise<string>} Why it was closed; empty when the stream is over.
+ * @returns {Promise<string>} The reason of the close. Empty when the stream is finished.
  * @throws {ApiError} The broker refuses, or can't be reached (status 0).
  */
 export async function followOverSse({ key, token, after, signal }, { onOpen, onFrames, onWire }) {
@@ -56,7 +57,7 @@ export async function followOverSse({ key, token, after, signal }, { onOpen, onF
 }
 
 /**
- * A failed connection, told from one that was cut on purpose.
+ * Distinguishes a failed connection from one that was cut on purpose.
  * @template T
  * @param {Promise<T>} attempt
  * @param {AbortSignal} signal

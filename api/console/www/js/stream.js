@@ -1,5 +1,4 @@
-// One stream: its events as they come, what they make together, clients of it, and how to write to
-// it.
+// One stream: its events, its text, its subscribers, and forms to publish events.
 
 /** @import { View } from "./app.js" */
 
@@ -24,7 +23,7 @@ const INTERVAL_MS = 1_000;
 
 const TAB_NAMES = { events: "Events", text: "Text", clients: "Clients", code: "Code" };
 
-/** What a page says that follows, besides that all is well. */
+/** The texts for the states of the page's own subscriber. */
 const FOLLOWING = {
   connecting: "connecting …",
   live: "live",
@@ -40,7 +39,7 @@ export class StreamPage {
   #log = new EventLog();
   #list = new EventList(this.#log);
   #assembled = new Assembled();
-  /** Of the events whose text is shown; empty for all. */
+  /** The name of the events whose text is shown. Empty for all. */
   #textOf = "";
   #panes;
   #publisher;
@@ -53,7 +52,7 @@ export class StreamPage {
   /** @type {(import("./api.js").StreamInfo & {at: number}) | null} */
   #info = null;
   #timers = [
-    setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS),
+    setInterval(() => document.visibilityState === "visible" && this.#load(), INTERVAL_MS),
     setInterval(redraw, 1_000),
   ];
 
@@ -65,7 +64,7 @@ export class StreamPage {
     this.#panes = new Panes(key);
     this.#publisher = new Publisher(key, (endAfter) => endAfter && this.#finish("end"));
     this.#follower = this.#follow();
-    this.#look();
+    this.#load();
     if (demo.delete(key)) {
       this.#panes.connect();
       this.#publisher.demonstrate();
@@ -83,7 +82,7 @@ export class StreamPage {
     const follower = new Follower(this.#key, {
       onFrames: (frames) => {
         this.#log.add(frames.map(entryOf));
-        if (frames.some(({ event }) => event === "end" || event === "cancel")) this.#look();
+        if (frames.some(({ event }) => event === "end" || event === "cancel")) this.#load();
         redraw();
       },
       onState: (state, why = "") => {
@@ -97,20 +96,20 @@ export class StreamPage {
     return follower;
   }
 
-  /** There is another stream at the key. */
+  /** Another stream has replaced this one at the key. */
   #startAnew() {
     this.#log.clear();
     this.#list.reset();
     this.#panes.close();
     this.#panes = new Panes(this.#key);
     this.#code = new Code(this.#key);
-    this.#look();
+    this.#load();
   }
 
-  async #look() {
+  async #load() {
     try {
       const info = { ...(await streamInfo(this.#key)), at: Date.now() };
-      // It went on at this key with another stream after this one had been heard to its end.
+      // After the end of this stream, another one was created at its key.
       const replaced = this.#info !== null && this.#info.created_at !== info.created_at;
       this.#info = info;
       this.#follower.compare(info.last_id);
@@ -229,14 +228,16 @@ export class StreamPage {
         ) => {
           this.#textOf = target.value;
           redraw();
-        }}><option value="">all events</option>${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+        }}><option value="">all events</option>${names.map(
+          (name) => html`<option value=${name}>${name}</option>`,
+        )}</select></label>
         <span class="grow">${plural(text.length, "character")}</span></div>
       <div class="answer" tabindex="0" role="region" aria-label="Text"><div>${
         text === "" ? html`<span class="empty">No text yet.</span>` : text
       }${this.#state === "live" ? html`<span class="caret"></span>` : nothing}</div></div>`;
   }
 
-  /** The name that most of the events have. */
+  /** The most frequent event name. */
   #usualName() {
     const names = [...this.#log.names]
       .filter(([name]) => !OWN_NAMES.includes(name))
@@ -247,10 +248,10 @@ export class StreamPage {
   async #finish(/** @type {"end" | "cancel"} */ how) {
     if (await attempt(() => finishStream(this.#key, how)))
       notice(how === "end" ? "The stream has ended" : "The stream is cancelled");
-    this.#look();
+    this.#load();
   }
 
   #create = async () => {
-    if (await attempt(() => createStream({ key: this.#key }))) this.#look();
+    if (await attempt(() => createStream({ key: this.#key }))) this.#load();
   };
 }

@@ -1,4 +1,4 @@
-// The streams that are active, on all nodes, and those that were a moment ago.
+// The active streams of all nodes, and the streams that have finished since.
 
 /** @import { View } from "./app.js" */
 
@@ -11,12 +11,12 @@ import { redraw } from "./redraw.js";
 import { go, href } from "./route.js";
 
 const INTERVAL_MS = 2_000;
-/** Streams drawn: whoever has more looks for the one they want. */
+/** How many streams are shown. The search finds others. */
 const DRAWN = 500;
-/** Finished streams that go on being listed, as long as they are stored. */
+/** How many finished streams stay in the list while they are stored. */
 const FINISHED = 50;
 
-/** @typedef {import("./api.js").StreamRow & {at: number}} Row `at`: when `ttl` was right. */
+/** @typedef {import("./api.js").StreamRow & {at: number}} Row `at`: the time of `ttl`. */
 
 /** @implements {View} */
 export class StreamList {
@@ -27,34 +27,34 @@ export class StreamList {
   /** @type {Map<string, Row>} */
   #finished = new Map();
   #problem = "";
-  #asked = 0;
+  #requests = 0;
   #timers = [
-    setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS),
+    setInterval(() => document.visibilityState === "visible" && this.#load(), INTERVAL_MS),
     setInterval(redraw, 1_000),
   ];
 
   constructor() {
-    this.#look();
+    this.#load();
   }
 
   close() {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
-  async #look() {
-    const asked = ++this.#asked;
+  async #load() {
+    const request = ++this.#requests;
     const pattern = this.#pattern;
     try {
       const list = await listStreams(globOf(pattern));
-      // The answer to an earlier pattern may come after that to a later one.
-      if (asked !== this.#asked) return;
+      // The response to an earlier pattern may come after that to a later one.
+      if (request !== this.#requests) return;
       const at = Date.now();
       const rows = new Map(list.map((row) => [row.key, { ...row, at }]));
       const gone = [...(this.#rows?.keys() ?? [])].filter((key) => !rows.has(key));
       this.#rows = rows;
       this.#problem = "";
       for (const key of rows.keys()) this.#finished.delete(key);
-      await this.#lookAfter(gone.slice(0, FINISHED));
+      await this.#loadFinished(gone.slice(0, FINISHED));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 400) this.#problem = error.message;
@@ -62,8 +62,8 @@ export class StreamList {
     redraw();
   }
 
-  /** How the streams that are in the list no more have ended. */
-  async #lookAfter(/** @type {string[]} */ keys) {
+  /** Requests the status of the streams that are no longer in the list. */
+  async #loadFinished(/** @type {string[]} */ keys) {
     const at = Date.now();
     const infos = await Promise.all(keys.map((key) => streamInfo(key).catch(() => null)));
     for (const info of infos)
@@ -108,18 +108,19 @@ export class StreamList {
     if (this.#rows === null) return this.#problem === "" ? "Looking …" : nothing;
     if (this.#pattern === "") return "No stream is active. Create one here, or from your backend.";
     return html`No active stream's key has this in it.
-      <a href=${href({ page: "stream", key: this.#pattern, tab: "events" })}>Open “<bdi>${this.#pattern}</bdi>”</a>, which may be finished.`;
+      <a href=${href({ page: "stream", key: this.#pattern, tab: "events" })}>Open
+        “<bdi>${this.#pattern}</bdi>”</a>, which may be finished.`;
   }
 
   #onSearch = (/** @type {Event & {target: HTMLInputElement}} */ { target }) => {
     this.#pattern = target.value;
     this.#rows = null;
     this.#finished.clear();
-    this.#look();
+    this.#load();
   };
 }
 
-/** Without a wildcard: whatever has it in its key. */
+/** A text without a wildcard matches all keys that contain it. */
 const globOf = (/** @type {string} */ text) =>
   text === "" || /[*?[]/.test(text) ? text : `*${text}*`;
 
@@ -156,12 +157,12 @@ async function onCreate(/** @type {SubmitEvent} */ event) {
   const fields = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
   const [ttl, maxEvents] = [fields.get("ttl"), fields.get("max_events")];
   const key = String(fields.get("key"));
-  const wanted = {
+  const options = {
     key,
     ...(ttl ? { ttl: Number(ttl) } : {}),
     ...(maxEvents ? { max_events: Number(maxEvents) } : {}),
   };
-  if (await attempt(() => createStream(wanted))) {
+  if (await attempt(() => createStream(options))) {
     notice("The stream is there");
     go({ page: "stream", key, tab: "events" });
   }
