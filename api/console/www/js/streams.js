@@ -108,8 +108,8 @@ export class StreamList {
     if (this.#rows === null) return this.#problem === "" ? "Looking …" : nothing;
     if (this.#pattern === "") return "No stream is active. Create one here, or from your backend.";
     return html`No active stream's key has this in it.
-      <a href=${href({ page: "stream", key: this.#pattern, tab: "events" })}>Open
-        “<bdi>${this.#pattern}</bdi>”</a>, which may be finished.`;
+      <a href=${href({ page: "stream", key: this.#pattern, tab: "events" })}
+        >Open “<bdi>${this.#pattern}</bdi>”</a>, which may be finished.`;
   }
 
   #onSearch = (/** @type {Event & {target: HTMLInputElement}} */ { target }) => {
