@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url';
 const repository = fileURLToPath(new URL('../', import.meta.url));
 
 /**
- * Starts a broker on loopback with the embedded store: `TINISTREAMER_BIN`, or what `cargo run` builds. Calls `ended` with an error
- * when it ends by itself. Resolves before it answers.
+ * Starts a broker on loopback with the embedded store: `TINISTREAMER_BIN`, or the build of `cargo
+ * run`. Calls `ended` with an error when the broker exits by itself. Resolves before the broker
+ * responds.
  */
 export async function startBroker(ended) {
   const port = await freePort();
@@ -31,14 +32,17 @@ export async function startBroker(ended) {
       STREAMER_SHUTDOWN_GRACE: '1',
       STREAMER_LOG: 'warn',
     },
-    // Of what it prints, only what goes wrong: the address that matters is the page's.
+    // Only its errors are printed. The user needs the page's address, not the broker's.
     stdio: ['ignore', 'ignore', 'inherit'],
-    // A group of its own: Ctrl-C then reaches the backend alone, which needs the broker until it has stopped its models.
+    // Its own process group, so that Ctrl-C reaches only the backend. The backend needs the broker
+    // until it has stopped its models.
     detached: true,
   });
-  const over = () => child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+  const over = () =>
+    child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
   const gone = once(child, 'exit').then(
-    ([code, signal]) => ended(new Error(`The broker ended by itself: ${signal ?? `exit code ${code}`}`)),
+    ([code, signal]) =>
+      ended(new Error(`The broker ended by itself: ${signal ?? `exit code ${code}`}`)),
     (error) => ended(new Error(`The broker can't be started: ${error.message}`)),
   );
   return {
@@ -48,7 +52,7 @@ export async function startBroker(ended) {
       return over();
     },
     stop: async () => {
-      // The whole group, as cargo may still be compiling.
+      // The whole group, because cargo may still be compiling.
       if (!over()) process.kill(-child.pid, 'SIGTERM');
       await gone;
     },

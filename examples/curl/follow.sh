@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Follows a stream to its end and prints its events. When the connection breaks, it goes on after the last event it had.
+# Follows a stream to its end and prints its events. When the connection breaks, it continues after
+# the last event.
 #   In the terminal of publish.sh, or in one with the same `export` lines, before or after:
 #   examples/curl/follow.sh hello
 set -euo pipefail
@@ -8,14 +9,16 @@ broker=${TINISTREAMER_URL:-http://127.0.0.1:8000}
 key=${1:?"usage: follow.sh KEY, with STREAMER_API_KEY set"}
 auth="X-API-KEY: ${STREAMER_API_KEY:?is not set}"
 
-# A backend makes the token, as only it has the API key; whoever follows needs no more than that.
-access=$(curl -sS --fail-with-body "$broker/api/stream/token" -H "$auth" -d "{\"key\": \"$key\"}") || { echo "$access" >&2; exit 1; }
+# A backend issues the token, because only it has the API key. A subscriber needs only the token.
+body="{\"key\": \"$key\"}"
+access=$(curl -sS --fail-with-body "$broker/api/stream/token" -H "$auth" -d "$body") ||
+  { echo "$access" >&2; exit 1; }
 token=$(sed -n 's/.*"token":"\([^"]*\)".*/\1/p' <<<"$access")
 
 last=
 while :; do
   status='no answer' id= event= data=
-  # With -i the answer's head comes first. What a break leaves of an event is dropped with the connection.
+  # With -i the head of the response comes first. An event that a break has cut is dropped.
   while IFS= read -r line; do
     case $line in
       HTTP/*) status=${line#* } status=${status:0:3} ;;
@@ -27,7 +30,8 @@ while :; do
         last=${id:-$last} id= event= data=
         ;;
     esac
-  done < <(curl -siN "$broker/api/client/sse?key=$key" -H "Authorization: Bearer $token" ${last:+-H "Last-Event-ID: $last"})
+  done < <(curl -siN "$broker/api/client/sse?key=$key" -H "Authorization: Bearer $token" \
+    ${last:+-H "Last-Event-ID: $last"})
   case $status in
     204) break ;; # There is nothing after the last event.
     200 | "no answer" | 408 | 429 | 5??) sleep 1 ;;

@@ -5,10 +5,14 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Board } from './board.mjs';
 
-const TYPES = { '.html': 'text/html; charset=utf-8', '.css': 'text/css; charset=utf-8', '.mjs': 'text/javascript; charset=utf-8' };
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+};
 const page = fileURLToPath(new URL('public/', import.meta.url));
 
-/** The broker as a backend sees it: HTTP and an API key. */
+/** The broker for a backend: HTTP and an API key. */
 class Broker {
   constructor(url, apiKey) {
     Object.assign(this, { url, apiKey });
@@ -18,12 +22,17 @@ class Broker {
     return this.#call(route, { method: 'POST', body: JSON.stringify(body) });
   }
 
-  /** One request for as long as there are events, each sent as it comes. */
+  /** One request for all events. Each is sent as it comes. */
   upload(key, events) {
     const lines = async function* () {
-      for await (const event of events) yield new TextEncoder().encode(`${JSON.stringify(event)}\n`);
+      for await (const event of events)
+        yield new TextEncoder().encode(`${JSON.stringify(event)}\n`);
     };
-    return this.#call(`/event/add/json-stream?key=${encodeURIComponent(key)}`, { method: 'POST', body: lines(), duplex: 'half' });
+    return this.#call(`/event/add/json-stream?key=${encodeURIComponent(key)}`, {
+      method: 'POST',
+      body: lines(),
+      duplex: 'half',
+    });
   }
 
   async info() {
@@ -31,17 +40,20 @@ class Broker {
   }
 
   async #call(route, options) {
-    const response = await fetch(`${this.url}/api${route}`, { ...options, headers: { 'X-API-KEY': this.apiKey } });
+    const response = await fetch(`${this.url}/api${route}`, {
+      ...options,
+      headers: { 'X-API-KEY': this.apiKey },
+    });
     const answer = await response.json();
     if (!response.ok) throw new Error(`${response.status} ${answer.message}`);
     return answer;
   }
 }
 
-/** Writes the streams, and serves the page on loopback. `port` 0 takes any that is free. */
+/** Writes the streams, and serves the page on loopback. `port` 0 takes any free port. */
 export async function startBackend({ brokerUrl, apiKey, port }) {
   const broker = new Broker(brokerUrl, apiKey);
-  // The page follows the streams at the broker itself, by the address that is meant for browsers.
+  // The page follows the streams at the broker itself, at its address for browsers.
   const { url: brokerForPages } = await broker.info();
   const board = new Board(broker);
   const server = createServer(async (request, response) => {
@@ -67,11 +79,14 @@ export async function startBackend({ brokerUrl, apiKey, port }) {
 }
 
 function answer(response, status, body) {
-  response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' }).end(JSON.stringify(body));
+  response
+    .writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+    .end(JSON.stringify(body));
 }
 
 async function serveFile(response, pathname, brokerUrl) {
-  // A URL's path has no dot segments left, and is not decoded here, so that it stays in its folder.
+  // The URL parser has removed dot segments, and the path is not decoded here. So it stays in its
+  // folder.
   const file = path.join(page, pathname === '/' ? 'index.html' : pathname);
   const type = TYPES[path.extname(file)];
   const content = type && (await readFile(file).catch(() => undefined));

@@ -3,12 +3,13 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sources } from './sources.mjs';
 
-/** Enough for the last `number`s that a page draws, and for the whole of an answer. */
+/** Enough for the last `number`s that a page draws, and for a whole answer. */
 const MAX_EVENTS = 1_000;
 
 /**
- * Twenty sources, each written into a stream of its own. What comes to an end goes on in another stream: the key is `PREFIX` `SLUG:RUN`,
- * with runs counted from 1, so that a page can wait for the next one before it is there.
+ * Twenty sources. Each is written into its own stream. When a source ends, it continues in another
+ * stream. The key is `PREFIX` `SLUG:RUN`, with runs counted from 1, so that a page can wait for the
+ * next stream before it exists.
  */
 export class Board {
   prefix = `board-${randomUUID()}:`;
@@ -19,15 +20,24 @@ export class Board {
 
   constructor(broker) {
     this.#broker = broker;
-    // Each source waits for it.
+    // Each source listens to this signal.
     setMaxListeners(sources.length, this.#ending.signal);
     this.#works = sources.map((source) => this.#keep(source));
   }
 
-  /** All that a page needs: one token opens every stream whose key begins with the prefix, those of later runs, too. */
+  /**
+   * The data that a page needs. One token opens every stream whose key begins with the prefix, also
+   * those of later runs.
+   */
   async access() {
     const { sse_url, token } = await this.#broker.post('/stream/token', { prefix: this.prefix });
-    const tiles = sources.map(({ slug, name, kind, unit }) => ({ slug, name, kind, unit, run: this.#runs.get(slug) ?? 1 }));
+    const tiles = sources.map(({ slug, name, kind, unit }) => ({
+      slug,
+      name,
+      kind,
+      unit,
+      run: this.#runs.get(slug) ?? 1,
+    }));
     return { sse_url, token, prefix: this.prefix, tiles };
   }
 
@@ -62,7 +72,7 @@ export class Board {
   async *#paced(source) {
     for (const { pause, ...event } of source.play()) {
       yield event;
-      // Whoever ends the board lets each upload end as if its source had.
+      // When the board is closed, each upload ends as if its source had ended.
       await sleep(pause, undefined, { signal: this.#ending.signal }).catch(() => {});
       if (this.#ending.signal.aborted) return;
     }

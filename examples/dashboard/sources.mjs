@@ -1,11 +1,14 @@
-// What the twenty streams carry. A source's `play` yields events, each with the pause after it in ms; one that comes to an end ends its
-// stream, and is played again in another.
+// The events of the twenty streams. A source's `play` yields events, each with the pause after it
+// in ms. When it returns, its stream ends, and the source is played again in another stream.
 
 const between = (low, high) => low + Math.random() * (high - low);
 const oneOf = (list) => list[Math.floor(Math.random() * list.length)];
 
-/** A value that wanders between 0 and `top`, a `number` every `pace` ms, with an `alert` whenever it rises above nine tenths. */
-function meter(slug, name, unit, top, pace) {
+/**
+ * A value that changes between 0 and `top`: a `number` every `interval` ms, and an `alert` when it
+ * rises above nine tenths.
+ */
+function meter(slug, name, unit, top, interval) {
   return {
     slug,
     name,
@@ -19,27 +22,29 @@ function meter(slug, name, unit, top, pace) {
         value += between(-0.09, 0.09) * top + (0.5 * top - value) * 0.04;
         value = Math.min(top, Math.max(0, value));
         const shown = value.toFixed(top < 20 ? 1 : 0);
-        yield { event: 'number', data: shown, pause: pace };
-        if (before <= limit && value > limit) yield { event: 'alert', data: `${shown} over ${limit.toFixed(0)}`, pause: pace };
+        yield { event: 'number', data: shown, pause: interval };
+        if (before <= limit && value > limit)
+          yield { event: 'alert', data: `${shown} over ${limit.toFixed(0)}`, pause: interval };
       }
     },
   };
 }
 
-/** An answer, a `token` every `pace` ms, after a pause in which its stream does not exist. */
-function answer(slug, name, pace) {
+/** An answer: a `token` every `interval` ms, after a pause in which its stream does not exist. */
+function answer(slug, name, interval) {
   return {
     slug,
     name,
     kind: 'answer',
     rest: () => between(3_000, 16_000),
     *play() {
-      for (const word of `${oneOf(TEXTS)} ${oneOf(TEXTS)}`.split(/(?<= )/)) yield { event: 'token', data: word, pause: between(0.5, 1.5) * pace };
+      for (const word of `${oneOf(TEXTS)} ${oneOf(TEXTS)}`.split(/(?<= )/))
+        yield { event: 'token', data: word, pause: between(0.5, 1.5) * interval };
     },
   };
 }
 
-/** News, an `alert` every few seconds. */
+/** A log: an `alert` every few seconds. */
 function log(slug, name, lines) {
   return {
     slug,
@@ -67,16 +72,31 @@ export const sources = [
   meter('tokens', 'Tokens', '/ s', 900, 200),
   meter('latency', 'First token', 'ms', 600, 300),
   meter('requests', 'Requests', '/ s', 240, 500),
-  log('deployments', 'Deployments', ['web rolled out to all nodes', 'api restarted: new settings', 'worker rolled back: too slow', 'batch is up to date']),
+  log('deployments', 'Deployments', [
+    'web rolled out to all nodes',
+    'api restarted: new settings',
+    'worker rolled back: too slow',
+    'batch is up to date',
+  ]),
   answer('researcher', 'Researcher', 90),
   meter('queue', 'Queue', 'jobs', 60, 700),
   meter('cache', 'Cache hits', '%', 100, 1_100),
   meter('power', 'Power', 'kW', 12, 1_500),
   answer('reviewer', 'Reviewer', 180),
-  log('security', 'Security', ['a key was rotated', 'five wrong passwords: account locked', 'sign-in from a new country', 'a certificate ends in 14 days']),
+  log('security', 'Security', [
+    'a key was rotated',
+    'five wrong passwords: account locked',
+    'sign-in from a new country',
+    'a certificate ends in 14 days',
+  ]),
   meter('memory', 'Memory', 'GB', 512, 1_900),
   answer('translator', 'Translator', 110),
   meter('network', 'Network', 'MB/s', 800, 350),
-  log('billing', 'Billing', ['a card was declined', 'team 42 is at 80 % of its budget', 'an invoice is overdue', 'team 7 has used its budget']),
+  log('billing', 'Billing', [
+    'a card was declined',
+    'team 42 is at 80 % of its budget',
+    'an invoice is overdue',
+    'team 7 has used its budget',
+  ]),
   answer('summary', 'Summary', 70),
 ];

@@ -1,5 +1,6 @@
-// Starts the backend, and prints the page's address. TINISTREAMER_URL and TINISTREAMER_API_KEY say which broker it writes to; without
-// them it starts one that keeps nothing, with keys made for this run. Ctrl-C ends all that was started.
+// Starts the backend, and prints the page's address. TINISTREAMER_URL and TINISTREAMER_API_KEY name
+// the broker. Without them it starts a broker that stores nothing on disk, with new keys. Ctrl-C
+// stops all processes.
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,13 +18,21 @@ try {
     broker = await startBroker((why) => ending.abort(why));
     await ready(broker);
   }
-  backend = await startBackend({ brokerUrl: url ?? broker.url, apiKey: apiKey ?? broker?.apiKey, port: Number(PORT) });
+  backend = await startBackend({
+    brokerUrl: url ?? broker.url,
+    apiKey: apiKey ?? broker?.apiKey,
+    port: Number(PORT),
+  });
   console.log(`\nTwenty streams are being written. Ctrl-C ends them.\n\n  Open ${backend.url}\n`);
   if (!ending.signal.aborted) await once(ending.signal, 'abort');
   ending.signal.throwIfAborted();
 } catch (error) {
   if (error.name !== 'AbortError') {
-    console.error(error.code === 'EADDRINUSE' ? `Port ${error.port} is taken; PORT=0 takes one that is free.` : error.message);
+    console.error(
+      error.code === 'EADDRINUSE'
+        ? `Port ${error.port} is taken; PORT=0 takes one that is free.`
+        : error.message,
+    );
     process.exitCode = 1;
   }
 } finally {
@@ -32,7 +41,7 @@ try {
   process.exit();
 }
 
-/** Resolves when the broker answers, which may be after it was compiled. */
+/** Resolves when the broker responds, which may be after it was compiled. */
 async function ready(broker) {
   while (!(await fetch(`${broker.url}/api/ready`).catch(() => undefined))?.ok) {
     ending.signal.throwIfAborted();

@@ -2,17 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { PublishError } from 'tinistreamer';
 import { ModelError } from './models/index.mjs';
 
-/** More events than any answer has, so that one who comes late gets all of it, for an hour after its last token. */
+/**
+ * More events than any answer has, so that a late reader gets all of it, for an hour after its last
+ * token.
+ */
 const STREAM = { max_events: 50_000, ttl: 3600 };
 
 const keyOf = (id) => `chat-${id}`;
 
-/** What a page needs to follow an answer. */
-const handOut = (id, { sse_url, token }) => ({ id, sse_url, token });
+/** The data that a page needs to follow an answer. */
+const accessTo = (id, { sse_url, token }) => ({ id, sse_url, token });
 
 /**
- * The answers of a model. Each is a stream at the broker, so that whoever has its id can follow it, from any tab and at any time, and any
- * backend can hand out tokens for it or stop it. Only the model's work itself is tied to the process that was asked.
+ * The answers of a model. Each is a stream at the broker. A page with its id can follow it from any
+ * tab and at any time, and any backend can issue tokens for it or stop it. Only the model's work is
+ * tied to the process that got the question.
  */
 export class Answers {
   #client;
@@ -24,29 +28,34 @@ export class Answers {
     this.#model = model;
   }
 
-  /** Has the model begin to answer. Resolves as soon as the answer can be followed. */
+  /** Starts the model. Resolves as soon as the answer can be followed. */
   async ask(question) {
     const id = randomUUID();
     const access = await this.#client.createStream(keyOf(id), STREAM);
     const controller = new AbortController();
-    const done = this.#write(keyOf(id), question, controller.signal).finally(() => this.#running.delete(id));
+    const done = this.#write(keyOf(id), question, controller.signal).finally(() =>
+      this.#running.delete(id),
+    );
     this.#running.set(id, { controller, done });
-    return handOut(id, access);
+    return accessTo(id, access);
   }
 
-  /** A fresh token, for a tab that comes later or whose token has expired. */
+  /** Issues another token, for a later tab or after a token has expired. */
   async open(id) {
-    return handOut(id, await this.#client.issueToken(keyOf(id)));
+    return accessTo(id, await this.#client.issueToken(keyOf(id)));
   }
 
-  /** Stops the model, here or wherever it runs. Resolves with the answer's status, which is `ended` if it was complete by then. */
+  /**
+   * Stops the model, in this process or another one. Resolves with the answer's status. It is
+   * `ended` if the answer was complete by then.
+   */
   async stop(id) {
     const running = this.#running.get(id);
     if (running) {
       running.controller.abort();
       await running.done;
     } else {
-      // Another backend's model, if it still writes, is told so at its next token.
+      // A model of another backend fails at its next token, if it still writes.
       await this.#client.cancelStream(keyOf(id)).catch((error) => {
         if (error.code !== 'no-active-stream') throw error;
       });
@@ -55,7 +64,7 @@ export class Answers {
     return { status };
   }
 
-  /** Stops all models that run here. */
+  /** Stops all models of this process. */
   async close() {
     for (const { controller } of this.#running.values()) controller.abort();
     await Promise.all([...this.#running.values()].map(({ done }) => done));
@@ -63,7 +72,7 @@ export class Answers {
 
   async #write(key, question, signal) {
     try {
-      // Finishes the stream at the function's end, and cancels it when the function throws.
+      // Finishes the stream when the function returns, and cancels it when the function throws.
       await this.#client.publish(key, async (writer) => {
         await writer.write('question', question);
         try {

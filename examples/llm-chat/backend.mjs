@@ -7,7 +7,7 @@ import { serveFile } from './files.mjs';
 const MAX_BODY = 64 * 1024;
 const MAX_QUESTION = 4_000;
 
-/** An error that is the asker's. */
+/** An error in the request of a page. */
 class RequestError extends Error {
   constructor(status, code, message) {
     super(message);
@@ -16,21 +16,22 @@ class RequestError extends Error {
 }
 
 /**
- * Serves the page and its API on loopback. `port` 0 takes any that is free. Resolves with the page's URL, and a function that stops
- * all models and the server.
+ * Serves the page and its API on loopback. `port` 0 takes any free port. Resolves with the page's
+ * URL, and a function that stops all models and the server.
  */
 export async function startBackend({ brokerUrl, apiKey, model, port }) {
   const client = new Client({ url: brokerUrl, apiKey });
   const answers = new Answers(client, model);
-  // The page follows answers at the broker itself, by the address that is meant for browsers.
+  // The page follows answers at the broker itself, at its address for browsers.
   const { url: brokerForPages } = await client.brokerInfo();
   const server = createServer(async (request, response) => {
     try {
       const { pathname } = new URL(`http://backend${request.url}`);
-      if (!pathname.startsWith('/api/')) return await serveFile(request, response, pathname, brokerForPages);
+      if (!pathname.startsWith('/api/'))
+        return await serveFile(request, response, pathname, brokerForPages);
       answer(response, 200, await callApi(answers, request, pathname));
     } catch (error) {
-      const { status, code, message } = told(error);
+      const { status, code, message } = errorFor(error);
       if (status >= 500) console.error(error);
       answer(response, status, { code, message });
     }
@@ -48,8 +49,8 @@ export async function startBackend({ brokerUrl, apiKey, model, port }) {
 }
 
 /**
- * Three routes. An id is as long as a password, and whoever has one may read and stop the answer; a real application would look here
- * who is signed in, and whose answer it is.
+ * The three routes. An id is as long as a password, and a page with an id may read and stop that
+ * answer. A real application would check here who is signed in, and whose answer it is.
  */
 async function callApi(answers, request, pathname) {
   const [, id, action] = /^\/api\/answers\/([0-9a-f-]{36})(\/stop)?$/.exec(pathname) ?? [];
@@ -67,17 +68,22 @@ async function callApi(answers, request, pathname) {
 }
 
 async function readQuestion(request) {
-  // Only this page sends JSON: browsers don't let other sites do that unasked.
+  // Only this page sends JSON. Browsers do not let other sites do that without a preflight.
   if (!request.headers['content-type']?.startsWith('application/json'))
     throw new RequestError(415, 'unsupported-media-type', 'The question comes as JSON');
   let body = '';
   for await (const chunk of request.setEncoding('utf8')) {
     body += chunk;
-    if (body.length > MAX_BODY) throw new RequestError(413, 'too-large', 'The question is too long');
+    if (body.length > MAX_BODY)
+      throw new RequestError(413, 'too-large', 'The question is too long');
   }
   const question = parse(body)?.question;
   if (typeof question !== 'string' || question.trim() === '' || question.length > MAX_QUESTION)
-    throw new RequestError(400, 'invalid-question', `A question is a text of 1 to ${MAX_QUESTION} characters`);
+    throw new RequestError(
+      400,
+      'invalid-question',
+      `A question is a text of 1 to ${MAX_QUESTION} characters`,
+    );
   return question;
 }
 
@@ -89,15 +95,21 @@ function parse(json) {
   }
 }
 
-/** What the asker is told of an error. */
-function told(error) {
+/** The status, code and message that the page receives for an error. */
+function errorFor(error) {
   if (error instanceof RequestError) return error;
   if (error instanceof ApiError && error.status === 404) return error;
   if (error instanceof ApiError || error instanceof UnreachableError)
-    return { status: 503, code: 'broker-unavailable', message: 'Answers are not available now, try again later' };
+    return {
+      status: 503,
+      code: 'broker-unavailable',
+      message: 'Answers are not available now, try again later',
+    };
   return { status: 500, code: 'internal-error', message: 'The backend failed' };
 }
 
 function answer(response, status, body) {
-  response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' }).end(JSON.stringify(body));
+  response
+    .writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+    .end(JSON.stringify(body));
 }

@@ -11,18 +11,23 @@ const TYPES = {
 };
 
 const page = fileURLToPath(new URL('public/', import.meta.url));
-// The client as it is installed: its modules run in browsers as they are.
+// The installed client library. Its modules run in browsers without a build.
 const client = path.dirname(createRequire(import.meta.url).resolve('tinistreamer/subscribe'));
 
-/** Serves the page and the client that it imports; the page talks to this backend and to `brokerUrl`, and to nobody else. */
+/**
+ * Serves the page and the client library that it imports. The page may connect only to this backend
+ * and to `brokerUrl`.
+ */
 export async function serveFile(request, response, pathname, brokerUrl) {
   const inClient = pathname.startsWith('/tinistreamer/');
-  // A URL's path has no dot segments left, and is not decoded here, so that it stays in its folder.
+  // The URL parser has removed dot segments, and the path is not decoded here. So it stays in its
+  // folder.
   const file = inClient
     ? path.join(client, pathname.slice('/tinistreamer/'.length))
     : path.join(page, pathname === '/' ? 'index.html' : pathname);
   const type = TYPES[path.extname(file)];
-  const content = type && (request.method === 'GET' || request.method === 'HEAD') && (await readIfThere(file));
+  const content =
+    type && (request.method === 'GET' || request.method === 'HEAD') && (await readIfThere(file));
   if (!content) return response.writeHead(404, { 'Content-Type': 'text/plain' }).end('Not found\n');
   response
     .writeHead(200, {

@@ -1,4 +1,4 @@
-// The backend alone, for a broker that runs already: TINISTREAMER_URL and TINISTREAMER_API_KEY say which.
+// Starts only the backend, for a running broker. TINISTREAMER_URL and TINISTREAMER_API_KEY name it.
 
 import { startBackend } from './backend.mjs';
 import { modelFromEnvironment } from './models/index.mjs';
@@ -6,9 +6,16 @@ import { modelFromEnvironment } from './models/index.mjs';
 const { TINISTREAMER_URL: brokerUrl, TINISTREAMER_API_KEY: apiKey, PORT = '3000' } = process.env;
 try {
   if (!brokerUrl || !apiKey)
-    throw new Error('Set TINISTREAMER_URL and TINISTREAMER_API_KEY; or run start.mjs, which starts a broker, too');
+    throw new Error(
+      'Set TINISTREAMER_URL and TINISTREAMER_API_KEY; or run start.mjs, which starts a broker, too',
+    );
   const model = modelFromEnvironment(process.env);
-  const backend = await startBackend({ brokerUrl, apiKey, model: model.answer, port: Number(PORT) });
+  const backend = await startBackend({
+    brokerUrl,
+    apiKey,
+    model: model.answer,
+    port: Number(PORT),
+  });
   console.log(`The model is ${model.name}. Open ${backend.url}`);
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => backend.close());
 } catch (error) {

@@ -1,4 +1,5 @@
-// Starts a broker that keeps nothing, with keys made for this run, and the backend; prints the page's address. Ctrl-C ends both.
+// Starts a broker that stores nothing on disk, with new keys, and the backend. Prints the page's
+// address. Ctrl-C stops both.
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +9,7 @@ import { startBroker } from '../broker.mjs';
 import { modelFromEnvironment } from './models/index.mjs';
 
 const ending = new AbortController();
-// More than once: npm passes on the interrupt that the terminal has sent already.
+// More than once, because npm passes on the interrupt that the terminal has already sent.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => ending.abort());
 
 let broker;
@@ -18,24 +19,31 @@ try {
   broker = await startBroker((why) => ending.abort(why));
   await ready(new Client({ url: broker.url, apiKey: broker.apiKey }), ending.signal);
   const port = Number(process.env.PORT ?? 3000);
-  backend = await startBackend({ brokerUrl: broker.url, apiKey: broker.apiKey, model: model.answer, port });
+  backend = await startBackend({
+    brokerUrl: broker.url,
+    apiKey: broker.apiKey,
+    model: model.answer,
+    port,
+  });
   console.log(`\nThe model is ${model.name}. Ctrl-C ends it all.\n\n  Open ${backend.url}\n`);
   if (!ending.signal.aborted) await once(ending.signal, 'abort');
   ending.signal.throwIfAborted();
 } catch (error) {
   if (error.name !== 'AbortError') {
     const taken = error.code === 'EADDRINUSE' && error.syscall === 'listen';
-    console.error(taken ? `Port ${error.port} is taken; PORT=0 takes one that is free.` : error.message);
+    console.error(
+      taken ? `Port ${error.port} is taken; PORT=0 takes one that is free.` : error.message,
+    );
     process.exitCode = 1;
   }
 } finally {
-  // Without its broker a backend has nowhere to say that its models were stopped.
+  // Without its broker a backend can't report that its models were stopped.
   if (!broker?.ended) await backend?.close();
   await broker?.stop();
   process.exit();
 }
 
-/** Resolves when the broker answers, which may be after it was compiled. */
+/** Resolves when the broker responds, which may be after it was compiled. */
 async function ready(client, signal) {
   for (;;) {
     try {

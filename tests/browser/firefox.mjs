@@ -1,6 +1,8 @@
-// Firefox, as far as the scenarios of this folder need it, with the method names that they know from Chromium.
+// The part of Firefox that the scenarios of this folder need, with the method names of Chromium's
+// driver.
 //
-// Debian's Firefox speaks WebDriver BiDi by itself, so no driver program is needed. Playwright drives only a build of its own.
+// Debian's Firefox speaks WebDriver BiDi by itself, so no driver program is needed. Playwright
+// drives only a build of its own.
 
 import { after } from 'node:test';
 import puppeteer from 'puppeteer-core';
@@ -8,7 +10,10 @@ import { DEADLINE } from '../support/processes.mjs';
 
 const FIREFOX = process.env.FIREFOX_BIN ?? '/usr/bin/firefox-esr';
 
-/** What keeps Firefox from asking for anything outside this machine: every other host goes to a port that refuses. */
+/**
+ * What keeps Firefox from asking for anything outside this machine: every other host goes to a port
+ * that refuses.
+ */
 const PREFERENCES = {
   'network.proxy.type': 1,
   'network.proxy.http': '127.0.0.1',
@@ -18,7 +23,8 @@ const PREFERENCES = {
   'network.proxy.no_proxies_on': '127.0.0.1',
 };
 
-// One for all scenarios of a file, as its start takes seconds. Each scenario has a profile of its own.
+// One Firefox for all scenarios of a file, because its start takes seconds. Each scenario has its
+// own profile.
 let running;
 after(async () => (await running)?.close());
 
@@ -56,7 +62,7 @@ class Tab {
   }
 
   async waitForFunction(condition) {
-    // By time: a tab that is not in front draws no frames.
+    // By time, because a tab in the background draws no frames.
     await this.#page.waitForFunction(condition, { polling: 50 });
   }
 

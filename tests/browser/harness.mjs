@@ -1,5 +1,5 @@
-// What the tests stand on: the real broker, Redis and a proxy that cuts, as other tests have them, a site for the pages, and
-// browsers.
+// What the browser tests use: a real broker, Redis, a proxy that cuts connections, a site for the
+// pages, and browsers.
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -9,8 +9,8 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { DEADLINE } from '../support/processes.mjs';
-import { NotingProxy } from '../support/proxy.mjs';
-import { Scene as Processes } from '../support/scene.mjs';
+import { RecordingProxy } from '../support/proxy.mjs';
+import { Fixture as ProcessFixture } from '../support/fixture.mjs';
 import { newProfile } from './firefox.mjs';
 
 export { numberOf, range } from '../support/ids.mjs';
@@ -19,7 +19,9 @@ export { DEADLINE, until } from '../support/processes.mjs';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 
-/** A name for loopback that does not look like it: some pages behave differently on 127.0.0.1. */
+/**
+ * A name for loopback that does not look like loopback. Some pages behave differently on 127.0.0.1.
+ */
 export const PUBLIC_NAME = 'broker.test';
 
 const CHROMIUM_FLAGS = [
@@ -31,19 +33,33 @@ const CHROMIUM_FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // Whatever a page asks for, nothing leaves this machine.
+  // No request of a page leaves this machine.
   `--host-resolver-rules=MAP ${PUBLIC_NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
 ];
 
-/** Longer than any reconnection time that the broker tells a browser: what has not come back by then will not. */
+/**
+ * Longer than any retry delay that the broker sends to a browser, in milliseconds. A browser that
+ * has not connected by then does not do so later.
+ */
 export const LONG_ENOUGH_TO_RECONNECT = 3_500;
 
-/** A test in Chromium per store, side by side: most of their time is browsers waiting to reconnect. */
+/**
+ * Runs a test in Chromium for each store, in parallel, because most of the time is browsers that
+ * wait to reconnect.
+ */
 export function onEachStore(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
-  variants(name, body, stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' })), timeout);
+  variants(
+    name,
+    body,
+    stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' })),
+    timeout,
+  );
 }
 
-/** The same, and in Firefox over the first of the stores. For what depends on a browser's own EventSource, WebSocket or `fetch()`. */
+/**
+ * The same, and in Firefox with the first of the stores. For behaviour that depends on a browser's
+ * own EventSource, WebSocket or `fetch()`.
+ */
 export function inEachBrowser(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
   const chromium = stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' }));
   const firefox = { title: `over ${stores[0]}, in Firefox`, store: stores[0], browser: 'firefox' };
@@ -54,24 +70,25 @@ function variants(name, body, all, timeout) {
   describe(name, { concurrency: all.length }, () => {
     for (const { title, store, browser } of all) {
       test(title, { timeout }, async ({ signal }) => {
-        const scene = new Scene(store, browser);
-        // At a timeout nobody waits for the body any more; without what it waits for it comes to its end.
-        signal.addEventListener('abort', () => scene.close().catch(() => {}));
+        const fixture = new Fixture(store, browser);
+        // After a timeout nobody awaits the body. It ends when its processes and servers are
+        // closed.
+        signal.addEventListener('abort', () => fixture.close().catch(() => {}));
         try {
-          await body(scene);
+          await body(fixture);
         } finally {
-          await scene.close();
+          await fixture.close();
         }
       });
     }
   });
 }
 
-/** Between `low` and `high`, both possible. */
+/** An integer from `low` to `high`, both included. */
 export const random = (low, high) => low + Math.floor(Math.random() * (high - low + 1));
 
-/** All that one test has started; `close` ends it in reverse. */
-class Scene extends Processes {
+/** The processes, browsers and servers of one test. `close` ends them in reverse order. */
+class Fixture extends ProcessFixture {
   #browser;
   #context;
   #site;
@@ -87,16 +104,21 @@ class Scene extends Processes {
     return this.listen(new BrowserProxy(upstreams));
   }
 
-  /** A tab that shows page.html, whose origin is not the broker's. Tabs of one scene share a browser profile. */
+  /**
+   * A tab that shows page.html, whose origin is not the broker's. The tabs of a fixture share a
+   * browser profile.
+   */
   async tab() {
-    const context = await (this.browser === 'firefox' ? (this.#profile ??= this.#openProfile()) : this.context());
+    const context = await (this.browser === 'firefox'
+      ? (this.#profile ??= this.#openProfile())
+      : this.context());
     const tab = await context.newPage();
     tab.setDefaultTimeout(DEADLINE);
     await tab.goto(await this.site());
     return tab;
   }
 
-  /** Chromium's profile of the scene; with options, another one that has them. */
+  /** Chromium's profile of the fixture. With options, another profile that has them. */
   async context(options) {
     const browser = await (this.#browser ??= this.#startBrowser());
     return options ? browser.newContext(options) : (this.#context ??= browser.newContext());
@@ -123,7 +145,9 @@ class Scene extends Processes {
     const page = readFileSync(path.join(here, 'page.html'));
     const server = http.createServer((request, response) => {
       const found = request.url === '/';
-      response.writeHead(found ? 200 : 404, { 'content-type': 'text/html; charset=utf-8' }).end(found ? page : '');
+      response
+        .writeHead(found ? 200 : 404, { 'content-type': 'text/html; charset=utf-8' })
+        .end(found ? page : '');
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -137,7 +161,8 @@ class Scene extends Processes {
   }
 }
 
-class BrowserProxy extends NotingProxy {
-  // Chromium takes the beginning of a head that ends with an orderly close for all of it, and then gives up for good.
-  manner = (connection) => (!connection.awaiting && Math.random() < 0.5 ? 'close' : 'reset');
+class BrowserProxy extends RecordingProxy {
+  // When a head is cut with an orderly close, Chromium takes the part for the whole head, and gives
+  // up for good.
+  cutMode = (connection) => (!connection.awaiting && Math.random() < 0.5 ? 'close' : 'reset');
 }

@@ -1,4 +1,5 @@
-// The agents: for each client a program that does one job over its public interface. README.md has the protocol.
+// The agents: one program per client library, which does one job over the public interface.
+// README.md describes the protocol.
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -16,28 +17,29 @@ const COMMANDS = {
   'python-sync': [...python, '--sync'],
 };
 
-/** Those that `CLIENTS` picks, all by default. */
+/** The client libraries that `CLIENTS` selects. All by default. */
 export const CLIENTS = process.env.CLIENTS?.split(',') ?? Object.keys(COMMANDS);
 for (const client of CLIENTS) {
-  if (!COMMANDS[client]) throw new Error(`CLIENTS names ${client}, which is none of ${Object.keys(COMMANDS)}`);
+  if (!COMMANDS[client])
+    throw new Error(`CLIENTS names ${client}, which is not one of ${Object.keys(COMMANDS)}`);
 }
 
-/** An agent at its job, and all that it has said. */
+/** An agent with a job, and all messages that it has written. */
 export class Agent {
   messages = [];
   events = [];
   missed = [];
   acks = [];
-  /** Answers to additions and drops of streams, and cursors. */
+  /** Replies to additions and drops of streams, and to requests for the cursor. */
   changes = [];
-  /** Answers to calls of the management job, good and bad. */
+  /** Results of management calls, and their errors. */
   answers = [];
   flushes = 0;
-  tokensWanted = 0;
-  /** The message that ended the job, or the last step that failed. */
+  tokenRequests = 0;
+  /** The message that ended the job, or the last error. */
   outcome = null;
   #child;
-  #complaints = '';
+  #stderr = '';
   #defect = null;
   #ended = null;
 
@@ -45,11 +47,11 @@ export class Agent {
     const [command, ...args] = COMMANDS[client];
     this.client = client;
     this.#child = start(command, args, { stdio: 'pipe' });
-    this.#child.stderr.on('data', (chunk) => (this.#complaints += chunk));
-    // A pipe that breaks shows in how the process ends.
+    this.#child.stderr.on('data', (chunk) => (this.#stderr += chunk));
+    // The exit of the process reports a broken pipe.
     this.#child.stdin.on('error', () => {});
     this.#child.once('error', (error) => (this.#ended = { error }));
-    // Later than the exit: by now all that the agent has written has been read.
+    // `close` comes after `exit`. By then all output of the agent has been read.
     this.#child.once('close', (code, signal) => (this.#ended ??= { code, signal }));
     this.#listen();
     this.send(job);
@@ -63,31 +65,34 @@ export class Agent {
     this.#child.stdin.end();
   }
 
-  /** Waits for something that the agent does; a defect or its untimely end is an error. */
-  async until(condition, what, patience = DEADLINE) {
+  /** Waits for something that the agent does. A defect, or an early exit, is an error. */
+  async until(condition, what, timeout = DEADLINE) {
     const met = async () => {
       if (this.#defect) this.#fail(this.#defect);
       const found = await condition();
       if (!found && this.#ended) this.#fail(`ended before ${what}`);
       return found;
     };
-    await until(met, () => `${what}\n${this.#report()}`, Date.now() + patience);
+    await until(met, () => `${what}\n${this.#report()}`, Date.now() + timeout);
   }
 
-  /** What it says to a change of the streams that it follows, or to the question for its cursor. */
+  /** Sends a change of streams or a request for the cursor, and returns the reply. */
   async ask(request) {
     const answers = this.changes.length;
     this.send(request);
-    await this.until(() => this.changes.length > answers, `the answer to ${JSON.stringify(request)}`);
+    await this.until(
+      () => this.changes.length > answers,
+      `the reply to ${JSON.stringify(request)}`,
+    );
     return this.changes[answers];
   }
 
-  /** How the job ended, once the process has exited as it should. */
-  async over(patience = DEADLINE) {
+  /** Returns how the job ended, when the process has exited in order. */
+  async over(timeout = DEADLINE) {
     await until(
       () => this.#ended,
       () => `the agent's end\n${this.#report()}`,
-      Date.now() + patience,
+      Date.now() + timeout,
     );
     const { code, signal, error } = this.#ended;
     if (error) this.#fail(`could not be started: ${error.message}`);
@@ -96,7 +101,7 @@ export class Agent {
     return this.outcome;
   }
 
-  /** Resident memory, in bytes. */
+  /** The resident memory in bytes. */
   get memory() {
     const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)[1]) * 1024;
@@ -106,7 +111,10 @@ export class Agent {
     return kill(this.#child);
   }
 
-  /** By line feeds alone: `node:readline` takes U+2028 for the end of a line, which JSON does not escape. */
+  /**
+   * Splits the output at line feeds only. `node:readline` also splits at U+2028, which JSON does
+   * not escape.
+   */
   #listen() {
     let begun = '';
     this.#child.stdout.on('data', (chunk) => {
@@ -122,7 +130,7 @@ export class Agent {
     try {
       message = JSON.parse(line);
     } catch {
-      this.#defect ??= `wrote what is not JSON: ${line.slice(0, 300)}`;
+      this.#defect ??= `wrote text that is not JSON: ${line.slice(0, 300)}`;
       return;
     }
     this.messages.push(message);
@@ -141,7 +149,7 @@ export class Agent {
       case 'flushed':
         return (this.flushes += 1);
       case 'token-wanted':
-        return (this.tokensWanted += 1);
+        return (this.tokenRequests += 1);
       case 'result':
         return this.answers.push(message);
       case 'failed':
@@ -153,7 +161,7 @@ export class Agent {
       case 'done':
         return (this.outcome = message);
       default:
-        this.#defect ??= `wrote what no agent may: ${line.slice(0, 300)}`;
+        this.#defect ??= `wrote an unknown message: ${line.slice(0, 300)}`;
     }
   }
 
@@ -164,10 +172,10 @@ export class Agent {
   #report() {
     const last = this.messages.slice(-5).map((message) => JSON.stringify(message).slice(0, 300));
     return [
-      `${this.client} said ${this.messages.length} messages, at last:`,
+      `${this.client} wrote ${this.messages.length} messages, the last of them:`,
       ...last,
-      'and complained:',
-      this.#complaints.slice(-3_000),
+      'and to standard error:',
+      this.#stderr.slice(-3_000),
     ].join('\n');
   }
 }

@@ -5,15 +5,16 @@ import { AWKWARD_KEY, asStored, EVENTS } from './events.mjs';
 import { assertSaw, numberOf, PUBLISH, range, scenario, STORES, SUBSCRIBE } from './harness.mjs';
 
 scenario(
-  'everything that is written comes to every subscriber once, in order and unchanged',
+  'every subscriber receives every event once, in order and unchanged',
   { transport: PUBLISH, store: STORES },
-  async ({ client, transport, scene }) => {
-    const broker = await scene.broker();
+  async ({ client, transport, fixture }) => {
+    const broker = await fixture.broker();
     const stream = await broker.stream(AWKWARD_KEY);
-    const live = SUBSCRIBE.map((kind) => scene.subscribe(client, kind, stream, broker));
-    for (const subscriber of live) await subscriber.until(() => subscriber.events.length === 1, 'the event start');
+    const live = SUBSCRIBE.map((kind) => fixture.subscribe(client, kind, stream, broker));
+    for (const subscriber of live)
+      await subscriber.until(() => subscriber.events.length === 1, 'the event start');
 
-    const publisher = scene.publish(client, transport, stream.key, broker);
+    const publisher = fixture.publish(client, transport, stream.key, broker);
     for (const event of EVENTS) publisher.send({ op: 'write', ...event });
     publisher.send({ op: 'flush' });
     await publisher.until(() => publisher.flushes === 1, 'the flush');
@@ -27,11 +28,13 @@ scenario(
       range(0, EVENTS.length + 2),
     );
     assert.deepEqual(
-      stored.map(({ event, ...rest }) => ('data' in rest ? { event, data: withCompactJson(event, rest.data) } : { event })),
+      stored.map(({ event, ...rest }) =>
+        'data' in rest ? { event, data: withCompactJson(event, rest.data) } : { event },
+      ),
       [{ event: 'start' }, ...EVENTS.map(asStored), { event: 'end' }],
     );
-    // Those who come late get it all at once.
-    const late = SUBSCRIBE.map((kind) => scene.subscribe(client, kind, stream, broker));
+    // Late subscribers get all events at once.
+    const late = SUBSCRIBE.map((kind) => fixture.subscribe(client, kind, stream, broker));
     for (const subscribers of [live, late]) {
       for (const [i, subscriber] of subscribers.entries()) {
         assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
@@ -43,19 +46,24 @@ scenario(
 );
 
 /** JSON has more than one way to write a number. */
-const withCompactJson = (event, data) => (event === 'value' ? JSON.stringify(JSON.parse(data)) : data);
+const withCompactJson = (event, data) =>
+  event === 'value' ? JSON.stringify(JSON.parse(data)) : data;
 
 scenario(
-  'a subscriber who names an id gets what follows it, and nothing when nothing does',
+  'a subscriber with an id gets the events after it, and none when none follow',
   { transport: SUBSCRIBE },
-  async ({ client, transport, scene }) => {
-    const broker = await scene.broker();
+  async ({ client, transport, fixture }) => {
+    const broker = await fixture.broker();
     const stream = await broker.stream('after');
-    const { ids } = await broker.add(stream.key, [{ event: 'one' }, { event: 'two' }, { event: 'three' }]);
+    const { ids } = await broker.add(stream.key, [
+      { event: 'one' },
+      { event: 'two' },
+      { event: 'three' },
+    ]);
     await broker.end(stream.key);
     const stored = await broker.events(stream.key);
     const from = async (after) => {
-      const subscriber = scene.subscribe(client, transport, stream, broker, { after });
+      const subscriber = fixture.subscribe(client, transport, stream, broker, { after });
       return { subscriber, outcome: await subscriber.over() };
     };
 
@@ -68,19 +76,21 @@ scenario(
   },
 );
 
-// Over WebSocket all of it is one message. Libraries bound messages, at 1 MiB to 100 MiB, unless they are told otherwise.
+// Over WebSocket the history is one message. By default libraries limit messages to 1 MiB to 100
+// MiB.
 const LONG_HISTORY = 106;
 
 scenario(
-  'a history of more than a hundred megabytes comes whole',
+  'a history of more than a hundred megabytes comes complete',
   { transport: ['ws'] },
-  async ({ client, transport, scene }) => {
-    const broker = await scene.broker();
+  async ({ client, transport, fixture }) => {
+    const broker = await fixture.broker();
     const stream = await broker.stream('history');
     const data = 'h'.repeat(1_000_000);
-    for (let i = 0; i < LONG_HISTORY; i += 1) await broker.add(stream.key, [{ event: 'token', data }]);
+    for (let i = 0; i < LONG_HISTORY; i += 1)
+      await broker.add(stream.key, [{ event: 'token', data }]);
     await broker.end(stream.key);
-    const subscriber = scene.subscribe(client, transport, stream, broker);
+    const subscriber = fixture.subscribe(client, transport, stream, broker);
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
     assert.deepEqual(
       subscriber.events.map(({ id }) => numberOf(id)),

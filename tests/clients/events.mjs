@@ -1,6 +1,6 @@
-// Events of every kind that a client may be given to write.
+// Events of every kind that a writer may get.
 
-/** As long as a name may be, in bytes. */
+/** An event name of the greatest length, in bytes. */
 const LONGEST_NAME = `${'n'.repeat(124)}🦀`;
 
 export const AWKWARD_KEY = 'chat/1 & ünïcode?#%2F+🦀';
@@ -30,11 +30,32 @@ const STRINGS = [
   '</script>',
 ];
 
-const VALUES = [null, true, false, 0, -1.5, 1e-7, [], {}, ['a', { b: [null, 'ü\n🦀'] }], { nested: { deep: { down: [1, 2, 3] } } }];
+const VALUES = [
+  null,
+  true,
+  false,
+  0,
+  -1.5,
+  1e-7,
+  [],
+  {},
+  ['a', { b: [null, 'ü\n🦀'] }],
+  { nested: { deep: { down: [1, 2, 3] } } },
+];
 
-const NAMES = ['message', 'token', ' leading space', 'a: b', 'open', 'ünï 🦀', 'starting', 'END', LONGEST_NAME];
+const NAMES = [
+  'message',
+  'token',
+  ' leading space',
+  'a: b',
+  'open',
+  'ünï 🦀',
+  'starting',
+  'END',
+  LONGEST_NAME,
+];
 
-/** `{ event, data? }`, as an agent takes them. */
+/** Events as `{ event, data? }`, the form that an agent takes. */
 export const EVENTS = [
   { event: 'absent' },
   ...STRINGS.map((data) => ({ event: 'string', data })),
@@ -45,7 +66,7 @@ export const EVENTS = [
   { event: 'after', data: 'all that' },
 ];
 
-/** What the broker keeps of `data`: strings as they are, other values as JSON, nothing of null. */
+/** The event as the broker stores it: strings unchanged, other values as JSON, null as no data. */
 export const asStored = ({ event, data = null }) => {
   if (data === null) return { event };
   return { event, data: typeof data === 'string' ? data : JSON.stringify(data) };

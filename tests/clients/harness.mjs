@@ -1,30 +1,32 @@
-// What the scenarios stand on: every client's agent, the real broker on each store, and proxies that cut.
+// What the scenarios use: the agent of each client library, a real broker on each store, and
+// proxies that cut connections.
 
 import assert from 'node:assert/strict';
 import { createHash, randomInt } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { numberOf } from '../support/ids.mjs';
 import { DEADLINE, until } from '../support/processes.mjs';
-import { CuttingProxy, NotingProxy } from '../support/proxy.mjs';
-import { Scene } from '../support/scene.mjs';
+import { CuttingProxy, RecordingProxy } from '../support/proxy.mjs';
+import { Fixture } from '../support/fixture.mjs';
 import { Agent, CLIENTS } from './agent.mjs';
 
 export { numberOf, range } from '../support/ids.mjs';
 export { until };
 
-/** The embedded store, and Redis in both kinds of delivery. */
+/** The embedded store, and Redis with both kinds of delivery. */
 export const STORES = ['memory', 'exclusive', 'shared'];
-/** Over these a connection stays; a poll is one request after another. */
+/** The transports whose connection stays open. A poll is one request after another. */
 export const STREAMING = ['sse', 'ws', 'ndjson'];
 export const SUBSCRIBE = [...STREAMING, 'poll'];
 export const PUBLISH = ['ndjson', 'websocket'];
 
-/** What chance decides is the same again with the same seed; the timing is not. */
+/** The seed of all random decisions. The timing still differs between runs. */
 const SEED = process.env.CLIENTS_SEED ?? String(randomInt(2 ** 31));
 
 /**
- * A scenario for each client, and for each combination of `dimensions` (such as `{ transport: SUBSCRIBE, store: STORES }`;
- * without a `store` it is the embedded one), side by side: most of their time is waiting.
+ * Runs a scenario for each client library and for each combination of `dimensions`, such as `{
+ * transport: SUBSCRIBE, store: STORES }`. Without a `store` it uses the embedded one. The tests run
+ * in parallel, because most of their time is waiting.
  */
 export function scenario(name, dimensions, body, { concurrency = 4 } = {}) {
   describe(name, { concurrency }, () => {
@@ -32,16 +34,17 @@ export function scenario(name, dimensions, body, { concurrency = 4 } = {}) {
       const title = Object.values(variant).join(', ');
       test(title, { timeout: 3 * DEADLINE }, async ({ signal }) => {
         const random = new Random(`${SEED} ${name} ${title}`);
-        const scene = new ClientScene(variant.store ?? 'memory', random);
-        // At a timeout nobody waits for the body any more; without what it waits for it comes to its end.
-        signal.addEventListener('abort', () => scene.close().catch(() => {}));
+        const fixture = new ClientFixture(variant.store ?? 'memory', random);
+        // After a timeout nobody awaits the body. It ends when its processes and servers are
+        // closed.
+        signal.addEventListener('abort', () => fixture.close().catch(() => {}));
         try {
-          await body({ ...variant, scene, random });
+          await body({ ...variant, fixture, random });
         } catch (error) {
           error.message += `\n(CLIENTS_SEED=${SEED})`;
           throw error;
         } finally {
-          await scene.close();
+          await fixture.close();
         }
       });
     }
@@ -50,7 +53,8 @@ export function scenario(name, dimensions, body, { concurrency = 4 } = {}) {
 
 function combinations(dimensions) {
   return Object.entries(dimensions).reduce(
-    (all, [name, values]) => all.flatMap((variant) => values.map((value) => ({ ...variant, [name]: value }))),
+    (all, [name, values]) =>
+      all.flatMap((variant) => values.map((value) => ({ ...variant, [name]: value }))),
     [{}],
   );
 }
@@ -63,13 +67,15 @@ class Random {
     this.#key = key;
   }
 
-  /** In [0, 1). */
+  /** A number in [0, 1). */
   fraction() {
     this.#drawn += 1;
-    return createHash('sha256').update(`${this.#key} ${this.#drawn}`).digest().readUInt32BE() / 2 ** 32;
+    return (
+      createHash('sha256').update(`${this.#key} ${this.#drawn}`).digest().readUInt32BE() / 2 ** 32
+    );
   }
 
-  /** Between `low` and `high`, both possible. */
+  /** An integer from `low` to `high`, both included. */
   integer(low, high) {
     return low + Math.floor(this.fraction() * (high - low + 1));
   }
@@ -79,11 +85,15 @@ class Random {
   }
 }
 
-class ClientScene extends Scene {
+class ClientFixture extends Fixture {
   #random;
 
   constructor(store, random) {
-    const kept = { STREAMER_HEARTBEAT: '1', STREAMER_MAX_EVENTS: '100000', STREAMER_MAX_CLIENTS: '100' };
+    const kept = {
+      STREAMER_HEARTBEAT: '1',
+      STREAMER_MAX_EVENTS: '100000',
+      STREAMER_MAX_CLIENTS: '100',
+    };
     if (store === 'memory') super('memory', kept);
     else super('redis', { ...kept, STREAMER_DELIVERY: store });
     this.#random = random;
@@ -95,25 +105,37 @@ class ClientScene extends Scene {
     return agent;
   }
 
-  /** Follows a stream, as `broker.stream` gives it, at the broker or at a proxy before it. */
+  /** Follows a stream of `broker.stream`, at the broker or at a proxy before it. */
   subscribe(client, transport, stream, server, more = {}) {
-    return this.#agent(client, { job: 'subscribe', url: stream.url(transport, server), token: stream.token, ...more });
+    return this.#agent(client, {
+      job: 'subscribe',
+      url: stream.url(transport, server),
+      token: stream.token,
+      ...more,
+    });
   }
 
-  /** Follows several streams; `token` opens them. */
+  /** Follows several streams. `token` opens them. */
   subscribeMany(client, transport, keys, token, server, more = {}) {
-    const url = `${transport === 'ws' ? server.url.replace('http', 'ws') : server.url}/api/client/${transport}`;
+    const url = clientUrl(server, transport);
     return this.#agent(client, { job: 'subscribe', url, keys, token, ...more });
   }
 
-  /** Writes into the stream at `key`; `server` is the broker, or a proxy before it. */
+  /** Writes into the stream at `key`. `server` is the broker, or a proxy before it. */
   publish(client, transport, key, broker, { server = broker, ...more } = {}) {
-    return this.#agent(client, { job: 'publish', url: server.url, api_key: broker.apiKey, key, transport, ...more });
+    return this.#agent(client, {
+      job: 'publish',
+      url: server.url,
+      api_key: broker.apiKey,
+      key,
+      transport,
+      ...more,
+    });
   }
 
   /** Collects the text of a stream. */
   text(client, transport, key, token, broker, more = {}) {
-    const url = `${transport === 'ws' ? broker.url.replace('http', 'ws') : broker.url}/api/client/${transport}?key=${encodeURIComponent(key)}`;
+    const url = `${clientUrl(broker, transport)}?key=${encodeURIComponent(key)}`;
     return this.#agent(client, { job: 'text', url, token, allow_missed: false, ...more });
   }
 
@@ -121,32 +143,43 @@ class ClientScene extends Scene {
     return this.#agent(client, { job: 'manage', url: server.url, api_key: broker.apiKey, ...more });
   }
 
-  /** For subscribers. The broker tells them to wait 1,000 ms before they reconnect, which here becomes ten. */
+  /** A proxy for subscribers. The broker's `retry: 1000` becomes ten milliseconds. */
   proxy(...brokers) {
-    const proxy = new NotingProxy(brokers);
+    const proxy = new RecordingProxy(brokers);
     proxy.rewrite = (chunk) =>
-      chunk.includes('retry: 1000\n') ? Buffer.from(chunk.toString('latin1').replace('retry: 1000\n', 'retry: 0010\n'), 'latin1') : chunk;
+      chunk.includes('retry: 1000\n')
+        ? Buffer.from(chunk.toString('latin1').replace('retry: 1000\n', 'retry: 0010\n'), 'latin1')
+        : chunk;
     return this.#listen(proxy);
   }
 
-  /** For publishers, whose requests have bodies. */
+  /** A proxy for publishers, whose requests have bodies. */
   uploadProxy(...brokers) {
     return this.#listen(new CuttingProxy(brokers));
   }
 
   #listen(proxy) {
-    proxy.manner = () => (this.#random.chance(0.5) ? 'close' : 'reset');
+    proxy.cutMode = () => (this.#random.chance(0.5) ? 'close' : 'reset');
     return this.listen(proxy);
   }
 }
 
-/** A token to several streams. */
+/** The URL for subscribers over this transport. */
+function clientUrl(server, transport) {
+  const base = transport === 'ws' ? server.url.replace('http', 'ws') : server.url;
+  return `${base}/api/client/${transport}`;
+}
+
+/** Issues a token for several streams. */
 export async function tokenFor(broker, keys, more = {}) {
   const { token } = await broker.call('/stream/token', { keys, ...more });
   return token;
 }
 
-/** Cuts a client off, until the proxy refuses no more. One that polls may be about to connect at any moment. */
+/**
+ * Cuts a subscriber off, until the proxy no longer refuses connections. It also waits until a
+ * subscriber that polls has tried to connect.
+ */
 export async function cutOff(proxy) {
   const before = proxy.refused;
   proxy.refusing = true;
@@ -154,18 +187,21 @@ export async function cutOff(proxy) {
     proxy.cutAll();
     return proxy.refused > before && proxy.open === 0;
   };
-  await until(isOff, 'the client is cut off');
+  await until(isOff, 'the subscriber is cut off');
 }
 
-/** What a subscriber gets of an event as the broker has it stored. */
+/** A stored event as a subscriber receives it. */
 export function asSeen({ id, event, data = '' }, transport) {
-  // The standard of server-sent events knows one end of a line.
+  // Server-sent events have only one kind of line end.
   return { id, event, data: transport === 'sse' ? data.replace(/\r\n?/g, '\n') : data };
 }
 
 export const withoutType = ({ type, ...rest }) => rest;
 
-/** The agent has got exactly these stored events, once and in order; of the stream at `key`, if it follows several. */
+/**
+ * The agent has received exactly these stored events, once and in order. With `key`, the events of
+ * that stream.
+ */
 export function assertSaw(agent, stored, transport, key) {
   const events = agent.events.filter((event) => event.key === key);
   assert.deepEqual(

@@ -1,4 +1,4 @@
-// Management: each call's answer is what the OpenAPI document says.
+// Management: each call returns what the OpenAPI document describes.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -7,22 +7,36 @@ import { AWKWARD_KEY } from './events.mjs';
 import { scenario, STORES } from './harness.mjs';
 
 const document = JSON.parse(readFileSync(new URL('../../spec/openapi.json', import.meta.url)));
-// Not strict: `example` and the parts of an OpenAPI document that are no schemas mean nothing to it.
+// Not strict, because it does not know `example` and other members of an OpenAPI document.
 const ajv = new Ajv2020({ strict: false, formats: { int64: true } });
 ajv.addSchema(document, 'openapi');
 
 const METHODS = ['get', 'post', 'delete'];
 const operations = Object.fromEntries(
   Object.entries(document.paths).flatMap(([path, item]) =>
-    METHODS.filter((method) => item[method]).map((method) => [item[method].operationId, { path, method }]),
+    METHODS.filter((method) => item[method]).map((method) => [
+      item[method].operationId,
+      { path, method },
+    ]),
   ),
 );
 
-/** Fails unless the value is what the document says of the operation's answer. */
-function assertAnswer(operation, value) {
+/** Fails unless the value is what the document describes for the operation's response. */
+function assertDocumented(operation, value) {
   const { path, method } = operations[operation];
-  const pointer = ['paths', path, method, 'responses', '200', 'content', 'application/json', 'schema'];
-  const reference = pointer.map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))).join('/');
+  const pointer = [
+    'paths',
+    path,
+    method,
+    'responses',
+    '200',
+    'content',
+    'application/json',
+    'schema',
+  ];
+  const reference = pointer
+    .map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')))
+    .join('/');
   const valid = ajv.validate({ $ref: `openapi#/${reference}` }, value);
   assert.ok(valid, `${operation}: ${ajv.errorsText()} in ${JSON.stringify(value)}`);
 }
@@ -32,90 +46,105 @@ class Manager {
     this.agent = agent;
   }
 
-  async #answer(call, args) {
-    const due = this.agent.answers.length + 1;
+  async #result(call, args) {
+    const expected = this.agent.answers.length + 1;
     this.agent.send({ call, args });
-    await this.agent.until(() => this.agent.answers.length === due, `the answer to ${call}`);
+    await this.agent.until(() => this.agent.answers.length === expected, `the result of ${call}`);
     return this.agent.answers.at(-1);
   }
 
-  /** The value of a good answer. */
+  /** The value of a successful call. */
   async call(name, args = {}) {
-    const answer = await this.#answer(name, args);
+    const answer = await this.#result(name, args);
     assert.equal(answer.type, 'result', `${name}: ${JSON.stringify(answer)}`);
     return answer.value;
   }
 
-  /** The status and code of a bad one. */
+  /** The status and code of an error. */
   async failure(name, args = {}) {
-    const { type, status, code, message } = await this.#answer(name, args);
+    const { type, status, code, message } = await this.#result(name, args);
     assert.equal(type, 'failed', name);
     assert.ok(message);
     return { status, code };
   }
 }
 
-scenario('every call answers what the OpenAPI document says', { store: STORES }, async ({ client, store, scene }) => {
-  const broker = await scene.broker();
-  const manager = new Manager(scene.manage(client, broker));
-  const key = AWKWARD_KEY;
-  const call = async (name, args) => {
-    const value = await manager.call(name, args);
-    assertAnswer(name, value);
-    return value;
-  };
-  await manager.call('ready');
-  const { store: kind } = await call('broker_info');
-  assert.equal(kind, store === 'memory' ? 'memory' : 'redis');
+scenario(
+  'every call returns what the OpenAPI document describes',
+  { store: STORES },
+  async ({ client, store, fixture }) => {
+    const broker = await fixture.broker();
+    const manager = new Manager(fixture.manage(client, broker));
+    const key = AWKWARD_KEY;
+    const call = async (name, args) => {
+      const value = await manager.call(name, args);
+      assertDocumented(name, value);
+      return value;
+    };
+    await manager.call('ready');
+    const { store: kind } = await call('broker_info');
+    assert.equal(kind, store === 'memory' ? 'memory' : 'redis');
 
-  const access = await call('create_stream', { key, ttl: 60, max_events: 1_000 });
-  assert.deepEqual(new URL(access.sse_url).searchParams.get('key'), key);
-  const { token } = await call('issue_token', { key, ttl: 30 });
-  assert.notEqual(token, access.token);
-  const events = [{ event: 'one' }, { event: 'two', data: 'ü\n🦀' }, { event: 'three', data: { a: [1, null] } }];
-  const added = await call('add_events', { key, events });
-  assert.equal(added.num_events, 3);
-  const sequence = { key, events: events.slice(0, 2), producer: 'a-producer', sequence: 0 };
-  assert.equal((await call('add_events', sequence)).num_duplicates, 0);
-  assert.deepEqual(await call('add_events', sequence), { ids: [], num_events: 0, num_duplicates: 2 });
+    const access = await call('create_stream', { key, ttl: 60, max_events: 1_000 });
+    assert.deepEqual(new URL(access.sse_url).searchParams.get('key'), key);
+    const { token } = await call('issue_token', { key, ttl: 30 });
+    assert.notEqual(token, access.token);
+    const events = [
+      { event: 'one' },
+      { event: 'two', data: 'ü\n🦀' },
+      { event: 'three', data: { a: [1, null] } },
+    ];
+    const added = await call('add_events', { key, events });
+    assert.equal(added.num_events, 3);
+    const sequence = { key, events: events.slice(0, 2), producer: 'a-producer', sequence: 0 };
+    assert.equal((await call('add_events', sequence)).num_duplicates, 0);
+    assert.deepEqual(await call('add_events', sequence), {
+      ids: [],
+      num_events: 0,
+      num_duplicates: 2,
+    });
 
-  const state = await call('stream_info', { key });
-  assert.deepEqual([state.key, state.status, state.length], [key, 'active', 6]);
-  assert.deepEqual(await call('stream_events', { key }), await broker.events(key));
-  await call('create_stream', { key: 'other' });
-  assert.deepEqual((await call('list_streams')).map((row) => row.key).toSorted(), [key, 'other'].toSorted());
-  assert.deepEqual(
-    (await call('list_streams', { pattern: 'oth*' })).map((row) => row.key),
-    ['other'],
-  );
-  assert.deepEqual(await call('list_streams', { pattern: 'none' }), []);
+    const state = await call('stream_info', { key });
+    assert.deepEqual([state.key, state.status, state.length], [key, 'active', 6]);
+    assert.deepEqual(await call('stream_events', { key }), await broker.events(key));
+    await call('create_stream', { key: 'other' });
+    assert.deepEqual(
+      (await call('list_streams')).map((row) => row.key).toSorted(),
+      [key, 'other'].toSorted(),
+    );
+    assert.deepEqual(
+      (await call('list_streams', { pattern: 'oth*' })).map((row) => row.key),
+      ['other'],
+    );
+    assert.deepEqual(await call('list_streams', { pattern: 'none' }), []);
 
-  const keys = [key, 'other'];
-  const several = await call('issue_token', { keys });
-  assert.deepEqual(new URL(several.sse_url).searchParams.getAll('key'), keys);
-  const later = await call('issue_token', { keys: ['later'], wait: true });
-  assert.deepEqual(new URL(later.ws_url).searchParams.getAll('key'), ['later']);
-  const all = await call('issue_token', { prefix: key.slice(0, 4), ttl: 20 });
-  assert.ok(!new URL(all.sse_url).searchParams.has('key'));
-  assert.deepEqual(await call('list_clients'), []);
-  const subscriber = scene.subscribeMany(client, 'ws', keys, several.token, broker);
-  await subscriber.until(() => subscriber.events.length === 7, 'both streams');
-  assert.deepEqual(await call('list_clients', { tag: 'none' }), []);
-  const [{ id, keys: followed }] = await call('list_clients', { key: 'other' });
-  assert.deepEqual(followed.toSorted(), keys.toSorted());
-  await call('disconnect_client', { id });
-  assert.equal((await subscriber.over()).code, 'disconnected-by-operator');
+    const keys = [key, 'other'];
+    const several = await call('issue_token', { keys });
+    assert.deepEqual(new URL(several.sse_url).searchParams.getAll('key'), keys);
+    const later = await call('issue_token', { keys: ['later'], wait: true });
+    assert.deepEqual(new URL(later.ws_url).searchParams.getAll('key'), ['later']);
+    const all = await call('issue_token', { prefix: key.slice(0, 4), ttl: 20 });
+    assert.ok(!new URL(all.sse_url).searchParams.has('key'));
+    assert.deepEqual(await call('list_clients'), []);
+    const subscriber = fixture.subscribeMany(client, 'ws', keys, several.token, broker);
+    await subscriber.until(() => subscriber.events.length === 7, 'both streams');
+    assert.deepEqual(await call('list_clients', { tag: 'none' }), []);
+    const [{ id, keys: followed }] = await call('list_clients', { key: 'other' });
+    assert.deepEqual(followed.toSorted(), keys.toSorted());
+    await call('disconnect_client', { id });
+    assert.equal((await subscriber.over()).code, 'disconnected-by-operator');
 
-  assert.deepEqual(await call('end_stream', { key }), { status: 'ended' });
-  assert.deepEqual(await call('cancel_stream', { key: 'other' }), { status: 'cancelled' });
-  assert.equal((await call('stream_info', { key: 'other' })).status, 'cancelled');
-  manager.agent.closeInput();
-  await manager.agent.over();
-});
+    assert.deepEqual(await call('end_stream', { key }), { status: 'ended' });
+    assert.deepEqual(await call('cancel_stream', { key: 'other' }), { status: 'cancelled' });
+    assert.equal((await call('stream_info', { key: 'other' })).status, 'cancelled');
+    manager.agent.closeInput();
+    await manager.agent.over();
+  },
+);
 
-scenario('an error has the status and the code of the broker', {}, async ({ client, scene }) => {
-  const broker = await scene.broker({ STREAMER_MAX_BATCH: '2' });
-  const manager = new Manager(scene.manage(client, broker));
+scenario('an error has the status and the code of the broker', {}, async ({ client, fixture }) => {
+  const broker = await fixture.broker({ STREAMER_MAX_BATCH: '2' });
+  const manager = new Manager(fixture.manage(client, broker));
   await manager.call('create_stream', { key: 'taken' });
   const events = [{ event: 'token' }];
   const expected = [
@@ -133,27 +162,45 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
     ['add_events', { key: 'unknown', events }, 404, 'no-active-stream'],
     ['add_events', { key: 'taken', events: [{ event: 'start' }] }, 400, 'reserved-event'],
     ['add_events', { key: 'taken', events: [{ event: '' }] }, 400, 'invalid-event'],
-    ['add_events', { key: 'taken', events: [...events, ...events, ...events] }, 413, 'too-many-events'],
-    ['add_events', { key: 'taken', events, producer: 'a-producer', sequence: 5 }, 409, 'sequence-gap'],
+    [
+      'add_events',
+      { key: 'taken', events: [...events, ...events, ...events] },
+      413,
+      'too-many-events',
+    ],
+    [
+      'add_events',
+      { key: 'taken', events, producer: 'a-producer', sequence: 5 },
+      409,
+      'sequence-gap',
+    ],
   ];
   for (const [name, args, status, code] of expected)
-    assert.deepEqual(await manager.failure(name, args), { status, code }, `${name} ${JSON.stringify(args)}`);
+    assert.deepEqual(
+      await manager.failure(name, args),
+      { status, code },
+      `${name} ${JSON.stringify(args)}`,
+    );
   manager.agent.closeInput();
   await manager.agent.over();
 
-  const stranger = new Manager(scene.manage(client, broker, { api_key: 'not the right one' }));
+  const stranger = new Manager(fixture.manage(client, broker, { api_key: 'not the right one' }));
   assert.deepEqual(await stranger.failure('broker_info'), { status: 401, code: 'unauthorized' });
 });
 
-scenario('a store that is away is told, and so is a broker', { store: ['exclusive'] }, async ({ client, scene }) => {
-  const broker = await scene.broker({ STREAMER_REDIS_TIMEOUT: '1' });
-  const manager = new Manager(scene.manage(client, broker));
-  await manager.call('ready');
-  await (await scene.redis()).kill();
-  for (const name of ['ready', 'list_streams']) {
-    assert.deepEqual(await manager.failure(name), { status: 503, code: 'store-unavailable' });
-  }
-  await broker.kill();
-  const { code } = await manager.failure('broker_info');
-  assert.equal(code, 'unreachable');
-});
+scenario(
+  'an unavailable store is an error, and so is an unreachable broker',
+  { store: ['exclusive'] },
+  async ({ client, fixture }) => {
+    const broker = await fixture.broker({ STREAMER_REDIS_TIMEOUT: '1' });
+    const manager = new Manager(fixture.manage(client, broker));
+    await manager.call('ready');
+    await (await fixture.redis()).kill();
+    for (const name of ['ready', 'list_streams']) {
+      assert.deepEqual(await manager.failure(name), { status: 503, code: 'store-unavailable' });
+    }
+    await broker.kill();
+    const { code } = await manager.failure('broker_info');
+    assert.equal(code, 'unreachable');
+  },
+);

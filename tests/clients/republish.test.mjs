@@ -3,35 +3,40 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PUBLISH, scenario, until } from './harness.mjs';
-import { AckCheck, assertHolds, Writer } from './writing.mjs';
+import { AckCheck, assertHolds, CountingWriter } from './counting-writer.mjs';
 
 const CUTS = 40;
-/** So that it is the connection that holds writing up, and cuts meet all sizes of what is on its way. */
+/**
+ * A low limit, so that the connection slows the writer down and cuts meet requests of all sizes.
+ */
 const MOST_UNACKNOWLEDGED = 300;
 
 scenario(
-  'what is written over connections that are cut dozens of times is stored once, in order, and truly acknowledged',
+  'over connections that are cut dozens of times events are stored once and acknowledged',
   { transport: PUBLISH, store: ['memory', 'exclusive'] },
-  async ({ client, transport, scene, random }) => {
-    const broker = await scene.broker();
-    const proxy = await scene.uploadProxy(broker);
+  async ({ client, transport, fixture, random }) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.uploadProxy(broker);
     const stream = await broker.stream('cut');
     const cutting = () => proxy.cuts < CUTS;
-    // An answer of which nothing passes is one to a request that was heeded.
-    proxy.allowance = () => (cutting() && random.chance(0.3) ? random.integer(0, 1) * random.integer(1, 1_500) : Infinity);
-    proxy.requestAllowance = () => (cutting() && random.chance(0.2) ? random.integer(0, 4_000) : Infinity);
-    const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy });
-    const writer = new Writer(publisher);
+    // The broker has handled a request whose response is cut.
+    proxy.allowance = () =>
+      cutting() && random.chance(0.3) ? random.integer(0, 1) * random.integer(1, 1_500) : Infinity;
+    proxy.requestAllowance = () =>
+      cutting() && random.chance(0.2) ? random.integer(0, 4_000) : Infinity;
+    const publisher = fixture.publish(client, transport, stream.key, broker, { server: proxy });
+    const writer = new CountingWriter(publisher);
     const acks = new AckCheck(publisher, broker, stream.key);
     await until(
       () => {
         assert.equal(publisher.outcome, null);
-        if (writer.unacknowledged < MOST_UNACKNOWLEDGED) writer.write(random.integer(0, random.chance(0.1) ? 100 : 4));
+        if (writer.unacknowledged < MOST_UNACKNOWLEDGED)
+          writer.write(random.integer(0, random.chance(0.1) ? 100 : 4));
         acks.ask();
         if (proxy.open > 0 && cutting() && random.chance(0.05)) proxy.cutAll();
         return !cutting();
       },
-      () => `the cuts; so far ${proxy.cuts}, and at last ${JSON.stringify(publisher.messages.at(-1))}`,
+      () => `the cuts; so far ${proxy.cuts}; last: ${JSON.stringify(publisher.messages.at(-1))}`,
     );
     await writer.flush();
     await acks.assertTrue(writer.written);
@@ -45,18 +50,18 @@ scenario(
 const FINISH = { finish: 'end', cancel: 'cancel' };
 
 scenario(
-  'that the answer to the end is lost is no failure, and the stream ends once',
+  'a lost response to the end is not a failure, and the stream ends once',
   { transport: PUBLISH, op: Object.keys(FINISH) },
-  async ({ client, transport, op, scene }) => {
-    const broker = await scene.broker();
-    const proxy = await scene.uploadProxy(broker);
+  async ({ client, transport, op, fixture }) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.uploadProxy(broker);
     const stream = await broker.stream('ended');
-    const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy });
-    const writer = new Writer(publisher);
+    const publisher = fixture.publish(client, transport, stream.key, broker, { server: proxy });
+    const writer = new CountingWriter(publisher);
     writer.write(10);
     await writer.flush();
     let lost = 0;
-    proxy.asked = (connection, chunk) => {
+    proxy.onRequest = (connection, chunk) => {
       if (lost === 2 || !chunk.includes(`POST /api/stream/${FINISH[op]}`)) return;
       connection.left = 0;
       lost += 1;
@@ -70,18 +75,18 @@ scenario(
 );
 
 scenario(
-  'that the stream was finished in another way while the request for it was lost is a failure',
+  'it is a failure when the stream was finished in another way and the request was lost',
   { transport: PUBLISH, op: Object.keys(FINISH) },
-  async ({ client, transport, op, scene }) => {
-    const broker = await scene.broker();
-    const proxy = await scene.uploadProxy(broker);
+  async ({ client, transport, op, fixture }) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.uploadProxy(broker);
     const stream = await broker.stream('ended');
-    const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy });
-    const writer = new Writer(publisher);
+    const publisher = fixture.publish(client, transport, stream.key, broker, { server: proxy });
+    const writer = new CountingWriter(publisher);
     writer.write(10);
     await writer.flush();
     let lost = false;
-    proxy.asked = (connection, chunk) => {
+    proxy.onRequest = (connection, chunk) => {
       if (lost || !chunk.includes(`POST /api/stream/${FINISH[op]}`)) return;
       connection.requestLeft = 0;
       lost = true;
@@ -99,14 +104,17 @@ scenario(
 );
 
 scenario(
-  'nothing is acknowledged before the broker has confirmed it, and no more than max_pending is on its way',
+  'no event is acknowledged before the broker has, and at most max_pending are sent',
   { transport: PUBLISH },
-  async ({ client, transport, scene }) => {
-    const broker = await scene.broker();
-    const proxy = await scene.uploadProxy(broker);
+  async ({ client, transport, fixture }) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.uploadProxy(broker);
     const stream = await broker.stream('held');
-    const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy, max_pending: 10 });
-    const writer = new Writer(publisher);
+    const publisher = fixture.publish(client, transport, stream.key, broker, {
+      server: proxy,
+      max_pending: 10,
+    });
+    const writer = new CountingWriter(publisher);
     writer.write(5);
     await writer.flush();
     proxy.hold();
@@ -114,7 +122,7 @@ scenario(
     const stored = async () => (await broker.info(stream.key)).length - 1;
     await until(async () => (await stored()) > 5, 'the broker gets more');
     publisher.send({ op: 'flush' });
-    // What is wrong shows soon: the agent has nothing else to do than to send on.
+    // A defect shows soon, because the agent only has to send more.
     for (let i = 0; i < 20; i += 1) {
       assert.ok((await stored()) <= 15);
       assert.deepEqual([publisher.acks.at(-1).count, publisher.flushes], [5, 1]);
@@ -130,14 +138,17 @@ scenario(
 );
 
 scenario(
-  'a writer fails when nothing was confirmed for too long',
+  'a writer fails when nothing was acknowledged for too long',
   { transport: PUBLISH, broker: ['gone', 'mute'] },
-  async ({ client, transport, broker: fate, scene }) => {
-    const broker = await scene.broker();
-    const proxy = await scene.uploadProxy(broker);
+  async ({ client, transport, broker: fate, fixture }) => {
+    const broker = await fixture.broker();
+    const proxy = await fixture.uploadProxy(broker);
     const stream = await broker.stream('gone');
-    const publisher = scene.publish(client, transport, stream.key, broker, { server: proxy, retry_for_ms: 4_000 });
-    const writer = new Writer(publisher);
+    const publisher = fixture.publish(client, transport, stream.key, broker, {
+      server: proxy,
+      retry_for_ms: 4_000,
+    });
+    const writer = new CountingWriter(publisher);
     writer.write(5);
     await writer.flush();
     if (fate === 'gone') await broker.kill();

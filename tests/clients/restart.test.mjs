@@ -1,25 +1,34 @@
-// Brokers that stop, and a store that does.
+// Brokers that stop, and a store that stops.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertSaw, PUBLISH, scenario, SUBSCRIBE, until } from './harness.mjs';
-import { AckCheck, assertHolds, Writer } from './writing.mjs';
+import { AckCheck, assertHolds, CountingWriter } from './counting-writer.mjs';
 
 const DELIVERIES = ['exclusive', 'shared'];
 
-/** For each way of writing a stream, with a subscriber of each kind. */
-async function rooms(scene, client, broker, server) {
+/** For each way of writing: a stream, a writer, and a subscriber over each transport. */
+async function writersAndSubscribers(fixture, client, broker, server) {
   return Promise.all(
     PUBLISH.map(async (transport) => {
       const stream = await broker.stream(`over ${transport}`);
-      const publisher = scene.publish(client, transport, stream.key, broker, { server });
-      const subscribers = SUBSCRIBE.map((kind) => ({ kind, agent: scene.subscribe(client, kind, stream, server) }));
-      return { stream, publisher, writer: new Writer(publisher), acks: new AckCheck(publisher, broker, stream.key), subscribers };
+      const publisher = fixture.publish(client, transport, stream.key, broker, { server });
+      const subscribers = SUBSCRIBE.map((kind) => ({
+        kind,
+        agent: fixture.subscribe(client, kind, stream, server),
+      }));
+      return {
+        stream,
+        publisher,
+        writer: new CountingWriter(publisher),
+        acks: new AckCheck(publisher, broker, stream.key),
+        subscribers,
+      };
     }),
   );
 }
 
-/** Writes on in all rooms until so many more are acknowledged in each. */
+/** Writes into all streams until `more` further events are acknowledged in each. */
 async function writeOn(all, more) {
   const goals = all.map(({ writer }) => writer.written - writer.unacknowledged + more);
   await until(
@@ -32,7 +41,10 @@ async function writeOn(all, more) {
       }
       return all.every(({ writer }, i) => writer.written - writer.unacknowledged >= goals[i]);
     },
-    () => `acknowledgements; at last ${all.map(({ publisher }) => JSON.stringify(publisher.messages.at(-1)))}`,
+    () => {
+      const last = all.map(({ publisher }) => publisher.messages.at(-1));
+      return `acknowledgements; last: ${JSON.stringify(last)}`;
+    },
   );
 }
 
@@ -52,13 +64,18 @@ async function finish(all, broker) {
 }
 
 scenario(
-  'writers and subscribers go on at another node when theirs is killed or stops, and nothing is lost or doubled',
+  'writers and subscribers continue at another node, and no event is lost or repeated',
   { store: DELIVERIES },
-  async ({ client, scene }) => {
-    const last = await scene.broker();
-    const nodes = [await scene.broker(), await scene.broker(), await scene.broker(), await scene.broker()];
-    const server = await scene.uploadProxy(...nodes, last);
-    const all = await rooms(scene, client, last, server);
+  async ({ client, fixture }) => {
+    const last = await fixture.broker();
+    const nodes = [
+      await fixture.broker(),
+      await fixture.broker(),
+      await fixture.broker(),
+      await fixture.broker(),
+    ];
+    const server = await fixture.uploadProxy(...nodes, last);
+    const all = await writersAndSubscribers(fixture, client, last, server);
     for (const [i, node] of nodes.entries()) {
       await writeOn(all, 40);
       if (i % 2 === 0) {
@@ -74,39 +91,52 @@ scenario(
   },
 );
 
-scenario('writers and subscribers wait for the only node while it is away', { store: DELIVERIES }, async ({ client, scene }) => {
-  const witness = await scene.broker();
-  const [first, second] = [await scene.broker(), await scene.broker()];
-  const server = await scene.uploadProxy(first);
-  const all = await rooms(scene, client, witness, server);
-  await writeOn(all, 40);
-  server.refusing = true;
-  await first.kill();
-  for (const { writer } of all) writer.write(100);
-  await until(() => server.refused > 10, 'the clients try');
-  server.upstreams = [second];
-  server.refusing = false;
-  await writeOn(all, 200);
-  await finish(all, witness);
-});
+scenario(
+  'writers and subscribers wait for the only node while it is away',
+  { store: DELIVERIES },
+  async ({ client, fixture }) => {
+    const witness = await fixture.broker();
+    const [first, second] = [await fixture.broker(), await fixture.broker()];
+    const server = await fixture.uploadProxy(first);
+    const all = await writersAndSubscribers(fixture, client, witness, server);
+    await writeOn(all, 40);
+    server.refusing = true;
+    await first.kill();
+    for (const { writer } of all) writer.write(100);
+    await until(() => server.refused > 10, 'the clients try');
+    server.upstreams = [second];
+    server.refusing = false;
+    await writeOn(all, 200);
+    await finish(all, witness);
+  },
+);
 
 scenario(
-  'writers and subscribers wait for a store that is away, and nothing is lost or doubled',
+  'writers and subscribers wait for an unavailable store, and no event is lost or repeated',
   { store: DELIVERIES },
-  async ({ client, scene }) => {
-    const broker = await scene.broker({ STREAMER_REDIS_TIMEOUT: '2', STREAMER_STORE_PATIENCE: '1' });
-    const server = await scene.uploadProxy(broker);
-    const all = await rooms(scene, client, broker, server);
+  async ({ client, fixture }) => {
+    const broker = await fixture.broker({
+      STREAMER_REDIS_TIMEOUT: '2',
+      STREAMER_STORE_PATIENCE: '1',
+    });
+    const server = await fixture.uploadProxy(broker);
+    const all = await writersAndSubscribers(fixture, client, broker, server);
     await writeOn(all, 40);
-    const redis = await scene.redis();
+    const redis = await fixture.redis();
     for (const { acks } of all) await acks.settled();
     redis.suspend();
     for (const { writer } of all) writer.write(100);
-    await until(async () => (await fetch(`${broker.url}/api/ready`)).status === 503, 'the broker misses its store');
-    // Past the patience of the broker, whose subscribers then come back to answers of 503.
+    await until(
+      async () => (await fetch(`${broker.url}/api/ready`)).status === 503,
+      'the broker reports the unavailable store',
+    );
+    // Longer than the broker's timeout. Its subscribers then connect again, and get 503.
     await sleep(5_000);
     redis.resume();
-    await until(async () => (await fetch(`${broker.url}/api/ready`)).status === 200, 'the broker has its store again');
+    await until(
+      async () => (await fetch(`${broker.url}/api/ready`)).status === 200,
+      'the store is available again',
+    );
     await writeOn(all, 200);
     await finish(all, broker);
   },

@@ -1,4 +1,4 @@
-// Subscribers that read more slowly than events come.
+// Subscribers that read slower than events come.
 
 import assert from 'node:assert/strict';
 import { numberOf, range, scenario, SUBSCRIBE } from './harness.mjs';
@@ -6,40 +6,38 @@ import { numberOf, range, scenario, SUBSCRIBE } from './harness.mjs';
 const EVENTS = 2_400;
 const SIZE = 50_000;
 const PAUSE_MS = 8;
-/** The system alone may hold more than 30 MB in a socket whose reader is fast at times. */
-const MOST_ON_THE_WAY = (EVENTS * SIZE) / 2;
-/** Generous, as runtimes let garbage lie about for a while, the longer the busier the machine is. */
-const MOST_MORE_MEMORY = 3 * EVENTS * SIZE;
+/** A socket whose reader is fast at times may buffer more than 30 MB in the system alone. */
+const MAX_BUFFERED = (EVENTS * SIZE) / 2;
+/** Generous, because a runtime keeps garbage for a while, and longer on a busy machine. */
+const MAX_MEMORY_GROWTH = 3 * EVENTS * SIZE;
 
 scenario(
-  'a slow reader holds the broker back and not memory, and gets everything',
+  'a slow reader slows the broker down, does not fill the memory, and gets all events',
   { transport: SUBSCRIBE },
-  async ({ client, transport, scene }) => {
-    // Without heartbeats, which one who has not read so far can't answer.
-    const broker = await scene.broker({ STREAMER_HEARTBEAT: '3600' });
-    const proxy = await scene.proxy(broker);
+  async ({ client, transport, fixture }) => {
+    // Without heartbeats, because a subscriber that does not read can't answer them.
+    const broker = await fixture.broker({ STREAMER_HEARTBEAT: '3600' });
+    const proxy = await fixture.proxy(broker);
     const stream = await broker.stream('slow');
-    const subscriber = scene.subscribe(client, transport, stream, proxy, { pause_ms: PAUSE_MS });
+    const subscriber = fixture.subscribe(client, transport, stream, proxy, { pause_ms: PAUSE_MS });
     await subscriber.until(() => subscriber.events.length === 1, 'the event start');
     const before = subscriber.memory;
-    let [passed, most, mostOnTheWay] = [0, 0, 0];
-    const { answered } = proxy;
-    proxy.answered = (connection, chunk) => {
+    let [passed, most, mostBuffered] = [0, 0, 0];
+    const { onResponse } = proxy;
+    proxy.onResponse = (connection, chunk) => {
       passed += chunk.length;
-      answered.call(proxy, connection, chunk);
+      onResponse.call(proxy, connection, chunk);
     };
 
     const data = 's'.repeat(SIZE);
-    for (let batch = 0; batch < 10; batch += 1) await broker.add(stream.key, Array(EVENTS / 10).fill({ event: 'token', data }));
+    for (let batch = 0; batch < 10; batch += 1)
+      await broker.add(stream.key, Array(EVENTS / 10).fill({ event: 'token', data }));
     await broker.end(stream.key);
-    await subscriber.until(
-      () => {
-        mostOnTheWay = Math.max(mostOnTheWay, passed - subscriber.events.length * SIZE);
-        if (subscriber.events.length < EVENTS) most = Math.max(most, subscriber.memory);
-        return subscriber.events.length === EVENTS + 2;
-      },
-      'all events',
-    );
+    await subscriber.until(() => {
+      mostBuffered = Math.max(mostBuffered, passed - subscriber.events.length * SIZE);
+      if (subscriber.events.length < EVENTS) most = Math.max(most, subscriber.memory);
+      return subscriber.events.length === EVENTS + 2;
+    }, 'all events');
 
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'ended' });
     assert.deepEqual(
@@ -48,8 +46,8 @@ scenario(
     );
     assert.ok(subscriber.events.slice(1, -1).every((event) => event.data === data));
     if (transport !== 'poll') assert.equal(proxy.gets.length, 1);
-    assert.ok(mostOnTheWay < MOST_ON_THE_WAY, `${mostOnTheWay} bytes were taken before they were wanted`);
-    assert.ok(most - before < MOST_MORE_MEMORY, `${most - before} bytes of memory more`);
+    assert.ok(mostBuffered < MAX_BUFFERED, `${mostBuffered} bytes were read ahead`);
+    assert.ok(most - before < MAX_MEMORY_GROWTH, `${most - before} bytes of memory more`);
   },
   { concurrency: 4 },
 );

@@ -1,5 +1,6 @@
-// Foreign libraries, each brought to one form: `follow(url, seen)` hands each event to `seen`, and returns `{ over, close }`. `over` resolves
-// once the library has stopped for good, and never while it tries again.
+// Libraries of other projects behind one interface. `follow(url, seen)` calls `seen` with each
+// event, and returns `{ over, close }`. `over` resolves when the library has stopped for good. It
+// does not resolve while the library tries again.
 
 import { createRequire } from 'node:module';
 import readline from 'node:readline';
@@ -15,7 +16,7 @@ const EventSource2 = require('eventsource-2');
 const { EventSource: LaunchDarkly } = require('launchdarkly-eventsource');
 const { EventSource: Extended } = require('extended-eventsource');
 
-// What fetch-event-source expects of a browser.
+// The parts of a browser that fetch-event-source uses.
 globalThis.window ??= globalThis;
 globalThis.document ??= { addEventListener() {}, removeEventListener() {} };
 
@@ -26,7 +27,7 @@ const eventSource = (create) => (url, seen) => {
   const source = create(url);
   for (const name of NAMES) {
     source.addEventListener(name, ({ type, lastEventId, data }) => {
-      // LaunchDarkly's has an event `end` of its own, without an id: the connection was closed.
+      // LaunchDarkly's library has its own event `end`, without an id, for a closed connection.
       if (lastEventId !== undefined) seen({ event: type, id: lastEventId, data });
     });
   }
@@ -53,7 +54,9 @@ const fetchSource = (options) => (url, seen) => {
 /** An error that ends fetch-event-source. */
 class Finished extends Error {}
 
-/** As its README says it: the application tells which answers are final, and that a close is none. */
+/**
+ * As its README recommends: the application decides which responses are final. A close is not.
+ */
 const careful = () => ({
   onopen: async ({ status }) => {
     if (status === 204) throw new Finished();
@@ -67,7 +70,10 @@ const careful = () => ({
 });
 
 const iterated = (url, seen) => {
-  const source = createEventSource({ url, onMessage: ({ event, id, data }) => seen({ event, id, data }) });
+  const source = createEventSource({
+    url,
+    onMessage: ({ event, id, data }) => seen({ event, id, data }),
+  });
   const over = new Promise((resolve) => {
     const timer = setInterval(() => {
       if (source.readyState !== 'closed') return;
@@ -96,9 +102,14 @@ export const CLIENTS = {
   '`eventsource-client`': iterated,
   '`extended-eventsource`': eventSource((url) => new Extended(url, { disableLogger: true })),
   '`launchdarkly-eventsource`': eventSource((url) => new LaunchDarkly(url)),
-  '`reconnecting-eventsource`': eventSource((url) => new ReconnectingEventSource(url, { eventSourceClass: EventSource, max_retry_time: 200 })),
+  '`reconnecting-eventsource`': eventSource(
+    (url) =>
+      new ReconnectingEventSource(url, { eventSourceClass: EventSource, max_retry_time: 200 }),
+  ),
   '`@microsoft/fetch-event-source`': fetchSource(() => ({})),
-  '`@microsoft/fetch-event-source`, `onclose` throws': fetchSource(() => ({ onclose: careful().onclose })),
+  '`@microsoft/fetch-event-source`, `onclose` throws': fetchSource(() => ({
+    onclose: careful().onclose,
+  })),
   '`@microsoft/fetch-event-source`, `onopen` ends at 204, too': fetchSource(careful),
   'Python `httpx-sse`': python('httpx-sse'),
   'Python `httpx-sse`, in a loop until 204': python('httpx-sse in a loop'),

@@ -1,4 +1,7 @@
-"""Follows a stream with a Python library: prints each event as a line of JSON, and exits when the library has stopped for good."""
+"""Follows a stream with a Python library.
+
+Prints each event as a line of JSON, and exits when the library has stopped for good.
+"""
 
 import asyncio
 import json
@@ -11,14 +14,14 @@ import requests
 import sseclient
 
 
-def say(event, id, data):
+def report(event, id, data):
     print(json.dumps({"event": event, "id": id, "data": data}), flush=True)
 
 
 def by_httpx_sse(url):
     with httpx.Client(timeout=None) as client, httpx_sse.connect_sse(client, "GET", url) as source:
         for event in source.iter_sse():
-            say(event.event, event.id, event.data)
+            report(event.event, event.id, event.data)
 
 
 def by_httpx_sse_in_a_loop(url):
@@ -32,7 +35,7 @@ def by_httpx_sse_in_a_loop(url):
                         return
                     for event in source.iter_sse():
                         last = event.id or last
-                        say(event.event, event.id, event.data)
+                        report(event.event, event.id, event.data)
             except httpx.TransportError:
                 pass
 
@@ -40,14 +43,14 @@ def by_httpx_sse_in_a_loop(url):
 def by_sseclient_py(url):
     with requests.get(url, stream=True, headers={"Accept": "text/event-stream"}) as response:
         for event in sseclient.SSEClient(response).events():
-            say(event.event, event.id, event.data)
+            report(event.event, event.id, event.data)
 
 
 def by_aiohttp_sse_client(url):
     async def follow():
         async with aiohttp_sse_client.client.EventSource(url, timeout=None) as source:
             async for event in source:
-                say(event.type, event.last_event_id, event.data)
+                report(event.type, event.last_event_id, event.data)
 
     asyncio.run(follow())
 

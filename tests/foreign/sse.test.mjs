@@ -1,18 +1,19 @@
-// What the libraries of docs/clients.md do at the end of a stream, and when their connection breaks. The page's table has to say the same.
+// Checks what the libraries of docs/clients.md do at the end of a stream and after a broken
+// connection. The table of that page must contain the same.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { numberOf, range } from '../support/ids.mjs';
 import { DEADLINE, until } from '../support/processes.mjs';
-import { Scene } from '../support/scene.mjs';
+import { Fixture } from '../support/fixture.mjs';
 import { CLIENTS } from './clients.mjs';
 import { BreakingProxy } from './proxy.mjs';
 
 const LAST = 21;
 const page = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8');
 
-/** Frame 10, and places in it. */
+/** The start of frame 10, and positions in it. */
 const frame = (text) => text.indexOf('data: word 10\n');
 const insideData = (text) => (frame(text) < 0 ? -1 : frame(text) + 'data: wo'.length);
 const behindIdLine = (text) => {
@@ -21,14 +22,19 @@ const behindIdLine = (text) => {
 };
 const behindFrame = (text) => (behindIdLine(text) < 0 ? -1 : behindIdLine(text) + 1);
 
-/** Text that some library changes. */
-const TEXTS = { 'leading spaces': '  two spaces', 'line feeds at the end': 'a line\n\n', 'U+2028': 'one\u2028two', 'U+0085': 'one\u0085two' };
+/** Texts that some libraries change. */
+const TEXTS = {
+  'leading spaces': '  two spaces',
+  'line feeds at the end': 'a line\n\n',
+  'U+2028': 'one\u2028two',
+  'U+0085': 'one\u0085two',
+};
 
 describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
-  let scene, broker, stream;
+  let fixture, broker, stream;
   before(async () => {
-    scene = new Scene('memory');
-    broker = await scene.broker();
+    fixture = new Fixture('memory');
+    broker = await fixture.broker();
     stream = await broker.stream('chat');
     const texts = Object.values(TEXTS);
     await broker.add(
@@ -37,13 +43,15 @@ describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
     );
     await broker.end(stream.key);
   });
-  after(() => scene.close());
+  after(() => fixture.close());
 
   for (const [name, follow] of Object.entries(CLIENTS)) {
     test(name, { timeout: 3 * DEADLINE }, async () => {
       const whole = await run(broker, stream, follow);
-      assert.deepEqual(whole.numbers, range(0, LAST + 1), 'undisturbed it hears all');
-      const changed = Object.entries(TEXTS).filter(([, text], n) => whole.events[n + 1].data !== text);
+      assert.deepEqual(whole.numbers, range(0, LAST + 1), 'without a break it receives all events');
+      const changed = Object.entries(TEXTS).filter(
+        ([, text], n) => whole.events[n + 1].data !== text,
+      );
       const found = [
         whole.loops ? 'asks again for ever' : 'stops',
         outcome(await run(broker, stream, follow, insideData)),
@@ -52,21 +60,31 @@ describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
         changed.length > 0 ? `changes ${changed.map(([what]) => what).join(', ')}` : 'keeps all',
       ];
       const row = page.split('\n').find((line) => line.startsWith(`| ${name} |`));
-      assert.equal(row, `| ${name} | ${found.join(' | ')} |`, 'the table of docs/clients.md says so');
+      assert.equal(
+        row,
+        `| ${name} | ${found.join(' | ')} |`,
+        'the table of docs/clients.md says so',
+      );
     });
   }
 });
 
-/** Follows until the library stops, or until it has been answered 204 three times: then it is taken to ask for ever. */
-async function run(broker, stream, follow, place, how) {
-  const proxy = new BreakingProxy(broker, place, how);
+/**
+ * Follows until the library stops, or until it got 204 three times. Then it counts as one that
+ * requests for ever.
+ */
+async function run(broker, stream, follow, position, how) {
+  const proxy = new BreakingProxy(broker, position, how);
   await proxy.listen();
   const events = [];
   const { over, close } = follow(stream.sse(proxy), (event) => events.push(event));
   let stopped = false;
   over.then(() => (stopped = true));
   const finals = () => proxy.statuses.filter((status) => status === 204).length;
-  await until(() => stopped || finals() >= 3, () => `it stops or goes on: ${proxy.statuses}, ${events.length} events`);
+  await until(
+    () => stopped || finals() >= 3,
+    () => `it stops or goes on: ${proxy.statuses}, ${events.length} events`,
+  );
   const loops = !stopped;
   await close();
   await proxy.close();
@@ -79,6 +97,9 @@ function outcome({ numbers, events }) {
   if (missing.length > 1 && missing.at(-1) === LAST) return 'stops, loses the rest';
   if (missing.length > 0) return `loses ${missing.length}`;
   if (twice > 0) return `repeats ${twice}`;
-  const garbled = events.filter(({ event, data }, n) => event === 'token' && n > Object.keys(TEXTS).length && data !== `word ${n}`);
+  const garbled = events.filter(
+    ({ event, data }, n) =>
+      event === 'token' && n > Object.keys(TEXTS).length && data !== `word ${n}`,
+  );
   return garbled.length > 0 ? `garbles ${garbled.length}` : 'goes on';
 }

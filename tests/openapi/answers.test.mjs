@@ -1,4 +1,5 @@
-// Schemathesis makes requests from the OpenAPI document, good ones and bad ones, and holds every answer against it.
+// Schemathesis makes valid and invalid requests from the OpenAPI document, and checks every
+// response against it.
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -27,12 +28,13 @@ let folder;
 before(() => (folder = makeFolder()));
 after(() => removeFolder(folder));
 
-/** Makes the streams that schemathesis.toml speaks of; returns the token for the one that is followed. */
+/** Creates the streams that schemathesis.toml names. Returns the token of the stream `followed`. */
 async function makeStreams(broker) {
-  for (const key of ['one', 'two', 'three/é', 'four&key=five', 'ending', 'written']) await broker.stream(key);
+  for (const key of ['one', 'two', 'three/é', 'four&key=five', 'ending', 'written'])
+    await broker.stream(key);
   const { token } = await broker.stream('followed');
   await broker.add('followed', [{ event: 'token', data: 'a\r\nb' }, { event: 'token' }]);
-  // An answer that comes to an end.
+  // A finished stream, so that its response ends.
   await broker.end('followed');
   return token;
 }
@@ -48,8 +50,17 @@ async function check(broker, token, store, args = []) {
     MAX_LINE: settings.STREAMER_MAX_LINE,
     HOOKS: path.join(here, 'hooks.py'),
   };
-  const run = ['--config-file', path.join(here, 'schemathesis.toml'), 'run', path.join(here, '../../spec/openapi.json')];
-  const schemathesis = start(SCHEMATHESIS, [...run, '--seed', SEED, ...args], { cwd: folder, env, stdio: 'inherit' });
+  const run = [
+    '--config-file',
+    path.join(here, 'schemathesis.toml'),
+    'run',
+    path.join(here, '../../spec/openapi.json'),
+  ];
+  const schemathesis = start(SCHEMATHESIS, [...run, '--seed', SEED, ...args], {
+    cwd: folder,
+    env,
+    stdio: 'inherit',
+  });
   assert.deepEqual(await schemathesis.gone, { code: 0, signal: null });
 }
 
@@ -65,21 +76,28 @@ async function redisFor(t) {
   return redis;
 }
 
-test('over the embedded store every answer is as documented', async (t) => {
+test('over the embedded store every response is as documented', async (t) => {
   const broker = await brokerOver(t, 'memory:');
   await check(broker, await makeStreams(broker), 'answers', ['--max-examples', EXAMPLES]);
 });
 
-test('over Redis every answer is as documented', async (t) => {
+test('over Redis every response is as documented', async (t) => {
   const broker = await brokerOver(t, (await redisFor(t)).url);
   await check(broker, await makeStreams(broker), 'answers', ['--max-examples', EXAMPLES]);
 });
 
-test('while Redis is away every answer is as documented', async (t) => {
+test('while Redis is unavailable every response is as documented', async (t) => {
   const redis = await redisFor(t);
   const broker = await brokerOver(t, redis.url);
   const token = await makeStreams(broker);
   await redis.kill();
-  // Most requests take as long as the broker gives Redis to answer, so there are few.
-  await check(broker, token, 'is away', ['--phases', 'fuzzing', '--max-examples', '6', '--exclude-checks', 'not_a_server_error']);
+  // Few requests, because most take as long as the broker's timeout for Redis.
+  await check(broker, token, 'is away', [
+    '--phases',
+    'fuzzing',
+    '--max-examples',
+    '6',
+    '--exclude-checks',
+    'not_a_server_error',
+  ]);
 });

@@ -1,4 +1,4 @@
-"""What Schemathesis can't know of the broker by itself: what an upload is made of, and what every error answer must be."""
+"""What the OpenAPI document can't describe: the lines of an upload, and the form of every error."""
 
 import json
 import os
@@ -13,9 +13,14 @@ STORE_ANSWERS = os.environ["STORE"] == "answers"
 NEEDS_NO_STORE = {"health", "broker_info", "list_clients"}
 
 LIST = Path(__file__).parents[2] / "docs" / "errors.md"
-CODES = {code: int(status) for code, status in re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", LIST.read_text("utf-8"), re.MULTILINE)}
+CODES = {
+    code: int(status)
+    for code, status in re.findall(
+        r"^\| `([a-z-]+)` \| (\d+) \|", LIST.read_text("utf-8"), re.MULTILINE
+    )
+}
 
-# What a request that fits the document may meet besides success: the state of the broker, and limits that are settings.
+# The errors that a valid request may get: they depend on the broker's state, or on its settings.
 STATE = {
     "client-not-found",
     "cross-slot",
@@ -42,80 +47,123 @@ IS_KEY = jsonschema_rs.validator_for(KEY).is_valid
 
 
 def fits_in_bytes(limit: int, text: str) -> bool:
-    """Whether a text is short enough in UTF-8."""
+    """Whether a text has at most `limit` bytes of UTF-8."""
     return len(text.encode(errors="surrogatepass")) <= limit
 
 
-# Formats of the document. Strings of each are good by themselves; patterns and lengths of the document only sort some out.
+# Formats of the document. Each strategy makes valid strings. The document's patterns and lengths
+# only filter some out.
 CHARACTERS = st.characters(exclude_categories=["Cc", "Cs"])
-# Without other characters than ASCII a length in characters is one in bytes; the least limit is 64 bytes.
+# In ASCII a length in characters is a length in bytes. The smallest limit is 64 bytes.
 SHORT = st.text(CHARACTERS, max_size=16)
 ASCII = st.text(st.characters(min_codepoint=32, max_codepoint=126))
 schemathesis.openapi.format("byte-limited", SHORT | ASCII | st.integers(1, 256).map("x".__mul__))
 
 NUMBERS = st.integers(0, 2**64 - 1)
 IDS = st.builds("{}-{}".format, NUMBERS, NUMBERS)
-POSITIONS = st.builds("{}:{}".format, st.sampled_from(["followed", "other", "a%2Cb", "%C3%A9"]), st.just("") | IDS | IDS.map("{}!".format))
-schemathesis.openapi.format("event-cursor", st.just("") | IDS | st.lists(POSITIONS, min_size=1, max_size=3).map(",".join))
+POSITIONS = st.builds(
+    "{}:{}".format,
+    st.sampled_from(["followed", "other", "a%2Cb", "%C3%A9"]),
+    st.just("") | IDS | IDS.map("{}!".format),
+)
+schemathesis.openapi.format(
+    "event-cursor", st.just("") | IDS | st.lists(POSITIONS, min_size=1, max_size=3).map(",".join)
+)
 
 TIMES = st.datetimes().map(lambda time: f"{time:%H:%M:%S}").map("2026-02-28T{}Z".format)
-schemathesis.openapi.format("start-position", st.sampled_from(["", "start", "now"]) | NUMBERS.map("-{}".format) | TIMES)
+schemathesis.openapi.format(
+    "start-position", st.sampled_from(["", "start", "now"]) | NUMBERS.map("-{}".format) | TIMES
+)
 
-NAMES = st.text(CHARACTERS.filter(lambda character: character not in ",*" and not character.isspace()), min_size=1, max_size=16)
+NAMES = st.text(
+    CHARACTERS.filter(lambda character: character not in ",*" and not character.isspace()),
+    min_size=1,
+    max_size=16,
+)
 FILTERS = st.builds("{}{}".format, NAMES, st.sampled_from(["", "*"])) | st.just("*")
 schemathesis.openapi.format("event-filter", st.lists(FILTERS, min_size=1, max_size=5).map(",".join))
 schemathesis.openapi.format("tag-list", st.lists(SHORT, max_size=5).map(",".join))
 
-# Lines of an upload: events by the document, events with one thing wrong, any other JSON, and what is not JSON.
+# Lines of an upload: valid events, events with one error, other JSON, and text that is not JSON.
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 EVENT_NAME = EVENT["properties"]["event"]
 IS_NAME = jsonschema_rs.validator_for(EVENT_NAME).is_valid
 GOOD_NAMES = (SHORT | st.integers(1, EVENT_NAME["maxLength"]).map("x".__mul__)).filter(IS_NAME)
 BAD_NAMES = st.sampled_from(
-    [*EVENT_NAME["not"]["enum"], "", "x" * (EVENT_NAME["maxLength"] + 1), "\u00e9" * EVENT_NAME["maxLength"], "a\nb", "\x7f", "a\u0085"]
+    [
+        *EVENT_NAME["not"]["enum"],
+        "",
+        "x" * (EVENT_NAME["maxLength"] + 1),
+        "\u00e9" * EVENT_NAME["maxLength"],
+        "a\nb",
+        "\x7f",
+        "a\u0085",
+    ]
 ) | JSON_VALUES.filter(lambda value: not isinstance(value, str))
 
 
 def events(names: st.SearchStrategy) -> st.SearchStrategy:
-    """Objects with the members that the document gives an event, and sometimes others."""
-    return st.fixed_dictionaries({"event": names}, optional={name: JSON_VALUES for name in [*EVENT["properties"], "id"] if name != "event"})
+    """Objects with the members of an event in the document, and sometimes other members."""
+    return st.fixed_dictionaries(
+        {"event": names},
+        optional={name: JSON_VALUES for name in [*EVENT["properties"], "id"] if name != "event"},
+    )
 
 
 GOOD_EVENTS = events(GOOD_NAMES)
-LINES = (GOOD_EVENTS | events(BAD_NAMES) | JSON_VALUES).map(lambda value: json.dumps(value, ensure_ascii=False).encode()) | st.binary(max_size=40)
+LINES = (GOOD_EVENTS | events(BAD_NAMES) | JSON_VALUES).map(
+    lambda value: json.dumps(value, ensure_ascii=False).encode()
+) | st.binary(max_size=40)
 GOOD_LINES = GOOD_EVENTS.map(lambda value: json.dumps(value, ensure_ascii=False).encode())
 
-UPLOADS = st.lists(GOOD_LINES, max_size=20).map(b"\n".join) | st.lists(LINES, max_size=20).map(b"\n".join)
+UPLOADS = st.lists(GOOD_LINES, max_size=20).map(b"\n".join) | st.lists(LINES, max_size=20).map(
+    b"\n".join
+)
 
 
 @schemathesis.hook.apply_to(operation_id="upload_events")
 def before_generate_body(_context, strategy):
-    """To the document an upload is a string, as it has no words for lines."""
+    """The document describes an upload as a string, because it can't describe lines."""
     return strategy | UPLOADS
 
 
 @schemathesis.hook.apply_to(operation_id="issue_token")
 def map_body(_context, body):
-    """Half of the good keys become those of a stream that exists."""
+    """Replaces half of the valid keys by the key of an existing stream."""
     if not isinstance(body, dict):
         return body
     known = {"key": "one", "keys": ["one", "two"]}
-    return {name: known[name] if name in known and is_good_key(value) else value for name, value in body.items()}
+    return {
+        name: known[name] if name in known and is_good_key(value) else value
+        for name, value in body.items()
+    }
 
 
 def is_good_key(value) -> bool:
-    """Whether this is a key, or several, and one of those that are replaced."""
+    """Whether these are valid keys, and of the half that is replaced."""
     keys = value if isinstance(value, list) else [value]
-    return bool(keys) and all(IS_KEY(key) and fits_in_bytes(KEY["maxLength"], key) for key in keys) and sum(map(len, keys)) % 2 == 0
+    return (
+        bool(keys)
+        and all(IS_KEY(key) and fits_in_bytes(KEY["maxLength"], key) for key in keys)
+        and sum(map(len, keys)) % 2 == 0
+    )
 
 
 @schemathesis.hook.apply_to(operation_id=["follow_sse", "follow_ndjson", "poll_events"])
 def map_query(_context, query):
-    """A dictionary has no lists: most keys are made those of a stream that is there and comes to an end, half of them with nothing beside it."""
+    """Replaces most keys by that of a finished stream, because a dictionary has no lists.
+
+    In half of the cases the query contains nothing else.
+    """
     keys = (query or {}).get("key")
     if not isinstance(keys, list):
         return query
@@ -127,56 +175,68 @@ def map_query(_context, query):
 
 @schemathesis.serializer("application/x-ndjson")
 def ndjson(_context, upload) -> bytes:
-    """Bytes from here, text from the document's example, and anything from what must be refused."""
+    """Takes bytes of this file, text of the document's example, and any value that is invalid."""
     return upload if isinstance(upload, bytes) else str(upload).encode(errors="surrogatepass")
 
 
 @schemathesis.check
 def errors_are_in_the_list(_context, response, _case) -> None:
-    """Every error is JSON, its code is in the list with its status, and what is worth trying again says when."""
+    """Every error is JSON and in the list with its status. 429 and 503 have `Retry-After`."""
     if response.status_code < 400 or response.request.method == "HEAD":
         return
     error = response.json()
-    assert error.keys() == {"code", "message"}, f"an error of another shape: {error}"
-    assert CODES.get(error["code"]) == response.status_code, f"{error['code']} with {response.status_code} is not in docs/errors.md"
-    assert error["message"].strip(), "an error that says nothing"
+    assert error.keys() == {"code", "message"}, f"an error of another form: {error}"
+    assert CODES.get(error["code"]) == response.status_code, (
+        f"{error['code']} with {response.status_code} is not in docs/errors.md"
+    )
+    assert error["message"].strip(), "an error without a message"
     assert ("retry-after" in response.headers) == (response.status_code in {429, 503})
 
 
 def depends_on_another(case) -> bool:
-    """Whether a request breaks a rule that ties parameters together. The document has no words for these but in descriptions."""
+    """Whether a request breaks a rule between parameters, which only descriptions contain."""
     query = case.query or {}
     if "sequence" in query and "producer" not in query:
         return True
-    cursors = [query.get(name) for name in ("last_event_id", "lastEventId", "after")] + [(case.headers or {}).get("Last-Event-ID")]
+    cursors = [query.get(name) for name in ("last_event_id", "lastEventId", "after")] + [
+        (case.headers or {}).get("Last-Event-ID")
+    ]
     keys = query.get("key")
     if isinstance(keys, list) and len(set(map(str, keys))) > 1:
-        # With several keys a cursor names the stream of each id.
+        # With several keys a cursor must name the stream of each id.
         return any(re.fullmatch(r"\d+-\d+", str(cursor)) for cursor in cursors)
-    # What is ignored otherwise is refused.
+    # With `strict` the broker refuses unknown members. Otherwise it ignores them.
     strict, body = query.get("strict"), case.body
     events = body.get("events") if isinstance(body, dict) else None
-    return str(strict).lower() == "true" and any(set(event) - set(EVENT["properties"]) for event in events or [])
+    return str(strict).lower() == "true" and any(
+        set(event) - set(EVENT["properties"]) for event in events or []
+    )
 
 
 @schemathesis.check
 def what_the_document_allows_is_accepted(_context, response, case) -> None:
-    """A request that fits the document is refused for the state of the broker only."""
+    """The broker refuses a valid request only because of its state."""
     if response.status_code < 400 or response.request.method == "HEAD":
         return
-    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code == 401:
+    if (
+        case.meta is None
+        or not case.meta.generation.mode.is_positive
+        or response.status_code == 401
+    ):
         return
     error = response.json()
-    assert error["code"] in STATE or depends_on_another(case), f"the document allows what the broker refuses: {error}"
+    assert error["code"] in STATE or depends_on_another(case), (
+        f"the broker refuses what the document allows: {error}"
+    )
 
 
 def refuse(constant: str) -> None:
-    """JSON has no NaN and no infinity."""
+    """Refuses NaN and infinity, which JSON does not have."""
     raise ValueError(constant)
 
 
 def is_event(line: bytes, *, strict: bool) -> bool:
-    """Whether a line of an upload is an event by the document. It is no longer than the broker's setting allows."""
+    """Whether a line of an upload is a valid event, within the broker's limit for a line."""
     if len(line) > MAX_LINE:
         return False
     try:
@@ -188,22 +248,32 @@ def is_event(line: bytes, *, strict: bool) -> bool:
 
 
 @schemathesis.check
-def uploads_are_judged_by_the_document(_context, response, case) -> None:
-    """The broker writes those lines of an upload that are events by the document, and reports the others."""
-    if case.operation.definition.raw["operationId"] != "upload_events" or response.status_code != 200 or response.request.method != "POST":
+def uploads_are_checked_by_the_document(_context, response, case) -> None:
+    """The broker stores the lines of an upload that are valid events, and reports the others."""
+    if (
+        case.operation.definition.raw["operationId"] != "upload_events"
+        or response.status_code != 200
+        or response.request.method != "POST"
+    ):
         return
     lines = (response.request.body or b"").split(b"\n")
     lines = [line.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf") for line in lines]
     strict = str((case.query or {}).get("strict")).lower() == "true"
-    judged = [is_event(line, strict=strict) for line in lines if line.strip(b" \t\r\n\x0c") or len(line) > MAX_LINE]
+    expected = [
+        is_event(line, strict=strict)
+        for line in lines
+        if line.strip(b" \t\r\n\x0c") or len(line) > MAX_LINE
+    ]
     answer = response.json()
     written = answer["num_events"] + answer.get("num_duplicates", 0)
-    assert (written, answer["num_errors"]) == (judged.count(True), judged.count(False)), f"not as the document says of these lines: {lines}"
+    assert (written, answer["num_errors"]) == (expected.count(True), expected.count(False)), (
+        f"not as the document describes these lines: {lines}"
+    )
 
 
 @schemathesis.check
 class EveryOperationIsReached:
-    """Were all requests of an operation refused for their shape, it would be as if it had not been tried."""
+    """At least one request of each operation succeeds. Otherwise the operation was not tested."""
 
     def __init__(self) -> None:
         self.tried: set[str] = set()
@@ -212,7 +282,7 @@ class EveryOperationIsReached:
     def after_response(self, _context, response, case) -> None:
         name = case.operation.definition.raw["operationId"]
         self.tried.add(name)
-        # No client stays for so long that its id could be known here.
+        # No subscriber stays connected for so long that its id could be known here.
         if name == "disconnect_client" and response.status_code == 404:
             self.reached.add(name)
         if response.status_code == (200 if STORE_ANSWERS or name in NEEDS_NO_STORE else 503):

@@ -1,4 +1,4 @@
-// Events come as they are written, also where a proxy compresses what goes through it.
+// Events arrive as they are written, also through a proxy that compresses responses.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,18 +12,32 @@ import compression from 'compression';
 import express from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { kill, start, until } from '../support/processes.mjs';
-import { Scene } from '../support/scene.mjs';
+import { Fixture } from '../support/fixture.mjs';
 
-/** Something in it that compresses well, so that a compressor would rather wait for more. */
+/** Compresses well, so that a compressor tends to wait for more. */
 const DATA = 'token '.repeat(20);
 
-/** The text of an answer, as far as it has come: asked for as browsers do, which take compressed answers. */
+/**
+ * Requests a stream as browsers do, which accept compressed responses. `text` is what has come so
+ * far.
+ */
 async function open(url, token) {
-  const request = http.get(url, { headers: { authorization: `Bearer ${token}`, 'accept-encoding': 'gzip, deflate, br' } });
+  const request = http.get(url, {
+    headers: { authorization: `Bearer ${token}`, 'accept-encoding': 'gzip, deflate, br' },
+  });
   const [response] = await once(request, 'response');
-  const seen = { text: '', encoding: response.headers['content-encoding'], cacheControl: response.headers['cache-control'], over: false };
-  const decoder = { gzip: zlib.createGunzip, br: zlib.createBrotliDecompress, deflate: zlib.createInflate }[seen.encoding];
-  // Cut off by the test at its end.
+  const seen = {
+    text: '',
+    encoding: response.headers['content-encoding'],
+    cacheControl: response.headers['cache-control'],
+    over: false,
+  };
+  const decoder = {
+    gzip: zlib.createGunzip,
+    br: zlib.createBrotliDecompress,
+    deflate: zlib.createInflate,
+  }[seen.encoding];
+  // The test aborts the response at its end.
   response.on('error', () => {});
   const body = decoder ? response.pipe(decoder({ flush: zlib.constants.Z_SYNC_FLUSH })) : response;
   body.on('error', () => {});
@@ -32,14 +46,23 @@ async function open(url, token) {
   return { seen, close: () => request.destroy() };
 }
 
-/** Follows a stream at the proxy while it is written, and checks that each event is there before the next is written. */
-async function followEach(scene, broker, proxy, transport) {
+/**
+ * Follows a stream at the proxy while it is written. Each event must arrive before the next one is
+ * written.
+ */
+async function followEach(fixture, broker, proxy, transport) {
   const stream = await broker.stream(`over ${transport}`);
-  const { seen, close } = await open(`${proxy}/api/client/${transport}?key=${encodeURIComponent(stream.key)}`, stream.token);
-  scene.atClose(close);
+  const { seen, close } = await open(
+    `${proxy}/api/client/${transport}?key=${encodeURIComponent(stream.key)}`,
+    stream.token,
+  );
+  fixture.atClose(close);
   for (let n = 0; n < 5; n += 1) {
     const [id] = (await broker.add(stream.key, [{ event: 'token', data: `${n} ${DATA}` }])).ids;
-    await until(() => seen.text.includes(id), () => `event ${n} over ${transport}, encoded as ${seen.encoding}; so far:\n${seen.text}`);
+    await until(
+      () => seen.text.includes(id),
+      () => `event ${n} over ${transport}, encoded as ${seen.encoding}; so far:\n${seen.text}`,
+    );
   }
   await broker.end(stream.key);
   await until(() => seen.over, 'the end');
@@ -48,25 +71,26 @@ async function followEach(scene, broker, proxy, transport) {
 
 function inScene(name, body) {
   test(name, { timeout: 300_000 }, async () => {
-    const scene = new Scene('memory');
+    const fixture = new Fixture('memory');
     try {
-      await body(scene, await scene.broker());
+      await body(fixture, await fixture.broker());
     } finally {
-      await scene.close();
+      await fixture.close();
     }
   });
 }
 
-async function startExpress(scene, broker, before = (_request, _response, next) => next()) {
+async function startExpress(fixture, broker, before = (_request, _response, next) => next()) {
   const app = express();
-  // As webpack-dev-server has it: compression of everything, in front of the proxy. It begins with the first byte.
+  // As in webpack-dev-server: compression of everything, in front of the proxy. It starts with the
+  // first byte.
   app.use(compression({ threshold: 0 }));
   app.use(before);
   app.use(createProxyMiddleware({ target: broker.url }));
   const server = http.createServer(app);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  scene.atClose(async () => {
+  fixture.atClose(async () => {
     const closed = once(server, 'close');
     server.close();
     server.closeAllConnections();
@@ -75,42 +99,46 @@ async function startExpress(scene, broker, before = (_request, _response, next) 
   return `http://127.0.0.1:${server.address().port}`;
 }
 
-inScene('Express with compression and http-proxy-middleware passes on each event as it comes', async (scene, broker) => {
-  const proxy = await startExpress(scene, broker);
-  for (const transport of ['sse', 'ndjson']) {
-    const seen = await followEach(scene, broker, proxy, transport);
-    assert.equal(seen.encoding, undefined, `${transport} is not compressed`);
-    assert.match(seen.cacheControl, /\bno-transform\b/);
-  }
-  // An answer that is no stream is compressed: the proxy would do it.
-  const whole = await open(`${proxy}/api/openapi.json`, '');
-  await until(() => whole.seen.over, 'the document');
-  assert.equal(whole.seen.encoding, 'br');
-});
+inScene(
+  'Express with compression and http-proxy-middleware passes on each event as it comes',
+  async (fixture, broker) => {
+    const proxy = await startExpress(fixture, broker);
+    for (const transport of ['sse', 'ndjson']) {
+      const seen = await followEach(fixture, broker, proxy, transport);
+      assert.equal(seen.encoding, undefined, `${transport} is not compressed`);
+      assert.match(seen.cacheControl, /\bno-transform\b/);
+    }
+    // A response that is not a stream is compressed, so the proxy does compress.
+    const whole = await open(`${proxy}/api/openapi.json`, '');
+    await until(() => whole.seen.over, 'the document');
+    assert.equal(whole.seen.encoding, 'br');
+  },
+);
 
-inScene('a poll that waits is not held back by it', async (scene, broker) => {
-  const proxy = await startExpress(scene, broker);
+inScene('a poll that waits is not held back by it', async (fixture, broker) => {
+  const proxy = await startExpress(fixture, broker);
   const stream = await broker.stream('poll');
   const [{ id }] = await broker.events('poll');
-  const asked = open(`${proxy}/api/client/poll?key=poll&after=${id}&wait=60`, stream.token);
-  await until(async () => (await broker.slotsInUse()) === 1, 'the poll waits');
+  const poll = open(`${proxy}/api/client/poll?key=poll&after=${id}&wait=60`, stream.token);
+  await until(async () => (await broker.connectionsInUse()) === 1, 'the poll waits');
   await broker.add('poll', [{ event: 'token', data: DATA }]);
-  const { seen } = await asked;
+  const { seen } = await poll;
   await until(() => seen.over, 'the answer');
   assert.equal(JSON.parse(seen.text).events[0].data, DATA);
   assert.equal(seen.encoding, undefined);
 });
 
-inScene('without no-transform that proxy would hold the stream back', async (scene, broker) => {
-  // The test's own test: what it looks for does happen.
-  const proxy = await startExpress(scene, broker, (_request, response, next) => {
+inScene('without no-transform that proxy would hold the stream back', async (fixture, broker) => {
+  // A check of the test itself: without the right headers the delay does happen.
+  const proxy = await startExpress(fixture, broker, (_request, response, next) => {
     const { setHeader } = response;
-    response.setHeader = (name, value) => setHeader.call(response, name, name.toLowerCase() === 'cache-control' ? 'no-store' : value);
+    response.setHeader = (name, value) =>
+      setHeader.call(response, name, name.toLowerCase() === 'cache-control' ? 'no-store' : value);
     next();
   });
   const stream = await broker.stream('held');
   const opened = open(`${proxy}/api/client/sse?key=held`, stream.token);
-  await until(async () => (await broker.slotsInUse()) === 1, 'the subscriber is connected');
+  await until(async () => (await broker.connectionsInUse()) === 1, 'the subscriber is connected');
   await broker.add('held', [{ event: 'token', data: DATA }]);
   await broker.end('held');
   const { seen } = await opened;
@@ -126,30 +154,46 @@ async function freePort() {
   return port;
 }
 
-inScene('nginx that compresses event streams passes on each event as it comes', async (scene, broker) => {
-  const port = await freePort();
-  const folder = path.join(scene.folder, 'nginx');
-  mkdirSync(folder);
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder};`).join(' ');
-  writeFileSync(
-    path.join(folder, 'nginx.conf'),
-    `worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
+inScene(
+  'nginx that compresses event streams passes on each event as it comes',
+  async (fixture, broker) => {
+    const port = await freePort();
+    const folder = path.join(fixture.folder, 'nginx');
+    mkdirSync(folder);
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+      .map((kind) => `${kind}_temp_path ${folder};`)
+      .join(' ');
+    writeFileSync(
+      path.join(folder, 'nginx.conf'),
+      `worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
      http { access_log off; ${temporary}
        server { listen 127.0.0.1:${port};
          gzip on; gzip_min_length 0; gzip_proxied any; gzip_types text/event-stream application/x-ndjson;
          location / { proxy_pass ${broker.url}; proxy_http_version 1.1; proxy_set_header Connection ""; } } }`,
-  );
-  const nginx = start('nginx', ['-e', path.join(folder, 'error.log'), '-c', path.join(folder, 'nginx.conf')], { stdio: 'inherit' });
-  scene.atClose(async () => {
-    nginx.kill('SIGQUIT');
-    nginx.kill('SIGTERM');
-    await nginx.gone;
-    await kill(nginx);
-  });
-  const proxy = `http://127.0.0.1:${port}`;
-  await until(() => fetch(`${proxy}/api/health`).then(({ ok }) => ok, () => false), 'nginx listens');
-  for (const transport of ['sse', 'ndjson']) {
-    const seen = await followEach(scene, broker, proxy, transport);
-    assert.equal(seen.encoding, 'gzip', 'nginx does not read no-transform');
-  }
-});
+    );
+    const nginx = start(
+      'nginx',
+      ['-e', path.join(folder, 'error.log'), '-c', path.join(folder, 'nginx.conf')],
+      { stdio: 'inherit' },
+    );
+    fixture.atClose(async () => {
+      nginx.kill('SIGQUIT');
+      nginx.kill('SIGTERM');
+      await nginx.gone;
+      await kill(nginx);
+    });
+    const proxy = `http://127.0.0.1:${port}`;
+    await until(
+      () =>
+        fetch(`${proxy}/api/health`).then(
+          ({ ok }) => ok,
+          () => false,
+        ),
+      'nginx listens',
+    );
+    for (const transport of ['sse', 'ndjson']) {
+      const seen = await followEach(fixture, broker, proxy, transport);
+      assert.equal(seen.encoding, 'gzip', 'nginx does not read no-transform');
+    }
+  },
+);

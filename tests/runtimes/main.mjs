@@ -1,4 +1,4 @@
-// For runtimes that run a program: the job is its argument, the answer its output.
+// For runtimes that run a program. Its argument is the job, and its output is the result.
 
 import process from 'node:process';
 import { run } from './scenario.mjs';

@@ -1,4 +1,4 @@
-// For workerd, which answers requests: the job is a request's body, the answer the response's.
+// For workerd, which handles requests. The request's body is the job, the response's is the result.
 
 import { run } from './scenario.mjs';
 

@@ -1,4 +1,4 @@
-// A running broker, and what a backend does with it.
+// A running broker, and the calls of a backend.
 
 import http from 'node:http';
 import path from 'node:path';
@@ -6,11 +6,18 @@ import { fileURLToPath } from 'node:url';
 import { DEADLINE, kill, start, until } from './processes.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const BROKER = path.resolve(process.env.TINISTREAMER_BIN ?? path.join(here, '../../target/debug/tinistreamer'));
+const BROKER = path.resolve(
+  process.env.TINISTREAMER_BIN ?? path.join(here, '../../target/debug/tinistreamer'),
+);
 
-/** Starts a broker on a free port, in a folder where no .env and no Rocket.toml is found. */
+/** Starts a broker on a free port, in a folder without a .env or Rocket.toml. */
 export async function startBroker(folder, settings) {
-  const env = { PATH: process.env.PATH, ROCKET_PROFILE: 'release', STREAMER_PORT: '0', ...settings };
+  const env = {
+    PATH: process.env.PATH,
+    ROCKET_PROFILE: 'release',
+    STREAMER_PORT: '0',
+    ...settings,
+  };
   const child = start(BROKER, [], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let [out, err] = ['', ''];
   child.stdout.on('data', (chunk) => (out += chunk));
@@ -18,9 +25,12 @@ export async function startBroker(folder, settings) {
   let ended;
   child.gone.then((how) => (ended = how));
   const url = await until(() => {
-    if (ended) throw new Error(`${BROKER} ended at its start: ${JSON.stringify(ended)} ${ended.error ?? ''}\n${err}`);
+    if (ended)
+      throw new Error(
+        `${BROKER} ended at its start: ${JSON.stringify(ended)} ${ended.error ?? ''}\n${err}`,
+      );
     return / listens on (http:\S+) /.exec(out)?.[1];
-  }, 'the broker tells its address');
+  }, 'the broker prints its address');
   return new Broker(child, url, settings.STREAMER_API_KEY);
 }
 
@@ -41,11 +51,14 @@ class Broker {
     return JSON.parse(text);
   }
 
-  /** Creates a stream. What it returns makes the URLs for its clients, at the broker or at a proxy before it. */
+  /**
+   * Creates a stream. The result makes the URLs for its subscribers, at the broker or at a proxy
+   * before it.
+   */
   async stream(key, options = {}) {
     const access = await this.call('/stream/', { key, ...options });
     const at = (address, scheme, port, query) => {
-      // The address in the answer is the configured public one; path and query are the broker's word.
+      // The address in the response is the configured public one. Path and query are the broker's.
       const url = new URL(address);
       url.protocol = scheme;
       url.host = `127.0.0.1:${port}`;
@@ -56,11 +69,17 @@ class Broker {
     return {
       key,
       ...access,
-      sse: (server = this, more = {}) => at(access.sse_url, 'http:', server.port, { token, ...more }),
+      sse: (server = this, more = {}) =>
+        at(access.sse_url, 'http:', server.port, { token, ...more }),
       ws: (server = this, more = {}) => at(access.ws_url, 'ws:', server.port, { token, ...more }),
-      /** Without the token, as it is told to clients; those of long polling and NDJSON differ in the end of the path. */
+      /**
+       * The URL without the token. Those of long polling and NDJSON differ only at the end of the
+       * path.
+       */
       url: (transport, server = this) =>
-        transport === 'ws' ? at(access.ws_url, 'ws:', server.port, {}) : at(access.sse_url.replace('/sse?', `/${transport}?`), 'http:', server.port, {}),
+        transport === 'ws'
+          ? at(access.ws_url, 'ws:', server.port, {})
+          : at(access.sse_url.replace('/sse?', `/${transport}?`), 'http:', server.port, {}),
     };
   }
 
@@ -80,16 +99,22 @@ class Broker {
     return this.call(`/stream/events?key=${encodeURIComponent(key)}`);
   }
 
-  async slotsInUse() {
+  async connectionsInUse() {
     return (await this.call('/info')).redis.streaming_in_use;
   }
 
-  /** An NDJSON upload that stays open: `line` sends an event, `finish` returns the broker's answer. */
+  /**
+   * An NDJSON upload that stays open. `line` sends an event; `finish` returns the broker's
+   * response.
+   */
   upload(key) {
-    const request = http.request(`${this.url}/api/event/add/json-stream?key=${encodeURIComponent(key)}`, {
-      method: 'POST',
-      headers: { 'X-API-KEY': this.apiKey, 'Content-Type': 'application/x-ndjson' },
-    });
+    const request = http.request(
+      `${this.url}/api/event/add/json-stream?key=${encodeURIComponent(key)}`,
+      {
+        method: 'POST',
+        headers: { 'X-API-KEY': this.apiKey, 'Content-Type': 'application/x-ndjson' },
+      },
+    );
     const answer = new Promise((resolve, reject) => {
       request.on('error', reject);
       request.on('response', async (response) => {
@@ -99,7 +124,7 @@ class Broker {
         else reject(new Error(`the upload: ${response.statusCode} ${text}`));
       });
     });
-    // Reported by `finish`; a test that fails before it has its own error to tell.
+    // `finish` reports an error. A test that fails earlier has an error of its own.
     answer.catch(() => {});
     return {
       line: (event) => request.write(`${JSON.stringify(event)}\n`),
@@ -118,7 +143,7 @@ class Broker {
     return kill(this.child);
   }
 
-  /** `{ code, signal }`, once the process is gone. */
+  /** Resolves with `{ code, signal }` when the process has ended. */
   get gone() {
     return this.child.gone;
   }

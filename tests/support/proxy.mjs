@@ -1,19 +1,23 @@
-// TCP between clients and brokers that is cut: on command, or after as many bytes as new connections are given.
+// A TCP proxy between clients and brokers that cuts connections: on command, or after a number of
+// bytes.
 
 import { once } from 'node:events';
 import net from 'node:net';
 
 export class CuttingProxy {
   cuts = 0;
-  /** Whether newcomers are refused, and how many were. */
+  /** Whether the proxy refuses new connections, and how many it has refused. */
   refusing = false;
   refused = 0;
-  /** How many bytes of answers a new connection gets, and of requests. */
+  /** How many bytes of responses a new connection may carry, and of requests. */
   allowance = () => Infinity;
   requestAllowance = () => Infinity;
-  /** How a connection is cut: by a `close` that looks orderly, by a `reset`, or by `silence`, in which it stays open. */
-  manner = () => (Math.random() < 0.5 ? 'close' : 'reset');
-  /** Changes answers, into bytes of the same length: they are parts of messages that tell their lengths. */
+  /**
+   * How the proxy cuts a connection: with a `close` that looks orderly, with a `reset`, or with
+   * `silence`, in which the connection stays open.
+   */
+  cutMode = () => (Math.random() < 0.5 ? 'close' : 'reset');
+  /** Changes responses, into bytes of the same length, because messages contain their lengths. */
   rewrite = (chunk) => chunk;
   #holding = false;
   #clients = new Set();
@@ -41,7 +45,7 @@ export class CuttingProxy {
     for (const connection of [...this.#connections]) this.cut(connection);
   }
 
-  /** From now on connections stay, requests pass, and answers do not. */
+  /** From now on connections stay open and requests pass, but responses do not. */
   hold() {
     this.#holding = true;
     for (const { upstream } of this.#connections) upstream.pause();
@@ -52,14 +56,17 @@ export class CuttingProxy {
     for (const { upstream } of this.#connections) upstream.resume();
   }
 
-  /** Connections that reach a broker. */
+  /** How many connections reach a broker. */
   get open() {
     return this.#connections.size;
   }
 
-  /** Called with what the client sends, and with what goes on its way to the client. May change what the connection has left. */
-  asked() {}
-  answered() {}
+  /**
+   * Called with the bytes that a client sends, and with the bytes that go to the client. May change
+   * how many bytes the connection has left.
+   */
+  onRequest() {}
+  onResponse() {}
 
   async #accept(client) {
     client.on('error', () => {});
@@ -95,17 +102,19 @@ export class CuttingProxy {
     upstream.on('error', () => {});
     upstream.on('close', () => {
       this.#connections.delete(connection);
-      // What came before the close still goes out.
+      // Bytes that came before the close still reach the client.
       if (!connection.silent) client.destroySoon();
     });
   }
 
-  /** The first node that accepts; those before it are gone for good. */
+  /** Connects to the first node that accepts, and drops the nodes before it. */
   async #reach() {
     while (this.upstreams.length > 0) {
       const [broker] = this.upstreams;
       const socket = net.connect(broker.port, '127.0.0.1');
-      const reached = await new Promise((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)));
+      const reached = await new Promise((resolve) =>
+        socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
+      );
       if (reached) return socket;
       if (this.upstreams[0] === broker) this.upstreams.shift();
     }
@@ -114,7 +123,7 @@ export class CuttingProxy {
 
   #ask(connection, chunk) {
     if (connection.silent) return;
-    this.asked(connection, chunk);
+    this.onRequest(connection, chunk);
     const rest = chunk.subarray(0, connection.requestLeft);
     connection.requestLeft -= rest.length;
     this.#pass(connection, rest, connection.client, connection.upstream);
@@ -125,12 +134,12 @@ export class CuttingProxy {
     if (connection.silent) return;
     const rest = this.rewrite(chunk.subarray(0, connection.left));
     connection.left -= rest.length;
-    this.answered(connection, rest);
+    this.onResponse(connection, rest);
     this.#pass(connection, rest, connection.upstream, connection.client);
     if (connection.left <= 0) this.cut(connection);
   }
 
-  /** A receiver that does not take what it gets holds its sender back, as if there were no proxy. */
+  /** Passes bytes on. A slow receiver slows its sender down, as without a proxy. */
   #pass({ upstream }, bytes, from, to) {
     if (to.write(bytes)) return;
     from.pause();
@@ -144,16 +153,16 @@ export class CuttingProxy {
     const { client, upstream } = connection;
     if (!this.#connections.delete(connection)) return;
     this.cuts += 1;
-    const manner = this.manner(connection);
-    connection.silent = manner === 'silence';
+    const cutMode = this.cutMode(connection);
+    connection.silent = cutMode === 'silence';
     upstream.destroy();
-    if (manner === 'close') client.destroySoon();
-    if (manner === 'reset') client.resetAndDestroy();
+    if (cutMode === 'close') client.destroySoon();
+    if (cutMode === 'reset') client.resetAndDestroy();
   }
 }
 
-/** Notes each request, for which requests must have no bodies. */
-export class NotingProxy extends CuttingProxy {
+/** Records each request. The requests must not have bodies. */
+export class RecordingProxy extends CuttingProxy {
   requests = [];
 
   /** The requests for streams, without preflights. */
@@ -161,13 +170,20 @@ export class NotingProxy extends CuttingProxy {
     return this.requests.filter((request) => request.method === 'GET');
   }
 
-  asked(connection, chunk) {
+  onRequest(connection, chunk) {
     connection.request = (connection.request ?? '') + chunk.toString('latin1');
-    for (let end; (end = connection.request.indexOf('\r\n\r\n')) >= 0; connection.request = connection.request.slice(end + 4)) {
+    for (
+      let end;
+      (end = connection.request.indexOf('\r\n\r\n')) >= 0;
+      connection.request = connection.request.slice(end + 4)
+    ) {
       const [line, ...fields] = connection.request.slice(0, end).split('\r\n');
       const [method, target] = line.split(' ');
       const headers = Object.fromEntries(
-        fields.map((field) => [field.slice(0, field.indexOf(':')).toLowerCase(), field.slice(field.indexOf(':') + 1).trim()]),
+        fields.map((field) => [
+          field.slice(0, field.indexOf(':')).toLowerCase(),
+          field.slice(field.indexOf(':') + 1).trim(),
+        ]),
       );
       connection.awaiting = { method, target, headers, status: null, upstream: connection.port };
       connection.answer = '';
@@ -175,11 +191,12 @@ export class NotingProxy extends CuttingProxy {
     }
   }
 
-  answered(connection, chunk) {
+  onResponse(connection, chunk) {
     if (!connection.awaiting) return;
-    // Clients do not pipeline, so that a request is answered before the next one comes.
+    // Clients do not pipeline: a response comes before the next request.
     connection.answer += chunk.toString('latin1');
-    connection.awaiting.status ??= Number(/^HTTP\/1\.1 (\d{3})/.exec(connection.answer)?.[1]) || null;
+    connection.awaiting.status ??=
+      Number(/^HTTP\/1\.1 (\d{3})/.exec(connection.answer)?.[1]) || null;
     if (connection.answer.includes('\r\n\r\n')) connection.awaiting = null;
   }
 }

@@ -1,4 +1,4 @@
-// A Redis of a test's own, which keeps nothing and listens on no port.
+// A Redis server for one test. It stores nothing on disk and listens on no port.
 
 import net from 'node:net';
 import path from 'node:path';
@@ -6,7 +6,18 @@ import { kill, start, until } from './processes.mjs';
 
 export async function startRedis(folder) {
   const socket = path.join(folder, 'redis.sock');
-  const args = ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no', '--dir', folder];
+  const args = [
+    '--port',
+    '0',
+    '--unixsocket',
+    socket,
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    '--dir',
+    folder,
+  ];
   const redis = new Redis(start('redis-server', args, { stdio: 'ignore' }), socket);
   await until(() => redis.command('PING').catch(() => false), 'Redis answers');
   return redis;
@@ -22,7 +33,7 @@ class Redis {
     this.url = `unix://${socket}`;
   }
 
-  /** Sends a command without arguments; the answer is its first chunk. */
+  /** Sends a command without arguments. Returns the first chunk of the reply. */
   command(name) {
     return new Promise((resolve, reject) => {
       const connection = net.connect(this.#socket, () => connection.write(`${name}\r\n`));
@@ -33,7 +44,7 @@ class Redis {
     });
   }
 
-  /** Until `resume` it answers nothing; what it is sent meanwhile it does then. */
+  /** Stops answering until `resume`. Commands that come meanwhile are executed then. */
   suspend() {
     this.#child.kill('SIGSTOP');
   }

@@ -1,14 +1,15 @@
-// The program through which tests/clients tries this client; its README says what it reads and writes. Run after `npm run build`.
+// The agent of this client library for tests/clients. The README there describes what it reads and
+// writes. Run it after `npm run build`.
 
 import { Client } from "tinistreamer";
 import { subscribe, subscribeMany } from "tinistreamer/subscribe";
 import { WebSocket } from "ws";
 
 const input = lines(process.stdin.setEncoding("utf8"));
-const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const failed = ({ code, message, status }) => say({ type: "failed", code, message, status });
+const report = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
+const failed = ({ code, message, status }) => report({ type: "failed", code, message, status });
 
-/** By line feeds alone: `node:readline` takes U+2028 for the end of a line, which JSON does not escape. */
+/** Splits at line feeds only. `node:readline` also splits at U+2028, which JSON does not escape. */
 async function* lines(chunks) {
   let begun = "";
   for await (const chunk of chunks) {
@@ -22,22 +23,22 @@ async function* lines(chunks) {
 }
 
 /** The next line of the input, or undefined at its end. */
-async function hear() {
+async function nextMessage() {
   const { done, value } = await input.next();
   return done ? undefined : JSON.parse(value);
 }
 
 async function runSubscribe(job) {
   let takeToken;
-  const askForToken = () => {
-    say({ type: "token-wanted" });
+  const requestToken = () => {
+    report({ type: "token-wanted" });
     return new Promise((resolve) => {
       takeToken = resolve;
     });
   };
   const options = {
     url: job.url,
-    token: job.token ?? askForToken,
+    token: job.token ?? requestToken,
     after: job.after,
     events: job.events ?? undefined,
     from: job.from ?? undefined,
@@ -50,18 +51,18 @@ async function runSubscribe(job) {
   const change = async (key, made, type) => {
     try {
       await made;
-      say({ type, key });
+      report({ type, key });
     } catch (error) {
       if (error.name !== "RefusedError") throw error;
-      say({ type: "refused", key, code: error.code });
+      report({ type: "refused", key, code: error.code });
     }
   };
   let stopped = false;
   let answered = Promise.resolve();
   const listen = async () => {
-    for (let line = await hear(); line; line = await hear()) {
+    for (let line = await nextMessage(); line; line = await nextMessage()) {
       const { op, key, ...more } = line;
-      // Not awaited: a token may have to be made before a change can be.
+      // Not awaited, because a change may need a new token first.
       const answer = (work) => {
         answered = answered.then(work);
         answered.catch(crash);
@@ -69,7 +70,7 @@ async function runSubscribe(job) {
       if ("token" in line) takeToken(line.token);
       if (op === "add") answer(() => change(key, events.add(key, more), "added"));
       if (op === "drop") answer(() => change(key, events.drop(key), "dropped"));
-      if (op === "cursor") answer(() => say({ type: "cursor", cursor: events.cursor }));
+      if (op === "cursor") answer(() => report({ type: "cursor", cursor: events.cursor }));
       if (op === "stop") {
         stopped = true;
         await events.return();
@@ -79,34 +80,37 @@ async function runSubscribe(job) {
   listen().catch(crash);
   try {
     for await (const { key, id, event, data, missed } of events) {
-      say(missed ? { type: "missed", key, ...missed } : { type: "event", key, id, event, data });
+      report(missed ? { type: "missed", key, ...missed } : { type: "event", key, id, event, data });
       if (job.pause_ms) await new Promise((resolve) => setTimeout(resolve, job.pause_ms));
     }
-    const end = job.keys ? { statuses: Object.fromEntries(events.statuses) } : { status: events.status };
-    say(stopped ? { type: "stopped" } : { type: "finished", ...end });
+    const end = job.keys
+      ? { statuses: Object.fromEntries(events.statuses) }
+      : { status: events.status };
+    report(stopped ? { type: "stopped" } : { type: "finished", ...end });
   } catch (error) {
     failed(error);
   }
 }
 
-/** Thrown out of a writer's block, to leave it by an error. */
+/** The code of a writer's block throws this to leave the block by an error. */
 const raised = new Error("The job says so");
 
 async function runPublish(job) {
   const client = new Client({ url: job.url, apiKey: job.api_key });
   const write = async (writer) => {
-    for (let step = await hear(); step; step = await hear()) {
+    for (let step = await nextMessage(); step; step = await nextMessage()) {
       switch (step.op) {
         case "write":
           await writer.write(step.event, step.data).catch((error) => {
-            // With a cause it is what made the writer fail, and not a refusal of this event.
-            if (error.cause || !["reserved-event", "invalid-event"].includes(error.code)) throw error;
+            // With a cause the writer has failed. Without one it only refused this event.
+            if (error.cause || !["reserved-event", "invalid-event"].includes(error.code))
+              throw error;
             failed(error);
           });
           break;
         case "flush":
           await writer.flush();
-          say({ type: "flushed" });
+          report({ type: "flushed" });
           break;
         case "raise":
           throw raised;
@@ -123,12 +127,12 @@ async function runPublish(job) {
       transport: job.transport ?? undefined,
       maxPending: job.max_pending ?? undefined,
       retryForMs: job.retry_for_ms ?? undefined,
-      onAck: ({ count, lastId }) => say({ type: "ack", count, last_id: lastId }),
+      onAck: ({ count, lastId }) => report({ type: "ack", count, last_id: lastId }),
       WebSocket,
     });
-    say({ type: "done" });
+    report({ type: "done" });
   } catch (error) {
-    if (error === raised) say({ type: "done" });
+    if (error === raised) report({ type: "done" });
     else failed(error);
   }
 }
@@ -137,7 +141,7 @@ async function runText({ url, token, allow_missed: allowMissed }) {
   const events = subscribe({ url, token, WebSocket });
   try {
     const text = await events.text({ allowMissed });
-    say({ type: "text", text, missed: events.missed, status: events.status });
+    report({ type: "text", text, missed: events.missed, status: events.status });
   } catch (error) {
     failed(error);
   }
@@ -160,9 +164,9 @@ async function runManage(job) {
     broker_info: () => client.brokerInfo(),
     ready: () => client.ready(),
   };
-  for (let line = await hear(); line; line = await hear()) {
+  for (let line = await nextMessage(); line; line = await nextMessage()) {
     try {
-      say({ type: "result", value: await calls[line.call](line.args ?? {}) });
+      report({ type: "result", value: await calls[line.call](line.args ?? {}) });
     } catch (error) {
       if (error.code === undefined) throw error;
       failed(error);
@@ -176,7 +180,7 @@ function crash(error) {
 }
 
 const jobs = { subscribe: runSubscribe, publish: runPublish, manage: runManage, text: runText };
-const job = await hear();
+const job = await nextMessage();
 await jobs[job.job](job).catch(crash);
 // What else is open would be a defect, and keeps the process alive.
 process.stdin.unref();

@@ -1,5 +1,5 @@
-// Checks what would be published as a user would meet it: packed, installed into a fresh project, type-checked both ways in which projects
-// find modules, run, and bundled for a browser.
+// Checks the package as a user gets it: packs it, installs it into a new project, checks the types
+// with both ways of module resolution, runs a program, and bundles it for a browser.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -9,19 +9,27 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-/** Bytes of `subscribe` of `tinistreamer/subscribe`, minified; 5 % of them count and report what is missing. */
+/**
+ * The most bytes of `subscribe` of `tinistreamer/subscribe`, minified. 5 % of them count and report
+ * missing events.
+ */
 const MAX_BUNDLE = 14_700;
 
 const source = fileURLToPath(new URL("..", import.meta.url));
 const { devDependencies } = JSON.parse(readFileSync(path.join(source, "package.json"), "utf8"));
 const project = mkdtempSync(path.join(tmpdir(), "tinistreamer-pack-"));
 const run = (command, ...args) =>
-  execFileSync(command, args, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+  execFileSync(command, args, {
+    cwd: project,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
 
 const program = `
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ApiError, Client, PublishError, UnreachableError, type Access, type Writer } from "tinistreamer";
+import { ApiError, Client, PublishError, UnreachableError } from "tinistreamer";
+import type { Access, Ack, Writer } from "tinistreamer";
 import { createResumableStreamContext } from "tinistreamer/resumable-stream";
 import { subscribe, type StreamEvent } from "tinistreamer/subscribe";
 import { useStream } from "tinistreamer/react";
@@ -35,14 +43,18 @@ const server = createServer((request, response) => {
   for await (const event of subscribe({ url, token: "t" })) events.push(event);
   server.close();
   const client = new Client({ url: "http://127.0.0.1:1", apiKey: "k" });
-  const access: Access | UnreachableError = await client.createStream("k").catch((error: unknown) => {
+  const unreachable = (error: unknown) => {
     if (error instanceof UnreachableError) return error;
     throw error;
-  });
+  };
+  const access: Access | UnreachableError = await client.createStream("k").catch(unreachable);
   const context = createResumableStreamContext({ client, waitUntil: null });
   const writer: Writer = client.publish("k");
-  const kinds = [ApiError, PublishError, useStream, context.resumableStream, writer.write].map((item) => typeof item);
-  console.log(JSON.stringify([events.map(({ event }) => event), access instanceof Error && access.name, new Set(kinds).size]));
+  const onAck = ({ count }: Ack) => count;
+  const functions = [ApiError, PublishError, useStream, context.resumableStream, writer.write, onAck];
+  const kinds = new Set(functions.map((item) => typeof item));
+  const names = events.map(({ event }) => event);
+  console.log(JSON.stringify([names, access instanceof Error && access.name, kinds.size]));
 });
 `;
 
@@ -73,14 +85,28 @@ try {
       stdio: ["ignore", "pipe", "inherit"],
     }),
   );
-  const others = files.map((file) => file.path).filter((file) => !/^dist\/.*\.(js|d\.ts)$/.test(file));
+  const others = files
+    .map((file) => file.path)
+    .filter((file) => !/^dist\/.*\.(js|d\.ts)$/.test(file));
   assert.deepEqual(others.sort(), ["LICENSE", "README.md", "package.json"]);
 
-  writeFileSync(path.join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  writeFileSync(
+    path.join(project, "package.json"),
+    JSON.stringify({ private: true, type: "module" }),
+  );
   const tools = ["react", "@types/react", "@types/node", "typescript"].map(
     (name) => `${name}@${devDependencies[name]}`,
   );
-  run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefer-offline", `./${filename}`, ...tools);
+  run(
+    "npm",
+    "install",
+    "--silent",
+    "--no-audit",
+    "--no-fund",
+    "--prefer-offline",
+    `./${filename}`,
+    ...tools,
+  );
   writeFileSync(path.join(project, "program.ts"), program);
   checkTypes("nodenext", "nodenext");
   checkTypes("esnext", "bundler");
@@ -101,7 +127,7 @@ try {
   assert.deepEqual(foreign, []);
   assert.ok(contents.length <= MAX_BUNDLE, `tinistreamer/subscribe is ${contents.length} bytes`);
   console.log(
-    `packed, installed, type-checked, run; tinistreamer/subscribe is ${contents.length} bytes minified`,
+    `packed, installed, checked, run; tinistreamer/subscribe is ${contents.length} bytes minified`,
   );
 } finally {
   rmSync(project, { recursive: true, force: true });

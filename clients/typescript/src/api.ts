@@ -4,21 +4,21 @@ import type { paths } from "./generated/openapi.js";
 import { errorFrom } from "./http.js";
 import { wellFormedJson } from "./publish/surrogates.js";
 
-/** Where the broker is, and what opens it to a backend. */
+/** The broker's URL, and the API key of a backend. */
 export interface ClientOptions {
   /** The broker's URL, without `/api`: `http://127.0.0.1:8000`. */
   url: string | URL;
   /** One of the broker's API keys. It goes only into the `X-API-KEY` header. */
   apiKey: string;
-  /** Instead of the platform's `fetch`. */
+  /** Replaces the platform's `fetch`. */
   fetch?: typeof globalThis.fetch | undefined;
 }
 
-/** The broker's routes, and what all calls of them have in common. */
+/** Calls the broker's routes with the API key. */
 export class Api {
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: typeof globalThis.fetch;
-  /** The routes, with their types from the OpenAPI document. */
+  /** The routes, typed by the OpenAPI document. */
   readonly routes: OpenApiClient<paths>;
   readonly #url: string;
 
@@ -26,7 +26,7 @@ export class Api {
     this.#url = brokerUrl(url).href.replace(/\/+$/, "");
     if (!apiKey) {
       throw new TypeError(
-        "The API key is missing: set `apiKey` to one of the broker's keys (STREAMER_API_KEY where the broker runs)",
+        "The API key is missing: set `apiKey` to one of the broker's keys (its STREAMER_API_KEY)",
       );
     }
     this.headers = { "X-API-KEY": apiKey };
@@ -45,14 +45,15 @@ export class Api {
   }
 
   /**
-   * What a route answers. Throws an `ApiError` for an error of the broker, the signal's reason when it is aborted, and an
-   * `UnreachableError` when there is no whole answer.
+   * Awaits the body of a route's response. Throws an `ApiError` when the broker answers with an
+   * error, the signal's reason when it is aborted, and an `UnreachableError` when no complete
+   * response comes.
    */
-  async answer<T>(
-    call: Promise<{ data?: T; error?: unknown; response: Response }>,
+  async call<T>(
+    route: Promise<{ data?: T; error?: unknown; response: Response }>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const { data, error, response } = await call.catch((cause) => {
+    const { data, error, response } = await route.catch((cause) => {
       throw signal?.aborted ? signal.reason : new UnreachableError(cause);
     });
     if (!response.ok) throw errorFrom(response, error);
@@ -60,16 +61,18 @@ export class Api {
   }
 }
 
-/** The broker's URL. Throws a `TypeError` that says what is wrong with it. */
+/** Parses the broker's URL. Throws a `TypeError` that says what is wrong with it. */
 function brokerUrl(url: string | URL): URL {
   if (!url) {
-    throw new TypeError('The broker\'s URL is missing: set `url`, for example to "http://127.0.0.1:8000"');
+    throw new TypeError(
+      'The broker\'s URL is missing: set `url`, for example to "http://127.0.0.1:8000"',
+    );
   }
   let parsed: URL | undefined;
   try {
     parsed = new URL(url);
   } catch {
-    // The platform's error names neither the option nor what may be in it.
+    // The platform's error names neither the option nor the valid values.
   }
   if (!parsed || !/^https?:$/.test(parsed.protocol)) {
     throw new TypeError(

@@ -1,12 +1,15 @@
-/** What is known of an answer with an error status. */
+/** The content of a response with an error status. */
 export interface ApiErrorDetails {
   /** The HTTP status. */
   status: number;
-  /** The broker's word for the error (`docs/errors.md` lists them), or `unexpected-answer` when it was not the broker that answered. */
+  /**
+   * The broker's error code, listed in `docs/errors.md`. `unexpected-answer` when the response did
+   * not come from the broker.
+   */
   code: string;
   /** One sentence for a person. */
   message: string;
-  /** Seconds to wait before another attempt, where the answer told it. */
+  /** Seconds to wait before another attempt, if the response says so. */
   retryAfter?: number | undefined;
 }
 
@@ -15,9 +18,12 @@ export class ApiError extends Error implements ApiErrorDetails {
   override readonly name = "ApiError";
   /** The HTTP status. */
   readonly status: number;
-  /** The broker's word for the error (`docs/errors.md` lists them), or `unexpected-answer` when it was not the broker that answered. */
+  /**
+   * The broker's error code, listed in `docs/errors.md`. `unexpected-answer` when the response did
+   * not come from the broker.
+   */
   readonly code: string;
-  /** Seconds to wait before another attempt, where the answer told it. */
+  /** Seconds to wait before another attempt, if the response says so. */
   readonly retryAfter: number | undefined;
 
   constructor(details: ApiErrorDetails) {
@@ -28,15 +34,21 @@ export class ApiError extends Error implements ApiErrorDetails {
   }
 }
 
-/** The broker could not be reached, or its answer broke off; `cause` says why. Whether it did what was asked is not known. */
+/**
+ * The broker could not be reached, or its response broke off. `cause` says why. The broker may have
+ * executed the request.
+ */
 export class UnreachableError extends Error {
   override readonly name = "UnreachableError";
   readonly code = "unreachable";
 
   constructor(cause: unknown) {
-    super(`The broker can't be reached: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    });
+    super(
+      `The broker can't be reached: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -44,11 +56,12 @@ export class UnreachableError extends Error {
 export class PublishError extends Error {
   override readonly name = "PublishError";
   /**
-   * `invalid-event` and `reserved-event`: this event was refused before it was sent, and the writer goes on. `writer-closed`: the
-   * writer was finished, cancelled or closed before. Else the writer has failed: the broker's word, or `unreachable`.
+   * `invalid-event` and `reserved-event`: the writer refused this event before sending it, and goes
+   * on. `writer-closed`: the writer was finished, cancelled or closed before. Any other code: the
+   * writer has failed, by an error of the broker or as `unreachable`.
    */
   readonly code: string;
-  /** How many events of this writer the broker had confirmed. */
+  /** How many events of this writer the broker had acknowledged. */
   readonly acknowledged: number;
 
   constructor(code: string, message: string, acknowledged: number, cause?: unknown) {
@@ -59,9 +72,13 @@ export class PublishError extends Error {
 }
 
 /**
- * A subscription can't go on. `disconnected`: nothing was heard of the broker for too long; `cause` is what went wrong last. `gap`:
- * an event is not the one that had to follow, a defect of something between the broker and here. `disconnected-by-operator`: somebody has
- * disconnected this client on purpose. `missed`: events are no longer stored, and the caller needs all of them.
+ * A subscription can't go on.
+ *
+ * * `disconnected`: nothing was received from the broker for too long. `cause` is the last error.
+ * * `gap`: an event does not follow the one before. This is a defect of something between the
+ *   broker and here.
+ * * `disconnected-by-operator`: an operator has disconnected this subscriber on purpose.
+ * * `missed`: events are no longer stored, and the caller needs all of them.
  */
 export class SubscribeError extends Error {
   override readonly name = "SubscribeError";
@@ -73,12 +90,18 @@ export class SubscribeError extends Error {
   }
 }
 
-/** A stream was not added to a running subscription, or not dropped from it. The subscription goes on without the change. */
+/**
+ * A stream was not added to a subscription, or not dropped from it. The subscription goes on
+ * without the change.
+ */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
   /** The key of the stream. */
   readonly key: string;
-  /** The broker's word (`docs/following.md` lists them), or `subscription-over` when there is nobody to ask any more. */
+  /**
+   * The broker's error code, listed in `docs/following.md`. `subscription-over` when the
+   * subscription was over.
+   */
   readonly code: string;
 
   constructor(key: string, code: string, message: string, cause?: unknown) {

@@ -1,16 +1,16 @@
 import { ApiError } from "./errors.js";
 
-/** Whether an answer with this status is a reason to try again. */
+/** Whether a response with this status is a reason to try again. */
 export function isRetryable(status: number): boolean {
   return status === 408 || status === 429 || status >= 500;
 }
 
-/** The error that an answer tells. Reads its body. */
+/** Reads the body of a response, and returns the error that it describes. */
 export async function apiError(response: Response): Promise<ApiError> {
   return errorFrom(response, parseJson(await response.text()));
 }
 
-/** The error that an answer with this body, already parsed, tells. */
+/** The error that a response with this parsed body describes. */
 export function errorFrom(response: Response, body: unknown): ApiError {
   const known = isErrorBody(body)
     ? body
@@ -18,10 +18,14 @@ export function errorFrom(response: Response, body: unknown): ApiError {
         code: "unexpected-answer",
         message: `Not an answer of the broker: ${response.status} ${response.statusText}`.trim(),
       };
-  return new ApiError({ ...known, status: response.status, retryAfter: retryAfter(response.headers) });
+  return new ApiError({
+    ...known,
+    status: response.status,
+    retryAfter: retryAfter(response.headers),
+  });
 }
 
-/** `Retry-After` in seconds, which may be written as a date. */
+/** `Retry-After` in seconds. The header may contain a date. */
 function retryAfter(headers: Headers): number | undefined {
   const value = headers.get("retry-after")?.trim();
   if (!value) return undefined;
@@ -34,7 +38,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // A proxy's page. The caller tells it from the broker's errors.
+    // A proxy's page. The caller distinguishes it from the broker's errors.
     return undefined;
   }
 }

@@ -22,6 +22,6 @@ export type {
   StreamRow,
   StreamState,
 } from "./generated/openapi.js";
-export type { Acknowledgement } from "./publish/outbox.js";
+export type { Ack, Acknowledgement } from "./publish/outbox.js";
 export type { PublishOptions, Writer } from "./publish/writer.js";
 export type { WebSocketConstructor, WebSocketLike } from "./websocket.js";

@@ -7,27 +7,31 @@ export type { StreamSnapshot, StreamStatus } from "./react/store.js";
 export type { StreamEvent } from "./subscribe/event.js";
 export type { MissedTotal } from "./subscribe/missed.js";
 
-/** What to follow, and how. */
+/** Which stream to follow, and how. */
 export interface UseStreamOptions extends StoreOptions {
-  /** The `sse_url` or `ws_url`. As long as it or the token is null or undefined, nothing is done. */
+  /**
+   * The `sse_url` or `ws_url`. The hook does nothing while the URL or the token is null or
+   * undefined.
+   */
   url: string | URL | null | undefined;
-  /** Start after this id, instead of with the first event. */
+  /** Continue after this id, instead of starting with the first event. */
   after?: string | null | undefined;
 }
 
-/** A stream, and what can be done about it. */
+/** A stream, and functions to stop and resume it. */
 export interface UseStream extends StreamSnapshot {
-  /** Closes the connection, and keeps what came. */
+  /** Closes the connection, and keeps the events so far. */
   stop: () => void;
-  /** Goes on after the last event that came: after `stop`, or after an error. */
+  /** Continues after the last event, after `stop` or an error. */
   resume: () => void;
 }
 
 /**
- * Follows a stream while the component is mounted. Renders as events come, together those that come together.
+ * Follows a stream while the component is mounted. Events that come together are rendered together.
  *
- * Another `url` or `after` starts anew, with nothing. Everything else may change at any time, also from render to render: the latest
- * is used when it is needed, a token at the first connection and when one is no longer good.
+ * Another `url` or `after` starts again without events. All other options may change at any time,
+ * also with each render: the hook uses the latest value when it needs one. It needs a token at the
+ * first connection, and when a token is no longer valid.
  */
 export function useStream(options: UseStreamOptions): UseStream {
   const latest = useRef(options);

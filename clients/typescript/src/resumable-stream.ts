@@ -3,29 +3,36 @@ import { Client } from "./client.js";
 import { ApiError } from "./errors.js";
 import { produce, read } from "./resumable-stream/streams.js";
 
-/** Where the streams are, and how they are kept. */
+/** The broker, and how it keeps the streams. */
 export type CreateResumableStreamContextOptions = ({ client: Client } | ClientOptions) & {
   /** The prefix of the streams' keys, before a colon. `resumable-stream`. */
   keyPrefix?: string | undefined;
   /**
-   * Takes a promise and keeps the program alive until it is settled, as `after` of Next.js does. null where programs live on by
-   * themselves.
+   * Takes a promise and keeps the program alive until it is settled, as `after` of Next.js does.
+   * Null where programs do not stop by themselves.
    */
   waitUntil: ((promise: Promise<unknown>) => void) | null;
-  /** Seconds that a stream is known after its last text: until then a finished one is `"DONE"`. 86,400. */
+  /**
+   * How many seconds a stream exists after its last text. Until then a finished one is `"DONE"`.
+   * 86,400.
+   */
   ttl?: number | undefined;
-  /** How many chunks a stream keeps, about. A stream of more can't be resumed from its beginning. 1,000,000, the broker's most. */
+  /**
+   * About how many chunks a stream keeps. A stream with more can't be resumed from its start.
+   * 1,000,000, the broker's maximum.
+   */
   maxEvents?: number | undefined;
 };
 
-/** Streams of text that can be read more than once, and from any place on, while they are written. */
+/** Streams of text that several readers can read from any position, while they are written. */
 export interface ResumableStreamContext {
   /**
-   * Makes a stream, or resumes the one that is there.
+   * Makes a stream, or resumes the existing one.
    *
    * @param streamId A name that no other stream has.
-   * @param makeStream Makes the text; called only when there is no stream of this name.
-   * @param skipCharacters How many UTF-16 code units to leave out when a stream is resumed; a new one comes from its beginning.
+   * @param makeStream Makes the text. It is called only when no stream has this name.
+   * @param skipCharacters How many UTF-16 code units to leave out when a stream is resumed. A new
+   * stream is returned from its start.
    * @returns The text, or null when the stream is finished.
    */
   resumableStream(
@@ -37,16 +44,17 @@ export interface ResumableStreamContext {
    * Resumes a stream.
    *
    * @param skipCharacters How many UTF-16 code units to leave out.
-   * @returns The text; null when the stream is finished; undefined when there is none of this name.
+   * @returns The text. Null when the stream is finished; undefined when no stream has this name.
    */
   resumeExistingStream(
     streamId: string,
     skipCharacters?: number,
   ): Promise<ReadableStream<string> | null | undefined>;
   /**
-   * Makes a stream, in the place of another of this name.
+   * Makes a stream. It replaces another one of this name.
    *
-   * @param skipCharacters Means nothing for a new stream; it is here because others have it.
+   * @param skipCharacters Has no effect on a new stream. It is here because the package
+   * `resumable-stream` has it.
    * @returns The text.
    */
   createNewResumableStream(
@@ -54,22 +62,27 @@ export interface ResumableStreamContext {
     makeStream: () => ReadableStream<string>,
     skipCharacters?: number,
   ): Promise<ReadableStream<string> | null>;
-  /** @returns true when there is a stream of this name, `"DONE"` when it is finished, null when there is none. */
+  /** @returns True while a stream of this name is written, `"DONE"` when finished, else null. */
   hasExistingStream(streamId: string): Promise<null | true | "DONE">;
 }
 
 /**
- * Takes the place of the function of the same name of the package `resumable-stream`: the broker keeps the text, instead of the
- * process that made it.
+ * Replaces the function of the same name of the package `resumable-stream`. The broker keeps the
+ * text, instead of the process that made it.
  *
- * A stream is written to its end also when nobody reads it any more. When `makeStream`'s stream fails, or the broker can't take the
- * text, all readers get an error. Calls throw the errors of `Client`.
+ * A stream is written to its end even if nobody reads it. When `makeStream`'s stream fails, or the
+ * broker can't store the text, all readers get an error. Calls throw the errors of `Client`.
  */
 export function createResumableStreamContext(
   options: CreateResumableStreamContextOptions,
 ): ResumableStreamContext {
   const client = "client" in options ? options.client : new Client(options);
-  const { keyPrefix = "resumable-stream", waitUntil, ttl = 86_400, maxEvents = 1_000_000 } = options;
+  const {
+    keyPrefix = "resumable-stream",
+    waitUntil,
+    ttl = 86_400,
+    maxEvents = 1_000_000,
+  } = options;
   const keyOf = (streamId: string) => `${keyPrefix}:${streamId}`;
 
   async function statusOf(key: string): Promise<null | true | "DONE"> {
@@ -96,13 +109,16 @@ export function createResumableStreamContext(
       throw error;
     }
     const { text, done } = produce(client.publish(key), source);
-    // The reader is told of a failure; whoever else wants to know has `waitUntil`.
+    // The reader receives a failure. Other code learns of it by `waitUntil`.
     if (waitUntil) waitUntil(done);
     else done.catch(() => {});
     return text;
   }
 
-  async function resume(key: string, skipCharacters = 0): Promise<ReadableStream<string> | null | undefined> {
+  async function resume(
+    key: string,
+    skipCharacters = 0,
+  ): Promise<ReadableStream<string> | null | undefined> {
     const status = await statusOf(key);
     if (status === null) return undefined;
     return status === "DONE" ? null : read(client.subscribe(key), skipCharacters);
@@ -117,7 +133,7 @@ export function createResumableStreamContext(
       const key = keyOf(streamId);
       if ((await statusOf(key)) === true) {
         await client.cancelStream(key).catch((error) => {
-          // It was finished meanwhile.
+          // The stream was finished meanwhile.
           if (!hasCode(error, "no-active-stream")) throw error;
         });
       }
@@ -131,7 +147,7 @@ export function createResumableStreamContext(
       try {
         return await create(key, makeStream);
       } catch (error) {
-        // Another call made it meanwhile.
+        // Another call has made the stream meanwhile.
         if (!hasCode(error, "existing-stream")) throw error;
         return (await resume(key, skipCharacters)) ?? null;
       }

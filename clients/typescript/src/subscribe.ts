@@ -1,4 +1,4 @@
-import { ManySubscription, type SubscribeManyOptions } from "./subscribe/many.js";
+import { ManySubscription, type SubscribeManyOptions } from "./subscribe/many-subscription.js";
 import { type SubscribeOptions, Subscription } from "./subscribe/subscription.js";
 import { transportOf } from "./subscribe/transport.js";
 import { connectWebSocket } from "./subscribe/websocket.js";
@@ -10,7 +10,7 @@ export type {
   FollowedStatus,
   ManySubscription,
   SubscribeManyOptions,
-} from "./subscribe/many.js";
+} from "./subscribe/many-subscription.js";
 export type { MissedTotal } from "./subscribe/missed.js";
 export type { From, Token } from "./subscribe/options.js";
 export type {
@@ -22,13 +22,20 @@ export type {
 export type { WebSocketConstructor, WebSocketLike } from "./websocket.js";
 
 /**
- * Follows a stream: all its events in order, each once, however often the connection breaks. The iteration is over after the
- * stream's last event, `end` or `cancel`.
+ * Follows a stream: delivers all its events in order, each once, even if the connection breaks. The
+ * iteration is over after the stream's last event, `end` or `cancel`.
  *
- * The iteration throws an `ApiError` when the broker refuses (the token is no good, the stream is gone), a `SubscribeError` when the
- * broker can't be heard for too long, an event is missing or an operator has disconnected the client, the reason of `signal` when that is
- * aborted, and whatever the token function throws. Throws a `TypeError` at once for a URL that is not one of the broker's for clients to
- * one stream, without a token, or without a WebSocket for a `ws_url`.
+ * The iteration throws:
+ *
+ * * an `ApiError` when the broker refuses, for example when the token is invalid or the stream was
+ *   deleted;
+ * * a `SubscribeError` when nothing was received from the broker for too long, when an event is
+ *   missing, or when an operator has disconnected the subscriber;
+ * * the reason of `signal` when it is aborted;
+ * * the errors of the token function.
+ *
+ * The call itself throws a `TypeError` when the URL is not one of the broker's for a subscriber of
+ * one stream, when there is no token, and when a `ws_url` finds no WebSocket.
  */
 export function subscribe(options: SubscribeOptions): Subscription {
   const { url, connect } = transportOf(options);
@@ -39,10 +46,11 @@ export function subscribe(options: SubscribeOptions): Subscription {
 }
 
 /**
- * Follows several streams over one connection: all events of each, in its order, each once. Between streams there is no order. The
- * iteration is over after the last event of the last of them; one that is gone is told by a `missedevents` whose `first` is null.
+ * Follows several streams over one connection: delivers all events of each in order, each once.
+ * Between streams there is no order. The iteration is over after the last event of the last stream.
+ * A stream that was deleted delivers a `missedevents` whose `first` is null.
  *
- * It throws what an iteration of `subscribe` does.
+ * It throws the same errors as `subscribe`.
  */
 export function subscribeMany(options: SubscribeManyOptions): ManySubscription {
   const { url, connect } = transportOf(options);

@@ -1,7 +1,7 @@
 import { type ApiError, UnreachableError } from "./errors.js";
 import { apiError } from "./http.js";
 
-/** The part of a WebSocket that is used here. */
+/** The part of a WebSocket that this client library uses. */
 export interface WebSocketLike {
   send(data: string): void;
   close(code?: number): void;
@@ -10,22 +10,22 @@ export interface WebSocketLike {
   addEventListener(type: "close", listener: (event: { code: number }) => void): void;
 }
 
-/** A class such as the platform's `WebSocket`, or that of the package `ws` or `undici`. */
+/** A class such as the platform's `WebSocket`, or that of the packages `ws` and `undici`. */
 export type WebSocketConstructor = new (url: string, init: never) => WebSocketLike;
 
-/** The class to use: the one given, else the platform's. */
+/** The given class, or else the platform's. Throws a `TypeError` when there is neither. */
 export function webSocketClass(given: WebSocketConstructor | undefined): WebSocketConstructor {
   const found = given ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
   if (!found)
     throw new TypeError(
-      "This platform has no WebSocket: give the option WebSocket, for example that of the package ws",
+      "This platform has no WebSocket: set the option WebSocket, such as that of the package ws",
     );
   return found;
 }
 
 /**
- * Connects with request headers, which `ws`, Node 22, Deno and Bun take as the second argument. Browsers take it for the name of a
- * protocol, a bad one, and throw a `SyntaxError`, which this function leaves to the caller.
+ * Connects with request headers, which `ws`, Node 22, Deno and Bun take as the second argument.
+ * Browsers expect the name of a protocol there, and throw a `SyntaxError`. The caller handles it.
  */
 export function openWithHeaders(
   WebSocket: WebSocketConstructor,
@@ -33,7 +33,7 @@ export function openWithHeaders(
   headers: Record<string, string>,
 ): WebSocketLike {
   const Constructor = WebSocket as unknown as new (url: string, init: object) => WebSocketLike;
-  // `ws` takes no message of more than 100 MiB unless it is told to, and a history comes as one.
+  // By default `ws` limits a message to 100 MiB. A history of any length comes as one message.
   return new Constructor(url.href, { headers, maxPayload: 0 });
 }
 
@@ -43,8 +43,8 @@ export function openPlain(WebSocket: WebSocketConstructor, url: URL): WebSocketL
   return new Constructor(url.href);
 }
 
-/** Whether `openWithHeaders` failed because the WebSocket takes no headers. */
-export function takesNoHeaders(error: unknown): boolean {
+/** Whether `openWithHeaders` failed because the WebSocket rejects headers. */
+export function rejectsHeaders(error: unknown): boolean {
   return error instanceof Error && error.name === "SyntaxError";
 }
 
@@ -56,7 +56,10 @@ export function withScheme(url: URL, scheme: "ws" | "http"): URL {
 /** What the package `ws` has beyond the platform's WebSocket. */
 interface NodeWebSocket {
   on(type: "ping", listener: () => void): void;
-  on(type: "unexpected-response", listener: (request: unknown, response: NodeResponse) => void): void;
+  on(
+    type: "unexpected-response",
+    listener: (request: unknown, response: NodeResponse) => void,
+  ): void;
   pause(): void;
   resume(): void;
   terminate(): void;
@@ -67,7 +70,7 @@ interface NodeResponse extends AsyncIterable<Uint8Array> {
   headers: Record<string, string | string[] | undefined>;
 }
 
-/** The socket, if it is one of the package `ws`, which tells and can more than the platform's. */
+/** The socket, if it is one of the package `ws`. */
 export function nodeWebSocket(socket: WebSocketLike): NodeWebSocket | undefined {
   return "on" in socket && "pause" in socket && "resume" in socket
     ? (socket as unknown as NodeWebSocket)
@@ -75,16 +78,23 @@ export function nodeWebSocket(socket: WebSocketLike): NodeWebSocket | undefined 
 }
 
 /**
- * Closes the connection at once. `WebSocket.close` of `ws` would wait half a minute for the other side, and keep the process alive.
+ * Closes the connection at once. `WebSocket.close` of `ws` would wait half a minute for the other
+ * side, and keep the process alive meanwhile.
  */
-export function letGo(socket: WebSocketLike): void {
+export function closeAtOnce(socket: WebSocketLike): void {
   const node = nodeWebSocket(socket);
   if (node) node.terminate();
   else socket.close();
 }
 
-/** Calls `refused` with the broker's answer to a handshake that it refused, or with why that can't be read. */
-export function onRefusal(socket: NodeWebSocket | undefined, refused: (error: Error) => void): void {
+/**
+ * Calls `refused` with the broker's error when it refuses the handshake, or with the reason why
+ * that error can't be read.
+ */
+export function onRefusal(
+  socket: NodeWebSocket | undefined,
+  refused: (error: Error) => void,
+): void {
   socket?.on("unexpected-response", (_request, response) => {
     void readRefusal(response).then(refused, (cause) => refused(new UnreachableError(cause)));
   });

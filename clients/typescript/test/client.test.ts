@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { ApiError, Client, UnreachableError } from "tinistreamer";
 import { collect, startBroker, startServer } from "./support.js";
 
-test("every call does what it says at a real broker", async (t) => {
+test("every call works on a real broker", async (t) => {
   const { client } = await startBroker(t);
   assert.equal(await client.ready(), "OK");
   assert.equal((await client.brokerInfo()).store, "memory");
@@ -35,7 +35,7 @@ test("every call does what it says at a real broker", async (t) => {
   assert.deepEqual(await client.cancelStream("other"), { status: "cancelled" });
 });
 
-test("a backend follows a stream without making tokens for it", async (t) => {
+test("a backend follows a stream without issuing tokens itself", async (t) => {
   const { client } = await startBroker(t);
   await client.createStream("k");
   await client.endStream("k");
@@ -45,7 +45,7 @@ test("a backend follows a stream without making tokens for it", async (t) => {
   );
 });
 
-test("a backend follows several streams, and adds those that its tokens are for", async (t) => {
+test("a backend follows several streams, and adds streams that its tokens open", async (t) => {
   const { client } = await startBroker(t);
   for (const key of ["room-1", "room-2", "room-3"]) {
     await client.createStream(key);
@@ -74,7 +74,10 @@ describe("an error", () => {
     const { client } = await startBroker(t);
     const error = await client.streamInfo("unknown").catch((error) => error);
     assert.ok(error instanceof ApiError && error instanceof Error);
-    assert.deepEqual([error.status, error.code, error.retryAfter], [404, "stream-not-found", undefined]);
+    assert.deepEqual(
+      [error.status, error.code, error.retryAfter],
+      [404, "stream-not-found", undefined],
+    );
     assert.ok(error.message);
   });
 
@@ -95,7 +98,7 @@ describe("an error", () => {
     });
   }
 
-  test("of something between is an ApiError that says so", async (t) => {
+  test("of a proxy is an ApiError with the code unexpected-answer", async (t) => {
     const url = await startServer(t, (_request, response) =>
       response.writeHead(502).end("<h1>Bad Gateway</h1>"),
     );
@@ -104,11 +107,13 @@ describe("an error", () => {
     assert.deepEqual([error.status, error.code], [502, "unexpected-answer"]);
   });
 
-  test("is an UnreachableError when there is no broker, or its answer breaks off", async (t) => {
+  test("is an UnreachableError when there is no broker, or its response breaks off", async (t) => {
     const servers = [
       await startServer(t, (request) => request.socket.destroy()),
       await startServer(t, (request, response) => {
-        response.writeHead(200, { "Content-Length": 100 }).write("{", () => request.socket.destroy());
+        response
+          .writeHead(200, { "Content-Length": 100 })
+          .write("{", () => request.socket.destroy());
       }),
     ];
     for (const url of servers) {
@@ -127,30 +132,36 @@ describe("an error", () => {
   });
 });
 
-test("a client at a path asks below that path, with the fetch it was given", async () => {
-  const asked: string[] = [];
+test("a client at a path sends requests below that path, with the given fetch", async () => {
+  const urls: string[] = [];
   const fetch = async (request: RequestInfo | URL) => {
-    asked.push((request as Request).url);
+    urls.push((request as Request).url);
     return Response.json([]);
   };
   await new Client({ url: "http://broker.test/streams/", apiKey: "k", fetch }).listStreams("a*");
-  assert.deepEqual(asked, ["http://broker.test/streams/api/stream?pattern=a*"]);
+  assert.deepEqual(urls, ["http://broker.test/streams/api/stream?pattern=a*"]);
 });
 
-test("what is generated from the OpenAPI document is not stale", async () => {
+test("the types that are generated from the OpenAPI document are not stale", async () => {
   const folder = fileURLToPath(new URL("..", import.meta.url));
   await promisify(execFile)("npm", ["run", "--silent", "generate:check"], { cwd: folder });
 });
 
-test("what is missing to make a client is named", () => {
+test("the error for an incomplete client names the missing option", () => {
   const none = undefined as unknown as string;
   const url = "http://127.0.0.1:8000";
-  assert.throws(() => new Client({ url: none, apiKey: "k" }), { name: "TypeError", message: /`url`/ });
+  assert.throws(() => new Client({ url: none, apiKey: "k" }), {
+    name: "TypeError",
+    message: /`url`/,
+  });
   assert.throws(() => new Client({ url: "127.0.0.1:8000", apiKey: "k" }), {
     name: "TypeError",
     message: /http:/,
   });
-  assert.throws(() => new Client({ url: "broker", apiKey: "k" }), { name: "TypeError", message: /"broker"/ });
+  assert.throws(() => new Client({ url: "broker", apiKey: "k" }), {
+    name: "TypeError",
+    message: /"broker"/,
+  });
   for (const apiKey of [none, ""])
     assert.throws(() => new Client({ url, apiKey }), { name: "TypeError", message: /`apiKey`/ });
 });

@@ -1,86 +1,40 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import type http from "node:http";
-import { describe, type TestContext, test } from "node:test";
+import { describe, test } from "node:test";
+import { type KeyedEvent, RefusedError, subscribeMany } from "tinistreamer/subscribe";
 import {
-  type KeyedEvent,
-  RefusedError,
-  type SubscribeManyOptions,
-  subscribeMany,
-} from "tinistreamer/subscribe";
-import { WebSocket, WebSocketServer } from "ws";
-import { BrowserWebSocket, collect, startServer, until } from "./support.js";
-
-const sse = { "Content-Type": "text/event-stream" };
-const ndjson = { "Content-Type": "application/x-ndjson" };
-
-/** A frame of one of several streams, whose id is a cursor. */
-const frame = (cursor: string, event = "token", data = "") =>
-  `id: ${cursor}\nevent: ${event}\ndata: ${data}\n\n`;
-const line = (value: unknown) => `${JSON.stringify(value)}\n`;
-const told = (events: KeyedEvent[]) => events.map(({ key, id, event }) => [key, id, event]);
-
-type Answer = (
-  request: http.IncomingMessage,
-  response: http.ServerResponse,
-  query: URLSearchParams,
-) => unknown;
-
-/** A server that answers the first request by the first of these, and so on; and what it was asked. */
-async function startScript(t: TestContext, ...answers: Answer[]) {
-  const asked: { query: URLSearchParams; after: string | undefined }[] = [];
-  const url = await startServer(t, (request, response) => {
-    const query = new URL(request.url ?? "", "http://localhost").searchParams;
-    asked.push({ query, after: request.headers["last-event-id"] as string | undefined });
-    const answer = answers[asked.length - 1];
-    if (answer) answer(request, response, query);
-    else response.writeHead(500).end();
-  });
-  const keys = () => asked.map(({ query }) => query.getAll("key").join());
-  return { url, asked, keys };
-}
-
-const stream =
-  (headers: http.OutgoingHttpHeaders, ...chunks: string[]): Answer =>
-  (_request, response) => {
-    response.writeHead(200, headers);
-    for (const chunk of chunks) response.write(chunk);
-    response.end();
-  };
-
-const staying =
-  (headers: http.OutgoingHttpHeaders, ...chunks: string[]): Answer =>
-  (_request, response) => {
-    response.writeHead(200, headers).flushHeaders();
-    for (const chunk of chunks) response.write(chunk);
-  };
-
-const json =
-  (value: unknown): Answer =>
-  (_request, response) =>
-    response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(value));
-
-const refusing =
-  (status: number, code: string): Answer =>
-  (_request, response) =>
-    response.writeHead(status).end(JSON.stringify({ code, message: "No" }));
-
-const retry = "retry: 1\n";
+  frame,
+  json,
+  line,
+  ndjson,
+  refusing,
+  retry,
+  sse,
+  startScript,
+  staying,
+  stream,
+  summary,
+} from "./scripted.js";
+import { collect, until } from "./support.js";
 
 describe("over server-sent events", () => {
-  test("streams come with their keys, and all are resumed by the last cursor", async (t) => {
-    const { url, asked, keys } = await startScript(
+  test("events contain their keys, and the last cursor resumes all streams", async (t) => {
+    const { url, requests, keys } = await startScript(
       t,
       stream(
         sse,
-        `${retry}${frame("a%2Fb:1-0", "start")}${frame("b:2-0,~A", "start")}${frame("a%2Fb:1-1,~B")}`,
+        retry + frame("a%2Fb:1-0", "start") + frame("b:2-0,~A", "start"),
+        frame("a%2Fb:1-1,~B"),
         "id: b:2-1,~lost",
       ),
       stream(sse, retry, frame("b:2-1!,~C", "end")),
       stream(sse, frame("a%2Fb:1-2!,~D", "cancel")),
     );
-    const events = subscribeMany({ url: `${url}/sse?key=left+out`, keys: ["a/b", "b", "b"], token: "t" });
-    assert.deepEqual(told(await collect(events)), [
+    const events = subscribeMany({
+      url: `${url}/sse?key=left+out`,
+      keys: ["a/b", "b", "b"],
+      token: "t",
+    });
+    assert.deepEqual(summary(await collect(events)), [
       ["a/b", "1-0", "start"],
       ["b", "2-0", "start"],
       ["a/b", "1-1", "token"],
@@ -90,25 +44,25 @@ describe("over server-sent events", () => {
     assert.deepEqual(Object.fromEntries(events.statuses), { "a/b": "cancelled", b: "ended" });
     assert.deepEqual(keys(), ["a/b,b", "a/b,b", "a/b"]);
     assert.deepEqual(
-      asked.map(({ after }) => after),
+      requests.map(({ after }) => after),
       [undefined, "a%2Fb:1-1,~B", "b:2-1!,~C"],
     );
     assert.equal(events.cursor, "b:2-1!,a%2Fb:1-2!,~D");
   });
 
-  test("a block with an id alone moves the position, and is no event", async (t) => {
-    const { url, asked } = await startScript(
+  test("a block with only an id moves the position, and is not an event", async (t) => {
+    const { url, requests } = await startScript(
       t,
       stream(sse, retry, "id: a:1-7,~A\n\n"),
       stream(sse, frame("a:1-8!,~B", "end"), frame("b:1-3!,~C", "end")),
     );
     const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t", from: "now" });
-    assert.deepEqual(told(await collect(events)), [
+    assert.deepEqual(summary(await collect(events)), [
       ["a", "1-8", "end"],
       ["b", "1-3", "end"],
     ]);
-    assert.equal(asked[0]?.query.get("from"), "now");
-    assert.equal(asked[1]?.after, "a:1-7,~A");
+    assert.equal(requests[0]?.query.get("from"), "now");
+    assert.equal(requests[1]?.after, "a:1-7,~A");
   });
 
   test("a gap in one of the streams is an error", async (t) => {
@@ -120,7 +74,7 @@ describe("over server-sent events", () => {
     await assert.rejects(collect(events), { name: "SubscribeError", code: "gap" });
   });
 
-  test("a stream that is gone is told, and the others go on", async (t) => {
+  test("a deleted stream delivers a missedevents, and the others go on", async (t) => {
     const gone = { after: "1-0", first: null, missed: null };
     const { url, keys } = await startScript(
       t,
@@ -130,18 +84,18 @@ describe("over server-sent events", () => {
     );
     const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t" });
     const all = await collect(events);
-    assert.deepEqual(told(all).slice(2), [
+    assert.deepEqual(summary(all).slice(2), [
       ["a", null, "missedevents"],
       ["b", "1-1", "end"],
     ]);
     assert.deepEqual(all[2]?.missed, gone);
     assert.deepEqual(Object.fromEntries(events.statuses), { a: "gone", b: "ended" });
-    // With one key left frames name no stream.
+    // On a connection to one stream the frames contain no key.
     assert.deepEqual(keys(), ["a,b", "a,b", "b"]);
   });
 
-  test("adding a stream makes another connection after the cursor, and can be awaited in the loop that reads", async (t) => {
-    const { url, asked, keys } = await startScript(
+  test("adding a stream connects again at the cursor, awaited in the loop", async (t) => {
+    const { url, requests, keys } = await startScript(
       t,
       staying(sse, frame("1-0", "start")),
       staying(sse, frame("b:2-5,~A"), frame("a:1-1!,~B", "end"), frame("b:2-6!,~C", "end")),
@@ -153,21 +107,21 @@ describe("over server-sent events", () => {
       if (event.event === "start") {
         await events.add("b", { after: "2-4" });
         assert.deepEqual([...events.statuses.keys()], ["a", "b"]);
-        // What was read ahead was not handed out.
+        // The events that were read ahead are not handed out yet.
         assert.equal(events.cursor, "a:1-0,b:2-4");
       }
     }
-    assert.deepEqual(told(all), [
+    assert.deepEqual(summary(all), [
       ["a", "1-0", "start"],
       ["b", "2-5", "token"],
       ["a", "1-1", "end"],
       ["b", "2-6", "end"],
     ]);
     assert.deepEqual(keys(), ["a", "a,b"]);
-    assert.equal(asked[1]?.after, "a:1-0,b:2-4");
+    assert.equal(requests[1]?.after, "a:1-0,b:2-4");
   });
 
-  test("a stream that is refused is not added, and the others go on", async (t) => {
+  test("a refused stream is not added, and the others go on", async (t) => {
     const { url, keys } = await startScript(
       t,
       staying(sse, frame("1-0", "start")),
@@ -179,16 +133,21 @@ describe("over server-sent events", () => {
     await assert.rejects(events.add("b"), (error) => {
       return error instanceof RefusedError && error.code === "forbidden" && error.key === "b";
     });
-    assert.deepEqual(told(await collect(events)), [["a", "1-1", "end"]]);
+    assert.deepEqual(summary(await collect(events)), [["a", "1-1", "end"]]);
     assert.deepEqual(keys(), ["a", "a,b", "a"]);
   });
 
-  test("a stream that was dropped is asked for no more, and one that is added again begins anew", async (t) => {
-    const { url, asked, keys } = await startScript(
+  test("a dropped stream is not requested, and starts again when added again", async (t) => {
+    const { url, requests, keys } = await startScript(
       t,
       staying(sse, frame("a:1-0", "start"), frame("b:1-0,~A", "start")),
       staying(sse),
-      staying(sse, frame("b:1-0,~B", "start"), frame("b:1-1!,~B", "end"), frame("a:1-1!,~C", "end")),
+      staying(
+        sse,
+        frame("b:1-0,~B", "start"),
+        frame("b:1-1!,~B", "end"),
+        frame("a:1-1!,~C", "end"),
+      ),
     );
     const events = subscribeMany({ url: `${url}/sse`, keys: ["a", "b"], token: "t" });
     await events.next();
@@ -196,20 +155,23 @@ describe("over server-sent events", () => {
     await events.drop("b");
     assert.deepEqual([...events.statuses.keys()], ["a"]);
     await assert.rejects(events.drop("b"), { name: "RefusedError", code: "not-subscribed" });
-    await until(() => asked.length === 2, "the connection without b");
+    await until(() => requests.length === 2, "the connection without b");
     await events.add("b");
-    assert.deepEqual(told(await collect(events)), [
+    assert.deepEqual(summary(await collect(events)), [
       ["b", "1-0", "start"],
       ["b", "1-1", "end"],
       ["a", "1-1", "end"],
     ]);
     assert.deepEqual(keys(), ["a,b", "a", "a,b"]);
-    // The opaque part may still say where it was.
-    assert.equal(asked[2]?.after, "b:,~A");
+    // The opaque item may still contain its earlier position.
+    assert.equal(requests[2]?.after, "b:,~A");
   });
 
-  test("without a stream it waits for one without a connection", async (t) => {
-    const { url, keys } = await startScript(t, staying(sse, frame("1-0", "start"), frame("1-1", "end")));
+  test("without a stream the subscription waits for one, and has no connection", async (t) => {
+    const { url, keys } = await startScript(
+      t,
+      staying(sse, frame("1-0", "start"), frame("1-1", "end")),
+    );
     const events = subscribeMany({ url: `${url}/sse`, keys: [], token: "t", giveUpAfterMs: 100 });
     const all = collect(events);
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -220,8 +182,8 @@ describe("over server-sent events", () => {
 });
 
 describe("over NDJSON", () => {
-  test("positions are kept here, and those without an event yield nothing", async (t) => {
-    const { url, asked } = await startScript(
+  test("the subscription keeps the positions, and a position alone is not an event", async (t) => {
+    const { url, requests } = await startScript(
       t,
       stream(
         ndjson,
@@ -247,7 +209,7 @@ describe("over NDJSON", () => {
       tags: ["x", "y"],
     });
     const all = await collect(events);
-    assert.deepEqual(told(all), [
+    assert.deepEqual(summary(all), [
       ["a", "1-0", "start"],
       ["b", "1-0", "start"],
       ["a", "1-1", "metric.x"],
@@ -256,24 +218,28 @@ describe("over NDJSON", () => {
     ]);
     assert.equal(all[2]?.data, "ü\u2028🦀");
     assert.deepEqual(
-      asked.map(({ after }) => after),
+      requests.map(({ after }) => after),
       [undefined, "a:1-0", "a:1-5,b:1-4!"],
     );
-    const { events: wanted, client_name, tags } = Object.fromEntries(asked[0]?.query ?? []);
-    assert.deepEqual([wanted, client_name, tags], ["metric*,x", "board 1", "x,y"]);
+    const { events: names, client_name, tags } = Object.fromEntries(requests[0]?.query ?? []);
+    assert.deepEqual([names, client_name, tags], ["metric*,x", "board 1", "x,y"]);
   });
 
-  test("filtered events may leave holes, but do not come twice", async (t) => {
+  test("filtered events may leave gaps, but must not repeat", async (t) => {
     const { url } = await startScript(
       t,
-      stream(ndjson, line({ key: "a", id: "1-3", event: "x" }), line({ key: "a", id: "1-3", event: "x" })),
+      stream(
+        ndjson,
+        line({ key: "a", id: "1-3", event: "x" }),
+        line({ key: "a", id: "1-3", event: "x" }),
+      ),
     );
     const events = subscribeMany({ url: `${url}/ndjson`, keys: ["a"], token: "t", events: ["x"] });
     await assert.rejects(collect(events), { code: "gap" });
   });
 
-  test("a stream that was waited for begins with its first event also when the connection broke before", async (t) => {
-    const { url, asked } = await startScript(
+  test("a missing stream starts with its first event, also after a break", async (t) => {
+    const { url, requests } = await startScript(
       t,
       stream(ndjson, line({ key: "a", id: "1-7" }), "\n"),
       stream(
@@ -291,7 +257,7 @@ describe("over NDJSON", () => {
     });
     assert.equal((await collect(events)).length, 2);
     assert.deepEqual(
-      asked.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
+      requests.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
       [
         ["now", "true", undefined],
         [null, "true", "a:1-7,b:"],
@@ -299,8 +265,8 @@ describe("over NDJSON", () => {
     );
   });
 
-  test("a stream is added with a beginning of its own", async (t) => {
-    const { url, asked } = await startScript(
+  test("a stream is added with its own start position", async (t) => {
+    const { url, requests } = await startScript(
       t,
       staying(ndjson, line({ key: "a", id: "1-0", event: "start" })),
       staying(ndjson),
@@ -318,11 +284,12 @@ describe("over NDJSON", () => {
     await events.add("c", { wait: true });
     await collect(events);
     assert.deepEqual(
-      asked.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
+      requests.map(({ query, after }) => [query.get("from"), query.get("wait"), after]),
       [
         [null, null, undefined],
         ["1970-01-01T00:00:00.000Z", null, "a:1-0"],
-        // There is one beginning for a connection: where it would be wrong, the cursor says `KEY:`, which is before the first event.
+        // A connection has one `from`. For a stream with another start position the cursor contains
+        // `KEY:`, the position before the first event.
         ["1970-01-01T00:00:00.000Z", "true", "a:1-0,c:"],
       ],
     );
@@ -332,8 +299,8 @@ describe("over NDJSON", () => {
 describe("over long polling", () => {
   const event = (key: string, id: string, event: string) => ({ key, id, event });
 
-  test("each answer is followed by a request with its cursor, until all is there", async (t) => {
-    const { url, asked } = await startScript(
+  test("each request has the last cursor, until all streams are finished", async (t) => {
+    const { url, requests } = await startScript(
       t,
       json({
         events: [event("a", "1-0", "start"), event("b", "1-0", "start")],
@@ -351,7 +318,7 @@ describe("over long polling", () => {
     assert.equal((await collect(events)).length, 4);
     assert.deepEqual(Object.fromEntries(events.statuses), { a: "ended", b: "cancelled" });
     assert.deepEqual(
-      asked.map(({ query, after }) => [query.getAll("wait"), after]),
+      requests.map(({ query, after }) => [query.getAll("wait"), after]),
       [
         [["true", "25"], undefined],
         [["true", "25"], "~A"],
@@ -360,10 +327,14 @@ describe("over long polling", () => {
     );
   });
 
-  test("in the midst of an answer the cursor is where the reader is", async (t) => {
+  test("inside a response the cursor is the reader's position", async (t) => {
     const { url } = await startScript(
       t,
-      json({ events: [event("a", "1-4", "x"), event("a", "1-5", "x")], cursor: "~B", status: "active" }),
+      json({
+        events: [event("a", "1-4", "x"), event("a", "1-5", "x")],
+        cursor: "~B",
+        status: "active",
+      }),
     );
     const events = subscribeMany({ url: `${url}/poll`, keys: ["a", "b"], token: "t", after: "~A" });
     await events.next();
@@ -371,15 +342,15 @@ describe("over long polling", () => {
     await events.return();
   });
 
-  test("nothing after the cursor is the end, of which it is not known how it was", async (t) => {
+  test("without events after the cursor it is over, and statuses are null", async (t) => {
     const { url } = await startScript(t, json({ events: [], cursor: "~A", status: "ended" }));
     const events = subscribeMany({ url: `${url}/poll`, keys: ["a", "b"], token: "t", after: "~A" });
     assert.deepEqual(await collect(events), []);
     assert.deepEqual(Object.fromEntries(events.statuses), { a: null, b: null });
   });
 
-  test("an answer that is held back for longer than agreed is given up", async (t) => {
-    const { url, asked } = await startScript(
+  test("a response that is held back for too long is requested again", async (t) => {
+    const { url, requests } = await startScript(
       t,
       () => {},
       json({ events: [event("a", "1-0", "end")], cursor: "1-0", status: "ended" }),
@@ -387,136 +358,8 @@ describe("over long polling", () => {
     const events = subscribeMany({ url: `${url}/poll`, keys: ["a"], token: "t", silenceMs: 100 });
     assert.equal((await collect(events)).length, 1);
     assert.deepEqual(
-      asked.map(({ query }) => query.get("wait")),
+      requests.map(({ query }) => query.get("wait")),
       ["1", "1"],
     );
   });
 });
-
-/** A server of WebSockets: what it got, and what it does with a new connection and with a message. */
-async function startSockets(
-  t: TestContext,
-  opened: (socket: WebSocket, query: URLSearchParams) => void,
-  heard: (socket: WebSocket, request: Record<string, unknown>) => void,
-) {
-  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
-  t.after(() => {
-    for (const client of server.clients) client.terminate();
-    server.close();
-  });
-  await once(server, "listening");
-  const asked: [string, string | null][] = [];
-  const requests: Record<string, unknown>[] = [];
-  server.on("connection", (socket, request) => {
-    const query = new URL(request.url ?? "", "ws://localhost").searchParams;
-    asked.push([query.getAll("key").join(), query.get("last_event_id")]);
-    socket.on("message", (message) => {
-      const parsed = JSON.parse(String(message));
-      requests.push(parsed);
-      heard(socket, parsed);
-    });
-    opened(socket, query);
-  });
-  const { port } = server.address() as { port: number };
-  return { url: `ws://127.0.0.1:${port}/ws`, asked, requests };
-}
-
-const send = (socket: WebSocket, message: unknown) => socket.send(JSON.stringify(message));
-
-for (const [kind, Socket] of Object.entries({ ws: WebSocket, "a browser": BrowserWebSocket })) {
-  describe(`over the WebSocket of ${kind}`, () => {
-    const follow = (url: string, keys: string[], more: Partial<SubscribeManyOptions> = {}) =>
-      subscribeMany({ url, keys, token: "t", WebSocket: Socket, ...more });
-
-    test("streams are added and dropped by messages, each answered", async (t) => {
-      const { url, asked, requests } = await startSockets(
-        t,
-        (socket) => {
-          send(socket, [{ id: "1-0", event: "start" }]);
-        },
-        (socket, { op, key, after = null }) => {
-          if (key === "no") send(socket, { op: "error", key, code: "forbidden", message: "No" });
-          else if (op === "subscribe") {
-            send(socket, { op: "subscribed", key, after });
-            send(socket, { key, id: "1-5", event: "x" });
-          } else {
-            send(socket, { op: "unsubscribed", key, after: "1-5" });
-            send(socket, { key: "a", id: "1-1", event: "end" });
-          }
-        },
-      );
-      const events = follow(url, ["a"]);
-      const all: KeyedEvent[] = [];
-      for await (const event of events) {
-        all.push(event);
-        if (event.event === "start") {
-          await assert.rejects(events.add("no"), { name: "RefusedError", code: "forbidden", key: "no" });
-          await events.add("b", { after: "1-4", wait: true });
-          await assert.rejects(events.add("b"), { code: "already-subscribed" });
-        }
-        if (event.event === "x") await events.drop("b");
-      }
-      assert.deepEqual(told(all), [
-        ["a", "1-0", "start"],
-        ["b", "1-5", "x"],
-        ["a", "1-1", "end"],
-      ]);
-      assert.deepEqual(requests, [
-        { op: "subscribe", key: "no" },
-        { op: "subscribe", key: "b", after: "1-4", wait: true },
-        { op: "unsubscribe", key: "b" },
-      ]);
-      assert.deepEqual(asked, [["a", null]]);
-      await assert.rejects(events.add("c"), { code: "subscription-over" });
-    });
-
-    test("after a broken connection streams are as they were left, and changes without an answer are asked for again", async (t) => {
-      let connections = 0;
-      const { url, asked, requests } = await startSockets(
-        t,
-        (socket) => {
-          connections += 1;
-          if (connections === 1) send(socket, [{ id: "1-0", event: "start" }]);
-          else send(socket, []);
-        },
-        (socket, { key }) => {
-          if (key === "b") send(socket, { op: "subscribed", key, after: "1-2" });
-          else if (connections === 1) socket.close(1012);
-          else {
-            send(socket, { op: "subscribed", key, after: null });
-            for (const key of ["a", "b", "c"]) {
-              const id = { a: "1-1", b: "1-3", c: "1-0" }[key];
-              send(socket, { key, id, event: "end" });
-            }
-          }
-        },
-      );
-      const events = follow(url, ["a"]);
-      await events.next();
-      await events.add("b", { from: "now" });
-      await events.add("c");
-      assert.deepEqual((await collect(events)).map(({ key }) => key).sort(), ["a", "b", "c"]);
-      assert.deepEqual(asked, [
-        ["a", null],
-        ["a,b", "a:1-0,b:1-2"],
-      ]);
-      assert.deepEqual(
-        requests.map(({ key }) => key),
-        ["b", "c", "c"],
-      );
-    });
-
-    test("an operator's closing is the end", async (t) => {
-      const { url, asked } = await startSockets(
-        t,
-        (socket) => {
-          send(socket, []);
-          socket.close(1008);
-        },
-        () => {},
-      );
-      await assert.rejects(collect(follow(url, ["a", "b"])), { code: "disconnected-by-operator" });
-      assert.equal(asked.length, 1);
-    });
-  });
-}

@@ -9,7 +9,7 @@ const frame = (number: number, event = "token", data = String(number)) =>
 const missed = (after: string | null, first: string | null, count: number | null) =>
   `event: missedevents\ndata: ${JSON.stringify({ after, first, missed: count })}\n\n`;
 
-/** Answers each connection with the next of these, over server-sent events. */
+/** A server that answers each connection with the next of these texts, over server-sent events. */
 function answering(...answers: string[]): Parameters<typeof startServer>[1] {
   return (_, response) => {
     response.writeHead(200, { "Content-Type": "text/event-stream" });
@@ -42,10 +42,14 @@ describe("events that are no longer stored", () => {
     });
   }
 
-  test("make the collected text an error, unless that is allowed", async (t) => {
+  test("make `text` throw, unless allowMissed is set", async (t) => {
     const { urls, token, stored, lost } = await startOverfull(t);
     const follow = () => subscribe({ url: urls.sse, token });
-    const error = { name: "SubscribeError", code: "missed", message: new RegExp(`^${lost} events`) };
+    const error = {
+      name: "SubscribeError",
+      code: "missed",
+      message: new RegExp(`^${lost} events`),
+    };
     await assert.rejects(follow().text(), error);
     await assert.rejects(follow().collect(), error);
     const rest = stored.filter(({ event }) => event === "token").map(({ data }) => data);
@@ -55,7 +59,7 @@ describe("events that are no longer stored", () => {
     assert.equal((await follow().collect({ allowMissed: true })).length, stored.length + 1);
   });
 
-  test("are counted once when the connection breaks before what follows", async (t) => {
+  test("are counted once when the connection breaks before the next event", async (t) => {
     const url = await startServer(
       t,
       answering(
@@ -69,8 +73,11 @@ describe("events that are no longer stored", () => {
     assert.deepEqual(events.missed, { count: 7, known: true });
   });
 
-  test("that the broker could not count are told as that", async (t) => {
-    const url = await startServer(t, answering(missed("1-9", "1-0", null) + frame(0) + frame(1, "end", "")));
+  test("that the broker could not count make the total unknown", async (t) => {
+    const url = await startServer(
+      t,
+      answering(missed("1-9", "1-0", null) + frame(0) + frame(1, "end", "")),
+    );
     const events = subscribe({ url: `${url}/sse`, token: "t", after: "1-9" });
     await collect(events);
     assert.deepEqual(events.missed, { count: 0, known: false });
@@ -97,7 +104,7 @@ describe("events that are no longer stored", () => {
   });
 });
 
-test("a stream keeps a long answer unless its creator says otherwise", async (t) => {
+test("a stream keeps a long answer, unless its creator sets max_events", async (t) => {
   const { client, url } = await startBroker(t);
   const { token } = await client.createStream("k");
   const words = Array.from({ length: 1500 }, (_, n) => `${n} `);
@@ -107,22 +114,25 @@ test("a stream keeps a long answer unless its creator says otherwise", async (t)
   assert.equal(events.missed, null);
 });
 
-test("a subscription tells of its connections", async (t) => {
-  const told: string[] = [];
+test("a subscription calls onConnect and onReconnect", async (t) => {
+  const calls: string[] = [];
   const url = await startServer(t, answering(frame(0), frame(1, "end", "")));
   const events = subscribe({
     url: `${url}/sse`,
     token: "t",
-    onConnect: () => told.push("connected"),
-    onReconnect: (cause) => told.push((cause as Error).name),
+    onConnect: () => calls.push("connected"),
+    onReconnect: (cause) => calls.push((cause as Error).name),
   });
   await collect(events);
-  assert.deepEqual(told, ["connected", "Error", "connected"]);
+  assert.deepEqual(calls, ["connected", "Error", "connected"]);
 });
 
-test("what is missing to subscribe is named", () => {
+test("the error for an incomplete subscription names the missing option", () => {
   const none = undefined as unknown as string;
-  assert.throws(() => subscribe({ url: none, token: "t" }), { name: "TypeError", message: /`url`/ });
+  assert.throws(() => subscribe({ url: none, token: "t" }), {
+    name: "TypeError",
+    message: /`url`/,
+  });
   assert.throws(() => subscribe({ url: "http://127.0.0.1/sse", token: none }), {
     name: "TypeError",
     message: /`token`/,

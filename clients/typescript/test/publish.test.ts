@@ -17,7 +17,7 @@ const ways = {
 
 for (const [way, options] of Object.entries(ways)) {
   describe(`over ${way}`, () => {
-    test("what is written is stored in order, acknowledged, and the stream is finished when the function returns", async (t) => {
+    test("events are stored and acknowledged, and a return ends the stream", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       const counts: number[] = [];
@@ -42,7 +42,7 @@ for (const [way, options] of Object.entries(ways)) {
       assert.equal(counts.at(-1), 51);
     });
 
-    test("the stream is cancelled when the function throws, and the error is thrown on", async (t) => {
+    test("the stream is cancelled when the function throws, and it throws, too", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       const failing = client.publish(
@@ -70,7 +70,7 @@ for (const [way, options] of Object.entries(ways)) {
       await assert.rejects(writer.write("token", "y"), { code: "no-active-stream" });
     });
 
-    test("closing leaves the stream active with all that was written", async (t) => {
+    test("closing leaves the stream active, with all written events", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       for (const data of ["a", "b"]) {
@@ -82,7 +82,7 @@ for (const [way, options] of Object.entries(ways)) {
       assert.equal((await client.streamInfo("k")).status, "active");
     });
 
-    test("what onAck throws makes the writer fail", async (t) => {
+    test("an error of onAck makes the writer fail", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       const writer = client.publish("k", {
@@ -117,7 +117,7 @@ describe("a writer", () => {
     });
   }
 
-  test("takes nothing after its end, and can be finished twice", async (t) => {
+  test("refuses events after it was finished, and can be finished twice", async (t) => {
     const { client } = await startBroker(t);
     await client.createStream("k");
     const writer = client.publish("k");
@@ -137,7 +137,7 @@ describe("a writer", () => {
     assert.deepEqual(await stored(client), ["start", "x", "end"]);
   });
 
-  test("that has failed is not told again at the end of an `await using` block", async (t) => {
+  test("that has reported its failure does not throw again after `await using`", async (t) => {
     const { client } = await startBroker(t);
     const block = async () => {
       await using writer = client.publish("k");
@@ -147,7 +147,7 @@ describe("a writer", () => {
     await assert.rejects(block(), { name: "PublishError", code: "no-active-stream" });
   });
 
-  test("that has failed unnoticed tells it at the end of an `await using` block", async (t) => {
+  test("that has failed unnoticed throws after an `await using` block", async (t) => {
     const { client } = await startBroker(t);
     const block = async () => {
       await using writer = client.publish("k");
@@ -167,7 +167,7 @@ describe("a writer", () => {
     assert.deepEqual(await stored(client), ["start", "a", '{"b":1}', "end"]);
   });
 
-  test("is the end of a pipe, which finishes the stream", async (t) => {
+  test("finishes the stream at the end of a pipe", async (t) => {
     const { client } = await startBroker(t);
     await client.createStream("k");
     await new Blob(["abc"])
@@ -177,7 +177,7 @@ describe("a writer", () => {
     assert.deepEqual(await stored(client), ["start", "abc", "end"]);
   });
 
-  test("is the end of a pipe, which cancels the stream when it breaks", async (t) => {
+  test("cancels the stream when a pipe breaks", async (t) => {
     const { client } = await startBroker(t);
     await client.createStream("k");
     const broken = new ReadableStream({
@@ -185,11 +185,16 @@ describe("a writer", () => {
         throw new Error("broken");
       },
     });
-    await assert.rejects(broken.pipeTo(client.publish("k").writable("token")), { message: "broken" });
-    await until(async () => (await client.streamInfo("k")).status === "cancelled", "the stream is cancelled");
+    await assert.rejects(broken.pipeTo(client.publish("k").writable("token")), {
+      message: "broken",
+    });
+    await until(
+      async () => (await client.streamInfo("k")).status === "cancelled",
+      "the stream is cancelled",
+    );
   });
 
-  test("doesn't put the API key where a WebSocket that takes no headers would need it", async (t) => {
+  test("does not put the API key into a URL when a WebSocket rejects headers", async (t) => {
     const { client } = await startBroker(t);
     await client.createStream("k");
     BrowserWebSocket.urls = [];
@@ -200,7 +205,7 @@ describe("a writer", () => {
   });
 });
 
-/** A broker that takes uploads as the test says, and what it was sent. */
+/** A server that answers uploads as the test sets, and records them. */
 async function startFakeBroker(t: Parameters<typeof startServer>[0]) {
   const uploads: {
     query: URLSearchParams;
@@ -214,7 +219,9 @@ async function startFakeBroker(t: Parameters<typeof startServer>[0]) {
       query: new URL(request.url ?? "", "http://localhost").searchParams,
       lines: body.trimEnd().split("\n"),
       answer: (answer, status = 200) =>
-        response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(answer)),
+        response
+          .writeHead(status, { "Content-Type": "application/json" })
+          .end(JSON.stringify(answer)),
     });
   });
   const client = new Client({ url, apiKey: "k" });
@@ -235,10 +242,11 @@ const summary = (num_events: number, num_duplicates = 0) => ({
 });
 
 describe("over NDJSON", () => {
-  const write = (writer: Writer, ...names: string[]) => Promise.all(names.map((name) => writer.write(name)));
+  const write = (writer: Writer, ...names: string[]) =>
+    Promise.all(names.map((name) => writer.write(name)));
   const line = (event: string) => JSON.stringify({ event });
 
-  test("one request is on its way at a time, and what is written meanwhile gathers for the next", async (t) => {
+  test("one request at a time: events written meanwhile go into the next one", async (t) => {
     const { client, uploads, upload } = await startFakeBroker(t);
     const writer = client.publish("k");
     await write(writer, "a", "b");
@@ -263,7 +271,7 @@ describe("over NDJSON", () => {
     );
   });
 
-  test("after a failure that passes all that is not acknowledged is sent again, by the same producer", async (t) => {
+  test("after a temporary failure unacknowledged events are sent again", async (t) => {
     const { client, uploads, upload } = await startFakeBroker(t);
     const acks: object[] = [];
     const writer = client.publish("k", { onAck: (ack) => acks.push(ack) });
@@ -306,7 +314,7 @@ describe("over NDJSON", () => {
     await writer.flush();
   });
 
-  test("an event that the broker rejects fails the writer, which tells how many are confirmed", async (t) => {
+  test("a rejected event fails the writer, with the acknowledged count", async (t) => {
     const { client, upload } = await startFakeBroker(t);
     const writer = client.publish("k");
     await write(writer, "a", "b");
@@ -318,7 +326,7 @@ describe("over NDJSON", () => {
     });
   });
 
-  test("cancelling tells those who wait, and drops what was not sent", async (t) => {
+  test("cancelling rejects waiting callers, and drops unsent events", async (t) => {
     const { client, uploads, upload } = await startFakeBroker(t);
     const writer = client.publish("k", { maxPending: 1 });
     await write(writer, "a");

@@ -10,7 +10,7 @@ import { startBroker, startServer, streamUrls, until } from "./support.js";
 
 afterEach(cleanup);
 
-/** Renders the hook; `renders` counts how often, and `statuses` are those that it showed. */
+/** Renders the hook. `renders` counts how often; `statuses` are the statuses that it showed. */
 function render(options: UseStreamOptions, wrapper?: typeof StrictMode) {
   const counter = { renders: 0, statuses: [] as string[] };
   const hook = renderHook(
@@ -28,12 +28,12 @@ function render(options: UseStreamOptions, wrapper?: typeof StrictMode) {
 const frame = (number: number, event = "token", data = String(number)) =>
   `id: 1-${number}\nevent: ${event}\ndata: ${data}\n\n`;
 
-/** A broker whose streams the test writes: `open` are those that are read now, `asked` the requests. */
+/** A server whose streams the test writes. `open` are the responses that are read now. */
 async function startStreams(t: Parameters<typeof startServer>[0]) {
   const open = new Set<http.ServerResponse>();
-  const asked: http.IncomingMessage[] = [];
+  const requests: http.IncomingMessage[] = [];
   const url = await startServer(t, (request, response) => {
-    asked.push(request);
+    requests.push(request);
     open.add(response.writeHead(200, { "Content-Type": "text/event-stream" }));
     response.flushHeaders();
     request.on("close", () => open.delete(response));
@@ -42,7 +42,7 @@ async function startStreams(t: Parameters<typeof startServer>[0]) {
     await until(() => open.size > 0, "a connection");
     for (const response of open) response.write(text);
   };
-  return { url: `${url}/sse`, open, asked, send };
+  return { url: `${url}/sse`, open, requests, send };
 }
 
 function Status({ url }: { url: string }) {
@@ -50,7 +50,7 @@ function Status({ url }: { url: string }) {
 }
 
 describe("useStream", () => {
-  test("shows a growing answer, and how it was finished", async (t) => {
+  test("shows a growing answer, and its final status", async (t) => {
     const { client, url } = await startBroker(t);
     const { token } = await client.createStream("k");
     const { result } = render({ url: streamUrls(url, "k").sse, token });
@@ -73,19 +73,19 @@ describe("useStream", () => {
   });
 
   test("does nothing until it has a URL and a token", async (t) => {
-    const { url, asked, send } = await startStreams(t);
+    const { url, requests, send } = await startStreams(t);
     const { result, rerender } = render({ url, token: null });
     assert.equal(result.current.status, "idle");
     rerender({ url: null, token: "t" });
     assert.equal(result.current.status, "idle");
-    assert.equal(asked.length, 0);
+    assert.equal(requests.length, 0);
     rerender({ url, token: "t" });
     await send(frame(0));
     await waitFor(() => assert.equal(result.current.text, "0"));
   });
 
-  test("connects once in strict mode, and has every event once", async (t) => {
-    const { url, asked, send } = await startStreams(t);
+  test("connects once in strict mode, and shows every event once", async (t) => {
+    const { url, requests, send } = await startStreams(t);
     let tokens = 0;
     const token = () => {
       tokens += 1;
@@ -95,10 +95,10 @@ describe("useStream", () => {
     await send(frame(0) + frame(1) + frame(2, "end"));
     await waitFor(() => assert.equal(result.current.status, "ended"));
     assert.equal(result.current.text, "01");
-    assert.deepEqual([asked.length, tokens], [1, 1]);
+    assert.deepEqual([requests.length, tokens], [1, 1]);
   });
 
-  test("closes the connection when the component goes", async (t) => {
+  test("closes the connection when the component is unmounted", async (t) => {
     const { url, open, send } = await startStreams(t);
     const { result, unmount } = render({ url, token: "t" });
     await send(frame(0));
@@ -113,22 +113,22 @@ describe("useStream", () => {
     const before = counter.renders;
     await send(Array.from({ length: 500 }, (_, number) => frame(number, "token", "x")).join(""));
     await waitFor(() => assert.equal(result.current.text.length, 500));
-    // The chunk may be cut on its way.
+    // The network may split the chunk.
     assert.ok(counter.renders - before <= 5, `${counter.renders - before} renders`);
   });
 
-  test("goes on when options change from render to render, and uses the latest of them", async (t) => {
-    const { url, asked, send } = await startStreams(t);
+  test("goes on when options change between renders, and uses the latest ones", async (t) => {
+    const { url, requests, send } = await startStreams(t);
     const { result, rerender } = render({ url, token: () => "t", textOf: () => "" });
     await send(frame(0));
     await waitFor(() => assert.equal(result.current.events.length, 1));
     rerender({ url: new URL(url), token: () => "t", textOf: ({ data }) => `<${data}>` });
     await send(frame(1));
     await waitFor(() => assert.equal(result.current.text, "<1>"));
-    assert.equal(asked.length, 1);
+    assert.equal(requests.length, 1);
   });
 
-  test("starts anew, with nothing, when the URL changes", async (t) => {
+  test("starts again without events when the URL changes", async (t) => {
     const [one, two] = [await startStreams(t), await startStreams(t)];
     const { result, rerender } = render({ url: one.url, token: "t" });
     await one.send(frame(0, "token", "one"));
@@ -140,8 +140,8 @@ describe("useStream", () => {
     await until(() => one.open.size === 0, "the first connection is closed");
   });
 
-  test("stops when it is told to, and resumes after the last event", async (t) => {
-    const { url, open, asked, send } = await startStreams(t);
+  test("stops, and resumes after the last event", async (t) => {
+    const { url, open, requests, send } = await startStreams(t);
     const { result } = render({ url, token: "t" });
     await send(frame(0));
     await waitFor(() => assert.equal(result.current.text, "0"));
@@ -151,17 +151,20 @@ describe("useStream", () => {
     act(() => result.current.resume());
     await send(frame(1, "end", ""));
     await waitFor(() => assert.equal(result.current.status, "ended"));
-    assert.equal(asked[1]?.headers["last-event-id"], "1-0");
+    assert.equal(requests[1]?.headers["last-event-id"], "1-0");
     assert.equal(result.current.text, "0");
     assert.equal(result.current.events.length, 2);
   });
 
-  test("tells an error, and keeps what came before", async (t) => {
+  test("shows an error, and keeps the events before it", async (t) => {
     const { url, send } = await startStreams(t);
     const { result } = render({ url, token: "t" });
     await send(frame(0) + frame(2));
     await waitFor(() => assert.equal(result.current.status, "failed"));
-    assert.deepEqual([result.current.text, (result.current.error as { code: string }).code], ["0", "gap"]);
+    assert.deepEqual(
+      [result.current.text, (result.current.error as { code: string }).code],
+      ["0", "gap"],
+    );
   });
 
   test("fails when events are no longer stored, and shows how many", async (t) => {
@@ -172,7 +175,7 @@ describe("useStream", () => {
     await client.addEvents("k", tokens(0, 611));
     await client.addEvents("k", tokens(611, 1500));
     const lost = 1501 - (await client.streamEvents("k")).length;
-    // The page is reloaded, and has nothing of before.
+    // The page was reloaded, and has no events.
     const { result } = render({ url: streamUrls(url, "k").sse, token });
     await waitFor(() => assert.equal(result.current.status, "failed"));
     assert.deepEqual(result.current.missed, { count: lost, known: true });
@@ -186,7 +189,7 @@ describe("useStream", () => {
     );
   });
 
-  test("says that it reconnects while the broker is away, and why", async (t) => {
+  test("shows that it reconnects while the broker is away, and why", async (t) => {
     const { url, open, send } = await startStreams(t);
     const { result, counter } = render({ url, token: "t" });
     await send(`retry: 300\n\n${frame(0)}`);
@@ -199,10 +202,12 @@ describe("useStream", () => {
     await waitFor(() => assert.equal(result.current.status, "ended"));
   });
 
-  test("says that it reconnects while there is no room", async (t) => {
-    const body = JSON.stringify({ code: "too-many-clients", message: "All places are taken" });
+  test("shows that it reconnects while the broker has reached its limit", async (t) => {
+    const body = JSON.stringify({ code: "too-many-clients", message: "The limit is reached" });
     const url = await startServer(t, (_, response) => {
-      response.writeHead(429, { "Content-Type": "application/json", "Retry-After": "60" }).end(body);
+      response
+        .writeHead(429, { "Content-Type": "application/json", "Retry-After": "60" })
+        .end(body);
     });
     const { result } = render({ url: `${url}/sse`, token: "t" });
     await waitFor(() => assert.equal(result.current.status, "reconnecting"));
@@ -211,15 +216,15 @@ describe("useStream", () => {
     assert.deepEqual([result.current.status, result.current.error], ["stopped", null]);
   });
 
-  test("tells that a URL is none of the broker's", async () => {
+  test("shows an error for a URL that is not the broker's", async () => {
     const { result } = render({ url: "http://127.0.0.1/page", token: "t" });
     await waitFor(() => assert.equal(result.current.status, "failed"));
     assert.ok(result.current.error instanceof TypeError);
   });
 
-  test("renders on a server, where it connects to nothing", async (t) => {
-    const { url, asked } = await startStreams(t);
+  test("renders on a server without connecting", async (t) => {
+    const { url, requests } = await startStreams(t);
     assert.equal(renderToString(<Status url={url} />), "<p>connecting</p>");
-    assert.equal(asked.length, 0);
+    assert.equal(requests.length, 0);
   });
 });

@@ -23,16 +23,22 @@ test("the quick start runs as it is printed", async (t) => {
   assert.ok(block);
   const port = await freePort();
   const address = `http://127.0.0.1:${port}`;
-  const { apiKey } = await startBroker(t, { STREAMER_PORT: String(port), STREAMER_SERVER_ADDRESS: address });
+  const { apiKey } = await startBroker(t, {
+    STREAMER_PORT: String(port),
+    STREAMER_SERVER_ADDRESS: address,
+  });
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ["--input-type=module", "--eval", block.replaceAll("http://127.0.0.1:8000", address)],
-    { cwd: fileURLToPath(new URL("..", import.meta.url)), env: { ...process.env, STREAMER_API_KEY: apiKey } },
+    {
+      cwd: fileURLToPath(new URL("..", import.meta.url)),
+      env: { ...process.env, STREAMER_API_KEY: apiKey },
+    },
   );
   assert.equal(stdout, "Hello from a stream");
 });
 
-test("the page's snippet hears how a stream ends, and what is no longer stored", async () => {
+test("the page's snippet shows the end of a stream, and missed events", async () => {
   const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
   const block = /In a browser:\n\n```js\n(.*?)```/s.exec(readme)?.[1];
   assert.ok(block);
@@ -49,7 +55,12 @@ test("the page's snippet hears how a stream ends, and what is no longer stored",
   }
   const after = (...names: string[]) => {
     const answer = { textContent: "" };
-    new Function("EventSource", "answer", "sse_url", "token", block)(Page, answer, "/sse?key=k", "t");
+    new Function("EventSource", "answer", "sse_url", "token", block)(
+      Page,
+      answer,
+      "/sse?key=k",
+      "t",
+    );
     for (const type of names) Page.last.dispatchEvent(new MessageEvent(type, { data: "word" }));
     return [answer.textContent, Page.last.closed];
   };

@@ -1,16 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { createResumableStreamContext as createOriginal } from "resumable-stream/generic";
-import { createResumableStreamContext, type ResumableStreamContext } from "tinistreamer/resumable-stream";
+import {
+  createResumableStreamContext,
+  type ResumableStreamContext,
+} from "tinistreamer/resumable-stream";
 import { startBroker, until } from "./support.js";
 
-/** Ours, over a real broker. */
+/** This package's function, on a real broker. */
 async function ours(t: TestContext): Promise<ResumableStreamContext> {
   const { url, apiKey } = await startBroker(t);
   return createResumableStreamContext({ url, apiKey, waitUntil: null });
 }
 
-/** The package whose place ours takes, over a store in memory. */
+/** The function of the package `resumable-stream`, on a store in memory. */
 async function original(): Promise<ResumableStreamContext> {
   const values = new Map<string, string>();
   const subscribers = new Map<string, (message: string) => void>();
@@ -38,7 +41,7 @@ async function original(): Promise<ResumableStreamContext> {
   });
 }
 
-/** A stream of text that the test feeds. */
+/** A stream of text that the test writes. */
 function makeSource() {
   let controller: ReadableStreamDefaultController<string> | undefined;
   const stream = new ReadableStream<string>({
@@ -68,13 +71,13 @@ const notCalled = () => assert.fail("a stream was made where one was");
 
 for (const [whose, makeContext] of Object.entries({ ours, "the original": original })) {
   describe(`resumable streams, ${whose}`, () => {
-    test("there is nothing before a stream is made", async (t) => {
+    test("no stream exists before it is made", async (t) => {
       const context = await makeContext(t);
       assert.equal(await context.hasExistingStream("s"), null);
       assert.equal(await context.resumeExistingStream("s"), undefined);
     });
 
-    test("a stream comes to who made it and to who resumes it, without as many characters as asked", async (t) => {
+    test("a stream reaches its maker, and its readers without skipped text", async (t) => {
       const context = await makeContext(t);
       const source = makeSource();
       const made = await context.createNewResumableStream("s", source.make);
@@ -88,7 +91,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       source.say("ld", "!");
       source.end();
       const whole = "hello 🦀world!";
-      // What is past the end of what was there when it was resumed is not skipped.
+      // Text that comes after the resume is not skipped.
       assert.deepEqual((await texts).slice(0, 6), [
         whole,
         whole,
@@ -100,20 +103,23 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       assert.equal((await texts).at(-1), whole);
     });
 
-    test("a finished stream is DONE, and null to who resumes it", async (t) => {
+    test("a finished stream is DONE, and resuming it returns null", async (t) => {
       const context = await makeContext(t);
       const source = makeSource();
       const made = await context.createNewResumableStream("s", source.make);
       source.say("x");
       source.end();
       assert.equal(await textOf(made), "x");
-      await until(async () => (await context.hasExistingStream("s")) === "DONE", "the stream is done");
+      await until(
+        async () => (await context.hasExistingStream("s")) === "DONE",
+        "the stream is done",
+      );
       assert.equal(await context.resumeExistingStream("s"), null);
       assert.equal(await context.resumeExistingStream("s", 1), null);
       assert.equal(await context.resumableStream("s", notCalled), null);
     });
 
-    test("the idempotent function makes a stream the first time, whole, and resumes it after that", async (t) => {
+    test("the idempotent function makes a stream once, and then resumes it", async (t) => {
       const context = await makeContext(t);
       const source = makeSource();
       const first = await context.resumableStream("s", source.make, 2);
@@ -125,7 +131,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       assert.deepEqual(await texts, ["hello world", "llo world"]);
     });
 
-    test("a stream goes on when who made it goes away", async (t) => {
+    test("a stream goes on when its maker stops reading", async (t) => {
       const context = await makeContext(t);
       const source = makeSource();
       const made = await context.createNewResumableStream("s", source.make);
@@ -139,7 +145,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       assert.equal(await text, "abc");
     });
 
-    test("one reader who goes away does not disturb others", async (t) => {
+    test("a reader that stops does not disturb others", async (t) => {
       const context = await makeContext(t);
       const source = makeSource();
       const made = await context.createNewResumableStream("s", source.make);
@@ -151,7 +157,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       assert.deepEqual([await textOf(made), await text], ["ab", "ab"]);
     });
 
-    test("a finished stream can be made anew", async (t) => {
+    test("a finished stream can be made again", async (t) => {
       const context = await makeContext(t);
       for (const text of ["one", "two"]) {
         const source = makeSource();
@@ -159,11 +165,14 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
         source.say(text);
         source.end();
         assert.equal(await textOf(made), text);
-        await until(async () => (await context.hasExistingStream("s")) === "DONE", "the stream is done");
+        await until(
+          async () => (await context.hasExistingStream("s")) === "DONE",
+          "the stream is done",
+        );
       }
     });
 
-    test("a stream can be made in the place of one that is still written", async (t) => {
+    test("a new stream replaces one that is still written", async (t) => {
       const context = await makeContext(t);
       const old = makeSource();
       await context.createNewResumableStream("s", old.make);
@@ -174,7 +183,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       assert.equal(await textOf(made), "new");
     });
 
-    test("characters whose halves come in two chunks, empty chunks and every kind of line end come unchanged", async (t) => {
+    test("split characters, empty chunks and all line ends come unchanged", async (t) => {
       const context = await makeContext(t);
       const source = makeSource();
       const made = await context.createNewResumableStream("s", source.make);
@@ -186,7 +195,7 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
       assert.equal(await text, whole);
     });
 
-    test("what makeStream throws is thrown", async (t) => {
+    test("an error of makeStream is thrown", async (t) => {
       const context = await makeContext(t);
       const make = () => {
         throw new Error("no model");
@@ -196,8 +205,8 @@ for (const [whose, makeContext] of Object.entries({ ours, "the original": origin
   });
 }
 
-describe("resumable streams, where ours says more", () => {
-  test("when the text breaks off all readers get an error, and who keeps the program alive the reason", async (t) => {
+describe("resumable streams of this package", () => {
+  test("when the text breaks off, all readers and waitUntil get the error", async (t) => {
     const { client } = await startBroker(t);
     let kept: Promise<unknown> | undefined;
     const waitUntil = (promise: Promise<unknown>) => {
@@ -223,14 +232,17 @@ describe("resumable streams, where ours says more", () => {
     const sources = [makeSource(), makeSource()];
     let made = 0;
     const make = () => sources[made++]?.make() ?? notCalled();
-    const both = await Promise.all([context.resumableStream("s", make), context.resumableStream("s", make)]);
+    const both = await Promise.all([
+      context.resumableStream("s", make),
+      context.resumableStream("s", make),
+    ]);
     assert.equal(made, 1);
     sources[0]?.say("once");
     sources[0]?.end();
     assert.deepEqual(await Promise.all(both.map(textOf)), ["once", "once"]);
   });
 
-  test("a chunk of more than the broker's limit for an event comes unchanged", async (t) => {
+  test("a chunk beyond the broker's limit for an event comes unchanged", async (t) => {
     const context = await ours(t);
     const source = makeSource();
     const made = await context.createNewResumableStream("s", source.make);
@@ -242,7 +254,7 @@ describe("resumable streams, where ours says more", () => {
     assert.ok((await resumed) === long);
   });
 
-  test("streams of different prefixes have nothing to do with each other", async (t) => {
+  test("streams of different prefixes are separate", async (t) => {
     const { client } = await startBroker(t);
     const [one, two] = ["one", "two"].map((keyPrefix) =>
       createResumableStreamContext({ client, keyPrefix, waitUntil: null }),

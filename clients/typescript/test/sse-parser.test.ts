@@ -7,7 +7,9 @@ const encoder = new TextEncoder();
 
 function parse(...chunks: (string | Uint8Array)[]) {
   const parser = new SseParser();
-  return chunks.flatMap((chunk) => parser.push(typeof chunk === "string" ? encoder.encode(chunk) : chunk));
+  return chunks.flatMap((chunk) =>
+    parser.push(typeof chunk === "string" ? encoder.encode(chunk) : chunk),
+  );
 }
 
 const message = (data: string, id?: string) => ({ id, event: "message", data });
@@ -26,7 +28,7 @@ describe("the parser of server-sent events", () => {
     ],
     ["dispatches at a CR without waiting for more", ["data: a\r\r"], [message("a")]],
     [
-      "skips a byte order mark at the beginning, and only there",
+      "skips a byte order mark at the start, and only there",
       ["\uFEFFdata: a\n\n\uFEFFdata: b\n\ndata: c\n\n"],
       [message("a"), message("c")],
     ],
@@ -75,7 +77,7 @@ describe("the parser of server-sent events", () => {
   }
 });
 
-test("however a stream is cut, the parser finds what eventsource-parser finds in the whole", () => {
+test("with chunks of any size, the parser agrees with eventsource-parser", () => {
   const parts = [
     "data",
     "id",
@@ -103,7 +105,7 @@ test("however a stream is cut, the parser finds what eventsource-parser finds in
       onRetry: (retry) => expected.push({ retry }),
       onComment: (comment) => expected.push({ comment }),
     });
-    // A character more, so that it does not wait for what may follow a CR; it completes nothing.
+    // One more character, because the oracle waits after a CR. It completes nothing.
     oracle.feed(`${text}:`);
 
     const bytes = encoder.encode(text);
@@ -111,7 +113,7 @@ test("however a stream is cut, the parser finds what eventsource-parser finds in
     const found: unknown[] = [];
     for (let from = 0; from < bytes.length; ) {
       const to = from + random(5);
-      // The oracle dispatches nothing for a block without data, as the standard says.
+      // By the standard, the oracle dispatches nothing for a block without data.
       found.push(
         ...parser
           .push(bytes.subarray(from, to))

@@ -6,7 +6,7 @@ import { startBroker } from "./support.js";
 
 const [HIGH, LOW] = ["\ud83d", "\ude00"];
 
-/** What a writer of these steps makes the broker store, but for `start` and `end`. */
+/** The events that the broker stores for these steps of a writer, without `start` and `end`. */
 async function written(client: Client, write: (writer: Writer) => Promise<void>, options = {}) {
   await client.createStream("k");
   await client.publish("k", write, options);
@@ -18,7 +18,7 @@ for (const transport of ["ndjson", "websocket"] as const) {
   describe(`half a character, over ${transport}`, () => {
     const options = { transport, WebSocket };
 
-    test("is joined with the half in the next write of that name", async (t) => {
+    test("is joined with the other half in the next write of that event name", async (t) => {
       const { client } = await startBroker(t);
       const stored = await written(
         client,
@@ -41,7 +41,7 @@ for (const transport of ["ndjson", "websocket"] as const) {
       ]);
     });
 
-    test("that stays alone becomes U+FFFD", async (t) => {
+    test("without its other half becomes U+FFFD", async (t) => {
       const { client } = await startBroker(t);
       const stored = await written(
         client,

@@ -1,10 +1,18 @@
 import { Tile } from './tile.mjs';
 
-/** How far back a stream begins of which the page has nothing yet: as much as a tile shows of it. */
+/** How many events back a new stream starts: as many as a tile shows. */
 const FROM = -200;
-/** Pauses in ms: after a cut, before asking again after a refusal, and until what has ended makes way for what follows it. */
+/**
+ * Pauses in ms: after a cut, before a retry after a refusal, and before a finished stream is
+ * replaced by the next one.
+ */
 const PAUSE = { cut: 1_500, refused: 2_000, ended: 5_000 };
-const STATES = { connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting', cut: 'Cut off' };
+const STATES = {
+  connecting: 'Connecting',
+  live: 'Live',
+  reconnecting: 'Reconnecting',
+  cut: 'Cut off',
+};
 const EVENTS = ['start', 'number', 'token', 'alert', 'end', 'cancel', 'missedevents'];
 
 const $ = (id) => document.getElementById(id);
@@ -12,10 +20,10 @@ const $ = (id) => document.getElementById(id);
 const tiles = new Map();
 const changed = new Set();
 let source;
-/** Of the next connection, and of the one that will follow the successors of what has ended. */
+/** The timers of the next connection, and of the one that follows the next streams. */
 let timer;
 let turn;
-/** The board's prefix, and the place in all of its streams: the id of the last frame. */
+/** The board's prefix, and the position in all of its streams: the id of the last frame. */
 let prefix;
 let cursor;
 let connections = 0;
@@ -24,18 +32,23 @@ let filter = '';
 const keyOf = ({ slug, run }) => `${prefix}${slug}:${run}`;
 const tileOf = (key) => tiles.get(key.slice(prefix.length).split(':')[0]);
 
-/** Opens the one connection, for the streams as they are now; it begins where the last one was left. */
+/**
+ * Opens the one connection for the current streams. It continues where the last connection stopped.
+ */
 async function connect() {
   source?.close();
   clearTimeout(timer);
   clearTimeout(turn);
   turn = undefined;
-  const board = await fetch('api/board').then((response) => (response.ok ? response.json() : undefined), () => undefined);
+  const board = await fetch('api/board').then(
+    (response) => (response.ok ? response.json() : undefined),
+    () => undefined,
+  );
   if (!board) return later(PAUSE.refused);
   // Another run of the backend has other streams.
   if (prefix && prefix !== board.prefix) return location.reload();
   prefix ??= board.prefix;
-  for (const spec of board.tiles) place(spec);
+  for (const spec of board.tiles) showTile(spec);
 
   const url = new URL(board.sse_url);
   for (const tile of tiles.values()) url.searchParams.append('key', keyOf(tile));
@@ -52,7 +65,8 @@ async function connect() {
     connections += 1;
     setState('live');
   };
-  // It reconnects by itself, with its last id. Where it was refused it gives up: another token may help.
+  // EventSource reconnects by itself, with its last id. It gives up when it was refused. Another
+  // token may help.
   source.onerror = () => {
     setState('reconnecting');
     if (here.readyState === EventSource.CLOSED) later(PAUSE.refused);
@@ -66,8 +80,10 @@ function later(pause) {
   timer = setTimeout(connect, pause);
 }
 
-/** Makes the tile of a source, or moves it on to the source's next stream when it has all of the last. */
-function place(spec) {
+/**
+ * Creates the tile of a source, or moves it to the source's next stream when the last one is over.
+ */
+function showTile(spec) {
   const tile = tiles.get(spec.slug);
   if (!tile) {
     const made = new Tile(spec);
@@ -79,7 +95,7 @@ function place(spec) {
   }
 }
 
-/** A frame's id begins with its stream and its place there: `KEY:ID`. */
+/** A frame's id starts with its stream and its position there: `KEY:ID`. */
 function take({ type, data, lastEventId }) {
   cursor = lastEventId;
   const [key, id] = lastEventId.split(',', 1)[0].split(':');
@@ -92,12 +108,12 @@ function take({ type, data, lastEventId }) {
     tile.ledger.note(numberOf(id), connections, filter !== '');
     tile.take(type, data);
   }
-  // One turn for all that have ended by then: to add streams is to connect anew.
+  // One turn for all streams that have ended by then, because adding streams connects again.
   if (tile.isOver) turn ??= setTimeout(connect, PAUSE.ended);
   redraw(tile);
 }
 
-/** The number in `<milliseconds>-<number>`, after which a stream's last id has a `!`. */
+/** The number in `<milliseconds>-<number>`. The last id of a stream has a `!` behind it. */
 const numberOf = (id) => Number.parseInt(id.split('-')[1], 10);
 
 function redraw(tile) {
@@ -117,7 +133,7 @@ function draw() {
 function setState(state) {
   $('state').dataset.state = state;
   $('state').textContent = STATES[state];
-  // Not `disabled`, which would take the focus from who has just pressed it.
+  // Not `disabled`, which would remove the focus from the button that was just pressed.
   $('cut').ariaDisabled = String(state !== 'live');
   $('resumed').textContent = Math.max(0, connections - 1);
 }
@@ -130,8 +146,8 @@ $('cut').addEventListener('click', () => {
 for (const choice of document.getElementsByName('filter')) {
   choice.addEventListener('change', () => {
     filter = choice.value;
-    document.body.classList.toggle('sifting', filter !== '');
-    for (const { ledger } of tiles.values()) ledger.sift();
+    document.body.classList.toggle('filtering', filter !== '');
+    for (const { ledger } of tiles.values()) ledger.filter();
     connect();
   });
 }

@@ -1,49 +1,52 @@
-/** Cells of a strip. */
+/** The number of cells of a strip. */
 export const CELLS = 40;
 
-/** Which events of a stream have come. Its ids count them, so that each must follow the one before. */
+/** Counts the events of a stream that have come. The numbers in the ids must follow one another. */
 export class Ledger {
   got = 0;
   gaps = 0;
   repeats = 0;
   filtered = 0;
-  /** The newest cells of the strip: a class for each. */
+  /** The newest cells of the strip, as class names. */
   cells = [];
   #last;
-  #sifted = false;
+  #filtering = false;
 
   /** Another stream follows. */
   begin() {
     this.#last = undefined;
   }
 
-  /** From now on until the next event what is missing was not asked for. */
-  sift() {
-    this.#sifted = true;
+  /** Until the next event, missing numbers count as filtered. */
+  filter() {
+    this.#filtering = true;
   }
 
-  /** An event, by its number, which the page's `connection`th connection brought. `sifting`: others may be left out after it. */
-  note(number, connection, sifting) {
+  /**
+   * Adds an event, which the page's `connection`th connection delivered. With `filtered` the broker
+   * may leave out events after it.
+   */
+  note(number, connection, filtered) {
     const between = this.#last === undefined ? 0 : number - this.#last - 1;
     if (between < 0) {
       this.repeats += 1;
       this.#push('repeat');
       return;
     }
-    if (this.#sifted) {
+    if (this.#filtering) {
       this.filtered += between;
       this.#push('filtered', between);
     } else {
       this.gaps += between;
       this.#push('gap', between);
     }
-    this.#sifted = sifting;
+    this.#filtering = filtered;
     this.#last = number;
     this.got += 1;
     this.#push(connection % 2 ? 'odd' : 'even');
   }
 
-  /** Events that the broker says are no longer stored; `missed` is null where it can't know how many. */
+  /** Adds events that are no longer stored. `missed` is null when the broker can't count them. */
   miss(missed, first) {
     this.gaps += missed ?? 1;
     this.#push('gap', missed ?? 1);

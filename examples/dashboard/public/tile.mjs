@@ -1,15 +1,15 @@
 import { CELLS, Ledger } from './ledger.mjs';
 
-/** Values of a line, and lines of a log. */
+/** The number of values of a line, and of lines of a log. */
 const VALUES = 60;
 const LINES = 3;
-/** Characters of an answer: more than a tile shows. */
+/** The number of characters of an answer: more than a tile shows. */
 const TEXT = 600;
 
 const STATES = { waiting: 'Waiting', live: 'Live', ended: 'Ended', gone: 'Gone' };
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** A source's place on the page. It is drawn when the browser is about to show it, however many events have come since. */
+/** The tile of a source. The browser draws it once per frame, also after many events. */
 export class Tile {
   ledger = new Ledger();
   state = 'waiting';
@@ -26,11 +26,16 @@ export class Tile {
     const find = (selector) => this.root.querySelector(selector);
     find('h2').textContent = name;
     find('.strip').append(...Array.from({ length: CELLS }, () => document.createElement('i')));
-    this.#parts = { state: find('.state'), ledger: find('.ledger'), cells: [...find('.strip').children], ...this.#body(find('.body'), unit) };
+    this.#parts = {
+      state: find('.state'),
+      ledger: find('.ledger'),
+      cells: [...find('.strip').children],
+      ...this.#body(find('.body'), unit),
+    };
     this.draw();
   }
 
-  /** The source's next stream, which may not be there yet. */
+  /** Shows the source's next stream, which may not exist yet. */
   next(run) {
     this.run = run;
     this.state = 'waiting';
@@ -38,7 +43,7 @@ export class Tile {
     this.ledger.begin();
   }
 
-  /** Nothing more comes of its stream. */
+  /** Whether nothing more comes of its stream. */
   get isOver() {
     return this.state === 'ended' || this.state === 'gone';
   }
@@ -74,7 +79,7 @@ export class Tile {
 
   #body(body, unit) {
     if (this.kind === 'answer') {
-      // In a box whose end is what is seen.
+      // The box shows the end of the text.
       const text = element('p');
       body.append(text);
       return { text };
@@ -106,9 +111,13 @@ function element(name, text = '') {
   return made;
 }
 
-/** A line whose newest value is at the right, between the least and the greatest. */
+/**
+ * The points of a line between the least and the greatest value. The newest value is at the right.
+ */
 function pointsOf(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const height = (value) => (high > low ? 19 - (18 * (value - low)) / (high - low) : 10);
-  return values.map((value, i) => `${VALUES - values.length + i},${height(value).toFixed(1)}`).join(' ');
+  return values
+    .map((value, i) => `${VALUES - values.length + i},${height(value).toFixed(1)}`)
+    .join(' ');
 }

@@ -1,4 +1,4 @@
-/** The model failed; `message` is for the person who asked. */
+/** The model failed. `message` is for the person who asked the question. */
 export class ModelError extends Error {
   name = 'ModelError';
 }

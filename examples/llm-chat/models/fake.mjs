@@ -8,18 +8,21 @@ const ANSWERS = readdirSync(folder)
   .map((file) => readFileSync(new URL(file, folder), 'utf8').trim());
 
 /** Milliseconds between tokens. */
-const PACE = { least: 20, most: 60 };
+const DELAY = { least: 20, most: 60 };
 
-/** Says one of a few answers, by the hash of the question, token by token at the pace of a real model. */
+/**
+ * Returns one of a few answers, by the hash of the question, token by token at the speed of a real
+ * model.
+ */
 export async function* fakeModel(question, signal) {
   const hash = createHash('sha256').update(question).digest().readUInt32BE();
   for (const token of tokens(ANSWERS[hash % ANSWERS.length])) {
-    await sleep(PACE.least + Math.random() * (PACE.most - PACE.least), undefined, { signal });
+    await sleep(DELAY.least + Math.random() * (DELAY.most - DELAY.least), undefined, { signal });
     yield token;
   }
 }
 
-/** Pieces such as models make: short words with the space before them, long words in parts. */
+/** Pieces like those of a model: short words with the space before them, long words in parts. */
 function tokens(text) {
   return text.match(/\s?[^\s]{1,8}|\s/gu);
 }

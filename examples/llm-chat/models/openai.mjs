@@ -1,9 +1,10 @@
 import { ModelError } from './error.mjs';
 
 /**
- * A model behind an HTTP interface like OpenAI's. `baseUrl` is the one that ends before `/chat/completions`.
+ * A model behind an HTTP interface like OpenAI's. `baseUrl` is the URL before `/chat/completions`.
  *
- * @returns a function that yields the tokens of the answer to a question; it throws a `ModelError`, or the signal's reason
+ * @returns A function that yields the tokens of the answer to a question. It throws a `ModelError`
+ * or the signal's reason.
  */
 export function openAiModel({ baseUrl, apiKey, model }) {
   return async function* (question, signal) {
@@ -11,10 +12,17 @@ export function openAiModel({ baseUrl, apiKey, model }) {
       const response = await fetch(`${baseUrl.replace(/\/+$/, '')}/chat/completions`, {
         method: 'POST',
         headers: { Authorization: `Bearer ${apiKey}`, 'Content-Type': 'application/json' },
-        body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: question }] }),
+        body: JSON.stringify({
+          model,
+          stream: true,
+          messages: [{ role: 'user', content: question }],
+        }),
         signal,
       });
-      if (!response.ok) throw new ModelError(`The model's server answered ${response.status}: ${await reason(response)}`);
+      if (!response.ok)
+        throw new ModelError(
+          `The model's server answered ${response.status}: ${await reason(response)}`,
+        );
       yield* tokens(response.body);
     } catch (error) {
       if (signal.aborted || error instanceof ModelError) throw error;
@@ -27,7 +35,7 @@ export function openAiModel({ baseUrl, apiKey, model }) {
 async function* tokens(body) {
   let finished = false;
   for await (const line of lines(body)) {
-    // Each event is one line of data; what else there is are comments that keep the connection open.
+    // Each event is one line of data. Other lines are comments that keep the connection open.
     if (!line.startsWith('data:')) continue;
     const data = line.slice('data:'.length).trim();
     if (data === '[DONE]') return;
@@ -40,7 +48,7 @@ async function* tokens(body) {
   if (!finished) throw new ModelError("The model's answer broke off");
 }
 
-/** The whole lines: what follows the last line's end was cut off. */
+/** The complete lines. A line without an end was cut off. */
 async function* lines(body) {
   let begun = '';
   for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
@@ -55,7 +63,7 @@ async function reason(response) {
   try {
     return JSON.parse(text).error.message;
   } catch {
-    // Not every server has OpenAI's errors; what a proxy says may be a whole page.
+    // Not every server has OpenAI's errors. The error of a proxy may be a whole page.
     return text.slice(0, 200) || response.statusText;
   }
 }

@@ -2,9 +2,14 @@ import { Connection } from './connection.mjs';
 import { GrowingText } from './markup.mjs';
 import { subscribe } from './tinistreamer/subscribe.js';
 
-const SUGGESTIONS = ['What happens if I reload the page?', 'What makes the sky blue?', 'Why is tea called tea?', 'How do I count the words in a text?'];
+const SUGGESTIONS = [
+  'What happens if I reload the page?',
+  'What makes the sky blue?',
+  'Why is tea called tea?',
+  'How do I count the words in a text?',
+];
 
-/** What the line in the corner says. */
+/** The texts of the status line in the corner. */
 const STATES = {
   connecting: 'Connecting',
   live: 'Live',
@@ -14,7 +19,7 @@ const STATES = {
   lost: 'Not connected',
 };
 
-/** What the page says to codes of the backend and the broker. */
+/** The page's texts for error codes of the backend and the broker. */
 const NOTES = {
   'not-found': 'There is no such answer.',
   'no-active-stream': 'This answer is no longer stored.',
@@ -42,12 +47,12 @@ async function ask(question) {
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ question }),
   });
-  // From here on the address is all that a tab needs, after a reload, too.
+  // From now on the address is all that a tab needs, also after a reload.
   history.pushState(null, '', `#${access.id}`);
   await follow(access);
 }
 
-/** Shows an answer from its beginning, and as it grows. */
+/** Shows an answer from its first event, and while it grows. */
 async function follow({ id, sse_url, token }) {
   leave();
   const text = new GrowingText($('answer'));
@@ -87,7 +92,7 @@ async function follow({ id, sse_url, token }) {
     setState('lost');
     throw error;
   }
-  // No status: the page shows another answer by now.
+  // Without a status, the page shows another answer by now.
   if (events.status) setState(events.status === 'ended' ? 'done' : 'stopped');
 }
 
@@ -97,7 +102,7 @@ function leave() {
 }
 
 function begin() {
-  // A suggestion that had the focus goes: the focus moves to what was asked for.
+  // A suggestion with the focus is hidden, so the focus moves to the answer.
   const fromSuggestion = $('suggestions').contains(document.activeElement);
   $('welcome').hidden = true;
   $('chat').hidden = false;
@@ -124,9 +129,9 @@ function setState(state) {
   $('state').hidden = false;
   $('state').dataset.state = state;
   $('state').textContent = STATES[state];
-  // Read aloud when it is complete, not token by token.
+  // Screen readers read the complete answer, not each token.
   $('answer').ariaBusy = String(active);
-  // Not `disabled`, which would take the focus from who has just pressed it.
+  // Not `disabled`, which would remove the focus from the button that was just pressed.
   $('stop').ariaDisabled = String(!active);
   $('cut').ariaDisabled = String(state !== 'live');
 }
@@ -154,7 +159,7 @@ function keepInView(change) {
   if (atEnd) page.scrollTop = page.scrollHeight;
 }
 
-/** For what people set off: a failure is told on the page. */
+/** Runs the handler of a user's action. The page shows its failure. */
 async function attempt(work) {
   $('note').hidden = true;
   try {
@@ -184,7 +189,7 @@ $('text').addEventListener('keydown', (event) => {
 });
 $('stop').addEventListener('click', () => {
   if ($('stop').ariaDisabled === 'true') return;
-  // Every tab learns from the stream that it was stopped, this one too.
+  // Every tab learns from the stream that the answer was stopped, also this one.
   attempt(() => call(`api/answers/${current.id}/stop`, { method: 'POST' }));
 });
 $('cut').addEventListener('click', () => {

@@ -1,33 +1,37 @@
 /**
- * A `fetch` for `subscribe` that tells how its connection is: `trying`, `up`, `lost`. `cut` breaks it, as a network does, so that the
- * client has to find out and to resume by itself.
+ * A `fetch` for `subscribe` that reports the state of its connection: `trying`, `up` or `lost`.
+ * `cut` breaks the connection as a network does, so that the client library has to notice it and to
+ * resume.
  */
 export class Connection {
-  #tell;
+  #report;
   #cut = new AbortController();
 
-  constructor(tell) {
-    this.#tell = tell;
+  constructor(report) {
+    this.#report = report;
   }
 
   fetch = async (url, init) => {
     this.#cut = new AbortController();
-    this.#tell('trying');
-    const response = await fetch(url, { ...init, signal: AbortSignal.any([init.signal, this.#cut.signal]) });
+    this.#report('trying');
+    const response = await fetch(url, {
+      ...init,
+      signal: AbortSignal.any([init.signal, this.#cut.signal]),
+    });
     if (!response.ok || !response.body) return response;
-    this.#tell('up');
-    return new Response(this.#watched(response.body.getReader(), init.signal), response);
+    this.#report('up');
+    return new Response(this.#observed(response.body.getReader(), init.signal), response);
   };
 
   cut() {
     this.#cut.abort(new Error('The connection was cut'));
   }
 
-  /** The same bytes, read only when they are asked for. */
-  #watched(reader, left) {
+  /** Passes the same bytes on. It reads only when the client library reads. */
+  #observed(reader, left) {
     const lost = () => {
-      // Aborted by the client itself, it is not lost but no longer wanted.
-      if (!left.aborted) this.#tell('lost');
+      // When the client library itself has aborted, the connection is not lost.
+      if (!left.aborted) this.#report('lost');
     };
     const source = {
       pull: async (controller) => {

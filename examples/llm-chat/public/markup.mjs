@@ -1,6 +1,7 @@
 /**
- * Shows Markdown that grows, the little of it that models write most. Its signs stay in the document, where the style sheet hides some,
- * so that the document's text is exactly the stream's. Only text nodes are made of it: a model can't write HTML into the page.
+ * Shows growing Markdown, in the small part of the syntax that models use most. The signs stay in
+ * the document, where the style sheet hides some. So the document's text is exactly the stream's
+ * text. It creates only text nodes: a model can't write HTML into the page.
  */
 export class GrowingText {
   #root;
@@ -36,11 +37,14 @@ export class GrowingText {
     const { kind, sign } = kindOf(this.#text, this.#fenced);
     this.#line.className = kind;
     const rest = this.#text.slice(sign.length);
-    this.#line.replaceChildren(...(sign ? [element('i', sign)] : []), ...(kind === 'code' ? [rest] : inline(rest)));
+    this.#line.replaceChildren(
+      ...(sign ? [element('i', sign)] : []),
+      ...(kind === 'code' ? [rest] : inline(rest)),
+    );
   }
 }
 
-/** What kind of line it is, and the sign at its beginning that says so. */
+/** The kind of a line, and the sign at its start. */
 function kindOf(line, fenced) {
   if (line.startsWith('```')) return { kind: 'code', sign: line };
   if (fenced) return { kind: 'code', sign: '' };
@@ -53,7 +57,9 @@ const TAGS = { '**': 'strong', '*': 'em', '`': 'code' };
 function inline(text) {
   const nodes = [];
   let from = 0;
-  for (const { 0: whole, 1: sign, 2: content, index } of text.matchAll(/(\*\*|\*|`)(?! )(.+?)\1/g)) {
+  for (const { 0: whole, 1: sign, 2: content, index } of text.matchAll(
+    /(\*\*|\*|`)(?! )(.+?)\1/g,
+  )) {
     nodes.push(text.slice(from, index), pair(sign), element(TAGS[sign], content), pair(sign));
     from = index + whole.length;
   }

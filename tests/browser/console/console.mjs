@@ -1,34 +1,61 @@
-// The console as people use it, one tab at a time, and what must hold wherever they are in it.
+// The console in one tab, and the checks that apply to every page.
 
 import assert from 'node:assert/strict';
 import { DEADLINE, onEachStore, until } from '../harness.mjs';
 
-/** A test per store, whose `visit` opens the console. It fails, too, when a page did what none ever should. */
+/**
+ * A test per store, whose `visit` opens the console. It fails, too, when a page did what none ever
+ * should.
+ */
 export function onConsole(name, body, stores, timeout) {
-  onEachStore(name, async (scene) => {
-    const tabs = [];
-    const visit = async (broker, options) => {
-      const tab = await openTab(scene, broker, options);
-      tabs.push(tab);
-      return tab;
-    };
-    try {
-      await body(scene, visit);
-    } catch (failure) {
-      // Where a page has failed, the test has mostly waited in vain for what it should show.
-      const problems = tabs.flatMap((tab) => tab.problems);
-      throw problems.length > 0 ? new AggregateError([failure, ...problems.map((text) => new Error(text))], failure.message) : failure;
-    }
-    assert.deepEqual(tabs.flatMap((tab) => tab.problems), []);
-  }, stores, timeout);
+  onEachStore(
+    name,
+    async (fixture) => {
+      const tabs = [];
+      const visit = async (broker, options) => {
+        const tab = await openTab(fixture, broker, options);
+        tabs.push(tab);
+        return tab;
+      };
+      try {
+        await body(fixture, visit);
+      } catch (failure) {
+        // When a page has failed, the test mostly times out. The page's error says more.
+        const problems = tabs.flatMap((tab) => tab.problems);
+        throw problems.length > 0
+          ? new AggregateError(
+              [failure, ...problems.map((text) => new Error(text))],
+              failure.message,
+            )
+          : failure;
+      }
+      assert.deepEqual(
+        tabs.flatMap((tab) => tab.problems),
+        [],
+      );
+    },
+    stores,
+    timeout,
+  );
 }
 
-/** A broker with its console. Over Redis its delivery is shared, as where there are more than a few clients. */
-export const consoleBroker = (scene, settings = {}) => scene.broker({ STREAMER_CONSOLE: 'on', STREAMER_DELIVERY: 'shared', ...settings });
+/**
+ * A broker with its console. Over Redis its delivery is shared, as where there are more than a few
+ * clients.
+ */
+export const consoleBroker = (fixture, settings = {}) =>
+  fixture.broker({ STREAMER_CONSOLE: 'on', STREAMER_DELIVERY: 'shared', ...settings });
 
-/** A tab with the console at `at`, signed in unless `apiKey` is null; `script` is one that runs in it. */
-async function openTab(scene, broker, { at = '#/', apiKey = broker.apiKey, context: options, script } = {}) {
-  const context = await scene.context(options);
+/**
+ * A tab with the console at `at`, signed in unless `apiKey` is null; `script` is one that runs in
+ * it.
+ */
+async function openTab(
+  fixture,
+  broker,
+  { at = '#/', apiKey = broker.apiKey, context: options, script } = {},
+) {
+  const context = await fixture.context(options);
   const page = await context.newPage();
   page.setDefaultTimeout(DEADLINE);
   const tab = new Tab(page, broker);
@@ -40,7 +67,7 @@ async function openTab(scene, broker, { at = '#/', apiKey = broker.apiKey, conte
 }
 
 class Tab {
-  /** What should not have happened. */
+  /** The errors so far. */
   problems = [];
   /** The URLs of all requests and WebSockets. */
   urls = [];
@@ -56,7 +83,7 @@ class Tab {
     this.rows = this.list.getByRole('option');
   }
 
-  /** From before the first script on. */
+  /** Installs the checks before the first script runs. */
   async watch() {
     const { page, problems } = this;
     page.on('pageerror', (error) => problems.push(`page error: ${error.stack ?? error}`));
@@ -71,7 +98,9 @@ class Tab {
     });
     page.on('request', (request) => this.#note(request.url()));
     page.on('websocket', (socket) => this.#note(socket.url()));
-    await page.exposeFunction('reportViolation', (violation) => problems.push(`against the policy: ${violation}`));
+    await page.exposeFunction('reportViolation', (violation) =>
+      problems.push(`against the policy: ${violation}`),
+    );
     await page.addInitScript(() => {
       addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sample }) =>
         window.reportViolation(`${violatedDirective} ${blockedURI} ${sample}`),
@@ -82,10 +111,14 @@ class Tab {
   #note(url) {
     this.urls.push(url);
     const { protocol, host } = new URL(url);
-    if (!['http:', 'ws:'].includes(protocol) || host !== new URL(this.broker.url).host) this.problems.push(`asked for ${url}`);
+    if (!['http:', 'ws:'].includes(protocol) || host !== new URL(this.broker.url).host)
+      this.problems.push(`requested ${url}`);
   }
 
-  /** Browsers log answers such as 401 and 503, and broken connections, as errors, whatever the page makes of them. */
+  /**
+   * Browsers log answers such as 401 and 503, and broken connections, as errors, whatever the page
+   * makes of them.
+   */
   expect(...patterns) {
     this.#expected.push(...patterns);
   }
@@ -149,13 +182,25 @@ class Pane {
     return this.root.locator('.wire pre').textContent();
   }
 
-  /** What the strip tells: figures, and the kind of each cell. */
+  /** The figures of the strip, and the kind of each cell. */
   async strip() {
     const words = await this.root.locator('.sum span').allTextContents();
-    const figure = (word) => Number(new RegExp(`^([\\d,]+) ${word}s?$`, 'm').exec(words.join('\n'))?.[1].replaceAll(',', ''));
+    const figure = (word) =>
+      Number(
+        new RegExp(`^([\\d,]+) ${word}s?$`, 'm').exec(words.join('\n'))?.[1].replaceAll(',', ''),
+      );
     const last = Number(/– ([\d,]+)$/.exec(words[0])?.[1].replaceAll(',', '') ?? -1);
-    const cells = await this.root.locator('.cells i').evaluateAll((cells) => cells.map(({ className }) => className));
-    return { words, last, gaps: figure('gap'), repeats: figure('repeat'), connections: figure('connection'), cells };
+    const cells = await this.root
+      .locator('.cells i')
+      .evaluateAll((cells) => cells.map(({ className }) => className));
+    return {
+      words,
+      last,
+      gaps: figure('gap'),
+      repeats: figure('repeat'),
+      connections: figure('connection'),
+      cells,
+    };
   }
 
   async reaches(number) {

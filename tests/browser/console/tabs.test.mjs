@@ -1,4 +1,4 @@
-// Many tabs at once: a browser has six connections of HTTP/1.1 for a host.
+// Many tabs at once. A browser has six HTTP/1.1 connections for a host.
 
 import assert from 'node:assert/strict';
 import { range, until } from '../harness.mjs';
@@ -6,8 +6,8 @@ import { consoleBroker, onConsole } from './console.mjs';
 
 const TABS = 8;
 
-onConsole('eight tabs follow a stream each, all at the same time', async (scene, visit) => {
-  const broker = await consoleBroker(scene);
+onConsole('eight tabs follow a stream each, all at the same time', async (fixture, visit) => {
+  const broker = await consoleBroker(fixture);
   const keys = range(0, TABS).map((n) => `stream ${n}`);
   const tabs = [];
   for (const key of keys) {
@@ -17,12 +17,12 @@ onConsole('eight tabs follow a stream each, all at the same time', async (scene,
     await tab.follows('live');
     tabs.push(tab);
   }
-  assert.equal(await broker.slotsInUse(), TABS);
+  assert.equal(await broker.connectionsInUse(), TABS);
   for (const key of keys) await broker.add(key, [{ event: 'token', data: `for ${key}` }]);
   for (const [n, tab] of tabs.entries()) {
     await tab.page.bringToFront();
     await tab.rows.getByText(`for stream ${n}`).waitFor();
   }
   for (const tab of tabs) await tab.page.close();
-  await until(async () => (await broker.slotsInUse()) === 0, 'all slots are free');
+  await until(async () => (await broker.connectionsInUse()) === 0, 'all connections are closed');
 });

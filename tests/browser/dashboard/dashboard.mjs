@@ -1,4 +1,4 @@
-// examples/dashboard as somebody who tries it runs it.
+// examples/dashboard, started as a user starts it.
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,30 +8,43 @@ import { DEADLINE, until } from '../harness.mjs';
 const folder = fileURLToPath(new URL('../../../examples/dashboard/', import.meta.url));
 const BROKER = fileURLToPath(new URL('../../../target/debug/tinistreamer', import.meta.url));
 
-/** Its backend, and a broker that pages reach through a proxy. */
-export async function startDashboard(scene) {
-  const proxy = await scene.proxy();
-  const broker = await scene.broker({ STREAMER_SERVER_ADDRESS: proxy.url });
+/** The dashboard's backend, and a broker that pages reach through a proxy. */
+export async function startDashboard(fixture) {
+  const proxy = await fixture.proxy();
+  const broker = await fixture.broker({ STREAMER_SERVER_ADDRESS: proxy.url });
   proxy.upstreams.push(broker);
-  const backend = await run(scene, { TINISTREAMER_URL: broker.url, TINISTREAMER_API_KEY: broker.apiKey });
+  const backend = await run(fixture, {
+    TINISTREAMER_URL: broker.url,
+    TINISTREAMER_API_KEY: broker.apiKey,
+  });
   return { broker, proxy, ...backend };
 }
 
 /** The same with a broker of its own. */
-export const startAlone = (scene) => run(scene, { HOME: process.env.HOME, TINISTREAMER_BIN: path.resolve(process.env.TINISTREAMER_BIN ?? BROKER) });
+export const startAlone = (fixture) =>
+  run(fixture, {
+    HOME: process.env.HOME,
+    TINISTREAMER_BIN: path.resolve(process.env.TINISTREAMER_BIN ?? BROKER),
+  });
 
-async function run(scene, settings) {
-  const child = start(process.execPath, ['start.mjs'], { cwd: folder, env: { PATH: process.env.PATH, PORT: '0', ...settings } });
-  scene.atClose(() => kill(child));
+async function run(fixture, settings) {
+  const child = start(process.execPath, ['start.mjs'], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, PORT: '0', ...settings },
+  });
+  fixture.atClose(() => kill(child));
   let [out, err] = ['', ''];
   child.stdout.on('data', (chunk) => (out += chunk));
   child.stderr.on('data', (chunk) => (err += chunk));
-  const url = await until(() => /Open (http:\S+)/.exec(out)?.[1], () => `an address in:\n${out}\n${err}`);
+  const url = await until(
+    () => /Open (http:\S+)/.exec(out)?.[1],
+    () => `an address in:\n${out}\n${err}`,
+  );
   return { child, url, errors: () => err };
 }
 
-export async function openDashboard(scene, { url }, options) {
-  const page = await (await scene.context(options)).newPage();
+export async function openDashboard(fixture, { url }, options) {
+  const page = await (await fixture.context(options)).newPage();
   page.setDefaultTimeout(DEADLINE);
   const problems = [];
   page.on('pageerror', (error) => problems.push(`${error}`));
@@ -60,24 +73,32 @@ class Dashboard {
     return Number((await this.page.textContent(`#${name}`)).replaceAll(',', ''));
   }
 
-  /** All tiles: their sources, states, and what they tell of their events. */
+  /** All tiles: their sources, states and event counts. */
   tiles() {
     return this.page.locator('.tile').evaluateAll((tiles) =>
       tiles.map((tile) => {
         const text = tile.querySelector('.ledger').textContent;
         const figure = (word) => Number(new RegExp(`${word}\\s(\\S+)`).exec(text)?.[1] ?? 0);
         const { slug, kind, state } = tile.dataset;
-        return { slug, kind, state, got: figure('got'), gaps: figure('gaps'), repeats: figure('repeats'), filtered: figure('filtered') };
+        return {
+          slug,
+          kind,
+          state,
+          got: figure('got'),
+          gaps: figure('gaps'),
+          repeats: figure('repeats'),
+          filtered: figure('filtered'),
+        };
       }),
     );
   }
 
-  /** Resolves with the tiles when they are as they should be. */
-  reach(what, test, patience = DEADLINE) {
+  /** Resolves with the tiles when they pass the test. */
+  reach(what, test, timeout = DEADLINE) {
     const look = async () => {
       const tiles = await this.tiles();
       return tiles.length > 0 && test(tiles) && tiles;
     };
-    return until(look, what, Date.now() + patience);
+    return until(look, what, Date.now() + timeout);
   }
 }

@@ -1,31 +1,35 @@
-// The broker's HTTP interface as the console uses it: /api/docs/ describes all of it.
+// The part of the broker's HTTP interface that the console uses. /api/docs/ describes all of it.
 
 import { apiKey } from "./session.js";
 
-/** What the console's own clients are called in the list of clients. */
+/** The name of the console's own subscribers in the list of clients. */
 export const CLIENT_NAME = "Console";
 /** Longer than the broker itself waits for its store. */
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 /**
  * @typedef {{key: string, length: number, ttl: number, status: Status}} StreamRow
  * @typedef {"active" | "ended" | "cancelled"} Status
- * @typedef {StreamRow & {first_id: string, last_id: string, created_at: string, clients: number, clients_total: number | null}} StreamInfo
- * @typedef {{id: string, name?: string, tags: string[], keys: string[], transport: string, since: string, address?: string,
- *   events: number, bytes: number, lag: number | null, filter?: string}} ClientRow
+ * @typedef {StreamRow & {first_id: string, last_id: string, created_at: string, clients: number,
+ *   clients_total: number | null}} StreamInfo
+ * @typedef {{id: string, name?: string, tags: string[], keys: string[], transport: string,
+ *   since: string, address?: string, events: number, bytes: number, lag: number | null,
+ *   filter?: string}} ClientRow
  * @typedef {{sse_url: string, ws_url: string, token: string, expires_at: string}} Access
  * @typedef {{event: string, data?: unknown}} NewEvent
- * @typedef {{streaming_in_use: number, streaming_max: number, streaming: number, static: number}} Connections
- * @typedef {{uptime: number, events_in: number, events_out: number, bytes_in: number, bytes_out: number,
- *   clients: {sse: number, ws: number, poll: number, ndjson: number}}} Activity
- * @typedef {{url: string, version: string, store: string, delivery: string, redis: Connections, activity: Activity}} BrokerInfo
+ * @typedef {{streaming_in_use: number, streaming_max: number, streaming: number,
+ *   static: number}} Connections
+ * @typedef {{uptime: number, events_in: number, events_out: number, bytes_in: number,
+ *   bytes_out: number, clients: {sse: number, ws: number, poll: number, ndjson: number}}} Activity
+ * @typedef {{url: string, version: string, store: string, delivery: string, redis: Connections,
+ *   activity: Activity}} BrokerInfo
  */
 
-/** An answer other than success, or none at all (status 0). */
+/** A response that is not a success. Without any response the status is 0. */
 export class ApiError extends Error {
   /**
    * @param {number} status
-   * @param {string} code The broker's word for it, by which to decide.
+   * @param {string} code The broker's error code, for decisions.
    * @param {string} message For people.
    * @param {number} [retryAfter] Seconds.
    */
@@ -45,12 +49,17 @@ export class ApiError extends Error {
       code: "no-broker",
       message: `Something answers ${response.status}, but not as a broker does`,
     };
-    return new ApiError(response.status, String(code), String(message), after > 0 ? after : undefined);
+    return new ApiError(
+      response.status,
+      String(code),
+      String(message),
+      after > 0 ? after : undefined,
+    );
   }
 }
 
 /**
- * An address of the broker that this page came from, also where a proxy has put it below a path.
+ * An address of the broker that served this page, also below a path of a proxy.
  * @param {string} path
  * @param {Record<string, string | undefined>} [query]
  */
@@ -74,7 +83,12 @@ async function ask(url, init = {}) {
   /** @type {Response} */
   let response;
   try {
-    response = await fetch(url, { ...init, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    response = await fetch(url, {
+      ...init,
+      headers,
+      cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
   } catch {
     throw new ApiError(0, "unreachable", "The broker can't be reached");
   }
@@ -92,50 +106,57 @@ const get = async (url, init) => (await ask(url, init)).json();
  * @param {URL} url
  * @param {unknown} body
  */
-const post = async (url, body) => (await ask(url, { method: "POST", body: JSON.stringify(body) })).json();
+const post = async (url, body) =>
+  (await ask(url, { method: "POST", body: JSON.stringify(body) })).json();
 
 /**
- * @param {string} [key] An API key to be tried, instead of the one that is kept.
+ * @param {string} [key] An API key to test, instead of the stored one.
  * @returns {Promise<BrokerInfo>}
  */
-export const brokerInfo = (key) => get(address("info"), key === undefined ? {} : { headers: { "x-api-key": key } });
+export const brokerInfo = (key) =>
+  get(address("info"), key === undefined ? {} : { headers: { "x-api-key": key } });
 
 /**
- * Settles well when the broker can do its work.
- * @returns {Promise<string[]>} What an operator should know all the same.
+ * Resolves when the broker is ready.
+ * @returns {Promise<string[]>} Warnings for an operator.
  */
 export async function ready() {
   const text = await (await ask(address("ready"))).text();
-  return text.split("\n").flatMap((line) => (line.startsWith("Warning: ") ? [line.slice("Warning: ".length)] : []));
+  return text
+    .split("\n")
+    .flatMap((line) => (line.startsWith("Warning: ") ? [line.slice("Warning: ".length)] : []));
 }
 
 /** @returns {Promise<StreamRow[]>} */
-export const listStreams = (/** @type {string} */ pattern) => get(address("stream", { pattern: pattern || undefined }));
+export const listStreams = (/** @type {string} */ pattern) =>
+  get(address("stream", { pattern: pattern || undefined }));
 
 /** @returns {Promise<StreamInfo>} */
 export const streamInfo = (/** @type {string} */ key) => get(address("stream/info", { key }));
 
 /**
- * @param {{key: string, ttl?: number, max_events?: number}} wanted
+ * @param {{key: string, ttl?: number, max_events?: number}} options
  * @returns {Promise<Access>}
  */
-export const createStream = (wanted) => post(address("stream"), wanted);
+export const createStream = (options) => post(address("stream"), options);
 
 /**
- * @param {{key: string} | {keys: string[]} | {prefix: string}} wanted
+ * @param {{key: string} | {keys: string[]} | {prefix: string}} options
  * @returns {Promise<Access>}
  */
-export const issueToken = (wanted) => post(address("stream/token"), wanted);
+export const issueToken = (options) => post(address("stream/token"), options);
 
 /**
- * Those of the node that answers.
- * @param {{key?: string, tag?: string}} wanted
+ * The subscribers of the node that answers.
+ * @param {{key?: string, tag?: string}} options
  * @returns {Promise<ClientRow[]>}
  */
-export const listClients = ({ key, tag }) => get(address("clients", { key: key || undefined, tag: tag || undefined }));
+export const listClients = ({ key, tag }) =>
+  get(address("clients", { key: key || undefined, tag: tag || undefined }));
 
 /** @param {string} id */
-export const disconnectClient = (id) => ask(address(`clients/${encodeURIComponent(id)}`), { method: "DELETE" });
+export const disconnectClient = (id) =>
+  ask(address(`clients/${encodeURIComponent(id)}`), { method: "DELETE" });
 
 /**
  * @param {string} key
@@ -144,9 +165,10 @@ export const disconnectClient = (id) => ask(address(`clients/${encodeURIComponen
 export const finishStream = (key, how) => post(address(`stream/${how}`), { key });
 
 /**
- * All or nothing.
+ * Writes all events or none.
  * @param {string} key
- * @param {string[]} events Each as JSON, which goes out as it was written: numbers may be longer than JavaScript's.
+ * @param {string[]} events Each as JSON text, which is sent unchanged, because numbers may be
+ * longer than JavaScript's.
  * @returns {Promise<{ids: string[], num_events: number}>}
  */
 export async function publish(key, events) {
@@ -155,10 +177,10 @@ export async function publish(key, events) {
 }
 
 /**
- * Lines of NDJSON, numbered, so that sending them again after a break writes none twice.
+ * Uploads NDJSON. With the producer's sequence number, lines that are sent again are stored once.
  * @param {string} key
  * @param {NewEvent[]} events
- * @param {{producer: string, sequence: number}} numbered
+ * @param {{producer: string, sequence: number}} producerSequence
  */
 export async function upload(key, events, { producer, sequence }) {
   const url = address("event/add/json-stream", { key, producer, sequence: String(sequence) });

@@ -1,4 +1,4 @@
-// The page around all views: who one is, where one is, and how the broker is.
+// The frame around all views: sign-in, navigation, and the state of the broker.
 
 import { broker } from "./broker.js";
 import { ClientList } from "./clients.js";
@@ -18,21 +18,22 @@ import { StreamList } from "./streams.js";
  * @typedef {object} View
  * @property {string} title
  * @property {() => unknown} render
- * @property {() => void} close Lets go of connections and timers.
+ * @property {() => void} close Closes connections and stops timers.
  */
 
 /** @type {View | null} */
 let view = null;
-/** What `view` was made for. */
+/** The page for which `view` was made. */
 let shown = "";
 
 function currentView() {
   const at = route();
-  const wanted = apiKey.get() === null ? "sign-in" : at.page === "stream" ? `stream ${at.key}` : at.page;
-  if (view !== null && wanted === shown) return view;
+  const next =
+    apiKey.get() === null ? "sign-in" : at.page === "stream" ? `stream ${at.key}` : at.page;
+  if (view !== null && next === shown) return view;
   view?.close();
-  shown = wanted;
-  if (wanted === "sign-in") view = new SignIn();
+  shown = next;
+  if (next === "sign-in") view = new SignIn();
   else if (at.page === "stream") view = new StreamPage(at.key);
   else if (at.page === "clients") view = new ClientList();
   else view = at.page === "streams" ? new StreamList() : new Overview();
@@ -40,7 +41,8 @@ function currentView() {
 }
 
 const BANNERS = {
-  "store-unavailable": "The store does not answer. Clients are kept, writes are refused until it is back.",
+  "store-unavailable":
+    "The store does not answer. Clients are kept, writes are refused until it is back.",
   "shutting-down": "This broker is stopping. Clients go on at another node.",
   unreachable: "The broker can't be reached. The console goes on trying.",
 };
@@ -48,7 +50,9 @@ const BANNERS = {
 function banner() {
   const { health, warnings } = broker;
   if (health === "unknown" || health === "ready") {
-    return warnings.map((warning) => html`<div class="banner warning">${icon("activity")}<p>${warning}.</p></div>`);
+    return warnings.map(
+      (warning) => html`<div class="banner warning">${icon("activity")}<p>${warning}.</p></div>`,
+    );
   }
   return html`<div class="banner">${icon("activity")}<p>${BANNERS[health]}</p></div>`;
 }
@@ -74,7 +78,8 @@ function health() {
     unreachable: "Unreachable",
     unknown: "…",
   };
-  return html`<span class="health ${broker.health}" title=${info === null ? "" : `Up for ${duration(info.activity.uptime)}`}>
+  return html`<span class="health ${broker.health}"
+    title=${info === null ? "" : `Up for ${duration(info.activity.uptime)}`}>
     <span class="dot"></span>${words[broker.health]}<span class="about">${about}</span>
   </span>`;
 }
@@ -85,19 +90,25 @@ function header() {
     <a class="brand" href="#/">${mark}<span>tinistreamer</span></a>
     ${
       inside
-        ? html`<nav aria-label="Console">${navigation("overview", "Overview")}${navigation("streams", "Streams")}${navigation("clients", "Clients")}
+        ? html`<nav aria-label="Console">${[
+            navigation("overview", "Overview"),
+            navigation("streams", "Streams"),
+            navigation("clients", "Clients"),
+          ]}
       <a href="api/docs/" target="_blank" rel="noopener">API ${icon("external")}</a></nav>`
         : nothing
     }
     <div class="status">
       ${health()}
-      <button class="plain" title="Colours: ${theme.get()}" aria-label="Colours: ${theme.get()}" @click=${() => {
-        theme.next();
-        redraw();
-      }}>${icon("theme")}</button>
+      <button class="plain" title="Colours: ${theme.get()}" aria-label="Colours: ${theme.get()}"
+        @click=${() => {
+          theme.next();
+          redraw();
+        }}>${icon("theme")}</button>
       ${
         inside
-          ? html`<button class="plain" title="Forget the API key" aria-label="Forget the API key" @click=${() => {
+          ? html`<button class="plain" title="Forget the API key" aria-label="Forget the API key"
+            @click=${() => {
               apiKey.forget();
               redraw();
             }}>${icon("leave")}</button>`
@@ -117,7 +128,7 @@ function page() {
     ${noticeList()}`;
 }
 
-/** Not by the link itself: behind the # of the address stands where one is. */
+/** A script, because a link would replace the page behind the # of the address. */
 function skip(/** @type {Event} */ event) {
   event.preventDefault();
   document.getElementById("main")?.focus();

@@ -1,13 +1,16 @@
-// What is known of the broker, asked for once a second while somebody looks.
+// The state of the broker. The console requests it once a second while the page is visible.
 
 import { ApiError, brokerInfo, ready } from "./api.js";
 import { redraw } from "./redraw.js";
 import { apiKey } from "./session.js";
 
 const INTERVAL_MS = 1_000;
-/** As much as the chart shows. */
+/** The time that the chart shows. */
 const KEPT_MS = 120_000;
-/** Clocks and answers' ways differ by this much; more means another node, or the same one started again. */
+/**
+ * Clocks and response times may differ by this much. A greater difference means another node, or a
+ * restart.
+ */
 const SAME_START_MS = 3_000;
 
 /**
@@ -20,11 +23,11 @@ class Broker {
   info = null;
   /** @type {Health} */
   health = "unknown";
-  /** What an operator should know although it is ready. @type {string[]} */
+  /** The warnings of a ready broker. @type {string[]} */
   warnings = [];
   /** @type {Rate[]} */
   rates = [];
-  /** The API key is not good here, as the broker said of the last request that had it. */
+  /** Whether the broker refused the API key of the last request. */
   refused = false;
   /** @type {{at: number, started: number, in: number, out: number} | null} */
   #last = null;
@@ -32,22 +35,25 @@ class Broker {
   watch() {
     const round = async () => {
       if (document.visibilityState === "visible") {
-        await Promise.all([this.#look(), this.#lookAtHealth()]);
+        await Promise.all([this.#requestInfo(), this.#requestHealth()]);
         redraw();
       }
       setTimeout(round, INTERVAL_MS);
     };
     round();
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.look());
+    document.addEventListener(
+      "visibilitychange",
+      () => document.visibilityState === "visible" && this.refresh(),
+    );
   }
 
-  /** Looks at once; settles badly if the key is not good. */
-  async look() {
-    await Promise.all([this.#look(), this.#lookAtHealth()]);
+  /** Requests the state at once. */
+  async refresh() {
+    await Promise.all([this.#requestInfo(), this.#requestHealth()]);
     redraw();
   }
 
-  async #look() {
+  async #requestInfo() {
     if (apiKey.get() === null) return;
     try {
       const info = await brokerInfo();
@@ -59,7 +65,7 @@ class Broker {
     }
   }
 
-  async #lookAtHealth() {
+  async #requestHealth() {
     try {
       this.warnings = await ready();
       this.health = "ready";
@@ -71,7 +77,7 @@ class Broker {
   }
 
   /**
-   * Lets a failed request of the whole page count: a refused key asks for another.
+   * Handles the error of any request. After a refused key the console asks for another one.
    * @param {unknown} error
    */
   notice(error) {
@@ -88,11 +94,22 @@ class Broker {
    * @param {number} at
    */
   #measure(activity, at) {
-    const now = { at, started: at - activity.uptime * 1_000, in: activity.events_in, out: activity.events_out };
+    const now = {
+      at,
+      started: at - activity.uptime * 1_000,
+      in: activity.events_in,
+      out: activity.events_out,
+    };
     const last = this.#last;
     this.#last = now;
-    // Totals of another node, or of the time before a restart, are no measure for these.
-    if (last === null || Math.abs(now.started - last.started) > SAME_START_MS || now.in < last.in || now.out < last.out) return;
+    // Totals of another node, or from before a restart, can't be compared.
+    if (
+      last === null ||
+      Math.abs(now.started - last.started) > SAME_START_MS ||
+      now.in < last.in ||
+      now.out < last.out
+    )
+      return;
     const seconds = Math.max((at - last.at) / 1_000, 0.001);
     this.rates.push({ at, in: (now.in - last.in) / seconds, out: (now.out - last.out) / seconds });
     while (this.rates[0] && this.rates[0].at < at - KEPT_MS) this.rates.shift();

@@ -1,4 +1,5 @@
-// A client, seen from inside: one connection at a time, over server-sent events or WebSocket, which can be cut and taken up again.
+// A subscriber and what its connection carries. It has one connection at a time, over server-sent
+// events or WebSocket. The user can cut it and connect again.
 
 import { ApiError, issueToken } from "./api.js";
 import { entryOf, OWN_NAMES } from "./log.js";
@@ -7,7 +8,7 @@ import { followOverSse } from "./sse.js";
 import { textOf } from "./text.js";
 import { followOverWs } from "./ws.js";
 
-/** Of the wire, as much as can be looked at. */
+/** How many characters of the connection's bytes are kept. */
 const WIRE_KEPT = 16_000;
 
 /**
@@ -18,15 +19,15 @@ const WIRE_KEPT = 16_000;
 export class Client {
   /** @type {ClientState} */
   state = "idle";
-  /** Why it is closed, for people. */
+  /** Why the connection is closed, for people. */
   why = "";
   connections = 0;
-  /** The id from which it would go on. @type {string | null} */
+  /** The id to continue after. @type {string | null} */
   after = null;
   numbers = new Numbers();
-  /** What the events' data make together. */
+  /** The text of the events' data. */
   text = "";
-  /** The end of what came over the wire. */
+  /** The last bytes of the connection, as text. */
   wire = "";
   #line = new AbortController();
   #key;
@@ -47,7 +48,7 @@ export class Client {
     return this.state === "connecting" || this.state === "open";
   }
 
-  /** Connects, from where it was; before its first event, from the stream's start. */
+  /** Connects, and continues at its position. Without an event that is the stream's start. */
   async connect() {
     if (this.isConnected) return;
     this.#become("connecting");
@@ -57,14 +58,16 @@ export class Client {
     try {
       const { token } = await issueToken({ key: this.#key });
       signal.throwIfAborted();
-      this.#hearWire(`${connection > 1 ? "\n" : ""}── connection ${connection}${this.after ? `, after ${this.after}` : ""} ──\n`);
+      const gap = connection > 1 ? "\n" : "";
+      const position = this.after ? `, after ${this.after}` : "";
+      this.#takeWire(`${gap}── connection ${connection}${position} ──\n`);
       const follow = this.transport === "sse" ? followOverSse : followOverWs;
       const why = await follow(
         { key: this.#key, token, after: this.after, signal },
         {
           onOpen: () => this.#become("open"),
-          onWire: (text) => this.#hearWire(text),
-          onFrames: (frames) => this.#hear(frames, connection),
+          onWire: (text) => this.#takeWire(text),
+          onFrames: (frames) => this.#take(frames, connection),
         },
       );
       this.#become(why === "" ? "finished" : "closed", why);
@@ -75,11 +78,11 @@ export class Client {
     }
   }
 
-  /** Drops the connection without a word, as a lost network does. */
+  /** Drops the connection without a close, as a lost network does. */
   cut() {
     if (!this.isConnected) return;
     this.#line.abort();
-    this.#hearWire("\n── cut ──\n");
+    this.#takeWire("\n── cut ──\n");
     this.#become("cut");
   }
 
@@ -91,11 +94,11 @@ export class Client {
    * @param {import("./sse.js").Frame[]} frames
    * @param {number} connection
    */
-  #hear(frames, connection) {
+  #take(frames, connection) {
     for (const frame of frames) {
       const { number, name, data } = entryOf(frame);
       if (number === null) {
-        if (name === "missedevents") this.#hearOfMissed(JSON.parse(data));
+        if (name === "missedevents") this.#takeMissed(JSON.parse(data));
         continue;
       }
       this.numbers.add(number, connection);
@@ -105,15 +108,15 @@ export class Client {
     this.#onChange();
   }
 
-  #hearOfMissed(/** @type {{first: string, missed: number | null}} */ { first, missed }) {
-    // The store lost what it had acknowledged: what follows is the whole stream as it is now.
+  #takeMissed(/** @type {{first: string, missed: number | null}} */ { first, missed }) {
+    // The store has lost acknowledged events. The whole current stream follows.
     if (missed === null) {
       this.numbers = new Numbers();
       this.text = "";
-    } else this.numbers.tell(entryOf({ id: first, event: "", data: "" }).number ?? 0);
+    } else this.numbers.miss(entryOf({ id: first, event: "", data: "" }).number ?? 0);
   }
 
-  #hearWire(/** @type {string} */ text) {
+  #takeWire(/** @type {string} */ text) {
     this.wire = (this.wire + text).slice(-WIRE_KEPT);
     this.#onChange();
   }

@@ -1,4 +1,4 @@
-// Who is connected to this node, and a way to disconnect one.
+// The subscribers that are connected to this node, and a way to disconnect one.
 
 /** @import { View } from "./app.js" */
 /** @import { ClientRow } from "./api.js" */
@@ -12,11 +12,11 @@ import { attempt, notice } from "./notice.js";
 import { redraw } from "./redraw.js";
 import { href, route } from "./route.js";
 
-/** A list costs the broker a look at each stream that somebody follows. */
+/** For a list the broker reads each stream that has subscribers. */
 const INTERVAL_MS = 2_000;
-/** Clients drawn: whoever has more looks for those they want. */
+/** How many subscribers are shown. The search finds others. */
 const DRAWN = 500;
-/** Streams of a client that are named. */
+/** How many streams of a subscriber are named. */
 const NAMED = 3;
 const TRANSPORTS = { sse: "SSE", ws: "WebSocket", poll: "polling", ndjson: "NDJSON" };
 
@@ -26,28 +26,31 @@ export class ClientList {
   /** @type {ClientRow[] | null} */
   #rows = null;
   #problem = "";
-  #asked = 0;
-  /** What the list is of. */
+  #requests = 0;
+  /** The search that the list belongs to. */
   #of = "";
-  /** Who may be disconnected. @type {ClientRow | null} */
+  /** The subscriber in the dialog. @type {ClientRow | null} */
   #chosen = null;
-  #timers = [setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS), setInterval(redraw, 1_000)];
+  #timers = [
+    setInterval(() => document.visibilityState === "visible" && this.#load(), INTERVAL_MS),
+    setInterval(redraw, 1_000),
+  ];
 
   close() {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
-  get #wanted() {
+  get #filter() {
     const at = route();
     return at.page === "clients" ? { key: at.key, tag: at.tag } : { key: "", tag: "" };
   }
 
-  async #look() {
-    const asked = ++this.#asked;
+  async #load() {
+    const request = ++this.#requests;
     try {
-      const rows = await listClients(this.#wanted);
-      // The answer to an earlier search may come after that to a later one.
-      if (asked !== this.#asked) return;
+      const rows = await listClients(this.#filter);
+      // The response to an earlier search may come after that to a later one.
+      if (request !== this.#requests) return;
       this.#rows = rows;
       this.#problem = "";
     } catch (error) {
@@ -59,22 +62,37 @@ export class ClientList {
   }
 
   render() {
-    const wanted = this.#wanted;
-    const of = JSON.stringify(wanted);
+    const filter = this.#filter;
+    const of = JSON.stringify(filter);
     if (of !== this.#of) {
       this.#of = of;
       this.#rows = null;
-      this.#look();
+      this.#load();
     }
     const rows = this.#rows;
-    const all = wanted.key === "" && wanted.tag === "";
+    const all = filter.key === "" && filter.tag === "";
     return html`<div class="heading"><h1>Clients</h1>
-        <p class="aside">${rows === null ? "" : `${plural(rows.length, "client")} of this node${all ? "" : " found"}`}</p></div>
+        <p class="aside">${
+          rows === null ? "" : `${plural(rows.length, "client")} of this node${all ? "" : " found"}`
+        }</p></div>
       <section class="card table clients" aria-label="Clients">
-        <div class="bar">${search("key", "Key of a stream", wanted)}${search("tag", "Tag", wanted)}</div>
-        ${this.#problem === "" ? nothing : html`<p class="problem" role="alert">${this.#problem}</p>`}
-        ${rows !== null && rows.length > 0 ? this.#table(rows) : html`<p class="empty">${this.#none(all)}</p>`}
-        ${rows !== null && rows.length > DRAWN ? html`<p class="hint">The first ${count(DRAWN)} are shown. Search for others.</p>` : nothing}
+        <div class="bar">
+          ${search("key", "Key of a stream", filter)}${search("tag", "Tag", filter)}</div>
+        ${
+          this.#problem === ""
+            ? nothing
+            : html`<p class="problem" role="alert">${this.#problem}</p>`
+        }
+        ${
+          rows !== null && rows.length > 0
+            ? this.#table(rows)
+            : html`<p class="empty">${this.#none(all)}</p>`
+        }
+        ${
+          rows !== null && rows.length > DRAWN
+            ? html`<p class="hint">The first ${count(DRAWN)} are shown. Search for others.</p>`
+            : nothing
+        }
       </section>
       ${this.#confirmation()}`;
   }
@@ -86,19 +104,28 @@ export class ClientList {
 
   #table(/** @type {ClientRow[]} */ rows) {
     return html`<table>
-      <thead><tr><th scope="col">Client</th><th scope="col">Streams</th><th scope="col" class="figure sent">Sent</th>
-        <th scope="col" class="figure">Behind</th><th scope="col"><span class="unseen">Disconnect</span></th></tr></thead>
+      <thead><tr><th scope="col">Client</th><th scope="col">Streams</th><th scope="col"
+        class="figure sent">Sent</th>
+        <th scope="col" class="figure">Behind</th><th scope="col"><span
+          class="unseen">Disconnect</span></th></tr></thead>
       <tbody>${repeat(
         rows.slice(0, DRAWN),
         ({ id }) => id,
         (row) => html`<tr>
           <th scope="row"><bdi>${row.name ?? "without a name"}</bdi>
-            ${row.tags.map((tag) => html` <a class="badge" href=${href({ page: "clients", key: "", tag })}><bdi>${tag}</bdi></a>`)}
+            ${row.tags.map(
+              (tag) =>
+                html` <a class="badge"
+                  href=${href({ page: "clients", key: "", tag })}><bdi>${tag}</bdi></a>`,
+            )}
             <p class="more">${described(row)}</p></th>
           <td>${streams(row)}</td>
-          <td class="figure sent">${plural(row.events, "event")}<p class="more">${size(row.bytes)}</p></td>
+          <td class="figure sent">${plural(row.events, "event")}<p
+            class="more">${size(row.bytes)}</p></td>
           <td class="figure">${row.lag === null ? "?" : count(row.lag)}</td>
-          <td class="figure"><button class="plain" title="Disconnect" aria-label="Disconnect ${nameOf(row)}" @click=${() => this.#choose(row)}>${icon("cut")}</button></td>
+          <td class="figure"><button class="plain" title="Disconnect"
+            aria-label="Disconnect ${nameOf(row)}"
+            @click=${() => this.#choose(row)}>${icon("cut")}</button></td>
         </tr>`,
       )}</tbody>
     </table>`;
@@ -113,29 +140,37 @@ export class ClientList {
 
   #confirmation() {
     const row = this.#chosen;
-    return html`<dialog id="disconnect" class="card" aria-labelledby="disconnect-title" @close=${this.#onClose}>
+    return html`<dialog id="disconnect" class="card" aria-labelledby="disconnect-title"
+      @close=${this.#onClose}>
       <form method="dialog">
-        <h2 id="disconnect-title">Disconnect ${row === null ? "" : html`<bdi>${nameOf(row)}</bdi>`}?</h2>
-        <p class="hint">Its connection is closed now. While its token is good it may come back, and EventSource does so by itself.</p>
-        <div class="buttons"><button class="warn" value="disconnect">${icon("cut")} Disconnect</button><button value="keep">Keep</button></div>
+        <h2 id="disconnect-title">Disconnect ${
+          row === null ? "" : html`<bdi>${nameOf(row)}</bdi>`
+        }?</h2>
+        <p class="hint">Its connection is closed now. While its token is good it may come back, and
+          EventSource does so by itself.</p>
+        <div class="buttons"><button class="warn"
+          value="disconnect">${icon("cut")} Disconnect</button><button
+          value="keep">Keep</button></div>
       </form>
     </dialog>`;
   }
 
-  #onClose = async (/** @type {Event & {currentTarget: HTMLDialogElement}} */ { currentTarget: dialog }) => {
+  #onClose = async (
+    /** @type {Event & {currentTarget: HTMLDialogElement}} */ { currentTarget: dialog },
+  ) => {
     const row = this.#chosen;
     const isMeant = dialog.returnValue === "disconnect";
-    // Escape leaves what was answered the last time.
+    // Escape keeps the dialog's previous return value.
     dialog.returnValue = "";
     if (row === null || !isMeant) return;
     if (await attempt(() => disconnectClient(row.id))) notice("The client is disconnected");
-    this.#look();
+    this.#load();
   };
 }
 
 const nameOf = (/** @type {ClientRow} */ { name, id }) => name ?? `client ${id}`;
 
-/** How, from where, and since when. */
+/** The transport, the address and the time of a connection. */
 function described(/** @type {ClientRow} */ { transport, address, since }) {
   const how = Object.entries(TRANSPORTS).find(([name]) => name === transport)?.[1] ?? transport;
   const age = duration((Date.now() - Date.parse(since)) / 1_000);
@@ -143,19 +178,29 @@ function described(/** @type {ClientRow} */ { transport, address, since }) {
 }
 
 const streams = (/** @type {ClientRow} */ { keys, filter }) => html`
-  <ul>${keys.slice(0, NAMED).map((key) => html`<li><a href=${href({ page: "stream", key, tab: "events" })}><bdi>${key}</bdi></a></li>`)}</ul>
-  ${keys.length > NAMED ? html`<p class="more" title=${keys.join("\n")}>and ${count(keys.length - NAMED)} more</p>` : nothing}
+  <ul>${keys
+    .slice(0, NAMED)
+    .map(
+      (key) =>
+        html`<li><a href=${href({ page: "stream", key, tab: "events" })}><bdi>${key}</bdi></a></li>`,
+    )}</ul>
+  ${
+    keys.length > NAMED
+      ? html`<p class="more" title=${keys.join("\n")}>and ${count(keys.length - NAMED)} more</p>`
+      : nothing
+  }
   ${filter === undefined ? nothing : html`<p class="more">only <bdi>${filter}</bdi></p>`}`;
 
 /**
- * A field whose text is a part of the address, so that what was found can be linked to.
+ * A field whose text is a part of the address, so that users can link to the result.
  * @param {"key" | "tag"} what
  * @param {string} label
- * @param {{key: string, tag: string}} wanted
+ * @param {{key: string, tag: string}} filter
  */
-function search(what, label, wanted) {
+function search(what, label, filter) {
   const onInput = (/** @type {Event & {target: HTMLInputElement}} */ { target }) =>
-    location.replace(href({ page: "clients", ...wanted, [what]: target.value }));
-  return html`<label class="search">${icon("search")}<input type="search" aria-label=${label} placeholder=${label} spellcheck="false"
-    .value=${live(wanted[what])} @input=${onInput}></label>`;
+    location.replace(href({ page: "clients", ...filter, [what]: target.value }));
+  return html`<label class="search">${icon("search")}<input type="search" aria-label=${label}
+    placeholder=${label} spellcheck="false"
+    .value=${live(filter[what])} @input=${onInput}></label>`;
 }

@@ -1,4 +1,4 @@
-// How to do from a program what the console does: snippets that work as they are, with a fresh token.
+// Snippets that do in a program what the console does. They run unchanged, with a new token.
 
 import { issueToken } from "./api.js";
 import { html } from "./lib.js";
@@ -10,7 +10,8 @@ import { shell, snippet } from "./snippet.js";
 const quoted = JSON.stringify;
 
 /**
- * @typedef {{key: string, name: string, access: import("./api.js").Access}} For `name`: of an event that is in the stream.
+ * @typedef {{key: string, name: string, access: import("./api.js").Access}} For `name` is an event
+ *   name of the stream.
  * @type {{title: string, about: string, code: (what: For) => string}[]}
  */
 const SNIPPETS = [
@@ -91,7 +92,7 @@ export class Code {
     this.#many = new Many(key);
   }
 
-  /** Gets a token that is good for the stream's whole time. */
+  /** Requests a token that is valid as long as the stream exists. */
   async refresh() {
     if (this.#asking) return;
     this.#asking = true;
@@ -100,18 +101,26 @@ export class Code {
     redraw();
   }
 
-  /** @param {string} name Of an event that is in the stream, or will be. */
+  /** @param {string} name An event name of the stream. */
   render(name) {
     const access = this.#access;
     if (access === null) {
       if (!this.#asking) queueMicrotask(() => this.refresh());
       return html`<p class="empty">Asking for a token …</p>`;
     }
-    const over = Date.parse(access.expires_at) < Date.now();
+    const until = new Date(access.expires_at);
+    const over = until.getTime() < Date.now();
     return html`<div class="snippets">
-      <div class="bar"><span class="grow hint">${over ? "The token has expired." : html`With a token for this stream that is good until ${new Date(access.expires_at).toLocaleTimeString()}.`}</span>
+      <div class="bar"><span
+        class="grow hint">${
+          over
+            ? "The token has expired."
+            : `With a token for this stream that is good until ${until.toLocaleTimeString()}.`
+        }</span>
         <button @click=${() => this.refresh()}>Fresh token</button></div>
-      ${SNIPPETS.map(({ title, about, code }) => snippet(title, about, code({ key: this.#key, name, access })))}
+      ${SNIPPETS.map(({ title, about, code }) =>
+        snippet(title, about, code({ key: this.#key, name, access })),
+      )}
       ${this.#many.render()}
     </div>`;
   }

@@ -1,5 +1,5 @@
-// The events of a stream as a list of which only what is in sight is in the document, so that ten thousand scroll as well as ten; and
-// beside it, the one that was chosen.
+// The list of a stream's events, and the selected event beside it. The document contains only the
+// visible rows, so that ten thousand events scroll as well as ten.
 
 import { clock, count, plural } from "./format.js";
 import { icon } from "./icons.js";
@@ -8,28 +8,31 @@ import { OWN_NAMES } from "./log.js";
 import { redraw } from "./redraw.js";
 import { pretty } from "./text.js";
 
-/** As in views.css. */
+/** The same as in stream.css. */
 const ROW_PX = 30;
-/** Drawn above and below what is in sight, for a scroll that is faster than a frame. */
+/** Rows above and below the visible ones, for a scroll that is faster than a frame. */
 const SPARE_ROWS = 8;
-/** Of data, as much as a row could show. */
+/** The characters of data that a row can show. */
 const PREVIEW = 300;
-/** Nearer to the end than this is at the end. */
+/** A smaller distance to the end counts as the end. */
 const NEAR_PX = 4;
-/** What scrolls so soon after a wheel, a finger or a key was moved by it; all else by the list's growing. */
+/**
+ * A scroll so soon after a wheel, a finger or a key comes from the user. Any other scroll comes
+ * from new events.
+ */
 const BY_HAND_MS = 500;
 
 export class EventList {
   #log;
-  /** Stay at the newest. */
+  /** Whether the list stays at the newest event. */
   #following = true;
   #top = 0;
   #height = 600;
   /** @type {import("./log.js").LogEntry | null} */
   #chosen = null;
-  /** How many there were when it stopped following. */
+  /** The number of events when the list stopped following. */
   #seen = 0;
-  /** When somebody last had a hand on the list. */
+  /** When the user last scrolled. */
   #touched = Number.NEGATIVE_INFINITY;
 
   /** @param {import("./log.js").EventLog} log */
@@ -37,7 +40,7 @@ export class EventList {
     this.#log = log;
   }
 
-  /** Another stream's events are to come. */
+  /** The events of another stream follow. */
   reset() {
     this.#chosen = null;
     this.#follow();
@@ -52,15 +55,26 @@ export class EventList {
     queueMicrotask(() => this.#settle());
     return html`<div class="events">
       <div class="bar">${this.#filter()}
-        <span class="grow">${this.#log.filter === "" ? "" : `${count(rows.length)} of `}${plural(this.#log.entries.length, "event")}</span>
-        <button aria-pressed=${this.#following ? "true" : "false"} @click=${() => (this.#following ? this.#pause() : this.#follow())}>
-          ${this.#following ? html`${icon("pause")} Pause` : html`${icon("down")} Follow${this.#news(rows.length)}`}
+        <span class="grow">${
+          this.#log.filter === "" ? "" : `${count(rows.length)} of `
+        }${plural(this.#log.entries.length, "event")}</span>
+        <button aria-pressed=${this.#following ? "true" : "false"}
+          @click=${() => (this.#following ? this.#pause() : this.#follow())}>
+          ${
+            this.#following
+              ? html`${icon("pause")} Pause`
+              : html`${icon("down")} Follow${this.#newEvents(rows.length)}`
+          }
         </button>
       </div>
-      <div class="list" role=${rows.length === 0 ? "group" : "listbox"} tabindex="0" aria-label="Events" aria-activedescendant=${chosenAt >= from && chosenAt < to ? `event-${chosenAt}` : nothing}
-        @scroll=${this.#onScroll} @wheel=${this.#onTouch} @touchmove=${this.#onTouch} @pointerdown=${this.#onTouch} @keydown=${this.#onKey}>
+      <div class="list" role=${rows.length === 0 ? "group" : "listbox"} tabindex="0"
+        aria-label="Events"
+        aria-activedescendant=${chosenAt >= from && chosenAt < to ? `event-${chosenAt}` : nothing}
+        @scroll=${this.#onScroll} @wheel=${this.#onTouch} @touchmove=${this.#onTouch}
+        @pointerdown=${this.#onTouch} @keydown=${this.#onKey}>
         <div class="all" role="presentation" .style=${`height: ${rows.length * ROW_PX}px`}>
-          <div class="sight" role="presentation" .style=${`transform: translateY(${from * ROW_PX}px)`}>
+          <div class="sight" role="presentation"
+            .style=${`transform: translateY(${from * ROW_PX}px)`}>
             ${rows.slice(from, to).map((entry, at) => this.#row(entry, from + at, rows.length))}
           </div>
         </div>
@@ -76,7 +90,8 @@ export class EventList {
    * @param {number} all
    */
   #row(entry, at, all) {
-    return html`<div class="row" role="option" id="event-${at}" aria-posinset=${at + 1} aria-setsize=${all}
+    return html`<div class="row" role="option" id="event-${at}" aria-posinset=${at + 1}
+      aria-setsize=${all}
       aria-selected=${entry === this.#chosen ? "true" : "false"} @click=${() => this.#choose(at)}>
       <span class="number">${entry.number ?? "–"}</span>
       <span class="time">${entry.ms === null ? "" : clock(entry.ms)}</span>
@@ -88,16 +103,20 @@ export class EventList {
   #filter() {
     const names = [...this.#log.names].sort(([a], [b]) => (a < b ? -1 : 1));
     return html`<label class="filter">Show
-      <select .value=${live(this.#log.filter)} @change=${(/** @type {Event & {target: HTMLSelectElement}} */ { target }) => {
+      <select .value=${live(this.#log.filter)} @change=${(
+        /** @type {Event & {target: HTMLSelectElement}} */ { target },
+      ) => {
         this.#log.filter = target.value;
         this.#follow();
       }}>
         <option value="">all events</option>
-        ${names.map(([name, much]) => html`<option value=${name}>${name} (${count(much)})</option>`)}
+        ${names.map(
+          ([name, much]) => html`<option value=${name}>${name} (${count(much)})</option>`,
+        )}
       </select></label>`;
   }
 
-  #news(/** @type {number} */ now) {
+  #newEvents(/** @type {number} */ now) {
     const fresh = now - this.#seen;
     return fresh > 0 ? html` <span class="fresh">${count(fresh)} new</span>` : nothing;
   }
@@ -105,13 +124,19 @@ export class EventList {
   #inspector(/** @type {import("./log.js").LogEntry} */ { id, ms, name, data }) {
     const { json, text } = pretty(data);
     return html`<section class="inspector" aria-label="Event ${id ?? name}">
-      <div class="between"><h3><bdi>${name}</bdi></h3><button class="plain" aria-label="Close" @click=${() => {
-        this.#chosen = null;
-        redraw();
-      }}>×</button></div>
+      <div class="between"><h3><bdi>${name}</bdi></h3><button class="plain" aria-label="Close"
+        @click=${() => {
+          this.#chosen = null;
+          redraw();
+        }}>×</button></div>
       <dl><dt>id</dt><dd><code>${id ?? "none"}</code></dd>
         <dt>time</dt><dd>${ms === null ? "none" : new Date(ms).toISOString()}</dd>
-        <dt>data</dt><dd>${data === "" ? "none" : `${plural(new TextEncoder().encode(data).length, "byte")}${json ? " of JSON" : ""}`}</dd></dl>
+        <dt>data</dt>
+          <dd>${
+            data === ""
+              ? "none"
+              : `${plural(new TextEncoder().encode(data).length, "byte")}${json ? " of JSON" : ""}`
+          }</dd></dl>
       <pre tabindex="0" aria-label="Data">${text}</pre>
     </section>`;
   }
@@ -131,14 +156,14 @@ export class EventList {
     redraw();
   }
 
-  /** After drawing: only now is the list as long and as high as it is. */
+  /** Called after drawing, because only then the list has its height. */
   #settle() {
     const list = this.#list();
     if (list === null) return;
     if (this.#following) list.scrollTop = list.scrollHeight;
     if (this.#height === list.clientHeight) return;
     this.#height = list.clientHeight;
-    // What was chosen shows itself below, and must not push the chosen row out of sight.
+    // The details of the selected row appear below, and must not move that row out of sight.
     if (this.#chosen !== null) this.#reveal(this.#log.shown.indexOf(this.#chosen));
     redraw();
   }
@@ -167,7 +192,14 @@ export class EventList {
     const page = Math.max(1, Math.floor(this.#height / ROW_PX) - 1);
     const at = this.#chosen === null ? rows.length : rows.indexOf(this.#chosen);
     /** @type {Record<string, number>} */
-    const to = { ArrowUp: at - 1, ArrowDown: at + 1, PageUp: at - page, PageDown: at + page, Home: 0, End: rows.length - 1 };
+    const to = {
+      ArrowUp: at - 1,
+      ArrowDown: at + 1,
+      PageUp: at - page,
+      PageDown: at + page,
+      Home: 0,
+      End: rows.length - 1,
+    };
     const next = to[event.key];
     if (next === undefined || rows.length === 0) return;
     event.preventDefault();
@@ -181,11 +213,12 @@ export class EventList {
     if (list === null || at < 0) return;
     const [top, bottom] = [at * ROW_PX, (at + 1) * ROW_PX];
     if (top < list.scrollTop) list.scrollTop = top;
-    else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
+    else if (bottom > list.scrollTop + list.clientHeight)
+      list.scrollTop = bottom - list.clientHeight;
   }
 }
 
-/** A name in a colour of its own, the same everywhere; the broker's own in none. */
+/** An event name in its colour, the same everywhere. The broker's own names have none. */
 export function nameTag(/** @type {string} */ name) {
   if (OWN_NAMES.includes(name)) return html`<span class="name own"><bdi>${name}</bdi></span>`;
   let hue = 0;
@@ -193,8 +226,10 @@ export function nameTag(/** @type {string} */ name) {
   return html`<span class="name" .style=${`--hue: ${hue}`}><bdi>${visible(name)}</bdi></span>`;
 }
 
-/** One line, on which control characters can be seen, as JSON writes them. */
+/** One line that shows control characters as JSON escapes. */
 function visible(/** @type {string} */ text) {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is to be shown
-  return text.replace(/[\x00-\x1f\x7f]/g, (control) => (control === "\x7f" ? "\\u007f" : JSON.stringify(control).slice(1, -1)));
+  return text.replace(/[\x00-\x1f\x7f]/g, (control) =>
+    control === "\x7f" ? "\\u007f" : JSON.stringify(control).slice(1, -1),
+  );
 }

@@ -1,5 +1,5 @@
-// Follows one stream for as long as the page is open: comes back by itself, from where it was, and notices when another stream has
-// taken the key.
+// Follows one stream while the page is open. It connects again by itself at its position, and
+// notices when another stream has replaced this one at the key.
 
 import { ApiError, issueToken, streamInfo } from "./api.js";
 import { followOverWs } from "./ws.js";
@@ -7,50 +7,51 @@ import { followOverWs } from "./ws.js";
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 /**
- * Times in a row that a connection may be found behind the stream: a browser does not tell that one is dead. Nor does it tell how much
- * of a message has come, and the first, with all that has been, takes long over a slow line: each connection that brings nothing is
- * given twice the time of the one before.
+ * How many times in a row a connection may be found behind the stream. A browser does not report a
+ * dead connection. It does not report the progress of a message either, and the first message with
+ * all earlier events takes long over a slow network. So each connection without an event gets twice
+ * the time of the one before.
  */
 const BEHIND = 3;
 
 /**
  * @typedef {"connecting" | "live" | "waiting" | "finished" | "gone"} FollowState
- * @typedef {object} Heard
+ * @typedef {object} Listener
  * @property {(frames: import("./sse.js").Frame[]) => void} onFrames
  * @property {(state: FollowState, why?: string) => void} onState
- * @property {() => void} onReplaced What was heard so far is of an earlier stream.
+ * @property {() => void} onReplaced The events so far belong to an earlier stream.
  */
 
 export class Follower {
   #key;
-  #heard;
+  #listener;
   #leaving = new AbortController();
-  #line = new AbortController();
-  /** Of the stream that is followed: no other at its key was made then. @type {string | null} */
-  #made = null;
+  #connection = new AbortController();
+  /** The creation time of the stream. It identifies the stream at its key. @type {string | null} */
+  #createdAt = null;
   /** @type {string | null} */
   #after = null;
   #pause = FIRST_PAUSE_MS;
   #behind = 0;
-  #mayBeBehind = BEHIND;
+  #maxBehind = BEHIND;
 
   /**
    * @param {string} key
-   * @param {Heard} heard
+   * @param {Listener} listener
    */
-  constructor(key, heard) {
+  constructor(key, listener) {
     this.#key = key;
-    this.#heard = heard;
+    this.#listener = listener;
   }
 
-  /** Settles when all has been heard, or there is nothing to be heard. */
+  /** Resolves when all events have come, or when there is no stream. */
   async follow() {
     while (!this.#leaving.signal.aborted) {
       try {
         if (await this.#connect()) return;
       } catch (error) {
         if (this.#leaving.signal.aborted) return;
-        if (!(error instanceof ApiError) && !this.#line.signal.aborted) throw error;
+        if (!(error instanceof ApiError) && !this.#connection.signal.aborted) throw error;
         if (error instanceof ApiError && this.#isFinal(error)) return;
       }
       await this.#wait();
@@ -59,47 +60,47 @@ export class Follower {
 
   close() {
     this.#leaving.abort();
-    this.#line.abort();
+    this.#connection.abort();
   }
 
   /**
-   * Compares with what the broker says of the stream; makes the connection anew when it stays behind.
+   * Compares the position with the stream's last id. Replaces the connection when it stays behind.
    * @param {string} lastId
    */
   compare(lastId) {
     this.#behind = this.#after === lastId ? 0 : this.#behind + 1;
-    if (this.#behind < this.#mayBeBehind || this.#line.signal.aborted) return;
-    this.#mayBeBehind *= 2;
-    this.#line.abort();
+    if (this.#behind < this.#maxBehind || this.#connection.signal.aborted) return;
+    this.#maxBehind *= 2;
+    this.#connection.abort();
   }
 
-  /** @returns {Promise<boolean>} Whether all has been heard. */
+  /** @returns {Promise<boolean>} Whether all events have come. */
   async #connect() {
-    this.#heard.onState("connecting");
+    this.#listener.onState("connecting");
     const info = await streamInfo(this.#key);
-    if (this.#made !== null && this.#made !== info.created_at) {
+    if (this.#createdAt !== null && this.#createdAt !== info.created_at) {
       this.#after = null;
-      this.#heard.onReplaced();
+      this.#listener.onReplaced();
     }
-    this.#made = info.created_at;
+    this.#createdAt = info.created_at;
     if (info.status !== "active" && this.#after === info.last_id) {
-      this.#heard.onState("finished");
+      this.#listener.onState("finished");
       return true;
     }
     const { token } = await issueToken({ key: this.#key });
     this.#leaving.signal.throwIfAborted();
-    this.#line = new AbortController();
+    this.#connection = new AbortController();
     this.#behind = 0;
     await followOverWs(
-      { key: this.#key, token, after: this.#after, signal: this.#line.signal },
+      { key: this.#key, token, after: this.#after, signal: this.#connection.signal },
       {
-        onOpen: () => this.#heard.onState("live"),
+        onOpen: () => this.#listener.onState("live"),
         onFrames: (frames) => {
           this.#pause = FIRST_PAUSE_MS;
           this.#behind = 0;
-          this.#mayBeBehind = BEHIND;
+          this.#maxBehind = BEHIND;
           this.#after = frames.findLast(({ id }) => id !== null)?.id ?? this.#after;
-          this.#heard.onFrames(frames);
+          this.#listener.onFrames(frames);
         },
       },
     );
@@ -109,8 +110,8 @@ export class Follower {
   /** @param {ApiError} error */
   #isFinal(error) {
     const gone = error.code === "stream-not-found" || error.code === "no-active-stream";
-    this.#heard.onState(gone ? "gone" : "waiting", error.message);
-    // Without an API key there is another page to be shown.
+    this.#listener.onState(gone ? "gone" : "waiting", error.message);
+    // Without an API key the console shows the sign-in page.
     return gone || error.code === "unauthorized";
   }
 

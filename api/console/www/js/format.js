@@ -1,4 +1,4 @@
-// Figures and times as people read them.
+// Formats numbers and times for people.
 
 const whole = new Intl.NumberFormat("en");
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -10,7 +10,8 @@ export const count = (figure) => whole.format(figure);
 export const short = (figure) => (figure < 10_000 ? whole.format(figure) : compact.format(figure));
 
 /** @param {number} figure Events a second, say. */
-export const rate = (figure) => (figure > 0 && figure < 10 ? figure.toFixed(1) : short(Math.round(figure)));
+export const rate = (figure) =>
+  figure > 0 && figure < 10 ? figure.toFixed(1) : short(Math.round(figure));
 
 /** @param {number} bytes */
 export function size(bytes) {
@@ -33,7 +34,8 @@ export function duration(seconds) {
 export function clock(ms) {
   const at = new Date(ms);
   const pad = (/** @type {number} */ n, digits = 2) => String(n).padStart(digits, "0");
-  return `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}.${pad(at.getMilliseconds(), 3)}`;
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => pad(part)).join(":");
+  return `${time}.${pad(at.getMilliseconds(), 3)}`;
 }
 
 /**
@@ -41,4 +43,5 @@ export function clock(ms) {
  * @param {string} one
  * @param {string} [many]
  */
-export const plural = (figure, one, many = `${one}s`) => `${count(figure)} ${figure === 1 ? one : many}`;
+export const plural = (figure, one, many = `${one}s`) =>
+  `${count(figure)} ${figure === 1 ? one : many}`;

@@ -6,7 +6,8 @@ const PATHS = {
   activity: svg`<path d="M1.5 8h3l2-5 3 10 2-5h3" />`,
   back: svg`<path d="M10 3 5 8l5 5" />`,
   check: svg`<path d="m3 8.5 3.5 3.5L13 4.5" />`,
-  copy: svg`<rect x="5.5" y="5.5" width="8" height="8" rx="1.5" /><path d="M10.5 5.5v-2a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v6a1 1 0 0 0 1 1h2" />`,
+  copy: svg`<rect x="5.5" y="5.5" width="8" height="8" rx="1.5" /><path
+    d="M10.5 5.5v-2a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v6a1 1 0 0 0 1 1h2" />`,
   cut: svg`<path d="M2 8h4M10 8h4M6.5 5l-1-2M9.5 13l-1-2M9.5 5l1-2" />`,
   down: svg`<path d="M8 3v10M4 9l4 4 4-4" />`,
   external: svg`<path d="M6 3H3v10h10v-3M9 2.5h4.5V7M13 3 7 9" />`,
@@ -21,7 +22,8 @@ const PATHS = {
 };
 
 /** @param {keyof typeof PATHS} name */
-export const icon = (name) => html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true">${PATHS[name]}</svg>`;
+export const icon = (name) =>
+  html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true">${PATHS[name]}</svg>`;
 
 export const mark = html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
   <rect width="32" height="32" rx="9" />

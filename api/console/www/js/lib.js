@@ -1,4 +1,4 @@
-// What the console uses of others', in one place; lib.d.ts says of which types it is.
+// All imports from other packages. lib.d.ts contains their types.
 
 export { createParser } from "../vendor/eventsource-parser/dist/index.js";
 export { live } from "../vendor/lit-html/directives/live.js";

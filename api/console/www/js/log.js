@@ -1,13 +1,14 @@
-// The events of one stream as they have come, the newest KEPT of them, with their numbers.
+// The newest KEPT events of a stream, with their numbers.
 
-/** More than a screen can be scrolled through with pleasure; a tab is no archive. */
+/** More than a user scrolls through. A tab is not an archive. */
 export const KEPT = 100_000;
 
 /**
  * @typedef {object} LogEntry
- * @property {number | null} number Counts the stream's events from 0; null for what is no event of its own.
+ * @property {number | null} number Counts the stream's events from 0. Null for frames that are not
+ * events of the stream.
  * @property {string | null} id
- * @property {number | null} ms When it was written, of the epoch.
+ * @property {number | null} ms The time of the event, in milliseconds since the epoch.
  * @property {string} name
  * @property {string} data
  */
@@ -18,15 +19,15 @@ export function entryOf({ id, event, data }) {
   return { id, number: number ?? null, ms: ms ?? null, name: event, data };
 }
 
-/** The broker's own names, and so never a user's. */
+/** The broker's own event names. */
 export const OWN_NAMES = ["start", "end", "cancel", "missedevents"];
 
 export class EventLog {
   /** @type {LogEntry[]} */
   entries = [];
-  /** How many of each name came. @type {Map<string, number>} */
+  /** The number of events by name. @type {Map<string, number>} */
   names = new Map();
-  /** How many came in all. */
+  /** The number of all events. */
   total = 0;
   #filter = "";
   /** @type {LogEntry[]} */
@@ -53,7 +54,7 @@ export class EventLog {
     this.#matching = [];
   }
 
-  /** The one name to show; empty for all. */
+  /** The event name to show. Empty for all. */
   get filter() {
     return this.#filter;
   }
@@ -63,7 +64,7 @@ export class EventLog {
     this.#matching = this.entries.filter((entry) => this.#matches(entry));
   }
 
-  /** What passes the filter, in order. */
+  /** The events that pass the filter, in order. */
   get shown() {
     return this.#filter === "" ? this.entries : this.#matching;
   }

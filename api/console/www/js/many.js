@@ -1,4 +1,4 @@
-// Snippets that follow several streams at once, with a token for a list of keys or for all that begin alike.
+// Snippets that follow several streams over one connection, with a token for keys or for a prefix.
 
 import { issueToken, listStreams } from "./api.js";
 import { html, live, nothing } from "./lib.js";
@@ -6,12 +6,13 @@ import { attempt, notice } from "./notice.js";
 import { redraw } from "./redraw.js";
 import { shell, snippet } from "./snippet.js";
 
-/** What a broker lets a client follow over one connection if it is not told otherwise. */
+/** The broker's default limit of streams for one connection. */
 const MAX_KEYS = 32;
 
 /**
- * @typedef {{base: string, query: string, token: string, isKeyed: boolean}} For `base`: the address of the routes for clients; `query`:
- *   the keys; `isKeyed`: there are several, and server-sent events say which they are from.
+ * @typedef {{base: string, query: string, token: string, isKeyed: boolean}} For `base` is the
+ *   address of the routes for subscribers, and `query` has the keys. `isKeyed`: there are several
+ *   keys, so that server-sent events contain theirs.
  * @type {{title: string, about: string, keyed?: true, code: (what: For) => string}[]}
  */
 const SNIPPETS = [
@@ -25,7 +26,11 @@ curl -sN -H "Authorization: Bearer $TOKEN" ${shell(`${base}ndjson?${query}`)} |
   {
     title: "Polling",
     about: "Where nothing may stream: one request after the other, each event once. It needs jq.",
-    code: ({ base, query, token }) => `TOKEN='${token}' URL=${shell(`${base}poll?${query}`)} STATUS=active AFTER=
+    code: ({
+      base,
+      query,
+      token,
+    }) => `TOKEN='${token}' URL=${shell(`${base}poll?${query}`)} STATUS=active AFTER=
 while [ "$STATUS" = active ]; do
   ANSWER=$(curl -sf --retry 9 -H "Authorization: Bearer $TOKEN" "$URL\${AFTER:+&after=$AFTER}") || exit
   printf '%s\\n' "$ANSWER" | jq -c '.events[]'
@@ -72,9 +77,11 @@ export class Many {
         ) => {
           this.#by = target.value === "prefix" ? "prefix" : "keys";
           redraw();
-        }}><option value="keys">these keys</option><option value="prefix">all keys that begin with</option></select>
-        <label for="several-text">${isPrefix ? "Beginning" : "Keys, one on each line"}</label>
-        <textarea id="several-text" class="code" rows=${isPrefix ? 1 : 4} required spellcheck="false" .value=${live(this.#text)}
+        }}><option value="keys">these keys</option><option
+          value="prefix">all keys that begin with</option></select>
+        <label for="several-text">${isPrefix ? "Prefix" : "Keys, one on each line"}</label>
+        <textarea id="several-text" class="code" rows=${isPrefix ? 1 : 4} required
+          spellcheck="false" .value=${live(this.#text)}
           @input=${(/** @type {Event & {target: HTMLTextAreaElement}} */ { target }) => {
             this.#text = target.value;
           }}></textarea>
@@ -92,7 +99,9 @@ export class Many {
 
   #onSubmit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
-    const made = await attempt(() => (this.#by === "prefix" ? forPrefix(this.#text.trimEnd()) : forKeys(this.#text)));
+    const made = await attempt(() =>
+      this.#by === "prefix" ? forPrefix(this.#text.trimEnd()) : forKeys(this.#text),
+    );
     if (made === undefined) return;
     this.#made = made;
     redraw();
@@ -104,12 +113,13 @@ async function forKeys(/** @type {string} */ text) {
   return complete(await issueToken({ keys }), keys);
 }
 
-/** The URL names no keys of its own accord: those that are there now stand for them. */
+/** A token for a prefix has no keys. The URL gets those of the existing streams. */
 async function forPrefix(/** @type {string} */ prefix) {
   const pattern = `${prefix.replace(/[*?[\]\\]/g, "?")}*`;
   const [access, rows] = await Promise.all([issueToken({ prefix }), listStreams(pattern)]);
   const keys = rows.map(({ key }) => key).filter((key) => key.startsWith(prefix));
-  if (keys.length === 0) notice("No active stream's key begins with this: name some in the code", "bad");
+  if (keys.length === 0)
+    notice("No active stream's key begins with this: name some in the code", "bad");
   return complete(access, keys.slice(0, MAX_KEYS));
 }
 
@@ -119,5 +129,10 @@ async function forPrefix(/** @type {string} */ prefix) {
  */
 function complete({ sse_url, token }, keys) {
   const query = new URLSearchParams(keys.map((key) => ["key", key]));
-  return { base: String(new URL("./", sse_url)), query: String(query), token, isKeyed: keys.length > 1 };
+  return {
+    base: String(new URL("./", sse_url)),
+    query: String(query),
+    token,
+    isKeyed: keys.length > 1,
+  };
 }

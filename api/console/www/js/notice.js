@@ -1,4 +1,4 @@
-// Short messages at the edge of the page: what has been done, or why not.
+// Short messages at the edge of the page: successes and errors.
 
 import { ApiError } from "./api.js";
 import { broker } from "./broker.js";
@@ -29,7 +29,7 @@ function dismiss(id) {
 }
 
 /**
- * Does what was asked for, and says so if it failed.
+ * Runs an action of the user, and shows its error.
  * @template T
  * @param {() => Promise<T>} action
  * @returns {Promise<T | undefined>}

@@ -1,14 +1,15 @@
-// Which of a stream's events a client has been given, and by which of its connections: what was left out or came twice shows.
+// The numbers of the events that a subscriber received, and the connection of each. They show gaps
+// and repeats.
 
 export class Numbers {
-  /** The connection by which each number first came. @type {Map<number, number>} */
+  /** The first connection that delivered each number. @type {Map<number, number>} */
   by = new Map();
-  /** Numbers that came more than once. @type {Set<number>} */
+  /** The numbers that repeated. @type {Set<number>} */
   repeats = new Set();
-  /** Told by the broker as no longer stored. */
-  told = 0;
+  /** How many events the broker reported as no longer stored. */
+  missed = 0;
   first = 0;
-  /** The highest so far; below `first`, when there is none. */
+  /** The highest number so far. Less than `first` when there is none. */
   last = -1;
 
   /**
@@ -22,23 +23,23 @@ export class Numbers {
   }
 
   /**
-   * The broker says that what lies before `first` is gone.
+   * The broker reported that the events before `first` are no longer stored.
    * @param {number} first
    */
-  tell(first) {
-    this.told += Math.max(0, first - (this.last + 1));
+  miss(first) {
+    this.missed += Math.max(0, first - (this.last + 1));
     if (this.last < 0) this.first = first;
     for (let number = this.last + 1; number < first; number++) this.by.set(number, -1);
     this.last = Math.max(this.last, first - 1);
   }
 
-  /** Numbers that should have come and did not. */
+  /** How many numbers are missing. */
   get gaps() {
     return this.last + 1 - this.by.size;
   }
 
-  /** How many came. */
+  /** How many events came. */
   get count() {
-    return this.by.size - this.told;
+    return this.by.size - this.missed;
   }
 }

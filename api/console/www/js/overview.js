@@ -1,4 +1,4 @@
-// The broker at a glance, and a way in for whoever is here for the first time.
+// An overview of the broker, and the first steps for a new user.
 
 /** @import { View } from "./app.js" */
 
@@ -13,7 +13,7 @@ import { redraw } from "./redraw.js";
 import { go, href } from "./route.js";
 import { demo } from "./sample.js";
 
-/** A list costs the broker a look at each stream. */
+/** For a list the broker reads each stream. */
 const INTERVAL_MS = 3_000;
 const SHOWN = 6;
 
@@ -22,18 +22,18 @@ export class Overview {
   title = "Overview";
   /** @type {import("./api.js").StreamRow[] | null} */
   #streams = null;
-  #timer = setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS);
+  #timer = setInterval(() => document.visibilityState === "visible" && this.#load(), INTERVAL_MS);
 
   constructor() {
-    this.#look();
+    this.#load();
   }
 
   close() {
     clearInterval(this.#timer);
   }
 
-  async #look() {
-    // That it failed is what the banner says.
+  async #load() {
+    // The banner shows the failure.
     this.#streams = await listStreams("").catch(() => this.#streams);
     redraw();
   }
@@ -41,10 +41,17 @@ export class Overview {
   render() {
     return html`<div class="heading">
         <h1>Overview</h1>
-        ${broker.info === null ? nothing : html`<p class="aside">version ${broker.info.version} · up for ${duration(broker.info.activity.uptime)}</p>`}
+        ${
+          broker.info === null
+            ? nothing
+            : html`<p class="aside">version ${broker.info.version} · up for ${duration(
+                broker.info.activity.uptime,
+              )}</p>`
+        }
       </div>
       <div class="overview">
-        <section class="card traffic" aria-labelledby="traffic"><h2 id="traffic">Events a second</h2>${chart(broker.rates)}</section>
+        <section class="card traffic" aria-labelledby="traffic"><h2
+          id="traffic">Events a second</h2>${chart(broker.rates)}</section>
         ${this.#welcome()}
         <dl class="tiles">${broker.info === null ? nothing : this.#tiles(broker.info)}</dl>
         ${this.#list()}
@@ -53,7 +60,10 @@ export class Overview {
 
   #tiles(/** @type {import("./api.js").BrokerInfo} */ { redis, store, delivery, activity }) {
     const { sse, ws, poll, ndjson } = activity.clients;
-    const others = [poll > 0 ? `, ${count(poll)} polling` : "", ndjson > 0 ? `, ${count(ndjson)} NDJSON` : ""].join("");
+    const others = [
+      poll > 0 ? `, ${count(poll)} polling` : "",
+      ndjson > 0 ? `, ${count(ndjson)} NDJSON` : "",
+    ].join("");
     const words = {
       ready: "answers",
       "store-unavailable": "does not answer",
@@ -62,15 +72,32 @@ export class Overview {
       unknown: "…",
     };
     return html`
-      ${tile("Store", store, html`<span class="health ${broker.health}"><span class="dot"></span>${words[broker.health]}</span>`)}
-      ${tile("Delivery", delivery, redis.static > 0 ? plural(redis.static + redis.streaming, "Redis connection") : "in this process")}
+      ${tile(
+        "Store",
+        store,
+        html`<span class="health ${broker.health}"><span class="dot"></span>${words[broker.health]}</span>`,
+      )}
+      ${tile(
+        "Delivery",
+        delivery,
+        redis.static > 0
+          ? plural(redis.static + redis.streaming, "Redis connection")
+          : "in this process",
+      )}
       ${tile(
         html`<a href=${href({ page: "clients", key: "", tag: "" })}>Clients</a>`,
         short(redis.streaming_in_use),
-        html`<progress aria-label="Slots in use" max=${redis.streaming_max} value=${redis.streaming_in_use}></progress>
-        ${short(redis.streaming_max - redis.streaming_in_use)} free · ${count(sse)} SSE, ${count(ws)} WebSocket${others}`,
+        html`<progress aria-label="Connections in use" max=${redis.streaming_max}
+          value=${redis.streaming_in_use}></progress>
+        ${short(redis.streaming_max - redis.streaming_in_use)} free · ${count(sse)} SSE, ${count(
+          ws,
+        )} WebSocket${others}`,
       )}
-      ${tile("Active streams", this.#streams === null ? "…" : short(this.#streams.length), "on all nodes")}
+      ${tile(
+        "Active streams",
+        this.#streams === null ? "…" : short(this.#streams.length),
+        "on all nodes",
+      )}
       ${tile("Events in", short(activity.events_in), size(activity.bytes_in))}
       ${tile("Events out", short(activity.events_out), size(activity.bytes_out))}`;
   }
@@ -91,7 +118,8 @@ export class Overview {
     if (this.#streams === null) return nothing;
     const shown = this.#streams.slice(0, SHOWN);
     return html`<section class="card active-streams" aria-labelledby="active">
-      <div class="between"><h2 id="active">Active streams</h2><a href=${href({ page: "streams" })}>All streams</a></div>
+      <div class="between"><h2 id="active">Active streams</h2><a
+        href=${href({ page: "streams" })}>All streams</a></div>
       ${
         shown.length === 0
           ? html`<p class="empty">None at the moment.</p>`
@@ -111,7 +139,8 @@ export class Overview {
  * @param {unknown} more
  */
 const tile = (label, figure, more) =>
-  html`<div class="tile card"><dt>${label}</dt><dd class="figure">${figure}</dd><dd class="more">${more}</dd></div>`;
+  html`<div class="tile card"><dt>${label}</dt><dd class="figure">${figure}</dd><dd
+    class="more">${more}</dd></div>`;
 
 async function startDemo() {
   const key = `demo-${Math.random().toString(36).slice(2, 8)}`;

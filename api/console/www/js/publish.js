@@ -1,4 +1,4 @@
-// Writing into a stream by hand: an answer that types itself, one event, or a batch.
+// Publishing in the console: an answer that types itself, one event, or a batch.
 
 import { publish } from "./api.js";
 import { count, plural } from "./format.js";
@@ -27,14 +27,14 @@ export class Publisher {
   #way = "type";
   /** @type {Typist | null} */
   #typist = null;
-  #pace = 12;
+  #rate = 12;
   #endAfter = false;
   #problem = "";
   #onTyped;
 
   /**
    * @param {string} key
-   * @param {(endAfter: boolean) => void} onTyped An answer has been typed to its end.
+   * @param {(endAfter: boolean) => void} onTyped Called when an answer is complete.
    */
   constructor(key, onTyped) {
     this.#key = key;
@@ -45,7 +45,7 @@ export class Publisher {
     this.#typist?.stop();
   }
 
-  /** Types the sample, as if the button had been pressed. */
+  /** Types the sample, like the button. */
   demonstrate() {
     this.#type(SAMPLE, "token");
   }
@@ -62,7 +62,11 @@ export class Publisher {
           redraw();
         }}><span>${label}</span></label>`,
       )}</div>
-      ${active ? this.#form() : html`<p class="empty">The stream is over: nothing can be written to it.</p>`}
+      ${
+        active
+          ? this.#form()
+          : html`<p class="empty">The stream is over: nothing can be written to it.</p>`
+      }
     </section>`;
   }
 
@@ -76,15 +80,17 @@ export class Publisher {
     const running = typist?.running === true;
     return html`<form @submit=${this.#onType}>
       <div class="field"><label for="answer">Answer</label>
-      <textarea id="answer" name="text" rows="7" required ?readonly=${running} .defaultValue=${SAMPLE}></textarea></div>
+      <textarea id="answer" name="text" rows="7" required ?readonly=${running}
+        .defaultValue=${SAMPLE}></textarea></div>
       <div class="pair">
-        <div class="field"><label for="token-name">Event name</label><input id="token-name" name="event" .defaultValue=${"token"} required maxlength="128" ?readonly=${running}></div>
-        <div class="field"><label for="pace"><b>${this.#pace}</b> tokens a second</label>
-          <input id="pace" type="range" min="1" max="200" .value=${String(this.#pace)} @input=${(
+        <div class="field"><label for="token-name">Event name</label><input id="token-name"
+          name="event" .defaultValue=${"token"} required maxlength="128" ?readonly=${running}></div>
+        <div class="field"><label for="rate"><b>${this.#rate}</b> tokens a second</label>
+          <input id="rate" type="range" min="1" max="200" .value=${String(this.#rate)} @input=${(
             /** @type {Event & {target: HTMLInputElement}} */ { target },
           ) => {
-            this.#pace = Number(target.value);
-            if (this.#typist) this.#typist.pace = this.#pace;
+            this.#rate = Number(target.value);
+            if (this.#typist) this.#typist.rate = this.#rate;
             redraw();
           }}></div>
       </div>
@@ -94,13 +100,15 @@ export class Publisher {
       <div class="buttons">
         ${
           running
-            ? html`<button type="button" class="warn" @click=${() => typist.stop()}>${icon("stop")} Stop</button>`
+            ? html`<button type="button" class="warn"
+              @click=${() => typist.stop()}>${icon("stop")} Stop</button>`
             : html`<button class="primary">${icon("play")} Type</button>`
         }
         ${
           typist === null
             ? nothing
-            : html`<progress aria-label="Tokens written" max=${typist.total} value=${typist.written}></progress>
+            : html`<progress aria-label="Tokens written" max=${typist.total}
+              value=${typist.written}></progress>
           <span class="hint">${count(typist.written)} of ${count(typist.total)}</span>`
         }
       </div>
@@ -110,8 +118,10 @@ export class Publisher {
 
   #one() {
     return html`<form @submit=${this.#onOne}>
-      <div class="field"><label for="name">Event name</label><input id="name" name="event" .defaultValue=${"message"} required maxlength="128"></div>
-      <div class="field"><label for="data">Data</label><textarea id="data" name="data" rows="5" placeholder="Text, or JSON"></textarea></div>
+      <div class="field"><label for="name">Event name</label><input id="name" name="event"
+        .defaultValue=${"message"} required maxlength="128"></div>
+      <div class="field"><label for="data">Data</label><textarea id="data" name="data" rows="5"
+        placeholder="Text, or JSON"></textarea></div>
       <label class="check"><input type="checkbox" name="json"> It is JSON</label>
       <p class="problem" role="alert">${this.#problem || nothing}</p>
       <div class="buttons"><button class="primary">Publish</button></div>
@@ -120,8 +130,10 @@ export class Publisher {
 
   #batch() {
     return html`<form @submit=${this.#onBatch}>
-      <div class="field"><label for="batch">Events, one in a line: <code>{"event", "data"?}</code></label>
-      <textarea id="batch" name="lines" class="code" rows="8" spellcheck="false" required .defaultValue=${BATCH}></textarea></div>
+      <div class="field"><label
+        for="batch">Events, one in a line: <code>{"event", "data"?}</code></label>
+      <textarea id="batch" name="lines" class="code" rows="8" spellcheck="false" required
+        .defaultValue=${BATCH}></textarea></div>
       <p class="problem" role="alert">${this.#problem || nothing}</p>
       <div class="buttons"><button class="primary">Publish all or nothing</button></div>
     </form>`;
@@ -129,12 +141,12 @@ export class Publisher {
 
   #onType = (/** @type {SubmitEvent} */ event) => {
     const fields = taken(event);
-    // Browsers hand out line breaks as CR LF.
+    // Browsers return line breaks as CR LF.
     this.#type(String(fields.get("text")).replaceAll("\r\n", "\n"), String(fields.get("event")));
   };
 
   async #type(/** @type {string} */ text, /** @type {string} */ name) {
-    const typist = new Typist({ key: this.#key, text, name, pace: this.#pace }, redraw);
+    const typist = new Typist({ key: this.#key, text, name, rate: this.#rate }, redraw);
     this.#typist?.stop();
     this.#typist = typist;
     await attempt(() => typist.type());
@@ -155,7 +167,9 @@ export class Publisher {
 
   #onBatch = (/** @type {SubmitEvent} */ event) => {
     const lines = String(taken(event).get("lines")).split(/\r?\n/);
-    const problems = lines.map((line, at) => (line.trim() === "" ? "" : problemOf(line) && `Line ${at + 1}: ${problemOf(line)}`));
+    const problems = lines.map((line, at) =>
+      line.trim() === "" ? "" : problemOf(line) && `Line ${at + 1}: ${problemOf(line)}`,
+    );
     const written = lines.filter((line) => line.trim() !== "");
     return this.#publish(
       written,
@@ -165,7 +179,7 @@ export class Publisher {
 
   /**
    * @param {string[]} events Each as JSON.
-   * @param {string} [problem] Why they can't be sent.
+   * @param {string} [problem] The reason why they can't be sent.
    */
   async #publish(events, problem = "") {
     this.#problem = problem;
@@ -176,7 +190,7 @@ export class Publisher {
   }
 }
 
-/** Why it is not JSON; empty if it is. @param {string} text */
+/** The reason why a text is not JSON, or an empty string. @param {string} text */
 function problemOf(text) {
   try {
     JSON.parse(text);
@@ -186,7 +200,7 @@ function problemOf(text) {
   }
 }
 
-/** The fields of a form that was sent. @param {SubmitEvent} event */
+/** The fields of a submitted form. @param {SubmitEvent} event */
 function taken(event) {
   event.preventDefault();
   return new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));

@@ -1,4 +1,5 @@
-// Whoever changes what is shown calls `redraw`; it is drawn once before the next frame, however often that was.
+// Code that changes what is shown calls `redraw`. The page is drawn once before the next frame,
+// also after several calls.
 
 /** @type {() => void} */
 let draw = () => {};

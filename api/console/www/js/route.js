@@ -1,7 +1,9 @@
-// Where in the console one is: behind the # of the address, so that pages can be linked to and gone back from.
+// The current page of the console. It is behind the # of the address, so that links and the
+// browser's history work.
 
 /**
- * @typedef {{page: "overview"} | {page: "streams"} | {page: "clients", key: string, tag: string} | {page: "stream", key: string, tab: Tab}} Route
+ * @typedef {{page: "overview"} | {page: "streams"} | {page: "clients", key: string, tag: string}
+ *   | {page: "stream", key: string, tab: Tab}} Route
  * @typedef {"events" | "text" | "clients" | "code"} Tab
  */
 
@@ -14,9 +16,14 @@ export function route() {
   const parameters = new URLSearchParams(query);
   const key = parameters.get("key");
   if (path === "/stream" && key) {
-    return { page: "stream", key, tab: TABS.find((tab) => tab === parameters.get("tab")) ?? "events" };
+    return {
+      page: "stream",
+      key,
+      tab: TABS.find((tab) => tab === parameters.get("tab")) ?? "events",
+    };
   }
-  if (path === "/clients") return { page: "clients", key: key ?? "", tag: parameters.get("tag") ?? "" };
+  if (path === "/clients")
+    return { page: "clients", key: key ?? "", tag: parameters.get("tag") ?? "" };
   return path === "/streams" ? { page: "streams" } : { page: "overview" };
 }
 
@@ -24,7 +31,9 @@ export function route() {
 export function href(to) {
   if (to.page === "stream") return `#/stream?${new URLSearchParams({ key: to.key, tab: to.tab })}`;
   if (to.page === "clients") {
-    const query = new URLSearchParams(Object.entries({ key: to.key, tag: to.tag }).filter(([, value]) => value !== ""));
+    const query = new URLSearchParams(
+      Object.entries({ key: to.key, tag: to.tag }).filter(([, value]) => value !== ""),
+    );
     return query.size > 0 ? `#/clients?${query}` : "#/clients";
   }
   return to.page === "streams" ? "#/streams" : "#/";

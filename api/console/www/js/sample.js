@@ -1,6 +1,6 @@
-// What is typed unless one writes something else.
+// The sample text of the answer that types itself.
 
-/** Streams that were made to show how things work: their page begins to type by itself. @type {Set<string>} */
+/** The demo streams. Their page starts to type by itself. @type {Set<string>} */
 export const demo = new Set();
 
 export const SAMPLE = `A stream is a log with a name. Your backend appends to it, and anybody with a token follows: from the first event, or from the last one they have seen.

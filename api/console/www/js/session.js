@@ -1,4 +1,5 @@
-// What a tab remembers: the API key until it is closed, the colours for good. Nothing of it ever gets into a URL.
+// The API key, which a tab keeps until it is closed, and the colours, which the browser keeps.
+// Neither gets into a URL.
 
 const API_KEY = "tinistreamer.api-key";
 const THEME = "tinistreamer.theme";
@@ -19,7 +20,7 @@ export const apiKey = {
 export const theme = {
   /** @returns {Theme} */
   get: () => THEMES.find((theme) => theme === localStorage.getItem(THEME)) ?? "auto",
-  /** Goes on to the next one. */
+  /** Switches to the next one. */
   next() {
     const next = THEMES[(THEMES.indexOf(theme.get()) + 1) % THEMES.length] ?? "auto";
     localStorage.setItem(THEME, next);

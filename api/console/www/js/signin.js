@@ -1,4 +1,4 @@
-// Asks for the API key, and tries it before it is kept.
+// Requests the API key, and tests it before it is stored.
 
 /** @import { View } from "./app.js" */
 
@@ -17,11 +17,14 @@ export class SignIn {
   render() {
     return html`<form class="card sign-in" @submit=${this.#submit}>
       <h1>API key</h1>
-      <p>The console does what a backend does, and needs a backend's key: one of <code>STREAMER_API_KEY</code>. A broker that was started
-        without one has printed it in its terminal.</p>
+      <p>The console does what a backend does, and needs a backend's key: one of
+        <code>STREAMER_API_KEY</code>. A broker that was started without one has printed it in its
+        terminal.</p>
       <div class="field"><label for="api-key">Key</label>
-      <input id="api-key" name="key" type="password" autocomplete="off" spellcheck="false" required autofocus
-        aria-describedby="api-key-problem" aria-invalid=${this.#problem === "" ? "false" : "true"}></div>
+      <input id="api-key" name="key" type="password" autocomplete="off" spellcheck="false" required
+        autofocus
+        aria-describedby="api-key-problem"
+        aria-invalid=${this.#problem === "" ? "false" : "true"}></div>
       <p id="api-key-problem" class="problem" role="alert">${this.#problem || nothing}</p>
       <button class="primary" ?disabled=${this.#asking}>Open the console</button>
       <p class="hint">It stays in this tab until the tab is closed.</p>
@@ -46,7 +49,7 @@ export class SignIn {
     try {
       await brokerInfo(key);
       apiKey.set(key);
-      broker.look();
+      broker.refresh();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.#problem = error.code === "unauthorized" ? "This key is not good here" : error.message;

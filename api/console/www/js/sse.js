@@ -1,29 +1,34 @@
-// One connection over server-sent events, read by `fetch`: unlike EventSource it takes events of every name, sends the token in a
-// header, and shows comments.
+// One connection over server-sent events, read by `fetch`. Unlike EventSource it receives events of
+// every name, sends the token in a header, and shows comments.
 
 import { ApiError, address, CLIENT_NAME } from "./api.js";
 import { createParser } from "./lib.js";
 
 /**
- * @typedef {{id: string | null, event: string, data: string}} Frame `id` is null for what is no event of the stream's own.
+ * @typedef {{id: string | null, event: string, data: string}} Frame `id` is null for frames that
+ *   are not events of the stream.
  * @typedef {object} Listener
  * @property {() => void} [onOpen]
- * @property {(frames: Frame[]) => void} onFrames All that came at once.
- * @property {(text: string) => void} [onWire] The bytes as they came, as text.
+ * @property {(frames: Frame[]) => void} onFrames Called with all frames that came together.
+ * @property {(text: string) => void} [onWire] Called with the received bytes as text.
  */
 
 /**
  * Follows until the broker closes the connection.
  * @param {{key: string, token: string, after: string | null, signal: AbortSignal}} what
  * @param {Listener} listener
- * @returns {Promise<string>} Why it was closed; empty when the stream is over.
+ * @returns {Promise<string>} The reason of the close. Empty when the stream is finished.
  * @throws {ApiError} The broker refuses, or can't be reached (status 0).
  */
 export async function followOverSse({ key, token, after, signal }, { onOpen, onFrames, onWire }) {
   const headers = new Headers({ accept: "text/event-stream", authorization: `Bearer ${token}` });
   if (after !== null) headers.set("last-event-id", after);
   const response = await reach(
-    fetch(address("client/sse", { key, client_name: CLIENT_NAME }), { headers, signal, cache: "no-store" }),
+    fetch(address("client/sse", { key, client_name: CLIENT_NAME }), {
+      headers,
+      signal,
+      cache: "no-store",
+    }),
     signal,
   );
   if (response.status === 204) {
@@ -36,7 +41,8 @@ export async function followOverSse({ key, token, after, signal }, { onOpen, onF
   /** @type {Frame[]} */
   let frames = [];
   const parser = createParser({
-    onEvent: ({ id, event, data }) => frames.push({ id: id ?? null, event: event ?? "message", data }),
+    onEvent: ({ id, event, data }) =>
+      frames.push({ id: id ?? null, event: event ?? "message", data }),
   });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
@@ -51,7 +57,7 @@ export async function followOverSse({ key, token, after, signal }, { onOpen, onF
 }
 
 /**
- * A failed connection, told from one that was cut on purpose.
+ * Distinguishes a failed connection from one that was cut on purpose.
  * @template T
  * @param {Promise<T>} attempt
  * @param {AbortSignal} signal
@@ -61,6 +67,10 @@ async function reach(attempt, signal) {
     return await attempt;
   } catch (error) {
     signal.throwIfAborted();
-    throw new ApiError(0, "unreachable", `The connection broke: ${error instanceof Error ? error.message : error}`);
+    throw new ApiError(
+      0,
+      "unreachable",
+      `The connection broke: ${error instanceof Error ? error.message : error}`,
+    );
   }
 }

@@ -1,4 +1,4 @@
-// One stream: its events as they come, what they make together, clients of it, and how to write to it.
+// One stream: its events, its text, its subscribers, and forms to publish events.
 
 /** @import { View } from "./app.js" */
 
@@ -23,7 +23,7 @@ const INTERVAL_MS = 1_000;
 
 const TAB_NAMES = { events: "Events", text: "Text", clients: "Clients", code: "Code" };
 
-/** What a page says that follows, besides that all is well. */
+/** The texts for the states of the page's own subscriber. */
 const FOLLOWING = {
   connecting: "connecting …",
   live: "live",
@@ -39,7 +39,7 @@ export class StreamPage {
   #log = new EventLog();
   #list = new EventList(this.#log);
   #assembled = new Assembled();
-  /** Of the events whose text is shown; empty for all. */
+  /** The name of the events whose text is shown. Empty for all. */
   #textOf = "";
   #panes;
   #publisher;
@@ -51,7 +51,10 @@ export class StreamPage {
   #why = "";
   /** @type {(import("./api.js").StreamInfo & {at: number}) | null} */
   #info = null;
-  #timers = [setInterval(() => document.visibilityState === "visible" && this.#look(), INTERVAL_MS), setInterval(redraw, 1_000)];
+  #timers = [
+    setInterval(() => document.visibilityState === "visible" && this.#load(), INTERVAL_MS),
+    setInterval(redraw, 1_000),
+  ];
 
   /** @param {string} key */
   constructor(key) {
@@ -61,7 +64,7 @@ export class StreamPage {
     this.#panes = new Panes(key);
     this.#publisher = new Publisher(key, (endAfter) => endAfter && this.#finish("end"));
     this.#follower = this.#follow();
-    this.#look();
+    this.#load();
     if (demo.delete(key)) {
       this.#panes.connect();
       this.#publisher.demonstrate();
@@ -79,7 +82,7 @@ export class StreamPage {
     const follower = new Follower(this.#key, {
       onFrames: (frames) => {
         this.#log.add(frames.map(entryOf));
-        if (frames.some(({ event }) => event === "end" || event === "cancel")) this.#look();
+        if (frames.some(({ event }) => event === "end" || event === "cancel")) this.#load();
         redraw();
       },
       onState: (state, why = "") => {
@@ -93,20 +96,20 @@ export class StreamPage {
     return follower;
   }
 
-  /** There is another stream at the key. */
+  /** Another stream has replaced this one at the key. */
   #startAnew() {
     this.#log.clear();
     this.#list.reset();
     this.#panes.close();
     this.#panes = new Panes(this.#key);
     this.#code = new Code(this.#key);
-    this.#look();
+    this.#load();
   }
 
-  async #look() {
+  async #load() {
     try {
       const info = { ...(await streamInfo(this.#key)), at: Date.now() };
-      // It went on at this key with another stream after this one had been heard to its end.
+      // After the end of this stream, another one was created at its key.
       const replaced = this.#info !== null && this.#info.created_at !== info.created_at;
       this.#info = info;
       this.#follower.compare(info.last_id);
@@ -126,7 +129,8 @@ export class StreamPage {
   render() {
     const active = this.#info?.status === "active";
     return html`
-      <nav class="crumbs" aria-label="Breadcrumb"><a href="#/streams">${icon("back")} Streams</a></nav>
+      <nav class="crumbs" aria-label="Breadcrumb"><a
+        href="#/streams">${icon("back")} Streams</a></nav>
       <div class="heading stream"><h1><bdi>${this.#key}</bdi></h1>${this.#badge()}
         <p class="aside">${this.#facts()}</p>
         <div class="buttons">${this.#actions()}</div>
@@ -134,7 +138,8 @@ export class StreamPage {
       <div class="stream-page">
         <section class="card main" aria-label="Stream">
           ${this.#tabs()}
-          <div class="tab" role="tabpanel" aria-label=${TAB_NAMES[this.#tab]} data-tab=${this.#tab}>${this.#content()}</div>
+          <div class="tab" role="tabpanel" aria-label=${TAB_NAMES[this.#tab]}
+            data-tab=${this.#tab}>${this.#content()}</div>
         </section>
         ${this.#publisher.render(active)}
       </div>`;
@@ -148,24 +153,30 @@ export class StreamPage {
   #actions() {
     if (this.#info?.status === "active") {
       return html`<button @click=${() => this.#finish("end")}>${icon("check")} End</button>
-        <button class="warn" @click=${() => this.#finish("cancel")}>${icon("stop")} Cancel</button>`;
+        <button class="warn"
+          @click=${() => this.#finish("cancel")}>${icon("stop")} Cancel</button>`;
     }
     if (this.#info === null && this.#state !== "gone") return nothing;
-    return html`<button class="primary" @click=${this.#create}>${icon("plus")} New stream at this key</button>`;
+    return html`<button class="primary"
+      @click=${this.#create}>${icon("plus")} New stream at this key</button>`;
   }
 
   #badge() {
-    if (this.#info !== null) return html`<span class="badge ${this.#info.status}">${this.#info.status}</span>`;
+    if (this.#info !== null)
+      return html`<span class="badge ${this.#info.status}">${this.#info.status}</span>`;
     return this.#state === "gone" ? html`<span class="badge gone">gone</span>` : nothing;
   }
 
   #facts() {
     const info = this.#info;
-    if (info === null) return this.#state === "gone" ? "There is no stream at this key, or its time is over." : "";
+    if (info === null)
+      return this.#state === "gone" ? "There is no stream at this key, or its time is over." : "";
     const left = info.ttl - (Date.now() - info.at) / 1_000;
     const { clients: here, clients_total: total } = info;
     const clients =
-      total === null || total === here ? plural(here, "client") : `${plural(here, "client")} here, about ${count(total)} in all`;
+      total === null || total === here
+        ? plural(here, "client")
+        : `${plural(here, "client")} here, about ${count(total)} in all`;
     return html`${plural(info.length, "event")} stored · lives for ${duration(left)} · made
       ${duration((Date.now() - Date.parse(info.created_at)) / 1_000)} ago ·
       <a href=${href({ page: "clients", key: this.#key, tag: "" })}>${clients}</a>`;
@@ -181,15 +192,18 @@ export class StreamPage {
       location.replace(href({ page: "stream", key: this.#key, tab: next }));
       event.currentTarget.querySelectorAll("a")[TABS.indexOf(next)]?.focus();
     };
-    return html`<div class="tabs"><div role="tablist" aria-label="Views" @keydown=${onKey}>${TABS.map(
-      (tab) => html`
-        <a role="tab" href=${href({ page: "stream", key: this.#key, tab })} tabindex=${tab === at ? "0" : "-1"}
+    return html`<div class="tabs"><div role="tablist" aria-label="Views"
+      @keydown=${onKey}>${TABS.map(
+        (tab) => html`
+        <a role="tab" href=${href({ page: "stream", key: this.#key, tab })}
+          tabindex=${tab === at ? "0" : "-1"}
           aria-selected=${tab === at ? "true" : "false"} @click=${(/** @type {Event} */ event) => {
             event.preventDefault();
             location.replace(href({ page: "stream", key: this.#key, tab }));
           }}>${TAB_NAMES[tab]}</a>`,
-    )}</div>
-      <span class="state ${this.#state}" title=${this.#why}><span class="dot"></span>${FOLLOWING[this.#state]}</span></div>`;
+      )}</div>
+      <span class="state ${this.#state}" title=${this.#why}><span
+        class="dot"></span>${FOLLOWING[this.#state]}</span></div>`;
   }
 
   #content() {
@@ -209,29 +223,35 @@ export class StreamPage {
     const text = this.#assembled.update(this.#log, this.#textOf, OWN_NAMES);
     const names = [...this.#log.names.keys()].filter((name) => !OWN_NAMES.includes(name)).sort();
     return html`<div class="bar"><label class="filter">Text of
-        <select .value=${live(this.#textOf)} @change=${(/** @type {Event & {target: HTMLSelectElement}} */ { target }) => {
+        <select .value=${live(this.#textOf)} @change=${(
+          /** @type {Event & {target: HTMLSelectElement}} */ { target },
+        ) => {
           this.#textOf = target.value;
           redraw();
-        }}><option value="">all events</option>${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+        }}><option value="">all events</option>${names.map(
+          (name) => html`<option value=${name}>${name}</option>`,
+        )}</select></label>
         <span class="grow">${plural(text.length, "character")}</span></div>
       <div class="answer" tabindex="0" role="region" aria-label="Text"><div>${
         text === "" ? html`<span class="empty">No text yet.</span>` : text
       }${this.#state === "live" ? html`<span class="caret"></span>` : nothing}</div></div>`;
   }
 
-  /** The name that most of the events have. */
+  /** The most frequent event name. */
   #usualName() {
-    const names = [...this.#log.names].filter(([name]) => !OWN_NAMES.includes(name)).sort(([, a], [, b]) => b - a);
+    const names = [...this.#log.names]
+      .filter(([name]) => !OWN_NAMES.includes(name))
+      .sort(([, a], [, b]) => b - a);
     return names[0]?.[0] ?? "token";
   }
 
   async #finish(/** @type {"end" | "cancel"} */ how) {
     if (await attempt(() => finishStream(this.#key, how)))
       notice(how === "end" ? "The stream has ended" : "The stream is cancelled");
-    this.#look();
+    this.#load();
   }
 
   #create = async () => {
-    if (await attempt(() => createStream({ key: this.#key }))) this.#look();
+    if (await attempt(() => createStream({ key: this.#key }))) this.#load();
   };
 }

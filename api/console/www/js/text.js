@@ -1,7 +1,8 @@
-// Tokens put together again. Backends send a token as plain text or within JSON, in one of a few usual places.
+// Joins tokens to a text. Backends send a token as plain text or in JSON, at one of a few usual
+// paths.
 
-/** Where the APIs of language models put the text of a part of an answer. */
-const PLACES = [
+/** The paths at which the APIs of language models have the text of a part of an answer. */
+const PATHS = [
   ["text"],
   ["token"],
   ["content"],
@@ -18,23 +19,26 @@ export function textOf(data) {
   if (!data.startsWith("{")) return data;
   const value = parsed(data);
   if (value === undefined) return data;
-  for (const place of PLACES) {
+  for (const path of PATHS) {
     /** @type {unknown} */
     let found = value;
-    for (const step of place) found = typeof found === "object" && found !== null ? Reflect.get(found, step) : undefined;
+    for (const step of path)
+      found = typeof found === "object" && found !== null ? Reflect.get(found, step) : undefined;
     if (typeof found === "string") return found;
   }
   return "";
 }
 
 /**
- * JSON laid out over lines; other text as it is.
+ * Returns JSON with line breaks and indents, and other text unchanged.
  * @param {string} data
  */
 export function pretty(data) {
   if (!/^\s*[[{]/.test(data)) return { json: false, text: data };
   const value = parsed(data, exactly);
-  return value === undefined ? { json: false, text: data } : { json: true, text: JSON.stringify(value, null, 2) };
+  return value === undefined
+    ? { json: false, text: data }
+    : { json: true, text: JSON.stringify(value, null, 2) };
 }
 
 /**
@@ -49,7 +53,10 @@ function parsed(data, reviver) {
   }
 }
 
-/** Keeps a number as it was written, where the browser can: 12345678901234567890 is not shown as 12345678901234567000. */
+/**
+ * Keeps a number as it was written, if the browser can. So 12345678901234567890 is not shown as
+ * 12345678901234567000.
+ */
 function exactly(
   /** @type {string} */ _name,
   /** @type {unknown} */ value,
@@ -59,7 +66,7 @@ function exactly(
   return typeof value === "number" && raw && context?.source ? raw(context.source) : value;
 }
 
-/** Text that grows with a log, without being put together anew for each event. */
+/** The text of a log. Each event only adds to it. */
 export class Assembled {
   text = "";
   #taken = 0;
@@ -67,7 +74,8 @@ export class Assembled {
 
   /**
    * @param {import("./log.js").EventLog} log
-   * @param {string} name Of the events whose text it is; empty for all that are not the broker's own.
+   * @param {string} name The name of the events whose text it is. Empty for all except the broker's
+   * own events.
    * @param {readonly string[]} own
    */
   update(log, name, own) {
@@ -77,9 +85,11 @@ export class Assembled {
       this.text = "";
       this.#taken = log.total - log.entries.length;
     }
-    const wanted = (/** @type {string} */ event) => (name === "" ? !own.includes(event) : event === name);
+    const matches = (/** @type {string} */ event) =>
+      name === "" ? !own.includes(event) : event === name;
     const from = log.entries.length - (log.total - this.#taken);
-    for (const entry of log.entries.slice(from)) if (wanted(entry.name)) this.text += textOf(entry.data);
+    for (const entry of log.entries.slice(from))
+      if (matches(entry.name)) this.text += textOf(entry.data);
     this.#taken = log.total;
     return this.text;
   }

@@ -1,24 +1,26 @@
-// Types an answer into a stream at a steady pace, as a language model's backend would: tokens as lines of NDJSON. A browser can't
-// upload while it goes on typing (that needs HTTP/2), so that each request takes what has come due since the last one, and numbers
-// it: what has to be sent again after a break is stored once.
+// Types an answer into a stream at a steady rate, like the backend of a language model: tokens as
+// lines of NDJSON. A browser can't keep one upload open, because that needs HTTP/2. So each request
+// contains the tokens that are due since the last one. It has a sequence number, so that tokens
+// that are sent again are stored once.
 
 import { ApiError, upload } from "./api.js";
 
 const PAUSE_MS = 500;
-/** Many times a second, and few requests at a high pace. */
+/** Many times a second, but few requests at a high rate. */
 const TICK_MS = 25;
 
-/** Words with the space before them, and punctuation: about what a tokenizer makes. */
-export const tokensOf = (/** @type {string} */ text) => text.match(/\s*[\p{L}\p{N}]+|\s*[^\s\p{L}\p{N}]+|\s+/gu) ?? [];
+/** Words with the space before them, and punctuation, similar to a tokenizer. */
+export const tokensOf = (/** @type {string} */ text) =>
+  text.match(/\s*[\p{L}\p{N}]+|\s*[^\s\p{L}\p{N}]+|\s+/gu) ?? [];
 
 export class Typist {
-  /** Tokens that the broker has. */
+  /** The tokens that the broker has stored. */
   written = 0;
-  /** Why it waits, if it does. */
+  /** The reason of a wait. */
   trouble = "";
   running = false;
-  /** Tokens a second; can be changed while it types. */
-  pace;
+  /** Tokens per second. It can change while the answer is typed. */
+  rate;
   #producer = `console-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
   #tokens;
   #key;
@@ -26,14 +28,14 @@ export class Typist {
   #onChange;
 
   /**
-   * @param {{key: string, text: string, name: string, pace: number}} what
+   * @param {{key: string, text: string, name: string, rate: number}} what
    * @param {() => void} onChange
    */
-  constructor({ key, text, name, pace }, onChange) {
+  constructor({ key, text, name, rate }, onChange) {
     this.#key = key;
     this.#tokens = tokensOf(text);
     this.#name = name;
-    this.pace = pace;
+    this.rate = rate;
     this.#onChange = onChange;
   }
 
@@ -42,8 +44,8 @@ export class Typist {
   }
 
   /**
-   * Types until all is written or `stop` is called.
-   * @throws {ApiError} The stream takes no more.
+   * Types until all tokens are written or `stop` is called.
+   * @throws {ApiError} The stream takes no more events.
    */
   async type() {
     this.running = true;
@@ -52,9 +54,10 @@ export class Typist {
     while (this.running && this.written < this.total) {
       await sleep(TICK_MS);
       const now = performance.now();
-      due = Math.min(due + ((now - last) / 1_000) * this.pace, this.total);
+      due = Math.min(due + ((now - last) / 1_000) * this.rate, this.total);
       last = now;
-      if (Math.floor(due) > this.written) await this.#send(this.#tokens.slice(this.written, Math.floor(due)));
+      if (Math.floor(due) > this.written)
+        await this.#send(this.#tokens.slice(this.written, Math.floor(due)));
     }
     this.running = false;
     this.#onChange();
@@ -71,7 +74,9 @@ export class Typist {
       this.written += events.length;
       this.trouble = "";
     } catch (error) {
-      const passes = error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status === 503);
+      const passes =
+        error instanceof ApiError &&
+        (error.status === 0 || error.status === 429 || error.status === 503);
       if (!passes) {
         this.running = false;
         this.#onChange();

@@ -1,11 +1,17 @@
 import type { Outbox } from "./outbox.js";
-import { answeredWithin, Refusal } from "./retry.js";
+import { EventRefused, respondedWithin } from "./retry.js";
 import type { Destination, Transport } from "./transport.js";
 
-/** Characters of one request at the most, unless a single event is longer, so that a slow line gets it through in time. */
+/**
+ * The most characters of one request, unless a single event is longer. A slow connection must be
+ * able to send a request before its timeout.
+ */
 const MAX_REQUEST = 1 << 20;
 
-/** One request at a time, with all that is ready; what is written meanwhile gathers for the next. */
+/**
+ * Uploads events as NDJSON, one request at a time. A request contains all events that are ready.
+ * Events that are written meanwhile wait for the next request.
+ */
 export class NdjsonTransport implements Transport {
   readonly #destination: Destination;
 
@@ -13,16 +19,16 @@ export class NdjsonTransport implements Transport {
     this.#destination = destination;
   }
 
-  async drain(outbox: Outbox, patience: () => number, signal: AbortSignal): Promise<void> {
+  async drain(outbox: Outbox, timeout: () => number, signal: AbortSignal): Promise<void> {
     while (outbox.pending > 0) {
       const lines = atMost(MAX_REQUEST, outbox.window(outbox.acknowledged));
-      const summary = await answeredWithin(patience(), signal, (signal) =>
+      const summary = await respondedWithin(timeout(), signal, (signal) =>
         this.#upload(lines, outbox.acknowledged, signal),
       );
       const stored = summary.num_events + (summary.num_duplicates ?? 0);
       outbox.acknowledge(stored, summary.last_id ?? null);
       if (stored < lines.length)
-        throw new Refusal("invalid-event", summary.errors[0] ?? "Not all events were written");
+        throw new EventRefused("invalid-event", summary.errors[0] ?? "Not all events were written");
     }
   }
 
@@ -37,11 +43,11 @@ export class NdjsonTransport implements Transport {
       bodySerializer: (body) => body,
       signal,
     });
-    return api.answer(upload, signal);
+    return api.call(upload, signal);
   }
 }
 
-/** The first lines, as many as have no more than `length` characters, and at least one. */
+/** The first lines that have at most `length` characters together, and at least one line. */
 function atMost(length: number, lines: string[]): string[] {
   let total = 0;
   const end = lines.findIndex((line, index) => {

@@ -1,12 +1,15 @@
 import type { PublishError } from "../errors.js";
 
-/** What the broker confirmed. */
-export interface Acknowledgement {
+/** The broker's acknowledgement of events. */
+export interface Ack {
   /** How many events of this writer are stored now. */
   count: number;
   /** The id of the last of them, if it is known. */
   lastId: string | null;
 }
+
+/** @deprecated The name is `Ack` now. */
+export type Acknowledgement = Ack;
 
 interface Waiter {
   /** How many events must be acknowledged. */
@@ -16,51 +19,54 @@ interface Waiter {
 }
 
 /**
- * The events of a writer that the broker has not confirmed, in order, and those who wait for that. Only the oldest `maxPending` are
- * to be sent; later ones have their writers waiting.
+ * Holds the events that the broker has not acknowledged, in order, and the callers that wait for
+ * that. Only the oldest `maxPending` events are sent. The callers of later events wait.
  */
 export class Outbox {
-  /** How many events the broker has confirmed. They count from 0, so it is also the number of the first one here. */
+  /**
+   * How many events the broker has acknowledged. Events count from 0, so this is also the number of
+   * the first event here.
+   */
   acknowledged = 0;
-  /** Why no more will be confirmed. */
+  /** Why no more events will be acknowledged. */
   failure: PublishError | undefined;
-  /** Whether somebody was told of the failure. */
-  failureTold = false;
+  /** Whether a caller received the failure. */
+  failureReported = false;
   readonly #maxPending: number;
-  readonly #onAck: ((acknowledgement: Acknowledgement) => void) | undefined;
+  readonly #onAck: ((ack: Ack) => void) | undefined;
   #lines: string[] = [];
   #waiters: Waiter[] = [];
   #changed = () => {};
 
-  constructor(maxPending: number, onAck: ((acknowledgement: Acknowledgement) => void) | undefined) {
+  constructor(maxPending: number, onAck: ((ack: Ack) => void) | undefined) {
     this.#maxPending = maxPending;
     this.#onAck = onAck;
   }
 
-  /** How many events are written and not confirmed. */
+  /** How many events are written and not acknowledged. */
   get pending(): number {
     return this.#lines.length;
   }
 
-  /** Takes an event. Resolves when it is among the `maxPending` that are to be sent. */
+  /** Adds an event. Resolves when it is one of the `maxPending` events to send. */
   push(line: string): Promise<void> {
-    if (this.failure) return this.#tell(this.failure);
+    if (this.failure) return this.#reject(this.failure);
     this.#lines.push(line);
     this.#changed();
     return this.#until(this.acknowledged + this.pending - this.#maxPending);
   }
 
-  /** Resolves when all that is written is confirmed. */
+  /** Resolves when all events so far are acknowledged. */
   flush(): Promise<void> {
     return this.#until(this.acknowledged + this.pending);
   }
 
-  /** The events to be sent, from number `from` on. */
+  /** The events to send, from number `from` on. */
   window(from: number): string[] {
     return this.#lines.slice(from - this.acknowledged, this.#maxPending);
   }
 
-  /** The broker has the `count` oldest events. */
+  /** The broker has stored the `count` oldest events. */
   acknowledge(count: number, lastId: string | null): void {
     this.#lines.splice(0, count);
     this.acknowledged += count;
@@ -70,10 +76,10 @@ export class Outbox {
     for (const { resolve } of settled) resolve();
   }
 
-  /** No more will be sent: whoever waits is told why, and whoever comes. */
+  /** Sends no more events. All callers that wait receive the failure, and all later ones. */
   fail(failure: PublishError): void {
     this.failure ??= failure;
-    this.failureTold ||= this.#waiters.length > 0;
+    this.failureReported ||= this.#waiters.length > 0;
     for (const { reject } of this.#waiters.splice(0)) reject(this.failure);
   }
 
@@ -83,13 +89,13 @@ export class Outbox {
   }
 
   #until(until: number): Promise<void> {
-    if (this.failure) return this.#tell(this.failure);
+    if (this.failure) return this.#reject(this.failure);
     if (until <= this.acknowledged) return Promise.resolve();
     return new Promise((resolve, reject) => this.#waiters.push({ until, resolve, reject }));
   }
 
-  #tell(failure: PublishError): Promise<never> {
-    this.failureTold = true;
+  #reject(failure: PublishError): Promise<never> {
+    this.failureReported = true;
     return Promise.reject(failure);
   }
 }

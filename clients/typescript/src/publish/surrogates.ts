@@ -1,17 +1,18 @@
 /**
- * How many names of events may have half a character waiting at the same time. Past it a half is replaced at once, so that a writer that
- * makes up names does not grow.
+ * For how many event names a half of a character may wait at the same time. Beyond it a half is
+ * replaced at once, so that a writer with ever new names does not grow.
  */
 const MAX_HELD = 100;
 
 /**
- * Joins the halves of a character (a surrogate pair) that come in two writes of the same event name, as tokenizers cut emoji. The first
- * half waits for the next write of that name; UTF-8 can't carry it alone.
+ * Joins the halves of a character that come in two writes. Tokenizers split emoji into the two
+ * halves of a surrogate pair, and UTF-8 can't encode one half alone. The first half waits for the
+ * next write of the same event name.
  */
 export class SplitCharacters {
   readonly #held = new Map<string, string>();
 
-  /** The data with the half that waited before it, and without the half that it ends with. */
+  /** Puts the half that waits before the data, and holds back the half that the data ends with. */
   join(event: string, data: string): string {
     const text = (this.#held.get(event) ?? "") + data;
     this.#held.delete(event);
@@ -20,7 +21,7 @@ export class SplitCharacters {
     return text.slice(0, -1);
   }
 
-  /** The names of the events whose second half never came; they wait no longer. */
+  /** The event names whose second half never came. The first halves are dropped. */
   rest(): string[] {
     const names = [...this.#held.keys()];
     this.#held.clear();
@@ -28,10 +29,13 @@ export class SplitCharacters {
   }
 }
 
-/** The JSON text of a value, in which each half of a character without its other half is U+FFFD. */
+/** The JSON text of a value. A half of a character without its other half becomes U+FFFD. */
 export function wellFormedJson(value: unknown): string {
   const json = JSON.stringify(value);
   if (!json?.includes("\\ud")) return json;
-  // JSON.stringify escapes only lone halves. Every escape is matched, so that an escaped backslash before "ud83d" begins none.
-  return json.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|.)/g, (found, half) => (half ? "\\ufffd" : found));
+  // JSON.stringify escapes only lone halves. The pattern matches every escape, so that it does not
+  // take an escaped backslash before "ud83d" for the start of one.
+  return json.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|.)/g, (found, half) =>
+    half ? "\\ufffd" : found,
+  );
 }

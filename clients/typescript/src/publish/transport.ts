@@ -2,23 +2,24 @@ import type { Api } from "../api.js";
 import type { WebSocketConstructor } from "../websocket.js";
 import type { Outbox } from "./outbox.js";
 
-/** Whose events go where. */
+/** Which stream a writer writes to, and as which producer. */
 export interface Destination {
   api: Api;
   key: string;
-  /** The writer's name, by which the broker knows again what it has of it. */
+  /** The writer's name. By it the broker recognizes events that it has already stored. */
   producer: string;
   WebSocket: WebSocketConstructor | undefined;
 }
 
-/** A way for events to the broker. */
+/** Sends events to the broker. */
 export interface Transport {
   /**
-   * Sends what is in the outbox, and what comes into it meanwhile, and acknowledges what the broker confirms, until it is empty.
-   * Throws at the first failure, which it is when the broker says nothing for `patience` milliseconds; called again, it goes on with
-   * the oldest event that is not acknowledged.
+   * Sends the events of the outbox, also those that come meanwhile, and acknowledges what the
+   * broker has stored, until the outbox is empty. Throws at the first failure, and when the broker
+   * does not respond within `timeout()` milliseconds. The next call continues with the oldest event
+   * that is not acknowledged.
    */
-  drain(outbox: Outbox, patience: () => number, signal: AbortSignal): Promise<void>;
-  /** Lets go of the connection. */
+  drain(outbox: Outbox, timeout: () => number, signal: AbortSignal): Promise<void>;
+  /** Closes the connection. */
   close(): void;
 }

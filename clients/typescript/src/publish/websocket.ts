@@ -1,42 +1,44 @@
 import { UnreachableError } from "../errors.js";
 import { apiError } from "../http.js";
-import { within } from "../timing.js";
+import { withTimeout } from "../timeout.js";
 import {
-  letGo,
+  closeAtOnce,
   nodeWebSocket,
   onRefusal,
   openWithHeaders,
-  takesNoHeaders,
+  rejectsHeaders,
   type WebSocketLike,
   webSocketClass,
   withScheme,
 } from "../websocket.js";
 import type { Outbox } from "./outbox.js";
-import { answeredWithin, Refusal } from "./retry.js";
+import { EventRefused, respondedWithin } from "./retry.js";
 import type { Destination, Transport } from "./transport.js";
 
-/** Each event is a message of its own and has an answer of its own. The socket stays open between events. */
+/**
+ * Sends each event as a message, and takes a reply to each. The socket stays open between events.
+ */
 export class WebSocketTransport implements Transport {
   readonly #destination: Destination;
-  #session: Session | undefined;
+  #connection: Connection | undefined;
 
   constructor(destination: Destination) {
     this.#destination = destination;
   }
 
-  async drain(outbox: Outbox, patience: () => number, signal: AbortSignal): Promise<void> {
-    // The broker may have closed a socket over which nothing was sent for long.
-    if (this.#session?.failure) this.#session = undefined;
-    this.#session ??= this.#open(outbox);
-    const session = this.#session;
+  async drain(outbox: Outbox, timeout: () => number, signal: AbortSignal): Promise<void> {
+    // The broker may have closed a socket that was idle for long.
+    if (this.#connection?.failure) this.#connection = undefined;
+    this.#connection ??= this.#open(outbox);
+    const connection = this.#connection;
     try {
       while (outbox.pending > 0) {
-        session.sendAll();
-        await this.#somethingHappens(session, outbox, patience(), signal);
-        if (session.failure)
-          throw session.refused
-            ? await this.#explainRefusal(session.failure, patience(), signal)
-            : session.failure;
+        connection.sendAll();
+        await this.#nextChange(connection, outbox, timeout(), signal);
+        if (connection.failure)
+          throw connection.refused
+            ? await this.#explainRefusal(connection.failure, timeout(), signal)
+            : connection.failure;
       }
     } catch (error) {
       this.close();
@@ -45,28 +47,34 @@ export class WebSocketTransport implements Transport {
   }
 
   close(): void {
-    this.#session?.close();
-    this.#session = undefined;
+    this.#connection?.close();
+    this.#connection = undefined;
   }
 
-  #open(outbox: Outbox): Session {
+  #open(outbox: Outbox): Connection {
     const { api, key, producer, WebSocket } = this.#destination;
     const query = { key, producer, sequence: String(outbox.acknowledged) };
     const url = withScheme(api.url("/api/event/add/ws-stream", query), "ws");
     try {
-      return new Session(openWithHeaders(webSocketClass(WebSocket), url, api.headers), outbox);
+      return new Connection(openWithHeaders(webSocketClass(WebSocket), url, api.headers), outbox);
     } catch (error) {
-      if (!takesNoHeaders(error)) throw error;
-      throw new TypeError("This platform's WebSocket can't send the API key, which goes only into a header", {
-        cause: error,
-      });
+      if (!rejectsHeaders(error)) throw error;
+      throw new TypeError(
+        "This platform's WebSocket can't send the API key, which goes only into a header",
+        { cause: error },
+      );
     }
   }
 
-  #somethingHappens(session: Session, outbox: Outbox, patience: number, signal: AbortSignal): Promise<void> {
-    if (session.failure) return Promise.resolve();
-    return within<void>(patience, signal, (resolve) => {
-      session.onChange(resolve);
+  #nextChange(
+    connection: Connection,
+    outbox: Outbox,
+    timeout: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (connection.failure) return Promise.resolve();
+    return withTimeout<void>(timeout, signal, (resolve) => {
+      connection.onChange(resolve);
       outbox.onPush(resolve);
     }).catch((error) => {
       throw signal.aborted ? error : new UnreachableError(error);
@@ -74,12 +82,12 @@ export class WebSocketTransport implements Transport {
   }
 
   /**
-   * The broker's error for a handshake that failed. A WebSocket may hide it, so a plain request asks the same URL: 426 says that all but
-   * the upgrade is good.
+   * The broker's error for a handshake that failed. A WebSocket may hide that error, so a plain
+   * request goes to the same URL. Its status 426 means that only the upgrade is missing.
    */
-  #explainRefusal(failure: Error, patience: number, signal: AbortSignal): Promise<Error> {
+  #explainRefusal(failure: Error, timeout: number, signal: AbortSignal): Promise<Error> {
     const { api, key, producer } = this.#destination;
-    return answeredWithin(patience, signal, async (signal) => {
+    return respondedWithin(timeout, signal, async (signal) => {
       const url = api.url("/api/event/add/ws-stream", { key, producer });
       const error = await api
         .fetch(url.href, { headers: api.headers, signal })
@@ -92,15 +100,15 @@ export class WebSocketTransport implements Transport {
   }
 }
 
-/** One connection. */
-class Session {
-  /** Why it is over. */
+/** One WebSocket connection of a writer. */
+class Connection {
+  /** Why the connection is closed. Undefined while it is open. */
   failure: Error | undefined;
   readonly #socket: WebSocketLike;
   readonly #outbox: Outbox;
-  readonly #tellsRefusal: boolean;
+  readonly #reportsRefusal: boolean;
   #opened = false;
-  /** The number of the event that is sent next. */
+  /** The number of the next event to send. */
   #next: number;
   #changed = () => {};
 
@@ -125,29 +133,34 @@ class Session {
     const closed = ({ code }: { code: number }) => {
       this.failure =
         code === 1009
-          ? new Refusal("too-large", "An event is larger than the broker takes")
+          ? new EventRefused("too-large", "An event is larger than the broker takes")
           : new UnreachableError(new Error(`The WebSocket was closed with ${code}`));
     };
-    const answered = ({ data }: { data: unknown }) => this.#answer(JSON.parse(String(data)) as Answer);
+    const replied = ({ data }: { data: unknown }) =>
+      this.#take(JSON.parse(String(data)) as EventReply);
     socket.addEventListener("open", changing(opened));
-    socket.addEventListener("message", changing(answered));
+    socket.addEventListener("message", changing(replied));
     socket.addEventListener("close", changing(closed));
-    // `close` follows and says more; but `ws` throws an error that nobody listens to.
+    // The event `close` follows and contains more. The listener is here because `ws` throws an
+    // error that has no listener.
     socket.addEventListener("error", () => {});
     const node = nodeWebSocket(socket);
-    this.#tellsRefusal = node !== undefined;
+    this.#reportsRefusal = node !== undefined;
     onRefusal(node, (error) => {
       this.failure ??= error;
       this.#changed();
     });
   }
 
-  /** Whether the handshake failed, and the broker may have said why without the socket's telling. */
+  /**
+   * Whether the handshake failed without the broker's error. The broker may have sent one that the
+   * socket hides.
+   */
   get refused(): boolean {
-    return !this.#opened && !this.#tellsRefusal;
+    return !this.#opened && !this.#reportsRefusal;
   }
 
-  /** Sends all that is to be sent and was not. */
+  /** Sends the events of the outbox that were not sent yet. */
   sendAll(): void {
     if (!this.#opened) return;
     for (const line of this.#outbox.window(this.#next)) {
@@ -156,21 +169,23 @@ class Session {
     }
   }
 
-  /** Calls `changed` at what happens next. */
+  /** Calls `changed` when something happens on the socket. */
   onChange(changed: () => void): void {
     this.#changed = changed;
   }
 
   close(): void {
     this.failure ??= new UnreachableError(new Error("The WebSocket was closed here"));
-    letGo(this.#socket);
+    closeAtOnce(this.#socket);
   }
 
-  #answer(answer: Answer): void {
-    if (answer.type === "success") this.#outbox.acknowledge(1, answer.id);
-    else this.failure = new Refusal(answer.code, answer.message);
+  #take(reply: EventReply): void {
+    if (reply.type === "success") this.#outbox.acknowledge(1, reply.id);
+    else this.failure = new EventRefused(reply.code, reply.message);
   }
 }
 
-/** What the broker says to an event. */
-type Answer = { type: "success"; id: string | null } | { type: "error"; code: string; message: string };
+/** The broker's reply to an event. */
+type EventReply =
+  | { type: "success"; id: string | null }
+  | { type: "error"; code: string; message: string };

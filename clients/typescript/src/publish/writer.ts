@@ -1,12 +1,12 @@
 import type { Api } from "../api.js";
 import { asyncDispose } from "../dispose.js";
 import { ApiError, PublishError } from "../errors.js";
-import { within } from "../timing.js";
+import { withTimeout } from "../timeout.js";
 import type { WebSocketConstructor } from "../websocket.js";
 import { reasonToRefuse } from "./names.js";
 import { NdjsonTransport } from "./ndjson.js";
-import { type Acknowledgement, Outbox } from "./outbox.js";
-import { answeredWithin, Retry } from "./retry.js";
+import { type Ack, Outbox } from "./outbox.js";
+import { Retry, respondedWithin } from "./retry.js";
 import { SplitCharacters, wellFormedJson } from "./surrogates.js";
 import type { Transport } from "./transport.js";
 import { WebSocketTransport } from "./websocket.js";
@@ -14,29 +14,32 @@ import { WebSocketTransport } from "./websocket.js";
 /** How a writer writes. */
 export interface PublishOptions {
   /**
-   * `ndjson` (the default): what is ready goes out as one request, and what is written meanwhile gathers for the next. `websocket`:
-   * each event goes out at once and is acknowledged by itself.
+   * `ndjson` (the default): a request contains all events that are ready; events that are written
+   * meanwhile wait for the next one. `websocket`: each event is sent at once and acknowledged by
+   * itself.
    */
   transport?: "ndjson" | "websocket" | undefined;
   /** How many events may be unacknowledged before `write` waits. 1,000. */
   maxPending?: number | undefined;
-  /** For how many milliseconds since the broker last confirmed something to try again. 60,000. */
+  /**
+   * How long to try again since the broker last acknowledged something, in milliseconds. 60,000.
+   */
   retryForMs?: number | undefined;
   /**
-   * For how many milliseconds, after an error in the function that writes, to wait until what was written is stored, before the stream
-   * is cancelled. 5,000.
+   * After an error in the function that writes: how long to wait until the written events are
+   * stored, before the stream is cancelled, in milliseconds. 5,000.
    */
   flushTimeoutMs?: number | undefined;
-  /** Called each time that the broker confirms events. What it throws makes the writer fail. */
-  onAck?: ((acknowledgement: Acknowledgement) => void) | undefined;
+  /** Called each time that the broker acknowledges events. Its errors make the writer fail. */
+  onAck?: ((ack: Ack) => void) | undefined;
   /**
-   * Instead of the platform's `WebSocket`, for the transport `websocket`: one that takes `{ headers }`, as those of `ws`, Node 22, Deno
-   * and Bun do. Those of browsers don't.
+   * Replaces the platform's `WebSocket`, for the transport `websocket`. It must take `{ headers }`,
+   * as those of `ws`, Node 22, Deno and Bun do. Those of browsers do not.
    */
   WebSocket?: WebSocketConstructor | undefined;
 }
 
-/** Writes events into one active stream, in order, each once, however often the connection breaks. */
+/** Writes events into one active stream: in order, each once, even if the connection breaks. */
 export class Writer implements AsyncDisposable {
   readonly #api: Api;
   readonly #key: string;
@@ -51,42 +54,53 @@ export class Writer implements AsyncDisposable {
 
   /** For `Client.publish`. */
   constructor(api: Api, key: string, options: PublishOptions) {
-    const { transport = "ndjson", maxPending = 1_000, retryForMs = 60_000, onAck, WebSocket } = options;
+    const {
+      transport = "ndjson",
+      maxPending = 1_000,
+      retryForMs = 60_000,
+      onAck,
+      WebSocket,
+    } = options;
     const destination = { api, key, producer: randomName(), WebSocket };
     this.#api = api;
     this.#key = key;
     this.#flushTimeoutMs = options.flushTimeoutMs ?? 5_000;
     this.#retry = new Retry(retryForMs);
     this.#transport =
-      transport === "websocket" ? new WebSocketTransport(destination) : new NdjsonTransport(destination);
-    this.#outbox = new Outbox(maxPending, (acknowledgement) => {
+      transport === "websocket"
+        ? new WebSocketTransport(destination)
+        : new NdjsonTransport(destination);
+    this.#outbox = new Outbox(maxPending, (ack) => {
       this.#retry.reset();
-      onAck?.(acknowledgement);
+      onAck?.(ack);
     });
   }
 
-  /** How many events the broker has confirmed. */
+  /** How many events the broker has acknowledged. */
   get acknowledged(): number {
     return this.#outbox.acknowledged;
   }
 
-  /** How many events are written and not confirmed. */
+  /** How many events are written and not acknowledged. */
   get pending(): number {
     return this.#outbox.pending;
   }
 
   /**
-   * Hands an event over; it is sent at once, together with whatever else is ready. Resolves when there is room for another. `data` is
-   * a string, or any other JSON value, which becomes its JSON text; undefined and null are no data.
+   * Sends an event at once, together with the other events that are ready. Resolves when another
+   * event may be written. `data` is a string, or any other JSON value, which becomes JSON text.
+   * Undefined and null are no data.
    *
-   * When a string ends with the first half of a surrogate pair, that half goes out with the next string of the same event name. A half
-   * without its other half becomes U+FFFD.
+   * When a string ends with the first half of a surrogate pair, that half waits for the next string
+   * of the same event name. A half without its other half becomes U+FFFD.
    *
-   * Throws a `PublishError`: `invalid-event` and `reserved-event` for an event that the broker would refuse, after which the writer
-   * goes on; `writer-closed`; and whatever made the writer fail.
+   * Throws a `PublishError`. With `invalid-event` or `reserved-event` it refuses an event that the
+   * broker would refuse, and the writer goes on. With `writer-closed` the writer was finished,
+   * cancelled or closed before. Other errors made the writer fail.
    */
   async write(event: string, data?: unknown): Promise<void> {
-    if (this.#ending) throw this.#error("writer-closed", `The writer can't write after ${this.#ending.how}`);
+    if (this.#ending)
+      throw this.#error("writer-closed", `The writer can't write after ${this.#ending.how}`);
     const refused = reasonToRefuse(event, data);
     if (refused) throw this.#error(refused.code, refused.message);
     const whole = typeof data === "string" ? this.#characters.join(event, data) : data;
@@ -94,14 +108,14 @@ export class Writer implements AsyncDisposable {
   }
 
   /**
-   * Resolves when all that was written is stored; the first half of a character may still wait for its other half. Throws what made the
-   * writer fail.
+   * Resolves when all written events are stored. The first half of a character may still wait for
+   * its other half. Throws the error that made the writer fail.
    */
   flush(): Promise<void> {
     return this.#outbox.flush();
   }
 
-  /** `flush`, then ends the stream. */
+  /** Does `flush`, then ends the stream. */
   finish(): Promise<void> {
     return this.#end("finish", async () => {
       await this.#flushAll();
@@ -110,12 +124,12 @@ export class Writer implements AsyncDisposable {
     });
   }
 
-  /** Drops what was not sent, and cancels the stream: what is in it is not complete. */
+  /** Drops the events that were not sent, and cancels the stream, because it is not complete. */
   cancel(): Promise<void> {
     return this.#cancel(true);
   }
 
-  /** `flush`, and leaves the stream active for other writers. */
+  /** Does `flush`, and leaves the stream active for other writers. */
   close(): Promise<void> {
     return this.#end("close", async () => {
       await this.#flushAll();
@@ -124,25 +138,29 @@ export class Writer implements AsyncDisposable {
   }
 
   /**
-   * `finish`, unless the writer is at its end already; a stream that can't be finished is cancelled. `await using` calls it, also when
-   * its block is left by an error, of which it is not told: where that matters, take `run`.
+   * Does `finish`, unless the writer was finished, cancelled or closed before. Cancels the stream
+   * when it can't be finished.
+   *
+   * `await using` calls this method, also when an error leaves its block. The method does not learn
+   * of that error. Use `run` where an error must cancel the stream.
    */
   async [asyncDispose](): Promise<void> {
     if (this.#ending) return this.#ending.done;
-    const { failureTold } = this.#outbox;
+    const { failureReported } = this.#outbox;
     try {
       await this.finish();
     } catch (error) {
       await this.#abandon(error);
-      if (!failureTold) throw error;
+      if (!failureReported) throw error;
     }
   }
 
   /**
-   * Calls the function with this writer. Finishes the stream when the function returns. When it throws, what it wrote is stored first, for
-   * which there are `flushTimeoutMs`, and the stream is cancelled. Nothing of this happens when it has brought the writer to its end by
-   * itself. Resolves with what the function returns; throws what it throws, and what makes the writer
-   * fail.
+   * Calls the function with this writer, and finishes the stream when the function returns. When
+   * the function throws, the writer waits until the written events are stored, at most
+   * `flushTimeoutMs`, and cancels the stream. It does neither when the function has finished,
+   * cancelled or closed the writer itself. Returns what the function returns. Throws the function's
+   * error, or the error that made the writer fail.
    */
   async run<T>(write: (writer: Writer) => T | Promise<T>): Promise<T> {
     try {
@@ -155,14 +173,19 @@ export class Writer implements AsyncDisposable {
     }
   }
 
-  /** Writes each chunk as an event of this name, at the pace of the broker. Leaves the stream active. */
+  /**
+   * Writes each chunk as an event of this name, as fast as the broker takes them. Leaves the stream
+   * active.
+   */
   async pipeFrom(source: AsyncIterable<unknown> | Iterable<unknown>, event: string): Promise<void> {
     for await (const chunk of source) await this.write(event, chunk);
   }
 
   /**
-   * A `WritableStream` that writes each chunk as an event of this name: for `readable.pipeTo(writer.writable("token"))`. Closing it
-   * finishes the stream. Aborting it, as `pipeTo` does when the source fails, cancels it after what was written is stored.
+   * A `WritableStream` that writes each chunk as an event of this name, for
+   * `readable.pipeTo(writer.writable("token"))`. Closing it finishes the stream. Aborting it
+   * cancels the stream after the written events are stored; `pipeTo` aborts it when the source
+   * fails.
    */
   writable(event: string): WritableStream<unknown> {
     return new WritableStream<unknown>({
@@ -172,17 +195,17 @@ export class Writer implements AsyncDisposable {
     });
   }
 
-  /** Sends until there is nothing left to send, or no way to. */
+  /** Sends until the outbox is empty or the writer fails. */
   async #drain(): Promise<void> {
     if (this.#draining || this.#outbox.failure) return;
     this.#draining = true;
     this.#retry.reset();
     try {
-      // Lets those who write without waiting fill the first request.
+      // Callers that write without waiting fill the first request meanwhile.
       await Promise.resolve();
       while (this.#outbox.pending > 0) {
         try {
-          await this.#transport.drain(this.#outbox, this.#retry.patience, this.#abort.signal);
+          await this.#transport.drain(this.#outbox, this.#retry.timeout, this.#abort.signal);
         } catch (error) {
           await this.#retry.pause(error, this.#abort.signal);
         }
@@ -195,16 +218,16 @@ export class Writer implements AsyncDisposable {
     }
   }
 
-  /** Hands an event to the outbox. */
+  /** Puts an event into the outbox. */
   #push(event: string, data: unknown): Promise<void> {
     const room = this.#outbox.push(wellFormedJson({ event, data }));
     void this.#drain();
     return room;
   }
 
-  /** `flush`, after the halves of characters whose other halves never came: each is an event of its own. */
+  /** Does `flush`, after it has written each first half that still waits as an event of its own. */
   async #flushAll(): Promise<void> {
-    // Their errors are those of `flush`.
+    // `flush` throws the same errors.
     for (const event of this.#characters.rest()) this.#push(event, "\uFFFD").catch(() => {});
     await this.flush();
   }
@@ -212,14 +235,18 @@ export class Writer implements AsyncDisposable {
   /** Cancels the stream because of an error. */
   async #abandon(error: unknown): Promise<void> {
     if (this.#ending) return;
-    // A broker that could not be reached for so long is asked once more; that it fails again, the error says already.
+    // The writer has retried for long. One more attempt is enough, and its error adds nothing.
     const failed =
-      this.#outbox.failure !== undefined || (error instanceof PublishError && error.cause !== undefined);
+      this.#outbox.failure !== undefined ||
+      (error instanceof PublishError && error.cause !== undefined);
     try {
       await this.#cancelAfterFlush(!failed);
     } catch (cancelling) {
       if (!failed)
-        throw new AggregateError([error, cancelling], "The stream could not be cancelled after an error");
+        throw new AggregateError(
+          [error, cancelling],
+          "The stream could not be cancelled after an error",
+        );
     }
   }
 
@@ -227,10 +254,10 @@ export class Writer implements AsyncDisposable {
     return this.#end("cancel", () => this.#drop(persistent));
   }
 
-  /** Cancels the stream when what was written is stored, or can't be, or the time for it is over. */
+  /** Cancels the stream when the written events are stored, can't be stored, or took too long. */
   #cancelAfterFlush(persistent: boolean): Promise<void> {
     return this.#end("cancel", async () => {
-      await withTimeout(this.#flushTimeoutMs, this.#flushAll());
+      await settledWithin(this.#flushTimeoutMs, this.#flushAll());
       await this.#drop(persistent);
     });
   }
@@ -252,7 +279,7 @@ export class Writer implements AsyncDisposable {
     const done = work();
     const ending = { how, done };
     this.#ending = ending;
-    // After an end that failed another can be tried.
+    // After a failure the caller may try again to finish, cancel or close.
     done.catch(() => {
       if (this.#ending === ending) this.#ending = undefined;
     });
@@ -268,13 +295,13 @@ export class Writer implements AsyncDisposable {
     this.#retry.reset();
     for (let first = true; ; first = false) {
       try {
-        await answeredWithin(this.#retry.patience(), signal, (signal) =>
-          this.#api.answer(this.#api.routes.POST(path, { body: { key: this.#key }, signal }), signal),
+        await respondedWithin(this.#retry.timeout(), signal, (signal) =>
+          this.#api.call(this.#api.routes.POST(path, { body: { key: this.#key }, signal }), signal),
         );
         return;
       } catch (error) {
         try {
-          // An attempt whose answer was lost may have done it.
+          // An earlier attempt, whose response was lost, may have finished the stream.
           if (
             !first &&
             error instanceof ApiError &&
@@ -293,7 +320,7 @@ export class Writer implements AsyncDisposable {
 
   async #status(): Promise<string> {
     const query = { key: this.#key };
-    const { status } = await this.#api.answer(
+    const { status } = await this.#api.call(
       this.#api.routes.GET("/api/stream/info", { params: { query } }),
       undefined,
     );
@@ -312,14 +339,17 @@ export class Writer implements AsyncDisposable {
   }
 }
 
-/** Resolves when the work is done, or failed, or has taken so long. */
-async function withTimeout(ms: number, work: Promise<void>): Promise<void> {
-  await within<void>(ms, new AbortController().signal, (resolve) => {
+/** Resolves when the work is done or has failed, or after `ms` milliseconds. */
+async function settledWithin(ms: number, work: Promise<void>): Promise<void> {
+  await withTimeout<void>(ms, new AbortController().signal, (resolve) => {
     work.then(resolve, () => resolve());
   }).catch(() => {});
 }
 
-/** A name that no other writer of the stream has. It is no secret, and Node 18 has no global `crypto`. */
+/**
+ * A name that no other writer of the stream has. It is not a secret. Node 18 has no global
+ * `crypto`.
+ */
 function randomName(): string {
   const random = () => Math.random().toString(36).slice(2);
   return `${random()}${random()}`;

@@ -5,9 +5,17 @@ import type { SubscribeOptions, Subscription } from "../subscribe/subscription.j
 import { subscribe } from "../subscribe.js";
 
 /**
- * `idle`: there is no URL or no token yet. `connecting`: no event came yet. `streaming`. `reconnecting`: the connection broke or could
- * not be made, for which `error` says why, and another will be tried. `ended` and `cancelled`: as the stream was
- * finished. `complete`: there was nothing after the id that it was asked from. `stopped`: by `stop`. `failed`: `error` says why.
+ * The status of a stream.
+ *
+ * * `idle`: there is no URL or no token yet.
+ * * `connecting`: no event came yet.
+ * * `streaming`: events came.
+ * * `reconnecting`: the connection broke or could not be made, and another will be tried. `error`
+ *   says why.
+ * * `ended` and `cancelled`: how the stream was finished.
+ * * `complete`: nothing followed the id that the hook continued after.
+ * * `stopped`: by `stop`.
+ * * `failed`: `error` says why.
  */
 export type StreamStatus =
   | "idle"
@@ -20,34 +28,39 @@ export type StreamStatus =
   | "stopped"
   | "failed";
 
-/** What is known of a stream. */
+/** The state of a stream at one time. */
 export interface StreamSnapshot {
   /** All events so far. */
   readonly events: readonly StreamEvent[];
   /** The text so far. */
   readonly text: string;
   readonly status: StreamStatus;
-  /** The events that are missing so far; null while none is. */
+  /** How many events are missing so far. Null while none is. */
   readonly missed: MissedTotal | null;
-  /** Why it failed, or why the connection is made again; null otherwise. */
+  /** Why it failed, or why another connection is needed. Otherwise null. */
   readonly error: unknown;
 }
 
-/** How a stream is followed; what of it can change without starting anew is asked for when it is needed. */
+/**
+ * How to follow a stream. Options that may change without a restart are read when they are needed.
+ */
 export interface StoreOptions extends Omit<SubscribeOptions, "url" | "token" | "after" | "signal"> {
   token?: Token | null | undefined;
-  /** The name of the events whose data make up the text, or a function that makes an event's part of it. `token`. */
+  /**
+   * The name of the events whose data make up the text, or a function that returns an event's part
+   * of it. `token`.
+   */
   textOf?: string | ((event: StreamEvent) => string) | undefined;
   /**
-   * Go on with the text that is left when events are no longer stored. Otherwise the status is `failed` then, and `error` is a
-   * `SubscribeError` `missed`. False.
+   * Go on with the remaining text when events are no longer stored. Otherwise the status becomes
+   * `failed`, and `error` is a `SubscribeError` `missed`. False.
    */
   allowMissed?: boolean | undefined;
-  /** Milliseconds for which events gather before they are shown together. 16. */
+  /** For how many milliseconds events are collected before they are shown together. 16. */
   throttleMs?: number | undefined;
 }
 
-/** A stream as a store outside of React: nothing happens until `start`. */
+/** Holds a stream outside of React. It does nothing until `start`. */
 export class StreamStore {
   readonly #url: string | null;
   readonly #options: () => StoreOptions;
@@ -79,10 +92,11 @@ export class StreamStore {
     return () => this.#listeners.delete(listener);
   };
 
-  /** Connects, after the last event that came, unless the stream is followed already or is over. */
+  /** Connects after the last event, unless the stream is followed already or is finished. */
   readonly start = (): void => {
     const { status } = this.#snapshot;
-    if (this.#url === null || this.#subscription || status === "ended" || status === "cancelled") return;
+    if (this.#url === null || this.#subscription || status === "ended" || status === "cancelled")
+      return;
     this.#show({ status: "connecting", error: null });
     try {
       const current = () => this.#subscription === subscription;
@@ -108,7 +122,7 @@ export class StreamStore {
     }
   };
 
-  /** Closes the connection, and keeps what came. */
+  /** Closes the connection, and keeps the events so far. */
   readonly stop = (): void => {
     const subscription = this.#subscription;
     if (!subscription) return;
@@ -118,7 +132,8 @@ export class StreamStore {
   };
 
   async #follow(subscription: Subscription): Promise<void> {
-    // React's strict mode starts, stops and starts again at once; the first time shall not reach the network.
+    // React's strict mode starts, stops and starts again at once. The first start must not reach
+    // the network.
     await Promise.resolve();
     const current = () => this.#subscription === subscription;
     try {
@@ -143,10 +158,10 @@ export class StreamStore {
     }
   }
 
-  /** The status of a connection that is open. */
+  /** The status when a connection is open. */
   #connected(): Pick<StreamSnapshot, "status"> {
-    const began = this.#snapshot.events.length + this.#arrived.length > 0;
-    return { status: began ? "streaming" : "connecting" };
+    const hasEvents = this.#snapshot.events.length + this.#arrived.length > 0;
+    return { status: hasEvents ? "streaming" : "connecting" };
   }
 
   async #token(): Promise<string> {
@@ -159,7 +174,7 @@ export class StreamStore {
     this.#show(outcome);
   }
 
-  /** Makes a snapshot of what came, and tells of it. */
+  /** Makes a new snapshot, and calls the listeners. */
   #show(change: Partial<StreamSnapshot>): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

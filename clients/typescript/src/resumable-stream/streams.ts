@@ -7,8 +7,9 @@ import { TextPieces } from "./text.js";
 const TEXT_EVENT = "text";
 
 /**
- * Writes the text of `source` to its end, whether it is read here or not, and finishes the stream. `text` is for the reader here;
- * `done` is settled when the stream is finished, and rejected when it had to be cancelled.
+ * Writes the text of `source` to its end, also when it is not read here, and finishes the stream.
+ * `text` is for the reader here. `done` is settled when the stream is finished, and rejected when
+ * it had to be cancelled.
  */
 export function produce(
   writer: Writer,
@@ -26,7 +27,7 @@ export function produce(
   const done = writer
     .run(async () => {
       const pieces = new TextPieces();
-      // As JSON, because server-sent events would turn a CR into a LF.
+      // JSON, because server-sent events would turn a CR into a LF.
       const write = async (texts: string[]) => {
         for (const piece of texts) await writer.write(TEXT_EVENT, JSON.stringify(piece));
       };
@@ -47,7 +48,7 @@ export function produce(
   return { text, done };
 }
 
-/** The text that a subscription brings, without its first `skipCharacters` UTF-16 code units. */
+/** The text of a subscription, without its first `skipCharacters` UTF-16 code units. */
 export function read(events: Subscription, skipCharacters: number): ReadableStream<string> {
   let toSkip = skipCharacters;
   return new ReadableStream<string>(
@@ -57,22 +58,23 @@ export function read(events: Subscription, skipCharacters: number): ReadableStre
           if (next.value.missed)
             throw new SubscribeError(
               "missed",
-              "The stream's beginning is no longer stored: set a larger maxEvents",
+              "The start of the stream is no longer stored: set a larger maxEvents",
             );
           if (next.value.event !== TEXT_EVENT) continue;
           const text = next.value.json<string>();
-          const wanted = text.slice(toSkip);
-          toSkip -= text.length - wanted.length;
-          if (wanted !== "") return controller.enqueue(wanted);
+          const rest = text.slice(toSkip);
+          toSkip -= text.length - rest.length;
+          if (rest !== "") return controller.enqueue(rest);
         }
-        if (events.status === "cancelled") throw new Error("The stream was cancelled before its end");
+        if (events.status === "cancelled")
+          throw new Error("The stream was cancelled before its end");
         controller.close();
       },
       async cancel() {
         await events.return();
       },
     },
-    // Nothing is asked of the broker that nobody reads.
+    // Nothing is requested from the broker before somebody reads.
     { highWaterMark: 0 },
   );
 }

@@ -1,15 +1,16 @@
 /**
- * Code units of one event at the most. Escaped twice, as JSON in JSON, none takes more than seven bytes, so that it keeps within the
- * broker's limit of 1 MiB.
+ * The most code units of one event. JSON inside JSON escapes twice, to at most seven bytes each, so
+ * a piece stays within the broker's limit of 1 MiB.
  */
 const MAX_PIECE = 100_000;
 
 /**
- * Cuts text into pieces that can be stored: of no more than a certain length, and without half characters, which UTF-8 can't say. A
- * character whose halves come in two chunks is kept whole; a half that has no other becomes U+FFFD. The length stays the same.
+ * Cuts text into pieces that can be stored. A piece has a limited length, and no half of a
+ * character, which UTF-8 can't encode. A character that is split between two chunks stays whole. A
+ * half without its other half becomes U+FFFD. The length of the text stays the same.
  */
 export class TextPieces {
-  /** The first half of a character, whose other half is still to come. */
+  /** The first half of a character, until its other half comes. */
   #held = "";
 
   /** The pieces that this chunk completes. */
@@ -20,7 +21,7 @@ export class TextPieces {
     return cut(text.slice(0, end));
   }
 
-  /** What is left at the end. */
+  /** The remaining pieces. */
   end(): string[] {
     return cut(this.#held);
   }

@@ -1,7 +1,7 @@
 import { RefusedError } from "../errors.js";
 import type { From } from "./options.js";
 
-/** A stream is to be added, or to be dropped. */
+/** A request to add a stream to a subscription, or to drop one from it. */
 export interface Change {
   op: "subscribe" | "unsubscribe";
   key: string;
@@ -10,23 +10,23 @@ export interface Change {
   wait?: boolean | undefined;
 }
 
-/** Changes that somebody waits for, to be made in the order in which they were asked for. */
+/** The changes that callers wait for. They are made in the order in which they were requested. */
 export class Changes {
   #waiting: { change: Change; resolve: () => void; reject: (error: RefusedError) => void }[] = [];
-  /** How many of them the broker was told over this connection. */
-  #told = 0;
+  /** How many of them were sent to the broker over this connection. */
+  #sent = 0;
   #closed = false;
 
   get empty(): boolean {
     return this.#waiting.length === 0;
   }
 
-  /** The one to be made next. */
+  /** The change to make next. */
   get first(): Change | undefined {
     return this.#waiting[0]?.change;
   }
 
-  /** Resolves when the change was made. */
+  /** Resolves when the change was made. Rejects with a `RefusedError` when it was refused. */
   push(change: Change): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ change, resolve, reject });
@@ -34,37 +34,37 @@ export class Changes {
     });
   }
 
-  /** Those of which the broker was not told over this connection, and now is. */
-  untold(): Change[] {
-    const untold = this.#waiting.slice(this.#told).map(({ change }) => change);
-    this.#told = this.#waiting.length;
-    return untold;
+  /** Returns the changes that were not sent over this connection, and counts them as sent. */
+  takeUnsent(): Change[] {
+    const unsent = this.#waiting.slice(this.#sent).map(({ change }) => change);
+    this.#sent = this.#waiting.length;
+    return unsent;
   }
 
-  /** Another connection knows of none. */
+  /** Another connection begins, over which nothing was sent. */
   reset(): void {
-    this.#told = 0;
+    this.#sent = 0;
   }
 
-  /** The first was made. */
+  /** The first change was made. */
   made(): void {
     this.#shift()?.resolve();
   }
 
-  /** The first was refused. */
+  /** The first change was refused. */
   refused(code: string, message: string, cause?: unknown): void {
     const refused = this.#shift();
     refused?.reject(new RefusedError(refused.change.key, code, message, cause));
   }
 
-  /** None is made any more. */
+  /** Refuses all changes, from now on, too. */
   close(): void {
     this.#closed = true;
     while (!this.empty) this.refused("subscription-over", "The subscription is over");
   }
 
   #shift() {
-    this.#told = Math.max(0, this.#told - 1);
+    this.#sent = Math.max(0, this.#sent - 1);
     return this.#waiting.shift();
   }
 }

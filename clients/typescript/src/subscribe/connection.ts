@@ -1,51 +1,45 @@
 import type { WebSocketConstructor } from "../websocket.js";
-import type { RawEvent } from "./event.js";
+import type { Frame, Reply } from "./frame.js";
 
-/** What one connection to the broker is made from. */
+/** The inputs of one attempt to connect to the broker. */
 export interface Attempt {
   url: URL;
   token: string;
-  /** The id or the cursor after which to go on. */
+  /** The id or the cursor to continue after. */
   after: string | undefined;
-  /** Aborted when the connection is no longer wanted: everything must be let go at once. */
+  /** Aborted when the connection is no longer needed. It must then be closed at once. */
   signal: AbortSignal;
   fetch: typeof globalThis.fetch;
   WebSocket: WebSocketConstructor | undefined;
   tokenInQuery: boolean;
-  /** For how long the broker may hold back the answer to a poll, in seconds. */
+  /** How long the broker may hold back the response to a poll, in seconds. */
   pollSeconds: number;
-  /** For how long to wait for the next sign of life, in milliseconds, from now; `more` is added to the silence that is borne. */
-  patience: (more?: number) => number;
-}
-
-/** What the broker answers to a WebSocket's request to add or drop a stream. */
-export interface Answer {
-  op: "subscribed" | "unsubscribed" | "error";
-  key: string;
-  /** The position in the stream; null where there is none. */
-  after?: string | null;
-  /** Of an error. */
-  code?: string;
-  message?: string;
+  /**
+   * How long to wait for the next sign of activity, in milliseconds from now. `extra` is added to
+   * the silence that a connection may keep.
+   */
+  timeout: (extra?: number) => number;
 }
 
 /**
- * What a connection brings. A connection that ends otherwise throws: an `ApiError` that the broker answered, or whatever broke it.
+ * What a connection delivers. A connection that ends in any other way throws: the broker's
+ * `ApiError`, or the cause of the break.
  *
- * * `open`: the broker has accepted it. Over WebSocket, `send` takes requests.
- * * `alive`: something came, if only a part of what it brings.
- * * `heartbeat`: there is nothing to bring at the moment.
- * * `over`: there is nothing after the last position.
- * * `again`: the connection was closed on purpose; another can be made at once.
- * * `moved`: all that came up to here is what precedes this cursor.
+ * * `open`: the broker accepted it. Over WebSocket, `send` takes requests.
+ * * `alive`: some bytes came, perhaps only a part of a frame.
+ * * `heartbeat`: the broker has nothing to send at the moment.
+ * * `over`: nothing follows the last position.
+ * * `again`: the connection was closed on purpose. Another one can be made at once.
+ * * `retry`: the broker's retry delay.
+ * * `moved`: this cursor is the position after everything received so far.
  */
-export type Signal =
+export type Received =
   | { kind: "open"; send?: (request: string) => void }
   | { kind: "alive" | "heartbeat" | "over" | "again" }
   | { kind: "retry"; milliseconds: number }
-  | { kind: "event"; event: RawEvent }
+  | { kind: "frame"; frame: Frame }
   | { kind: "moved"; cursor: string }
-  | { kind: "answer"; answer: Answer };
+  | { kind: "reply"; reply: Reply };
 
-/** Makes a connection and brings what comes over it, as it is asked for. */
-export type Connect = (attempt: Attempt) => AsyncGenerator<Signal, void, void>;
+/** Connects, and yields what the connection delivers. It reads only when the caller asks. */
+export type Connect = (attempt: Attempt) => AsyncGenerator<Received, void, void>;

@@ -1,78 +1,93 @@
-/** A position in each of several streams, as docs/following.md describes it: `KEY:ID,KEY:ID!,~…`. */
+/**
+ * A position in each of several streams, as text that the broker understands. docs/following.md
+ * describes the format: `KEY:ID,KEY:ID!,~…`.
+ */
 export class Cursor {
-  /** By key: an id, an id with `!` where that was the stream's last, or nothing where the client has nothing. */
+  /**
+   * The readable positions by key: an id, an id with `!` at the stream's end, or an empty string
+   * before the first event.
+   */
   readonly #named = new Map<string, string>();
-  /** What only the broker can read, and names other streams. */
+  /** The opaque items. Only the broker can read them. They hold the positions in other streams. */
   #opaque: string[] = [];
-  /** Streams that this certainly does not name, as they came later. */
+  /** Streams that were added after the opaque items came, so those do not contain them. */
   readonly #later = new Set<string>();
 
-  /** Reads a cursor of these streams, or an id for each of some. A bare id is good for one stream. */
+  /** Reads a cursor for these streams, or ids by key. A bare id is valid for one stream only. */
   static of(after: string | Readonly<Record<string, string>>, keys: readonly string[]): Cursor {
     const cursor = new Cursor();
     const [only] = keys;
-    if (typeof after !== "string") for (const [key, id] of Object.entries(after)) cursor.set(key, id);
-    else if (keys.length === 1 && only !== undefined && /^[\d-]+$/.test(after)) cursor.set(only, after);
+    if (typeof after !== "string")
+      for (const [key, id] of Object.entries(after)) cursor.set(key, id);
+    else if (keys.length === 1 && only !== undefined && /^[\d-]+$/.test(after))
+      cursor.set(only, after);
     else cursor.take(after);
     return cursor;
   }
 
-  /** Takes a cursor over. With an opaque part it names all streams of its connection, and replaces what was known of those not ended. */
+  /**
+   * Takes over the positions of a cursor. A cursor with an opaque item covers all streams of its
+   * connection, so it replaces all positions but those at a stream's end.
+   */
   take(text: string): void {
     const items = text.split(",").filter((item) => item !== "");
     const opaque = items.filter((item) => !item.includes(":"));
     if (opaque.length > 0) {
       this.#opaque = opaque;
       this.#later.clear();
-      for (const [key, position] of this.#named) if (!position.endsWith("!")) this.#named.delete(key);
+      for (const [key, position] of this.#named)
+        if (!position.endsWith("!")) this.#named.delete(key);
     }
     for (const item of items) {
       const colon = item.indexOf(":");
-      if (colon !== -1) this.#named.set(decodeURIComponent(item.slice(0, colon)), item.slice(colon + 1));
+      if (colon !== -1)
+        this.#named.set(decodeURIComponent(item.slice(0, colon)), item.slice(colon + 1));
     }
   }
 
-  /** The stream's position is this, whatever else says. */
+  /** Sets the position in a stream. */
   set(key: string, position: string): void {
     this.#named.set(key, position);
     this.#later.delete(key);
   }
 
-  /** Where the client is in the stream is its end. */
+  /** Marks the current position in a stream as the stream's end. */
   complete(key: string): void {
     const position = this.#named.get(key);
     if (position) this.#named.set(key, position.replace(/!?$/, "!"));
   }
 
-  /** The stream is a new one here, and is nowhere yet. */
+  /** Adds a stream that has no position yet. */
   begin(key: string): void {
     if (!this.#named.has(key)) this.#later.add(key);
   }
 
-  /** Forgets where the client was in the stream, also where that can't be read here. */
+  /** Removes the position in a stream, also from what only the broker can read. */
   forget(key: string): void {
     if (this.#opaque.length > 0 && !this.#later.has(key)) this.#named.set(key, "");
     else this.#named.delete(key);
   }
 
-  /** The id that comes before in this stream; null where nothing does; undefined where that can't be read here. */
+  /**
+   * The id of the last event received of a stream. Null where there is none; undefined where only
+   * the broker can read it.
+   */
   idOf(key: string): string | null | undefined {
     const position = this.#named.get(key);
     if (position === undefined) return this.lacks(key) ? null : undefined;
     return position === "" ? null : position.replace(/!$/, "");
   }
 
-  /** Whether it says, for everybody to read, where the client is in the stream. */
+  /** Whether the cursor has a readable position in the stream. */
   names(key: string): boolean {
     return this.#named.has(key);
   }
 
-  /** Whether it says for certain nothing of the stream. */
+  /** Whether the cursor certainly has no position in the stream. */
   lacks(key: string): boolean {
     return !this.#named.has(key) && (this.#opaque.length === 0 || this.#later.has(key));
   }
 
-  /** The same once more. */
   copy(): Cursor {
     const copy = new Cursor();
     for (const [key, position] of this.#named) copy.#named.set(key, position);
@@ -81,9 +96,12 @@ export class Cursor {
     return copy;
   }
 
-  /** As the broker takes it; empty when nothing is known. */
+  /** The cursor as text. Empty when no position is known. */
   toString(): string {
-    const named = Array.from(this.#named, ([key, position]) => `${encodeURIComponent(key)}:${position}`);
+    const named = Array.from(
+      this.#named,
+      ([key, position]) => `${encodeURIComponent(key)}:${position}`,
+    );
     return [...named, ...this.#opaque].join(",");
   }
 }

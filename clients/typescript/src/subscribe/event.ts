@@ -1,14 +1,17 @@
-/** What a `missedevents` tells: events that were no longer stored when they were asked for. */
+/** The content of a `missedevents`: events were no longer stored when a subscriber needed them. */
 export interface Missed {
-  /** The id after which was asked, or null at a stream's beginning. */
+  /** The id that the subscriber continued after, or null at the start of the stream. */
   after: string | null;
-  /** The id of the event that comes next; null when the stream is gone, and nothing more of it comes. */
+  /** The id of the next event. Null when the stream was deleted: nothing more of it comes. */
   first: string | null;
-  /** How many are missing; null when the broker can't know. The stream is then sent from its first event, if it is not gone. */
+  /**
+   * How many events are missing. Null when the broker can't know it. If the stream exists, it is
+   * then sent from its first event.
+   */
   missed: number | null;
 }
 
-/** What is known of an event, but for its stream. */
+/** The members of an event, without its stream. */
 export interface EventFields {
   id: string | null;
   event: string;
@@ -18,13 +21,16 @@ export interface EventFields {
 
 /** An event of a stream. */
 export class StreamEvent implements EventFields {
-  /** `<milliseconds>-<number>`, where the number counts the stream's events from 0; null for `missedevents`. */
+  /**
+   * `<milliseconds>-<number>`, where the number counts the stream's events from 0. Null for
+   * `missedevents`.
+   */
   readonly id: string | null;
-  /** Its name. The broker's own are `start`, `end`, `cancel` and `missedevents`. */
+  /** Its name. The broker's own names are `start`, `end`, `cancel` and `missedevents`. */
   readonly event: string;
-  /** Its data; empty when it has none. */
+  /** Its data. Empty when it has none. */
   readonly data: string;
-  /** What is missing, for `missedevents`; null for every other event. */
+  /** What is missing, for `missedevents`. Null for every other event. */
   readonly missed: Missed | null;
 
   constructor({ id, event, data, missed }: EventFields) {
@@ -34,7 +40,7 @@ export class StreamEvent implements EventFields {
     this.missed = missed;
   }
 
-  /** The data, parsed as JSON. Throws a `SyntaxError` when it is none. What `T` says is not checked. */
+  /** Parses the data as JSON. Throws a `SyntaxError` when it is not JSON. `T` is not checked. */
   json<T = unknown>(): T {
     return JSON.parse(this.data) as T;
   }
@@ -51,18 +57,7 @@ export class KeyedEvent extends StreamEvent {
   }
 }
 
-/** An event as a connection brings it; without `event` it is nothing but a new position. */
-export interface RawEvent {
-  /** The stream; absent on a connection to one. */
-  key?: string | undefined;
-  id?: string | undefined;
-  event?: string | undefined;
-  data?: string | undefined;
-  /** The position in all streams, where the frame tells it. */
-  cursor?: string | undefined;
-}
-
-/** How a stream was finished whose last event has this name. */
+/** The status of a finished stream, by the name of its last event. */
 export const LAST_EVENTS: ReadonlyMap<string, "ended" | "cancelled"> = new Map([
   ["end", "ended"],
   ["cancel", "cancelled"],

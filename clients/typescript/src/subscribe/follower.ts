@@ -1,26 +1,23 @@
+import { Backoff } from "../backoff.js";
 import { asyncDispose } from "../dispose.js";
 import { ApiError, SubscribeError } from "../errors.js";
 import { isRetryable } from "../http.js";
-import { backoff, linked, sleep, within } from "../timing.js";
-import type { Attempt, Connect, Signal } from "./connection.js";
+import { linked, sleep, withTimeout } from "../timeout.js";
+import type { Attempt, Connect, Received } from "./connection.js";
 import type { FollowOptions } from "./options.js";
+import type { SubscribeRequest } from "./request.js";
 
-/** Milliseconds between connections until the broker says how many. */
+/** The retry delay in milliseconds until the broker sends one. */
 const DEFAULT_RETRY = 1_000;
-/** Milliseconds between connections at the most, unless the broker asks for more. */
+/** The longest retry delay in milliseconds, unless the broker asks for a longer one. */
 const MAX_RETRY = 30_000;
-/** For how many seconds to let the broker hold back the answer to a long poll at the most; it is its own default. */
+/** How many seconds the broker may hold back the response to a poll. This is its own default. */
 const MAX_POLL = 25;
 
-/** What a connection is to bring. */
-export interface Wanted {
-  url: URL;
-  after: string | undefined;
-  /** Whether the first word of the broker is awaited more than events are: a poll is then answered at once. */
-  atOnce: boolean;
-}
-
-/** Follows streams over as many connections as it takes. What comes over them is for who extends it to understand. */
+/**
+ * Follows streams: connects, and connects again after a break, until there is nothing to follow. A
+ * subclass decides what to request, and makes items of what a connection delivers.
+ */
 export abstract class Follower<Item>
   implements AsyncIterableIterator<Item, undefined, void>, AsyncDisposable
 {
@@ -37,15 +34,20 @@ export abstract class Follower<Item>
     this.#items = this.#run();
   }
 
-  /** What the next connection is to bring, later if there is nothing to ask for yet; undefined when there will be nothing. */
-  protected abstract wanted(signal: AbortSignal): Wanted | undefined | Promise<Wanted | undefined>;
-  /** Takes what a connection has brought in; returns what is to be handed out. */
-  protected abstract accept(signal: Signal): Item | undefined;
+  /**
+   * The request of the next connection. A promise waits until there is something to request.
+   * Undefined ends the iteration.
+   */
+  protected abstract request(
+    signal: AbortSignal,
+  ): SubscribeRequest | undefined | Promise<SubscribeRequest | undefined>;
+  /** Takes what a connection delivered. Returns the item to hand out, if any. */
+  protected abstract accept(received: Received): Item | undefined;
   /** Whether there is nothing more to follow. */
   protected abstract get over(): boolean;
-  /** Whether it can do without what the broker refused by this error. */
-  protected abstract spares(error: ApiError): boolean;
-  /** Called when the iteration is over, in whichever way. */
+  /** Whether the subscription can go on after this refusal. */
+  protected abstract toleratesRefusal(error: ApiError): boolean;
+  /** Called when the iteration is over, for any reason. */
   protected abstract closed(): void;
 
   [Symbol.asyncIterator](): this {
@@ -56,7 +58,10 @@ export abstract class Follower<Item>
     return this.#items.next();
   }
 
-  /** Ends the iteration, also while an event is awaited, and closes the connection at once. Leaving a `for await` loop calls it. */
+  /**
+   * Ends the iteration, also while a caller waits for an event, and closes the connection at once.
+   * Leaving a `for await` loop calls it.
+   */
   async return(): Promise<IteratorResult<Item, undefined>> {
     this.#left = true;
     this.#leaving.abort();
@@ -68,7 +73,7 @@ export abstract class Follower<Item>
     await this.return();
   }
 
-  /** Gives the connection up for another, as something else is wanted now. */
+  /** Closes the connection and makes another one, because the request has changed. */
   protected reconnect(): void {
     this.#connection.abort();
   }
@@ -90,41 +95,45 @@ export abstract class Follower<Item>
     return undefined;
   }
 
-  /** Connects until everything is over. */
+  /** Connects until there is nothing more to follow. */
   async *#follow(signal: AbortSignal): AsyncGenerator<Item, void, void> {
     const { silenceMs = 45_000, giveUpAfterMs = 300_000 } = this.#options;
     let giveUpAt = performance.now() + giveUpAfterMs;
-    const heard = () => {
+    const postponeGiveUp = () => {
       giveUpAt = performance.now() + giveUpAfterMs;
     };
     const remaining = () => Math.max(0, giveUpAt - performance.now());
-    // The answer to a poll is a sign of life also without an event.
-    const pollSeconds = Math.max(1, Math.floor(Math.min(MAX_POLL, silenceMs / 1_000, giveUpAfterMs / 2_000)));
-    const pace = new Pace();
+    // The response to a poll is a sign of activity even without an event.
+    const pollSeconds = Math.max(
+      1,
+      Math.floor(Math.min(MAX_POLL, silenceMs / 1_000, giveUpAfterMs / 2_000)),
+    );
+    const backoff = new Backoff(DEFAULT_RETRY, MAX_RETRY);
     let token: string | undefined;
 
     for (;;) {
-      const wanting = this.wanted(signal);
-      // A broker that is not asked for anything is not silent.
-      const wanted = wanting instanceof Promise ? await wanting.finally(heard) : wanting;
-      if (!wanted) return;
+      const pending = this.request(signal);
+      // The time without a request is not a silence of the broker.
+      const request = pending instanceof Promise ? await pending.finally(postponeGiveUp) : pending;
+      if (!request) return;
       const tokenIsNew = token === undefined;
       token ??= await this.#makeToken(signal);
       const { controller, unlink } = linked(signal);
       this.#connection = controller;
-      const { atOnce, ...request } = wanted;
+      const { url, after, respondAtOnce } = request;
       const attempt: Attempt = {
-        ...request,
+        url,
+        after,
         token,
         signal: controller.signal,
         fetch: this.#options.fetch ?? ((...request) => globalThis.fetch(...request)),
         WebSocket: this.#options.WebSocket,
         tokenInQuery: this.#options.tokenInQuery ?? false,
-        pollSeconds: atOnce ? 0 : pollSeconds,
-        patience: (more = 0) => Math.min(silenceMs + more, remaining()),
+        pollSeconds: respondAtOnce ? 0 : pollSeconds,
+        timeout: (extra = 0) => Math.min(silenceMs + extra, remaining()),
       };
       try {
-        yield* this.#receive(attempt, pace, heard);
+        yield* this.#receive(attempt, backoff, postponeGiveUp);
         if (this.over) return;
       } catch (error) {
         signal.throwIfAborted();
@@ -136,18 +145,19 @@ export abstract class Follower<Item>
           continue;
         }
         if (error instanceof ApiError && !isRetryable(error.status)) {
-          if (this.spares(error)) continue;
+          if (this.toleratesRefusal(error)) continue;
           throw error;
         }
-        const wait = pace.failed(error);
+        const retryAfter = error instanceof ApiError ? (error.retryAfter ?? 0) * 1000 : 0;
+        const delay = Math.max(retryAfter, backoff.delay());
         notify(this.#options.onReconnect, error);
-        if (wait < remaining()) {
-          await sleep(wait, signal);
+        if (delay < remaining()) {
+          await sleep(delay, signal);
         } else {
           await sleep(remaining(), signal);
           throw new SubscribeError(
             "disconnected",
-            `Nothing was heard of the broker for ${giveUpAfterMs / 1000} s`,
+            `Nothing was received from the broker for ${giveUpAfterMs / 1000} s`,
             error,
           );
         }
@@ -157,22 +167,26 @@ export abstract class Follower<Item>
     }
   }
 
-  /** Hands out what one connection brings, until it is over or to be made again. */
-  async *#receive(attempt: Attempt, pace: Pace, heard: () => void): AsyncGenerator<Item, void, void> {
-    for await (const signal of this.#connect(attempt)) {
-      // What it has brought since is asked for again.
+  /** Hands out what one connection delivers, until it ends or another one is needed. */
+  async *#receive(
+    attempt: Attempt,
+    backoff: Backoff,
+    postponeGiveUp: () => void,
+  ): AsyncGenerator<Item, void, void> {
+    for await (const received of this.#connect(attempt)) {
+      // The next connection requests again what this one delivered after the abort.
       attempt.signal.throwIfAborted();
-      heard();
-      if (signal.kind === "retry") pace.first = signal.milliseconds;
-      if (signal.kind === "event") pace.arrived();
-      if (signal.kind === "open") notify(this.#options.onConnect, undefined);
-      const item = this.accept(signal);
+      postponeGiveUp();
+      if (received.kind === "retry") backoff.first = received.milliseconds;
+      if (received.kind === "frame") backoff.reset();
+      if (received.kind === "open") notify(this.#options.onConnect, undefined);
+      const item = this.accept(received);
       if (item !== undefined) {
         yield item;
-        // The time that the reader took is no silence of the broker.
-        heard();
+        // The time that the reader took is not a silence of the broker.
+        postponeGiveUp();
       }
-      if (this.over || signal.kind === "over" || signal.kind === "again") return;
+      if (this.over || received.kind === "over" || received.kind === "again") return;
     }
     throw new Error("A connection ended without saying why");
   }
@@ -180,32 +194,13 @@ export abstract class Follower<Item>
   async #makeToken(signal: AbortSignal): Promise<string> {
     const { token } = this.#options;
     if (typeof token === "string") return token;
-    return within(Number.POSITIVE_INFINITY, signal, (resolve, reject) => {
+    return withTimeout(Number.POSITIVE_INFINITY, signal, (resolve, reject) => {
       Promise.resolve().then(token).then(resolve, reject);
     });
   }
 }
 
-/** Calls a listener apart from the iteration: what the listener throws is no failure of the connection. */
+/** Calls a listener outside of the iteration: its errors are not failures of the connection. */
 function notify<T>(listener: ((about: T) => void) | undefined, about: T): void {
   if (listener) queueMicrotask(() => listener(about));
-}
-
-/** How long to wait between connections. */
-class Pace {
-  /** Milliseconds to wait after the first failure in a row. */
-  first = DEFAULT_RETRY;
-  #failures = 0;
-
-  /** An event came, which ends the row of failures. */
-  arrived(): void {
-    this.#failures = 0;
-  }
-
-  /** Milliseconds to wait after this failure. */
-  failed(error: unknown): number {
-    this.#failures += 1;
-    const least = error instanceof ApiError ? (error.retryAfter ?? 0) * 1000 : 0;
-    return Math.max(least, backoff(this.first, MAX_RETRY, this.#failures));
-  }
 }

@@ -1,11 +1,11 @@
 import { SubscribeError } from "../errors.js";
 import type { Missed } from "./event.js";
 
-/** What a subscription has missed so far: events that were no longer stored when it asked for them. */
+/** How many events a subscription has missed so far, because they were no longer stored. */
 export interface MissedTotal {
   /** How many events are known to be missing. */
   readonly count: number;
-  /** Whether `count` is all of them. It is not after a loss that the broker could not count. */
+  /** Whether `count` is exact. It is too low after a loss that the broker could not count. */
   readonly known: boolean;
 }
 
@@ -21,7 +21,10 @@ export class MissedCounter {
     return { count: count + (this.#last.missed ?? 0), known: known && this.#last.missed !== null };
   }
 
-  /** A connection that breaks before the next event makes the broker report the same loss again, after the same id. */
+  /**
+   * Adds a loss. When a connection breaks before the next event, the broker reports the same loss
+   * again with the same `after`. It counts once.
+   */
   add(missed: Missed): void {
     if (this.#last && this.#last.after !== missed.after) this.#earlier = this.total;
     this.#last = missed;
@@ -36,11 +39,13 @@ export function sumOf(totals: (MissedTotal | null)[]): MissedTotal | null {
   return { count, known: losses.every(({ known }) => known) };
 }
 
-/** The error of code that needs every event. */
+/** The error for a caller that needs every event. */
 export function missedError({ missed, after }: Missed): SubscribeError {
-  const place = after === null ? "at the beginning of the stream" : `after ${after}`;
+  const where = after === null ? "at the start of the stream" : `after ${after}`;
+  const advice =
+    "Create the stream with a larger max_events, or set allowMissed to go on without them";
   return new SubscribeError(
     "missed",
-    `${missed ?? "An unknown number of"} events ${place} are no longer stored. Create the stream with a larger max_events, or set allowMissed to go on without them`,
+    `${missed ?? "An unknown number of"} events ${where} are no longer stored. ${advice}`,
   );
 }

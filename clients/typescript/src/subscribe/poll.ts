@@ -1,26 +1,28 @@
-import type { Attempt, Signal } from "./connection.js";
-import type { RawEvent } from "./event.js";
-import { connectHttp } from "./request.js";
+import type { Attempt, Received } from "./connection.js";
+import type { Frame } from "./frame.js";
+import { connectHttp } from "./http-connection.js";
 
-/** What a poll is answered. */
-interface PollAnswer {
-  events: RawEvent[];
+/** The body of a response to a poll. */
+interface PollResponse {
+  events: Frame[];
   cursor: string | null;
   status: "active" | "ended" | "cancelled";
 }
 
-/** One request of long polling: what its answer brings, and whether there is to be another. */
-export function connectPoll(attempt: Attempt): AsyncGenerator<Signal, void, void> {
+/** Makes one request of long polling. Yields its frames, and whether another request follows. */
+export function connectPoll(attempt: Attempt): AsyncGenerator<Received, void, void> {
   const url = new URL(attempt.url);
-  // Beside `wait=true`, which says another thing.
+  // Appended, because `wait=true` may be there, too. That one waits for streams.
   url.searchParams.append("wait", String(attempt.pollSeconds));
   return connectHttp(
     { ...attempt, url },
     "application/json",
-    async function* (response, wait) {
-      const { events, cursor, status } = await wait(() => response.json() as Promise<PollAnswer>);
+    async function* (response, inTime) {
+      const { events, cursor, status } = await inTime(
+        () => response.json() as Promise<PollResponse>,
+      );
       yield { kind: "alive" };
-      for (const event of events) yield { kind: "event", event };
+      for (const frame of events) yield { kind: "frame", frame };
       if (cursor !== null) yield { kind: "moved", cursor };
       if (events.length === 0) yield { kind: "heartbeat" };
       yield { kind: status === "active" ? "again" : "over" };

@@ -1,4 +1,4 @@
-/** Reads from an iterator ahead of its reader, while somebody needs it to go on. */
+/** Reads an iterator ahead of its reader, while something else needs the iterator to progress. */
 export class ReadAhead<Item> {
   readonly #read: () => Promise<IteratorResult<Item, undefined>>;
   readonly #results: Promise<IteratorResult<Item, undefined>>[] = [];
@@ -8,22 +8,22 @@ export class ReadAhead<Item> {
     this.#read = read;
   }
 
-  /** Whether more was asked for than the reader did. */
+  /** Whether results wait for the reader. */
   get ahead(): boolean {
     return this.#results.length > 0;
   }
 
-  /** For the reader: what comes next. */
+  /** The next result for the reader. */
   next(): Promise<IteratorResult<Item, undefined>> {
     return this.#results.shift() ?? this.#read();
   }
 
-  /** Forgets what was read. */
+  /** Drops the results that wait. */
   clear(): void {
     this.#results.length = 0;
   }
 
-  /** Reads as long as it is needed. What fails is thrown to the reader. */
+  /** Reads while `needed` returns true. The reader receives the errors. */
   async while(needed: () => boolean): Promise<void> {
     if (this.#running) return;
     this.#running = true;

@@ -1,28 +1,38 @@
 import { SubscribeError } from "../errors.js";
-import type { EventFields, Missed, RawEvent } from "./event.js";
+import type { EventFields, Missed } from "./event.js";
+import type { Frame } from "./frame.js";
 import { MissedCounter } from "./missed.js";
 
-/** Checks that nothing of a stream is missing and nothing comes twice, which two ids tell. */
-export class Sequence {
-  /** The number that must come next; undefined where any may: at a beginning other than the stream's, or after an id that is none. */
+/** Checks by the ids that each event of a stream follows the one before, and that none repeats. */
+export class SequenceCheck {
+  /**
+   * The number that must come next. Undefined where any number may come: at a start position other
+   * than the stream's start, and after text that is not an id.
+   */
   #next: number | undefined;
-  /** Whether only some of the events are asked for: numbers then grow, and that none of those is missing can't be seen. */
+  /**
+   * Whether an event names filter applies. Numbers then only have to grow, because a filtered
+   * event looks like a missing one.
+   */
   readonly #filtered: boolean;
-  /** Counts the events of this stream that are missing. */
+  /** Counts the missing events of this stream. */
   readonly missed = new MissedCounter();
 
-  /** `after` is the id that comes before; null before the stream's first event; undefined where it is not known. */
+  /**
+   * `after` is the id before the next event. Null before the stream's first event; undefined where
+   * it is not known.
+   */
   constructor(after: string | null | undefined, filtered: boolean) {
-    this.#next = after === null ? 0 : follower(after);
+    this.#next = after === null ? 0 : numberAfter(after);
     this.#filtered = filtered;
   }
 
-  /** The event, when it may come now. Throws a `SubscribeError` `gap` when it may not. */
-  accept({ id, event, data = "" }: RawEvent & { event: string }): EventFields {
+  /** Returns the event of a frame. Throws a `SubscribeError` `gap` when it does not follow. */
+  accept({ id, event, data = "" }: Frame & { event: string }): EventFields {
     if (event === "missedevents") {
       const missed = parseMissed(data);
       this.missed.add(missed);
-      this.#next = follower(missed.first, 0);
+      this.#next = numberAfter(missed.first, 0);
       return { id: null, event, data, missed };
     }
     const number = this.#check(id);
@@ -30,18 +40,23 @@ export class Sequence {
     return { id: id ?? null, event, data, missed: null };
   }
 
-  /** The position moves past events that were not asked for. Throws a `SubscribeError` `gap` when it passes others. */
+  /**
+   * Moves the position past filtered events. Throws a `SubscribeError` `gap` when it passes an
+   * event that was not filtered.
+   */
   move(id: string): void {
-    const next = follower(id);
+    const next = numberAfter(id);
     const exact = this.#next === undefined || next === this.#next;
-    if (next === undefined || (!exact && !(this.#filtered && next > (this.#next ?? 0)))) this.#fail(id);
+    if (next === undefined || (!exact && !(this.#filtered && next > (this.#next ?? 0))))
+      this.#fail(id);
     this.#next = next;
   }
 
   #check(id: string | undefined): number {
-    const number = follower(id, 0);
+    const number = numberAfter(id, 0);
     const least = this.#next ?? 0;
-    const fits = this.#next === undefined || number === least || (this.#filtered && Number(number) > least);
+    const fits =
+      this.#next === undefined || number === least || (this.#filtered && Number(number) > least);
     return number !== undefined && fits ? number : this.#fail(id);
   }
 
@@ -53,8 +68,8 @@ export class Sequence {
   }
 }
 
-/** The number that comes `distance` after that of the id; undefined when it is no id. */
-function follower(id: string | null | undefined, distance = 1): number | undefined {
+/** The number of the id plus `distance`. Undefined when the text is not an id. */
+function numberAfter(id: string | null | undefined, distance = 1): number | undefined {
   const number = /^\d+-(\d+)$/.exec(id ?? "")?.[1];
   return number === undefined ? undefined : Number(number) + distance;
 }
@@ -62,7 +77,7 @@ function follower(id: string | null | undefined, distance = 1): number | undefin
 function parseMissed(data: string): Missed {
   try {
     const { after, first, missed } = JSON.parse(data) as Missed;
-    if (first === null || follower(first) !== undefined) return { after, first, missed };
+    if (first === null || numberAfter(first) !== undefined) return { after, first, missed };
   } catch (error) {
     throw new SubscribeError("gap", `A missedevents that can't be read: ${data}`, error);
   }

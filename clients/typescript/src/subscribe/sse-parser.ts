@@ -2,7 +2,10 @@
 export interface ServerSentEvent {
   /** The event's own `id:` line, if it had one. */
   id: string | undefined;
-  /** Undefined, as `data`, for a block that has an id and no data: it is no event, and moves the position. */
+  /**
+   * Undefined, like `data`, for a block that has an id and no data. Such a block is not an event:
+   * it moves the position.
+   */
   event: string | undefined;
   data: string | undefined;
 }
@@ -12,7 +15,7 @@ export interface RetryHint {
   retry: number;
 }
 
-/** A comment, by which a server says that it is there. */
+/** A comment. A server sends it as a heartbeat. */
 export interface Comment {
   comment: string;
 }
@@ -20,12 +23,18 @@ export interface Comment {
 export type Parsed = ServerSentEvent | RetryHint | Comment;
 
 /**
- * Takes an event stream apart as the HTML standard says ("9.2.6 Interpreting an event stream"), however it was cut into chunks. The
- * differences: an event has only an id of its own, not that of the last event that had one; a block of an id without data, which is
- * no event, comes out, too, as that is how a position moves; and so do comments, which are heartbeats.
+ * Parses an event stream by the HTML standard ("9.2.6 Interpreting an event stream"). The chunks
+ * may be cut anywhere.
+ *
+ * It differs from the standard in three ways. An event has only its own id, not the id of an
+ * earlier event. A block with an id and without data is returned, because it moves the position.
+ * Comments are returned, because they are heartbeats.
  */
 export class SseParser {
-  /** As the standard's "UTF-8 decode" does, it leaves out a byte order mark at the beginning, and replaces what is no UTF-8. */
+  /**
+   * Drops a byte order mark at the start and replaces invalid UTF-8, as the standard's "UTF-8
+   * decode" does.
+   */
   readonly #decoder = new TextDecoder();
   #rest = "";
   #afterCr = false;
@@ -33,12 +42,12 @@ export class SseParser {
   #event = "";
   #data: string | undefined;
 
-  /** What these bytes complete, in order. */
+  /** Returns what these bytes complete, in order. */
   push(bytes: Uint8Array): Parsed[] {
-    const found: Parsed[] = [];
+    const parsed: Parsed[] = [];
     let chunk = this.#decoder.decode(bytes, { stream: true });
-    if (chunk === "") return found;
-    // A line ends at a CR at once; if the LF that belongs to it comes with the next chunk, that is not another line.
+    if (chunk === "") return parsed;
+    // A CR ends a line at once. Its LF may come with the next chunk, and then ends no other line.
     if (this.#afterCr && chunk.startsWith("\n")) chunk = chunk.slice(1);
     this.#afterCr = chunk.endsWith("\r");
 
@@ -47,12 +56,12 @@ export class SseParser {
     lineEnd.lastIndex = this.#rest.length;
     let from = 0;
     for (let match = lineEnd.exec(text); match; match = lineEnd.exec(text)) {
-      const parsed = this.#line(text.slice(from, match.index));
-      if (parsed) found.push(parsed);
+      const item = this.#line(text.slice(from, match.index));
+      if (item) parsed.push(item);
       from = lineEnd.lastIndex;
     }
     this.#rest = text.slice(from);
-    return found;
+    return parsed;
   }
 
   #line(line: string): Parsed | undefined {

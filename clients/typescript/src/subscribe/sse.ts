@@ -1,28 +1,31 @@
-import type { Attempt, Signal } from "./connection.js";
-import type { RawEvent } from "./event.js";
-import { chunks, connectHttp } from "./request.js";
+import type { Attempt, Received } from "./connection.js";
+import type { Frame } from "./frame.js";
+import { chunks, connectHttp } from "./http-connection.js";
 import { type ServerSentEvent, SseParser } from "./sse-parser.js";
 
-/** A connection over server-sent events. */
-export function connectSse(attempt: Attempt): AsyncGenerator<Signal, void, void> {
-  return connectHttp(attempt, "text/event-stream", async function* (response, wait) {
+/** Connects over server-sent events. */
+export function connectSse(attempt: Attempt): AsyncGenerator<Received, void, void> {
+  return connectHttp(attempt, "text/event-stream", async function* (response, inTime) {
     const parser = new SseParser();
-    for await (const chunk of chunks(response, wait)) {
+    for await (const chunk of chunks(response, inTime)) {
       yield { kind: "alive" };
-      for (const found of parser.push(chunk)) {
-        if ("retry" in found) yield { kind: "retry", milliseconds: found.retry };
-        else if ("comment" in found) yield { kind: "heartbeat" };
-        else yield { kind: "event", event: rawEvent(found) };
+      for (const parsed of parser.push(chunk)) {
+        if ("retry" in parsed) yield { kind: "retry", milliseconds: parsed.retry };
+        else if ("comment" in parsed) yield { kind: "heartbeat" };
+        else yield { kind: "frame", frame: frameOf(parsed) };
       }
     }
   });
 }
 
-/** On a connection to several streams the id is a cursor, whose first item names the event's stream and its own id. */
-function rawEvent({ id, event, data }: ServerSentEvent): RawEvent {
+/**
+ * On a connection to several streams the `id:` line is a cursor. Its first item names the event's
+ * stream and the event's own id.
+ */
+function frameOf({ id, event, data }: ServerSentEvent): Frame {
   const [, key, own] = /^([^:,]*):([^,!]*)/.exec(id ?? "") ?? [];
   if (key === undefined) return { id, event, data };
-  // `missedevents` has the position before it there, which is none of its own.
+  // For `missedevents` the first item is the position before it. It has no id of its own.
   const ownId = own === "" || event === "missedevents" ? undefined : own;
   return { key: decodeURIComponent(key), id: ownId, event, data, cursor: id };
 }

@@ -1,13 +1,15 @@
-import type { Connect, Signal } from "./connection.js";
-import { LAST_EVENTS, type RawEvent, StreamEvent } from "./event.js";
-import { Follower, type Wanted } from "./follower.js";
+import type { Connect, Received } from "./connection.js";
+import { LAST_EVENTS, StreamEvent } from "./event.js";
+import { Follower } from "./follower.js";
+import type { Frame } from "./frame.js";
 import { type MissedTotal, missedError } from "./missed.js";
-import { type FollowOptions, isStart, withParameters } from "./options.js";
-import { Sequence } from "./sequence.js";
+import type { FollowOptions } from "./options.js";
+import { isStart, type SubscribeRequest, withParameters } from "./request.js";
+import { SequenceCheck } from "./sequence.js";
 
-/** What stream to follow, and how. */
+/** Which stream to follow, and how. */
 export interface SubscribeOptions extends FollowOptions {
-  /** Start after this id, instead of where `from` says. */
+  /** Continue after this id, instead of starting where `from` says. */
   after?: string | null | undefined;
 }
 
@@ -17,24 +19,30 @@ export interface CollectOptions {
   allowMissed?: boolean | undefined;
 }
 
-/** What makes up the text. */
+/** Which events make up the text. */
 export interface TextOptions extends CollectOptions {
   /** The name of the events whose data make up the text. `token`. */
   event?: string | undefined;
 }
 
-/** The events of a stream, to be iterated over once. It connects when the first event is asked for. */
+/** Iterates over the events of a stream, once. It connects when the first event is requested. */
 export class Subscription extends Follower<StreamEvent> {
-  /** How the stream was finished; null until its last event was handed out. */
+  /** How the stream was finished. Null until its last event was handed out. */
   status: "ended" | "cancelled" | null = null;
-  /** The id of the last event handed out or passed over as it was not asked for, or that after which the subscription started. */
+  /**
+   * The current position: the id of the last event that was handed out or filtered. At first, the
+   * id that the subscription started after.
+   */
   lastId: string | null;
 
   readonly #url: URL;
   readonly #fromStart: boolean;
-  readonly #sequence: Sequence;
-  /** It is followed, and there is no event yet: it begins with its first, wherever others would. */
-  #awaited = false;
+  readonly #sequence: SequenceCheck;
+  /**
+   * The session follows the stream, which has no event yet. So the start position is the stream's
+   * first event, whatever `from` says.
+   */
+  #beforeFirst = false;
   #over = false;
 
   /** For `subscribe`. */
@@ -44,15 +52,18 @@ export class Subscription extends Follower<StreamEvent> {
     this.lastId = options.after ?? null;
     this.#fromStart = isStart(options.from);
     const start = this.lastId ?? (this.#fromStart ? null : undefined);
-    this.#sequence = new Sequence(start, options.events !== undefined);
+    this.#sequence = new SequenceCheck(start, options.events !== undefined);
   }
 
-  /** The events that are missing so far; null while none is. */
+  /** How many events are missing so far. Null while none is. */
   get missed(): MissedTotal | null {
     return this.#sequence.missed.total;
   }
 
-  /** All events up to the end of the stream. Throws a `SubscribeError` `missed` when some are no longer stored. */
+  /**
+   * All events up to the end of the stream. Throws a `SubscribeError` `missed` when some are no
+   * longer stored.
+   */
   async collect({ allowMissed = false }: CollectOptions = {}): Promise<StreamEvent[]> {
     const events: StreamEvent[] = [];
     for await (const event of this) {
@@ -63,8 +74,9 @@ export class Subscription extends Follower<StreamEvent> {
   }
 
   /**
-   * The text of the whole stream: the data of its events of one name. Throws a `SubscribeError` `missed` when some events are no longer
-   * stored. `status` says afterwards whether the stream was ended or cancelled.
+   * The text of the whole stream: the data of its events of one name. `status` then says whether
+   * the stream was ended or cancelled. Throws a `SubscribeError` `missed` when some events are no
+   * longer stored.
    */
   async text({ event = "token", ...options }: TextOptions = {}): Promise<string> {
     const parts = (await this.collect(options)).filter((found) => found.event === event);
@@ -75,31 +87,32 @@ export class Subscription extends Follower<StreamEvent> {
     return this.#over;
   }
 
-  protected override wanted(): Wanted {
+  protected override request(): SubscribeRequest {
     const key = encodeURIComponent(this.#url.searchParams.get("key") ?? "");
     return {
       url: this.#url,
-      after: this.lastId ?? (this.#awaited ? `${key}:` : undefined),
-      atOnce: this.lastId === null && !this.#fromStart && !this.#awaited,
+      after: this.lastId ?? (this.#beforeFirst ? `${key}:` : undefined),
+      respondAtOnce: this.lastId === null && !this.#fromStart && !this.#beforeFirst,
     };
   }
 
-  protected override accept(signal: Signal): StreamEvent | undefined {
-    if (signal.kind === "event") return this.#take(signal.event);
-    // A stream that is there is begun with a position, unless that is the start.
-    if (signal.kind === "heartbeat") this.#awaited = this.lastId === null && !this.#fromStart;
-    if (signal.kind === "moved") this.#move(signal.cursor);
-    if (signal.kind === "over") this.#over = true;
+  protected override accept(received: Received): StreamEvent | undefined {
+    if (received.kind === "frame") return this.#take(received.frame);
+    // The broker sends the position in an existing stream first, unless that is its start. So a
+    // heartbeat before any position means that the stream has no event yet.
+    if (received.kind === "heartbeat") this.#beforeFirst = this.lastId === null && !this.#fromStart;
+    if (received.kind === "moved") this.#move(received.cursor);
+    if (received.kind === "over") this.#over = true;
     return undefined;
   }
 
-  protected override spares(): boolean {
+  protected override toleratesRefusal(): boolean {
     return false;
   }
 
   protected override closed(): void {}
 
-  #take({ id, event, data }: RawEvent): StreamEvent | undefined {
+  #take({ id, event, data }: Frame): StreamEvent | undefined {
     if (event === undefined) {
       if (id) this.#move(id);
       return undefined;

@@ -14,14 +14,18 @@ const TRANSPORTS: ReadonlyMap<string, Connect> = new Map([
 ]);
 
 /**
- * The URL, and the transport that its path names. Throws a `TypeError` for a URL that is not one of the broker's for clients, or without
- * a WebSocket for a `ws_url`, and when there is no URL or no token.
+ * The URL, and the transport that its path names. Throws a `TypeError` when the URL or the token is
+ * missing, when the URL is not one of the broker's for subscribers, and when a `ws_url` finds no
+ * WebSocket.
  */
-export function transportOf({ url: given, token, WebSocket }: FollowOptions): { url: URL; connect: Connect } {
+export function transportOf({ url: given, token, WebSocket }: FollowOptions): {
+  url: URL;
+  connect: Connect;
+} {
   if (!given) {
-    throw new TypeError("The URL is missing: set `url` to the sse_url or ws_url that the broker answered");
+    throw new TypeError("The URL is missing: set `url` to the broker's sse_url or ws_url");
   }
-  // A relative URL is good where there is a page that it is relative to.
+  // A browser resolves a relative URL against its page.
   const url = new URL(given, (globalThis as { location?: Location }).location?.href);
   if (!token) {
     throw new TypeError(
@@ -29,7 +33,10 @@ export function transportOf({ url: given, token, WebSocket }: FollowOptions): { 
     );
   }
   const connect = TRANSPORTS.get(url.pathname.replace(/.*\//, ""));
-  if (!connect) throw new TypeError(`No URL for clients, of /sse, /ws, /ndjson or /poll: ${url.pathname}`);
+  if (!connect)
+    throw new TypeError(
+      `Not a URL for subscribers, of /sse, /ws, /ndjson or /poll: ${url.pathname}`,
+    );
   if (connect === connectWebSocket) webSocketClass(WebSocket);
   return { url, connect };
 }

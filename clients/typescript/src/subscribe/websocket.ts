@@ -1,52 +1,56 @@
 import { type ApiError, SubscribeError } from "../errors.js";
 import { apiError } from "../http.js";
-import { within } from "../timing.js";
+import { withTimeout } from "../timeout.js";
 import {
-  letGo,
+  closeAtOnce,
   nodeWebSocket,
   onRefusal,
   openPlain,
   openWithHeaders,
-  takesNoHeaders,
+  rejectsHeaders,
   type WebSocketLike,
   webSocketClass,
   withScheme,
 } from "../websocket.js";
-import type { Answer, Attempt, Signal } from "./connection.js";
-import type { RawEvent } from "./event.js";
+import type { Attempt, Received } from "./connection.js";
+import type { Frame, Reply } from "./frame.js";
 
-/** Unread events at which the sender is held back, where the WebSocket can do that. */
+/** How many unread events pause the socket, where the WebSocket can do that. */
 const PAUSE_AT = 16;
-/** Unread events at which the connection is closed, where it can't. */
+/** How many unread events close the connection, where the socket can't be paused. */
 const CLOSE_AT = 1_000;
-/** The close code by which a broker tells that an operator has disconnected the client. */
+/** The broker's close code when an operator has disconnected the subscriber. */
 const BY_OPERATOR = 1008;
-/** Milliseconds to wait at the most for the reason of a refusal. */
+/** The longest time to wait for the reason of a refusal, in milliseconds. */
 const MAX_EXPLANATION = 10_000;
 
-/** A connection over WebSocket. */
-export async function* connectWebSocket(attempt: Attempt): AsyncGenerator<Signal, void, void> {
+/** Connects over WebSocket. */
+export async function* connectWebSocket(attempt: Attempt): AsyncGenerator<Received, void, void> {
   const url = withScheme(attempt.url, "ws");
   if (attempt.after !== undefined) url.searchParams.set("last_event_id", attempt.after);
   const socket = open(attempt, url);
   const inbox = new Inbox(socket);
-  // Also while the reader is busy with an event.
+  // A listener, because the reader may be busy with an event when the signal is aborted.
   const leave = () => inbox.leave();
   attempt.signal.addEventListener("abort", leave);
-  let told = false;
+  let announced = false;
   try {
     for (;;) {
-      if (inbox.opened && !told) {
-        told = true;
+      if (inbox.opened && !announced) {
+        announced = true;
         yield { kind: "open", send: (request) => socket.send(request) };
       }
       for (let message = inbox.next(); message; message = inbox.next()) {
-        yield "op" in message ? { kind: "answer", answer: message } : { kind: "event", event: message };
+        yield "op" in message
+          ? { kind: "reply", reply: message }
+          : { kind: "frame", frame: message };
       }
       if (inbox.overflowed) return yield { kind: "again" };
       if (inbox.end) return yield await ending(inbox, attempt, url);
-      await within<void>(attempt.patience(), attempt.signal, (resolve) => inbox.onChange(resolve));
-      if (inbox.takeSignOfLife()) yield { kind: inbox.empty ? "heartbeat" : "alive" };
+      await withTimeout<void>(attempt.timeout(), attempt.signal, (resolve) =>
+        inbox.onChange(resolve),
+      );
+      if (inbox.takeActivity()) yield { kind: inbox.empty ? "heartbeat" : "alive" };
     }
   } finally {
     attempt.signal.removeEventListener("abort", leave);
@@ -60,7 +64,7 @@ function open({ WebSocket, token, tokenInQuery }: Attempt, url: URL): WebSocketL
     try {
       return openWithHeaders(Constructor, url, { Authorization: `Bearer ${token}` });
     } catch (error) {
-      if (!takesNoHeaders(error)) throw error;
+      if (!rejectsHeaders(error)) throw error;
     }
   }
   const withToken = new URL(url);
@@ -68,52 +72,59 @@ function open({ WebSocket, token, tokenInQuery }: Attempt, url: URL): WebSocketL
   return openPlain(Constructor, withToken);
 }
 
-/** What the end of the socket means. */
+/** Returns or throws what the end of the socket means. */
 async function ending(
-  { opened, tellsRefusal, end, onlyEmptyHistory }: Inbox,
+  { opened, reportsRefusal, end, onlyEmptyHistory }: Inbox,
   attempt: Attempt,
   url: URL,
-): Promise<Signal> {
+): Promise<Received> {
   if (end instanceof Error) throw end;
-  if (!opened && !tellsRefusal) await explainRefusal(attempt, url);
+  if (!opened && !reportsRefusal) await explainRefusal(attempt, url);
   if (end?.code === BY_OPERATOR) {
-    throw new SubscribeError("disconnected-by-operator", "An operator has disconnected this client");
+    throw new SubscribeError(
+      "disconnected-by-operator",
+      "An operator has disconnected this client",
+    );
   }
-  // That is how the broker tells that there is nothing after the last id. With events but without the stream's last one, the socket
-  // was closed by something between.
+  // So the broker reports that nothing follows the last id. A close after some events, but before
+  // the stream's last one, came from something between.
   if (end?.code === 1000 && onlyEmptyHistory) return { kind: "over" };
   throw new Error(`The WebSocket was closed with ${end?.code} before the stream's end`);
 }
 
 /**
- * Throws the broker's error for a handshake that failed. A browser's WebSocket hides it, so a plain request asks the same URL: 426 says that
- * all but the upgrade is good.
+ * Throws the broker's error for a handshake that failed. A browser's WebSocket hides that error, so
+ * a plain request goes to the same URL. Its status 426 means that only the upgrade is missing.
  */
-async function explainRefusal({ fetch, token, patience, signal }: Attempt, url: URL): Promise<void> {
-  const error = await within<ApiError>(Math.min(patience(), MAX_EXPLANATION), signal, (resolve, reject) => {
-    fetch(withScheme(url, "http").href, {
-      headers: { Authorization: `Bearer ${token}` },
-      cache: "no-store",
-      signal,
-    })
-      .then(apiError)
-      .then(resolve, reject);
-  });
+async function explainRefusal({ fetch, token, timeout, signal }: Attempt, url: URL): Promise<void> {
+  const error = await withTimeout<ApiError>(
+    Math.min(timeout(), MAX_EXPLANATION),
+    signal,
+    (resolve, reject) => {
+      fetch(withScheme(url, "http").href, {
+        headers: { Authorization: `Bearer ${token}` },
+        cache: "no-store",
+        signal,
+      })
+        .then(apiError)
+        .then(resolve, reject);
+    },
+  );
   if (error.status !== 426) throw error;
 }
 
-/** What came over the socket and was not asked for yet. */
+/** Holds what came over the socket until the connection yields it. */
 class Inbox {
   opened = false;
-  /** How the socket was closed, or what was wrong with what came over it. */
+  /** The socket's close event, or the error of a message that could not be read. */
   end: { code: number } | Error | undefined;
-  /** More came than may wait. What came too much is left to the next connection. */
+  /** Too many events were unread. The next connection requests those that were dropped. */
   overflowed = false;
-  /** The array of prior events came, was empty, and nothing followed. */
+  /** Whether the array of earlier events was empty, and no event followed. */
   onlyEmptyHistory = false;
-  #messages: (RawEvent | Answer)[] = [];
+  #messages: (Frame | Reply)[] = [];
   #read = 0;
-  #heard = false;
+  #active = false;
   #changed = () => {};
   readonly #socket: WebSocketLike;
   readonly #node: ReturnType<typeof nodeWebSocket>;
@@ -138,9 +149,10 @@ class Inbox {
       changing(({ data }: { data: unknown }) => this.#take(data)),
     );
     socket.addEventListener("close", changing(closed));
-    // `close` follows and says more; but `ws` throws an error that nobody listens to.
+    // The event `close` follows and contains more. The listener is here because `ws` throws an
+    // error that has no listener.
     socket.addEventListener("error", () => {});
-    // Browsers keep to themselves why a handshake failed and that the broker pinged, and can't hold it back.
+    // Only the package `ws` reports refusals and pings, and can pause. Browsers can't.
     const node = nodeWebSocket(socket);
     this.#node = node;
     onRefusal(node, (error) => {
@@ -148,21 +160,21 @@ class Inbox {
       this.#changed();
     });
     node?.on("ping", () => {
-      this.#heard = true;
+      this.#active = true;
       this.#changed();
     });
   }
 
-  /** Whether an answer other than the handshake's shows in `end`. */
-  get tellsRefusal(): boolean {
+  /** Whether `end` contains the broker's error after a refused handshake. */
+  get reportsRefusal(): boolean {
     return this.#node !== undefined;
   }
 
-  /** Whether a message or a ping came since this was asked last. */
-  takeSignOfLife(): boolean {
-    const heard = this.#heard;
-    this.#heard = false;
-    return heard;
+  /** Whether a message or a ping came since the last call. */
+  takeActivity(): boolean {
+    const active = this.#active;
+    this.#active = false;
+    return active;
   }
 
   /** Whether nothing is unread. */
@@ -170,8 +182,8 @@ class Inbox {
     return this.#messages.length === 0;
   }
 
-  /** The oldest unread event or answer. */
-  next(): RawEvent | Answer | undefined {
+  /** Takes the oldest unread frame or reply. */
+  next(): Frame | Reply | undefined {
     const message = this.#messages[this.#read];
     if (message) this.#read += 1;
     if (this.#read === this.#messages.length) {
@@ -181,7 +193,7 @@ class Inbox {
     return message;
   }
 
-  /** Calls `changed` at what happens next. */
+  /** Calls `changed` when something happens on the socket. */
   onChange(changed: () => void): void {
     this.#node?.resume();
     this.#changed = changed;
@@ -189,26 +201,26 @@ class Inbox {
 
   leave(): void {
     this.#changed = () => {};
-    letGo(this.#socket);
+    closeAtOnce(this.#socket);
   }
 
   #take(data: unknown): void {
-    this.#heard = true;
+    this.#active = true;
     if (this.overflowed || this.end) return;
     if (this.#messages.length - this.#read >= CLOSE_AT && !this.#node) {
       this.overflowed = true;
-      letGo(this.#socket);
+      closeAtOnce(this.#socket);
       return;
     }
     try {
-      const message = JSON.parse(String(data)) as RawEvent | Answer | RawEvent[];
+      const message = JSON.parse(String(data)) as Frame | Reply | Frame[];
       this.onlyEmptyHistory = Array.isArray(message) && message.length === 0;
       if (Array.isArray(message)) this.#messages = this.#messages.concat(message);
       else this.#messages.push(message);
       if (this.#messages.length >= PAUSE_AT) this.#node?.pause();
     } catch (error) {
       this.end = error as Error;
-      letGo(this.#socket);
+      closeAtOnce(this.#socket);
     }
   }
 }

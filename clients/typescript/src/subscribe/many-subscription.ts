@@ -1,77 +1,83 @@
 import type { ApiError } from "../errors.js";
 import { type Change, Changes } from "./changes.js";
-import type { Answer, Connect, Signal } from "./connection.js";
+import type { Connect, Received } from "./connection.js";
 import { Cursor } from "./cursor.js";
-import { KeyedEvent, LAST_EVENTS, type RawEvent } from "./event.js";
-import { Follower, type Wanted } from "./follower.js";
+import { KeyedEvent, LAST_EVENTS } from "./event.js";
+import { Follower } from "./follower.js";
+import type { Frame, Reply } from "./frame.js";
 import { type MissedTotal, sumOf } from "./missed.js";
-import { type FollowOptions, type From, isStart, textOf, withParameters } from "./options.js";
+import type { FollowOptions, From } from "./options.js";
 import { ReadAhead } from "./read-ahead.js";
-import { Sequence } from "./sequence.js";
+import { fromText, isStart, type SubscribeRequest, withParameters } from "./request.js";
+import { SequenceCheck } from "./sequence.js";
 
-/** What streams to follow, and how. */
+/** Which streams to follow, and how. */
 export interface SubscribeManyOptions extends FollowOptions {
-  /** The keys of the streams. Those that the URL names, unless they are given. */
+  /** The keys of the streams. Those that the URL names, unless it is set. */
   keys?: readonly string[] | undefined;
-  /** Where to go on: a cursor, or an id for each of some keys. Streams that it does not name begin where `from` says. */
+  /**
+   * Where to continue: a cursor, or ids by key. Streams that it does not name start where `from`
+   * says.
+   */
   after?: string | Readonly<Record<string, string>> | null | undefined;
 }
 
-/** Where to begin in a stream that is added. */
+/** Where to start in a stream that is added. */
 export interface AddOptions {
-  /** Start after this id, instead of where `from` says. */
+  /** Continue after this id, instead of starting where `from` says. */
   after?: string | null | undefined;
-  /** Where to begin. As the subscription's other streams, unless it is given. */
+  /** The start position. That of the subscription, unless it is set. */
   from?: From | undefined;
-  /** Wait for it if it does not exist yet. As for the subscription's other streams, unless it is given. */
+  /** Wait for the stream if it does not exist yet. As the subscription does, unless it is set. */
   wait?: boolean | undefined;
 }
 
 /**
- * How it is with a stream. `gone`: it is no longer stored, and its last event did not come. Null: it is finished, and there was nothing
- * after the id from which it was asked for.
+ * The status of a stream. `gone`: it was deleted, and its last event did not come. Null: it is
+ * finished, and nothing followed the id that the subscription continued after.
  */
 export type FollowedStatus = "active" | "ended" | "cancelled" | "gone" | null;
 
-/** A stream that is followed. */
-interface Followed {
+/** A stream of the subscription. */
+interface FollowedStream {
   status: FollowedStatus;
-  readonly sequence: Sequence;
+  readonly sequence: SequenceCheck;
   readonly from: From | undefined;
   readonly wait: boolean | undefined;
 }
 
-/** What is known of the streams when an event is handed out. */
-interface Moment {
+/** The positions and the statuses at the time of an event. */
+interface Progress {
   readonly cursor: Cursor;
   readonly statuses: Map<string, FollowedStatus>;
 }
 
 /**
- * The events of several streams over one connection, to be iterated over once. It connects when the first event is asked for, and is over
- * when all of its streams are; without any it waits for one to be added.
+ * Iterates over the events of several streams, once, over one connection. It connects when the
+ * first event is requested. It is over when all of its streams are. Without any stream it waits
+ * until one is added.
  */
 export class ManySubscription extends Follower<KeyedEvent> {
   readonly #options: SubscribeManyOptions;
   readonly #url: URL;
   readonly #overWebSocket: boolean;
-  readonly #streams = new Map<string, Followed>();
+  readonly #streams = new Map<string, FollowedStream>();
   readonly #cursor: Cursor;
   readonly #changes = new Changes();
-  /** The change that the request for the connection asks for. */
+  /** The change that the connection's own request contains. */
   #joining: Change | undefined;
-  /** Sends a request over the connection; undefined when it takes none, or is not open. */
-  #send: ((request: string) => void) | undefined;
+  /** Sends a message over the connection. Undefined when it takes none, or is not open. */
+  #send: ((message: string) => void) | undefined;
   #open = false;
-  /** The stream of a connection whose frames do not say which they are of. */
+  /** The stream of a connection to one stream, whose frames contain no key. */
   #only: string | undefined;
   #wake = () => {};
-  /** Reads on while changes are awaited, so that who awaits one in the loop that reads gets it. */
+  /** Reads on while a change waits, so that the loop that reads may also await the change. */
   readonly #ahead = new ReadAhead<KeyedEvent>(() => super.next());
-  /** Of events that were read ahead. */
-  readonly #origins = new WeakMap<KeyedEvent, { stream: Followed; moment: Moment }>();
-  /** As the reader has it, where more was read than was handed out. */
-  #shown: Moment | undefined;
+  /** The stream and the progress of each event that was read ahead. */
+  readonly #origins = new WeakMap<KeyedEvent, { stream: FollowedStream; progress: Progress }>();
+  /** The reader's progress, where the subscription has read ahead of the reader. */
+  #shown: Progress | undefined;
 
   /** For `subscribeMany`. */
   constructor(options: SubscribeManyOptions, url: URL, connect: Connect, overWebSocket: boolean) {
@@ -84,25 +90,30 @@ export class ManySubscription extends Follower<KeyedEvent> {
     for (const key of keys) this.#follow({ key, from, wait }, this.#cursor.idOf(key));
   }
 
-  /** How it is with each stream that was not dropped. */
+  /** The status of each stream that was not dropped. */
   get statuses(): ReadonlyMap<string, FollowedStatus> {
-    return (this.#shown ?? this.#moment()).statuses;
+    return (this.#shown ?? this.#progress()).statuses;
   }
 
-  /** The events that are missing so far, of all streams that were not dropped; null while none is. */
+  /** How many events of all streams that were not dropped are missing. Null while none is. */
   get missed(): MissedTotal | null {
     return sumOf(Array.from(this.#streams.values(), ({ sequence }) => sequence.missed.total));
   }
 
-  /** Where another subscription goes on, over whichever transport: its `after`. Null where nothing came yet. */
+  /**
+   * The position in all streams: the `after` of another subscription, over any transport. Null
+   * while there is none.
+   */
   get cursor(): string | null {
     return (this.#shown?.cursor ?? this.#cursor).toString() || null;
   }
 
   /**
-   * Follows another stream, too. Throws a `RefusedError` when the broker refuses, and goes on without it.
+   * Adds a stream. Throws a `RefusedError` when the broker refuses it; the subscription then goes
+   * on without it.
    *
-   * Over WebSocket this is a message; over other transports another connection takes the place of this one.
+   * Over WebSocket this sends a message. Over other transports another connection replaces this
+   * one.
    */
   add(key: string, { after, from, wait }: AddOptions = {}): Promise<void> {
     return this.#change({
@@ -114,7 +125,7 @@ export class ManySubscription extends Follower<KeyedEvent> {
     });
   }
 
-  /** Follows a stream no longer, and forgets it. Throws a `RefusedError` when it is not followed. */
+  /** Drops a stream and its position. Throws a `RefusedError` when it is not followed. */
   drop(key: string): Promise<void> {
     return this.#change({ op: "unsubscribe", key });
   }
@@ -123,9 +134,10 @@ export class ManySubscription extends Follower<KeyedEvent> {
     for (;;) {
       const result = await this.#ahead.next();
       const origin = result.done ? undefined : this.#origins.get(result.value);
-      this.#shown = origin?.moment ?? (this.#ahead.ahead ? this.#shown : undefined);
-      // What was read ahead of a stream that was dropped since is not handed out.
-      if (!origin || !result.value || this.#streams.get(result.value.key) === origin.stream) return result;
+      this.#shown = origin?.progress ?? (this.#ahead.ahead ? this.#shown : undefined);
+      // An event that was read ahead is not handed out when its stream was dropped since.
+      if (!origin || !result.value || this.#streams.get(result.value.key) === origin.stream)
+        return result;
     }
   }
 
@@ -138,40 +150,42 @@ export class ManySubscription extends Follower<KeyedEvent> {
     return this.#changes.empty && this.#streams.size > 0 && this.#active().length === 0;
   }
 
-  protected override wanted(signal: AbortSignal): Wanted | undefined | Promise<Wanted | undefined> {
+  protected override request(
+    signal: AbortSignal,
+  ): SubscribeRequest | undefined | Promise<SubscribeRequest | undefined> {
     this.#send = undefined;
     this.#open = false;
     this.#changes.reset();
-    this.#makeHere();
+    this.#applyLocalChanges();
     const active = this.#active();
-    // Over WebSocket streams are asked for one by one, once there is a connection.
+    // Over WebSocket each stream is added by a message, once there is a connection.
     this.#joining = this.#overWebSocket && active.length > 0 ? undefined : this.#changes.first;
     const followed = active.map(([key, { from, wait }]) => ({ key, from, wait }));
     const streams = this.#joining ? [...followed, this.#joining] : followed;
-    if (streams.length > 0) return this.#request(streams);
+    if (streams.length > 0) return this.#requestFor(streams);
     if (this.over) return undefined;
     return new Promise<void>((resolve, reject) => {
       this.#wake = resolve;
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    }).then(() => this.wanted(signal));
+    }).then(() => this.request(signal));
   }
 
-  protected override accept(signal: Signal): KeyedEvent | undefined {
-    switch (signal.kind) {
+  protected override accept(received: Received): KeyedEvent | undefined {
+    switch (received.kind) {
       case "open":
-        this.#opened(signal.send);
+        this.#opened(received.send);
         break;
-      case "event":
-        return this.#take(signal.event);
+      case "frame":
+        return this.#take(received.frame);
       case "heartbeat":
-        this.#placed();
+        this.#setStarts();
         break;
       case "moved":
-        if (this.#only === undefined) this.#cursor.take(signal.cursor);
-        else this.#take({ id: signal.cursor });
+        if (this.#only === undefined) this.#cursor.take(received.cursor);
+        else this.#take({ id: received.cursor });
         break;
-      case "answer":
-        this.#answered(signal.answer);
+      case "reply":
+        this.#replied(received.reply);
         break;
       case "over":
         for (const [, stream] of this.#active()) stream.status = null;
@@ -179,7 +193,7 @@ export class ManySubscription extends Follower<KeyedEvent> {
     return undefined;
   }
 
-  protected override spares(error: ApiError): boolean {
+  protected override toleratesRefusal(error: ApiError): boolean {
     if (!this.#joining) return false;
     this.#changes.refused(error.code, error.message, error);
     return true;
@@ -189,8 +203,8 @@ export class ManySubscription extends Follower<KeyedEvent> {
     this.#changes.close();
   }
 
-  /** Makes those of the first changes that the broker need not be told of. */
-  #makeHere(): void {
+  /** Makes the first changes, up to the first one that the broker has to know. */
+  #applyLocalChanges(): void {
     for (let change = this.#changes.first; change; change = this.#changes.first) {
       const active = this.#streams.get(change.key)?.status === "active";
       if (change.op === "unsubscribe" && !(active && this.#open)) this.#dropFirst();
@@ -200,58 +214,62 @@ export class ManySubscription extends Follower<KeyedEvent> {
     }
   }
 
-  #active(): [string, Followed][] {
+  #active(): [string, FollowedStream][] {
     return [...this.#streams].filter(([, { status }]) => status === "active");
   }
 
-  #moment(): Moment {
+  #progress(): Progress {
     const statuses = new Map(Array.from(this.#streams, ([key, { status }]) => [key, status]));
     return { cursor: this.#cursor.copy(), statuses };
   }
 
-  /** Follows a stream after this id; null at its beginning; undefined where the id is not known. */
+  /**
+   * Follows a stream after this id. Null is the stream's start; undefined is an unknown position.
+   */
   #follow(
     { key, from, wait }: Pick<Change, "key" | "from" | "wait">,
     after: string | null | undefined,
   ): void {
     const known = after || (isStart(from) ? after : undefined);
-    const sequence = new Sequence(known, this.#options.events !== undefined);
+    const sequence = new SequenceCheck(known, this.#options.events !== undefined);
     this.#streams.set(key, { status: "active", sequence, from, wait });
   }
 
-  /** A request for these streams, each from where it is, or from where it is to begin. */
-  #request(streams: readonly Omit<Change, "op">[]): Wanted {
+  /** A request for these streams, each from its position or its start position. */
+  #requestFor(streams: readonly Omit<Change, "op">[]): SubscribeRequest {
     const url = new URL(this.#url);
     url.searchParams.delete("key");
     for (const { key } of streams) url.searchParams.append("key", key);
     if (streams.some(({ wait }) => wait)) url.searchParams.set("wait", "true");
     const cursor = this.#cursor.copy();
-    if (this.#joining) place(cursor, this.#joining);
-    // There is one `from` for the connection. Streams that are to begin elsewhere begin at the start, as then nothing is missed.
+    if (this.#joining) setPosition(cursor, this.#joining);
+    // A connection has one `from`. Streams with another start position start at their first event,
+    // so that nothing is missed.
     const [lacking, unsure] = [
       streams.filter(({ key }) => cursor.lacks(key)),
       streams.filter(({ key }) => !cursor.names(key)),
     ];
     const from = [...lacking, ...unsure].find(({ from }) => !isStart(from))?.from;
-    if (from !== undefined) url.searchParams.set("from", textOf(from));
+    if (from !== undefined) url.searchParams.set("from", fromText(from));
     for (const stream of lacking) {
-      if (from !== undefined && textOf(stream.from ?? "start") !== textOf(from)) cursor.set(stream.key, "");
+      if (from !== undefined && fromText(stream.from ?? "start") !== fromText(from))
+        cursor.set(stream.key, "");
     }
     this.#only = streams.length === 1 ? streams[0]?.key : undefined;
-    const atOnce = this.#joining !== undefined || (from !== undefined && lacking.length > 0);
-    return { url, after: cursor.toString() || undefined, atOnce };
+    const respondAtOnce = this.#joining !== undefined || (from !== undefined && lacking.length > 0);
+    return { url, after: cursor.toString() || undefined, respondAtOnce };
   }
 
-  #opened(send: ((request: string) => void) | undefined): void {
+  #opened(send: ((message: string) => void) | undefined): void {
     this.#open = true;
     this.#send = send;
     if (this.#joining) this.#addFirst(this.#joining, this.#joining.after);
     this.#joining = undefined;
-    this.#tell();
+    this.#sendChanges();
   }
 
-  #take(raw: RawEvent): KeyedEvent | undefined {
-    const { key = this.#only, id, event, cursor } = raw;
+  #take(frame: Frame): KeyedEvent | undefined {
+    const { key = this.#only, id, event, cursor } = frame;
     const stream = this.#streams.get(key ?? "");
     if (key === undefined || stream?.status !== "active") return undefined;
     if (event === undefined) {
@@ -259,18 +277,21 @@ export class ManySubscription extends Follower<KeyedEvent> {
       this.#moved(key, id, cursor);
       return undefined;
     }
-    const taken = new KeyedEvent(key, stream.sequence.accept({ ...raw, event }));
+    const taken = new KeyedEvent(key, stream.sequence.accept({ ...frame, event }));
     stream.status =
       taken.missed && taken.missed.first === null ? "gone" : (LAST_EVENTS.get(event) ?? "active");
     this.#moved(key, taken.id, cursor);
     if (stream.status !== "active") this.#cursor.complete(key);
     if (this.#ahead.ahead || !this.#changes.empty)
-      this.#origins.set(taken, { stream, moment: this.#moment() });
+      this.#origins.set(taken, { stream, progress: this.#progress() });
     return taken;
   }
 
-  /** Streams that are there are begun with a position, unless that is the start. So without one they begin with their first event. */
-  #placed(): void {
+  /**
+   * The broker sends the position in an existing stream first, unless that is its start. So a
+   * stream without a position after a heartbeat has no event yet, and starts with its first one.
+   */
+  #setStarts(): void {
     for (const [key, { from }] of this.#active()) {
       if (!isStart(from) && this.#cursor.lacks(key)) this.#cursor.set(key, "");
     }
@@ -281,50 +302,53 @@ export class ManySubscription extends Follower<KeyedEvent> {
     else if (id) this.#cursor.set(key, id);
   }
 
-  /** Makes a change, as soon as those before it are made. */
+  /** Makes a change, after the changes before it. */
   #change(change: Change): Promise<void> {
-    this.#shown ??= this.#moment();
-    const next = this.#changes.empty;
+    this.#shown ??= this.#progress();
+    const isNext = this.#changes.empty;
     const made = this.#changes.push(change);
-    if (next) this.#makeHere();
+    if (isNext) this.#applyLocalChanges();
     this.#wake();
-    this.#tell();
+    this.#sendChanges();
     void this.#ahead.while(() => !this.#changes.empty);
     return made;
   }
 
-  /** Tells the broker of changes, if there is a connection. */
-  #tell(): void {
+  /** Sends the changes to the broker, if there is a connection. */
+  #sendChanges(): void {
     if (!this.#open || this.#changes.empty) return;
     const send = this.#send;
     if (!send) this.reconnect();
-    for (const { from, ...change } of send ? this.#changes.untold() : []) {
-      send?.(JSON.stringify({ ...change, from: from === undefined ? from : textOf(from) }));
+    for (const { from, ...change } of send ? this.#changes.takeUnsent() : []) {
+      send?.(JSON.stringify({ ...change, from: from === undefined ? from : fromText(from) }));
     }
   }
 
-  #answered({ op, key, after, code, message }: Answer): void {
+  #replied({ op, key, after, code, message }: Reply): void {
     const change = this.#changes.first;
-    if (change?.key !== key) throw new Error(`An answer to what was not asked: ${op} ${key}`);
-    // From now on frames say which stream they are of.
+    if (change?.key !== key) throw new Error(`A reply to no request: ${op} ${key}`);
+    // From now on each frame contains a key.
     this.#only = undefined;
-    // What has ended meanwhile is known to the broker no more.
+    // The broker no longer knows a stream that has ended meanwhile.
     const over = change.op === "unsubscribe" && this.#streams.get(key)?.status !== "active";
-    // Without a position it begins with its first event, which is for the cursor to say unless that is so anyway.
-    if (op === "subscribed") this.#addFirst(change, after ?? (isStart(change.from) ? undefined : ""));
+    // A stream without a position starts with its first event. The cursor has to say so, unless
+    // that is the start position anyway.
+    if (op === "subscribed")
+      this.#addFirst(change, after ?? (isStart(change.from) ? undefined : ""));
     else if (op === "unsubscribed" || over) this.#dropFirst();
     else this.#changes.refused(code ?? "unexpected-answer", message ?? "Without a reason");
   }
 
-  /** The first change is made: a stream is followed, after this id. */
+  /** Completes the first change: follows its stream after this id. */
   #addFirst(change: Change, after: string | undefined): void {
     this.#follow(change, after ?? null);
-    for (const cursor of [this.#cursor, this.#shown?.cursor]) if (cursor) place(cursor, { ...change, after });
+    for (const cursor of [this.#cursor, this.#shown?.cursor])
+      if (cursor) setPosition(cursor, { ...change, after });
     this.#shown?.statuses.set(change.key, "active");
     this.#changes.made();
   }
 
-  /** The first change is made, or can't be: a stream is followed no longer. */
+  /** Completes the first change: drops its stream, or refuses that when it is not followed. */
   #dropFirst(): void {
     const key = this.#changes.first?.key ?? "";
     if (!this.#streams.delete(key)) {
@@ -337,8 +361,8 @@ export class ManySubscription extends Follower<KeyedEvent> {
   }
 }
 
-/** Where a stream is when it is added. */
-function place(cursor: Cursor, { key, after }: Pick<Change, "key" | "after">): void {
+/** Puts the position of an added stream into the cursor. */
+function setPosition(cursor: Cursor, { key, after }: Pick<Change, "key" | "after">): void {
   if (after === undefined) cursor.begin(key);
   else cursor.set(key, after);
 }

@@ -7,7 +7,7 @@ import { startBroker, startServer, until } from "./support.js";
 const failure = new Error("the model failed");
 const tokens = Array.from({ length: 300 }, (_, n) => String(n));
 
-/** Writes without waiting, and fails. */
+/** Writes without waiting, and throws. */
 const failing = (writer: Writer) => {
   for (const token of tokens) void writer.write("token", token);
   throw failure;
@@ -20,14 +20,14 @@ for (const transport of ["ndjson", "websocket"] as const) {
   describe(`a writer over ${transport}`, () => {
     const options = { transport, WebSocket };
 
-    test("stores what was written before an error, and cancels", async (t) => {
+    test("stores the events written before an error, and cancels the stream", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       await assert.rejects(client.publish("k", failing, options), failure);
       assert.deepEqual(await stored(client), ["start", ...tokens, "cancel"]);
     });
 
-    test("stores what was piped before the source failed", async (t) => {
+    test("stores the chunks that came before the source failed", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       let sent = 0;
@@ -41,7 +41,7 @@ for (const transport of ["ndjson", "websocket"] as const) {
       assert.deepEqual(await stored(client), ["start", ...tokens, "cancel"]);
     });
 
-    test("drops what is not sent when it is cancelled by hand", async (t) => {
+    test("drops the events that were not sent when the caller cancels", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       const writer = client.publish("k", options);
@@ -52,16 +52,16 @@ for (const transport of ["ndjson", "websocket"] as const) {
   });
 }
 
-test("a broker that does not take what was written holds an error back no longer than allowed", async (t) => {
-  const asked: (string | undefined)[] = [];
+test("a broker that does not respond delays an error by flushTimeoutMs at most", async (t) => {
+  const paths: (string | undefined)[] = [];
   const url = await startServer(t, (request, response) => {
-    asked.push(request.url?.split("?")[0]);
-    // The upload is never answered.
+    paths.push(request.url?.split("?")[0]);
+    // The upload gets no response.
     if (request.url === "/api/stream/cancel")
       response.writeHead(200, { "Content-Type": "application/json" }).end('{"status":"cancelled"}');
   });
   const client = new Client({ url, apiKey: "k" });
   await assert.rejects(client.publish("k", failing, { flushTimeoutMs: 50 }), failure);
-  await until(() => asked.length === 2, "both requests");
-  assert.deepEqual(asked, ["/api/event/add/json-stream", "/api/stream/cancel"]);
+  await until(() => paths.length === 2, "both requests");
+  assert.deepEqual(paths, ["/api/event/add/json-stream", "/api/stream/cancel"]);
 });

@@ -1,16 +1,16 @@
-// All that one test has started.
+// Holds the processes, folders and servers that one test has started.
 
 import { randomBytes } from 'node:crypto';
 import { startBroker } from './broker.mjs';
 import { makeFolder, removeFolder } from './processes.mjs';
 import { startRedis } from './redis.mjs';
 
-export class Scene {
+export class Fixture {
   #closers = [];
   #redis;
   #settings;
 
-  /** `store` is `memory` or `redis`; `settings` hold for each broker. */
+  /** `store` is `memory` or `redis`. `settings` apply to each broker. */
   constructor(store, settings = {}) {
     this.store = store;
     this.folder = makeFolder();
@@ -23,7 +23,7 @@ export class Scene {
     };
   }
 
-  /** What was started last is closed first. */
+  /** Closers run in reverse order. */
   atClose(closer) {
     this.#closers.push(closer);
   }
@@ -40,10 +40,16 @@ export class Scene {
     if (failures.length > 0) throw failures[0];
   }
 
-  /** Brokers of one scene are nodes of one installation: same store, same keys. */
+  /**
+   * Starts a broker. All brokers of a fixture are nodes of one installation: same store, same keys.
+   */
   async broker(settings = {}) {
     const url = this.store === 'redis' ? (await this.redis()).url : 'memory:';
-    const broker = await startBroker(this.folder, { STREAMER_REDIS_URL: url, ...this.#settings, ...settings });
+    const broker = await startBroker(this.folder, {
+      STREAMER_REDIS_URL: url,
+      ...this.#settings,
+      ...settings,
+    });
     this.atClose(() => broker.kill());
     return broker;
   }
@@ -58,7 +64,7 @@ export class Scene {
     return redis;
   }
 
-  /** Starts a proxy of the scene's. */
+  /** Starts a proxy. */
   async listen(proxy) {
     await proxy.listen();
     this.atClose(() => proxy.close());

@@ -1,10 +1,10 @@
-// What scenarios with writers share.
+// Helpers of scenarios with writers.
 
 import assert from 'node:assert/strict';
 import { numberOf, range } from '../support/ids.mjs';
 
-/** Writes events whose data counts them. */
-export class Writer {
+/** Writes events whose data is their number. */
+export class CountingWriter {
   written = 0;
 
   constructor(publisher) {
@@ -12,7 +12,8 @@ export class Writer {
   }
 
   write(count) {
-    for (; count > 0; count -= 1, this.written += 1) this.publisher.send({ op: 'write', event: 'token', data: this.written });
+    for (; count > 0; count -= 1, this.written += 1)
+      this.publisher.send({ op: 'write', event: 'token', data: this.written });
   }
 
   async flush() {
@@ -26,7 +27,10 @@ export class Writer {
   }
 }
 
-/** The stream holds `start`, then what a `Writer` wrote, once and in order, then events named as in `last`. */
+/**
+ * The stream contains `start`, then the events of a `CountingWriter` once and in order, then the
+ * events named in `last`.
+ */
 export async function assertHolds(broker, key, written, last) {
   const stored = await broker.events(key);
   assert.deepEqual(
@@ -36,38 +40,44 @@ export async function assertHolds(broker, key, written, last) {
   return stored;
 }
 
-/** Asks the broker about acknowledgements as they come: a true one tells no more than is stored by then. */
+/**
+ * Compares acknowledgements with the broker as they come. An acknowledgement must not count more
+ * events than are stored.
+ */
 export class AckCheck {
-  #untrue = [];
-  #asked = 0;
-  #asking = Promise.resolve();
+  #wrong = [];
+  #checked = 0;
+  #checking = Promise.resolve();
 
   constructor(publisher, broker, key) {
     Object.assign(this, { publisher, broker, key });
   }
 
-  /** Asks about those that have come since the last call. */
+  /** Checks the acknowledgements that came since the last call. */
   ask() {
-    const acks = this.publisher.acks.slice(this.#asked);
-    this.#asked += acks.length;
-    if (acks.length > 0) this.#asking = this.#asking.then(() => this.#compare(acks));
+    const acks = this.publisher.acks.slice(this.#checked);
+    this.#checked += acks.length;
+    if (acks.length > 0) this.#checking = this.#checking.then(() => this.#compare(acks));
   }
 
   async #compare(acks) {
     const stored = numberOf((await this.broker.info(this.key)).last_id);
-    this.#untrue.push(...acks.filter(({ count }) => count > stored));
+    this.#wrong.push(...acks.filter(({ count }) => count > stored));
   }
 
-  /** Waits for the broker's answers. */
+  /** Waits for the broker's responses. */
   settled() {
-    return this.#asking;
+    return this.#checking;
   }
 
-  /** None was untrue, they never went back and came to all, and an id that they told is that of the last event they count. */
+  /**
+   * No acknowledgement was wrong. The counts only grew, and reached all events. Each id was that of
+   * the last event counted.
+   */
   async assertTrue(written) {
     this.ask();
     await this.settled();
-    assert.deepEqual(this.#untrue, [], 'acknowledgements of what was not stored');
+    assert.deepEqual(this.#wrong, [], 'acknowledgements of events that were not stored');
     const counts = this.publisher.acks.map(({ count }) => count);
     assert.deepEqual(
       counts,
