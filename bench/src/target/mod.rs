@@ -10,7 +10,11 @@ mod server;
 mod server_process;
 mod temp_folder;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub(crate) use self::{kind::Kind, redis::RedisState};
 use self::{redis::Redis, server_process::ServerProcess};
