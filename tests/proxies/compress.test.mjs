@@ -168,8 +168,11 @@ inScene(
       `worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
      http { access_log off; ${temporary}
        server { listen 127.0.0.1:${port};
-         gzip on; gzip_min_length 0; gzip_proxied any; gzip_types text/event-stream application/x-ndjson;
-         location / { proxy_pass ${broker.url}; proxy_http_version 1.1; proxy_set_header Connection ""; } } }`,
+         gzip on; gzip_min_length 0; gzip_proxied any;
+         gzip_types text/event-stream application/x-ndjson;
+         location / {
+           proxy_pass ${broker.url}; proxy_http_version 1.1;
+           proxy_set_header Connection ""; } } }`,
     );
     const nginx = start(
       'nginx',

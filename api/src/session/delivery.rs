@@ -123,7 +123,8 @@ impl Session {
         }
     }
 
-    /// Counts a batch of this stream that is about to be handed to the connection, in so many bytes.
+    /// Counts a batch of this stream that is about to be handed to the connection, in so many
+    /// bytes.
     pub fn count_delivery(&mut self, stream: usize, batch: &Batch, bytes: usize) {
         let events = match self.subscription.filter() {
             None => batch.parts.iter().map(|part| part.entries().len()).sum(),
@@ -174,8 +175,8 @@ impl Session {
         self.subscription.holds_connection()
     }
 
-    /// The last output was handed to the connection. Until the subscriber has taken it, nothing asks
-    /// for the next one. If that takes too long, the subscriber loses its admission.
+    /// The last output was handed to the connection. Until the subscriber has taken it, nothing
+    /// asks for the next one. If that takes too long, the subscriber loses its admission.
     pub fn record_handed_over(&self) {
         self.admission.record_handed_over();
     }

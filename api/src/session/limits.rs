@@ -184,8 +184,8 @@ impl<M: Member + ?Sized> ConnectionLimit<M> {
 
 /// Limits of the same size, one for each key: for each stream, or for each address.
 ///
-/// A key's limit exists while a session has a permit of it or waits for one. So there are never more
-/// limits than subscribers.
+/// A key's limit exists while a session has a permit of it or waits for one. So there are never
+/// more limits than subscribers.
 #[derive(Debug)]
 pub(super) struct KeyedLimits<K: Eq + Hash> {
     max: usize,

@@ -24,8 +24,8 @@ pub(super) struct Permits {
     pub(super) address: Option<Box<Permit<AddressBlock>>>,
 }
 
-/// What an admitted session holds: its permits, its streams, and its place in the counts. Dropping it
-/// gives everything back.
+/// What an admitted session holds: its permits, its streams, and its place in the counts. Dropping
+/// it gives everything back.
 #[derive(Debug)]
 pub(super) struct Membership {
     streams: Vec<CountedStream>,

@@ -71,8 +71,8 @@ pub struct SessionInfo {
     pub id: SessionId,
     /// What the subscriber says of itself.
     pub metadata: ClientMetadata,
-    /// Its streams, in the order in which it added them, and the number of the event that comes next
-    /// in each.
+    /// Its streams, in the order in which it added them, and the number of the event that comes
+    /// next in each.
     pub streams: Vec<(StreamKey, u64)>,
     /// When it was admitted, in milliseconds since the Unix epoch.
     pub since_ms: u64,

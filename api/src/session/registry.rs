@@ -1,4 +1,5 @@
-//! The registry of the node's sessions: it admits subscribers, checks their liveness, and lists them.
+//! The registry of the node's sessions: it admits subscribers, checks their liveness, and lists
+//! them.
 
 use std::{
     net::IpAddr,
@@ -105,8 +106,8 @@ impl Registry {
             || addresses.as_ref().zip(address).is_some_and(is_full_for)
     }
 
-    /// Admits a subscriber. While a limit is reached it waits, for up to a second, and probes silent
-    /// sessions, because only a write shows that a subscriber has left.
+    /// Admits a subscriber. While a limit is reached it waits, for up to a second, and probes
+    /// silent sessions, because only a write shows that a subscriber has left.
     ///
     /// Errors: the limit is still reached then; `metrics` count the refusal.
     pub async fn admit(

@@ -18,8 +18,9 @@ use crate::stream::{EventId, Finish, NewEvent, ProducerSequence, StartPosition, 
 /// Each method is one atomic step: whatever races with it comes before or after it as a whole.
 #[async_trait]
 pub trait StreamStore: Send + Sync {
-    /// Creates a stream with its event `start`. A finished stream at the key is replaced: its events
-    /// are deleted, and its tails return [`StreamUpdate::Deleted`](super::StreamUpdate::Deleted).
+    /// Creates a stream with its event `start`. A finished stream at the key is replaced: its
+    /// events are deleted, and its tails return
+    /// [`StreamUpdate::Deleted`](super::StreamUpdate::Deleted).
     ///
     /// Errors: [`StoreError::Exists`].
     async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError>;
@@ -49,8 +50,8 @@ pub trait StreamStore: Send + Sync {
     /// Errors: [`StoreError::NotFound`].
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError>;
 
-    /// The keys of all active streams, in no order. The cost grows with their number alone. A stream
-    /// may be deleted before the caller reads it.
+    /// The keys of all active streams, in no order. The cost grows with their number alone. A
+    /// stream may be deleted before the caller reads it.
     async fn list(&self) -> Result<Vec<StreamKey>, StoreError>;
 
     /// Reads up to [`PAGE_ENTRIES`](super::PAGE_ENTRIES) entries after `cursor`, or from the first

@@ -16,7 +16,7 @@ pub const PAGE_BYTES: usize = 1 << 20;
 /// The state of a stream.
 #[derive(Clone, Debug)]
 pub struct StreamInfo {
-    /// Tells the stream from every other that has had its key.
+    /// Distinguishes the stream from every other that has had its key.
     pub generation: Generation,
     /// Whether it is active, or how it was finished.
     pub status: Status,

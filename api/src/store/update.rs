@@ -10,8 +10,8 @@ use crate::{
 pub enum StreamUpdate {
     /// It has new events.
     Events(Batch),
-    /// It was deleted: it expired, Redis evicted it, or a new stream has its key. This update is the
-    /// last.
+    /// It was deleted: it expired, Redis evicted it, or a new stream has its key. This update is
+    /// the last.
     Deleted,
 }
 

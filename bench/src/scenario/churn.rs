@@ -149,7 +149,7 @@ impl ChurningSubscriber {
         Ok(self.subscriber)
     }
 
-    /// Connects, and resumes after the last event. Returns None when there are no more events.
+    /// Connects, and resumes after the last event. Returns None when no event follows.
     async fn open(&self) -> Outcome<Option<SubscriberConnection>> {
         let after = self.subscriber.check().first().last;
         let path = self

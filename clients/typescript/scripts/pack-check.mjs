@@ -51,7 +51,14 @@ const server = createServer((request, response) => {
   const context = createResumableStreamContext({ client, waitUntil: null });
   const writer: Writer = client.publish("k");
   const onAck = ({ count }: Ack) => count;
-  const functions = [ApiError, PublishError, useStream, context.resumableStream, writer.write, onAck];
+  const functions = [
+    ApiError,
+    PublishError,
+    useStream,
+    context.resumableStream,
+    writer.write,
+    onAck,
+  ];
   const kinds = new Set(functions.map((item) => typeof item));
   const names = events.map(({ event }) => event);
   console.log(JSON.stringify([names, access instanceof Error && access.name, kinds.size]));

@@ -103,8 +103,8 @@ enum Answer<'a> {
 pub(super) enum Started {
     /// It is done; this is its answer.
     Done(String),
-    /// The broker looks up its stream, and [`Lookup::finish`] answers. If the future is dropped, the
-    /// command has done nothing.
+    /// The broker looks up its stream, and [`Lookup::finish`] answers. If the future is dropped,
+    /// the command has done nothing.
     Lookup(BoxFuture<'static, Lookup>),
 }
 

@@ -118,8 +118,8 @@ pub async fn poll(
     })
 }
 
-/// Waits for an update, in a session. The answer has begun by then: JSON may begin with white space,
-/// which shows whether the subscriber is still there.
+/// Waits for an update, in a session. The answer has begun by then: JSON may begin with white
+/// space, which shows whether the subscriber is still there.
 async fn wait_for_update(
     state: &AppState<'_>,
     subscription: Subscription,

@@ -1,5 +1,5 @@
-//! Resolves what a subscriber asks for: which streams exist, and where it starts in each. The same for
-//! every transport.
+//! Resolves what a subscriber asks for: which streams exist, and where it starts in each. The same
+//! for every transport.
 
 use std::net::IpAddr;
 

@@ -136,7 +136,8 @@ impl Connection {
     async fn run(mut self, mut session: Session) {
         match self.serve(&mut session).await {
             Ok(reason) => {
-                // The permits are free before the close, for which the subscriber may take its time.
+                // The permits are free before the close, for which the subscriber may take its
+                // time.
                 drop(session);
                 let (code, text) = close_frame(reason);
                 let timeout = CLOSE_TIMEOUT.min(self.stall);

@@ -10,7 +10,9 @@
 -- as a fourth item the error of Redis where trimming, listing or publishing failed. Returns nil
 -- when no stream is active, {number of the producer's events} when some before the batch are
 -- missing, and {} when there are too many producers. An error: nothing was written.
-local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth')
+local meta = redis.call(
+  'HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth'
+)
 if meta[1] ~= 'active' then
   return false
 end
@@ -56,7 +58,8 @@ if count > 0 then
   set('next', meta[3], string.format('%.0f', first + count))
 end
 if ARGV[4] then
-  set('p:' .. ARGV[4], string.format('%.0f', had), string.format('%.0f', math.max(had, tonumber(ARGV[5]) + skipped + count)))
+  local has = math.max(had, tonumber(ARGV[5]) + skipped + count)
+  set('p:' .. ARGV[4], string.format('%.0f', had), string.format('%.0f', has))
 end
 if #after > 0 then
   redis.call('HSET', KEYS[2], unpack(after))
@@ -92,7 +95,10 @@ while at <= #batch do
   at = from + name
   local added
   if data > 0 then
-    added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', batch:sub(from, at - 1), 'data', batch:sub(at, at + data - 2))
+    added = redis.pcall(
+      'XADD', KEYS[1], 'NOMKSTREAM', id,
+      'event', batch:sub(from, at - 1), 'data', batch:sub(at, at + data - 2)
+    )
     at = at + data - 1
   else
     added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', batch:sub(from, at - 1))
@@ -127,6 +133,7 @@ if now + meta[4] > tonumber(meta[6]) then
   end
 end
 if count > 0 then
-  try('PUBLISH', KEYS[4], meta[7] .. ' active ' .. ms .. ' ' .. meta[3] .. '\n' .. (fresh > 1 and batch:sub(fresh) or batch))
+  local head = meta[7] .. ' active ' .. ms .. ' ' .. meta[3] .. '\n'
+  try('PUBLISH', KEYS[4], head .. (fresh > 1 and batch:sub(fresh) or batch))
 end
 return {ms, meta[3], string.format('%.0f', skipped), problem}

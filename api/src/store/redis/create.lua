@@ -44,8 +44,11 @@ end
 local failed = must('DEL', KEYS[1], KEYS[2])
   or must('XADD', KEYS[1], ms .. '-0', 'event', 'start')
   or must('PEXPIRE', KEYS[1], ARGV[3])
-  or must('HSET', KEYS[2], 'status', 'active', 'birth', ARGV[2], 'created_ms', ms, 'last_ms', ms, 'next', 1,
-    'ttl_ms', ARGV[3], 'max_events', ARGV[4], 'listed_ms', string.format('%.0f', listed))
+  or must(
+    'HSET', KEYS[2], 'status', 'active', 'birth', ARGV[2], 'created_ms', ms, 'last_ms', ms,
+    'next', 1, 'ttl_ms', ARGV[3], 'max_events', ARGV[4],
+    'listed_ms', string.format('%.0f', listed)
+  )
   or must('PEXPIRE', KEYS[2], ARGV[3])
 if failed then
   redis.pcall('DEL', KEYS[1], KEYS[2])

@@ -16,7 +16,8 @@ local ms = string.format('%.0f', math.max(now, tonumber(meta[2])))
 -- in a full Redis: it refuses a write only when the script has not written before.
 redis.call('PEXPIRE', KEYS[1], meta[4])
 redis.call('PEXPIRE', KEYS[2], meta[4])
-redis.call('HSET', KEYS[2], 'status', ARGV[3], 'last_ms', ms, 'next', string.format('%.0f', meta[3] + 1))
+local count = string.format('%.0f', meta[3] + 1)
+redis.call('HSET', KEYS[2], 'status', ARGV[3], 'last_ms', ms, 'next', count)
 local added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', ms .. '-' .. meta[3], 'event', ARGV[2])
 if not added or type(added) == 'table' and added.err then
   redis.call('HSET', KEYS[2], 'status', 'active', 'last_ms', meta[2], 'next', meta[3])

@@ -2,7 +2,8 @@
 //!
 //! The nodes report which of them has a stream, by [redirection].
 //!
-//! [redirection]: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#moved-redirection
+//! [redirection]:
+//! https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#moved-redirection
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -32,4 +32,5 @@ while #events < limit and bytes < budget do
   end
   from = '(' .. some[#some][1]
 end
-return {meta[1], meta[2], meta[3], meta[4], meta[5], length, redis.call('PTTL', KEYS[2]), oldest[1][1], events}
+local ttl = redis.call('PTTL', KEYS[2])
+return {meta[1], meta[2], meta[3], meta[4], meta[5], length, ttl, oldest[1][1], events}

@@ -43,8 +43,8 @@ pub(super) struct ReadResult {
 pub(super) struct StreamReply {
     pub(super) number: usize,
     pub(super) entries: Vec<Entry>,
-    /// The stream's head after the read. A generation never comes twice: if the head has the stream's
-    /// generation, so had the entries.
+    /// The stream's head after the read. A generation never comes twice: if the head has the
+    /// stream's generation, so had the entries.
     pub(super) head: Option<Head>,
 }
 

@@ -84,8 +84,8 @@ impl ExclusiveTails {
         };
         let result = tokio::select! {
             result = read => result,
-            // A read on a server that is no longer the primary may block for ever. The positions are
-            // as they were.
+            // A read on a server that is no longer the primary may block for ever. The positions
+            // are as they were.
             _ = self.primaries.changed() => {
                 self.read = None;
                 self.streams.iter_mut().for_each(|stream| stream.state = State::CatchUp);

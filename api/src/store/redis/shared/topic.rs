@@ -1,5 +1,5 @@
-//! One stream that a node follows for all of its subscribers: its newest entries, and whether it has
-//! ended.
+//! One stream that a node follows for all of its subscribers: its newest entries, and whether it
+//! has ended.
 //!
 //! The ring is nothing but a cache. It has no hole, and it reaches the newest entry that the node
 //! knows. What a tail needs and the ring does not have is read from the store. So a lost message
@@ -171,8 +171,8 @@ impl Topic {
         state.subscribers == 0 && state.idle_since.elapsed() >= linger
     }
 
-    /// Whether the store should be asked about a topic without messages. Each check comes later than
-    /// the one before, unless messages arrive meanwhile.
+    /// Whether the store should be asked about a topic without messages. Each check comes later
+    /// than the one before, unless messages arrive meanwhile.
     pub(super) fn take_due_check(&self) -> bool {
         let mut state = self.state.lock();
         let is_due = state.health == Health::Live
@@ -324,109 +324,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{store::StreamInfo, stream::Missed};
-
-    const GENERATION: Generation = Generation([1; 16]);
-
-    fn id(n: u64) -> EventId {
-        EventId { ms: 100, n }
-    }
-
-    /// The stream as it was when its newest event was `last`, read from there.
-    fn page(last: u64, missed: Option<Missed>) -> Page {
-        let ttl = Duration::from_secs(60);
-        let info = StreamInfo {
-            generation: GENERATION,
-            status: Status::Active,
-            length: last + 1,
-            ttl,
-            first: id(0),
-            last: id(last),
-            created_ms: 100,
-        };
-        Page {
-            key: "chat".parse().unwrap(),
-            info,
-            missed,
-            parts: Vec::new(),
-            cursor: Some(id(last)),
-            is_read: true,
-        }
-    }
-
-    fn message(n: u64, status: Status) -> Published {
-        Published {
-            generation: GENERATION,
-            status,
-            entries: vec![Entry {
-                id: id(n),
-                name: "x".into(),
-                data: None,
-            }],
-        }
-    }
-
-    #[tokio::test]
-    async fn a_look_at_the_store_that_is_older_than_the_end_does_not_undo_it() {
-        let topic = Topic::new(&page(1, None), Health::Live);
-        let before = page(1, None);
-        assert!(topic.publish(message(2, Status::Ended), 1));
-        topic.repair(before, 1);
-        assert!(matches!(
-            topic.lookup(Some(id(1)), 0),
-            Lookup::Update(StreamUpdate::Events(Batch { is_last: true, .. }))
-        ));
-        assert!(matches!(
-            topic.lookup(Some(id(2)), 0),
-            Lookup::Update(StreamUpdate::Events(Batch { is_last: true, .. }))
-        ));
-    }
-
-    #[tokio::test]
-    async fn a_message_that_does_not_follow_sends_readers_to_the_store_and_a_repeated_one_changes_nothing()
-     {
-        let topic = Topic::new(&page(1, None), Health::Live);
-        assert!(topic.publish(message(2, Status::Active), 1));
-        assert!(
-            topic.publish(message(2, Status::Active), 1),
-            "known already"
-        );
-        assert!(
-            !topic.publish(message(4, Status::Active), 1),
-            "3 is missing"
-        );
-        assert_eq!(topic.newest(), id(2));
-        assert!(matches!(
-            topic.lookup(Some(id(1)), 0),
-            Lookup::Update(StreamUpdate::Events(Batch { is_last: false, .. }))
-        ));
-        assert!(matches!(topic.lookup(Some(id(2)), 0), Lookup::NothingNew));
-        assert!(
-            matches!(topic.lookup(Some(id(0)), 0), Lookup::ReadStore),
-            "before the ring"
-        );
-    }
-
-    #[tokio::test]
-    async fn what_the_store_has_lost_makes_earlier_cursors_mean_nothing() {
-        let topic = Topic::new(&page(9, None), Health::Live);
-        topic.repair(
-            page(
-                4,
-                Some(Missed {
-                    after: Some(id(9)),
-                    first: id(0),
-                    missed: None,
-                }),
-            ),
-            1,
-        );
-        assert!(matches!(topic.lookup(Some(id(9)), 0), Lookup::ReadStore));
-        assert!(matches!(
-            topic.lookup(Some(id(4)), topic.epoch()),
-            Lookup::NothingNew
-        ));
-    }
-}
+mod tests;
