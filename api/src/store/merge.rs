@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, future::pending};
 
+use async_trait::async_trait;
 use futures::{
     FutureExt, StreamExt,
     future::{AbortHandle, Abortable, BoxFuture},
     stream::FuturesUnordered,
 };
-use rocket::async_trait;
 
 use super::{Batch, Gone, News, Page, StoreError, Tails};
 

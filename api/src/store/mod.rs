@@ -6,8 +6,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use futures::future::BoxFuture;
-use rocket::async_trait;
 
 use crate::{
     codec::segment::Part,

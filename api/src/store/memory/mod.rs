@@ -7,8 +7,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use async_trait::async_trait;
 use futures::future::BoxFuture;
-use rocket::async_trait;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},

@@ -10,9 +10,9 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use deadpool_redis::redis::{self, Value};
 use futures::future::BoxFuture;
-use rocket::async_trait;
 
 use super::{
     awaited,

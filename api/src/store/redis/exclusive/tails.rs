@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
+use async_trait::async_trait;
 use futures::future::{BoxFuture, pending};
-use rocket::async_trait;
 
 use super::{
     read::{BlockingRead, ReadResult, StreamReply},
