@@ -1,4 +1,4 @@
-//! Whether the broker lives, whether it can do its work, and what it is.
+//! `GET /info`: the broker's version, store and load.
 
 use rocket::{State, get, serde::json::Json};
 use serde::Serialize;
@@ -6,17 +6,13 @@ use utoipa::ToSchema;
 
 use crate::{
     config::Settings,
-    http::{
-        error::{ApiError, ErrorBody, ErrorCode},
-        guards::ApiKeyHolder,
-    },
-    lifecycle::Lifecycle,
+    http::{error_responses::Unauthorized, guards::ApiKeyHolder},
     session::Registry,
-    store::{SharedStore, StoreError},
+    store::SharedStore,
     telemetry::metrics::{ClientMetrics, IngestMetrics, Metrics, SharedMetrics, Transport, Way},
 };
 
-/// What the broker is and how full it is.
+/// The broker: its version, its store and its load.
 #[derive(Serialize, ToSchema)]
 pub struct BrokerInfo {
     /// The public URL.
@@ -25,32 +21,32 @@ pub struct BrokerInfo {
     version: &'static str,
     /// `redis` or `memory`.
     store: &'static str,
-    /// How live events reach clients.
+    /// How live events reach subscribers.
     delivery: &'static str,
-    /// Connections and slots.
+    /// Connections and limits.
     redis: ConnectionInfo,
-    /// What this node has done since its start, and who is there now.
+    /// What this node has done since its start, and its subscribers now.
     activity: Activity,
 }
 
-/// What a node has done since its start, and who is there now.
+/// What a node has done since its start, and its subscribers now.
 #[derive(Serialize, ToSchema)]
 pub struct Activity {
     /// Seconds since the start.
     uptime: u64,
     /// Events written into streams.
     events_in: u64,
-    /// Events handed to clients, history included.
+    /// Events sent to subscribers, history included.
     events_out: u64,
     /// Bytes of names and data of the events written.
     bytes_in: u64,
-    /// Bytes of the frames and messages with the events handed to clients.
+    /// Bytes of the frames and messages with the events sent to subscribers.
     bytes_out: u64,
-    /// Clients that follow a stream now.
+    /// Subscribers now.
     clients: ClientCounts,
 }
 
-/// Clients that follow a stream now, by transport.
+/// Subscribers now, by transport.
 #[derive(Serialize, ToSchema)]
 pub struct ClientCounts {
     /// Over server-sent events.
@@ -88,71 +84,41 @@ impl From<&Metrics> for Activity {
     }
 }
 
-/// Connections to Redis, and slots for streaming clients.
+/// Connections to Redis, and the limit of subscribers.
 #[derive(Serialize, ToSchema)]
 pub struct ConnectionInfo {
     /// Connections for writes and management; 0 with the embedded store.
     #[serde(rename = "static")]
     fixed: usize,
-    /// Connections for streaming clients, idle ones included.
+    /// Connections for subscribers, idle ones included.
     streaming: usize,
-    /// Streaming clients now.
+    /// Subscribers now.
     streaming_in_use: usize,
-    /// Streaming clients that could come.
+    /// How many more subscribers could connect.
     streaming_available: usize,
-    /// Streaming clients at the most.
+    /// The most subscribers of the node.
     streaming_max: usize,
 }
 
-/// The process lives. Says nothing of the store, so that a failing Redis does not get healthy
-/// brokers restarted.
-#[utoipa::path(operation_id = "health", context_path = "/api", tag = "health", responses((status = 200, description = "The process lives", body = String, content_type = "text/plain", example = "OK")))]
-#[get("/health")]
-#[must_use]
-pub fn health() -> &'static str {
-    "OK"
-}
-
-/// The store answers and takes writes, what is written is heard here, and the broker is not
-/// stopping.
-#[utoipa::path(operation_id = "ready", context_path = "/api", tag = "health", responses(
-    (status = 200, description = "The broker can do its work. After `OK` come warnings for the operator, if there are any, a line each", body = String, content_type = "text/plain", example = "OK"),
-    (status = 503, description = "`store-unavailable`: the store does not answer within a second, takes no writes, or what is written is not heard; `shutting-down`: the broker stops", body = ErrorBody<'static>)))]
-#[get("/ready")]
-pub async fn ready(
-    store: &State<SharedStore>,
-    lifecycle: &State<Lifecycle>,
-) -> Result<String, ApiError> {
-    if lifecycle.is_closing() {
-        return Err(ApiError::new(
-            ErrorCode::ShuttingDown,
-            "The broker is stopping",
-        ));
-    }
-    let warnings = store.ready().await.map_err(|error| match error {
-        // The store has logged it.
-        StoreError::Refused { fault, .. } => {
-            ApiError::new(ErrorCode::StoreUnavailable, fault.to_string())
-        }
-        error => error.into(),
-    })?;
-    Ok(std::iter::once("OK".to_owned())
-        .chain(
-            warnings
-                .into_iter()
-                .map(|warning| format!("\nWarning: {warning}")),
-        )
-        .collect())
-}
-
-/// What the broker is, and how full.
-#[utoipa::path(operation_id = "broker_info", context_path = "/api", tag = "health", security(("api_key" = [])), responses(
-    (status = 200, description = "What the broker is, and how full", body = BrokerInfo),
-    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>)))]
+/// Reports the broker's version, store and load.
+#[utoipa::path(
+    operation_id = "broker_info",
+    context_path = "/api",
+    tag = "health",
+    security(("api_key" = [])),
+    responses(
+        (
+            status = 200,
+            description = "The broker's version, store and load",
+            body = BrokerInfo
+        ),
+        Unauthorized,
+    )
+)]
 #[get("/info")]
 #[must_use]
 pub fn info(
-    _backend: ApiKeyHolder,
+    _caller: ApiKeyHolder,
     settings: &State<Settings>,
     store: &State<SharedStore>,
     registry: &State<Registry>,

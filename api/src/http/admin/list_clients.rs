@@ -1,4 +1,4 @@
-//! Who is connected, for operators: list the node's clients, let one go.
+//! `GET /clients`: lists the subscribers that are connected to this node.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use rocket::{State, delete, get, serde::json::Json};
+use rocket::{State, get};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -16,33 +16,35 @@ use utoipa::ToSchema;
 use crate::{
     codec::json,
     http::{
-        error::{ApiError, ErrorBody, ErrorCode},
+        buffered_response::BufferedResponse,
+        error::{ApiError, ErrorBody},
+        error_responses::{TooManyLargeResponses, Unauthorized},
         guards::ApiKeyHolder,
+        large_response::LargeResponsePermit,
         query::stream_key,
-        response::{AnswerPermit, Whole},
     },
     session::{Registry, SessionId, SessionInfo},
     store::{SharedStore, StoreError},
     stream::StreamKey,
 };
 
-/// Streams looked at together for how far behind their clients are.
-const LOOK_AHEAD: usize = 64;
+/// How many streams the broker reads concurrently to compute how far behind subscribers are.
+const CONCURRENT_READS: usize = 64;
 
-/// How long that may take: the list is worth having without it.
-const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long these reads may take. The list is useful without their result.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client of the node.
+/// A connected client of this node.
 #[derive(Serialize, ToSchema)]
 pub struct ClientRow {
-    /// What it is called while it is connected.
+    /// Identifies its connection.
     #[schema(value_type = String, example = "5f0c2a9be1d34c77")]
     id: SessionId,
-    /// What it calls itself (`client_name`).
+    /// Its name (`client_name`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     name: Option<Box<str>>,
-    /// Words that it is to be found by (`tags`).
+    /// Its tags (`tags`).
     #[schema(value_type = Vec<String>)]
     tags: Box<[Box<str>]>,
     /// The streams that it follows.
@@ -51,28 +53,28 @@ pub struct ClientRow {
     /// How it is connected: `sse`, `ws`, `poll` or `ndjson`.
     #[schema(example = "sse")]
     transport: &'static str,
-    /// Since when. RFC 3339.
+    /// When it connected. RFC 3339.
     #[schema(example = "2026-01-01T00:00:00.000Z")]
     since: String,
-    /// Its IP address, as far as is known (`STREAMER_CLIENT_IP_HEADER`).
+    /// Its IP address, if known (`STREAMER_CLIENT_IP_HEADER`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "192.0.2.1")]
     address: Option<IpAddr>,
-    /// Events that were handed to its connection.
+    /// Events sent to it.
     events: u64,
-    /// Bytes of the frames and messages with them.
+    /// Bytes of the frames and messages with those events.
     bytes: u64,
-    /// How many events it is behind, over all of its streams; null when the store can't say.
+    /// How many events it is behind, over all of its streams; null when the store can't answer.
     lag: Option<u64>,
-    /// The names of the events that it asked for; none: all.
+    /// Its event names filter; absent: it receives all events.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     filter: Option<Box<str>>,
 }
 
 impl ClientRow {
-    /// A client, given how many events each stream has had.
-    fn new(client: SessionInfo, written: &HashMap<StreamKey, u64>) -> Self {
+    /// The row of a session. `written` has how many events each stream has had.
+    fn new(session: SessionInfo, written: &HashMap<StreamKey, u64>) -> Self {
         let SessionInfo {
             id,
             metadata,
@@ -81,8 +83,9 @@ impl ClientRow {
             address,
             events,
             bytes,
-        } = client;
-        // One that is ahead follows an earlier stream at the key, and is about to be told so.
+        } = session;
+        // A session ahead of its stream follows an earlier stream at that key, and is about to
+        // receive that the earlier one no longer exists.
         let lag = streams
             .iter()
             .map(|(key, next)| Some(written.get(key)?.saturating_sub(*next)))
@@ -103,89 +106,78 @@ impl ClientRow {
     }
 }
 
-/// What became of a client.
-#[derive(Serialize, ToSchema)]
-pub struct Disconnected {
-    /// `disconnected`.
-    #[schema(example = "disconnected")]
-    status: &'static str,
-}
-
-/// The clients of this node.
-#[utoipa::path(operation_id = "list_clients", context_path = "/api", tag = "connections", security(("api_key" = [])), params(
-    ("key" = Option<String>, Query, description = "Only those that follow the stream at this key"),
-    ("tag" = Option<String>, Query, description = "Only those with this tag")), responses(
-    (status = 200, description = "The clients that are connected to this node, the oldest first", body = Vec<ClientRow>),
-    (status = 400, description = "`invalid-key`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: too many large answers are being sent", body = ErrorBody<'static>)))]
+/// Lists the clients of this node.
+#[utoipa::path(
+    operation_id = "list_clients",
+    context_path = "/api",
+    tag = "connections",
+    security(("api_key" = [])),
+    params(
+        (
+            "key" = Option<String>,
+            Query,
+            description = "Only those that follow the stream at this key"
+        ),
+        ("tag" = Option<String>, Query, description = "Only those with this tag"),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The clients that are connected to this node, the oldest first",
+            body = Vec<ClientRow>
+        ),
+        (status = 400, description = "`invalid-key`", body = ErrorBody<'static>),
+        Unauthorized,
+        TooManyLargeResponses,
+    )
+)]
 #[get("/clients?<key>&<tag>")]
-pub async fn list(
-    _backend: ApiKeyHolder,
+pub async fn list_clients(
+    _caller: ApiKeyHolder,
     key: Option<&str>,
     tag: Option<&str>,
-    permit: AnswerPermit,
+    permit: LargeResponsePermit,
     registry: &State<Registry>,
     store: &State<SharedStore>,
-) -> Result<Whole, ApiError> {
+) -> Result<BufferedResponse, ApiError> {
     let key = key.map(stream_key).transpose()?;
-    let clients = registry.clients(key.as_ref(), tag);
-    let keys = clients
+    let sessions = registry.clients(key.as_ref(), tag);
+    let keys = sessions
         .iter()
-        .flat_map(|client| &client.streams)
+        .flat_map(|session| &session.streams)
         .map(|(key, _)| key.clone())
         .collect();
-    let written = written(store, keys).await;
-    let rows: Vec<_> = clients
+    let written = events_written(store, keys).await;
+    let rows: Vec<_> = sessions
         .into_iter()
-        .map(|client| ClientRow::new(client, &written))
+        .map(|session| ClientRow::new(session, &written))
         .collect();
-    Whole::json(&rows, Some(permit))
+    BufferedResponse::json(&rows, Some(permit))
 }
 
-/// How many events each of the streams has had, of those of which the store can say it in time.
-/// Once it has failed it is not asked further.
-async fn written(store: &SharedStore, keys: HashSet<StreamKey>) -> HashMap<StreamKey, u64> {
+/// How many events each stream has had. Streams that the store could not read in time are absent.
+/// After the first failure the broker stops to ask the store.
+async fn events_written(store: &SharedStore, keys: HashSet<StreamKey>) -> HashMap<StreamKey, u64> {
     let mut written = HashMap::with_capacity(keys.len());
-    let look = |key| async move { (store.info(&key).await, key) };
-    let mut answers = pin!(stream::iter(keys).map(look).buffer_unordered(LOOK_AHEAD));
+    let read = |key| async move { (store.info(&key).await, key) };
+    let mut results = pin!(
+        stream::iter(keys)
+            .map(read)
+            .buffer_unordered(CONCURRENT_READS)
+    );
     let all = async {
-        while let Some((answer, key)) = answers.next().await {
-            match answer {
+        while let Some((result, key)) = results.next().await {
+            match result {
                 Ok(info) => _ = written.insert(key, info.last.n.saturating_add(1)),
-                // It is waited for, or is no more: nothing to be behind of.
+                // The subscriber waits for the stream, or the stream was deleted. It is not behind.
                 Err(StoreError::NotFound) => _ = written.insert(key, 0),
                 Err(error) => {
-                    return tracing::debug!(%error, "the store can't say how far behind clients are");
+                    return tracing::debug!(%error, "how far behind subscribers are is unknown");
                 }
             }
         }
     };
-    // What is not known by then is not told.
-    let _ = timeout(LOOK_PATIENCE, all).await;
+    // After the timeout the rows of the remaining streams have no lag.
+    let _ = timeout(READ_TIMEOUT, all).await;
     written
-}
-
-/// Disconnects a client of this node. It may come back at once if its token is still good.
-#[utoipa::path(operation_id = "disconnect_client", context_path = "/api", tag = "connections", security(("api_key" = [])), params(
-    ("id" = String, Path, description = "The client's id, from the list")), responses(
-    (status = 200, description = "The client was let go: server-sent events end, a WebSocket is closed with 1008", body = Disconnected),
-    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
-    (status = 404, description = "`client-not-found`: no client of this node has this id", body = ErrorBody<'static>)))]
-#[delete("/clients/<id>")]
-pub fn disconnect(
-    _backend: ApiKeyHolder,
-    id: &str,
-    registry: &State<Registry>,
-) -> Result<Json<Disconnected>, ApiError> {
-    if id.parse().is_ok_and(|id| registry.disconnect(id)) {
-        Ok(Json(Disconnected {
-            status: "disconnected",
-        }))
-    } else {
-        Err(ApiError::new(
-            ErrorCode::ClientNotFound,
-            "No client of this node has this id",
-        ))
-    }
 }

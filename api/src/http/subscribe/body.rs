@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     codec::{json, segment::Part},
-    http::response::{paced, pieces},
+    http::streaming::{chunks, with_write_timeout},
     session::{Session, Step, Subscription},
     store::Batch,
     stream::StreamKey,
@@ -108,7 +108,12 @@ impl<F: Format> Unpumped<F> {
         if bytes.len() <= HELD {
             return Some(Ok(bytes));
         }
-        self.rest = Some(paced(pieces(bytes), self.stall, std::future::pending(), ()));
+        self.rest = Some(with_write_timeout(
+            chunks(bytes),
+            self.stall,
+            std::future::pending(),
+            (),
+        ));
         self.next_piece().await
     }
 
@@ -204,7 +209,7 @@ async fn hand_over(
     body: &mpsc::Sender<Option<Bytes>>,
     stall: Duration,
 ) -> Result<(), NotTaken> {
-    let mut pieces = pin!(pieces(bytes));
+    let mut pieces = pin!(chunks(bytes));
     while let Some(Ok(piece)) = pieces.next().await {
         in_time(stall, body.send(Some(piece))).await?;
     }

@@ -3,6 +3,7 @@
 mod body;
 mod caching;
 mod commands;
+pub mod documented;
 pub(crate) mod metadata;
 pub mod ndjson;
 pub mod poll;

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::{
     body::{EXCLUSIVE_PROBE, objects},
     caching::{Freshness, FreshnessHeaders, KnownTags},
+    documented::{Forbidden, SubscribeErrors, SubscribeParams},
     request::SubscribeRequest,
     resolve::{Resolution, ResolvedStream, followed},
 };
@@ -27,10 +28,12 @@ use crate::{
     http::{
         error::{ApiError, ErrorBody},
         guards::TokenGrant,
-        response::{SMALL, of_length, paced, patience, pieces},
         state::AppState,
         store_error::at,
-        streamed::streamed,
+        streaming::{
+            CHUNK_BYTES, chunks, streaming_response, with_content_length, with_write_timeout,
+            write_timeout,
+        },
     },
     session::{Admission, Session, Step, SubscribedStream, Subscription},
     store::{Batch, Gone, PAGE_BYTES, PAGE_ENTRIES},
@@ -74,23 +77,49 @@ pub struct Polled {
 }
 
 /// Asks for what there is after a cursor, and waits for it if there is nothing.
-#[utoipa::path(operation_id = "poll_events", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
-    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
-    ("after" = Option<String>, Query, description = "The last answer's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID`"),
-    ("wait" = Option<String>, Query, description = "Seconds to wait when there is nothing, 0 to 60, 25 by default; `true` besides: wait for streams that are not there yet"),
-    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
-    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes"),
-    ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that the client has")), responses(
-    (status = 200, description = "What there is, or nothing when the time is over. Where all streams are finished it may be kept", body = Polled),
-    (status = 304, description = "The client has this answer"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
-    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key", body = ErrorBody<'static>),
-    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: there is nothing yet and no place to wait, or no place for a client that takes an answer of more than 16 KiB", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
+#[utoipa::path(
+    operation_id = "poll_events",
+    context_path = "/api",
+    tag = "clients",
+    security(("client_token" = []), ("client_token_query" = [])),
+    params(
+        SubscribeParams,
+        (
+            "after" = Option<String>,
+            Query,
+            description = "The last response's `cursor`, or an event's id; also `last_event_id`, \
+                `lastEventId`, or the header `Last-Event-ID`"
+        ),
+        (
+            "wait" = Option<String>,
+            Query,
+            description = "Seconds to wait when there is nothing new, 0 to 60, 25 by default; \
+                `true` besides: wait for streams that do not exist yet"
+        ),
+        (
+            "If-None-Match" = Option<String>,
+            Header,
+            description = "The `ETag` of a response that the subscriber has"
+        ),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The new events, or none when the time is over. A response for \
+                finished streams may be cached",
+            body = Polled
+        ),
+        (status = 304, description = "The subscriber has this response"),
+        SubscribeErrors,
+        Forbidden,
+        (
+            status = 429,
+            description = "`too-many-clients`: a connection limit is reached, and the request \
+                would have to wait, or its response has more than 16 KiB",
+            body = ErrorBody<'static>
+        ),
+    )
+)]
 #[get("/client/poll")]
 pub async fn poll(
     token: TokenGrant,
@@ -143,7 +172,7 @@ pub async fn poll(
             let headers = freshness.headers(&body, known.as_deref());
             // A small answer is held by nobody but Rocket, and one that the client has is not sent.
             let permit = match body.len() {
-                0..=SMALL => None,
+                0..=CHUNK_BYTES => None,
                 _ if headers.is_known => None,
                 _ => Some(
                     state
@@ -232,7 +261,7 @@ impl Waiting {
         );
         let admission = self.session.into_slot();
         (
-            if body.len() <= SMALL {
+            if body.len() <= CHUNK_BYTES {
                 once(body)
             } else {
                 held(body, admission, self.stall)
@@ -250,8 +279,8 @@ fn once(bytes: Bytes) -> Body {
 fn held(body: Bytes, admission: Admission, stall: Duration) -> Body {
     let admission = Arc::new(admission);
     let dismissed = Arc::clone(&admission);
-    paced(
-        pieces(body),
+    with_write_timeout(
+        chunks(body),
         stall,
         async move { dismissed.dismissed().await },
         admission,
@@ -422,7 +451,7 @@ impl<'r> Responder<'r, 'static> for Answer {
                 headers,
                 permit,
             } => (body, headers, permit),
-            Self::Coming(body) => return Ok(streamed(ContentType::JSON, body)),
+            Self::Coming(body) => return Ok(streaming_response(ContentType::JSON, body)),
         };
         let mut response = match permit {
             _ if headers.is_known => rocket::Response::build()
@@ -430,8 +459,11 @@ impl<'r> Responder<'r, 'static> for Answer {
                 .finalize(),
             Some(admission) => {
                 let length = body.len();
-                of_length(
-                    streamed(ContentType::JSON, held(body, admission, patience(request))),
+                with_content_length(
+                    streaming_response(
+                        ContentType::JSON,
+                        held(body, admission, write_timeout(request)),
+                    ),
                     length,
                 )
             }

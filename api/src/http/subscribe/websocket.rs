@@ -15,16 +15,20 @@ use tungstenite::protocol::frame::coding::{Data as OpData, OpCode};
 use super::{
     body::objects,
     commands::{Begun, Command, Commands, Looked},
+    documented::{
+        LimitReached, ResumeHeader, ResumeParams, SubscribeErrors, SubscribeParams, WaitParams,
+    },
     request::SubscribeRequest,
     resolve::Resolver,
 };
 use crate::{
     http::{
         error::{ApiError, ErrorBody},
+        error_responses::UpgradeRequired,
         guards::TokenGrant,
         query::Upgrade,
         state::AppState,
-        websocket::{Channel, ESCAPED, PeerEnd, PongDue, Socket, close},
+        websocket::{MAX_ESCAPE_GROWTH, PeerEnd, PendingPong, Socket, WebSocketResponse, close},
     },
     session::{CloseReason, Session, Step, Subscription},
     telemetry::metrics::Transport,
@@ -53,31 +57,40 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 /// Follows streams over WebSocket, each from its first event kept or from where the client was cut
 /// off. The first message is a JSON array of all events so far, then comes one object per event.
 /// The client may add streams and drop them.
-#[utoipa::path(operation_id = "follow_ws", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
-    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
-    ("last_event_id" = Option<String>, Query, description = "Where to go on: an event's id, or a cursor; also `after`"),
-    ("lastEventId" = Option<String>, Query, description = "The same"),
-    ("Last-Event-ID" = Option<String>, Header, description = "The same"),
-    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
-    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
-    ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes")), responses(
-    (status = 101, description = "WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
-    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
-    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
+#[utoipa::path(
+    operation_id = "follow_ws",
+    context_path = "/api",
+    tag = "clients",
+    security(("client_token" = []), ("client_token_query" = [])),
+    params(SubscribeParams, WaitParams, ResumeHeader, ResumeParams),
+    responses(
+        (
+            status = 101,
+            description = "WebSocket. Closed with 1000 after the stream's end, 1001 after \
+                `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks \
+                the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the \
+                client, 1011 when the stream no longer exists, 1012 when the broker stops, 1013 \
+                when the store fails"
+        ),
+        SubscribeErrors,
+        (
+            status = 403,
+            description = "`forbidden`: the token does not open a stream, or is bound to an \
+                earlier one at its key; or a browser's page of an origin that is not in \
+                `STREAMER_ALLOWED_ORIGINS`",
+            body = ErrorBody<'static>
+        ),
+        UpgradeRequired,
+        LimitReached,
+    )
+)]
 #[get("/client/ws")]
 pub async fn follow(
     token: TokenGrant,
     request: SubscribeRequest,
     upgrade: Upgrade,
     state: AppState<'_>,
-) -> Result<Channel, ApiError> {
+) -> Result<WebSocketResponse, ApiError> {
     let request = request.streaming()?;
     let resolver = state.resolver(&token);
     let found = resolver.resolve(&request).await?;
@@ -87,10 +100,11 @@ pub async fn follow(
         .follow(subscription, &request, Transport::Ws, None)
         .await?;
     // Beside its event an object has a key, an id and a name.
-    let max_frame = FRAGMENT + ESCAPED * (state.settings.max_event.max(LARGEST_EVENT) + 1024);
+    let max_frame =
+        FRAGMENT + MAX_ESCAPE_GROWTH * (state.settings.max_event.max(LARGEST_EVENT) + 1024);
     let silence = (state.settings.heartbeat * UNANSWERED).max(SHORTEST_SILENCE);
     let stall = state.settings.client_timeout;
-    Ok(Channel::new(
+    Ok(WebSocketResponse::new(
         &upgrade,
         MAX_CLIENT_MESSAGE,
         max_frame,
@@ -102,7 +116,7 @@ pub async fn follow(
                     history: History::Pending,
                     commands: Commands::default(),
                     looking: None,
-                    pong: PongDue::default(),
+                    pong: PendingPong::default(),
                     unanswered: None,
                     silence,
                     stall,
@@ -122,7 +136,7 @@ struct Connection {
     commands: Commands,
     /// The command that runs.
     looking: Option<BoxFuture<'static, Looked>>,
-    pong: PongDue,
+    pong: PendingPong,
     /// When the first ping was sent after which the client has not said anything. It is asked only
     /// when there is nothing else to send it, so that its silence alone means nothing.
     unanswered: Option<Instant>,
@@ -340,7 +354,7 @@ fn fragments(items: &[String], is_first: bool, is_complete: bool) -> Vec<Message
 /// Cancel safe.
 async fn hear(
     socket: &mut Socket,
-    pong: &mut PongDue,
+    pong: &mut PendingPong,
     patience: Duration,
     is_full: bool,
 ) -> Result<Message, PeerEnd> {
