@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     codec::{
-        json::{EventIn, Object},
+        json::{Object, UncheckedEvent},
         list::Bounded,
         number::whole,
     },
@@ -40,7 +40,7 @@ use crate::{
 struct BatchIn<'a> {
     key: Cow<'a, str>,
     #[serde(borrow)]
-    events: Bounded<Object<EventIn<'a>>, MAX_BATCH>,
+    events: Bounded<Object<UncheckedEvent<'a>>, MAX_BATCH>,
     #[serde(borrow, default)]
     producer: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "whole")]
@@ -163,7 +163,7 @@ pub async fn add(
         ));
     }
     let mut members = MemberCheck::new(strict);
-    let check = |(index, Object(event)): (usize, Object<EventIn<'_>>)| {
+    let check = |(index, Object(event)): (usize, Object<UncheckedEvent<'_>>)| {
         members
             .check(event, state.settings.max_event)
             .map_err(|problem| {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     bounded::bounded,
     codec::{
-        json::EventIn,
+        json::UncheckedEvent,
         ndjson::{Line, Lines},
     },
     http::{
@@ -236,7 +236,7 @@ impl Upload {
     /// Adds a line to the batch, or its problem to the summary.
     fn take(&mut self, line: Line) {
         let (number, code, problem) = match line {
-            Line::Text(number, text) => match EventIn::read(&text)
+            Line::Text(number, text) => match UncheckedEvent::read(&text)
                 .and_then(|event| self.members.check(event, self.max_event))
             {
                 Ok(event) => {

@@ -9,7 +9,7 @@ use rocket::{
 
 use crate::{
     bounded::bounded,
-    codec::json::{EventIn, EventProblem, MAX_UNKNOWN},
+    codec::json::{EventProblem, MAX_UNKNOWN, UncheckedEvent},
     http::{
         error::{ApiError, ErrorCode},
         query::Query,
@@ -41,7 +41,7 @@ impl MemberCheck {
     /// Checks an event. Its name and data may have at most `limit` bytes together.
     pub(super) fn check(
         &mut self,
-        mut event: EventIn<'_>,
+        mut event: UncheckedEvent<'_>,
         limit: usize,
     ) -> Result<NewEvent, EventProblem> {
         let unknown = event.take_unknown();

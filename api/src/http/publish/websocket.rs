@@ -17,7 +17,7 @@ use super::{
     unknown_members::{MemberCheck, Strict},
 };
 use crate::{
-    codec::json::EventIn,
+    codec::json::UncheckedEvent,
     http::{
         error::{ApiError, ErrorBody, ErrorCode},
         error_responses::{NoActiveStream, StoreUnavailable, Unauthorized, UpgradeRequired},
@@ -305,7 +305,8 @@ impl Connection {
             )
         };
         let mut members = MemberCheck::new(self.strict);
-        let event = EventIn::read(&bytes).and_then(|event| members.check(event, self.max_event));
+        let event =
+            UncheckedEvent::read(&bytes).and_then(|event| members.check(event, self.max_event));
         Some(
             event
                 .map(|event| ParsedEvent {

@@ -224,7 +224,7 @@ pub(super) fn objects(subscription: &Subscription, step: &Step, keyed: bool) -> 
             .map(|stream| entries(subscription, &stream.key, batch, keyed))
             .unwrap_or_default(),
         Step::Gone(index) => stream(index)
-            .map(|stream| json::gone(&stream.key, stream.gone_after()))
+            .map(|stream| json::deleted(&stream.key, stream.gone_after()))
             .into_iter()
             .collect(),
         Step::Positions(indexes) => {

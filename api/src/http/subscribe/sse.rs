@@ -169,7 +169,7 @@ fn plain(subscription: &Subscription, step: &Step) -> Bytes {
         Step::Batch(_, batch) => {
             let missed = batch.missed.as_ref().map(sse::missed);
             let parts = batch.parts.iter().map(|part| match subscription.filter() {
-                Some(filter) => sse::selected_frames(part, filter),
+                Some(filter) => sse::filtered_frames(part, filter),
                 None => sse::frames(part),
             });
             let mut pieces: Vec<Bytes> = missed.into_iter().chain(parts).collect();
@@ -206,7 +206,7 @@ impl ServerSentEvents {
             Step::Batch(index, batch) => self.put_batch(&mut out, subscription, *index, batch),
             Step::Gone(index) => {
                 if let Some(stream) = subscription.streams().get(*index) {
-                    let data = json::gone_data(stream.gone_after());
+                    let data = json::deleted_data(stream.gone_after());
                     sse::put_keyed_missed(
                         &mut out,
                         &self.cursor(subscription, *index, stream.position),
