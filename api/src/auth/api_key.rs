@@ -1,34 +1,34 @@
-//! API keys of backends.
+//! API keys.
 
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::config::Secret;
 
-/// Tells one API key from another, without being it.
+/// Identifies one of the configured API keys, without containing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyIndex(u32);
 
-/// The good keys.
+/// The configured API keys.
 #[derive(Clone, Debug)]
 pub struct ApiKeys(Vec<Secret<String>>);
 
 impl ApiKeys {
-    /// Any of these keys is good.
+    /// Accepts any of these keys.
     #[must_use]
     pub fn new(keys: Vec<Secret<String>>) -> Self {
         Self(keys)
     }
 
-    /// Which of the good keys this is, if it is one. Takes as long for every key of a length: all
-    /// are compared, each to its end.
+    /// Returns which of the configured keys this is, if any. The time depends only on the length of
+    /// the key: it is compared with all keys, and each comparison runs to the end.
     #[must_use]
     pub fn accept(&self, key: &str) -> Option<KeyIndex> {
-        let matches = |good: &Secret<String>| good.reveal().as_bytes().ct_eq(key.as_bytes());
+        let matches = |known: &Secret<String>| known.reveal().as_bytes().ct_eq(key.as_bytes());
         let matches = self
             .0
             .iter()
             .zip(0..)
-            .map(|(good, index)| (matches(good), index));
+            .map(|(known, index)| (matches(known), index));
         let (any, index) = matches.fold((Choice::from(0), 0_u32), |(any, found), (this, index)| {
             (any | this, u32::conditional_select(&found, &index, this))
         });
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_key_of_the_ring_is_good_and_no_other() {
+    fn every_configured_key_is_accepted_and_no_other() {
         let keys = ApiKeys::new(vec![
             Secret::new("first-key".into()),
             Secret::new("second-key".into()),

@@ -1,13 +1,15 @@
-//! What a client token says, and its form as bytes: the plain text of a token.
+//! Claims: what a token opens, and their form as bytes, which is the plain text of a token.
 //!
-//! All begin with `expiry (8 bytes, seconds since the Unix epoch, big-endian)`. Then comes
+//! All versions begin with `expiry (8 bytes, seconds since the Unix epoch, big-endian)`. Then
+//! follows
 //!
-//! - in version 1: `birth mark (16) ‖ stream key`;
-//! - in version 2: `0`, and for each stream `bytes of its key, less one (1) ‖ key ‖ 0`, or in place
-//!   of the last `1 ‖ birth mark (16)`;
+//! - in version 1: `generation (16) ‖ stream key`;
+//! - in version 2, for streams: `0`, and for each stream `bytes of its key minus one (1) ‖ key`,
+//!   then `1 ‖ generation (16)` if the token is bound to the stream, or else `0`;
 //! - in version 2, for a prefix: `1 ‖ prefix`.
 //!
-//! What version 1 can say is said in it, so that nodes of the time before version 2 understand it.
+//! The broker writes version 1 if it can express the claims, so that older nodes can read the
+//! token.
 
 use std::collections::BTreeMap;
 
@@ -19,33 +21,33 @@ const STREAMS: u8 = 0;
 /// In version 2: a prefix follows.
 const PREFIX: u8 = 1;
 
-/// In version 2: whichever stream is at the key.
+/// In version 2: every stream at the key.
 const ANY: u8 = 0;
 
-/// In version 2: the stream whose birth mark follows.
+/// In version 2: the stream whose generation follows.
 const BOUND: u8 = 1;
 
-/// What a token says.
+/// The claims of a token: what it opens, and when it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// What it opens.
+    /// The streams that it opens.
     pub scope: Scope,
-    /// Seconds since the Unix epoch from which on it is no good.
+    /// The time at which it expires, in seconds since the Unix epoch.
     pub expires_at: u64,
 }
 
-/// Which streams a token opens.
+/// The streams that a token opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Those at these keys: the very stream that has the birth mark, as a token dies with its
-    /// stream; where there is none, whichever is there.
+    /// The streams at these keys. With a generation, the token opens only the stream of that
+    /// generation. Without one, it opens every stream at the key.
     Streams(BTreeMap<StreamKey, Option<Generation>>),
-    /// Whichever are at keys that begin with this, which has the form of a key itself.
+    /// All streams whose keys begin with this, which has the form of a key.
     Prefix(StreamKey),
 }
 
 impl Scope {
-    /// Whether a stream at this key may be opened at all.
+    /// Whether the token opens a stream at this key. It may still be bound to a generation.
     #[must_use]
     pub fn covers(&self, key: &StreamKey) -> bool {
         match self {
@@ -54,7 +56,7 @@ impl Scope {
         }
     }
 
-    /// The birth mark that the stream at this key must have, if any.
+    /// The generation that the token is bound to at this key, if any.
     #[must_use]
     pub fn generation(&self, key: &StreamKey) -> Option<Generation> {
         match self {
@@ -65,7 +67,8 @@ impl Scope {
 }
 
 impl Claims {
-    /// The claims as bytes, and the version of their form: the oldest that can say them.
+    /// Returns the claims as bytes, and the version of their form: the oldest that can express
+    /// them.
     pub(super) fn encode(&self) -> (u8, Vec<u8>) {
         let mut plain = self.expires_at.to_be_bytes().to_vec();
         match &self.scope {
@@ -79,7 +82,7 @@ impl Claims {
                 }
                 plain.push(STREAMS);
                 for (key, generation) in streams {
-                    // A key has 1 to 256 bytes: less one, they fit.
+                    // A key has 1 to 256 bytes. Minus one, the length fits into a byte.
                     plain.push(u8::try_from(key.as_str().len() - 1).unwrap_or(u8::MAX));
                     plain.extend(key.as_str().bytes());
                     match generation {
@@ -99,7 +102,7 @@ impl Claims {
         (2, plain)
     }
 
-    /// Reads what [`Self::encode`] wrote; none where it did not.
+    /// Parses the result of [`Self::encode`]. None if the bytes are something else.
     pub(super) fn decode(version: u8, plain: &[u8]) -> Option<Self> {
         let (expires_at, rest) = plain.split_first_chunk::<8>()?;
         let scope = match (version, rest) {
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_an_older_version_cannot_say_is_said_in_a_newer_one() {
+    fn claims_are_written_in_the_oldest_version_that_can_express_them() {
         let prefix = Scope::Prefix("a".parse().unwrap());
         for (scope, version) in [
             (scope(&[("a", Some(7))]), 1),
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_version_2_does_not_move() {
+    fn the_form_of_version_2_stays() {
         let claims = Claims {
             scope: scope(&[("a", Some(7)), ("bc", None)]),
             expires_at: 258,

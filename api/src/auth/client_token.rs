@@ -1,9 +1,9 @@
-//! Client tokens: [`Claims`], sealed with AES-256-GCM so that they can neither be read nor made by
-//! anybody else.
+//! Tokens: [`Claims`], encrypted with AES-256-GCM. Only owners of a key can read or make them.
 //!
-//! A token is the hex form of `version (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`; what is
-//! sealed is described in [`super::claims`]. Version and purpose are authenticated with it. Random
-//! nonces of 96 bits are safe below 2³² tokens per key (NIST SP 800-38D, 8.3): hence rotation.
+//! A token is the hex form of `version (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`. The module
+//! [`super::claims`] describes the plain text. Version and purpose are the authenticated data.
+//! Random nonces of 96 bits are safe below 2³² tokens per key (NIST SP 800-38D, 8.3).
+//! Therefore keys have to be rotated.
 
 use aes_gcm::{
     Aes256Gcm, Key, KeyInit,
@@ -13,46 +13,46 @@ use aes_gcm::{
 use super::claims::Claims;
 use crate::config::Secret;
 
-/// What a token is for; keeps cipher texts made for anything else from being taken for one.
+/// The purpose of a token. A ciphertext with another purpose does not open as a token.
 const PURPOSE: &[u8] = b"tinistreamer client token";
 
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
-/// The longest plain text of a token, in bytes: tokens travel in URLs, and what is between a client
-/// and the broker takes no URL of any length.
+/// The longest plain text of a token, in bytes. Tokens are part of URLs, and proxies limit the
+/// length of URLs.
 pub const MAX_PLAIN_BYTES: usize = 3 << 10;
 
-/// Why a token does not open anything.
+/// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a token, or not one of ours. Which of them is nobody's business.
+    /// Not a token, or not sealed with one of the keys. Callers must not learn which.
     #[error("the token is not valid")]
     Invalid,
-    /// It was good once.
+    /// The token was valid, and has expired.
     #[error("the token has expired")]
     Expired,
 }
 
-/// Why a token was not made.
+/// Why the broker could not make a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// What it is to say is longer than [`MAX_PLAIN_BYTES`].
+    /// The claims are longer than [`MAX_PLAIN_BYTES`].
     #[error("a token can't say so much")]
     TooLong,
-    /// The system has no random numbers to give, or the key did not seal.
+    /// The system provides no random numbers, or the encryption failed.
     #[error("a token could not be made")]
     Cipher,
 }
 
-/// The keys that seal and open tokens: the first seals, all open.
+/// The keys for tokens: the first seals tokens, all open them.
 #[derive(Clone)]
 pub struct TokenRing {
     ciphers: Vec<Aes256Gcm>,
 }
 
 impl TokenRing {
-    /// A ring of these keys, the sealing one first.
+    /// A ring of these keys. The first one seals.
     #[must_use]
     pub fn new(keys: &[Secret<[u8; 32]>]) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl TokenRing {
         }
     }
 
-    /// Makes a token.
+    /// Seals claims into a token.
     pub fn seal(&self, claims: &Claims) -> Result<String, SealError> {
         let cipher = self.ciphers.first().ok_or(SealError::Cipher)?;
         let (version, plain) = claims.encode();
@@ -83,9 +83,9 @@ impl TokenRing {
         Ok(hex::encode([&[version], &nonce[..], &sealed].concat()))
     }
 
-    /// Reads a token, at a time in seconds since the Unix epoch.
+    /// Opens a token. `now` is the time in seconds since the Unix epoch.
     pub fn open(&self, token: &str, now: u64) -> Result<Claims, TokenError> {
-        // Nothing longer is one of ours; decoding it would only be work for whoever sent it.
+        // A longer text is not a token of this broker. Decoding it would waste time on an attacker.
         const LONGEST: usize = 2 * (1 + NONCE_BYTES + MAX_PLAIN_BYTES + TAG_BYTES);
         if token.len() > LONGEST {
             return Err(TokenError::Invalid);
@@ -121,7 +121,7 @@ impl TokenRing {
     }
 }
 
-/// What is authenticated with a token of this version.
+/// The authenticated data of a token of this version.
 fn purpose(version: u8) -> Vec<u8> {
     [&[version], PURPOSE].concat()
 }
@@ -160,7 +160,7 @@ mod tests {
         prop_oneof!["[^\\p{Cc}]{1,64}", "[a-z]{1,256}"].prop_map(|key| key.parse().unwrap())
     }
 
-    /// Whatever a token may say: of one stream, of several, of a prefix.
+    /// Any scope: of one stream, of several, of a prefix.
     fn scopes() -> impl Strategy<Value = Scope> {
         let generation =
             any::<Option<[u8; 16]>>().prop_map(|generation| generation.map(Generation));
@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_gives_back_what_was_sealed(scope in scopes(), now in 0..u64::MAX - 1) {
+        fn an_opened_token_has_the_claims_that_were_sealed(scope in scopes(), now in 0..u64::MAX - 1) {
             let claims = Claims { scope, expires_at: now + 1 };
             let token = ring(&[1]).seal(&claims).unwrap();
             prop_assert!(token.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -181,16 +181,20 @@ mod tests {
         }
 
         #[test]
-        fn no_changed_token_opens_anything(scope in scopes(), place: prop::sample::Index, bit in 0..8u8) {
+        fn a_changed_token_does_not_open(
+            scope in scopes(),
+            byte: prop::sample::Index,
+            bit in 0..8u8,
+        ) {
             let token = ring(&[1]).seal(&Claims { scope, expires_at: 100 }).unwrap();
             let mut bytes = hex::decode(token).unwrap();
-            let place = place.index(bytes.len());
-            bytes[place] ^= 1 << bit;
+            let byte = byte.index(bytes.len());
+            bytes[byte] ^= 1 << bit;
             prop_assert_eq!(ring(&[1]).open(&hex::encode(bytes), 1), Err(TokenError::Invalid));
         }
 
         #[test]
-        fn no_version_opens_as_another(scope in scopes(), version: u8) {
+        fn a_token_does_not_open_as_another_version(scope in scopes(), version: u8) {
             let token = ring(&[1]).seal(&Claims { scope, expires_at: 100 }).unwrap();
             let other = format!("{version:02x}{}", &token[2..]);
             prop_assert_eq!(ring(&[1]).open(&other, 1).is_ok(), other == token);
@@ -209,9 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_version_1_are_good_whoever_made_them() {
-        // By the code of version 1, before there was another.
-        let old = "01a8e519e0d30e0e798c6689b2de3b4bfa07ed9e492515bb0b451149e31456d630e4fc6b0e3ec2748bb03dc83fadb17de9f120310b04833510001dd08ff2";
+    fn tokens_of_version_1_from_older_nodes_open() {
+        // Made by the code that knew only version 1.
+        let old = "01a8e519e0d30e0e798c6689b2de3b4bfa07ed9e492515bb0b451149e31456d6\
+                   30e4fc6b0e3ec2748bb03dc83fadb17de9f120310b04833510001dd08ff2";
         let expires_at = 4_102_444_800;
         assert_eq!(
             ring(&[1]).open(old, expires_at - 1),
@@ -237,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_the_greatest_length_opens_and_a_longer_one_is_not_made() {
-        // Expiry and kind are nine bytes, a stream without a birth mark two besides its key.
+    fn the_longest_token_opens_and_a_longer_one_is_not_made() {
+        // Expiry and kind take 9 bytes. A stream without a generation takes 2 besides its key.
         let of_length = |last: usize| {
             let keys = (0..11)
                 .map(|n| format!("{n:0>256}"))
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tokens_for_the_same_are_not_alike() {
+    fn two_tokens_with_the_same_claims_differ() {
         let seal = || ring(&[1]).seal(&claims("chat", 100)).unwrap();
         assert_ne!(seal(), seal());
     }

@@ -1,4 +1,5 @@
-//! Who may do what: API keys for backends, short-lived encrypted tokens for clients.
+//! Authentication: API keys for publishers and operators, short-lived encrypted tokens for
+//! subscribers.
 
 pub mod api_key;
 pub mod claims;

@@ -1,5 +1,5 @@
-//! Cursors: where a client is in each of its streams. `docs/following.md` has the grammar, for
-//! those who make or keep them.
+//! Cursors: the positions of a subscriber in its streams, as text. `docs/following.md` has the
+//! grammar.
 
 use std::{collections::HashMap, fmt::Write};
 
@@ -10,14 +10,17 @@ use sha2::{Digest, Sha256};
 
 use crate::stream::{EventId, Position, StreamKey};
 
-/// The first byte of the compact form.
+/// The version of the compact form, which is its first byte.
 const VERSION: u8 = 1;
 
-/// About how many bytes the compact form begins with, and how many a position has in it.
+/// About how many bytes the head of the compact form has.
 const COMPACT_HEAD: usize = 8;
+
+/// About how many bytes one position has in the compact form.
 const COMPACT_POSITION: usize = Tag::BYTES + 6;
 
-/// What `encodeURIComponent` leaves as it is, less `!` and `~`, which have a meaning here.
+/// The characters that `encodeURIComponent` does not encode, except `!` and `~`, which have a
+/// meaning in cursors.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -27,9 +30,9 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// What tells a stream in the compact form: the first bytes of a hash of its key. Among a few
-/// hundred streams two are alike once in some ten million cases, and then a position of the one is
-/// found to be none of the other's by its id.
+/// A tag identifies a stream in the compact form: it is the first bytes of a hash of its key. Among
+/// a few hundred streams, two have the same tag in one of about ten million cases. The id of a
+/// position then shows that it belongs to the other stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag([u8; Self::BYTES]);
 
@@ -47,14 +50,15 @@ impl Tag {
     }
 }
 
-/// The text is no cursor.
+/// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "A cursor is an event id, <milliseconds>-<number>, or KEY:ID of several streams, separated by commas, or what the broker sent as one"
+    "A cursor is an event id, <milliseconds>-<number>, or KEY:ID of several streams, separated by \
+     commas, or what the broker sent as one"
 )]
 pub struct InvalidCursor;
 
-/// Positions in streams, as a client sent them.
+/// A cursor holds positions in streams, as a subscriber sent them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     bare: Option<EventId>,
@@ -63,7 +67,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Reads a cursor.
+    /// Parses a cursor.
     pub fn read(text: &str) -> Result<Self, InvalidCursor> {
         let mut cursor = Self::default();
         if let Ok(id) = text.parse() {
@@ -84,7 +88,7 @@ impl Cursor {
         Ok(cursor)
     }
 
-    /// The id, where that is all there is: it says nothing of which stream.
+    /// The event id, if the cursor is only an id. It does not name a stream.
     #[must_use]
     pub fn bare(&self) -> Option<EventId> {
         self.bare
@@ -145,7 +149,7 @@ fn read_compact(text: &str, positions: &mut HashMap<Tag, Position>) -> Option<()
     rest.is_empty().then_some(())
 }
 
-/// Positions in the compact form, `~…`; nothing of none.
+/// Writes positions in the compact form, `~…`. Without positions the text is empty.
 #[must_use]
 pub fn compact(positions: impl Iterator<Item = (Tag, Position)> + Clone) -> String {
     let base = positions
@@ -154,21 +158,21 @@ pub fn compact(positions: impl Iterator<Item = (Tag, Position)> + Clone) -> Stri
         .map(|id| id.ms)
         .min()
         .unwrap_or(0);
-    // Nearly every frame of a client with several streams needs one of these: no memory is taken
-    // per number, and none grows.
+    // Nearly every frame of a subscriber of several streams needs a cursor. So the buffer is
+    // allocated once, and no number allocates.
     let mut bytes = Vec::with_capacity(
         COMPACT_HEAD + COMPACT_POSITION * positions.size_hint().1.unwrap_or_default(),
     );
     bytes.push(VERSION);
-    // Writing to memory does not fail.
+    // A write to memory does not fail.
     let put = |bytes: &mut Vec<u8>, number: u64| _ = bytes.write_varint(number);
     put(&mut bytes, base);
     let mut any = false;
     for (tag, position) in positions {
         any = true;
         bytes.extend_from_slice(&tag.0);
-        // A stream can't have 2⁶² events; a number that says so is as little of its making as this
-        // one is.
+        // A stream can't have 2⁶² events. A larger number was not made by the broker, so that
+        // another wrong number is as good.
         let packed = |id: EventId, complete: u64| 2 * id.n.min(u64::MAX / 4) + complete + 1;
         match position {
             Position::Start => put(&mut bytes, 0),
@@ -190,17 +194,17 @@ pub fn compact(positions: impl Iterator<Item = (Tag, Position)> + Clone) -> Stri
     text
 }
 
-/// A key as it stands in a cursor.
+/// A key in the encoding of cursors.
 #[must_use]
 pub fn encoded(key: &StreamKey) -> String {
     utf8_percent_encode(key.as_str(), PLAIN).to_string()
 }
 
-/// Adds the position in one stream, whose key is encoded already, and those in all others, which
-/// are compact.
+/// Adds a cursor: the position in the stream with this encoded key, and the positions in all other
+/// streams in the compact form.
 pub fn put(out: &mut impl Write, key: &str, position: Position, others: &str) {
     let comma = if others.is_empty() { "" } else { "," };
-    // Both kinds of memory that this is written to grow, so that it does not fail.
+    // Callers write to growing buffers, so that the write does not fail.
     let _ = match position {
         Position::Start => write!(out, "{key}:{comma}{others}"),
         Position::At(id) => write!(out, "{key}:{id}{comma}{others}"),
@@ -263,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_as_the_document_has_it() {
+    fn the_form_is_that_of_the_documentation() {
         let (id, later) = (
             EventId {
                 ms: 1_700_000_000_000,
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cursor_is_refused() {
+    fn an_invalid_cursor_is_refused() {
         for bad in [
             "", "1", "a", "a:1", "a:1-2!!", "~", "~AA", "~AQ", "~AQBz", "a:1-2,", ",a:1-2",
             "a:1-2,~!", "%ff:1-2", "-1-2",

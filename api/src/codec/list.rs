@@ -8,10 +8,10 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-/// The first `N` values of a JSON array, and how many values it has.
+/// The first `N` values of a JSON array, and the number of all its values.
 ///
-/// Values are larger in memory than as text: an array of short values that is kept whole would take
-/// many times the bytes of its body.
+/// Values take more memory than their text. An array of many short values would otherwise take many
+/// times the bytes of its body.
 #[derive(Debug)]
 pub struct Bounded<T, const N: usize> {
     /// The first values, at most `N`.
@@ -33,7 +33,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Bounded<T, N>, A::Error> {
                 let (mut values, mut count) = (Vec::new(), 0);
-                // Each value is read, so that a fault is reported wherever it is.
+                // Each value is parsed, so that an invalid value is an error wherever it stands.
                 while let Some(value) = array.next_element()? {
                     count += 1;
                     if count <= N {
@@ -48,7 +48,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N
     }
 }
 
-/// The first `N` different texts of a JSON array. Texts that repeat earlier ones do not count.
+/// The first `N` distinct strings of a JSON array. Repeated strings do not count.
 #[derive(Debug)]
 pub struct Distinct<const N: usize>(pub Vec<String>);
 
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_past_the_bound_are_counted_and_read_but_not_kept() {
+    fn values_beyond_the_limit_are_counted_and_parsed_but_not_kept() {
         let read = serde_json::from_str::<Bounded<u8, 2>>;
         for (text, values, count) in [
             ("[]", &[][..], 0),

@@ -1,4 +1,4 @@
-//! Wire formats: entries to bytes and bytes to events. No I/O here.
+//! Wire formats: turns events, entries and positions into bytes, and back. No I/O.
 
 pub mod cursor;
 pub mod json;
@@ -7,6 +7,3 @@ pub mod ndjson;
 pub mod number;
 pub mod segment;
 pub mod sse;
-
-/// The name of the event that tells a gap.
-const MISSED_EVENTS: &str = "missedevents";

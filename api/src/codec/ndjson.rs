@@ -1,5 +1,4 @@
-//! Newline-delimited JSON: bytes as they arrive into lines, of a bounded length, however they are
-//! cut into pieces.
+//! Newline-delimited JSON: cuts arriving bytes into lines of a bounded length.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -10,24 +9,24 @@ use super::json::without_bom;
 pub enum Line {
     /// The line without its end.
     Text(u64, Bytes),
-    /// Longer than allowed; it was read past, not kept.
+    /// A line longer than the limit. Its bytes were dropped.
     TooLong(u64),
 }
 
-/// Cuts an upload into lines. Blank ones are counted and skipped.
+/// Cuts an upload into lines. It counts blank lines and skips them.
 #[derive(Debug)]
 pub struct Lines {
     buffer: BytesMut,
-    /// How much of the buffer is known to hold no line end.
+    /// How many bytes of the buffer were searched, and hold no line end.
     searched: usize,
     limit: usize,
     number: u64,
-    /// The rest of a line that is too long is being read past.
+    /// The next bytes are the rest of a line that is too long.
     skipping: bool,
 }
 
 impl Lines {
-    /// Lines of at most `limit` bytes.
+    /// Cuts into lines of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -39,8 +38,8 @@ impl Lines {
         }
     }
 
-    /// Where to put what arrives. Holds at most one line that is not complete, and what came with
-    /// it.
+    /// The buffer for arriving bytes. It holds at most one incomplete line, and the bytes that
+    /// arrived with it.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
@@ -52,7 +51,7 @@ impl Lines {
                 .map(|offset| self.searched + offset);
             let Some(end) = found else {
                 self.searched = self.buffer.len();
-                return self.give_up_if_too_long();
+                return self.drop_if_too_long();
             };
             let line = self.buffer.split_to(end).freeze();
             self.buffer.advance(1);
@@ -60,31 +59,31 @@ impl Lines {
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
-            if let Some(line) = self.numbered(line) {
+            if let Some(line) = self.count_line(line) {
                 return Some(line);
             }
         }
     }
 
-    /// The last line, where the upload ended without a line end.
+    /// The last line, if the upload ended without a line end.
     pub fn last_line(&mut self) -> Option<Line> {
         let line = self.buffer.split().freeze();
         self.searched = 0;
         if std::mem::take(&mut self.skipping) {
             None
         } else {
-            self.numbered(line)
+            self.count_line(line)
         }
     }
 
-    fn numbered(&mut self, line: Bytes) -> Option<Line> {
+    fn count_line(&mut self, line: Bytes) -> Option<Line> {
         self.number += 1;
         let line = if line.ends_with(b"\r") {
             line.slice(..line.len() - 1)
         } else {
             line
         };
-        // A file that was put together from others may have a mark before any of its lines.
+        // A file that was concatenated from others may have a byte order mark before any line.
         let line = line.slice(line.len() - without_bom(&line).len()..);
         if line.len() > self.limit {
             return Some(Line::TooLong(self.number));
@@ -92,14 +91,14 @@ impl Lines {
         (!line.iter().all(u8::is_ascii_whitespace)).then_some(Line::Text(self.number, line))
     }
 
-    /// A line that is too long is told as soon as it is known, once, and its bytes are not kept.
-    fn give_up_if_too_long(&mut self) -> Option<Line> {
+    /// Returns an incomplete line that is already too long, once, and drops its bytes.
+    fn drop_if_too_long(&mut self) -> Option<Line> {
         if self.skipping {
             self.buffer.clear();
             self.searched = 0;
             return None;
         }
-        // One byte more than the limit may be the CR of a line end still to come.
+        // One byte more than the limit may be the CR of a line end whose LF has not arrived.
         if self.buffer.len() <= self.limit + 1 {
             return None;
         }
@@ -125,14 +124,14 @@ mod tests {
             read.extend(std::iter::from_fn(|| lines.next_line()));
             assert!(
                 lines.buffer().len() <= limit + 1,
-                "no more than a line is kept"
+                "the buffer holds at most one line"
             );
         }
         read.extend(lines.last_line());
         read
     }
 
-    /// The same by the plainest means.
+    /// The simplest implementation of the same.
     fn reference(bytes: &[u8], limit: usize) -> Vec<Line> {
         let mut lines: Vec<_> = bytes.split(|&b| b == b'\n').collect();
         if lines.last().is_some_and(|line| line.is_empty()) {
@@ -152,7 +151,10 @@ mod tests {
     proptest! {
         #[test]
         fn lines_are_the_same_however_the_bytes_are_cut(
-            pieces in prop::collection::vec(prop_oneof![Just("\n"), Just("\r\n"), Just(" "), Just("ab"), Just("{\"é\":1}"), Just("\r")], 0..60),
+            pieces in prop::collection::vec(
+                prop::sample::select(vec!["\n", "\r\n", " ", "ab", "{\"é\":1}", "\r"]),
+                0..60,
+            ),
             piece in 1..40usize,
             limit in 1..20usize,
         ) {
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_told_once_and_the_next_is_read() {
+    fn a_long_line_is_reported_once_and_the_next_line_is_read() {
         let upload = [&[b'x'; 1000][..], b"\nab\n"].concat();
         for piece in [1, 7, 5000] {
             assert_eq!(

@@ -1,5 +1,5 @@
-//! Numbers in JSON. JSON has one kind of number: `600.0` is the integer 600, and some languages
-//! write it so.
+//! Numbers in JSON. JSON has only one type of number: `600.0` is the integer 600, and some
+//! languages write it in that form.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use serde::{
     de::{self, Unexpected, Visitor},
 };
 
-/// The first whole number after which a floating point number may stand for several.
+/// 2⁵³. Above it, one floating point number stands for several whole numbers.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Reads an integer from 0, or null, for `#[serde(deserialize_with)]`. A member that may be absent
-/// needs `default`, too.
+/// Reads an integer from 0, or null. For `#[serde(deserialize_with)]`; a member that may be absent
+/// also needs `#[serde(default)]`.
 pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     struct Whole;
 
@@ -103,8 +103,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_is_refused_by_its_value() {
-        for (json, said) in [
+    fn other_values_are_refused_and_the_error_names_the_value() {
+        for (json, message) in [
             ("600.5", "floating point `600.5`, expected u64"),
             ("-1", "integer `-1`, expected u64"),
             ("-1.0", "floating point `-1.0`"),
@@ -114,7 +114,7 @@ mod tests {
             ("[600]", "invalid type: sequence, expected u64"),
         ] {
             let error = read(&format!(r#"{{"ttl":{json}}}"#)).unwrap_err();
-            assert!(error.contains(said), "{json}: {error}");
+            assert!(error.contains(message), "{json}: {error}");
         }
     }
 }

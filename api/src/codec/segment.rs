@@ -1,33 +1,35 @@
-//! Entries that were written together, with the encodings of them that sessions share.
+//! Entries that were written together, with cached encodings for all sessions that deliver them.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::stream::{Entry, EventFilter};
 
-/// A run of consecutive entries, shared by all who read it; its encodings are made once, by whoever
-/// needs them first.
+/// How many filters a segment caches an encoding for.
+const MAX_FILTERS: usize = 8;
+
+/// A segment is a run of consecutive entries of a stream. All sessions share it. It caches its
+/// encodings, so that the broker encodes it once, not once for each session.
 #[derive(Debug, Default)]
 pub struct Segment {
     entries: Vec<Entry>,
-    /// The run as server-sent events; `wire::sse` fills it.
-    pub sse: OnceLock<Bytes>,
-    /// The same of what a filter passes, for the few filters that most clients have.
-    selected_sse: Mutex<Vec<(EventFilter, Bytes)>>,
+    /// All entries as server-sent events.
+    sse: OnceLock<Bytes>,
+    /// The entries that pass a filter, as server-sent events. Most sessions use one of a few
+    /// filters.
+    filtered_sse: Mutex<Vec<(EventFilter, Bytes)>>,
 }
 
-/// How many filters a segment keeps the encoding for.
-const SELECTIONS: usize = 8;
-
 impl Segment {
-    /// A run of these entries, which follow one another.
+    /// A segment of these entries, which must be consecutive.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Self {
         Self {
             entries,
             sse: OnceLock::new(),
-            selected_sse: Mutex::default(),
+            filtered_sse: Mutex::default(),
         }
     }
 
@@ -37,27 +39,32 @@ impl Segment {
         &self.entries
     }
 
-    /// What the filter passes as server-sent events: as somebody with the same filter has encoded
-    /// it, or else as `encode` does.
-    #[must_use]
-    pub fn selected_sse(&self, filter: &EventFilter, encode: impl FnOnce() -> Bytes) -> Bytes {
-        // What is behind a poisoned lock is whole: a vector is not left in pieces.
-        let mut selected = self
-            .selected_sse
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bytes)) = selected.iter().find(|(known, _)| known == filter) {
+    /// All entries as server-sent events. Calls `encode` if they are not in the cache.
+    pub(super) fn sse(&self, encode: impl FnOnce() -> Bytes) -> Bytes {
+        self.sse.get_or_init(encode).clone()
+    }
+
+    /// The entries that pass the filter, as server-sent events. Calls `encode` if they are not in
+    /// the cache.
+    pub(super) fn filtered_sse(
+        &self,
+        filter: &EventFilter,
+        encode: impl FnOnce() -> Bytes,
+    ) -> Bytes {
+        let mut cached = self.filtered_sse.lock();
+        if let Some((_, bytes)) = cached.iter().find(|(known, _)| known == filter) {
             return bytes.clone();
         }
+        // The lock is held meanwhile: other sessions with this filter wait for the encoding.
         let bytes = encode();
-        if selected.len() < SELECTIONS {
-            selected.push((filter.clone(), bytes.clone()));
+        if cached.len() < MAX_FILTERS {
+            cached.push((filter.clone(), bytes.clone()));
         }
         bytes
     }
 }
 
-/// A segment from one of its entries on: a reader may start in its middle.
+/// A part is a segment without its first entries: a session may start in the middle of a segment.
 #[derive(Clone, Debug)]
 pub struct Part {
     segment: Arc<Segment>,
@@ -77,9 +84,8 @@ impl Part {
         self.segment.entries.get(self.skip..).unwrap_or_default()
     }
 
-    /// The segment, where the part is all of it.
-    #[must_use]
-    pub fn whole(&self) -> Option<&Segment> {
+    /// The segment, if the part has all of its entries.
+    pub(super) fn whole_segment(&self) -> Option<&Segment> {
         (self.skip == 0).then_some(&self.segment)
     }
 }

@@ -1,98 +1,94 @@
-//! Server-sent events, as the [HTML
-//! standard](https://html.spec.whatwg.org/multipage/server-sent-events.html) has them.
+//! Server-sent events, by the [HTML
+//! standard](https://html.spec.whatwg.org/multipage/server-sent-events.html).
 //!
-//! A frame's `id` is its last line. By the standard the order of the fields means nothing, but some
-//! readers take an id as soon as its line is there, not with the empty line that ends the frame.
-//! Where a connection breaks within a frame, such a reader would skip the event whose id came
+//! The `id` is the last line of a frame. In the standard the order of the fields has no meaning.
+//! But some readers store an id as soon as they have its line, before the empty line that ends the
+//! frame. If a connection breaks within a frame, such a reader would skip an event whose id stands
 //! before its data.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::segment::Part;
+use super::{json::MISSED_EVENTS, segment::Part};
 use crate::stream::{Entry, EventFilter, Missed};
 
-/// A comment: keeps the connection and all between it alive, and tells a server whose client has
-/// left. Followed by an empty line, so that a reader that acts on blocks does not keep it in its
-/// buffer.
+/// A heartbeat: a comment. It keeps the connection and the proxies on its way alive, and its write
+/// fails if the subscriber left. The empty line after it lets readers of whole blocks drop it from
+/// their buffers.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
-/// About how many bytes a frame has besides its entry's weight.
+/// About how many bytes a frame has besides the name and data of its entry.
 pub const FRAME_SIZE: usize = "event: \ndata: \nid: 1700000000000-1000000\n\n".len();
 
-/// The entries as frames. A whole segment is encoded once, however many clients it goes to.
+/// The entries as frames. A whole segment is encoded once for all sessions.
 #[must_use]
 pub fn frames(part: &Part) -> Bytes {
-    match part.whole() {
-        Some(segment) => segment
-            .sse
-            .get_or_init(|| encode(segment.entries().iter()))
-            .clone(),
+    match part.whole_segment() {
+        Some(segment) => segment.sse(|| encode(segment.entries().iter())),
         None => encode(part.entries().iter()),
     }
 }
 
-/// Those of the entries that the filter passes. Where it passes all or none of a segment nothing is
-/// encoded that others do not share; of the few filters under which a segment falls apart, each
-/// encodes what it passes once.
+/// The entries that pass the filter, as frames. If all entries of a segment pass, the sessions with
+/// and without this filter share the encoding. Otherwise the sessions with this filter share one.
 #[must_use]
-pub fn selected_frames(part: &Part, filter: &EventFilter) -> Bytes {
-    let wanted = part
+pub fn filtered_frames(part: &Part, filter: &EventFilter) -> Bytes {
+    let passing = part
         .entries()
         .iter()
         .filter(|entry| filter.passes(&entry.name))
         .count();
-    if wanted == part.entries().len() {
+    if passing == part.entries().len() {
         return frames(part);
     }
-    let encode_selected = || {
+    let encode_passing = || {
         encode(
             part.entries()
                 .iter()
                 .filter(|entry| filter.passes(&entry.name)),
         )
     };
-    match part.whole() {
-        _ if wanted == 0 => Bytes::new(),
-        Some(segment) => segment.selected_sse(filter, encode_selected),
-        None => encode_selected(),
+    match part.whole_segment() {
+        _ if passing == 0 => Bytes::new(),
+        Some(segment) => segment.filtered_sse(filter, encode_passing),
+        None => encode_passing(),
     }
 }
 
-/// A frame of one of many streams: its id is a cursor, which says which stream it is from.
+/// Adds a frame for a subscriber of several streams. Its id is a cursor, which names the stream.
 pub fn put_keyed_frame(out: &mut BytesMut, cursor: &str, entry: &Entry) {
     put_event(out, entry);
     put_field(out, b"id", cursor);
     out.put_u8(b'\n');
 }
 
-/// A block that sets where to go on and dispatches no event.
+/// A block that sets the position of the reader and dispatches no event.
 #[must_use]
 pub fn position(cursor: &str) -> String {
     format!("id: {cursor}\n\n")
 }
 
-/// The frame that tells of a gap in one of many streams. Its id says which stream, and where the
-/// client was in it.
+/// Adds a frame that reports a gap, for a subscriber of several streams. Its id names the stream,
+/// and the position before the gap.
 pub fn put_keyed_missed(out: &mut BytesMut, cursor: &str, data: &str) {
-    put_field(out, b"event", super::MISSED_EVENTS);
+    put_field(out, b"event", MISSED_EVENTS);
     put_data(out, data);
     put_field(out, b"id", cursor);
     out.put_u8(b'\n');
 }
 
-/// The frame that tells of a gap. Without an id, so that a client that is cut off after it resumes
-/// where it was.
+/// A frame that reports a gap. It has no id, so that a subscriber whose connection breaks after it
+/// resumes before the gap.
 #[must_use]
 pub fn missed(missed: &Missed) -> Bytes {
     let data = super::json::missed_data(missed);
     let mut out = BytesMut::with_capacity(data.len() + 32);
-    put_field(&mut out, b"event", super::MISSED_EVENTS);
+    put_field(&mut out, b"event", MISSED_EVENTS);
     put_data(&mut out, &data);
     out.put_u8(b'\n');
     out.freeze()
 }
 
-/// The field that sets a client's reconnection time, as the first line of a frame.
+/// The field that sets the retry delay of a reader. It is the first line of a frame.
 #[must_use]
 pub fn retry(milliseconds: u64) -> String {
     format!("retry: {milliseconds}\n")
@@ -113,7 +109,7 @@ fn encode<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Bytes {
 fn put_frame(out: &mut BytesMut, entry: &Entry) {
     use std::fmt::Write;
     put_event(out, entry);
-    // Writing to memory does not fail: BytesMut grows.
+    // A write to memory does not fail: BytesMut grows.
     let _ = write!(out, "id: {}\n\n", entry.id);
 }
 
@@ -124,14 +120,15 @@ fn put_event(out: &mut BytesMut, entry: &Entry) {
 
 fn put_field(out: &mut BytesMut, name: &[u8], value: &str) {
     out.put_slice(name);
-    // Readers remove one space after the colon: with it there, a value may begin with one.
+    // Readers remove one space after the colon. With it, a value may begin with a space.
     out.put_slice(b": ");
     out.put_slice(value.as_bytes());
     out.put_u8(b'\n');
 }
 
-/// One `data` line per line: LF, CR and CRLF all end one for the reader, so that none may stay
-/// inside. Without data there is still a line, as browsers dispatch no event without it.
+/// Adds one `data` field for each line of the data. Readers take LF, CR and CRLF for line ends, so
+/// none of them may stay in a field. Without data there is one empty field, because browsers
+/// dispatch no event without it.
 fn put_data(out: &mut BytesMut, data: &str) {
     let mut rest = data;
     while let Some(end) = memchr::memchr2(b'\n', b'\r', rest.as_bytes()) {
@@ -168,7 +165,7 @@ mod tests {
         }
     }
 
-    /// What a reader that is none of ours makes of the bytes, cut into pieces of this size.
+    /// The events that an independent reader finds in the bytes, cut into pieces of this size.
     fn read(bytes: &Bytes, piece: usize) -> Vec<Event> {
         let pieces: Vec<_> = bytes
             .chunks(piece)
@@ -182,7 +179,7 @@ mod tests {
         )
     }
 
-    /// What is left of a text's line ends on the way through the format.
+    /// The text with the line ends that the format preserves.
     fn line_ends_as_lf(text: &str) -> String {
         text.replace("\r\n", "\n").replace('\r', "\n")
     }
@@ -190,23 +187,30 @@ mod tests {
     proptest! {
         #[test]
         fn an_independent_reader_gets_every_entry_with_its_name_and_data(
-            events in prop::collection::vec(("[^\\p{Cc}]{1,20}", prop::option::of("[ \r\na:é😀\0]{0,40}|.*")), 1..8),
+            events in prop::collection::vec(
+                ("[^\\p{Cc}]{1,20}", prop::option::of("[ \r\na:é😀\0]{0,40}|.*")),
+                1..8,
+            ),
             piece in 1..200usize,
         ) {
-            let entries: Vec<_> = (0..).zip(&events).map(|(n, (name, data))| entry(n, name, data.as_deref())).collect();
+            let entries: Vec<_> = (0..)
+                .zip(&events)
+                .map(|(n, (name, data))| entry(n, name, data.as_deref()))
+                .collect();
             let bytes = frames(&Part::new(Arc::new(Segment::new(entries.clone())), 0));
             let read = read(&bytes, piece);
             prop_assert_eq!(read.len(), entries.len());
             for (event, entry) in read.iter().zip(&entries) {
                 prop_assert_eq!(&event.id, &entry.id.to_string());
                 prop_assert_eq!(&*event.event, &*entry.name);
-                prop_assert_eq!(&event.data, &line_ends_as_lf(entry.data.as_deref().unwrap_or_default()));
+                let data = entry.data.as_deref().unwrap_or_default();
+                prop_assert_eq!(&event.data, &line_ends_as_lf(data));
             }
         }
     }
 
     #[test]
-    fn a_frame_is_as_the_standard_has_it() {
+    fn a_frame_has_the_form_of_the_standard() {
         let bytes = encode(
             [
                 entry(1, "token", Some(" a\nb\r\nc\rd\n")),
@@ -214,12 +218,13 @@ mod tests {
             ]
             .iter(),
         );
-        let expected = "event: token\ndata:  a\ndata: b\ndata: c\ndata: d\ndata: \nid: 1700000000000-1\n\nevent: x\ndata: \nid: 1700000000000-2\n\n";
+        let expected = "event: token\ndata:  a\ndata: b\ndata: c\ndata: d\ndata: \n\
+                        id: 1700000000000-1\n\nevent: x\ndata: \nid: 1700000000000-2\n\n";
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
     }
 
-    /// Reads as some libraries do, which take an id with its line and an event with the empty line
-    /// after it. What it has of events, and the last id.
+    /// Reads as some libraries do: they store an id with its line, and an event with the empty line
+    /// after it. Returns the number of events, and the last id.
     fn read_eagerly(bytes: &[u8]) -> (usize, Option<String>) {
         let whole_lines = &bytes[..memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1)];
         let (mut events, mut id, mut has_data) = (0, None, false);
@@ -238,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_takes_ids_early_loses_an_event_at_one_place_of_a_frame_alone() {
+    fn a_reader_that_stores_ids_early_loses_an_event_at_only_one_place_of_a_frame() {
         let entries = [
             entry(0, "start", None),
             entry(1, "token", Some("two\nlines")),
@@ -258,15 +263,18 @@ mod tests {
                         .and_then(|(_, n)| n.parse::<usize>().ok())
                         .expect("a number")
                 };
-                // Resuming after this id, it never gets what lies between.
+                // If it resumes after this id, it skips events.
                 id.map_or(0, |id| number(id) + 1) > events
             };
-            // Between the line of the id and the empty line after it: nothing can stand after the
-            // last field but the end.
-            let wanted: Vec<usize> = memchr::memmem::find_iter(&bytes, b"\n\n")
+            // The place is between the line of the id and the empty line after it. It can't be
+            // avoided: the id is already the last field.
+            let expected: Vec<usize> = memchr::memmem::find_iter(&bytes, b"\n\n")
                 .map(|end| end + 1)
                 .collect();
-            assert_eq!((0..=bytes.len()).filter(skips).collect::<Vec<_>>(), wanted);
+            assert_eq!(
+                (0..=bytes.len()).filter(skips).collect::<Vec<_>>(),
+                expected
+            );
         }
     }
 

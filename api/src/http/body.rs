@@ -1,5 +1,5 @@
-//! JSON bodies: bounded in size and time, of any content type, and with an error that says what is
-//! wrong and where.
+//! JSON bodies of any content type. Their size and the time to read them are bounded. Errors say
+//! what is wrong, and where.
 
 use rocket::{
     Data, Request, async_trait,
@@ -15,7 +15,7 @@ use crate::{
     config::Settings,
 };
 
-/// The bytes of a body, not yet read as JSON, so that what is read may borrow from them.
+/// The bytes of a body. They are not parsed yet, so that the parsed value may borrow from them.
 pub struct Body(Vec<u8>);
 
 #[async_trait]
@@ -24,19 +24,19 @@ impl<'r> FromData<'r> for Body {
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
         if let Err(error) = must_be_plain(request) {
-            return Outcome::Error(error.kept_for_catcher(request));
+            return Outcome::Error(error.keep_for_catcher(request));
         }
-        // Without settings the server was put together wrongly, which no request can cause.
+        // Only a bug in `server.rs` can leave out the settings.
         let Some(&Settings {
             max_body,
             body_timeout,
             ..
         }) = request.rocket().state()
         else {
-            return Outcome::Error(ApiError::internal().kept_for_catcher(request));
+            return Outcome::Error(ApiError::internal().keep_for_catcher(request));
         };
-        // Rocket has waited for the first bytes, for as long as they took; that is for the proxy in
-        // front to limit.
+        // Rocket has already waited for the first bytes, without a limit. A proxy in front has to
+        // limit that.
         let error = match timeout(body_timeout, data.open(max_body.bytes()).into_bytes()).await {
             Ok(Ok(body)) if body.is_complete() => return Outcome::Success(Self(body.into_inner())),
             Ok(Ok(_)) => ApiError::new(
@@ -52,12 +52,12 @@ impl<'r> FromData<'r> for Body {
                 ),
             ),
         };
-        Outcome::Error(error.kept_for_catcher(request))
+        Outcome::Error(error.keep_for_catcher(request))
     }
 }
 
-/// The body of the request, which is read elsewhere, is neither compressed nor in another character
-/// set than UTF-8.
+/// The request has a plain body: neither compressed nor in another character set than UTF-8. The
+/// route reads the body.
 pub struct PlainBody;
 
 #[async_trait]
@@ -72,8 +72,8 @@ impl<'r> FromRequest<'r> for PlainBody {
     }
 }
 
-/// Refuses bodies that would be taken for something else: a compressed one for broken JSON, or for
-/// an upload without a line.
+/// Refuses bodies that would cause misleading errors: a compressed body would be malformed JSON, or
+/// an upload without lines.
 fn must_be_plain(request: &Request<'_>) -> Result<(), ApiError> {
     let refuse = |message| Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
     let codings = request
@@ -106,7 +106,7 @@ fn must_be_plain(request: &Request<'_>) -> Result<(), ApiError> {
 }
 
 impl Body {
-    /// Reads the body as a JSON object.
+    /// Parses the body as a JSON object.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         let mut reader = serde_json::Deserializer::from_slice(without_bom(&self.0));
         let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {

@@ -1,6 +1,5 @@
-//! The console: a page at `/` on which people see streams live and try everything. Its files stand
-//! in `api/console/www` and are part of the binary. It talks to the broker by the HTTP interface
-//! alone and knows nothing that a client could not know.
+//! The console: a page at `/` that shows streams live and lets people try the interface. Its files
+//! are in `api/console/www` and part of the binary. The page uses only the HTTP interface.
 
 use std::{borrow::Cow, path::PathBuf};
 
@@ -14,19 +13,21 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::error::{ApiError, ErrorCode};
 
-/// What the page may do (<https://www.w3.org/TR/CSP3/>): load its own files, ask its own broker,
-/// and never turn text into markup. The one policy of <https://www.w3.org/TR/trusted-types/> is
-/// that of the template library, which lets nothing through but the templates that are written in
+/// The page may load its own files and send requests to its own broker
+/// (<https://www.w3.org/TR/CSP3/>). It may not turn text into markup: only the template library has
+/// a policy for that (<https://www.w3.org/TR/trusted-types/>), and it accepts only the templates in
 /// the page's own scripts.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types lit-html";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+     style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types lit-html";
 
 #[derive(RustEmbed)]
 #[folder = "console/www"]
 #[exclude = "*.d.ts"]
 struct Files;
 
-/// The page and what it loads.
+/// The routes of the page and of its files.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     routes![page, file]
@@ -62,8 +63,7 @@ impl<'r> Responder<'r, 'static> for Asset {
         let tag = format!("\"{}\"", hex::encode(self.file.metadata.sha256_hash()));
         let mut response = Response::build();
         response
-            // Asked for each time, sent only when it has changed: a page never meets the scripts of
-            // another version.
+            // Browsers revalidate each file, so that a page never runs scripts of another version.
             .raw_header("Cache-Control", "no-cache")
             .raw_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .raw_header("Cross-Origin-Opener-Policy", "same-origin")

@@ -1,5 +1,5 @@
-//! Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>), what pages of other
-//! origins may do besides, and the answer to `OPTIONS`.
+//! Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>), WebSocket
+//! connections of pages of other origins, and the response to `OPTIONS`.
 
 use rocket::{
     Request, Response, async_trait,
@@ -14,12 +14,13 @@ const ALLOW_METHODS: &str = "GET, POST, DELETE, HEAD, OPTIONS";
 const ALLOW_HEADERS: &str =
     "Authorization, Content-Type, Last-Event-ID, X-API-KEY, X-Request-Id, Cache-Control";
 const EXPOSE_HEADERS: &str = "Retry-After, X-Request-Id";
-/// Seconds for which a browser need not ask again; more is cut down by most of them.
+/// Seconds for which browsers may cache a preflight. Most browsers reduce longer times to this.
 const MAX_AGE: &str = "7200";
 
-/// Whether who sends these headers may open a WebSocket, for which browsers ask nobody's leave
-/// ([RFC 6455, 10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)): a page of an allowed
-/// origin or of the broker's own, or a program that is no browser, which has no origin.
+/// Whether the sender of these headers may open a WebSocket. Pages of allowed origins and of the
+/// broker's own origin may, and so may programs that are no browsers, which send no origin.
+/// Browsers send no preflight for a WebSocket ([RFC 6455,
+/// 10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
 pub(crate) fn may_connect(headers: &HeaderMap<'_>, settings: &Settings) -> bool {
     let (Some(allowed), Some(origin)) = (&settings.allowed_origins, headers.get_one("Origin"))
     else {
@@ -30,36 +31,36 @@ pub(crate) fn may_connect(headers: &HeaderMap<'_>, settings: &Settings) -> bool 
     is(&format!("http://{host}"))
         || is(&format!("https://{host}"))
         || origin_of(&settings.server_address).is_some_and(is)
-        || allowed.iter().any(|good| is(good))
+        || allowed.iter().any(|allowed| is(allowed))
 }
 
-/// The origin of a URL, which is the part of it before its path.
+/// The origin of a URL: the part before its path.
 fn origin_of(url: &str) -> Option<&str> {
     let host = url.find("://")? + "://".len();
     let end = url[host..].find('/').map_or(url.len(), |path| host + path);
     Some(&url[..end])
 }
 
-/// Lets browsers of the allowed origins read answers, and answers their preflights.
+/// Lets pages of the allowed origins read responses, and answers their preflights.
 pub struct Cors {
-    /// None: all.
+    /// None allows all.
     origins: Option<Vec<String>>,
 }
 
 impl Cors {
-    /// Allows these origins, or all.
+    /// Allows these origins, or all if none are given.
     #[must_use]
     pub fn new(origins: Option<Vec<String>>) -> Self {
         Self { origins }
     }
 
-    /// What to say to this origin; nothing, if it is not allowed.
+    /// The value of `Access-Control-Allow-Origin`. None if the origin is not allowed.
     fn allow(&self, origin: &str) -> Option<String> {
         match &self.origins {
             None => Some("*".to_owned()),
             Some(origins) => origins
                 .iter()
-                .any(|good| good.eq_ignore_ascii_case(origin))
+                .any(|allowed| allowed.eq_ignore_ascii_case(origin))
                 .then(|| origin.to_owned()),
         }
     }
@@ -76,7 +77,7 @@ impl Fairing for Cors {
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         if self.origins.is_some() {
-            // Caches must not give one origin's answer to another.
+            // Caches must not give one origin's response to another.
             response.adjoin_raw_header("Vary", "Origin");
         }
         let origin = request

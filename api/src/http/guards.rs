@@ -1,4 +1,4 @@
-//! Request guards: a route that takes one of these is open to nobody else.
+//! Request guards that authenticate callers: a route with one of them refuses all others.
 
 use std::borrow::Cow;
 
@@ -19,12 +19,12 @@ use crate::{
     stream::StreamKey,
 };
 
-/// The request has a good `X-API-KEY`: this one.
+/// The caller sent a valid API key in the header `X-API-KEY`: this one.
 #[derive(Debug)]
 pub struct ApiKeyHolder(pub KeyIndex);
 
-/// The request has a client token that is one of ours and has not expired. Which streams it opens
-/// is still to be asked.
+/// The caller sent a valid token that has not expired. The route must still check which streams the
+/// token opens.
 #[derive(Clone, Debug)]
 pub struct TokenGrant(Scope);
 
@@ -33,7 +33,7 @@ impl<'r> FromRequest<'r> for ApiKeyHolder {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        // Without its keys the server was put together wrongly, which no request can cause.
+        // Only a bug in `server.rs` can leave out the keys.
         let Some(keys) = request.rocket().state::<ApiKeys>() else {
             return ApiError::internal().refuse(request);
         };
@@ -89,7 +89,7 @@ impl<'r> FromRequest<'r> for TokenGrant {
 }
 
 impl TokenGrant {
-    /// Refuses unless the token covers this key.
+    /// Returns an error unless the token covers this key.
     pub fn may_follow(&self, key: &StreamKey) -> Result<(), ApiError> {
         if self.0.covers(key) {
             Ok(())
@@ -98,14 +98,14 @@ impl TokenGrant {
         }
     }
 
-    /// Refuses where the token is bound to a stream at this key and this one is another: a later
-    /// one. Whether it covers the key is for [`Self::may_follow`] to say.
+    /// Returns an error if the token is bound to an earlier stream at this key. It does not check
+    /// whether the token covers the key: [`Self::may_follow`] does.
     pub fn may_open(&self, key: &StreamKey, info: &StreamInfo) -> Result<(), ApiError> {
-        let good = self
+        let opens = self
             .0
             .generation(key)
             .is_none_or(|generation| generation == info.generation);
-        if good {
+        if opens {
             Ok(())
         } else {
             Err(forbidden(
@@ -115,20 +115,20 @@ impl TokenGrant {
         }
     }
 
-    /// Whether the token is bound to one stream of all that this key ever has.
+    /// Whether the token opens only one stream at this key, and no later one.
     #[must_use]
     pub fn is_bound(&self, key: &StreamKey) -> bool {
         self.0.generation(key).is_some()
     }
 }
 
-/// A request may have several keys: the message names the one that it failed for.
+/// A `forbidden` error. Its message names the key, because a request may have several.
 fn forbidden(what: &str, key: &StreamKey) -> ApiError {
     ApiError::new(ErrorCode::Forbidden, format!("{what} {:?}", key.as_str()))
 }
 
-/// The token in the header, else in the query: `EventSource` and browsers' `WebSockets` can't set
-/// headers. A header of another scheme, such as a proxy's own, does not count.
+/// The token of the header, or else of the query: `EventSource` and `WebSocket` in browsers can't
+/// set headers. Headers of other schemes, which proxies may add, do not count.
 fn token(request: &Request<'_>) -> Option<String> {
     let bearer = request.headers().get("Authorization").find_map(|value| {
         let (scheme, token) = value.trim().split_once(' ')?;
@@ -141,9 +141,9 @@ fn token(request: &Request<'_>) -> Option<String> {
         .filter(|token| !token.is_empty())
 }
 
-/// Rocket's own reading of a query takes `token[]=`, `token.x=` and `token%5B%5D=` for `token=`,
-/// too. Proxies and log filters that hide tokens know the one name, so that a token under another
-/// name would be shown.
+/// Reads exactly `token=`. Rocket's own parser would accept `token[]=`, `token.x=` and
+/// `token%5B%5D=` too. Proxies and log filters hide only the first name, and would show a token
+/// under another name.
 fn token_in_query(request: &Request<'_>) -> Option<String> {
     let query = RawStr::new(request.uri().query()?.as_str());
     let value = query

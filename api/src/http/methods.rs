@@ -1,14 +1,14 @@
-//! Which methods a path takes, and requests whose method Rocket does not know.
+//! The methods of a path, and requests whose method Rocket does not know.
 
 use rocket::{Request, http::Method};
 
-/// The methods that the request's path takes, as in an `Allow` header (RFC 9110, 10.2.1); none at
-/// an unknown path. Rocket answers 404 for a known path with the wrong method; a client deserves to
-/// hear which it was.
+/// The methods of the request's path, as in an `Allow` header (RFC 9110, 10.2.1). None if the path
+/// is unknown. Rocket answers 404 for a known path with the wrong method. The broker distinguishes
+/// the two.
 pub(crate) fn allowed_methods(request: &Request<'_>) -> Option<String> {
     let path = request.uri().path();
-    // With a slash at its end a path is the same; a request that Rocket could not read still has
-    // it.
+    // A path with a slash at its end is the same path. The fairing that removes the slash does not
+    // see requests that Rocket could not read.
     let path = path
         .as_str()
         .strip_suffix('/')
@@ -32,7 +32,7 @@ pub(crate) fn allowed_methods(request: &Request<'_>) -> Option<String> {
     Some(methods.join(", "))
 }
 
-/// Whether a route's path, some of whose segments may be parameters, is that of a request.
+/// Whether a route's path matches the path of a request. Segments of the route may be parameters.
 fn is_at(route: &str, path: &str) -> bool {
     let is_parameter = |segment: &str| segment.starts_with('<') && !segment.ends_with("..>");
     route.split('/').count() == path.split('/').count()
@@ -44,17 +44,18 @@ fn is_at(route: &str, path: &str) -> bool {
             })
 }
 
-/// A mark of requests that Rocket could read. Rocket gives the others to the catcher at once, past
-/// all fairings.
+/// Marks requests that Rocket could read. Rocket passes the others to the catcher without the
+/// fairings.
 struct WasRead(bool);
 
-/// Marks a request that Rocket could read. To be called by a fairing, for each request.
+/// Marks a request as read. A fairing calls this for each request.
 pub(crate) fn mark_as_read(request: &Request<'_>) {
     request.local_cache(|| WasRead(true));
 }
 
-/// Whether the request has a method that Rocket does not know. Rocket then says `GET` and 400. It
-/// can't read one other kind of request: a `CONNECT` without a path, whose method it knows.
+/// Whether the request has a method that Rocket does not know. Rocket then reports `GET` and 400.
+/// Rocket can't read one other kind of request either: a `CONNECT` without a path. It knows that
+/// method.
 pub(crate) fn has_unknown_method(request: &Request<'_>) -> bool {
     request.method() == Method::Get && !request.local_cache(|| WasRead(false)).0
 }

@@ -2,20 +2,25 @@
 
 pub mod admin;
 mod body;
+mod buffered_response;
 pub mod console;
 pub mod cors;
 pub mod error;
+mod error_catcher;
+mod error_code;
+pub mod error_responses;
 pub mod guards;
+mod large_response;
 mod methods;
 pub mod openapi;
 pub mod publish;
 mod query;
 pub mod request_log;
-pub mod response;
 pub mod routes;
+pub mod server;
 mod state;
 mod store_error;
-mod streamed;
+mod streaming;
 pub mod streams;
 pub mod subscribe;
 mod websocket;

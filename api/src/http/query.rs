@@ -1,4 +1,4 @@
-//! What routes take from the query and the headers, checked before a handler runs.
+//! Parameters of the query and the headers, checked before a handler runs.
 
 use std::{borrow::Cow, str::Utf8Error};
 
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{config::Settings, stream::StreamKey};
 
-/// The pairs of a query, decoded. Rocket's own reading would turn bytes that are not UTF-8 into
-/// other characters, and so into another key.
+/// The decoded pairs of a query. Rocket's own parser would replace bytes that are not UTF-8, and so
+/// turn a key into another key.
 pub(super) struct Query<'r>(Vec<(&'r str, Result<Cow<'r, str>, Utf8Error>)>);
 
 impl<'r> Query<'r> {
@@ -36,7 +36,7 @@ impl<'r> Query<'r> {
         )
     }
 
-    /// The values of this name in their order; none for one that is not UTF-8.
+    /// The values of this name, in order. None for a value that is not UTF-8.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = Option<&str>> {
         self.0
             .iter()
@@ -44,7 +44,7 @@ impl<'r> Query<'r> {
             .map(|(_, value)| value.as_deref().ok())
     }
 
-    /// The values of this name.
+    /// The values of this name, in order. An error if one is not UTF-8.
     pub(super) fn texts(&self, name: &str) -> Result<Vec<&str>, ApiError> {
         let text = |value: Option<_>| {
             value.ok_or_else(|| {
@@ -60,16 +60,16 @@ impl<'r> Query<'r> {
     }
 }
 
-/// `?key=`: a stream key.
+/// The query parameter `key`: a stream key.
 pub struct QueryKey(pub StreamKey);
 
-/// A WebSocket handshake, or a plain request, which a handler refuses when nothing else is wrong
-/// with it: a client that may not follow the stream should hear that, not how it might have asked
-/// better. A handshake from a page of an origin that is not allowed is refused.
+/// A WebSocket handshake, or none if the request is a plain one. A handler refuses a plain request
+/// last: an error about the token or the stream helps the caller more. The guard itself refuses a
+/// handshake from a page of an origin that is not allowed.
 pub struct Upgrade(Option<WebSocket>);
 
 impl Upgrade {
-    /// The handshake.
+    /// The handshake, or an error if the request is a plain one.
     pub(super) fn required(self) -> Result<WebSocket, ApiError> {
         self.0.ok_or_else(|| {
             ApiError::new(
@@ -80,7 +80,7 @@ impl Upgrade {
     }
 }
 
-/// Reads a stream key from a request's body or query.
+/// Parses a stream key of a body or a query.
 pub(super) fn stream_key(text: &str) -> Result<StreamKey, ApiError> {
     text.parse().map_err(|error: crate::stream::InvalidKey| {
         ApiError::new(ErrorCode::InvalidKey, error.to_string())
@@ -109,7 +109,7 @@ impl<'r> FromRequest<'r> for Upgrade {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        // Without settings the server was put together wrongly, which no request can cause.
+        // Only a bug in `server.rs` can leave out the settings.
         let Some(settings) = request.rocket().state::<Settings>() else {
             return ApiError::internal().refuse(request);
         };

@@ -1,5 +1,5 @@
-//! Around every request: it is counted while it is under way, given an id, logged, and measured.
-//! What is logged while it is handled is in its span, and so has its id, method and path.
+//! The log and metrics of requests: each request gets an id and is counted, logged and measured.
+//! Log lines of its handler are in its span, and so have its id, method and path.
 
 use std::time::Instant;
 
@@ -18,38 +18,38 @@ use crate::{
     telemetry::metrics::SharedMetrics,
 };
 
-/// What the metrics call the route of a request that is at none.
+/// The route in the metrics of a request that matched no route.
 const NO_ROUTE: &str = "none";
 
 /// The most bytes of a path that a log line shows.
 const MAX_PATH_BYTES: usize = 1_024;
 
-/// Looks after each request, from its arrival to the head of its answer.
-pub struct RequestWatch;
+/// Logs and measures each request, from its arrival to the head of its response.
+pub struct RequestLog;
 
-/// What is kept with a request.
-struct Begun {
+/// The state that the log keeps with a request.
+struct RequestState {
     id: String,
     span: Span,
     at: Instant,
-    /// Dropped with the request, when its answer is sent.
+    /// Dropped with the request, when the response was sent.
     _guard: Option<RequestGuard>,
 }
 
-impl Begun {
+impl RequestState {
     fn new(request: &Request<'_>) -> Self {
-        // An id from outside is kept, so that a request can be followed through a proxy, if it can
-        // do no harm in a log line.
-        let harmless = |id: &&str| {
+        // An id of the caller is kept if it is safe in a log line, so that operators can follow a
+        // request through a proxy.
+        let is_safe = |id: &&str| {
             (1..=64).contains(&id.len())
                 && id
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
-        let given = request.headers().get_one("X-Request-Id").filter(harmless);
+        let given = request.headers().get_one("X-Request-Id").filter(is_safe);
         let id = given.map_or_else(|| format!("{:016x}", fastrand::u64(..)), ToOwned::to_owned);
         let path = bounded(request.uri().path().as_str().into(), MAX_PATH_BYTES);
-        // Of the highest level, as it must be there for a line of any.
+        // The span has the highest level, because lines of every level need it.
         let span = error_span!("request", %id, method = %request.method(), path = %path);
         #[cfg(feature = "otlp")]
         crate::telemetry::otlp::adopt(&span, request.headers());
@@ -66,24 +66,24 @@ impl Begun {
 }
 
 #[async_trait]
-impl Fairing for RequestWatch {
+impl Fairing for RequestLog {
     fn info(&self) -> Info {
         Info {
-            name: "request watch",
+            name: "request log",
             kind: Kind::Request | Kind::Response,
         }
     }
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         mark_as_read(request);
-        let begun = Begun::new(request);
-        request.local_cache(|| begun);
+        let state = RequestState::new(request);
+        request.local_cache(|| state);
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        let begun = request.local_cache(|| Begun::new(request));
-        response.set_raw_header("X-Request-Id", begun.id.clone());
-        // Rocket sends another status than the response's where the connection becomes a WebSocket.
+        let state = request.local_cache(|| RequestState::new(request));
+        response.set_raw_header("X-Request-Id", state.id.clone());
+        // Rocket sends 101 for a WebSocket, and the response has another status.
         let upgraded = response.upgrade("websocket").is_some();
         let status = if upgraded {
             Status::SwitchingProtocols
@@ -91,7 +91,7 @@ impl Fairing for RequestWatch {
             response.status()
         }
         .code;
-        let duration = begun.at.elapsed();
+        let duration = state.at.elapsed();
         let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         if let Some(metrics) = request.rocket().state::<SharedMetrics>() {
             let route = request.route().map_or(NO_ROUTE, |route| route.uri.path());
@@ -102,7 +102,7 @@ impl Fairing for RequestWatch {
                 (!LONG_LIVED.contains(&route)).then_some(duration),
             );
         }
-        begun.span.in_scope(|| match status {
+        state.span.in_scope(|| match status {
             500.. => tracing::warn!(status, ms, "answered"),
             400..500 => tracing::info!(status, ms, "answered"),
             _ => tracing::debug!(status, ms, "answered"),
@@ -110,7 +110,7 @@ impl Fairing for RequestWatch {
     }
 }
 
-/// The routes, with whatever they log in the span of the request.
+/// Wraps the routes, so that their log lines are in the span of the request.
 #[must_use]
 pub fn in_spans(routes: Vec<Route>) -> Vec<Route> {
     let in_span = |mut route: Route| {
@@ -126,7 +126,10 @@ struct InSpan(Box<dyn Handler>);
 #[async_trait]
 impl Handler for InSpan {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        let span = request.local_cache(|| Begun::new(request)).span.clone();
+        let span = request
+            .local_cache(|| RequestState::new(request))
+            .span
+            .clone();
         self.0.handle(request, data).instrument(span).await
     }
 }

@@ -2,14 +2,9 @@
 
 use rocket::{Route, routes};
 
-use super::{
-    admin::{clients, health},
-    publish,
-    streams::{access, events, manage},
-    subscribe,
-};
+use super::{admin, publish, streams, subscribe};
 
-/// Routes whose requests are open for as long as their clients and producers like.
+/// Routes whose requests stay open for as long as the subscriber or the producer wants.
 pub const LONG_LIVED: [&str; 6] = [
     "/api/client/sse",
     "/api/client/ws",
@@ -19,20 +14,20 @@ pub const LONG_LIVED: [&str; 6] = [
     "/api/event/add/ws-stream",
 ];
 
-/// Every route, to be mounted under `/api`.
+/// Every route below `/api`.
 #[must_use]
 pub fn all() -> Vec<Route> {
     routes![
-        health::health,
-        health::ready,
-        health::info,
-        manage::list,
-        access::create,
-        access::issue_token,
-        manage::info,
-        events::events,
-        manage::end,
-        manage::cancel,
+        admin::health::health,
+        admin::ready::ready,
+        admin::info::info,
+        streams::list::list,
+        streams::create::create,
+        streams::issue_token::issue_token,
+        streams::info::info,
+        streams::events::events,
+        streams::finish::end,
+        streams::finish::cancel,
         publish::batch::add,
         publish::ndjson::add,
         publish::websocket::add,
@@ -41,7 +36,7 @@ pub fn all() -> Vec<Route> {
         subscribe::websocket::follow,
         subscribe::ndjson::follow,
         subscribe::poll::poll,
-        clients::list,
-        clients::disconnect,
+        admin::list_clients::list_clients,
+        admin::disconnect_client::disconnect_client,
     ]
 }

@@ -1,4 +1,4 @@
-//! What routes need of the server, in one request guard.
+//! The parts of the server that routes use, as one request guard.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::{
     telemetry::metrics::SharedMetrics,
 };
 
-/// The parts of the server that a route works with.
+/// The parts of the server that a route uses.
 #[derive(Clone, Copy)]
 pub struct AppState<'r> {
     pub(super) settings: &'r Settings,
@@ -25,7 +25,7 @@ pub struct AppState<'r> {
     pub(super) registry: &'r Registry,
     pub(super) lifecycle: &'r Lifecycle,
     pub(super) metrics: &'r SharedMetrics,
-    /// Where the request comes from, as far as is known.
+    /// The IP address of the caller, if known.
     pub(super) address: Option<IpAddr>,
 }
 
@@ -52,22 +52,21 @@ impl<'r> FromRequest<'r> for AppState<'r> {
                     address: request.client_ip(),
                 })
             }
-            // The server was put together without one of them: a fault of ours, which no request
-            // can cause.
+            // Only a bug in `server.rs` can leave out one of them.
             _ => ApiError::internal().refuse(request),
         }
     }
 }
 
 impl AppState<'_> {
-    /// Refuses unless there is a stream to write to. Asked before a long upload begins; each write
-    /// asks for itself.
+    /// Returns an error unless the stream is active. Routes check this before a long upload. Each
+    /// write checks it again.
     pub(super) async fn must_be_active(&self, key: &StreamKey) -> Result<(), ApiError> {
         must_be_active(self.store, key).await
     }
 }
 
-/// The same for whoever outlives the request.
+/// The same check, for code that runs after the request.
 pub(super) async fn must_be_active(store: &SharedStore, key: &StreamKey) -> Result<(), ApiError> {
     match store.info(key).await {
         Ok(info) if info.status == Status::Active => Ok(()),

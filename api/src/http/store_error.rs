@@ -1,8 +1,8 @@
-//! What an error of the store means to a request.
+//! The error responses for errors of the store.
 
 use super::error::{ApiError, ErrorCode};
 use crate::{
-    store::StoreError,
+    store::{StoreError, quota::QuotaError},
     stream::{MAX_PRODUCERS, StreamKey},
 };
 
@@ -19,13 +19,15 @@ impl From<StoreError> for ApiError {
             StoreError::SequenceGap { has } => Self::new(
                 ErrorCode::SequenceGap,
                 format!(
-                    "The stream has {has} events of this producer, so that the next has the sequence {has}"
+                    "The stream has {has} events of this producer, \
+                     so that the next has the sequence {has}"
                 ),
             ),
             StoreError::TooManyProducers => Self::new(
                 ErrorCode::InvalidProducer,
                 format!(
-                    "This stream has had {MAX_PRODUCERS} producers; one can send any number of events"
+                    "This stream has had {MAX_PRODUCERS} producers; \
+                     one can send any number of events"
                 ),
             ),
             StoreError::NotFound => Self::new(ErrorCode::StreamNotFound, "No stream at this key"),
@@ -53,7 +55,7 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// What a store's error means to a request for the stream at this key.
+/// Makes the error response for an error about the stream at this key. Its message names the key.
 pub(super) fn at(key: &StreamKey) -> impl FnOnce(StoreError) -> ApiError {
     move |error| {
         let (code, what) = match error {
@@ -66,5 +68,20 @@ pub(super) fn at(key: &StreamKey) -> impl FnOnce(StoreError) -> ApiError {
             error => return error.into(),
         };
         ApiError::new(code, format!("{what} {:?}", key.as_str()))
+    }
+}
+
+impl From<QuotaError> for ApiError {
+    fn from(error: QuotaError) -> Self {
+        match error {
+            QuotaError::TooMany { max } => Self::new(
+                ErrorCode::TooManyStreams,
+                format!(
+                    "{max} streams that were started with this API key are active, \
+                     and there may be no more"
+                ),
+            ),
+            QuotaError::Store(error) => error.into(),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What the WebSocket routes share: the upgrade, the limits of a socket, and how a connection ends.
+//! WebSocket: the upgrade, the limits of a socket, and the end of a connection.
 
 use std::{borrow::Cow, io, pin::Pin, time::Duration};
 
@@ -22,43 +22,42 @@ use tungstenite::{error::ProtocolError, protocol::Role};
 
 use crate::bounded::bounded;
 
-/// How long a peer may take to receive a close that answers its own close or its fault. It holds
-/// nothing else meanwhile.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a peer may take to receive the close frame that answers its own close or its violation.
+const CLOSE_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the broker reads and drops what still comes after it has sent its last frame. A socket
-/// that is closed with unread bytes is reset, and a reset may overtake the close frame.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long the broker reads and drops further bytes after its last frame. A socket that is closed
+/// with unread bytes is reset, and a reset may overtake the close frame.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes that tungstenite collects before it writes them.
+/// Bytes that tungstenite buffers before it writes them.
 const WRITE_BUFFER: usize = 128 << 10;
 
 /// Room in the write buffer for pongs and frame headers.
 const CONTROL_FRAMES: usize = 64 << 10;
 
-/// The most bytes of a reason: a control frame holds 125 bytes, of which the code takes two ([RFC
-/// 6455, 5.5](https://www.rfc-editor.org/rfc/rfc6455#section-5.5)). A longer one would end the
+/// The most bytes of a close reason. A control frame holds 125 bytes, and the code takes two ([RFC
+/// 6455, 5.5](https://www.rfc-editor.org/rfc/rfc6455#section-5.5)). A longer reason would end the
 /// connection without a reason.
 const MAX_REASON_BYTES: usize = 123;
 
-/// JSON escapes grow data sixfold at the most: `\u0000`.
-pub(super) const ESCAPED: usize = 6;
+/// JSON escapes make text at most six times as long: `\u0000`.
+pub(super) const MAX_ESCAPE_GROWTH: usize = 6;
 
-/// A peer's connection.
+/// The WebSocket of a peer.
 pub(super) type Socket = WebSocketStream<IoStream>;
 
 type Serve = Box<dyn FnOnce(Socket) -> BoxFuture<'static, ()> + Send>;
 
-/// An answer that upgrades a connection to WebSocket, and what serves it then.
-pub struct Channel {
+/// A response that upgrades the connection to WebSocket, and the function that then serves it.
+pub struct WebSocketResponse {
     accept: String,
     config: Config,
     serve: Serve,
 }
 
-impl Channel {
-    /// Upgrades the connection. The peer's messages have up to `max_message` bytes, and no frame
-    /// for it has more than `max_frame` bytes.
+impl WebSocketResponse {
+    /// Upgrades the connection. Messages of the peer have at most `max_message` bytes. Frames for
+    /// the peer have at most `max_frame` bytes.
     pub(super) fn new(
         upgrade: &WebSocket,
         max_message: usize,
@@ -69,7 +68,7 @@ impl Channel {
             max_message_size: Some(max_message),
             max_frame_size: Some(max_message),
             write_buffer_size: WRITE_BUFFER,
-            // A second line of defence: the loops flush each pong before they read on.
+            // A second line of defence: the loops flush each pong before they read again.
             max_write_buffer_size: (WRITE_BUFFER + CONTROL_FRAMES).saturating_add(max_frame),
             ..Config::default()
         };
@@ -81,7 +80,7 @@ impl Channel {
     }
 }
 
-impl<'r> Responder<'r, 'static> for Channel {
+impl<'r> Responder<'r, 'static> for WebSocketResponse {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Response::build()
             .raw_header("Sec-WebSocket-Version", "13")
@@ -92,7 +91,7 @@ impl<'r> Responder<'r, 'static> for Channel {
 }
 
 #[async_trait]
-impl IoHandler for Channel {
+impl IoHandler for WebSocketResponse {
     async fn io(self: Pin<Box<Self>>, io: IoStream) -> io::Result<()> {
         let Self { config, serve, .. } = *Pin::into_inner(self);
         serve(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await).await;
@@ -100,16 +99,16 @@ impl IoHandler for Channel {
     }
 }
 
-/// Why a peer's connection is over for the broker.
+/// Why the connection of a peer ends.
 #[derive(Debug)]
 pub(super) enum PeerEnd {
     /// The connection is lost.
     Gone,
-    /// The peer takes nothing any more.
+    /// The peer no longer reads.
     Stalled,
     /// The peer has sent a close frame.
     Closing,
-    /// The peer broke the protocol, or a limit: it is told how.
+    /// The peer broke the protocol or a limit. The close frame has this code and reason.
     Violation(CloseCode, &'static str),
 }
 
@@ -131,13 +130,13 @@ impl From<&Error> for PeerEnd {
 }
 
 impl PeerEnd {
-    /// Answers the peer's close with its code (RFC 6455, 5.5.1), or a fault with the code for it
-    /// (7.4.1), and lets that arrive. Ends within two seconds, whatever the peer does.
+    /// Answers a close with the same code (RFC 6455, 5.5.1), or a violation with its code (7.4.1),
+    /// and lets the frame arrive. Ends within two seconds, whatever the peer does.
     pub(super) async fn finish(self, socket: &mut Socket) {
         let answer = async {
             match self {
                 Self::Gone | Self::Stalled => false,
-                // tungstenite has put the answer into its buffer.
+                // tungstenite has already put the answer into its buffer.
                 Self::Closing => socket.flush().await.is_ok(),
                 Self::Violation(code, reason) => {
                     let frame = CloseFrame {
@@ -148,13 +147,13 @@ impl PeerEnd {
                 }
             }
         };
-        if let Ok(true) = timeout(GOODBYE, answer).await {
+        if let Ok(true) = timeout(CLOSE_ANSWER_TIMEOUT, answer).await {
             linger(socket).await;
         }
     }
 }
 
-/// Sorts what a socket gave.
+/// Separates messages from the end of the connection.
 pub(super) fn received(message: Option<Result<Message, Error>>) -> Result<Message, PeerEnd> {
     match message {
         Some(Ok(Message::Close(_))) => Err(PeerEnd::Closing),
@@ -164,20 +163,21 @@ pub(super) fn received(message: Option<Result<Message, Error>>) -> Result<Messag
     }
 }
 
-/// The answer to a ping, as long as it is not sent.
+/// A pong that the broker has not sent yet.
 #[derive(Debug, Default)]
-pub(super) struct PongDue(Option<Instant>);
+pub(super) struct PendingPong(Option<Instant>);
 
-impl PongDue {
-    /// The next message. tungstenite keeps one pong, and puts it into the write buffer with the
-    /// next read: a peer that sends pings and does not read would fill that. The broker therefore
-    /// sends each pong before it reads on, within `patience`. Cancel safe.
+impl PendingPong {
+    /// Receives the next message. tungstenite keeps one pong, and moves it into the write buffer
+    /// with the next read. A peer that sends pings and does not read would fill that buffer. The
+    /// broker therefore sends each pong, within `write_timeout`, before it reads again. Cancel
+    /// safe.
     pub(super) async fn next(
         &mut self,
         socket: &mut Socket,
-        patience: Duration,
+        write_timeout: Duration,
     ) -> Result<Message, PeerEnd> {
-        self.flush(socket, patience).await?;
+        self.flush(socket, write_timeout).await?;
         let message = received(socket.next().await)?;
         if message.is_ping() {
             self.0 = Some(Instant::now());
@@ -185,14 +185,14 @@ impl PongDue {
         Ok(message)
     }
 
-    /// Sends the pong that is due. Cancel safe.
+    /// Sends the pending pong. Cancel safe.
     pub(super) async fn flush(
         &mut self,
         socket: &mut Socket,
-        patience: Duration,
+        write_timeout: Duration,
     ) -> Result<(), PeerEnd> {
         if let Some(since) = self.0 {
-            match timeout_at(since + patience, socket.flush()).await {
+            match timeout_at(since + write_timeout, socket.flush()).await {
                 Ok(Ok(())) => self.0 = None,
                 Ok(Err(_)) => return Err(PeerEnd::Gone),
                 Err(_) => return Err(PeerEnd::Stalled),
@@ -202,21 +202,19 @@ impl PongDue {
     }
 }
 
-/// Says why the connection ends ([RFC 6455,
-/// 7.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1)) and waits, for a while, for the other
-/// side to have heard.
+/// Sends a close frame ([RFC 6455, 7.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1)) and
+/// waits until the peer has answered it, for `close_timeout` at most.
 pub(super) async fn close(
     socket: &mut Socket,
     code: CloseCode,
     reason: impl Into<Cow<'static, str>>,
-    patience: Duration,
+    close_timeout: Duration,
 ) {
     let frame = CloseFrame {
         code,
         reason: bounded(reason.into(), MAX_REASON_BYTES),
     };
-    let goodbye = async {
-        // A client that has left needs no goodbye.
+    let closing = async {
         if socket.send(Message::Close(Some(frame))).await.is_err() {
             return;
         }
@@ -226,11 +224,11 @@ pub(super) async fn close(
             }
         }
     };
-    let _ = timeout(patience, goodbye).await;
+    let _ = timeout(close_timeout, closing).await;
 }
 
-/// Ends the broker's side, then reads and drops what still comes until the peer ends its side, for
-/// a second at the most.
+/// Ends the broker's side, then reads and drops further bytes until the peer ends its side, for
+/// [`LINGER_TIMEOUT`] at most.
 async fn linger(socket: &mut Socket) {
     let io = socket.get_mut();
     let rest = async {
@@ -240,5 +238,5 @@ async fn linger(socket: &mut Socket) {
         let mut dropped = [0; 1024];
         while let Ok(1..) = io.read(&mut dropped).await {}
     };
-    let _ = timeout(LINGER, rest).await;
+    let _ = timeout(LINGER_TIMEOUT, rest).await;
 }

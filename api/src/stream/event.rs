@@ -1,25 +1,26 @@
-//! Events on their way in ([`NewEvent`]) and entries on their way out ([`Entry`]).
+//! Events to write ([`NewEvent`]) and stored entries ([`Entry`]).
 
 use super::id::EventId;
 
-/// Names that only the broker itself writes into a stream. What ends a stream is its recorded
-/// status; refusing these keeps a reader who looks at names alone from being fooled.
+/// Event names that only the broker itself uses. The recorded status of a stream finishes it, not
+/// an event. The broker refuses these names so that they can't mislead a reader that checks only
+/// names.
 pub const RESERVED_NAMES: [&str; 5] = ["start", "end", "cancel", "error", "missedevents"];
 
-/// Those of them that it does write into streams: no user's event has such a name.
+/// The reserved names that the broker writes into streams. No event of a publisher has one.
 pub const BROKER_NAMES: [&str; 3] = ["start", "end", "cancel"];
 
 /// The longest event name, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// An event as a backend writes it: a checked name and optional data.
+/// An event to write: a valid name and optional data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
     name: Box<str>,
     data: Option<Box<str>>,
 }
 
-/// Why a name can't be an event's.
+/// Why an event name is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEvent {
     /// Empty, too long, or with control characters.
@@ -31,7 +32,7 @@ pub enum InvalidEvent {
 }
 
 impl NewEvent {
-    /// Checks the name; data may be any text.
+    /// Checks the name. The data may be any text.
     pub fn new(name: impl Into<Box<str>>, data: Option<Box<str>>) -> Result<Self, InvalidEvent> {
         let name = name.into();
         if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
@@ -49,23 +50,23 @@ impl NewEvent {
         &self.name
     }
 
-    /// The event's data; none and empty are different things.
+    /// The event's data. None and empty data are different.
     #[must_use]
     pub fn data(&self) -> Option<&str> {
         self.data.as_deref()
     }
 
-    /// Bytes of name and data: what the event weighs in a batch.
+    /// Bytes of name and data.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.name.len() + self.data.as_ref().map_or(0, |data| data.len())
     }
 }
 
-/// An event in its stream.
+/// A stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place.
+    /// Its position in the stream.
     pub id: EventId,
     /// Its name.
     pub name: Box<str>,
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_brokers_own_names_are_reserved() {
+    fn the_names_of_the_broker_are_reserved() {
         for name in RESERVED_NAMES {
             assert_eq!(
                 NewEvent::new(name, None),

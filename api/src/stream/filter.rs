@@ -1,13 +1,14 @@
-//! Which events a client wants: names, and beginnings of names.
+//! Event names filters: names, and prefixes of names.
 
 use std::{fmt, sync::Arc};
 
-use super::{BROKER_NAMES, MAX_NAME_BYTES};
+use super::event::{BROKER_NAMES, MAX_NAME_BYTES};
 
 /// The most patterns that one filter may have.
 pub(super) const MAX_PATTERNS: usize = 64;
 
-/// Names of wanted events. Cheap to clone; two are equal when they want the same in the same words.
+/// An event names filter selects the events that a subscriber receives. Cheap to clone. Two filters
+/// are equal if they have the same patterns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFilter(Arc<[Pattern]>);
 
@@ -17,24 +18,25 @@ enum Pattern {
     Prefix(Box<str>),
 }
 
-/// Why a text is not a filter. The text is one sentence for the sender.
+/// Why a text is not a filter. The message is one sentence for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
     /// A name is missing, or too long.
     #[error(
-        "events takes names of 1 to {MAX_NAME_BYTES} bytes without control characters, separated by commas, such as alert,metric*"
+        "events takes names of 1 to {MAX_NAME_BYTES} bytes without control characters, separated \
+         by commas, such as alert,metric*"
     )]
     Name,
-    /// A star where it has no meaning.
+    /// A star that is not at the end of a name.
     #[error("events takes a * only at the end of a name, not as in {0:?}")]
     Star(Box<str>),
-    /// Too many of them.
+    /// More than `MAX_PATTERNS` patterns.
     #[error("events takes at most {MAX_PATTERNS} names")]
     TooMany,
 }
 
 impl EventFilter {
-    /// Reads patterns that are separated by commas, of any number of texts; none of no text at all.
+    /// Parses texts of patterns, which are separated by commas. None without texts.
     pub fn read<'a>(
         texts: impl IntoIterator<Item = &'a str>,
     ) -> Result<Option<Self>, InvalidFilter> {
@@ -50,11 +52,11 @@ impl EventFilter {
         Ok((!patterns.is_empty()).then(|| Self(patterns.into())))
     }
 
-    /// Whether an event of this name is delivered. The broker's own always are.
+    /// Whether an event of this name passes. The events of the broker always do.
     #[must_use]
     pub fn passes(&self, name: &str) -> bool {
         let matches = |pattern: &Pattern| match pattern {
-            Pattern::Name(wanted) => **wanted == *name,
+            Pattern::Name(expected) => **expected == *name,
             Pattern::Prefix(prefix) => name.starts_with(&**prefix),
         };
         self.0.iter().any(matches) || BROKER_NAMES.contains(&name)
@@ -77,7 +79,7 @@ impl Pattern {
     }
 }
 
-/// The filter as it could be asked for, each name once and in order.
+/// The filter as the query parameter `events`: each pattern once, sorted.
 impl fmt::Display for EventFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, pattern) in self.0.iter().enumerate() {
@@ -107,22 +109,24 @@ mod tests {
             patterns in prop::collection::vec("[ab]{1,3}\\*?", 1..6),
             name in "[ab]{1,4}",
         ) {
-            let wanted = patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+            let expected = patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
                 Some(prefix) => name.starts_with(prefix),
                 None => *pattern == name,
             });
-            prop_assert_eq!(filter(&patterns.join(",")).passes(&name), wanted);
+            prop_assert_eq!(filter(&patterns.join(",")).passes(&name), expected);
         }
 
         #[test]
-        fn a_filter_says_itself(patterns in prop::collection::vec("[a-c]{0,3}\\*|[a-c]{1,3}", 1..6)) {
+        fn a_filter_reads_back_as_it_was(
+            patterns in prop::collection::vec("[a-c]{0,3}\\*|[a-c]{1,3}", 1..6)
+        ) {
             let once = filter(&patterns.join(","));
             prop_assert_eq!(filter(&once.to_string()), once);
         }
     }
 
     #[test]
-    fn the_brokers_own_events_always_pass_and_a_star_alone_wants_all() {
+    fn the_events_of_the_broker_always_pass_and_a_star_alone_passes_all() {
         for name in ["start", "end", "cancel"] {
             assert!(filter("alert").passes(name));
         }
@@ -131,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_is_refused_with_a_reason() {
+    fn an_invalid_filter_is_refused_with_a_reason() {
         assert_eq!(EventFilter::read([]), Ok(None));
         for bad in ["", "a,", ",", "a\u{7}", &"x".repeat(MAX_NAME_BYTES + 1)] {
             assert_eq!(

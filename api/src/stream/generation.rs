@@ -1,17 +1,18 @@
-//! What tells a stream from every other that has had or will have its key.
+//! The generation of a stream.
 
-/// A stream's generation, unlike that of any other stream there ever was, so that what was issued
-/// for a stream (a token, a tail) can tell it from a later one at the same key.
+/// A generation identifies one stream among all that exist at the same key, one after the other. No
+/// two streams have the same. Tokens and positions are bound to it, so that they are not used for a
+/// later stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation(pub [u8; 16]);
 
 impl Generation {
-    /// A fresh mark.
+    /// A new, random generation.
     ///
-    /// Errors: the system has no random numbers to give.
+    /// Errors: the system provides no random numbers.
     pub fn fresh() -> Result<Self, getrandom::Error> {
-        let mut mark = [0; 16];
-        getrandom::fill(&mut mark)?;
-        Ok(Self(mark))
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
     }
 }

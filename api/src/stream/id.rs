@@ -6,11 +6,11 @@ use serde::{Serialize, Serializer};
 
 /// The id of an entry, `<ms>-<n>`: a [Redis stream
 /// id](https://redis.io/docs/latest/develop/data-types/streams/#entry-ids) whose second half counts
-/// the stream's events from 0, so that two ids tell how many events lie between them.
+/// the events of the stream from 0. The difference of two ids is the number of events between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId {
-    /// Milliseconds since the Unix epoch, by the store's clock; never smaller than in the entry
-    /// before.
+    /// Milliseconds since the Unix epoch, by the clock of the store. Never smaller than in the
+    /// previous entry.
     pub ms: u64,
     /// The number of the event in its stream, from 0, without holes.
     pub n: u64,
@@ -25,7 +25,7 @@ impl FromStr for EventId {
     type Err = InvalidEventId;
 
     fn from_str(text: &str) -> Result<Self, InvalidEventId> {
-        // `u64::from_str` alone would also take a leading plus sign.
+        // `u64::from_str` alone would also accept a leading plus sign.
         let number = |digits: &str| {
             if digits.bytes().all(|b| b.is_ascii_digit()) {
                 digits.parse().map_err(|_| InvalidEventId)
@@ -61,7 +61,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_survives_being_written_and_read(ms: u64, n: u64) {
+        fn an_id_reads_back_as_it_was(ms: u64, n: u64) {
             let id = EventId { ms, n };
             prop_assert_eq!(id.to_string().parse(), Ok(id));
         }
@@ -73,7 +73,7 @@ mod tests {
         }
 
         #[test]
-        fn reading_an_id_never_panics_and_takes_digits_only(text in ".{0,24}") {
+        fn parsing_an_id_never_panics_and_accepts_only_digits(text in ".{0,24}") {
             if let Ok(id) = text.parse::<EventId>() {
                 prop_assert!(text.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
                 prop_assert_eq!(id.to_string().len() <= text.len(), true);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_are_none_are_refused() {
+    fn an_invalid_id_is_refused() {
         for text in [
             "",
             "-",

@@ -1,4 +1,4 @@
-//! The name of a stream.
+//! The key of a stream.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 /// The longest stream key, in bytes of UTF-8.
 pub const MAX_KEY_BYTES: usize = 256;
 
-/// The name of a stream: 1 to 256 bytes of UTF-8 without control characters. Cheap to clone.
+/// A stream key names a stream: 1 to 256 bytes of UTF-8 without control characters. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamKey(Arc<str>);
 
@@ -57,9 +57,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_is_what_the_contract_says(text in any::<String>()) {
-            let good = !text.is_empty() && text.len() <= 256 && !text.chars().any(char::is_control);
-            prop_assert_eq!(text.parse::<StreamKey>().is_ok(), good);
+        fn a_key_has_1_to_256_bytes_without_control_characters(text in any::<String>()) {
+            let fits = (1..=256).contains(&text.len());
+            let valid = fits && !text.chars().any(char::is_control);
+            prop_assert_eq!(text.parse::<StreamKey>().is_ok(), valid);
         }
     }
 }

@@ -1,17 +1,18 @@
-//! Events that a subscriber can no longer have.
+//! Gaps: events that a subscriber can no longer receive.
 
 use serde::Serialize;
 
 use super::id::EventId;
 
-/// Events that a reader has not seen and can no longer have. It is told before anything else.
+/// A gap: events that a subscriber did not receive, and that the stream no longer holds. The broker
+/// reports a gap before the events that follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Missed {
-    /// The reader's cursor, if it had one.
+    /// The position of the subscriber before the gap, if it had one.
     pub after: Option<EventId>,
-    /// The id of the first event that follows.
+    /// The id of the first event after the gap.
     pub first: EventId,
-    /// How many are missing; none when the cursor is not of this stream's making, so that nobody
-    /// knows.
+    /// How many events are missing. None if the number is unknown, because the position belongs to
+    /// another stream.
     pub missed: Option<u64>,
 }

@@ -1,7 +1,6 @@
-//! What a stream holds: keys, ids, events on their way in ([`NewEvent`]) and entries on their way
-//! out ([`Entry`]).
+//! Plain types of streams: keys, ids, events to write ([`NewEvent`]), stored entries ([`Entry`]).
 //!
-//! Every type here is valid by construction: whoever holds one need not check it again.
+//! Every value of these types is valid: its constructor checks it, and no other code has to.
 
 mod event;
 mod filter;

@@ -1,20 +1,20 @@
-//! How far a subscriber is in a stream.
+//! The position of a subscriber in a stream.
 
 use super::id::EventId;
 
-/// Where a client is in a stream.
+/// A position says which events of a stream a subscriber has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// Before its first event.
+    /// None yet.
     Start,
-    /// It has this event and all before.
+    /// This event and all before it.
     At(EventId),
-    /// It has all: this is the last.
+    /// All events of a finished stream. This is its last event.
     Complete(EventId),
 }
 
 impl Position {
-    /// The last event that the client has.
+    /// The last event that the subscriber has.
     #[must_use]
     pub fn id(self) -> Option<EventId> {
         match self {

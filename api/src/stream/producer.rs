@@ -1,19 +1,20 @@
-//! Producers that number their events, so that a store knows what comes again.
+//! Producers, whose events the broker writes only once.
 
 use std::{str::FromStr, sync::Arc};
 
-/// Producers that a stream remembers; each costs it some 100 bytes.
+/// The most producers of a stream. Each takes about 100 bytes of it.
 pub const MAX_PRODUCERS: usize = 1000;
 
-/// The largest sequence: the scripts count in double precision.
+/// The largest sequence. The Redis scripts count in double precision.
 pub const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// Where a batch stands among all events of its producer, so that what comes again is known.
+/// A producer, and the sequence of the first event of a batch. The store uses it to detect events
+/// that the producer sends again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerSequence {
-    /// Whose events they are.
+    /// The producer of the batch.
     pub producer: Producer,
-    /// How many events the producer had sent into this stream before the batch's first; at most
+    /// How many events the producer had sent into this stream before the batch. At most
     /// [`MAX_SEQUENCE`].
     pub sequence: u64,
 }
@@ -21,8 +22,8 @@ pub struct ProducerSequence {
 /// The longest producer name, in bytes.
 pub const MAX_PRODUCER_BYTES: usize = 64;
 
-/// The name of a producer, which numbers its events so that one that is sent twice is written once:
-/// 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_` and `-`. Cheap to clone.
+/// The name of a producer: 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_` and `-`. Cheap to
+/// clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Producer(Arc<str>);
 
@@ -44,8 +45,8 @@ impl FromStr for Producer {
 
     fn from_str(text: &str) -> Result<Self, InvalidProducer> {
         let fits = (1..=MAX_PRODUCER_BYTES).contains(&text.len());
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if fits && text.bytes().all(good) {
+        let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if fits && text.bytes().all(is_valid) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidProducer)

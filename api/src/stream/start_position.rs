@@ -1,21 +1,20 @@
-//! Where a reader begins that has no position in a stream.
+//! Start positions.
 
 use std::str::FromStr;
 
 use chrono::DateTime;
 
-/// Where a reader begins that has no position in a stream.
+/// A start position says where a subscriber without a position in a stream begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StartPosition {
-    /// With the oldest event that is kept; what was trimmed before it is missed.
+    /// With the oldest stored event. Trimmed events before it are a gap.
     #[default]
     Start,
     /// After the newest event.
     Now,
-    /// With the last so many of the events that are kept, or with the oldest of them where they are
-    /// fewer.
+    /// With the last so many stored events, or with the oldest one if fewer are stored.
     Last(u64),
-    /// With the oldest event that is kept and was written then or later: milliseconds since the
+    /// With the oldest stored event that was written at this time or later. Milliseconds since the
     /// Unix epoch.
     Since(u64),
 }
@@ -23,7 +22,8 @@ pub enum StartPosition {
 /// The text is not a [`StartPosition`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "A beginning is start, now, -N for the last N events, or an RFC 3339 time such as 2026-01-01T00:00:00Z"
+    "A start position is start, now, -N for the last N events, or an RFC 3339 time such as \
+     2026-01-01T00:00:00Z"
 )]
 pub struct InvalidStartPosition;
 
@@ -39,7 +39,7 @@ impl FromStr for StartPosition {
             _ => {}
         }
         if let Some(digits) = text.strip_prefix('-') {
-            // `u64::from_str` alone would also take a leading plus sign.
+            // `u64::from_str` alone would also accept a leading plus sign.
             let is_number = digits.bytes().all(|b| b.is_ascii_digit());
             return digits
                 .parse()
@@ -48,8 +48,8 @@ impl FromStr for StartPosition {
                 .map(Self::Last)
                 .ok_or(InvalidStartPosition);
         }
-        // In a query a plus sign stands for a space, so that one before the offset may have arrived
-        // as that.
+        // In a query a plus sign means a space. A plus sign before the offset may therefore have
+        // arrived as a space.
         let offset = text
             .len()
             .checked_sub("+00:00".len())
@@ -57,8 +57,8 @@ impl FromStr for StartPosition {
         let with_plus = offset.map(|at| format!("{}+{}", &text[..at], &text[at + 1..]));
         let time = DateTime::parse_from_rfc3339(with_plus.as_deref().unwrap_or(text))
             .map_err(|_| InvalidStartPosition)?;
-        // Rounded down, as the times in ids are: an event of the same millisecond may be a later
-        // one. Before 1970 there was none.
+        // Rounded down, like the times in ids: an event of the same millisecond may be later. No
+        // event is older than 1970.
         Ok(u64::try_from(time.timestamp_millis()).map_or(Self::Start, Self::Since))
     }
 }
@@ -75,35 +75,45 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_time_is_read_with_any_offset_and_with_a_plus_sign_that_became_a_space(ms in 0..YEAR_10000 - 86_400_000, minutes in -1439..1440) {
+        fn a_time_may_have_any_offset_and_a_plus_sign_that_became_a_space(
+            ms in 0..YEAR_10000 - 86_400_000,
+            minutes in -1439..1440,
+        ) {
             let offset = FixedOffset::east_opt(minutes * 60).unwrap();
-            let text = offset.timestamp_millis_opt(ms).unwrap().to_rfc3339_opts(SecondsFormat::Millis, true);
-            let wanted = Ok(StartPosition::Since(ms.unsigned_abs()));
-            prop_assert_eq!(text.parse(), wanted);
-            prop_assert_eq!(text.replace('+', " ").parse(), wanted);
+            let time = offset.timestamp_millis_opt(ms).unwrap();
+            let text = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+            let expected = Ok(StartPosition::Since(ms.unsigned_abs()));
+            prop_assert_eq!(text.parse(), expected);
+            prop_assert_eq!(text.replace('+', " ").parse(), expected);
         }
 
         #[test]
-        fn a_time_within_a_millisecond_leaves_none_of_its_events_out(ms in 0..YEAR_10000, nanos in 0..1_000_000_u32) {
-            let time = chrono::Utc.timestamp_millis_opt(ms).unwrap() + chrono::Duration::nanoseconds(nanos.into());
+        fn a_time_within_a_millisecond_includes_all_events_of_that_millisecond(
+            ms in 0..YEAR_10000,
+            nanos in 0..1_000_000_u32,
+        ) {
+            let millisecond = chrono::Utc.timestamp_millis_opt(ms).unwrap();
+            let time = millisecond + chrono::Duration::nanoseconds(nanos.into());
             let text = time.to_rfc3339_opts(SecondsFormat::Nanos, true);
             prop_assert_eq!(text.parse(), Ok(StartPosition::Since(ms.unsigned_abs())));
         }
 
         #[test]
-        fn reading_a_beginning_never_panics(text in prop_oneof![".{0,40}", "[-0-9T:Z+. é]{0,30}"]) {
+        fn parsing_a_start_position_never_panics(
+            text in prop_oneof![".{0,40}", "[-0-9T:Z+. é]{0,30}"]
+        ) {
             let _ = text.parse::<StartPosition>();
         }
 
         #[test]
-        fn a_number_of_events_is_read_as_it_is_written(count: u64) {
+        fn a_number_of_events_reads_back_as_it_was(count: u64) {
             prop_assert_eq!(format!("-{count}").parse(), Ok(StartPosition::Last(count)));
         }
     }
 
     #[test]
-    fn beginnings_are_what_the_documents_say() {
-        for (text, beginning) in [
+    fn start_positions_have_the_documented_forms() {
+        for (text, start) in [
             ("start", StartPosition::Start),
             ("now", StartPosition::Now),
             ("-0", StartPosition::Last(0)),
@@ -117,12 +127,12 @@ mod tests {
             ("1969-12-31T23:59:59.9999Z", StartPosition::Start),
             ("0001-01-01T00:00:00Z", StartPosition::Start),
         ] {
-            assert_eq!(text.parse(), Ok(beginning), "{text:?}");
+            assert_eq!(text.parse(), Ok(start), "{text:?}");
         }
     }
 
     #[test]
-    fn what_is_no_beginning_is_refused() {
+    fn an_invalid_start_position_is_refused() {
         for text in [
             "",
             "-",

@@ -1,14 +1,14 @@
-//! The status of a stream, and the ways to finish one.
+//! The status of a stream, and the two ways to finish a stream.
 
 use std::str::FromStr;
 
 use serde::Serialize;
 
-/// Where a stream is in its life.
+/// The status of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Events may be written.
+    /// The stream takes events.
     Active,
     /// Complete: `end` was its last event.
     Ended,
@@ -17,7 +17,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The status as text, as it is stored and shown.
+    /// The status as text, in the store and in responses.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,12 +39,12 @@ impl FromStr for Status {
     }
 }
 
-/// The two ways in which a stream is finished.
+/// The two ways to finish a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// Nothing more will come, and all is there.
+    /// The stream is complete.
     End,
-    /// Nothing more will come.
+    /// The stream is given up.
     Cancel,
 }
 
@@ -58,7 +58,7 @@ impl Finish {
         }
     }
 
-    /// The status of a stream so finished.
+    /// The status of a stream that was finished this way.
     #[must_use]
     pub fn status(self) -> Status {
         match self {

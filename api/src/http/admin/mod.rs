@@ -1,5 +1,8 @@
-//! For operators: who is connected, health, metrics.
+//! For operators: connected clients, health, metrics. One file per operation.
 
-pub mod clients;
+pub mod disconnect_client;
 pub mod health;
+pub mod info;
+pub mod list_clients;
 pub mod metrics;
+pub mod ready;

@@ -1,8 +1,8 @@
-//! What the broker demands of strings and of members that depend on each other: lengths, patterns,
-//! formats, one-of.
+//! Constraints of strings, and of members that depend on each other: lengths, patterns, formats,
+//! `oneOf`.
 //!
-//! A pattern never refuses what the broker accepts. Where a pattern can't say all, a format names
-//! the rest; `tests/openapi/hooks.py` makes strings of each.
+//! A pattern never refuses what the broker accepts. If a pattern can't express a rule, a format
+//! names the rule; `tests/openapi/hooks.py` makes strings of each format.
 
 use serde_json::{Value, json};
 use utoipa::{
@@ -23,32 +23,37 @@ use crate::{
 /// One character or more, none of them a control character.
 const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
-/// The same, or nothing.
+/// The same, or an empty string.
 const PRINTABLE_OR_EMPTY: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 /// The name of a producer.
 const PRODUCER: &str = "^[A-Za-z0-9_-]+$";
 
-/// A glob: each `[` begins a class that a `]` closes.
+/// A glob: each `[` begins a class, and a `]` closes it.
 const GLOB: &str = r"^([^\[]|\[[^!][^\]]*\]|\[![\s\S][^\]]*\])*$";
 
 /// An event's id, or positions in several streams (`docs/following.md`).
-const CURSOR: &str = r"^([0-9]+-[0-9]+|(~[A-Za-z0-9_-]+|[^,]*:([0-9]+-[0-9]+!?)?)(,(~[A-Za-z0-9_-]+|[^,]*:([0-9]+-[0-9]+!?)?))*)?$";
+const CURSOR: &str = concat!(
+    r"^([0-9]+-[0-9]+|",
+    r"(~[A-Za-z0-9_-]+|[^,]*:([0-9]+-[0-9]+!?)?)",
+    r"(,(~[A-Za-z0-9_-]+|[^,]*:([0-9]+-[0-9]+!?)?))*",
+    r")?$"
+);
 
-/// Where to begin.
+/// A start position.
 const START_POSITION: &str = "^(start|now|-[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].+)?$";
 
-/// Names of events; a star at the end of one.
+/// An event names filter: names, which may end with a star.
 const EVENT_FILTER: &str = r"^\s*([^,*]+\*?|\*)\s*(,\s*([^,*]+\*?|\*)\s*)*$";
 
-/// How long a poll waits.
+/// How long a poll waits, in seconds, or a boolean.
 const POLL_WAIT: &str = "^(true|false|[0-9]|[1-5][0-9]|60)$";
 
-/// `maxLength` is also the most bytes of UTF-8. A text of ASCII characters may have that many
-/// characters, any other fewer.
+/// The format of a string whose `maxLength` also limits its bytes of UTF-8. A string of ASCII
+/// characters may have that many characters. Others may have fewer.
 const BYTE_LIMITED: &str = "byte-limited";
 
-/// What a string must be.
+/// The constraints of a string.
 #[derive(Clone, Copy, Default)]
 struct Text {
     min: Option<usize>,
@@ -58,7 +63,7 @@ struct Text {
 }
 
 impl Text {
-    /// 1 to `max` bytes of UTF-8 that fit a pattern.
+    /// 1 to `max` bytes of UTF-8 that match a pattern.
     const fn named(max: usize, pattern: &'static str) -> Self {
         Self {
             min: Some(1),
@@ -80,7 +85,7 @@ impl Text {
 
 const KEY: Text = Text::named(MAX_KEY_BYTES, PRINTABLE);
 
-/// The producer's name is ASCII, so that its characters are bytes.
+/// The name of a producer is ASCII, so that each character is one byte.
 const PRODUCER_NAME: Text = Text {
     min: Some(1),
     max: Some(MAX_PRODUCER_BYTES),
@@ -88,7 +93,7 @@ const PRODUCER_NAME: Text = Text {
     format: None,
 };
 
-/// The strings of bodies: schema, member, what it must be.
+/// The strings of bodies: schema, member, constraints.
 const MEMBERS: [(&str, &str, Text); 8] = [
     ("CreateStream", "key", KEY),
     ("KeyOnly", "key", KEY),
@@ -100,7 +105,7 @@ const MEMBERS: [(&str, &str, Text); 8] = [
     ("Event", "event", Text::named(MAX_NAME_BYTES, PRINTABLE)),
 ];
 
-/// What a parameter must be.
+/// The constraints of a parameter.
 fn text_of(operation: &str, name: &str) -> Option<Text> {
     match (operation, name) {
         (_, "key") => Some(KEY),
@@ -121,7 +126,7 @@ fn text_of(operation: &str, name: &str) -> Option<Text> {
     }
 }
 
-/// Adds to the document what the handlers' attributes can't say, or would have to repeat.
+/// Adds to the document what the attributes of the routes can't express, or would repeat.
 pub(super) struct Constraints;
 
 impl Modify for Constraints {
@@ -163,8 +168,6 @@ impl Modify for Constraints {
             );
         }
         if let Some(token) = object(document, "IssueToken") {
-            // Null is the same as absent.
-            let given = |name: &str, kind: &str| json!({"required": [name], "properties": {name: {"type": kind}}});
             add(
                 token,
                 "oneOf",
@@ -178,13 +181,18 @@ impl Modify for Constraints {
     }
 }
 
+/// A schema with this member. A member that is null counts as absent.
+fn given(member: &str, kind: &str) -> Value {
+    json!({"required": [member], "properties": {member: {"type": kind}}})
+}
+
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.post, &mut item.delete]
         .into_iter()
         .flatten()
 }
 
-/// An object among the document's schemas.
+/// An object schema of the document.
 fn object<'a>(document: &'a mut OpenApi, name: &str) -> Option<&'a mut Object> {
     match document.components.as_mut()?.schemas.get_mut(name)? {
         RefOr::T(Schema::Object(object)) => Some(object),
@@ -192,13 +200,13 @@ fn object<'a>(document: &'a mut OpenApi, name: &str) -> Option<&'a mut Object> {
     }
 }
 
-/// Adds a keyword for which the library has no field to an object; it writes its extensions among
-/// the keywords. One for each object: they have no order.
+/// Adds a keyword to an object, for which the library has no field. The library writes extensions
+/// between the keywords. At most one per object, because extensions have no order.
 fn add(object: &mut Object, keyword: &str, value: Value) {
     object.extensions = Some(Extensions::from_iter([(keyword, value)]));
 }
 
-/// A parameter can't be null: a header of this text is a text.
+/// Removes null from the types of a parameter: in a query or a header, `null` is just text.
 fn never_null(schema: &mut RefOr<Schema>) {
     if let RefOr::T(Schema::Object(Object {
         schema_type: kind @ SchemaType::Array(_),
@@ -209,7 +217,7 @@ fn never_null(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// Says what a string must be, or each string of an array.
+/// Adds constraints to a string, or to each string of an array.
 fn constrain(schema: &mut RefOr<Schema>, text: Text) {
     match schema {
         RefOr::T(Schema::Object(string)) => {

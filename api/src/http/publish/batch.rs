@@ -1,4 +1,4 @@
-//! A batch of events in one request: all of it is written, or nothing.
+//! `POST /event/add`: writes the events of one request, all or nothing.
 
 use std::borrow::Cow;
 
@@ -8,24 +8,26 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    count,
-    event_error::code_of,
-    members::{Members, Strict},
+    append::count,
+    documented::StrictParams,
+    event_error_code::code_of,
     producer::producer_sequence,
+    unknown_members::{MemberCheck, Strict},
 };
 use crate::{
     codec::{
-        json::{EventIn, Object},
+        json::{Object, UncheckedEvent},
         list::Bounded,
         number::whole,
     },
     config::MAX_BATCH,
     http::{
         body::Body,
+        buffered_response::BufferedResponse,
         error::{ApiError, ErrorBody, ErrorCode},
+        error_responses::{NoActiveStream, RequestTimeout, Unauthorized, UnsupportedMediaType},
         guards::ApiKeyHolder,
         query::stream_key,
-        response::Whole,
         state::AppState,
         store_error::at,
     },
@@ -33,12 +35,12 @@ use crate::{
     telemetry::metrics::Way,
 };
 
-/// A batch as it comes.
+/// The body of the request.
 #[derive(Deserialize)]
 struct BatchIn<'a> {
     key: Cow<'a, str>,
     #[serde(borrow)]
-    events: Bounded<Object<EventIn<'a>>, MAX_BATCH>,
+    events: Bounded<Object<UncheckedEvent<'a>>, MAX_BATCH>,
     #[serde(borrow, default)]
     producer: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "whole")]
@@ -46,7 +48,7 @@ struct BatchIn<'a> {
 }
 
 /// Events for a stream.
-// For the documents; see `BatchIn`.
+// For the OpenAPI document; `BatchIn` reads the body.
 #[derive(Serialize, ToSchema)]
 pub struct AddEvents {
     /// The stream's key.
@@ -54,9 +56,9 @@ pub struct AddEvents {
     key: String,
     /// The events, in order.
     events: Vec<Event>,
-    /// Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to
-    /// `9`, `_`, `-`. Given, events that the stream has already are not written again, so that a
-    /// request whose answer was lost can be repeated.
+    /// The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a`
+    /// to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that
+    /// the stream already has, so that a caller can repeat a request whose response was lost.
     #[schema(example = "4f2a90c1", nullable = false)]
     producer: Option<String>,
     /// How many events the producer had sent into this stream before these. Only with `producer`.
@@ -64,8 +66,8 @@ pub struct AddEvents {
     sequence: Option<u64>,
 }
 
-/// An event as backends send it.
-// For the documents; what is sent is read by `wire::json`.
+/// An event of a publisher.
+// For the OpenAPI document; `codec::json` reads the event.
 #[derive(Serialize, ToSchema)]
 pub struct Event {
     /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and
@@ -78,7 +80,7 @@ pub struct Event {
     data: Option<Value>,
 }
 
-/// Where the events are now.
+/// The events that were written.
 #[derive(Serialize, ToSchema)]
 pub struct Added {
     /// The ids of those that were written, in the order in which they were sent.
@@ -87,37 +89,65 @@ pub struct Added {
     /// How many were written.
     #[schema(example = 1)]
     num_events: usize,
-    /// How many, from the first on, the stream had already. Only with a producer.
+    /// How many, from the first on, the stream already had. Only with a producer.
     #[schema(example = 0, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_duplicates: Option<usize>,
-    /// Members of events that are neither `event` nor `data`, and were not stored: their names,
-    /// each once, the first 16, cut to 64 bytes. Absent when there are none.
+    /// The names of members that are neither `event` nor `data`, and were not stored: each once,
+    /// the first 16, cut to 64 bytes. Absent when there are none.
     #[schema(example = json!(["comment"]), max_items = 16)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<String>,
 }
 
 /// Writes a batch of events, all or nothing.
-#[utoipa::path(operation_id = "add_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
-    ("strict" = Option<bool>, Query, description = "Refuse events with members other than `event` and `data`, which otherwise are ignored and named in the answer")),
-    request_body = AddEvents, responses(
-    (status = 200, description = "All are written", body = Added),
-    (status = 400, description = "`invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`, `malformed-json`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
-    (status = 404, description = "`no-active-stream`", body = ErrorBody<'static>),
-    (status = 408, description = "`request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`", body = ErrorBody<'static>),
-    (status = 409, description = "`sequence-gap`: events of the producer are missing before these", body = ErrorBody<'static>),
-    (status = 413, description = "`too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than `STREAMER_MAX_BATCH`", body = ErrorBody<'static>),
-    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`: not confirmed, so that the events may or may not have been written", body = ErrorBody<'static>)))]
+#[utoipa::path(
+    operation_id = "add_events",
+    context_path = "/api",
+    tag = "ingestion",
+    security(("api_key" = [])),
+    params(StrictParams),
+    request_body = AddEvents,
+    responses(
+        (status = 200, description = "All are written", body = Added),
+        (
+            status = 400,
+            description = "`invalid-event`, `reserved-event`: the message names the first event \
+                that is not valid; `invalid-key`, `invalid-parameter`, `invalid-producer`, \
+                `invalid-request`, `malformed-json`",
+            body = ErrorBody<'static>
+        ),
+        Unauthorized,
+        NoActiveStream,
+        RequestTimeout,
+        (
+            status = 409,
+            description = "`sequence-gap`: events of the producer are missing before these",
+            body = ErrorBody<'static>
+        ),
+        (
+            status = 413,
+            description = "`too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the \
+                message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than \
+                `STREAMER_MAX_BATCH`",
+            body = ErrorBody<'static>
+        ),
+        UnsupportedMediaType,
+        (
+            status = 503,
+            description = "`store-unavailable`: not confirmed, so that the events may or may not \
+                have been written",
+            body = ErrorBody<'static>
+        ),
+    )
+)]
 #[post("/event/add", data = "<body>")]
 pub async fn add(
-    _backend: ApiKeyHolder,
+    _caller: ApiKeyHolder,
     strict: Strict,
     body: Body,
     state: AppState<'_>,
-) -> Result<Whole, ApiError> {
+) -> Result<BufferedResponse, ApiError> {
     let batch: BatchIn<'_> = body.json()?;
     let key = stream_key(&batch.key)?;
     let producer_sequence = producer_sequence(batch.producer.as_deref(), batch.sequence)?;
@@ -132,8 +162,8 @@ pub async fn add(
             ),
         ));
     }
-    let mut members = Members::new(strict);
-    let check = |(index, Object(event)): (usize, Object<EventIn<'_>>)| {
+    let mut members = MemberCheck::new(strict);
+    let check = |(index, Object(event)): (usize, Object<UncheckedEvent<'_>>)| {
         members
             .check(event, state.settings.max_event)
             .map_err(|problem| {
@@ -160,7 +190,7 @@ pub async fn add(
         num_events: ids.len(),
         ids,
         num_duplicates: producer_sequence.map(|_| appended.duplicates),
-        ignored: members.take(),
+        ignored: members.take_ignored(),
     };
-    Whole::json(&added, None)
+    BufferedResponse::json(&added, None)
 }

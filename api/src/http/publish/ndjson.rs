@@ -1,5 +1,5 @@
-//! NDJSON: an upload that may go on for hours, whose lines are forwarded as they arrive. Memory
-//! holds a line and a batch, whatever the upload's length.
+//! `POST /event/add/json-stream`: an upload of NDJSON, which may go on for hours. The broker
+//! appends lines as they arrive. It keeps a line and a batch in memory, however long the upload is.
 
 use std::{io, pin::pin};
 
@@ -14,23 +14,25 @@ use tokio::io::AsyncReadExt;
 use utoipa::ToSchema;
 
 use super::{
-    BATCH_BYTES, BATCH_EVENTS, count,
-    event_error::code_of,
-    members::{Members, Strict},
-    producer::FromProducer,
+    append::{MAX_BYTES, MAX_EVENTS, count},
+    documented::{EventsParams, StrictParams},
+    event_error_code::code_of,
+    producer::QueryProducer,
+    unknown_members::{MemberCheck, Strict},
 };
 use crate::{
     bounded::bounded,
     codec::{
-        json::EventIn,
+        json::UncheckedEvent,
         ndjson::{Line, Lines},
     },
     http::{
         body::PlainBody,
+        buffered_response::BufferedResponse,
         error::{ApiError, ErrorBody, ErrorCode},
+        error_responses::{Unauthorized, UnsupportedMediaType},
         guards::ApiKeyHolder,
         query::QueryKey,
-        response::Whole,
         state::AppState,
         store_error::at,
     },
@@ -40,19 +42,19 @@ use crate::{
     telemetry::metrics::{SharedMetrics, Way},
 };
 
-/// Ids that the answer holds at the most.
+/// The most ids in the response.
 const MAX_IDS: usize = 10_000;
 
-/// Errors that the answer tells at the most.
+/// The most line errors in the response.
 const MAX_ERRORS: usize = 100;
 
-/// The most bytes of each: the problem may repeat what the line held.
+/// The most bytes of a line error: it may quote the line.
 const MAX_ERROR_BYTES: usize = 512;
 
-/// Room for what arrives at once.
+/// Bytes of one read.
 const READ_BYTES: usize = 64 << 10;
 
-/// What became of an upload.
+/// The result of an upload.
 #[derive(Default, Serialize, ToSchema)]
 pub struct UploadSummary {
     /// The ids of the events written, the first 10,000.
@@ -61,7 +63,7 @@ pub struct UploadSummary {
     /// How many events were written.
     #[schema(example = 1)]
     num_events: u64,
-    /// How many events were not written because the stream had them already. Only with a producer.
+    /// How many events the stream already had. They were not written again. Only with a producer.
     #[schema(example = 0, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_duplicates: Option<u64>,
@@ -69,44 +71,80 @@ pub struct UploadSummary {
     #[schema(value_type = Option<String>, example = "1767225600000-1")]
     last_id: Option<EventId>,
     /// What was wrong with lines that were not written, the first 100.
-    #[schema(example = json!(["line 7: an event name is 1 to 128 bytes of UTF-8 without control characters"]))]
+    #[schema(example = json!([
+        "line 7: an event name is 1 to 128 bytes of UTF-8 without control characters"
+    ]))]
     errors: Vec<String>,
     /// How many lines were not written.
     #[schema(example = 1)]
     num_errors: u64,
-    /// Members of events that are neither `event` nor `data`, and were not stored: their names,
-    /// each once, the first 16, cut to 64 bytes. Absent when there are none.
+    /// The names of members that are neither `event` nor `data`, and were not stored: each once,
+    /// the first 16, cut to 64 bytes. Absent when there are none.
     #[schema(example = json!(["comment"]), max_items = 16)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<String>,
 }
 
-/// Writes newline-delimited events as they arrive, for as long as they come.
-#[utoipa::path(operation_id = "upload_events", context_path = "/api", tag = "ingestion", security(("api_key" = [])), params(
-    ("key" = String, Query, description = "The stream's key"),
-    ("producer" = Option<String>, Query, description = "Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again, so that an upload that broke off can be repeated"),
-    ("sequence" = Option<u64>, Query, maximum = 9_007_199_254_740_992_u64, description = "How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines that are no events do not count"),
-    ("strict" = Option<bool>, Query, description = "Refuse lines whose events have members other than `event` and `data`, which otherwise are ignored and named in the answer")),
-    request_body(content = String, content_type = "application/x-ndjson", description = "One `{\"event\", \"data\"?}` a line; blank lines are skipped; any content type", example = "{\"event\":\"token\",\"data\":\"Hello\"}\n"), responses(
-    (status = 200, description = "The upload is at its end; lines that are no events are told in `errors`", body = UploadSummary),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`; `bad-request`: the upload broke off", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
-    (status = 404, description = "`no-active-stream`: no active stream, or it ended meanwhile; the message says how many events were written", body = ErrorBody<'static>),
-    (status = 409, description = "`sequence-gap`: events of the producer are missing before these; the message says how many events were written", body = ErrorBody<'static>),
-    (status = 415, description = "`unsupported-media-type`: the body is compressed, or not UTF-8", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`, `shutting-down`; the message says how many events were written", body = ErrorBody<'static>)))]
+/// Writes newline-delimited events as they arrive, until the upload ends.
+#[utoipa::path(
+    operation_id = "upload_events",
+    context_path = "/api",
+    tag = "ingestion",
+    security(("api_key" = [])),
+    params(EventsParams, StrictParams),
+    request_body(
+        content = String,
+        content_type = "application/x-ndjson",
+        description = "One `{\"event\", \"data\"?}` a line; blank lines are skipped; any content \
+            type",
+        example = "{\"event\":\"token\",\"data\":\"Hello\"}\n"
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The upload ended; `errors` describes lines that are no events",
+            body = UploadSummary
+        ),
+        (
+            status = 400,
+            description = "`missing-parameter`, `invalid-key`, `invalid-parameter`, \
+                `invalid-producer`, `invalid-request`; `bad-request`: the upload broke off",
+            body = ErrorBody<'static>
+        ),
+        Unauthorized,
+        (
+            status = 404,
+            description = "`no-active-stream`: no active stream, or it ended meanwhile; the \
+                message says how many events were written",
+            body = ErrorBody<'static>
+        ),
+        (
+            status = 409,
+            description = "`sequence-gap`: events of the producer are missing before these; the \
+                message says how many events were written",
+            body = ErrorBody<'static>
+        ),
+        UnsupportedMediaType,
+        (
+            status = 503,
+            description = "`store-unavailable`, `shutting-down`; the message says how many events \
+                were written",
+            body = ErrorBody<'static>
+        ),
+    )
+)]
 #[post("/event/add/json-stream", data = "<data>")]
 pub async fn add(
-    _backend: ApiKeyHolder,
+    _caller: ApiKeyHolder,
     key: QueryKey,
-    producer: FromProducer,
+    producer: QueryProducer,
     strict: Strict,
     _plain: PlainBody,
     data: Data<'_>,
     state: AppState<'_>,
-) -> Result<Whole, ApiError> {
+) -> Result<BufferedResponse, ApiError> {
     let QueryKey(key) = key;
-    // Told now, rather than after the first line, which may be a long time coming.
+    // The caller receives this error now, not after the first line, which may arrive much later.
     state.must_be_active(&key).await?;
     let mut upload = Upload {
         store: SharedStore::clone(state.store),
@@ -120,28 +158,28 @@ pub async fn add(
             num_duplicates: producer.0.as_ref().map(|_| 0),
             ..UploadSummary::default()
         },
-        members: Members::new(strict),
+        members: MemberCheck::new(strict),
         producer_sequence: producer.0,
     };
     upload
         .run(data.open(ByteUnit::max_value()), state.lifecycle)
         .await?;
-    upload.summary.ignored = upload.members.take();
-    Whole::json(&upload.summary, None)
+    upload.summary.ignored = upload.members.take_ignored();
+    BufferedResponse::json(&upload.summary, None)
 }
 
-/// An upload under way.
+/// A running upload.
 struct Upload {
     store: SharedStore,
     metrics: SharedMetrics,
     key: StreamKey,
-    /// Where the batch stands among its producer's events.
+    /// The sequence of the first event of the batch.
     producer_sequence: Option<ProducerSequence>,
     batch: Vec<NewEvent>,
     batch_bytes: usize,
     max_line: usize,
     max_event: usize,
-    members: Members,
+    members: MemberCheck,
     summary: UploadSummary,
 }
 
@@ -156,20 +194,24 @@ impl Upload {
         loop {
             while let Some(line) = lines.next_line() {
                 self.take(line);
-                if self.batch.len() >= BATCH_EVENTS || self.batch_bytes >= BATCH_BYTES {
+                if self.batch.len() >= MAX_EVENTS || self.batch_bytes >= MAX_BYTES {
                     self.write().await?;
                 }
             }
             lines.buffer().reserve(READ_BYTES);
-            // What is ready together is written together: a batch is written when there is nothing
-            // more to read at once.
+            // Events that arrive together go into one append: the broker appends when it would have
+            // to wait for the next bytes.
             let read = if let Some(read) = body.read_buf(lines.buffer()).now_or_never() {
                 read
             } else {
                 self.write().await?;
                 tokio::select! {
+                    biased;
+                    () = &mut closing => {
+                        let why = "The broker is stopping";
+                        return Err(self.stopped(ErrorCode::ShuttingDown, why));
+                    }
                     read = body.read_buf(lines.buffer()) => read,
-                    () = &mut closing => return Err(self.stopped(ErrorCode::ShuttingDown, "The broker is stopping")),
                 }
             };
             match read {
@@ -184,16 +226,17 @@ impl Upload {
         self.write().await
     }
 
-    /// The lines that are complete are written; the last one is not known to be.
+    /// Writes the complete lines. The last line may be incomplete, so the broker drops it.
     async fn broke_off(&mut self, error: &io::Error) -> Result<(), ApiError> {
         tracing::debug!(%error, "an upload broke off");
         self.write().await?;
         Err(self.stopped(ErrorCode::BadRequest, "The upload broke off"))
     }
 
+    /// Adds a line to the batch, or its problem to the summary.
     fn take(&mut self, line: Line) {
         let (number, code, problem) = match line {
-            Line::Text(number, text) => match EventIn::read(&text)
+            Line::Text(number, text) => match UncheckedEvent::read(&text)
                 .and_then(|event| self.members.check(event, self.max_event))
             {
                 Ok(event) => {
@@ -217,6 +260,7 @@ impl Upload {
         }
     }
 
+    /// Appends the batch.
     async fn write(&mut self) -> Result<(), ApiError> {
         if self.batch.is_empty() {
             return Ok(());
@@ -250,6 +294,7 @@ impl Upload {
         Ok(())
     }
 
+    /// The error of an upload that stops before its end.
     fn stopped(&self, code: ErrorCode, why: &str) -> ApiError {
         let written = self.summary.num_events;
         ApiError::new(

@@ -1,5 +1,5 @@
-//! Producers that number their events, so that what they send again after a broken connection is
-//! written once.
+//! The parameters `producer` and `sequence`. With them, the broker writes an event only once, even
+//! if its producer sends it again after a broken connection.
 
 use rocket::{
     Request, async_trait,
@@ -14,11 +14,11 @@ use crate::{
     stream::{InvalidProducer, MAX_SEQUENCE, ProducerSequence},
 };
 
-/// `?producer=` and `?sequence=`: where an upload's first event stands among all of its producer's.
-/// None: not numbered.
-pub struct FromProducer(pub(super) Option<ProducerSequence>);
+/// The query parameters `producer` and `sequence`: the sequence of the first event of an upload.
+/// None if the query names no producer.
+pub struct QueryProducer(pub(super) Option<ProducerSequence>);
 
-/// Reads the two as they come in a body or a query. A sequence that is not given is 0.
+/// Checks a producer and a sequence of a body or a query. The default sequence is 0.
 pub(super) fn producer_sequence(
     producer: Option<&str>,
     sequence: Option<u64>,
@@ -58,7 +58,7 @@ fn invalid(message: String) -> ApiError {
 }
 
 #[async_trait]
-impl<'r> FromRequest<'r> for FromProducer {
+impl<'r> FromRequest<'r> for QueryProducer {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {

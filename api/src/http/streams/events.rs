@@ -1,28 +1,36 @@
-//! The stored events of a stream.
+//! `GET /stream/events`: the stored events of a stream.
 
-use std::io;
+use std::{future::pending, io};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
-use rocket::{Response, State, get, http::ContentType, response::Responder};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use rocket::{
+    Request, State, get,
+    http::ContentType,
+    response::{self, Responder},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     codec::{json, segment::Part},
     http::{
-        error::{ApiError, ErrorBody},
+        error::ApiError,
+        error_responses::{
+            InvalidKeyParameter, StoreUnavailable, StreamNotFound, TooManyLargeResponses,
+            Unauthorized,
+        },
         guards::ApiKeyHolder,
+        large_response::LargeResponsePermit,
         query::QueryKey,
-        response::{AnswerPermit, paced, patience, pieces},
         store_error::at,
-        streamed::streamed,
+        streaming::{chunks, streaming_response, with_write_timeout, write_timeout},
     },
     store::{Page, SharedStore, StoreError, StreamInfo},
 };
 
 /// An event as it is stored.
-// For the documents; what is sent is written by `wire::json`.
+// For the OpenAPI document; `codec::json` writes the response.
 #[derive(Serialize, ToSchema)]
 pub struct StoredEvent {
     /// `<milliseconds>-<number>`.
@@ -39,19 +47,28 @@ pub struct StoredEvent {
     data: Option<String>,
 }
 
-/// All stored events of a stream, also after its end. Takes no streaming slot.
-#[utoipa::path(operation_id = "stream_events", context_path = "/api", tag = "streams", security(("api_key" = [])), params(("key" = String, Query, description = "The stream's key")), responses(
-    (status = 200, description = "The stored events, oldest first", body = Vec<StoredEvent>),
-    (status = 400, description = "`missing-parameter`, `invalid-key`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`", body = ErrorBody<'static>),
-    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: too many large answers are being sent", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`", body = ErrorBody<'static>)))]
+/// Reads all stored events of a stream, also after its end. The request does not count as a
+/// subscriber.
+#[utoipa::path(
+    operation_id = "stream_events",
+    context_path = "/api",
+    tag = "streams",
+    security(("api_key" = [])),
+    params(("key" = String, Query, description = "The stream's key")),
+    responses(
+        (status = 200, description = "The stored events, oldest first", body = Vec<StoredEvent>),
+        InvalidKeyParameter,
+        Unauthorized,
+        StreamNotFound,
+        TooManyLargeResponses,
+        StoreUnavailable,
+    )
+)]
 #[get("/stream/events")]
 pub async fn events(
-    _backend: ApiKeyHolder,
+    _caller: ApiKeyHolder,
     key: QueryKey,
-    permit: AnswerPermit,
+    permit: LargeResponsePermit,
     store: &State<SharedStore>,
 ) -> Result<StoredEvents, ApiError> {
     let first = store.read(&key.0, None).await.map_err(at(&key.0))?;
@@ -62,56 +79,60 @@ pub async fn events(
     })
 }
 
-/// A JSON array of a stream's events, written page by page, so that a long stream takes no more
-/// memory than a page, and that only as long as the backend reads.
+/// A JSON array of a stream's events. The broker reads and writes it page by page, so that a long
+/// stream takes no more memory than a page.
 pub struct StoredEvents {
     store: SharedStore,
     first: Page,
-    permit: AnswerPermit,
+    permit: LargeResponsePermit,
 }
 
 impl<'r> Responder<'r, 'static> for StoredEvents {
-    fn respond_to(self, request: &'r rocket::Request<'_>) -> rocket::response::Result<'static> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let Self {
             store,
             first,
             permit,
         } = self;
-        // The newest event when the request came: what is written later is not waited for.
-        let StreamInfo {
-            generation, last, ..
-        } = first.info;
-        let opening = stream::iter([Ok(array_items(&first, '['))]);
-        let rest = stream::try_unfold(first.cursor, move |cursor| {
-            let (store, key) = (SharedStore::clone(&store), first.key.clone());
-            async move {
-                if cursor.is_none_or(|cursor| cursor >= last) {
-                    return Ok(None);
-                }
-                // The status line is sent: all that can be done about a failure is to break off,
-                // which leaves the JSON without its end.
-                let page = store.read(&key, cursor).await.map_err(io::Error::other)?;
-                if page.info.generation != generation {
-                    return Err(io::Error::other(StoreError::NotFound));
-                }
-                Ok(Some((array_items(&page, ','), page.cursor)))
-            }
-        });
-        let closing = stream::iter([Ok(Bytes::from_static(b"]"))]);
-        let pages = opening
-            .chain(rest)
-            .chain(closing)
-            .map_ok(pieces)
-            .try_flatten();
-        let response: Response<'static> = streamed(
+        let body = array(store, first).map_ok(chunks).try_flatten();
+        Ok(streaming_response(
             ContentType::JSON,
-            paced(pages, patience(request), std::future::pending(), permit),
-        );
-        Ok(response)
+            with_write_timeout(body, write_timeout(request), pending(), permit),
+        ))
     }
 }
 
-/// The page's events as items of a JSON array, each after a comma, the first one after `lead`.
+/// The pages of the array.
+fn array(
+    store: SharedStore,
+    first: Page,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    // The newest event when the request came. The array ends there, whatever is written later.
+    let StreamInfo {
+        generation, last, ..
+    } = first.info;
+    let opening = stream::iter([Ok(array_items(&first, '['))]);
+    let rest = stream::try_unfold(first.cursor, move |cursor| {
+        let (store, key) = (SharedStore::clone(&store), first.key.clone());
+        async move {
+            if cursor.is_none_or(|cursor| cursor >= last) {
+                return Ok(None);
+            }
+            // The status line was already sent. After a failure the broker can only break off,
+            // which leaves the JSON incomplete.
+            let page = store.read(&key, cursor).await.map_err(io::Error::other)?;
+            if page.info.generation != generation {
+                return Err(io::Error::other(StoreError::NotFound));
+            }
+            Ok(Some((array_items(&page, ','), page.cursor)))
+        }
+    });
+    let closing = stream::iter([Ok(Bytes::from_static(b"]"))]);
+    opening.chain(rest).chain(closing)
+}
+
+/// The page's events as items of a JSON array. `lead` stands before the first item, and a comma
+/// before each other item.
 fn array_items(page: &Page, lead: char) -> Bytes {
     let mut out = String::new();
     let mut lead = lead;

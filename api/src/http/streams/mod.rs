@@ -1,5 +1,10 @@
-//! Management of streams, for backends.
+//! Streams: create, list, read and finish them, and issue tokens. One file per operation.
 
-pub mod access;
+mod access;
+pub mod create;
 pub mod events;
-pub mod manage;
+pub mod finish;
+pub mod info;
+pub mod issue_token;
+pub mod list;
+mod seconds;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    http::response::{paced, pieces},
+    http::streaming::{chunks, with_write_timeout},
     session::{Output, Session, Subscription},
 };
 
@@ -103,7 +103,7 @@ impl<F: Format> DirectBody<F> {
         if bytes.len() <= MAX_HELD {
             return Some(Ok(bytes));
         }
-        self.rest = Some(paced(pieces(bytes), self.stall, pending(), ()));
+        self.rest = Some(with_write_timeout(chunks(bytes), self.stall, pending(), ()));
         self.next_piece().await
     }
 
@@ -200,7 +200,7 @@ async fn send_pieces(
     body: &mpsc::Sender<Option<Bytes>>,
     stall: Duration,
 ) -> Result<(), NotTaken> {
-    let mut pieces = pin!(pieces(bytes));
+    let mut pieces = pin!(chunks(bytes));
     while let Some(Ok(piece)) = pieces.next().await {
         in_time(stall, body.send(Some(piece))).await?;
     }

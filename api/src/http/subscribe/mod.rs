@@ -5,6 +5,7 @@ mod body;
 mod caching;
 mod commands;
 mod decision;
+pub mod documented;
 mod first_message;
 pub(crate) mod metadata;
 pub mod ndjson;

@@ -12,17 +12,13 @@ use rocket::{
 
 use super::{
     body::{self, EXCLUSIVE_PROBE, Format},
+    documented::{Forbidden, LimitReached, SubscribeErrors, SubscribeParams, WaitParams},
     objects::objects,
     request::SubscribeRequest,
     resolve::is_complete,
 };
 use crate::{
-    http::{
-        error::{ApiError, ErrorBody},
-        guards::TokenGrant,
-        state::AppState,
-        streamed::streamed,
-    },
+    http::{error::ApiError, guards::TokenGrant, state::AppState, streaming::streaming_response},
     session::{Output, Subscription},
     telemetry::metrics::Transport,
 };
@@ -40,22 +36,34 @@ pub enum Lines {
 
 /// Follows streams as newline-delimited JSON: an object per event, with its `key`. Empty lines are
 /// heartbeats.
-#[utoipa::path(operation_id = "follow_ndjson", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
-    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
-    ("last_event_id" = Option<String>, Query, description = "Where to go on: an event's id, or a cursor; also `lastEventId`, `after`, or the header `Last-Event-ID`"),
-    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
-    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
-    ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes")), responses(
-    (status = 200, description = "Lines until all streams have ended", body = String, content_type = "application/x-ndjson"),
-    (status = 204, description = "The streams have ended and the client has all of them"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
-    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key", body = ErrorBody<'static>),
-    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
+#[utoipa::path(
+    operation_id = "follow_ndjson",
+    context_path = "/api",
+    tag = "clients",
+    security(("client_token" = []), ("client_token_query" = [])),
+    params(
+        SubscribeParams,
+        WaitParams,
+        (
+            "last_event_id" = Option<String>,
+            Query,
+            description = "The position to resume from: an event's id, or a cursor; also \
+                `lastEventId`, `after`, or the header `Last-Event-ID`"
+        ),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "Lines until all streams have ended",
+            body = String,
+            content_type = "application/x-ndjson"
+        ),
+        (status = 204, description = "The streams have ended and the subscriber has all of them"),
+        SubscribeErrors,
+        Forbidden,
+        LimitReached,
+    )
+)]
 #[get("/client/ndjson")]
 pub async fn follow(
     token: TokenGrant,
@@ -100,7 +108,9 @@ impl Format for JsonLines {
 impl<'r> Responder<'r, 'static> for Lines {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Ok(match self {
-            Self::Lines(lines) => streamed(ContentType::new("application", "x-ndjson"), lines),
+            Self::Lines(lines) => {
+                streaming_response(ContentType::new("application", "x-ndjson"), lines)
+            }
             Self::Complete => rocket::Response::build()
                 .status(Status::NoContent)
                 .raw_header("Cache-Control", "no-store")

@@ -15,7 +15,7 @@ pub(super) fn objects(subscription: &Subscription, output: &Output, is_keyed: bo
             .map(|stream| entries(subscription, &stream.key, batch, is_keyed))
             .unwrap_or_default(),
         Output::Update(index, StreamUpdate::Deleted) => stream(index)
-            .map(|stream| json::gone(&stream.key, stream.deleted_after()))
+            .map(|stream| json::deleted(&stream.key, stream.deleted_after()))
             .into_iter()
             .collect(),
         Output::Positions(indexes) => indexes

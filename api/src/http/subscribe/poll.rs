@@ -18,6 +18,7 @@ use super::{
     admit::open_streams,
     body::EXCLUSIVE_PROBE,
     caching::{Freshness, FreshnessHeaders, KnownTags},
+    documented::{Forbidden, SubscribeErrors, SubscribeParams},
     poll_body::{PollBody, Polled},
     request::SubscribeRequest,
 };
@@ -25,10 +26,12 @@ use crate::{
     http::{
         error::{ApiError, ErrorBody},
         guards::TokenGrant,
-        response::{SMALL, of_length, paced, patience, pieces},
         state::AppState,
         store_error::at,
-        streamed::streamed,
+        streaming::{
+            CHUNK_BYTES, chunks, streaming_response, with_content_length, with_write_timeout,
+            write_timeout,
+        },
     },
     session::{Admission, Output, Session, Subscription},
     telemetry::metrics::Transport,
@@ -38,23 +41,49 @@ use crate::{
 const DEFAULT_WAIT_SECONDS: u64 = 25;
 
 /// Asks for what there is after a cursor, and waits for it if there is nothing.
-#[utoipa::path(operation_id = "poll_events", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
-    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
-    ("after" = Option<String>, Query, description = "The last answer's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID`"),
-    ("wait" = Option<String>, Query, description = "Seconds to wait when there is nothing, 0 to 60, 25 by default; `true` besides: wait for streams that are not there yet"),
-    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
-    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes"),
-    ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that the client has")), responses(
-    (status = 200, description = "What there is, or nothing when the time is over. Where all streams are finished it may be kept", body = Polled),
-    (status = 304, description = "The client has this answer"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
-    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key", body = ErrorBody<'static>),
-    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: there is nothing yet and no place to wait, or no place for a client that takes an answer of more than 16 KiB", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
+#[utoipa::path(
+    operation_id = "poll_events",
+    context_path = "/api",
+    tag = "clients",
+    security(("client_token" = []), ("client_token_query" = [])),
+    params(
+        SubscribeParams,
+        (
+            "after" = Option<String>,
+            Query,
+            description = "The last response's `cursor`, or an event's id; also `last_event_id`, \
+                `lastEventId`, or the header `Last-Event-ID`"
+        ),
+        (
+            "wait" = Option<String>,
+            Query,
+            description = "Seconds to wait when there is nothing new, 0 to 60, 25 by default; \
+                `true` besides: wait for streams that do not exist yet"
+        ),
+        (
+            "If-None-Match" = Option<String>,
+            Header,
+            description = "The `ETag` of a response that the subscriber has"
+        ),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The new events, or none when the time is over. A response for \
+                finished streams may be cached",
+            body = Polled
+        ),
+        (status = 304, description = "The subscriber has this response"),
+        SubscribeErrors,
+        Forbidden,
+        (
+            status = 429,
+            description = "`too-many-clients`: a connection limit is reached, and the request \
+                would have to wait, or its response has more than 16 KiB",
+            body = ErrorBody<'static>
+        ),
+    )
+)]
 #[get("/client/poll")]
 pub async fn poll(
     token: TokenGrant,
@@ -104,7 +133,7 @@ pub async fn poll(
     let body = body.into_json(&subscriptions);
     let headers = freshness.headers(&body, known.as_deref());
     // Rocket alone holds a small answer. An answer that the subscriber has is not sent.
-    let admission = if body.len() <= SMALL || headers.is_known {
+    let admission = if body.len() <= CHUNK_BYTES || headers.is_known {
         None
     } else {
         let timeouts = state.timeouts(None);
@@ -179,7 +208,7 @@ impl Waiting {
         let subscription = slice::from_ref(self.session.subscription());
         let body = Bytes::from(self.body.into_json(subscription));
         let admission = self.session.into_admission();
-        let body = if body.len() <= SMALL {
+        let body = if body.len() <= CHUNK_BYTES {
             once(body)
         } else {
             held(body, admission, self.stall)
@@ -197,7 +226,7 @@ fn held(body: Bytes, admission: Admission, stall: Duration) -> Bodies {
     let admission = Arc::new(admission);
     let watched = Arc::clone(&admission);
     let disconnected = async move { watched.disconnected().await };
-    paced(pieces(body), stall, disconnected, admission)
+    with_write_timeout(chunks(body), stall, disconnected, admission)
 }
 
 /// The answer to a poll.
@@ -223,7 +252,7 @@ impl<'r> Responder<'r, 'static> for PollResponse {
                 headers,
                 admission,
             } => (body, headers, admission),
-            Self::Waiting(body) => return Ok(streamed(ContentType::JSON, body)),
+            Self::Waiting(body) => return Ok(streaming_response(ContentType::JSON, body)),
         };
         let length = body.len();
         let mut response = match admission {
@@ -231,8 +260,8 @@ impl<'r> Responder<'r, 'static> for PollResponse {
                 .status(Status::NotModified)
                 .finalize(),
             Some(admission) => {
-                let body = held(body, admission, patience(request));
-                of_length(streamed(ContentType::JSON, body), length)
+                let body = held(body, admission, write_timeout(request));
+                with_content_length(streaming_response(ContentType::JSON, body), length)
             }
             None => rocket::Response::build()
                 .header(ContentType::JSON)

@@ -12,17 +12,16 @@ use rocket::{
 
 use super::{
     body::{self, EXCLUSIVE_PROBE, Format},
+    documented::{
+        Forbidden, LimitReached, ResumeHeader, ResumeParams, SubscribeErrors, SubscribeParams,
+        WaitParams,
+    },
     request::SubscribeRequest,
     resolve::is_complete,
 };
 use crate::{
     codec::{cursor, json, sse},
-    http::{
-        error::{ApiError, ErrorBody},
-        guards::TokenGrant,
-        state::AppState,
-        streamed::streamed,
-    },
+    http::{error::ApiError, guards::TokenGrant, state::AppState, streaming::streaming_response},
     session::{CloseReason, Output, Subscription},
     store::{Batch, StreamUpdate},
     stream::{Position, StartPosition},
@@ -44,24 +43,26 @@ pub enum EventStream {
 
 /// Follows streams over server-sent events, each from its first event kept or from where the client
 /// was cut off. With several, the `id:` of a frame says which stream it is from.
-#[utoipa::path(operation_id = "follow_sse", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
-    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
-    ("Last-Event-ID" = Option<String>, Header, description = "Where to go on: an event's id, or a cursor; browsers send it by themselves"),
-    ("last_event_id" = Option<String>, Query, description = "The same, where no header can be set; also `after`"),
-    ("lastEventId" = Option<String>, Query, description = "The same"),
-    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
-    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
-    ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes")), responses(
-    (status = 200, description = "The stream: everything stored after the id, then everything live, until it ends", body = String, content_type = "text/event-stream"),
-    (status = 204, description = "The stream has ended and the client has all of it"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
-    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key", body = ErrorBody<'static>),
-    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
+#[utoipa::path(
+    operation_id = "follow_sse",
+    context_path = "/api",
+    tag = "clients",
+    security(("client_token" = []), ("client_token_query" = [])),
+    params(SubscribeParams, WaitParams, ResumeHeader, ResumeParams),
+    responses(
+        (
+            status = 200,
+            description = "The stream: everything stored after the position, then everything \
+                live, until it ends",
+            body = String,
+            content_type = "text/event-stream"
+        ),
+        (status = 204, description = "The stream has ended and the subscriber has all of it"),
+        SubscribeErrors,
+        Forbidden,
+        LimitReached,
+    )
+)]
 #[get("/client/sse")]
 pub async fn follow(
     token: TokenGrant,
@@ -159,7 +160,7 @@ fn plain(subscription: &Subscription, output: &Output) -> Bytes {
         Output::Update(_, StreamUpdate::Events(batch)) => {
             let missed = batch.missed.as_ref().map(sse::missed);
             let parts = batch.parts.iter().map(|part| match subscription.filter() {
-                Some(filter) => sse::selected_frames(part, filter),
+                Some(filter) => sse::filtered_frames(part, filter),
                 None => sse::frames(part),
             });
             let mut pieces: Vec<Bytes> = missed.into_iter().chain(parts).collect();
@@ -198,7 +199,7 @@ impl ServerSentEvents {
             }
             Output::Update(index, StreamUpdate::Deleted) => {
                 if let Some(stream) = subscription.streams().get(*index) {
-                    let data = json::gone_data(stream.deleted_after());
+                    let data = json::deleted_data(stream.deleted_after());
                     let cursor = self.cursor(subscription, *index, stream.position());
                     sse::put_keyed_missed(&mut out, &cursor, &data);
                 }
@@ -285,8 +286,8 @@ impl ServerSentEvents {
 impl<'r> Responder<'r, 'static> for EventStream {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Ok(match self {
-            Self::Frames(frames) => streamed(ContentType::EventStream, frames),
-            Self::Headers => streamed(ContentType::EventStream, futures::stream::empty()),
+            Self::Frames(frames) => streaming_response(ContentType::EventStream, frames),
+            Self::Headers => streaming_response(ContentType::EventStream, futures::stream::empty()),
             Self::Complete => rocket::Response::build()
                 .status(Status::NoContent)
                 .raw_header("Cache-Control", "no-store")

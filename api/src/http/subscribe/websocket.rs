@@ -9,6 +9,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     commands::{Command, Commands, Lookup, Started},
+    documented::{
+        LimitReached, ResumeHeader, ResumeParams, SubscribeErrors, SubscribeParams, WaitParams,
+    },
     first_message::FirstMessage,
     objects::objects,
     request::SubscribeRequest,
@@ -17,10 +20,11 @@ use super::{
 use crate::{
     http::{
         error::{ApiError, ErrorBody},
+        error_responses::UpgradeRequired,
         guards::TokenGrant,
         query::Upgrade,
         state::AppState,
-        websocket::{Channel, ESCAPED, PeerEnd, PongDue, Socket, close},
+        websocket::{MAX_ESCAPE_GROWTH, PeerEnd, PendingPong, Socket, WebSocketResponse, close},
     },
     session::{CloseReason, Output, Session, Subscription},
     telemetry::metrics::Transport,
@@ -46,31 +50,40 @@ const MIN_SILENCE: Duration = Duration::from_secs(10);
 /// Follows streams over WebSocket, each from its first event kept or from where the client was cut
 /// off. The first message is a JSON array of all events so far, then comes one object per event.
 /// The client may add streams and drop them.
-#[utoipa::path(operation_id = "follow_ws", context_path = "/api", tag = "clients", security(("client_token" = []), ("client_token_query" = [])), params(
-    ("key" = Vec<String>, Query, description = "The stream's key; several for several streams"),
-    ("last_event_id" = Option<String>, Query, description = "Where to go on: an event's id, or a cursor; also `after`"),
-    ("lastEventId" = Option<String>, Query, description = "The same"),
-    ("Last-Event-ID" = Option<String>, Header, description = "The same"),
-    ("from" = Option<String>, Query, description = "Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time"),
-    ("events" = Option<String>, Query, description = "Names of wanted events, separated by commas; a `*` at the end stands for any ending"),
-    ("wait" = Option<bool>, Query, description = "Wait for streams that are not there yet"),
-    ("client_name" = Option<String>, Query, description = "What the client is called in the list of clients: up to 128 bytes"),
-    ("tags" = Option<String>, Query, description = "Tags of the client, separated by commas: up to 16 of up to 64 bytes")), responses(
-    (status = 101, description = "WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails"),
-    (status = 400, description = "`missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`, `too-many-keys`, `cross-slot`", body = ErrorBody<'static>),
-    (status = 401, description = "`unauthorized`, `token-expired`", body = ErrorBody<'static>),
-    (status = 403, description = "`forbidden`: the token does not open a stream, or an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS`", body = ErrorBody<'static>),
-    (status = 404, description = "`stream-not-found`", body = ErrorBody<'static>),
-    (status = 426, description = "`upgrade-required`: not a WebSocket handshake", body = ErrorBody<'static>),
-    (status = 429, description = "`too-many-clients`: of the node, a stream, or the client's address", body = ErrorBody<'static>),
-    (status = 503, description = "`store-unavailable`, `shutting-down`", body = ErrorBody<'static>)))]
+#[utoipa::path(
+    operation_id = "follow_ws",
+    context_path = "/api",
+    tag = "clients",
+    security(("client_token" = []), ("client_token_query" = [])),
+    params(SubscribeParams, WaitParams, ResumeHeader, ResumeParams),
+    responses(
+        (
+            status = 101,
+            description = "WebSocket. Closed with 1000 after the stream's end, 1001 after \
+                `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks \
+                the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the \
+                client, 1011 when the stream no longer exists, 1012 when the broker stops, 1013 \
+                when the store fails"
+        ),
+        SubscribeErrors,
+        (
+            status = 403,
+            description = "`forbidden`: the token does not open a stream, or is bound to an \
+                earlier one at its key; or a browser's page of an origin that is not in \
+                `STREAMER_ALLOWED_ORIGINS`",
+            body = ErrorBody<'static>
+        ),
+        UpgradeRequired,
+        LimitReached,
+    )
+)]
 #[get("/client/ws")]
 pub async fn follow(
     token: TokenGrant,
     request: SubscribeRequest,
     upgrade: Upgrade,
     state: AppState<'_>,
-) -> Result<Channel, ApiError> {
+) -> Result<WebSocketResponse, ApiError> {
     let request = request.streaming()?;
     let resolver = state.resolver(&token);
     let streams = resolver.resolve(&request).await?;
@@ -81,7 +94,7 @@ pub async fn follow(
         .await?;
     // Besides its event, an object has a key, an id and a name.
     let largest_event = state.settings.max_event.max(LARGEST_EVENT) + 1024;
-    let max_frame = FirstMessage::FRAGMENT + ESCAPED * largest_event;
+    let max_frame = FirstMessage::FRAGMENT + MAX_ESCAPE_GROWTH * largest_event;
     let silence = (state.settings.heartbeat * MAX_UNANSWERED).max(MIN_SILENCE);
     let stall = state.settings.client_timeout;
     let serve = move |socket| -> BoxFuture<'static, ()> {
@@ -91,14 +104,19 @@ pub async fn follow(
             first_message: FirstMessage::default(),
             commands: Commands::default(),
             lookup: None,
-            pong: PongDue::default(),
+            pong: PendingPong::default(),
             unanswered_since: None,
             silence,
             stall,
         };
         Box::pin(connection.run(session))
     };
-    Ok(Channel::new(&upgrade, MAX_MESSAGE, max_frame, serve))
+    Ok(WebSocketResponse::new(
+        &upgrade,
+        MAX_MESSAGE,
+        max_frame,
+        serve,
+    ))
 }
 
 /// The connection of one subscriber.
@@ -110,7 +128,7 @@ struct Connection {
     commands: Commands,
     /// The command that waits for its stream.
     lookup: Option<BoxFuture<'static, Lookup>>,
-    pong: PongDue,
+    pong: PendingPong,
     /// When the first ping was sent after which the subscriber has sent nothing. Pings go out only
     /// when there is nothing else to send, so that silence alone means nothing.
     unanswered_since: Option<Instant>,
@@ -296,7 +314,7 @@ async fn next_found(lookup: &mut Option<BoxFuture<'static, Lookup>>) -> Lookup {
 /// a ping. Cancel safe.
 async fn receive(
     socket: &mut Socket,
-    pong: &mut PongDue,
+    pong: &mut PendingPong,
     timeout: Duration,
     is_full: bool,
 ) -> Result<Message, PeerEnd> {

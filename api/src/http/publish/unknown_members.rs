@@ -1,6 +1,6 @@
 //! Members of an event that the broker does not know, such as `id` and `comment` of server-sent
-//! events: they are not stored, and the answer says so. With `?strict=true` an event that has one
-//! is refused.
+//! events. The broker does not store them, and names them in the response. With `?strict=true` it
+//! refuses an event that has one.
 
 use rocket::{
     Request, async_trait,
@@ -9,7 +9,7 @@ use rocket::{
 
 use crate::{
     bounded::bounded,
-    codec::json::{EventIn, EventProblem, MAX_UNKNOWN},
+    codec::json::{EventProblem, MAX_UNKNOWN, UncheckedEvent},
     http::{
         error::{ApiError, ErrorCode},
         query::Query,
@@ -17,20 +17,20 @@ use crate::{
     stream::NewEvent,
 };
 
-/// The most bytes of a name that an answer shows.
+/// The most bytes of a name that a response shows.
 const MAX_NAME_BYTES: usize = 64;
 
-/// `?strict=true`: unknown members are refused.
+/// The query parameter `strict`: true refuses unknown members.
 #[derive(Clone, Copy)]
 pub struct Strict(bool);
 
-/// Checks events, and collects the names of members that are ignored, each once, up to 16.
-pub(super) struct Members {
+/// Checks events, and collects the names of ignored members: each once, up to [`MAX_UNKNOWN`].
+pub(super) struct MemberCheck {
     strict: bool,
     ignored: Vec<String>,
 }
 
-impl Members {
+impl MemberCheck {
     pub(super) fn new(Strict(strict): Strict) -> Self {
         Self {
             strict,
@@ -38,10 +38,10 @@ impl Members {
         }
     }
 
-    /// Checks an event, whose name and data are together at most `limit` bytes.
+    /// Checks an event. Its name and data may have at most `limit` bytes together.
     pub(super) fn check(
         &mut self,
-        mut event: EventIn<'_>,
+        mut event: UncheckedEvent<'_>,
         limit: usize,
     ) -> Result<NewEvent, EventProblem> {
         let unknown = event.take_unknown();
@@ -60,8 +60,8 @@ impl Members {
         Ok(event)
     }
 
-    /// Takes the names, for an answer.
-    pub(super) fn take(&mut self) -> Vec<String> {
+    /// Takes the names of the ignored members, for a response.
+    pub(super) fn take_ignored(&mut self) -> Vec<String> {
         std::mem::take(&mut self.ignored)
     }
 }

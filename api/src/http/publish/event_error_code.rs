@@ -1,8 +1,8 @@
-//! The error code for text that is not an event.
+//! The error code for an event that is not valid.
 
 use crate::{codec::json::EventProblem, http::error::ErrorCode, stream::InvalidEvent};
 
-/// The code for something that is not an event.
+/// The code for this problem.
 pub(super) fn code_of(problem: &EventProblem) -> ErrorCode {
     match problem {
         EventProblem::Invalid(InvalidEvent::Reserved(_)) => ErrorCode::ReservedEvent,

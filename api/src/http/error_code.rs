@@ -1,0 +1,247 @@
+//! The error codes of the HTTP interface. `docs/errors.md` lists them.
+
+use rocket::http::Status;
+
+/// The message of an internal error.
+pub(super) const INTERNAL_MESSAGE: &str = "The broker failed to answer; the fault is on its side";
+
+/// An error code: a stable word for what went wrong. It determines the HTTP status and the retry
+/// delay. Callers decide by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "each variant is its kebab-case word, listed with its meaning in docs/errors.md"
+)]
+pub enum ErrorCode {
+    BadRequest,
+    MalformedJson,
+    InvalidRequest,
+    MissingParameter,
+    InvalidKey,
+    InvalidPattern,
+    InvalidEvent,
+    ReservedEvent,
+    InvalidEventId,
+    InvalidParameter,
+    InvalidProducer,
+    TooManyKeys,
+    CrossSlot,
+    ExistingStream,
+    SequenceGap,
+    AlreadySubscribed,
+    NotSubscribed,
+    Unauthorized,
+    TokenExpired,
+    Forbidden,
+    NotFound,
+    NoActiveStream,
+    StreamNotFound,
+    ClientNotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    TooLarge,
+    TooManyEvents,
+    UnsupportedMediaType,
+    UnprocessableContent,
+    UpgradeRequired,
+    TooManyClients,
+    TooManyStreams,
+    InternalError,
+    StoreUnavailable,
+    ShuttingDown,
+}
+
+impl ErrorCode {
+    /// Every code, for the documentation.
+    pub const ALL: [Self; 36] = [
+        Self::BadRequest,
+        Self::MalformedJson,
+        Self::InvalidRequest,
+        Self::MissingParameter,
+        Self::InvalidKey,
+        Self::InvalidPattern,
+        Self::InvalidEvent,
+        Self::ReservedEvent,
+        Self::InvalidEventId,
+        Self::InvalidParameter,
+        Self::InvalidProducer,
+        Self::TooManyKeys,
+        Self::CrossSlot,
+        Self::ExistingStream,
+        Self::SequenceGap,
+        Self::AlreadySubscribed,
+        Self::NotSubscribed,
+        Self::Unauthorized,
+        Self::TokenExpired,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::NoActiveStream,
+        Self::StreamNotFound,
+        Self::ClientNotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::TooLarge,
+        Self::TooManyEvents,
+        Self::UnsupportedMediaType,
+        Self::UnprocessableContent,
+        Self::UpgradeRequired,
+        Self::TooManyClients,
+        Self::TooManyStreams,
+        Self::InternalError,
+        Self::StoreUnavailable,
+        Self::ShuttingDown,
+    ];
+
+    /// The word in the response.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::MalformedJson => "malformed-json",
+            Self::InvalidRequest => "invalid-request",
+            Self::MissingParameter => "missing-parameter",
+            Self::InvalidKey => "invalid-key",
+            Self::InvalidPattern => "invalid-pattern",
+            Self::InvalidEvent => "invalid-event",
+            Self::ReservedEvent => "reserved-event",
+            Self::InvalidEventId => "invalid-event-id",
+            Self::InvalidParameter => "invalid-parameter",
+            Self::InvalidProducer => "invalid-producer",
+            Self::TooManyKeys => "too-many-keys",
+            Self::CrossSlot => "cross-slot",
+            Self::ExistingStream => "existing-stream",
+            Self::SequenceGap => "sequence-gap",
+            Self::AlreadySubscribed => "already-subscribed",
+            Self::NotSubscribed => "not-subscribed",
+            Self::Unauthorized => "unauthorized",
+            Self::TokenExpired => "token-expired",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not-found",
+            Self::NoActiveStream => "no-active-stream",
+            Self::StreamNotFound => "stream-not-found",
+            Self::ClientNotFound => "client-not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::RequestTimeout => "request-timeout",
+            Self::TooLarge => "too-large",
+            Self::TooManyEvents => "too-many-events",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::UnprocessableContent => "unprocessable-content",
+            Self::UpgradeRequired => "upgrade-required",
+            Self::TooManyClients => "too-many-clients",
+            Self::TooManyStreams => "too-many-streams",
+            Self::InternalError => "internal-error",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::ShuttingDown => "shutting-down",
+        }
+    }
+
+    /// Its HTTP status.
+    #[must_use]
+    pub fn status(self) -> Status {
+        match self {
+            Self::BadRequest
+            | Self::MalformedJson
+            | Self::InvalidRequest
+            | Self::MissingParameter
+            | Self::InvalidKey
+            | Self::InvalidPattern
+            | Self::InvalidEvent
+            | Self::ReservedEvent
+            | Self::InvalidEventId
+            | Self::InvalidParameter
+            | Self::InvalidProducer
+            | Self::TooManyKeys
+            | Self::CrossSlot
+            | Self::ExistingStream => Status::BadRequest,
+            Self::Unauthorized | Self::TokenExpired => Status::Unauthorized,
+            Self::Forbidden => Status::Forbidden,
+            Self::NotFound | Self::NoActiveStream | Self::StreamNotFound | Self::ClientNotFound => {
+                Status::NotFound
+            }
+            Self::SequenceGap | Self::AlreadySubscribed | Self::NotSubscribed => Status::Conflict,
+            Self::MethodNotAllowed => Status::MethodNotAllowed,
+            Self::RequestTimeout => Status::RequestTimeout,
+            Self::TooLarge | Self::TooManyEvents => Status::PayloadTooLarge,
+            Self::UnsupportedMediaType => Status::UnsupportedMediaType,
+            Self::UnprocessableContent => Status::UnprocessableEntity,
+            Self::UpgradeRequired => Status::UpgradeRequired,
+            Self::TooManyClients | Self::TooManyStreams => Status::TooManyRequests,
+            Self::InternalError => Status::InternalServerError,
+            Self::StoreUnavailable | Self::ShuttingDown => Status::ServiceUnavailable,
+        }
+    }
+
+    /// Seconds after which a retry makes sense. The broker sends them as `Retry-After` (RFC 9110,
+    /// 10.2.3).
+    #[must_use]
+    pub fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::TooManyClients | Self::TooManyStreams => Some(2),
+            Self::StoreUnavailable | Self::ShuttingDown => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The code and message for a status that Rocket chose.
+    pub(super) fn of_status(status: Status) -> (Self, &'static str) {
+        match status.code {
+            401 => (Self::Unauthorized, "Credentials are missing or wrong"),
+            403 => (Self::Forbidden, "These credentials do not open this"),
+            404 => (Self::NotFound, "There is nothing at this path"),
+            405 => (
+                Self::MethodNotAllowed,
+                "This path does not take this method",
+            ),
+            413 => (Self::TooLarge, "The body is too large"),
+            415 => (
+                Self::UnsupportedMediaType,
+                "This content type is not taken here",
+            ),
+            422 => (
+                Self::UnprocessableContent,
+                "The request can't be understood",
+            ),
+            426 => (
+                Self::UpgradeRequired,
+                "This path speaks WebSocket: send an upgrade request",
+            ),
+            429 => (Self::TooManyClients, "Too many clients at this time"),
+            503 => (
+                Self::StoreUnavailable,
+                "The broker can't answer at this time",
+            ),
+            400..500 => (Self::BadRequest, "The request is not well formed"),
+            _ => (Self::InternalError, INTERNAL_MESSAGE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_unique_word_and_an_error_status() {
+        let mut words: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), ErrorCode::ALL.len());
+        assert!(ErrorCode::ALL.iter().all(|code| code.status().code >= 400));
+        assert!(
+            words
+                .iter()
+                .all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+        );
+    }
+
+    #[test]
+    fn every_code_of_429_and_503_has_a_retry_delay() {
+        for code in ErrorCode::ALL {
+            assert_eq!(
+                code.retry_after().is_some(),
+                [429, 503].contains(&code.status().code),
+                "{code:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Parameters that the routes for single events share, for the OpenAPI document.
+//!
+//! `producer.rs` and `unknown_members.rs` read them.
+
+use utoipa::IntoParams;
+
+/// The query of the NDJSON upload and of the WebSocket.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventsParams {
+    /// The stream's key
+    pub key: String,
+    /// The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a`
+    /// to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that
+    /// the stream already has, so that a caller can repeat them after a broken connection
+    pub producer: Option<String>,
+    /// How many events the producer had sent into this stream before the first of these; only
+    /// with `producer`, 0 when it is not given. Lines or messages that are no events do not count
+    #[param(maximum = 9_007_199_254_740_992_u64)]
+    pub sequence: Option<u64>,
+}
+
+/// The query of each route that writes events.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StrictParams {
+    /// Refuse events with members other than `event` and `data`. The broker otherwise ignores such
+    /// members and names them in the response
+    pub strict: Option<bool>,
+}

@@ -1,0 +1,113 @@
+//! `GET /stream/info`: the state of one stream.
+
+use std::time::Duration;
+
+use futures::future::try_join;
+use rocket::{get, serde::json::Json};
+use serde::Serialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::seconds::seconds;
+use crate::{
+    codec::json,
+    http::{
+        error::ApiError,
+        error_responses::{InvalidKeyParameter, StoreUnavailable, StreamNotFound, Unauthorized},
+        guards::ApiKeyHolder,
+        query::QueryKey,
+        state::AppState,
+        store_error::at,
+    },
+    store::{StoreError, StreamInfo},
+    stream::{EventId, Status, StreamKey},
+};
+
+/// How long the broker waits for the subscriber counts of other nodes.
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A stream.
+#[derive(Serialize, ToSchema)]
+pub struct StreamState {
+    /// Its key.
+    #[schema(value_type = String)]
+    key: StreamKey,
+    /// `active`, `ended` or `cancelled`.
+    #[schema(value_type = String, example = "active")]
+    status: Status,
+    /// Events stored.
+    length: u64,
+    /// Seconds left unless something is written.
+    ttl: u64,
+    /// The oldest event stored.
+    #[schema(value_type = String, example = "1767225600000-0")]
+    first_id: EventId,
+    /// The newest event.
+    #[schema(value_type = String, example = "1767225600000-41")]
+    last_id: EventId,
+    /// RFC 3339.
+    #[schema(example = "2026-01-01T00:00:00.000Z")]
+    created_at: String,
+    /// Subscribers on this node.
+    clients: u32,
+    /// Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the
+    /// store can't answer.
+    clients_total: Option<u64>,
+}
+
+/// Reports the state of a stream.
+#[utoipa::path(
+    operation_id = "stream_info",
+    context_path = "/api",
+    tag = "streams",
+    security(("api_key" = [])),
+    params(("key" = String, Query, description = "The stream's key")),
+    responses(
+        (status = 200, description = "The stream, active or finished", body = StreamState),
+        InvalidKeyParameter,
+        Unauthorized,
+        StreamNotFound,
+        StoreUnavailable,
+    )
+)]
+#[get("/stream/info")]
+pub async fn info(
+    _caller: ApiKeyHolder,
+    key: QueryKey,
+    state: AppState<'_>,
+) -> Result<Json<StreamState>, ApiError> {
+    let QueryKey(key) = key;
+    let elsewhere =
+        async { Ok(timeout(PRESENCE_TIMEOUT, state.store.subscribers_elsewhere(&key)).await) };
+    let (info, elsewhere) = try_join(state.store.info(&key), elsewhere)
+        .await
+        .map_err(at(&key))?;
+    let StreamInfo {
+        status,
+        length,
+        ttl,
+        first,
+        last,
+        created_ms,
+        ..
+    } = info;
+    // The state of a stream is useful without the counts of other nodes.
+    let elsewhere = elsewhere
+        .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())))
+        .inspect_err(|error| {
+            tracing::debug!(%error, "the subscriber counts of other nodes are unknown");
+        })
+        .ok();
+    let clients = state.registry.subscribers(&key);
+    Ok(Json(StreamState {
+        key,
+        status,
+        length,
+        ttl: seconds(ttl),
+        first_id: first,
+        last_id: last,
+        created_at: json::time(created_ms),
+        clients,
+        clients_total: elsewhere.map(|elsewhere| elsewhere + u64::from(clients)),
+    }))
+}

@@ -1,0 +1,80 @@
+//! Parameters and error responses that the subscribe routes share, for the OpenAPI document.
+//!
+//! The routes read their parameters with `request.rs`.
+
+use utoipa::{IntoParams, IntoResponses};
+
+use crate::http::error::ErrorBody;
+
+/// The query of each route.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SubscribeParams {
+    /// The stream's key; several for several streams
+    pub key: Vec<String>,
+    /// The start position without a cursor: `start`, `now`, `-N` for the last N events, or an
+    /// RFC 3339 time
+    pub from: Option<String>,
+    /// The event names filter: names, separated by commas; a `*` at the end stands for any ending
+    pub events: Option<String>,
+    /// The subscriber's name in the list of clients: up to 128 bytes
+    pub client_name: Option<String>,
+    /// Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes
+    pub tags: Option<String>,
+}
+
+/// The query of each streaming route; a poll takes seconds in `wait` too.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WaitParams {
+    /// Wait for streams that do not exist yet
+    pub wait: Option<bool>,
+}
+
+/// Where to resume, of the routes that browsers use.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ResumeParams {
+    /// The position to resume from: an event's id, or a cursor; also `after`
+    pub last_event_id: Option<String>,
+    /// The same as `last_event_id`
+    #[param(rename = "lastEventId")]
+    pub last_event_id_in_camel_case: Option<String>,
+}
+
+/// The same as `last_event_id`, in the header that browsers send when they reconnect.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct ResumeHeader {
+    /// The same as `last_event_id`; browsers send it when they reconnect
+    #[param(rename = "Last-Event-ID")]
+    pub last_event_id: Option<String>,
+}
+
+/// The errors of each route.
+#[derive(IntoResponses)]
+pub enum SubscribeErrors {
+    /// `missing-parameter`, `invalid-key`, `invalid-event-id`, `invalid-parameter`,
+    /// `too-many-keys`, `cross-slot`
+    #[response(status = 400)]
+    InvalidRequest(ErrorBody<'static>),
+    /// `unauthorized`, `token-expired`
+    #[response(status = 401)]
+    Unauthorized(ErrorBody<'static>),
+    /// `stream-not-found`
+    #[response(status = 404)]
+    StreamNotFound(ErrorBody<'static>),
+    /// `store-unavailable`, `shutting-down`
+    #[response(status = 503)]
+    Unavailable(ErrorBody<'static>),
+}
+
+/// `forbidden`: the token does not open a stream, or is bound to an earlier one at its key
+#[derive(IntoResponses)]
+#[response(status = 403)]
+pub struct Forbidden(pub ErrorBody<'static>);
+
+/// `too-many-clients`: of the node, a stream, or the subscriber's address
+#[derive(IntoResponses)]
+#[response(status = 429)]
+pub struct LimitReached(pub ErrorBody<'static>);
