@@ -1,5 +1,5 @@
-//! A client that behaves as a good one does: it follows, comes back with what it was told last
-//! wherever it was cut off or refused, and stops when it is told that there is nothing more.
+//! A subscriber that behaves well and checks what it receives. It follows, and resumes from its
+//! position wherever it was cut off or refused. It stops when there is nothing more.
 
 use std::{
     sync::{
@@ -21,17 +21,17 @@ use crate::{
     course::Way,
 };
 
-/// Silence after which a connection counts as lost. The brokers of these tests break it every
-/// second.
+/// The connection counts as lost after this silence. The brokers of these tests send a heartbeat
+/// every second.
 const SILENCE: Duration = Duration::from_secs(12);
 
-/// How long a token is good: short, so that clients that come back late need another one.
+/// The lifetime of a token. It is short, so that subscribers that reconnect late need another one.
 const TOKEN_SECONDS: u64 = 20;
 
-/// The wait before a client comes back.
+/// The pause before a subscriber reconnects.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// An event as a client was given it.
+/// An event as a subscriber received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) id: String,
@@ -39,16 +39,16 @@ pub(crate) struct Seen {
     pub(crate) data: String,
 }
 
-/// What became of a stream, as a client was told.
+/// How a stream ended for a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It has all of it.
+    /// The subscriber received all of it.
     Complete,
-    /// It is no more.
+    /// The stream was deleted.
     Gone,
 }
 
-/// What a client saw of a stream.
+/// What a subscriber received of a stream.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     /// From number 0 on, without a hole or a repeat.
@@ -56,14 +56,14 @@ pub(crate) struct History {
     pub(crate) fate: Option<Fate>,
 }
 
-/// What a client saw.
+/// Everything that a subscriber received.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) transport: Transport,
-    /// Of the fleet's stream and, where the client is keyed, of its companion.
+    /// The fleet's stream and, for a keyed subscriber, its companion.
     pub(crate) streams: Vec<History>,
-    /// How often it followed: once, unless it was cut off or closed. Of one that polls, its
-    /// answers.
+    /// How often it connected: once, unless it was cut off or closed. For polls, the number of
+    /// responses.
     pub(crate) visits: u32,
 }
 
@@ -71,18 +71,18 @@ pub(crate) struct Client {
     ways: Vec<Way>,
     http: reqwest::Client,
     follower: Follower,
-    /// Of each stream the events seen, for others to watch.
+    /// The number of received events of each stream, for other tasks to watch.
     progress: Vec<Arc<AtomicU64>>,
     record: Record,
 }
 
 impl Client {
-    /// A client of these streams, with what it tells others of each.
+    /// A subscriber of these streams. It stores its progress in each of them.
     pub(crate) fn new(transport: Transport, ways: Vec<Way>, progress: Vec<Arc<AtomicU64>>) -> Self {
         let mut follower = Follower::at("", transport, ways.iter().map(|way| &way.key), "");
         follower.silence = SILENCE;
         if transport == Transport::Poll {
-            // An answer that comes later counts as lost.
+            // A poll's response that comes later counts as lost.
             follower = follower.with(format!("&wait={}", SILENCE.as_secs() / 2));
         }
         let record = Record {
@@ -99,7 +99,7 @@ impl Client {
         }
     }
 
-    /// Follows to the end, whatever it takes; `turn` says at which node to begin.
+    /// Follows to the end through all faults. `turn` selects the first node.
     pub(crate) async fn follow(mut self, mut turn: usize) -> Record {
         let mut answered = 0;
         let fate = loop {
@@ -117,7 +117,7 @@ impl Client {
                     panic!("no answer for a good client: {status} {error}")
                 }
             }
-            // Who polls stays with a node that answers.
+            // A subscriber that polls stays with a node that answers.
             if self.record.transport != Transport::Poll || self.follower.connections == answered {
                 turn += 1;
             }
@@ -130,7 +130,7 @@ impl Client {
         self.record
     }
 
-    /// What it hears next, with a token that is good for all that is known.
+    /// The next outcome. Requests a token for all known streams first.
     async fn hear(&mut self) -> Heard {
         if self.follower.token.is_empty()
             && let Err(heard) = self.ask_for_token().await
@@ -138,17 +138,17 @@ impl Client {
             return heard;
         }
         let heard = self.follower.hear().await;
-        // That there is nothing more may be the answer to coming back.
+        // The answer to a reconnect may be that there is nothing more.
         if heard != Heard::Over {
             self.record.visits = self.follower.connections;
         }
         heard
     }
 
-    /// What the client's backend would do for it.
+    /// Requests a token, as the subscriber's backend would.
     async fn ask_for_token(&mut self) -> Result<(), Heard> {
-        // That one of its streams is gone must not keep it from coming back for the other, and for
-        // word of the first.
+        // A deleted stream must not keep the subscriber from the other stream, nor from the
+        // notification about the deleted one.
         let wait = self.record.visits > 0 && self.ways.len() > 1;
         let body =
             json!({"keys": self.follower.keys, "ttl": TOKEN_SECONDS, "wait": wait}).to_string();
@@ -174,7 +174,8 @@ impl Client {
         }
     }
 
-    /// Checks at once that it follows: a client that is told the same for ever comes to no end.
+    /// Checks each update at once, because a subscriber that receives the same data for ever
+    /// reaches no end.
     fn take(&mut self, told: Told) {
         let of = self
             .ways
@@ -217,8 +218,8 @@ impl Client {
     }
 }
 
-/// Whether none of them was cut off, closed or refused, of those that stay connected: not of those
-/// that poll.
+/// Whether no subscriber over a lasting connection was cut off, closed or refused. Polls are left
+/// out.
 pub(crate) fn nobody_was_closed(records: &[Record]) -> bool {
     records
         .iter()

@@ -1,4 +1,4 @@
-//! The network between clients and broker: it delays, it cuts, and it lets everything vanish.
+//! The network between subscribers and the broker delays, cuts connections, or loses everything.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     proxy::{Proxy, Road},
 };
 
-/// A broker, and a fleet that comes to it by a bad road.
+/// A broker, and a fleet that reaches it over a bad link.
 async fn over_a_road(kind: Kind) -> (Broker, Proxy, Fleet) {
     let broker = node(kind).start().await;
     let road = Proxy::to_broker(&broker.url).await;

@@ -1,4 +1,4 @@
-//! Clients that behave badly: they take nothing, or leave all at once.
+//! Subscribers that behave badly: they read nothing, or leave all at once.
 
 use futures::future::join_all;
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) const TRANSPORTS: [&str; 2] = ["sse", "ws"];
 
-/// Asks to follow, and does not read what comes.
+/// Subscribes, and reads nothing of the response.
 pub(crate) async fn take_nothing(
     broker: &Broker,
     transport: &str,
@@ -33,7 +33,7 @@ pub(crate) async fn take_nothing(
     socket
 }
 
-/// The same, having read that it may follow.
+/// Subscribes, and reads only the head of the response.
 async fn come(broker: &Broker, transport: &str, key: &str, token: &str) -> TcpStream {
     let mut socket = take_nothing(broker, transport, key, token).await;
     let mut head = [0; 12];
@@ -68,13 +68,13 @@ async fn clients_that_take_nothing_cost_a_batch_each(kind: Kind) {
             .await,
         );
     }
-    // 24 MB, of which the system's own buffers hold less than half for each of those that take
+    // 24 MB. The buffers of the system hold less than half of this for each subscriber that reads
     // nothing.
     eventually("all is written", || fleet.confirmed() >= 600).await;
     fleet.flows().await;
     let more = broker.resident_bytes().saturating_sub(before) / MIB;
-    // A batch is 1 MiB, once as it came from Redis and once as it goes to the client, with room for
-    // what the allocator keeps. All that they have not taken would be some 300 MB.
+    // A batch is 1 MiB: once as it came from Redis, and once as it goes to the subscriber. The
+    // limit leaves room for what the allocator keeps. All unread data would be some 300 MB.
     assert!(more < 24 * 3 + 64, "{more} MiB for 24 clients");
     drop(stalled);
     fleet.end_whole().await;
@@ -101,8 +101,8 @@ async fn two_thousand_clients_leave_at_once(kind: Kind) {
                     .await,
             );
         }
-        // Those over WebSocket that came first may have been let go meanwhile, as they answer no
-        // ping.
+        // The broker may have disconnected the first WebSocket subscribers meanwhile, because they
+        // answer no ping.
         assert!(broker.slots_in_use().await > CROWD as u64 / 2);
         drop(crowd);
         until("their slots are free", || async {
@@ -112,8 +112,8 @@ async fn two_thousand_clients_leave_at_once(kind: Kind) {
         fleet.flows().await;
         memory.push(broker.resident_bytes() / MIB);
     }
-    // The first rounds fill what the allocator keeps. Two thousand that were not let go would be 78
-    // MB (39 KB each), in every round.
+    // The first rounds fill what the allocator keeps. Two thousand sessions that were not freed
+    // would be 78 MB in every round: 39 KB each.
     assert!(
         memory[4] < memory[1] + 40,
         "MiB after each round: {memory:?}"

@@ -1,4 +1,4 @@
-//! Redis closes connections under a broker at work.
+//! Redis closes the connections of a broker under load.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A stream with its writers, from its creation to its end, and how far its clients have come.
+//! A stream with its writers, from its creation to its end, and the progress of its subscribers.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use crate::{
     writer::{Writer, Written},
 };
 
-/// Where a stream is to be had: the key, and the URLs of nodes, or of ways to them, which may
+/// Where to reach a stream: the key, and the URLs of nodes or of proxies to them. The URLs may
 /// change.
 #[derive(Clone)]
 pub(crate) struct Way {
@@ -29,26 +29,26 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// One of the nodes, in turn.
+    /// The URL of one node, in turn.
     pub(crate) fn node(&self, turn: usize) -> String {
         let nodes = self.nodes.read().expect("no panic under the lock");
         nodes[turn % nodes.len()].clone()
     }
 }
 
-/// A stream at work.
+/// A stream that writers write to.
 pub(crate) struct Course {
     pub(crate) way: Way,
     pub(crate) writer: Writer,
-    /// How many events each of its clients has seen.
+    /// How many events each of its subscribers has received.
     pub(crate) progress: Vec<Arc<AtomicU64>>,
 }
 
 impl Course {
-    /// Creates the stream, and begins to write events of about so many bytes, with this pause after
-    /// each batch.
+    /// Creates the stream, and begins to write events of about this many bytes, with this pause
+    /// after each batch.
     pub(crate) async fn start(way: Way, ttl: u64, bytes: usize, pause: Duration) -> Self {
-        // Nothing is ever trimmed: what is missing was lost.
+        // Redis trims nothing here, so a missing event was lost.
         let stream = json!({"key": way.key, "ttl": ttl, "max_events": 1_000_000});
         let (status, answer) = post(&way.node(0), "/api/stream/", &stream)
             .await
@@ -61,15 +61,14 @@ impl Course {
         }
     }
 
-    /// Where another client says how many events it has seen.
+    /// Where one more subscriber stores how many events it has received.
     pub(crate) fn watch(&mut self) -> Arc<AtomicU64> {
         let progress = Arc::default();
         self.progress.push(Arc::clone(&progress));
         progress
     }
 
-    /// Waits until so many events that are written from now on are acknowledged and have come to
-    /// every client.
+    /// Waits until this many new events are acknowledged and have reached every subscriber.
     pub(crate) async fn flows(&self, events: u64) {
         let confirmed = self.writer.confirmed() + events;
         eventually("events are acknowledged", || {
@@ -80,7 +79,7 @@ impl Course {
         eventually("they come to every client", || self.seen_by_all() >= length).await;
     }
 
-    /// The events that each of the clients has seen at the least.
+    /// The number of events that every subscriber has received.
     pub(crate) fn seen_by_all(&self) -> u64 {
         self.progress
             .iter()
@@ -89,7 +88,8 @@ impl Course {
             .unwrap_or(u64::MAX)
     }
 
-    /// Waits until a write is acknowledged or the writer was told that there is no such stream.
+    /// Waits until a write is acknowledged, or until the writer learns that the stream does not
+    /// exist.
     pub(crate) async fn is_answered(&self) {
         let confirmed = self.writer.confirmed();
         eventually("the writer is answered", || {
@@ -98,12 +98,12 @@ impl Course {
         .await;
     }
 
-    /// Lets the writers rest while the guards are held.
+    /// Pauses the writers while the guards are held.
     pub(crate) async fn pause(&self) -> [OwnedMutexGuard<()>; 2] {
         self.writer.pause().await
     }
 
-    /// Ends the stream. What was written, and whether the stream was there until then.
+    /// Ends the stream. Returns what was written, and whether the stream existed until then.
     pub(crate) async fn end(self) -> (Written, bool) {
         let written = self.writer.stop().await;
         let is_ended = written.lost.is_none() && end(&self.way).await;
@@ -111,14 +111,14 @@ impl Course {
     }
 }
 
-/// Ends the stream, at whichever node does it. Whether there was one.
+/// Ends the stream at any node that can. Returns whether the stream existed.
 async fn end(way: &Way) -> bool {
     let trying = async {
         let mut unconfirmed = false;
         for turn in 0.. {
             match post(&way.node(turn), "/api/stream/end", &json!({"key": way.key})).await {
                 Some((200, _)) => return true,
-                // An attempt that was not confirmed may have done it.
+                // An unconfirmed attempt may have ended it.
                 Some((404, _)) => return unconfirmed,
                 Some((503, _)) | None => unconfirmed = true,
                 Some((status, answer)) => panic!("{status}: {answer}"),
@@ -132,7 +132,7 @@ async fn end(way: &Way) -> bool {
         .expect("the stream is ended")
 }
 
-/// A backend's request; nothing where it was not answered.
+/// A backend's request. Returns none where no answer came.
 async fn post(node: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
     let request = reqwest::Client::new()
         .post(format!("{node}{path}"))

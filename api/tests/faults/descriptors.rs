@@ -15,14 +15,14 @@ async fn a_node_has_no_descriptor_left_for_newcomers(kind: Kind) {
     let narrow = setup.start().await;
     let wide = narrow.another_node().await;
     let fleet_of_both = fleet(&[&narrow.url, &wide.url]).start().await;
-    // All writers have been to both, also those that write seldom.
+    // All writers have connected to both nodes, also those that write seldom.
     for _ in 0..3 {
         fleet_of_both.flows().await;
     }
     let token = wide.create("crowd").await;
     let mut crowd = Vec::new();
     for _ in 0..100 {
-        // The system takes the connection, whether or not the node does.
+        // The system accepts the connection, whether or not the node does.
         crowd.push(take_nothing(&narrow, "sse", "crowd", &token).await);
     }
     let folder = format!("/proc/{}/fd", narrow.process.id().unwrap());

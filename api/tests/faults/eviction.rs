@@ -1,4 +1,4 @@
-//! Redis runs out of memory: it evicts, or it refuses.
+//! Redis runs out of memory: it evicts keys, or it refuses writes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     fleet::{Fleet, eventually, fleet, node},
 };
 
-/// The memory that Redis uses now, and so much more.
+/// Limits the memory of Redis to its current use plus this much.
 fn limit_memory(redis: &Redis, more: u64) {
     let info = redis.cli(&["info", "memory"]);
     let used: u64 = info
@@ -50,7 +50,7 @@ async fn streams_are_evicted_under_load(kind: Kind) {
     redis.cli(&["config", "set", "maxmemory", "0"]);
     let whole = join_all(fleets.into_iter().map(Fleet::end_whole_or_lost)).await;
     assert!(whole.contains(&false), "some streams are gone");
-    // There is room for others, at the same keys.
+    // New streams can be created at the same keys.
     for (key, _) in keys
         .iter()
         .zip(&whole)
@@ -95,8 +95,8 @@ async fn writes_are_refused_while_redis_is_full(kind: Kind) {
     fleet.end_whole().await;
 }
 
-/// What a full Redis refuses changes nothing. It does not refuse that a stream ends, which readers
-/// wait for.
+/// A change that a full Redis refuses has no effect. Redis accepts the end of a stream, because
+/// subscribers wait for it.
 async fn a_full_redis_refuses_all_of_a_change(kind: Kind) {
     let redis = Redis::start(&["--maxmemory-policy", "noeviction"]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;

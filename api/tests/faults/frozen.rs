@@ -20,7 +20,7 @@ async fn freeze(redis: &Redis, pid: u32, seconds: u64) {
     assert_eq!(redis.pid(), pid);
 }
 
-/// What clients saw.
+/// Returns what the subscribers received.
 async fn redis_is_frozen(setup: Setup, times: &[u64]) -> Vec<Record> {
     let redis = Redis::start(&[]);
     let broker = setup.set("REDIS_URL", redis.url()).start().await;

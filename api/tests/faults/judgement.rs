@@ -1,4 +1,4 @@
-//! Whether a client has what it must have of a stream, by the ids.
+//! Checks by the ids whether a subscriber received what it must receive of a stream.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl History {
-    /// Checks that the client has all of it and was told so, with every acknowledged event in it
-    /// and none twice.
+    /// Checks that the subscriber received the whole stream and its end, with every acknowledged
+    /// event in it and none twice.
     pub(crate) fn assert_whole(&self, who: &str, written: &Written) {
         assert_eq!(
             self.fate,
@@ -26,7 +26,7 @@ impl History {
         self.assert_holds(written);
     }
 
-    /// Checks that the client was told that it is no more, before it had its end.
+    /// Checks that the subscriber learned of the deletion, before it received an end.
     pub(crate) fn assert_gone(&self, who: &str) {
         assert_eq!(
             self.fate,
@@ -53,8 +53,8 @@ impl History {
         self.events.iter().map(|seen| seen.id.as_str())
     }
 
-    /// Checks that every acknowledged event is there, under the id that was given for it, and the
-    /// writer's events in order.
+    /// Checks that every acknowledged event is present under its id, and that the writer's events
+    /// are in order.
     fn assert_holds(&self, written: &Written) {
         let by_id: HashMap<&str, &str> = self
             .events
@@ -90,7 +90,7 @@ impl History {
             seen.len(),
             wanted.len()
         );
-        // What was not confirmed may be there, but not twice.
+        // An unconfirmed event may be present, but not twice.
         let once = of("once");
         assert_eq!(
             once.iter().collect::<HashSet<_>>().len(),

@@ -1,4 +1,4 @@
-//! Redis is killed, and comes back with what it had or without.
+//! Redis is killed, and restarts with its data or without.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn redis_is_killed_and_has_lost_everything(kind: Kind) {
     redis.kill();
     redis.restart(&[]);
     lost.end_lost().await;
-    // At the same key there is room for another.
+    // A new stream can be created at the same key.
     let fleet = fleet(&[&broker.url]).start().await;
     fleet.flows().await;
     fleet.end_whole().await;

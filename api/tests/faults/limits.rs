@@ -1,4 +1,4 @@
-//! Whatever has a limit is sent beyond it, in the midst of a stream.
+//! Input beyond each limit is sent while a stream is active.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn good(data: &str) -> Value {
     json!({"event": "good", "data": data})
 }
 
-/// Checks that the fleet has all of its own events, and these.
+/// Checks that the fleet received all of its own events, and these.
 async fn end_with(fleet: Fleet, good: &[&str]) {
     fleet.flows().await;
     for record in fleet.end_whole().await {

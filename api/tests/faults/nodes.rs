@@ -1,4 +1,4 @@
-//! Nodes die, stop and are replaced, while their clients and writers go to the others.
+//! Nodes are killed, stopped and replaced, while their subscribers and writers move to the others.
 
 use crate::{
     common::{Broker, Kind},
@@ -13,7 +13,7 @@ async fn three(kind: Kind) -> Vec<Broker> {
 
 async fn of_three_nodes_one_is_killed_and_one_stopped(kind: Kind) {
     let mut nodes = three(kind).await;
-    // Nobody tells the fleet: it finds out.
+    // The fleet gets no notice: it detects the failure itself.
     let fleet = fleet(&urls(&nodes)).clients(12).start().await;
     let killed = nodes.remove(0);
     killed.signal("-KILL").await;

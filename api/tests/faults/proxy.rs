@@ -1,4 +1,4 @@
-//! A TCP way that can be made bad while it is in use.
+//! A TCP proxy whose link can be made bad while it is in use.
 
 use std::{
     io,
@@ -17,21 +17,21 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What becomes of bytes in one direction.
+/// How the link treats bytes in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     Pass,
-    /// They come this much later.
+    /// The bytes come this much later.
     Delay(Duration),
-    /// A black hole: they do not come, and nobody is told. They come late when that is over, as
-    /// TCP's retransmissions do.
+    /// A black hole: the bytes do not come, and neither side is notified. They come late when the
+    /// black hole ends, as with TCP retransmissions.
     Hold,
 }
 
-/// How late bytes come on a long way.
+/// The delay of bytes on a long link.
 const LATE: Duration = Duration::from_millis(50);
 
-/// Both directions: `up` from whoever connected, `down` to them.
+/// The condition of both directions: `up` from the peer that connected, `down` to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Road {
     pub(crate) up: Flow,
@@ -47,12 +47,12 @@ impl Road {
         up: Flow::Delay(LATE),
         down: Flow::Delay(LATE),
     };
-    /// Whoever connected hears nothing.
+    /// The peer that connected receives nothing.
     pub(crate) const DEAF: Self = Self {
         up: Flow::Pass,
         down: Flow::Hold,
     };
-    /// Whoever connected is not heard.
+    /// Nothing from the peer that connected arrives.
     pub(crate) const MUTE: Self = Self {
         up: Flow::Hold,
         down: Flow::Pass,
@@ -63,7 +63,7 @@ impl Road {
     };
 }
 
-/// Where the way leads.
+/// The destination of a proxy.
 #[derive(Clone)]
 pub(crate) enum Target {
     /// A host and port.
@@ -71,7 +71,8 @@ pub(crate) enum Target {
     Unix(PathBuf),
 }
 
-/// A listener that passes what it gets on to the target. Gone when dropped, with its connections.
+/// A listener that forwards its connections to the target. Closed when dropped, with its
+/// connections.
 pub(crate) struct Proxy {
     port: u16,
     listener: JoinHandle<()>,
@@ -79,7 +80,7 @@ pub(crate) struct Proxy {
 }
 
 struct State {
-    /// For connections to come.
+    /// The condition for new connections.
     road: Mutex<Road>,
     refuses: AtomicBool,
     connections: Mutex<Vec<Connection>>,
@@ -125,7 +126,7 @@ impl Proxy {
         }
     }
 
-    /// To a broker at this URL.
+    /// Starts a proxy to the broker at this URL.
     pub(crate) async fn to_broker(url: &str) -> Self {
         Self::start(Target::Tcp(url.trim_start_matches("http://").to_owned())).await
     }
@@ -134,7 +135,7 @@ impl Proxy {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    /// From now on all connections are on this road.
+    /// From now on all connections have this link.
     pub(crate) fn set(&self, road: Road) {
         *self
             .state
@@ -144,14 +145,15 @@ impl Proxy {
         self.set_existing(road);
     }
 
-    /// The connections that there are now are on this road; others are not affected.
+    /// The existing connections have this link from now on. New ones are not affected.
     pub(crate) fn set_existing(&self, road: Road) {
         self.connections()
             .iter()
             .for_each(|connection| _ = connection.road.send_replace(road));
     }
 
-    /// The same of those that have subscribed to a channel of Redis.
+    /// The existing connections that have subscribed to a channel of Redis have this link from now
+    /// on.
     pub(crate) fn set_subscriptions(&self, road: Road) {
         let subscribed = |connection: &&Connection| connection.subscribes.load(Ordering::Relaxed);
         self.connections()
@@ -160,7 +162,7 @@ impl Proxy {
             .for_each(|connection| _ = connection.road.send_replace(road));
     }
 
-    /// How many connections have subscribed to a channel of Redis since the beginning.
+    /// How many connections have ever subscribed to a channel of Redis.
     pub(crate) fn subscriptions(&self) -> usize {
         self.state.subscriptions.load(Ordering::Relaxed)
     }
@@ -170,7 +172,7 @@ impl Proxy {
         self.connections().clear();
     }
 
-    /// Whether newcomers are cut off at once.
+    /// Sets whether new connections are cut off at once.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.state.refuses.store(refuses, Ordering::Relaxed);
     }
@@ -188,7 +190,8 @@ async fn listen(listener: TcpListener, target: Target, state: Arc<State>) {
         if state.refuses.load(Ordering::Relaxed) {
             continue;
         }
-        // Held until the connection is among them, so that no change of the road passes it by.
+        // The lock is held until the connection is registered, so that it misses no change of the
+        // link.
         let mut connections = state
             .connections
             .lock()
@@ -203,8 +206,8 @@ async fn listen(listener: TcpListener, target: Target, state: Arc<State>) {
             };
             let _ = near.set_nodelay(true);
             let (near_out, near_in) = near.into_split();
-            // When one side is done the other has nothing to wait for; what it was owed has been
-            // passed on.
+            // When one side is done, the other has nothing to wait for. All data in transit has
+            // been forwarded.
             let _ = tokio::select! {
                 done = pump(near_out, far_in, roads.0, |road| road.up, |bytes| {
                     let subscribes = bytes.windows(9).any(|window| window == b"SUBSCRIBE");
@@ -255,7 +258,7 @@ async fn pump(
     loop {
         let count = from.read(&mut bytes).await?;
         listen(&bytes[..count]);
-        // In a black hole not even the end of a connection is heard of.
+        // A black hole hides even the end of a connection.
         let flow = match road.wait_for(|road| direction(road) != Flow::Hold).await {
             Ok(road) => direction(&road),
             Err(_) => return Ok(()),

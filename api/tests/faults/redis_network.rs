@@ -1,4 +1,4 @@
-//! The network between broker and Redis: it delays, it cuts, and it lets everything vanish.
+//! The network between the broker and Redis delays, cuts connections, or loses everything.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     servers::is_heard,
 };
 
-/// Redis, a bad road, a broker, and its fleet.
+/// Redis, a bad link to it, a broker, and its fleet.
 struct BehindProxy {
     redis: Redis,
     broker: Broker,
@@ -72,7 +72,8 @@ async fn nothing_comes_through_to_or_from_redis_for_a_while(kind: Kind) {
     it.fleet.end_whole().await;
 }
 
-/// As when a firewall has forgotten them: nobody is told, and only new connections come through.
+/// As when a firewall has forgotten the connections: neither side is notified, and only new
+/// connections work.
 async fn open_connections_to_redis_vanish_for_ever(kind: Kind) {
     let it = BehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
     for road in [Road::BLACK_HOLE, Road::DEAF] {
@@ -88,7 +89,7 @@ async fn a_subscription_vanishes_for_ever() {
     for road in [Road::BLACK_HOLE, Road::DEAF] {
         let subscriptions = it.road.subscriptions();
         it.road.set_subscriptions(road);
-        // What comes meanwhile, late, is found by looking at the store.
+        // Reads of the store find new events meanwhile, late.
         it.fleet.flows().await;
         eventually("the node subscribes anew", || {
             it.road.subscriptions() > subscriptions
@@ -96,8 +97,7 @@ async fn a_subscription_vanishes_for_ever() {
         .await;
         it.fleet.flows().await;
     }
-    // A subscription that is not heard hears: that it is gone shows when it is to subscribe to
-    // something.
+    // The next subscribe command detects the lost subscription, and the broker opens a new one.
     it.road.set_subscriptions(Road::MUTE);
     it.fleet.flows().await;
     let other = fleet(&[&it.broker.url]).key("other").start().await;

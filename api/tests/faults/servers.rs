@@ -1,4 +1,4 @@
-//! What these tests do to servers beyond what the suite does.
+//! Operations on servers that only these tests need.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::{
     fleet::eventually,
 };
 
-/// Redis keeps all that it has acknowledged, whatever ends it.
+/// Redis persists every write that it acknowledges, however it ends.
 pub(crate) const KEEP: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 impl Redis {
@@ -20,7 +20,7 @@ impl Redis {
     }
 }
 
-/// Waits until a node hears what is written to the stream, where the delivery is shared.
+/// Waits until a node receives notifications for the stream, in shared delivery.
 pub(crate) async fn is_heard(redis: &Redis, kind: Kind, key: &str) {
     let heard = || {
         !redis
@@ -33,7 +33,7 @@ pub(crate) async fn is_heard(redis: &Redis, kind: Kind, key: &str) {
 }
 
 impl Broker {
-    /// Bytes of memory that it has in use, as the kernel counts them.
+    /// The resident memory in bytes, as the kernel counts it.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!(
             "/proc/{}/status",
@@ -63,7 +63,7 @@ pub(crate) fn signal(pid: u32, signal: &str) {
     );
 }
 
-/// Lets this process, and those that it starts, have many sockets.
+/// Raises the limit on open files for this process and the processes that it starts.
 pub(crate) fn allow_open_files(count: u32) {
     let pid = std::process::id().to_string();
     let hard = std::fs::read_to_string("/proc/self/limits").expect("the limits");
@@ -84,7 +84,7 @@ pub(crate) fn allow_open_files(count: u32) {
     assert!(raised.expect("prlimit runs").success());
 }
 
-/// Runs each of these, `async fn(Kind)`, over both deliveries of Redis.
+/// Runs each of these tests, `async fn(Kind)`, over both deliveries of Redis.
 macro_rules! over_each_delivery {
     ($($fault:ident),+ $(,)?) => {
         mod exclusive { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $fault() { super::$fault(crate::common::Kind::Exclusive).await; })+ }

@@ -1,5 +1,5 @@
-//! All of it for a long time: one stream after another, one fault after another, and memory that
-//! does not grow.
+//! All faults for a long time: one stream after another, one fault after another. Memory must not
+//! grow.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::{
     servers::{KEEP, signal},
 };
 
-/// How long it goes on, in seconds, unless `SOAK_SECONDS` says otherwise.
+/// The duration in seconds, unless `SOAK_SECONDS` sets another.
 const SECONDS: u64 = 600;
 
 const MIB: u64 = 1 << 20;
@@ -40,7 +40,7 @@ impl Fault {
     ];
 }
 
-/// What everything runs on. The first node of three stays, and its memory is looked at.
+/// The servers under test. The first of three nodes stays, and the test measures its memory.
 struct House {
     redis: Redis,
     road: Proxy,
@@ -140,7 +140,7 @@ async fn everything_goes_wrong_for_ten_minutes() {
         memory[..=third].iter().max(),
         memory[memory.len() - 1 - third..].iter().max(),
     );
-    // What a client or a stream costs and does not give back would add up over hundreds of
+    // Memory of a subscriber or a stream that is not freed would add up over hundreds of
     // connections.
     assert!(
         late.unwrap() <= &(early.unwrap() + 16),

@@ -1,5 +1,5 @@
-//! Answers that are built whole are bounded, also where nobody reads them, and what has no room in
-//! one comes with the next.
+//! The broker bounds the size of every response that it builds whole, also when the caller does not
+//! read it. What does not fit into one response comes with the next.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,8 @@ use crate::common::{
     until, within,
 };
 
-/// Events of a megabyte each, of six as JSON: more than sockets hold. And a token.
+/// Creates a stream with events of one megabyte each. As JSON each has six megabytes, which is more
+/// than sockets hold. Returns a token.
 async fn big_events(broker: &Broker, count: usize) -> String {
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 10_000}))
@@ -55,11 +56,12 @@ async fn answers_that_are_not_read_are_bounded_and_let_go() {
             })
             .await;
         }
-        // What was let go breaks off: neither the JSON nor the chunked body is complete.
+        // The broker breaks off an abandoned response: neither the JSON nor the chunked body is
+        // complete.
         for Raw { mut from, .. } in peers {
             let mut rest = Vec::new();
             if path == poll {
-                // Its length was told, and its connection is closed before that.
+                // The response announced its length, and the connection closes before that.
                 let _ = within(from.read_to_end(&mut rest)).await;
                 assert!(!rest.ends_with(b"}"), "{path}");
             }
@@ -102,7 +104,7 @@ async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 10_000}))
         .await;
-    // One larger than a page, many small ones in one batch, some that add up.
+    // One event larger than a page, many small ones in one batch, and some that add up.
     let large = "\u{1}".repeat(900_000);
     broker
         .add(
@@ -174,7 +176,7 @@ async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
                 assert_eq!(ids.len(), count);
                 assert_contiguous(ids.iter().map(String::as_str), 0);
             } else {
-                // `start` always comes.
+                // `start` is always delivered.
                 assert_eq!(ids.len(), 2 + 650 + usize::from(is_finished));
                 assert!(
                     ids.windows(2)
@@ -234,8 +236,8 @@ on_every_store!(
     a_cut_answer_over_two_streams_goes_on_exactly
 );
 
-/// Subscribers that take nothing, again and again: when each has been given up its connection is
-/// still there, as it is not the broker that ends it, but not what it was given.
+/// Subscribers read nothing, in several rounds. The connection of a subscriber that the broker gave
+/// up stays open, because the broker does not end it. The memory for its data is freed.
 async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
     const PEERS: usize = 10;
     let broker = broker(kind)
@@ -251,7 +253,7 @@ async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
         for _ in 0..PEERS {
             peers.push(Raw::ask(&broker, &path, "").await);
         }
-        // Each has its slot when its answer begins.
+        // Each subscriber holds its permit when its response begins.
         for peer in peers.iter_mut().rev().take(PEERS) {
             within(peer.from.read_u8()).await.unwrap();
         }
@@ -260,11 +262,11 @@ async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
         })
         .await;
     }
-    // Kept, these would be sixty times six megabytes and more. What one round takes stays with the
-    // process.
+    // If the broker kept the data, this would be more than sixty times six megabytes. The memory of
+    // one round stays with the process.
     let grown = broker.resident_kb().saturating_sub(before);
     assert!(grown < 250_000, "{grown} kB stay for {} peers", peers.len());
-    // One that reads at last gets a part of an event, and then the end.
+    // A subscriber that reads at last gets a part of an event, and then the end.
     let Raw { mut from, .. } = peers.remove(0);
     let (mut rest, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
     while !rest.ends_with(b"\r\n0\r\n\r\n") {

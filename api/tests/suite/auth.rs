@@ -1,4 +1,4 @@
-//! Who may do what, and what nobody may see.
+//! Authorization: which request a caller may make, and which secrets never appear.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -140,7 +140,7 @@ async fn a_token_goes_into_the_header_or_the_query(broker: Broker) {
         header(format!("bearer  {token} ")),
         header(format!("BEARER {token}")),
         broker.http.get(format!("{url}&token={token}")),
-        // A proxy's own credentials are not for us.
+        // The broker ignores credentials that are meant for a proxy.
         broker
             .http
             .get(format!("{url}&token={token}"))
@@ -179,7 +179,7 @@ async fn a_token_expires_but_the_connection_it_opened_lives_on(broker: Broker) {
 async fn a_token_is_good_for_no_less_than_its_time() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
-    // Late in a second of the clock, as tokens count in whole ones.
+    // This runs late in a second of the clock, because tokens count whole seconds.
     until("late in a second", async || {
         chrono::Utc::now().timestamp_subsec_millis() > 900
     })
@@ -280,7 +280,8 @@ async fn no_token_and_no_key_reaches_the_log() {
     }
 }
 
-/// Proxies and log filters hide `token=`: a token under a name that they don't know would be shown.
+/// Proxies and log filters hide `token=`. They would show a token under a name that they do not
+/// know.
 #[tokio::test]
 async fn a_token_has_one_name_in_the_query() {
     let broker = broker(Kind::Memory).start().await;

@@ -1,4 +1,5 @@
-//! Where a reader begins that has no position: the stores themselves, without a broker before them.
+//! The start position of a subscriber without a cursor. This tests the stores themselves, without a
+//! broker.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::common::{
     within,
 };
 
-/// A store with a prefix of its own.
+/// A store with its own prefix.
 fn store(url: &str, delivery: &str, prefix: &str) -> SharedStore {
     let prefix = format!("beginnings-{}-{delivery}-{prefix}:", std::process::id());
     let set = [
@@ -38,7 +39,7 @@ fn store(url: &str, delivery: &str, prefix: &str) -> SharedStore {
     }
 }
 
-/// One of each kind.
+/// One store of each kind.
 fn stores(prefix: &str) -> [(&'static str, SharedStore); 5] {
     let (redis, cluster) = (Redis::shared().url(), Cluster::shared().url());
     [
@@ -67,7 +68,7 @@ async fn create(store: &SharedStore, max_events: u64) {
         .unwrap();
 }
 
-/// Writes so many events at once: they share their millisecond.
+/// Writes the events in one batch, so that they share their millisecond.
 async fn add(store: &SharedStore, count: usize) {
     store
         .append(
@@ -87,7 +88,7 @@ fn ids(parts: &[Part]) -> Vec<EventId> {
         .collect()
 }
 
-/// All that is stored after the cursor, and the first page of it.
+/// All events that are stored after the cursor, and the first page of them.
 async fn after(store: &SharedStore, cursor: Option<EventId>) -> (Vec<EventId>, Page) {
     let first = store.read(&key(), cursor).await.unwrap();
     let (mut found, mut page) = (ids(&first.parts), first.clone());
@@ -98,7 +99,7 @@ async fn after(store: &SharedStore, cursor: Option<EventId>) -> (Vec<EventId>, P
     (found, first)
 }
 
-/// Holds every beginning that differs from others against what is stored.
+/// Compares the page of each distinct start position with what is stored.
 async fn check(store: &SharedStore, name: &str) {
     let (kept, page) = after(store, None).await;
     let trimmed = kept[0].n;
@@ -165,7 +166,7 @@ async fn a_reader_begins_with_the_events_that_it_asked_for() {
 async fn a_reader_of_a_trimmed_stream_begins_with_what_is_kept() {
     for (name, store) in stores("trimmed") {
         create(&store, 10).await;
-        // Redis trims by the hundred.
+        // Redis trims about a hundred entries at a time.
         for count in [150, 90, 4, 1] {
             add(&store, count).await;
         }
@@ -179,8 +180,8 @@ async fn a_reader_of_a_trimmed_stream_begins_with_what_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_later_follows_where_a_reader_began() {
-    // Of a stream whose last batch has three events: where to begin, and the number of the first
-    // event that comes.
+    // The last batch of the stream has three events. Each row is a start position and the number of
+    // the first event that comes.
     let beginnings: [fn(EventId) -> (StartPosition, u64); 3] = [
         |last| (StartPosition::Now, last.n + 1),
         |last| (StartPosition::Last(2), last.n - 1),
@@ -189,7 +190,7 @@ async fn what_comes_later_follows_where_a_reader_began() {
     for (name, store) in stores("later") {
         create(&store, 1_000).await;
         for beginning in beginnings {
-            // So that the batch has a millisecond of its own.
+            // The batch gets a millisecond of its own.
             tokio::time::sleep(Duration::from_millis(2)).await;
             add(&store, 3).await;
             let last = store.info(&key()).await.unwrap().last;
@@ -249,7 +250,7 @@ async fn pauses_of_hours_and_years_between_events_make_no_difference() {
         (1, 100_000_000_000),
     ] {
         let last = store.info(&key()).await.unwrap().last;
-        // As if the clock had gone back since: ids do not.
+        // As if the clock had gone back since then. Ids never go back.
         redis.cli(&["hset", &meta, "last_ms", &(last.ms + pause_ms).to_string()]);
         add(&store, count).await;
     }
@@ -268,7 +269,7 @@ async fn a_place_in_a_long_stream_costs_redis_no_more_than_some_forty_reads_of_o
     let last = store.info(&key()).await.unwrap().last;
     redis.cli(&["hset", &meta, "last_ms", &(last.ms * 2).to_string()]);
     add(&store, 1_000).await;
-    // Redis learns the script.
+    // Redis loads the script.
     store.locate(&key(), StartPosition::Now).await.unwrap();
     for (beginning, most) in [
         (StartPosition::Now, 1),

@@ -1,5 +1,5 @@
-//! What bodies may be: compressed ones and other character sets are refused, a byte order mark is
-//! skipped, and members that an event does not have are named.
+//! Request bodies: the broker refuses compressed bodies and other character sets, skips a byte
+//! order mark, and names members that an event does not have.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ async fn a_byte_order_mark_is_skipped() {
     let mut producer = Ws::connect(&url, &[("X-API-KEY", API_KEY)]).await.unwrap();
     producer.send("\u{feff}{\"event\":\"d\"}").await;
     assert_eq!(producer.next().await.unwrap()["type"], "success");
-    // Inside the data a mark is a character like others.
+    // Inside the data a byte order mark is a character like any other.
     let ids = broker
         .add("chat", json!([{"event": "e", "data": "\u{feff}x"}]))
         .await;

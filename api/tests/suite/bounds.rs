@@ -1,5 +1,5 @@
-//! What `docs/limits.md` promises: peers that do not read, that send without end, or that come in
-//! crowds take bounded memory.
+//! The promises of `docs/limits.md`: peers take bounded memory, also when they do not read, send
+//! without end, or connect in large numbers.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use crate::common::{
     until, within,
 };
 
-/// What resident memory may vary by for other reasons, in KiB.
+/// How much resident memory varies for other reasons, in KiB.
 const NOISE_KB: u64 = 30_000;
 
-/// Runs something, and measures meanwhile by how many KiB the broker's memory grows at the most.
+/// Runs the future, and measures the largest growth of the broker's memory meanwhile, in KiB.
 async fn growth<T>(broker: &Broker, what: impl Future<Output = T>) -> (T, u64) {
     let (before, mut most) = (broker.resident_kb(), 0_u64);
     let mut what = std::pin::pin!(what);
@@ -36,8 +36,8 @@ async fn growth<T>(broker: &Broker, what: impl Future<Output = T>) -> (T, u64) {
     }
 }
 
-/// A peer that sends a request again and again on one connection, whose buffer is small, and reads
-/// no answer.
+/// A peer that sends the same request repeatedly on one connection with a small buffer, and reads
+/// no response.
 async fn greedy(broker: &Broker, head: &str, body: &str, requests: usize) -> Raw {
     let address = broker.url.strip_prefix("http://").unwrap();
     let socket = TcpSocket::new_v4().unwrap();
@@ -55,13 +55,13 @@ async fn greedy(broker: &Broker, head: &str, body: &str, requests: usize) -> Raw
             let _ = to.write_all(request.as_bytes()).await;
         }
     };
-    // Where the broker reads no further, the rest stays unsent.
+    // Where the broker stops reading, the rest stays unsent.
     let _ = timeout(Duration::from_secs(2), sent).await;
     Raw { from, to }
 }
 
-/// Peers that ask again and again for the same, and read nothing, cost the broker less than this.
-/// Then it still answers.
+/// Peers repeat one request and read nothing. The broker's memory grows by less than this limit,
+/// and the broker still answers.
 async fn unread(broker: &Broker, path: &str, peers: usize, most_kb: u64) {
     let asked = async {
         let head = format!("GET {path}");
@@ -113,10 +113,11 @@ async fn metrics_and_lists_that_are_not_read_are_one_answer_for_each_connection(
         subscribers.push(Raw::ask(&broker, &path, "").await);
     }
     for path in ["/metrics", "/api/stream", "/api/clients"] {
-        // A list is about 300 kB here, and is held in up to two copies while it is built.
+        // One list has about 300 kB here. The broker holds up to two copies while it builds the
+        // list.
         unread(&broker, path, 30, NOISE_KB + 30 * 600).await;
     }
-    // What the peers did not take was let go: there is room for others.
+    // The broker freed the memory that the peers did not read, so others can be served.
     let free = async || answer(broker.request(Method::GET, "/api/stream")).await.0 == 200;
     until("a list is answered", free).await;
 }
@@ -143,8 +144,8 @@ async fn answers_to_batches_and_uploads_that_are_not_read_are_one_for_each_conne
             join_all((0..30).map(|_| greedy(&broker, &head, &body, 100))),
         )
         .await;
-        // Each of the 10,000 ids takes some 25 bytes as text, and the event and its id are there
-        // before.
+        // Each of the 10,000 ids takes some 25 bytes as text. The event and its id are in memory
+        // before that.
         assert!(grown < NOISE_KB + 30 * 2_500, "{path}: {grown} kB");
         drop(peers);
     }
@@ -199,7 +200,7 @@ async fn past_the_last_permit_large_answers_are_refused_until_one_is_free() {
     let mut peers = Vec::new();
     for _ in 0..64 {
         let mut peer = Raw::ask(&broker, path, "").await;
-        // Its answer has begun.
+        // Its response has begun.
         assert_eq!(within(peer.from.read_u8()).await.unwrap(), b'H');
         peers.push(peer);
     }
@@ -240,7 +241,7 @@ async fn lists_in_a_body_take_no_more_than_their_limits() {
         };
         let (answered, grown) = growth(&broker, sent).await;
         assert_eq!(answered, status, "{path}");
-        // The body itself is there up to twice, while its buffer grows.
+        // The body itself is in memory up to twice, while its buffer grows.
         assert!(grown < 2 * 16_384 + NOISE_KB, "{path}: {grown} kB");
     }
 }
@@ -292,7 +293,7 @@ async fn a_line_and_a_message_without_end_take_no_more_than_their_limits() {
         "{text}"
     );
     assert!(grown < NOISE_KB, "a line: {grown} kB");
-    // Fragments of a message that never ends: 4 × MAX_LINE is the most.
+    // Fragments of a message that never ends. The limit is 4 × MAX_LINE.
     let mut socket = Raw::web_socket(&broker, "/api/event/add/ws-stream?key=chat").await;
     let message = async {
         let _ = socket.to.write_all(&frame(0x01, &vec![b' '; 60_000])).await;
@@ -316,7 +317,7 @@ async fn heads_of_requests_without_end_take_no_more_than_their_limit() {
     let broker = broker(Kind::Memory).start().await;
     let heads = join_all((0..10).map(async |_| {
         let mut peer = Raw::begin(&broker, "GET", "/api/health", "X-Long: ").await;
-        // It ends each header's line, or does not.
+        // The peer ends the line of each header, or it does not.
         let _ = timeout(
             Duration::from_secs(2),
             peer.to.write_all(&vec![b'x'; 20 << 20]),
@@ -359,7 +360,7 @@ async fn subscribers_that_wait_for_a_place_hold_no_history() {
         );
         assert!(grown < NOISE_KB, "{limit}: {grown} kB");
         drop(taken);
-        // Who gets a place has the history whole.
+        // A subscriber that is admitted receives the whole history.
         until("the place is free", async || {
             broker.slots_in_use().await == 0
         })
@@ -449,7 +450,7 @@ async fn rings_of_followed_streams_keep_the_newest_and_no_more() {
         }
     }));
     let (_, grown) = growth(&broker, written).await;
-    // 90 MB went through. A ring of 256 KiB has room for two of these events.
+    // The stream carried 90 MB. A ring of 256 KiB has room for two of these events.
     assert!(grown < NOISE_KB + 30 * 256, "{grown} kB");
 }
 
@@ -480,7 +481,7 @@ async fn a_page_of_large_events_is_no_larger_than_one_of_small_ones(kind: Kind) 
         // A page as it comes from Redis, decoded, and encoded.
         assert!(grown < NOISE_KB + 10 * 8_000, "{path}: {grown} kB");
     }
-    // Page by page, nothing is missing.
+    // No event is missing when all pages are read.
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
     let ids: Vec<_> = events
         .as_array()

@@ -1,4 +1,4 @@
-//! Who is connected: operators see it, and can end it.
+//! Operators list the connected subscribers, and disconnect them.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::common::{
     ws::Ws,
 };
 
-/// The clients that are listed for this query.
+/// The subscribers that the broker lists for this query.
 async fn clients(broker: &Broker, query: &str) -> Vec<Value> {
     let (status, list) = broker.get(&format!("/api/clients{query}")).await;
     assert_eq!(status, 200, "{list}");
@@ -263,7 +263,7 @@ async fn one_client_is_disconnected_and_the_others_stay(broker: Broker) {
             1
         );
     }
-    // Its token is good still.
+    // Its token is still valid.
     broker.sse("chat", &token, None).await.take(2).await;
 }
 
@@ -306,7 +306,7 @@ async fn a_streams_clients_are_counted(broker: Broker) {
 async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_want_is_no_lag(
     broker: Broker,
 ) {
-    // Keys of two slots can't be followed there.
+    // Exclusive delivery on a Cluster cannot follow keys of two slots.
     if broker.kind == Kind::ExclusiveCluster {
         return;
     }
@@ -549,7 +549,7 @@ on_every_store!(
     the_clients_of_all_nodes_add_up_and_those_of_a_node_that_is_gone_fade,
 );
 
-/// It may be what keeps everybody else out.
+/// A subscriber that reads nothing may be the one that keeps others out.
 async fn a_client_that_takes_nothing_is_disconnected_too(kind: Kind, transport: &str) {
     let broker = broker(kind).set("MAX_CLIENTS", 1).start().await;
     let token = broker

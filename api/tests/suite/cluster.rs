@@ -1,4 +1,4 @@
-//! A Redis Cluster: what the suite promises of every store, and what is a Cluster's own.
+//! A Redis Cluster: what the suite promises for every store, and what only a Cluster does.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::common::{
     Kind, assert_contiguous, broker, cluster::Cluster, redis::Redis, sse::ids, until,
 };
 
-/// Keys of streams whose Redis keys lie on all nodes, most likely.
+/// Keys of streams. Their Redis keys most likely lie on all nodes.
 fn keys() -> impl Iterator<Item = String> {
     (0..24).map(|n| format!("chat-{n}"))
 }
@@ -71,7 +71,7 @@ async fn a_message_goes_only_to_the_shard_of_its_stream() {
 }
 
 async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind) {
-    // A Cluster of its own: the others' tests would meet the move, too.
+    // The test needs its own Cluster, because the move would disturb other tests.
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(0))
         .await
         .unwrap();
@@ -91,7 +91,7 @@ async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind
             let body = json!({"key": "chat", "events": events, "producer": "p", "sequence": from + written});
             let (status, answer) = broker.post("/api/event/add", body).await;
             assert!([200, 503].contains(&status.as_u16()), "{answer}");
-            // What was not confirmed is sent again.
+            // The producer sends unconfirmed events again.
             written += u64::from(status == 200);
         }
     };
@@ -140,13 +140,13 @@ async fn when_a_replica_takes_over_every_stream_goes_on(kind: Kind) {
     }
     let is_primary = |redis: &&Redis| redis.cli(&["info", "replication"]).contains("role:master");
     let primary = cluster.nodes().skip(1).find(is_primary).unwrap();
-    // What the replica has not heard of yet would be lost with the primary; that is Redis', not the
-    // broker's.
+    // Events that the replica has not received are lost with the primary. That is a property of
+    // Redis, not of the broker.
     assert_eq!(primary.cli(&["wait", "1", "10000"]), "1");
     let _ = primary.try_cli(&["shutdown", "nosave", "now"]);
     for (key, _) in &streams {
-        // Each of the pool's connections finds out by itself; they take turns. What is sent again
-        // is written once.
+        // Each connection of the pool learns of the failover separately, and requests use them in
+        // turn. An event that is sent again is written once.
         let in_a_row = std::cell::Cell::new(0);
         until(
             "the stream takes events again, over all of the pool's connections",

@@ -1,4 +1,4 @@
-//! The console's files, as they are served.
+//! The files of the console, as the broker serves them.
 
 use std::{
     collections::BTreeSet,
@@ -34,7 +34,7 @@ fn field(response: &Response, name: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The files below a folder, by their paths within it.
+/// The files below a folder, by their relative paths.
 fn files(folder: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for entry in folder.read_dir().unwrap() {
@@ -195,7 +195,7 @@ async fn a_console_that_is_switched_off_is_not_there() {
     }
 }
 
-/// The status and the body for a path that no client library would leave as it is.
+/// The status and the body for a path that a client library would normalize.
 async fn raw(broker: &Broker, path: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(broker.url.trim_start_matches("http://"))
         .await

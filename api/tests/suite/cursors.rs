@@ -1,4 +1,5 @@
-//! Where a client of several streams goes on: in each where it was, whatever became of the others.
+//! A subscriber of several streams resumes each stream at its own position, whatever happened to
+//! the others.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -33,18 +34,18 @@ async fn expired(broker: &Broker, key: &str) {
     until("the stream expires", || is_gone(broker, key)).await;
 }
 
-/// What is told of a stream.
+/// The updates that belong to one stream.
 fn of<'a>(all: &'a [Told], key: &str) -> Vec<&'a Told> {
     all.iter().filter(|told| told.key == key).collect()
 }
 
-/// Until so much is told of a stream.
+/// Reads until the subscriber has received this many updates of a stream.
 async fn take(follower: &mut Follower, key: &str, count: usize) -> Vec<Told> {
     let mut all = Vec::new();
     while of(&all, key).len() < count {
         match follower.next().await {
             Heard::Told(told) => all.push(told),
-            // So a poll's answer is over.
+            // The response to a poll is complete.
             Heard::Cut(_) => {}
             other => panic!("{:?}: {other:?}", follower.transport),
         }
@@ -65,7 +66,7 @@ async fn what_was_trimmed_is_told_of_its_stream_alone_and_again_to_who_asks_from
         .create_with(json!({"key": trimmed, "max_events": 10}))
         .await;
     broker.create(&whole).await;
-    // Redis trims by the hundred.
+    // Redis trims about a hundred entries at a time.
     let written = broker.add_numbered(&trimmed, 0, 150).await;
     broker.add_numbered(&trimmed, 150, 90).await;
     broker.add_numbered(&whole, 0, 5).await;
@@ -141,7 +142,7 @@ async fn a_stream_that_expires_is_told_as_gone_and_the_others_go_on(broker: Brok
     let mut followers = join_all(Transport::ALL.map(follow)).await;
     expired(&broker, &brief).await;
 
-    // Who goes on is told again only where the position does not say that it was told.
+    // A resumed subscriber receives the deletion again only where its position does not record it.
     let start = last_id(&broker, &lasting).await;
     let at = format!("{}:{last},{}:{start}", encoded(&brief), encoded(&lasting));
     for transport in Transport::ALL {
@@ -197,7 +198,7 @@ async fn a_stream_that_expires_is_told_as_gone_and_the_others_go_on(broker: Brok
         );
     }
 
-    // Nothing is left: one is gone, the other the client has.
+    // Nothing is left: one stream was deleted, and the subscriber has all of the other.
     let all = format!(
         "{}:{last},{}:{}",
         encoded(&brief),
@@ -344,7 +345,7 @@ async fn streams_are_added_and_dropped_between_two_connections(broker: Broker) {
         for _ in 0..8 + round {
             while !matches!(follower.next().await, Heard::Told(_)) {}
         }
-        // What one transport gave is good for each.
+        // A cursor of one transport is valid for each.
         let mut other = Follower::new(&broker, next, [&c, &b], &token).after(follower.resume());
         assert_contiguous(ids(&take(&mut other, &c, 4).await), 0);
         let fresh = broker.add_numbered(&b, 3, 1).await;
@@ -352,7 +353,7 @@ async fn streams_are_added_and_dropped_between_two_connections(broker: Broker) {
             ids(&take(&mut other, &b, 1).await).eq(&fresh),
             "{transport:?} to {next:?}"
         );
-        // One that keeps the positions itself knows no more of the first.
+        // A subscriber that keeps the positions itself no longer has one for the first stream.
         if matches!(next, Transport::Ws | Transport::Ndjson) {
             other.cursor.clear();
         }
@@ -423,7 +424,7 @@ async fn ids_that_a_program_kept_and_what_the_broker_made_go_into_one_cursor() {
         "{}",
         polling.cursor
     );
-    // An id by key wins over the same stream's place in the compact form.
+    // An id by key takes precedence over the same stream's position in the compact form.
     for (cursor, wanted) in [
         (
             format!("a:{},{}", written[0][4], polling.cursor),
@@ -503,7 +504,8 @@ async fn what_is_no_cursor_is_refused_and_so_are_too_many_keys() {
                 .await,
             (404, "stream-not-found".to_owned())
         );
-        // A key given twice is one key: its ids are those of a connection with one.
+        // A key that is given twice counts as one key: its ids are those of a connection with one
+        // key.
         let keyed = transport != Transport::Ws;
         let url = format!(
             "{}/api/client/{}?key=a&key=a&token={both}&wait=0",

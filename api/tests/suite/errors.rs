@@ -1,4 +1,4 @@
-//! Every error is JSON with a code; and HTTP manners.
+//! Every error is JSON with a code, and the broker follows the rules of HTTP.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -213,17 +213,17 @@ async fn until_closed(broker: &Broker, bytes: &[u8]) -> Vec<u8> {
         .unwrap();
     socket.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    // A reset is a close, too, where bytes were left unread.
+    // A reset also closes the connection, where bytes were left unread.
     let _ = within(socket.read_to_end(&mut answer)).await;
     answer
 }
 
-/// Rocket can't limit the streams and the buffers of an HTTP/2 connection.
+/// Rocket cannot limit the streams and the buffers of an HTTP/2 connection.
 #[tokio::test]
 async fn http_2_is_not_spoken() {
     let broker = broker(Kind::Memory).start().await;
-    // The preface (RFC 9113, 3.4) and an empty SETTINGS frame, which HTTP/2 would answer with its
-    // own and keep the connection open.
+    // The preface of RFC 9113, section 3.4, and an empty SETTINGS frame. A server with HTTP/2 would
+    // answer with its own frame and keep the connection open.
     let preface = until_closed(
         &broker,
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
@@ -234,7 +234,7 @@ async fn http_2_is_not_spoken() {
         text.is_empty() || text.starts_with("HTTP/1.1 400") || text.starts_with("HTTP/1.1 505"),
         "{text:?}"
     );
-    // RFC 7540, 3.2: an offer that a server may ignore.
+    // RFC 7540, section 3.2: an offer that a server may ignore.
     let offer = "GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
     let text = String::from_utf8(until_closed(&broker, offer.as_bytes()).await).unwrap();
     assert!(

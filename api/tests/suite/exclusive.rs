@@ -1,5 +1,5 @@
-//! Exclusive delivery: a client has one Redis connection, however many streams it follows, and none
-//! when it has left.
+//! Exclusive delivery: a subscriber has one Redis connection for all of its streams. The broker
+//! returns the connection when the subscriber leaves.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ async fn a_client_of_many_streams_has_one_connection_and_leaves_none() {
         ),
         (&json!(3), &json!(3))
     );
-    // One that waits for an answer has one for as long.
+    // A poll that waits holds one connection while it waits.
     let mut poll = Follower::new(&broker, Transport::Poll, &keys, &token).with("&from=now");
     tokio::join!(
         async {
@@ -60,7 +60,7 @@ async fn a_client_of_many_streams_has_one_connection_and_leaves_none() {
         let told = follower.told().await;
         assert_eq!((told.key.as_str(), told.is("n")), (keys[7].as_str(), true));
     }
-    // Streams are added to the connection, and dropped from it.
+    // Commands add streams to the connection, and drop streams from it.
     let mut socket = broker.ws(&keys[0], &token, None).await;
     socket.next().await.unwrap();
     for op in ["subscribe", "unsubscribe"] {

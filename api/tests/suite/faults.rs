@@ -1,4 +1,4 @@
-//! The store fails: nobody is told a lie, and everybody goes on where they were.
+//! The store fails: the broker sends no wrong answer, and every subscriber resumes at its position.
 
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ async fn a_client_that_is_ahead_of_what_redis_remembers_is_told(kind: Kind) {
     let forgotten = broker.add_numbered("chat", 5, 5).await;
     assert_contiguous(ids(&client.take(11).await), 0);
 
-    // Redis as it was before the last five, as after a failover to a replica that lagged behind.
+    // Redis before the last five events, as after a failover to a replica that lagged behind.
     for (key, dump) in &saved {
         restore(&redis, key, dump);
     }
@@ -124,7 +124,8 @@ async fn a_client_that_is_ahead_of_what_redis_remembers_is_told(kind: Kind) {
         (6, written[0].clone())
     );
 
-    // The same for one who comes back, also when other events have taken the numbers meanwhile.
+    // A subscriber that reconnects receives the same, also when other events have taken the numbers
+    // meanwhile.
     broker.add_numbered("chat", 6, 10).await;
     let mut back = broker.sse("chat", &token, Some(&forgotten[4])).await;
     let told: Value = serde_json::from_str(&back.next().await.unwrap().data).unwrap();
@@ -141,7 +142,7 @@ async fn the_first_request_after_redis_is_back_is_served(kind: Kind) {
         .await;
     broker.create("chat").await;
     redis.kill();
-    // Every connection of the pool has been refused at least once.
+    // Redis refused every connection of the pool at least once.
     for _ in 0..16 {
         assert_eq!(broker.get("/api/stream/info?key=chat").await.0, 503);
     }
@@ -158,7 +159,7 @@ fn dump(redis: &Redis, key: &str) -> Vec<u8> {
         .args(["--raw", "dump", key])
         .output()
         .unwrap();
-    // `redis-cli` ends its output with a line end.
+    // `redis-cli` ends its output with a newline.
     output.stdout[..output.stdout.len() - 1].to_vec()
 }
 

@@ -1,10 +1,10 @@
-//! Any text survives to every kind of client.
+//! Every transport delivers any text unchanged.
 
 use serde_json::{Value, json};
 
 use crate::common::{Broker, sse::ids};
 
-/// Texts that formats like to spoil.
+/// Texts that formats often damage.
 fn texts() -> Vec<String> {
     let mut texts: Vec<String> = [
         "",
@@ -35,13 +35,13 @@ fn texts() -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    // With its name, the largest event that is taken.
+    // With its name, the largest event that the broker accepts.
     texts.push("x".repeat((1 << 20) - "x".len()));
     texts.push("é\n".repeat(20_000));
     texts
 }
 
-/// What only server-sent events can't carry unchanged: their line ends are all read as LF.
+/// Server-sent events cannot carry these unchanged: a reader turns all of their line ends into LF.
 const WITH_CR: [&str; 6] = ["a\rb", "a\r\nb", "\r", "\r\n\r\n", "a\n\rb", "a\r"];
 
 async fn data_survives_every_way_in_and_every_way_out(broker: Broker) {

@@ -1,5 +1,5 @@
-//! Clients that want events of some names: they get just these, and go on behind what they did not
-//! want.
+//! Event names filters: a subscriber receives only events of the names that it asked for, and
+//! resumes behind the events that it skipped.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -30,7 +30,7 @@ const NAMES: [&str; 9] = [
     "alert now",
 ];
 
-/// Some names and beginnings of names.
+/// Some names, and some prefixes of names.
 fn patterns(random: &mut Rng) -> Vec<String> {
     let pattern = |random: &mut Rng| {
         let name = *random.choice(&NAMES).unwrap();
@@ -47,7 +47,7 @@ fn patterns(random: &mut Rng) -> Vec<String> {
     (0..random.usize(1..4)).map(|_| pattern(random)).collect()
 }
 
-/// Whether an event of this name is wanted, as the document says it.
+/// Whether the filter passes an event of this name, as the documentation says.
 fn passes(patterns: &[String], name: &str) -> bool {
     let wants = |pattern: &String| match pattern.split_once('*') {
         Some((beginning, _)) => name.starts_with(beginning),
@@ -56,8 +56,8 @@ fn passes(patterns: &[String], name: &str) -> bool {
     ["start", "end", "cancel", "missedevents"].contains(&name) || patterns.iter().any(wants)
 }
 
-/// Follows to the end over a way that breaks, with this filter. By key what it was told; positions
-/// are checked and left out.
+/// Follows the streams with this filter to their ends, over a connection that breaks. Returns the
+/// updates by key. Positions are checked and left out.
 async fn follow(
     broker: &Broker,
     transport: Transport,
@@ -154,7 +154,8 @@ async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
     }
 }
 
-/// Nothing is read twice: what has been trimmed meanwhile was seen, if it was not wanted.
+/// The subscriber reads no event twice. Events that were trimmed meanwhile count as seen if the
+/// filter excludes them.
 async fn a_client_goes_on_behind_what_it_did_not_want(broker: Broker) {
     let keys = together(broker.kind, ["noisy", "quiet"]);
     broker
@@ -177,7 +178,7 @@ async fn a_client_goes_on_behind_what_it_did_not_want(broker: Broker) {
             assert_eq!(follower.next().await, Heard::Cut(None));
         }
     }
-    // Redis trims by the hundred.
+    // Redis trims about a hundred entries at a time.
     let mut last = String::new();
     for count in [150, 150] {
         last = broker.add_numbered(&keys[0], 0, count).await.pop().unwrap();
@@ -191,7 +192,8 @@ async fn a_client_goes_on_behind_what_it_did_not_want(broker: Broker) {
         }
         loop {
             let told = follower.told().await;
-            // What is trimmed before it was read is told, even if nobody would have wanted it.
+            // Events that are trimmed before the broker read them are reported, also if the filter
+            // would exclude them.
             assert!(
                 told.key == keys[0] && (told.event.is_none() || told.is("missedevents")),
                 "{:?}: {told:?}",
@@ -217,7 +219,7 @@ async fn a_client_goes_on_behind_what_it_did_not_want(broker: Broker) {
             follower.transport
         );
     }
-    // Who knows less is told what it missed, filter or not.
+    // A subscriber with an older position receives what it missed, with or without a filter.
     for transport in Transport::ALL {
         let mut stranger =
             Follower::new(&broker, transport, &keys[..1], &token).with("&events=alert");
@@ -251,7 +253,7 @@ async fn a_long_history_that_nobody_wants_is_passed_over(broker: Broker) {
             }
             positions += 1;
         }
-        // From time to time it learns where it is.
+        // The subscriber receives its position from time to time.
         assert_eq!(positions > 0, transport != Transport::Poll, "{transport:?}");
     }
     broker.end(&long).await;
@@ -286,7 +288,7 @@ on_every_store!(
 );
 
 async fn heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too(kind: Kind) {
-    // Filtered events do not put the timeout off: it has to leave time for writing, and then for
+    // Filtered events do not postpone the timeout. It must leave time for writing and then for
     // silence, on a busy machine too.
     let broker = broker(kind)
         .set("HEARTBEAT", 1)
@@ -339,7 +341,7 @@ async fn heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too
         Some(&last.as_str()),
         "the last position, before it is closed"
     );
-    // Where there is nothing to tell, a comment.
+    // Where there is no position to send, the heartbeat is a comment.
     assert!(
         blocks[1..]
             .iter()
@@ -363,7 +365,7 @@ async fn heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too
     assert!(lines.contains("\n\n"), "heartbeats: {lines:?}");
 }
 
-/// Two streams: nothing of the one is wanted, all of the other.
+/// Two streams: the filter excludes all of one, and passes all of the other.
 async fn the_last_word_before_a_node_stops_is_where_the_client_is(kind: Kind) {
     let node = broker(kind)
         .set("HEARTBEAT", 3600)
@@ -389,8 +391,8 @@ async fn the_last_word_before_a_node_stops_is_where_the_client_is(kind: Kind) {
         }
     }
     other.add_numbered("noisy", 0, 5).await;
-    // All have passed over it when they have what came later in the other stream, which comes until
-    // they are closed.
+    // All have passed over it when they have the later events of the other stream. These come until
+    // the connections close.
     let alert = json!([{"event": "alert"}]);
     other.add("wanted", alert.clone()).await;
     sleep(Duration::from_millis(500)).await;
@@ -417,7 +419,7 @@ async fn the_last_word_before_a_node_stops_is_where_the_client_is(kind: Kind) {
     for key in ["noisy", "wanted"] {
         other.end(key).await;
     }
-    // Without the filter nothing comes of what was passed over.
+    // Without the filter the skipped events do not come again.
     for follower in &mut followers {
         follower.url.clone_from(&other.url);
         follower.more.clear();

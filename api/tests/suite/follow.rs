@@ -1,4 +1,5 @@
-//! Two ways out, from the start or from where a client was cut off.
+//! SSE and WebSocket deliver a stream from its start, or from the position where a subscriber was
+//! cut off.
 
 use std::time::Duration;
 
@@ -158,7 +159,7 @@ async fn what_was_trimmed_is_told_with_its_number_and_nothing_else_is(broker: Br
     let kept = number(&first);
     assert!(kept > 150, "{kept}");
 
-    // Without an id, from long ago, and from just before the first that is kept.
+    // Without an id, with an old id, and with one just before the first kept event.
     let cases = [
         (None, kept),
         (Some(&all[0]), kept - 2),
@@ -197,7 +198,7 @@ async fn what_was_trimmed_is_told_with_its_number_and_nothing_else_is(broker: Br
             kept,
         );
     }
-    // The one before the first that is kept, and later ones, miss nothing.
+    // The id before the first kept event, and later ones, miss nothing.
     for at in [kept - 1, kept, 299] {
         let id = &all[usize::try_from(at).unwrap() - 1];
         let mut client = broker.sse("chat", &token, Some(id)).await;
@@ -239,7 +240,7 @@ async fn an_unknown_stream_is_not_found(broker: Broker) {
         .as_str()
         .unwrap()
         .to_owned();
-    // A token is good to the end of the second in which it expires.
+    // A token is valid to the end of the second in which it expires.
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let (status, error) = crate::common::broker::answer(broker.http.get(broker.client_url(
         "sse",
@@ -384,7 +385,7 @@ async fn a_head_request_tells_what_a_get_would_and_takes_no_slot(broker: Broker)
 
 #[tokio::test]
 async fn a_websocket_that_had_nothing_to_answer_for_long_is_asked_before_it_counts_as_gone() {
-    // Three heartbeats or ten seconds unanswered are what ends a connection.
+    // The broker ends a connection after three unanswered heartbeats or ten seconds.
     let broker = broker(Kind::Memory).set("HEARTBEAT", 1).start().await;
     let token = broker.create("chat").await;
     let mut client = broker.ws("chat", &token, None).await;
@@ -412,8 +413,8 @@ async fn a_websocket_that_is_read_late_still_gets_the_whole_of_a_stream_that_has
             .await;
     }
     broker.end("chat").await;
-    // It says something before it reads: to a connection that is no more, that would cost it what
-    // it has not read.
+    // The peer sends before it reads. On a closed connection this would cost it the data that it
+    // has not read.
     tokio::time::sleep(Duration::from_secs(3)).await;
     client
         .0

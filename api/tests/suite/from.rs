@@ -1,5 +1,5 @@
-//! Where a client begins that has no position: it says where, is told where that is, and loses
-//! nothing from then on.
+//! The start position of a subscriber without a cursor. The subscriber chooses it, receives it, and
+//! loses nothing from then on.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::common::{
     keys::together,
 };
 
-/// A client's connection with one key, and one with two, over each transport.
+/// A connection with one key, and one with two, over each transport.
 fn connections(keys: &[String; 2]) -> impl Iterator<Item = (Transport, Vec<String>)> {
     Transport::ALL
         .into_iter()
         .flat_map(|transport| [(transport, keys[..1].to_vec()), (transport, keys.to_vec())])
 }
 
-/// Where it is told that it is in the stream; over SSE by what it would resume with, as one block
-/// says it of all streams.
+/// The position that the subscriber received for the stream. Over SSE this is the id that it would
+/// resume with, because one block gives the positions of all streams.
 async fn position(follower: &mut Follower, key: &str) -> String {
     if follower.transport == Transport::Poll {
-        // The cursor tells it.
+        // The cursor contains it.
         follower.more.push_str("&wait=0");
         assert_eq!(follower.next().await, Heard::Cut(None), "nothing, at once");
         follower.more = follower.more.replace("&wait=0", "");
@@ -141,7 +141,7 @@ async fn a_count_and_a_time_begin_with_just_the_events_that_they_mean(broker: Br
             })
             .await;
         }
-        // All of it is no more than the start.
+        // A count of all events is the same as the start.
         for from in ["-9", "-1000", "start", "2001-01-01T00:00:00Z", ""] {
             let mut follower =
                 Follower::new(&broker, transport, &keys, &token).with(format!("&from={from}"));
@@ -150,7 +150,7 @@ async fn a_count_and_a_time_begin_with_just_the_events_that_they_mean(broker: Br
     }
 }
 
-/// Holds what comes against what is stored, from where it should begin.
+/// Compares the delivered events with what is stored, from the expected start position.
 async fn check(follower: &mut Follower, all: &[Vec<Told>; 2], begins: impl Fn(&[Told]) -> usize) {
     let wanted: Vec<&[Told]> = all[..follower.keys.len()]
         .iter()
@@ -206,7 +206,7 @@ async fn where_there_is_a_position_it_wins(broker: Broker) {
                 .after(&id)
                 .with(format!("&from={from}"));
             assert_eq!(one.told().await, all[0][3], "{transport:?} {from}");
-            // Only in the stream that it names.
+            // It applies only to the stream that it names.
             let mut two = Follower::new(&broker, transport, &keys, &token)
                 .after(format!("{}:{id}", keys[0]))
                 .with("&from=-2");

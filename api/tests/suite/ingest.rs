@@ -1,4 +1,4 @@
-//! Three ways in: a batch, NDJSON, WebSocket.
+//! Publishing in three ways: a batch, NDJSON, WebSocket.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn an_empty_batch_is_nothing_to_those_who_follow(broker: Broker) {
     let mut live = broker.sse("chat", &token, None).await;
     live.next().await.unwrap();
     broker.add_numbered("chat", 0, 1).await;
-    // By a later clock than the last event's.
+    // By a later clock than that of the last event.
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(broker.add("chat", json!([])).await, Vec::<String>::new());
     let resumed = live.next().await.unwrap().id;
@@ -147,7 +147,7 @@ async fn every_line_is_forwarded_as_it_arrives(broker: Broker) {
             .body(body),
     ));
     for n in 0..20 {
-        // Cut within a line: half of it is no line.
+        // Cut within a line: half a line does not count.
         let (head, tail) = (
             "{\"event\":\"n\",\"da".to_owned(),
             format!("ta\":\"{n}\"}}\n"),
@@ -234,8 +234,8 @@ async fn an_upload_is_told_when_its_stream_ends(broker: Broker) {
 }
 
 async fn an_upload_for_no_stream_is_refused_before_it_is_sent(broker: Broker) {
-    // The body never ends, and the answer does not wait for it. Rocket looks at its first 14 bytes
-    // before anything else; no line with an event is shorter.
+    // The body never ends, and the response does not wait for it. Rocket reads its first 14 bytes
+    // before anything else. No line with an event is shorter.
     let (lines, body) = mpsc::unbounded_channel::<String>();
     lines.send("{\"event\":\"a\"}\n".to_owned()).unwrap();
     let request = broker
@@ -341,7 +341,7 @@ async fn a_producers_long_message_is_refused_and_the_next_is_taken(broker: Broke
     socket.send("{\"event\":\"x\"}").await;
     assert_eq!(socket.next().await.unwrap()["code"], "too-large");
     assert_eq!(socket.next().await.unwrap()["type"], "success");
-    // What is beyond all bounds is not read to its end.
+    // The broker does not read the rest of a message that is far beyond the limit.
     let _ = socket.0.send(Message::text("y".repeat(5 << 20))).await;
     let closed = socket.next().await.unwrap_err();
     assert!(closed.is_none_or(|frame| u16::from(frame.code) == 1009));

@@ -1,4 +1,5 @@
-//! What one request, event or client may take: each limit is told by name, and counted.
+//! Limits of one request, event or subscriber: the error names each limit, and the broker counts
+//! each refusal.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::common::{
     ws::Ws,
 };
 
-/// An event of so many bytes, name and data together.
+/// An event of this many bytes, name and data together.
 fn event_of(bytes: usize) -> Value {
     json!({"event": "big", "data": "x".repeat(bytes - "big".len())})
 }
@@ -125,7 +126,7 @@ async fn a_message_whose_event_is_too_large_is_refused_and_the_next_is_taken() {
     );
 }
 
-/// A connection on which this was sent, and no more.
+/// A connection on which only this text was sent.
 async fn sent(broker: &Broker, text: &str) -> TcpStream {
     let mut socket = TcpStream::connect(broker.url.trim_start_matches("http://"))
         .await
@@ -177,7 +178,7 @@ async fn an_upload_may_pause_for_longer_than_a_body_may_take() {
         "POST /api/event/add/json-stream?key=chat HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nConnection: close\r\nContent-Length: 32\r\n\r\n"
     );
     let mut upload = sent(&broker, &(head + "{\"event\":\"a\"}\n")).await;
-    // What came later and took too long is over by now.
+    // A body that started later and took too long has timed out by now.
     let mut body = String::new();
     let half = format!(
         "POST /api/event/add HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n{{\"key\":\"chat\",\"events\""
@@ -194,7 +195,7 @@ async fn an_upload_may_pause_for_longer_than_a_body_may_take() {
     );
 }
 
-/// Asks for a stream over SSE as a proxy would that says whom it asks for.
+/// Follows a stream over SSE, as a proxy that forwards a subscriber's address.
 async fn follow_for(
     broker: &Broker,
     key: &str,
@@ -248,7 +249,8 @@ async fn a_stream_has_no_more_clients_than_it_may_have(kind: Kind) {
         200,
         "another stream"
     );
-    // No heartbeat is due for an hour: only the newcomer's coming shows who has left.
+    // No heartbeat is due for an hour. Only the admission of a new subscriber detects that another
+    // has left.
     drop((first, second));
     let again = [
         follow_for(&broker, "chat", &token, None).await,
@@ -344,8 +346,8 @@ async fn an_address_that_anybody_can_claim_is_not_believed() {
     drop(first);
 }
 
-/// How a WebSocket that is asked for by a page of this origin is answered: 101, or the status and
-/// code of the refusal.
+/// The response to a WebSocket handshake from a page of this origin: 101, or the status and code of
+/// the refusal.
 async fn upgraded_for(url: &str, origin: Option<&str>) -> (u16, String) {
     let headers: Vec<_> = origin
         .map(|origin| ("Origin", origin))
@@ -393,7 +395,7 @@ async fn a_page_opens_sockets_from_allowed_origins_and_the_brokers_own_only() {
             assert_eq!(upgraded_for(&url, Some(bad)).await, forbidden, "{bad}");
         }
     }
-    // Who may not follow the stream anyway hears that.
+    // A subscriber without access to the stream receives that error first.
     assert_eq!(
         upgraded_for(
             &broker.client_url("ws", "chat", "forged", None),
@@ -448,7 +450,7 @@ async fn an_api_key_has_no_more_active_streams_than_it_may(kind: Kind) {
         "each key has its own"
     );
 
-    // What ends there counts no more here, which is found out once a second.
+    // A stream that ends stops counting. The broker checks this once a second.
     let there = if kind == Kind::Memory {
         &broker
     } else {
@@ -515,7 +517,7 @@ async fn every_inactive_stream_frees_its_place_however_many_there_are() {
     for n in 0..300 {
         broker.create(&format!("s{n}")).await;
     }
-    // Those that stay are among those that end.
+    // The active streams are among the inactive ones in the index.
     for n in (0..300).filter(|n| n % 3 != 0) {
         broker.end(&format!("s{n}")).await;
     }

@@ -1,4 +1,4 @@
-//! What is logged, and how.
+//! The content and the format of the log.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::common::{
     ws::Ws,
 };
 
-/// The lines that a broker has logged, each of which is a JSON object.
+/// The lines that a broker has logged. Each is a JSON object.
 async fn lines(broker: Broker) -> Vec<Value> {
     let (code, log) = broker.stop("-TERM").await;
     assert_eq!(code, Some(0));
@@ -73,7 +73,7 @@ async fn every_line_about_a_request_has_its_id() {
         .start()
         .await;
     let token = broker.create("chat").await;
-    // Three that go on for long after they were answered.
+    // Three requests that go on for long after the response began.
     let url = broker.client_url("sse", "chat", &token, None);
     let sse = broker
         .http
@@ -110,7 +110,7 @@ async fn every_line_about_a_request_has_its_id() {
     assert_eq!(status, 503);
     producer.send(r#"{"event": "n"}"#).await;
     assert_eq!(producer.next().await.unwrap()["code"], "store-unavailable");
-    // Once their waits have failed, which is logged.
+    // After their waits have failed. The broker logs that.
     until("both waits have failed", || async {
         broker
             .metrics()
@@ -177,14 +177,14 @@ async fn clients_that_leave_are_nothing_to_report(broker: Broker) {
     .await;
     upload.abort();
     until("the clients have left", || async {
-        // Only a write shows that a client over server-sent events has left.
+        // Only a failed write shows that a subscriber over server-sent events has left.
         broker.add_numbered("chat", 0, 1).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         broker.slots_in_use().await == 0
     })
     .await;
     let lines = lines(broker).await;
-    // An upload that broke off is answered 400, to whom it may still concern.
+    // The broker answers 400 to an upload that broke off, in case the caller still reads.
     let grave: Vec<_> = lines
         .iter()
         .filter(|line| ["ERROR", "WARN"].contains(&line["level"].as_str().unwrap()))

@@ -1,8 +1,9 @@
-//! The broker from outside: real processes, real sockets, a real Redis. One file per promise.
+//! Tests of the broker from outside: real processes, real sockets, a real Redis. Each file covers
+//! one subject.
 //!
-//! Every test starts a broker of its own, on a port of its own and with a key prefix of its own, so
-//! that all run at once. What must hold for every store is written once and run over each of them
-//! ([`on_every_store`]).
+//! Every test starts its own broker on its own port with its own key prefix, so that all tests run
+//! at once. Tests that hold for every store are written once, and [`on_every_store`] runs them over
+//! each.
 
 #![allow(
     clippy::unwrap_used,

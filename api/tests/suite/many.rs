@@ -1,5 +1,5 @@
-//! Streams over one connection, one or twenty, each exactly: whole, once, in its order, however
-//! often the connection breaks and wherever.
+//! One connection follows one or twenty streams. Each stream arrives whole, once and in order,
+//! however often and wherever the connection breaks.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,14 +16,14 @@ use crate::common::{
     seed::Seed,
 };
 
-/// After so many cuts a connection holds, so that everybody comes to an end.
+/// After this many cuts a connection holds, so that every subscriber reaches the end.
 const CUTS: u32 = 20;
 
-/// Clients of each set of streams.
+/// Subscribers of each set of streams.
 const CLIENTS: usize = 2;
 
-/// Keys with all that means something in a query, a cursor or an address; of one Cluster slot where
-/// that is needed.
+/// Keys with all characters that have a meaning in a query, a cursor or an address. They share one
+/// Cluster slot where the delivery needs that.
 fn keys(kind: Kind, count: usize, random: &mut Rng) -> Vec<String> {
     let mut any = || {
         let text: String = (0..random.usize(0..3))
@@ -77,7 +77,8 @@ async fn write(broker: &Broker, key: &str, mut random: Rng) {
     assert_eq!(status, 200, "{answer}");
 }
 
-/// Follows the streams to their ends over a way that breaks. What it was told, by key.
+/// Follows the streams to their ends over a connection that breaks. Returns the received updates by
+/// key.
 async fn follow(
     broker: &Broker,
     transport: Transport,
@@ -107,7 +108,7 @@ async fn follow(
                 .get_mut(&told.key)
                 .expect("a key that was asked for")
                 .push(told),
-            // Also of its own accord, with what it has not looked at yet.
+            // The subscriber also disconnects by itself, with data that it has not read.
             Heard::Cut(_) => {}
             Heard::Over => break,
             Heard::Refused(status, error) => panic!("{status}: {error}"),

@@ -1,4 +1,4 @@
-//! What is measured is what was done.
+//! Metrics count exactly what happened.
 
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn activity(broker: &Broker) -> Value {
     broker.get("/api/info").await.1["activity"].clone()
 }
 
-/// Writes one event in each of the three ways, each of four bytes with its name.
+/// Writes one event in each of the three ways. Each has four bytes with its name.
 async fn write_three_ways(broker: &Broker, key: &str) {
     broker
         .add(key, json!([{"event": "n", "data": "one"}]))
@@ -117,7 +117,7 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     let seen = first.take(5).await;
     let mut resumed = broker.ws("chat", &token, Some(&seen[3].id)).await;
     assert_eq!(resumed.next().await.unwrap().as_array().unwrap().len(), 1);
-    // Of an id that the stream can't have issued, a client is told that something is missing.
+    // The stream cannot have issued this id, so the subscriber receives `missedevents`.
     let mut lost = broker.sse("chat", &token, Some("9999999999999-77")).await;
     assert_eq!(lost.next().await.unwrap().event, "missedevents");
     lost.take(5).await;
@@ -190,7 +190,7 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     );
 
     drop(resumed);
-    // Or it would be there still when the stream ends, and leave for that reason.
+    // Otherwise it would still be connected when the stream ends, and would leave for that reason.
     until("it has left", || async {
         broker.metrics().await.get(r#"clients{transport="ws"}"#) == 0
     })
@@ -226,7 +226,7 @@ async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
         .send()
         .await
         .unwrap();
-    // Asking for the metrics is measured as well.
+    // The request for the metrics is itself measured.
     broker.metrics().await;
     let before = broker.metrics().await.len();
     for n in 0..5 {
@@ -276,7 +276,7 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 100_000}))
         .await;
-    // Both are silent until they are let go; meanwhile nobody else is let in.
+    // Both are silent until the broker disconnects them. Meanwhile it admits no other subscriber.
     let (sse, mut ws) = (
         broker.sse("chat", &token, None).await,
         broker.ws("chat", &token, None).await,
@@ -421,7 +421,7 @@ async fn what_shared_delivery_missed_and_found_again_is_measured() {
     })
     .await;
 
-    // Nobody says anything: only a look at the store finds it.
+    // Nothing is published. Only a read of the store finds the event.
     write_unheard(&redis, "chat", "found by looking");
     client.take(1).await;
     until("a look found it", || async {
@@ -493,7 +493,7 @@ async fn metrics_at_an_address_of_their_own_are_there_and_nothing_else_is() {
             "{path}"
         );
     }
-    // It goes with the broker.
+    // The address closes together with the broker.
     let url = broker.metrics_url.clone();
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
     assert!(reqwest::get(url).await.is_err());

@@ -1,4 +1,4 @@
-//! Many nodes on one Redis: any of them takes any request, whatever their delivery.
+//! Many nodes on one Redis: each serves any request, whatever its delivery.
 
 use std::{
     sync::{
@@ -43,8 +43,8 @@ async fn what_one_node_writes_all_nodes_deliver() {
     }
 }
 
-/// Nodes are replaced one after the other, by nodes of the other delivery, while writers write and
-/// readers read.
+/// Nodes are replaced one after the other by nodes of the other delivery, while writers write and
+/// subscribers read.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
     let first = broker(Kind::Shared).set("SHUTDOWN_GRACE", 3).start().await;
@@ -79,7 +79,8 @@ async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
                 }
                 let node = Arc::clone(&nodes.read().await[n % 3]);
                 let events = json!({"key": "chat", "events": [{"event": "n"}, {"event": "n"}]});
-                // A node that has gone is left for the next; what was not confirmed is not counted.
+                // Writers leave a stopped node for the next one. Unconfirmed events are not
+                // counted.
                 let sent = node
                     .request(reqwest::Method::POST, "/api/event/add")
                     .body(events.to_string())

@@ -1,4 +1,4 @@
-//! The OpenAPI document says what is true.
+//! The OpenAPI document matches the broker.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ fn every_route_is_in_the_document() {
 
 #[test]
 fn operations_and_their_parameters_have_names_of_their_own() {
-    // What clients are generated from.
+    // Generators of client libraries use these names.
     let document: Value = serde_json::from_str(&kept()).unwrap();
     let operations: Vec<&Value> = document["paths"]
         .as_object()
@@ -81,14 +81,14 @@ fn operations_and_their_parameters_have_names_of_their_own() {
     }
 }
 
-/// Strings of requests that may be any text.
+/// Strings in requests that may be any text.
 const FREE: [&str; 3] = [
     "disconnect_client id",
     "list_clients tag",
     "poll_events If-None-Match",
 ];
 
-/// The string in a schema: itself, or what its array is made of.
+/// The schema of a string: the schema itself, or that of an array's elements.
 fn string(schema: &Value) -> Option<&Value> {
     let is = |kind: &str| {
         schema["type"] == kind
@@ -169,7 +169,7 @@ fn every_string_of_a_request_says_what_it_must_be() {
 
 #[tokio::test]
 async fn an_integer_may_be_written_with_a_fraction_of_zero() {
-    // To a JSON schema `600.0` is an integer.
+    // In JSON Schema `600.0` is an integer.
     let broker = broker(Kind::Memory).start().await;
     let post = async |path: &str, body: &str| {
         let response = broker

@@ -1,4 +1,4 @@
-//! The documents for operators name what is measured, and nothing else.
+//! The documents for operators name every metric, and no other.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Kind, broker, redis::Redis, until};
 
-/// All that any broker measures: some is measured with one delivery only, some only once it has
+/// All metrics of a broker. Some appear with one delivery only, and some only after their event has
 /// happened.
 async fn measured() -> BTreeSet<String> {
     let mut names = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A WebSocket client adds streams and drops them while it is connected.
+//! Commands of a WebSocket subscriber: it adds and drops streams while it is connected.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ async fn unsubscribe(socket: &mut Ws, key: &str) {
         .await;
 }
 
-/// The next message, which is an event of this stream.
+/// The next message, which must be an event of this stream. Returns its id.
 async fn event_of(socket: &mut Ws, key: &str) -> String {
     let event = socket.next().await.unwrap();
     assert_eq!(event["key"], key, "{event}");
@@ -73,8 +73,8 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
     let live = broker.add_numbered(&a, 1, 1).await;
     assert_eq!(event_of(&mut socket, &a).await, live[0]);
 
-    // Again, from a position; from a beginning, of which the answer tells where it is; and with
-    // both, of which the position wins.
+    // Once more from a cursor, from a start position whose answer contains the position, and with
+    // both, where the cursor takes precedence.
     for (more, after, first) in [
         (json!({"after": of_b[2]}), &of_b[2], Some(&unheard[0])),
         (json!({"from": "-1"}), &unheard[1], Some(&unheard[2])),
@@ -107,7 +107,7 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
             at = json!(first);
         }
         unsubscribe(&mut socket, &b).await;
-        // What was on its way came before the answer, which knows of it.
+        // Events that were in transit came before the answer, whose position includes them.
         loop {
             let answer = socket.next().await.unwrap();
             assert_eq!(answer["key"], b, "{answer}");
@@ -183,7 +183,7 @@ async fn a_connection_without_streams_waits_for_another_and_one_whose_streams_ha
     }
     broker.end(&b).await;
     assert_eq!(socket.next().await.unwrap()["event"], "end");
-    // One that has ended may be had once more, and what has ended does not count as followed.
+    // An ended stream may be added once more. Ended streams do not count as followed.
     subscribe(&mut socket, &b).await;
     assert_eq!(socket.next().await.unwrap()["op"], "subscribed");
     for n in 0..2 {
@@ -191,7 +191,7 @@ async fn a_connection_without_streams_waits_for_another_and_one_whose_streams_ha
     }
     unsubscribe(&mut socket, &c).await;
     assert_eq!(socket.next().await.unwrap()["op"], "unsubscribed");
-    // What is left has ended.
+    // All remaining streams have ended.
     assert_eq!(socket.close_code().await, Some(1000));
 }
 
@@ -236,7 +236,7 @@ async fn a_stream_that_is_gone_is_told_and_the_connection_goes_on(broker: Broker
     assert_eq!(event_of(&mut socket, &a).await, live[0]);
 }
 
-/// A client that keeps account of what it is told.
+/// A subscriber that records what it receives.
 struct Client {
     socket: Ws,
     followed: BTreeSet<String>,
@@ -253,7 +253,8 @@ impl Client {
         self.socket.send(op.to_string()).await;
     }
 
-    /// Hears the next message: whether it was an answer; none when the connection is closed.
+    /// Reads the next message. Returns whether it was an answer, or none when the connection
+    /// closes.
     async fn hear(&mut self) -> Option<bool> {
         let message = match self.socket.next().await {
             Ok(message) => message,
@@ -303,7 +304,7 @@ async fn hundreds_of_changes_in_a_row_are_answered_in_order_and_lose_nothing(bro
         .unwrap()
         .to_owned();
 
-    // More than the broker keeps, all unread.
+    // More than the broker buffers, all unread.
     for _ in 0..150 {
         socket
             .send(json!({"op": "subscribe", "key": keys[0], "from": "now"}).to_string())
@@ -369,7 +370,7 @@ on_every_store!(
     hundreds_of_changes_in_a_row_are_answered_in_order_and_lose_nothing,
 );
 
-/// Asks for this, and how it is refused.
+/// Sends this command, and returns the code of the refusal.
 async fn refusal(socket: &mut Ws, op: Value) -> String {
     socket.send(op.to_string()).await;
     let answer = socket.next().await.unwrap();
@@ -427,7 +428,7 @@ async fn what_cannot_be_done_is_answered_with_the_reason_and_harms_nothing() {
         refusal(&mut socket, json!({"op": "subscribe", "key": "p:d"})).await,
         "too-many-keys"
     );
-    // One that has ended is one less.
+    // An ended stream no longer counts.
     broker.end("p:c").await;
     assert_eq!(socket.next().await.unwrap()["event"], "end");
     subscribe(&mut socket, "p:d").await;
@@ -489,7 +490,7 @@ async fn streams_of_several_slots_are_refused_in_exclusive_delivery_on_a_cluster
     );
     unsubscribe(&mut socket, "a").await;
     assert_eq!(socket.next().await.unwrap()["op"], "unsubscribed");
-    // Alone it has no other to share with.
+    // A single stream has no other to share a slot with.
     subscribe(&mut socket, "b").await;
     assert_eq!(socket.next().await.unwrap()["op"], "subscribed");
     event_of(&mut socket, "b").await;

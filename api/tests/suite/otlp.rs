@@ -1,4 +1,4 @@
-//! Spans of requests, as a collector gets them. Only with the feature `otlp`.
+//! Spans of requests, as a collector receives them. This needs the feature `otlp`.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,7 +7,7 @@ use tokio::{
 
 use crate::common::{Kind, broker, within};
 
-/// Takes everything that is sent in one request, and says that it is well.
+/// Reads one whole request, and answers with success.
 async fn collect(listener: TcpListener) -> Vec<u8> {
     let (mut connection, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
@@ -60,7 +60,7 @@ async fn a_collector_gets_the_spans_of_requests_as_parts_of_their_traces() {
             .status(),
         404
     );
-    // The last spans are sent before the process ends.
+    // The broker sends the last spans before its process ends.
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
     let request = within(collected).await.unwrap();
     assert!(

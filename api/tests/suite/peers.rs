@@ -1,5 +1,5 @@
-//! Peers that break rules: they do not read, send what they like, or leave in the middle. The
-//! broker's memory stays bounded, and each peer is told why its connection ends.
+//! Peers that break rules: they do not read, send arbitrary bytes, or leave in the middle. The
+//! broker's memory stays bounded, and each peer receives the reason for which its connection ends.
 
 use std::{process::Command, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::common::{
     ws::Ws,
 };
 
-/// What resident memory may vary by for other reasons, in KiB.
+/// How much resident memory varies for other reasons, in KiB.
 const NOISE_KB: u64 = 30_000;
 
 const FACES: [&str; 2] = ["subscriber", "producer"];
@@ -38,7 +38,7 @@ fn target(face: &str, token: &str) -> String {
     }
 }
 
-/// Sends these bytes again and again, until the broker takes no more for a while.
+/// Sends these bytes repeatedly, until the broker reads no more for a while.
 async fn write_until_blocked(peer: &mut Raw, bytes: &[u8]) {
     let (mut written, mut rest) = (0, bytes);
     // Far more than sockets hold.
@@ -72,7 +72,7 @@ async fn pings_of_peers_that_do_not_read_take_no_memory() {
     }
     let grown = broker.resident_kb().saturating_sub(before);
     assert!(grown < NOISE_KB, "{grown} kB");
-    // Whoever takes nothing is still seen by an operator and by the end of the node.
+    // An operator still sees a peer that reads nothing, and shutdown still ends its session.
     let (_, clients) = broker.get("/api/clients").await;
     let id = clients[0]["id"].as_str().unwrap();
     assert_eq!(
@@ -144,7 +144,7 @@ async fn a_close_frame_is_answered_with_its_code() {
         broker.slots_in_use().await == 0
     })
     .await;
-    // Behind events, and while events are on their way.
+    // Behind events, and while events are in transit.
     let mut peer = Raw::web_socket(&broker, &target("producer", &token)).await;
     peer.send(&[frame(TEXT, br#"{"event": "x"}"#), frame(CLOSE, &[3, 232])].concat())
         .await;
@@ -152,7 +152,7 @@ async fn a_close_frame_is_answered_with_its_code() {
     assert_eq!(broker.get("/api/stream/info?key=chat").await.1["length"], 2);
 }
 
-/// Faults, and the code that each is told.
+/// Faults, each with the close code for it.
 fn faults() -> Vec<(&'static str, Vec<u8>, u16)> {
     let unmasked = vec![TEXT, 2, b'{', b'}'];
     vec![
@@ -203,15 +203,14 @@ async fn each_fault_of_a_peer_is_told_with_the_code_for_it_despite_what_it_still
     let token = broker.create("chat").await;
     for face in FACES {
         for (fault, mut bytes, code) in faults() {
-            // What is unread when a socket is closed makes it a reset, before which the close frame
-            // may be lost.
+            // Unread data turns a close into a reset, before which the close frame may be lost.
             bytes.extend(frame(TEXT, &vec![b' '; 60_000]).repeat(10));
             let Raw { from, mut to } = Raw::web_socket(&broker, &target(face, &token)).await;
             let written = tokio::spawn(async move {
                 let _ = to.write_all(&bytes).await;
                 to
             });
-            // It reads only when it has sent all.
+            // The peer reads only after it has sent everything.
             let to = within(written).await.unwrap();
             assert_eq!(
                 Raw { from, to }.close_code().await,
@@ -251,8 +250,8 @@ async fn a_peer_that_neither_reads_nor_answers_a_close_holds_nothing_for_long() 
     for face in FACES {
         let mut peer = Raw::web_socket(&broker, &target(face, &token)).await;
         peer.send(&frame(PING, &[0; 200])).await;
-        // The broker ends its side, and lets the socket go although this side stays open: what is
-        // sent then is refused.
+        // The broker closes its side. It drops the socket although this side stays open, so that
+        // later writes fail.
         let refused = async {
             while peer.to.write_all(b"x").await.is_ok() {
                 sleep(Duration::from_millis(50)).await;
@@ -271,7 +270,7 @@ fn pid_of(redis: &Redis) -> u32 {
     line.parse().unwrap()
 }
 
-/// A signal for a process that is not the broker.
+/// Sends a signal to a process that is not the broker.
 fn signal(pid: u32, signal: &str) {
     assert!(
         Command::new("kill")
@@ -305,7 +304,7 @@ async fn commands_that_wait_for_the_first_array_take_no_more_than_a_bound_and_ar
     }
     let peer = Raw::web_socket(&broker, &target("subscriber", &token)).await;
     let Raw { mut from, mut to } = peer;
-    // The array is on its way, and comes no further.
+    // The array is in transit, and blocked.
     sleep(Duration::from_secs(1)).await;
     signal(pid, "-STOP");
     let mut array = Vec::new();
@@ -313,7 +312,7 @@ async fn commands_that_wait_for_the_first_array_take_no_more_than_a_bound_and_ar
         assert_ne!(read.unwrap(), 0);
     }
     let before = broker.resident_kb();
-    // Many small values, of which a tree takes a hundred times as much.
+    // Many small values. A parsed tree takes a hundred times as much memory.
     let filling = vec![r#"{"":0}"#; 8_000].join(",");
     let commands = (0..200).flat_map(move |n| {
         frame(
@@ -343,7 +342,7 @@ async fn commands_that_wait_for_the_first_array_take_no_more_than_a_bound_and_ar
     within(sent).await.unwrap();
 }
 
-/// Frames behind bytes that were read already.
+/// Frames behind bytes that were already read.
 struct Frames {
     bytes: Vec<u8>,
     from: OwnedReadHalf,
@@ -359,7 +358,7 @@ impl Frames {
         }
     }
 
-    /// Whether it is its message's last, and the payload.
+    /// Whether the frame is the last of its message, and the payload.
     async fn next(&mut self) -> (bool, Vec<u8>) {
         loop {
             self.at_least(2).await;

@@ -1,5 +1,5 @@
-//! Long polling: at once when there is something, else when something comes, else when the time is
-//! over.
+//! Long polling: the response comes at once when events exist, when events arrive, or when the wait
+//! is over.
 
 use reqwest::{Response, header::HeaderMap};
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     );
     let after = format!("&after={}", written[1]);
 
-    // Nothing, at once; nothing, when the time is over; and what comes meanwhile.
+    // No event, at once; no event, after the wait; and events that arrive during the wait.
     let nothing = json!({"events": [], "cursor": written[1], "status": "active"});
     assert_eq!(
         poll(&broker, &[&a], &token, &format!("{after}&wait=0")).await,
@@ -100,8 +100,8 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     })
     .await;
 
-    // The end is told with the rest, of one stream as it was, of several when there is no more of
-    // any.
+    // The end comes with the last events. Of one stream it has the usual form; of several it comes
+    // when all have ended.
     broker.post("/api/stream/cancel", json!({ "key": a })).await;
     let last = poll(&broker, &[&a], &token, &format!("&after={}", written[1])).await;
     assert_eq!(
@@ -196,7 +196,7 @@ async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
     for key in &keys[..2] {
         broker.end(key).await;
     }
-    // One is still active: no answer about it is kept, and neither is a refusal.
+    // One stream is still active: no response about it may be cached, and no refusal either.
     for response in [
         ask(&broker, &keys, &bound, "").await,
         ask(&broker, &keys[2..], &bound, "&wait=0").await,
@@ -269,12 +269,13 @@ async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
             assert_eq!(conditional(known.clone(), "").await, (304, true), "{known}");
         }
         assert_eq!(conditional("\"x\"".to_owned(), "").await, (200, false));
-        // Another question has another answer.
+        // Another query has another response.
         assert_eq!(conditional(tag, "&events=x").await, (200, false));
     }
 }
 
-/// Else what is written while it is on its way back would be behind where it begins.
+/// Otherwise the start position would be behind events that are written while the response is in
+/// transit.
 async fn where_a_client_begins_is_an_answer(broker: Broker) {
     let bound = broker.create("a").await;
     let written = broker.add_numbered("a", 0, 3).await;
@@ -291,7 +292,7 @@ async fn where_a_client_begins_is_an_answer(broker: Broker) {
     );
 }
 
-/// Also of a stream of which the client has nothing.
+/// This includes a stream from which the subscriber has received nothing.
 async fn that_a_stream_is_gone_is_told_once(broker: Broker) {
     let [there, gone] = together(broker.kind, ["p:there", "p:gone"]);
     broker.create(&there).await;
@@ -316,7 +317,7 @@ async fn that_a_stream_is_gone_is_told_once(broker: Broker) {
     );
 }
 
-/// Its time being up is no end of a stream.
+/// The end of the wait is not the end of a stream.
 async fn who_waits_in_a_stream_that_expires_asks_again_and_is_told(broker: Broker) {
     broker.create_with(json!({"key": "a", "ttl": 1})).await;
     let bound = token(&broker, json!({"key": "a", "ttl": 60})).await;
@@ -417,7 +418,7 @@ async fn what_is_no_time_to_wait_is_refused_and_who_streams_waits_as_long_as_it_
     }
 }
 
-/// A client that waits is answered when the node stops, and asks another.
+/// A waiting subscriber receives a response when the node stops, and polls another node.
 async fn who_waits_is_answered_when_the_node_stops(kind: Kind) {
     let node = broker(kind).set("SHUTDOWN_GRACE", 2).start().await;
     let token = node.create("a").await;
@@ -462,7 +463,7 @@ async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits
         until("it waits", || async { broker.slots_in_use().await == 1 }).await;
         redis.kill();
     });
-    // The answer to who waits had begun.
+    // The response to the waiting subscriber had begun.
     assert_eq!(
         waiting.json::<Value>().await.unwrap(),
         json!({"events": [], "cursor": start, "status": "active"})

@@ -1,4 +1,4 @@
-//! The primary changes: whoever writes and whoever follows goes on with the new one.
+//! The Redis primary changes: producers and subscribers continue with the new one.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,8 @@ use crate::common::{
     Broker, Kind, assert_contiguous, broker, redis::Redis, sentinel::Watched, sse::ids, until,
 };
 
-/// Whether an event was acknowledged. What was not is sent again, under its number.
+/// Whether the broker acknowledged an event. The producer sends an unacknowledged event again, with
+/// the same sequence number.
 async fn write(broker: &Broker, sequence: u64) -> bool {
     let events = json!([{"event": "n", "data": sequence.to_string()}]);
     let (status, answer) = broker
@@ -43,7 +44,7 @@ async fn clients_go_on_with_the_replica_that_sentinels_promote(kind: Kind) {
     for sequence in 0..10 {
         assert!(write(&broker, sequence).await);
     }
-    // The one that the broker asks first is not there either.
+    // The Sentinel that the broker asks first is down too.
     watched.kill_first_sentinel();
     tokio::task::block_in_place(|| watched.kill_primary());
     for sequence in 10..20 {
@@ -78,7 +79,7 @@ async fn clients_go_on_with_the_replica_that_sentinels_promote(kind: Kind) {
     assert_eq!((seen.len(), code), (22, Some(1000)));
 }
 
-/// The address is one that follows the primary, as a name or a proxy does: here a link to its
+/// The address follows the primary, as a host name or a proxy does. Here it is a link to the
 /// socket.
 async fn a_server_that_has_become_a_replica_is_left_for_the_one_at_its_address(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +103,7 @@ async fn a_server_that_has_become_a_replica_is_left_for_the_one_at_its_address(k
 
     assert_eq!(one.cli(&["wait", "1", "10000"]), "1");
     two.cli(&["replicaof", "no", "one"]);
-    // A replica of nobody that is there, so that it takes nothing from the new primary either.
+    // It replicates a server that does not exist, so that it copies nothing from the new primary.
     one.cli(&["replicaof", "127.0.0.1", "1"]);
     std::os::unix::fs::symlink(two.socket(), &next).unwrap();
     std::fs::rename(&next, &address).unwrap();

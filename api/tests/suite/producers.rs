@@ -1,4 +1,4 @@
-//! Producers that number their events: what they send again is written once.
+//! Producers that number their events: the broker writes a repeated event once.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ async fn batch(
         .await
 }
 
-/// The numbers in the stream, whose ids have no hole.
+/// The numbers in the stream. The ids have no hole.
 async fn written(broker: &Broker) -> Vec<u64> {
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
     let events = events.as_array().unwrap();
@@ -78,7 +78,7 @@ async fn a_request_that_is_repeated_is_written_once(broker: Broker) {
             json!({"ids": [], "num_events": 0, "num_duplicates": 3})
         )
     );
-    // What is new in it is written, and only that.
+    // The broker writes only the new events of a request.
     let (_, more) = upload(&broker, "producer=p&sequence=1", lines(1..5)).await;
     assert_eq!(
         (
@@ -114,7 +114,7 @@ async fn each_producer_counts_for_itself(broker: Broker) {
     batch(&broker, "a", 0, [1]).await;
     let (_, other) = batch(&broker, "b", 0, [2]).await;
     assert_eq!(other["num_duplicates"], 0);
-    // And whoever does not count is not counted.
+    // Writes without a producer name have no sequence.
     broker
         .add("chat", json!([{"event": "n", "data": "3"}]))
         .await;
@@ -149,7 +149,7 @@ async fn a_stream_that_takes_anothers_place_knows_no_producers(broker: Broker) {
     batch(&broker, "p", 0, 0..2).await;
     broker.end("chat").await;
     broker.create("chat").await;
-    // The producer was writing another stream; it must not go on here as if nothing had happened.
+    // The producer wrote to another stream. It must not continue here unnoticed.
     let (status, _) = batch(&broker, "p", 2, 2..3).await;
     assert_eq!(status.as_u16(), 409);
     batch(&broker, "p", 0, 7..8).await;
@@ -283,7 +283,7 @@ async fn racing_repeats_are_written_once(broker: Broker) {
     for round in 0_u64..50 {
         let (from, to) = (round * 10, round * 10 + 10);
         let racers = nodes.iter().enumerate().map(|(n, broker)| {
-            // Each repeats a little more of what went before.
+            // Each request repeats a few more of the earlier events.
             let from = from.saturating_sub(n as u64 * 3);
             batch(broker, "p", from, from..to)
         });

@@ -1,4 +1,4 @@
-//! Whatever races, every client gets the stream once, in order, without a gap.
+//! Every subscriber receives the stream once, in order and without a gap, whatever races.
 
 use std::sync::{
     Arc,
@@ -128,7 +128,8 @@ async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Bro
                 let (mut seen, mut cuts) = (Vec::<String>::new(), 0);
                 loop {
                     tokio::time::sleep(std::time::Duration::from_millis(random.u64(0..20))).await;
-                    // Cut off at random while it goes on; at the end everyone may read to the end.
+                    // The reader is cut off at random while the stream is active. At the end each
+                    // may read to the end.
                     let take = if done.load(Ordering::Relaxed) && cuts >= 50 {
                         usize::MAX
                     } else {
@@ -160,7 +161,7 @@ async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Bro
     }
 }
 
-/// Reads up to so many events and leaves; whether the stream ended.
+/// Reads up to this many events and leaves. Returns whether the stream ended.
 async fn read_sse(broker: &Broker, token: &str, seen: &mut Vec<String>, take: usize) -> bool {
     let response = broker
         .http
@@ -218,7 +219,7 @@ async fn a_reader_slower_than_the_trimming_is_told_of_every_gap(broker: Broker) 
         .await;
     let mut client = broker.sse("chat", &token, None).await;
     let data = "x".repeat(20_000);
-    // Far more than the buffers between the store and a client that does not read can hold.
+    // Far more than the buffers between the store and a subscriber that does not read can hold.
     for _ in 0..40 {
         let events: Vec<_> = (0..50)
             .map(|_| json!({"event": "big", "data": data}))
@@ -258,7 +259,7 @@ async fn a_stream_is_replaced_under_its_readers_and_none_mixes_the_two(broker: B
                 json!([{"event": "round", "data": round.to_string()}]),
             )
             .await;
-        // The readers must be there: a token of a stream that is replaced opens nothing.
+        // The readers must be connected, because a token of a replaced stream opens nothing.
         crate::common::until("all are connected", || async {
             broker.slots_in_use().await >= 4
         })

@@ -1,4 +1,4 @@
-//! `/api/ready`: a node is ready when its clients would get what is written, and not otherwise.
+//! `/api/ready`: a node is ready exactly when its subscribers would receive new events.
 
 use crate::common::{Broker, Kind, broker, redis::Redis, until};
 
@@ -16,7 +16,7 @@ async fn ready(broker: &Broker) -> (u16, String) {
 #[tokio::test]
 async fn a_node_that_can_write_but_not_hear_is_not_ready() {
     let redis = Redis::start(&[]);
-    // A user who may do everything but subscribe to the node's own channel.
+    // A user with all rights, except to subscribe to the node's own channel.
     redis.cli(&[
         "acl",
         "setuser",

@@ -1,4 +1,5 @@
-//! What the broker does in Redis, as `MONITOR` and `redis-cli` see it; and Redis in its forms.
+//! What the broker does in Redis, as `MONITOR` and `redis-cli` see it, and the supported forms of
+//! Redis.
 
 use std::{
     io::{BufRead, BufReader},
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use crate::common::{Kind, PATIENCE, broker, redis::Redis, sse::ids, until};
 
-/// The commands that clients send from now on, scripts' own left out.
+/// The commands that Redis receives from now on, without those inside scripts.
 struct Monitor {
     process: std::process::Child,
     lines: mpsc::Receiver<String>,
@@ -38,7 +39,7 @@ impl Monitor {
         Self { process, lines }
     }
 
-    /// What came until now.
+    /// The commands until now.
     fn commands(&self, redis: &Redis) -> Vec<String> {
         redis.cli(&["echo", "that is all"]);
         let until_mark = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok())
@@ -67,7 +68,7 @@ async fn a_batch_is_one_command() {
         .set("REDIS_URL", redis.url())
         .start()
         .await;
-    // Redis learns the scripts.
+    // Redis loads the scripts.
     broker.create("before").await;
     broker.add_numbered("before", 0, 1).await;
     broker.get("/api/stream/info?key=before").await;
@@ -245,8 +246,8 @@ async fn every_key_expires() {
     assert_eq!(broker.get("/api/stream").await.1, json!([]));
     let left = redis.cli(&["keys", "*"]);
     assert!(left.lines().all(|key| key.ends_with(":index")), "{left}");
-    // What is left of the index goes when its time has come and another stream of the bucket is
-    // created, or by itself.
+    // The rest of the index expires by itself, or is removed after its time when another stream of
+    // the bucket is created.
     until("the index is empty too", || async {
         redis.cli(&["keys", "*"]).is_empty()
     })
@@ -376,7 +377,7 @@ async fn tcp_and_tls_are_spoken() {
                 .success()
         );
     };
-    // A certificate authority of the test's own, and a server certificate by it.
+    // A certificate authority of this test, and a server certificate signed by it.
     openssl(&[
         "req",
         "-x509",

@@ -1,4 +1,5 @@
-//! A Redis that is there and refuses: the broker says why, and says truly what was stored.
+//! Redis is reachable and refuses commands: the broker reports the cause, and reports correctly
+//! what it stored.
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use crate::common::{
     until, within,
 };
 
-/// A user of the tests, who may do everything.
+/// A Redis user of the tests, with all rights.
 const USER: [&str; 9] = [
     "acl", "setuser", "app", "reset", "on", ">hunter2", "~*", "&*", "+@all",
 ];
@@ -44,7 +45,7 @@ async fn until_ready(broker: &Broker) {
     until("it is ready", async || ready(broker).await.0 == 200).await;
 }
 
-/// Readiness answers 503 with this cause, soon.
+/// Waits until readiness answers 503 with this cause.
 async fn until_refused(broker: &Broker, cause: &str) {
     until(cause, async || {
         let (status, text) = ready(broker).await;
@@ -54,7 +55,7 @@ async fn until_refused(broker: &Broker, cause: &str) {
     .await;
 }
 
-/// The exit code of `check`, and what it prints.
+/// The exit code of `check`, and its output.
 async fn check(kind: Kind, url: &str, prefix: &str) -> (Option<i32>, String) {
     let delivery = if kind == Kind::Shared {
         "shared"
@@ -117,7 +118,7 @@ async fn readiness_and_check_say_why_writes_are_refused(kind: Kind) {
     rights(&redis, &["allkeys"]);
     until_ready(&broker).await;
 
-    // A folder where the dump is to be.
+    // A folder stands where Redis would write its dump.
     let dump = redis.socket().parent().unwrap().join("dump.rdb");
     std::fs::create_dir_all(dump.join("inner")).unwrap();
     redis.cli(&["bgsave"]);
@@ -154,7 +155,7 @@ async fn the_cause_of_a_failed_connection_is_named(kind: Kind) {
     redis.cli(&["config", "set", "requirepass", "right-pass"]);
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = plain.local_addr().unwrap().port();
-    // As a server without TLS does: it waits for the end of a line.
+    // Like a server without TLS, it waits for the end of a line.
     tokio::spawn(async move {
         let mut open = Vec::new();
         while let Ok((connection, _)) = plain.accept().await {
@@ -327,7 +328,7 @@ async fn a_stream_that_lacks_a_right_is_not_created_in_half(kind: Kind) {
     broker.create("old").await;
 }
 
-/// What `docs/deployment.md` says that a user needs.
+/// The rights that `docs/deployment.md` lists for a user.
 fn least_rights(redis: &Redis) {
     let page = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -461,14 +462,14 @@ async fn a_missing_right_to_channels_is_logged_once_and_what_is_stored_is_delive
             .unwrap()
     };
     let token = broker.create("chat").await;
-    // Each `redis-cli` is a connection, too.
+    // Each `redis-cli` opens a connection, too.
     let (before, begun) = (connections(), std::time::Instant::now());
     for _ in 0..20 {
         assert_eq!(add(&broker, "chat").await.0, 200, "stored is stored");
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     let made = connections() - before;
-    // Delays grow to two seconds, and are never less than half of that.
+    // Retry delays grow to two seconds, and are at least half of that.
     assert!(made <= begun.elapsed().as_secs() + 12, "{made}");
     assert_eq!(length(&broker, "chat").await, 41);
     rights(&redis, &["allchannels"]);
@@ -517,7 +518,7 @@ async fn a_cluster_is_ready_as_long_as_one_shard_takes_writes() {
         for redis in &nodes[1..] {
             redis.cli(&["config", "set", "min-replicas-to-write", "1"]);
         }
-        // Longer than a trial holds.
+        // Longer than the result of a trial is cached.
         tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
         assert_eq!(ready(&broker).await, (200, "OK".to_owned()));
         nodes[0].cli(&["config", "set", "min-replicas-to-write", "1"]);

@@ -1,4 +1,4 @@
-//! The command line and the settings, as who starts the broker meets them.
+//! The command line and the settings, from the view of an operator.
 
 use std::{
     path::Path,
@@ -147,7 +147,7 @@ async fn keygen_prints_lines_of_a_file_that_the_broker_reads() {
             .unwrap();
         assert!(status.success() && String::from_utf8_lossy(&stdout).contains("memory"));
     }
-    // The environment wins over the file.
+    // The environment takes precedence over the file.
     let output = program()
         .arg("check")
         .current_dir(folder.path())
@@ -164,7 +164,7 @@ async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
     use std::os::unix::fs::PermissionsExt;
 
     let (_, keys, _) = run(&["keygen"], &[]).await;
-    // Links in the path of the temporary folder would make another path of it.
+    // A link in the path of the temporary folder would change the path.
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().canonicalize().unwrap();
     let (inner, file) = (folder.join("api"), folder.join(".env"));
@@ -211,7 +211,7 @@ async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
     );
     assert_eq!(told(0o644, &inner).await.lines().count(), 3);
 
-    // A broker that serves says it in its log.
+    // A broker that serves writes the warning to its log.
     let mut broker = program()
         .current_dir(&inner)
         .stdout(Stdio::piped())
@@ -355,7 +355,7 @@ async fn a_port_that_is_taken_is_told_in_one_line() {
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
-/// What is documented is what there is.
+/// The documents list every setting, and no other.
 #[test]
 fn every_setting_is_in_the_readme_and_the_example() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

@@ -1,4 +1,4 @@
-//! Shared delivery: one subscription for all, and nothing lost with it.
+//! Shared delivery: one Redis subscription serves all subscribers, and they lose nothing.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ async fn a_subscription_that_is_cut_again_and_again_loses_nothing() {
     }
 }
 
-/// Writes an event as the append script does, but does not publish it: a lost message.
+/// Writes an event as the append script does, but does not publish it, as if the message was lost.
 pub(crate) fn write_unheard(redis: &Redis, key: &str, data: &str) {
     let script = "local next = redis.call('HGET', KEYS[2], 'next')
         redis.call('XADD', KEYS[1], redis.call('HGET', KEYS[2], 'last_ms') .. '-' .. next, 'event', 'unheard', 'data', ARGV[1])
@@ -116,8 +116,8 @@ async fn a_subscription_that_redis_closes_is_made_anew() {
     let token = broker.create("chat").await;
     let mut client = broker.sse("chat", &token, None).await;
     client.take(1).await;
-    // Redis closes connections whose channels an administrator took away; for a while no other can
-    // be made.
+    // Redis closes connections when an administrator revokes their channels. For a while the broker
+    // cannot open another.
     let subscription = redis.cli(&["client", "list", "type", "pubsub"]);
     let id = subscription
         .split("id=")
@@ -171,7 +171,7 @@ async fn a_topic_that_nobody_follows_any_more_is_let_go_and_taken_up_again() {
         broker.add_numbered("chat", round, 5).await;
         seen.extend(client.take(if round == 0 { 6 } else { 10 }).await);
         drop(client);
-        // More than the time for which it is kept.
+        // Longer than the broker keeps an idle topic.
         if round == 1 {
             until("it is let go", || async {
                 redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty()
@@ -183,8 +183,8 @@ async fn a_topic_that_nobody_follows_any_more_is_let_go_and_taken_up_again() {
     assert_contiguous(ids(&seen), 0);
 }
 
-/// A way to Redis that can be made to let nothing back through to a node's subscription: deaf, but
-/// not closed.
+/// A proxy to Redis that can stop forwarding messages to a node's subscription without closing the
+/// connection.
 struct Deafening {
     port: u16,
     deaf: Arc<std::sync::atomic::AtomicBool>,
@@ -216,7 +216,7 @@ impl Deafening {
                             .windows(11)
                             .any(|window| window == b"\r\nSUBSCRIBE")
                         {
-                            // Only a subscription made before the ears were closed is deaf.
+                            // Only subscriptions made before messages were dropped are affected.
                             subscribes.store(!deafened.load(Ordering::Relaxed), Ordering::Relaxed);
                         }
                         to_redis.write_all(&bytes[..count]).await.unwrap();

@@ -1,4 +1,4 @@
-//! A broker that is told to stop stops: in order, in time, with exit code 0.
+//! The broker stops on a signal: in order, in time, with exit code 0.
 
 use std::time::Instant;
 
@@ -82,7 +82,7 @@ async fn an_idle_broker_stops_without_waiting_for_its_grace() {
     }
 }
 
-/// A client that reads nothing, of a stream with more than fits between it and the broker.
+/// A subscriber that reads nothing of a stream that exceeds all buffers between it and the broker.
 async fn stalled_client(broker: &Broker) -> reqwest::Response {
     let token = broker
         .create_with(json!({"key": "stalled", "max_events": 100_000}))
@@ -118,7 +118,7 @@ async fn a_second_signal_ends_it_at_once() {
         .start()
         .await;
     let token = broker.create("chat").await;
-    // A request whose body never comes keeps a broker that is not hurried.
+    // A request whose body never arrives delays the shutdown until a second signal.
     let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://"))
         .await
         .unwrap();
@@ -139,11 +139,11 @@ async fn it_says_that_it_is_not_ready_before_it_stops_to_listen() {
         .set("SHUTDOWN_GRACE", 300)
         .start()
         .await;
-    // There is something left to do for as long as this client takes nothing.
+    // Shutdown has to wait as long as this subscriber reads nothing.
     let stalled = stalled_client(&broker).await;
     broker.signal("-TERM").await;
     until("it is not ready", || async {
-        // On a connection of its own, as probes come.
+        // On a new connection, as probes do.
         let answer = reqwest::get(format!("{}/api/ready", broker.url))
             .await
             .unwrap();
@@ -213,7 +213,7 @@ async fn a_client_of_a_node_that_stops_goes_on_at_another() {
     assert_eq!(seen.len(), 202);
 }
 
-/// To `EventSource` any status other than 200 is final.
+/// `EventSource` does not retry after any status other than 200.
 #[tokio::test]
 async fn a_client_that_comes_a_moment_too_late_is_told_to_come_back() {
     let redis = crate::common::redis::Redis::start(&[]);

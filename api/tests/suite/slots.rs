@@ -1,4 +1,5 @@
-//! A client that leaves frees its slot; past the last slot, newcomers are refused.
+//! Admission: the broker refuses new subscribers at the limit, and a subscriber that leaves frees
+//! its permit.
 
 use serde_json::json;
 
@@ -39,7 +40,7 @@ async fn past_the_last_slot_newcomers_are_refused(kind: Kind) {
         (refused.0, &refused.1["code"]),
         (429, &json!("too-many-clients"))
     );
-    // Those who were there are served on, and looking at events takes no slot.
+    // The broker still serves admitted subscribers, and listing events needs no permit.
     broker.add_numbered("chat", 0, 1).await;
     for client in &mut clients {
         assert_eq!(client.next().await.unwrap().event, "n");
@@ -48,7 +49,7 @@ async fn past_the_last_slot_newcomers_are_refused(kind: Kind) {
 }
 
 async fn a_newcomer_gets_the_place_of_a_client_that_has_left(kind: Kind) {
-    // Heartbeats alone would show it in an hour.
+    // Heartbeats alone would detect it after an hour.
     let broker = broker(kind)
         .set("MAX_CLIENTS", 4)
         .set("HEARTBEAT", 3600)

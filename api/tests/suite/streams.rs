@@ -25,7 +25,7 @@ async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
     assert!((59..=61).contains(&life), "{life}");
     assert_eq!(access.as_object().unwrap().len(), 4);
 
-    // The URL as it is given, with the token, opens the stream.
+    // The returned URL, with the token, opens the stream.
     let url = access["sse_url"]
         .as_str()
         .unwrap()
@@ -39,7 +39,7 @@ async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
     assert_eq!(response.status(), 200);
 }
 
-/// RFC 3986, 2.3: encoded or not they mean the same, but clients compare URLs as strings.
+/// By RFC 3986, section 2.3, both forms mean the same, but callers compare URLs as strings.
 async fn characters_that_need_no_encoding_stay_as_they_are_in_urls(broker: Broker) {
     let (status, access) = broker
         .post("/api/stream/", json!({"key": "a-b_c.d~e!'()*"}))
@@ -124,7 +124,7 @@ async fn a_replaced_streams_ids_do_not_fit_the_new_one(broker: Broker) {
     let (_, old) = broker.get("/api/stream/info?key=chat").await;
     let token = broker.create("chat").await;
     broker.add_numbered("chat", 0, 20).await;
-    // A client of the old stream with a token for the new one gets all of the new one.
+    // A subscriber of the old stream with a token for the new one receives all of the new one.
     let mut client = broker.sse("chat", &token, old["last_id"].as_str()).await;
     let events = client.take(21).await;
     assert_contiguous(crate::common::sse::ids(&events), 0);

@@ -1,5 +1,5 @@
-//! Client tokens for several streams, for prefixes, and for streams that are not there yet: what
-//! they open, and what not.
+//! Tokens for several streams, for prefixes, and for streams that do not exist yet: what they open,
+//! and what they do not.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ async fn opens(broker: &Broker, token: &str, key: &str) -> bool {
             .replace("/client/sse?", "/client/ws?"),
     );
     let (_, ws) = answer(ws).await;
-    // Without a handshake all that can be heard is whether one would be taken.
+    // Without a handshake the response only shows whether the broker would accept one.
     match (sse.status().as_u16(), ws["code"].as_str().unwrap()) {
         (200, "upgrade-required") => true,
         (403, "forbidden") => {

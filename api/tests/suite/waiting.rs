@@ -1,4 +1,4 @@
-//! Streams that are not there yet, for those who wait for them.
+//! Subscribers wait for streams that do not exist yet.
 
 use futures::future::join_all;
 use serde_json::json;
@@ -21,8 +21,7 @@ fn waiting(transport: Transport) -> &'static str {
 async fn what_was_waited_for_comes_whole_from_its_first_event(broker: Broker) {
     let [there, later, last] = together(broker.kind, ["p:there", "p:later", "p:last"]);
     broker.create(&there).await;
-    // One more than there are places to wait for in the other streams would be refused by a token
-    // that is bound.
+    // A bound token would refuse one stream more than the limit on awaited streams.
     let by_prefix = token(&broker, json!({"prefix": "p:"})).await;
     let by_list = token(&broker, json!({"keys": [there, later, last], "wait": true})).await;
     let follow = |transport, keys: Vec<&String>, token| {
@@ -99,8 +98,8 @@ async fn what_is_not_waited_for_is_not_found(broker: Broker) {
     }
 }
 
-/// A cursor may say that the client has nothing of a stream, which is no reason to take it for
-/// gone.
+/// A cursor may record that the subscriber has nothing of a stream. The broker must not take that
+/// for a deleted stream.
 async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
     let [there, later] = together(broker.kind, ["p:there", "p:later"]);
     broker.create(&there).await;
@@ -131,7 +130,7 @@ async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
             follower.cut();
         }
     }
-    // A program may say so, too.
+    // A program may construct such a cursor, too.
     let own = format!("{}:,{}:", encoded(&there), encoded(&later));
     followers.extend(Transport::ALL.map(|transport| {
         Follower::new(&broker, transport, [&there, &later], &token)
@@ -160,8 +159,8 @@ async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
     }
 }
 
-/// With one key, too, and before anything was sent: else `from=now` would begin behind what was
-/// written in the meantime.
+/// This holds with one key too, and before anything was sent. Otherwise `from=now` would begin
+/// behind events that were written in the meantime.
 async fn who_waits_for_one_stream_from_now_on_is_told_where_it_is(broker: Broker) {
     let token = token(&broker, json!({"prefix": "p:"})).await;
     let path = format!(

@@ -1,4 +1,5 @@
-//! Keys of another type at the broker's names: each fails what it belongs to, and nothing else.
+//! Redis keys of another type under the broker's names: each fails its own stream or node, and no
+//! other.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! What one version makes, the other uses: streams, events, tokens, producers' counts, cursors,
-//! numbers of subscribers.
+//! What one version creates, the other uses: streams, events, tokens, producer sequences, cursors,
+//! subscriber counts.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -17,7 +17,7 @@ use crate::{
     pair::{Pair, over},
 };
 
-/// Data that an encoding could spoil.
+/// Data that an encoding could damage.
 pub(crate) const DATA: [&str; 6] = [
     "",
     " two\nlines\r\nand a third ",
@@ -70,7 +70,7 @@ async fn info(node: &Broker, key: &str) -> Value {
         .get(&format!("/api/stream/info?key={}", encoded(key)))
         .await;
     assert_eq!(status, 200, "{info}");
-    // The TTL goes down between two questions. Subscribers are counted in another test.
+    // The TTL decreases between two requests. Another test compares the subscriber counts.
     for moving in ["ttl", "clients", "clients_total"] {
         info.as_object_mut().unwrap().remove(moving);
     }
@@ -79,7 +79,7 @@ async fn info(node: &Broker, key: &str) -> Value {
 
 /// Whether the node lists the stream, with its length.
 async fn listed_length(node: &Broker, key: &str) -> Option<u64> {
-    // With a pattern that is a key the node would not look for it in the index.
+    // For a pattern that is a plain key, the node would not search the index.
     let (_, list) = node.get("/api/stream/").await;
     list.as_array()
         .unwrap()
@@ -88,7 +88,7 @@ async fn listed_length(node: &Broker, key: &str) -> Option<u64> {
         .and_then(|stream| stream["length"].as_u64())
 }
 
-/// What both nodes have of a stream.
+/// The stored events of a stream, which must be equal on both nodes.
 async fn stored_on_both(pair: &Pair, key: &str) -> Vec<Told> {
     let all = stored(&pair.first, key).await;
     assert_eq!(stored(&pair.second, key).await, all);
@@ -103,7 +103,7 @@ fn followers(pair: &Pair, keys: &[String], token: &str, more: &str) -> Vec<Follo
     pair.nodes().into_iter().flat_map(of).collect()
 }
 
-/// Waits until both nodes have so many streaming subscribers together.
+/// Waits until both nodes together have this many connected subscribers.
 async fn subscribed(pair: &Pair, count: u64) {
     until("they are subscribed", || async {
         pair.first.slots_in_use().await + pair.second.slots_in_use().await == count
@@ -180,7 +180,7 @@ async fn a_stream_of_one_is_written_followed_and_ended_by_the_other(pair: Pair) 
             follower.transport
         );
     }
-    // What is complete on the one is complete on the other.
+    // A stream that ended on one node has ended on the other.
     for mut follower in followers(&pair, std::slice::from_ref(&key), &token, "") {
         follower.cursor = whole.last().unwrap().id.clone().unwrap();
         assert_eq!(follower.rest().await, []);
@@ -345,8 +345,8 @@ async fn a_producer_of_one_goes_on_at_the_other(pair: Pair) {
     assert_eq!(numbers, (0..24).collect::<Vec<_>>());
 }
 
-/// Follows to the end, and goes to the other node after every few events. Returns what came,
-/// without mere positions.
+/// Follows to the end, and changes to the other node after every few events. Returns the received
+/// events without bare positions.
 async fn hop(mut follower: Follower, pair: &Pair) -> Vec<Told> {
     let mut all = Vec::new();
     let mut turn = usize::from(follower.url == pair.second.url);
@@ -449,9 +449,9 @@ async fn subscribers_of_both_are_counted_by_both(pair: Pair) {
     counted([3, 1], 4).await;
 }
 
-/// A node in shared delivery reads from Redis what it does not get by message, so that subscribers
-/// miss nothing when it does not understand the messages. Events would come late and cost more. So
-/// this test counts the events that needed it.
+/// A node in shared delivery reads from Redis what it does not receive by message, so subscribers
+/// miss nothing when the node cannot read the messages. Events would only come late and cost more.
+/// So this test counts the reads that were needed.
 async fn messages_of_one_are_understood_by_the_other(pair: Pair) {
     const EVENTS: u64 = 40;
     let [key] = keys(["chat"]);

@@ -1,4 +1,4 @@
-//! A fleet of writers and subscribers goes back and forth between two versions.
+//! A fleet of writers and subscribers moves back and forth between two versions.
 
 use crate::{
     common::{Broker, Kind},
@@ -11,9 +11,9 @@ use crate::{
     proxy::Proxy,
 };
 
-/// All connections to one node are cut, then all to the other, and so on. Each time the writers and
-/// subscribers go on at the other version: with tokens and cursors of the first, and with numbers
-/// of which the first has confirmed some.
+/// The test cuts all connections to one node, then all to the other, and so on. Each time the
+/// writers and subscribers continue at the other version. They keep tokens and cursors, and
+/// sequence numbers of which some are confirmed.
 async fn a_fleet_goes_back_and_forth(pair: Pair) {
     let roads = [
         Proxy::to_broker(&pair.first.url).await,

@@ -1,5 +1,5 @@
-//! Two versions of the broker: the previous one and this one as nodes over one Redis, and what
-//! older versions left in Redis.
+//! Two versions of the broker: the previous one and this one as nodes over one Redis, and the data
+//! that older versions left in Redis.
 //!
 //! The file `base` names the commit that was landed last. `scripts/build-commit` builds its broker.
 //! docs/deployment.md says what is tested here, and what to do when something is landed.

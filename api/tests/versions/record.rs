@@ -1,7 +1,7 @@
 //! Records what the version that was landed last stores: `make record-version`.
 //!
-//! Where a version stores something new, add it here with the landing after it, when `base` names
-//! the version that knows of it.
+//! When a version stores something new, add it here after the next landing, when `base` names that
+//! version.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,13 @@ use crate::{
     recording::{self, Cursor, Recording, Stream, Token, dump},
 };
 
-/// The keys are odd, so that what they are part of could be mistaken; they stay as they are in all
-/// versions.
+/// Odd keys, whose parts could be mistaken for something else. They are the same in all versions.
 const ODD: [&str; 4] = ["}", "{1}:events:r", "r: é/%?&=#~!,", "a}b{c"];
 
-/// Seconds that the brief stream has when it is recorded.
+/// The TTL in seconds that the brief stream has when it is recorded.
 const BRIEF: u64 = 3;
 
-/// A node that takes the year for 2100, so that its tokens are good for long. Its Redis has the
+/// A node whose clock is in the year 2100, so that its tokens are valid for long. Its Redis has the
 /// true time.
 async fn far_ahead(other: &Broker) -> Broker {
     let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1")
@@ -38,7 +37,7 @@ async fn far_ahead(other: &Broker) -> Broker {
     let time = [
         ("LD_PRELOAD", library.to_str().unwrap()),
         ("FAKETIME", "@2100-01-01 00:00:00"),
-        // Timers go by the monotonic clock.
+        // Timers use the monotonic clock.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
     setup
@@ -47,7 +46,7 @@ async fn far_ahead(other: &Broker) -> Broker {
     setup.start().await
 }
 
-/// The longest that a token can be good.
+/// A token with the longest possible lifetime.
 async fn lasting(ahead: &Broker, mut wanted: Value) -> String {
     wanted["ttl"] = json!(7 * 24 * 3600);
     token(ahead, wanted).await
@@ -62,7 +61,7 @@ async fn produce(node: &Broker, key: &str, producer: &str, sequence: u64, count:
     assert_eq!(status, 200, "{answer}");
 }
 
-/// What the version sends at once to a subscriber that goes on from the cursor.
+/// Records what the version sends at once to a subscriber that resumes from the cursor.
 async fn answer(node: &Broker, name: &str, keys: &[&String], of: &Token, cursor: String) -> Cursor {
     let url = format!(
         "{}/api/client/poll?wait=0&token={}{}&after={}",
@@ -294,7 +293,7 @@ pub(crate) async fn recorded() -> Recording {
     }
 }
 
-/// Positions of every form. `gone` is the id of an event that was trimmed.
+/// Cursors of every form. `gone` is the id of a trimmed event.
 async fn cursors(
     node: &Broker,
     tokens: &[Token],
@@ -398,7 +397,7 @@ async fn record() {
     std::fs::write(recording::folder().join(name), text).unwrap();
 }
 
-/// What the version that was landed last stores is as in one of the recordings. Where it is not:
+/// Some recording has the same shape as what the version that was landed last stores. If not, run
 /// `make record-version`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_old_version_stores_has_a_recording() {

@@ -1,5 +1,4 @@
-//! What older versions stored, and the tokens and cursors that they gave out, are good for this
-//! version.
+//! This version accepts what older versions stored, and the tokens and cursors that they issued.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -39,7 +38,7 @@ async fn replayed(recording: &Recording, kind: Kind) -> Broker {
     setup.start().await
 }
 
-/// Checks that what was recorded is in the answer, which may have more members.
+/// Checks that the answer contains what was recorded. It may have more members.
 fn assert_has(answer: &Value, recorded: &Value) {
     for (name, value) in recorded.as_object().unwrap() {
         assert_eq!(
@@ -132,7 +131,7 @@ fn subscribers(broker: &Broker, recording: &Recording) -> Vec<(String, Follower,
     all
 }
 
-/// Producers go on where they were, and streams end.
+/// Producers continue their sequences, and streams end.
 async fn go_on(broker: &Broker, recording: &Recording) {
     for Stream {
         key,
@@ -223,7 +222,7 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
         }
     }
 
-    // A stream that a token may wait for is created by the new version.
+    // The new version creates a stream that a token may wait for.
     let waiting = Follower::new(
         &broker,
         Transport::Ws,
@@ -238,7 +237,7 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
         stored(&broker, &recording.later).await
     );
 
-    // A stream goes when its TTL is over.
+    // A stream is deleted when its TTL is over.
     let url = format!("/api/stream/info?key={}", encoded(&recording.brief));
     until("the brief stream expires", || async {
         broker.get(&url).await.0 == 404
@@ -253,7 +252,7 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
         "{list}"
     );
 
-    // Another stream takes the place of each. The old tokens do not open it.
+    // A new stream replaces each of them. The old tokens do not open it.
     for token in recording
         .tokens
         .iter()

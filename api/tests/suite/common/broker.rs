@@ -1,4 +1,4 @@
-//! A broker process, and a backend's way of talking to it.
+//! A broker process, and requests to it as a backend makes them.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ pub(crate) const API_KEY: &str = "test-api-key-0123456789";
 pub(crate) const SECRET_KEY: &str =
     "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
 
-/// Which store and delivery.
+/// The store and the delivery of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
@@ -31,13 +31,13 @@ pub(crate) enum Kind {
     ExclusiveCluster,
 }
 
-/// A broker that is to be started.
+/// The settings of a broker before its start.
 pub(crate) struct Setup {
     pub(crate) kind: Kind,
-    /// The path of the program, which may be one of another version.
+    /// The path of the program. It may be another version.
     pub(crate) program: String,
     pub(crate) environment: BTreeMap<String, String>,
-    /// How many files and sockets it may have, where fewer than this process.
+    /// The limit on open files and sockets, if it is below that of this process.
     pub(crate) open_files: Option<u32>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Setup {
 pub(crate) struct Broker {
     pub(crate) kind: Kind,
     pub(crate) url: String,
-    /// Where the metrics are.
+    /// The URL of the metrics.
     pub(crate) metrics_url: String,
     pub(crate) http: Client,
     pub(crate) process: Child,
@@ -53,7 +53,7 @@ pub(crate) struct Broker {
     pub(crate) environment: BTreeMap<String, String>,
 }
 
-/// A broker of this kind, with the contract's defaults.
+/// A broker of this kind with default settings.
 pub(crate) fn broker(kind: Kind) -> Setup {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let prefix = format!(
@@ -94,12 +94,12 @@ pub(crate) fn broker(kind: Kind) -> Setup {
 /// The path of the program that was built for this test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tinistreamer");
 
-/// The program, as it was built for this test.
+/// The program that was built for this test.
 pub(crate) fn program() -> Command {
     alone(Command::new(PROGRAM))
 }
 
-/// A program, that may have so many files and sockets.
+/// A program with a limit on open files and sockets.
 fn limited(program: &str, open_files: u32) -> Command {
     let mut command = Command::new("sh");
     command.args([
@@ -111,7 +111,7 @@ fn limited(program: &str, open_files: u32) -> Command {
     alone(command)
 }
 
-/// Without what this process' environment may hold.
+/// Clears the environment that the command would inherit.
 fn alone(mut command: Command) -> Command {
     command
         .env_clear()
@@ -129,14 +129,14 @@ impl Setup {
         self
     }
 
-    /// Sets a variable that is none of ours.
+    /// Sets a variable without the prefix `STREAMER_`.
     #[cfg(feature = "otlp")]
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Trusts this certificate authority, in place of the system's.
+    /// Trusts this certificate authority in place of the system's.
     pub(crate) fn trust(mut self, file: &str) -> Self {
         self.environment
             .insert("SSL_CERT_FILE".to_owned(), file.to_owned());
@@ -210,7 +210,7 @@ impl Broker {
         self.setup().start().await
     }
 
-    /// What this node was started with.
+    /// The settings that this node was started with.
     pub(crate) fn setup(&self) -> Setup {
         Setup {
             kind: self.kind,
@@ -251,7 +251,7 @@ impl Broker {
         access["token"].as_str().expect("a token").to_owned()
     }
 
-    /// Writes events named `n` whose data count from `from`.
+    /// Writes `count` events named `n`. Their data are the numbers from `from` on.
     pub(crate) async fn add_numbered(&self, key: &str, from: u64, count: u64) -> Vec<String> {
         let events: Vec<_> = (from..from + count)
             .map(|n| json!({"event": "n", "data": n.to_string()}))
@@ -310,7 +310,7 @@ impl Broker {
             .expect("an upgrade")
     }
 
-    /// What is measured now.
+    /// The current metrics.
     pub(crate) async fn metrics(&self) -> Metrics {
         let response = within(self.http.get(&self.metrics_url).send())
             .await
@@ -329,7 +329,7 @@ impl Broker {
             .expect("a number")
     }
 
-    /// Sends a signal and waits for the exit; the code, and what was logged.
+    /// Sends a signal and waits for the exit. Returns the exit code and the log.
     pub(crate) async fn stop(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal).await;
         let mut log = String::new();

@@ -1,4 +1,4 @@
-//! A way to a broker on which connections break, at any byte.
+//! A proxy to a broker whose connections break at any byte.
 
 use tokio::{
     io::{AsyncReadExt, copy},
@@ -6,16 +6,16 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A proxy that lets through so many bytes of the broker's on each connection, and then cuts it.
+/// A proxy that forwards a number of the broker's bytes on each connection, and then cuts it.
 /// Stopped when dropped.
 pub(crate) struct Cutter {
-    /// Where it listens, as a broker's URL.
+    /// The address where it listens, as a broker's URL.
     pub(crate) url: String,
     task: JoinHandle<()>,
 }
 
 impl Cutter {
-    /// Starts one before the broker at this URL. `bytes` is asked for every connection.
+    /// Starts a proxy to the broker at this URL. It calls `bytes` for every connection.
     pub(crate) async fn start(to: &str, mut bytes: impl FnMut() -> u64 + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -35,7 +35,7 @@ impl Drop for Cutter {
     }
 }
 
-/// Both ends are closed when the bytes are used up, or one of them has left.
+/// Closes both ends when the bytes are used up, or when one end has left.
 async fn pass(mut client: TcpStream, broker: String, bytes: u64) {
     let Ok(mut broker) = TcpStream::connect(broker).await else {
         return;

@@ -1,5 +1,5 @@
-//! A client of one stream or many over whichever transport, which goes on where it was cut off as
-//! that transport's clients do.
+//! A subscriber of one or many streams over any transport. It resumes where it was cut off, as
+//! client libraries for that transport do.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Error;
 
 use super::{Broker, within, ws::Ws};
 
-/// How a client follows.
+/// The transport of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Sse,
@@ -38,15 +38,15 @@ impl Transport {
     }
 }
 
-/// What a client is told of a stream.
+/// One update of a stream as a subscriber received it: an event, `missedevents`, or a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) key: String,
     /// None in `missedevents`.
     pub(crate) id: Option<String>,
-    /// None where only the position is told.
+    /// None where only the position is sent.
     pub(crate) event: Option<String>,
-    /// Empty where there is none, which not every transport tells apart.
+    /// Empty where there is no data. Some transports do not tell these apart.
     pub(crate) data: String,
 }
 
@@ -62,19 +62,19 @@ impl Told {
     }
 }
 
-/// What a client hears next.
+/// The next outcome on a subscriber's connection.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Heard {
     Told(Told),
-    /// The connection is over, with this code where it was a WebSocket's; the answer, where it was
-    /// a poll's. The client may go on.
+    /// The connection ended, with the close code of a WebSocket; of a poll, its response ended. The
+    /// subscriber may resume.
     Cut(Option<u16>),
-    /// There is nothing more, ever.
+    /// There will be no further update.
     Over,
     Refused(u16, Value),
 }
 
-/// A client, connected or not.
+/// A subscriber, connected or not.
 pub(crate) struct Follower {
     pub(crate) url: String,
     pub(crate) transport: Transport,
@@ -82,17 +82,17 @@ pub(crate) struct Follower {
     pub(crate) token: String,
     /// Further parameters: `&name=value`.
     pub(crate) more: String,
-    /// How often a broker took it, or answered that there is nothing more.
+    /// How often a broker admitted it, or answered that there is nothing more.
     pub(crate) connections: u32,
-    /// The silence, without a heartbeat, after which a connection counts as lost.
+    /// The connection counts as lost after this silence without a heartbeat.
     pub(crate) silence: Duration,
-    /// What it goes on from: over SSE the last id parsed, for one that polls the cursor of the last
-    /// answer, elsewhere what it came with.
+    /// The cursor to resume from: over SSE the last id parsed, over polls the cursor of the last
+    /// response, else the initial cursor.
     pub(crate) cursor: String,
-    /// Elsewhere the last id of each stream since.
+    /// Over the other transports, the last id of each stream since then.
     pub(crate) positions: BTreeMap<String, String>,
     connection: Option<Connection>,
-    /// With the id that it was told with, over SSE.
+    /// Each with the id of its SSE block.
     heard: VecDeque<(Told, Option<String>)>,
 }
 
@@ -107,19 +107,19 @@ enum Connection {
     },
 }
 
-/// A parameter's value, or a key in a cursor, as `encodeURIComponent` or stricter has it.
+/// Encodes a parameter's value, or a key in a cursor, at least as strictly as `encodeURIComponent`.
 pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// A token of this kind.
+/// Issues a token for this request.
 pub(crate) async fn token(broker: &Broker, wanted: Value) -> String {
     let (status, access) = broker.post("/api/stream/token", wanted).await;
     assert_eq!(status, 200, "{access}");
     access["token"].as_str().expect("a token").to_owned()
 }
 
-/// What the store has of a stream.
+/// The stored events of a stream.
 pub(crate) async fn stored(broker: &Broker, key: &str) -> Vec<Told> {
     let url = format!("/api/stream/events?key={}", encoded(key));
     let (_, events) = broker.get(&url).await;
@@ -155,7 +155,7 @@ impl Follower {
         Self::at(&broker.url, transport, keys, token)
     }
 
-    /// A client of the broker at this URL.
+    /// A subscriber of the broker at this URL.
     pub(crate) fn at<K: ToString>(
         url: &str,
         transport: Transport,
@@ -177,20 +177,20 @@ impl Follower {
         }
     }
 
-    /// With further parameters: `&name=value`.
+    /// Adds further parameters: `&name=value`.
     pub(crate) fn with(mut self, more: impl Into<String>) -> Self {
         self.more = more.into();
         self
     }
 
-    /// Goes on from this cursor.
+    /// Resumes from this cursor.
     pub(crate) fn after(mut self, cursor: impl Into<String>) -> Self {
         self.cursor = cursor.into();
         self
     }
 
-    /// Leaves, with what it has not looked at; it goes on from where it is. An answer to a poll it
-    /// has as a whole.
+    /// Disconnects and drops what it has not read. It resumes from its position. A response to a
+    /// poll is kept whole.
     pub(crate) fn cut(&mut self) {
         if self.transport != Transport::Poll {
             self.connection = None;
@@ -198,7 +198,7 @@ impl Follower {
         }
     }
 
-    /// What it goes on from.
+    /// The cursor to resume from.
     pub(crate) fn resume(&self) -> String {
         if let ([_], Some(id)) = (&self.keys[..], self.positions.values().next()) {
             return id.clone();
@@ -215,7 +215,7 @@ impl Follower {
         within(self.hear()).await
     }
 
-    /// The next that it is told, over this connection; of one that polls, by whichever answer.
+    /// The next update on this connection, or over polls in any response.
     pub(crate) async fn told(&mut self) -> Told {
         loop {
             match self.next().await {
@@ -226,7 +226,7 @@ impl Follower {
         }
     }
 
-    /// Everything until there is nothing more, however often it has to come back.
+    /// All updates until there is nothing more, over as many connections as that needs.
     pub(crate) async fn rest(&mut self) -> Vec<Told> {
         let mut all = Vec::new();
         loop {
@@ -240,7 +240,7 @@ impl Follower {
         }
     }
 
-    /// How it is refused.
+    /// The status and code of the refusal.
     pub(crate) async fn refused(&mut self) -> (u16, String) {
         match self.next().await {
             Heard::Refused(status, error) => {
@@ -250,7 +250,7 @@ impl Follower {
         }
     }
 
-    /// The next that it hears, however long that takes.
+    /// The next outcome, without a time limit.
     pub(crate) async fn hear(&mut self) -> Heard {
         let silence = self.silence;
         loop {
@@ -287,7 +287,7 @@ impl Follower {
                     }
                 },
                 Some(Connection::Bytes(bytes, unread)) => {
-                    // What of the last frame or line has come counts for nothing.
+                    // An incomplete last frame or line does not count.
                     let Ok(Ok(Some(more))) = timeout(silence, bytes.try_next()).await else {
                         self.connection = None;
                         return Heard::Cut(None);
@@ -324,7 +324,7 @@ impl Follower {
                 }
                 Err(Error::Http(response)) => {
                     let body = response.body().as_deref().unwrap_or_default();
-                    // Of an answer that is cut off the library may have the head only.
+                    // The library may have received only the head of a response that was cut off.
                     Err(Heard::Refused(
                         response.status().as_u16(),
                         serde_json::from_slice(body).unwrap_or_default(),
@@ -333,7 +333,7 @@ impl Follower {
                 Err(_) => Err(Heard::Cut(None)),
             };
         }
-        // A connection for each request: what breaks must not be taken from a pool.
+        // Each request uses a new connection, because a broken one must not come from a pool.
         let http = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
             .build()
@@ -378,7 +378,7 @@ impl Follower {
         }
     }
 
-    /// Goes on behind this.
+    /// Records the position behind this update.
     fn note(&mut self, told: &Told, cursor: Option<String>) {
         match self.transport {
             Transport::Sse => {
@@ -394,7 +394,7 @@ impl Follower {
                     && gap["first"].is_null()
                     && let Some(last) = gap["after"].as_str()
                 {
-                    // It is no more, which need not be told again.
+                    // The stream was deleted, and the broker need not report that again.
                     self.positions.insert(told.key.clone(), format!("{last}!"));
                 }
             }
@@ -417,7 +417,7 @@ impl Follower {
         }
     }
 
-    /// Reads what is complete of what has come.
+    /// Parses the complete part of the received data.
     async fn read(&mut self) {
         let end: &[u8] = if self.transport == Transport::Sse {
             b"\n\n"
@@ -441,7 +441,7 @@ impl Follower {
         }
     }
 
-    /// Reads a block, which is an event or a position or a comment.
+    /// Parses a block: an event, a position or a comment.
     async fn read_block(&mut self, block: &str) {
         let events: Vec<_> = stream::iter([Ok::<_, std::io::Error>(block)])
             .eventsource()
@@ -479,7 +479,7 @@ impl Follower {
         }
     }
 
-    /// Which stream a frame is from, and its own id, as the document says to find them.
+    /// The stream of a frame and its own id, found as the documentation describes.
     fn frame_of(&self, id: &str) -> (String, Option<String>) {
         let is_keyed = self.keys.len() > 1;
         if !is_keyed {

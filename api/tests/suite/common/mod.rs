@@ -1,4 +1,4 @@
-//! What the tests stand on: a broker, a Redis, clients that check what they read.
+//! What the tests need: a broker, a Redis, and subscribers that check what they read.
 
 pub(crate) mod broker;
 pub(crate) mod cluster;
@@ -17,18 +17,18 @@ use std::time::Duration;
 
 pub(crate) use broker::{Broker, Kind, broker};
 
-/// Ends waits that would otherwise never end. No test measures time, so that a busy machine only
-/// makes them slower.
+/// The timeout of waits that would otherwise never end. No test measures time, so a busy machine
+/// only makes the tests slower.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits for what must happen.
+/// Waits for something that must happen.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what)
         .await
         .expect("it happens in time")
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> Fut) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !is_so().await {
@@ -44,14 +44,14 @@ pub(crate) fn number(id: &str) -> u64 {
         .unwrap_or_else(|| panic!("not an id: {id:?}"))
 }
 
-/// Checks that the ids are numbered without a hole or a repeat, from here.
+/// Checks that the numbers of the ids begin at `from`, without a hole or a repeat.
 pub(crate) fn assert_contiguous<'a>(ids: impl IntoIterator<Item = &'a str>, from: u64) {
     let numbers: Vec<u64> = ids.into_iter().map(number).collect();
     let wanted: Vec<u64> = (from..from + numbers.len() as u64).collect();
     assert_eq!(numbers, wanted);
 }
 
-/// Runs each of these promises, `async fn(Broker)`, over every store and delivery.
+/// Runs each of these tests, `async fn(Broker)`, over every store and delivery.
 macro_rules! on_every_store {
     ($($promise:ident),+ $(,)?) => {
         mod memory {

@@ -1,4 +1,4 @@
-//! A Redis server of the tests' own.
+//! A Redis server that belongs to the tests.
 
 use std::{
     path::PathBuf,
@@ -9,20 +9,20 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A private `redis-server` on a unix socket. Stopped when dropped, or when the test process ends
-/// in whatever way.
+/// A private `redis-server` on a unix socket. Stopped when dropped, and also when the test process
+/// ends in any way.
 pub(crate) struct Redis {
     process: Child,
     folder: TempDir,
 }
 
 impl Redis {
-    /// Starts one, with further arguments.
+    /// Starts a server with further arguments.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_in(&[], arguments)
     }
 
-    /// Starts one with these environment variables, too.
+    /// Starts a server with these environment variables, too.
     pub(crate) fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let process = Self::spawn(&folder, environment, arguments);
@@ -31,7 +31,7 @@ impl Redis {
         redis
     }
 
-    /// The one that most tests share.
+    /// The server that most tests share.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Redis> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(&[]))
@@ -39,7 +39,7 @@ impl Redis {
 
     fn spawn(folder: &TempDir, environment: &[(&str, &str)], arguments: &[&str]) -> Child {
         let socket = folder.path().join("redis.sock");
-        // The shell waits on a pipe that closes with this process, and takes the server with it.
+        // The shell waits on a pipe that closes with this process, and then kills the server.
         let script = r#"redis-server --port 0 --cluster-config-file "$1/nodes" --save "" --appendonly no --unixsocket "$0" --dir "$1" "${@:2}" >"$1/log" 2>&1 & read -r _; kill -9 $!"#;
         Command::new("bash")
             .arg("-c")
@@ -65,14 +65,14 @@ impl Redis {
         }
     }
 
-    /// Kills the server, with all that it holds.
+    /// Kills the server. Its data are lost unless it persists them.
     pub(crate) fn kill(&mut self) {
         drop(self.process.stdin.take());
         let _ = self.process.wait();
         let _ = std::fs::remove_file(self.socket());
     }
 
-    /// Starts it again, on the same socket, empty unless it was told to keep its data.
+    /// Starts the server again on the same socket. It is empty unless its arguments persist data.
     pub(crate) fn restart(&mut self, arguments: &[&str]) {
         self.process = Self::spawn(&self.folder, &[], arguments);
         self.wait();
@@ -82,7 +82,7 @@ impl Redis {
         self.folder.path().join("redis.sock")
     }
 
-    /// What the broker is told.
+    /// The value of the broker's `REDIS_URL`.
     pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }

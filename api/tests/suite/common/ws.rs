@@ -1,4 +1,4 @@
-//! A client over WebSocket.
+//! A subscriber over WebSocket.
 
 use std::time::Duration;
 
