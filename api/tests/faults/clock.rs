@@ -45,7 +45,7 @@ impl Clocked {
     /// Sets the clock to this many seconds from the true time.
     async fn set(&self, offset: i64) {
         std::fs::write(self.offset.path(), format!("{offset:+}")).unwrap();
-        let told = || -> i64 {
+        let clock_time = || -> i64 {
             self.redis
                 .cli(&["time"])
                 .lines()
@@ -55,7 +55,7 @@ impl Clocked {
                 .unwrap()
         };
         until("the clock is set", || async {
-            (told() - chrono::Utc::now().timestamp() - offset).abs() < 60
+            (clock_time() - chrono::Utc::now().timestamp() - offset).abs() < 60
         })
         .await;
     }

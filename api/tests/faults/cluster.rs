@@ -35,7 +35,7 @@ async fn a_primary_is_killed_and_its_replica_takes_over() {
     // The keys are in different slots, so that some of the streams are not on the killed primary.
     let mut fleets = Vec::new();
     for key in ["chat-1", "chat-2", "chat-3", "chat-4"] {
-        fleets.push(fleet(&nodes).key(key).clients(6).start().await);
+        fleets.push(fleet(&nodes).key(key).subscribers(6).start().await);
     }
     let primary = primary_of(&cluster, "chat-1");
     // Writes that the replica has not received are lost with the primary, because Redis replicates

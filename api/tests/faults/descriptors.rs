@@ -1,15 +1,15 @@
 //! A node runs out of file descriptors.
 
 use crate::{
-    client::nobody_was_closed,
-    clients::take_nothing,
+    bad_subscribers::take_nothing,
     common::Kind,
     fleet::{eventually, fleet, node},
+    fleet_subscriber::no_subscriber_was_closed,
 };
 
 const OPEN_FILES: u32 = 64;
 
-async fn a_node_has_no_descriptor_left_for_newcomers(kind: Kind) {
+async fn a_node_has_no_descriptor_left_for_new_subscribers(kind: Kind) {
     let mut setup = node(kind);
     setup.open_files = Some(OPEN_FILES);
     let narrow = setup.start().await;
@@ -34,13 +34,17 @@ async fn a_node_has_no_descriptor_left_for_newcomers(kind: Kind) {
         fleet_of_both.flows().await;
     }
     drop(crowd);
-    let newcomers = fleet(&[&narrow.url]).key("other").clients(6).start().await;
-    newcomers.end_whole().await;
+    let others = fleet(&[&narrow.url])
+        .key("other")
+        .subscribers(6)
+        .start()
+        .await;
+    others.end_whole().await;
     let records = fleet_of_both.end_whole().await;
     assert!(
-        nobody_was_closed(&records),
-        "nobody who was there had to leave"
+        no_subscriber_was_closed(&records),
+        "no existing subscriber was disconnected"
     );
 }
 
-over_each_delivery!(a_node_has_no_descriptor_left_for_newcomers);
+over_each_delivery!(a_node_has_no_descriptor_left_for_new_subscribers);

@@ -16,13 +16,13 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, Record},
+    active_stream::{ActiveStream, Endpoint},
     common::{
         Broker, Kind, broker,
         broker::Setup,
-        follower::Transport::{self, Ndjson, Poll, Sse, Ws},
+        subscriber::Transport::{self, Ndjson, Poll, Sse, Ws},
     },
-    course::{Course, Way},
+    fleet_subscriber::{FleetSubscriber, Record},
     writer::Written,
 };
 
@@ -35,13 +35,13 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(
 
 /// The transports of subscribers, in turn, and how many streams they follow. Of eight subscribers
 /// two have each of the first kinds, and one has each of the others.
-const CLIENTS: [(Transport, usize); 6] =
+const SUBSCRIBERS: [(Transport, usize); 6] =
     [(Sse, 1), (Ws, 1), (Sse, 2), (Ws, 2), (Ndjson, 2), (Poll, 2)];
 
 /// The settings of a fleet.
 pub(crate) struct Plan {
-    way: Way,
-    clients: usize,
+    endpoint: Endpoint,
+    subscribers: usize,
     /// The index in [`SUBSCRIBERS`] of the first subscriber.
     first: usize,
     event_bytes: usize,
@@ -50,9 +50,9 @@ pub(crate) struct Plan {
 
 /// A stream and its companion, each with its writers, and their subscribers.
 pub(crate) struct Fleet {
-    stream: Course,
-    companion: Course,
-    clients: Vec<JoinHandle<Record>>,
+    stream: ActiveStream,
+    companion: ActiveStream,
+    subscribers: Vec<JoinHandle<Record>>,
 }
 
 /// A broker with a heartbeat every second, so that subscribers detect lost connections soon.
@@ -66,13 +66,13 @@ pub(crate) fn node(kind: Kind) -> Setup {
 /// A fleet of eight subscribers on these nodes.
 pub(crate) fn fleet(nodes: &[&str]) -> Plan {
     let nodes = nodes.iter().map(|&url| url.to_owned()).collect();
-    let way = Way {
+    let endpoint = Endpoint {
         key: "chat".to_owned(),
         nodes: Arc::new(RwLock::new(nodes)),
     };
     Plan {
-        way,
-        clients: 8,
+        endpoint,
+        subscribers: 8,
         first: 0,
         event_bytes: 20,
         ttl: 600,
@@ -81,16 +81,19 @@ pub(crate) fn fleet(nodes: &[&str]) -> Plan {
 
 impl Plan {
     pub(crate) fn key(mut self, key: &str) -> Self {
-        key.clone_into(&mut self.way.key);
+        key.clone_into(&mut self.endpoint.key);
         self
     }
 
-    pub(crate) fn clients(self, clients: usize) -> Self {
-        Self { clients, ..self }
+    pub(crate) fn subscribers(self, subscribers: usize) -> Self {
+        Self {
+            subscribers,
+            ..self
+        }
     }
 
     /// Selects the kind of the first subscriber, where there are few.
-    pub(crate) fn beginning_with(self, first: usize) -> Self {
+    pub(crate) fn first_kind(self, first: usize) -> Self {
         Self { first, ..self }
     }
 
@@ -108,30 +111,31 @@ impl Plan {
 
     /// Creates the streams, starts writers and subscribers, and waits until events flow.
     pub(crate) async fn start(self) -> Fleet {
-        let companion = Way {
-            key: format!("{}:b", self.way.key),
-            ..self.way.clone()
+        let companion = Endpoint {
+            key: format!("{}:b", self.endpoint.key),
+            ..self.endpoint.clone()
         };
-        let mut stream = Course::start(self.way, self.ttl, self.event_bytes, PAUSES[0]).await;
-        let mut companion = Course::start(companion, self.ttl, 20, PAUSES[1]).await;
-        let clients = (0..self.clients).map(|turn| {
-            let (transport, streams) = CLIENTS[(self.first + turn) % CLIENTS.len()];
-            let courses = [&mut stream, &mut companion].into_iter().take(streams);
-            let (ways, progress) = courses
-                .map(|course| (course.way.clone(), course.watch()))
+        let mut stream =
+            ActiveStream::start(self.endpoint, self.ttl, self.event_bytes, PAUSES[0]).await;
+        let mut companion = ActiveStream::start(companion, self.ttl, 20, PAUSES[1]).await;
+        let subscribers = (0..self.subscribers).map(|turn| {
+            let (transport, streams) = SUBSCRIBERS[(self.first + turn) % SUBSCRIBERS.len()];
+            let active_streams = [&mut stream, &mut companion].into_iter().take(streams);
+            let (endpoints, progress) = active_streams
+                .map(|active_stream| (active_stream.endpoint.clone(), active_stream.watch()))
                 .unzip();
             // Distributes the subscribers of each kind over the nodes. Of kinds with one
             // subscriber, some begin at each node.
             tokio::spawn(
-                Client::new(transport, ways, progress)
-                    .follow(turn / CLIENTS.len() + turn % CLIENTS.len() / 2),
+                FleetSubscriber::new(transport, endpoints, progress)
+                    .follow(turn / SUBSCRIBERS.len() + turn % SUBSCRIBERS.len() / 2),
             )
         });
-        let clients = clients.collect();
+        let subscribers = subscribers.collect();
         let fleet = Fleet {
             stream,
             companion,
-            clients,
+            subscribers,
         };
         fleet.flows().await;
         fleet
@@ -167,7 +171,7 @@ impl Fleet {
     pub(crate) fn go_to(&self, nodes: &[&str]) {
         *self
             .stream
-            .way
+            .endpoint
             .nodes
             .write()
             .expect("no panic under the lock") = nodes.iter().map(|&url| url.to_owned()).collect();
@@ -180,11 +184,11 @@ impl Fleet {
         for (written, is_ended) in &ended {
             assert_eq!(
                 written.lost, None,
-                "the writer was never told that its stream is no more"
+                "the writer never learned that its stream was deleted"
             );
             assert!(is_ended, "the stream is there to be ended");
         }
-        let records = all(self.clients).await;
+        let records = all(self.subscribers).await;
         judge(&records, &ended);
         records
     }
@@ -195,7 +199,7 @@ impl Fleet {
     pub(crate) async fn end_lost(self) -> Vec<Record> {
         let written = timeout(DEADLINE, self.stream.writer.lost())
             .await
-            .expect("the writer is told");
+            .expect("the writer learns it");
         assert!(
             matches!(
                 written.lost.as_deref(),
@@ -206,7 +210,7 @@ impl Fleet {
         );
         self.companion.is_answered().await;
         let ended = [(written, false), self.companion.end().await];
-        let records = all(self.clients).await;
+        let records = all(self.subscribers).await;
         judge(&records, &ended);
         records
     }
@@ -215,7 +219,7 @@ impl Fleet {
     /// the first stream was whole.
     pub(crate) async fn end_whole_or_lost(self) -> bool {
         let ended = [self.stream.end().await, self.companion.end().await];
-        judge(&all(self.clients).await, &ended);
+        judge(&all(self.subscribers).await, &ended);
         ended[0].1
     }
 }
@@ -224,28 +228,28 @@ impl Fleet {
 /// deletion of each other one.
 fn judge(records: &[Record], ended: &[(Written, bool); 2]) {
     for record in records {
-        let who = format!(
-            "{:?} client of {} streams after {} visits",
+        let name = format!(
+            "{:?} subscriber of {} streams after {} visits",
             record.transport,
             record.streams.len(),
             record.visits
         );
         for (history, (written, is_ended)) in record.streams.iter().zip(ended) {
             if *is_ended {
-                history.assert_whole(&who, written);
+                history.assert_whole(&name, written);
             } else {
-                history.assert_gone(&who);
+                history.assert_deleted(&name);
             }
         }
     }
 }
 
-async fn all(clients: Vec<JoinHandle<Record>>) -> Vec<Record> {
-    let all = timeout(DEADLINE, futures::future::join_all(clients))
+async fn all(subscribers: Vec<JoinHandle<Record>>) -> Vec<Record> {
+    let all = timeout(DEADLINE, futures::future::join_all(subscribers))
         .await
-        .expect("every client comes to an end");
+        .expect("every subscriber reaches an end");
     all.into_iter()
-        .map(|record| record.expect("a client that did not panic"))
+        .map(|record| record.expect("a subscriber that did not panic"))
         .collect()
 }
 

@@ -6,10 +6,10 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    client::{Record, nobody_was_closed},
-    clients::{TRANSPORTS, take_nothing},
+    bad_subscribers::{TRANSPORTS, take_nothing},
     common::{Kind, broker::Setup, redis::Redis, within},
     fleet::{fleet, node},
+    fleet_subscriber::{Record, no_subscriber_was_closed},
     servers::signal,
 };
 
@@ -33,16 +33,18 @@ async fn redis_is_frozen(setup: Setup, times: &[u64]) -> Vec<Record> {
 }
 
 async fn redis_is_frozen_for_1_second_and_for_5(kind: Kind) {
-    assert!(nobody_was_closed(
+    assert!(no_subscriber_was_closed(
         &redis_is_frozen(node(kind), &[1, 5]).await
     ));
 }
 
 async fn redis_is_frozen_for_20_seconds(kind: Kind) {
-    assert!(nobody_was_closed(&redis_is_frozen(node(kind), &[20]).await));
+    assert!(no_subscriber_was_closed(
+        &redis_is_frozen(node(kind), &[20]).await
+    ));
 }
 
-async fn redis_is_frozen_for_20_seconds_with_little_patience(kind: Kind) {
+async fn redis_is_frozen_for_20_seconds_with_a_short_store_timeout(kind: Kind) {
     let records = redis_is_frozen(
         node(kind).set("REDIS_TIMEOUT", 1).set("STORE_PATIENCE", 2),
         &[20],
@@ -68,7 +70,7 @@ async fn a_node_is_stopped_while_redis_is_frozen(kind: Kind) {
     fleet.end_whole().await;
 }
 
-async fn a_node_is_stopped_while_redis_is_frozen_and_clients_take_nothing(kind: Kind) {
+async fn a_node_is_stopped_while_redis_is_frozen_and_subscribers_read_nothing(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker
@@ -94,7 +96,7 @@ async fn a_node_is_stopped_while_redis_is_frozen_and_clients_take_nothing(kind: 
 over_each_delivery!(
     redis_is_frozen_for_1_second_and_for_5,
     redis_is_frozen_for_20_seconds,
-    redis_is_frozen_for_20_seconds_with_little_patience,
+    redis_is_frozen_for_20_seconds_with_a_short_store_timeout,
     a_node_is_stopped_while_redis_is_frozen,
-    a_node_is_stopped_while_redis_is_frozen_and_clients_take_nothing,
+    a_node_is_stopped_while_redis_is_frozen_and_subscribers_read_nothing,
 );

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::{
-    client::nobody_was_closed,
     common::{Kind, redis::Redis},
     fleet::{fleet, node},
-    servers::{KEEP, is_heard},
+    fleet_subscriber::no_subscriber_was_closed,
+    servers::{KEEP, wait_for_subscription},
 };
 
-async fn redis_is_killed_and_comes_back_with_its_data(kind: Kind) {
+async fn redis_is_killed_and_returns_with_its_data(kind: Kind) {
     let mut redis = Redis::start(&KEEP);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     let fleet = fleet(&[&broker.url]).start().await;
@@ -21,16 +21,16 @@ async fn redis_is_killed_and_comes_back_with_its_data(kind: Kind) {
         sleep(Duration::from_secs(1)).await;
         redis.restart(&KEEP);
         fleet.flows().await;
-        is_heard(&redis, kind, "chat").await;
+        wait_for_subscription(&redis, kind, "chat").await;
     }
     let records = fleet.end_whole().await;
     assert!(
-        nobody_was_closed(&records),
+        no_subscriber_was_closed(&records),
         "nobody was closed: the store was not away for long"
     );
 }
 
-async fn redis_stays_away_for_longer_than_clients_are_kept(kind: Kind) {
+async fn redis_is_unreachable_for_longer_than_sessions_are_kept(kind: Kind) {
     let mut redis = Redis::start(&KEEP);
     let broker = node(kind)
         .set("REDIS_URL", redis.url())
@@ -64,7 +64,7 @@ async fn redis_is_killed_and_has_lost_everything(kind: Kind) {
 }
 
 over_each_delivery!(
-    redis_is_killed_and_comes_back_with_its_data,
-    redis_stays_away_for_longer_than_clients_are_kept,
+    redis_is_killed_and_returns_with_its_data,
+    redis_is_unreachable_for_longer_than_sessions_are_kept,
     redis_is_killed_and_has_lost_everything,
 );

@@ -16,21 +16,20 @@
     reason = "tests are read from top to bottom"
 )]
 
+#[macro_use]
 #[path = "../suite/common/mod.rs"]
 #[allow(dead_code, unused_macros, reason = "the suite needs the rest of it")]
 mod common;
 
-mod client;
-mod course;
+mod active_stream;
 mod fleet;
-mod judgement;
+mod fleet_subscriber;
 mod proxy;
-#[macro_use]
 mod servers;
+mod verification;
 mod writer;
 
-mod client_network;
-mod clients;
+mod bad_subscribers;
 mod clock;
 mod cluster;
 mod connections;
@@ -42,3 +41,4 @@ mod limits;
 mod nodes;
 mod redis_network;
 mod soak;
+mod subscriber_network;

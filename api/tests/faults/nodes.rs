@@ -14,7 +14,7 @@ async fn three(kind: Kind) -> Vec<Broker> {
 async fn of_three_nodes_one_is_killed_and_one_stopped(kind: Kind) {
     let mut nodes = three(kind).await;
     // The fleet gets no notice: it detects the failure itself.
-    let fleet = fleet(&urls(&nodes)).clients(12).start().await;
+    let fleet = fleet(&urls(&nodes)).subscribers(12).start().await;
     let killed = nodes.remove(0);
     killed.signal("-KILL").await;
     fleet.flows().await;
@@ -25,7 +25,7 @@ async fn of_three_nodes_one_is_killed_and_one_stopped(kind: Kind) {
 
 async fn all_nodes_are_replaced_in_turn(kind: Kind) {
     let mut nodes = three(kind).await;
-    let fleet = fleet(&urls(&nodes)).clients(12).start().await;
+    let fleet = fleet(&urls(&nodes)).subscribers(12).start().await;
     for turn in 0..3 {
         let replacement = nodes[turn].another_node().await;
         let old = std::mem::replace(&mut nodes[turn], replacement);

@@ -33,12 +33,12 @@ const LATE: Duration = Duration::from_millis(50);
 
 /// The condition of both directions: `up` from the peer that connected, `down` to it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Road {
+pub(crate) struct Link {
     pub(crate) up: Flow,
     pub(crate) down: Flow,
 }
 
-impl Road {
+impl Link {
     pub(crate) const OPEN: Self = Self {
         up: Flow::Pass,
         down: Flow::Pass,
@@ -48,12 +48,12 @@ impl Road {
         down: Flow::Delay(LATE),
     };
     /// The peer that connected receives nothing.
-    pub(crate) const DEAF: Self = Self {
+    pub(crate) const NO_DOWN: Self = Self {
         up: Flow::Pass,
         down: Flow::Hold,
     };
     /// Nothing from the peer that connected arrives.
-    pub(crate) const MUTE: Self = Self {
+    pub(crate) const NO_UP: Self = Self {
         up: Flow::Hold,
         down: Flow::Pass,
     };
@@ -81,7 +81,7 @@ pub(crate) struct Proxy {
 
 struct State {
     /// The condition for new connections.
-    road: Mutex<Road>,
+    link: Mutex<Link>,
     refuses: AtomicBool,
     connections: Mutex<Vec<Connection>>,
     /// How many connections have ever subscribed to a channel of Redis.
@@ -89,7 +89,7 @@ struct State {
 }
 
 struct Connection {
-    road: watch::Sender<Road>,
+    link: watch::Sender<Link>,
     /// Whether it has subscribed to a channel of Redis.
     subscribes: Arc<AtomicBool>,
     task: JoinHandle<()>,
@@ -113,7 +113,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(State {
-            road: Mutex::new(Road::OPEN),
+            link: Mutex::new(Link::OPEN),
             refuses: AtomicBool::new(false),
             connections: Mutex::default(),
             subscriptions: AtomicUsize::new(0),
@@ -136,30 +136,30 @@ impl Proxy {
     }
 
     /// From now on all connections have this link.
-    pub(crate) fn set(&self, road: Road) {
+    pub(crate) fn set(&self, link: Link) {
         *self
             .state
-            .road
+            .link
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = road;
-        self.set_existing(road);
+            .unwrap_or_else(PoisonError::into_inner) = link;
+        self.set_existing(link);
     }
 
     /// The existing connections have this link from now on. New ones are not affected.
-    pub(crate) fn set_existing(&self, road: Road) {
+    pub(crate) fn set_existing(&self, link: Link) {
         self.connections()
             .iter()
-            .for_each(|connection| _ = connection.road.send_replace(road));
+            .for_each(|connection| _ = connection.link.send_replace(link));
     }
 
     /// The existing connections that have subscribed to a channel of Redis have this link from now
     /// on.
-    pub(crate) fn set_subscriptions(&self, road: Road) {
+    pub(crate) fn set_subscriptions(&self, link: Link) {
         let subscribed = |connection: &&Connection| connection.subscribes.load(Ordering::Relaxed);
         self.connections()
             .iter()
             .filter(subscribed)
-            .for_each(|connection| _ = connection.road.send_replace(road));
+            .for_each(|connection| _ = connection.link.send_replace(link));
     }
 
     /// How many connections have ever subscribed to a channel of Redis.
@@ -196,10 +196,10 @@ async fn listen(listener: TcpListener, target: Target, state: Arc<State>) {
             .connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let road = watch::Sender::new(*state.road.lock().unwrap_or_else(PoisonError::into_inner));
+        let link = watch::Sender::new(*state.link.lock().unwrap_or_else(PoisonError::into_inner));
         let subscribes = Arc::new(AtomicBool::new(false));
-        let (target, roads) = (target.clone(), (road.subscribe(), road.subscribe()));
-        let (ears, everybody) = (Arc::clone(&subscribes), Arc::clone(&state));
+        let (target, links) = (target.clone(), (link.subscribe(), link.subscribe()));
+        let (subscribed, shared) = (Arc::clone(&subscribes), Arc::clone(&state));
         let task = tokio::spawn(async move {
             let Ok((far_out, far_in)) = connect(&target).await else {
                 return;
@@ -209,18 +209,18 @@ async fn listen(listener: TcpListener, target: Target, state: Arc<State>) {
             // When one side is done, the other has nothing to wait for. All data in transit has
             // been forwarded.
             let _ = tokio::select! {
-                done = pump(near_out, far_in, roads.0, |road| road.up, |bytes| {
+                done = pump(near_out, far_in, links.0, |link| link.up, |bytes| {
                     let subscribes = bytes.windows(9).any(|window| window == b"SUBSCRIBE");
-                    if subscribes && !ears.swap(true, Ordering::Relaxed) {
-                        everybody.subscriptions.fetch_add(1, Ordering::Relaxed);
+                    if subscribes && !subscribed.swap(true, Ordering::Relaxed) {
+                        shared.subscriptions.fetch_add(1, Ordering::Relaxed);
                     }
                 }) => done,
-                done = pump(far_out, near_in, roads.1, |road| road.down, |_| ()) => done,
+                done = pump(far_out, near_in, links.1, |link| link.down, |_| ()) => done,
             };
         });
         connections.retain(|connection| !connection.task.is_finished());
         connections.push(Connection {
-            road,
+            link,
             subscribes,
             task,
         });
@@ -250,8 +250,8 @@ async fn connect(target: &Target) -> io::Result<Halves> {
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut road: watch::Receiver<Road>,
-    direction: fn(&Road) -> Flow,
+    mut link: watch::Receiver<Link>,
+    direction: fn(&Link) -> Flow,
     listen: impl Fn(&[u8]),
 ) -> io::Result<()> {
     let mut bytes = vec![0; 65_536];
@@ -259,8 +259,8 @@ async fn pump(
         let count = from.read(&mut bytes).await?;
         listen(&bytes[..count]);
         // A black hole hides even the end of a connection.
-        let flow = match road.wait_for(|road| direction(road) != Flow::Hold).await {
-            Ok(road) => direction(&road),
+        let flow = match link.wait_for(|link| direction(link) != Flow::Hold).await {
+            Ok(link) => direction(&link),
             Err(_) => return Ok(()),
         };
         if let Flow::Delay(time) = flow {

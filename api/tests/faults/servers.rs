@@ -21,14 +21,18 @@ impl Redis {
 }
 
 /// Waits until a node receives notifications for the stream, in shared delivery.
-pub(crate) async fn is_heard(redis: &Redis, kind: Kind, key: &str) {
-    let heard = || {
+pub(crate) async fn wait_for_subscription(redis: &Redis, kind: Kind, key: &str) {
+    let is_subscribed = || {
         !redis
             .cli(&["pubsub", "channels", &format!("*:live:{key}")])
             .is_empty()
     };
     if kind == Kind::Shared {
-        eventually("a node is subscribed to the stream's channel", heard).await;
+        eventually(
+            "a node is subscribed to the stream's channel",
+            is_subscribed,
+        )
+        .await;
     }
 }
 
@@ -82,20 +86,4 @@ pub(crate) fn allow_open_files(count: u32) {
         .args(["--pid", &pid, &format!("--nofile={count}:")])
         .status();
     assert!(raised.expect("prlimit runs").success());
-}
-
-/// Runs each of these tests, `async fn(Kind)`, over both deliveries of Redis.
-macro_rules! over_each_delivery {
-    ($($fault:ident),+ $(,)?) => {
-        mod exclusive { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $fault() { super::$fault(crate::common::Kind::Exclusive).await; })+ }
-        mod shared { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $fault() { super::$fault(crate::common::Kind::Shared).await; })+ }
-    };
-}
-
-/// The same, and over the embedded store.
-macro_rules! over_every_store {
-    ($($fault:ident),+ $(,)?) => {
-        mod memory { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $fault() { super::$fault(crate::common::Kind::Memory).await; })+ }
-        over_each_delivery!($($fault),+);
-    };
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::{
     common::{Broker, Kind, redis::Redis},
     fleet::{fleet, node, urls},
-    proxy::{Proxy, Road, Target},
+    proxy::{Link, Proxy, Target},
     servers::{KEEP, signal},
 };
 
@@ -41,30 +41,30 @@ impl Fault {
 }
 
 /// The servers under test. The first of three nodes stays, and the test measures its memory.
-struct House {
+struct Environment {
     redis: Redis,
-    road: Proxy,
+    link: Proxy,
     nodes: Vec<Broker>,
 }
 
-impl House {
+impl Environment {
     async fn start() -> Self {
         let redis = Redis::start(&KEEP);
-        let road = Proxy::start(Target::Unix(redis.socket())).await;
+        let link = Proxy::start(Target::Unix(redis.socket())).await;
         let first = node(Kind::Shared)
-            .set("REDIS_URL", road.url("redis"))
+            .set("REDIS_URL", link.url("redis"))
             .set("REDIS_TIMEOUT", 1)
             .start()
             .await;
         let others = [first.another_node().await, first.another_node().await];
         Self {
             redis,
-            road,
+            link,
             nodes: [first].into_iter().chain(others).collect(),
         }
     }
 
-    async fn suffer(&mut self, fault: Fault) {
+    async fn inject(&mut self, fault: Fault) {
         let a_while = Duration::from_millis(fastrand::u64(500..3000));
         match fault {
             Fault::ConnectionsKilled => ["normal", "pubsub"].iter().for_each(|class| {
@@ -81,11 +81,11 @@ impl House {
                 sleep(a_while).await;
                 self.redis.restart(&KEEP);
             }
-            Fault::NetworkCut => self.road.cut(),
+            Fault::NetworkCut => self.link.cut(),
             Fault::NetworkSilent => {
-                self.road.set(Road::BLACK_HOLE);
+                self.link.set(Link::BLACK_HOLE);
                 sleep(a_while).await;
-                self.road.set(Road::OPEN);
+                self.link.set(Link::OPEN);
             }
             Fault::NodeStopped | Fault::NodeKilled => {
                 let turn = fastrand::usize(1..self.nodes.len());
@@ -105,30 +105,31 @@ impl House {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it takes ten minutes: `make soak`"]
 #[allow(clippy::print_stdout, reason = "somebody waits")]
-async fn everything_goes_wrong_for_ten_minutes() {
+async fn every_fault_happens_for_ten_minutes() {
     let seconds = std::env::var("SOAK_SECONDS").map_or(SECONDS, |text| {
         text.parse().expect("SOAK_SECONDS is a number")
     });
-    let (begun, mut house, mut memory) = (Instant::now(), House::start().await, Vec::new());
+    let (begun, mut environment, mut memory) =
+        (Instant::now(), Environment::start().await, Vec::new());
     while begun.elapsed() < Duration::from_secs(seconds) {
         let key = format!("chat-{}", memory.len());
-        let fleet = fleet(&urls(&house.nodes))
+        let fleet = fleet(&urls(&environment.nodes))
             .key(&key)
-            .clients(12)
+            .subscribers(12)
             .ttl(60)
             .start()
             .await;
         for _ in 0..5 {
             let fault = Fault::ALL[fastrand::usize(..Fault::ALL.len())];
             println!("{:>4} s  {key}  {fault:?}", begun.elapsed().as_secs());
-            house.suffer(fault).await;
-            fleet.go_to(&urls(&house.nodes));
+            environment.inject(fault).await;
+            fleet.go_to(&urls(&environment.nodes));
             fleet.flows().await;
             sleep(Duration::from_millis(fastrand::u64(..2000))).await;
         }
         let events = fleet.confirmed();
         fleet.end_whole().await;
-        memory.push(house.nodes[0].resident_bytes() / MIB);
+        memory.push(environment.nodes[0].resident_bytes() / MIB);
         println!(
             "{:>4} s  {key}  {events} events, whole; {} MiB",
             begun.elapsed().as_secs(),

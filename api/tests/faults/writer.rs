@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
+    active_stream::Endpoint,
     common::{broker::API_KEY, number},
-    course::Way,
 };
 
 /// The timeout of a request, after which the events are sent again.
@@ -46,7 +46,7 @@ pub(crate) struct Written {
 
 /// Both writers, each in its own task.
 pub(crate) struct Writer {
-    numbered: JoinHandle<Written>,
+    sequenced: JoinHandle<Written>,
     once: JoinHandle<Vec<Acknowledged>>,
     shared: Arc<Shared>,
 }
@@ -66,12 +66,12 @@ struct Shared {
 
 impl Writer {
     /// Begins to write events of about this many bytes, with this pause after each batch.
-    pub(crate) fn start(way: Way, bytes: usize, pause: Duration) -> Self {
+    pub(crate) fn start(endpoint: Endpoint, bytes: usize, pause: Duration) -> Self {
         let shared = Arc::new(Shared::default());
-        let numbered = tokio::spawn(write(way.clone(), bytes, pause, Arc::clone(&shared)));
-        let once = tokio::spawn(write_once(way, pause, Arc::clone(&shared)));
+        let sequenced = tokio::spawn(write(endpoint.clone(), bytes, pause, Arc::clone(&shared)));
+        let once = tokio::spawn(write_once(endpoint, pause, Arc::clone(&shared)));
         Self {
-            numbered,
+            sequenced,
             once,
             shared,
         }
@@ -94,7 +94,7 @@ impl Writer {
 
     /// Whether the writer has stopped because of an error.
     pub(crate) fn is_over(&self) -> bool {
-        self.numbered.is_finished()
+        self.sequenced.is_finished()
     }
 
     /// Waits until all sent events are confirmed. The writers send nothing while the guards are
@@ -117,7 +117,7 @@ impl Writer {
 
     /// Waits until an error stops the writer.
     pub(crate) async fn lost(self) -> Written {
-        let written = self.numbered.await.expect("a writer that did not panic");
+        let written = self.sequenced.await.expect("a writer that did not panic");
         self.shared.stop.store(true, Ordering::Relaxed);
         Written {
             once: self.once.await.expect("a writer that did not panic"),
@@ -128,7 +128,7 @@ impl Writer {
 
 /// Sends each event once without a sequence number, whatever the result. Returns the acknowledged
 /// events.
-async fn write_once(way: Way, pause: Duration, shared: Arc<Shared>) -> Vec<Acknowledged> {
+async fn write_once(endpoint: Endpoint, pause: Duration, shared: Arc<Shared>) -> Vec<Acknowledged> {
     let http = reqwest::Client::new();
     let mut acknowledged = Vec::new();
     for turn in 0.. {
@@ -137,9 +137,10 @@ async fn write_once(way: Way, pause: Duration, shared: Arc<Shared>) -> Vec<Ackno
         }
         let busy = Arc::clone(&shared.busy_once).lock_owned().await;
         let data = turn.to_string();
-        let body = json!({"key": way.key, "events": [{"event": "once", "data": data}]}).to_string();
+        let body =
+            json!({"key": endpoint.key, "events": [{"event": "once", "data": data}]}).to_string();
         let request = http
-            .post(format!("{}/api/event/add", way.node(turn)))
+            .post(format!("{}/api/event/add", endpoint.node(turn)))
             .header("X-API-KEY", API_KEY)
             .body(body);
         if let Ok(Ok((200, answer))) = timeout(ANSWER, async {
@@ -158,7 +159,7 @@ async fn write_once(way: Way, pause: Duration, shared: Arc<Shared>) -> Vec<Ackno
     acknowledged
 }
 
-async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> Written {
+async fn write(endpoint: Endpoint, bytes: usize, pause: Duration, shared: Arc<Shared>) -> Written {
     let http = reqwest::Client::new();
     let mut written = Written::default();
     let padding = ".".repeat(bytes);
@@ -173,13 +174,14 @@ async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> 
             .iter()
             .map(|data| json!({"event": "n", "data": data}))
             .collect();
-        let body =
-            json!({"key": way.key, "events": events, "producer": "fleet", "sequence": sequence})
-                .to_string();
+        let body = json!({
+            "key": endpoint.key, "events": events, "producer": "fleet", "sequence": sequence,
+        })
+        .to_string();
         let answer = loop {
             turn += 1;
             let request = http
-                .post(format!("{}/api/event/add", way.node(turn)))
+                .post(format!("{}/api/event/add", endpoint.node(turn)))
                 .header("X-API-KEY", API_KEY)
                 .body(body.clone());
             match timeout(ANSWER, async {

@@ -20,7 +20,7 @@ const BODY_ROUTES: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn a_body_that_is_not_plain_text_is_refused_by_every_route() {
+async fn every_route_refuses_a_body_that_is_not_plain_text() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let bad = [
@@ -131,7 +131,7 @@ async fn a_byte_order_mark_is_skipped() {
 }
 
 #[tokio::test]
-async fn members_that_an_event_does_not_have_are_named() {
+async fn unknown_members_of_an_event_are_named() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let batch = async |events: Value| {
@@ -147,7 +147,11 @@ async fn members_that_an_event_does_not_have_are_named() {
             .is_none()
     );
     // These objects are written in the order of their names.
-    let events = json!([{"event": "a", "id": 7, "comment": {"event": "b"}}, {"id": 8, "event": "c"}, {"event": "d", "Data": "x"}]);
+    let events = json!([
+        {"event": "a", "id": 7, "comment": {"event": "b"}},
+        {"id": 8, "event": "c"},
+        {"event": "d", "Data": "x"},
+    ]);
     assert_eq!(
         batch(events).await["ignored"],
         json!(["comment", "id", "Data"])
@@ -175,7 +179,7 @@ async fn members_that_an_event_does_not_have_are_named() {
 }
 
 #[tokio::test]
-async fn the_names_of_ignored_members_are_bounded() {
+async fn the_list_of_ignored_members_is_bounded() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let many: serde_json::Map<String, Value> = (0..40)
@@ -214,7 +218,7 @@ async fn the_names_of_ignored_members_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_strict_request_refuses_members_that_an_event_does_not_have() {
+async fn a_strict_request_refuses_unknown_members_of_an_event() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let events = json!({"key": "chat", "events": [{"event": "a"}, {"event": "b", "id": 1}]});
@@ -252,9 +256,11 @@ async fn a_strict_request_refuses_members_that_an_event_does_not_have() {
         (&summary["num_events"], &summary["num_errors"]),
         (&json!(2), &json!(1))
     );
-    let told = summary["errors"][0].as_str().unwrap();
+    let error_line = summary["errors"][0].as_str().unwrap();
     assert!(
-        told.starts_with("line 2: ") && told.contains("\"id\"") && summary.get("ignored").is_none(),
+        error_line.starts_with("line 2: ")
+            && error_line.contains("\"id\"")
+            && summary.get("ignored").is_none(),
         "{summary}"
     );
 

@@ -129,7 +129,7 @@ async fn every_error_is_json_with_a_code_and_a_sentence(broker: Broker) {
     }
 }
 
-async fn a_wrong_method_is_told_the_right_ones(broker: Broker) {
+async fn a_wrong_method_receives_the_allowed_ones(broker: Broker) {
     for (path, allow) in [
         ("/api/stream", "GET, HEAD, OPTIONS, POST"),
         ("/api/stream/", "GET, HEAD, OPTIONS, POST"),
@@ -154,7 +154,7 @@ async fn a_wrong_method_is_told_the_right_ones(broker: Broker) {
     }
 }
 
-async fn broken_http_gets_json_or_nothing(broker: Broker) {
+async fn broken_http_receives_json_or_nothing(broker: Broker) {
     for request in [
         "GET /api/health HTTP/1.1\r\nHost: x\r\nContent-Length: no\r\n\r\n",
         "GET /%%% HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -176,7 +176,7 @@ async fn broken_http_gets_json_or_nothing(broker: Broker) {
     }
 }
 
-async fn a_method_that_nobody_knows_is_told_the_right_ones(broker: Broker) {
+async fn an_unknown_method_receives_the_allowed_ones(broker: Broker) {
     for (path, allow) in [
         ("/api/stream", "GET, HEAD, OPTIONS, POST"),
         ("/api/stream/?a=b", "GET, HEAD, OPTIONS, POST"),
@@ -220,7 +220,7 @@ async fn until_closed(broker: &Broker, bytes: &[u8]) -> Vec<u8> {
 
 /// Rocket cannot limit the streams and the buffers of an HTTP/2 connection.
 #[tokio::test]
-async fn http_2_is_not_spoken() {
+async fn http_2_is_not_supported() {
     let broker = broker(Kind::Memory).start().await;
     // The preface of RFC 9113, section 3.4, and an empty SETTINGS frame. A server with HTTP/2 would
     // answer with its own frame and keep the connection open.
@@ -235,7 +235,9 @@ async fn http_2_is_not_spoken() {
         "{text:?}"
     );
     // RFC 7540, section 3.2: an offer that a server may ignore.
-    let offer = "GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let offer = "GET /api/health HTTP/1.1\r\nHost: x\r\n\
+         Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n\
+         HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
     let text = String::from_utf8(until_closed(&broker, offer.as_bytes()).await).unwrap();
     assert!(
         text.starts_with("HTTP/1.1 200") && text.ends_with("OK"),
@@ -312,7 +314,7 @@ async fn no_message_repeats_a_long_input() {
     assert!(error["message"].as_str().unwrap().len() <= 2_048);
 }
 
-async fn a_request_has_an_id_of_its_own_or_keeps_the_one_it_came_with(broker: Broker) {
+async fn a_request_keeps_its_request_id_or_receives_a_new_one(broker: Broker) {
     let id = async |given: Option<&str>| {
         let mut request = broker.http.get(format!("{}/api/health", broker.url));
         if let Some(given) = given {
@@ -336,7 +338,7 @@ async fn a_request_has_an_id_of_its_own_or_keeps_the_one_it_came_with(broker: Br
     assert_eq!(headers["x-content-type-options"], "nosniff");
 }
 
-async fn browsers_of_every_origin_pass_by_default(broker: Broker) {
+async fn every_origin_is_allowed_by_default(broker: Broker) {
     let token = broker.create("chat").await;
     let paths = [
         "/api/client/sse?key=chat",
@@ -386,7 +388,7 @@ async fn browsers_of_every_origin_pass_by_default(broker: Broker) {
     }
     let response = broker
         .http
-        .get(broker.client_url("sse", "chat", &token, None))
+        .get(broker.subscribe_url("sse", "chat", &token, None))
         .header("Origin", "https://x.example")
         .send()
         .await
@@ -411,15 +413,15 @@ async fn browsers_of_every_origin_pass_by_default(broker: Broker) {
 
 on_every_store!(
     every_error_is_json_with_a_code_and_a_sentence,
-    a_wrong_method_is_told_the_right_ones,
-    a_method_that_nobody_knows_is_told_the_right_ones,
-    broken_http_gets_json_or_nothing,
-    a_request_has_an_id_of_its_own_or_keeps_the_one_it_came_with,
-    browsers_of_every_origin_pass_by_default,
+    a_wrong_method_receives_the_allowed_ones,
+    an_unknown_method_receives_the_allowed_ones,
+    broken_http_receives_json_or_nothing,
+    a_request_keeps_its_request_id_or_receives_a_new_one,
+    every_origin_is_allowed_by_default,
 );
 
 #[tokio::test]
-async fn only_the_named_origins_pass_where_some_are_named() {
+async fn only_configured_origins_are_allowed() {
     let broker = broker(Kind::Memory)
         .set(
             "ALLOWED_ORIGINS",
@@ -473,7 +475,7 @@ async fn only_the_named_origins_pass_where_some_are_named() {
 }
 
 #[tokio::test]
-async fn what_says_try_later_says_when() {
+async fn every_retryable_error_has_a_retry_after_header() {
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", "redis://127.0.0.1:1")
         .start()

@@ -27,7 +27,7 @@ async fn stored(broker: &Broker) -> usize {
 }
 
 #[tokio::test]
-async fn of_a_batch_with_an_event_that_is_too_large_nothing_is_written() {
+async fn a_batch_with_an_event_that_is_too_large_writes_nothing() {
     let broker = broker(Kind::Memory).set("MAX_EVENT", 1000).start().await;
     broker.create("chat").await;
     let batch =
@@ -41,7 +41,7 @@ async fn of_a_batch_with_an_event_that_is_too_large_nothing_is_written() {
     assert!(
         ["events[2]", "1000", "1001"]
             .iter()
-            .all(|told| message.contains(told)),
+            .all(|error_line| message.contains(error_line)),
         "{message}"
     );
     assert_eq!(stored(&broker).await, 0);
@@ -59,7 +59,7 @@ async fn of_a_batch_with_an_event_that_is_too_large_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn an_event_of_an_upload_that_is_too_large_is_told_and_the_rest_goes_on() {
+async fn an_upload_reports_an_event_that_is_too_large_and_continues() {
     let broker = broker(Kind::Memory).set("MAX_EVENT", 1000).start().await;
     broker.create("chat").await;
     let lines = [event_of(1000), event_of(1001), json!({"event": "after"})]
@@ -79,10 +79,10 @@ async fn an_event_of_an_upload_that_is_too_large_is_told_and_the_rest_goes_on() 
         ),
         (200, &json!(2), &json!(1))
     );
-    let told = summary["errors"][0].as_str().unwrap();
+    let error_line = summary["errors"][0].as_str().unwrap();
     assert!(
-        told.starts_with("line 2: ") && told.contains("1000"),
-        "{told}"
+        error_line.starts_with("line 2: ") && error_line.contains("1000"),
+        "{error_line}"
     );
     assert_eq!(stored(&broker).await, 2);
     assert_eq!(
@@ -95,7 +95,7 @@ async fn an_event_of_an_upload_that_is_too_large_is_told_and_the_rest_goes_on() 
 }
 
 #[tokio::test]
-async fn a_message_whose_event_is_too_large_is_refused_and_the_next_is_taken() {
+async fn a_message_whose_event_is_too_large_is_refused_and_the_next_is_accepted() {
     let broker = broker(Kind::Memory).set("MAX_EVENT", 1000).start().await;
     broker.create("chat").await;
     let url = format!(
@@ -147,7 +147,8 @@ async fn a_body_that_does_not_arrive_in_time_is_refused_and_its_connection_close
         "/api/event/add",
     ] {
         let half = format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n{{\"key\":\"chat\",\"events\":["
+            "POST {path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\n\
+             Content-Length: 1000\r\n\r\n{{\"key\":\"chat\",\"events\":["
         );
         let mut answer = String::new();
         within(sent(&broker, &half).await.read_to_string(&mut answer))
@@ -175,13 +176,15 @@ async fn an_upload_may_pause_for_longer_than_a_body_may_take() {
     let broker = broker(Kind::Memory).set("BODY_TIMEOUT", 1).start().await;
     broker.create("chat").await;
     let head = format!(
-        "POST /api/event/add/json-stream?key=chat HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nConnection: close\r\nContent-Length: 32\r\n\r\n"
+        "POST /api/event/add/json-stream?key=chat HTTP/1.1\r\nHost: x\r\n\
+         X-API-KEY: {API_KEY}\r\nConnection: close\r\nContent-Length: 32\r\n\r\n"
     );
     let mut upload = sent(&broker, &(head + "{\"event\":\"a\"}\n")).await;
     // A body that started later and took too long has timed out by now.
     let mut body = String::new();
     let half = format!(
-        "POST /api/event/add HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n{{\"key\":\"chat\",\"events\""
+        "POST /api/event/add HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\n\
+         Content-Length: 1000\r\n\r\n{{\"key\":\"chat\",\"events\""
     );
     within(sent(&broker, &half).await.read_to_string(&mut body))
         .await
@@ -202,7 +205,9 @@ async fn follow_for(
     token: &str,
     address: Option<&str>,
 ) -> reqwest::Response {
-    let request = broker.http.get(broker.client_url("sse", key, token, None));
+    let request = broker
+        .http
+        .get(broker.subscribe_url("sse", key, token, None));
     let request = if let Some(address) = address {
         request.header("X-Real-IP", address)
     } else {
@@ -219,7 +224,7 @@ async fn refused(response: reqwest::Response) -> String {
     error["message"].as_str().unwrap().to_owned()
 }
 
-async fn a_stream_has_no_more_clients_than_it_may_have(kind: Kind) {
+async fn a_stream_refuses_subscribers_beyond_its_limit(kind: Kind) {
     let broker = broker(kind)
         .set("MAX_CLIENTS_PER_STREAM", 2)
         .set("HEARTBEAT", 3600)
@@ -231,10 +236,10 @@ async fn a_stream_has_no_more_clients_than_it_may_have(kind: Kind) {
     second.next().await.unwrap();
     let message = refused(follow_for(&broker, "chat", &token, None).await).await;
     assert!(
-        message.contains("2 places") && message.contains("stream"),
+        message.contains("2 connections") && message.contains("stream"),
         "{message}"
     );
-    let (status, error) = Ws::connect(&broker.client_url("ws", "chat", &token, None), &[])
+    let (status, error) = Ws::connect(&broker.subscribe_url("ws", "chat", &token, None), &[])
         .await
         .err()
         .unwrap();
@@ -259,25 +264,25 @@ async fn a_stream_has_no_more_clients_than_it_may_have(kind: Kind) {
     assert!(again.iter().all(|response| response.status() == 200));
 }
 
-async fn an_address_has_no_more_clients_than_it_may_have(kind: Kind) {
+async fn an_address_opens_no_more_connections_than_its_limit(kind: Kind) {
     let setup = broker(kind)
         .set("MAX_CLIENTS_PER_ADDRESS", 2)
         .set("CLIENT_IP_HEADER", "X-Real-IP")
         .set("HEARTBEAT", 3600);
     let broker = setup.start().await;
     let (token, other) = (broker.create("chat").await, broker.create("other").await);
-    let clients = [
+    let subscribers = [
         follow_for(&broker, "chat", &token, Some("192.0.2.1")).await,
         follow_for(&broker, "other", &other, Some("192.0.2.1")).await,
         follow_for(&broker, "chat", &token, Some("2001:db8::1")).await,
         follow_for(&broker, "chat", &token, Some("2001:db8::ffff:0:0:2")).await,
         follow_for(&broker, "chat", &token, Some("192.0.2.2")).await,
     ];
-    assert!(clients.iter().all(|response| response.status() == 200));
+    assert!(subscribers.iter().all(|response| response.status() == 200));
     for address in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::3"] {
         let message = refused(follow_for(&broker, "chat", &token, Some(address)).await).await;
         assert!(
-            message.contains("2 places") && message.contains("address"),
+            message.contains("2 connections") && message.contains("address"),
             "{message}"
         );
     }
@@ -295,7 +300,7 @@ async fn an_address_has_no_more_clients_than_it_may_have(kind: Kind) {
         200,
         "another network"
     );
-    drop(clients);
+    drop(subscribers);
     assert_eq!(
         follow_for(&broker, "chat", &token, Some("192.0.2.1"))
             .await
@@ -304,7 +309,7 @@ async fn an_address_has_no_more_clients_than_it_may_have(kind: Kind) {
     );
 }
 
-async fn however_many_come_at_once_a_stream_has_no_more_clients(kind: Kind) {
+async fn a_stream_keeps_its_limit_when_many_subscribe_at_once(kind: Kind) {
     let broker = broker(kind).set("MAX_CLIENTS_PER_STREAM", 5).start().await;
     let token = broker.create("chat").await;
     let answers =
@@ -316,25 +321,17 @@ async fn however_many_come_at_once_a_stream_has_no_more_clients(kind: Kind) {
             .count(),
         5
     );
-    assert_eq!(broker.slots_in_use().await, 5);
+    assert_eq!(broker.permits_in_use().await, 5);
 }
 
-macro_rules! of_each_kind {
-    ($($promise:ident),+ $(,)?) => {
-        mod memory { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Memory).await; })+ }
-        mod shared { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Shared).await; })+ }
-        mod exclusive { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
-    };
-}
-
-of_each_kind!(
-    a_stream_has_no_more_clients_than_it_may_have,
-    an_address_has_no_more_clients_than_it_may_have,
-    however_many_come_at_once_a_stream_has_no_more_clients,
+over_each_kind!(
+    a_stream_refuses_subscribers_beyond_its_limit,
+    an_address_opens_no_more_connections_than_its_limit,
+    a_stream_keeps_its_limit_when_many_subscribe_at_once,
 );
 
 #[tokio::test]
-async fn an_address_that_anybody_can_claim_is_not_believed() {
+async fn a_forged_address_header_is_ignored() {
     let broker = broker(Kind::Memory)
         .set("MAX_CLIENTS_PER_ADDRESS", 1)
         .start()
@@ -361,7 +358,7 @@ async fn upgraded_for(url: &str, origin: Option<&str>) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_page_opens_sockets_from_allowed_origins_and_the_brokers_own_only() {
+async fn a_page_opens_websockets_only_from_allowed_origins_and_the_brokers_own() {
     let setup = broker(Kind::Memory).set("ALLOWED_ORIGINS", "https://app.example.com");
     let broker = setup
         .set("SERVER_ADDRESS", "https://stream.example.com:8443/broker")
@@ -373,7 +370,7 @@ async fn a_page_opens_sockets_from_allowed_origins_and_the_brokers_own_only() {
         broker.url.replacen("http", "ws", 1)
     );
     let forbidden = (403, "forbidden".to_owned());
-    for url in [broker.client_url("ws", "chat", &token, None), producer] {
+    for url in [broker.subscribe_url("ws", "chat", &token, None), producer] {
         let console = broker.url.clone();
         for good in [
             None,
@@ -398,7 +395,7 @@ async fn a_page_opens_sockets_from_allowed_origins_and_the_brokers_own_only() {
     // A subscriber without access to the stream receives that error first.
     assert_eq!(
         upgraded_for(
-            &broker.client_url("ws", "chat", "forged", None),
+            &broker.subscribe_url("ws", "chat", "forged", None),
             Some("https://evil.example")
         )
         .await
@@ -408,14 +405,14 @@ async fn a_page_opens_sockets_from_allowed_origins_and_the_brokers_own_only() {
 }
 
 #[tokio::test]
-async fn a_page_of_any_origin_opens_sockets_where_none_are_named() {
+async fn a_page_of_any_origin_opens_websockets_by_default() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
-    let url = broker.client_url("ws", "chat", &token, None);
+    let url = broker.subscribe_url("ws", "chat", &token, None);
     assert_eq!(upgraded_for(&url, Some("https://any.example")).await.0, 101);
 }
 
-async fn an_api_key_has_no_more_active_streams_than_it_may(kind: Kind) {
+async fn an_api_key_creates_no_more_active_streams_than_its_quota(kind: Kind) {
     let other = "other-key-0123456789";
     let broker = broker(kind)
         .set("API_KEY", format!("{API_KEY},{other}"))
@@ -431,7 +428,7 @@ async fn an_api_key_has_no_more_active_streams_than_it_may(kind: Kind) {
     assert_eq!(
         create("a").await.1["code"],
         "existing-stream",
-        "it is not one more"
+        "it is not an additional one"
     );
     let (status, error) = create("c").await;
     assert_eq!(
@@ -469,23 +466,23 @@ async fn an_api_key_has_no_more_active_streams_than_it_may(kind: Kind) {
     assert_eq!(
         create("c").await.0,
         StatusCode::OK,
-        "one that replaces its own finished one takes no other place"
+        "a stream that replaces its own finished one takes no further quota"
     );
     assert!(broker.metrics().await.get("streams_refused_total") >= 2);
 }
 
 #[tokio::test]
-async fn an_api_key_has_no_more_active_streams_than_it_may_in_memory() {
-    an_api_key_has_no_more_active_streams_than_it_may(Kind::Memory).await;
+async fn an_api_key_creates_no_more_active_streams_than_its_quota_in_memory() {
+    an_api_key_creates_no_more_active_streams_than_its_quota(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn an_api_key_has_no_more_active_streams_than_it_may_in_redis() {
-    an_api_key_has_no_more_active_streams_than_it_may(Kind::Exclusive).await;
+async fn an_api_key_creates_no_more_active_streams_than_its_quota_in_redis() {
+    an_api_key_creates_no_more_active_streams_than_its_quota(Kind::Exclusive).await;
 }
 
 #[tokio::test]
-async fn a_create_that_fails_for_another_api_key_frees_no_place() {
+async fn a_failed_create_with_another_api_key_frees_no_quota() {
     let other = "other-key-0123456789";
     let broker = broker(Kind::Memory)
         .set("API_KEY", format!("{API_KEY},{other}"))
@@ -509,7 +506,7 @@ async fn a_create_that_fails_for_another_api_key_frees_no_place() {
 }
 
 #[tokio::test]
-async fn every_inactive_stream_frees_its_place_however_many_there_are() {
+async fn every_inactive_stream_frees_its_quota() {
     let broker = broker(Kind::Memory)
         .set("MAX_STREAMS_PER_KEY", 300)
         .start()
@@ -531,7 +528,7 @@ async fn every_inactive_stream_frees_its_place_however_many_there_are() {
 }
 
 #[tokio::test]
-async fn keys_past_the_limit_are_not_looked_at() {
+async fn keys_beyond_the_limit_are_not_validated() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
     let keys = (0..33)

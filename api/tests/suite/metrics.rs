@@ -11,7 +11,7 @@ use crate::{
         until, within,
         ws::Ws,
     },
-    shared_delivery::write_unheard,
+    shared_delivery::write_unpublished,
 };
 
 async fn activity(broker: &Broker) -> Value {
@@ -44,7 +44,7 @@ async fn write_three_ways(broker: &Broker, key: &str) {
     assert_eq!(socket.next().await.unwrap()["code"], "reserved-event");
 }
 
-async fn the_activity_of_a_node_is_told_in_its_info(broker: Broker) {
+async fn the_info_of_a_node_contains_its_activity(broker: Broker) {
     let token = broker.create("chat").await;
     let before = activity(&broker).await;
     assert_eq!(
@@ -89,7 +89,7 @@ async fn the_activity_of_a_node_is_told_in_its_info(broker: Broker) {
     assert_eq!(activity(&broker).await["events_out"], 10);
 }
 
-async fn what_was_done_is_what_is_counted(broker: Broker) {
+async fn metrics_count_exactly_what_happened(broker: Broker) {
     let token = broker.create("chat").await;
     write_three_ways(&broker, "chat").await;
     let repeated =
@@ -124,8 +124,8 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     broker
         .add("chat", json!([{"event": "live", "data": "!"}]))
         .await;
-    for client in [&mut first, &mut lost] {
-        client.take(1).await;
+    for subscriber in [&mut first, &mut lost] {
+        subscriber.take(1).await;
     }
     resumed.next().await.unwrap();
 
@@ -216,7 +216,7 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     assert_eq!(after.get(r#"clients_connected_total{transport="sse"}"#), 2);
 }
 
-async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
+async fn no_metric_contains_input_from_outside(broker: Broker) {
     let token = broker.create("warm-up").await;
     broker.end("warm-up").await;
     broker.sse("warm-up", &token, None).await.rest().await;
@@ -261,12 +261,12 @@ async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
 }
 
 on_every_store!(
-    the_activity_of_a_node_is_told_in_its_info,
-    what_was_done_is_what_is_counted,
-    what_came_from_outside_is_in_no_metric
+    the_info_of_a_node_contains_its_activity,
+    metrics_count_exactly_what_happened,
+    no_metric_contains_input_from_outside
 );
 
-async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
+async fn the_reason_for_a_disconnect_is_counted(kind: Kind) {
     let broker = broker(kind)
         .set("MAX_CLIENTS", 2)
         .set("CLIENT_TIMEOUT", 2)
@@ -285,7 +285,7 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
     assert_eq!(
         broker
             .http
-            .get(broker.client_url("sse", "chat", &token, None))
+            .get(broker.subscribe_url("sse", "chat", &token, None))
             .send()
             .await
             .unwrap()
@@ -297,7 +297,7 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
 
     let stalled = broker
         .http
-        .get(broker.client_url("sse", "chat", &token, None))
+        .get(broker.subscribe_url("sse", "chat", &token, None))
         .send()
         .await
         .unwrap();
@@ -308,8 +308,8 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
             .collect();
         broker.add("chat", json!(events)).await;
     }
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
     let measured = broker.metrics().await;
@@ -329,24 +329,24 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
 }
 
 #[tokio::test]
-async fn the_reason_for_which_a_client_was_let_go_is_counted_in_memory() {
-    the_reason_for_which_a_client_was_let_go_is_counted(Kind::Memory).await;
+async fn the_reason_for_a_disconnect_is_counted_in_memory() {
+    the_reason_for_a_disconnect_is_counted(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn the_reason_for_which_a_client_was_let_go_is_counted_in_exclusive() {
-    the_reason_for_which_a_client_was_let_go_is_counted(Kind::Exclusive).await;
+async fn the_reason_for_a_disconnect_is_counted_in_exclusive() {
+    the_reason_for_a_disconnect_is_counted(Kind::Exclusive).await;
 }
 
 #[tokio::test]
-async fn streams_of_the_embedded_store_that_expire_are_counted() {
+async fn expired_streams_of_the_embedded_store_are_counted() {
     let broker = broker(Kind::Memory).start().await;
     for (key, ends) in [("forgotten", false), ("ended", true)] {
         broker.create_with(json!({"key": key, "ttl": 1})).await;
         if ends {
             broker.end(key).await;
         }
-        until("it is gone", || async {
+        until("it has expired", || async {
             broker.get(&format!("/api/stream/info?key={key}")).await.0 == 404
         })
         .await;
@@ -355,17 +355,17 @@ async fn streams_of_the_embedded_store_that_expire_are_counted() {
 }
 
 #[tokio::test]
-async fn redis_is_measured_and_so_are_its_failures() {
+async fn redis_commands_and_their_failures_are_measured() {
     let mut redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
         .start()
         .await;
     let token = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 3).await;
-    let mut client = broker.sse("chat", &token, None).await;
-    client.take(4).await;
-    until("the client has a connection", || async {
+    broker.add_events("chat", 0, 3).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    subscriber.take(4).await;
+    until("the subscriber has a connection", || async {
         broker.metrics().await.get("redis_pool_connections_in_use") >= 1
     })
     .await;
@@ -401,17 +401,17 @@ async fn redis_is_measured_and_so_are_its_failures() {
 }
 
 #[tokio::test]
-async fn what_shared_delivery_missed_and_found_again_is_measured() {
+async fn messages_that_shared_delivery_missed_and_recovered_are_measured() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Shared)
         .set("REDIS_URL", redis.url())
         .start()
         .await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    client.take(1).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    subscriber.take(1).await;
     let measured = async |series: &str| broker.metrics().await.get(series);
-    until("it hears", || async {
+    until("it is subscribed", || async {
         measured("redis_subscription_up").await == 1
     })
     .await;
@@ -422,15 +422,15 @@ async fn what_shared_delivery_missed_and_found_again_is_measured() {
     .await;
 
     // Nothing is published. Only a read of the store finds the event.
-    write_unheard(&redis, "chat", "found by looking");
-    client.take(1).await;
+    write_unpublished(&redis, "chat", "found by looking");
+    subscriber.take(1).await;
     until("a look found it", || async {
         measured(r#"redis_catch_up_events_total{cause="silence"}"#).await == 1
     })
     .await;
-    write_unheard(&redis, "chat", "found by its number");
-    broker.add_numbered("chat", 0, 1).await;
-    client.take(2).await;
+    write_unpublished(&redis, "chat", "found by its number");
+    broker.add_events("chat", 0, 1).await;
+    subscriber.take(2).await;
     until("the gap was closed", || async {
         measured(r#"redis_catch_ups_total{cause="gap"}"#).await >= 1
     })
@@ -441,14 +441,14 @@ async fn what_shared_delivery_missed_and_found_again_is_measured() {
         measured("redis_subscription_losses_total").await == 1
     })
     .await;
-    until("it hears again", || async {
+    until("it receives messages again", || async {
         measured("redis_subscription_up").await == 1
     })
     .await;
 }
 
 #[tokio::test]
-async fn metrics_that_are_off_are_not_found() {
+async fn disabled_metrics_are_not_found() {
     let broker = broker(Kind::Memory).set("METRICS", "off").start().await;
     let (status, error) = broker.get("/metrics").await;
     assert_eq!(
@@ -463,7 +463,7 @@ async fn metrics_that_are_off_are_not_found() {
 }
 
 #[tokio::test]
-async fn metrics_at_an_address_of_their_own_are_there_and_nothing_else_is() {
+async fn a_separate_metrics_address_serves_only_the_metrics() {
     let broker = broker(Kind::Memory)
         .set("METRICS", "127.0.0.1:0")
         .start()
@@ -500,7 +500,7 @@ async fn metrics_at_an_address_of_their_own_are_there_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn metrics_whose_address_is_taken_stop_the_start_in_one_line() {
+async fn a_metrics_address_in_use_stops_the_start_with_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let environment = [

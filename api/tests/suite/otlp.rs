@@ -37,7 +37,7 @@ async fn collect(listener: TcpListener) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_collector_gets_the_spans_of_requests_as_parts_of_their_traces() {
+async fn a_collector_receives_the_spans_of_requests_as_parts_of_their_traces() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let collected = tokio::spawn(collect(listener));
@@ -86,7 +86,7 @@ async fn a_collector_gets_the_spans_of_requests_as_parts_of_their_traces() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_not_there_holds_nothing_up() {
+async fn an_unreachable_collector_blocks_no_request() {
     let broker = broker(Kind::Memory)
         .environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
         .start()

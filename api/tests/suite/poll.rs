@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use crate::common::{
     Broker, Kind, assert_contiguous, broker,
-    follower::{Follower, Transport, encoded, token, with_keys},
     keys::together,
     redis::Redis,
+    subscriber::{Subscriber, Transport, encoded, token, with_keys},
     until, within,
 };
 
@@ -45,7 +45,7 @@ fn ids(answer: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker) {
+async fn stored_events_come_at_once_and_new_events_as_they_arrive(broker: Broker) {
     let [a, b] = together(broker.kind, ["a", "b"]);
     for key in [&a, &b] {
         broker.create(key).await;
@@ -85,8 +85,8 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     let more = format!("{after}&wait=60");
     let keys = [a.as_str(), &b];
     let (answer, written) = tokio::join!(poll(&broker, &keys[..1], &token, &more), async {
-        until("it waits", || async { broker.slots_in_use().await == 1 }).await;
-        broker.add_numbered(&a, 0, 2).await
+        until("it waits", || async { broker.permits_in_use().await == 1 }).await;
+        broker.add_events(&a, 0, 2).await
     });
     assert_eq!(
         (ids(&answer), &answer["cursor"]),
@@ -95,8 +95,8 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
             &json!(written[1])
         )
     );
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 
@@ -127,7 +127,7 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     let cursor = encoded(both["cursor"].as_str().unwrap());
     let more = format!("&after={cursor}&wait=60");
     let (answer, ()) = tokio::join!(poll(&broker, &keys, &token, &more), async {
-        until("it waits", || async { broker.slots_in_use().await == 1 }).await;
+        until("it waits", || async { broker.permits_in_use().await == 1 }).await;
         broker.end(&b).await;
     });
     assert_eq!(
@@ -142,14 +142,14 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     );
 }
 
-async fn a_long_history_comes_answer_by_answer_and_is_over_with_the_last(broker: Broker) {
+async fn a_long_history_comes_response_by_response_and_ends_with_the_last(broker: Broker) {
     let keys = together(broker.kind, ["a", "b", "c"]);
     for key in &keys {
         broker
             .create_with(json!({"key": key, "max_events": 10_000}))
             .await;
         for batch in 0..3 {
-            broker.add_numbered(key, batch * 1000, 1000).await;
+            broker.add_events(key, batch * 1000, 1000).await;
         }
         broker.end(key).await;
     }
@@ -182,13 +182,13 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().unwrap())
 }
 
-async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
+async fn a_response_that_cannot_change_any_more_is_cacheable(broker: Broker) {
     let keys = together(broker.kind, ["p:a", "p:b", "p:c"]);
     for key in &keys {
         broker
             .create_with(json!({"key": key, "ttl": 500, "max_events": 10_000}))
             .await;
-        broker.add_numbered(key, 0, 700).await;
+        broker.add_events(key, 0, 700).await;
     }
     let bound = token(&broker, json!({ "keys": keys })).await;
     let prefix = token(&broker, json!({"prefix": "p:"})).await;
@@ -276,9 +276,9 @@ async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
 
 /// Otherwise the start position would be behind events that are written while the response is in
 /// transit.
-async fn where_a_client_begins_is_an_answer(broker: Broker) {
+async fn a_poll_answers_at_once_with_its_start_position(broker: Broker) {
     let bound = broker.create("a").await;
-    let written = broker.add_numbered("a", 0, 3).await;
+    let written = broker.add_events("a", 0, 3).await;
     let answer = poll(&broker, &["a"], &bound, "&from=now&wait=60").await;
     assert_eq!(
         answer,
@@ -293,32 +293,36 @@ async fn where_a_client_begins_is_an_answer(broker: Broker) {
 }
 
 /// This includes a stream from which the subscriber has received nothing.
-async fn that_a_stream_is_gone_is_told_once(broker: Broker) {
-    let [there, gone] = together(broker.kind, ["p:there", "p:gone"]);
+async fn a_deleted_stream_is_reported_once(broker: Broker) {
+    let [there, deleted] = together(broker.kind, ["p:there", "p:deleted"]);
     broker.create(&there).await;
     let prefix = token(&broker, json!({"prefix": "p:"})).await;
-    let own = format!("&after={}:,{}:", encoded(&there), encoded(&gone));
-    let first = poll(&broker, &[&there, &gone], &prefix, &own).await;
-    let told = json!({"key": gone, "event": "missedevents", "data": r#"{"after":null,"first":null,"missed":null}"#});
+    let own = format!("&after={}:,{}:", encoded(&there), encoded(&deleted));
+    let first = poll(&broker, &[&there, &deleted], &prefix, &own).await;
+    let deletion = json!({
+        "key": deleted,
+        "event": "missedevents",
+        "data": r#"{"after":null,"first":null,"missed":null}"#,
+    });
     assert!(
-        first["events"].as_array().unwrap().contains(&told),
+        first["events"].as_array().unwrap().contains(&deletion),
         "{first}"
     );
     let second = poll(
         &broker,
-        &[&there, &gone],
+        &[&there, &deleted],
         &prefix,
         &format!("&wait=0&after={}", first["cursor"].as_str().unwrap()),
     )
     .await;
     assert!(
-        !second["events"].as_array().unwrap().contains(&told),
+        !second["events"].as_array().unwrap().contains(&deletion),
         "{second}"
     );
 }
 
 /// The end of the wait is not the end of a stream.
-async fn who_waits_in_a_stream_that_expires_asks_again_and_is_told(broker: Broker) {
+async fn a_poll_of_an_expired_stream_receives_its_deletion_next_time(broker: Broker) {
     broker.create_with(json!({"key": "a", "ttl": 1})).await;
     let bound = token(&broker, json!({"key": "a", "ttl": 60})).await;
     let start = poll(&broker, &["a"], &bound, "").await["cursor"].clone();
@@ -331,7 +335,7 @@ async fn who_waits_in_a_stream_that_expires_asks_again_and_is_told(broker: Broke
     assert_eq!(ask(&broker, &["a"], &bound, &more).await.status(), 404);
 }
 
-async fn who_leaves_while_it_waits_frees_its_slot(kind: Kind) {
+async fn a_poll_that_disconnects_while_it_waits_frees_its_permit(kind: Kind) {
     let broker = broker(kind).set("MAX_CLIENTS", 1).start().await;
     let token = broker.create("a").await;
     let start = poll(&broker, &["a"], &token, "").await["cursor"]
@@ -341,7 +345,7 @@ async fn who_leaves_while_it_waits_frees_its_slot(kind: Kind) {
     for _ in 0..3 {
         let waiting = ask(&broker, &["a"], &token, &format!("&after={start}&wait=60")).await;
         assert_eq!(
-            (waiting.status().as_u16(), broker.slots_in_use().await),
+            (waiting.status().as_u16(), broker.permits_in_use().await),
             (200, 1)
         );
         drop(waiting);
@@ -350,30 +354,30 @@ async fn who_leaves_while_it_waits_frees_its_slot(kind: Kind) {
 }
 
 #[tokio::test]
-async fn who_leaves_while_it_waits_frees_its_slot_in_memory() {
-    who_leaves_while_it_waits_frees_its_slot(Kind::Memory).await;
+async fn a_poll_that_disconnects_while_it_waits_frees_its_permit_in_memory() {
+    a_poll_that_disconnects_while_it_waits_frees_its_permit(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn who_leaves_while_it_waits_frees_its_slot_in_exclusive() {
-    who_leaves_while_it_waits_frees_its_slot(Kind::Exclusive).await;
+async fn a_poll_that_disconnects_while_it_waits_frees_its_permit_in_exclusive() {
+    a_poll_that_disconnects_while_it_waits_frees_its_permit(Kind::Exclusive).await;
 }
 
 on_every_store!(
-    where_a_client_begins_is_an_answer,
-    that_a_stream_is_gone_is_told_once,
-    who_waits_in_a_stream_that_expires_asks_again_and_is_told,
-    what_is_there_comes_at_once_and_what_comes_when_it_comes,
-    a_long_history_comes_answer_by_answer_and_is_over_with_the_last,
-    what_does_not_change_any_more_may_be_kept,
+    a_poll_answers_at_once_with_its_start_position,
+    a_deleted_stream_is_reported_once,
+    a_poll_of_an_expired_stream_receives_its_deletion_next_time,
+    stored_events_come_at_once_and_new_events_as_they_arrive,
+    a_long_history_comes_response_by_response_and_ends_with_the_last,
+    a_response_that_cannot_change_any_more_is_cacheable,
 );
 
 #[tokio::test]
-async fn only_who_waits_takes_a_slot() {
+async fn only_a_waiting_poll_takes_a_permit() {
     let broker = broker(Kind::Memory).set("MAX_CLIENTS", 1).start().await;
     let token = broker.create("a").await;
-    let mut client = broker.sse("a", &token, None).await;
-    let start = client.next().await.unwrap().id;
+    let mut subscriber = broker.sse("a", &token, None).await;
+    let start = subscriber.next().await.unwrap().id;
     assert_eq!(
         poll(&broker, &["a"], &token, "").await["events"]
             .as_array()
@@ -395,7 +399,7 @@ async fn only_who_waits_takes_a_slot() {
 }
 
 #[tokio::test]
-async fn what_is_no_time_to_wait_is_refused_and_who_streams_waits_as_long_as_it_takes() {
+async fn only_polls_accept_a_wait_time_and_only_a_valid_one() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("a").await;
     for (transport, wait) in [
@@ -406,7 +410,7 @@ async fn what_is_no_time_to_wait_is_refused_and_who_streams_waits_as_long_as_it_
         (Transport::Ndjson, "0"),
         (Transport::Ws, "5"),
     ] {
-        let refused = Follower::new(&broker, transport, ["a"], &token)
+        let refused = Subscriber::new(&broker, transport, ["a"], &token)
             .with(format!("&wait={wait}"))
             .refused()
             .await;
@@ -419,13 +423,13 @@ async fn what_is_no_time_to_wait_is_refused_and_who_streams_waits_as_long_as_it_
 }
 
 /// A waiting subscriber receives a response when the node stops, and polls another node.
-async fn who_waits_is_answered_when_the_node_stops(kind: Kind) {
+async fn a_waiting_poll_is_answered_when_the_node_stops(kind: Kind) {
     let node = broker(kind).set("SHUTDOWN_GRACE", 2).start().await;
     let token = node.create("a").await;
-    let written = node.add_numbered("a", 0, 1).await;
+    let written = node.add_events("a", 0, 1).await;
     let more = format!("&after={}&wait=60", written[0]);
     let answer = tokio::join!(poll(&node, &["a"], &token, &more), async {
-        until("it waits", || async { node.slots_in_use().await == 1 }).await;
+        until("it waits", || async { node.permits_in_use().await == 1 }).await;
         node.signal("-TERM").await;
     });
     assert_eq!(
@@ -437,16 +441,16 @@ async fn who_waits_is_answered_when_the_node_stops(kind: Kind) {
 }
 
 #[tokio::test]
-async fn who_waits_is_answered_when_the_node_stops_in_memory() {
-    who_waits_is_answered_when_the_node_stops(Kind::Memory).await;
+async fn a_waiting_poll_is_answered_when_the_node_stops_in_memory() {
+    a_waiting_poll_is_answered_when_the_node_stops(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn who_waits_is_answered_when_the_node_stops_in_exclusive() {
-    who_waits_is_answered_when_the_node_stops(Kind::Exclusive).await;
+async fn a_waiting_poll_is_answered_when_the_node_stops_in_exclusive() {
+    a_waiting_poll_is_answered_when_the_node_stops(Kind::Exclusive).await;
 }
 
-async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(kind: Kind) {
+async fn an_unreachable_store_refuses_new_polls_and_ends_waiting_ones(kind: Kind) {
     let mut redis = Redis::start(&[]);
     let broker = broker(kind)
         .set("REDIS_URL", redis.url())
@@ -460,7 +464,7 @@ async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits
         .to_owned();
     let more = format!("&after={start}&wait=60");
     let (waiting, ()) = tokio::join!(ask(&broker, &["a"], &token, &more), async {
-        until("it waits", || async { broker.slots_in_use().await == 1 }).await;
+        until("it waits", || async { broker.permits_in_use().await == 1 }).await;
         redis.kill();
     });
     // The response to the waiting subscriber had begun.
@@ -478,11 +482,11 @@ async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits_in_exclusive() {
-    a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(Kind::Exclusive).await;
+async fn an_unreachable_store_refuses_new_polls_and_ends_waiting_ones_in_exclusive() {
+    an_unreachable_store_refuses_new_polls_and_ends_waiting_ones(Kind::Exclusive).await;
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits_in_shared() {
-    a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(Kind::Shared).await;
+async fn an_unreachable_store_refuses_new_polls_and_ends_waiting_ones_in_shared() {
+    an_unreachable_store_refuses_new_polls_and_ends_waiting_ones(Kind::Shared).await;
 }

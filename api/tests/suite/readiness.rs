@@ -14,13 +14,13 @@ async fn ready(broker: &Broker) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_node_that_can_write_but_not_hear_is_not_ready() {
+async fn a_node_that_can_write_but_not_subscribe_is_not_ready() {
     let redis = Redis::start(&[]);
     // A user with all rights, except to subscribe to the node's own channel.
     redis.cli(&[
         "acl",
         "setuser",
-        "deaf",
+        "limited",
         "on",
         ">secret",
         "~*",
@@ -31,15 +31,15 @@ async fn a_node_that_can_write_but_not_hear_is_not_ready() {
     let broker = broker(Kind::Shared)
         .set(
             "REDIS_URL",
-            format!("{}?user=deaf&pass=secret", redis.url()),
+            format!("{}?user=limited&pass=secret", redis.url()),
         )
         .start()
         .await;
     broker.create("chat").await;
-    broker.add_numbered("chat", 0, 1).await;
+    broker.add_events("chat", 0, 1).await;
     assert_eq!(ready(&broker).await.0, 503);
-    redis.cli(&["acl", "setuser", "deaf", "allchannels"]);
-    until("it hears", async || {
+    redis.cli(&["acl", "setuser", "limited", "allchannels"]);
+    until("it is subscribed", async || {
         ready(&broker).await == (200, "OK".to_owned())
     })
     .await;
@@ -60,7 +60,7 @@ async fn a_node_whose_redis_is_a_replica_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_policy_that_evicts_and_a_full_memory_are_told_with_the_ok() {
+async fn an_eviction_policy_and_full_memory_are_reported_while_ready() {
     let redis = Redis::start(&["--maxmemory-policy", "allkeys-lru"]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -79,7 +79,7 @@ async fn a_policy_that_evicts_and_a_full_memory_are_told_with_the_ok() {
 }
 
 #[tokio::test]
-async fn a_cluster_with_a_shard_down_is_still_worth_being_asked() {
+async fn a_cluster_with_a_shard_down_is_still_ready() {
     let cluster = tokio::task::spawn_blocking(|| crate::common::cluster::Cluster::start(0))
         .await
         .unwrap();

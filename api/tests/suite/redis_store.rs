@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::common::{Kind, PATIENCE, broker, redis::Redis, sse::ids, until};
+use crate::common::{Kind, TIMEOUT, broker, redis::Redis, sse::ids, until};
 
 /// The commands that Redis receives from now on, without those inside scripts.
 struct Monitor {
@@ -35,14 +35,14 @@ impl Monitor {
                 .map_while(Result::ok)
                 .try_for_each(|line| sender.send(line))
         });
-        assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), "OK");
+        assert_eq!(lines.recv_timeout(TIMEOUT).unwrap(), "OK");
         Self { process, lines }
     }
 
     /// The commands until now.
     fn commands(&self, redis: &Redis) -> Vec<String> {
         redis.cli(&["echo", "that is all"]);
-        let until_mark = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok())
+        let until_mark = std::iter::from_fn(|| self.lines.recv_timeout(TIMEOUT).ok())
             .take_while(|line| !line.contains("that is all"));
         let from_clients = |line: &String| {
             !line.contains(" lua]")
@@ -70,13 +70,13 @@ async fn a_batch_is_one_command() {
         .await;
     // Redis loads the scripts.
     broker.create("before").await;
-    broker.add_numbered("before", 0, 1).await;
+    broker.add_events("before", 0, 1).await;
     broker.get("/api/stream/info?key=before").await;
     broker.end("before").await;
     broker.create("chat").await;
     let monitor = Monitor::start(&redis);
     for round in 0..5 {
-        broker.add_numbered("chat", round, 100).await;
+        broker.add_events("chat", round, 100).await;
     }
     let commands = monitor.commands(&redis);
     assert_eq!(commands.len(), 5, "{commands:#?}");
@@ -99,19 +99,19 @@ async fn a_batch_is_one_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_take_all_that_is_ready() {
+async fn one_read_returns_all_available_events() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
         .start()
         .await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    client.next().await.unwrap();
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    subscriber.next().await.unwrap();
     until("it follows", || async { redis.blocked_connections() == 1 }).await;
     let monitor = Monitor::start(&redis);
-    broker.add_numbered("chat", 0, 300).await;
-    client.take(300).await;
+    broker.add_events("chat", 0, 300).await;
+    subscriber.take(300).await;
     let reads = monitor
         .commands(&redis)
         .iter()
@@ -136,37 +136,40 @@ async fn a_stream_without_traffic_costs_redis_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_tells_of_its_clients_once_for_all_streams_and_of_none_once() {
+async fn a_node_writes_its_subscriber_counts_once_for_all_streams_and_no_zero() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
         .start()
         .await;
-    let mut clients = Vec::new();
+    let mut subscribers = Vec::new();
     for n in 0..10 {
         let token = broker.create(&format!("chat-{n}")).await;
-        let mut client = broker.ws(&format!("chat-{n}"), &token, None).await;
-        client.next().await.unwrap();
-        clients.push(client);
+        let mut subscriber = broker.ws(&format!("chat-{n}"), &token, None).await;
+        subscriber.next().await.unwrap();
+        subscribers.push(subscriber);
     }
-    let told = || redis.cli(&["keys", "*clients:*"]);
-    until("it has told of them", || async { !told().is_empty() }).await;
-    assert_eq!(redis.cli(&["hlen", &told()]), "10");
+    let counts = || redis.cli(&["keys", "*clients:*"]);
+    until("it has written the counts", || async {
+        !counts().is_empty()
+    })
+    .await;
+    assert_eq!(redis.cli(&["hlen", &counts()]), "10");
     let monitor = Monitor::start(&redis);
     tokio::time::sleep(Duration::from_secs(11)).await;
     let commands = monitor.commands(&redis);
-    let tellings = commands
+    let writes = commands
         .iter()
         .filter(|command| command.contains("\"EXEC\""))
         .count();
     assert!(
-        (1..=3).contains(&tellings) && !commands.iter().any(|command| command.contains("\"HSET\"")),
+        (1..=3).contains(&writes) && !commands.iter().any(|command| command.contains("\"HSET\"")),
         "{commands:#?}"
     );
 
-    drop(clients);
-    until("it has told that there are none", || async {
-        told().is_empty() && redis.cli(&["keys", "*nodes"]).is_empty()
+    drop(subscribers);
+    until("it has removed the counts", || async {
+        counts().is_empty() && redis.cli(&["keys", "*nodes"]).is_empty()
     })
     .await;
     let monitor = Monitor::start(&redis);
@@ -175,7 +178,7 @@ async fn a_node_tells_of_its_clients_once_for_all_streams_and_of_none_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_outside_the_prefix_is_touched_or_listed() {
+async fn keys_outside_the_prefix_are_neither_touched_nor_listed() {
     let redis = Redis::start(&[]);
     for n in 0..100 {
         redis.cli(&["set", &format!("foreign-{n}"), "x"]);
@@ -188,7 +191,7 @@ async fn nothing_outside_the_prefix_is_touched_or_listed() {
         .await;
     let monitor = Monitor::start(&redis);
     let token = broker.create("foreign-1").await;
-    broker.add_numbered("foreign-1", 0, 3).await;
+    broker.add_events("foreign-1", 0, 3).await;
     assert_eq!(
         broker
             .get("/api/stream?pattern=*")
@@ -240,7 +243,7 @@ async fn every_key_expires() {
         broker
             .create_with(json!({"key": format!("chat-{n}"), "ttl": 1}))
             .await;
-        broker.add_numbered(&format!("chat-{n}"), 0, 3).await;
+        broker.add_events(&format!("chat-{n}"), 0, 3).await;
     }
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(broker.get("/api/stream").await.1, json!([]));
@@ -255,7 +258,7 @@ async fn every_key_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scripts_that_redis_has_lost_are_loaded_again() {
+async fn scripts_that_redis_lost_are_loaded_again() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -264,7 +267,7 @@ async fn scripts_that_redis_has_lost_are_loaded_again() {
     let token = broker.create("chat").await;
     for n in 0..5 {
         redis.cli(&["script", "flush"]);
-        broker.add_numbered("chat", n, 1).await;
+        broker.add_events("chat", n, 1).await;
         redis.cli(&["script", "flush"]);
         assert_eq!(broker.get("/api/stream/info?key=chat").await.0, 200);
     }
@@ -275,7 +278,7 @@ async fn scripts_that_redis_has_lost_are_loaded_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_stream_is_gone_as_a_whole() {
+async fn a_stream_that_lost_one_of_its_keys_counts_as_deleted() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -283,9 +286,9 @@ async fn half_a_stream_is_gone_as_a_whole() {
         .await;
     for half in ["events", "meta"] {
         let token = broker.create("chat").await;
-        broker.add_numbered("chat", 0, 3).await;
-        let mut client = broker.sse("chat", &token, None).await;
-        client.take(4).await;
+        broker.add_events("chat", 0, 3).await;
+        let mut subscriber = broker.sse("chat", &token, None).await;
+        subscriber.take(4).await;
         let key = redis.cli(&["keys", &format!("*:{half}:chat")]);
         redis.cli(&["del", &key]);
         let (status, error) = broker
@@ -301,7 +304,7 @@ async fn half_a_stream_is_gone_as_a_whole() {
         );
         assert_eq!(broker.get("/api/stream/info?key=chat").await.0, 404);
         assert_eq!(broker.get("/api/stream").await.1, json!([]));
-        assert_eq!(client.next().await, None);
+        assert_eq!(subscriber.next().await, None);
         assert_eq!(
             broker
                 .post("/api/stream/end", json!({"key": "chat"}))
@@ -314,7 +317,7 @@ async fn half_a_stream_is_gone_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_goes_back_does_not_take_the_ids_with_it() {
+async fn ids_do_not_go_back_with_the_clock() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -325,7 +328,7 @@ async fn a_clock_that_goes_back_does_not_take_the_ids_with_it() {
     let meta = redis.cli(&["keys", "*:meta:chat"]);
     let later = chrono::Utc::now().timestamp_millis() + 3_600_000;
     redis.cli(&["hset", &meta, "last_ms", &later.to_string()]);
-    let ids = broker.add_numbered("chat", 0, 3).await;
+    let ids = broker.add_events("chat", 0, 3).await;
     assert_eq!(
         ids,
         (1..4).map(|n| format!("{later}-{n}")).collect::<Vec<_>>()
@@ -333,7 +336,7 @@ async fn a_clock_that_goes_back_does_not_take_the_ids_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn user_password_and_database_of_the_url_are_used() {
+async fn the_url_sets_user_password_and_database() {
     let redis = Redis::start(&[
         "--port",
         "0",
@@ -364,7 +367,7 @@ async fn user_password_and_database_of_the_url_are_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tcp_and_tls_are_spoken() {
+async fn tcp_and_tls_connections_work() {
     let certificates = tempfile::tempdir().unwrap();
     let path = |name: &str| certificates.path().join(name).display().to_string();
     let openssl = |arguments: &[&str]| {
@@ -462,10 +465,10 @@ async fn tcp_and_tls_are_spoken() {
             .start()
             .await;
         let token = broker.create("chat").await;
-        let mut client = broker.sse("chat", &token, None).await;
-        client.next().await.unwrap();
+        let mut subscriber = broker.sse("chat", &token, None).await;
+        subscriber.next().await.unwrap();
         broker.end("chat").await;
-        assert_eq!(client.rest().await.len(), 1, "{url}");
+        assert_eq!(subscriber.rest().await.len(), 1, "{url}");
     }
     let strangers = broker(Kind::Exclusive)
         .set("REDIS_URL", format!("rediss://localhost:{tls}"))

@@ -56,7 +56,7 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
         ("STREAMER_LOG_FORMAT", "xml", "text or json"),
         ("STREAMER_HARTBEAT", "5", "STREAMER_HEARTBEAT"),
     ];
-    for (name, value, tells) in cases {
+    for (name, value, expected) in cases {
         let environment: Vec<_> = GOOD
             .into_iter()
             .filter(|(good, _)| *good != name)
@@ -69,7 +69,7 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
             "{name}: {stderr}"
         );
         assert!(
-            stderr.starts_with(name) && stderr.contains(tells),
+            stderr.starts_with(name) && stderr.contains(expected),
             "{stderr}"
         );
         assert!(!stderr.contains("abcdef"));
@@ -87,7 +87,7 @@ async fn the_release_profile_demands_keys() {
 }
 
 #[tokio::test]
-async fn the_debug_profile_makes_keys_up_and_prints_them() {
+async fn the_debug_profile_generates_keys_and_prints_them() {
     let mut command = program();
     let mut process = command
         .env("ROCKET_PROFILE", "debug")
@@ -126,7 +126,7 @@ async fn the_debug_profile_makes_keys_up_and_prints_them() {
 }
 
 #[tokio::test]
-async fn keygen_prints_lines_of_a_file_that_the_broker_reads() {
+async fn keygen_prints_lines_of_an_env_file() {
     let (code, keys, _) = run(&["keygen"], &[]).await;
     assert_eq!((code, keys.lines().count()), (Some(0), 2));
     assert_ne!(keys, run(&["keygen"], &[]).await.1);
@@ -138,10 +138,10 @@ async fn keygen_prints_lines_of_a_file_that_the_broker_reads() {
         format!("{keys}STREAMER_REDIS_URL=memory:\nSTREAMER_TTL=77\n"),
     )
     .unwrap();
-    for place in [folder.path(), &inner] {
+    for directory in [folder.path(), &inner] {
         let Output { status, stdout, .. } = program()
             .arg("check")
-            .current_dir(place)
+            .current_dir(directory)
             .output()
             .await
             .unwrap();
@@ -160,7 +160,7 @@ async fn keygen_prints_lines_of_a_file_that_the_broker_reads() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
+async fn a_readable_or_misplaced_env_file_is_reported() {
     use std::os::unix::fs::PermissionsExt;
 
     let (_, keys, _) = run(&["keygen"], &[]).await;
@@ -175,41 +175,41 @@ async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
     )
     .unwrap();
     let shown = file.to_str().unwrap();
-    let told = async |mode: u32, place: &Path| {
+    let warnings = async |mode: u32, directory: &Path| {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let Output { status, stdout, .. } = program()
             .arg("check")
-            .current_dir(place)
+            .current_dir(directory)
             .output()
             .await
             .unwrap();
         assert!(status.success());
         String::from_utf8(stdout).unwrap()
     };
-    assert_eq!(told(0o600, &folder).await.lines().count(), 1);
-    assert_eq!(told(0o640, &folder).await.lines().count(), 1);
-    let open = told(0o644, &folder).await;
+    assert_eq!(warnings(0o600, &folder).await.lines().count(), 1);
+    assert_eq!(warnings(0o640, &folder).await.lines().count(), 1);
+    let open = warnings(0o644, &folder).await;
     assert!(
         [shown, "may read", "mode 644"]
             .iter()
             .all(|part| open.contains(part)),
         "{open}"
     );
-    let writable = told(0o602, &folder).await;
+    let writable = warnings(0o602, &folder).await;
     assert!(
         [shown, "may change", "mode 602"]
             .iter()
             .all(|part| writable.contains(part)),
         "{writable}"
     );
-    let elsewhere = told(0o600, &inner).await;
+    let elsewhere = warnings(0o600, &inner).await;
     assert!(
         elsewhere.contains(shown)
             && elsewhere.contains("not in the folder")
             && !elsewhere.contains("mode"),
         "{elsewhere}"
     );
-    assert_eq!(told(0o644, &inner).await.lines().count(), 3);
+    assert_eq!(warnings(0o644, &inner).await.lines().count(), 3);
 
     // A broker that serves writes the warning to its log.
     let mut broker = program()
@@ -232,7 +232,8 @@ async fn an_env_file_that_others_may_read_or_that_is_elsewhere_is_told() {
 async fn rocket_toml_is_read_by_profile_and_the_environment_wins() {
     let folder = tempfile::tempdir().unwrap();
     let toml = format!(
-        "[default]\napi_key = \"{API_KEY}\"\nttl = \"soon\"\n[release]\nsecret_key = \"{SECRET_KEY}\"\nredis_url = \"memory:\"\n"
+        "[default]\napi_key = \"{API_KEY}\"\nttl = \"soon\"\n\
+         [release]\nsecret_key = \"{SECRET_KEY}\"\nredis_url = \"memory:\"\n"
     );
     std::fs::write(folder.path().join("Rocket.toml"), toml).unwrap();
     let output = program()
@@ -257,7 +258,7 @@ async fn rocket_toml_is_read_by_profile_and_the_environment_wins() {
 }
 
 #[tokio::test]
-async fn a_broken_env_file_is_told_without_its_contents() {
+async fn a_broken_env_file_is_reported_without_its_contents() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(".env"), "STREAMER_API_KEY='hush-hush\n").unwrap();
     let output = program().current_dir(folder.path()).output().await.unwrap();
@@ -270,7 +271,7 @@ async fn a_broken_env_file_is_told_without_its_contents() {
 }
 
 #[tokio::test]
-async fn check_tells_whether_the_store_answers() {
+async fn check_reports_whether_the_store_answers() {
     let redis = Redis::shared().url();
     let (code, stdout, _) = run(
         &["check"],
@@ -293,7 +294,7 @@ async fn check_tells_whether_the_store_answers() {
 }
 
 #[tokio::test]
-async fn health_tells_whether_a_broker_lives() {
+async fn health_reports_whether_a_broker_is_alive() {
     let broker = broker(Kind::Memory).start().await;
     let port = broker.url.rsplit(':').next().unwrap().to_owned();
     let environment = [
@@ -311,7 +312,7 @@ async fn health_tells_whether_a_broker_lives() {
 }
 
 #[tokio::test]
-async fn help_and_version_are_told() {
+async fn help_and_version_are_printed() {
     let (code, help, _) = run(&["--help"], &[]).await;
     assert_eq!(code, Some(0));
     assert!(
@@ -329,7 +330,7 @@ async fn help_and_version_are_told() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_in_one_line() {
+async fn a_port_in_use_is_reported_in_one_line() {
     let broker = broker(Kind::Memory).start().await;
     let port = broker.url.rsplit(':').next().unwrap();
     let (code, _, stderr) = run(
@@ -343,13 +344,13 @@ async fn a_port_that_is_taken_is_told_in_one_line() {
     )
     .await;
     assert_eq!(code, Some(1));
-    let told = [
+    let warnings = [
         format!("127.0.0.1:{port}"),
         "another program".to_owned(),
         "STREAMER_PORT".to_owned(),
     ];
     assert!(
-        told.iter().all(|word| stderr.contains(word)) && !stderr.contains("panicked"),
+        warnings.iter().all(|word| stderr.contains(word)) && !stderr.contains("panicked"),
         "{stderr}"
     );
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -364,7 +365,7 @@ fn every_setting_is_in_the_readme_and_the_example() {
         for name in tinistreamer::config::NAMES {
             assert!(
                 text.contains(&tinistreamer::config::variable(name)),
-                "{file} does not tell of {name}"
+                "{file} does not mention {name}"
             );
         }
     }

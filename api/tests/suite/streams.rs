@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Broker, Kind, assert_contiguous, broker, number, until};
 
-async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
+async fn creating_a_stream_returns_urls_and_a_token(broker: Broker) {
     let before = chrono::Utc::now();
     let (status, access) = broker
         .post("/api/stream/", json!({"key": "a b/ü?&+%", "ttl": 60}))
@@ -40,7 +40,7 @@ async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
 }
 
 /// By RFC 3986, section 2.3, both forms mean the same, but callers compare URLs as strings.
-async fn characters_that_need_no_encoding_stay_as_they_are_in_urls(broker: Broker) {
+async fn urls_do_not_encode_unreserved_characters(broker: Broker) {
     let (status, access) = broker
         .post("/api/stream/", json!({"key": "a-b_c.d~e!'()*"}))
         .await;
@@ -56,7 +56,7 @@ async fn characters_that_need_no_encoding_stay_as_they_are_in_urls(broker: Broke
     );
 }
 
-async fn a_collection_is_there_with_and_without_its_slash(broker: Broker) {
+async fn a_collection_works_with_and_without_its_slash(broker: Broker) {
     broker.create_with(json!({"key": "one"})).await;
     let (status, _) = broker.post("/api/stream", json!({"key": "two"})).await;
     assert_eq!(status, 200);
@@ -84,9 +84,9 @@ async fn an_active_stream_is_not_created_again(broker: Broker) {
     );
 }
 
-async fn an_ended_stream_is_replaced_and_its_tokens_die_with_it(broker: Broker) {
+async fn an_ended_stream_is_replaced_and_its_tokens_become_invalid(broker: Broker) {
     let old = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 5).await;
+    broker.add_events("chat", 0, 5).await;
     broker.end("chat").await;
     let new = broker.create("chat").await;
 
@@ -94,13 +94,13 @@ async fn an_ended_stream_is_replaced_and_its_tokens_die_with_it(broker: Broker) 
     assert_eq!(
         events.as_array().unwrap().len(),
         1,
-        "the old events are gone"
+        "the old events were deleted"
     );
     assert_eq!(number(events[0]["id"].as_str().unwrap()), 0);
 
     let refused = broker
         .http
-        .get(broker.client_url("sse", "chat", &old, None))
+        .get(broker.subscribe_url("sse", "chat", &old, None))
         .send()
         .await
         .unwrap();
@@ -117,16 +117,16 @@ async fn an_ended_stream_is_replaced_and_its_tokens_die_with_it(broker: Broker) 
     );
 }
 
-async fn a_replaced_streams_ids_do_not_fit_the_new_one(broker: Broker) {
+async fn ids_of_a_replaced_stream_do_not_match_the_new_one(broker: Broker) {
     broker.create("chat").await;
-    broker.add_numbered("chat", 0, 5).await;
+    broker.add_events("chat", 0, 5).await;
     broker.end("chat").await;
     let (_, old) = broker.get("/api/stream/info?key=chat").await;
     let token = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 20).await;
+    broker.add_events("chat", 0, 20).await;
     // A subscriber of the old stream with a token for the new one receives all of the new one.
-    let mut client = broker.sse("chat", &token, old["last_id"].as_str()).await;
-    let events = client.take(21).await;
+    let mut subscriber = broker.sse("chat", &token, old["last_id"].as_str()).await;
+    let events = subscriber.take(21).await;
     assert_contiguous(crate::common::sse::ids(&events), 0);
 }
 
@@ -164,14 +164,14 @@ async fn a_token_is_issued_for_a_stream_that_exists(broker: Broker) {
     assert_eq!(events.last().unwrap().event, "end");
 }
 
-async fn info_tells_what_the_stream_holds(broker: Broker) {
+async fn info_describes_the_stream(broker: Broker) {
     let (status, error) = broker.get("/api/stream/info?key=chat").await;
     assert_eq!(
         (status.as_u16(), &error["code"]),
         (404, &json!("stream-not-found"))
     );
     broker.create_with(json!({"key": "chat", "ttl": 100})).await;
-    let ids = broker.add_numbered("chat", 0, 3).await;
+    let ids = broker.add_events("chat", 0, 3).await;
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
     assert_eq!(
         (&info["key"], &info["status"], &info["length"]),
@@ -204,7 +204,7 @@ async fn info_tells_what_the_stream_holds(broker: Broker) {
     );
 }
 
-async fn the_list_holds_active_streams_that_match(broker: Broker) {
+async fn the_list_contains_matching_active_streams(broker: Broker) {
     for key in ["chat:1", "chat:2", "chat:30", "log[1]", "ende", "ü"] {
         broker.create(key).await;
     }
@@ -255,7 +255,7 @@ async fn stored_events_are_listed_with_their_times_also_after_the_end(broker: Br
         .create_with(json!({"key": "chat", "max_events": 5000}))
         .await;
     for batch in 0..3 {
-        broker.add_numbered("chat", batch * 700, 700).await;
+        broker.add_events("chat", batch * 700, 700).await;
     }
     broker.add("chat", json!([{"event": "x"}])).await;
     broker.end("chat").await;
@@ -277,7 +277,7 @@ async fn stored_events_are_listed_with_their_times_also_after_the_end(broker: Br
     assert_eq!(events[2102]["event"], "end");
 }
 
-async fn nothing_follows_an_end_or_a_cancel(broker: Broker) {
+async fn no_event_follows_an_end_or_a_cancel(broker: Broker) {
     for (key, path) in [("a", "/api/stream/end"), ("b", "/api/stream/cancel")] {
         broker.create(key).await;
         broker.post(path, json!({"key": key})).await;
@@ -304,7 +304,7 @@ async fn nothing_follows_an_end_or_a_cancel(broker: Broker) {
     }
 }
 
-async fn what_a_stream_may_ask_for_is_checked(broker: Broker) {
+async fn the_settings_of_a_new_stream_are_validated(broker: Broker) {
     let long = "k".repeat(257);
     let cases = [
         (json!({"key": ""}), "invalid-key"),
@@ -346,39 +346,39 @@ async fn what_a_stream_may_ask_for_is_checked(broker: Broker) {
     }
 }
 
-async fn a_stream_lives_for_its_ttl_after_its_last_write(broker: Broker) {
+async fn a_stream_exists_for_its_ttl_after_its_last_write(broker: Broker) {
     let token = broker.create_with(json!({"key": "chat", "ttl": 2})).await;
-    let mut client = broker.sse("chat", &token, None).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
     for n in 0..3 {
         tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-        broker.add_numbered("chat", n, 1).await;
+        broker.add_events("chat", n, 1).await;
     }
-    client.take(4).await;
+    subscriber.take(4).await;
     assert_eq!(
-        client.next().await,
+        subscriber.next().await,
         None,
-        "a client of a stream that expires is closed"
+        "a subscriber of a stream that expires is closed"
     );
-    until("it is gone", || async {
+    until("it has expired", || async {
         broker.get("/api/stream/info?key=chat").await.0 == 404
     })
     .await;
     assert_eq!(broker.get("/api/stream/").await.1, json!([]));
     let answer = broker
         .http
-        .get(broker.client_url("sse", "chat", &broker.create("chat").await, None))
+        .get(broker.subscribe_url("sse", "chat", &broker.create("chat").await, None))
         .send()
         .await
         .unwrap();
     assert_eq!(answer.status(), 200, "the key is free again");
 }
 
-async fn a_stream_keeps_about_as_many_events_as_it_asked_for(broker: Broker) {
+async fn a_stream_keeps_about_its_maximum_of_events(broker: Broker) {
     broker
         .create_with(json!({"key": "chat", "max_events": 50}))
         .await;
     for n in 0..400 {
-        broker.add_numbered("chat", n, 1).await;
+        broker.add_events("chat", n, 1).await;
     }
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
     let length = info["length"].as_u64().unwrap();
@@ -395,24 +395,24 @@ async fn a_stream_keeps_about_as_many_events_as_it_asked_for(broker: Broker) {
 }
 
 on_every_store!(
-    a_new_stream_is_answered_with_urls_and_a_token,
-    characters_that_need_no_encoding_stay_as_they_are_in_urls,
-    a_collection_is_there_with_and_without_its_slash,
+    creating_a_stream_returns_urls_and_a_token,
+    urls_do_not_encode_unreserved_characters,
+    a_collection_works_with_and_without_its_slash,
     an_active_stream_is_not_created_again,
-    an_ended_stream_is_replaced_and_its_tokens_die_with_it,
-    a_replaced_streams_ids_do_not_fit_the_new_one,
+    an_ended_stream_is_replaced_and_its_tokens_become_invalid,
+    ids_of_a_replaced_stream_do_not_match_the_new_one,
     a_token_is_issued_for_a_stream_that_exists,
-    info_tells_what_the_stream_holds,
-    the_list_holds_active_streams_that_match,
+    info_describes_the_stream,
+    the_list_contains_matching_active_streams,
     stored_events_are_listed_with_their_times_also_after_the_end,
-    nothing_follows_an_end_or_a_cancel,
-    what_a_stream_may_ask_for_is_checked,
-    a_stream_lives_for_its_ttl_after_its_last_write,
-    a_stream_keeps_about_as_many_events_as_it_asked_for,
+    no_event_follows_an_end_or_a_cancel,
+    the_settings_of_a_new_stream_are_validated,
+    a_stream_exists_for_its_ttl_after_its_last_write,
+    a_stream_keeps_about_its_maximum_of_events,
 );
 
 #[tokio::test]
-async fn client_urls_are_built_from_the_public_address() {
+async fn subscribe_urls_use_the_public_address() {
     let broker = broker(Kind::Memory)
         .set("SERVER_ADDRESS", "https://events.example.com/broker/")
         .start()

@@ -6,7 +6,7 @@ use crate::{
     common::{
         Broker, Kind,
         broker::Setup,
-        follower::{Told, Transport},
+        subscriber::{Transport, Update},
     },
     fleet,
 };
@@ -111,11 +111,11 @@ impl Pair {
 }
 
 /// An update as this transport delivers it: server-sent events know only one line end.
-pub(crate) fn over(transport: Transport, mut told: Told) -> Told {
+pub(crate) fn over(transport: Transport, mut update: Update) -> Update {
     if transport == Transport::Sse {
-        told.data = told.data.replace("\r\n", "\n").replace('\r', "\n");
+        update.data = update.data.replace("\r\n", "\n").replace('\r', "\n");
     }
-    told
+    update
 }
 
 /// Runs each of these tests, `async fn(Pair)`, with each version as the first, over both
@@ -130,17 +130,19 @@ macro_rules! between_versions {
     ($kinds:ident: $first:ident, $second:ident; $($test:ident),+) => {
         mod $kinds {
             use crate::{common::Kind, pair::{Pair, Version}};
-            const KINDS: [Kind; 2] = [Kind::$first, Kind::$second];
+            async fn pair(first: Version) -> Pair {
+                Pair::start(first, [Kind::$first, Kind::$second]).await
+            }
             mod old_first {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::super::$test(super::Pair::start(super::Version::Old, super::KINDS).await).await;
+                    super::super::$test(super::pair(super::Version::Old).await).await;
                 })+
             }
             mod new_first {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::super::$test(super::Pair::start(super::Version::New, super::KINDS).await).await;
+                    super::super::$test(super::pair(super::Version::New).await).await;
                 })+
             }
         }

@@ -11,9 +11,9 @@ use crate::{
     common::{
         Broker, Kind,
         broker::SECRET_KEY,
-        follower::{Follower, Transport, encoded, token, with_keys},
         keys::together,
         redis::Redis,
+        subscriber::{Subscriber, Transport, encoded, token, with_keys},
     },
     exchange::DATA,
     pair::{Version, base, beside, node, old_program},
@@ -78,14 +78,14 @@ async fn answer(node: &Broker, name: &str, keys: &[&String], of: &Token, cursor:
     let response = node.http.get(url).send().await.unwrap();
     assert_eq!(response.status(), 200, "{name}");
     let answer: Value = response.json().await.unwrap();
-    let told = answer["events"].as_array().unwrap().clone();
+    let updates = answer["events"].as_array().unwrap().clone();
     let keys = keys.iter().map(|&key| key.clone()).collect();
     Cursor {
         name: name.to_owned(),
         keys,
         token: of.name.clone(),
         text: cursor,
-        told,
+        updates,
     }
 }
 
@@ -177,11 +177,11 @@ pub(crate) async fn recorded() -> Recording {
         .map(String::as_str)
         .chain(ODD)
     {
-        node.add_numbered(key, 0, 3).await;
+        node.add_events(key, 0, 3).await;
     }
-    let gone = node.add_numbered(trimmed, 0, 5).await.remove(2);
+    let trimmed_id = node.add_events(trimmed, 0, 5).await.remove(2);
     for _ in 0..8 {
-        node.add_numbered(trimmed, 0, 5).await;
+        node.add_events(trimmed, 0, 5).await;
     }
     produce(&node, producers, "one", 0, 3).await;
     produce(&node, producers, "two", 0, 1).await;
@@ -190,7 +190,7 @@ pub(crate) async fn recorded() -> Recording {
     node.end(replaced).await;
     node.create_with(json!({"key": replaced, "ttl": 3600}))
         .await;
-    node.add_numbered(replaced, 3, 1).await;
+    node.add_events(replaced, 3, 1).await;
     node.end(ended).await;
     assert_eq!(
         node.post("/api/stream/cancel", json!({"key": cancelled}))
@@ -270,7 +270,7 @@ pub(crate) async fn recorded() -> Recording {
         .iter()
         .map(|stream| (stream.key.as_str(), ids(stream)))
         .collect();
-    let cursors = cursors(&node, &tokens, &ids, &keys, gone).await;
+    let cursors = cursors(&node, &tokens, &ids, &keys, trimmed_id).await;
 
     node.create_with(json!({"key": brief, "ttl": BRIEF})).await;
     let mut connection = redis::Client::open(redis.url())
@@ -293,13 +293,13 @@ pub(crate) async fn recorded() -> Recording {
     }
 }
 
-/// Cursors of every form. `gone` is the id of a trimmed event.
+/// Cursors of every form. `trimmed_id` is the id of a trimmed event.
 async fn cursors(
     node: &Broker,
     tokens: &[Token],
     ids: &BTreeMap<&str, Vec<String>>,
     keys: &[String; 8],
-    gone: String,
+    trimmed_id: String,
 ) -> Vec<Cursor> {
     let of = |name: &str| tokens.iter().find(|token| token.name == name).unwrap();
     let [active, ended, cancelled, producers, trimmed, ..] = keys;
@@ -307,12 +307,12 @@ async fn cursors(
     let at = |key: &String, n: usize| format!("{}:{}", encoded(key), id(key, n));
     let last = |key: &String| ids[key.as_str()].len() - 1;
     let all = [active, ended, cancelled, producers];
-    let mut sse = Follower::new(node, Transport::Sse, all, &of("list").text);
+    let mut sse = Subscriber::new(node, Transport::Sse, all, &of("list").text);
     for _ in 0..9 {
-        sse.told().await;
+        sse.update().await;
     }
-    let mut poll = Follower::new(node, Transport::Poll, all, &of("list").text).with("&wait=0");
-    poll.told().await;
+    let mut poll = Subscriber::new(node, Transport::Poll, all, &of("list").text).with("&wait=0");
+    poll.update().await;
 
     vec![
         answer(node, "id", &[active], of("active"), id(active, 2)).await,
@@ -325,7 +325,14 @@ async fn cursors(
             String::new(),
         )
         .await,
-        answer(node, "id that was trimmed", &[trimmed], of("prefix"), gone).await,
+        answer(
+            node,
+            "id that was trimmed",
+            &[trimmed],
+            of("prefix"),
+            trimmed_id,
+        )
+        .await,
         answer(
             node,
             "id before the end",
@@ -400,14 +407,14 @@ async fn record() {
 /// Some recording has the same shape as what the version that was landed last stores. If not, run
 /// `make record-version`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_old_version_stores_has_a_recording() {
+async fn a_recording_matches_what_the_old_version_stores() {
     let shape = recorded().await.shape();
     let is_recorded = recording::all()
         .iter()
         .any(|(_, recording)| recording.shape() == shape);
     assert!(
         is_recorded,
-        "no recording looks like what {} stores. Make one: make record-version. It stores {shape:#?}",
+        "no recording matches what {} stores. Make one: make record-version. It stores {shape:#?}",
         base()
     );
 }

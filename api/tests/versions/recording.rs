@@ -15,7 +15,7 @@ use redis::aio::ConnectionLike;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::common::follower::Told;
+use crate::common::subscriber::Update;
 
 /// A number in Redis counts as a future time when it lies between now and this many milliseconds
 /// later. This is longer than the longest TTL, and shorter than the least other number of this
@@ -55,7 +55,8 @@ pub(crate) struct Cursor {
     pub(crate) token: String,
     pub(crate) text: String,
     /// As elements of a poll's answer.
-    pub(crate) told: Vec<Value>,
+    #[serde(rename = "told")]
+    pub(crate) updates: Vec<Value>,
 }
 
 /// A stream, and what the version answered about it.
@@ -349,9 +350,9 @@ impl Recording {
 }
 
 /// An element of a poll's answer.
-pub(crate) fn told(element: &Value) -> Told {
+pub(crate) fn update(element: &Value) -> Update {
     let text = |name: &str| element[name].as_str().map(ToOwned::to_owned);
-    Told {
+    Update {
         key: text("key").expect("a key"),
         id: text("id"),
         event: text("event"),

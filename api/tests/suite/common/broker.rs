@@ -155,8 +155,8 @@ impl Setup {
             .spawn()
             .expect("the broker runs");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let greeting = within(lines.next_line()).await.expect("text");
-        let url = greeting.as_deref().and_then(|line| {
+        let first_line = within(lines.next_line()).await.expect("text");
+        let url = first_line.as_deref().and_then(|line| {
             line.split_whitespace()
                 .find(|word| word.starts_with("http://"))
         });
@@ -252,7 +252,7 @@ impl Broker {
     }
 
     /// Writes `count` events named `n`. Their data are the numbers from `from` on.
-    pub(crate) async fn add_numbered(&self, key: &str, from: u64, count: u64) -> Vec<String> {
+    pub(crate) async fn add_events(&self, key: &str, from: u64, count: u64) -> Vec<String> {
         let events: Vec<_> = (from..from + count)
             .map(|n| json!({"event": "n", "data": n.to_string()}))
             .collect();
@@ -272,7 +272,7 @@ impl Broker {
         assert_eq!((status.as_u16(), answer), (200, json!({"status": "ended"})));
     }
 
-    pub(crate) fn client_url(
+    pub(crate) fn subscribe_url(
         &self,
         transport: &str,
         key: &str,
@@ -295,7 +295,7 @@ impl Broker {
     pub(crate) async fn sse(&self, key: &str, token: &str, after: Option<&str>) -> Sse {
         let response = self
             .http
-            .get(self.client_url("sse", key, token, after))
+            .get(self.subscribe_url("sse", key, token, after))
             .send()
             .await
             .expect("an answer");
@@ -305,7 +305,7 @@ impl Broker {
 
     /// Follows a stream over WebSocket.
     pub(crate) async fn ws(&self, key: &str, token: &str, after: Option<&str>) -> Ws {
-        Ws::connect(&self.client_url("ws", key, token, after), &[])
+        Ws::connect(&self.subscribe_url("ws", key, token, after), &[])
             .await
             .expect("an upgrade")
     }
@@ -323,7 +323,7 @@ impl Broker {
         Metrics::read(&response.text().await.expect("text"))
     }
 
-    pub(crate) async fn slots_in_use(&self) -> u64 {
+    pub(crate) async fn permits_in_use(&self) -> u64 {
         self.get("/api/info").await.1["redis"]["streaming_in_use"]
             .as_u64()
             .expect("a number")

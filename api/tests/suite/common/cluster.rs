@@ -19,9 +19,14 @@ impl Cluster {
     pub(crate) fn start(replicas: usize) -> Self {
         let nodes = (0..3 * (1 + replicas)).map(|_| {
             let (port, bus) = (free_port(), free_port());
-            let arguments =
-                format!("--bind 127.0.0.1 --port {port} --cluster-port {bus} --cluster-enabled yes --cluster-node-timeout 2000");
-            (port, Redis::start(&arguments.split(' ').collect::<Vec<_>>()))
+            let arguments = format!(
+                "--bind 127.0.0.1 --port {port} --cluster-port {bus} --cluster-enabled yes \
+                 --cluster-node-timeout 2000"
+            );
+            (
+                port,
+                Redis::start(&arguments.split(' ').collect::<Vec<_>>()),
+            )
         });
         let cluster = Self {
             nodes: nodes.collect(),
@@ -63,7 +68,7 @@ impl Cluster {
             info.contains("cluster_state:ok") && info.contains(&known) && in_sync
         };
         while !self.nodes.iter().all(|(_, redis)| is_ok(redis)) {
-            assert!(begun.elapsed() < super::PATIENCE, "a cluster forms");
+            assert!(begun.elapsed() < super::TIMEOUT, "a cluster forms");
             std::thread::sleep(Duration::from_millis(50));
         }
     }

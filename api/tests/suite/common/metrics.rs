@@ -124,7 +124,7 @@ impl Metrics {
             self.samples
                 .insert(key(name, &labels), value.to_owned())
                 .is_none(),
-            "told twice: {line}"
+            "defined twice: {line}"
         );
     }
 

@@ -2,8 +2,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod cluster;
-pub(crate) mod cutter;
-pub(crate) mod follower;
+pub(crate) mod cutting_proxy;
 pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod raw;
@@ -11,6 +10,7 @@ pub(crate) mod redis;
 pub(crate) mod seed;
 pub(crate) mod sentinel;
 pub(crate) mod sse;
+pub(crate) mod subscriber;
 pub(crate) mod ws;
 
 use std::time::Duration;
@@ -19,18 +19,18 @@ pub(crate) use broker::{Broker, Kind, broker};
 
 /// The timeout of waits that would otherwise never end. No test measures time, so a busy machine
 /// only makes the tests slower.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Waits for something that must happen.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what)
+    tokio::time::timeout(TIMEOUT, what)
         .await
-        .expect("it happens in time")
+        .expect("it happens before the timeout")
 }
 
 /// Waits until the condition holds.
 pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> Fut) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !is_so().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -51,38 +51,60 @@ pub(crate) fn assert_contiguous<'a>(ids: impl IntoIterator<Item = &'a str>, from
     assert_eq!(numbers, wanted);
 }
 
-/// Runs each of these tests, `async fn(Broker)`, over every store and delivery.
+/// Runs each of these tests, `async fn(Kind)`, over the named kinds, in a module for each kind:
+/// `over_kinds!(exclusive: Exclusive, shared: Shared; (test, ...))`.
+macro_rules! over_kinds {
+    (@module $module:ident: $kind:ident; ($($test:ident),+ $(,)?)) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test($crate::common::Kind::$kind).await;
+                }
+            )+
+        }
+    };
+    ($($module:ident: $kind:ident),+; $tests:tt) => {
+        $(over_kinds!(@module $module: $kind; $tests);)+
+    };
+}
+
+/// Runs each of these tests, `async fn(Kind)`, over both deliveries of Redis.
+macro_rules! over_each_delivery {
+    ($($tests:tt)+) => {
+        over_kinds!(exclusive: Exclusive, shared: Shared; ($($tests)+));
+    };
+}
+
+/// Runs each of these tests, `async fn(Kind)`, over the embedded store and both deliveries of
+/// Redis.
+macro_rules! over_each_kind {
+    ($($tests:tt)+) => {
+        over_kinds!(memory: Memory, exclusive: Exclusive, shared: Shared; ($($tests)+));
+    };
+}
+
+/// Runs each of these tests, `async fn(Broker)`, over every store and delivery, also on a Cluster.
 macro_rules! on_every_store {
-    ($($promise:ident),+ $(,)?) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::Memory).start().await).await;
-            })+
+    (@module $module:ident: $kind:ident; ($($test:ident),+ $(,)?)) => {
+        mod $module {
+            use $crate::common::{Kind, broker};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test(broker(Kind::$kind).start().await).await;
+                }
+            )+
         }
-        mod exclusive {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::Exclusive).start().await).await;
-            })+
-        }
-        mod shared {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::Shared).start().await).await;
-            })+
-        }
-        mod exclusive_cluster {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::ExclusiveCluster).start().await).await;
-            })+
-        }
-        mod cluster {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::Cluster).start().await).await;
-            })+
-        }
+    };
+    (@all $tests:tt) => {
+        on_every_store!(@module memory: Memory; $tests);
+        on_every_store!(@module exclusive: Exclusive; $tests);
+        on_every_store!(@module shared: Shared; $tests);
+        on_every_store!(@module exclusive_cluster: ExclusiveCluster; $tests);
+        on_every_store!(@module cluster: Cluster; $tests);
+    };
+    ($($test:ident),+ $(,)?) => {
+        on_every_store!(@all ($($test),+));
     };
 }

@@ -16,6 +16,10 @@ pub(crate) const CLOSE: u8 = 0x88;
 pub(crate) const PING: u8 = 0x89;
 pub(crate) const PONG: u8 = 0x8a;
 
+/// The headers of a WebSocket handshake.
+pub(crate) const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 /// A connection.
 pub(crate) struct Raw {
     pub(crate) from: OwnedReadHalf,
@@ -63,8 +67,7 @@ impl Raw {
 
     /// A WebSocket after its handshake.
     pub(crate) async fn web_socket(broker: &Broker, target: &str) -> Self {
-        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        let mut raw = Self::ask(broker, target, upgrade).await;
+        let mut raw = Self::ask(broker, target, UPGRADE).await;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(within(raw.from.read_u8()).await.unwrap());

@@ -40,7 +40,10 @@ impl Redis {
     fn spawn(folder: &TempDir, environment: &[(&str, &str)], arguments: &[&str]) -> Child {
         let socket = folder.path().join("redis.sock");
         // The shell waits on a pipe that closes with this process, and then kills the server.
-        let script = r#"redis-server --port 0 --cluster-config-file "$1/nodes" --save "" --appendonly no --unixsocket "$0" --dir "$1" "${@:2}" >"$1/log" 2>&1 & read -r _; kill -9 $!"#;
+        let script = concat!(
+            r#"redis-server --port 0 --cluster-config-file "$1/nodes" --save "" --appendonly no "#,
+            r#"--unixsocket "$0" --dir "$1" "${@:2}" >"$1/log" 2>&1 & read -r _; kill -9 $!"#,
+        );
         Command::new("bash")
             .arg("-c")
             .arg(script)
@@ -58,7 +61,7 @@ impl Redis {
         while self.try_cli(&["ping"]).as_deref() != Some("PONG") {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             assert!(
-                begun.elapsed() < super::PATIENCE,
+                begun.elapsed() < super::TIMEOUT,
                 "redis-server starts (is it installed?): {log}"
             );
             std::thread::sleep(Duration::from_millis(20));

@@ -15,7 +15,7 @@ impl Seed {
 }
 
 impl Drop for Seed {
-    #[expect(clippy::print_stderr, reason = "for whoever reads why the test failed")]
+    #[expect(clippy::print_stderr, reason = "for the reader of a failed test")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("SEED={}", self.0);

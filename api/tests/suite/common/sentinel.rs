@@ -53,14 +53,14 @@ impl Watched {
     fn wait(&self) {
         let begun = Instant::now();
         let knows_all = |sentinel: &Sentinel| {
-            let told = sentinel.cli(&["sentinel", "master", SERVICE]);
-            let lines: Vec<&str> = told.lines().collect();
+            let reply = sentinel.cli(&["sentinel", "master", SERVICE]);
+            let lines: Vec<&str> = reply.lines().collect();
             let is = |name: &str, value: &str| lines.windows(2).any(|pair| pair == [name, value]);
             is("num-slaves", "2") && is("num-other-sentinels", "2") && is("flags", "master")
         };
         while !self.sentinels.iter().all(knows_all) {
             assert!(
-                begun.elapsed() < super::PATIENCE,
+                begun.elapsed() < super::TIMEOUT,
                 "the Sentinels find each other"
             );
             std::thread::sleep(Duration::from_millis(100));
@@ -79,8 +79,8 @@ impl Watched {
 
     /// Kills the primary, after the replicas have all of its writes.
     pub(crate) fn kill_primary(&mut self) {
-        let told = self.sentinels[0].cli(&["sentinel", "get-master-addr-by-name", SERVICE]);
-        let port = told.lines().nth(1).expect("an address");
+        let reply = self.sentinels[0].cli(&["sentinel", "get-master-addr-by-name", SERVICE]);
+        let port = reply.lines().nth(1).expect("an address");
         let (_, primary) = self
             .servers
             .iter_mut()
@@ -103,11 +103,15 @@ impl Sentinel {
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
         let config = format!(
             "port {port}\nbind 127.0.0.1\nsentinel monitor {SERVICE} 127.0.0.1 {primary} 2\n\
-             sentinel down-after-milliseconds {SERVICE} 1000\nsentinel failover-timeout {SERVICE} 5000\n"
+             sentinel down-after-milliseconds {SERVICE} 1000\n\
+             sentinel failover-timeout {SERVICE} 5000\n"
         );
         std::fs::write(folder.path().join("sentinel.conf"), config).expect("a file");
         // The shell waits on a pipe that closes with this process, and then kills the Sentinel.
-        let script = r#"redis-server "$0/sentinel.conf" --sentinel --dir "$0" >"$0/log" 2>&1 & read -r _; kill -9 $!"#;
+        let script = concat!(
+            r#"redis-server "$0/sentinel.conf" --sentinel --dir "$0" >"$0/log" 2>&1 & "#,
+            "read -r _; kill -9 $!",
+        );
         let process = Command::new("bash")
             .arg("-c")
             .arg(script)

@@ -9,18 +9,18 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::common::{
-    Broker, Kind, PATIENCE,
-    cutter::Cutter,
-    follower::{Follower, Heard, Told, Transport, stored, token},
+    Broker, Kind, TIMEOUT,
+    cutting_proxy::CuttingProxy,
     keys::bucket,
     seed::Seed,
+    subscriber::{Outcome, Subscriber, Transport, Update, stored, token},
 };
 
 /// After this many cuts a connection holds, so that every subscriber reaches the end.
 const CUTS: u32 = 20;
 
 /// Subscribers of each set of streams.
-const CLIENTS: usize = 2;
+const SUBSCRIBERS: usize = 2;
 
 /// Keys with all characters that have a meaning in a query, a cursor or an address. They share one
 /// Cluster slot where the delivery needs that.
@@ -60,7 +60,10 @@ async fn write(broker: &Broker, key: &str, mut random: Rng) {
                         .unwrap()
                 })
                 .collect();
-            json!({"event": random.choice(["token", "tool call", "n", "message"]).unwrap(), "data": data})
+            let name = random
+                .choice(["token", "tool call", "n", "message"])
+                .unwrap();
+            json!({"event": name, "data": data})
         };
         let events: Vec<_> = std::iter::repeat_with(event).take(batch).collect();
         broker.add(key, json!(events)).await;
@@ -85,10 +88,10 @@ async fn follow(
     keys: &[String],
     token: &str,
     mut random: Rng,
-) -> BTreeMap<String, Vec<Told>> {
+) -> BTreeMap<String, Vec<Update>> {
     sleep(Duration::from_millis(random.u64(0..300))).await;
     let (mut bytes, mut connections) = (random.fork(), 0);
-    let cutter = Cutter::start(&broker.url, move || {
+    let cutter = CuttingProxy::start(&broker.url, move || {
         connections += 1;
         let most = 1 << bytes.u32(6..=16);
         if connections > CUTS {
@@ -98,27 +101,27 @@ async fn follow(
         }
     })
     .await;
-    let mut follower = Follower::new(broker, transport, keys, token);
-    follower.url.clone_from(&cutter.url);
-    let mut all: BTreeMap<String, Vec<Told>> =
+    let mut subscriber = Subscriber::new(broker, transport, keys, token);
+    subscriber.url.clone_from(&cutter.url);
+    let mut all: BTreeMap<String, Vec<Update>> =
         keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     loop {
-        match follower.next().await {
-            Heard::Told(told) => all
-                .get_mut(&told.key)
+        match subscriber.next().await {
+            Outcome::Update(update) => all
+                .get_mut(&update.key)
                 .expect("a key that was asked for")
-                .push(told),
+                .push(update),
             // The subscriber also disconnects by itself, with data that it has not read.
-            Heard::Cut(_) => {}
-            Heard::Over => break,
-            Heard::Refused(status, error) => panic!("{status}: {error}"),
+            Outcome::Disconnected(_) => {}
+            Outcome::Complete => break,
+            Outcome::Refused(status, error) => panic!("{status}: {error}"),
         }
         if random.u8(..) == 0 {
-            follower.cut();
+            subscriber.cut();
         }
     }
     assert!(
-        follower.connections > 1 || transport == Transport::Poll || keys.len() < 20,
+        subscriber.connections > 1 || transport == Transport::Poll || keys.len() < 20,
         "it was cut"
     );
     all
@@ -133,50 +136,50 @@ async fn follow_streams(broker: &Broker, transport: Transport, count: usize, mut
     }
     let token = token(broker, json!({ "keys": keys })).await;
     let writers = join_all(keys.iter().map(|key| write(broker, key, random.fork())));
-    let clients: Vec<_> = (0..CLIENTS)
+    let subscribers: Vec<_> = (0..SUBSCRIBERS)
         .map(|_| follow(broker, transport, &keys, &token, random.fork()))
         .collect();
-    let clients = tokio::time::timeout(PATIENCE, join_all(clients));
-    let (_, clients) = tokio::join!(writers, clients);
-    let clients = clients.expect("everybody comes to the end");
+    let subscribers = tokio::time::timeout(TIMEOUT, join_all(subscribers));
+    let (_, subscribers) = tokio::join!(writers, subscribers);
+    let subscribers = subscribers.expect("every subscriber reaches the end");
     for key in &keys {
         let stored = stored(broker, key).await;
         assert!(matches!(
             stored.last().and_then(|last| last.event.as_deref()),
             Some("end" | "cancel")
         ));
-        for client in &clients {
-            assert_eq!(client[key], stored, "{count} streams");
+        for subscriber in &subscribers {
+            assert_eq!(subscriber[key], stored, "{count} streams");
         }
     }
 }
 
-async fn each_comes_exactly(broker: Broker, transport: Transport) {
+async fn each_arrives_exactly(broker: Broker, transport: Transport) {
     let seed = Seed::new();
     let mut random = Rng::with_seed(seed.0);
     join_all([1, 2, 20].map(|count| follow_streams(&broker, transport, count, random.fork())))
         .await;
 }
 
-async fn each_stream_comes_exactly_over_sse(broker: Broker) {
-    each_comes_exactly(broker, Transport::Sse).await;
+async fn each_stream_arrives_exactly_over_sse(broker: Broker) {
+    each_arrives_exactly(broker, Transport::Sse).await;
 }
 
-async fn each_stream_comes_exactly_over_a_socket(broker: Broker) {
-    each_comes_exactly(broker, Transport::Ws).await;
+async fn each_stream_arrives_exactly_over_a_websocket(broker: Broker) {
+    each_arrives_exactly(broker, Transport::Ws).await;
 }
 
-async fn each_stream_comes_exactly_in_lines(broker: Broker) {
-    each_comes_exactly(broker, Transport::Ndjson).await;
+async fn each_stream_arrives_exactly_over_ndjson(broker: Broker) {
+    each_arrives_exactly(broker, Transport::Ndjson).await;
 }
 
-async fn each_stream_comes_exactly_to_those_who_poll(broker: Broker) {
-    each_comes_exactly(broker, Transport::Poll).await;
+async fn each_stream_arrives_exactly_over_polls(broker: Broker) {
+    each_arrives_exactly(broker, Transport::Poll).await;
 }
 
 on_every_store!(
-    each_stream_comes_exactly_over_sse,
-    each_stream_comes_exactly_over_a_socket,
-    each_stream_comes_exactly_in_lines,
-    each_stream_comes_exactly_to_those_who_poll,
+    each_stream_arrives_exactly_over_sse,
+    each_stream_arrives_exactly_over_a_websocket,
+    each_stream_arrives_exactly_over_ndjson,
+    each_stream_arrives_exactly_over_polls,
 );

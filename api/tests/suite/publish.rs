@@ -17,7 +17,12 @@ use crate::common::{
 
 async fn a_batch_is_written_whole_with_ids_in_order(broker: Broker) {
     broker.create("chat").await;
-    let ids = broker.add("chat", json!([{"event": "a"}, {"event": "b", "data": "x"}, {"event": "c", "data": {"k": [1, 2]}}])).await;
+    let events = json!([
+        {"event": "a"},
+        {"event": "b", "data": "x"},
+        {"event": "c", "data": {"k": [1, 2]}},
+    ]);
+    let ids = broker.add("chat", events).await;
     assert_contiguous(ids.iter().map(String::as_str), 1);
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
     assert_eq!(
@@ -29,11 +34,11 @@ async fn a_batch_is_written_whole_with_ids_in_order(broker: Broker) {
         (None, &json!("x"), &json!("{\"k\":[1,2]}"))
     );
     assert_eq!(broker.add("chat", json!([])).await, Vec::<String>::new());
-    let more = broker.add_numbered("chat", 0, 1).await;
+    let more = broker.add_events("chat", 0, 1).await;
     assert_eq!(number(&more[0]), 4);
 }
 
-async fn of_a_batch_with_a_bad_event_nothing_is_written(broker: Broker) {
+async fn a_batch_with_a_bad_event_writes_nothing(broker: Broker) {
     broker.create("chat").await;
     let good = json!({"event": "good"});
     let cases = [
@@ -66,24 +71,24 @@ async fn of_a_batch_with_a_bad_event_nothing_is_written(broker: Broker) {
     assert_eq!(info["length"], 1);
 }
 
-async fn an_empty_batch_is_nothing_to_those_who_follow(broker: Broker) {
+async fn subscribers_do_not_notice_an_empty_batch(broker: Broker) {
     let token = broker.create("chat").await;
     let mut live = broker.sse("chat", &token, None).await;
     live.next().await.unwrap();
-    broker.add_numbered("chat", 0, 1).await;
+    broker.add_events("chat", 0, 1).await;
     // By a later clock than that of the last event.
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(broker.add("chat", json!([])).await, Vec::<String>::new());
     let resumed = live.next().await.unwrap().id;
     let mut late = broker.sse("chat", &token, Some(&resumed)).await;
     broker.end("chat").await;
-    for client in [&mut live, &mut late] {
-        assert_eq!(client.next().await.unwrap().event, "end");
-        assert_eq!(client.next().await, None);
+    for subscriber in [&mut live, &mut late] {
+        assert_eq!(subscriber.next().await.unwrap().event, "end");
+        assert_eq!(subscriber.next().await, None);
     }
 }
 
-async fn a_batch_for_no_stream_is_refused(broker: Broker) {
+async fn a_batch_for_a_missing_stream_is_refused(broker: Broker) {
     for events in [json!([{"event": "x"}]), json!([])] {
         let (status, error) = broker
             .post("/api/event/add", json!({"key": "nobody", "events": events}))
@@ -99,7 +104,7 @@ async fn a_batch_for_no_stream_is_refused(broker: Broker) {
     }
 }
 
-async fn an_upload_says_what_became_of_every_line(broker: Broker) {
+async fn an_upload_reports_the_result_of_every_line(broker: Broker) {
     broker.create("chat").await;
     let long = json!({"event": "long", "data": "x".repeat(1 << 20)});
     let lines = [
@@ -126,19 +131,19 @@ async fn an_upload_says_what_became_of_every_line(broker: Broker) {
     let ids: Vec<String> = serde_json::from_value(summary["ids"].clone()).unwrap();
     assert_contiguous(ids.iter().map(String::as_str), 1);
     assert_eq!(summary["last_id"], json!(ids[2]));
-    let told: Vec<&str> = summary["errors"]
+    let reported: Vec<&str> = summary["errors"]
         .as_array()
         .unwrap()
         .iter()
         .map(|error| error.as_str().unwrap().split(':').next().unwrap())
         .collect();
-    assert_eq!(told, ["line 4", "line 6", "line 7", "line 8"]);
+    assert_eq!(reported, ["line 4", "line 6", "line 7", "line 8"]);
 }
 
 async fn every_line_is_forwarded_as_it_arrives(broker: Broker) {
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    assert_eq!(client.next().await.unwrap().event, "start");
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    assert_eq!(subscriber.next().await.unwrap().event, "start");
     let (lines, body) = mpsc::unbounded_channel::<String>();
     let body = Body::wrap_stream(tokio_stream(body));
     let upload = tokio::spawn(answer(
@@ -155,7 +160,7 @@ async fn every_line_is_forwarded_as_it_arrives(broker: Broker) {
         lines.send(head).unwrap();
         tokio::task::yield_now().await;
         lines.send(tail).unwrap();
-        assert_eq!(client.next().await.unwrap().data, n.to_string());
+        assert_eq!(subscriber.next().await.unwrap().data, n.to_string());
     }
     drop(lines);
     let (status, summary) = within(upload).await.unwrap();
@@ -170,7 +175,7 @@ fn tokio_stream(
     })
 }
 
-async fn a_long_upload_is_summed_up_in_a_bounded_answer(broker: Broker) {
+async fn the_report_of_a_long_upload_is_bounded(broker: Broker) {
     broker
         .create_with(json!({"key": "chat", "max_events": 100_000}))
         .await;
@@ -204,7 +209,7 @@ async fn a_long_upload_is_summed_up_in_a_bounded_answer(broker: Broker) {
     );
 }
 
-async fn an_upload_is_told_when_its_stream_ends(broker: Broker) {
+async fn an_upload_receives_the_end_of_its_stream(broker: Broker) {
     broker.create("chat").await;
     let (lines, body) = mpsc::unbounded_channel::<String>();
     let body = Body::wrap_stream(tokio_stream(body));
@@ -233,7 +238,7 @@ async fn an_upload_is_told_when_its_stream_ends(broker: Broker) {
     );
 }
 
-async fn an_upload_for_no_stream_is_refused_before_it_is_sent(broker: Broker) {
+async fn an_upload_for_a_missing_stream_is_refused_before_its_body(broker: Broker) {
     // The body never ends, and the response does not wait for it. Rocket reads its first 14 bytes
     // before anything else. No line with an event is shorter.
     let (lines, body) = mpsc::unbounded_channel::<String>();
@@ -258,7 +263,7 @@ async fn an_upload_for_no_stream_is_refused_before_it_is_sent(broker: Broker) {
     );
 }
 
-async fn half_a_line_of_a_broken_upload_is_not_an_event(broker: Broker) {
+async fn an_incomplete_line_of_a_broken_upload_is_not_an_event(broker: Broker) {
     use tokio::io::AsyncWriteExt;
     broker.create("chat").await;
     let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://"))
@@ -266,7 +271,8 @@ async fn half_a_line_of_a_broken_upload_is_not_an_event(broker: Broker) {
         .unwrap();
     let body = "{\"event\":\"whole\"}\n{\"event\":\"half\"}";
     let head = format!(
-        "POST /api/event/add/json-stream?key=chat HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n{body}"
+        "POST /api/event/add/json-stream?key=chat HTTP/1.1\r\nHost: x\r\n\
+         X-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n{body}"
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     until("the whole line is written", || async {
@@ -332,7 +338,7 @@ async fn every_message_of_a_producer_is_answered_in_order(broker: Broker) {
     socket.0.close(None).await.unwrap();
 }
 
-async fn a_producers_long_message_is_refused_and_the_next_is_taken(broker: Broker) {
+async fn a_producers_long_message_is_refused_and_the_next_is_accepted(broker: Broker) {
     broker.create("chat").await;
     let mut socket = producer(&broker, "chat").await.unwrap();
     socket
@@ -347,7 +353,7 @@ async fn a_producers_long_message_is_refused_and_the_next_is_taken(broker: Broke
     assert!(closed.is_none_or(|frame| u16::from(frame.code) == 1009));
 }
 
-async fn a_producer_of_a_stream_that_ends_is_told_and_closed(broker: Broker) {
+async fn a_producer_of_an_ended_stream_receives_an_error_and_is_closed(broker: Broker) {
     let refused = producer(&broker, "chat").await.err().unwrap();
     assert_eq!(
         (refused.0, &refused.1["code"]),
@@ -384,23 +390,23 @@ async fn pings_of_a_producer_are_answered(broker: Broker) {
 
 on_every_store!(
     a_batch_is_written_whole_with_ids_in_order,
-    of_a_batch_with_a_bad_event_nothing_is_written,
-    an_empty_batch_is_nothing_to_those_who_follow,
-    a_batch_for_no_stream_is_refused,
-    an_upload_says_what_became_of_every_line,
+    a_batch_with_a_bad_event_writes_nothing,
+    subscribers_do_not_notice_an_empty_batch,
+    a_batch_for_a_missing_stream_is_refused,
+    an_upload_reports_the_result_of_every_line,
     every_line_is_forwarded_as_it_arrives,
-    a_long_upload_is_summed_up_in_a_bounded_answer,
-    an_upload_is_told_when_its_stream_ends,
-    an_upload_for_no_stream_is_refused_before_it_is_sent,
-    half_a_line_of_a_broken_upload_is_not_an_event,
+    the_report_of_a_long_upload_is_bounded,
+    an_upload_receives_the_end_of_its_stream,
+    an_upload_for_a_missing_stream_is_refused_before_its_body,
+    an_incomplete_line_of_a_broken_upload_is_not_an_event,
     every_message_of_a_producer_is_answered_in_order,
-    a_producers_long_message_is_refused_and_the_next_is_taken,
-    a_producer_of_a_stream_that_ends_is_told_and_closed,
+    a_producers_long_message_is_refused_and_the_next_is_accepted,
+    a_producer_of_an_ended_stream_receives_an_error_and_is_closed,
     pings_of_a_producer_are_answered,
 );
 
 #[tokio::test]
-async fn a_silent_producer_of_a_stream_that_ends_is_closed_with_the_next_heartbeat() {
+async fn a_silent_producer_of_an_ended_stream_is_closed_at_the_next_heartbeat() {
     let broker = broker(Kind::Exclusive).set("HEARTBEAT", 1).start().await;
     broker.create("chat").await;
     let mut socket = producer(&broker, "chat").await.unwrap();
@@ -434,14 +440,14 @@ async fn memory_does_not_grow_with_an_upload() {
 }
 
 #[tokio::test]
-async fn a_batch_and_a_body_have_a_limit_that_the_error_names() {
+async fn the_error_names_the_limit_of_a_batch_and_a_body() {
     let broker = broker(Kind::Memory)
         .set("MAX_BATCH", 5)
         .set("MAX_BODY", 2000)
         .start()
         .await;
     broker.create("chat").await;
-    broker.add_numbered("chat", 0, 5).await;
+    broker.add_events("chat", 0, 5).await;
     let events: Vec<_> = (0..6).map(|_| json!({"event": "x"})).collect();
     let (status, error) = broker
         .post("/api/event/add", json!({"key": "chat", "events": events}))

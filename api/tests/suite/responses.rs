@@ -9,10 +9,10 @@ use tokio::{io::AsyncReadExt, time::sleep};
 
 use crate::common::{
     Broker, Kind, assert_contiguous, broker,
-    follower::{encoded, token, with_keys},
     keys::together,
     number,
     raw::Raw,
+    subscriber::{encoded, token, with_keys},
     until, within,
 };
 
@@ -34,7 +34,7 @@ async fn big_events(broker: &Broker, count: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_are_not_read_are_bounded_and_let_go() {
+async fn unread_responses_are_bounded_and_dropped() {
     let broker = broker(Kind::Memory).set("CLIENT_TIMEOUT", 3).start().await;
     let token = big_events(&broker, 40).await;
     let poll = format!("/api/client/poll?key=chat&token={token}");
@@ -51,8 +51,8 @@ async fn answers_that_are_not_read_are_bounded_and_let_go() {
         let grown = broker.resident_kb().saturating_sub(before);
         assert!(grown < 12 * 15_000 + 60_000, "{path}: {grown} kB");
         if gauge {
-            until("the slots are free", || async {
-                broker.slots_in_use().await == 0
+            until("the permits are free", || async {
+                broker.permits_in_use().await == 0
             })
             .await;
         }
@@ -70,13 +70,13 @@ async fn answers_that_are_not_read_are_bounded_and_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poll_that_takes_a_large_answer_has_a_slot_meanwhile() {
+async fn a_poll_holds_a_permit_while_it_reads_a_large_response() {
     let broker = broker(Kind::Memory).set("MAX_CLIENTS", 1).start().await;
     let token = big_events(&broker, 1).await;
     let path = format!("/api/client/poll?key=chat&token={token}");
     let unread = Raw::ask(&broker, &path, "").await;
-    until("it has a slot", || async {
-        broker.slots_in_use().await == 1
+    until("it holds a permit", || async {
+        broker.permits_in_use().await == 1
     })
     .await;
     let (status, error) = broker.get(&path).await;
@@ -85,8 +85,8 @@ async fn a_poll_that_takes_a_large_answer_has_a_slot_meanwhile() {
         (429, &json!("too-many-clients"))
     );
     drop(unread);
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
     let (status, page) = broker.get(&path).await;
@@ -94,13 +94,13 @@ async fn a_poll_that_takes_a_large_answer_has_a_slot_meanwhile() {
         (status.as_u16(), page["events"].as_array().unwrap().len()),
         (200, 2)
     );
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 }
 
-async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
+async fn polls_of_bounded_size_deliver_a_history_exactly(broker: Broker) {
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 10_000}))
         .await;
@@ -188,7 +188,7 @@ async fn a_history_comes_exactly_in_polls_of_a_bounded_size(broker: Broker) {
     }
 }
 
-async fn a_cut_answer_over_two_streams_goes_on_exactly(broker: Broker) {
+async fn a_cut_response_over_two_streams_resumes_exactly(broker: Broker) {
     let keys = together(broker.kind, ["a", "b"]);
     for key in &keys {
         broker
@@ -232,13 +232,13 @@ async fn a_cut_answer_over_two_streams_goes_on_exactly(broker: Broker) {
 }
 
 on_every_store!(
-    a_history_comes_exactly_in_polls_of_a_bounded_size,
-    a_cut_answer_over_two_streams_goes_on_exactly
+    polls_of_bounded_size_deliver_a_history_exactly,
+    a_cut_response_over_two_streams_resumes_exactly
 );
 
 /// Subscribers read nothing, in several rounds. The connection of a subscriber that the broker gave
 /// up stays open, because the broker does not end it. The memory for its data is freed.
-async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
+async fn a_subscriber_that_reads_nothing_is_disconnected(kind: Kind) {
     const PEERS: usize = 10;
     let broker = broker(kind)
         .set("CLIENT_TIMEOUT", 2)
@@ -258,7 +258,7 @@ async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
             within(peer.from.read_u8()).await.unwrap();
         }
         until("all have been given up", || async {
-            broker.slots_in_use().await == 0
+            broker.permits_in_use().await == 0
         })
         .await;
     }
@@ -279,16 +279,16 @@ async fn subscribers_that_take_nothing_are_let_go(kind: Kind) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscribers_that_take_nothing_are_let_go_in_memory() {
-    subscribers_that_take_nothing_are_let_go(Kind::Memory).await;
+async fn a_subscriber_that_reads_nothing_is_disconnected_in_memory() {
+    a_subscriber_that_reads_nothing_is_disconnected(Kind::Memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscribers_that_take_nothing_are_let_go_in_shared() {
-    subscribers_that_take_nothing_are_let_go(Kind::Shared).await;
+async fn a_subscriber_that_reads_nothing_is_disconnected_in_shared() {
+    a_subscriber_that_reads_nothing_is_disconnected(Kind::Shared).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscribers_that_take_nothing_are_let_go_in_exclusive() {
-    subscribers_that_take_nothing_are_let_go(Kind::Exclusive).await;
+async fn a_subscriber_that_reads_nothing_is_disconnected_in_exclusive() {
+    a_subscriber_that_reads_nothing_is_disconnected(Kind::Exclusive).await;
 }

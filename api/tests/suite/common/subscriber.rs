@@ -40,7 +40,7 @@ impl Transport {
 
 /// One update of a stream as a subscriber received it: an event, `missedevents`, or a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Update {
     pub(crate) key: String,
     /// None in `missedevents`.
     pub(crate) id: Option<String>,
@@ -50,7 +50,7 @@ pub(crate) struct Told {
     pub(crate) data: String,
 }
 
-impl Told {
+impl Update {
     /// The data of a `missedevents`.
     pub(crate) fn missed(&self) -> Value {
         assert_eq!(self.event.as_deref(), Some("missedevents"), "{self:?}");
@@ -64,18 +64,18 @@ impl Told {
 
 /// The next outcome on a subscriber's connection.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Heard {
-    Told(Told),
+pub(crate) enum Outcome {
+    Update(Update),
     /// The connection ended, with the close code of a WebSocket; of a poll, its response ended. The
     /// subscriber may resume.
-    Cut(Option<u16>),
+    Disconnected(Option<u16>),
     /// There will be no further update.
-    Over,
+    Complete,
     Refused(u16, Value),
 }
 
 /// A subscriber, connected or not.
-pub(crate) struct Follower {
+pub(crate) struct Subscriber {
     pub(crate) url: String,
     pub(crate) transport: Transport,
     pub(crate) keys: Vec<String>,
@@ -93,7 +93,7 @@ pub(crate) struct Follower {
     pub(crate) positions: BTreeMap<String, String>,
     connection: Option<Connection>,
     /// Each with the id of its SSE block.
-    heard: VecDeque<(Told, Option<String>)>,
+    received: VecDeque<(Update, Option<String>)>,
 }
 
 enum Connection {
@@ -120,11 +120,11 @@ pub(crate) async fn token(broker: &Broker, wanted: Value) -> String {
 }
 
 /// The stored events of a stream.
-pub(crate) async fn stored(broker: &Broker, key: &str) -> Vec<Told> {
+pub(crate) async fn stored(broker: &Broker, key: &str) -> Vec<Update> {
     let url = format!("/api/stream/events?key={}", encoded(key));
     let (_, events) = broker.get(&url).await;
     let text = |event: &Value, name: &str| event[name].as_str().map(ToOwned::to_owned);
-    let told = |event| Told {
+    let update = |event| Update {
         key: key.to_owned(),
         id: text(event, "id"),
         event: text(event, "event"),
@@ -134,7 +134,7 @@ pub(crate) async fn stored(broker: &Broker, key: &str) -> Vec<Told> {
         .as_array()
         .expect("events")
         .iter()
-        .map(told)
+        .map(update)
         .collect()
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn with_keys<K: AsRef<str>>(keys: &[K]) -> String {
         .collect()
 }
 
-impl Follower {
+impl Subscriber {
     pub(crate) fn new<K: ToString>(
         broker: &Broker,
         transport: Transport,
@@ -173,7 +173,7 @@ impl Follower {
             cursor: String::new(),
             positions: BTreeMap::new(),
             connection: None,
-            heard: VecDeque::new(),
+            received: VecDeque::new(),
         }
     }
 
@@ -194,7 +194,7 @@ impl Follower {
     pub(crate) fn cut(&mut self) {
         if self.transport != Transport::Poll {
             self.connection = None;
-            self.heard.clear();
+            self.received.clear();
         }
     }
 
@@ -211,30 +211,30 @@ impl Follower {
         begun.into_iter().chain(since).collect::<Vec<_>>().join(",")
     }
 
-    pub(crate) async fn next(&mut self) -> Heard {
-        within(self.hear()).await
+    pub(crate) async fn next(&mut self) -> Outcome {
+        within(self.next_outcome()).await
     }
 
     /// The next update on this connection, or over polls in any response.
-    pub(crate) async fn told(&mut self) -> Told {
+    pub(crate) async fn update(&mut self) -> Update {
         loop {
             match self.next().await {
-                Heard::Told(told) => return told,
-                Heard::Cut(_) if self.transport == Transport::Poll => {}
-                other => panic!("{:?} is told something, not {other:?}", self.transport),
+                Outcome::Update(update) => return update,
+                Outcome::Disconnected(_) if self.transport == Transport::Poll => {}
+                other => panic!("{:?} receives an update, not {other:?}", self.transport),
             }
         }
     }
 
     /// All updates until there is nothing more, over as many connections as that needs.
-    pub(crate) async fn rest(&mut self) -> Vec<Told> {
+    pub(crate) async fn rest(&mut self) -> Vec<Update> {
         let mut all = Vec::new();
         loop {
             match self.next().await {
-                Heard::Told(told) => all.push(told),
-                Heard::Cut(_) => {}
-                Heard::Over => return all,
-                refused @ Heard::Refused(..) => panic!("{:?}: {refused:?}", self.transport),
+                Outcome::Update(update) => all.push(update),
+                Outcome::Disconnected(_) => {}
+                Outcome::Complete => return all,
+                refused @ Outcome::Refused(..) => panic!("{:?}: {refused:?}", self.transport),
             }
             assert!(all.len() < 1_000_000, "a stream that repeats itself");
         }
@@ -243,7 +243,7 @@ impl Follower {
     /// The status and code of the refusal.
     pub(crate) async fn refused(&mut self) -> (u16, String) {
         match self.next().await {
-            Heard::Refused(status, error) => {
+            Outcome::Refused(status, error) => {
                 (status, error["code"].as_str().expect("a code").to_owned())
             }
             other => panic!("{:?} is refused, not {other:?}", self.transport),
@@ -251,27 +251,27 @@ impl Follower {
     }
 
     /// The next outcome, without a time limit.
-    pub(crate) async fn hear(&mut self) -> Heard {
+    pub(crate) async fn next_outcome(&mut self) -> Outcome {
         let silence = self.silence;
         loop {
-            if let Some((told, cursor)) = self.heard.pop_front() {
-                self.note(&told, cursor);
-                return Heard::Told(told);
+            if let Some((update, cursor)) = self.received.pop_front() {
+                self.note(&update, cursor);
+                return Outcome::Update(update);
             }
             match &mut self.connection {
                 None => match timeout(silence, self.connect()).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(heard)) => return heard,
-                    Err(_) => return Heard::Cut(None),
+                    Ok(Err(outcome)) => return outcome,
+                    Err(_) => return Outcome::Disconnected(None),
                 },
                 Some(Connection::Answered { is_active }) => {
-                    let heard = if *is_active {
-                        Heard::Cut(None)
+                    let outcome = if *is_active {
+                        Outcome::Disconnected(None)
                     } else {
-                        Heard::Over
+                        Outcome::Complete
                     };
                     self.connection = None;
-                    return heard;
+                    return outcome;
                 }
                 Some(Connection::Ws(socket)) => match socket.next_unless_silent(silence).await {
                     Ok(Value::Array(objects)) => self.take(&objects),
@@ -280,9 +280,9 @@ impl Follower {
                         self.connection = None;
                         let code = frame.map(|frame| u16::from(frame.code));
                         return if code == Some(1000) {
-                            Heard::Over
+                            Outcome::Complete
                         } else {
-                            Heard::Cut(code)
+                            Outcome::Disconnected(code)
                         };
                     }
                 },
@@ -290,7 +290,7 @@ impl Follower {
                     // An incomplete last frame or line does not count.
                     let Ok(Ok(Some(more))) = timeout(silence, bytes.try_next()).await else {
                         self.connection = None;
-                        return Heard::Cut(None);
+                        return Outcome::Disconnected(None);
                     };
                     unread.extend(more);
                     self.read().await;
@@ -299,7 +299,7 @@ impl Follower {
         }
     }
 
-    async fn connect(&mut self) -> Result<(), Heard> {
+    async fn connect(&mut self) -> Result<(), Outcome> {
         let keys = with_keys(&self.keys);
         let Self {
             url, token, more, ..
@@ -325,34 +325,34 @@ impl Follower {
                 Err(Error::Http(response)) => {
                     let body = response.body().as_deref().unwrap_or_default();
                     // The library may have received only the head of a response that was cut off.
-                    Err(Heard::Refused(
+                    Err(Outcome::Refused(
                         response.status().as_u16(),
                         serde_json::from_slice(body).unwrap_or_default(),
                     ))
                 }
-                Err(_) => Err(Heard::Cut(None)),
+                Err(_) => Err(Outcome::Disconnected(None)),
             };
         }
         // Each request uses a new connection, because a broken one must not come from a pool.
         let http = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
             .build()
-            .expect("a client");
+            .expect("a subscriber");
         let request = match self.transport {
             Transport::Sse if !resume.is_empty() => http.get(url).header("Last-Event-ID", resume),
             _ => http.get(format!("{url}{after}")),
         };
         let Ok(response) = request.send().await else {
-            return Err(Heard::Cut(None));
+            return Err(Outcome::Disconnected(None));
         };
         match (response.status().as_u16(), self.transport) {
             (204, _) => {
                 self.connections += 1;
-                Err(Heard::Over)
+                Err(Outcome::Complete)
             }
             (200, Transport::Poll) => {
                 let Ok(answer) = response.json::<Value>().await else {
-                    return Err(Heard::Cut(None));
+                    return Err(Outcome::Disconnected(None));
                 };
                 self.connections += 1;
                 self.take(answer["events"].as_array().expect("events"));
@@ -372,14 +372,14 @@ impl Follower {
                 Ok(())
             }
             (status, _) => match response.json().await {
-                Ok(error) => Err(Heard::Refused(status, error)),
-                Err(_) => Err(Heard::Cut(None)),
+                Ok(error) => Err(Outcome::Refused(status, error)),
+                Err(_) => Err(Outcome::Disconnected(None)),
             },
         }
     }
 
     /// Records the position behind this update.
-    fn note(&mut self, told: &Told, cursor: Option<String>) {
+    fn note(&mut self, update: &Update, cursor: Option<String>) {
         match self.transport {
             Transport::Sse => {
                 self.cursor = cursor
@@ -388,14 +388,15 @@ impl Follower {
             }
             Transport::Poll => {}
             Transport::Ws | Transport::Ndjson => {
-                if let Some(id) = &told.id {
-                    self.positions.insert(told.key.clone(), id.clone());
-                } else if let Value::Object(gap) = told.missed()
+                if let Some(id) = &update.id {
+                    self.positions.insert(update.key.clone(), id.clone());
+                } else if let Value::Object(gap) = update.missed()
                     && gap["first"].is_null()
                     && let Some(last) = gap["after"].as_str()
                 {
                     // The stream was deleted, and the broker need not report that again.
-                    self.positions.insert(told.key.clone(), format!("{last}!"));
+                    self.positions
+                        .insert(update.key.clone(), format!("{last}!"));
                 }
             }
         }
@@ -407,13 +408,13 @@ impl Follower {
             let key = text("key").unwrap_or_else(|| self.keys[0].clone());
             let is_keyed = self.transport != Transport::Ws || self.keys.len() > 1;
             assert_eq!(object.get("key").is_some(), is_keyed, "{object}");
-            let told = Told {
+            let update = Update {
                 key,
                 id: text("id"),
                 event: text("event"),
                 data: text("data").unwrap_or_default(),
             };
-            self.heard.push_back((told, None));
+            self.received.push_back((update, None));
         }
     }
 
@@ -455,8 +456,8 @@ impl Follower {
             let event = event.expect("an event");
             let (key, id) = self.frame_of(&event.id);
             let id = id.filter(|_| event.event != "missedevents");
-            self.heard.push_back((
-                Told {
+            self.received.push_back((
+                Update {
                     key,
                     id,
                     event: Some(event.event),
@@ -467,8 +468,8 @@ impl Follower {
         }
         if let Some(cursor) = position {
             let (key, id) = self.frame_of(cursor);
-            self.heard.push_back((
-                Told {
+            self.received.push_back((
+                Update {
                     key,
                     id,
                     event: None,

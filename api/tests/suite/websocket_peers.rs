@@ -19,9 +19,9 @@ use tokio_tungstenite::tungstenite::{
 use crate::common::{
     Broker, Kind, broker,
     broker::{Setup, answer},
-    follower::token,
     raw::{CLOSE, PING, PONG, Raw, TEXT, frame},
     redis::Redis,
+    subscriber::token,
     until, within,
     ws::Ws,
 };
@@ -29,10 +29,10 @@ use crate::common::{
 /// How much resident memory varies for other reasons, in KiB.
 const NOISE_KB: u64 = 30_000;
 
-const FACES: [&str; 2] = ["subscriber", "producer"];
+const ROLES: [&str; 2] = ["subscriber", "producer"];
 
-fn target(face: &str, token: &str) -> String {
-    match face {
+fn target(role: &str, token: &str) -> String {
+    match role {
         "subscriber" => format!("/api/client/ws?key=chat&token={token}"),
         _ => "/api/event/add/ws-stream?key=chat".to_owned(),
     }
@@ -65,39 +65,39 @@ async fn pings_of_peers_that_do_not_read_take_no_memory() {
     let before = broker.resident_kb();
     let pings = frame(PING, &[7; 125]).repeat(500);
     let mut peers = Vec::new();
-    for face in FACES {
-        let mut peer = Raw::web_socket(&broker, &target(face, &token)).await;
+    for role in ROLES {
+        let mut peer = Raw::web_socket(&broker, &target(role, &token)).await;
         write_until_blocked(&mut peer, &pings).await;
         peers.push(peer);
     }
     let grown = broker.resident_kb().saturating_sub(before);
     assert!(grown < NOISE_KB, "{grown} kB");
     // An operator still sees a peer that reads nothing, and shutdown still ends its session.
-    let (_, clients) = broker.get("/api/clients").await;
-    let id = clients[0]["id"].as_str().unwrap();
+    let (_, subscribers) = broker.get("/api/clients").await;
+    let id = subscribers[0]["id"].as_str().unwrap();
     assert_eq!(
         answer(broker.request(Method::DELETE, &format!("/api/clients/{id}")))
             .await
             .0,
         200
     );
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
     assert_eq!(within(broker.stop("-TERM")).await.0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_that_takes_no_pong_in_time_is_let_go() {
+async fn a_subscriber_that_reads_no_pong_in_time_is_disconnected() {
     let broker = broker(Kind::Memory).set("CLIENT_TIMEOUT", 2).start().await;
     let token = broker.create("chat").await;
     let mut peer = Raw::web_socket(&broker, &target("subscriber", &token)).await;
     let pings = frame(PING, &[7; 125]).repeat(500);
     let written = async { while peer.to.write_all(&pings).await.is_ok() {} };
     within(written).await;
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 }
@@ -106,13 +106,13 @@ async fn a_subscriber_that_takes_no_pong_in_time_is_let_go() {
 async fn each_ping_is_answered_in_order_between_events() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
-    for face in FACES {
-        let mut peer = Raw::web_socket(&broker, &target(face, &token)).await;
+    for role in ROLES {
+        let mut peer = Raw::web_socket(&broker, &target(role, &token)).await;
         let pings: Vec<u8> = (0..1000_u16)
             .flat_map(|n| frame(PING, &n.to_be_bytes()))
             .collect();
         peer.send(&pings).await;
-        broker.add_numbered("chat", 0, 10).await;
+        broker.add_events("chat", 0, 10).await;
         let mut pongs = Vec::new();
         while pongs.len() < 1000 {
             let (head, payload) = peer.next_frame().await.unwrap();
@@ -120,7 +120,7 @@ async fn each_ping_is_answered_in_order_between_events() {
                 pongs.push(u16::from_be_bytes(payload.try_into().unwrap()));
             }
         }
-        assert_eq!(pongs, (0..1000).collect::<Vec<_>>(), "{face}");
+        assert_eq!(pongs, (0..1000).collect::<Vec<_>>(), "{role}");
     }
 }
 
@@ -128,20 +128,20 @@ async fn each_ping_is_answered_in_order_between_events() {
 async fn a_close_frame_is_answered_with_its_code() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
-    for face in FACES {
+    for role in ROLES {
         for (payload, code) in [
             (&[3, 232][..], 1000),
             (&[15, 160, b'x'], 4000),
             (&[], 0),
             (&[3, 237], 1002),
         ] {
-            let mut peer = Raw::web_socket(&broker, &target(face, &token)).await;
+            let mut peer = Raw::web_socket(&broker, &target(role, &token)).await;
             peer.send(&frame(CLOSE, payload)).await;
-            assert_eq!(peer.close_code().await, Some(code), "{face}: {payload:?}");
+            assert_eq!(peer.close_code().await, Some(code), "{role}: {payload:?}");
         }
     }
-    until("no slot is taken", || async {
-        broker.slots_in_use().await == 0
+    until("no permit is taken", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
     // Behind events, and while events are in transit.
@@ -198,14 +198,14 @@ fn faults() -> Vec<(&'static str, Vec<u8>, u16)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_fault_of_a_peer_is_told_with_the_code_for_it_despite_what_it_still_sends() {
+async fn each_fault_of_a_peer_receives_its_close_code_despite_further_data() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
-    for face in FACES {
+    for role in ROLES {
         for (fault, mut bytes, code) in faults() {
             // Unread data turns a close into a reset, before which the close frame may be lost.
             bytes.extend(frame(TEXT, &vec![b' '; 60_000]).repeat(10));
-            let Raw { from, mut to } = Raw::web_socket(&broker, &target(face, &token)).await;
+            let Raw { from, mut to } = Raw::web_socket(&broker, &target(role, &token)).await;
             let written = tokio::spawn(async move {
                 let _ = to.write_all(&bytes).await;
                 to
@@ -215,18 +215,18 @@ async fn each_fault_of_a_peer_is_told_with_the_code_for_it_despite_what_it_still
             assert_eq!(
                 Raw { from, to }.close_code().await,
                 Some(code),
-                "{face}: {fault}"
+                "{role}: {fault}"
             );
         }
     }
-    until("no slot is taken", || async {
-        broker.slots_in_use().await == 0
+    until("no permit is taken", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fault_behind_good_messages_of_a_producer_is_told_when_these_are_answered() {
+async fn a_fault_behind_good_messages_of_a_producer_is_reported_after_their_answers() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
     let mut peer = Raw::web_socket(&broker, &target("producer", &token)).await;
@@ -244,11 +244,11 @@ async fn a_fault_behind_good_messages_of_a_producer_is_told_when_these_are_answe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_neither_reads_nor_answers_a_close_holds_nothing_for_long() {
+async fn a_peer_that_ignores_a_close_holds_its_socket_only_briefly() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
-    for face in FACES {
-        let mut peer = Raw::web_socket(&broker, &target(face, &token)).await;
+    for role in ROLES {
+        let mut peer = Raw::web_socket(&broker, &target(role, &token)).await;
         peer.send(&frame(PING, &[0; 200])).await;
         // The broker closes its side. It drops the socket although this side stays open, so that
         // later writes fail.
@@ -282,7 +282,7 @@ fn signal(pid: u32, signal: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_that_wait_for_the_first_array_take_no_more_than_a_bound_and_are_then_done() {
+async fn commands_that_wait_for_the_first_array_take_bounded_memory_and_are_then_run() {
     let redis = Redis::start(&[]);
     let pid = pid_of(&redis);
     let broker = broker(Kind::Shared)
@@ -408,7 +408,7 @@ async fn with_a_command_that_runs(setup: Setup, redis: &Redis) -> (Broker, Ws, S
     let token = token(&broker, json!({"keys": ["a", "b"]})).await;
     let mut socket = broker.ws("a", &token, None).await;
     socket.next().await.unwrap();
-    let (_, clients) = broker.get("/api/clients").await;
+    let (_, subscribers) = broker.get("/api/clients").await;
     signal(pid_of(redis), "-STOP");
     socket
         .send(json!({"op": "subscribe", "key": "b"}).to_string())
@@ -416,12 +416,12 @@ async fn with_a_command_that_runs(setup: Setup, redis: &Redis) -> (Broker, Ws, S
     (
         broker,
         socket,
-        clients[0]["id"].as_str().unwrap().to_owned(),
+        subscribers[0]["id"].as_str().unwrap().to_owned(),
     )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_a_command_runs_everything_else_is_seen() {
+async fn the_session_handles_everything_else_while_a_command_runs() {
     for kind in [Kind::Shared, Kind::Exclusive] {
         let redis = Redis::start(&[]);
         let pid = pid_of(&redis);
@@ -439,8 +439,8 @@ async fn while_a_command_runs_everything_else_is_seen() {
         socket.0.send(Message::Close(Some(frame))).await.unwrap();
         assert_eq!(socket.close_code().await, Some(1000));
         signal(pid, "-CONT");
-        until("its slot is free", || async {
-            node.slots_in_use().await == 0
+        until("its permit is free", || async {
+            node.permits_in_use().await == 0
         })
         .await;
 
@@ -481,7 +481,7 @@ async fn while_a_command_runs_everything_else_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_problem_of_a_command_is_cut() {
+async fn a_long_error_message_of_a_command_is_shortened() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
     let mut socket = broker.ws("chat", &token, None).await;

@@ -23,12 +23,12 @@ use crate::{
 /// Where to reach a stream: the key, and the URLs of nodes or of proxies to them. The URLs may
 /// change.
 #[derive(Clone)]
-pub(crate) struct Way {
+pub(crate) struct Endpoint {
     pub(crate) key: String,
     pub(crate) nodes: Arc<RwLock<Vec<String>>>,
 }
 
-impl Way {
+impl Endpoint {
     /// The URL of one node, in turn.
     pub(crate) fn node(&self, turn: usize) -> String {
         let nodes = self.nodes.read().expect("no panic under the lock");
@@ -37,26 +37,26 @@ impl Way {
 }
 
 /// A stream that writers write to.
-pub(crate) struct Course {
-    pub(crate) way: Way,
+pub(crate) struct ActiveStream {
+    pub(crate) endpoint: Endpoint,
     pub(crate) writer: Writer,
     /// How many events each of its subscribers has received.
     pub(crate) progress: Vec<Arc<AtomicU64>>,
 }
 
-impl Course {
+impl ActiveStream {
     /// Creates the stream, and begins to write events of about this many bytes, with this pause
     /// after each batch.
-    pub(crate) async fn start(way: Way, ttl: u64, bytes: usize, pause: Duration) -> Self {
+    pub(crate) async fn start(endpoint: Endpoint, ttl: u64, bytes: usize, pause: Duration) -> Self {
         // Redis trims nothing here, so a missing event was lost.
-        let stream = json!({"key": way.key, "ttl": ttl, "max_events": 1_000_000});
-        let (status, answer) = post(&way.node(0), "/api/stream/", &stream)
+        let stream = json!({"key": endpoint.key, "ttl": ttl, "max_events": 1_000_000});
+        let (status, answer) = post(&endpoint.node(0), "/api/stream/", &stream)
             .await
             .expect("an answer");
         assert_eq!(status, 200, "{answer}");
         Self {
-            writer: Writer::start(way.clone(), bytes, pause),
-            way,
+            writer: Writer::start(endpoint.clone(), bytes, pause),
+            endpoint,
             progress: Vec::new(),
         }
     }
@@ -76,7 +76,10 @@ impl Course {
         })
         .await;
         let length = self.writer.length();
-        eventually("they come to every client", || self.seen_by_all() >= length).await;
+        eventually("they reach every subscriber", || {
+            self.seen_by_all() >= length
+        })
+        .await;
     }
 
     /// The number of events that every subscriber has received.
@@ -106,17 +109,23 @@ impl Course {
     /// Ends the stream. Returns what was written, and whether the stream existed until then.
     pub(crate) async fn end(self) -> (Written, bool) {
         let written = self.writer.stop().await;
-        let is_ended = written.lost.is_none() && end(&self.way).await;
+        let is_ended = written.lost.is_none() && end(&self.endpoint).await;
         (written, is_ended)
     }
 }
 
 /// Ends the stream at any node that can. Returns whether the stream existed.
-async fn end(way: &Way) -> bool {
+async fn end(endpoint: &Endpoint) -> bool {
     let trying = async {
         let mut unconfirmed = false;
         for turn in 0.. {
-            match post(&way.node(turn), "/api/stream/end", &json!({"key": way.key})).await {
+            match post(
+                &endpoint.node(turn),
+                "/api/stream/end",
+                &json!({"key": endpoint.key}),
+            )
+            .await
+            {
                 Some((200, _)) => return true,
                 // An unconfirmed attempt may have ended it.
                 Some((404, _)) => return unconfirmed,

@@ -61,7 +61,7 @@ fn file(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_metric_is_documented_and_only_those_are_alerted_on_and_drawn() {
+async fn every_metric_is_documented_and_alerts_and_dashboards_use_only_these() {
     let measured = measured().await;
     let documented = named(&file("docs/operations.md"));
     assert_eq!(

@@ -3,40 +3,40 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    client::{Fate, History},
+    fleet_subscriber::{Ending, History},
     writer::Written,
 };
 
 impl History {
     /// Checks that the subscriber received the whole stream and its end, with every acknowledged
     /// event in it and none twice.
-    pub(crate) fn assert_whole(&self, who: &str, written: &Written) {
+    pub(crate) fn assert_whole(&self, name: &str, written: &Written) {
         assert_eq!(
-            self.fate,
-            Some(Fate::Complete),
-            "told that it has it all: {who}: {}",
+            self.ending,
+            Some(Ending::Complete),
+            "received the end: {name}: {}",
             self.summary()
         );
         assert_eq!(
             self.events.last().map(|seen| seen.event.as_str()),
             Some("end"),
-            "{who}: {}",
+            "{name}: {}",
             self.summary()
         );
         self.assert_holds(written);
     }
 
     /// Checks that the subscriber learned of the deletion, before it received an end.
-    pub(crate) fn assert_gone(&self, who: &str) {
+    pub(crate) fn assert_deleted(&self, name: &str) {
         assert_eq!(
-            self.fate,
-            Some(Fate::Gone),
-            "told that it is no more: {who}: {}",
+            self.ending,
+            Some(Ending::Deleted),
+            "learned of the deletion: {name}: {}",
             self.summary()
         );
         assert!(
             self.events.iter().all(|seen| seen.event != "end"),
-            "{who}: {}",
+            "{name}: {}",
             self.summary()
         );
     }

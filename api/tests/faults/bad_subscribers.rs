@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    common::{Broker, Kind, until, within},
+    common::{Broker, Kind, raw::UPGRADE, until, within},
     fleet::{eventually, fleet, node},
     servers::allow_open_files,
 };
@@ -24,10 +24,10 @@ pub(crate) async fn take_nothing(
 ) -> TcpStream {
     let address = broker.url.trim_start_matches("http://");
     let mut socket = within(TcpStream::connect(address)).await.unwrap();
-    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let upgrade = if transport == "ws" { upgrade } else { "" };
+    let upgrade = if transport == "ws" { UPGRADE } else { "" };
     let request = format!(
-        "GET /api/client/{transport}?key={key}&token={token} HTTP/1.1\r\nHost: {address}\r\n{upgrade}\r\n"
+        "GET /api/client/{transport}?key={key}&token={token} HTTP/1.1\r\n\
+         Host: {address}\r\n{upgrade}\r\n"
     );
     socket.write_all(request.as_bytes()).await.unwrap();
     socket
@@ -45,10 +45,10 @@ async fn come(broker: &Broker, transport: &str, key: &str, token: &str) -> TcpSt
 
 const MIB: u64 = 1 << 20;
 
-async fn clients_that_take_nothing_cost_a_batch_each(kind: Kind) {
+async fn subscribers_that_read_nothing_cost_one_batch_each(kind: Kind) {
     let broker = node(kind).start().await;
     let fleet = fleet(&[&broker.url])
-        .clients(4)
+        .subscribers(4)
         .event_bytes(40_000)
         .start()
         .await;
@@ -75,22 +75,22 @@ async fn clients_that_take_nothing_cost_a_batch_each(kind: Kind) {
     let more = broker.resident_bytes().saturating_sub(before) / MIB;
     // A batch is 1 MiB: once as it came from Redis, and once as it goes to the subscriber. The
     // limit leaves room for what the allocator keeps. All unread data would be some 300 MB.
-    assert!(more < 24 * 3 + 64, "{more} MiB for 24 clients");
+    assert!(more < 24 * 3 + 64, "{more} MiB for 24 subscribers");
     drop(stalled);
     fleet.end_whole().await;
-    until("their slots are free", || async {
-        broker.slots_in_use().await == 0
+    until("their permits are free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 }
 
-over_each_delivery!(clients_that_take_nothing_cost_a_batch_each);
+over_each_delivery!(subscribers_that_read_nothing_cost_one_batch_each);
 
-async fn two_thousand_clients_leave_at_once(kind: Kind) {
+async fn two_thousand_subscribers_leave_at_once(kind: Kind) {
     const CROWD: usize = 2000;
     allow_open_files(8192);
     let broker = node(kind).set("MAX_CLIENTS", 2100).start().await;
-    let fleet = fleet(&[&broker.url]).clients(4).start().await;
+    let fleet = fleet(&[&broker.url]).subscribers(4).start().await;
     let token = broker.create("crowd").await;
     let mut memory = Vec::new();
     for _ in 0..5 {
@@ -103,10 +103,10 @@ async fn two_thousand_clients_leave_at_once(kind: Kind) {
         }
         // The broker may have disconnected the first WebSocket subscribers meanwhile, because they
         // answer no ping.
-        assert!(broker.slots_in_use().await > CROWD as u64 / 2);
+        assert!(broker.permits_in_use().await > CROWD as u64 / 2);
         drop(crowd);
-        until("their slots are free", || async {
-            broker.slots_in_use().await <= 4
+        until("their permits are free", || async {
+            broker.permits_in_use().await <= 4
         })
         .await;
         fleet.flows().await;
@@ -122,11 +122,11 @@ async fn two_thousand_clients_leave_at_once(kind: Kind) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_clients_leave_at_once_in_shared() {
-    two_thousand_clients_leave_at_once(Kind::Shared).await;
+async fn two_thousand_subscribers_leave_at_once_in_shared() {
+    two_thousand_subscribers_leave_at_once(Kind::Shared).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_clients_leave_at_once_in_memory() {
-    two_thousand_clients_leave_at_once(Kind::Memory).await;
+async fn two_thousand_subscribers_leave_at_once_in_memory() {
+    two_thousand_subscribers_leave_at_once(Kind::Memory).await;
 }

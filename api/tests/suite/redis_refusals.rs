@@ -150,7 +150,7 @@ async fn readiness_and_check_say_why_writes_are_refused(kind: Kind) {
     );
 }
 
-async fn the_cause_of_a_failed_connection_is_named(kind: Kind) {
+async fn readiness_names_the_cause_of_a_failed_connection(kind: Kind) {
     let redis = Redis::start(&[]);
     redis.cli(&["config", "set", "requirepass", "right-pass"]);
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -195,7 +195,7 @@ async fn the_cause_of_a_failed_connection_is_named(kind: Kind) {
     }
 }
 
-async fn a_password_that_becomes_right_is_taken(kind: Kind) {
+async fn a_password_that_becomes_correct_is_accepted(kind: Kind) {
     let redis = Redis::start(&[]);
     redis.cli(&["acl", "setuser", "app", "on", ">other", "~*", "&*", "+@all"]);
     let broker = broker(kind)
@@ -208,7 +208,7 @@ async fn a_password_that_becomes_right_is_taken(kind: Kind) {
     broker.create("chat").await;
 }
 
-async fn however_many_ask_one_trial_a_second_is_made(kind: Kind) {
+async fn concurrent_readiness_requests_share_one_trial_per_second(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = broker(kind).set("REDIS_URL", redis.url()).start().await;
     until_ready(&broker).await;
@@ -232,7 +232,7 @@ async fn however_many_ask_one_trial_a_second_is_made(kind: Kind) {
     assert!(made <= begun.elapsed().as_secs() + 2, "{made}");
 }
 
-async fn a_write_that_lacks_a_right_stores_all_or_nothing(kind: Kind) {
+async fn a_write_without_a_required_right_stores_all_or_nothing(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = as_user(kind, &redis).await;
     let token = broker
@@ -247,10 +247,10 @@ async fn a_write_that_lacks_a_right_stores_all_or_nothing(kind: Kind) {
             (503, &json!("store-unavailable")),
             "{right}"
         );
-        let numbered =
+        let sequenced =
             json!({"key": "chat", "events": [{"event": "n"}], "producer": "p", "sequence": 0});
         assert_eq!(
-            broker.post("/api/event/add", numbered).await.0,
+            broker.post("/api/event/add", sequenced).await.0,
             503,
             "{right}"
         );
@@ -278,7 +278,7 @@ async fn a_write_that_lacks_a_right_stores_all_or_nothing(kind: Kind) {
     assert_eq!(
         broker.get("/api/stream").await.1,
         json!([]),
-        "it is active no more, whatever the index holds"
+        "it is no longer active, whatever the index holds"
     );
     rights(&redis, &["+zrem", "+publish"]);
     let events = broker.sse("chat", &token, None).await.rest().await;
@@ -294,7 +294,7 @@ async fn a_write_that_lacks_a_right_stores_all_or_nothing(kind: Kind) {
     );
 }
 
-async fn a_stream_that_lacks_a_right_is_not_created_in_half(kind: Kind) {
+async fn a_create_without_a_required_right_leaves_no_partial_stream(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = as_user(kind, &redis).await;
     broker.create("old").await;
@@ -320,7 +320,7 @@ async fn a_stream_that_lacks_a_right_is_not_created_in_half(kind: Kind) {
             assert_eq!(
                 length(&broker, "old").await,
                 2,
-                "{right}: what was there is there"
+                "{right}: the existing events are kept"
             );
         }
     }
@@ -349,7 +349,7 @@ fn least_rights(redis: &Redis) {
     }
 }
 
-async fn the_least_rights_of_the_docs_are_enough_and_each_is_missed(kind: Kind) {
+async fn the_documented_rights_are_sufficient_and_each_is_necessary(kind: Kind) {
     let redis = Redis::start(&[]);
     least_rights(&redis);
     let url = format!("{}?user=tinistreamer&pass=a-long-password", redis.url());
@@ -363,24 +363,24 @@ async fn the_least_rights_of_the_docs_are_enough_and_each_is_missed(kind: Kind) 
     })
     .await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
     for n in 0..5 {
-        broker.add_numbered("chat", n, 300).await;
+        broker.add_events("chat", n, 300).await;
         assert_contiguous(
-            ids(&client.take(if n == 0 { 301 } else { 300 }).await),
+            ids(&subscriber.take(if n == 0 { 301 } else { 300 }).await),
             if n == 0 { 0 } else { 300 * n + 1 },
         );
     }
     assert!(socket.next().await.is_ok());
-    let numbered =
+    let sequenced =
         json!({"key": "chat", "events": [{"event": "n"}], "producer": "p", "sequence": 0});
-    assert_eq!(broker.post("/api/event/add", numbered).await.0, 200);
+    assert_eq!(broker.post("/api/event/add", sequenced).await.0, 200);
     assert_eq!(
         broker.get("/api/stream").await.1.as_array().unwrap().len(),
         1
     );
-    until("its clients are counted", async || {
+    until("its subscribers are counted", async || {
         redis
             .cli(&["keys", "tinistreamer:clients:*"])
             .lines()
@@ -393,7 +393,7 @@ async fn the_least_rights_of_the_docs_are_enough_and_each_is_missed(kind: Kind) 
         2
     );
     broker.end("chat").await;
-    assert_eq!(client.rest().await.len(), 2);
+    assert_eq!(subscriber.rest().await.len(), 2);
     broker.create("chat").await;
     let denied = redis.cli(&["acl", "log"]);
     assert_eq!(denied, "", "nothing was denied");
@@ -423,21 +423,14 @@ async fn the_least_rights_of_the_docs_are_enough_and_each_is_missed(kind: Kind) 
     }
 }
 
-macro_rules! over_each_delivery {
-    ($($promise:ident),+ $(,)?) => {
-        mod exclusive { $(#[tokio::test(flavor = "multi_thread")] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
-        mod shared { $(#[tokio::test(flavor = "multi_thread")] async fn $promise() { super::$promise(crate::common::Kind::Shared).await; })+ }
-    };
-}
-
 over_each_delivery!(
     readiness_and_check_say_why_writes_are_refused,
-    the_cause_of_a_failed_connection_is_named,
-    a_password_that_becomes_right_is_taken,
-    however_many_ask_one_trial_a_second_is_made,
-    a_write_that_lacks_a_right_stores_all_or_nothing,
-    a_stream_that_lacks_a_right_is_not_created_in_half,
-    the_least_rights_of_the_docs_are_enough_and_each_is_missed,
+    readiness_names_the_cause_of_a_failed_connection,
+    a_password_that_becomes_correct_is_accepted,
+    concurrent_readiness_requests_share_one_trial_per_second,
+    a_write_without_a_required_right_stores_all_or_nothing,
+    a_create_without_a_required_right_leaves_no_partial_stream,
+    the_documented_rights_are_sufficient_and_each_is_necessary,
 );
 
 #[tokio::test(flavor = "multi_thread")]
@@ -489,18 +482,18 @@ async fn a_missing_right_to_channels_is_logged_once_and_what_is_stored_is_delive
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_not_be_published_is_read_by_the_node_that_wrote_it() {
+async fn the_writing_node_reads_events_that_it_cannot_publish() {
     let redis = Redis::start(&[]);
     let broker = as_user(Kind::Shared, &redis).await;
     until_ready(&broker).await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    client.take(1).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    subscriber.take(1).await;
     rights(&redis, &["-publish"]);
     until_refused(&broker, "PUBLISH").await;
     for round in 0..10 {
         assert_eq!(add(&broker, "chat").await.0, 200);
-        assert_contiguous(ids(&client.take(2).await), 1 + 2 * round);
+        assert_contiguous(ids(&subscriber.take(2).await), 1 + 2 * round);
     }
     rights(&redis, &["+publish"]);
     until_ready(&broker).await;

@@ -6,14 +6,14 @@ use crate::common::{Kind, assert_contiguous, broker, number, redis::Redis, sse::
 
 const KEEP: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
-async fn clients_go_on_where_they_were_when_redis_comes_back_with_its_data(kind: Kind) {
+async fn subscribers_resume_when_redis_returns_with_its_data(kind: Kind) {
     let mut redis = Redis::start(&KEEP);
     let broker = broker(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
-    broker.add_numbered("chat", 0, 10).await;
-    let mut seen = client.take(11).await;
+    broker.add_events("chat", 0, 10).await;
+    let mut seen = subscriber.take(11).await;
 
     redis.kill();
     let (status, error) = broker
@@ -41,10 +41,10 @@ async fn clients_go_on_where_they_were_when_redis_comes_back_with_its_data(kind:
     })
     .await;
     for n in 10..20 {
-        broker.add_numbered("chat", n, 1).await;
+        broker.add_events("chat", n, 1).await;
     }
     broker.end("chat").await;
-    seen.extend(client.rest().await);
+    seen.extend(subscriber.rest().await);
     assert_contiguous(ids(&seen), 0);
     assert_eq!(seen.len(), 22);
     let mut events = Vec::new();
@@ -59,23 +59,23 @@ async fn clients_go_on_where_they_were_when_redis_comes_back_with_its_data(kind:
     assert_eq!((events.len(), code), (22, Some(1000)));
 }
 
-async fn clients_of_a_stream_that_redis_lost_are_closed(kind: Kind) {
+async fn subscribers_of_a_stream_that_redis_lost_are_closed(kind: Kind) {
     let mut redis = Redis::start(&[]);
     let broker = broker(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
-    client.next().await.unwrap();
+    subscriber.next().await.unwrap();
     socket.next().await.unwrap();
     redis.kill();
     redis.restart(&[]);
-    assert_eq!(client.next().await, None);
+    assert_eq!(subscriber.next().await, None);
     assert_eq!(socket.close_code().await, Some(1011));
     let (status, _) = broker.get("/api/stream/info?key=chat").await;
     assert_eq!(status, 404);
 }
 
-async fn clients_are_sent_elsewhere_when_redis_stays_away(kind: Kind) {
+async fn subscribers_are_sent_to_another_node_when_redis_stays_unreachable(kind: Kind) {
     let mut redis = Redis::start(&[]);
     let broker = broker(kind)
         .set("REDIS_URL", redis.url())
@@ -83,57 +83,57 @@ async fn clients_are_sent_elsewhere_when_redis_stays_away(kind: Kind) {
         .start()
         .await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
     let mut socket = broker.ws("chat", &token, None).await;
-    client.next().await.unwrap();
+    subscriber.next().await.unwrap();
     socket.next().await.unwrap();
     redis.kill();
-    assert_eq!(client.next().await, None);
+    assert_eq!(subscriber.next().await, None);
     assert_eq!(socket.close_code().await, Some(1013));
-    until("their slots are free", || async {
-        broker.slots_in_use().await == 0
+    until("their permits are free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 }
 
-async fn a_client_that_is_ahead_of_what_redis_remembers_is_told(kind: Kind) {
+async fn a_subscriber_that_is_ahead_of_redis_receives_missedevents(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = broker(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 5).await;
+    broker.add_events("chat", 0, 5).await;
     let keys = redis.cli(&["keys", "*"]);
     let saved: Vec<(&str, Vec<u8>)> = keys.lines().map(|key| (key, dump(&redis, key))).collect();
-    let mut client = broker.sse("chat", &token, None).await;
-    let forgotten = broker.add_numbered("chat", 5, 5).await;
-    assert_contiguous(ids(&client.take(11).await), 0);
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    let forgotten = broker.add_events("chat", 5, 5).await;
+    assert_contiguous(ids(&subscriber.take(11).await), 0);
 
     // Redis before the last five events, as after a failover to a replica that lagged behind.
     for (key, dump) in &saved {
         restore(&redis, key, dump);
     }
-    let frame = client.next().await.unwrap();
-    let told: Value = serde_json::from_str(&frame.data).unwrap();
+    let frame = subscriber.next().await.unwrap();
+    let data: Value = serde_json::from_str(&frame.data).unwrap();
     assert_eq!(
-        (frame.event.as_str(), &told["missed"], &told["after"]),
+        (frame.event.as_str(), &data["missed"], &data["after"]),
         ("missedevents", &Value::Null, &json!(forgotten[4]))
     );
-    assert_contiguous(ids(&client.take(6).await), 0);
-    let written = broker.add_numbered("chat", 5, 1).await;
+    assert_contiguous(ids(&subscriber.take(6).await), 0);
+    let written = broker.add_events("chat", 5, 1).await;
     assert_eq!(
-        (number(&written[0]), client.next().await.unwrap().id),
+        (number(&written[0]), subscriber.next().await.unwrap().id),
         (6, written[0].clone())
     );
 
     // A subscriber that reconnects receives the same, also when other events have taken the numbers
     // meanwhile.
-    broker.add_numbered("chat", 6, 10).await;
+    broker.add_events("chat", 6, 10).await;
     let mut back = broker.sse("chat", &token, Some(&forgotten[4])).await;
-    let told: Value = serde_json::from_str(&back.next().await.unwrap().data).unwrap();
-    assert_eq!(told["missed"], Value::Null);
+    let data: Value = serde_json::from_str(&back.next().await.unwrap().data).unwrap();
+    assert_eq!(data["missed"], Value::Null);
     assert_contiguous(ids(&back.take(17).await), 0);
 }
 
-async fn the_first_request_after_redis_is_back_is_served(kind: Kind) {
+async fn the_first_request_after_redis_returns_succeeds(kind: Kind) {
     let mut redis = Redis::start(&KEEP);
     let broker = broker(kind)
         .set("REDIS_URL", redis.url())
@@ -148,7 +148,7 @@ async fn the_first_request_after_redis_is_back_is_served(kind: Kind) {
     }
     redis.restart(&KEEP);
     for n in 0..16 {
-        broker.add_numbered("chat", n, 1).await;
+        broker.add_events("chat", n, 1).await;
     }
 }
 
@@ -180,23 +180,16 @@ fn restore(redis: &Redis, key: &str, dump: &[u8]) {
     assert!(process.wait().unwrap().success());
 }
 
-macro_rules! over_each_delivery {
-    ($($promise:ident),+ $(,)?) => {
-        mod exclusive { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
-        mod shared { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Shared).await; })+ }
-    };
-}
-
 over_each_delivery!(
-    clients_go_on_where_they_were_when_redis_comes_back_with_its_data,
-    clients_of_a_stream_that_redis_lost_are_closed,
-    clients_are_sent_elsewhere_when_redis_stays_away,
-    a_client_that_is_ahead_of_what_redis_remembers_is_told,
-    the_first_request_after_redis_is_back_is_served,
+    subscribers_resume_when_redis_returns_with_its_data,
+    subscribers_of_a_stream_that_redis_lost_are_closed,
+    subscribers_are_sent_to_another_node_when_redis_stays_unreachable,
+    a_subscriber_that_is_ahead_of_redis_receives_missedevents,
+    the_first_request_after_redis_returns_succeeds,
 );
 
 #[tokio::test]
-async fn clients_for_whom_redis_has_no_connection_are_sent_elsewhere() {
+async fn subscribers_without_a_redis_connection_are_sent_to_another_node() {
     let redis = Redis::start(&["--maxclients", "10"]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -211,8 +204,8 @@ async fn clients_for_whom_redis_has_no_connection_are_sent_elsewhere() {
         assert_eq!(socket.next().await.unwrap().as_array().unwrap().len(), 1);
         sockets.push(socket);
     }
-    until("some are let go", || async {
-        broker.slots_in_use().await < 11
+    until("some are disconnected", || async {
+        broker.permits_in_use().await < 11
     })
     .await;
     broker.end("chat").await;

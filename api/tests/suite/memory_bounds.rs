@@ -15,9 +15,9 @@ use tokio::{
 use crate::common::{
     Broker, Kind, assert_contiguous, broker,
     broker::{API_KEY, answer},
-    follower::token,
     raw::{Raw, frame},
     redis::Redis,
+    subscriber::token,
     until, within,
 };
 
@@ -48,7 +48,8 @@ async fn greedy(broker: &Broker, head: &str, body: &str, requests: usize) -> Raw
         .into_split();
     let length = body.len();
     let request = format!(
-        "{head} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{head} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
     );
     let sent = async {
         for _ in 0..requests {
@@ -82,7 +83,7 @@ async fn unread(broker: &Broker, path: &str, peers: usize, most_kb: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_that_are_not_read_are_shared_or_handed_on_in_pieces() {
+async fn unread_files_are_shared_or_sent_in_pieces() {
     let broker = broker(Kind::Memory).set("CONSOLE", "on").start().await;
     for path in [
         "/api/openapi.json",
@@ -96,7 +97,7 @@ async fn files_that_are_not_read_are_shared_or_handed_on_in_pieces() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_and_lists_that_are_not_read_are_one_answer_for_each_connection() {
+async fn unread_metrics_and_lists_hold_one_response_per_connection() {
     let broker = broker(Kind::Memory)
         .set("CLIENT_TIMEOUT", 3)
         .set("MAX_CLIENTS", 200)
@@ -123,7 +124,7 @@ async fn metrics_and_lists_that_are_not_read_are_one_answer_for_each_connection(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_to_batches_and_uploads_that_are_not_read_are_one_for_each_connection() {
+async fn unread_answers_to_batches_and_uploads_hold_one_response_per_connection() {
     let broker = broker(Kind::Memory).set("CLIENT_TIMEOUT", 3).start().await;
     broker
         .create_with(json!({"key": "chat", "max_events": 10}))
@@ -152,7 +153,7 @@ async fn answers_to_batches_and_uploads_that_are_not_read_are_one_for_each_conne
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_waiting_poll_that_takes_nothing_of_a_large_answer_is_let_go() {
+async fn a_waiting_poll_that_reads_nothing_of_a_large_response_is_disconnected() {
     let broker = broker(Kind::Memory)
         .set("CLIENT_TIMEOUT", 3)
         .set("MAX_CLIENTS", 20)
@@ -165,7 +166,7 @@ async fn a_waiting_poll_that_takes_nothing_of_a_large_answer_is_let_go() {
     for _ in 0..12 {
         peers.push(Raw::ask(&broker, &path, "").await);
     }
-    until("all wait", async || broker.slots_in_use().await == 12).await;
+    until("all wait", async || broker.permits_in_use().await == 12).await;
     let written = async {
         broker
             .add(
@@ -173,8 +174,8 @@ async fn a_waiting_poll_that_takes_nothing_of_a_large_answer_is_let_go() {
                 json!([{"event": "big", "data": "\0".repeat(1_000_000)}]),
             )
             .await;
-        until("the slots are free", async || {
-            broker.slots_in_use().await == 0
+        until("the permits are free", async || {
+            broker.permits_in_use().await == 0
         })
         .await;
     };
@@ -183,7 +184,7 @@ async fn a_waiting_poll_that_takes_nothing_of_a_large_answer_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn past_the_last_permit_large_answers_are_refused_until_one_is_free() {
+async fn large_responses_are_refused_until_a_permit_is_free() {
     let broker = broker(Kind::Memory).start().await;
     broker
         .create_with(json!({"key": "chat", "max_events": 10_000}))
@@ -220,7 +221,7 @@ async fn past_the_last_permit_large_answers_are_refused_until_one_is_free() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_in_a_body_take_no_more_than_their_limits() {
+async fn lists_in_a_body_take_bounded_memory() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let many = |value: &str, count| vec![value; count].join(",");
@@ -247,7 +248,7 @@ async fn lists_in_a_body_take_no_more_than_their_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_never_complete_take_what_has_come_of_them_for_the_body_timeout() {
+async fn incomplete_bodies_hold_only_their_received_bytes_until_the_body_timeout() {
     let broker = broker(Kind::Memory).set("BODY_TIMEOUT", 2).start().await;
     broker.create("chat").await;
     let mut peers = Vec::new();
@@ -265,7 +266,7 @@ async fn bodies_that_never_complete_take_what_has_come_of_them_for_the_body_time
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_and_a_message_without_end_take_no_more_than_their_limits() {
+async fn an_endless_line_and_an_endless_message_take_bounded_memory() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let mut upload = Raw::begin(
@@ -313,7 +314,7 @@ async fn a_line_and_a_message_without_end_take_no_more_than_their_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_of_requests_without_end_take_no_more_than_their_limit() {
+async fn an_endless_request_head_takes_bounded_memory() {
     let broker = broker(Kind::Memory).start().await;
     let heads = join_all((0..10).map(async |_| {
         let mut peer = Raw::begin(&broker, "GET", "/api/health", "X-Long: ").await;
@@ -330,7 +331,7 @@ async fn heads_of_requests_without_end_take_no_more_than_their_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscribers_that_wait_for_a_place_hold_no_history() {
+async fn subscribers_that_wait_for_admission_hold_no_history() {
     for (limit, transport) in [
         ("MAX_CLIENTS", "sse"),
         ("MAX_CLIENTS_PER_STREAM", "ndjson"),
@@ -349,7 +350,7 @@ async fn subscribers_that_wait_for_a_place_hold_no_history() {
                 .await;
         }
         let taken = broker.ws("chat", &access, None).await;
-        let url = broker.client_url(transport, "chat", &access, None);
+        let url = broker.subscribe_url(transport, "chat", &access, None);
         let wait = join_all((0..100).map(|_| broker.http.get(&url).send()));
         let (answers, grown) = growth(&broker, async { within(wait).await }).await;
         assert!(
@@ -361,19 +362,19 @@ async fn subscribers_that_wait_for_a_place_hold_no_history() {
         assert!(grown < NOISE_KB, "{limit}: {grown} kB");
         drop(taken);
         // A subscriber that is admitted receives the whole history.
-        until("the place is free", async || {
-            broker.slots_in_use().await == 0
+        until("the permit is free", async || {
+            broker.permits_in_use().await == 0
         })
         .await;
-        let mut follower = broker.sse("chat", &access, None).await;
+        let mut subscriber = broker.sse("chat", &access, None).await;
         for name in ["start", "big", "big", "big", "big"] {
-            assert_eq!(follower.next().await.unwrap().event, name);
+            assert_eq!(subscriber.next().await.unwrap().event, name);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_that_were_waited_for_are_forgotten_with_who_waited() {
+async fn awaited_streams_are_forgotten_when_their_subscribers_leave() {
     let broker = broker(Kind::Memory)
         .set("MAX_KEYS_PER_CLIENT", 256)
         .set("MAX_CLIENTS", 40)
@@ -413,7 +414,7 @@ async fn streams_that_were_waited_for_are_forgotten_with_who_waited() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn topics_are_let_go_while_there_is_no_subscription() {
+async fn idle_topics_are_dropped_while_there_is_no_subscription() {
     let redis = Redis::start(&[]);
     redis.cli(&["acl", "setuser", "default", "resetchannels"]);
     let broker = broker(Kind::Shared)
@@ -425,28 +426,28 @@ async fn topics_are_let_go_while_there_is_no_subscription() {
         let token = broker.create(&key).await;
         broker.sse(&key, &token, None).await.next().await;
     }
-    until("the topics are let go", async || {
+    until("the topics are dropped", async || {
         broker.metrics().await.get("redis_topics") == 0
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rings_of_followed_streams_keep_the_newest_and_no_more() {
+async fn the_ring_of_a_followed_stream_keeps_only_its_newest_events() {
     let broker = broker(Kind::Shared).set("MAX_EVENTS", 10).start().await;
     let mut readers = Vec::new();
     for n in 0..30 {
         let key = format!("chat {n}");
-        let mut follower = broker.sse(&key, &broker.create(&key).await, None).await;
-        assert_eq!(follower.next().await.unwrap().event, "start");
-        readers.push((key, follower));
+        let mut subscriber = broker.sse(&key, &broker.create(&key).await, None).await;
+        assert_eq!(subscriber.next().await.unwrap().event, "start");
+        readers.push((key, subscriber));
     }
-    let written = join_all(readers.iter_mut().map(async |(key, follower)| {
+    let written = join_all(readers.iter_mut().map(async |(key, subscriber)| {
         for _ in 0..60 {
             broker
                 .add(key, json!([{"event": "n", "data": "x".repeat(50_000)}]))
                 .await;
-            assert_eq!(within(follower.next()).await.unwrap().event, "n");
+            assert_eq!(within(subscriber.next()).await.unwrap().event, "n");
         }
     }));
     let (_, grown) = growth(&broker, written).await;
@@ -454,7 +455,7 @@ async fn rings_of_followed_streams_keep_the_newest_and_no_more() {
     assert!(grown < NOISE_KB + 30 * 256, "{grown} kB");
 }
 
-async fn a_page_of_large_events_is_no_larger_than_one_of_small_ones(kind: Kind) {
+async fn a_page_of_large_events_takes_no_more_memory_than_one_of_small_events(kind: Kind) {
     let broker = broker(kind).start().await;
     let access = broker
         .create_with(json!({"key": "chat", "max_events": 10_000}))
@@ -494,11 +495,11 @@ async fn a_page_of_large_events_is_no_larger_than_one_of_small_ones(kind: Kind) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_large_events_is_no_larger_than_one_of_small_ones_in_exclusive() {
-    a_page_of_large_events_is_no_larger_than_one_of_small_ones(Kind::Exclusive).await;
+async fn a_page_of_large_events_takes_no_more_memory_than_one_of_small_events_in_exclusive() {
+    a_page_of_large_events_takes_no_more_memory_than_one_of_small_events(Kind::Exclusive).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_large_events_is_no_larger_than_one_of_small_ones_in_shared() {
-    a_page_of_large_events_is_no_larger_than_one_of_small_ones(Kind::Shared).await;
+async fn a_page_of_large_events_takes_no_more_memory_than_one_of_small_events_in_shared() {
+    a_page_of_large_events_takes_no_more_memory_than_one_of_small_events(Kind::Shared).await;
 }

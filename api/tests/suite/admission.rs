@@ -5,14 +5,14 @@ use serde_json::json;
 
 use crate::common::{Kind, broker, redis::Redis, until, ws::Ws};
 
-async fn past_the_last_slot_newcomers_are_refused(kind: Kind) {
+async fn new_subscribers_are_refused_at_the_limit(kind: Kind) {
     let broker = broker(kind).set("MAX_CLIENTS", 3).start().await;
     let token = broker.create("chat").await;
-    let mut clients = Vec::new();
+    let mut subscribers = Vec::new();
     for _ in 0..3 {
-        let mut client = broker.sse("chat", &token, None).await;
-        client.next().await.unwrap();
-        clients.push(client);
+        let mut subscriber = broker.sse("chat", &token, None).await;
+        subscriber.next().await.unwrap();
+        subscribers.push(subscriber);
     }
     let (_, info) = broker.get("/api/info").await;
     assert_eq!(
@@ -25,14 +25,14 @@ async fn past_the_last_slot_newcomers_are_refused(kind: Kind) {
     );
     let response = broker
         .http
-        .get(broker.client_url("sse", "chat", &token, None))
+        .get(broker.subscribe_url("sse", "chat", &token, None))
         .send()
         .await
         .unwrap();
     assert_eq!(response.status(), 429);
     assert!(response.headers().contains_key("retry-after"));
     assert!(response.text().await.unwrap().contains("too-many-clients"));
-    let refused = Ws::connect(&broker.client_url("ws", "chat", &token, None), &[])
+    let refused = Ws::connect(&broker.subscribe_url("ws", "chat", &token, None), &[])
         .await
         .err()
         .unwrap();
@@ -41,14 +41,14 @@ async fn past_the_last_slot_newcomers_are_refused(kind: Kind) {
         (429, &json!("too-many-clients"))
     );
     // The broker still serves admitted subscribers, and listing events needs no permit.
-    broker.add_numbered("chat", 0, 1).await;
-    for client in &mut clients {
-        assert_eq!(client.next().await.unwrap().event, "n");
+    broker.add_events("chat", 0, 1).await;
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.next().await.unwrap().event, "n");
     }
     assert_eq!(broker.get("/api/stream/events?key=chat").await.0, 200);
 }
 
-async fn a_newcomer_gets_the_place_of_a_client_that_has_left(kind: Kind) {
+async fn a_new_subscriber_gets_the_permit_of_one_that_has_left(kind: Kind) {
     // Heartbeats alone would detect it after an hour.
     let broker = broker(kind)
         .set("MAX_CLIENTS", 4)
@@ -57,34 +57,34 @@ async fn a_newcomer_gets_the_place_of_a_client_that_has_left(kind: Kind) {
         .await;
     let token = broker.create("chat").await;
     for round in 0..5 {
-        let mut clients = Vec::new();
+        let mut subscribers = Vec::new();
         for _ in 0..4 {
             let response = broker
                 .http
-                .get(broker.client_url("sse", "chat", &token, None))
+                .get(broker.subscribe_url("sse", "chat", &token, None))
                 .send()
                 .await
                 .unwrap();
             assert_eq!(response.status(), 200, "round {round}");
-            clients.push(response);
+            subscribers.push(response);
         }
     }
 }
 
-async fn a_client_that_leaves_a_socket_frees_its_slot_at_once(kind: Kind) {
+async fn a_websocket_subscriber_that_leaves_frees_its_permit_at_once(kind: Kind) {
     let broker = broker(kind).set("HEARTBEAT", 3600).start().await;
     let token = broker.create("chat").await;
     let mut socket = broker.ws("chat", &token, None).await;
     socket.next().await.unwrap();
-    assert_eq!(broker.slots_in_use().await, 1);
+    assert_eq!(broker.permits_in_use().await, 1);
     drop(socket);
-    until("the slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("the permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 }
 
-async fn a_client_that_takes_nothing_is_let_go(kind: Kind) {
+async fn a_subscriber_that_reads_nothing_loses_its_permit(kind: Kind) {
     let broker = broker(kind)
         .set("CLIENT_TIMEOUT", 2)
         .set("HEARTBEAT", 1)
@@ -95,7 +95,7 @@ async fn a_client_that_takes_nothing_is_let_go(kind: Kind) {
         .await;
     let stalled = broker
         .http
-        .get(broker.client_url("sse", "chat", &token, None))
+        .get(broker.subscribe_url("sse", "chat", &token, None))
         .send()
         .await
         .unwrap();
@@ -106,30 +106,22 @@ async fn a_client_that_takes_nothing_is_let_go(kind: Kind) {
             .collect();
         broker.add("chat", json!(events)).await;
     }
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
     drop(stalled);
 }
 
-macro_rules! of_each_kind {
-    ($($promise:ident),+ $(,)?) => {
-        mod memory { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Memory).await; })+ }
-        mod shared { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Shared).await; })+ }
-        mod exclusive { $(#[tokio::test] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
-    };
-}
-
-of_each_kind!(
-    past_the_last_slot_newcomers_are_refused,
-    a_newcomer_gets_the_place_of_a_client_that_has_left,
-    a_client_that_leaves_a_socket_frees_its_slot_at_once,
-    a_client_that_takes_nothing_is_let_go,
+over_each_kind!(
+    new_subscribers_are_refused_at_the_limit,
+    a_new_subscriber_gets_the_permit_of_one_that_has_left,
+    a_websocket_subscriber_that_leaves_frees_its_permit_at_once,
+    a_subscriber_that_reads_nothing_loses_its_permit,
 );
 
 #[tokio::test]
-async fn a_client_that_has_left_gives_its_redis_connection_back() {
+async fn a_subscriber_that_leaves_returns_its_redis_connection() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -137,25 +129,25 @@ async fn a_client_that_has_left_gives_its_redis_connection_back() {
         .start()
         .await;
     let token = broker.create("chat").await;
-    let mut clients = Vec::new();
+    let mut subscribers = Vec::new();
     for n in 0..20 {
         if n % 2 == 0 {
-            let mut client = broker.sse("chat", &token, None).await;
-            client.next().await.unwrap();
-            clients.push((Some(client), None));
+            let mut subscriber = broker.sse("chat", &token, None).await;
+            subscriber.next().await.unwrap();
+            subscribers.push((Some(subscriber), None));
         } else {
             let mut socket = broker.ws("chat", &token, None).await;
             socket.next().await.unwrap();
-            clients.push((None, Some(socket)));
+            subscribers.push((None, Some(socket)));
         }
     }
     until("each has a connection", || async {
         redis.blocked_connections() == 20
     })
     .await;
-    drop(clients);
+    drop(subscribers);
     until("none has", || async {
-        redis.blocked_connections() == 0 && broker.slots_in_use().await == 0
+        redis.blocked_connections() == 0 && broker.permits_in_use().await == 0
     })
     .await;
     let connections = redis.cli(&["client", "list"]).lines().count();
@@ -166,7 +158,7 @@ async fn a_client_that_has_left_gives_its_redis_connection_back() {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_after_a_stream_that_ended() {
+async fn a_connection_is_reused_after_its_stream_has_ended() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -175,16 +167,19 @@ async fn a_connection_is_used_again_after_a_stream_that_ended() {
     for round in 0..10 {
         let key = format!("chat-{round}");
         let token = broker.create(&key).await;
-        let mut client = broker.sse(&key, &token, None).await;
-        client.next().await.unwrap();
+        let mut subscriber = broker.sse(&key, &token, None).await;
+        subscriber.next().await.unwrap();
         until("it follows", || async { redis.blocked_connections() == 1 }).await;
         broker.end(&key).await;
-        assert_eq!(client.rest().await.len(), 1);
-        until("it is done", || async { broker.slots_in_use().await == 0 }).await;
+        assert_eq!(subscriber.rest().await.len(), 1);
+        until("it is done", || async {
+            broker.permits_in_use().await == 0
+        })
+        .await;
     }
     let (_, info) = broker.get("/api/info").await;
     assert_eq!(
         info["redis"]["streaming"], 1,
-        "one connection served ten clients in turn"
+        "one connection served ten subscribers in turn"
     );
 }

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
+    active_stream::Endpoint,
     common::{
         broker::API_KEY,
-        follower::{Follower, Heard, Told, Transport},
         number,
+        subscriber::{Outcome, Subscriber, Transport, Update},
     },
-    course::Way,
 };
 
 /// The connection counts as lost after this silence. The brokers of these tests send a heartbeat
@@ -41,11 +41,11 @@ pub(crate) struct Seen {
 
 /// How a stream ended for a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Ending {
     /// The subscriber received all of it.
     Complete,
     /// The stream was deleted.
-    Gone,
+    Deleted,
 }
 
 /// What a subscriber received of a stream.
@@ -53,7 +53,7 @@ pub(crate) enum Fate {
 pub(crate) struct History {
     /// From number 0 on, without a hole or a repeat.
     pub(crate) events: Vec<Seen>,
-    pub(crate) fate: Option<Fate>,
+    pub(crate) ending: Option<Ending>,
 }
 
 /// Everything that a subscriber received.
@@ -67,33 +67,42 @@ pub(crate) struct Record {
     pub(crate) visits: u32,
 }
 
-pub(crate) struct Client {
-    ways: Vec<Way>,
+pub(crate) struct FleetSubscriber {
+    endpoints: Vec<Endpoint>,
     http: reqwest::Client,
-    follower: Follower,
+    subscriber: Subscriber,
     /// The number of received events of each stream, for other tasks to watch.
     progress: Vec<Arc<AtomicU64>>,
     record: Record,
 }
 
-impl Client {
+impl FleetSubscriber {
     /// A subscriber of these streams. It stores its progress in each of them.
-    pub(crate) fn new(transport: Transport, ways: Vec<Way>, progress: Vec<Arc<AtomicU64>>) -> Self {
-        let mut follower = Follower::at("", transport, ways.iter().map(|way| &way.key), "");
-        follower.silence = SILENCE;
+    pub(crate) fn new(
+        transport: Transport,
+        endpoints: Vec<Endpoint>,
+        progress: Vec<Arc<AtomicU64>>,
+    ) -> Self {
+        let mut subscriber = Subscriber::at(
+            "",
+            transport,
+            endpoints.iter().map(|endpoint| &endpoint.key),
+            "",
+        );
+        subscriber.silence = SILENCE;
         if transport == Transport::Poll {
             // A poll's response that comes later counts as lost.
-            follower = follower.with(format!("&wait={}", SILENCE.as_secs() / 2));
+            subscriber = subscriber.with(format!("&wait={}", SILENCE.as_secs() / 2));
         }
         let record = Record {
             transport,
-            streams: ways.iter().map(|_| History::default()).collect(),
+            streams: endpoints.iter().map(|_| History::default()).collect(),
             visits: 0,
         };
         Self {
-            ways,
+            endpoints,
             http: reqwest::Client::new(),
-            follower,
+            subscriber,
             progress,
             record,
         }
@@ -102,59 +111,61 @@ impl Client {
     /// Follows to the end through all faults. `turn` selects the first node.
     pub(crate) async fn follow(mut self, mut turn: usize) -> Record {
         let mut answered = 0;
-        let fate = loop {
-            self.follower.url = self.ways[0].node(turn);
-            match self.hear().await {
-                Heard::Told(told) => {
-                    self.take(told);
+        let ending = loop {
+            self.subscriber.url = self.endpoints[0].node(turn);
+            match self.next_outcome().await {
+                Outcome::Update(update) => {
+                    self.take(update);
                     continue;
                 }
-                Heard::Over => break Fate::Complete,
-                Heard::Cut(Some(1011)) | Heard::Refused(403 | 404, _) => break Fate::Gone,
-                Heard::Refused(401, _) => self.follower.token.clear(),
-                Heard::Cut(_) | Heard::Refused(429 | 503, _) => {}
-                Heard::Refused(status, error) => {
-                    panic!("no answer for a good client: {status} {error}")
+                Outcome::Complete => break Ending::Complete,
+                Outcome::Disconnected(Some(1011)) | Outcome::Refused(403 | 404, _) => {
+                    break Ending::Deleted;
+                }
+                Outcome::Refused(401, _) => self.subscriber.token.clear(),
+                Outcome::Disconnected(_) | Outcome::Refused(429 | 503, _) => {}
+                Outcome::Refused(status, error) => {
+                    panic!("no good subscriber receives: {status} {error}")
                 }
             }
             // A subscriber that polls stays with a node that answers.
-            if self.record.transport != Transport::Poll || self.follower.connections == answered {
+            if self.record.transport != Transport::Poll || self.subscriber.connections == answered {
                 turn += 1;
             }
-            answered = self.follower.connections;
+            answered = self.subscriber.connections;
             sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
         };
         for history in &mut self.record.streams {
-            history.fate.get_or_insert(fate);
+            history.ending.get_or_insert(ending);
         }
         self.record
     }
 
     /// The next outcome. Requests a token for all known streams first.
-    async fn hear(&mut self) -> Heard {
-        if self.follower.token.is_empty()
-            && let Err(heard) = self.ask_for_token().await
+    async fn next_outcome(&mut self) -> Outcome {
+        if self.subscriber.token.is_empty()
+            && let Err(outcome) = self.request_token().await
         {
-            return heard;
+            return outcome;
         }
-        let heard = self.follower.hear().await;
+        let outcome = self.subscriber.next_outcome().await;
         // The answer to a reconnect may be that there is nothing more.
-        if heard != Heard::Over {
-            self.record.visits = self.follower.connections;
+        if outcome != Outcome::Complete {
+            self.record.visits = self.subscriber.connections;
         }
-        heard
+        outcome
     }
 
     /// Requests a token, as the subscriber's backend would.
-    async fn ask_for_token(&mut self) -> Result<(), Heard> {
+    async fn request_token(&mut self) -> Result<(), Outcome> {
         // A deleted stream must not keep the subscriber from the other stream, nor from the
         // notification about the deleted one.
-        let wait = self.record.visits > 0 && self.ways.len() > 1;
+        let wait = self.record.visits > 0 && self.endpoints.len() > 1;
         let body =
-            json!({"keys": self.follower.keys, "ttl": TOKEN_SECONDS, "wait": wait}).to_string();
+            json!({"keys": self.subscriber.keys, "ttl": TOKEN_SECONDS, "wait": wait}).to_string();
         let request = self
             .http
-            .post(format!("{}/api/stream/token", self.follower.url))
+            .post(format!("{}/api/stream/token", self.subscriber.url))
             .header("X-API-KEY", API_KEY)
             .body(body);
         let asking = async {
@@ -166,52 +177,52 @@ impl Client {
                 access["token"]
                     .as_str()
                     .expect("a token")
-                    .clone_into(&mut self.follower.token);
+                    .clone_into(&mut self.subscriber.token);
                 Ok(())
             }
-            Ok(Ok((status, error))) => Err(Heard::Refused(status, error)),
-            Ok(Err(_)) | Err(_) => Err(Heard::Cut(None)),
+            Ok(Ok((status, error))) => Err(Outcome::Refused(status, error)),
+            Ok(Err(_)) | Err(_) => Err(Outcome::Disconnected(None)),
         }
     }
 
     /// Checks each update at once, because a subscriber that receives the same data for ever
     /// reaches no end.
-    fn take(&mut self, told: Told) {
+    fn take(&mut self, update: Update) {
         let of = self
-            .ways
+            .endpoints
             .iter()
-            .position(|way| way.key == told.key)
+            .position(|endpoint| endpoint.key == update.key)
             .expect("one of its streams");
         let history = &mut self.record.streams[of];
         assert_eq!(
-            history.fate.filter(|_| !told.is("missedevents")),
+            history.ending.filter(|_| !update.is("missedevents")),
             None,
-            "nothing comes of a stream that is gone: {told:?}"
+            "nothing arrives from a deleted stream: {update:?}"
         );
-        if told.is("missedevents") {
+        if update.is("missedevents") {
             assert!(
-                told.missed()["first"].is_null(),
-                "nothing is missed: {told:?}"
+                update.missed()["first"].is_null(),
+                "no event is missed: {update:?}"
             );
-            history.fate = Some(Fate::Gone);
+            history.ending = Some(Ending::Deleted);
             return;
         }
-        let Told {
+        let Update {
             id: Some(id),
             event: Some(event),
             data,
             ..
-        } = told
+        } = update
         else {
-            panic!("an event: {told:?}")
+            panic!("an event: {update:?}")
         };
         let next = history.events.len() as u64;
         assert_eq!(
             number(&id),
             next,
-            "a {:?} client of {} streams is told what follows",
+            "a {:?} subscriber of {} streams receives the next event",
             self.record.transport,
-            self.ways.len()
+            self.endpoints.len()
         );
         self.progress[of].store(next + 1, Ordering::Relaxed);
         history.events.push(Seen { id, event, data });
@@ -220,7 +231,7 @@ impl Client {
 
 /// Whether no subscriber over a lasting connection was cut off, closed or refused. Polls are left
 /// out.
-pub(crate) fn nobody_was_closed(records: &[Record]) -> bool {
+pub(crate) fn no_subscriber_was_closed(records: &[Record]) -> bool {
     records
         .iter()
         .all(|record| record.visits == 1 || record.transport == Transport::Poll)

@@ -21,7 +21,7 @@ use crate::common::{
 
 /// A store with its own prefix.
 fn store(url: &str, delivery: &str, prefix: &str) -> SharedStore {
-    let prefix = format!("beginnings-{}-{delivery}-{prefix}:", std::process::id());
+    let prefix = format!("start-position-{}-{delivery}-{prefix}:", std::process::id());
     let set = [
         ("API_KEY", API_KEY),
         ("SECRET_KEY", SECRET_KEY),
@@ -127,20 +127,20 @@ async fn check(store: &SharedStore, name: &str) {
             kept.iter().filter(|id| id.ms < ms).count(),
         )
     });
-    for (beginning, wanted) in by_count
+    for (start_position, wanted) in by_count
         .chain(by_time)
         .chain([(StartPosition::Now, kept.len())])
     {
-        let cursor = store.locate(&key(), beginning).await.unwrap();
+        let cursor = store.locate(&key(), start_position).await.unwrap();
         let (found, page) = after(store, cursor).await;
         assert_eq!(
             (&found[..], page.missed),
             (&kept[wanted..], None),
-            "{name}: {beginning:?} is after {cursor:?}"
+            "{name}: {start_position:?} is after {cursor:?}"
         );
         assert!(
             wanted < kept.len() || cursor == kept.last().copied(),
-            "{name}: {beginning:?}"
+            "{name}: {start_position:?}"
         );
     }
     assert_eq!(
@@ -150,7 +150,7 @@ async fn check(store: &SharedStore, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_begins_with_the_events_that_it_asked_for() {
+async fn a_start_position_yields_the_requested_events() {
     for (name, store) in stores("asked") {
         create(&store, 1_000).await;
         check(&store, name).await;
@@ -163,7 +163,7 @@ async fn a_reader_begins_with_the_events_that_it_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_of_a_trimmed_stream_begins_with_what_is_kept() {
+async fn a_start_position_in_a_trimmed_stream_yields_the_kept_events() {
     for (name, store) in stores("trimmed") {
         create(&store, 10).await;
         // Redis trims about a hundred entries at a time.
@@ -179,23 +179,23 @@ async fn a_reader_of_a_trimmed_stream_begins_with_what_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_later_follows_where_a_reader_began() {
+async fn new_events_follow_the_start_position() {
     // The last batch of the stream has three events. Each row is a start position and the number of
     // the first event that comes.
-    let beginnings: [fn(EventId) -> (StartPosition, u64); 3] = [
+    let start_positions: [fn(EventId) -> (StartPosition, u64); 3] = [
         |last| (StartPosition::Now, last.n + 1),
         |last| (StartPosition::Last(2), last.n - 1),
         |last| (StartPosition::Since(last.ms), last.n - 2),
     ];
     for (name, store) in stores("later") {
         create(&store, 1_000).await;
-        for beginning in beginnings {
+        for start_position in start_positions {
             // The batch gets a millisecond of its own.
             tokio::time::sleep(Duration::from_millis(2)).await;
             add(&store, 3).await;
             let last = store.info(&key()).await.unwrap().last;
-            let (beginning, first) = beginning(last);
-            let cursor = store.locate(&key(), beginning).await.unwrap();
+            let (start_position, first) = start_position(last);
+            let cursor = store.locate(&key(), start_position).await.unwrap();
             let mut tails = store.tails();
             tails.add(store.read(&key(), cursor).await.unwrap());
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -203,30 +203,30 @@ async fn what_comes_later_follows_where_a_reader_began() {
             let mut numbers = Vec::new();
             while numbers.last() != Some(&(last.n + 3)) {
                 let batch = within(tails.next()).await.unwrap().told.unwrap();
-                assert_eq!(batch.missed, None, "{name}: {beginning:?}");
+                assert_eq!(batch.missed, None, "{name}: {start_position:?}");
                 numbers.extend(ids(&batch.parts).iter().map(|id| id.n));
             }
             assert_eq!(
                 numbers,
                 (first..=last.n + 3).collect::<Vec<_>>(),
-                "{name}: {beginning:?}"
+                "{name}: {start_position:?}"
             );
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_there_is_no_stream_there_is_no_beginning_but_the_start() {
+async fn a_missing_stream_has_no_start_position_except_its_start() {
     for (name, store) in stores("none") {
-        for beginning in [
+        for start_position in [
             StartPosition::Now,
             StartPosition::Last(1),
             StartPosition::Since(0),
         ] {
-            let located = store.locate(&key(), beginning).await;
+            let located = store.locate(&key(), start_position).await;
             assert!(
                 matches!(located, Err(StoreError::NotFound)),
-                "{name}: {beginning:?}: {located:?}"
+                "{name}: {start_position:?}: {located:?}"
             );
         }
         assert_eq!(
@@ -237,7 +237,7 @@ async fn where_there_is_no_stream_there_is_no_beginning_but_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pauses_of_hours_and_years_between_events_make_no_difference() {
+async fn long_pauses_between_events_do_not_change_the_start_position() {
     let redis = Redis::start(&[]);
     let store = store(&redis.url(), "exclusive", "pauses");
     create(&store, 1_000).await;
@@ -258,7 +258,7 @@ async fn pauses_of_hours_and_years_between_events_make_no_difference() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_in_a_long_stream_costs_redis_no_more_than_some_forty_reads_of_one_event() {
+async fn finding_a_start_position_in_a_long_stream_reads_at_most_some_forty_events() {
     let redis = Redis::start(&[]);
     let store = store(&redis.url(), "exclusive", "long");
     create(&store, 1_000_000).await;
@@ -271,7 +271,7 @@ async fn a_place_in_a_long_stream_costs_redis_no_more_than_some_forty_reads_of_o
     add(&store, 1_000).await;
     // Redis loads the script.
     store.locate(&key(), StartPosition::Now).await.unwrap();
-    for (beginning, most) in [
+    for (start_position, most) in [
         (StartPosition::Now, 1),
         (StartPosition::Since(last.ms), 2),
         (StartPosition::Last(1), 45),
@@ -279,7 +279,7 @@ async fn a_place_in_a_long_stream_costs_redis_no_more_than_some_forty_reads_of_o
         (StartPosition::Last(20_500), 45),
     ] {
         redis.cli(&["config", "resetstat"]);
-        store.locate(&key(), beginning).await.unwrap();
+        store.locate(&key(), start_position).await.unwrap();
         let commands = redis.cli(&["info", "commandstats"]);
         let calls = |command: &str| {
             let line = commands
@@ -296,7 +296,7 @@ async fn a_place_in_a_long_stream_costs_redis_no_more_than_some_forty_reads_of_o
         );
         assert!(
             (1..=most).contains(&calls("xrange")),
-            "{beginning:?}: {commands}"
+            "{start_position:?}: {commands}"
         );
         let sent = redis.cli(&["info", "stats"]);
         let sent = sent
@@ -306,9 +306,6 @@ async fn a_place_in_a_long_stream_costs_redis_no_more_than_some_forty_reads_of_o
             .trim()
             .parse::<u64>()
             .unwrap();
-        assert!(
-            sent < 16_384,
-            "{sent} bytes, which are what redis-cli was told besides"
-        );
+        assert!(sent < 16_384, "{sent} bytes, including those for redis-cli");
     }
 }

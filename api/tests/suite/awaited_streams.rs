@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::common::{
     Broker, Kind, broker,
-    follower::{Follower, Heard, Told, Transport, encoded, stored, token},
     keys::together,
+    subscriber::{Outcome, Subscriber, Transport, Update, encoded, stored, token},
     until, within,
 };
 
@@ -18,16 +18,16 @@ fn waiting(transport: Transport) -> &'static str {
     }
 }
 
-async fn what_was_waited_for_comes_whole_from_its_first_event(broker: Broker) {
+async fn an_awaited_stream_arrives_whole_from_its_first_event(broker: Broker) {
     let [there, later, last] = together(broker.kind, ["p:there", "p:later", "p:last"]);
     broker.create(&there).await;
     // A bound token would refuse one stream more than the limit on awaited streams.
     let by_prefix = token(&broker, json!({"prefix": "p:"})).await;
     let by_list = token(&broker, json!({"keys": [there, later, last], "wait": true})).await;
     let follow = |transport, keys: Vec<&String>, token| {
-        Follower::new(&broker, transport, keys, token).with(waiting(transport))
+        Subscriber::new(&broker, transport, keys, token).with(waiting(transport))
     };
-    let mut followers: Vec<Follower> = Transport::ALL
+    let mut subscribers: Vec<Subscriber> = Transport::ALL
         .into_iter()
         .flat_map(|transport| {
             [
@@ -36,37 +36,37 @@ async fn what_was_waited_for_comes_whole_from_its_first_event(broker: Broker) {
             ]
         })
         .collect();
-    let rests = join_all(followers.iter_mut().map(Follower::rest));
+    let rests = join_all(subscribers.iter_mut().map(Subscriber::rest));
     let write = async {
-        until("all wait", || async { broker.slots_in_use().await == 8 }).await;
+        until("all wait", || async { broker.permits_in_use().await == 8 }).await;
         for key in [&later, &last] {
             broker.create(key).await;
-            broker.add_numbered(key, 0, 3).await;
+            broker.add_events(key, 0, 3).await;
         }
-        broker.add_numbered(&there, 0, 3).await;
+        broker.add_events(&there, 0, 3).await;
         for key in [&there, &later, &last] {
             broker.end(key).await;
         }
     };
     let (all, ()) = tokio::join!(rests, write);
-    for (follower, told) in followers.iter().zip(all) {
-        for key in &follower.keys {
-            let of_key: Vec<Told> = told
+    for (subscriber, updates) in subscribers.iter().zip(all) {
+        for key in &subscriber.keys {
+            let of_key: Vec<Update> = updates
                 .iter()
-                .filter(|told| told.key == *key)
+                .filter(|update| update.key == *key)
                 .cloned()
                 .collect();
             assert_eq!(
                 of_key,
                 stored(&broker, key).await,
                 "{:?}",
-                follower.transport
+                subscriber.transport
             );
         }
     }
 }
 
-async fn what_is_not_waited_for_is_not_found(broker: Broker) {
+async fn a_missing_stream_is_not_found_without_a_wait(broker: Broker) {
     let [there, absent] = together(broker.kind, ["p:there", "p:absent"]);
     broker.create(&there).await;
     let prefix = token(&broker, json!({"prefix": "p:"})).await;
@@ -77,20 +77,20 @@ async fn what_is_not_waited_for_is_not_found(broker: Broker) {
     let not_found = (404, "stream-not-found".to_owned());
     for transport in Transport::ALL {
         for keys in [vec![&absent], vec![&there, &absent]] {
-            let follower =
-                |token, more: &str| Follower::new(&broker, transport, &keys, token).with(more);
+            let subscriber =
+                |token, more: &str| Subscriber::new(&broker, transport, &keys, token).with(more);
             assert_eq!(
-                follower(&prefix, "").refused().await,
+                subscriber(&prefix, "").refused().await,
                 not_found,
                 "{transport:?}"
             );
             assert_eq!(
-                follower(&prefix, "&wait=false&from=now").refused().await,
+                subscriber(&prefix, "&wait=false&from=now").refused().await,
                 not_found,
                 "{transport:?}"
             );
             assert_eq!(
-                follower(&bound, waiting(transport)).refused().await,
+                subscriber(&bound, waiting(transport)).refused().await,
                 not_found,
                 "{transport:?}: whatever comes is another"
             );
@@ -100,47 +100,47 @@ async fn what_is_not_waited_for_is_not_found(broker: Broker) {
 
 /// A cursor may record that the subscriber has nothing of a stream. The broker must not take that
 /// for a deleted stream.
-async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
+async fn a_subscriber_that_was_cut_off_while_it_waited_waits_again(broker: Broker) {
     let [there, later] = together(broker.kind, ["p:there", "p:later"]);
     broker.create(&there).await;
     let token = token(&broker, json!({"prefix": "p:"})).await;
-    let mut followers: Vec<Follower> = Transport::ALL
+    let mut subscribers: Vec<Subscriber> = Transport::ALL
         .into_iter()
         .map(|transport| {
-            Follower::new(&broker, transport, [&there, &later], &token)
+            Subscriber::new(&broker, transport, [&there, &later], &token)
                 .with(format!("{}&from=now", waiting(transport)))
         })
         .collect();
-    for follower in &mut followers {
-        if follower.transport != Transport::Poll {
-            assert_eq!(follower.told().await.event, None, "where it is");
+    for subscriber in &mut subscribers {
+        if subscriber.transport != Transport::Poll {
+            assert_eq!(subscriber.update().await.event, None, "its position");
         }
     }
-    until("they wait", || async { broker.slots_in_use().await == 3 }).await;
+    until("they wait", || async { broker.permits_in_use().await == 3 }).await;
     for round in 0..2 {
-        let polls = tokio::join!(followers[3].told(), async {
-            until("it waits", || async { broker.slots_in_use().await > 0 }).await;
+        let polls = tokio::join!(subscribers[3].update(), async {
+            until("it waits", || async { broker.permits_in_use().await > 0 }).await;
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            broker.add_numbered(&there, round, 1).await
+            broker.add_events(&there, round, 1).await
         });
         assert!(polls.0.is("n"), "{polls:?}");
-        for follower in &mut followers[..3] {
-            let told = follower.told().await;
-            assert!(told.is("n"), "{:?}: {told:?}", follower.transport);
-            follower.cut();
+        for subscriber in &mut subscribers[..3] {
+            let update = subscriber.update().await;
+            assert!(update.is("n"), "{:?}: {update:?}", subscriber.transport);
+            subscriber.cut();
         }
     }
     // A program may construct such a cursor, too.
     let own = format!("{}:,{}:", encoded(&there), encoded(&later));
-    followers.extend(Transport::ALL.map(|transport| {
-        Follower::new(&broker, transport, [&there, &later], &token)
+    subscribers.extend(Transport::ALL.map(|transport| {
+        Subscriber::new(&broker, transport, [&there, &later], &token)
             .with(waiting(transport))
             .after(&own)
     }));
-    let rests = join_all(followers.iter_mut().map(Follower::rest));
+    let rests = join_all(subscribers.iter_mut().map(Subscriber::rest));
     let write = async {
         until("they wait again", || async {
-            broker.slots_in_use().await >= 8
+            broker.permits_in_use().await >= 8
         })
         .await;
         broker.create(&later).await;
@@ -149,19 +149,22 @@ async fn who_was_cut_off_while_it_waited_waits_on(broker: Broker) {
     };
     let (all, ()) = tokio::join!(rests, write);
     let wanted = stored(&broker, &later).await;
-    for (follower, told) in followers.iter().zip(all) {
-        let of_later: Vec<Told> = told.into_iter().filter(|told| told.key == later).collect();
+    for (subscriber, updates) in subscribers.iter().zip(all) {
+        let of_later: Vec<Update> = updates
+            .into_iter()
+            .filter(|update| update.key == later)
+            .collect();
         assert_eq!(
             of_later, wanted,
             "{:?} from {:?}",
-            follower.transport, follower.more
+            subscriber.transport, subscriber.more
         );
     }
 }
 
 /// This holds with one key too, and before anything was sent. Otherwise `from=now` would begin
 /// behind events that were written in the meantime.
-async fn who_waits_for_one_stream_from_now_on_is_told_where_it_is(broker: Broker) {
+async fn a_subscriber_that_waits_from_now_on_receives_its_position(broker: Broker) {
     let token = token(&broker, json!({"prefix": "p:"})).await;
     let path = format!(
         "{}/api/client/sse?key=p%3A1&wait=true&from=now&token={token}",
@@ -189,36 +192,36 @@ async fn who_waits_for_one_stream_from_now_on_is_told_where_it_is(broker: Broker
 }
 
 on_every_store!(
-    who_waits_for_one_stream_from_now_on_is_told_where_it_is,
-    what_was_waited_for_comes_whole_from_its_first_event,
-    what_is_not_waited_for_is_not_found,
-    who_was_cut_off_while_it_waited_waits_on,
+    a_subscriber_that_waits_from_now_on_receives_its_position,
+    an_awaited_stream_arrives_whole_from_its_first_event,
+    a_missing_stream_is_not_found_without_a_wait,
+    a_subscriber_that_was_cut_off_while_it_waited_waits_again,
 );
 
-async fn who_waits_in_vain_is_let_go_after_the_client_timeout(kind: Kind) {
+async fn a_subscriber_that_waits_in_vain_is_disconnected_after_the_client_timeout(kind: Kind) {
     let broker = broker(kind).set("CLIENT_TIMEOUT", 1).start().await;
     let token = token(&broker, json!({"prefix": "p:"})).await;
     let wait = async |transport| {
-        let mut follower =
-            Follower::new(&broker, transport, ["p:1", "p:2"], &token).with(waiting(transport));
-        (follower.next().await, transport)
+        let mut subscriber =
+            Subscriber::new(&broker, transport, ["p:1", "p:2"], &token).with(waiting(transport));
+        (subscriber.next().await, transport)
     };
-    for (heard, transport) in join_all(Transport::ALL.map(wait)).await {
+    for (outcome, transport) in join_all(Transport::ALL.map(wait)).await {
         let code = (transport == Transport::Ws).then_some(1001);
-        assert_eq!(heard, Heard::Cut(code), "{transport:?}");
+        assert_eq!(outcome, Outcome::Disconnected(code), "{transport:?}");
     }
-    until("their slots are free", || async {
-        broker.slots_in_use().await == 0
+    until("their permits are free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 }
 
 #[tokio::test]
-async fn who_waits_in_vain_is_let_go_after_the_client_timeout_in_memory() {
-    who_waits_in_vain_is_let_go_after_the_client_timeout(Kind::Memory).await;
+async fn a_subscriber_that_waits_in_vain_is_disconnected_after_the_client_timeout_in_memory() {
+    a_subscriber_that_waits_in_vain_is_disconnected_after_the_client_timeout(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn who_waits_in_vain_is_let_go_after_the_client_timeout_in_exclusive() {
-    who_waits_in_vain_is_let_go_after_the_client_timeout(Kind::Exclusive).await;
+async fn a_subscriber_that_waits_in_vain_is_disconnected_after_the_client_timeout_in_exclusive() {
+    a_subscriber_that_waits_in_vain_is_disconnected_after_the_client_timeout(Kind::Exclusive).await;
 }

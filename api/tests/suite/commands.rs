@@ -8,10 +8,10 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{
     Broker, Kind, assert_contiguous, broker,
-    follower::{stored, token},
     keys::together,
     number,
     redis::Redis,
+    subscriber::{stored, token},
     ws::Ws,
 };
 
@@ -37,12 +37,12 @@ async fn event_of(socket: &mut Ws, key: &str) -> String {
         .to_owned()
 }
 
-async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Broker) {
+async fn a_stream_is_added_and_dropped_with_its_position(broker: Broker) {
     let [a, b] = together(broker.kind, ["a", "b"]);
     for key in [&a, &b] {
         broker.create(key).await;
     }
-    let of_b = broker.add_numbered(&b, 0, 3).await;
+    let of_b = broker.add_events(&b, 0, 3).await;
     let token = token(&broker, json!({"keys": [a, b]})).await;
     let mut socket = broker.ws(&a, &token, None).await;
     assert_eq!(
@@ -58,7 +58,7 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
     for n in 0..4 {
         assert_eq!(number(&event_of(&mut socket, &b).await), n);
     }
-    let live = broker.add_numbered(&a, 0, 1).await;
+    let live = broker.add_events(&a, 0, 1).await;
     assert_eq!(
         event_of(&mut socket, &a).await,
         live[0],
@@ -69,16 +69,20 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
         socket.next().await.unwrap(),
         json!({"op": "unsubscribed", "key": b, "after": of_b[2]})
     );
-    let unheard = broker.add_numbered(&b, 3, 3).await;
-    let live = broker.add_numbered(&a, 1, 1).await;
+    let unpublished = broker.add_events(&b, 3, 3).await;
+    let live = broker.add_events(&a, 1, 1).await;
     assert_eq!(event_of(&mut socket, &a).await, live[0]);
 
     // Once more from a cursor, from a start position whose answer contains the position, and with
     // both, where the cursor takes precedence.
     for (more, after, first) in [
-        (json!({"after": of_b[2]}), &of_b[2], Some(&unheard[0])),
-        (json!({"from": "-1"}), &unheard[1], Some(&unheard[2])),
-        (json!({"from": "now"}), &unheard[2], None),
+        (json!({"after": of_b[2]}), &of_b[2], Some(&unpublished[0])),
+        (
+            json!({"from": "-1"}),
+            &unpublished[1],
+            Some(&unpublished[2]),
+        ),
+        (json!({"from": "now"}), &unpublished[2], None),
         (
             json!({"from": "now", "after": of_b[1]}),
             &of_b[1],
@@ -86,11 +90,12 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
         ),
         (json!({"after": null, "from": null}), &String::new(), None),
     ] {
-        let mut op = json!({"op": "subscribe", "key": b});
-        op.as_object_mut()
+        let mut command = json!({"op": "subscribe", "key": b});
+        command
+            .as_object_mut()
             .unwrap()
             .extend(more.as_object().unwrap().clone());
-        socket.send(op.to_string()).await;
+        socket.send(command.to_string()).await;
         let after = if after.is_empty() {
             Value::Null
         } else {
@@ -99,11 +104,11 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
         assert_eq!(
             socket.next().await.unwrap(),
             json!({"op": "subscribed", "key": b, "after": after}),
-            "{op}"
+            "{command}"
         );
         let mut at = after;
         if let Some(first) = first {
-            assert_eq!(event_of(&mut socket, &b).await, *first, "{op}");
+            assert_eq!(event_of(&mut socket, &b).await, *first, "{command}");
             at = json!(first);
         }
         unsubscribe(&mut socket, &b).await;
@@ -128,16 +133,14 @@ async fn a_stream_is_added_and_dropped_and_says_where_the_client_is(broker: Brok
     );
 }
 
-async fn what_is_asked_for_before_the_first_array_is_complete_is_answered_behind_it(
-    broker: Broker,
-) {
+async fn commands_before_the_end_of_the_first_array_are_answered_after_it(broker: Broker) {
     let [long, other] = together(broker.kind, ["long", "other"]);
     broker
         .create_with(json!({"key": long, "max_events": 10_000}))
         .await;
     broker.create(&other).await;
     for batch in 0..5 {
-        broker.add_numbered(&long, batch * 1000, 1000).await;
+        broker.add_events(&long, batch * 1000, 1000).await;
     }
     let token = token(&broker, json!({"keys": [long, other]})).await;
     let mut socket = broker.ws(&long, &token, None).await;
@@ -162,7 +165,7 @@ async fn what_is_asked_for_before_the_first_array_is_complete_is_answered_behind
     );
 }
 
-async fn a_connection_without_streams_waits_for_another_and_one_whose_streams_have_ended_is_closed(
+async fn a_connection_without_streams_stays_open_and_one_with_only_ended_streams_closes(
     broker: Broker,
 ) {
     let [a, b, c] = together(broker.kind, ["a", "b", "c"]);
@@ -175,7 +178,7 @@ async fn a_connection_without_streams_waits_for_another_and_one_whose_streams_ha
     unsubscribe(&mut socket, &a).await;
     assert_eq!(socket.next().await.unwrap()["op"], "unsubscribed");
     broker.end(&a).await;
-    assert_eq!(broker.slots_in_use().await, 1);
+    assert_eq!(broker.permits_in_use().await, 1);
     for key in [&b, &c] {
         subscribe(&mut socket, key).await;
         assert_eq!(socket.next().await.unwrap()["op"], "subscribed");
@@ -195,7 +198,7 @@ async fn a_connection_without_streams_waits_for_another_and_one_whose_streams_ha
     assert_eq!(socket.close_code().await, Some(1000));
 }
 
-async fn a_stream_that_is_not_there_is_waited_for_where_that_is_wanted(broker: Broker) {
+async fn a_missing_stream_is_awaited_on_request(broker: Broker) {
     let [a, later] = together(broker.kind, ["p:a", "p:later"]);
     broker.create(&a).await;
     let token = token(&broker, json!({"prefix": "p:"})).await;
@@ -205,17 +208,20 @@ async fn a_stream_that_is_not_there_is_waited_for_where_that_is_wanted(broker: B
         socket
             .send(json!({"op": "subscribe", "key": later, "wait": wait}).to_string())
             .await;
-        let told = socket.next().await.unwrap();
-        assert_eq!((&told["op"], &told["key"]), (&json!(answer), &json!(later)));
+        let reply = socket.next().await.unwrap();
+        assert_eq!(
+            (&reply["op"], &reply["key"]),
+            (&json!(answer), &json!(later))
+        );
     }
     broker.create(&later).await;
-    broker.add_numbered(&later, 0, 2).await;
+    broker.add_events(&later, 0, 2).await;
     for n in 0..3 {
         assert_eq!(number(&event_of(&mut socket, &later).await), n);
     }
 }
 
-async fn a_stream_that_is_gone_is_told_and_the_connection_goes_on(broker: Broker) {
+async fn a_deleted_stream_is_reported_and_the_connection_continues(broker: Broker) {
     let [a, brief] = together(broker.kind, ["a", "brief"]);
     broker.create(&a).await;
     broker.create_with(json!({"key": brief, "ttl": 1})).await;
@@ -225,37 +231,37 @@ async fn a_stream_that_is_gone_is_told_and_the_connection_goes_on(broker: Broker
     subscribe(&mut socket, &brief).await;
     assert_eq!(socket.next().await.unwrap()["op"], "subscribed");
     let start = event_of(&mut socket, &brief).await;
-    let told = socket.next().await.unwrap();
-    let data: Value = serde_json::from_str(told["data"].as_str().unwrap()).unwrap();
+    let reply = socket.next().await.unwrap();
+    let data: Value = serde_json::from_str(reply["data"].as_str().unwrap()).unwrap();
     assert_eq!(
-        (&told["key"], &told["event"], told.get("id")),
+        (&reply["key"], &reply["event"], reply.get("id")),
         (&json!(brief), &json!("missedevents"), None)
     );
     assert_eq!(data, json!({"after": start, "first": null, "missed": null}));
-    let live = broker.add_numbered(&a, 0, 1).await;
+    let live = broker.add_events(&a, 0, 1).await;
     assert_eq!(event_of(&mut socket, &a).await, live[0]);
 }
 
 /// A subscriber that records what it receives.
-struct Client {
+struct RecordingSubscriber {
     socket: Ws,
     followed: BTreeSet<String>,
     had: BTreeMap<String, Vec<String>>,
 }
 
-impl Client {
+impl RecordingSubscriber {
     fn after(&self, key: &str) -> Option<&String> {
         self.had.get(key).and_then(|ids| ids.last())
     }
 
     async fn subscribe(&mut self, key: &str) {
-        let op = json!({"op": "subscribe", "key": key, "after": self.after(key)});
-        self.socket.send(op.to_string()).await;
+        let command = json!({"op": "subscribe", "key": key, "after": self.after(key)});
+        self.socket.send(command.to_string()).await;
     }
 
     /// Reads the next message. Returns whether it was an answer, or none when the connection
     /// closes.
-    async fn hear(&mut self) -> Option<bool> {
+    async fn read_next(&mut self) -> Option<bool> {
         let message = match self.socket.next().await {
             Ok(message) => message,
             Err(frame) => {
@@ -264,7 +270,7 @@ impl Client {
             }
         };
         let key = message["key"].as_str().expect("a key").to_owned();
-        let Some(op) = message["op"].as_str() else {
+        let Some(command) = message["op"].as_str() else {
             assert!(self.followed.contains(&key), "not followed: {message}");
             self.had
                 .entry(key)
@@ -273,7 +279,7 @@ impl Client {
             return Some(false);
         };
         assert_eq!(message["after"], json!(self.after(&key)), "{message}");
-        let changed = if op == "subscribed" {
+        let changed = if command == "subscribed" {
             self.followed.insert(key)
         } else {
             self.followed.remove(&key)
@@ -284,12 +290,12 @@ impl Client {
 
     async fn answers(&mut self, mut count: usize) {
         while count > 0 {
-            count -= usize::from(self.hear().await.expect("open"));
+            count -= usize::from(self.read_next().await.expect("open"));
         }
     }
 }
 
-async fn hundreds_of_changes_in_a_row_are_answered_in_order_and_lose_nothing(broker: Broker) {
+async fn hundreds_of_commands_are_answered_in_order_and_lose_nothing(broker: Broker) {
     let keys = together(broker.kind, ["base", "x", "y", "z"]);
     for key in &keys {
         broker
@@ -322,61 +328,61 @@ async fn hundreds_of_changes_in_a_row_are_answered_in_order_and_lose_nothing(bro
 
     let write = async {
         for n in 0..60 {
-            broker.add_numbered(&keys[n % 3], 0, 1 + n as u64 % 3).await;
+            broker.add_events(&keys[n % 3], 0, 1 + n as u64 % 3).await;
         }
         for key in keys {
             broker.end(key).await;
         }
     };
     let change = async {
-        let mut client = Client {
+        let mut subscriber = RecordingSubscriber {
             socket,
             followed: [base.clone()].into(),
             had: [(base.clone(), vec![base_at])].into(),
         };
         for _ in 0..60 {
             for key in keys {
-                client.subscribe(key).await;
+                subscriber.subscribe(key).await;
             }
             for key in keys {
-                unsubscribe(&mut client.socket, key).await;
+                unsubscribe(&mut subscriber.socket, key).await;
             }
-            client.answers(6).await;
+            subscriber.answers(6).await;
         }
         for key in keys {
-            client.subscribe(key).await;
+            subscriber.subscribe(key).await;
         }
-        unsubscribe(&mut client.socket, base).await;
-        while client.hear().await.is_some() {}
-        client.had
+        unsubscribe(&mut subscriber.socket, base).await;
+        while subscriber.read_next().await.is_some() {}
+        subscriber.had
     };
     let ((), had) = tokio::join!(write, change);
     for key in keys {
         let stored: Vec<_> = stored(&broker, key)
             .await
             .into_iter()
-            .filter_map(|told| told.id)
+            .filter_map(|update| update.id)
             .collect();
         assert_eq!(had[key], stored, "{key}");
     }
 }
 
 on_every_store!(
-    a_stream_is_added_and_dropped_and_says_where_the_client_is,
-    what_is_asked_for_before_the_first_array_is_complete_is_answered_behind_it,
-    a_connection_without_streams_waits_for_another_and_one_whose_streams_have_ended_is_closed,
-    a_stream_that_is_not_there_is_waited_for_where_that_is_wanted,
-    a_stream_that_is_gone_is_told_and_the_connection_goes_on,
-    hundreds_of_changes_in_a_row_are_answered_in_order_and_lose_nothing,
+    a_stream_is_added_and_dropped_with_its_position,
+    commands_before_the_end_of_the_first_array_are_answered_after_it,
+    a_connection_without_streams_stays_open_and_one_with_only_ended_streams_closes,
+    a_missing_stream_is_awaited_on_request,
+    a_deleted_stream_is_reported_and_the_connection_continues,
+    hundreds_of_commands_are_answered_in_order_and_lose_nothing,
 );
 
 /// Sends this command, and returns the code of the refusal.
-async fn refusal(socket: &mut Ws, op: Value) -> String {
-    socket.send(op.to_string()).await;
+async fn refusal(socket: &mut Ws, command: Value) -> String {
+    socket.send(command.to_string()).await;
     let answer = socket.next().await.unwrap();
     assert_eq!(
         (&answer["op"], &answer["key"]),
-        (&json!("error"), &op["key"]),
+        (&json!("error"), &command["key"]),
         "{answer}"
     );
     assert!(!answer["message"].as_str().unwrap().is_empty());
@@ -384,7 +390,7 @@ async fn refusal(socket: &mut Ws, op: Value) -> String {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_answered_with_the_reason_and_harms_nothing() {
+async fn an_impossible_command_is_refused_with_its_reason_and_changes_nothing() {
     let broker = broker(Kind::Memory)
         .set("MAX_KEYS_PER_CLIENT", 3)
         .start()
@@ -395,7 +401,7 @@ async fn what_cannot_be_done_is_answered_with_the_reason_and_harms_nothing() {
     let token = token(&broker, json!({"prefix": "p:"})).await;
     let mut socket = broker.ws("p:a", &token, None).await;
     socket.next().await.unwrap();
-    for (op, code) in [
+    for (command, code) in [
         (json!({"op": "subscribe", "key": "other"}), "forbidden"),
         (
             json!({"op": "subscribe", "key": "p:absent"}),
@@ -417,7 +423,11 @@ async fn what_cannot_be_done_is_answered_with_the_reason_and_harms_nothing() {
         ),
         (json!({"op": "unsubscribe", "key": "p:b"}), "not-subscribed"),
     ] {
-        assert_eq!(refusal(&mut socket, op.clone()).await, code, "{op}");
+        assert_eq!(
+            refusal(&mut socket, command.clone()).await,
+            code,
+            "{command}"
+        );
     }
     for key in ["p:b", "p:c"] {
         subscribe(&mut socket, key).await;
@@ -435,13 +445,13 @@ async fn what_cannot_be_done_is_answered_with_the_reason_and_harms_nothing() {
     assert_eq!(socket.next().await.unwrap()["op"], "subscribed");
     event_of(&mut socket, "p:d").await;
     for key in ["p:a", "p:b", "p:d"] {
-        let live = broker.add_numbered(key, 0, 1).await;
+        let live = broker.add_events(key, 0, 1).await;
         assert_eq!(event_of(&mut socket, key).await, live[0]);
     }
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_ignored() {
+async fn a_message_that_is_not_a_command_is_ignored() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("a").await;
     let mut socket = broker.ws("a", &token, None).await;
@@ -460,18 +470,18 @@ async fn what_is_no_request_is_ignored() {
     ] {
         socket.send(text).await;
     }
-    let op = json!({"op": "unsubscribe", "key": "a"}).to_string();
+    let command = json!({"op": "unsubscribe", "key": "a"}).to_string();
     socket
         .0
-        .send(Message::binary(op.into_bytes()))
+        .send(Message::binary(command.into_bytes()))
         .await
         .unwrap();
-    let live = broker.add_numbered("a", 0, 1).await;
+    let live = broker.add_events("a", 0, 1).await;
     let event = socket.next().await.unwrap();
     assert_eq!(
         (&event["id"], event.get("key")),
         (&json!(live[0]), None),
-        "nothing was answered, and it is not keyed"
+        "there was no answer, and the connection is not keyed"
     );
 }
 
@@ -497,7 +507,7 @@ async fn streams_of_several_slots_are_refused_in_exclusive_delivery_on_a_cluster
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_refuses_a_stream_and_keeps_the_connection() {
+async fn an_unreachable_store_refuses_a_stream_and_keeps_the_connection() {
     let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let broker = broker(Kind::Shared)
         .set("REDIS_URL", redis.url())

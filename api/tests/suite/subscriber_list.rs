@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::common::{
     Broker, Kind, broker,
     broker::{API_KEY, answer},
+    raw::UPGRADE,
     redis::Redis,
     sse::Sse,
     until, within,
@@ -13,7 +14,7 @@ use crate::common::{
 };
 
 /// The subscribers that the broker lists for this query.
-async fn clients(broker: &Broker, query: &str) -> Vec<Value> {
+async fn subscribers(broker: &Broker, query: &str) -> Vec<Value> {
     let (status, list) = broker.get(&format!("/api/clients{query}")).await;
     assert_eq!(status, 200, "{list}");
     list.as_array().unwrap().clone()
@@ -29,7 +30,7 @@ async fn disconnect(broker: &Broker, id: &str) -> (u16, Value) {
 async fn sse_with(broker: &Broker, key: &str, token: &str, parameters: &str) -> reqwest::Response {
     let url = format!(
         "{}&{parameters}",
-        broker.client_url("sse", key, token, None)
+        broker.subscribe_url("sse", key, token, None)
     );
     let response = broker.http.get(url).send().await.unwrap();
     assert_eq!(response.status(), 200);
@@ -42,8 +43,8 @@ fn number(row: &Value, field: &str) -> u64 {
         .unwrap_or_else(|| panic!("a number: {row}"))
 }
 
-async fn the_list_says_who_is_connected(broker: Broker) {
-    assert_eq!(clients(&broker, "").await, Vec::<Value>::new());
+async fn the_list_describes_the_connected_subscribers(broker: Broker) {
+    assert_eq!(subscribers(&broker, "").await, Vec::<Value>::new());
     let (one, other) = (broker.create("one").await, broker.create("other/ö").await);
     let mut sse = Sse::new(
         sse_with(
@@ -57,17 +58,17 @@ async fn the_list_says_who_is_connected(broker: Broker) {
     sse.take(1).await;
     let url = format!(
         "{}&tags=eu",
-        broker.client_url("ws", "other/ö", &other, None)
+        broker.subscribe_url("ws", "other/ö", &other, None)
     );
     let mut ws = Ws::connect(&url, &[]).await.unwrap();
     ws.next().await.unwrap();
     let mut plain = broker.sse("one", &one, None).await;
     plain.take(1).await;
-    broker.add_numbered("one", 0, 2).await;
+    broker.add_events("one", 0, 2).await;
     let frames = sse.take(2).await;
     plain.take(2).await;
 
-    let list = clients(&broker, "/").await;
+    let list = subscribers(&broker, "/").await;
     let [first, second, third] = &list[..] else {
         panic!("three, and not {list:?}")
     };
@@ -138,7 +139,7 @@ async fn the_list_says_who_is_connected(broker: Broker) {
     ] {
         let ids = |rows: Vec<Value>| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
         assert_eq!(
-            ids(clients(&broker, query).await),
+            ids(subscribers(&broker, query).await),
             ids(wanted.into_iter().cloned().collect()),
             "{query}"
         );
@@ -151,19 +152,19 @@ async fn the_list_says_who_is_connected(broker: Broker) {
 
     drop(ws);
     until("it has left", || async {
-        clients(&broker, "").await.len() == 2
+        subscribers(&broker, "").await.len() == 2
     })
     .await;
     broker.end("one").await;
     sse.rest().await;
     plain.rest().await;
     until("nobody is there", || async {
-        clients(&broker, "").await.is_empty()
+        subscribers(&broker, "").await.is_empty()
     })
     .await;
 }
 
-async fn a_client_that_does_not_read_lags_and_one_that_resumes_does_not(broker: Broker) {
+async fn a_subscriber_that_does_not_read_lags_and_a_resumed_one_does_not(broker: Broker) {
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 1000}))
         .await;
@@ -176,14 +177,14 @@ async fn a_client_that_does_not_read_lags_and_one_that_resumes_does_not(broker: 
             .collect();
         last = broker.add("chat", json!(events)).await.pop().unwrap();
     }
-    let row = || async { clients(&broker, "?key=chat").await.remove(0) };
-    until("what it was not sent is what it lags", || async {
+    let row = || async { subscribers(&broker, "?key=chat").await.remove(0) };
+    until("the lag is the number of unsent events", || async {
         let row = row().await;
         number(&row, "lag") > 0 && number(&row, "lag") + number(&row, "events") == 301
     })
     .await;
     let _resumed = broker.ws("chat", &token, Some(&last)).await;
-    let list = clients(&broker, "").await;
+    let list = subscribers(&broker, "").await;
     assert_eq!(
         (number(&list[1], "lag"), number(&list[1], "events")),
         (0, 0),
@@ -199,7 +200,7 @@ async fn a_client_that_does_not_read_lags_and_one_that_resumes_does_not(broker: 
     .await;
 }
 
-async fn one_client_is_disconnected_and_the_others_stay(broker: Broker) {
+async fn one_subscriber_is_disconnected_and_the_others_stay(broker: Broker) {
     let token = broker.create("chat").await;
     let mut names = Vec::new();
     for name in ["goes", "stays"] {
@@ -216,7 +217,7 @@ async fn one_client_is_disconnected_and_the_others_stay(broker: Broker) {
         ws.next().await.unwrap();
         sockets.push(ws);
     }
-    let list = clients(&broker, "").await;
+    let list = subscribers(&broker, "").await;
     let id = |index: usize| list[index]["id"].as_str().unwrap();
     assert_eq!(
         disconnect(&broker, id(0)).await,
@@ -241,13 +242,13 @@ async fn one_client_is_disconnected_and_the_others_stay(broker: Broker) {
         );
     }
 
-    let left: Vec<_> = clients(&broker, "")
+    let left: Vec<_> = subscribers(&broker, "")
         .await
         .iter()
         .map(|row| row["id"].clone())
         .collect();
     assert_eq!(left, [id(1), id(3)]);
-    broker.add_numbered("chat", 0, 1).await;
+    broker.add_events("chat", 0, 1).await;
     stays.take(1).await;
     sockets[1].next().await.unwrap();
     let measured = broker.metrics().await;
@@ -267,7 +268,7 @@ async fn one_client_is_disconnected_and_the_others_stay(broker: Broker) {
     broker.sse("chat", &token, None).await.take(2).await;
 }
 
-async fn a_streams_clients_are_counted(broker: Broker) {
+async fn the_subscribers_of_a_stream_are_counted(broker: Broker) {
     let (chat, token) = (broker.create("chat").await, broker.create("other").await);
     let counts = async |key: &str| {
         let (_, info) = broker.get(&format!("/api/stream/info?key={key}")).await;
@@ -303,7 +304,7 @@ async fn a_streams_clients_are_counted(broker: Broker) {
     );
 }
 
-async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_want_is_no_lag(
+async fn the_list_has_a_subscribers_active_streams_and_counts_no_filtered_event_as_lag(
     broker: Broker,
 ) {
     // Exclusive delivery on a Cluster cannot follow keys of two slots.
@@ -336,10 +337,10 @@ async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_
     .await
     .unwrap();
     ws.next().await.unwrap();
-    broker.add_numbered("a", 0, 5).await;
+    broker.add_events("a", 0, 5).await;
     broker.add("b", json!([{"event": "wanted"}])).await;
-    let row = || async { clients(&broker, "?tag=filtered").await.remove(0) };
-    until("it is behind by nothing", || async {
+    let row = || async { subscribers(&broker, "?tag=filtered").await.remove(0) };
+    until("it has no lag", || async {
         row().await["events"] == 3 && row().await["lag"] == 0
     })
     .await;
@@ -349,21 +350,21 @@ async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_
         (&json!("ndjson"), &json!(["a", "b"]), &json!("wanted,z*"))
     );
 
-    let keys = || async { clients(&broker, "").await.remove(1)["keys"].clone() };
+    let keys = || async { subscribers(&broker, "").await.remove(1)["keys"].clone() };
     assert_eq!(keys().await, json!(["b"]));
     while ws.next().await.unwrap()["event"] != "wanted" {}
     ws.send(json!({"op": "subscribe", "key": "a"}).to_string())
         .await;
     assert_eq!(ws.next().await.unwrap()["op"], "subscribed");
     assert_eq!(
-        (keys().await, clients(&broker, "?key=a").await.len()),
+        (keys().await, subscribers(&broker, "?key=a").await.len()),
         (json!(["b", "a"]), 2)
     );
     ws.send(json!({"op": "unsubscribe", "key": "b"}).to_string())
         .await;
     while ws.next().await.unwrap()["op"] != "unsubscribed" {}
     assert_eq!(
-        (keys().await, clients(&broker, "?key=b").await.len()),
+        (keys().await, subscribers(&broker, "?key=b").await.len()),
         (json!(["a"]), 1)
     );
 
@@ -383,10 +384,10 @@ async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_
     );
     let poll = tokio::spawn(broker.http.get(url).send().await.unwrap().text());
     until("it waits", || async {
-        clients(&broker, "?key=b").await.len() == 2
+        subscribers(&broker, "?key=b").await.len() == 2
     })
     .await;
-    let polling = clients(&broker, "?key=b").await.remove(1);
+    let polling = subscribers(&broker, "?key=b").await.remove(1);
     assert_eq!(
         (&polling["transport"], &polling["name"], &polling["lag"]),
         (&json!("poll"), &json!("asks"), &json!(0))
@@ -401,10 +402,10 @@ async fn the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_
     drop(filtered);
 }
 
-async fn who_is_connected_is_for_operators(broker: Broker) {
+async fn only_operators_may_list_and_disconnect_subscribers(broker: Broker) {
     let token = broker.create("chat").await;
     broker.sse("chat", &token, None).await.take(1).await;
-    let id = clients(&broker, "").await[0]["id"]
+    let id = subscribers(&broker, "").await[0]["id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -462,7 +463,7 @@ async fn who_is_connected_is_for_operators(broker: Broker) {
     );
 }
 
-async fn a_name_or_tags_that_can_not_be_shown_are_refused(broker: Broker) {
+async fn a_client_name_or_tags_that_cannot_be_displayed_are_refused(broker: Broker) {
     let token = broker.create("chat").await;
     let long = "x".repeat(129);
     let many = (0..17).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
@@ -473,7 +474,10 @@ async fn a_name_or_tags_that_can_not_be_shown_are_refused(broker: Broker) {
         format!("tags={many}"),
         format!("tags=a,{}", &long[64..]),
     ] {
-        let url = format!("{}&{bad}", broker.client_url("sse", "chat", &token, None));
+        let url = format!(
+            "{}&{bad}",
+            broker.subscribe_url("sse", "chat", &token, None)
+        );
         let (status, error) = answer(broker.http.get(&url)).await;
         assert_eq!(
             (status.as_u16(), &error["code"]),
@@ -489,7 +493,7 @@ async fn a_name_or_tags_that_can_not_be_shown_are_refused(broker: Broker) {
         );
         assert_eq!(broker.http.head(&url).send().await.unwrap().status(), 400);
         let socket = Ws::connect(
-            &format!("{}&{bad}", broker.client_url("ws", "chat", &token, None)),
+            &format!("{}&{bad}", broker.subscribe_url("ws", "chat", &token, None)),
             &[],
         )
         .await;
@@ -501,13 +505,13 @@ async fn a_name_or_tags_that_can_not_be_shown_are_refused(broker: Broker) {
             "{bad}"
         );
     }
-    assert_eq!(clients(&broker, "").await, Vec::<Value>::new());
-    let _client = sse_with(&broker, "chat", &token, "client_name=&tags=").await;
-    let row = clients(&broker, "").await.remove(0);
+    assert_eq!(subscribers(&broker, "").await, Vec::<Value>::new());
+    let _subscriber = sse_with(&broker, "chat", &token, "client_name=&tags=").await;
+    let row = subscribers(&broker, "").await.remove(0);
     assert_eq!((row.get("name"), &row["tags"]), (None, &json!([])));
 }
 
-async fn the_clients_of_all_nodes_add_up_and_those_of_a_node_that_is_gone_fade(broker: Broker) {
+async fn the_subscribers_of_all_nodes_add_up_and_those_of_a_dead_node_expire(broker: Broker) {
     if broker.kind == Kind::Memory {
         return;
     }
@@ -523,34 +527,37 @@ async fn the_clients_of_all_nodes_add_up_and_those_of_a_node_that_is_gone_fade(b
         open.push(sse);
     }
     for node in [&broker, &stops, &dies] {
-        until("all have heard of all", || async { total(node).await == 6 }).await;
+        until("every node has every count", || async {
+            total(node).await == 6
+        })
+        .await;
     }
     assert_eq!(
         broker.get("/api/stream/info?key=chat").await.1["clients"],
         1
     );
     assert_eq!(stops.stop("-TERM").await.0, Some(0));
-    assert_eq!(total(&broker).await, 4, "it has taken its clients back");
+    assert_eq!(total(&broker).await, 4, "it counts its subscribers again");
     dies.stop("-KILL").await;
-    until("its clients are forgotten", || async {
+    until("its counts have expired", || async {
         total(&broker).await == 1
     })
     .await;
 }
 
 on_every_store!(
-    the_list_says_who_is_connected,
-    a_client_that_does_not_read_lags_and_one_that_resumes_does_not,
-    one_client_is_disconnected_and_the_others_stay,
-    a_streams_clients_are_counted,
-    the_streams_of_a_client_are_listed_until_they_end_and_what_it_does_not_want_is_no_lag,
-    who_is_connected_is_for_operators,
-    a_name_or_tags_that_can_not_be_shown_are_refused,
-    the_clients_of_all_nodes_add_up_and_those_of_a_node_that_is_gone_fade,
+    the_list_describes_the_connected_subscribers,
+    a_subscriber_that_does_not_read_lags_and_a_resumed_one_does_not,
+    one_subscriber_is_disconnected_and_the_others_stay,
+    the_subscribers_of_a_stream_are_counted,
+    the_list_has_a_subscribers_active_streams_and_counts_no_filtered_event_as_lag,
+    only_operators_may_list_and_disconnect_subscribers,
+    a_client_name_or_tags_that_cannot_be_displayed_are_refused,
+    the_subscribers_of_all_nodes_add_up_and_those_of_a_dead_node_expire,
 );
 
 /// A subscriber that reads nothing may be the one that keeps others out.
-async fn a_client_that_takes_nothing_is_disconnected_too(kind: Kind, transport: &str) {
+async fn an_operator_disconnects_a_subscriber_that_reads_nothing(kind: Kind, transport: &str) {
     let broker = broker(kind).set("MAX_CLIENTS", 1).start().await;
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 1000}))
@@ -559,16 +566,15 @@ async fn a_client_that_takes_nothing_is_disconnected_too(kind: Kind, transport: 
         .await
         .unwrap();
     let path = format!("/api/client/{transport}?key=chat&token={token}");
-    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
-    let upgrade = if transport == "ws" { upgrade } else { "" };
+    let upgrade = if transport == "ws" { UPGRADE } else { "" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n");
     stalled.writable().await.unwrap();
     assert_eq!(
         stalled.try_write(request.as_bytes()).unwrap(),
         request.len()
     );
-    until("it is let in", || async {
-        clients(&broker, "").await.len() == 1
+    until("it is admitted", || async {
+        subscribers(&broker, "").await.len() == 1
     })
     .await;
     if kind == Kind::Exclusive {
@@ -584,7 +590,7 @@ async fn a_client_that_takes_nothing_is_disconnected_too(kind: Kind, transport: 
             .collect();
         broker.add("chat", json!(events)).await;
     }
-    let row = || async { clients(&broker, "").await.remove(0) };
+    let row = || async { subscribers(&broker, "").await.remove(0) };
     until("it takes nothing more", || async {
         number(&row().await, "lag") > 0
     })
@@ -597,26 +603,26 @@ async fn a_client_that_takes_nothing_is_disconnected_too(kind: Kind, transport: 
     );
     let mut next = broker.sse("chat", &token, None).await;
     next.take(301).await;
-    broker.add_numbered("chat", 0, 1).await;
+    broker.add_events("chat", 0, 1).await;
     next.take(1).await;
-    assert_eq!(clients(&broker, "").await.len(), 1);
+    assert_eq!(subscribers(&broker, "").await.len(), 1);
     drop(stalled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_takes_nothing_is_disconnected_too_in_memory() {
-    a_client_that_takes_nothing_is_disconnected_too(Kind::Memory, "sse").await;
-    a_client_that_takes_nothing_is_disconnected_too(Kind::Memory, "ws").await;
+async fn an_operator_disconnects_a_subscriber_that_reads_nothing_in_memory() {
+    an_operator_disconnects_a_subscriber_that_reads_nothing(Kind::Memory, "sse").await;
+    an_operator_disconnects_a_subscriber_that_reads_nothing(Kind::Memory, "ws").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_takes_nothing_is_disconnected_too_in_exclusive() {
-    a_client_that_takes_nothing_is_disconnected_too(Kind::Exclusive, "sse").await;
-    a_client_that_takes_nothing_is_disconnected_too(Kind::Exclusive, "ws").await;
+async fn an_operator_disconnects_a_subscriber_that_reads_nothing_in_exclusive() {
+    an_operator_disconnects_a_subscriber_that_reads_nothing(Kind::Exclusive, "sse").await;
+    an_operator_disconnects_a_subscriber_that_reads_nothing(Kind::Exclusive, "ws").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_redis_can_not_say_is_null_and_what_it_has_lost_is_told_again() {
+async fn a_count_that_redis_cannot_give_is_null_and_a_lost_count_is_published_again() {
     let mut redis = Redis::start(&[]);
     let broker = broker(Kind::Shared)
         .set("REDIS_URL", redis.url())
@@ -631,7 +637,7 @@ async fn what_redis_can_not_say_is_null_and_what_it_has_lost_is_told_again() {
         assert_eq!(status, 200);
         (info["clients"].clone(), info["clients_total"].clone())
     };
-    until("the other was heard of", || async {
+    until("the other node's count arrived", || async {
         counts().await == (json!(0), json!(1))
     })
     .await;
@@ -639,12 +645,12 @@ async fn what_redis_can_not_say_is_null_and_what_it_has_lost_is_told_again() {
     assert_eq!(
         keys.lines().count(),
         1,
-        "a node without clients has nothing to say: {keys}"
+        "a node without subscribers publishes nothing: {keys}"
     );
     assert!((1..=20_000).contains(&redis.cli(&["pttl", &keys]).parse::<u32>().unwrap()));
     redis.cli(&["del", &keys]);
     assert_eq!(counts().await, (json!(0), json!(0)));
-    until("it was told again", || async {
+    until("it was published again", || async {
         counts().await == (json!(0), json!(1))
     })
     .await;
@@ -653,11 +659,11 @@ async fn what_redis_can_not_say_is_null_and_what_it_has_lost_is_told_again() {
     redis.cli(&["set", &nodes, "not a sorted set"]);
     assert_eq!(counts().await, (json!(0), Value::Null));
     redis.cli(&["del", &nodes]);
-    until("it is there again", || async {
+    until("it is present again", || async {
         counts().await == (json!(0), json!(1))
     })
     .await;
-    assert_eq!(clients(&other, "").await[0]["lag"], 0);
+    assert_eq!(subscribers(&other, "").await[0]["lag"], 0);
     redis.kill();
-    assert_eq!(clients(&other, "").await[0]["lag"], Value::Null);
+    assert_eq!(subscribers(&other, "").await[0]["lag"], Value::Null);
 }

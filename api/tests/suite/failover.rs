@@ -20,7 +20,7 @@ async fn write(broker: &Broker, sequence: u64) -> bool {
     status == 200
 }
 
-async fn clients_go_on_with_the_replica_that_sentinels_promote(kind: Kind) {
+async fn subscribers_continue_with_the_replica_that_sentinels_promote(kind: Kind) {
     let mut watched = tokio::task::spawn_blocking(Watched::start).await.unwrap();
     let broker = broker(kind)
         .set("REDIS_URL", watched.url())
@@ -39,7 +39,7 @@ async fn clients_go_on_with_the_replica_that_sentinels_promote(kind: Kind) {
     })
     .await;
     let token = broker.create("chat").await;
-    let client = broker.sse("chat", &token, None).await;
+    let subscriber = broker.sse("chat", &token, None).await;
     let socket = broker.ws("chat", &token, None).await;
     for sequence in 0..10 {
         assert!(write(&broker, sequence).await);
@@ -62,7 +62,7 @@ async fn clients_go_on_with_the_replica_that_sentinels_promote(kind: Kind) {
     })
     .await;
     broker.end("chat").await;
-    let seen = client.rest().await;
+    let seen = subscriber.rest().await;
     assert_contiguous(ids(&seen), 0);
     let data: Vec<_> = seen
         .iter()
@@ -81,7 +81,7 @@ async fn clients_go_on_with_the_replica_that_sentinels_promote(kind: Kind) {
 
 /// The address follows the primary, as a host name or a proxy does. Here it is a link to the
 /// socket.
-async fn a_server_that_has_become_a_replica_is_left_for_the_one_at_its_address(kind: Kind) {
+async fn a_demoted_server_is_replaced_by_the_one_at_its_address(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let (address, next) = (
         folder.path().join("primary.sock"),
@@ -98,7 +98,7 @@ async fn a_server_that_has_become_a_replica_is_left_for_the_one_at_its_address(k
         .start()
         .await;
     let token = broker.create("chat").await;
-    let client = broker.sse("chat", &token, None).await;
+    let subscriber = broker.sse("chat", &token, None).await;
     assert!(write(&broker, 0).await);
 
     assert_eq!(one.cli(&["wait", "1", "10000"]), "1");
@@ -111,19 +111,12 @@ async fn a_server_that_has_become_a_replica_is_left_for_the_one_at_its_address(k
         until("a write is taken", async || write(&broker, sequence).await).await;
     }
     broker.end("chat").await;
-    let seen = client.rest().await;
+    let seen = subscriber.rest().await;
     assert_contiguous(ids(&seen), 0);
     assert_eq!(seen.len(), 12);
 }
 
-macro_rules! over_each_delivery {
-    ($($promise:ident),+ $(,)?) => {
-        mod exclusive { $(#[tokio::test(flavor = "multi_thread")] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
-        mod shared { $(#[tokio::test(flavor = "multi_thread")] async fn $promise() { super::$promise(crate::common::Kind::Shared).await; })+ }
-    };
-}
-
 over_each_delivery!(
-    clients_go_on_with_the_replica_that_sentinels_promote,
-    a_server_that_has_become_a_replica_is_left_for_the_one_at_its_address,
+    subscribers_continue_with_the_replica_that_sentinels_promote,
+    a_demoted_server_is_replaced_by_the_one_at_its_address,
 );
