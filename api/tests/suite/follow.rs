@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{Broker, Kind, assert_contiguous, broker, number, sse::ids, within};
+use crate::common::{Broker, Kind, assert_contiguous, broker, number, sse::ids};
 
 async fn a_subscriber_receives_the_stream_from_its_first_event_to_its_end(broker: Broker) {
     let token = broker.create("chat").await;
@@ -271,92 +269,6 @@ async fn an_unknown_stream_is_not_found(broker: Broker) {
     );
 }
 
-async fn a_websocket_starts_with_an_array_and_continues_with_objects(broker: Broker) {
-    let token = broker.create("chat").await;
-    broker.add_events("chat", 0, 2).await;
-    let mut socket = broker.ws("chat", &token, None).await;
-    let array = socket.next().await.unwrap();
-    assert_contiguous(
-        array
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|event| event["id"].as_str().unwrap()),
-        0,
-    );
-    assert_eq!(
-        (&array[0]["event"], array[0].get("data"), &array[2]["data"]),
-        (&json!("start"), None, &json!("1"))
-    );
-    broker.add_events("chat", 2, 2).await;
-    for n in 3..5 {
-        let event = socket.next().await.unwrap();
-        assert_eq!(
-            (number(event["id"].as_str().unwrap()), &event["data"]),
-            (n, &json!((n - 1).to_string()))
-        );
-    }
-    let last = broker.get("/api/stream/info?key=chat").await.1["last_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let mut resumed = broker.ws("chat", &token, Some(&last)).await;
-    assert_eq!(
-        resumed.next().await.unwrap(),
-        json!([]),
-        "at once, with nothing new"
-    );
-    broker.end("chat").await;
-    for mut socket in [socket, resumed] {
-        assert_eq!(socket.next().await.unwrap()["event"], "end");
-        assert_eq!(socket.close_code().await, Some(1000));
-    }
-}
-
-async fn a_websocket_sends_a_long_history_as_one_array(broker: Broker) {
-    let token = broker
-        .create_with(json!({"key": "chat", "max_events": 10_000}))
-        .await;
-    for batch in 0..5 {
-        broker.add_events("chat", batch * 1000, 1000).await;
-    }
-    let mut socket = broker.ws("chat", &token, None).await;
-    let array = socket.next().await.unwrap();
-    assert_contiguous(
-        array
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|event| event["id"].as_str().unwrap()),
-        0,
-    );
-    assert_eq!(array.as_array().unwrap().len(), 5001);
-    broker.end("chat").await;
-    assert_eq!(socket.next().await.unwrap()["event"], "end");
-    let (events, code) = broker.ws("chat", &token, None).await.rest().await;
-    assert_eq!((events.len(), code), (5002, Some(1000)));
-}
-
-async fn a_websocket_ignores_unknown_messages_of_a_subscriber(broker: Broker) {
-    let token = broker.create("chat").await;
-    let mut socket = broker.ws("chat", &token, None).await;
-    socket.next().await.unwrap();
-    for message in [
-        Message::text("hello"),
-        Message::text("{\"event\":\"end\"}"),
-        Message::binary(vec![0, 255]),
-        Message::Ping(vec![7].into()),
-    ] {
-        socket.0.send(message).await.unwrap();
-    }
-    match within(socket.0.next()).await.unwrap().unwrap() {
-        Message::Pong(payload) => assert_eq!(payload.as_ref(), [7]),
-        other => panic!("a pong, not {other:?}"),
-    }
-    broker.add_events("chat", 0, 1).await;
-    assert_eq!(socket.next().await.unwrap()["event"], "n");
-}
-
 async fn a_head_request_answers_like_a_get_and_takes_no_permit(broker: Broker) {
     let token = broker.create("chat").await;
     let response = broker
@@ -389,49 +301,6 @@ async fn a_head_request_answers_like_a_get_and_takes_no_permit(broker: Broker) {
     assert_eq!(response.status(), 200);
 }
 
-#[tokio::test]
-async fn an_idle_websocket_is_pinged_before_it_counts_as_dead() {
-    // The broker ends a connection after three unanswered heartbeats or ten seconds.
-    let broker = broker(Kind::Memory).set("HEARTBEAT", 1).start().await;
-    let token = broker.create("chat").await;
-    let mut subscriber = broker.ws("chat", &token, None).await;
-    subscriber.next().await.unwrap();
-    for n in 0..44 {
-        broker.add_events("chat", n, 1).await;
-        assert!(subscriber.next().await.is_ok());
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-    // The first silence, and so the first ping.
-    let silence = tokio::time::timeout(Duration::from_secs(3), subscriber.next()).await;
-    assert!(silence.is_err(), "{silence:?}");
-    broker.add_events("chat", 44, 1).await;
-    assert_eq!(subscriber.next().await.unwrap()["data"], "44");
-}
-
-#[tokio::test]
-async fn a_websocket_that_is_read_late_receives_all_of_an_ended_stream() {
-    let broker = broker(Kind::Memory).start().await;
-    let token = broker.create("chat").await;
-    let mut subscriber = broker.ws("chat", &token, None).await;
-    for _ in 0..6 {
-        broker
-            .add("chat", json!([{"event": "n", "data": "x".repeat(200_000)}]))
-            .await;
-    }
-    broker.end("chat").await;
-    // The peer sends before it reads. On a closed connection this would cost it the data that it
-    // has not read.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    subscriber
-        .0
-        .send(Message::Ping(Vec::new().into()))
-        .await
-        .unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let (events, code) = subscriber.rest().await;
-    assert_eq!((events.len(), code), (8, Some(1000)));
-}
-
 on_every_store!(
     a_subscriber_receives_the_stream_from_its_first_event_to_its_end,
     the_bytes_of_a_stream_follow_the_sse_standard,
@@ -441,60 +310,8 @@ on_every_store!(
     exactly_the_trimmed_events_are_reported_as_missed,
     an_impossible_id_is_reported_and_the_whole_stream_is_sent,
     an_unknown_stream_is_not_found,
-    a_websocket_starts_with_an_array_and_continues_with_objects,
-    a_websocket_sends_a_long_history_as_one_array,
-    a_websocket_ignores_unknown_messages_of_a_subscriber,
     a_head_request_answers_like_a_get_and_takes_no_permit,
 );
-
-async fn heartbeats_interrupt_silence_and_the_timeout_ends_it(kind: Kind) {
-    let broker = broker(kind)
-        .set("HEARTBEAT", 1)
-        .set("CLIENT_TIMEOUT", 3)
-        .start()
-        .await;
-    let token = broker.create("chat").await;
-    let url = broker.subscribe_url("sse", "chat", &token, None);
-    let text = within(async {
-        broker
-            .http
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
-    })
-    .await;
-    let (_, silence) = text.split_once("\n\n").unwrap();
-    assert!(
-        silence.len() >= 3 && silence.replace(":\n\n", "").is_empty(),
-        "comments and nothing else: {silence:?}"
-    );
-
-    let mut socket = broker.ws("chat", &token, None).await;
-    socket.next().await.unwrap();
-    let mut pings = 0;
-    let code = loop {
-        match within(socket.0.next()).await.unwrap().unwrap() {
-            Message::Ping(_) => pings += 1,
-            Message::Close(frame) => break u16::from(frame.unwrap().code),
-            other => panic!("{other:?}"),
-        }
-    };
-    assert!(pings >= 1 && code == 1001, "{pings} pings, then {code}");
-}
-
-#[tokio::test]
-async fn heartbeats_interrupt_silence_and_the_timeout_ends_it_in_memory() {
-    heartbeats_interrupt_silence_and_the_timeout_ends_it(Kind::Memory).await;
-}
-
-#[tokio::test]
-async fn heartbeats_interrupt_silence_and_the_timeout_ends_it_in_exclusive() {
-    heartbeats_interrupt_silence_and_the_timeout_ends_it(Kind::Exclusive).await;
-}
 
 #[tokio::test]
 async fn any_node_serves_any_subscriber() {

@@ -1,17 +1,15 @@
 //! Metrics count exactly what happened.
 
+mod endpoint;
+
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::{
-    common::{
-        Broker, Kind, broker,
-        broker::{API_KEY, SECRET_KEY, answer, program},
-        redis::Redis,
-        until, within,
-        ws::Ws,
-    },
-    shared_delivery::write_unpublished,
+use crate::common::{
+    Broker, Kind, broker,
+    broker::{API_KEY, SECRET_KEY},
+    until,
+    ws::Ws,
 };
 
 async fn activity(broker: &Broker) -> Value {
@@ -352,179 +350,4 @@ async fn expired_streams_of_the_embedded_store_are_counted() {
         .await;
     }
     assert_eq!(broker.metrics().await.get("streams_expired_total"), 1);
-}
-
-#[tokio::test]
-async fn redis_commands_and_their_failures_are_measured() {
-    let mut redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive)
-        .set("REDIS_URL", redis.url())
-        .start()
-        .await;
-    let token = broker.create("chat").await;
-    broker.add_events("chat", 0, 3).await;
-    let mut subscriber = broker.sse("chat", &token, None).await;
-    subscriber.take(4).await;
-    until("the subscriber has a connection", || async {
-        broker.metrics().await.get("redis_pool_connections_in_use") >= 1
-    })
-    .await;
-    let before = broker.metrics().await;
-    assert_eq!(
-        before.get(r#"redis_command_duration_seconds_count{operation="append"}"#),
-        1
-    );
-    assert_eq!(before.get(r#"redis_errors_total{operation="append"}"#), 0);
-    redis.kill();
-    let (status, _) = broker
-        .post(
-            "/api/event/add",
-            json!({"key": "chat", "events": [{"event": "n"}]}),
-        )
-        .await;
-    assert_eq!(status, 503);
-    until("the wait fails", || async {
-        broker
-            .metrics()
-            .await
-            .get(r#"redis_errors_total{operation="follow"}"#)
-            >= 1
-    })
-    .await;
-    assert!(
-        broker
-            .metrics()
-            .await
-            .get(r#"redis_errors_total{operation="append"}"#)
-            >= 1
-    );
-}
-
-#[tokio::test]
-async fn messages_that_shared_delivery_missed_and_recovered_are_measured() {
-    let redis = Redis::start(&[]);
-    let broker = broker(Kind::Shared)
-        .set("REDIS_URL", redis.url())
-        .start()
-        .await;
-    let token = broker.create("chat").await;
-    let mut subscriber = broker.sse("chat", &token, None).await;
-    subscriber.take(1).await;
-    let measured = async |series: &str| broker.metrics().await.get(series);
-    until("it is subscribed", || async {
-        measured("redis_subscription_up").await == 1
-    })
-    .await;
-    assert_eq!(measured("redis_topics").await, 1);
-    until("it has looked", || async {
-        measured(r#"redis_catch_ups_total{cause="subscription"}"#).await >= 1
-    })
-    .await;
-
-    // Nothing is published. Only a read of the store finds the event.
-    write_unpublished(&redis, "chat", "found by looking");
-    subscriber.take(1).await;
-    until("a look found it", || async {
-        measured(r#"redis_catch_up_events_total{cause="silence"}"#).await == 1
-    })
-    .await;
-    write_unpublished(&redis, "chat", "found by its number");
-    broker.add_events("chat", 0, 1).await;
-    subscriber.take(2).await;
-    until("the gap was closed", || async {
-        measured(r#"redis_catch_ups_total{cause="gap"}"#).await >= 1
-    })
-    .await;
-
-    redis.cli(&["client", "kill", "type", "pubsub"]);
-    until("the loss is counted", || async {
-        measured("redis_subscription_losses_total").await == 1
-    })
-    .await;
-    until("it receives messages again", || async {
-        measured("redis_subscription_up").await == 1
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn disabled_metrics_are_not_found() {
-    let broker = broker(Kind::Memory).set("METRICS", "off").start().await;
-    let (status, error) = broker.get("/metrics").await;
-    assert_eq!(
-        (status.as_u16(), &error["code"]),
-        (404, &json!("not-found"))
-    );
-    assert_eq!(
-        activity(&broker).await["events_in"],
-        0,
-        "counted all the same"
-    );
-}
-
-#[tokio::test]
-async fn a_separate_metrics_address_serves_only_the_metrics() {
-    let broker = broker(Kind::Memory)
-        .set("METRICS", "127.0.0.1:0")
-        .start()
-        .await;
-    broker.create("chat").await;
-    assert_eq!(broker.metrics().await.get("streams_created_total"), 1);
-    assert_eq!(broker.get("/metrics").await.0, 404);
-    let elsewhere = broker.metrics_url.strip_suffix("/metrics").unwrap();
-    for path in [
-        "/",
-        "/api/health",
-        "/api/info",
-        "/api/stream",
-        "/api/docs/",
-        "/metrics/x",
-    ] {
-        let (status, error) = answer(
-            broker
-                .http
-                .get(format!("{elsewhere}{path}"))
-                .header("X-API-KEY", API_KEY),
-        )
-        .await;
-        assert_eq!(
-            (status.as_u16(), &error["code"]),
-            (404, &json!("not-found")),
-            "{path}"
-        );
-    }
-    // The address closes together with the broker.
-    let url = broker.metrics_url.clone();
-    assert_eq!(broker.stop("-TERM").await.0, Some(0));
-    assert!(reqwest::get(url).await.is_err());
-}
-
-#[tokio::test]
-async fn a_metrics_address_in_use_stops_the_start_with_one_line() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let environment = [
-        ("STREAMER_API_KEY", API_KEY),
-        ("STREAMER_SECRET_KEY", SECRET_KEY),
-        ("STREAMER_REDIS_URL", "memory:"),
-        ("STREAMER_PORT", "0"),
-        ("STREAMER_METRICS", &address),
-    ];
-    let output = within(program().envs(environment).output()).await.unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        (
-            output.status.code(),
-            output.stdout.len(),
-            stderr.lines().count()
-        ),
-        (Some(1), 0, 1),
-        "{stderr}"
-    );
-    assert!(
-        stderr.contains(&address)
-            && stderr.contains("STREAMER_METRICS")
-            && stderr.contains("another program"),
-        "{stderr}"
-    );
 }
