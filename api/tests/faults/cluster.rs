@@ -5,9 +5,12 @@ use std::time::Duration;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
-    common::{Kind, cluster::Cluster, redis::Redis},
+    common::{
+        Kind,
+        cluster::Cluster,
+        redis::{Redis, signal},
+    },
     fleet::{Fleet, fleet, node},
-    servers::signal,
 };
 
 /// The primary of this Cluster that holds the stream.

@@ -7,10 +7,14 @@ use tokio::time::sleep;
 
 use crate::{
     bad_subscribers::{TRANSPORTS, take_nothing},
-    common::{Kind, broker::Setup, redis::Redis, within},
+    common::{
+        Kind,
+        broker::Setup,
+        redis::{Redis, signal},
+        within,
+    },
     fleet::{fleet, node},
     fleet_subscriber::{Record, no_subscriber_was_closed},
-    servers::signal,
 };
 
 async fn freeze(redis: &Redis, pid: u32, seconds: u64) {

@@ -5,21 +5,24 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::{
-    common::{Kind, redis::Redis},
+    common::{
+        Kind,
+        redis::{PERSISTENT, Redis},
+    },
     fleet::{fleet, node},
     fleet_subscriber::no_subscriber_was_closed,
-    servers::{KEEP, wait_for_subscription},
+    servers::wait_for_subscription,
 };
 
 async fn redis_is_killed_and_returns_with_its_data(kind: Kind) {
-    let mut redis = Redis::start(&KEEP);
+    let mut redis = Redis::start(&PERSISTENT);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     let fleet = fleet(&[&broker.url]).start().await;
     for _ in 0..3 {
         redis.kill();
         fleet.is_refused(2).await;
         sleep(Duration::from_secs(1)).await;
-        redis.restart(&KEEP);
+        redis.restart(&PERSISTENT);
         fleet.flows().await;
         wait_for_subscription(&redis, kind, "chat").await;
     }
@@ -31,7 +34,7 @@ async fn redis_is_killed_and_returns_with_its_data(kind: Kind) {
 }
 
 async fn redis_is_unreachable_for_longer_than_sessions_are_kept(kind: Kind) {
-    let mut redis = Redis::start(&KEEP);
+    let mut redis = Redis::start(&PERSISTENT);
     let broker = node(kind)
         .set("REDIS_URL", redis.url())
         .set("STORE_PATIENCE", 1)
@@ -41,7 +44,7 @@ async fn redis_is_unreachable_for_longer_than_sessions_are_kept(kind: Kind) {
     redis.kill();
     fleet.is_refused(20).await;
     sleep(Duration::from_secs(4)).await;
-    redis.restart(&KEEP);
+    redis.restart(&PERSISTENT);
     fleet.flows().await;
     let records = fleet.end_whole().await;
     assert!(

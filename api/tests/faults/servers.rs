@@ -7,19 +7,6 @@ use crate::{
     fleet::eventually,
 };
 
-/// Redis persists every write that it acknowledges, however it ends.
-pub(crate) const KEEP: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
-
-impl Redis {
-    pub(crate) fn pid(&self) -> u32 {
-        let info = self.cli(&["info", "server"]);
-        let pid = info
-            .lines()
-            .find_map(|line| line.trim_end().strip_prefix("process_id:"));
-        pid.and_then(|pid| pid.parse().ok()).expect("a process id")
-    }
-}
-
 /// Waits until a node receives notifications for the stream, in shared delivery.
 pub(crate) async fn wait_for_subscription(redis: &Redis, kind: Kind, key: &str) {
     let is_subscribed = || {
@@ -37,34 +24,10 @@ pub(crate) async fn wait_for_subscription(redis: &Redis, kind: Kind, key: &str) 
 }
 
 impl Broker {
-    /// The resident memory in bytes, as the kernel counts it.
+    /// The resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!(
-            "/proc/{}/status",
-            self.process.id().expect("it runs")
-        ))
-        .expect("its status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("its memory");
-        let kilobytes: u64 = line
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("a number");
-        kilobytes << 10
+        self.resident_kb() << 10
     }
-}
-
-pub(crate) fn signal(pid: u32, signal: &str) {
-    assert!(
-        Command::new("kill")
-            .args([signal, &pid.to_string()])
-            .status()
-            .expect("kill runs")
-            .success()
-    );
 }
 
 /// Raises the limit on open files for this process and the processes that it starts.

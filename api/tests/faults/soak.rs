@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::{
-    common::{Broker, Kind, redis::Redis},
+    common::{
+        Broker, Kind,
+        redis::{PERSISTENT, Redis, signal},
+    },
     fleet::{fleet, node, urls},
     proxy::{Link, Proxy, Target},
-    servers::{KEEP, signal},
 };
 
 /// The duration in seconds, unless `SOAK_SECONDS` sets another.
@@ -49,7 +51,7 @@ struct Environment {
 
 impl Environment {
     async fn start() -> Self {
-        let redis = Redis::start(&KEEP);
+        let redis = Redis::start(&PERSISTENT);
         let link = Proxy::start(Target::Unix(redis.socket())).await;
         let first = node(Kind::Shared)
             .set("REDIS_URL", link.url("redis"))
@@ -79,7 +81,7 @@ impl Environment {
             Fault::RedisKilled => {
                 self.redis.kill();
                 sleep(a_while).await;
-                self.redis.restart(&KEEP);
+                self.redis.restart(&PERSISTENT);
             }
             Fault::NetworkCut => self.link.cut(),
             Fault::NetworkSilent => {

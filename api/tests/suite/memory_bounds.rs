@@ -17,13 +17,10 @@ use tokio::{
 
 use crate::common::{
     Broker, Kind, broker,
-    broker::{API_KEY, answer},
+    broker::{API_KEY, NOISE_KB, answer},
     raw::Raw,
     until, within,
 };
-
-/// How much resident memory varies for other reasons, in KiB.
-const NOISE_KB: u64 = 30_000;
 
 /// Runs the future, and measures the largest growth of the broker's memory meanwhile, in KiB.
 async fn growth<T>(broker: &Broker, what: impl Future<Output = T>) -> (T, u64) {

@@ -1,17 +1,6 @@
 //! `/api/ready`: a node is ready exactly when its subscribers would receive new events.
 
-use crate::common::{Broker, Kind, broker, redis::Redis, until};
-
-/// Its status and text.
-async fn ready(broker: &Broker) -> (u16, String) {
-    let response = broker
-        .http
-        .get(format!("{}/api/ready", broker.url))
-        .send()
-        .await
-        .unwrap();
-    (response.status().as_u16(), response.text().await.unwrap())
-}
+use crate::common::{Kind, broker, redis::Redis, until};
 
 #[tokio::test]
 async fn a_node_that_can_write_but_not_subscribe_is_not_ready() {
@@ -37,10 +26,10 @@ async fn a_node_that_can_write_but_not_subscribe_is_not_ready() {
         .await;
     broker.create("chat").await;
     broker.add_events("chat", 0, 1).await;
-    assert_eq!(ready(&broker).await.0, 503);
+    assert_eq!(broker.ready().await.0, 503);
     redis.cli(&["acl", "setuser", "limited", "allchannels"]);
     until("it is subscribed", async || {
-        ready(&broker).await == (200, "OK".to_owned())
+        broker.ready().await == (200, "OK".to_owned())
     })
     .await;
 }
@@ -52,11 +41,11 @@ async fn a_node_whose_redis_is_a_replica_is_not_ready() {
         .set("REDIS_URL", redis.url())
         .start()
         .await;
-    assert_eq!(ready(&broker).await.0, 200);
+    assert_eq!(broker.ready().await.0, 200);
     redis.cli(&["replicaof", "127.0.0.1", "1"]);
-    assert_eq!(ready(&broker).await.0, 503);
+    assert_eq!(broker.ready().await.0, 503);
     redis.cli(&["replicaof", "no", "one"]);
-    until("it is ready again", async || ready(&broker).await.0 == 200).await;
+    until("it is ready again", async || broker.ready().await.0 == 200).await;
 }
 
 #[tokio::test]
@@ -66,15 +55,15 @@ async fn an_eviction_policy_and_full_memory_are_reported_while_ready() {
         .set("REDIS_URL", redis.url())
         .start()
         .await;
-    let (status, text) = ready(&broker).await;
+    let (status, text) = broker.ready().await;
     assert!(
         status == 200 && text.starts_with("OK\nWarning: ") && text.contains("allkeys-lru"),
         "{text}"
     );
     redis.cli(&["config", "set", "maxmemory-policy", "noeviction"]);
-    assert_eq!(ready(&broker).await, (200, "OK".to_owned()));
+    assert_eq!(broker.ready().await, (200, "OK".to_owned()));
     redis.cli(&["config", "set", "maxmemory", "1mb"]);
-    let (status, text) = ready(&broker).await;
+    let (status, text) = broker.ready().await;
     assert!(status == 200 && text.contains("full"), "{text}");
 }
 
@@ -87,7 +76,7 @@ async fn a_cluster_with_a_shard_down_is_still_ready() {
         .set("REDIS_URL", cluster.url())
         .start()
         .await;
-    until("it is ready", async || ready(&broker).await.0 == 200).await;
+    until("it is ready", async || broker.ready().await.0 == 200).await;
     let last = cluster.nodes().last().unwrap();
     for redis in cluster.nodes() {
         redis.cli(&["config", "set", "cluster-require-full-coverage", "no"]);
@@ -95,7 +84,7 @@ async fn a_cluster_with_a_shard_down_is_still_ready() {
     let _ = last.try_cli(&["shutdown", "nosave", "now"]);
     let in_a_row = std::cell::Cell::new(0);
     until("it is ready without it, and stays so", async || {
-        in_a_row.set(if ready(&broker).await.0 == 200 {
+        in_a_row.set(if broker.ready().await.0 == 200 {
             in_a_row.get() + 1
         } else {
             0

@@ -2,10 +2,7 @@
 
 use serde_json::json;
 
-use crate::{
-    common::{Kind, broker, redis::Redis, until},
-    shared_delivery::write_unpublished,
-};
+use crate::common::{Kind, broker, redis::Redis, until};
 
 #[tokio::test]
 async fn redis_commands_and_their_failures_are_measured() {
@@ -75,13 +72,13 @@ async fn messages_that_shared_delivery_missed_and_recovered_are_measured() {
     .await;
 
     // Nothing is published. Only a read of the store finds the event.
-    write_unpublished(&redis, "chat", "found by looking");
+    redis.write_unpublished("chat", "found by looking");
     subscriber.take(1).await;
     until("a look found it", || async {
         measured(r#"redis_catch_up_events_total{cause="silence"}"#).await == 1
     })
     .await;
-    write_unpublished(&redis, "chat", "found by its number");
+    redis.write_unpublished("chat", "found by its number");
     broker.add_events("chat", 0, 1).await;
     subscriber.take(2).await;
     until("the gap was closed", || async {

@@ -34,22 +34,14 @@ async fn as_user(kind: Kind, redis: &Redis) -> Broker {
         .await
 }
 
-/// The status and text of `/api/ready`.
-async fn ready(broker: &Broker) -> (u16, String) {
-    let response = within(broker.http.get(format!("{}/api/ready", broker.url)).send())
-        .await
-        .unwrap();
-    (response.status().as_u16(), response.text().await.unwrap())
-}
-
 async fn until_ready(broker: &Broker) {
-    until("it is ready", async || ready(broker).await.0 == 200).await;
+    until("it is ready", async || broker.ready().await.0 == 200).await;
 }
 
 /// Waits until readiness answers 503 with this cause.
 async fn until_refused(broker: &Broker, cause: &str) {
     until(cause, async || {
-        let (status, text) = ready(broker).await;
+        let (status, text) = broker.ready().await;
         assert!(!text.contains("hunter2"), "{text}");
         status == 503 && text.contains(cause)
     })
@@ -222,7 +214,7 @@ async fn concurrent_readiness_requests_share_one_trial_per_second(kind: Kind) {
     };
     let (before, begun) = (trials(), std::time::Instant::now());
     for _ in 0..5 {
-        let all = futures::future::join_all((0..40).map(|_| ready(&broker))).await;
+        let all = futures::future::join_all((0..40).map(|_| broker.ready())).await;
         assert!(all.iter().all(|(status, _)| *status == 200), "{all:?}");
     }
     let made = trials() - before;
@@ -250,7 +242,7 @@ async fn a_cluster_is_ready_as_long_as_one_shard_takes_writes() {
         }
         // Longer than the result of a trial is cached.
         tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-        assert_eq!(ready(&broker).await, (200, "OK".to_owned()));
+        assert_eq!(broker.ready().await, (200, "OK".to_owned()));
         nodes[0].cli(&["config", "set", "min-replicas-to-write", "1"]);
         until_refused(&broker, "too few replicas").await;
         for redis in nodes {

@@ -83,16 +83,6 @@ async fn a_subscription_that_is_cut_repeatedly_loses_nothing() {
     }
 }
 
-/// Writes an event as the append script does, but does not publish it, as if the message was lost.
-pub(crate) fn write_unpublished(redis: &Redis, key: &str, data: &str) {
-    let script = "local next = redis.call('HGET', KEYS[2], 'next')
-        local id = redis.call('HGET', KEYS[2], 'last_ms') .. '-' .. next
-        redis.call('XADD', KEYS[1], id, 'event', 'unpublished', 'data', ARGV[1])
-        redis.call('HSET', KEYS[2], 'next', next + 1)";
-    let name = |kind: &str| redis.cli(&["keys", &format!("*:{kind}:{key}")]);
-    redis.cli(&["eval", script, "2", &name("events"), &name("meta"), data]);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_message_is_detected_by_the_next_one_or_by_a_read_of_the_store() {
     let redis = Redis::start(&[]);
@@ -102,11 +92,11 @@ async fn a_lost_message_is_detected_by_the_next_one_or_by_a_read_of_the_store() 
     broker.add_events("chat", 0, 1).await;
     subscriber.take(2).await;
     for round in 0..3 {
-        write_unpublished(&redis, "chat", "lost");
+        redis.write_unpublished("chat", "lost");
         broker.add_events("chat", 0, 1).await;
         assert_contiguous(ids(&subscriber.take(2).await), 2 + 2 * round);
     }
-    write_unpublished(&redis, "chat", "the last one");
+    redis.write_unpublished("chat", "the last one");
     assert_eq!(subscriber.next().await.unwrap().data, "the last one");
 }
 

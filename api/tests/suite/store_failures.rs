@@ -2,12 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Kind, assert_contiguous, broker, number, redis::Redis, sse::ids, until};
-
-const KEEP: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+use crate::common::{
+    Kind, assert_contiguous, broker, number,
+    redis::{PERSISTENT, Redis},
+    sse::ids,
+    until,
+};
 
 async fn subscribers_resume_when_redis_returns_with_its_data(kind: Kind) {
-    let mut redis = Redis::start(&KEEP);
+    let mut redis = Redis::start(&PERSISTENT);
     let broker = broker(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker.create("chat").await;
     let mut subscriber = broker.sse("chat", &token, None).await;
@@ -27,7 +30,7 @@ async fn subscribers_resume_when_redis_returns_with_its_data(kind: Kind) {
         (503, &json!("store-unavailable"))
     );
     assert_eq!(broker.get("/api/ready").await.0, 503);
-    redis.restart(&KEEP);
+    redis.restart(&PERSISTENT);
 
     until("it is ready again", || async {
         broker
@@ -134,7 +137,7 @@ async fn a_subscriber_that_is_ahead_of_redis_receives_missedevents(kind: Kind) {
 }
 
 async fn the_first_request_after_redis_returns_succeeds(kind: Kind) {
-    let mut redis = Redis::start(&KEEP);
+    let mut redis = Redis::start(&PERSISTENT);
     let broker = broker(kind)
         .set("REDIS_URL", redis.url())
         .set("REDIS_POOL", 8)
@@ -146,7 +149,7 @@ async fn the_first_request_after_redis_returns_succeeds(kind: Kind) {
     for _ in 0..16 {
         assert_eq!(broker.get("/api/stream/info?key=chat").await.0, 503);
     }
-    redis.restart(&KEEP);
+    redis.restart(&PERSISTENT);
     for n in 0..16 {
         broker.add_events("chat", n, 1).await;
     }

@@ -14,13 +14,10 @@ use tokio::{
 
 use crate::common::{
     Kind, broker,
-    broker::answer,
+    broker::{NOISE_KB, answer},
     raw::{CLOSE, PING, PONG, Raw, TEXT, frame},
     until, within,
 };
-
-/// How much resident memory varies for other reasons, in KiB.
-const NOISE_KB: u64 = 30_000;
 
 const ROLES: [&str; 2] = ["subscriber", "producer"];
 

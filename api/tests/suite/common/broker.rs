@@ -19,6 +19,9 @@ pub(crate) const API_KEY: &str = "test-api-key-0123456789";
 pub(crate) const SECRET_KEY: &str =
     "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
 
+/// How much resident memory varies for other reasons than the tested one, in KiB.
+pub(crate) const NOISE_KB: u64 = 30_000;
+
 /// The store and the delivery of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -327,6 +330,15 @@ impl Broker {
         self.get("/api/info").await.1["redis"]["streaming_in_use"]
             .as_u64()
             .expect("a number")
+    }
+
+    /// The status and the text of `/api/ready`.
+    pub(crate) async fn ready(&self) -> (u16, String) {
+        let response = within(self.http.get(format!("{}/api/ready", self.url)).send())
+            .await
+            .expect("an answer");
+        let status = response.status().as_u16();
+        (status, response.text().await.expect("text"))
     }
 
     /// Sends a signal and waits for the exit. Returns the exit code and the log.

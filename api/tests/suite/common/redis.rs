@@ -9,6 +9,9 @@ use std::{
 
 use tempfile::TempDir;
 
+/// Arguments of a Redis that persists every write that it acknowledges, however it ends.
+pub(crate) const PERSISTENT: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
 /// A private `redis-server` on a unix socket. Stopped when dropped, and also when the test process
 /// ends in any way.
 pub(crate) struct Redis {
@@ -110,6 +113,26 @@ impl Redis {
         })
     }
 
+    /// The server's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        let info = self.cli(&["info", "server"]);
+        let pid = info
+            .lines()
+            .find_map(|line| line.trim_end().strip_prefix("process_id:"));
+        pid.and_then(|pid| pid.parse().ok()).expect("a process id")
+    }
+
+    /// Writes an event as the append script does, but does not publish it, as if the message was
+    /// lost.
+    pub(crate) fn write_unpublished(&self, key: &str, data: &str) {
+        let script = "local next = redis.call('HGET', KEYS[2], 'next')
+            local id = redis.call('HGET', KEYS[2], 'last_ms') .. '-' .. next
+            redis.call('XADD', KEYS[1], id, 'event', 'unpublished', 'data', ARGV[1])
+            redis.call('HSET', KEYS[2], 'next', next + 1)";
+        let name = |kind: &str| self.cli(&["keys", &format!("*:{kind}:{key}")]);
+        self.cli(&["eval", script, "2", &name("events"), &name("meta"), data]);
+    }
+
     /// The connections that wait for a stream's next event.
     pub(crate) fn blocked_connections(&self) -> usize {
         self.cli(&["client", "list"])
@@ -123,4 +146,15 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(pid: u32, signal: &str) {
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status()
+            .expect("kill runs")
+            .success()
+    );
 }

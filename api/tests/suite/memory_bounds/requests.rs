@@ -9,9 +9,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{NOISE_KB, growth};
+use super::growth;
 use crate::common::{
     Kind, broker,
+    broker::NOISE_KB,
     raw::{Raw, frame},
     within,
 };

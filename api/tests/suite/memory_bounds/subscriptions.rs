@@ -7,9 +7,10 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{NOISE_KB, growth};
+use super::growth;
 use crate::common::{
-    Kind, assert_contiguous, broker, raw::Raw, redis::Redis, subscriber::token, until, within,
+    Kind, assert_contiguous, broker, broker::NOISE_KB, raw::Raw, redis::Redis, subscriber::token,
+    until, within,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{USER, add, as_user, check, ready, rights, until_ready, until_refused, url_of_user};
+use super::{USER, add, as_user, check, rights, until_ready, until_refused, url_of_user};
 use crate::common::{Broker, Kind, assert_contiguous, broker, redis::Redis, sse::ids, until};
 
 async fn length(broker: &Broker, key: &str) -> Value {
@@ -136,7 +136,7 @@ async fn the_documented_rights_are_sufficient_and_each_is_necessary(kind: Kind) 
         .start()
         .await;
     until("it is ready without a warning", async || {
-        ready(&broker).await == (200, "OK".to_owned())
+        broker.ready().await == (200, "OK".to_owned())
     })
     .await;
     let token = broker.create("chat").await;

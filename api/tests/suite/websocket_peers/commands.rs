@@ -1,6 +1,6 @@
 //! Peers whose commands wait, or run for long.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use reqwest::Method;
@@ -15,41 +15,21 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use super::{NOISE_KB, target};
+use super::target;
 use crate::common::{
     Broker, Kind, broker,
-    broker::{Setup, answer},
+    broker::{NOISE_KB, Setup, answer},
     raw::{PING, Raw, TEXT, frame},
-    redis::Redis,
+    redis::{Redis, signal},
     subscriber::token,
     until, within,
     ws::Ws,
 };
 
-fn pid_of(redis: &Redis) -> u32 {
-    let info = redis.cli(&["info", "server"]);
-    let line = info
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("process_id:"))
-        .unwrap();
-    line.parse().unwrap()
-}
-
-/// Sends a signal to a process that is not the broker.
-fn signal(pid: u32, signal: &str) {
-    assert!(
-        Command::new("kill")
-            .args([signal, &pid.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_wait_for_the_first_array_take_bounded_memory_and_are_then_run() {
     let redis = Redis::start(&[]);
-    let pid = pid_of(&redis);
+    let pid = redis.pid();
     let broker = broker(Kind::Shared)
         .set("REDIS_URL", redis.url())
         .set("REDIS_TIMEOUT", 60)
@@ -174,7 +154,7 @@ async fn with_a_command_that_runs(setup: Setup, redis: &Redis) -> (Broker, Ws, S
     let mut socket = broker.ws("a", &token, None).await;
     socket.next().await.unwrap();
     let (_, subscribers) = broker.get("/api/clients").await;
-    signal(pid_of(redis), "-STOP");
+    signal(redis.pid(), "-STOP");
     socket
         .send(json!({"op": "subscribe", "key": "b"}).to_string())
         .await;
@@ -189,7 +169,7 @@ async fn with_a_command_that_runs(setup: Setup, redis: &Redis) -> (Broker, Ws, S
 async fn the_session_handles_everything_else_while_a_command_runs() {
     for kind in [Kind::Shared, Kind::Exclusive] {
         let redis = Redis::start(&[]);
-        let pid = pid_of(&redis);
+        let pid = redis.pid();
         // The subscriber closes.
         let (mut node, mut socket, _) = with_a_command_that_runs(broker(kind), &redis).await;
         socket.0.send(Message::Ping("x".into())).await.unwrap();
