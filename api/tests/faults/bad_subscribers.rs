@@ -16,7 +16,7 @@ use crate::{
 pub(crate) const TRANSPORTS: [&str; 2] = ["sse", "ws"];
 
 /// Subscribes, and reads nothing of the response.
-pub(crate) async fn take_nothing(
+pub(crate) async fn read_nothing(
     broker: &Broker,
     transport: &str,
     key: &str,
@@ -34,8 +34,8 @@ pub(crate) async fn take_nothing(
 }
 
 /// Subscribes, and reads only the head of the response.
-async fn come(broker: &Broker, transport: &str, key: &str, token: &str) -> TcpStream {
-    let mut socket = take_nothing(broker, transport, key, token).await;
+async fn subscribe(broker: &Broker, transport: &str, key: &str, token: &str) -> TcpStream {
+    let mut socket = read_nothing(broker, transport, key, token).await;
     let mut head = [0; 12];
     within(socket.read_exact(&mut head)).await.unwrap();
     let head = String::from_utf8_lossy(&head).into_owned();
@@ -59,7 +59,7 @@ async fn subscribers_that_read_nothing_cost_one_batch_each(kind: Kind) {
     let mut stalled = Vec::new();
     for turn in 0..24 {
         stalled.push(
-            come(
+            subscribe(
                 &broker,
                 TRANSPORTS[turn % 2],
                 "chat",
@@ -97,8 +97,10 @@ async fn two_thousand_subscribers_leave_at_once(kind: Kind) {
         let mut crowd = Vec::new();
         for _ in 0..CROWD / 100 {
             crowd.extend(
-                join_all((0..100).map(|turn| come(&broker, TRANSPORTS[turn % 2], "crowd", &token)))
-                    .await,
+                join_all(
+                    (0..100).map(|turn| subscribe(&broker, TRANSPORTS[turn % 2], "crowd", &token)),
+                )
+                .await,
             );
         }
         // The broker may have disconnected the first WebSocket subscribers meanwhile, because they

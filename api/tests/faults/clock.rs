@@ -13,12 +13,12 @@ use crate::{
 const HOUR: i64 = 3600;
 
 /// A Redis whose clock can be set.
-struct Clocked {
+struct RedisWithClock {
     redis: Redis,
     offset: NamedTempFile,
 }
 
-impl Clocked {
+impl RedisWithClock {
     fn start() -> Self {
         let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1")
             .unwrap()
@@ -62,7 +62,7 @@ impl Clocked {
 }
 
 async fn the_clock_jumps_back_and_forth_by_an_hour(kind: Kind) {
-    let clocked = Clocked::start();
+    let clocked = RedisWithClock::start();
     let broker = node(kind)
         .set("REDIS_URL", clocked.redis.url())
         .set("REDIS_TIMEOUT", 1)
@@ -84,12 +84,12 @@ async fn the_clock_jumps_back_and_forth_by_an_hour(kind: Kind) {
     let events = &records[0].streams[0].events;
     assert!(
         ms(&events.last().unwrap().id) - ms(&events[0].id) >= HOUR * 1000,
-        "ids stay at the latest time that there was"
+        "ids stay at the latest time that the clock has had"
     );
 }
 
 async fn streams_expire_by_the_clock_that_has_jumped(kind: Kind) {
-    let clocked = Clocked::start();
+    let clocked = RedisWithClock::start();
     let broker = node(kind)
         .set("REDIS_URL", clocked.redis.url())
         .start()

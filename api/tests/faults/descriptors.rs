@@ -1,7 +1,7 @@
 //! A node runs out of file descriptors.
 
 use crate::{
-    bad_subscribers::take_nothing,
+    bad_subscribers::read_nothing,
     common::Kind,
     fleet::{eventually, fleet, node},
     fleet_subscriber::no_subscriber_was_closed,
@@ -23,7 +23,7 @@ async fn a_node_has_no_descriptor_left_for_new_subscribers(kind: Kind) {
     let mut crowd = Vec::new();
     for _ in 0..100 {
         // The system accepts the connection, whether or not the node does.
-        crowd.push(take_nothing(&narrow, "sse", "crowd", &token).await);
+        crowd.push(read_nothing(&narrow, "sse", "crowd", &token).await);
     }
     let folder = format!("/proc/{}/fd", narrow.process.id().unwrap());
     eventually("all are used", || {

@@ -186,7 +186,7 @@ impl Fleet {
                 written.lost, None,
                 "the writer never learned that its stream was deleted"
             );
-            assert!(is_ended, "the stream is there to be ended");
+            assert!(is_ended, "the stream exists until it is ended");
         }
         let records = all(self.subscribers).await;
         judge(&records, &ended);

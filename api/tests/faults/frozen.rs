@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    bad_subscribers::{TRANSPORTS, take_nothing},
+    bad_subscribers::{TRANSPORTS, read_nothing},
     common::{
         Kind,
         broker::Setup,
@@ -56,7 +56,7 @@ async fn redis_is_frozen_for_20_seconds_with_a_short_store_timeout(kind: Kind) {
     .await;
     assert!(
         records.iter().all(|record| record.visits > 1),
-        "everybody was closed and came back"
+        "every subscriber was closed and reconnected"
     );
 }
 
@@ -82,7 +82,7 @@ async fn a_node_is_stopped_while_redis_is_frozen_and_subscribers_read_nothing(ki
         .await;
     let mut stalled = Vec::new();
     for turn in 0..6 {
-        stalled.push(take_nothing(&broker, TRANSPORTS[turn % 2], "big", &token).await);
+        stalled.push(read_nothing(&broker, TRANSPORTS[turn % 2], "big", &token).await);
     }
     let data = "x".repeat(50_000);
     for _ in 0..10 {

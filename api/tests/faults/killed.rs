@@ -29,7 +29,7 @@ async fn redis_is_killed_and_returns_with_its_data(kind: Kind) {
     let records = fleet.end_whole().await;
     assert!(
         no_subscriber_was_closed(&records),
-        "nobody was closed: the store was not away for long"
+        "no subscriber was closed: the store returned soon"
     );
 }
 
@@ -49,7 +49,7 @@ async fn redis_is_unreachable_for_longer_than_sessions_are_kept(kind: Kind) {
     let records = fleet.end_whole().await;
     assert!(
         records.iter().all(|record| record.visits > 1),
-        "everybody was closed and came back"
+        "every subscriber was closed and reconnected"
     );
 }
 

@@ -36,7 +36,7 @@ async fn all_nodes_are_replaced_in_turn(kind: Kind) {
     let records = fleet.end_whole().await;
     assert!(
         records.iter().all(|record| record.visits > 1),
-        "everybody was moved"
+        "every subscriber was moved"
     );
 }
 

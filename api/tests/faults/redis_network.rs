@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// Redis, a bad link to it, a broker, and its fleet.
-struct BehindProxy {
+struct RedisBehindProxy {
     redis: Redis,
     broker: Broker,
     link: Proxy,
     fleet: Fleet,
 }
 
-impl BehindProxy {
+impl RedisBehindProxy {
     async fn start(setup: Setup) -> Self {
         let redis = Redis::start(&[]);
         let link = Proxy::start(Target::Unix(redis.socket())).await;
@@ -35,7 +35,7 @@ impl BehindProxy {
 }
 
 async fn redis_is_far_away(kind: Kind) {
-    let it = BehindProxy::start(node(kind)).await;
+    let it = RedisBehindProxy::start(node(kind)).await;
     it.link.set(Link::LATE);
     it.fleet.flows().await;
     it.fleet.flows().await;
@@ -44,7 +44,7 @@ async fn redis_is_far_away(kind: Kind) {
 }
 
 async fn connections_to_redis_are_cut_repeatedly(kind: Kind) {
-    let it = BehindProxy::start(node(kind)).await;
+    let it = RedisBehindProxy::start(node(kind)).await;
     for round in 0..20 {
         it.link.cut();
         sleep(Duration::from_millis(150)).await;
@@ -61,7 +61,7 @@ async fn connections_to_redis_are_cut_repeatedly(kind: Kind) {
 }
 
 async fn nothing_reaches_or_leaves_redis_for_a_while(kind: Kind) {
-    let it = BehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
+    let it = RedisBehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
     for link in [Link::BLACK_HOLE, Link::NO_DOWN, Link::NO_UP] {
         it.link.set(link);
         sleep(Duration::from_secs(4)).await;
@@ -75,7 +75,7 @@ async fn nothing_reaches_or_leaves_redis_for_a_while(kind: Kind) {
 /// As when a firewall has forgotten the connections: neither side is notified, and only new
 /// connections work.
 async fn open_connections_to_redis_vanish_for_ever(kind: Kind) {
-    let it = BehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
+    let it = RedisBehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
     for link in [Link::BLACK_HOLE, Link::NO_DOWN] {
         it.link.set_existing(link);
         it.fleet.flows().await;
@@ -85,13 +85,13 @@ async fn open_connections_to_redis_vanish_for_ever(kind: Kind) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_vanishes_for_ever() {
-    let it = BehindProxy::start(node(Kind::Shared).set("REDIS_TIMEOUT", 1)).await;
+    let it = RedisBehindProxy::start(node(Kind::Shared).set("REDIS_TIMEOUT", 1)).await;
     for link in [Link::BLACK_HOLE, Link::NO_DOWN] {
         let subscriptions = it.link.subscriptions();
         it.link.set_subscriptions(link);
         // Reads of the store find new events meanwhile, late.
         it.fleet.flows().await;
-        eventually("the node subscribes anew", || {
+        eventually("the node subscribes again", || {
             it.link.subscriptions() > subscriptions
         })
         .await;

@@ -43,7 +43,7 @@ pub(crate) fn allow_open_files(count: u32) {
     });
     assert!(
         hard.is_none_or(|hard: u32| hard >= count),
-        "the system lets nobody have {count} files: see `ulimit -Hn`"
+        "the system allows fewer than {count} open files: see `ulimit -Hn`"
     );
     let raised = Command::new("prlimit")
         .args(["--pid", &pid, &format!("--nofile={count}:")])

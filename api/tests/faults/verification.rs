@@ -95,7 +95,7 @@ impl History {
         assert_eq!(
             once.iter().collect::<HashSet<_>>().len(),
             once.len(),
-            "sent once, and there twice: {once:?}"
+            "sent once, but stored twice: {once:?}"
         );
     }
 }

@@ -199,7 +199,7 @@ async fn write(endpoint: Endpoint, bytes: usize, pause: Duration, shared: Arc<Sh
                 // The answer broke off, the connection was refused or lost, or the timeout passed.
                 Ok(Ok((0, _)) | Err(_)) | Err(_) => {}
                 Ok(Ok((status, answer))) => {
-                    panic!("no answer for a good writer: {status} {answer}")
+                    panic!("no good writer receives: {status} {answer}")
                 }
             }
             sleep(PAUSE).await;

@@ -153,7 +153,7 @@ async fn a_subscriber_that_leaves_returns_its_redis_connection() {
     let connections = redis.cli(&["client", "list"]).lines().count();
     assert!(
         connections <= 6,
-        "the static pool, and the one that asks: {connections}"
+        "the static pool, and the connection of redis-cli: {connections}"
     );
 }
 

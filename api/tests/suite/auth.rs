@@ -155,7 +155,7 @@ async fn a_token_is_accepted_in_the_header_or_the_query(broker: Broker) {
         .send()
         .await
         .unwrap();
-    assert_eq!(bad.status(), 401, "the header goes first");
+    assert_eq!(bad.status(), 401, "the header takes precedence");
 }
 
 async fn a_connection_outlives_the_token_that_opened_it(broker: Broker) {
@@ -318,7 +318,7 @@ async fn the_query_accepts_a_token_under_one_name_only() {
                 .unwrap()
                 .status(),
             200,
-            "{name} has one name, too"
+            "{name} has only one name, too"
         );
     }
     let key = broker.http.get(format!(

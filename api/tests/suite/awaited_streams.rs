@@ -92,7 +92,7 @@ async fn a_missing_stream_is_not_found_without_a_wait(broker: Broker) {
             assert_eq!(
                 subscriber(&bound, waiting(transport)).refused().await,
                 not_found,
-                "{transport:?}: whatever comes is another"
+                "{transport:?}: a later stream is another one"
             );
         }
     }

@@ -109,7 +109,7 @@ async fn a_byte_order_mark_is_skipped() {
     assert_eq!(
         (&summary["num_events"], &summary["num_errors"]),
         (&json!(0), &json!(0)),
-        "a blank line is one with a mark, too"
+        "a line with only a mark is blank, too"
     );
     let url = format!(
         "{}/api/event/add/ws-stream?key=chat",
@@ -174,7 +174,7 @@ async fn unknown_members_of_an_event_are_named() {
     assert_eq!(producer.next().await.unwrap()["ignored"], json!(["id"]));
     assert!(
         producer.next().await.unwrap().get("ignored").is_none(),
-        "each answer is about its own message"
+        "each answer belongs to its own message"
     );
 }
 

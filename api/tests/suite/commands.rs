@@ -47,7 +47,7 @@ async fn a_stream_is_added_and_dropped_with_its_position(broker: Broker) {
     assert_eq!(
         socket.next().await.unwrap()[0].get("key"),
         None,
-        "one key, as ever"
+        "one key, so no key in the event"
     );
     subscribe(&mut socket, &b).await;
     assert_eq!(

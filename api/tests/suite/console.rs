@@ -76,7 +76,7 @@ async fn every_file_of_the_console_is_served_with_its_content_type() {
         );
         assert!(
             response.bytes().await.unwrap() == std::fs::read(&path).unwrap(),
-            "{name} is served as it is"
+            "{name} is served unchanged"
         );
     }
     for path in kept {

@@ -239,7 +239,7 @@ async fn a_replaced_stream_is_deleted_for_a_list_token_and_restarts_for_a_prefix
     let end = last_id(&broker, &replaced).await;
     broker.create(&replaced).await;
     broker.add_events(&replaced, 0, 4).await;
-    let anew = stored(&broker, &replaced).await;
+    let replacement = stored(&broker, &replaced).await;
     let cursor =
         |position: &str| format!("{}:{position},{}:{at}", encoded(&replaced), encoded(&other));
     let (amid, had_all) = (cursor(&seen[1]), cursor(&format!("{end}!")));
@@ -262,7 +262,7 @@ async fn a_replaced_stream_is_deleted_for_a_list_token_and_restarts_for_a_prefix
             let mut of_prefix = subscriber(&prefix, cursor);
             assert_eq!(
                 take(&mut of_prefix, &replaced, 5).await,
-                anew,
+                replacement,
                 "{transport:?}"
             );
         }

@@ -83,7 +83,7 @@ async fn a_subscriber_of_many_streams_uses_one_connection_and_leaves_none() {
     let connections = redis.cli(&["client", "list"]).lines().count();
     assert!(
         connections <= 6,
-        "the static pool, and the one that asks: {connections}"
+        "the static pool, and the connection of redis-cli: {connections}"
     );
 }
 

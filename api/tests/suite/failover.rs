@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::common::{
-    Broker, Kind, assert_contiguous, broker, redis::Redis, sentinel::Watched, sse::ids, until,
+    Broker, Kind, assert_contiguous, broker, redis::Redis, sentinel::RedisWithSentinels, sse::ids,
+    until,
 };
 
 /// Whether the broker acknowledged an event. The producer sends an unacknowledged event again, with
@@ -21,7 +22,9 @@ async fn write(broker: &Broker, sequence: u64) -> bool {
 }
 
 async fn subscribers_continue_with_the_replica_that_sentinels_promote(kind: Kind) {
-    let mut watched = tokio::task::spawn_blocking(Watched::start).await.unwrap();
+    let mut watched = tokio::task::spawn_blocking(RedisWithSentinels::start)
+        .await
+        .unwrap();
     let broker = broker(kind)
         .set("REDIS_URL", watched.url())
         .set("STORE_PATIENCE", 60)
@@ -48,7 +51,10 @@ async fn subscribers_continue_with_the_replica_that_sentinels_promote(kind: Kind
     watched.kill_first_sentinel();
     tokio::task::block_in_place(|| watched.kill_primary());
     for sequence in 10..20 {
-        until("a write is taken", async || write(&broker, sequence).await).await;
+        until("a write is accepted", async || {
+            write(&broker, sequence).await
+        })
+        .await;
     }
     until("it is ready again", async || {
         broker
@@ -108,7 +114,10 @@ async fn a_demoted_server_is_replaced_by_the_one_at_its_address(kind: Kind) {
     std::os::unix::fs::symlink(two.socket(), &next).unwrap();
     std::fs::rename(&next, &address).unwrap();
     for sequence in 1..10 {
-        until("a write is taken", async || write(&broker, sequence).await).await;
+        until("a write is accepted", async || {
+            write(&broker, sequence).await
+        })
+        .await;
     }
     broker.end("chat").await;
     let seen = subscriber.rest().await;

@@ -69,7 +69,7 @@ async fn follow(
     mut random: Rng,
 ) -> BTreeMap<String, Vec<Update>> {
     let mut connections = 0;
-    let cutter = CuttingProxy::start(&broker.url, move || {
+    let proxy = CuttingProxy::start(&broker.url, move || {
         connections += 1;
         let most = 1 << random.u32(8..=13);
         if connections > 10 {
@@ -81,7 +81,7 @@ async fn follow(
     .await;
     let mut subscriber = Subscriber::new(broker, transport, keys, token)
         .with(format!("&events={}", encoded(&wanted.join(","))));
-    subscriber.url.clone_from(&cutter.url);
+    subscriber.url.clone_from(&proxy.url);
     let mut all: BTreeMap<String, Vec<Update>> =
         keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     let mut positions: BTreeMap<String, u64> = BTreeMap::new();

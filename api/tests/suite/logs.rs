@@ -141,11 +141,7 @@ async fn every_line_about_a_request_has_its_id() {
         .filter(|line| line["span"]["id"] == "the-info")
         .map(|line| line["level"].clone())
         .collect();
-    assert_eq!(
-        warned,
-        ["WARN", "WARN"],
-        "what it was, and how it was answered"
-    );
+    assert_eq!(warned, ["WARN", "WARN"], "the request, and its answer");
 }
 
 async fn subscribers_that_leave_cause_no_warning(broker: Broker) {
@@ -211,7 +207,7 @@ async fn lines_are_text_if_configured() {
         line.contains("INFO request{id=mine method=GET path=/api/nope}: answered status=404 ms="),
         "{line}"
     );
-    assert!(!log.contains('\u{1b}'), "no colours but on a terminal");
+    assert!(!log.contains('\u{1b}'), "colours only on a terminal");
 }
 
 #[tokio::test]

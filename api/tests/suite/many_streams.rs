@@ -91,7 +91,7 @@ async fn follow(
 ) -> BTreeMap<String, Vec<Update>> {
     sleep(Duration::from_millis(random.u64(0..300))).await;
     let (mut bytes, mut connections) = (random.fork(), 0);
-    let cutter = CuttingProxy::start(&broker.url, move || {
+    let proxy = CuttingProxy::start(&broker.url, move || {
         connections += 1;
         let most = 1 << bytes.u32(6..=16);
         if connections > CUTS {
@@ -102,7 +102,7 @@ async fn follow(
     })
     .await;
     let mut subscriber = Subscriber::new(broker, transport, keys, token);
-    subscriber.url.clone_from(&cutter.url);
+    subscriber.url.clone_from(&proxy.url);
     let mut all: BTreeMap<String, Vec<Update>> =
         keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     loop {

@@ -80,7 +80,7 @@ async fn the_info_of_a_node_contains_its_activity(broker: Broker) {
     broker.end("chat").await;
     assert_eq!(sse.rest().await.len(), 1);
     while ws.0.next().await.is_some_and(|message| message.is_ok()) {}
-    until("nobody is there", || async {
+    until("no subscriber is connected", || async {
         activity(&broker).await["clients"] == json!({"sse": 0, "ws": 0, "poll": 0, "ndjson": 0})
     })
     .await;
@@ -196,7 +196,7 @@ async fn metrics_count_exactly_what_happened(broker: Broker) {
     broker.end("chat").await;
     first.rest().await;
     lost.rest().await;
-    until("nobody is there", || async {
+    until("no subscriber is connected", || async {
         let now = broker.metrics().await;
         now.get(r#"clients{transport="sse"}"#) + now.get(r#"clients{transport="ws"}"#) == 0
     })

@@ -1,4 +1,4 @@
-//! Pages of which origins may open a WebSocket.
+//! A page opens a WebSocket only from an allowed origin.
 
 use crate::common::{Kind, broker, broker::API_KEY, ws::Ws};
 

@@ -55,7 +55,7 @@ async fn a_batch_with_a_bad_event_writes_nothing(broker: Broker) {
         );
         assert!(
             error["message"].as_str().unwrap().contains("events[1]"),
-            "it says which: {error}"
+            "it names the event: {error}"
         );
     }
     let (_, info) = broker.get("/api/stream/info?key=chat").await;

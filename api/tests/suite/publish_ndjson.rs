@@ -223,5 +223,8 @@ async fn memory_does_not_grow_with_an_upload() {
         (200, &json!(20_000))
     );
     let grown = broker.resident_kb().saturating_sub(before);
-    assert!(grown < 40_000, "200 MB went through and {grown} kB stayed");
+    assert!(
+        grown < 40_000,
+        "200 MB were uploaded, and {grown} kB remained"
+    );
 }

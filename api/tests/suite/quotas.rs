@@ -47,7 +47,7 @@ async fn an_api_key_creates_no_more_active_streams_than_its_quota(kind: Kind) {
         &elsewhere
     };
     there.end("a").await;
-    until("there is room again", async || {
+    until("the quota is free again", async || {
         create("c").await.0 == StatusCode::OK
     })
     .await;

@@ -54,6 +54,6 @@ async fn the_quick_start_shows_events_as_they_are_sent() {
     }
     assert!(
         text.find("data: Hello").unwrap() < text.find("num_events").unwrap(),
-        "before the upload was at its end"
+        "before the end of the upload"
     );
 }

@@ -146,7 +146,7 @@ async fn tcp_and_tls_connections_work() {
     assert_eq!(
         strangers.get("/api/ready").await.0,
         503,
-        "a certificate that nobody vouches for is not taken"
+        "an untrusted certificate is refused"
     );
     assert_eq!(redis.cli(&["-n", "0", "dbsize"]), "0");
 }

@@ -66,15 +66,15 @@ async fn messages_that_shared_delivery_missed_and_recovered_are_measured() {
     })
     .await;
     assert_eq!(measured("redis_topics").await, 1);
-    until("it has looked", || async {
+    until("it has read the store", || async {
         measured(r#"redis_catch_ups_total{cause="subscription"}"#).await >= 1
     })
     .await;
 
     // Nothing is published. Only a read of the store finds the event.
-    redis.write_unpublished("chat", "found by looking");
+    redis.write_unpublished("chat", "found by a read");
     subscriber.take(1).await;
-    until("a look found it", || async {
+    until("a read of the store found it", || async {
         measured(r#"redis_catch_up_events_total{cause="silence"}"#).await == 1
     })
     .await;

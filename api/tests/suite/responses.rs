@@ -257,7 +257,7 @@ async fn a_subscriber_that_reads_nothing_is_disconnected(kind: Kind) {
         for peer in peers.iter_mut().rev().take(PEERS) {
             within(peer.from.read_u8()).await.unwrap();
         }
-        until("all have been given up", || async {
+        until("all sessions have ended", || async {
             broker.permits_in_use().await == 0
         })
         .await;

@@ -34,7 +34,7 @@ async fn many_subscribers_share_a_few_connections() {
     let connections = redis.cli(&["client", "list"]).lines().count();
     assert!(
         connections <= 6,
-        "the static pool, the subscription, and the one that asks: {connections}"
+        "the static pool, the subscription, and the connection of redis-cli: {connections}"
     );
     let (_, info) = broker.get("/api/info").await;
     assert_eq!(

@@ -53,7 +53,7 @@ async fn subscribers_receive_all_stored_events_before_they_are_closed(kind: Kind
             .unwrap();
         assert!(
             text.ends_with(&format!("{retry}\n\n")),
-            "the last word: {text}"
+            "the last block: {text}"
         );
     }
     let mut broker = broker;

@@ -219,7 +219,7 @@ async fn subscribers_without_a_redis_connection_are_sent_to_another_node() {
         assert_eq!(
             events.len(),
             usize::from(code == Some(1000)),
-            "all of it, or none and the word to come back"
+            "all of it, or none and a request to retry"
         );
     }
     assert!(codes.contains(&1000) && codes.contains(&1013), "{codes:?}");

@@ -42,7 +42,7 @@ async fn a_stream_refuses_subscribers_beyond_its_limit(kind: Kind) {
     second.next().await.unwrap();
     let message = refused(follow_for(&broker, "chat", &token, None).await).await;
     assert!(
-        message.contains("2 connections") && message.contains("stream"),
+        message.contains("2 places") && message.contains("stream"),
         "{message}"
     );
     let (status, error) = Ws::connect(&broker.subscribe_url("ws", "chat", &token, None), &[])
@@ -88,7 +88,7 @@ async fn an_address_opens_no_more_connections_than_its_limit(kind: Kind) {
     for address in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::3"] {
         let message = refused(follow_for(&broker, "chat", &token, Some(address)).await).await;
         assert!(
-            message.contains("2 connections") && message.contains("address"),
+            message.contains("2 places") && message.contains("address"),
             "{message}"
         );
     }

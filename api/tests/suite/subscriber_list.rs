@@ -154,7 +154,7 @@ async fn the_list_describes_the_connected_subscribers(broker: Broker) {
     broker.end("one").await;
     sse.rest().await;
     plain.rest().await;
-    until("nobody is there", || async {
+    until("no subscriber is connected", || async {
         subscribers(&broker, "").await.is_empty()
     })
     .await;
@@ -189,7 +189,7 @@ async fn a_subscriber_that_does_not_read_lags_and_a_resumed_one_does_not(broker:
     );
     let mut reads = Sse::new(stalled);
     reads.take(301).await;
-    until("it was handed all", || async {
+    until("it was sent everything", || async {
         let row = row().await;
         number(&row, "events") == 301 && number(&row, "lag") == 0
     })

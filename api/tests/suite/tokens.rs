@@ -100,7 +100,7 @@ async fn a_token_for_a_prefix_opens_every_current_and_future_stream_with_it(brok
     replace(&broker, "chat:1").await;
     assert!(
         opens(&broker, token(&access), "chat:1").await,
-        "whatever is there"
+        "any existing stream"
     );
 }
 

@@ -59,7 +59,7 @@ async fn a_key_of_another_type_fails_no_other_stream(kind: Kind) {
     assert_eq!(
         (status.as_u16(), listed),
         (200, vec![json!("d")]),
-        "of the index of `c` nothing is known"
+        "the index of `c` is unknown"
     );
     for key in ["a", "b"] {
         assert_eq!(

@@ -237,7 +237,7 @@ pub(crate) async fn dump(connection: &mut impl ConnectionLike, prefix: &str) -> 
                         .collect(),
                 );
             }
-            other => panic!("teach this test to record a {other}"),
+            other => panic!("this test cannot record a {other} yet"),
         }
         let ttl: i64 = redis::cmd("PTTL")
             .arg(&key)

@@ -39,7 +39,7 @@ impl Metrics {
                     metrics.close(std::mem::take(&mut family));
                     assert!(
                         is_name(name) && !metrics.families.contains_key(name),
-                        "a name of its own: {line}"
+                        "a unique name: {line}"
                     );
                     name.clone_into(&mut family.name);
                 }

@@ -13,7 +13,7 @@ use super::{cluster::free_port, redis::Redis};
 const SERVICE: &str = "streams";
 
 /// A primary with two replicas, and three Sentinels, each on its own port.
-pub(crate) struct Watched {
+pub(crate) struct RedisWithSentinels {
     servers: Vec<(u16, Redis)>,
     sentinels: Vec<Sentinel>,
 }
@@ -25,7 +25,7 @@ struct Sentinel {
     _folder: TempDir,
 }
 
-impl Watched {
+impl RedisWithSentinels {
     pub(crate) fn start() -> Self {
         let ports = [free_port(), free_port(), free_port()];
         let servers = ports.map(|port| {

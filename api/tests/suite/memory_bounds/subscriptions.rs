@@ -92,7 +92,7 @@ async fn awaited_streams_are_forgotten_when_their_subscribers_leave() {
     let ((), grown) = growth(&broker, waited).await;
     assert!(
         grown < NOISE_KB,
-        "80,000 keys were waited for, and {grown} kB stayed"
+        "80,000 keys were awaited, and {grown} kB remained"
     );
 }
 

@@ -110,7 +110,7 @@ async fn an_operator_disconnects_a_subscriber_that_reads_nothing(kind: Kind, tra
         broker.add("chat", json!(events)).await;
     }
     let row = || async { subscribers(&broker, "").await.remove(0) };
-    until("it takes nothing more", || async {
+    until("it reads nothing more", || async {
         number(&row().await, "lag") > 0
     })
     .await;

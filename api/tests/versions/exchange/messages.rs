@@ -51,14 +51,14 @@ async fn each_version_understands_the_messages_of_the_other(pair: Pair) {
             assert_eq!(subscriber.update().await.id.as_ref(), Some(&ids[0]));
         }
         let measured = reader.metrics().await;
-        let looked = ["gap", "silence"].map(|cause| {
+        let caught_up = ["gap", "silence"].map(|cause| {
             measured.get(&format!(
                 r#"redis_catch_up_events_total{{cause="{cause}"}}"#
             ))
         });
         assert!(
-            looked.iter().sum::<u64>() < EVENTS / 2,
-            "events without a message, by a gap and by silence: {looked:?}"
+            caught_up.iter().sum::<u64>() < EVENTS / 2,
+            "events without a message, by a gap and by silence: {caught_up:?}"
         );
     }
 }
