@@ -189,7 +189,7 @@ impl Fleet {
             assert!(is_ended, "the stream exists until it is ended");
         }
         let records = all(self.subscribers).await;
-        judge(&records, &ended);
+        verify(&records, &ended);
         records
     }
 
@@ -211,7 +211,7 @@ impl Fleet {
         self.companion.is_answered().await;
         let ended = [(written, false), self.companion.end().await];
         let records = all(self.subscribers).await;
-        judge(&records, &ended);
+        verify(&records, &ended);
         records
     }
 
@@ -219,14 +219,14 @@ impl Fleet {
     /// the first stream was whole.
     pub(crate) async fn end_whole_or_lost(self) -> bool {
         let ended = [self.stream.end().await, self.companion.end().await];
-        judge(&all(self.subscribers).await, &ended);
+        verify(&all(self.subscribers).await, &ended);
         ended[0].1
     }
 }
 
 /// Checks that every subscriber received what was written to each ended stream, and learned of the
 /// deletion of each other one.
-fn judge(records: &[Record], ended: &[(Written, bool); 2]) {
+fn verify(records: &[Record], ended: &[(Written, bool); 2]) {
     for record in records {
         let name = format!(
             "{:?} subscriber of {} streams after {} visits",
