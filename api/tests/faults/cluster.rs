@@ -5,12 +5,15 @@ use std::time::Duration;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
-    common::{Kind, cluster::Cluster, redis::Redis},
+    common::{
+        Kind,
+        cluster::Cluster,
+        redis::{Redis, signal},
+    },
     fleet::{Fleet, fleet, node},
-    servers::signal,
 };
 
-/// The primary that has the stream, of this cluster.
+/// The primary of this Cluster that holds the stream.
 fn primary_of<'a>(cluster: &'a Cluster, key: &str) -> &'a Redis {
     let has = |redis: &&Redis| {
         redis.cli(&["info", "replication"]).contains("role:master")
@@ -32,14 +35,13 @@ async fn a_primary_is_killed_and_its_replica_takes_over() {
         .await;
     let other = broker.another_node().await;
     let nodes = [broker.url.as_str(), other.url.as_str()];
-    // Their keys are in different slots, so that some of the streams are not on the primary that
-    // goes.
+    // The keys are in different slots, so that some of the streams are not on the killed primary.
     let mut fleets = Vec::new();
     for key in ["chat-1", "chat-2", "chat-3", "chat-4"] {
-        fleets.push(fleet(&nodes).key(key).clients(6).start().await);
+        fleets.push(fleet(&nodes).key(key).subscribers(6).start().await);
     }
     let primary = primary_of(&cluster, "chat-1");
-    // What the replica has not heard of is lost with the primary, as Redis replicates
+    // Writes that the replica has not received are lost with the primary, because Redis replicates
     // asynchronously.
     let rest = fleets[0].pause().await;
     let others = futures::future::join_all(fleets[1..].iter().map(Fleet::pause)).await;

@@ -1,4 +1,4 @@
-//! Redis closes connections under a broker at work.
+//! Redis closes the connections of a broker under load.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio::time::sleep;
 use crate::{
     common::{Kind, redis::Redis},
     fleet::{fleet, node},
-    servers::is_heard,
+    servers::wait_for_subscription,
 };
 
-async fn connections_are_killed_again_and_again(kind: Kind) {
+async fn connections_are_killed_repeatedly(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     let fleet = fleet(&[&broker.url]).start().await;
@@ -21,10 +21,10 @@ async fn connections_are_killed_again_and_again(kind: Kind) {
         }
         if round % 5 == 4 {
             fleet.flows().await;
-            is_heard(&redis, kind, "chat").await;
+            wait_for_subscription(&redis, kind, "chat").await;
         }
     }
     fleet.end_whole().await;
 }
 
-over_each_delivery!(connections_are_killed_again_and_again);
+over_each_delivery!(connections_are_killed_repeatedly);

@@ -1,4 +1,4 @@
-//! Redis runs out of memory: it evicts, or it refuses.
+//! Redis runs out of memory: it evicts keys, or it refuses writes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     fleet::{Fleet, eventually, fleet, node},
 };
 
-/// The memory that Redis uses now, and so much more.
+/// Limits the memory of Redis to its current use plus this much.
 fn limit_memory(redis: &Redis, more: u64) {
     let info = redis.cli(&["info", "memory"]);
     let used: u64 = info
@@ -30,8 +30,8 @@ async fn streams_are_evicted_under_load(kind: Kind) {
     let fleets = keys.iter().enumerate().map(|(n, key)| {
         fleet(&[&broker.url])
             .key(key)
-            .clients(2)
-            .beginning_with(2 * n)
+            .subscribers(2)
+            .first_kind(2 * n)
             .event_bytes(4000)
             .start()
     });
@@ -49,8 +49,8 @@ async fn streams_are_evicted_under_load(kind: Kind) {
     .await;
     redis.cli(&["config", "set", "maxmemory", "0"]);
     let whole = join_all(fleets.into_iter().map(Fleet::end_whole_or_lost)).await;
-    assert!(whole.contains(&false), "some streams are gone");
-    // There is room for others, at the same keys.
+    assert!(whole.contains(&false), "some streams were evicted");
+    // New streams can be created at the same keys.
     for (key, _) in keys
         .iter()
         .zip(&whole)
@@ -66,11 +66,11 @@ async fn streams_are_evicted_under_load(kind: Kind) {
     }
 }
 
-async fn half_a_stream_is_evicted_at_any_time(kind: Kind) {
+async fn one_key_of_a_stream_is_evicted_at_any_time(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     for half in ["events", "meta", "meta", "events"] {
-        let fleet = fleet(&[&broker.url]).clients(6).start().await;
+        let fleet = fleet(&[&broker.url]).subscribers(6).start().await;
         sleep(Duration::from_millis(fastrand::u64(..500))).await;
         let key = redis.cli(&["keys", &format!("*:{half}:chat")]);
         assert_eq!(redis.cli(&["del", &key]), "1");
@@ -95,13 +95,13 @@ async fn writes_are_refused_while_redis_is_full(kind: Kind) {
     fleet.end_whole().await;
 }
 
-/// What a full Redis refuses changes nothing. It does not refuse that a stream ends, which readers
-/// wait for.
+/// A change that a full Redis refuses has no effect. Redis accepts the end of a stream, because
+/// subscribers wait for it.
 async fn a_full_redis_refuses_all_of_a_change(kind: Kind) {
     let redis = Redis::start(&["--maxmemory-policy", "noeviction"]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     broker.create("ended").await;
-    let written = broker.add_numbered("ended", 0, 3).await;
+    let written = broker.add_events("ended", 0, 3).await;
     broker.end("ended").await;
     let token = broker.create("active").await;
     redis.cli(&["config", "set", "maxmemory", "1"]);
@@ -132,7 +132,7 @@ async fn a_full_redis_refuses_all_of_a_change(kind: Kind) {
     assert_eq!(
         (events.as_array().unwrap().len(), &events[1]["id"]),
         (5, &json!(written[0])),
-        "what was to be replaced is still there"
+        "the stream that should be replaced still exists"
     );
     assert_eq!(broker.get("/api/stream/info?key=new").await.0, 404);
     assert_eq!(
@@ -140,12 +140,12 @@ async fn a_full_redis_refuses_all_of_a_change(kind: Kind) {
         2
     );
     broker.create("ended").await;
-    broker.add_numbered("ended", 0, 1).await;
+    broker.add_events("ended", 0, 1).await;
 }
 
 over_each_delivery!(
     streams_are_evicted_under_load,
-    half_a_stream_is_evicted_at_any_time,
+    one_key_of_a_stream_is_evicted_at_any_time,
     writes_are_refused_while_redis_is_full,
     a_full_redis_refuses_all_of_a_change,
 );

@@ -1,8 +1,8 @@
-//! A stream with a writer and clients, all at work while things break, and the judgement at the
-//! end, by the ids.
+//! A stream with writers and subscribers under load while faults happen. At the end the ids show
+//! whether anything was lost.
 //!
-//! Beside it is a second stream, its companion, which is written to now and then: keyed clients
-//! follow both over one connection.
+//! A second stream, the companion, receives events now and then. Keyed subscribers follow both
+//! streams over one connection.
 
 use std::{
     sync::{Arc, RwLock},
@@ -16,46 +16,46 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, Record},
+    active_stream::{ActiveStream, Endpoint},
     common::{
         Broker, Kind, broker,
         broker::Setup,
-        follower::Transport::{self, Ndjson, Poll, Sse, Ws},
+        subscriber::Transport::{self, Ndjson, Poll, Sse, Ws},
     },
-    course::{Course, Way},
+    fleet_subscriber::{FleetSubscriber, Record},
     writer::Written,
 };
 
-/// For waits that would never end: longer than any fault here lasts and any machine takes to get
-/// over it.
+/// The timeout of waits that would never end. It is longer than any fault here and the recovery
+/// from it on any machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(150);
 
 /// The pause after each batch of events of a fleet's stream, and of its companion.
 const PAUSES: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(150)];
 
-/// How clients follow, in turn, and how many streams: of eight clients there are two of each of the
-/// first and one of each of the others.
-const CLIENTS: [(Transport, usize); 6] =
+/// The transports of subscribers, in turn, and how many streams they follow. Of eight subscribers
+/// two have each of the first kinds, and one has each of the others.
+const SUBSCRIBERS: [(Transport, usize); 6] =
     [(Sse, 1), (Ws, 1), (Sse, 2), (Ws, 2), (Ndjson, 2), (Poll, 2)];
 
-/// What a fleet is to be.
+/// The settings of a fleet.
 pub(crate) struct Plan {
-    way: Way,
-    clients: usize,
-    /// The place among [`CLIENTS`] of the first.
+    endpoint: Endpoint,
+    subscribers: usize,
+    /// The index in [`SUBSCRIBERS`] of the first subscriber.
     first: usize,
     event_bytes: usize,
     ttl: u64,
 }
 
-/// A stream and its companion, each with its writers, and their clients.
+/// A stream and its companion, each with its writers, and their subscribers.
 pub(crate) struct Fleet {
-    stream: Course,
-    companion: Course,
-    clients: Vec<JoinHandle<Record>>,
+    stream: ActiveStream,
+    companion: ActiveStream,
+    subscribers: Vec<JoinHandle<Record>>,
 }
 
-/// A broker that breaks silence every second, so that clients notice lost connections soon.
+/// A broker with a heartbeat every second, so that subscribers detect lost connections soon.
 pub(crate) fn node(kind: Kind) -> Setup {
     broker(kind)
         .set("HEARTBEAT", 1)
@@ -63,16 +63,16 @@ pub(crate) fn node(kind: Kind) -> Setup {
         .set("MAX_CLIENTS", 100)
 }
 
-/// A fleet on these nodes, of eight clients.
+/// A fleet of eight subscribers on these nodes.
 pub(crate) fn fleet(nodes: &[&str]) -> Plan {
     let nodes = nodes.iter().map(|&url| url.to_owned()).collect();
-    let way = Way {
+    let endpoint = Endpoint {
         key: "chat".to_owned(),
         nodes: Arc::new(RwLock::new(nodes)),
     };
     Plan {
-        way,
-        clients: 8,
+        endpoint,
+        subscribers: 8,
         first: 0,
         event_bytes: 20,
         ttl: 600,
@@ -81,16 +81,19 @@ pub(crate) fn fleet(nodes: &[&str]) -> Plan {
 
 impl Plan {
     pub(crate) fn key(mut self, key: &str) -> Self {
-        key.clone_into(&mut self.way.key);
+        key.clone_into(&mut self.endpoint.key);
         self
     }
 
-    pub(crate) fn clients(self, clients: usize) -> Self {
-        Self { clients, ..self }
+    pub(crate) fn subscribers(self, subscribers: usize) -> Self {
+        Self {
+            subscribers,
+            ..self
+        }
     }
 
-    /// Where there are few of them: the kind of the first.
-    pub(crate) fn beginning_with(self, first: usize) -> Self {
+    /// Selects the kind of the first subscriber, where there are few.
+    pub(crate) fn first_kind(self, first: usize) -> Self {
         Self { first, ..self }
     }
 
@@ -101,36 +104,38 @@ impl Plan {
         }
     }
 
-    /// Seconds that the stream lives after its last event.
+    /// Seconds that the stream exists after its last event.
     pub(crate) fn ttl(self, ttl: u64) -> Self {
         Self { ttl, ..self }
     }
 
-    /// Creates the streams, sends writers and clients on their way, and waits until events flow.
+    /// Creates the streams, starts writers and subscribers, and waits until events flow.
     pub(crate) async fn start(self) -> Fleet {
-        let companion = Way {
-            key: format!("{}:b", self.way.key),
-            ..self.way.clone()
+        let companion = Endpoint {
+            key: format!("{}:b", self.endpoint.key),
+            ..self.endpoint.clone()
         };
-        let mut stream = Course::start(self.way, self.ttl, self.event_bytes, PAUSES[0]).await;
-        let mut companion = Course::start(companion, self.ttl, 20, PAUSES[1]).await;
-        let clients = (0..self.clients).map(|turn| {
-            let (transport, streams) = CLIENTS[(self.first + turn) % CLIENTS.len()];
-            let courses = [&mut stream, &mut companion].into_iter().take(streams);
-            let (ways, progress) = courses
-                .map(|course| (course.way.clone(), course.watch()))
+        let mut stream =
+            ActiveStream::start(self.endpoint, self.ttl, self.event_bytes, PAUSES[0]).await;
+        let mut companion = ActiveStream::start(companion, self.ttl, 20, PAUSES[1]).await;
+        let subscribers = (0..self.subscribers).map(|turn| {
+            let (transport, streams) = SUBSCRIBERS[(self.first + turn) % SUBSCRIBERS.len()];
+            let active_streams = [&mut stream, &mut companion].into_iter().take(streams);
+            let (endpoints, progress) = active_streams
+                .map(|active_stream| (active_stream.endpoint.clone(), active_stream.watch()))
                 .unzip();
-            // Of each kind, some begin at each node, and of those of a kind alone, some kinds.
+            // Distributes the subscribers of each kind over the nodes. Of kinds with one
+            // subscriber, some begin at each node.
             tokio::spawn(
-                Client::new(transport, ways, progress)
-                    .follow(turn / CLIENTS.len() + turn % CLIENTS.len() / 2),
+                FleetSubscriber::new(transport, endpoints, progress)
+                    .follow(turn / SUBSCRIBERS.len() + turn % SUBSCRIBERS.len() / 2),
             )
         });
-        let clients = clients.collect();
+        let subscribers = subscribers.collect();
         let fleet = Fleet {
             stream,
             companion,
-            clients,
+            subscribers,
         };
         fleet.flows().await;
         fleet
@@ -138,13 +143,12 @@ impl Plan {
 }
 
 impl Fleet {
-    /// Waits until events that are written from now on are acknowledged and have come to every
-    /// client.
+    /// Waits until new events are acknowledged and have reached every subscriber.
     pub(crate) async fn flows(&self) {
         tokio::join!(self.stream.flows(10), self.companion.flows(1));
     }
 
-    /// Waits until the writer was refused, so often from now on.
+    /// Waits until the writer receives this many more refusals.
     pub(crate) async fn is_refused(&self, times: u64) {
         let refused = self.stream.writer.refused() + times;
         eventually("writes are refused", || {
@@ -158,7 +162,7 @@ impl Fleet {
         self.stream.writer.confirmed()
     }
 
-    /// Lets the writers rest while the guards are held.
+    /// Pauses the writers while the guards are held.
     pub(crate) async fn pause(&self) -> [[OwnedMutexGuard<()>; 2]; 2] {
         [self.stream.pause().await, self.companion.pause().await]
     }
@@ -167,34 +171,35 @@ impl Fleet {
     pub(crate) fn go_to(&self, nodes: &[&str]) {
         *self
             .stream
-            .way
+            .endpoint
             .nodes
             .write()
             .expect("no panic under the lock") = nodes.iter().map(|&url| url.to_owned()).collect();
     }
 
-    /// Ends the streams, and checks that every client has all of them exactly once, with every
-    /// acknowledged event in them and none twice; what each saw.
+    /// Ends the streams. Checks that every subscriber received each of them exactly once, with
+    /// every acknowledged event in them and none twice. Returns what each received.
     pub(crate) async fn end_whole(self) -> Vec<Record> {
         let ended = [self.stream.end().await, self.companion.end().await];
         for (written, is_ended) in &ended {
             assert_eq!(
                 written.lost, None,
-                "the writer was never told that its stream is no more"
+                "the writer never learned that its stream was deleted"
             );
-            assert!(is_ended, "the stream is there to be ended");
+            assert!(is_ended, "the stream exists until it is ended");
         }
-        let records = all(self.clients).await;
-        judge(&records, &ended);
+        let records = all(self.subscribers).await;
+        verify(&records, &ended);
         records
     }
 
-    /// Waits until the writer and every client were told that the stream is no more, and checks
-    /// that what each client saw until then is its beginning. The companion may be gone or not.
+    /// Waits until the writer and every subscriber have learned that the stream was deleted. Checks
+    /// that each subscriber received a prefix of the stream until then. The companion may or may
+    /// not exist.
     pub(crate) async fn end_lost(self) -> Vec<Record> {
         let written = timeout(DEADLINE, self.stream.writer.lost())
             .await
-            .expect("the writer is told");
+            .expect("the writer learns it");
         assert!(
             matches!(
                 written.lost.as_deref(),
@@ -205,50 +210,50 @@ impl Fleet {
         );
         self.companion.is_answered().await;
         let ended = [(written, false), self.companion.end().await];
-        let records = all(self.clients).await;
-        judge(&records, &ended);
+        let records = all(self.subscribers).await;
+        verify(&records, &ended);
         records
     }
 
-    /// [`Fleet::end_whole`] or, where a stream was lost, as [`Fleet::end_lost`]. Whether the first
-    /// was whole.
+    /// [`Fleet::end_whole`] or, where a stream was lost, as [`Fleet::end_lost`]. Returns whether
+    /// the first stream was whole.
     pub(crate) async fn end_whole_or_lost(self) -> bool {
         let ended = [self.stream.end().await, self.companion.end().await];
-        judge(&all(self.clients).await, &ended);
+        verify(&all(self.subscribers).await, &ended);
         ended[0].1
     }
 }
 
-/// Checks that every client has what was written to each stream, or was told that the stream is no
-/// more, where it was not ended.
-fn judge(records: &[Record], ended: &[(Written, bool); 2]) {
+/// Checks that every subscriber received what was written to each ended stream, and learned of the
+/// deletion of each other one.
+fn verify(records: &[Record], ended: &[(Written, bool); 2]) {
     for record in records {
-        let who = format!(
-            "{:?} client of {} streams after {} visits",
+        let name = format!(
+            "{:?} subscriber of {} streams after {} visits",
             record.transport,
             record.streams.len(),
             record.visits
         );
         for (history, (written, is_ended)) in record.streams.iter().zip(ended) {
             if *is_ended {
-                history.assert_whole(&who, written);
+                history.assert_whole(&name, written);
             } else {
-                history.assert_gone(&who);
+                history.assert_deleted(&name);
             }
         }
     }
 }
 
-async fn all(clients: Vec<JoinHandle<Record>>) -> Vec<Record> {
-    let all = timeout(DEADLINE, futures::future::join_all(clients))
+async fn all(subscribers: Vec<JoinHandle<Record>>) -> Vec<Record> {
+    let all = timeout(DEADLINE, futures::future::join_all(subscribers))
         .await
-        .expect("every client comes to an end");
+        .expect("every subscriber reaches an end");
     all.into_iter()
-        .map(|record| record.expect("a client that did not panic"))
+        .map(|record| record.expect("a subscriber that did not panic"))
         .collect()
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {

@@ -6,11 +6,15 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    client::{Record, nobody_was_closed},
-    clients::{TRANSPORTS, take_nothing},
-    common::{Kind, broker::Setup, redis::Redis, within},
+    bad_subscribers::{TRANSPORTS, read_nothing},
+    common::{
+        Kind,
+        broker::Setup,
+        redis::{Redis, signal},
+        within,
+    },
     fleet::{fleet, node},
-    servers::signal,
+    fleet_subscriber::{Record, no_subscriber_was_closed},
 };
 
 async fn freeze(redis: &Redis, pid: u32, seconds: u64) {
@@ -20,7 +24,7 @@ async fn freeze(redis: &Redis, pid: u32, seconds: u64) {
     assert_eq!(redis.pid(), pid);
 }
 
-/// What clients saw.
+/// Returns what the subscribers received.
 async fn redis_is_frozen(setup: Setup, times: &[u64]) -> Vec<Record> {
     let redis = Redis::start(&[]);
     let broker = setup.set("REDIS_URL", redis.url()).start().await;
@@ -33,16 +37,18 @@ async fn redis_is_frozen(setup: Setup, times: &[u64]) -> Vec<Record> {
 }
 
 async fn redis_is_frozen_for_1_second_and_for_5(kind: Kind) {
-    assert!(nobody_was_closed(
+    assert!(no_subscriber_was_closed(
         &redis_is_frozen(node(kind), &[1, 5]).await
     ));
 }
 
 async fn redis_is_frozen_for_20_seconds(kind: Kind) {
-    assert!(nobody_was_closed(&redis_is_frozen(node(kind), &[20]).await));
+    assert!(no_subscriber_was_closed(
+        &redis_is_frozen(node(kind), &[20]).await
+    ));
 }
 
-async fn redis_is_frozen_for_20_seconds_with_little_patience(kind: Kind) {
+async fn redis_is_frozen_for_20_seconds_with_a_short_store_timeout(kind: Kind) {
     let records = redis_is_frozen(
         node(kind).set("REDIS_TIMEOUT", 1).set("STORE_PATIENCE", 2),
         &[20],
@@ -50,7 +56,7 @@ async fn redis_is_frozen_for_20_seconds_with_little_patience(kind: Kind) {
     .await;
     assert!(
         records.iter().all(|record| record.visits > 1),
-        "everybody was closed and came back"
+        "every subscriber was closed and reconnected"
     );
 }
 
@@ -68,7 +74,7 @@ async fn a_node_is_stopped_while_redis_is_frozen(kind: Kind) {
     fleet.end_whole().await;
 }
 
-async fn a_node_is_stopped_while_redis_is_frozen_and_clients_take_nothing(kind: Kind) {
+async fn a_node_is_stopped_while_redis_is_frozen_and_subscribers_read_nothing(kind: Kind) {
     let redis = Redis::start(&[]);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     let token = broker
@@ -76,7 +82,7 @@ async fn a_node_is_stopped_while_redis_is_frozen_and_clients_take_nothing(kind: 
         .await;
     let mut stalled = Vec::new();
     for turn in 0..6 {
-        stalled.push(take_nothing(&broker, TRANSPORTS[turn % 2], "big", &token).await);
+        stalled.push(read_nothing(&broker, TRANSPORTS[turn % 2], "big", &token).await);
     }
     let data = "x".repeat(50_000);
     for _ in 0..10 {
@@ -94,7 +100,7 @@ async fn a_node_is_stopped_while_redis_is_frozen_and_clients_take_nothing(kind: 
 over_each_delivery!(
     redis_is_frozen_for_1_second_and_for_5,
     redis_is_frozen_for_20_seconds,
-    redis_is_frozen_for_20_seconds_with_little_patience,
+    redis_is_frozen_for_20_seconds_with_a_short_store_timeout,
     a_node_is_stopped_while_redis_is_frozen,
-    a_node_is_stopped_while_redis_is_frozen_and_clients_take_nothing,
+    a_node_is_stopped_while_redis_is_frozen_and_subscribers_read_nothing,
 );

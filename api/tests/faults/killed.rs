@@ -1,37 +1,40 @@
-//! Redis is killed, and comes back with what it had or without.
+//! Redis is killed, and restarts with its data or without.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use crate::{
-    client::nobody_was_closed,
-    common::{Kind, redis::Redis},
+    common::{
+        Kind,
+        redis::{PERSISTENT, Redis},
+    },
     fleet::{fleet, node},
-    servers::{KEEP, is_heard},
+    fleet_subscriber::no_subscriber_was_closed,
+    servers::wait_for_subscription,
 };
 
-async fn redis_is_killed_and_comes_back_with_its_data(kind: Kind) {
-    let mut redis = Redis::start(&KEEP);
+async fn redis_is_killed_and_returns_with_its_data(kind: Kind) {
+    let mut redis = Redis::start(&PERSISTENT);
     let broker = node(kind).set("REDIS_URL", redis.url()).start().await;
     let fleet = fleet(&[&broker.url]).start().await;
     for _ in 0..3 {
         redis.kill();
         fleet.is_refused(2).await;
         sleep(Duration::from_secs(1)).await;
-        redis.restart(&KEEP);
+        redis.restart(&PERSISTENT);
         fleet.flows().await;
-        is_heard(&redis, kind, "chat").await;
+        wait_for_subscription(&redis, kind, "chat").await;
     }
     let records = fleet.end_whole().await;
     assert!(
-        nobody_was_closed(&records),
-        "nobody was closed: the store was not away for long"
+        no_subscriber_was_closed(&records),
+        "no subscriber was closed: the store returned soon"
     );
 }
 
-async fn redis_stays_away_for_longer_than_clients_are_kept(kind: Kind) {
-    let mut redis = Redis::start(&KEEP);
+async fn redis_is_unreachable_for_longer_than_sessions_are_kept(kind: Kind) {
+    let mut redis = Redis::start(&PERSISTENT);
     let broker = node(kind)
         .set("REDIS_URL", redis.url())
         .set("STORE_PATIENCE", 1)
@@ -41,12 +44,12 @@ async fn redis_stays_away_for_longer_than_clients_are_kept(kind: Kind) {
     redis.kill();
     fleet.is_refused(20).await;
     sleep(Duration::from_secs(4)).await;
-    redis.restart(&KEEP);
+    redis.restart(&PERSISTENT);
     fleet.flows().await;
     let records = fleet.end_whole().await;
     assert!(
         records.iter().all(|record| record.visits > 1),
-        "everybody was closed and came back"
+        "every subscriber was closed and reconnected"
     );
 }
 
@@ -57,14 +60,14 @@ async fn redis_is_killed_and_has_lost_everything(kind: Kind) {
     redis.kill();
     redis.restart(&[]);
     lost.end_lost().await;
-    // At the same key there is room for another.
+    // A new stream can be created at the same key.
     let fleet = fleet(&[&broker.url]).start().await;
     fleet.flows().await;
     fleet.end_whole().await;
 }
 
 over_each_delivery!(
-    redis_is_killed_and_comes_back_with_its_data,
-    redis_stays_away_for_longer_than_clients_are_kept,
+    redis_is_killed_and_returns_with_its_data,
+    redis_is_unreachable_for_longer_than_sessions_are_kept,
     redis_is_killed_and_has_lost_everything,
 );

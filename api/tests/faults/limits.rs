@@ -1,4 +1,4 @@
-//! Whatever has a limit is sent beyond it, in the midst of a stream.
+//! Input beyond each limit is sent while a stream is active.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn good(data: &str) -> Value {
     json!({"event": "good", "data": data})
 }
 
-/// Checks that the fleet has all of its own events, and these.
+/// Checks that the fleet received all of its own events, and these.
 async fn end_with(fleet: Fleet, good: &[&str]) {
     fleet.flows().await;
     for record in fleet.end_whole().await {
@@ -129,7 +129,7 @@ async fn a_message_beyond_its_limit_is_answered_or_closes_the_socket(kind: Kind)
     end_with(fleet, &["1", "2"]).await;
 }
 
-async fn a_client_that_says_too_much_loses_its_connection_and_nothing_else(kind: Kind) {
+async fn a_subscriber_that_sends_too_much_loses_only_its_connection(kind: Kind) {
     let (broker, fleet) = limited(kind).await;
     let (_, access) = broker
         .post("/api/stream/token", json!({"key": "chat"}))
@@ -169,17 +169,10 @@ async fn a_header_block_beyond_its_limit_is_refused(kind: Kind) {
     end_with(fleet, &[]).await;
 }
 
-macro_rules! in_memory_and_in_redis {
-    ($($limit:ident),+ $(,)?) => {
-        mod memory { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $limit() { super::$limit(crate::common::Kind::Memory).await; })+ }
-        mod shared { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $limit() { super::$limit(crate::common::Kind::Shared).await; })+ }
-    };
-}
-
-in_memory_and_in_redis!(
+over_kinds!(memory: Memory, shared: Shared; (
     a_body_and_a_batch_beyond_their_limits_are_refused_as_a_whole,
     a_line_beyond_its_limit_is_reported_and_the_others_are_written,
     a_message_beyond_its_limit_is_answered_or_closes_the_socket,
-    a_client_that_says_too_much_loses_its_connection_and_nothing_else,
+    a_subscriber_that_sends_too_much_loses_only_its_connection,
     a_header_block_beyond_its_limit_is_refused,
-);
+));

@@ -1,9 +1,9 @@
-//! What happens to streams, writers and clients while things break: real processes, real faults,
-//! one file per kind of fault.
+//! What happens to streams, writers and subscribers while faults happen: real processes, real
+//! faults, one file per kind of fault.
 //!
-//! Each test sets a [`fleet`] on its way, does harm, and sees by the ids that everybody ends with
-//! the whole stream exactly once and that every acknowledged write is in it; or, where Redis lost
-//! the stream, that everybody was told. docs/reliability.md lists them.
+//! Each test starts a [`fleet`] and causes a fault. It checks by the ids that every subscriber ends
+//! with the whole stream exactly once, with every acknowledged write in it. Where Redis lost the
+//! stream, every subscriber must have learned that. docs/reliability.md lists the tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,21 +16,20 @@
     reason = "tests are read from top to bottom"
 )]
 
+#[macro_use]
 #[path = "../suite/common/mod.rs"]
 #[allow(dead_code, unused_macros, reason = "the suite needs the rest of it")]
 mod common;
 
-mod client;
-mod course;
+mod active_stream;
 mod fleet;
-mod judgement;
+mod fleet_subscriber;
 mod proxy;
-#[macro_use]
 mod servers;
+mod verification;
 mod writer;
 
-mod client_network;
-mod clients;
+mod bad_subscribers;
 mod clock;
 mod cluster;
 mod connections;
@@ -42,3 +41,4 @@ mod limits;
 mod nodes;
 mod redis_network;
 mod soak;
+mod subscriber_network;

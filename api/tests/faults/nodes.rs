@@ -1,4 +1,4 @@
-//! Nodes die, stop and are replaced, while their clients and writers go to the others.
+//! Nodes are killed, stopped and replaced, while their subscribers and writers move to the others.
 
 use crate::{
     common::{Broker, Kind},
@@ -13,8 +13,8 @@ async fn three(kind: Kind) -> Vec<Broker> {
 
 async fn of_three_nodes_one_is_killed_and_one_stopped(kind: Kind) {
     let mut nodes = three(kind).await;
-    // Nobody tells the fleet: it finds out.
-    let fleet = fleet(&urls(&nodes)).clients(12).start().await;
+    // The fleet gets no notice: it detects the failure itself.
+    let fleet = fleet(&urls(&nodes)).subscribers(12).start().await;
     let killed = nodes.remove(0);
     killed.signal("-KILL").await;
     fleet.flows().await;
@@ -25,7 +25,7 @@ async fn of_three_nodes_one_is_killed_and_one_stopped(kind: Kind) {
 
 async fn all_nodes_are_replaced_in_turn(kind: Kind) {
     let mut nodes = three(kind).await;
-    let fleet = fleet(&urls(&nodes)).clients(12).start().await;
+    let fleet = fleet(&urls(&nodes)).subscribers(12).start().await;
     for turn in 0..3 {
         let replacement = nodes[turn].another_node().await;
         let old = std::mem::replace(&mut nodes[turn], replacement);
@@ -36,7 +36,7 @@ async fn all_nodes_are_replaced_in_turn(kind: Kind) {
     let records = fleet.end_whole().await;
     assert!(
         records.iter().all(|record| record.visits > 1),
-        "everybody was moved"
+        "every subscriber was moved"
     );
 }
 

@@ -1,4 +1,4 @@
-//! A TCP way that can be made bad while it is in use.
+//! A TCP proxy whose link can be made bad while it is in use.
 
 use std::{
     io,
@@ -17,28 +17,28 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What becomes of bytes in one direction.
+/// How the link treats bytes in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     Pass,
-    /// They come this much later.
+    /// The bytes come this much later.
     Delay(Duration),
-    /// A black hole: they do not come, and nobody is told. They come late when that is over, as
-    /// TCP's retransmissions do.
+    /// A black hole: the bytes do not come, and neither side is notified. They come late when the
+    /// black hole ends, as with TCP retransmissions.
     Hold,
 }
 
-/// How late bytes come on a long way.
+/// The delay of bytes on a long link.
 const LATE: Duration = Duration::from_millis(50);
 
-/// Both directions: `up` from whoever connected, `down` to them.
+/// The condition of both directions: `up` from the peer that connected, `down` to it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Road {
+pub(crate) struct Link {
     pub(crate) up: Flow,
     pub(crate) down: Flow,
 }
 
-impl Road {
+impl Link {
     pub(crate) const OPEN: Self = Self {
         up: Flow::Pass,
         down: Flow::Pass,
@@ -47,13 +47,13 @@ impl Road {
         up: Flow::Delay(LATE),
         down: Flow::Delay(LATE),
     };
-    /// Whoever connected hears nothing.
-    pub(crate) const DEAF: Self = Self {
+    /// The peer that connected receives nothing.
+    pub(crate) const NO_DOWN: Self = Self {
         up: Flow::Pass,
         down: Flow::Hold,
     };
-    /// Whoever connected is not heard.
-    pub(crate) const MUTE: Self = Self {
+    /// Nothing from the peer that connected arrives.
+    pub(crate) const NO_UP: Self = Self {
         up: Flow::Hold,
         down: Flow::Pass,
     };
@@ -63,7 +63,7 @@ impl Road {
     };
 }
 
-/// Where the way leads.
+/// The destination of a proxy.
 #[derive(Clone)]
 pub(crate) enum Target {
     /// A host and port.
@@ -71,7 +71,8 @@ pub(crate) enum Target {
     Unix(PathBuf),
 }
 
-/// A listener that passes what it gets on to the target. Gone when dropped, with its connections.
+/// A listener that forwards its connections to the target. Closed when dropped, with its
+/// connections.
 pub(crate) struct Proxy {
     port: u16,
     listener: JoinHandle<()>,
@@ -79,8 +80,8 @@ pub(crate) struct Proxy {
 }
 
 struct State {
-    /// For connections to come.
-    road: Mutex<Road>,
+    /// The condition for new connections.
+    link: Mutex<Link>,
     refuses: AtomicBool,
     connections: Mutex<Vec<Connection>>,
     /// How many connections have ever subscribed to a channel of Redis.
@@ -88,7 +89,7 @@ struct State {
 }
 
 struct Connection {
-    road: watch::Sender<Road>,
+    link: watch::Sender<Link>,
     /// Whether it has subscribed to a channel of Redis.
     subscribes: Arc<AtomicBool>,
     task: JoinHandle<()>,
@@ -112,7 +113,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(State {
-            road: Mutex::new(Road::OPEN),
+            link: Mutex::new(Link::OPEN),
             refuses: AtomicBool::new(false),
             connections: Mutex::default(),
             subscriptions: AtomicUsize::new(0),
@@ -125,7 +126,7 @@ impl Proxy {
         }
     }
 
-    /// To a broker at this URL.
+    /// Starts a proxy to the broker at this URL.
     pub(crate) async fn to_broker(url: &str) -> Self {
         Self::start(Target::Tcp(url.trim_start_matches("http://").to_owned())).await
     }
@@ -134,33 +135,34 @@ impl Proxy {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    /// From now on all connections are on this road.
-    pub(crate) fn set(&self, road: Road) {
+    /// From now on all connections have this link.
+    pub(crate) fn set(&self, link: Link) {
         *self
             .state
-            .road
+            .link
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = road;
-        self.set_existing(road);
+            .unwrap_or_else(PoisonError::into_inner) = link;
+        self.set_existing(link);
     }
 
-    /// The connections that there are now are on this road; others are not affected.
-    pub(crate) fn set_existing(&self, road: Road) {
+    /// The existing connections have this link from now on. New ones are not affected.
+    pub(crate) fn set_existing(&self, link: Link) {
         self.connections()
             .iter()
-            .for_each(|connection| _ = connection.road.send_replace(road));
+            .for_each(|connection| _ = connection.link.send_replace(link));
     }
 
-    /// The same of those that have subscribed to a channel of Redis.
-    pub(crate) fn set_subscriptions(&self, road: Road) {
+    /// The existing connections that have subscribed to a channel of Redis have this link from now
+    /// on.
+    pub(crate) fn set_subscriptions(&self, link: Link) {
         let subscribed = |connection: &&Connection| connection.subscribes.load(Ordering::Relaxed);
         self.connections()
             .iter()
             .filter(subscribed)
-            .for_each(|connection| _ = connection.road.send_replace(road));
+            .for_each(|connection| _ = connection.link.send_replace(link));
     }
 
-    /// How many connections have subscribed to a channel of Redis since the beginning.
+    /// How many connections have ever subscribed to a channel of Redis.
     pub(crate) fn subscriptions(&self) -> usize {
         self.state.subscriptions.load(Ordering::Relaxed)
     }
@@ -170,7 +172,7 @@ impl Proxy {
         self.connections().clear();
     }
 
-    /// Whether newcomers are cut off at once.
+    /// Sets whether new connections are cut off at once.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.state.refuses.store(refuses, Ordering::Relaxed);
     }
@@ -188,36 +190,37 @@ async fn listen(listener: TcpListener, target: Target, state: Arc<State>) {
         if state.refuses.load(Ordering::Relaxed) {
             continue;
         }
-        // Held until the connection is among them, so that no change of the road passes it by.
+        // The lock is held until the connection is registered, so that it misses no change of the
+        // link.
         let mut connections = state
             .connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let road = watch::Sender::new(*state.road.lock().unwrap_or_else(PoisonError::into_inner));
+        let link = watch::Sender::new(*state.link.lock().unwrap_or_else(PoisonError::into_inner));
         let subscribes = Arc::new(AtomicBool::new(false));
-        let (target, roads) = (target.clone(), (road.subscribe(), road.subscribe()));
-        let (ears, everybody) = (Arc::clone(&subscribes), Arc::clone(&state));
+        let (target, links) = (target.clone(), (link.subscribe(), link.subscribe()));
+        let (subscribed, shared) = (Arc::clone(&subscribes), Arc::clone(&state));
         let task = tokio::spawn(async move {
             let Ok((far_out, far_in)) = connect(&target).await else {
                 return;
             };
             let _ = near.set_nodelay(true);
             let (near_out, near_in) = near.into_split();
-            // When one side is done the other has nothing to wait for; what it was owed has been
-            // passed on.
+            // When one side is done, the other has nothing to wait for. All data in transit has
+            // been forwarded.
             let _ = tokio::select! {
-                done = pump(near_out, far_in, roads.0, |road| road.up, |bytes| {
+                done = pump(near_out, far_in, links.0, |link| link.up, |bytes| {
                     let subscribes = bytes.windows(9).any(|window| window == b"SUBSCRIBE");
-                    if subscribes && !ears.swap(true, Ordering::Relaxed) {
-                        everybody.subscriptions.fetch_add(1, Ordering::Relaxed);
+                    if subscribes && !subscribed.swap(true, Ordering::Relaxed) {
+                        shared.subscriptions.fetch_add(1, Ordering::Relaxed);
                     }
                 }) => done,
-                done = pump(far_out, near_in, roads.1, |road| road.down, |_| ()) => done,
+                done = pump(far_out, near_in, links.1, |link| link.down, |_| ()) => done,
             };
         });
         connections.retain(|connection| !connection.task.is_finished());
         connections.push(Connection {
-            road,
+            link,
             subscribes,
             task,
         });
@@ -247,17 +250,17 @@ async fn connect(target: &Target) -> io::Result<Halves> {
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut road: watch::Receiver<Road>,
-    direction: fn(&Road) -> Flow,
+    mut link: watch::Receiver<Link>,
+    direction: fn(&Link) -> Flow,
     listen: impl Fn(&[u8]),
 ) -> io::Result<()> {
     let mut bytes = vec![0; 65_536];
     loop {
         let count = from.read(&mut bytes).await?;
         listen(&bytes[..count]);
-        // In a black hole not even the end of a connection is heard of.
-        let flow = match road.wait_for(|road| direction(road) != Flow::Hold).await {
-            Ok(road) => direction(&road),
+        // A black hole hides even the end of a connection.
+        let flow = match link.wait_for(|link| direction(link) != Flow::Hold).await {
+            Ok(link) => direction(&link),
             Err(_) => return Ok(()),
         };
         if let Flow::Delay(time) = flow {

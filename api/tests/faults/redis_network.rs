@@ -1,4 +1,4 @@
-//! The network between broker and Redis: it delays, it cuts, and it lets everything vanish.
+//! The network between the broker and Redis delays, cuts connections, or loses everything.
 
 use std::time::Duration;
 
@@ -7,76 +7,77 @@ use tokio::time::sleep;
 use crate::{
     common::{Broker, Kind, broker::Setup, redis::Redis},
     fleet::{Fleet, eventually, fleet, node},
-    proxy::{Proxy, Road, Target},
-    servers::is_heard,
+    proxy::{Link, Proxy, Target},
+    servers::wait_for_subscription,
 };
 
-/// Redis, a bad road, a broker, and its fleet.
-struct BehindProxy {
+/// Redis, a bad link to it, a broker, and its fleet.
+struct RedisBehindProxy {
     redis: Redis,
     broker: Broker,
-    road: Proxy,
+    link: Proxy,
     fleet: Fleet,
 }
 
-impl BehindProxy {
+impl RedisBehindProxy {
     async fn start(setup: Setup) -> Self {
         let redis = Redis::start(&[]);
-        let road = Proxy::start(Target::Unix(redis.socket())).await;
-        let broker = setup.set("REDIS_URL", road.url("redis")).start().await;
+        let link = Proxy::start(Target::Unix(redis.socket())).await;
+        let broker = setup.set("REDIS_URL", link.url("redis")).start().await;
         let fleet = fleet(&[&broker.url]).start().await;
         Self {
             redis,
             broker,
-            road,
+            link,
             fleet,
         }
     }
 }
 
 async fn redis_is_far_away(kind: Kind) {
-    let it = BehindProxy::start(node(kind)).await;
-    it.road.set(Road::LATE);
+    let it = RedisBehindProxy::start(node(kind)).await;
+    it.link.set(Link::LATE);
     it.fleet.flows().await;
     it.fleet.flows().await;
-    it.road.set(Road::OPEN);
+    it.link.set(Link::OPEN);
     it.fleet.end_whole().await;
 }
 
-async fn the_way_to_redis_is_cut_again_and_again(kind: Kind) {
-    let it = BehindProxy::start(node(kind)).await;
+async fn connections_to_redis_are_cut_repeatedly(kind: Kind) {
+    let it = RedisBehindProxy::start(node(kind)).await;
     for round in 0..20 {
-        it.road.cut();
+        it.link.cut();
         sleep(Duration::from_millis(150)).await;
         if round % 5 == 4 {
-            it.road.refuse(true);
-            it.road.cut();
+            it.link.refuse(true);
+            it.link.cut();
             sleep(Duration::from_millis(500)).await;
-            it.road.refuse(false);
+            it.link.refuse(false);
             it.fleet.flows().await;
-            is_heard(&it.redis, kind, "chat").await;
+            wait_for_subscription(&it.redis, kind, "chat").await;
         }
     }
     it.fleet.end_whole().await;
 }
 
-async fn nothing_comes_through_to_or_from_redis_for_a_while(kind: Kind) {
-    let it = BehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
-    for road in [Road::BLACK_HOLE, Road::DEAF, Road::MUTE] {
-        it.road.set(road);
+async fn nothing_reaches_or_leaves_redis_for_a_while(kind: Kind) {
+    let it = RedisBehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
+    for link in [Link::BLACK_HOLE, Link::NO_DOWN, Link::NO_UP] {
+        it.link.set(link);
         sleep(Duration::from_secs(4)).await;
-        it.road.set(Road::OPEN);
+        it.link.set(Link::OPEN);
         it.fleet.flows().await;
-        is_heard(&it.redis, kind, "chat").await;
+        wait_for_subscription(&it.redis, kind, "chat").await;
     }
     it.fleet.end_whole().await;
 }
 
-/// As when a firewall has forgotten them: nobody is told, and only new connections come through.
+/// As when a firewall has forgotten the connections: neither side is notified, and only new
+/// connections work.
 async fn open_connections_to_redis_vanish_for_ever(kind: Kind) {
-    let it = BehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
-    for road in [Road::BLACK_HOLE, Road::DEAF] {
-        it.road.set_existing(road);
+    let it = RedisBehindProxy::start(node(kind).set("REDIS_TIMEOUT", 1)).await;
+    for link in [Link::BLACK_HOLE, Link::NO_DOWN] {
+        it.link.set_existing(link);
         it.fleet.flows().await;
     }
     it.fleet.end_whole().await;
@@ -84,31 +85,30 @@ async fn open_connections_to_redis_vanish_for_ever(kind: Kind) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_vanishes_for_ever() {
-    let it = BehindProxy::start(node(Kind::Shared).set("REDIS_TIMEOUT", 1)).await;
-    for road in [Road::BLACK_HOLE, Road::DEAF] {
-        let subscriptions = it.road.subscriptions();
-        it.road.set_subscriptions(road);
-        // What comes meanwhile, late, is found by looking at the store.
+    let it = RedisBehindProxy::start(node(Kind::Shared).set("REDIS_TIMEOUT", 1)).await;
+    for link in [Link::BLACK_HOLE, Link::NO_DOWN] {
+        let subscriptions = it.link.subscriptions();
+        it.link.set_subscriptions(link);
+        // Reads of the store find new events meanwhile, late.
         it.fleet.flows().await;
-        eventually("the node subscribes anew", || {
-            it.road.subscriptions() > subscriptions
+        eventually("the node subscribes again", || {
+            it.link.subscriptions() > subscriptions
         })
         .await;
         it.fleet.flows().await;
     }
-    // A subscription that is not heard hears: that it is gone shows when it is to subscribe to
-    // something.
-    it.road.set_subscriptions(Road::MUTE);
+    // The next subscribe command detects the lost subscription, and the broker opens a new one.
+    it.link.set_subscriptions(Link::NO_UP);
     it.fleet.flows().await;
     let other = fleet(&[&it.broker.url]).key("other").start().await;
-    is_heard(&it.redis, Kind::Shared, "other").await;
+    wait_for_subscription(&it.redis, Kind::Shared, "other").await;
     other.end_whole().await;
     it.fleet.end_whole().await;
 }
 
 over_each_delivery!(
     redis_is_far_away,
-    the_way_to_redis_is_cut_again_and_again,
-    nothing_comes_through_to_or_from_redis_for_a_while,
+    connections_to_redis_are_cut_repeatedly,
+    nothing_reaches_or_leaves_redis_for_a_while,
     open_connections_to_redis_vanish_for_ever
 );

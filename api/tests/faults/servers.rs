@@ -1,4 +1,4 @@
-//! What these tests do to servers beyond what the suite does.
+//! Operations on servers that only these tests need.
 
 use std::process::Command;
 
@@ -7,63 +7,30 @@ use crate::{
     fleet::eventually,
 };
 
-/// Redis keeps all that it has acknowledged, whatever ends it.
-pub(crate) const KEEP: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
-
-impl Redis {
-    pub(crate) fn pid(&self) -> u32 {
-        let info = self.cli(&["info", "server"]);
-        let pid = info
-            .lines()
-            .find_map(|line| line.trim_end().strip_prefix("process_id:"));
-        pid.and_then(|pid| pid.parse().ok()).expect("a process id")
-    }
-}
-
-/// Waits until a node hears what is written to the stream, where the delivery is shared.
-pub(crate) async fn is_heard(redis: &Redis, kind: Kind, key: &str) {
-    let heard = || {
+/// Waits until a node receives notifications for the stream, in shared delivery.
+pub(crate) async fn wait_for_subscription(redis: &Redis, kind: Kind, key: &str) {
+    let is_subscribed = || {
         !redis
             .cli(&["pubsub", "channels", &format!("*:live:{key}")])
             .is_empty()
     };
     if kind == Kind::Shared {
-        eventually("a node is subscribed to the stream's channel", heard).await;
+        eventually(
+            "a node is subscribed to the stream's channel",
+            is_subscribed,
+        )
+        .await;
     }
 }
 
 impl Broker {
-    /// Bytes of memory that it has in use, as the kernel counts them.
+    /// The resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!(
-            "/proc/{}/status",
-            self.process.id().expect("it runs")
-        ))
-        .expect("its status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("its memory");
-        let kilobytes: u64 = line
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("a number");
-        kilobytes << 10
+        self.resident_kb() << 10
     }
 }
 
-pub(crate) fn signal(pid: u32, signal: &str) {
-    assert!(
-        Command::new("kill")
-            .args([signal, &pid.to_string()])
-            .status()
-            .expect("kill runs")
-            .success()
-    );
-}
-
-/// Lets this process, and those that it starts, have many sockets.
+/// Raises the limit on open files for this process and the processes that it starts.
 pub(crate) fn allow_open_files(count: u32) {
     let pid = std::process::id().to_string();
     let hard = std::fs::read_to_string("/proc/self/limits").expect("the limits");
@@ -76,26 +43,10 @@ pub(crate) fn allow_open_files(count: u32) {
     });
     assert!(
         hard.is_none_or(|hard: u32| hard >= count),
-        "the system lets nobody have {count} files: see `ulimit -Hn`"
+        "the system allows fewer than {count} open files: see `ulimit -Hn`"
     );
     let raised = Command::new("prlimit")
         .args(["--pid", &pid, &format!("--nofile={count}:")])
         .status();
     assert!(raised.expect("prlimit runs").success());
-}
-
-/// Runs each of these, `async fn(Kind)`, over both deliveries of Redis.
-macro_rules! over_each_delivery {
-    ($($fault:ident),+ $(,)?) => {
-        mod exclusive { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $fault() { super::$fault(crate::common::Kind::Exclusive).await; })+ }
-        mod shared { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $fault() { super::$fault(crate::common::Kind::Shared).await; })+ }
-    };
-}
-
-/// The same, and over the embedded store.
-macro_rules! over_every_store {
-    ($($fault:ident),+ $(,)?) => {
-        mod memory { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $fault() { super::$fault(crate::common::Kind::Memory).await; })+ }
-        over_each_delivery!($($fault),+);
-    };
 }

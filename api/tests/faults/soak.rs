@@ -1,18 +1,20 @@
-//! All of it for a long time: one stream after another, one fault after another, and memory that
-//! does not grow.
+//! All faults for a long time: one stream after another, one fault after another. Memory must not
+//! grow.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
 use crate::{
-    common::{Broker, Kind, redis::Redis},
+    common::{
+        Broker, Kind,
+        redis::{PERSISTENT, Redis, signal},
+    },
     fleet::{fleet, node, urls},
-    proxy::{Proxy, Road, Target},
-    servers::{KEEP, signal},
+    proxy::{Link, Proxy, Target},
 };
 
-/// How long it goes on, in seconds, unless `SOAK_SECONDS` says otherwise.
+/// The duration in seconds, unless `SOAK_SECONDS` sets another.
 const SECONDS: u64 = 600;
 
 const MIB: u64 = 1 << 20;
@@ -40,31 +42,31 @@ impl Fault {
     ];
 }
 
-/// What everything runs on. The first node of three stays, and its memory is looked at.
-struct House {
+/// The servers under test. The first of three nodes stays, and the test measures its memory.
+struct Environment {
     redis: Redis,
-    road: Proxy,
+    link: Proxy,
     nodes: Vec<Broker>,
 }
 
-impl House {
+impl Environment {
     async fn start() -> Self {
-        let redis = Redis::start(&KEEP);
-        let road = Proxy::start(Target::Unix(redis.socket())).await;
+        let redis = Redis::start(&PERSISTENT);
+        let link = Proxy::start(Target::Unix(redis.socket())).await;
         let first = node(Kind::Shared)
-            .set("REDIS_URL", road.url("redis"))
+            .set("REDIS_URL", link.url("redis"))
             .set("REDIS_TIMEOUT", 1)
             .start()
             .await;
         let others = [first.another_node().await, first.another_node().await];
         Self {
             redis,
-            road,
+            link,
             nodes: [first].into_iter().chain(others).collect(),
         }
     }
 
-    async fn suffer(&mut self, fault: Fault) {
+    async fn inject(&mut self, fault: Fault) {
         let a_while = Duration::from_millis(fastrand::u64(500..3000));
         match fault {
             Fault::ConnectionsKilled => ["normal", "pubsub"].iter().for_each(|class| {
@@ -79,13 +81,13 @@ impl House {
             Fault::RedisKilled => {
                 self.redis.kill();
                 sleep(a_while).await;
-                self.redis.restart(&KEEP);
+                self.redis.restart(&PERSISTENT);
             }
-            Fault::NetworkCut => self.road.cut(),
+            Fault::NetworkCut => self.link.cut(),
             Fault::NetworkSilent => {
-                self.road.set(Road::BLACK_HOLE);
+                self.link.set(Link::BLACK_HOLE);
                 sleep(a_while).await;
-                self.road.set(Road::OPEN);
+                self.link.set(Link::OPEN);
             }
             Fault::NodeStopped | Fault::NodeKilled => {
                 let turn = fastrand::usize(1..self.nodes.len());
@@ -105,30 +107,31 @@ impl House {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it takes ten minutes: `make soak`"]
 #[allow(clippy::print_stdout, reason = "somebody waits")]
-async fn everything_goes_wrong_for_ten_minutes() {
+async fn every_fault_happens_for_ten_minutes() {
     let seconds = std::env::var("SOAK_SECONDS").map_or(SECONDS, |text| {
         text.parse().expect("SOAK_SECONDS is a number")
     });
-    let (begun, mut house, mut memory) = (Instant::now(), House::start().await, Vec::new());
+    let (begun, mut environment, mut memory) =
+        (Instant::now(), Environment::start().await, Vec::new());
     while begun.elapsed() < Duration::from_secs(seconds) {
         let key = format!("chat-{}", memory.len());
-        let fleet = fleet(&urls(&house.nodes))
+        let fleet = fleet(&urls(&environment.nodes))
             .key(&key)
-            .clients(12)
+            .subscribers(12)
             .ttl(60)
             .start()
             .await;
         for _ in 0..5 {
             let fault = Fault::ALL[fastrand::usize(..Fault::ALL.len())];
             println!("{:>4} s  {key}  {fault:?}", begun.elapsed().as_secs());
-            house.suffer(fault).await;
-            fleet.go_to(&urls(&house.nodes));
+            environment.inject(fault).await;
+            fleet.go_to(&urls(&environment.nodes));
             fleet.flows().await;
             sleep(Duration::from_millis(fastrand::u64(..2000))).await;
         }
         let events = fleet.confirmed();
         fleet.end_whole().await;
-        memory.push(house.nodes[0].resident_bytes() / MIB);
+        memory.push(environment.nodes[0].resident_bytes() / MIB);
         println!(
             "{:>4} s  {key}  {events} events, whole; {} MiB",
             begun.elapsed().as_secs(),
@@ -140,7 +143,7 @@ async fn everything_goes_wrong_for_ten_minutes() {
         memory[..=third].iter().max(),
         memory[memory.len() - 1 - third..].iter().max(),
     );
-    // What a client or a stream costs and does not give back would add up over hundreds of
+    // Memory of a subscriber or a stream that is not freed would add up over hundreds of
     // connections.
     assert!(
         late.unwrap() <= &(early.unwrap() + 16),

@@ -1,5 +1,5 @@
-//! Writers that remember what was acknowledged: one that numbers its events and sends again what
-//! was not confirmed, and one that does neither.
+//! Writers that record which events were acknowledged. One numbers its events, and sends
+//! unconfirmed ones again. The other does neither.
 
 use std::{
     sync::{
@@ -17,37 +17,36 @@ use tokio::{
 };
 
 use crate::{
+    active_stream::Endpoint,
     common::{broker::API_KEY, number},
-    course::Way,
 };
 
-/// How long an answer may take before the events are sent again.
+/// The timeout of a request, after which the events are sent again.
 const ANSWER: Duration = Duration::from_secs(12);
 
 /// The pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// An event that was acknowledged: its data, and its id where the answer that said it was not the
-/// second one.
+/// An acknowledged event: its data, and its id unless the answer reported it as a duplicate.
 #[derive(Debug)]
 pub(crate) struct Acknowledged {
     pub(crate) id: Option<String>,
     pub(crate) data: String,
 }
 
-/// What was written.
+/// Everything that was written.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) acknowledged: Vec<Acknowledged>,
-    /// Of the events that were sent but once, those that were acknowledged.
+    /// The acknowledged events of those that are sent only once.
     pub(crate) once: Vec<Acknowledged>,
-    /// The code of the answer after which it could not go on, if there was one.
+    /// The error code that stopped the writer, if there was one.
     pub(crate) lost: Option<String>,
 }
 
-/// Both writers at work, each in a task of its own.
+/// Both writers, each in its own task.
 pub(crate) struct Writer {
-    numbered: JoinHandle<Written>,
+    sequenced: JoinHandle<Written>,
     once: JoinHandle<Vec<Acknowledged>>,
     shared: Arc<Shared>,
 }
@@ -55,24 +54,24 @@ pub(crate) struct Writer {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    /// Held from the first attempt for a batch to its confirmation.
+    /// Locked from the first attempt to write a batch to its confirmation.
     busy: Arc<Mutex<()>>,
-    /// The same of the events that are sent but once.
+    /// The same for the events that are sent only once.
     busy_once: Arc<Mutex<()>>,
     confirmed: AtomicU64,
     refused: AtomicU64,
-    /// The number of the newest event of which the id is known, plus one.
+    /// The number of the newest event with a known id, plus one.
     newest: AtomicU64,
 }
 
 impl Writer {
-    /// Begins to write events of about so many bytes, with this pause after each batch.
-    pub(crate) fn start(way: Way, bytes: usize, pause: Duration) -> Self {
+    /// Begins to write events of about this many bytes, with this pause after each batch.
+    pub(crate) fn start(endpoint: Endpoint, bytes: usize, pause: Duration) -> Self {
         let shared = Arc::new(Shared::default());
-        let numbered = tokio::spawn(write(way.clone(), bytes, pause, Arc::clone(&shared)));
-        let once = tokio::spawn(write_once(way, pause, Arc::clone(&shared)));
+        let sequenced = tokio::spawn(write(endpoint.clone(), bytes, pause, Arc::clone(&shared)));
+        let once = tokio::spawn(write_once(endpoint, pause, Arc::clone(&shared)));
         Self {
-            numbered,
+            sequenced,
             once,
             shared,
         }
@@ -83,22 +82,23 @@ impl Writer {
         self.shared.confirmed.load(Ordering::Relaxed)
     }
 
-    /// How often it was answered 503.
+    /// The number of answers with status 503.
     pub(crate) fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// The events that the stream had after the newest of them was acknowledged.
+    /// The length of the stream after its newest acknowledged event.
     pub(crate) fn length(&self) -> u64 {
         self.shared.newest.load(Ordering::Relaxed)
     }
 
-    /// Whether it can't go on.
+    /// Whether the writer has stopped because of an error.
     pub(crate) fn is_over(&self) -> bool {
-        self.numbered.is_finished()
+        self.sequenced.is_finished()
     }
 
-    /// Waits until all that was sent is confirmed; nothing is sent while the guards are held.
+    /// Waits until all sent events are confirmed. The writers send nothing while the guards are
+    /// held.
     pub(crate) async fn pause(&self) -> [OwnedMutexGuard<()>; 2] {
         let Shared {
             busy, busy_once, ..
@@ -109,15 +109,15 @@ impl Writer {
         ]
     }
 
-    /// Stops when all that was sent is confirmed.
+    /// Stops when all sent events are confirmed.
     pub(crate) async fn stop(self) -> Written {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.lost().await
     }
 
-    /// Waits until it can't go on.
+    /// Waits until an error stops the writer.
     pub(crate) async fn lost(self) -> Written {
-        let written = self.numbered.await.expect("a writer that did not panic");
+        let written = self.sequenced.await.expect("a writer that did not panic");
         self.shared.stop.store(true, Ordering::Relaxed);
         Written {
             once: self.once.await.expect("a writer that did not panic"),
@@ -126,8 +126,9 @@ impl Writer {
     }
 }
 
-/// Sends each event but once, unnumbered, whatever becomes of it; those that were acknowledged.
-async fn write_once(way: Way, pause: Duration, shared: Arc<Shared>) -> Vec<Acknowledged> {
+/// Sends each event once without a sequence number, whatever the result. Returns the acknowledged
+/// events.
+async fn write_once(endpoint: Endpoint, pause: Duration, shared: Arc<Shared>) -> Vec<Acknowledged> {
     let http = reqwest::Client::new();
     let mut acknowledged = Vec::new();
     for turn in 0.. {
@@ -136,9 +137,10 @@ async fn write_once(way: Way, pause: Duration, shared: Arc<Shared>) -> Vec<Ackno
         }
         let busy = Arc::clone(&shared.busy_once).lock_owned().await;
         let data = turn.to_string();
-        let body = json!({"key": way.key, "events": [{"event": "once", "data": data}]}).to_string();
+        let body =
+            json!({"key": endpoint.key, "events": [{"event": "once", "data": data}]}).to_string();
         let request = http
-            .post(format!("{}/api/event/add", way.node(turn)))
+            .post(format!("{}/api/event/add", endpoint.node(turn)))
             .header("X-API-KEY", API_KEY)
             .body(body);
         if let Ok(Ok((200, answer))) = timeout(ANSWER, async {
@@ -157,7 +159,7 @@ async fn write_once(way: Way, pause: Duration, shared: Arc<Shared>) -> Vec<Ackno
     acknowledged
 }
 
-async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> Written {
+async fn write(endpoint: Endpoint, bytes: usize, pause: Duration, shared: Arc<Shared>) -> Written {
     let http = reqwest::Client::new();
     let mut written = Written::default();
     let padding = ".".repeat(bytes);
@@ -172,13 +174,14 @@ async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> 
             .iter()
             .map(|data| json!({"event": "n", "data": data}))
             .collect();
-        let body =
-            json!({"key": way.key, "events": events, "producer": "fleet", "sequence": sequence})
-                .to_string();
+        let body = json!({
+            "key": endpoint.key, "events": events, "producer": "fleet", "sequence": sequence,
+        })
+        .to_string();
         let answer = loop {
             turn += 1;
             let request = http
-                .post(format!("{}/api/event/add", way.node(turn)))
+                .post(format!("{}/api/event/add", endpoint.node(turn)))
                 .header("X-API-KEY", API_KEY)
                 .body(body.clone());
             match timeout(ANSWER, async {
@@ -191,12 +194,12 @@ async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> 
                     written.lost = Some(answer["code"].as_str().expect("a code").to_owned());
                     return written;
                 }
-                // What was not confirmed may be there or not: it is sent again.
+                // An unconfirmed event may or may not be stored, so it is sent again.
                 Ok(Ok((503, _))) => _ = shared.refused.fetch_add(1, Ordering::Relaxed),
-                // An answer that broke off, a connection that was refused or lost, or none in time.
+                // The answer broke off, the connection was refused or lost, or the timeout passed.
                 Ok(Ok((0, _)) | Err(_)) | Err(_) => {}
                 Ok(Ok((status, answer))) => {
-                    panic!("no answer for a good writer: {status} {answer}")
+                    panic!("no good writer receives: {status} {answer}")
                 }
             }
             sleep(PAUSE).await;
@@ -220,7 +223,7 @@ async fn write(way: Way, bytes: usize, pause: Duration, shared: Arc<Shared>) -> 
     written
 }
 
-/// Status and body; status 0 where the body broke off.
+/// The status and the body. The status is 0 where the body broke off.
 async fn answer(response: reqwest::Response) -> (u16, Value) {
     let status = response.status().as_u16();
     match response.json().await {

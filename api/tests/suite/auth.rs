@@ -1,4 +1,4 @@
-//! Who may do what, and what nobody may see.
+//! Authorization: which request a caller may make, and which secrets never appear.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -31,7 +31,7 @@ async fn code(request: RequestBuilder) -> (u16, String) {
     )
 }
 
-async fn backend_routes_are_closed_without_the_key(broker: Broker) {
+async fn backend_routes_refuse_requests_without_the_api_key(broker: Broker) {
     for (method, path) in BACKEND_ROUTES {
         let request = || {
             broker
@@ -78,7 +78,7 @@ async fn backend_routes_are_closed_without_the_key(broker: Broker) {
     );
 }
 
-async fn client_routes_are_closed_without_a_good_token(broker: Broker) {
+async fn subscriber_routes_refuse_requests_without_a_valid_token(broker: Broker) {
     let token = broker.create("chat").await;
     let other = broker.create("other").await;
     for transport in ["sse", "ws"] {
@@ -130,7 +130,7 @@ async fn client_routes_are_closed_without_a_good_token(broker: Broker) {
     }
 }
 
-async fn a_token_goes_into_the_header_or_the_query(broker: Broker) {
+async fn a_token_is_accepted_in_the_header_or_the_query(broker: Broker) {
     let token = broker.create("chat").await;
     broker.end("chat").await;
     let url = format!("{}/api/client/sse?key=chat", broker.url);
@@ -140,7 +140,7 @@ async fn a_token_goes_into_the_header_or_the_query(broker: Broker) {
         header(format!("bearer  {token} ")),
         header(format!("BEARER {token}")),
         broker.http.get(format!("{url}&token={token}")),
-        // A proxy's own credentials are not for us.
+        // The broker ignores credentials that are meant for a proxy.
         broker
             .http
             .get(format!("{url}&token={token}"))
@@ -155,31 +155,31 @@ async fn a_token_goes_into_the_header_or_the_query(broker: Broker) {
         .send()
         .await
         .unwrap();
-    assert_eq!(bad.status(), 401, "the header goes first");
+    assert_eq!(bad.status(), 401, "the header takes precedence");
 }
 
-async fn a_token_expires_but_the_connection_it_opened_lives_on(broker: Broker) {
+async fn a_connection_outlives_the_token_that_opened_it(broker: Broker) {
     broker.create("chat").await;
     let (_, access) = broker
         .post("/api/stream/token", json!({"key": "chat", "ttl": 1}))
         .await;
     let token = access["token"].as_str().unwrap();
-    let mut client = broker.sse("chat", token, None).await;
-    client.next().await.unwrap();
+    let mut subscriber = broker.sse("chat", token, None).await;
+    subscriber.next().await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
     let late = broker
         .http
-        .get(broker.client_url("sse", "chat", token, None));
+        .get(broker.subscribe_url("sse", "chat", token, None));
     assert_eq!(code(late).await, (401, "token-expired".to_owned()));
-    broker.add_numbered("chat", 0, 1).await;
-    assert_eq!(client.next().await.unwrap().event, "n");
+    broker.add_events("chat", 0, 1).await;
+    assert_eq!(subscriber.next().await.unwrap().event, "n");
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_no_less_than_its_time() {
+async fn a_token_is_valid_for_its_whole_lifetime() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
-    // Late in a second of the clock, as tokens count in whole ones.
+    // This runs late in a second of the clock, because tokens count whole seconds.
     until("late in a second", async || {
         chrono::Utc::now().timestamp_subsec_millis() > 900
     })
@@ -188,21 +188,21 @@ async fn a_token_is_good_for_no_less_than_its_time() {
         .post("/api/stream/token", json!({"key": "chat", "ttl": 1}))
         .await;
     tokio::time::sleep(std::time::Duration::from_millis(400)).await;
-    let mut client = broker
+    let mut subscriber = broker
         .sse("chat", access["token"].as_str().unwrap(), None)
         .await;
-    assert_eq!(client.next().await.unwrap().event, "start");
+    assert_eq!(subscriber.next().await.unwrap().event, "start");
 }
 
 on_every_store!(
-    backend_routes_are_closed_without_the_key,
-    client_routes_are_closed_without_a_good_token,
-    a_token_goes_into_the_header_or_the_query,
-    a_token_expires_but_the_connection_it_opened_lives_on,
+    backend_routes_refuse_requests_without_the_api_key,
+    subscriber_routes_refuse_requests_without_a_valid_token,
+    a_token_is_accepted_in_the_header_or_the_query,
+    a_connection_outlives_the_token_that_opened_it,
 );
 
 #[tokio::test]
-async fn keys_are_rotated_without_shutting_anybody_out() {
+async fn keys_are_rotated_without_locking_anyone_out() {
     let old = broker(Kind::Exclusive).start().await;
     let token = old.create("chat").await;
     let environment = |name: &str, value: String| {
@@ -234,7 +234,7 @@ async fn keys_are_rotated_without_shutting_anybody_out() {
     assert_eq!(
         new_only
             .http
-            .get(new_only.client_url("sse", "chat", &token, None))
+            .get(new_only.subscribe_url("sse", "chat", &token, None))
             .send()
             .await
             .unwrap()
@@ -252,7 +252,7 @@ async fn keys_are_rotated_without_shutting_anybody_out() {
 }
 
 #[tokio::test]
-async fn no_token_and_no_key_reaches_the_log() {
+async fn the_log_contains_no_token_and_no_key() {
     let broker = broker(Kind::Memory).set("LOG", "trace").start().await;
     let token = broker.create("chat").await;
     broker.sse("chat", &token, None).await.next().await.unwrap();
@@ -280,9 +280,10 @@ async fn no_token_and_no_key_reaches_the_log() {
     }
 }
 
-/// Proxies and log filters hide `token=`: a token under a name that they don't know would be shown.
+/// Proxies and log filters hide `token=`. They would show a token under a name that they do not
+/// know.
 #[tokio::test]
-async fn a_token_has_one_name_in_the_query() {
+async fn the_query_accepts_a_token_under_one_name_only() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("chat").await;
     let poll = async |name: &str| {
@@ -317,7 +318,7 @@ async fn a_token_has_one_name_in_the_query() {
                 .unwrap()
                 .status(),
             200,
-            "{name} has one name, too"
+            "{name} has only one name, too"
         );
     }
     let key = broker.http.get(format!(

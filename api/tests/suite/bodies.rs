@@ -1,5 +1,5 @@
-//! What bodies may be: compressed ones and other character sets are refused, a byte order mark is
-//! skipped, and members that an event does not have are named.
+//! Request bodies: the broker refuses compressed bodies and other character sets, skips a byte
+//! order mark, and names members that an event does not have.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const BODY_ROUTES: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn a_body_that_is_not_plain_text_is_refused_by_every_route() {
+async fn every_route_refuses_a_body_that_is_not_plain_text() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let bad = [
@@ -109,7 +109,7 @@ async fn a_byte_order_mark_is_skipped() {
     assert_eq!(
         (&summary["num_events"], &summary["num_errors"]),
         (&json!(0), &json!(0)),
-        "a blank line is one with a mark, too"
+        "a line with only a mark is blank, too"
     );
     let url = format!(
         "{}/api/event/add/ws-stream?key=chat",
@@ -118,7 +118,7 @@ async fn a_byte_order_mark_is_skipped() {
     let mut producer = Ws::connect(&url, &[("X-API-KEY", API_KEY)]).await.unwrap();
     producer.send("\u{feff}{\"event\":\"d\"}").await;
     assert_eq!(producer.next().await.unwrap()["type"], "success");
-    // Inside the data a mark is a character like others.
+    // Inside the data a byte order mark is a character like any other.
     let ids = broker
         .add("chat", json!([{"event": "e", "data": "\u{feff}x"}]))
         .await;
@@ -131,7 +131,7 @@ async fn a_byte_order_mark_is_skipped() {
 }
 
 #[tokio::test]
-async fn members_that_an_event_does_not_have_are_named() {
+async fn unknown_members_of_an_event_are_named() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let batch = async |events: Value| {
@@ -147,7 +147,11 @@ async fn members_that_an_event_does_not_have_are_named() {
             .is_none()
     );
     // These objects are written in the order of their names.
-    let events = json!([{"event": "a", "id": 7, "comment": {"event": "b"}}, {"id": 8, "event": "c"}, {"event": "d", "Data": "x"}]);
+    let events = json!([
+        {"event": "a", "id": 7, "comment": {"event": "b"}},
+        {"id": 8, "event": "c"},
+        {"event": "d", "Data": "x"},
+    ]);
     assert_eq!(
         batch(events).await["ignored"],
         json!(["comment", "id", "Data"])
@@ -170,12 +174,12 @@ async fn members_that_an_event_does_not_have_are_named() {
     assert_eq!(producer.next().await.unwrap()["ignored"], json!(["id"]));
     assert!(
         producer.next().await.unwrap().get("ignored").is_none(),
-        "each answer is about its own message"
+        "each answer belongs to its own message"
     );
 }
 
 #[tokio::test]
-async fn the_names_of_ignored_members_are_bounded() {
+async fn the_list_of_ignored_members_is_bounded() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let many: serde_json::Map<String, Value> = (0..40)
@@ -214,7 +218,7 @@ async fn the_names_of_ignored_members_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_strict_request_refuses_members_that_an_event_does_not_have() {
+async fn a_strict_request_refuses_unknown_members_of_an_event() {
     let broker = broker(Kind::Memory).start().await;
     broker.create("chat").await;
     let events = json!({"key": "chat", "events": [{"event": "a"}, {"event": "b", "id": 1}]});
@@ -252,9 +256,11 @@ async fn a_strict_request_refuses_members_that_an_event_does_not_have() {
         (&summary["num_events"], &summary["num_errors"]),
         (&json!(2), &json!(1))
     );
-    let told = summary["errors"][0].as_str().unwrap();
+    let error_line = summary["errors"][0].as_str().unwrap();
     assert!(
-        told.starts_with("line 2: ") && told.contains("\"id\"") && summary.get("ignored").is_none(),
+        error_line.starts_with("line 2: ")
+            && error_line.contains("\"id\"")
+            && summary.get("ignored").is_none(),
         "{summary}"
     );
 

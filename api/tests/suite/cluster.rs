@@ -1,4 +1,4 @@
-//! A Redis Cluster: what the suite promises of every store, and what is a Cluster's own.
+//! A Redis Cluster: what the suite promises for every store, and what only a Cluster does.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::common::{
     Kind, assert_contiguous, broker, cluster::Cluster, redis::Redis, sse::ids, until,
 };
 
-/// Keys of streams whose Redis keys lie on all nodes, most likely.
+/// Keys of streams. Their Redis keys most likely lie on all nodes.
 fn keys() -> impl Iterator<Item = String> {
     (0..24).map(|n| format!("chat-{n}"))
 }
@@ -44,11 +44,11 @@ async fn streams_are_spread_over_the_nodes_and_listed_together() {
 }
 
 #[tokio::test]
-async fn a_message_goes_only_to_the_shard_of_its_stream() {
+async fn a_message_is_sent_only_to_the_shard_of_its_stream() {
     let broker = broker(Kind::Cluster).start().await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    client.next().await.unwrap();
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    subscriber.next().await.unwrap();
     let here = format!("{}*", broker.prefix());
     let channels = |command: &str| -> Vec<String> {
         let all = Cluster::shared()
@@ -66,12 +66,12 @@ async fn a_message_goes_only_to_the_shard_of_its_stream() {
         (channels("shardchannels").len(), channels("channels").len()),
         (1, 0)
     );
-    broker.add_numbered("chat", 0, 3).await;
-    assert_contiguous(ids(&client.take(3).await), 1);
+    broker.add_events("chat", 0, 3).await;
+    assert_contiguous(ids(&subscriber.take(3).await), 1);
 }
 
-async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind) {
-    // A Cluster of its own: the others' tests would meet the move, too.
+async fn nothing_is_lost_when_a_slot_moves_to_another_node(kind: Kind) {
+    // The test needs its own Cluster, because the move would disturb other tests.
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(0))
         .await
         .unwrap();
@@ -83,15 +83,17 @@ async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 100_000}))
         .await;
-    let client = broker.sse("chat", &token, None).await;
+    let subscriber = broker.sse("chat", &token, None).await;
     let write = async |from: u64| {
         let mut written = 0;
         while written < 200 {
             let events = json!([{"event": "n", "data": (from + written).to_string()}]);
-            let body = json!({"key": "chat", "events": events, "producer": "p", "sequence": from + written});
+            let body = json!({
+                "key": "chat", "events": events, "producer": "p", "sequence": from + written,
+            });
             let (status, answer) = broker.post("/api/event/add", body).await;
             assert!([200, 503].contains(&status.as_u16()), "{answer}");
-            // What was not confirmed is sent again.
+            // The producer sends unconfirmed events again.
             written += u64::from(status == 200);
         }
     };
@@ -106,7 +108,7 @@ async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind
     });
     write(400).await;
     broker.end("chat").await;
-    let events = client.rest().await;
+    let events = subscriber.rest().await;
     assert_contiguous(ids(&events), 0);
     let numbers: Vec<u64> = events
         .iter()
@@ -116,7 +118,7 @@ async fn a_slot_that_moves_to_another_node_takes_nothing_from_anybody(kind: Kind
     assert_eq!(numbers, (0..600).collect::<Vec<_>>());
 }
 
-async fn when_a_replica_takes_over_every_stream_goes_on(kind: Kind) {
+async fn every_stream_continues_when_a_replica_takes_over(kind: Kind) {
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(1))
         .await
         .unwrap();
@@ -127,26 +129,31 @@ async fn when_a_replica_takes_over_every_stream_goes_on(kind: Kind) {
         .start()
         .await;
     let write = async |key: &str, sequence: u64| {
-        let body = json!({"key": key, "events": [{"event": "n", "data": sequence.to_string()}], "producer": "p", "sequence": sequence});
+        let body = json!({
+            "key": key,
+            "events": [{"event": "n", "data": sequence.to_string()}],
+            "producer": "p",
+            "sequence": sequence,
+        });
         broker.post("/api/event/add", body).await.0 == 200
     };
     let mut streams = Vec::new();
     for key in keys() {
         let token = broker.create(&key).await;
-        let mut client = broker.sse(&key, &token, None).await;
-        client.next().await.unwrap();
+        let mut subscriber = broker.sse(&key, &token, None).await;
+        subscriber.next().await.unwrap();
         assert!(write(&key, 0).await);
-        streams.push((key, client));
+        streams.push((key, subscriber));
     }
     let is_primary = |redis: &&Redis| redis.cli(&["info", "replication"]).contains("role:master");
     let primary = cluster.nodes().skip(1).find(is_primary).unwrap();
-    // What the replica has not heard of yet would be lost with the primary; that is Redis', not the
-    // broker's.
+    // Events that the replica has not received are lost with the primary. That is a property of
+    // Redis, not of the broker.
     assert_eq!(primary.cli(&["wait", "1", "10000"]), "1");
     let _ = primary.try_cli(&["shutdown", "nosave", "now"]);
     for (key, _) in &streams {
-        // Each of the pool's connections finds out by itself; they take turns. What is sent again
-        // is written once.
+        // Each connection of the pool learns of the failover separately, and requests use them in
+        // turn. An event that is sent again is written once.
         let in_a_row = std::cell::Cell::new(0);
         until(
             "the stream takes events again, over all of the pool's connections",
@@ -161,33 +168,16 @@ async fn when_a_replica_takes_over_every_stream_goes_on(kind: Kind) {
         )
         .await;
     }
-    for (key, client) in streams {
+    for (key, subscriber) in streams {
         broker.end(&key).await;
-        let events = client.rest().await;
+        let events = subscriber.rest().await;
         assert_contiguous(ids(&events), 1);
         let names: Vec<&str> = events.iter().map(|event| event.event.as_str()).collect();
         assert_eq!(names, ["n", "n", "end"], "{key}");
     }
 }
 
-macro_rules! over_each_delivery {
-    ($($promise:ident),+ $(,)?) => {
-        mod exclusive {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise(crate::common::Kind::ExclusiveCluster).await;
-            })+
-        }
-        mod shared {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise(crate::common::Kind::Cluster).await;
-            })+
-        }
-    };
-}
-
-over_each_delivery!(
-    a_slot_that_moves_to_another_node_takes_nothing_from_anybody,
-    when_a_replica_takes_over_every_stream_goes_on
-);
+over_kinds!(exclusive: ExclusiveCluster, shared: Cluster; (
+    nothing_is_lost_when_a_slot_moves_to_another_node,
+    every_stream_continues_when_a_replica_takes_over
+));

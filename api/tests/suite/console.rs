@@ -1,4 +1,4 @@
-//! The console's files, as they are served.
+//! The files of the console, as the broker serves them.
 
 use std::{
     collections::BTreeSet,
@@ -34,7 +34,7 @@ fn field(response: &Response, name: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The files below a folder, by their paths within it.
+/// The files below a folder, by their relative paths.
 fn files(folder: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for entry in folder.read_dir().unwrap() {
@@ -49,7 +49,7 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 #[tokio::test]
-async fn every_file_of_the_console_is_served_as_what_it_is() {
+async fn every_file_of_the_console_is_served_with_its_content_type() {
     let broker = console("on").await;
     let (served, kept): (BTreeSet<_>, BTreeSet<_>) = files(Path::new(WWW))
         .into_iter()
@@ -76,7 +76,7 @@ async fn every_file_of_the_console_is_served_as_what_it_is() {
         );
         assert!(
             response.bytes().await.unwrap() == std::fs::read(&path).unwrap(),
-            "{name} is served as it is"
+            "{name} is served unchanged"
         );
     }
     for path in kept {
@@ -90,15 +90,16 @@ async fn every_file_of_the_console_is_served_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn the_page_may_load_its_own_files_and_ask_its_own_broker_and_no_more() {
+async fn the_page_may_load_only_its_own_files_and_call_only_its_own_broker() {
     let broker = console("on").await;
     let page = fetch(&broker, "/").await;
     assert_eq!(page.status(), 200);
     assert_eq!(field(&page, "content-type"), "text/html; charset=utf-8");
     assert_eq!(
         field(&page, "content-security-policy"),
-        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types lit-html"
+        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types lit-html"
     );
     for (name, value) in [
         ("cross-origin-opener-policy", "same-origin"),
@@ -116,7 +117,7 @@ async fn the_page_may_load_its_own_files_and_ask_its_own_broker_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_file_is_asked_for_each_time_and_sent_when_it_has_changed() {
+async fn a_file_is_revalidated_each_time_and_sent_only_after_a_change() {
     let broker = console("on").await;
     for path in ["/", "/console/js/app.js"] {
         let first = fetch(&broker, path).await;
@@ -147,7 +148,7 @@ async fn a_file_is_asked_for_each_time_and_sent_when_it_has_changed() {
 }
 
 #[tokio::test]
-async fn nothing_but_the_consoles_files_is_served() {
+async fn only_the_files_of_the_console_are_served() {
     let broker = console("on").await;
     for path in [
         "/console",
@@ -184,7 +185,7 @@ async fn nothing_but_the_consoles_files_is_served() {
 }
 
 #[tokio::test]
-async fn a_console_that_is_switched_off_is_not_there() {
+async fn a_disabled_console_is_not_found() {
     for broker in [console("off").await, broker(Kind::Memory).start().await] {
         for path in ["/", "/console/js/app.js", "/console/index.html"] {
             let response = fetch(&broker, path).await;
@@ -195,7 +196,7 @@ async fn a_console_that_is_switched_off_is_not_there() {
     }
 }
 
-/// The status and the body for a path that no client library would leave as it is.
+/// The status and the body for a path that a client library would normalize.
 async fn raw(broker: &Broker, path: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(broker.url.trim_start_matches("http://"))
         .await

@@ -1,13 +1,17 @@
-//! Where a client of several streams goes on: in each where it was, whatever became of the others.
+//! A subscriber of several streams resumes each stream at its own position, whatever happened to
+//! the others.
+
+mod format;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::common::{
-    Broker, Kind, assert_contiguous, broker,
-    follower::{Follower, Heard, Told, Transport, encoded, stored, token},
+    Broker, assert_contiguous,
     keys::together,
-    number, until,
+    number,
+    subscriber::{Outcome, Subscriber, Transport, Update, encoded, stored, token},
+    until,
 };
 
 /// The last event's id.
@@ -21,7 +25,7 @@ async fn last_id(broker: &Broker, key: &str) -> String {
         .to_owned()
 }
 
-async fn is_gone(broker: &Broker, key: &str) -> bool {
+async fn is_missing(broker: &Broker, key: &str) -> bool {
     broker
         .get(&format!("/api/stream/info?key={}", encoded(key)))
         .await
@@ -30,45 +34,44 @@ async fn is_gone(broker: &Broker, key: &str) -> bool {
 }
 
 async fn expired(broker: &Broker, key: &str) {
-    until("the stream expires", || is_gone(broker, key)).await;
+    until("the stream expires", || is_missing(broker, key)).await;
 }
 
-/// What is told of a stream.
-fn of<'a>(all: &'a [Told], key: &str) -> Vec<&'a Told> {
-    all.iter().filter(|told| told.key == key).collect()
+/// The updates that belong to one stream.
+fn of<'a>(all: &'a [Update], key: &str) -> Vec<&'a Update> {
+    all.iter().filter(|update| update.key == key).collect()
 }
 
-/// Until so much is told of a stream.
-async fn take(follower: &mut Follower, key: &str, count: usize) -> Vec<Told> {
+/// Reads until the subscriber has received this many updates of a stream.
+async fn take(subscriber: &mut Subscriber, key: &str, count: usize) -> Vec<Update> {
     let mut all = Vec::new();
     while of(&all, key).len() < count {
-        match follower.next().await {
-            Heard::Told(told) => all.push(told),
-            // So a poll's answer is over.
-            Heard::Cut(_) => {}
-            other => panic!("{:?}: {other:?}", follower.transport),
+        match subscriber.next().await {
+            Outcome::Update(update) => all.push(update),
+            // The response to a poll is complete.
+            Outcome::Disconnected(_) => {}
+            other => panic!("{:?}: {other:?}", subscriber.transport),
         }
     }
-    all.retain(|told| told.key == key);
+    all.retain(|update| update.key == key);
     all
 }
 
-fn ids(all: &[Told]) -> impl Iterator<Item = &str> {
-    all.iter().map(|told| told.id.as_deref().expect("an id"))
+fn ids(all: &[Update]) -> impl Iterator<Item = &str> {
+    all.iter()
+        .map(|update| update.id.as_deref().expect("an id"))
 }
 
-async fn what_was_trimmed_is_told_of_its_stream_alone_and_again_to_who_asks_from_there(
-    broker: Broker,
-) {
+async fn a_gap_is_reported_for_its_stream_only_and_again_from_the_same_position(broker: Broker) {
     let [trimmed, whole] = together(broker.kind, ["trimmed: é", "whole"]);
     broker
         .create_with(json!({"key": trimmed, "max_events": 10}))
         .await;
     broker.create(&whole).await;
-    // Redis trims by the hundred.
-    let written = broker.add_numbered(&trimmed, 0, 150).await;
-    broker.add_numbered(&trimmed, 150, 90).await;
-    broker.add_numbered(&whole, 0, 5).await;
+    // Redis trims about a hundred entries at a time.
+    let written = broker.add_events(&trimmed, 0, 150).await;
+    broker.add_events(&trimmed, 150, 90).await;
+    broker.add_events(&whole, 0, 5).await;
     let kept = stored(&broker, &trimmed).await;
     let first = kept[0].id.clone().unwrap();
     let token = token(&broker, json!({"keys": [trimmed, whole]})).await;
@@ -80,7 +83,7 @@ async fn what_was_trimmed_is_told_of_its_stream_alone_and_again_to_who_asks_from
             number(&first) - 12,
         ),
     ];
-    for (transport, (after, told_after, missed)) in Transport::ALL
+    for (transport, (after, reported_after, missed)) in Transport::ALL
         .into_iter()
         .flat_map(|transport| cases.clone().map(|case| (transport, case)))
     {
@@ -89,115 +92,117 @@ async fn what_was_trimmed_is_told_of_its_stream_alone_and_again_to_who_asks_from
         } else {
             format!("{}:{after}", encoded(&trimmed))
         };
-        let mut follower =
-            Follower::new(&broker, transport, [&trimmed, &whole], &token).after(cursor.clone());
-        let gap = take(&mut follower, &trimmed, 1).await.remove(0);
+        let mut subscriber =
+            Subscriber::new(&broker, transport, [&trimmed, &whole], &token).after(cursor.clone());
+        let gap = take(&mut subscriber, &trimmed, 1).await.remove(0);
         assert_eq!(
             gap.missed(),
-            json!({"after": told_after, "first": first, "missed": missed}),
+            json!({"after": reported_after, "first": first, "missed": missed}),
             "{transport:?}"
         );
         if transport == Transport::Sse {
-            let (own, _) = follower
+            let (own, _) = subscriber
                 .cursor
                 .split_once(',')
-                .unwrap_or((&follower.cursor, ""));
+                .unwrap_or((&subscriber.cursor, ""));
             assert_eq!(
-                own.split_once(':').map(|(_, place)| place),
+                own.split_once(':').map(|(_, position)| position),
                 Some(after),
-                "the client's place in it"
+                "the subscriber's position in it"
             );
-            follower.cut();
+            subscriber.cut();
             assert_eq!(
-                take(&mut follower, &trimmed, 1).await,
+                take(&mut subscriber, &trimmed, 1).await,
                 [gap],
                 "the same again"
             );
         }
-        let rest = take(&mut follower, &trimmed, kept.len()).await;
+        let rest = take(&mut subscriber, &trimmed, kept.len()).await;
         assert_eq!(rest, kept, "{transport:?}");
-        let mut other = Follower::new(&broker, transport, [&trimmed, &whole], &token).after(cursor);
+        let mut other =
+            Subscriber::new(&broker, transport, [&trimmed, &whole], &token).after(cursor);
         assert_contiguous(ids(&take(&mut other, &whole, 6).await), 0);
     }
 }
 
-async fn a_stream_that_expires_is_told_as_gone_and_the_others_go_on(broker: Broker) {
+async fn an_expired_stream_is_reported_as_deleted_and_the_others_continue(broker: Broker) {
     let [brief, lasting] = together(broker.kind, ["brief", "lasting"]);
     broker.create_with(json!({"key": brief, "ttl": 1})).await;
     broker.create(&lasting).await;
     let token = token(&broker, json!({"keys": [brief, lasting], "ttl": 600})).await;
     let last = last_id(&broker, &brief).await;
     let follow = async |transport| {
-        let mut follower = Follower::new(&broker, transport, [&brief, &lasting], &token);
-        let told = take(&mut follower, &brief, 2).await;
-        assert!(told[0].is("start"));
+        let mut subscriber = Subscriber::new(&broker, transport, [&brief, &lasting], &token);
+        let updates = take(&mut subscriber, &brief, 2).await;
+        assert!(updates[0].is("start"));
         assert_eq!(
-            told[1].missed(),
+            updates[1].missed(),
             json!({"after": last, "first": null, "missed": null}),
             "{transport:?}"
         );
-        follower
+        subscriber
     };
-    let mut followers = join_all(Transport::ALL.map(follow)).await;
+    let mut subscribers = join_all(Transport::ALL.map(follow)).await;
     expired(&broker, &brief).await;
 
-    // Who goes on is told again only where the position does not say that it was told.
+    // A resumed subscriber receives the deletion again only where its position does not record it.
     let start = last_id(&broker, &lasting).await;
     let at = format!("{}:{last},{}:{start}", encoded(&brief), encoded(&lasting));
     for transport in Transport::ALL {
-        let mut back = Follower::new(&broker, transport, [&brief, &lasting], &token).after(&at);
-        assert_eq!(back.told().await.missed()["first"], Value::Null);
+        let mut back = Subscriber::new(&broker, transport, [&brief, &lasting], &token).after(&at);
+        assert_eq!(back.update().await.missed()["first"], Value::Null);
         let had_its_end = at.replacen(',', "!,", 1);
-        followers
-            .push(Follower::new(&broker, transport, [&brief, &lasting], &token).after(had_its_end));
-        followers.push(back);
-        let alone = Follower::new(&broker, transport, [&brief], &token)
+        subscribers.push(
+            Subscriber::new(&broker, transport, [&brief, &lasting], &token).after(had_its_end),
+        );
+        subscribers.push(back);
+        let alone = Subscriber::new(&broker, transport, [&brief], &token)
             .after(&last)
             .refused()
             .await;
         assert_eq!(alone, (404, "stream-not-found".to_owned()), "{transport:?}");
-        let no_cursor = Follower::new(&broker, transport, [&brief, &lasting], &token)
+        let no_cursor = Subscriber::new(&broker, transport, [&brief, &lasting], &token)
             .refused()
             .await;
         assert_eq!(
             no_cursor,
             (404, "stream-not-found".to_owned()),
-            "{transport:?}: it begins"
+            "{transport:?}: it restarts"
         );
     }
-    for follower in &mut followers[..4] {
-        if matches!(follower.transport, Transport::Sse | Transport::Poll) {
-            follower.cut();
+    for subscriber in &mut subscribers[..4] {
+        if matches!(subscriber.transport, Transport::Sse | Transport::Poll) {
+            subscriber.cut();
         }
     }
-    let written = broker.add_numbered(&lasting, 0, 3).await;
-    for follower in &mut followers {
-        let mut told = Vec::new();
-        while told.len() < 3 {
-            match follower.next().await {
-                Heard::Told(one) if one.is("start") => {}
-                Heard::Told(one) => told.push(one),
-                Heard::Cut(_) => {}
+    let written = broker.add_events(&lasting, 0, 3).await;
+    for subscriber in &mut subscribers {
+        let mut updates = Vec::new();
+        while updates.len() < 3 {
+            match subscriber.next().await {
+                Outcome::Update(one) if one.is("start") => {}
+                Outcome::Update(one) => updates.push(one),
+                Outcome::Disconnected(_) => {}
                 other => panic!("{other:?}"),
             }
         }
         assert!(
-            ids(&told).eq(&written),
-            "{:?}: {told:?}",
-            follower.transport
+            ids(&updates).eq(&written),
+            "{:?}: {updates:?}",
+            subscriber.transport
         );
     }
     broker.end(&lasting).await;
-    for mut follower in followers {
-        let rest = follower.rest().await;
+    for mut subscriber in subscribers {
+        let rest = subscriber.rest().await;
         assert!(
             rest.len() == 1 && rest[0].is("end"),
             "{:?}: {rest:?}",
-            follower.transport
+            subscriber.transport
         );
     }
 
-    // Nothing is left: one is gone, the other the client has.
+    // Nothing is left: one stream was deleted, and the subscriber has all of the other.
     let all = format!(
         "{}:{last},{}:{}",
         encoded(&brief),
@@ -205,7 +210,7 @@ async fn a_stream_that_expires_is_told_as_gone_and_the_others_go_on(broker: Brok
         last_id(&broker, &lasting).await
     );
     for transport in Transport::ALL {
-        let refused = Follower::new(&broker, transport, [&brief, &lasting], &token)
+        let refused = Subscriber::new(&broker, transport, [&brief, &lasting], &token)
             .after(&all)
             .refused()
             .await;
@@ -214,65 +219,66 @@ async fn a_stream_that_expires_is_told_as_gone_and_the_others_go_on(broker: Brok
             (404, "stream-not-found".to_owned()),
             "{transport:?}"
         );
-        let mut complete = Follower::new(&broker, transport, [&brief, &lasting], &token)
+        let mut complete = Subscriber::new(&broker, transport, [&brief, &lasting], &token)
             .after(all.replacen(',', "!,", 1));
         assert_eq!(complete.rest().await, []);
     }
 }
 
-async fn a_stream_that_was_replaced_is_gone_for_a_list_and_begins_anew_for_a_prefix(
+async fn a_replaced_stream_is_deleted_for_a_list_token_and_restarts_for_a_prefix_token(
     broker: Broker,
 ) {
     let [replaced, other] = together(broker.kind, ["p:replaced", "p:other"]);
     broker.create(&replaced).await;
     broker.create(&other).await;
-    let seen = broker.add_numbered(&replaced, 0, 2).await;
+    let seen = broker.add_events(&replaced, 0, 2).await;
     let at = last_id(&broker, &other).await;
     let list = token(&broker, json!({"keys": [replaced, other]})).await;
     let prefix = token(&broker, json!({"prefix": "p:"})).await;
     broker.end(&replaced).await;
     let end = last_id(&broker, &replaced).await;
     broker.create(&replaced).await;
-    broker.add_numbered(&replaced, 0, 4).await;
-    let anew = stored(&broker, &replaced).await;
-    let cursor = |place: &str| format!("{}:{place},{}:{at}", encoded(&replaced), encoded(&other));
+    broker.add_events(&replaced, 0, 4).await;
+    let replacement = stored(&broker, &replaced).await;
+    let cursor =
+        |position: &str| format!("{}:{position},{}:{at}", encoded(&replaced), encoded(&other));
     let (amid, had_all) = (cursor(&seen[1]), cursor(&format!("{end}!")));
     let mut listening = Vec::new();
     for transport in Transport::ALL {
-        let follower = |token: &str, cursor: &str| {
-            Follower::new(&broker, transport, [&replaced, &other], token).after(cursor)
+        let subscriber = |token: &str, cursor: &str| {
+            Subscriber::new(&broker, transport, [&replaced, &other], token).after(cursor)
         };
-        let mut of_list = follower(&list, &amid);
-        let told = of_list.told().await;
+        let mut of_list = subscriber(&list, &amid);
+        let update = of_list.update().await;
         assert_eq!(
-            (told.key.as_str(), told.missed()),
+            (update.key.as_str(), update.missed()),
             (
                 replaced.as_str(),
                 json!({"after": seen[1], "first": null, "missed": null})
             )
         );
-        listening.extend([of_list, follower(&list, &had_all)]);
+        listening.extend([of_list, subscriber(&list, &had_all)]);
         for cursor in [&amid, &had_all] {
-            let mut of_prefix = follower(&prefix, cursor);
+            let mut of_prefix = subscriber(&prefix, cursor);
             assert_eq!(
                 take(&mut of_prefix, &replaced, 5).await,
-                anew,
+                replacement,
                 "{transport:?}"
             );
         }
     }
     broker.end(&other).await;
-    for mut follower in listening {
-        let rest = follower.rest().await;
+    for mut subscriber in listening {
+        let rest = subscriber.rest().await;
         assert!(
             rest.len() == 1 && rest[0].is("end") && rest[0].key == other,
             "{:?}: {rest:?}",
-            follower.transport
+            subscriber.transport
         );
     }
 }
 
-async fn a_client_that_has_the_ends_of_all_of_its_streams_is_told_so(broker: Broker) {
+async fn resuming_from_the_ends_of_all_streams_ends_at_once(broker: Broker) {
     let keys = together(broker.kind, ["a", "b"]);
     let mut last = Vec::new();
     for key in &keys {
@@ -284,13 +290,13 @@ async fn a_client_that_has_the_ends_of_all_of_its_streams_is_told_so(broker: Bro
     let by_ids = format!("{}:{},{}:{}", keys[0], last[0], keys[1], last[1]);
     let by_ends = format!("{}:{}!,{}:{}!", keys[0], last[0], keys[1], last[1]);
     for transport in Transport::ALL {
-        let mut from_start = Follower::new(&broker, transport, &keys, &token);
+        let mut from_start = Subscriber::new(&broker, transport, &keys, &token);
         assert_eq!(from_start.rest().await.len(), 4, "{transport:?}");
         for cursor in [&by_ids, &by_ends, &from_start.resume()] {
-            let mut follower = Follower::new(&broker, transport, &keys, &token).after(cursor);
+            let mut subscriber = Subscriber::new(&broker, transport, &keys, &token).after(cursor);
             assert_eq!(
-                (follower.next().await, follower.connections),
-                (Heard::Over, 1),
+                (subscriber.next().await, subscriber.connections),
+                (Outcome::Complete, 1),
                 "{transport:?}: {cursor}"
             );
         }
@@ -333,211 +339,38 @@ async fn streams_are_added_and_dropped_between_two_connections(broker: Broker) {
     let [a, b, c] = together(broker.kind, ["a", "b", "c"]);
     for key in [&a, &b, &c] {
         broker.create(key).await;
-        broker.add_numbered(key, 0, 3).await;
+        broker.add_events(key, 0, 3).await;
     }
     let token = token(&broker, json!({"keys": [a, b, c]})).await;
     let pairs = Transport::ALL
         .into_iter()
         .flat_map(|transport| Transport::ALL.map(|next| (transport, next)));
     for (round, (transport, next)) in pairs.enumerate() {
-        let mut follower = Follower::new(&broker, transport, [&a, &b], &token);
+        let mut subscriber = Subscriber::new(&broker, transport, [&a, &b], &token);
         for _ in 0..8 + round {
-            while !matches!(follower.next().await, Heard::Told(_)) {}
+            while !matches!(subscriber.next().await, Outcome::Update(_)) {}
         }
-        // What one transport gave is good for each.
-        let mut other = Follower::new(&broker, next, [&c, &b], &token).after(follower.resume());
+        // A cursor of one transport is valid for each.
+        let mut other = Subscriber::new(&broker, next, [&c, &b], &token).after(subscriber.resume());
         assert_contiguous(ids(&take(&mut other, &c, 4).await), 0);
-        let fresh = broker.add_numbered(&b, 3, 1).await;
+        let fresh = broker.add_events(&b, 3, 1).await;
         assert!(
             ids(&take(&mut other, &b, 1).await).eq(&fresh),
             "{transport:?} to {next:?}"
         );
-        // One that keeps the positions itself knows no more of the first.
+        // A subscriber that keeps the positions itself no longer has one for the first stream.
         if matches!(next, Transport::Ws | Transport::Ndjson) {
             other.cursor.clear();
         }
-        let mut all = Follower::new(&broker, next, [&a, &b, &c], &token).after(other.resume());
+        let mut all = Subscriber::new(&broker, next, [&a, &b, &c], &token).after(other.resume());
         assert_contiguous(ids(&take(&mut all, &a, 4).await), 0);
     }
 }
 
 on_every_store!(
-    what_was_trimmed_is_told_of_its_stream_alone_and_again_to_who_asks_from_there,
-    a_stream_that_expires_is_told_as_gone_and_the_others_go_on,
-    a_stream_that_was_replaced_is_gone_for_a_list_and_begins_anew_for_a_prefix,
-    a_client_that_has_the_ends_of_all_of_its_streams_is_told_so,
+    a_gap_is_reported_for_its_stream_only_and_again_from_the_same_position,
+    an_expired_stream_is_reported_as_deleted_and_the_others_continue,
+    a_replaced_stream_is_deleted_for_a_list_token_and_restarts_for_a_prefix_token,
+    resuming_from_the_ends_of_all_streams_ends_at_once,
     streams_are_added_and_dropped_between_two_connections,
 );
-
-async fn a_cursor_made_on_one_node_is_good_on_another(kind: Kind) {
-    let one = broker(kind).start().await;
-    let two = one.another_node().await;
-    for key in ["a", "b", "c"] {
-        one.create(key).await;
-        one.add_numbered(key, 0, 3).await;
-    }
-    let token = token(&one, json!({"keys": ["a", "b", "c"]})).await;
-    for (transport, stored) in [(Transport::Sse, 12), (Transport::Poll, 15)] {
-        let mut follower = Follower::new(&one, transport, ["a", "b", "c"], &token);
-        let mut told = 0;
-        while told < stored {
-            told += usize::from(matches!(follower.next().await, Heard::Told(_)));
-        }
-        assert!(follower.cursor.contains('~'), "{}", follower.cursor);
-        follower.cut();
-        follower.url.clone_from(&two.url);
-        for key in ["a", "b", "c"] {
-            let fresh = one.add_numbered(key, 3, 1).await;
-            assert!(
-                ids(&take(&mut follower, key, 1).await).eq(&fresh),
-                "{transport:?}"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_cursor_made_on_one_node_is_good_on_another_in_exclusive() {
-    a_cursor_made_on_one_node_is_good_on_another(Kind::Exclusive).await;
-}
-
-#[tokio::test]
-async fn a_cursor_made_on_one_node_is_good_on_another_in_shared() {
-    a_cursor_made_on_one_node_is_good_on_another(Kind::Shared).await;
-}
-
-#[tokio::test]
-async fn ids_that_a_program_kept_and_what_the_broker_made_go_into_one_cursor() {
-    let broker = broker(Kind::Memory).start().await;
-    let mut written = Vec::new();
-    for key in ["a", "b", "c"] {
-        broker.create(key).await;
-        written.push(broker.add_numbered(key, 0, 5).await);
-        broker.end(key).await;
-    }
-    let token = token(&broker, json!({"keys": ["a", "b", "c"]})).await;
-    let mut polling = Follower::new(&broker, Transport::Poll, ["b", "c"], &token);
-    polling.rest().await;
-    assert!(
-        polling.cursor.starts_with('~') && !polling.cursor.contains(','),
-        "{}",
-        polling.cursor
-    );
-    // An id by key wins over the same stream's place in the compact form.
-    for (cursor, wanted) in [
-        (
-            format!("a:{},{}", written[0][4], polling.cursor),
-            ["a"].as_slice(),
-        ),
-        (
-            format!("{},b:{},a:{}", polling.cursor, written[1][4], written[0][4]),
-            &["a", "b"],
-        ),
-        (polling.cursor.clone(), &["a", "a", "a", "a", "a", "a", "a"]),
-        (
-            format!("a:{},b:,{}", written[0][3], polling.cursor),
-            &["a", "a", "b", "b", "b", "b", "b", "b", "b"],
-        ),
-    ] {
-        for transport in Transport::ALL {
-            let mut told = Follower::new(&broker, transport, ["a", "b", "c"], &token)
-                .after(&cursor)
-                .rest()
-                .await;
-            told.sort_by(|one, other| one.key.cmp(&other.key));
-            assert_eq!(
-                told.iter()
-                    .map(|told| told.key.as_str())
-                    .collect::<Vec<_>>(),
-                wanted,
-                "{transport:?}: {cursor}"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_is_no_cursor_is_refused_and_so_are_too_many_keys() {
-    let broker = broker(Kind::Memory).start().await;
-    for key in ["a", "b"] {
-        broker.create(key).await;
-    }
-    let all = token(&broker, json!({"prefix": "x"})).await;
-    let both = token(&broker, json!({"keys": ["a", "b"]})).await;
-    for transport in Transport::ALL {
-        let bare = last_id(&broker, "a").await;
-        for cursor in [
-            bare.as_str(),
-            "a",
-            "a:1",
-            "a:1-2,",
-            "~",
-            "~AA",
-            "~AQBz",
-            "a:1-2,~%",
-            "%ff:1-2",
-            ":1-2!!",
-            "5-6,7-8",
-        ] {
-            let refused = Follower::new(&broker, transport, ["a", "b"], &both)
-                .after(cursor)
-                .refused()
-                .await;
-            assert_eq!(
-                refused,
-                (400, "invalid-event-id".to_owned()),
-                "{transport:?}: {cursor}"
-            );
-        }
-        let keys = |count: usize| (0..count).map(|n| format!("x{n}")).collect::<Vec<_>>();
-        assert_eq!(
-            Follower::new(&broker, transport, keys(33), &all)
-                .refused()
-                .await,
-            (400, "too-many-keys".to_owned())
-        );
-        let enough = [keys(32), keys(32)].concat();
-        assert_eq!(
-            Follower::new(&broker, transport, enough, &all)
-                .refused()
-                .await,
-            (404, "stream-not-found".to_owned())
-        );
-        // A key given twice is one key: its ids are those of a connection with one.
-        let keyed = transport != Transport::Ws;
-        let url = format!(
-            "{}/api/client/{}?key=a&key=a&token={both}&wait=0",
-            broker.url,
-            transport.name()
-        );
-        if keyed {
-            let url = if transport == Transport::Poll {
-                url
-            } else {
-                url.replace("&wait=0", "")
-            };
-            let first = broker
-                .http
-                .get(url)
-                .send()
-                .await
-                .unwrap()
-                .chunk()
-                .await
-                .unwrap()
-                .unwrap();
-            assert!(
-                String::from_utf8_lossy(&first).contains(&bare)
-                    && !String::from_utf8_lossy(&first).contains("a:1"),
-                "{first:?}"
-            );
-        }
-    }
-    let mut socket = crate::common::ws::Ws::connect(
-        &format!("{}&key=a", broker.client_url("ws", "a", &both, None)),
-        &[],
-    )
-    .await
-    .unwrap();
-    assert_eq!(socket.next().await.unwrap()[0].get("key"), None);
-}

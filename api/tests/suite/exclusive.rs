@@ -1,18 +1,18 @@
-//! Exclusive delivery: a client has one Redis connection, however many streams it follows, and none
-//! when it has left.
+//! Exclusive delivery: a subscriber has one Redis connection for all of its streams. The broker
+//! returns the connection when the subscriber leaves.
 
 use serde_json::{Value, json};
 
 use crate::common::{
     Kind, broker,
-    follower::{Follower, Heard, Transport, token},
     keys::together,
     redis::Redis,
+    subscriber::{Outcome, Subscriber, Transport, token},
     until,
 };
 
 #[tokio::test]
-async fn a_client_of_many_streams_has_one_connection_and_leaves_none() {
+async fn a_subscriber_of_many_streams_uses_one_connection_and_leaves_none() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -24,13 +24,13 @@ async fn a_client_of_many_streams_has_one_connection_and_leaves_none() {
     }
     let token = token(&broker, json!({ "keys": keys })).await;
     let transports = [Transport::Sse, Transport::Ws, Transport::Ndjson];
-    let mut followers: Vec<Follower> = transports
+    let mut subscribers: Vec<Subscriber> = transports
         .into_iter()
-        .map(|transport| Follower::new(&broker, transport, &keys, &token))
+        .map(|transport| Subscriber::new(&broker, transport, &keys, &token))
         .collect();
-    for follower in &mut followers {
+    for subscriber in &mut subscribers {
         for _ in &keys {
-            assert!(follower.told().await.is("start"));
+            assert!(subscriber.update().await.is("start"));
         }
     }
     until("each has a connection", || async {
@@ -45,47 +45,50 @@ async fn a_client_of_many_streams_has_one_connection_and_leaves_none() {
         ),
         (&json!(3), &json!(3))
     );
-    // One that waits for an answer has one for as long.
-    let mut poll = Follower::new(&broker, Transport::Poll, &keys, &token).with("&from=now");
+    // A poll that waits holds one connection while it waits.
+    let mut poll = Subscriber::new(&broker, Transport::Poll, &keys, &token).with("&from=now");
     tokio::join!(
         async {
-            assert!(poll.told().await.is("n"));
+            assert!(poll.update().await.is("n"));
         },
         async {
             until("it waits", || async { redis.blocked_connections() == 4 }).await;
-            broker.add_numbered(&keys[7], 0, 1).await;
+            broker.add_events(&keys[7], 0, 1).await;
         }
     );
-    for follower in &mut followers {
-        let told = follower.told().await;
-        assert_eq!((told.key.as_str(), told.is("n")), (keys[7].as_str(), true));
+    for subscriber in &mut subscribers {
+        let update = subscriber.update().await;
+        assert_eq!(
+            (update.key.as_str(), update.is("n")),
+            (keys[7].as_str(), true)
+        );
     }
-    // Streams are added to the connection, and dropped from it.
+    // Commands add streams to the connection, and drop streams from it.
     let mut socket = broker.ws(&keys[0], &token, None).await;
     socket.next().await.unwrap();
-    for op in ["subscribe", "unsubscribe"] {
+    for command in ["subscribe", "unsubscribe"] {
         for key in &keys[1..] {
             socket
-                .send(json!({"op": op, "key": key, "from": "now"}).to_string())
+                .send(json!({"op": command, "key": key, "from": "now"}).to_string())
                 .await;
             while socket.next().await.unwrap().get("op").is_none() {}
         }
         until("one more", || async { redis.blocked_connections() == 4 }).await;
     }
-    drop((followers, socket));
+    drop((subscribers, socket));
     until("none is left", || async {
-        redis.blocked_connections() == 0 && broker.slots_in_use().await == 0
+        redis.blocked_connections() == 0 && broker.permits_in_use().await == 0
     })
     .await;
     let connections = redis.cli(&["client", "list"]).lines().count();
     assert!(
         connections <= 6,
-        "the static pool, and the one that asks: {connections}"
+        "the static pool, and the connection of redis-cli: {connections}"
     );
 }
 
 #[tokio::test]
-async fn streams_of_several_slots_are_refused_on_a_cluster_with_the_way_out() {
+async fn streams_of_several_slots_are_refused_on_a_cluster_with_a_solution() {
     let broker = broker(Kind::ExclusiveCluster).start().await;
     let [a, together] = together(broker.kind, ["a", "together"]);
     for key in [a.as_str(), &together, "b"] {
@@ -93,11 +96,11 @@ async fn streams_of_several_slots_are_refused_on_a_cluster_with_the_way_out() {
     }
     let token = token(&broker, json!({"keys": [a, together, "b"]})).await;
     for transport in Transport::ALL {
-        match Follower::new(&broker, transport, [a.as_str(), &together, "b"], &token)
+        match Subscriber::new(&broker, transport, [a.as_str(), &together, "b"], &token)
             .next()
             .await
         {
-            Heard::Refused(400, Value::Object(error)) => {
+            Outcome::Refused(400, Value::Object(error)) => {
                 assert_eq!(error["code"], "cross-slot");
                 assert!(
                     error["message"].as_str().unwrap().contains("shared"),
@@ -106,7 +109,7 @@ async fn streams_of_several_slots_are_refused_on_a_cluster_with_the_way_out() {
             }
             other => panic!("{transport:?}: {other:?}"),
         }
-        let mut of_one_slot = Follower::new(&broker, transport, [&a, &together], &token);
-        assert!(of_one_slot.told().await.is("start"));
+        let mut of_one_slot = Subscriber::new(&broker, transport, [&a, &together], &token);
+        assert!(of_one_slot.update().await.is("start"));
     }
 }

@@ -1,10 +1,10 @@
-//! Any text survives to every kind of client.
+//! Every transport delivers any text unchanged.
 
 use serde_json::{Value, json};
 
 use crate::common::{Broker, sse::ids};
 
-/// Texts that formats like to spoil.
+/// Texts that formats often damage.
 fn texts() -> Vec<String> {
     let mut texts: Vec<String> = [
         "",
@@ -35,16 +35,16 @@ fn texts() -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    // With its name, the largest event that is taken.
+    // With its name, the largest event that the broker accepts.
     texts.push("x".repeat((1 << 20) - "x".len()));
     texts.push("é\n".repeat(20_000));
     texts
 }
 
-/// What only server-sent events can't carry unchanged: their line ends are all read as LF.
+/// Server-sent events cannot carry these unchanged: a reader turns all of their line ends into LF.
 const WITH_CR: [&str; 6] = ["a\rb", "a\r\nb", "\r", "\r\n\r\n", "a\n\rb", "a\r"];
 
-async fn data_survives_every_way_in_and_every_way_out(broker: Broker) {
+async fn data_is_unchanged_over_every_transport(broker: Broker) {
     let texts: Vec<String> = texts()
         .into_iter()
         .chain(WITH_CR.map(str::to_owned))
@@ -127,7 +127,7 @@ async fn an_upload_carries_the_same_texts(broker: Broker) {
     }
 }
 
-async fn names_and_keys_of_any_script_survive(broker: Broker) {
+async fn names_and_keys_in_any_script_are_unchanged(broker: Broker) {
     let (key, name) = ("клю/ч ?&#{}[]:*", "имя 😀 : x");
     let token = broker.create(key).await;
     broker
@@ -136,8 +136,8 @@ async fn names_and_keys_of_any_script_survive(broker: Broker) {
             json!([{"event": name, "data": "x"}, {"event": " led by a space"}]),
         )
         .await;
-    let mut client = broker.sse(key, &token, None).await;
-    let events = client.take(3).await;
+    let mut subscriber = broker.sse(key, &token, None).await;
+    let events = subscriber.take(3).await;
     assert_eq!(
         (events[1].event.as_str(), events[2].event.as_str()),
         (name, " led by a space")
@@ -147,7 +147,7 @@ async fn names_and_keys_of_any_script_survive(broker: Broker) {
 }
 
 on_every_store!(
-    data_survives_every_way_in_and_every_way_out,
+    data_is_unchanged_over_every_transport,
     an_upload_carries_the_same_texts,
-    names_and_keys_of_any_script_survive
+    names_and_keys_in_any_script_are_unchanged
 );

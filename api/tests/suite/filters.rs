@@ -1,5 +1,7 @@
-//! Clients that want events of some names: they get just these, and go on behind what they did not
-//! want.
+//! Event names filters: a subscriber receives only events of the names that it asked for, and
+//! resumes behind the events that it skipped.
+
+mod positions;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,12 +11,12 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::common::{
-    Broker, Kind, PATIENCE, broker,
-    cutter::Cutter,
-    follower::{Follower, Heard, Told, Transport, encoded, stored, token},
+    Broker, Kind, TIMEOUT, broker,
+    cutting_proxy::CuttingProxy,
     keys::together,
     number,
     seed::Seed,
+    subscriber::{Outcome, Subscriber, Transport, Update, encoded, stored, token},
     until,
 };
 
@@ -30,7 +32,7 @@ const NAMES: [&str; 9] = [
     "alert now",
 ];
 
-/// Some names and beginnings of names.
+/// Some names, and some prefixes of names.
 fn patterns(random: &mut Rng) -> Vec<String> {
     let pattern = |random: &mut Rng| {
         let name = *random.choice(&NAMES).unwrap();
@@ -47,17 +49,17 @@ fn patterns(random: &mut Rng) -> Vec<String> {
     (0..random.usize(1..4)).map(|_| pattern(random)).collect()
 }
 
-/// Whether an event of this name is wanted, as the document says it.
+/// Whether the filter passes an event of this name, as the documentation says.
 fn passes(patterns: &[String], name: &str) -> bool {
     let wants = |pattern: &String| match pattern.split_once('*') {
-        Some((beginning, _)) => name.starts_with(beginning),
+        Some((prefix, _)) => name.starts_with(prefix),
         None => pattern == name,
     };
     ["start", "end", "cancel", "missedevents"].contains(&name) || patterns.iter().any(wants)
 }
 
-/// Follows to the end over a way that breaks, with this filter. By key what it was told; positions
-/// are checked and left out.
+/// Follows the streams with this filter to their ends, over a connection that breaks. Returns the
+/// updates by key. Positions are checked and left out.
 async fn follow(
     broker: &Broker,
     transport: Transport,
@@ -65,9 +67,9 @@ async fn follow(
     token: &str,
     wanted: &[String],
     mut random: Rng,
-) -> BTreeMap<String, Vec<Told>> {
+) -> BTreeMap<String, Vec<Update>> {
     let mut connections = 0;
-    let cutter = Cutter::start(&broker.url, move || {
+    let proxy = CuttingProxy::start(&broker.url, move || {
         connections += 1;
         let most = 1 << random.u32(8..=13);
         if connections > 10 {
@@ -77,35 +79,36 @@ async fn follow(
         }
     })
     .await;
-    let mut follower = Follower::new(broker, transport, keys, token)
+    let mut subscriber = Subscriber::new(broker, transport, keys, token)
         .with(format!("&events={}", encoded(&wanted.join(","))));
-    follower.url.clone_from(&cutter.url);
-    let mut all: BTreeMap<String, Vec<Told>> =
+    subscriber.url.clone_from(&proxy.url);
+    let mut all: BTreeMap<String, Vec<Update>> =
         keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     let mut positions: BTreeMap<String, u64> = BTreeMap::new();
     loop {
-        match follower.next().await {
-            Heard::Told(told) => {
-                let at = number(told.id.as_deref().expect("an id"));
-                let before = positions.insert(told.key.clone(), at);
+        match subscriber.next().await {
+            Outcome::Update(update) => {
+                let at = number(update.id.as_deref().expect("an id"));
+                let before = positions.insert(update.key.clone(), at);
                 assert!(
-                    before.is_none_or(|before| before < at || told.event.is_none() && before == at),
-                    "forward: {told:?}"
+                    before
+                        .is_none_or(|before| before < at || update.event.is_none() && before == at),
+                    "forward: {update:?}"
                 );
-                if told.event.is_some() {
-                    all.get_mut(&told.key)
+                if update.event.is_some() {
+                    all.get_mut(&update.key)
                         .expect("a key that was asked for")
-                        .push(told);
+                        .push(update);
                 }
             }
-            Heard::Cut(_) => {}
-            Heard::Over => return all,
-            Heard::Refused(status, error) => panic!("{status}: {error}"),
+            Outcome::Disconnected(_) => {}
+            Outcome::Complete => return all,
+            Outcome::Refused(status, error) => panic!("{status}: {error}"),
         }
     }
 }
 
-async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
+async fn only_events_that_pass_the_filter_arrive_and_all_of_them(broker: Broker) {
     let seed = Seed::new();
     let mut random = Rng::with_seed(seed.0);
     let keys = together(broker.kind, ["a", "b: é", "c"]);
@@ -118,7 +121,10 @@ async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
     let write = async |key: &str, mut random: Rng| {
         for _ in 0..30 {
             let count = random.usize(1..8);
-            let event = || json!({"event": random.choice(NAMES).unwrap(), "data": "x".repeat(random.usize(0..100))});
+            let event = || {
+                let data = "x".repeat(random.usize(0..100));
+                json!({"event": random.choice(NAMES).unwrap(), "data": data})
+            };
             let events: Vec<_> = std::iter::repeat_with(event).take(count).collect();
             broker.add(key, json!(events)).await;
             sleep(Duration::from_millis(random.u64(0..30))).await;
@@ -126,7 +132,7 @@ async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
         broker.end(key).await;
     };
     let writers = join_all(keys.iter().map(|key| write(key, random.fork())));
-    let wishes: Vec<_> = Transport::ALL
+    let requests: Vec<_> = Transport::ALL
         .into_iter()
         .flat_map(|transport| {
             [
@@ -137,128 +143,131 @@ async fn what_passes_comes_exactly_and_nothing_else(broker: Broker) {
         })
         .map(|(transport, keys)| (transport, keys, patterns(&mut random), random.fork()))
         .collect();
-    let clients = join_all(wishes.iter().map(|(transport, keys, wanted, random)| {
+    let subscribers = join_all(requests.iter().map(|(transport, keys, wanted, random)| {
         follow(&broker, *transport, keys, &token, wanted, random.clone())
     }));
-    let clients = tokio::time::timeout(PATIENCE, clients);
-    let (_, clients) = tokio::join!(writers, clients);
-    for ((transport, keys, wanted, _), client) in wishes
+    let subscribers = tokio::time::timeout(TIMEOUT, subscribers);
+    let (_, subscribers) = tokio::join!(writers, subscribers);
+    for ((transport, keys, wanted, _), subscriber) in requests
         .iter()
-        .zip(clients.expect("everybody comes to the end"))
+        .zip(subscribers.expect("every subscriber reaches the end"))
     {
         for key in *keys {
             let mut reference = stored(&broker, key).await;
-            reference.retain(|told| passes(wanted, told.event.as_deref().unwrap()));
-            assert_eq!(client[key], reference, "{transport:?} {wanted:?}");
+            reference.retain(|update| passes(wanted, update.event.as_deref().unwrap()));
+            assert_eq!(subscriber[key], reference, "{transport:?} {wanted:?}");
         }
     }
 }
 
-/// Nothing is read twice: what has been trimmed meanwhile was seen, if it was not wanted.
-async fn a_client_goes_on_behind_what_it_did_not_want(broker: Broker) {
+/// The subscriber reads no event twice. Events that were trimmed meanwhile count as seen if the
+/// filter excludes them.
+async fn a_subscriber_resumes_behind_the_events_that_it_filtered_out(broker: Broker) {
     let keys = together(broker.kind, ["noisy", "quiet"]);
     broker
         .create_with(json!({"key": keys[0], "max_events": 10}))
         .await;
     broker.create(&keys[1]).await;
     let token = token(&broker, json!({ "keys": keys })).await;
-    let mut followers: Vec<Follower> = Transport::ALL
+    let mut subscribers: Vec<Subscriber> = Transport::ALL
         .into_iter()
         .flat_map(|transport| [(transport, &keys[..1]), (transport, &keys[..])])
         .map(|(transport, keys)| {
-            Follower::new(&broker, transport, keys, &token).with("&events=alert")
+            Subscriber::new(&broker, transport, keys, &token).with("&events=alert")
         })
         .collect();
-    for follower in &mut followers {
-        for _ in &follower.keys.clone() {
-            assert!(follower.told().await.is("start"));
+    for subscriber in &mut subscribers {
+        for _ in &subscriber.keys.clone() {
+            assert!(subscriber.update().await.is("start"));
         }
-        if follower.transport == Transport::Poll {
-            assert_eq!(follower.next().await, Heard::Cut(None));
+        if subscriber.transport == Transport::Poll {
+            assert_eq!(subscriber.next().await, Outcome::Disconnected(None));
         }
     }
-    // Redis trims by the hundred.
+    // Redis trims about a hundred entries at a time.
     let mut last = String::new();
     for count in [150, 150] {
-        last = broker.add_numbered(&keys[0], 0, count).await.pop().unwrap();
+        last = broker.add_events(&keys[0], 0, count).await.pop().unwrap();
     }
-    let reach = async |follower: &mut Follower| {
-        if follower.transport == Transport::Poll {
-            follower.more.push_str("&wait=0");
-            while !follower.next().await.eq(&Heard::Cut(None)) {}
-            follower.more = follower.more.replace("&wait=0", "");
+    let reach = async |subscriber: &mut Subscriber| {
+        if subscriber.transport == Transport::Poll {
+            subscriber.more.push_str("&wait=0");
+            while !subscriber.next().await.eq(&Outcome::Disconnected(None)) {}
+            subscriber.more = subscriber.more.replace("&wait=0", "");
             return;
         }
         loop {
-            let told = follower.told().await;
-            // What is trimmed before it was read is told, even if nobody would have wanted it.
+            let update = subscriber.update().await;
+            // Events that are trimmed before the broker read them are reported, also if the filter
+            // would exclude them.
             assert!(
-                told.key == keys[0] && (told.event.is_none() || told.is("missedevents")),
-                "{:?}: {told:?}",
-                follower.transport
+                update.key == keys[0] && (update.event.is_none() || update.is("missedevents")),
+                "{:?}: {update:?}",
+                subscriber.transport
             );
-            if told.id.as_deref() == Some(&last) {
+            if update.id.as_deref() == Some(&last) {
                 return;
             }
         }
     };
-    join_all(followers.iter_mut().map(reach)).await;
-    for follower in &mut followers {
-        follower.cut();
+    join_all(subscribers.iter_mut().map(reach)).await;
+    for subscriber in &mut subscribers {
+        subscriber.cut();
     }
-    broker.add_numbered(&keys[0], 0, 1).await;
+    broker.add_events(&keys[0], 0, 1).await;
     let wanted = broker.add(&keys[0], json!([{"event": "alert"}])).await;
-    for follower in &mut followers {
-        let told = follower.told().await;
+    for subscriber in &mut subscribers {
+        let update = subscriber.update().await;
         assert_eq!(
-            (told.event.as_deref(), told.id.as_ref()),
+            (update.event.as_deref(), update.id.as_ref()),
             (Some("alert"), wanted.first()),
             "{:?}",
-            follower.transport
+            subscriber.transport
         );
     }
-    // Who knows less is told what it missed, filter or not.
+    // A subscriber with an older position receives what it missed, with or without a filter.
     for transport in Transport::ALL {
         let mut stranger =
-            Follower::new(&broker, transport, &keys[..1], &token).with("&events=alert");
-        assert_eq!(stranger.told().await.missed()["after"], Value::Null);
+            Subscriber::new(&broker, transport, &keys[..1], &token).with("&events=alert");
+        assert_eq!(stranger.update().await.missed()["after"], Value::Null);
         assert_eq!(
-            stranger.told().await.id.as_ref(),
+            stranger.update().await.id.as_ref(),
             wanted.first(),
             "{transport:?}"
         );
     }
 }
 
-async fn a_long_history_that_nobody_wants_is_passed_over(broker: Broker) {
+async fn a_long_filtered_history_is_skipped(broker: Broker) {
     let [long] = together(broker.kind, ["long"]);
     let token = broker
         .create_with(json!({"key": long, "max_events": 10_000}))
         .await;
     for batch in 0..6 {
-        broker.add_numbered(&long, batch * 1000, 1000).await;
+        broker.add_events(&long, batch * 1000, 1000).await;
     }
     let wanted = broker.add(&long, json!([{"event": "alert"}])).await;
     for transport in Transport::ALL {
-        let mut follower = Follower::new(&broker, transport, [&long], &token).with("&events=alert");
-        assert!(follower.told().await.is("start"));
+        let mut subscriber =
+            Subscriber::new(&broker, transport, [&long], &token).with("&events=alert");
+        assert!(subscriber.update().await.is("start"));
         let mut positions = 0;
         loop {
-            let told = follower.told().await;
-            if told.event.is_some() {
-                assert_eq!(told.id.as_ref(), wanted.first(), "{transport:?}");
+            let update = subscriber.update().await;
+            if update.event.is_some() {
+                assert_eq!(update.id.as_ref(), wanted.first(), "{transport:?}");
                 break;
             }
             positions += 1;
         }
-        // From time to time it learns where it is.
+        // The subscriber receives its position from time to time.
         assert_eq!(positions > 0, transport != Transport::Poll, "{transport:?}");
     }
     broker.end(&long).await;
     let mut socket = crate::common::ws::Ws::connect(
         &format!(
             "{}&events=alert",
-            broker.client_url("ws", &long, &token, None)
+            broker.subscribe_url("ws", &long, &token, None)
         ),
         &[],
     )
@@ -274,221 +283,25 @@ async fn a_long_history_that_nobody_wants_is_passed_over(broker: Broker) {
     assert_eq!(
         events,
         ["start", "alert", "end"],
-        "one array, also of what was passed over"
+        "one array, also with filtered events"
     );
     assert_eq!(socket.close_code().await, Some(1000));
 }
 
 on_every_store!(
-    what_passes_comes_exactly_and_nothing_else,
-    a_client_goes_on_behind_what_it_did_not_want,
-    a_long_history_that_nobody_wants_is_passed_over,
-);
-
-async fn heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too(kind: Kind) {
-    // Filtered events do not put the timeout off: it has to leave time for writing, and then for
-    // silence, on a busy machine too.
-    let broker = broker(kind)
-        .set("HEARTBEAT", 1)
-        .set("CLIENT_TIMEOUT", 10)
-        .start()
-        .await;
-    let token = broker.create("chat").await;
-    let url = |transport| {
-        format!(
-            "{}&events=alert",
-            broker.client_url(transport, "chat", &token, None)
-        )
-    };
-    let read = async |transport| {
-        broker
-            .http
-            .get(url(transport))
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
-    };
-    let write = async {
-        let mut written = Vec::new();
-        for n in 0..15 {
-            written.extend(broker.add_numbered("chat", n, 1).await);
-            sleep(Duration::from_millis(50)).await;
-        }
-        written
-    };
-    let (sse, lines, written) = tokio::join!(read("sse"), read("ndjson"), write);
-    let last = written.last().unwrap();
-    let mut blocks: Vec<&str> = sse.split("\n\n").collect();
-    assert_eq!(blocks.pop(), Some(""));
-    let positions: Vec<&str> = blocks[1..]
-        .iter()
-        .filter_map(|block| block.strip_prefix("id: "))
-        .collect();
-    assert!(
-        positions
-            .iter()
-            .all(|position| written.iter().any(|id| id == position)),
-        "an id and nothing else: {sse}"
-    );
-    assert!(positions.len() < 10, "from time to time: {sse}");
-    assert_eq!(
-        positions.last(),
-        Some(&last.as_str()),
-        "the last position, before it is closed"
-    );
-    // Where there is nothing to tell, a comment.
-    assert!(
-        blocks[1..]
-            .iter()
-            .all(|block| block.starts_with("id: ") || *block == ":"),
-        "{sse}"
-    );
-    assert!(blocks[1..].contains(&":"), "{sse}");
-    let objects: Vec<Value> = lines
-        .lines()
-        .skip(1)
-        .filter(|line| !line.is_empty())
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert!(
-        objects
-            .iter()
-            .all(|object| object.as_object().unwrap().keys().eq(["id", "key"])),
-        "{lines}"
-    );
-    assert_eq!(objects.last().unwrap(), &json!({"key": "chat", "id": last}));
-    assert!(lines.contains("\n\n"), "heartbeats: {lines:?}");
-}
-
-/// Two streams: nothing of the one is wanted, all of the other.
-async fn the_last_word_before_a_node_stops_is_where_the_client_is(kind: Kind) {
-    let node = broker(kind)
-        .set("HEARTBEAT", 3600)
-        .set("SHUTDOWN_GRACE", 4)
-        .start()
-        .await;
-    let other = node.another_node().await;
-    for key in ["noisy", "wanted"] {
-        node.create(key).await;
-    }
-    let token = token(&node, json!({"keys": ["noisy", "wanted"]})).await;
-    let transports = [Transport::Sse, Transport::Ws, Transport::Ndjson];
-    let mut followers: Vec<Follower> = transports
-        .into_iter()
-        .flat_map(|transport| {
-            [vec!["noisy"], vec!["noisy", "wanted"]]
-                .map(|keys| Follower::new(&node, transport, keys, &token).with("&events=alert"))
-        })
-        .collect();
-    for follower in &mut followers {
-        for _ in &follower.keys.clone() {
-            assert!(follower.told().await.is("start"));
-        }
-    }
-    other.add_numbered("noisy", 0, 5).await;
-    // All have passed over it when they have what came later in the other stream, which comes until
-    // they are closed.
-    let alert = json!([{"event": "alert"}]);
-    other.add("wanted", alert.clone()).await;
-    sleep(Duration::from_millis(500)).await;
-    node.signal("-TERM").await;
-    let listen = async |follower: &mut Follower| {
-        loop {
-            match follower.next().await {
-                Heard::Told(told) => assert!(told.event.is_none() || told.is("alert"), "{told:?}"),
-                Heard::Cut(_) => return,
-                heard => panic!("{heard:?}"),
-            }
-        }
-    };
-    let write = async {
-        loop {
-            other.add("wanted", alert.clone()).await;
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::select! {
-        _ = join_all(followers.iter_mut().map(listen)) => {}
-        () = write => unreachable!("it writes on and on"),
-    }
-    for key in ["noisy", "wanted"] {
-        other.end(key).await;
-    }
-    // Without the filter nothing comes of what was passed over.
-    for follower in &mut followers {
-        follower.url.clone_from(&other.url);
-        follower.more.clear();
-        let rest = follower.rest().await;
-        assert!(
-            rest.iter().all(|told| !told.is("n")),
-            "{:?} {:?}: {rest:?}",
-            follower.transport,
-            follower.keys
-        );
-    }
-}
-
-#[tokio::test]
-async fn the_last_word_to_a_client_that_is_let_go_is_where_it_is() {
-    let broker = broker(Kind::Memory)
-        .set("HEARTBEAT", 3600)
-        .set("CLIENT_TIMEOUT", 1)
-        .start()
-        .await;
-    let token = broker.create("chat").await;
-    let follow = async |transport| {
-        let mut follower =
-            Follower::new(&broker, transport, ["chat"], &token).with("&events=alert");
-        assert!(follower.told().await.is("start"));
-        let told = follower.told().await;
-        (told.event, told.id, follower.next().await)
-    };
-    let write = async {
-        until("all are there", || async {
-            broker.slots_in_use().await == 3
-        })
-        .await;
-        broker.add_numbered("chat", 0, 3).await.pop()
-    };
-    let (told, last) = tokio::join!(
-        join_all([Transport::Sse, Transport::Ws, Transport::Ndjson].map(follow)),
-        write
-    );
-    for (event, id, closed) in told {
-        assert_eq!((event, &id), (None, &last));
-        assert!(
-            matches!(closed, Heard::Cut(None | Some(1001))),
-            "{closed:?}"
-        );
-    }
-}
-
-macro_rules! of_some_kinds {
-    ($($promise:ident: $($kind:ident $name:ident),+;)+) => {
-        $($(#[tokio::test] async fn $name() { $promise(Kind::$kind).await; })+)+
-    };
-}
-
-of_some_kinds!(
-    heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too:
-        Memory heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too_in_memory,
-        Exclusive heartbeats_go_on_while_nothing_that_comes_is_wanted_and_the_timeout_too_in_exclusive;
-    the_last_word_before_a_node_stops_is_where_the_client_is:
-        Exclusive the_last_word_before_a_node_stops_is_where_the_client_is_in_exclusive,
-        Shared the_last_word_before_a_node_stops_is_where_the_client_is_in_shared;
+    only_events_that_pass_the_filter_arrive_and_all_of_them,
+    a_subscriber_resumes_behind_the_events_that_it_filtered_out,
+    a_long_filtered_history_is_skipped,
 );
 
 #[tokio::test]
-async fn what_is_no_filter_is_refused() {
+async fn an_invalid_filter_is_refused() {
     let broker = broker(Kind::Memory).start().await;
     let token = broker.create("a").await;
     let many = vec!["x"; 65].join(",");
     for events in ["", ",", "a,,b", "a*b", "**", "*a", &many, &"x".repeat(129)] {
         for transport in Transport::ALL {
-            let refused = Follower::new(&broker, transport, ["a"], &token)
+            let refused = Subscriber::new(&broker, transport, ["a"], &token)
                 .with(format!("&events={events}"))
                 .refused()
                 .await;
@@ -499,8 +312,8 @@ async fn what_is_no_filter_is_refused() {
             );
         }
     }
-    until("none of them took a slot", || async {
-        broker.slots_in_use().await == 0
+    until("none of them took a permit", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 }

@@ -1,18 +1,17 @@
-//! Two ways out, from the start or from where a client was cut off.
+//! SSE and WebSocket deliver a stream from its start, or from the position where a subscriber was
+//! cut off.
 
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{Broker, Kind, assert_contiguous, broker, number, sse::ids, within};
+use crate::common::{Broker, Kind, assert_contiguous, broker, number, sse::ids};
 
-async fn a_client_gets_the_stream_from_its_first_event_to_its_end(broker: Broker) {
+async fn a_subscriber_receives_the_stream_from_its_first_event_to_its_end(broker: Broker) {
     let token = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 3).await;
-    let mut client = broker.sse("chat", &token, None).await;
-    let headers = &client.headers;
+    broker.add_events("chat", 0, 3).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    let headers = &subscriber.headers;
     assert_eq!(headers["content-type"], "text/event-stream");
     assert_eq!(
         (&headers["cache-control"], &headers["x-accel-buffering"]),
@@ -21,18 +20,18 @@ async fn a_client_gets_the_stream_from_its_first_event_to_its_end(broker: Broker
             &"no".parse().unwrap()
         )
     );
-    client.take(4).await;
-    broker.add_numbered("chat", 3, 3).await;
-    client.take(3).await;
+    subscriber.take(4).await;
+    broker.add_events("chat", 3, 3).await;
+    subscriber.take(3).await;
     broker
         .post("/api/stream/cancel", json!({"key": "chat"}))
         .await;
-    let last = client.rest().await;
+    let last = subscriber.rest().await;
     assert_eq!(last.len(), 1);
     assert_eq!((last[0].event.as_str(), number(&last[0].id)), ("cancel", 7));
 }
 
-async fn the_bytes_of_a_stream_are_those_of_the_standard(broker: Broker) {
+async fn the_bytes_of_a_stream_follow_the_sse_standard(broker: Broker) {
     let token = broker.create("chat").await;
     let ids = broker
         .add(
@@ -44,7 +43,7 @@ async fn the_bytes_of_a_stream_are_those_of_the_standard(broker: Broker) {
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
     let text = broker
         .http
-        .get(broker.client_url("sse", "chat", &token, None))
+        .get(broker.subscribe_url("sse", "chat", &token, None))
         .send()
         .await
         .unwrap()
@@ -56,20 +55,23 @@ async fn the_bytes_of_a_stream_are_those_of_the_standard(broker: Broker) {
         info["last_id"].as_str().unwrap(),
     );
     let wanted = format!(
-        "retry: 1000\nevent: start\ndata: \nid: {first}\n\nevent: token\ndata:  a\ndata: b\nid: {}\n\nevent: x\ndata: \nid: {}\n\nevent: end\ndata: \nid: {last}\n\n",
+        "retry: 1000\nevent: start\ndata: \nid: {first}\n\n\
+         event: token\ndata:  a\ndata: b\nid: {}\n\n\
+         event: x\ndata: \nid: {}\n\n\
+         event: end\ndata: \nid: {last}\n\n",
         ids[0], ids[1]
     );
     assert_eq!(text, wanted);
 }
 
-async fn a_client_resumes_after_any_id_however_it_says_it(broker: Broker) {
+async fn a_subscriber_resumes_after_any_id_in_every_form(broker: Broker) {
     let token = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 30).await;
+    broker.add_events("chat", 0, 30).await;
     broker.end("chat").await;
     let all = broker.sse("chat", &token, None).await.rest().await;
     for at in [0, 1, 15, 29, 30] {
         let id = &all[at].id;
-        let url = broker.client_url("sse", "chat", &token, None);
+        let url = broker.subscribe_url("sse", "chat", &token, None);
         let other = &all[5].id;
         let by_header = broker
             .http
@@ -97,7 +99,7 @@ async fn a_client_resumes_after_any_id_however_it_says_it(broker: Broker) {
     }
 }
 
-async fn a_client_that_has_it_all_is_told_so_and_stops(broker: Broker) {
+async fn resuming_from_the_end_of_a_stream_ends_at_once(broker: Broker) {
     let token = broker.create("chat").await;
     broker.end("chat").await;
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
@@ -105,7 +107,10 @@ async fn a_client_that_has_it_all_is_told_so_and_stops(broker: Broker) {
     for method in [reqwest::Method::GET, reqwest::Method::HEAD] {
         let response = broker
             .http
-            .request(method, broker.client_url("sse", "chat", &token, Some(last)))
+            .request(
+                method,
+                broker.subscribe_url("sse", "chat", &token, Some(last)),
+            )
             .send()
             .await
             .unwrap();
@@ -117,7 +122,7 @@ async fn a_client_that_has_it_all_is_told_so_and_stops(broker: Broker) {
     assert_eq!(socket.close_code().await, Some(1000));
 }
 
-async fn what_is_no_id_is_refused(broker: Broker) {
+async fn an_invalid_id_is_refused(broker: Broker) {
     let token = broker.create("chat").await;
     for id in [
         "x",
@@ -132,7 +137,7 @@ async fn what_is_no_id_is_refused(broker: Broker) {
         for transport in ["sse", "ws"] {
             let request = broker.http.get(
                 broker
-                    .client_url(transport, "chat", &token, Some(id))
+                    .subscribe_url(transport, "chat", &token, Some(id))
                     .replacen("ws:", "http:", 1),
             );
             let (status, error) = crate::common::broker::answer(request).await;
@@ -145,35 +150,35 @@ async fn what_is_no_id_is_refused(broker: Broker) {
     }
 }
 
-async fn what_was_trimmed_is_told_with_its_number_and_nothing_else_is(broker: Broker) {
+async fn exactly_the_trimmed_events_are_reported_as_missed(broker: Broker) {
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 20}))
         .await;
     let mut all = Vec::new();
     for n in 0..300 {
-        all.extend(broker.add_numbered("chat", n, 1).await);
+        all.extend(broker.add_events("chat", n, 1).await);
     }
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
     let first = info["first_id"].as_str().unwrap().to_owned();
     let kept = number(&first);
     assert!(kept > 150, "{kept}");
 
-    // Without an id, from long ago, and from just before the first that is kept.
+    // Without an id, with an old id, and with one just before the first kept event.
     let cases = [
         (None, kept),
         (Some(&all[0]), kept - 2),
         (Some(&all[usize::try_from(kept).unwrap() - 3]), 1),
     ];
     for (after, missed) in cases {
-        let told = json!({"after": after, "first": first, "missed": missed});
-        let mut client = broker.sse("chat", &token, after.map(String::as_str)).await;
-        let frame = client.next().await.unwrap();
+        let data = json!({"after": after, "first": first, "missed": missed});
+        let mut subscriber = broker.sse("chat", &token, after.map(String::as_str)).await;
+        let frame = subscriber.next().await.unwrap();
         assert_eq!(
             (frame.event.as_str(), frame.id.as_str()),
             ("missedevents", "")
         );
-        assert_eq!(serde_json::from_str::<Value>(&frame.data).unwrap(), told);
-        let events = client.take(10).await;
+        assert_eq!(serde_json::from_str::<Value>(&frame.data).unwrap(), data);
+        let events = subscriber.take(10).await;
         assert_contiguous(ids(&events), kept);
 
         let array = broker
@@ -188,7 +193,7 @@ async fn what_was_trimmed_is_told_with_its_number_and_nothing_else_is(broker: Br
         );
         assert_eq!(
             serde_json::from_str::<Value>(array[0]["data"].as_str().unwrap()).unwrap(),
-            told
+            data
         );
         assert_contiguous(
             array.as_array().unwrap()[1..]
@@ -197,31 +202,31 @@ async fn what_was_trimmed_is_told_with_its_number_and_nothing_else_is(broker: Br
             kept,
         );
     }
-    // The one before the first that is kept, and later ones, miss nothing.
+    // The id before the first kept event, and later ones, miss nothing.
     for at in [kept - 1, kept, 299] {
         let id = &all[usize::try_from(at).unwrap() - 1];
-        let mut client = broker.sse("chat", &token, Some(id)).await;
-        assert_eq!(number(&client.next().await.unwrap().id), at + 1);
+        let mut subscriber = broker.sse("chat", &token, Some(id)).await;
+        assert_eq!(number(&subscriber.next().await.unwrap().id), at + 1);
     }
 }
 
-async fn an_id_that_the_stream_cannot_have_issued_is_told_and_all_is_sent(broker: Broker) {
+async fn an_impossible_id_is_reported_and_the_whole_stream_is_sent(broker: Broker) {
     let token = broker.create("chat").await;
-    let written = broker.add_numbered("chat", 0, 5).await;
+    let written = broker.add_events("chat", 0, 5).await;
     let (ms, _) = written[4].split_once('-').unwrap();
     for foreign in [
         format!("{ms}-77"),
         "99999999999999-3".to_owned(),
         format!("{}-2", u64::MAX),
     ] {
-        let mut client = broker.sse("chat", &token, Some(&foreign)).await;
-        let frame = client.next().await.unwrap();
-        let told: Value = serde_json::from_str(&frame.data).unwrap();
+        let mut subscriber = broker.sse("chat", &token, Some(&foreign)).await;
+        let frame = subscriber.next().await.unwrap();
+        let data: Value = serde_json::from_str(&frame.data).unwrap();
         assert_eq!(
-            (frame.event.as_str(), &told["missed"], &told["after"]),
+            (frame.event.as_str(), &data["missed"], &data["after"]),
             ("missedevents", &Value::Null, &json!(foreign))
         );
-        assert_contiguous(ids(&client.take(6).await), 0);
+        assert_contiguous(ids(&subscriber.take(6).await), 0);
     }
     // Before everything: from the start, and nothing is missing.
     assert_contiguous(
@@ -239,9 +244,9 @@ async fn an_unknown_stream_is_not_found(broker: Broker) {
         .as_str()
         .unwrap()
         .to_owned();
-    // A token is good to the end of the second in which it expires.
+    // A token is valid to the end of the second in which it expires.
     tokio::time::sleep(Duration::from_millis(2100)).await;
-    let (status, error) = crate::common::broker::answer(broker.http.get(broker.client_url(
+    let (status, error) = crate::common::broker::answer(broker.http.get(broker.subscribe_url(
         "sse",
         "chat",
         &token_that_lives,
@@ -255,7 +260,7 @@ async fn an_unknown_stream_is_not_found(broker: Broker) {
     let (status, error) = crate::common::broker::answer(
         broker
             .http
-            .get(broker.client_url("sse", "chat", &token, None)),
+            .get(broker.subscribe_url("sse", "chat", &token, None)),
     )
     .await;
     assert_eq!(
@@ -264,97 +269,11 @@ async fn an_unknown_stream_is_not_found(broker: Broker) {
     );
 }
 
-async fn a_socket_begins_with_an_array_and_goes_on_with_objects(broker: Broker) {
-    let token = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 2).await;
-    let mut socket = broker.ws("chat", &token, None).await;
-    let array = socket.next().await.unwrap();
-    assert_contiguous(
-        array
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|event| event["id"].as_str().unwrap()),
-        0,
-    );
-    assert_eq!(
-        (&array[0]["event"], array[0].get("data"), &array[2]["data"]),
-        (&json!("start"), None, &json!("1"))
-    );
-    broker.add_numbered("chat", 2, 2).await;
-    for n in 3..5 {
-        let event = socket.next().await.unwrap();
-        assert_eq!(
-            (number(event["id"].as_str().unwrap()), &event["data"]),
-            (n, &json!((n - 1).to_string()))
-        );
-    }
-    let last = broker.get("/api/stream/info?key=chat").await.1["last_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let mut resumed = broker.ws("chat", &token, Some(&last)).await;
-    assert_eq!(
-        resumed.next().await.unwrap(),
-        json!([]),
-        "at once, with nothing new"
-    );
-    broker.end("chat").await;
-    for mut socket in [socket, resumed] {
-        assert_eq!(socket.next().await.unwrap()["event"], "end");
-        assert_eq!(socket.close_code().await, Some(1000));
-    }
-}
-
-async fn a_long_history_is_one_array_over_a_socket(broker: Broker) {
-    let token = broker
-        .create_with(json!({"key": "chat", "max_events": 10_000}))
-        .await;
-    for batch in 0..5 {
-        broker.add_numbered("chat", batch * 1000, 1000).await;
-    }
-    let mut socket = broker.ws("chat", &token, None).await;
-    let array = socket.next().await.unwrap();
-    assert_contiguous(
-        array
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|event| event["id"].as_str().unwrap()),
-        0,
-    );
-    assert_eq!(array.as_array().unwrap().len(), 5001);
-    broker.end("chat").await;
-    assert_eq!(socket.next().await.unwrap()["event"], "end");
-    let (events, code) = broker.ws("chat", &token, None).await.rest().await;
-    assert_eq!((events.len(), code), (5002, Some(1000)));
-}
-
-async fn what_a_client_says_over_a_socket_is_read_past(broker: Broker) {
-    let token = broker.create("chat").await;
-    let mut socket = broker.ws("chat", &token, None).await;
-    socket.next().await.unwrap();
-    for message in [
-        Message::text("hello"),
-        Message::text("{\"event\":\"end\"}"),
-        Message::binary(vec![0, 255]),
-        Message::Ping(vec![7].into()),
-    ] {
-        socket.0.send(message).await.unwrap();
-    }
-    match within(socket.0.next()).await.unwrap().unwrap() {
-        Message::Pong(payload) => assert_eq!(payload.as_ref(), [7]),
-        other => panic!("a pong, not {other:?}"),
-    }
-    broker.add_numbered("chat", 0, 1).await;
-    assert_eq!(socket.next().await.unwrap()["event"], "n");
-}
-
-async fn a_head_request_tells_what_a_get_would_and_takes_no_slot(broker: Broker) {
+async fn a_head_request_answers_like_a_get_and_takes_no_permit(broker: Broker) {
     let token = broker.create("chat").await;
     let response = broker
         .http
-        .head(broker.client_url("sse", "chat", &token, None))
+        .head(broker.subscribe_url("sse", "chat", &token, None))
         .send()
         .await
         .unwrap();
@@ -366,10 +285,10 @@ async fn a_head_request_tells_what_a_get_would_and_takes_no_slot(broker: Broker)
         (200, &"text/event-stream".parse().unwrap())
     );
     assert_eq!(response.text().await.unwrap(), "");
-    assert_eq!(broker.slots_in_use().await, 0);
+    assert_eq!(broker.permits_in_use().await, 0);
     let response = broker
         .http
-        .head(broker.client_url("sse", "chat", "00", None))
+        .head(broker.subscribe_url("sse", "chat", "00", None))
         .send()
         .await
         .unwrap();
@@ -382,123 +301,28 @@ async fn a_head_request_tells_what_a_get_would_and_takes_no_slot(broker: Broker)
     assert_eq!(response.status(), 200);
 }
 
-#[tokio::test]
-async fn a_websocket_that_had_nothing_to_answer_for_long_is_asked_before_it_counts_as_gone() {
-    // Three heartbeats or ten seconds unanswered are what ends a connection.
-    let broker = broker(Kind::Memory).set("HEARTBEAT", 1).start().await;
-    let token = broker.create("chat").await;
-    let mut client = broker.ws("chat", &token, None).await;
-    client.next().await.unwrap();
-    for n in 0..44 {
-        broker.add_numbered("chat", n, 1).await;
-        assert!(client.next().await.is_ok());
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-    // The first silence, and so the first ping.
-    let silence = tokio::time::timeout(Duration::from_secs(3), client.next()).await;
-    assert!(silence.is_err(), "{silence:?}");
-    broker.add_numbered("chat", 44, 1).await;
-    assert_eq!(client.next().await.unwrap()["data"], "44");
-}
-
-#[tokio::test]
-async fn a_websocket_that_is_read_late_still_gets_the_whole_of_a_stream_that_has_ended() {
-    let broker = broker(Kind::Memory).start().await;
-    let token = broker.create("chat").await;
-    let mut client = broker.ws("chat", &token, None).await;
-    for _ in 0..6 {
-        broker
-            .add("chat", json!([{"event": "n", "data": "x".repeat(200_000)}]))
-            .await;
-    }
-    broker.end("chat").await;
-    // It says something before it reads: to a connection that is no more, that would cost it what
-    // it has not read.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    client
-        .0
-        .send(Message::Ping(Vec::new().into()))
-        .await
-        .unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let (events, code) = client.rest().await;
-    assert_eq!((events.len(), code), (8, Some(1000)));
-}
-
 on_every_store!(
-    a_client_gets_the_stream_from_its_first_event_to_its_end,
-    the_bytes_of_a_stream_are_those_of_the_standard,
-    a_client_resumes_after_any_id_however_it_says_it,
-    a_client_that_has_it_all_is_told_so_and_stops,
-    what_is_no_id_is_refused,
-    what_was_trimmed_is_told_with_its_number_and_nothing_else_is,
-    an_id_that_the_stream_cannot_have_issued_is_told_and_all_is_sent,
+    a_subscriber_receives_the_stream_from_its_first_event_to_its_end,
+    the_bytes_of_a_stream_follow_the_sse_standard,
+    a_subscriber_resumes_after_any_id_in_every_form,
+    resuming_from_the_end_of_a_stream_ends_at_once,
+    an_invalid_id_is_refused,
+    exactly_the_trimmed_events_are_reported_as_missed,
+    an_impossible_id_is_reported_and_the_whole_stream_is_sent,
     an_unknown_stream_is_not_found,
-    a_socket_begins_with_an_array_and_goes_on_with_objects,
-    a_long_history_is_one_array_over_a_socket,
-    what_a_client_says_over_a_socket_is_read_past,
-    a_head_request_tells_what_a_get_would_and_takes_no_slot,
+    a_head_request_answers_like_a_get_and_takes_no_permit,
 );
 
-async fn silence_is_broken_by_heartbeats_and_ended_by_the_timeout(kind: Kind) {
-    let broker = broker(kind)
-        .set("HEARTBEAT", 1)
-        .set("CLIENT_TIMEOUT", 3)
-        .start()
-        .await;
-    let token = broker.create("chat").await;
-    let url = broker.client_url("sse", "chat", &token, None);
-    let text = within(async {
-        broker
-            .http
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
-    })
-    .await;
-    let (_, silence) = text.split_once("\n\n").unwrap();
-    assert!(
-        silence.len() >= 3 && silence.replace(":\n\n", "").is_empty(),
-        "comments and nothing else: {silence:?}"
-    );
-
-    let mut socket = broker.ws("chat", &token, None).await;
-    socket.next().await.unwrap();
-    let mut pings = 0;
-    let code = loop {
-        match within(socket.0.next()).await.unwrap().unwrap() {
-            Message::Ping(_) => pings += 1,
-            Message::Close(frame) => break u16::from(frame.unwrap().code),
-            other => panic!("{other:?}"),
-        }
-    };
-    assert!(pings >= 1 && code == 1001, "{pings} pings, then {code}");
-}
-
 #[tokio::test]
-async fn silence_is_broken_by_heartbeats_and_ended_by_the_timeout_in_memory() {
-    silence_is_broken_by_heartbeats_and_ended_by_the_timeout(Kind::Memory).await;
-}
-
-#[tokio::test]
-async fn silence_is_broken_by_heartbeats_and_ended_by_the_timeout_in_exclusive() {
-    silence_is_broken_by_heartbeats_and_ended_by_the_timeout(Kind::Exclusive).await;
-}
-
-#[tokio::test]
-async fn any_node_serves_any_client() {
+async fn any_node_serves_any_subscriber() {
     let one = broker(Kind::Exclusive).start().await;
     let two = one.another_node().await;
     let token = one.create("chat").await;
-    let mut client = two.sse("chat", &token, None).await;
-    one.add_numbered("chat", 0, 5).await;
-    let seen = client.take(4).await;
-    drop(client);
-    two.add_numbered("chat", 5, 5).await;
+    let mut subscriber = two.sse("chat", &token, None).await;
+    one.add_events("chat", 0, 5).await;
+    let seen = subscriber.take(4).await;
+    drop(subscriber);
+    two.add_events("chat", 5, 5).await;
     one.end("chat").await;
     let rest = one
         .sse("chat", &token, Some(&seen[3].id))

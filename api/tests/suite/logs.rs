@@ -1,4 +1,4 @@
-//! What is logged, and how.
+//! The content and the format of the log.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::common::{
     ws::Ws,
 };
 
-/// The lines that a broker has logged, each of which is a JSON object.
+/// The lines that a broker has logged. Each is a JSON object.
 async fn lines(broker: Broker) -> Vec<Value> {
     let (code, log) = broker.stop("-TERM").await;
     assert_eq!(code, Some(0));
@@ -47,9 +47,9 @@ async fn each_line_is_an_object_with_time_level_and_message() {
         );
     }
     let answers = with_message(&lines, "answered");
-    let told = |n: usize| ["level", "status"].map(|field| answers[n][field].clone());
+    let fields = |n: usize| ["level", "status"].map(|field| answers[n][field].clone());
     assert_eq!(
-        (told(0), told(1)),
+        (fields(0), fields(1)),
         ([json!("DEBUG"), json!(200)], [json!("INFO"), json!(404)])
     );
     assert!(answers[1]["ms"].is_u64());
@@ -73,8 +73,8 @@ async fn every_line_about_a_request_has_its_id() {
         .start()
         .await;
     let token = broker.create("chat").await;
-    // Three that go on for long after they were answered.
-    let url = broker.client_url("sse", "chat", &token, None);
+    // Three requests that go on for long after the response began.
+    let url = broker.subscribe_url("sse", "chat", &token, None);
     let sse = broker
         .http
         .get(url)
@@ -83,7 +83,7 @@ async fn every_line_about_a_request_has_its_id() {
         .await
         .unwrap();
     let mut ws = Ws::connect(
-        &broker.client_url("ws", "chat", &token, None),
+        &broker.subscribe_url("ws", "chat", &token, None),
         &[("X-Request-Id", "the-ws")],
     )
     .await
@@ -110,7 +110,7 @@ async fn every_line_about_a_request_has_its_id() {
     assert_eq!(status, 503);
     producer.send(r#"{"event": "n"}"#).await;
     assert_eq!(producer.next().await.unwrap()["code"], "store-unavailable");
-    // Once their waits have failed, which is logged.
+    // After their waits have failed. The broker logs that.
     until("both waits have failed", || async {
         broker
             .metrics()
@@ -141,14 +141,10 @@ async fn every_line_about_a_request_has_its_id() {
         .filter(|line| line["span"]["id"] == "the-info")
         .map(|line| line["level"].clone())
         .collect();
-    assert_eq!(
-        warned,
-        ["WARN", "WARN"],
-        "what it was, and how it was answered"
-    );
+    assert_eq!(warned, ["WARN", "WARN"], "the request, and its answer");
 }
 
-async fn clients_that_leave_are_nothing_to_report(broker: Broker) {
+async fn subscribers_that_leave_cause_no_warning(broker: Broker) {
     let token = broker.create("chat").await;
     let mut sse = broker.sse("chat", &token, None).await;
     let mut ws = broker.ws("chat", &token, None).await;
@@ -176,15 +172,15 @@ async fn clients_that_leave_are_nothing_to_report(broker: Broker) {
     })
     .await;
     upload.abort();
-    until("the clients have left", || async {
-        // Only a write shows that a client over server-sent events has left.
-        broker.add_numbered("chat", 0, 1).await;
+    until("the subscribers have left", || async {
+        // Only a failed write shows that a subscriber over server-sent events has left.
+        broker.add_events("chat", 0, 1).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
-        broker.slots_in_use().await == 0
+        broker.permits_in_use().await == 0
     })
     .await;
     let lines = lines(broker).await;
-    // An upload that broke off is answered 400, to whom it may still concern.
+    // The broker answers 400 to an upload that broke off, in case the caller still reads.
     let grave: Vec<_> = lines
         .iter()
         .filter(|line| ["ERROR", "WARN"].contains(&line["level"].as_str().unwrap()))
@@ -192,10 +188,10 @@ async fn clients_that_leave_are_nothing_to_report(broker: Broker) {
     assert_eq!(grave, Vec::<&Value>::new());
 }
 
-on_every_store!(clients_that_leave_are_nothing_to_report);
+on_every_store!(subscribers_that_leave_cause_no_warning);
 
 #[tokio::test]
-async fn lines_are_text_where_that_is_asked_for() {
+async fn lines_are_text_if_configured() {
     let broker = broker(Kind::Memory).set("LOG_FORMAT", "text").start().await;
     let response = broker
         .http
@@ -211,11 +207,11 @@ async fn lines_are_text_where_that_is_asked_for() {
         line.contains("INFO request{id=mine method=GET path=/api/nope}: answered status=404 ms="),
         "{line}"
     );
-    assert!(!log.contains('\u{1b}'), "no colours but on a terminal");
+    assert!(!log.contains('\u{1b}'), "colours only on a terminal");
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_holds_nobody_up() {
+async fn an_unread_log_blocks_no_request() {
     let broker = broker(Kind::Memory).set("LOG", "debug").start().await;
     // Several times as much as a pipe holds.
     for _ in 0..3_000 {
@@ -231,7 +227,7 @@ async fn a_log_that_nobody_reads_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn what_a_request_holds_does_not_mislead_who_reads_the_log() {
+async fn a_request_cannot_forge_log_lines() {
     let misleading = [
         '\u{85}', '\u{9b}', '\u{2028}', '\u{2029}', '\u{200f}', '\u{202e}', '\u{2066}', '\u{61c}',
     ];

@@ -1,8 +1,9 @@
-//! The broker from outside: real processes, real sockets, a real Redis. One file per promise.
+//! Tests of the broker from outside: real processes, real sockets, a real Redis. Each file covers
+//! one subject.
 //!
-//! Every test starts a broker of its own, on a port of its own and with a key prefix of its own, so
-//! that all run at once. What must hold for every store is written once and run over each of them
-//! ([`on_every_store`]).
+//! Every test starts its own broker on its own port with its own key prefix, so that all tests run
+//! at once. Tests that hold for every store are written once, and [`on_every_store`] runs them over
+//! each.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,48 +20,61 @@
 #[macro_use]
 mod common;
 
-mod answers;
+mod admission;
 mod auth;
-mod beginnings;
+mod awaited_streams;
 mod bodies;
-mod bounds;
-mod clients;
 mod cluster;
+mod commands;
 mod console;
+mod cors;
 mod cursors;
 mod errors;
 mod exclusive;
-mod faults;
+mod failover;
 mod fidelity;
 mod filters;
 mod follow;
-mod from;
-mod ingest;
+mod follow_websocket;
+mod http;
 mod limits;
+mod liveness;
 mod logs;
-mod many;
+mod many_streams;
+mod memory_bounds;
 mod metrics;
 mod nodes;
 mod openapi;
-mod operations;
-mod ops;
+mod operator_documents;
+mod origins;
 #[cfg(feature = "otlp")]
 mod otlp;
-mod peers;
 mod poll;
 mod presence;
-mod primary;
 mod producers;
+mod publish;
+mod publish_ndjson;
+mod publish_websocket;
+mod quotas;
 mod races;
 mod readiness;
 mod readme;
+mod redis_commands;
+mod redis_connections;
+mod redis_metrics;
+mod redis_refusals;
 mod redis_store;
-mod refusals;
+mod responses;
 mod settings;
 mod shared_delivery;
 mod shutdown;
-mod slots;
+mod start_position;
+mod store_failures;
+mod store_start_position;
+mod stream_lifetime;
 mod streams;
+mod subscriber_limits;
+mod subscriber_list;
 mod tokens;
-mod waiting;
+mod websocket_peers;
 mod wrong_types;

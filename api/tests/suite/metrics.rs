@@ -1,24 +1,22 @@
-//! What is measured is what was done.
+//! Metrics count exactly what happened.
+
+mod endpoint;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::{
-    common::{
-        Broker, Kind, broker,
-        broker::{API_KEY, SECRET_KEY, answer, program},
-        redis::Redis,
-        until, within,
-        ws::Ws,
-    },
-    shared_delivery::write_unheard,
+use crate::common::{
+    Broker, Kind, broker,
+    broker::{API_KEY, SECRET_KEY},
+    until,
+    ws::Ws,
 };
 
 async fn activity(broker: &Broker) -> Value {
     broker.get("/api/info").await.1["activity"].clone()
 }
 
-/// Writes one event in each of the three ways, each of four bytes with its name.
+/// Writes one event in each of the three ways. Each has four bytes with its name.
 async fn write_three_ways(broker: &Broker, key: &str) {
     broker
         .add(key, json!([{"event": "n", "data": "one"}]))
@@ -44,7 +42,7 @@ async fn write_three_ways(broker: &Broker, key: &str) {
     assert_eq!(socket.next().await.unwrap()["code"], "reserved-event");
 }
 
-async fn the_activity_of_a_node_is_told_in_its_info(broker: Broker) {
+async fn the_info_of_a_node_contains_its_activity(broker: Broker) {
     let token = broker.create("chat").await;
     let before = activity(&broker).await;
     assert_eq!(
@@ -82,14 +80,14 @@ async fn the_activity_of_a_node_is_told_in_its_info(broker: Broker) {
     broker.end("chat").await;
     assert_eq!(sse.rest().await.len(), 1);
     while ws.0.next().await.is_some_and(|message| message.is_ok()) {}
-    until("nobody is there", || async {
+    until("no subscriber is connected", || async {
         activity(&broker).await["clients"] == json!({"sse": 0, "ws": 0, "poll": 0, "ndjson": 0})
     })
     .await;
     assert_eq!(activity(&broker).await["events_out"], 10);
 }
 
-async fn what_was_done_is_what_is_counted(broker: Broker) {
+async fn metrics_count_exactly_what_happened(broker: Broker) {
     let token = broker.create("chat").await;
     write_three_ways(&broker, "chat").await;
     let repeated =
@@ -117,15 +115,15 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     let seen = first.take(5).await;
     let mut resumed = broker.ws("chat", &token, Some(&seen[3].id)).await;
     assert_eq!(resumed.next().await.unwrap().as_array().unwrap().len(), 1);
-    // Of an id that the stream can't have issued, a client is told that something is missing.
+    // The stream cannot have issued this id, so the subscriber receives `missedevents`.
     let mut lost = broker.sse("chat", &token, Some("9999999999999-77")).await;
     assert_eq!(lost.next().await.unwrap().event, "missedevents");
     lost.take(5).await;
     broker
         .add("chat", json!([{"event": "live", "data": "!"}]))
         .await;
-    for client in [&mut first, &mut lost] {
-        client.take(1).await;
+    for subscriber in [&mut first, &mut lost] {
+        subscriber.take(1).await;
     }
     resumed.next().await.unwrap();
 
@@ -190,7 +188,7 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     );
 
     drop(resumed);
-    // Or it would be there still when the stream ends, and leave for that reason.
+    // Otherwise it would still be connected when the stream ends, and would leave for that reason.
     until("it has left", || async {
         broker.metrics().await.get(r#"clients{transport="ws"}"#) == 0
     })
@@ -198,7 +196,7 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     broker.end("chat").await;
     first.rest().await;
     lost.rest().await;
-    until("nobody is there", || async {
+    until("no subscriber is connected", || async {
         let now = broker.metrics().await;
         now.get(r#"clients{transport="sse"}"#) + now.get(r#"clients{transport="ws"}"#) == 0
     })
@@ -216,7 +214,7 @@ async fn what_was_done_is_what_is_counted(broker: Broker) {
     assert_eq!(after.get(r#"clients_connected_total{transport="sse"}"#), 2);
 }
 
-async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
+async fn no_metric_contains_input_from_outside(broker: Broker) {
     let token = broker.create("warm-up").await;
     broker.end("warm-up").await;
     broker.sse("warm-up", &token, None).await.rest().await;
@@ -226,7 +224,7 @@ async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
         .send()
         .await
         .unwrap();
-    // Asking for the metrics is measured as well.
+    // The request for the metrics is itself measured.
     broker.metrics().await;
     let before = broker.metrics().await.len();
     for n in 0..5 {
@@ -261,12 +259,12 @@ async fn what_came_from_outside_is_in_no_metric(broker: Broker) {
 }
 
 on_every_store!(
-    the_activity_of_a_node_is_told_in_its_info,
-    what_was_done_is_what_is_counted,
-    what_came_from_outside_is_in_no_metric
+    the_info_of_a_node_contains_its_activity,
+    metrics_count_exactly_what_happened,
+    no_metric_contains_input_from_outside
 );
 
-async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
+async fn the_reason_for_a_disconnect_is_counted(kind: Kind) {
     let broker = broker(kind)
         .set("MAX_CLIENTS", 2)
         .set("CLIENT_TIMEOUT", 2)
@@ -276,7 +274,7 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 100_000}))
         .await;
-    // Both are silent until they are let go; meanwhile nobody else is let in.
+    // Both are silent until the broker disconnects them. Meanwhile it admits no other subscriber.
     let (sse, mut ws) = (
         broker.sse("chat", &token, None).await,
         broker.ws("chat", &token, None).await,
@@ -285,7 +283,7 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
     assert_eq!(
         broker
             .http
-            .get(broker.client_url("sse", "chat", &token, None))
+            .get(broker.subscribe_url("sse", "chat", &token, None))
             .send()
             .await
             .unwrap()
@@ -297,7 +295,7 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
 
     let stalled = broker
         .http
-        .get(broker.client_url("sse", "chat", &token, None))
+        .get(broker.subscribe_url("sse", "chat", &token, None))
         .send()
         .await
         .unwrap();
@@ -308,8 +306,8 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
             .collect();
         broker.add("chat", json!(events)).await;
     }
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
     let measured = broker.metrics().await;
@@ -329,202 +327,27 @@ async fn the_reason_for_which_a_client_was_let_go_is_counted(kind: Kind) {
 }
 
 #[tokio::test]
-async fn the_reason_for_which_a_client_was_let_go_is_counted_in_memory() {
-    the_reason_for_which_a_client_was_let_go_is_counted(Kind::Memory).await;
+async fn the_reason_for_a_disconnect_is_counted_in_memory() {
+    the_reason_for_a_disconnect_is_counted(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn the_reason_for_which_a_client_was_let_go_is_counted_in_exclusive() {
-    the_reason_for_which_a_client_was_let_go_is_counted(Kind::Exclusive).await;
+async fn the_reason_for_a_disconnect_is_counted_in_exclusive() {
+    the_reason_for_a_disconnect_is_counted(Kind::Exclusive).await;
 }
 
 #[tokio::test]
-async fn streams_of_the_embedded_store_that_expire_are_counted() {
+async fn expired_streams_of_the_embedded_store_are_counted() {
     let broker = broker(Kind::Memory).start().await;
     for (key, ends) in [("forgotten", false), ("ended", true)] {
         broker.create_with(json!({"key": key, "ttl": 1})).await;
         if ends {
             broker.end(key).await;
         }
-        until("it is gone", || async {
+        until("it has expired", || async {
             broker.get(&format!("/api/stream/info?key={key}")).await.0 == 404
         })
         .await;
     }
     assert_eq!(broker.metrics().await.get("streams_expired_total"), 1);
-}
-
-#[tokio::test]
-async fn redis_is_measured_and_so_are_its_failures() {
-    let mut redis = Redis::start(&[]);
-    let broker = broker(Kind::Exclusive)
-        .set("REDIS_URL", redis.url())
-        .start()
-        .await;
-    let token = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 3).await;
-    let mut client = broker.sse("chat", &token, None).await;
-    client.take(4).await;
-    until("the client has a connection", || async {
-        broker.metrics().await.get("redis_pool_connections_in_use") >= 1
-    })
-    .await;
-    let before = broker.metrics().await;
-    assert_eq!(
-        before.get(r#"redis_command_duration_seconds_count{operation="append"}"#),
-        1
-    );
-    assert_eq!(before.get(r#"redis_errors_total{operation="append"}"#), 0);
-    redis.kill();
-    let (status, _) = broker
-        .post(
-            "/api/event/add",
-            json!({"key": "chat", "events": [{"event": "n"}]}),
-        )
-        .await;
-    assert_eq!(status, 503);
-    until("the wait fails", || async {
-        broker
-            .metrics()
-            .await
-            .get(r#"redis_errors_total{operation="follow"}"#)
-            >= 1
-    })
-    .await;
-    assert!(
-        broker
-            .metrics()
-            .await
-            .get(r#"redis_errors_total{operation="append"}"#)
-            >= 1
-    );
-}
-
-#[tokio::test]
-async fn what_shared_delivery_missed_and_found_again_is_measured() {
-    let redis = Redis::start(&[]);
-    let broker = broker(Kind::Shared)
-        .set("REDIS_URL", redis.url())
-        .start()
-        .await;
-    let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    client.take(1).await;
-    let measured = async |series: &str| broker.metrics().await.get(series);
-    until("it hears", || async {
-        measured("redis_subscription_up").await == 1
-    })
-    .await;
-    assert_eq!(measured("redis_topics").await, 1);
-    until("it has looked", || async {
-        measured(r#"redis_catch_ups_total{cause="subscription"}"#).await >= 1
-    })
-    .await;
-
-    // Nobody says anything: only a look at the store finds it.
-    write_unheard(&redis, "chat", "found by looking");
-    client.take(1).await;
-    until("a look found it", || async {
-        measured(r#"redis_catch_up_events_total{cause="silence"}"#).await == 1
-    })
-    .await;
-    write_unheard(&redis, "chat", "found by its number");
-    broker.add_numbered("chat", 0, 1).await;
-    client.take(2).await;
-    until("the gap was closed", || async {
-        measured(r#"redis_catch_ups_total{cause="gap"}"#).await >= 1
-    })
-    .await;
-
-    redis.cli(&["client", "kill", "type", "pubsub"]);
-    until("the loss is counted", || async {
-        measured("redis_subscription_losses_total").await == 1
-    })
-    .await;
-    until("it hears again", || async {
-        measured("redis_subscription_up").await == 1
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn metrics_that_are_off_are_not_found() {
-    let broker = broker(Kind::Memory).set("METRICS", "off").start().await;
-    let (status, error) = broker.get("/metrics").await;
-    assert_eq!(
-        (status.as_u16(), &error["code"]),
-        (404, &json!("not-found"))
-    );
-    assert_eq!(
-        activity(&broker).await["events_in"],
-        0,
-        "counted all the same"
-    );
-}
-
-#[tokio::test]
-async fn metrics_at_an_address_of_their_own_are_there_and_nothing_else_is() {
-    let broker = broker(Kind::Memory)
-        .set("METRICS", "127.0.0.1:0")
-        .start()
-        .await;
-    broker.create("chat").await;
-    assert_eq!(broker.metrics().await.get("streams_created_total"), 1);
-    assert_eq!(broker.get("/metrics").await.0, 404);
-    let elsewhere = broker.metrics_url.strip_suffix("/metrics").unwrap();
-    for path in [
-        "/",
-        "/api/health",
-        "/api/info",
-        "/api/stream",
-        "/api/docs/",
-        "/metrics/x",
-    ] {
-        let (status, error) = answer(
-            broker
-                .http
-                .get(format!("{elsewhere}{path}"))
-                .header("X-API-KEY", API_KEY),
-        )
-        .await;
-        assert_eq!(
-            (status.as_u16(), &error["code"]),
-            (404, &json!("not-found")),
-            "{path}"
-        );
-    }
-    // It goes with the broker.
-    let url = broker.metrics_url.clone();
-    assert_eq!(broker.stop("-TERM").await.0, Some(0));
-    assert!(reqwest::get(url).await.is_err());
-}
-
-#[tokio::test]
-async fn metrics_whose_address_is_taken_stop_the_start_in_one_line() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let environment = [
-        ("STREAMER_API_KEY", API_KEY),
-        ("STREAMER_SECRET_KEY", SECRET_KEY),
-        ("STREAMER_REDIS_URL", "memory:"),
-        ("STREAMER_PORT", "0"),
-        ("STREAMER_METRICS", &address),
-    ];
-    let output = within(program().envs(environment).output()).await.unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        (
-            output.status.code(),
-            output.stdout.len(),
-            stderr.lines().count()
-        ),
-        (Some(1), 0, 1),
-        "{stderr}"
-    );
-    assert!(
-        stderr.contains(&address)
-            && stderr.contains("STREAMER_METRICS")
-            && stderr.contains("another program"),
-        "{stderr}"
-    );
 }

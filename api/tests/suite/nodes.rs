@@ -1,4 +1,4 @@
-//! Many nodes on one Redis: any of them takes any request, whatever their delivery.
+//! Many nodes on one Redis: each serves any request, whatever its delivery.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ fn on_the_same_redis(kind: Kind, as_this: &Broker) -> Setup {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_node_writes_all_nodes_deliver() {
+async fn all_nodes_deliver_what_one_node_writes() {
     let one = broker(Kind::Shared).start().await;
     let two = on_the_same_redis(Kind::Exclusive, &one).start().await;
     let three = on_the_same_redis(Kind::Shared, &one).start().await;
@@ -26,27 +26,27 @@ async fn what_one_node_writes_all_nodes_deliver() {
     for round in 0..3 {
         let key = format!("chat-{round}");
         let token = nodes[round].create(&key).await;
-        let mut clients = Vec::new();
+        let mut subscribers = Vec::new();
         for node in nodes {
-            clients.push(node.sse(&key, &token, None).await);
-            clients.push(node.sse(&key, &token, None).await);
+            subscribers.push(node.sse(&key, &token, None).await);
+            subscribers.push(node.sse(&key, &token, None).await);
         }
         for n in 0..60 {
-            nodes[n % 3].add_numbered(&key, n as u64, 2).await;
+            nodes[n % 3].add_events(&key, n as u64, 2).await;
         }
         nodes[(round + 1) % 3].end(&key).await;
-        for client in clients {
-            let events = client.rest().await;
+        for subscriber in subscribers {
+            let events = subscriber.rest().await;
             assert_contiguous(ids(&events), 0);
             assert_eq!(events.len(), 122);
         }
     }
 }
 
-/// Nodes are replaced one after the other, by nodes of the other delivery, while writers write and
-/// readers read.
+/// Nodes are replaced one after the other by nodes of the other delivery, while writers write and
+/// subscribers read.
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
+async fn nothing_is_lost_when_nodes_restart_in_turn_under_load() {
     let first = broker(Kind::Shared).set("SHUTDOWN_GRACE", 3).start().await;
     let setup = |kind: Kind| {
         broker(kind)
@@ -79,7 +79,8 @@ async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
                 }
                 let node = Arc::clone(&nodes.read().await[n % 3]);
                 let events = json!({"key": "chat", "events": [{"event": "n"}, {"event": "n"}]});
-                // A node that has gone is left for the next; what was not confirmed is not counted.
+                // Writers leave a stopped node for the next one. Unconfirmed events are not
+                // counted.
                 let sent = node
                     .request(reqwest::Method::POST, "/api/event/add")
                     .body(events.to_string())
@@ -103,7 +104,7 @@ async fn nodes_are_restarted_in_turn_under_load_and_nothing_is_lost() {
                 let mut seen: Vec<eventsource_stream::Event> = Vec::new();
                 for turn in reader.. {
                     let node = Arc::clone(&nodes.read().await[turn % 3]);
-                    let url = node.client_url(
+                    let url = node.subscribe_url(
                         "sse",
                         "chat",
                         &token,

@@ -1,4 +1,4 @@
-//! The OpenAPI document says what is true.
+//! The OpenAPI document matches the broker.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ fn kept() -> String {
 }
 
 #[test]
-fn the_document_that_is_kept_is_not_stale() {
+fn the_committed_document_is_not_stale() {
     let made = tinistreamer::http::openapi::document_json().unwrap();
     assert!(
         kept() == made,
@@ -50,8 +50,8 @@ fn every_route_is_in_the_document() {
 }
 
 #[test]
-fn operations_and_their_parameters_have_names_of_their_own() {
-    // What clients are generated from.
+fn operations_and_their_parameters_have_unique_names() {
+    // Generators of client libraries use these names.
     let document: Value = serde_json::from_str(&kept()).unwrap();
     let operations: Vec<&Value> = document["paths"]
         .as_object()
@@ -81,14 +81,14 @@ fn operations_and_their_parameters_have_names_of_their_own() {
     }
 }
 
-/// Strings of requests that may be any text.
+/// Strings in requests that may be any text.
 const FREE: [&str; 3] = [
     "disconnect_client id",
     "list_clients tag",
     "poll_events If-None-Match",
 ];
 
-/// The string in a schema: itself, or what its array is made of.
+/// The schema of a string: the schema itself, or that of an array's elements.
 fn string(schema: &Value) -> Option<&Value> {
     let is = |kind: &str| {
         schema["type"] == kind
@@ -104,7 +104,7 @@ fn string(schema: &Value) -> Option<&Value> {
 }
 
 #[test]
-fn every_string_of_a_request_says_what_it_must_be() {
+fn every_string_of_a_request_has_constraints() {
     let document: Value = serde_json::from_str(&kept()).unwrap();
     let schemas = &document["components"]["schemas"];
     let mut strings = Vec::new();
@@ -168,8 +168,8 @@ fn every_string_of_a_request_says_what_it_must_be() {
 }
 
 #[tokio::test]
-async fn an_integer_may_be_written_with_a_fraction_of_zero() {
-    // To a JSON schema `600.0` is an integer.
+async fn an_integer_may_have_a_zero_fraction() {
+    // In JSON Schema `600.0` is an integer.
     let broker = broker(Kind::Memory).start().await;
     let post = async |path: &str, body: &str| {
         let response = broker
@@ -190,7 +190,7 @@ async fn an_integer_may_be_written_with_a_fraction_of_zero() {
 }
 
 #[tokio::test]
-async fn every_route_with_a_json_body_says_that_it_may_be_too_large() {
+async fn every_route_with_a_json_body_documents_the_size_error() {
     let broker = broker(Kind::Memory).set("MAX_BODY", 1024).start().await;
     let document: Value = serde_json::from_str(&kept()).unwrap();
     let operations = document["paths"]
@@ -225,7 +225,7 @@ fn every_error_code_is_in_the_list() {
 }
 
 #[tokio::test]
-async fn the_broker_serves_its_document_and_a_page_that_loads_nothing_from_elsewhere() {
+async fn the_broker_serves_its_document_and_a_self_contained_page() {
     let broker = broker(Kind::Memory).start().await;
     let get = async |path: &str| {
         let response = broker

@@ -1,4 +1,4 @@
-//! Spans of requests, as a collector gets them. Only with the feature `otlp`.
+//! Spans of requests, as a collector receives them. This needs the feature `otlp`.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,7 +7,7 @@ use tokio::{
 
 use crate::common::{Kind, broker, within};
 
-/// Takes everything that is sent in one request, and says that it is well.
+/// Reads one whole request, and answers with success.
 async fn collect(listener: TcpListener) -> Vec<u8> {
     let (mut connection, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
@@ -37,7 +37,7 @@ async fn collect(listener: TcpListener) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_collector_gets_the_spans_of_requests_as_parts_of_their_traces() {
+async fn a_collector_receives_the_spans_of_requests_as_parts_of_their_traces() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let collected = tokio::spawn(collect(listener));
@@ -60,7 +60,7 @@ async fn a_collector_gets_the_spans_of_requests_as_parts_of_their_traces() {
             .status(),
         404
     );
-    // The last spans are sent before the process ends.
+    // The broker sends the last spans before its process ends.
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
     let request = within(collected).await.unwrap();
     assert!(
@@ -86,7 +86,7 @@ async fn a_collector_gets_the_spans_of_requests_as_parts_of_their_traces() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_not_there_holds_nothing_up() {
+async fn an_unreachable_collector_blocks_no_request() {
     let broker = broker(Kind::Memory)
         .environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
         .start()

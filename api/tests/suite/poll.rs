@@ -1,15 +1,16 @@
-//! Long polling: at once when there is something, else when something comes, else when the time is
-//! over.
+//! Long polling: the response comes at once when events exist, when events arrive, or when the wait
+//! is over.
+
+mod waiting;
 
 use reqwest::{Response, header::HeaderMap};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::common::{
-    Broker, Kind, assert_contiguous, broker,
-    follower::{Follower, Transport, encoded, token, with_keys},
+    Broker, assert_contiguous,
     keys::together,
-    redis::Redis,
+    subscriber::{encoded, token, with_keys},
     until, within,
 };
 
@@ -45,7 +46,7 @@ fn ids(answer: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker) {
+async fn stored_events_come_at_once_and_new_events_as_they_arrive(broker: Broker) {
     let [a, b] = together(broker.kind, ["a", "b"]);
     for key in [&a, &b] {
         broker.create(key).await;
@@ -70,7 +71,7 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     );
     let after = format!("&after={}", written[1]);
 
-    // Nothing, at once; nothing, when the time is over; and what comes meanwhile.
+    // No event, at once; no event, after the wait; and events that arrive during the wait.
     let nothing = json!({"events": [], "cursor": written[1], "status": "active"});
     assert_eq!(
         poll(&broker, &[&a], &token, &format!("{after}&wait=0")).await,
@@ -85,8 +86,8 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     let more = format!("{after}&wait=60");
     let keys = [a.as_str(), &b];
     let (answer, written) = tokio::join!(poll(&broker, &keys[..1], &token, &more), async {
-        until("it waits", || async { broker.slots_in_use().await == 1 }).await;
-        broker.add_numbered(&a, 0, 2).await
+        until("it waits", || async { broker.permits_in_use().await == 1 }).await;
+        broker.add_events(&a, 0, 2).await
     });
     assert_eq!(
         (ids(&answer), &answer["cursor"]),
@@ -95,13 +96,13 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
             &json!(written[1])
         )
     );
-    until("its slot is free", || async {
-        broker.slots_in_use().await == 0
+    until("its permit is free", || async {
+        broker.permits_in_use().await == 0
     })
     .await;
 
-    // The end is told with the rest, of one stream as it was, of several when there is no more of
-    // any.
+    // The end comes with the last events. Of one stream it has the usual form; of several it comes
+    // when all have ended.
     broker.post("/api/stream/cancel", json!({ "key": a })).await;
     let last = poll(&broker, &[&a], &token, &format!("&after={}", written[1])).await;
     assert_eq!(
@@ -127,7 +128,7 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     let cursor = encoded(both["cursor"].as_str().unwrap());
     let more = format!("&after={cursor}&wait=60");
     let (answer, ()) = tokio::join!(poll(&broker, &keys, &token, &more), async {
-        until("it waits", || async { broker.slots_in_use().await == 1 }).await;
+        until("it waits", || async { broker.permits_in_use().await == 1 }).await;
         broker.end(&b).await;
     });
     assert_eq!(
@@ -142,14 +143,14 @@ async fn what_is_there_comes_at_once_and_what_comes_when_it_comes(broker: Broker
     );
 }
 
-async fn a_long_history_comes_answer_by_answer_and_is_over_with_the_last(broker: Broker) {
+async fn a_long_history_comes_response_by_response_and_ends_with_the_last(broker: Broker) {
     let keys = together(broker.kind, ["a", "b", "c"]);
     for key in &keys {
         broker
             .create_with(json!({"key": key, "max_events": 10_000}))
             .await;
         for batch in 0..3 {
-            broker.add_numbered(key, batch * 1000, 1000).await;
+            broker.add_events(key, batch * 1000, 1000).await;
         }
         broker.end(key).await;
     }
@@ -182,13 +183,13 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().unwrap())
 }
 
-async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
+async fn a_response_that_cannot_change_any_more_is_cacheable(broker: Broker) {
     let keys = together(broker.kind, ["p:a", "p:b", "p:c"]);
     for key in &keys {
         broker
             .create_with(json!({"key": key, "ttl": 500, "max_events": 10_000}))
             .await;
-        broker.add_numbered(key, 0, 700).await;
+        broker.add_events(key, 0, 700).await;
     }
     let bound = token(&broker, json!({ "keys": keys })).await;
     let prefix = token(&broker, json!({"prefix": "p:"})).await;
@@ -196,7 +197,7 @@ async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
     for key in &keys[..2] {
         broker.end(key).await;
     }
-    // One is still active: no answer about it is kept, and neither is a refusal.
+    // One stream is still active: no response about it may be cached, and no refusal either.
     for response in [
         ask(&broker, &keys, &bound, "").await,
         ask(&broker, &keys[2..], &bound, "&wait=0").await,
@@ -269,15 +270,16 @@ async fn what_does_not_change_any_more_may_be_kept(broker: Broker) {
             assert_eq!(conditional(known.clone(), "").await, (304, true), "{known}");
         }
         assert_eq!(conditional("\"x\"".to_owned(), "").await, (200, false));
-        // Another question has another answer.
+        // Another query has another response.
         assert_eq!(conditional(tag, "&events=x").await, (200, false));
     }
 }
 
-/// Else what is written while it is on its way back would be behind where it begins.
-async fn where_a_client_begins_is_an_answer(broker: Broker) {
+/// Otherwise the start position would be behind events that are written while the response is in
+/// transit.
+async fn a_poll_answers_at_once_with_its_start_position(broker: Broker) {
     let bound = broker.create("a").await;
-    let written = broker.add_numbered("a", 0, 3).await;
+    let written = broker.add_events("a", 0, 3).await;
     let answer = poll(&broker, &["a"], &bound, "&from=now&wait=60").await;
     assert_eq!(
         answer,
@@ -291,197 +293,39 @@ async fn where_a_client_begins_is_an_answer(broker: Broker) {
     );
 }
 
-/// Also of a stream of which the client has nothing.
-async fn that_a_stream_is_gone_is_told_once(broker: Broker) {
-    let [there, gone] = together(broker.kind, ["p:there", "p:gone"]);
+/// This includes a stream from which the subscriber has received nothing.
+async fn a_deleted_stream_is_reported_once(broker: Broker) {
+    let [there, deleted] = together(broker.kind, ["p:there", "p:deleted"]);
     broker.create(&there).await;
     let prefix = token(&broker, json!({"prefix": "p:"})).await;
-    let own = format!("&after={}:,{}:", encoded(&there), encoded(&gone));
-    let first = poll(&broker, &[&there, &gone], &prefix, &own).await;
-    let told = json!({"key": gone, "event": "missedevents", "data": r#"{"after":null,"first":null,"missed":null}"#});
+    let own = format!("&after={}:,{}:", encoded(&there), encoded(&deleted));
+    let first = poll(&broker, &[&there, &deleted], &prefix, &own).await;
+    let deletion = json!({
+        "key": deleted,
+        "event": "missedevents",
+        "data": r#"{"after":null,"first":null,"missed":null}"#,
+    });
     assert!(
-        first["events"].as_array().unwrap().contains(&told),
+        first["events"].as_array().unwrap().contains(&deletion),
         "{first}"
     );
     let second = poll(
         &broker,
-        &[&there, &gone],
+        &[&there, &deleted],
         &prefix,
         &format!("&wait=0&after={}", first["cursor"].as_str().unwrap()),
     )
     .await;
     assert!(
-        !second["events"].as_array().unwrap().contains(&told),
+        !second["events"].as_array().unwrap().contains(&deletion),
         "{second}"
     );
 }
 
-/// Its time being up is no end of a stream.
-async fn who_waits_in_a_stream_that_expires_asks_again_and_is_told(broker: Broker) {
-    broker.create_with(json!({"key": "a", "ttl": 1})).await;
-    let bound = token(&broker, json!({"key": "a", "ttl": 60})).await;
-    let start = poll(&broker, &["a"], &bound, "").await["cursor"].clone();
-    let more = format!("&wait=60&after={}", start.as_str().unwrap());
-    let answer = poll(&broker, &["a"], &bound, &more).await;
-    assert_eq!(
-        answer,
-        json!({"events": [], "cursor": start, "status": "active"})
-    );
-    assert_eq!(ask(&broker, &["a"], &bound, &more).await.status(), 404);
-}
-
-async fn who_leaves_while_it_waits_frees_its_slot(kind: Kind) {
-    let broker = broker(kind).set("MAX_CLIENTS", 1).start().await;
-    let token = broker.create("a").await;
-    let start = poll(&broker, &["a"], &token, "").await["cursor"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    for _ in 0..3 {
-        let waiting = ask(&broker, &["a"], &token, &format!("&after={start}&wait=60")).await;
-        assert_eq!(
-            (waiting.status().as_u16(), broker.slots_in_use().await),
-            (200, 1)
-        );
-        drop(waiting);
-    }
-    broker.sse("a", &token, None).await;
-}
-
-#[tokio::test]
-async fn who_leaves_while_it_waits_frees_its_slot_in_memory() {
-    who_leaves_while_it_waits_frees_its_slot(Kind::Memory).await;
-}
-
-#[tokio::test]
-async fn who_leaves_while_it_waits_frees_its_slot_in_exclusive() {
-    who_leaves_while_it_waits_frees_its_slot(Kind::Exclusive).await;
-}
-
 on_every_store!(
-    where_a_client_begins_is_an_answer,
-    that_a_stream_is_gone_is_told_once,
-    who_waits_in_a_stream_that_expires_asks_again_and_is_told,
-    what_is_there_comes_at_once_and_what_comes_when_it_comes,
-    a_long_history_comes_answer_by_answer_and_is_over_with_the_last,
-    what_does_not_change_any_more_may_be_kept,
+    a_poll_answers_at_once_with_its_start_position,
+    a_deleted_stream_is_reported_once,
+    stored_events_come_at_once_and_new_events_as_they_arrive,
+    a_long_history_comes_response_by_response_and_ends_with_the_last,
+    a_response_that_cannot_change_any_more_is_cacheable,
 );
-
-#[tokio::test]
-async fn only_who_waits_takes_a_slot() {
-    let broker = broker(Kind::Memory).set("MAX_CLIENTS", 1).start().await;
-    let token = broker.create("a").await;
-    let mut client = broker.sse("a", &token, None).await;
-    let start = client.next().await.unwrap().id;
-    assert_eq!(
-        poll(&broker, &["a"], &token, "").await["events"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(
-        poll(&broker, &["a"], &token, &format!("&after={start}&wait=0")).await["events"],
-        json!([])
-    );
-    let refused = ask(&broker, &["a"], &token, &format!("&after={start}&wait=1")).await;
-    assert_eq!(refused.status(), 429);
-    assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(
-        refused.json::<Value>().await.unwrap()["code"],
-        "too-many-clients"
-    );
-}
-
-#[tokio::test]
-async fn what_is_no_time_to_wait_is_refused_and_who_streams_waits_as_long_as_it_takes() {
-    let broker = broker(Kind::Memory).start().await;
-    let token = broker.create("a").await;
-    for (transport, wait) in [
-        (Transport::Poll, "61"),
-        (Transport::Poll, "-1"),
-        (Transport::Poll, "x"),
-        (Transport::Sse, "5"),
-        (Transport::Ndjson, "0"),
-        (Transport::Ws, "5"),
-    ] {
-        let refused = Follower::new(&broker, transport, ["a"], &token)
-            .with(format!("&wait={wait}"))
-            .refused()
-            .await;
-        assert_eq!(
-            refused,
-            (400, "invalid-parameter".to_owned()),
-            "{transport:?}: {wait}"
-        );
-    }
-}
-
-/// A client that waits is answered when the node stops, and asks another.
-async fn who_waits_is_answered_when_the_node_stops(kind: Kind) {
-    let node = broker(kind).set("SHUTDOWN_GRACE", 2).start().await;
-    let token = node.create("a").await;
-    let written = node.add_numbered("a", 0, 1).await;
-    let more = format!("&after={}&wait=60", written[0]);
-    let answer = tokio::join!(poll(&node, &["a"], &token, &more), async {
-        until("it waits", || async { node.slots_in_use().await == 1 }).await;
-        node.signal("-TERM").await;
-    });
-    assert_eq!(
-        answer.0,
-        json!({"events": [], "cursor": written[0], "status": "active"})
-    );
-    let mut node = node;
-    assert_eq!(within(node.process.wait()).await.unwrap().code(), Some(0));
-}
-
-#[tokio::test]
-async fn who_waits_is_answered_when_the_node_stops_in_memory() {
-    who_waits_is_answered_when_the_node_stops(Kind::Memory).await;
-}
-
-#[tokio::test]
-async fn who_waits_is_answered_when_the_node_stops_in_exclusive() {
-    who_waits_is_answered_when_the_node_stops(Kind::Exclusive).await;
-}
-
-async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(kind: Kind) {
-    let mut redis = Redis::start(&[]);
-    let broker = broker(kind)
-        .set("REDIS_URL", redis.url())
-        .set("STORE_PATIENCE", 1)
-        .start()
-        .await;
-    let token = broker.create("a").await;
-    let start = poll(&broker, &["a"], &token, "").await["cursor"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let more = format!("&after={start}&wait=60");
-    let (waiting, ()) = tokio::join!(ask(&broker, &["a"], &token, &more), async {
-        until("it waits", || async { broker.slots_in_use().await == 1 }).await;
-        redis.kill();
-    });
-    // The answer to who waits had begun.
-    assert_eq!(
-        waiting.json::<Value>().await.unwrap(),
-        json!({"events": [], "cursor": start, "status": "active"})
-    );
-    let refused = ask(&broker, &["a"], &token, "&wait=0").await;
-    assert_eq!(refused.status(), 503);
-    assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(
-        refused.json::<Value>().await.unwrap()["code"],
-        "store-unavailable"
-    );
-}
-
-#[tokio::test]
-async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits_in_exclusive() {
-    a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(Kind::Exclusive).await;
-}
-
-#[tokio::test]
-async fn a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits_in_shared() {
-    a_store_that_is_away_is_told_to_who_asks_and_ends_the_wait_of_who_waits(Kind::Shared).await;
-}

@@ -1,4 +1,4 @@
-//! Producers that number their events: what they send again is written once.
+//! Producers that number their events: the broker writes a repeated event once.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ async fn batch(
         .await
 }
 
-/// The numbers in the stream, whose ids have no hole.
+/// The numbers in the stream. The ids have no hole.
 async fn written(broker: &Broker) -> Vec<u64> {
     let (_, events) = broker.get("/api/stream/events?key=chat").await;
     let events = events.as_array().unwrap();
@@ -78,7 +78,7 @@ async fn a_request_that_is_repeated_is_written_once(broker: Broker) {
             json!({"ids": [], "num_events": 0, "num_duplicates": 3})
         )
     );
-    // What is new in it is written, and only that.
+    // The broker writes only the new events of a request.
     let (_, more) = upload(&broker, "producer=p&sequence=1", lines(1..5)).await;
     assert_eq!(
         (
@@ -92,7 +92,7 @@ async fn a_request_that_is_repeated_is_written_once(broker: Broker) {
     assert_eq!(written(&broker).await, (0..5).collect::<Vec<_>>());
 }
 
-async fn a_client_sees_what_was_sent_twice_once(broker: Broker) {
+async fn a_subscriber_receives_a_repeated_event_once(broker: Broker) {
     let token = broker.create("chat").await;
     let mut sse = broker.sse("chat", &token, None).await;
     sse.next().await.unwrap();
@@ -109,12 +109,12 @@ async fn a_client_sees_what_was_sent_twice_once(broker: Broker) {
     assert_eq!(names, ["n0", "n1", "n2", "n3", "end"]);
 }
 
-async fn each_producer_counts_for_itself(broker: Broker) {
+async fn each_producer_has_its_own_sequence(broker: Broker) {
     broker.create("chat").await;
     batch(&broker, "a", 0, [1]).await;
     let (_, other) = batch(&broker, "b", 0, [2]).await;
     assert_eq!(other["num_duplicates"], 0);
-    // And whoever does not count is not counted.
+    // Writes without a producer name have no sequence.
     broker
         .add("chat", json!([{"event": "n", "data": "3"}]))
         .await;
@@ -124,7 +124,7 @@ async fn each_producer_counts_for_itself(broker: Broker) {
     assert_eq!(written(&broker).await, [1, 2, 3, 3]);
 }
 
-async fn a_hole_before_a_producers_events_is_refused(broker: Broker) {
+async fn a_gap_in_a_producers_sequence_is_refused(broker: Broker) {
     broker.create("chat").await;
     batch(&broker, "p", 0, 0..2).await;
     let (status, error) = batch(&broker, "p", 3, 3..5).await;
@@ -134,7 +134,7 @@ async fn a_hole_before_a_producers_events_is_refused(broker: Broker) {
     );
     assert!(
         error["message"].as_str().unwrap().contains('2'),
-        "it says where to go on: {error}"
+        "it contains the next sequence number: {error}"
     );
     let (status, error) = upload(&broker, "producer=unknown&sequence=1", lines(1..2)).await;
     assert_eq!(
@@ -144,12 +144,12 @@ async fn a_hole_before_a_producers_events_is_refused(broker: Broker) {
     assert_eq!(written(&broker).await, [0, 1]);
 }
 
-async fn a_stream_that_takes_anothers_place_knows_no_producers(broker: Broker) {
+async fn a_replacement_stream_knows_no_producers(broker: Broker) {
     broker.create("chat").await;
     batch(&broker, "p", 0, 0..2).await;
     broker.end("chat").await;
     broker.create("chat").await;
-    // The producer was writing another stream; it must not go on here as if nothing had happened.
+    // The producer wrote to another stream. It must not continue here unnoticed.
     let (status, _) = batch(&broker, "p", 2, 2..3).await;
     assert_eq!(status.as_u16(), 409);
     batch(&broker, "p", 0, 7..8).await;
@@ -177,7 +177,7 @@ async fn bad_lines_do_not_count(broker: Broker) {
     assert_eq!(written(&broker).await, [0, 1, 2]);
 }
 
-async fn an_upload_longer_than_a_write_counts_on(broker: Broker) {
+async fn an_upload_longer_than_one_write_continues_its_sequence(broker: Broker) {
     broker
         .create_with(json!({"key": "chat", "max_events": 10_000}))
         .await;
@@ -190,7 +190,7 @@ async fn an_upload_longer_than_a_write_counts_on(broker: Broker) {
     assert_eq!(written(&broker).await, (0..3000).collect::<Vec<_>>());
 }
 
-async fn a_websocket_says_of_each_message_whether_it_was_there(broker: Broker) {
+async fn a_websocket_reports_for_each_message_whether_it_is_a_duplicate(broker: Broker) {
     broker.create("chat").await;
     batch(&broker, "p", 0, 0..2).await;
     let mut socket = socket(&broker, "producer=p&sequence=1").await;
@@ -213,7 +213,7 @@ async fn a_websocket_says_of_each_message_whether_it_was_there(broker: Broker) {
     assert_eq!(written(&broker).await, (0..4).collect::<Vec<_>>());
 }
 
-async fn a_websocket_with_a_hole_before_it_is_told_and_closed(broker: Broker) {
+async fn a_websocket_with_a_gap_in_its_sequence_receives_an_error_and_is_closed(broker: Broker) {
     broker.create("chat").await;
     let mut socket = socket(&broker, "producer=p&sequence=5").await;
     socket.send(lines([5])).await;
@@ -226,7 +226,7 @@ async fn a_websocket_with_a_hole_before_it_is_told_and_closed(broker: Broker) {
     assert_eq!(written(&broker).await, Vec::<u64>::new());
 }
 
-async fn a_producer_that_is_none_is_refused(broker: Broker) {
+async fn an_invalid_producer_is_refused(broker: Broker) {
     broker.create("chat").await;
     let long = "x".repeat(65);
     for (query, code) in [
@@ -270,7 +270,7 @@ async fn a_stream_remembers_a_bounded_number_of_producers(broker: Broker) {
     assert_eq!(
         batch(&broker, "p7", 1, [1000]).await.0.as_u16(),
         200,
-        "those it knows go on"
+        "known producers continue"
     );
     assert_eq!(written(&broker).await, (0..=1000).collect::<Vec<_>>());
 }
@@ -283,7 +283,7 @@ async fn racing_repeats_are_written_once(broker: Broker) {
     for round in 0_u64..50 {
         let (from, to) = (round * 10, round * 10 + 10);
         let racers = nodes.iter().enumerate().map(|(n, broker)| {
-            // Each repeats a little more of what went before.
+            // Each request repeats a few more of the earlier events.
             let from = from.saturating_sub(n as u64 * 3);
             batch(broker, "p", from, from..to)
         });
@@ -306,15 +306,15 @@ async fn socket(broker: &Broker, query: &str) -> Ws {
 
 on_every_store!(
     a_request_that_is_repeated_is_written_once,
-    a_client_sees_what_was_sent_twice_once,
-    each_producer_counts_for_itself,
-    a_hole_before_a_producers_events_is_refused,
-    a_stream_that_takes_anothers_place_knows_no_producers,
+    a_subscriber_receives_a_repeated_event_once,
+    each_producer_has_its_own_sequence,
+    a_gap_in_a_producers_sequence_is_refused,
+    a_replacement_stream_knows_no_producers,
     bad_lines_do_not_count,
-    an_upload_longer_than_a_write_counts_on,
-    a_websocket_says_of_each_message_whether_it_was_there,
-    a_websocket_with_a_hole_before_it_is_told_and_closed,
-    a_producer_that_is_none_is_refused,
+    an_upload_longer_than_one_write_continues_its_sequence,
+    a_websocket_reports_for_each_message_whether_it_is_a_duplicate,
+    a_websocket_with_a_gap_in_its_sequence_receives_an_error_and_is_closed,
+    an_invalid_producer_is_refused,
     a_stream_remembers_a_bounded_number_of_producers,
     racing_repeats_are_written_once,
 );

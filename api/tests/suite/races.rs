@@ -1,4 +1,4 @@
-//! Whatever races, every client gets the stream once, in order, without a gap.
+//! Every subscriber receives the stream once, in order and without a gap, whatever races.
 
 use std::sync::{
     Arc,
@@ -90,7 +90,7 @@ async fn an_acknowledged_write_is_in_the_stream_and_a_refused_one_is_not(broker:
     }
 }
 
-async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Broker) {
+async fn readers_that_join_and_resume_at_random_receive_every_event_once(broker: Broker) {
     const EVENTS: u64 = 3_000;
     let broker = Arc::new(broker);
     let token = broker
@@ -111,7 +111,7 @@ async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Bro
                         (left > 0).then(|| left.saturating_sub(count))
                     });
                     let Ok(before) = taken else { return };
-                    broker.add_numbered("chat", 0, before.min(count)).await;
+                    broker.add_events("chat", 0, before.min(count)).await;
                     if random.bool() {
                         tokio::time::sleep(std::time::Duration::from_millis(random.u64(0..5)))
                             .await;
@@ -128,7 +128,8 @@ async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Bro
                 let (mut seen, mut cuts) = (Vec::<String>::new(), 0);
                 loop {
                     tokio::time::sleep(std::time::Duration::from_millis(random.u64(0..20))).await;
-                    // Cut off at random while it goes on; at the end everyone may read to the end.
+                    // The reader is cut off at random while the stream is active. At the end each
+                    // may read to the end.
                     let take = if done.load(Ordering::Relaxed) && cuts >= 50 {
                         usize::MAX
                     } else {
@@ -160,11 +161,11 @@ async fn readers_that_join_and_resume_at_random_get_every_event_once(broker: Bro
     }
 }
 
-/// Reads up to so many events and leaves; whether the stream ended.
+/// Reads up to this many events and leaves. Returns whether the stream ended.
 async fn read_sse(broker: &Broker, token: &str, seen: &mut Vec<String>, take: usize) -> bool {
     let response = broker
         .http
-        .get(broker.client_url("sse", "chat", token, seen.last().map(String::as_str)))
+        .get(broker.subscribe_url("sse", "chat", token, seen.last().map(String::as_str)))
         .send()
         .await
         .unwrap();
@@ -172,9 +173,9 @@ async fn read_sse(broker: &Broker, token: &str, seen: &mut Vec<String>, take: us
         return true;
     }
     assert_eq!(response.status(), 200);
-    let mut client = crate::common::sse::Sse::new(response);
+    let mut subscriber = crate::common::sse::Sse::new(response);
     for _ in 0..take {
-        let Some(event) = client.next().await else {
+        let Some(event) = subscriber.next().await else {
             return true;
         };
         assert_ne!(event.event, "missedevents");
@@ -211,14 +212,14 @@ async fn read_ws(broker: &Broker, token: &str, seen: &mut Vec<String>, take: usi
     false
 }
 
-async fn a_reader_slower_than_the_trimming_is_told_of_every_gap(broker: Broker) {
+async fn a_reader_slower_than_the_trimming_receives_every_gap(broker: Broker) {
     let broker = Arc::new(broker);
     let token = broker
         .create_with(json!({"key": "chat", "max_events": 100}))
         .await;
-    let mut client = broker.sse("chat", &token, None).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
     let data = "x".repeat(20_000);
-    // Far more than the buffers between the store and a client that does not read can hold.
+    // Far more than the buffers between the store and a subscriber that does not read can hold.
     for _ in 0..40 {
         let events: Vec<_> = (0..50)
             .map(|_| json!({"event": "big", "data": data}))
@@ -227,11 +228,11 @@ async fn a_reader_slower_than_the_trimming_is_told_of_every_gap(broker: Broker) 
     }
     broker.end("chat").await;
     let (mut next, mut gaps) = (0, 0);
-    while let Some(event) = client.next().await {
+    while let Some(event) = subscriber.next().await {
         if event.event == "missedevents" {
-            let told: Value = serde_json::from_str(&event.data).unwrap();
-            next += told["missed"].as_u64().unwrap();
-            assert_eq!(number(told["first"].as_str().unwrap()), next);
+            let data: Value = serde_json::from_str(&event.data).unwrap();
+            next += data["missed"].as_u64().unwrap();
+            assert_eq!(number(data["first"].as_str().unwrap()), next);
             gaps += 1;
         } else {
             assert_eq!(number(&event.id), next);
@@ -242,7 +243,7 @@ async fn a_reader_slower_than_the_trimming_is_told_of_every_gap(broker: Broker) 
     assert!(gaps > 0, "the test wants a gap");
 }
 
-async fn a_stream_is_replaced_under_its_readers_and_none_mixes_the_two(broker: Broker) {
+async fn readers_of_a_replaced_stream_never_mix_the_two(broker: Broker) {
     let broker = Arc::new(broker);
     let mut token = broker.create("chat").await;
     for round in 0..20 {
@@ -258,9 +259,9 @@ async fn a_stream_is_replaced_under_its_readers_and_none_mixes_the_two(broker: B
                 json!([{"event": "round", "data": round.to_string()}]),
             )
             .await;
-        // The readers must be there: a token of a stream that is replaced opens nothing.
+        // The readers must be connected, because a token of a replaced stream opens nothing.
         crate::common::until("all are connected", || async {
-            broker.slots_in_use().await >= 4
+            broker.permits_in_use().await >= 4
         })
         .await;
         broker.end("chat").await;
@@ -280,7 +281,7 @@ async fn a_stream_is_replaced_under_its_readers_and_none_mixes_the_two(broker: B
 on_every_store!(
     of_many_creators_of_a_key_one_succeeds,
     an_acknowledged_write_is_in_the_stream_and_a_refused_one_is_not,
-    readers_that_join_and_resume_at_random_get_every_event_once,
-    a_reader_slower_than_the_trimming_is_told_of_every_gap,
-    a_stream_is_replaced_under_its_readers_and_none_mixes_the_two,
+    readers_that_join_and_resume_at_random_receive_every_event_once,
+    a_reader_slower_than_the_trimming_receives_every_gap,
+    readers_of_a_replaced_stream_never_mix_the_two,
 );

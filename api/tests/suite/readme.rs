@@ -1,4 +1,4 @@
-//! What the README prints runs as printed.
+//! The commands in the README run as printed.
 
 use crate::common::{Kind, broker, broker::API_KEY, within};
 
@@ -24,7 +24,7 @@ async fn the_quick_start_shows_events_as_they_are_sent() {
     let broker = broker(Kind::Memory).start().await;
     let commands = blocks("Quick start");
     assert_eq!(commands[0], "make run\n");
-    // Then: create, follow and push; end.
+    // The next steps: create, follow and push; end.
     let script = format!("{}\n{}\nwait", commands[1], commands[2])
         .replace("http://127.0.0.1:8000", &broker.url);
     let output = within(
@@ -54,6 +54,6 @@ async fn the_quick_start_shows_events_as_they_are_sent() {
     }
     assert!(
         text.find("data: Hello").unwrap() < text.find("num_events").unwrap(),
-        "before the upload was at its end"
+        "before the end of the upload"
     );
 }

@@ -1,4 +1,4 @@
-//! Shared delivery: one subscription for all, and nothing lost with it.
+//! Shared delivery: one Redis subscription serves all subscribers, and they lose nothing.
 
 use std::sync::Arc;
 
@@ -14,27 +14,27 @@ async fn shared(redis: &Redis) -> Broker {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_clients_share_a_handful_of_connections() {
+async fn many_subscribers_share_a_few_connections() {
     let redis = Redis::start(&[]);
     let broker = shared(&redis).await;
-    let mut clients = Vec::new();
+    let mut subscribers = Vec::new();
     for stream in 0..10 {
         let key = format!("chat-{stream}");
         let token = broker.create(&key).await;
         for _ in 0..20 {
-            clients.push((key.clone(), broker.sse(&key, &token, None).await));
+            subscribers.push((key.clone(), broker.sse(&key, &token, None).await));
         }
     }
     for stream in 0..10 {
-        broker.add_numbered(&format!("chat-{stream}"), 0, 10).await;
+        broker.add_events(&format!("chat-{stream}"), 0, 10).await;
     }
-    for (_, client) in &mut clients {
-        assert_contiguous(ids(&client.take(11).await), 0);
+    for (_, subscriber) in &mut subscribers {
+        assert_contiguous(ids(&subscriber.take(11).await), 0);
     }
     let connections = redis.cli(&["client", "list"]).lines().count();
     assert!(
         connections <= 6,
-        "the static pool, the subscription, and the one that asks: {connections}"
+        "the static pool, the subscription, and the connection of redis-cli: {connections}"
     );
     let (_, info) = broker.get("/api/info").await;
     assert_eq!(
@@ -47,17 +47,17 @@ async fn many_clients_share_a_handful_of_connections() {
     );
     assert_eq!(
         info["redis"]["streaming_max"], 10_000,
-        "the default where clients cost little"
+        "the default where a subscriber costs little"
     );
-    drop(clients);
-    until("the channels are let go", || async {
+    drop(subscribers);
+    until("the channels are unsubscribed", || async {
         redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty()
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_that_is_cut_again_and_again_loses_nothing() {
+async fn a_subscription_that_is_cut_repeatedly_loses_nothing() {
     let redis = Redis::start(&[]);
     let broker = Arc::new(shared(&redis).await);
     let token = broker
@@ -70,7 +70,7 @@ async fn a_subscription_that_is_cut_again_and_again_loses_nothing() {
         })
         .collect();
     for n in 0..400 {
-        broker.add_numbered("chat", n * 5, 5).await;
+        broker.add_events("chat", n * 5, 5).await;
         if n % 20 == 7 {
             redis.cli(&["client", "kill", "type", "pubsub"]);
         }
@@ -83,41 +83,32 @@ async fn a_subscription_that_is_cut_again_and_again_loses_nothing() {
     }
 }
 
-/// Writes an event as the append script does, but does not publish it: a lost message.
-pub(crate) fn write_unheard(redis: &Redis, key: &str, data: &str) {
-    let script = "local next = redis.call('HGET', KEYS[2], 'next')
-        redis.call('XADD', KEYS[1], redis.call('HGET', KEYS[2], 'last_ms') .. '-' .. next, 'event', 'unheard', 'data', ARGV[1])
-        redis.call('HSET', KEYS[2], 'next', next + 1)";
-    let name = |kind: &str| redis.cli(&["keys", &format!("*:{kind}:{key}")]);
-    redis.cli(&["eval", script, "2", &name("events"), &name("meta"), data]);
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_message_is_noticed_by_the_next_one_or_by_a_look_at_the_store() {
+async fn a_lost_message_is_detected_by_the_next_one_or_by_a_read_of_the_store() {
     let redis = Redis::start(&[]);
     let broker = shared(&redis).await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    broker.add_numbered("chat", 0, 1).await;
-    client.take(2).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    broker.add_events("chat", 0, 1).await;
+    subscriber.take(2).await;
     for round in 0..3 {
-        write_unheard(&redis, "chat", "lost");
-        broker.add_numbered("chat", 0, 1).await;
-        assert_contiguous(ids(&client.take(2).await), 2 + 2 * round);
+        redis.write_unpublished("chat", "lost");
+        broker.add_events("chat", 0, 1).await;
+        assert_contiguous(ids(&subscriber.take(2).await), 2 + 2 * round);
     }
-    write_unheard(&redis, "chat", "the last one");
-    assert_eq!(client.next().await.unwrap().data, "the last one");
+    redis.write_unpublished("chat", "the last one");
+    assert_eq!(subscriber.next().await.unwrap().data, "the last one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_that_redis_closes_is_made_anew() {
+async fn a_subscription_that_redis_closes_is_opened_again() {
     let redis = Redis::start(&[]);
     let broker = shared(&redis).await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    client.take(1).await;
-    // Redis closes connections whose channels an administrator took away; for a while no other can
-    // be made.
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    subscriber.take(1).await;
+    // Redis closes connections when an administrator revokes their channels. For a while the broker
+    // cannot open another.
     let subscription = redis.cli(&["client", "list", "type", "pubsub"]);
     let id = subscription
         .split("id=")
@@ -139,7 +130,7 @@ async fn a_subscription_that_redis_closes_is_made_anew() {
         !redis.cli(&["client", "list", "type", "pubsub"]).is_empty()
     })
     .await;
-    until("it is written again", || async {
+    until("it is written once more", || async {
         broker
             .post(
                 "/api/event/add",
@@ -150,17 +141,17 @@ async fn a_subscription_that_redis_closes_is_made_anew() {
             == 200
     })
     .await;
-    assert_eq!(client.next().await.unwrap().event, "x");
+    assert_eq!(subscriber.next().await.unwrap().event, "x");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_nobody_follows_any_more_is_let_go_and_taken_up_again() {
+async fn an_idle_topic_is_dropped_and_opened_again() {
     let redis = Redis::start(&[]);
     let broker = shared(&redis).await;
     let token = broker.create("chat").await;
     let mut seen = Vec::new();
     for round in 0..3 {
-        let mut client = broker
+        let mut subscriber = broker
             .sse(
                 "chat",
                 &token,
@@ -168,38 +159,38 @@ async fn a_topic_that_nobody_follows_any_more_is_let_go_and_taken_up_again() {
                     .map(|event: &eventsource_stream::Event| event.id.as_str()),
             )
             .await;
-        broker.add_numbered("chat", round, 5).await;
-        seen.extend(client.take(if round == 0 { 6 } else { 10 }).await);
-        drop(client);
-        // More than the time for which it is kept.
+        broker.add_events("chat", round, 5).await;
+        seen.extend(subscriber.take(if round == 0 { 6 } else { 10 }).await);
+        drop(subscriber);
+        // Longer than the broker keeps an idle topic.
         if round == 1 {
-            until("it is let go", || async {
+            until("it is dropped", || async {
                 redis.cli(&["pubsub", "channels", "*:live:*"]).is_empty()
             })
             .await;
         }
-        broker.add_numbered("chat", round, 5).await;
+        broker.add_events("chat", round, 5).await;
     }
     assert_contiguous(ids(&seen), 0);
 }
 
-/// A way to Redis that can be made to let nothing back through to a node's subscription: deaf, but
-/// not closed.
-struct Deafening {
+/// A proxy to Redis that can stop forwarding messages to a node's subscription without closing the
+/// connection.
+struct SilencingProxy {
     port: u16,
-    deaf: Arc<std::sync::atomic::AtomicBool>,
+    is_silenced: Arc<std::sync::atomic::AtomicBool>,
 }
 
-impl Deafening {
+impl SilencingProxy {
     async fn start(redis: std::path::PathBuf) -> Self {
         use std::sync::atomic::{AtomicBool, Ordering};
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, deaf) = (
+        let (port, is_silenced) = (
             listener.local_addr().unwrap().port(),
             Arc::new(AtomicBool::new(false)),
         );
-        let ears = Arc::clone(&deaf);
+        let silence = Arc::clone(&is_silenced);
         tokio::spawn(async move {
             while let Ok((node, _)) = listener.accept().await {
                 let (mut from_node, mut to_node) = node.into_split();
@@ -208,7 +199,7 @@ impl Deafening {
                     .unwrap()
                     .into_split();
                 let subscribes = Arc::new(AtomicBool::new(false));
-                let (is_subscription, deafened) = (Arc::clone(&subscribes), Arc::clone(&ears));
+                let (is_subscription, silenced) = (Arc::clone(&subscribes), Arc::clone(&silence));
                 tokio::spawn(async move {
                     let mut bytes = vec![0; 65_536];
                     while let Ok(count @ 1..) = from_node.read(&mut bytes).await {
@@ -216,17 +207,17 @@ impl Deafening {
                             .windows(11)
                             .any(|window| window == b"\r\nSUBSCRIBE")
                         {
-                            // Only a subscription made before the ears were closed is deaf.
-                            subscribes.store(!deafened.load(Ordering::Relaxed), Ordering::Relaxed);
+                            // Only subscriptions made before messages were dropped are affected.
+                            subscribes.store(!silenced.load(Ordering::Relaxed), Ordering::Relaxed);
                         }
                         to_redis.write_all(&bytes[..count]).await.unwrap();
                     }
                 });
-                let deafened = Arc::clone(&ears);
+                let silenced = Arc::clone(&silence);
                 tokio::spawn(async move {
                     let mut bytes = vec![0; 65_536];
                     while let Ok(count @ 1..) = from_redis.read(&mut bytes).await {
-                        let dropped = deafened.load(Ordering::Relaxed)
+                        let dropped = silenced.load(Ordering::Relaxed)
                             && is_subscription.load(Ordering::Relaxed);
                         if !dropped && to_node.write_all(&bytes[..count]).await.is_err() {
                             return;
@@ -235,14 +226,14 @@ impl Deafening {
                 });
             }
         });
-        Self { port, deaf }
+        Self { port, is_silenced }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deaf_subscription_is_noticed_and_nothing_is_lost() {
+async fn a_subscription_without_messages_is_detected_and_nothing_is_lost() {
     let redis = Redis::start(&[]);
-    let way = Deafening::start(redis.socket()).await;
+    let way = SilencingProxy::start(redis.socket()).await;
     let url = format!("redis://127.0.0.1:{}", way.port);
     let broker = broker(Kind::Shared)
         .set("REDIS_URL", url)
@@ -250,13 +241,14 @@ async fn a_deaf_subscription_is_noticed_and_nothing_is_lost() {
         .start()
         .await;
     let token = broker.create("chat").await;
-    let mut client = broker.sse("chat", &token, None).await;
-    broker.add_numbered("chat", 0, 3).await;
-    client.take(4).await;
-    way.deaf.store(true, std::sync::atomic::Ordering::Relaxed);
-    broker.add_numbered("chat", 3, 3).await;
-    assert_contiguous(ids(&client.take(3).await), 4);
-    broker.add_numbered("chat", 6, 3).await;
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    broker.add_events("chat", 0, 3).await;
+    subscriber.take(4).await;
+    way.is_silenced
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    broker.add_events("chat", 3, 3).await;
+    assert_contiguous(ids(&subscriber.take(3).await), 4);
+    broker.add_events("chat", 6, 3).await;
     broker.end("chat").await;
-    assert_contiguous(ids(&client.rest().await), 7);
+    assert_contiguous(ids(&subscriber.rest().await), 7);
 }

@@ -1,4 +1,4 @@
-//! A broker that is told to stop stops: in order, in time, with exit code 0.
+//! The broker stops on a signal: in order, in time, with exit code 0.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::common::{
     until, within,
 };
 
-async fn clients_are_closed_with_what_they_were_owed(kind: Kind) {
+async fn subscribers_receive_all_stored_events_before_they_are_closed(kind: Kind) {
     let broker = broker(kind).set("SHUTDOWN_GRACE", 5).start().await;
     let token = broker.create("chat").await;
     let mut sockets = Vec::new();
@@ -23,17 +23,17 @@ async fn clients_are_closed_with_what_they_were_owed(kind: Kind) {
         sockets.push(socket);
         let response = broker
             .http
-            .get(broker.client_url("sse", "chat", &token, None))
+            .get(broker.subscribe_url("sse", "chat", &token, None))
             .send()
             .await
             .unwrap();
         texts.push(tokio::spawn(response.text()));
     }
-    until("all are there", || async {
-        broker.slots_in_use().await == 10
+    until("all are admitted", || async {
+        broker.permits_in_use().await == 10
     })
     .await;
-    broker.add_numbered("chat", 0, 3).await;
+    broker.add_events("chat", 0, 3).await;
     broker.signal("-TERM").await;
     for mut socket in sockets {
         for n in 0..3 {
@@ -53,7 +53,7 @@ async fn clients_are_closed_with_what_they_were_owed(kind: Kind) {
             .unwrap();
         assert!(
             text.ends_with(&format!("{retry}\n\n")),
-            "the last word: {text}"
+            "the last block: {text}"
         );
     }
     let mut broker = broker;
@@ -61,17 +61,17 @@ async fn clients_are_closed_with_what_they_were_owed(kind: Kind) {
 }
 
 #[tokio::test]
-async fn clients_are_closed_with_what_they_were_owed_in_memory() {
-    clients_are_closed_with_what_they_were_owed(Kind::Memory).await;
+async fn subscribers_receive_all_stored_events_before_they_are_closed_in_memory() {
+    subscribers_receive_all_stored_events_before_they_are_closed(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn clients_are_closed_with_what_they_were_owed_in_exclusive() {
-    clients_are_closed_with_what_they_were_owed(Kind::Exclusive).await;
+async fn subscribers_receive_all_stored_events_before_they_are_closed_in_exclusive() {
+    subscribers_receive_all_stored_events_before_they_are_closed(Kind::Exclusive).await;
 }
 
 #[tokio::test]
-async fn an_idle_broker_stops_without_waiting_for_its_grace() {
+async fn an_idle_broker_stops_without_waiting_for_the_grace_period() {
     for signal in ["-TERM", "-INT"] {
         let broker = broker(Kind::Exclusive)
             .set("SHUTDOWN_GRACE", 600)
@@ -82,14 +82,14 @@ async fn an_idle_broker_stops_without_waiting_for_its_grace() {
     }
 }
 
-/// A client that reads nothing, of a stream with more than fits between it and the broker.
-async fn stalled_client(broker: &Broker) -> reqwest::Response {
+/// A subscriber that reads nothing of a stream that exceeds all buffers between it and the broker.
+async fn stalled_subscriber(broker: &Broker) -> reqwest::Response {
     let token = broker
         .create_with(json!({"key": "stalled", "max_events": 100_000}))
         .await;
     let stalled = broker
         .http
-        .get(broker.client_url("sse", "stalled", &token, None))
+        .get(broker.subscribe_url("sse", "stalled", &token, None))
         .send()
         .await
         .unwrap();
@@ -104,46 +104,47 @@ async fn stalled_client(broker: &Broker) -> reqwest::Response {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_does_not_keep_it() {
+async fn a_subscriber_that_reads_nothing_does_not_delay_the_shutdown() {
     let broker = broker(Kind::Memory).set("SHUTDOWN_GRACE", 2).start().await;
-    let stalled = stalled_client(&broker).await;
+    let stalled = stalled_subscriber(&broker).await;
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
     drop(stalled);
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_stops_the_broker_at_once() {
     let broker = broker(Kind::Memory)
         .set("SHUTDOWN_GRACE", 3600)
         .start()
         .await;
     let token = broker.create("chat").await;
-    // A request whose body never comes keeps a broker that is not hurried.
+    // A request whose body never arrives delays the shutdown until a second signal.
     let mut socket = tokio::net::TcpStream::connect(broker.url.trim_start_matches("http://"))
         .await
         .unwrap();
     let head = format!(
-        "POST /api/event/add HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n"
+        "POST /api/event/add HTTP/1.1\r\nHost: x\r\n\
+         X-API-KEY: {API_KEY}\r\nContent-Length: 1000\r\n\r\n"
     );
     socket.write_all(head.as_bytes()).await.unwrap();
-    let mut client = broker.sse("chat", &token, None).await;
-    client.next().await.unwrap();
+    let mut subscriber = broker.sse("chat", &token, None).await;
+    subscriber.next().await.unwrap();
     broker.signal("-TERM").await;
-    assert_eq!(client.next().await, None, "stopping");
+    assert_eq!(subscriber.next().await, None, "stopping");
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
 }
 
 #[tokio::test]
-async fn it_says_that_it_is_not_ready_before_it_stops_to_listen() {
+async fn the_broker_is_not_ready_before_it_stops_listening() {
     let broker = broker(Kind::Memory)
         .set("SHUTDOWN_GRACE", 300)
         .start()
         .await;
-    // There is something left to do for as long as this client takes nothing.
-    let stalled = stalled_client(&broker).await;
+    // Shutdown has to wait as long as this subscriber reads nothing.
+    let stalled = stalled_subscriber(&broker).await;
     broker.signal("-TERM").await;
     until("it is not ready", || async {
-        // On a connection of its own, as probes come.
+        // On a new connection, as probes do.
         let answer = reqwest::get(format!("{}/api/ready", broker.url))
             .await
             .unwrap();
@@ -155,7 +156,7 @@ async fn it_says_that_it_is_not_ready_before_it_stops_to_listen() {
 }
 
 #[tokio::test]
-async fn an_upload_is_written_as_far_as_it_came_and_told_so() {
+async fn the_received_part_of_an_upload_is_written_and_reported() {
     let node = broker(Kind::Exclusive)
         .set("SHUTDOWN_GRACE", 5)
         .start()
@@ -191,20 +192,20 @@ async fn an_upload_is_written_as_far_as_it_came_and_told_so() {
 }
 
 #[tokio::test]
-async fn a_client_of_a_node_that_stops_goes_on_at_another() {
+async fn a_subscriber_of_a_stopped_node_resumes_at_another() {
     let one = broker(Kind::Exclusive)
         .set("SHUTDOWN_GRACE", 3)
         .start()
         .await;
     let two = one.another_node().await;
     let token = one.create("chat").await;
-    let mut client = one.sse("chat", &token, None).await;
-    two.add_numbered("chat", 0, 100).await;
-    let mut seen = client.take(50).await;
+    let mut subscriber = one.sse("chat", &token, None).await;
+    two.add_events("chat", 0, 100).await;
+    let mut seen = subscriber.take(50).await;
     let begun = Instant::now();
     one.signal("-TERM").await;
-    two.add_numbered("chat", 100, 100).await;
-    seen.extend(client.rest().await);
+    two.add_events("chat", 100, 100).await;
+    seen.extend(subscriber.rest().await);
     assert!(begun.elapsed().as_secs() < 20);
     two.end("chat").await;
     let after = seen.last().unwrap().id.clone();
@@ -213,9 +214,9 @@ async fn a_client_of_a_node_that_stops_goes_on_at_another() {
     assert_eq!(seen.len(), 202);
 }
 
-/// To `EventSource` any status other than 200 is final.
+/// `EventSource` does not retry after any status other than 200.
 #[tokio::test]
-async fn a_client_that_comes_a_moment_too_late_is_told_to_come_back() {
+async fn a_subscriber_that_connects_during_shutdown_is_asked_to_retry() {
     let redis = crate::common::redis::Redis::start(&[]);
     let broker = broker(Kind::Exclusive)
         .set("REDIS_URL", redis.url())
@@ -226,7 +227,7 @@ async fn a_client_that_comes_a_moment_too_late_is_told_to_come_back() {
     redis.cli(&["client", "pause", "1500", "all"]);
     let request = broker
         .http
-        .get(broker.client_url("sse", "chat", &token, None));
+        .get(broker.subscribe_url("sse", "chat", &token, None));
     let late = tokio::spawn(async move { request.send().await.unwrap() });
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     broker.signal("-TERM").await;

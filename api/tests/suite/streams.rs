@@ -1,10 +1,10 @@
 //! Management: create, token, info, list, events, end, cancel.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::common::{Broker, Kind, assert_contiguous, broker, number, until};
+use crate::common::{Broker, Kind, assert_contiguous, broker, number};
 
-async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
+async fn creating_a_stream_returns_urls_and_a_token(broker: Broker) {
     let before = chrono::Utc::now();
     let (status, access) = broker
         .post("/api/stream/", json!({"key": "a b/ü?&+%", "ttl": 60}))
@@ -25,7 +25,7 @@ async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
     assert!((59..=61).contains(&life), "{life}");
     assert_eq!(access.as_object().unwrap().len(), 4);
 
-    // The URL as it is given, with the token, opens the stream.
+    // The returned URL, with the token, opens the stream.
     let url = access["sse_url"]
         .as_str()
         .unwrap()
@@ -39,8 +39,8 @@ async fn a_new_stream_is_answered_with_urls_and_a_token(broker: Broker) {
     assert_eq!(response.status(), 200);
 }
 
-/// RFC 3986, 2.3: encoded or not they mean the same, but clients compare URLs as strings.
-async fn characters_that_need_no_encoding_stay_as_they_are_in_urls(broker: Broker) {
+/// By RFC 3986, section 2.3, both forms mean the same, but callers compare URLs as strings.
+async fn urls_do_not_encode_unreserved_characters(broker: Broker) {
     let (status, access) = broker
         .post("/api/stream/", json!({"key": "a-b_c.d~e!'()*"}))
         .await;
@@ -56,7 +56,7 @@ async fn characters_that_need_no_encoding_stay_as_they_are_in_urls(broker: Broke
     );
 }
 
-async fn a_collection_is_there_with_and_without_its_slash(broker: Broker) {
+async fn a_collection_works_with_and_without_its_slash(broker: Broker) {
     broker.create_with(json!({"key": "one"})).await;
     let (status, _) = broker.post("/api/stream", json!({"key": "two"})).await;
     assert_eq!(status, 200);
@@ -73,61 +73,6 @@ async fn a_collection_is_there_with_and_without_its_slash(broker: Broker) {
             "{path}"
         );
     }
-}
-
-async fn an_active_stream_is_not_created_again(broker: Broker) {
-    broker.create("chat").await;
-    let (status, error) = broker.post("/api/stream/", json!({"key": "chat"})).await;
-    assert_eq!(
-        (status.as_u16(), &error["code"]),
-        (400, &json!("existing-stream"))
-    );
-}
-
-async fn an_ended_stream_is_replaced_and_its_tokens_die_with_it(broker: Broker) {
-    let old = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 5).await;
-    broker.end("chat").await;
-    let new = broker.create("chat").await;
-
-    let (_, events) = broker.get("/api/stream/events?key=chat").await;
-    assert_eq!(
-        events.as_array().unwrap().len(),
-        1,
-        "the old events are gone"
-    );
-    assert_eq!(number(events[0]["id"].as_str().unwrap()), 0);
-
-    let refused = broker
-        .http
-        .get(broker.client_url("sse", "chat", &old, None))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(refused.status(), 403);
-    assert_eq!(
-        broker
-            .sse("chat", &new, None)
-            .await
-            .next()
-            .await
-            .unwrap()
-            .event,
-        "start"
-    );
-}
-
-async fn a_replaced_streams_ids_do_not_fit_the_new_one(broker: Broker) {
-    broker.create("chat").await;
-    broker.add_numbered("chat", 0, 5).await;
-    broker.end("chat").await;
-    let (_, old) = broker.get("/api/stream/info?key=chat").await;
-    let token = broker.create("chat").await;
-    broker.add_numbered("chat", 0, 20).await;
-    // A client of the old stream with a token for the new one gets all of the new one.
-    let mut client = broker.sse("chat", &token, old["last_id"].as_str()).await;
-    let events = client.take(21).await;
-    assert_contiguous(crate::common::sse::ids(&events), 0);
 }
 
 async fn a_token_is_issued_for_a_stream_that_exists(broker: Broker) {
@@ -164,14 +109,14 @@ async fn a_token_is_issued_for_a_stream_that_exists(broker: Broker) {
     assert_eq!(events.last().unwrap().event, "end");
 }
 
-async fn info_tells_what_the_stream_holds(broker: Broker) {
+async fn info_describes_the_stream(broker: Broker) {
     let (status, error) = broker.get("/api/stream/info?key=chat").await;
     assert_eq!(
         (status.as_u16(), &error["code"]),
         (404, &json!("stream-not-found"))
     );
     broker.create_with(json!({"key": "chat", "ttl": 100})).await;
-    let ids = broker.add_numbered("chat", 0, 3).await;
+    let ids = broker.add_events("chat", 0, 3).await;
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
     assert_eq!(
         (&info["key"], &info["status"], &info["length"]),
@@ -204,7 +149,7 @@ async fn info_tells_what_the_stream_holds(broker: Broker) {
     );
 }
 
-async fn the_list_holds_active_streams_that_match(broker: Broker) {
+async fn the_list_contains_matching_active_streams(broker: Broker) {
     for key in ["chat:1", "chat:2", "chat:30", "log[1]", "ende", "ü"] {
         broker.create(key).await;
     }
@@ -255,7 +200,7 @@ async fn stored_events_are_listed_with_their_times_also_after_the_end(broker: Br
         .create_with(json!({"key": "chat", "max_events": 5000}))
         .await;
     for batch in 0..3 {
-        broker.add_numbered("chat", batch * 700, 700).await;
+        broker.add_events("chat", batch * 700, 700).await;
     }
     broker.add("chat", json!([{"event": "x"}])).await;
     broker.end("chat").await;
@@ -277,34 +222,7 @@ async fn stored_events_are_listed_with_their_times_also_after_the_end(broker: Br
     assert_eq!(events[2102]["event"], "end");
 }
 
-async fn nothing_follows_an_end_or_a_cancel(broker: Broker) {
-    for (key, path) in [("a", "/api/stream/end"), ("b", "/api/stream/cancel")] {
-        broker.create(key).await;
-        broker.post(path, json!({"key": key})).await;
-        let (_, before) = broker.get(&format!("/api/stream/events?key={key}")).await;
-        for path in ["/api/stream/end", "/api/stream/cancel"] {
-            let (status, error) = broker.post(path, json!({"key": key})).await;
-            assert_eq!(
-                (status.as_u16(), &error["code"]),
-                (404, &json!("no-active-stream"))
-            );
-        }
-        let (status, error) = broker
-            .post(
-                "/api/event/add",
-                json!({"key": key, "events": [{"event": "x"}]}),
-            )
-            .await;
-        assert_eq!(
-            (status.as_u16(), &error["code"]),
-            (404, &json!("no-active-stream"))
-        );
-        let (_, after) = broker.get(&format!("/api/stream/events?key={key}")).await;
-        assert_eq!(before, after);
-    }
-}
-
-async fn what_a_stream_may_ask_for_is_checked(broker: Broker) {
+async fn the_settings_of_a_new_stream_are_validated(broker: Broker) {
     let long = "k".repeat(257);
     let cases = [
         (json!({"key": ""}), "invalid-key"),
@@ -346,73 +264,19 @@ async fn what_a_stream_may_ask_for_is_checked(broker: Broker) {
     }
 }
 
-async fn a_stream_lives_for_its_ttl_after_its_last_write(broker: Broker) {
-    let token = broker.create_with(json!({"key": "chat", "ttl": 2})).await;
-    let mut client = broker.sse("chat", &token, None).await;
-    for n in 0..3 {
-        tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-        broker.add_numbered("chat", n, 1).await;
-    }
-    client.take(4).await;
-    assert_eq!(
-        client.next().await,
-        None,
-        "a client of a stream that expires is closed"
-    );
-    until("it is gone", || async {
-        broker.get("/api/stream/info?key=chat").await.0 == 404
-    })
-    .await;
-    assert_eq!(broker.get("/api/stream/").await.1, json!([]));
-    let answer = broker
-        .http
-        .get(broker.client_url("sse", "chat", &broker.create("chat").await, None))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), 200, "the key is free again");
-}
-
-async fn a_stream_keeps_about_as_many_events_as_it_asked_for(broker: Broker) {
-    broker
-        .create_with(json!({"key": "chat", "max_events": 50}))
-        .await;
-    for n in 0..400 {
-        broker.add_numbered("chat", n, 1).await;
-    }
-    let (_, info) = broker.get("/api/stream/info?key=chat").await;
-    let length = info["length"].as_u64().unwrap();
-    assert!((50..=150).contains(&length), "{length}");
-    let (_, events) = broker.get("/api/stream/events?key=chat").await;
-    let ids: Vec<_> = events
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|event| event["id"].as_str().unwrap().to_owned())
-        .collect();
-    assert_contiguous(ids.iter().map(String::as_str), 401 - length);
-    assert_eq!(info["first_id"], Value::from(ids[0].clone()));
-}
-
 on_every_store!(
-    a_new_stream_is_answered_with_urls_and_a_token,
-    characters_that_need_no_encoding_stay_as_they_are_in_urls,
-    a_collection_is_there_with_and_without_its_slash,
-    an_active_stream_is_not_created_again,
-    an_ended_stream_is_replaced_and_its_tokens_die_with_it,
-    a_replaced_streams_ids_do_not_fit_the_new_one,
+    creating_a_stream_returns_urls_and_a_token,
+    urls_do_not_encode_unreserved_characters,
+    a_collection_works_with_and_without_its_slash,
     a_token_is_issued_for_a_stream_that_exists,
-    info_tells_what_the_stream_holds,
-    the_list_holds_active_streams_that_match,
+    info_describes_the_stream,
+    the_list_contains_matching_active_streams,
     stored_events_are_listed_with_their_times_also_after_the_end,
-    nothing_follows_an_end_or_a_cancel,
-    what_a_stream_may_ask_for_is_checked,
-    a_stream_lives_for_its_ttl_after_its_last_write,
-    a_stream_keeps_about_as_many_events_as_it_asked_for,
+    the_settings_of_a_new_stream_are_validated,
 );
 
 #[tokio::test]
-async fn client_urls_are_built_from_the_public_address() {
+async fn subscribe_urls_use_the_public_address() {
     let broker = broker(Kind::Memory)
         .set("SERVER_ADDRESS", "https://events.example.com/broker/")
         .start()

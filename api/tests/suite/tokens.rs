@@ -1,5 +1,5 @@
-//! Client tokens for several streams, for prefixes, and for streams that are not there yet: what
-//! they open, and what not.
+//! Tokens for several streams, for prefixes, and for streams that do not exist yet: what they open,
+//! and what they do not.
 
 use serde_json::{Value, json};
 
@@ -23,17 +23,17 @@ fn token(access: &Value) -> &str {
 async fn opens(broker: &Broker, token: &str, key: &str) -> bool {
     let sse = broker
         .http
-        .get(broker.client_url("sse", key, token, None))
+        .get(broker.subscribe_url("sse", key, token, None))
         .send()
         .await
         .unwrap();
     let ws = broker.http.get(
         broker
-            .client_url("sse", key, token, None)
+            .subscribe_url("sse", key, token, None)
             .replace("/client/sse?", "/client/ws?"),
     );
     let (_, ws) = answer(ws).await;
-    // Without a handshake all that can be heard is whether one would be taken.
+    // Without a handshake the response only shows whether the broker would accept one.
     match (sse.status().as_u16(), ws["code"].as_str().unwrap()) {
         (200, "upgrade-required") => true,
         (403, "forbidden") => {
@@ -56,7 +56,7 @@ async fn replace(broker: &Broker, key: &str) {
     broker.create(key).await;
 }
 
-async fn a_token_for_a_list_opens_its_streams_and_nothing_else(broker: Broker) {
+async fn a_token_for_a_list_opens_only_its_streams(broker: Broker) {
     for key in ["a", "b/é&", "ab", "A", "c"] {
         broker.create(key).await;
     }
@@ -75,12 +75,12 @@ async fn a_token_for_a_list_opens_its_streams_and_nothing_else(broker: Broker) {
     replace(&broker, "a").await;
     assert!(
         !opens(&broker, token(&access), "a").await,
-        "another stream took its place"
+        "another stream replaced it"
     );
     assert!(opens(&broker, token(&access), "b/é&").await);
 }
 
-async fn a_token_for_a_prefix_opens_whatever_is_at_a_key_with_it_now_and_later(broker: Broker) {
+async fn a_token_for_a_prefix_opens_every_current_and_future_stream_with_it(broker: Broker) {
     for key in ["chat:1", "chat", "Chat:1", "xchat:1", "chat;1"] {
         broker.create(key).await;
     }
@@ -100,11 +100,11 @@ async fn a_token_for_a_prefix_opens_whatever_is_at_a_key_with_it_now_and_later(b
     replace(&broker, "chat:1").await;
     assert!(
         opens(&broker, token(&access), "chat:1").await,
-        "whatever is there"
+        "any existing stream"
     );
 }
 
-async fn a_token_that_may_wait_lets_in_by_key_what_is_not_there_and_nothing_later_where_something_is(
+async fn a_wait_token_opens_missing_streams_by_key_and_existing_ones_only_until_replaced(
     broker: Broker,
 ) {
     broker.create("there").await;
@@ -128,23 +128,23 @@ async fn a_token_that_may_wait_lets_in_by_key_what_is_not_there_and_nothing_late
     replace(&broker, "later").await;
     assert!(
         opens(&broker, token(&list), "later").await,
-        "whichever comes"
+        "any stream that is created later"
     );
     replace(&broker, "there").await;
     assert!(
         !opens(&broker, token(&list), "there").await,
-        "it was there, and was meant"
+        "the token is bound to the stream that existed"
     );
 }
 
 on_every_store!(
-    a_token_for_a_list_opens_its_streams_and_nothing_else,
-    a_token_for_a_prefix_opens_whatever_is_at_a_key_with_it_now_and_later,
-    a_token_that_may_wait_lets_in_by_key_what_is_not_there_and_nothing_later_where_something_is,
+    a_token_for_a_list_opens_only_its_streams,
+    a_token_for_a_prefix_opens_every_current_and_future_stream_with_it,
+    a_wait_token_opens_missing_streams_by_key_and_existing_ones_only_until_replaced,
 );
 
 #[tokio::test]
-async fn what_nodes_of_the_version_before_can_read_is_issued_for_one_stream() {
+async fn a_token_for_one_stream_is_readable_by_the_previous_version() {
     let broker = broker(Kind::Memory).start().await;
     let started = broker.create("a").await;
     broker.create("b").await;
@@ -156,7 +156,7 @@ async fn what_nodes_of_the_version_before_can_read_is_issued_for_one_stream() {
     assert_eq!(
         version(json!({"key": "a", "wait": true})).await,
         "01",
-        "it is there"
+        "it exists"
     );
     for wanted in [
         json!({"keys": ["a", "b"]}),
@@ -168,7 +168,7 @@ async fn what_nodes_of_the_version_before_can_read_is_issued_for_one_stream() {
 }
 
 #[tokio::test]
-async fn a_request_for_a_token_that_cannot_be_is_refused_with_the_reason() {
+async fn an_impossible_token_request_is_refused_with_its_reason() {
     let broker = broker(Kind::Memory)
         .set("MAX_KEYS_PER_CLIENT", 20)
         .start()
@@ -176,7 +176,7 @@ async fn a_request_for_a_token_that_cannot_be_is_refused_with_the_reason() {
     broker.create("a").await;
     let long = |count: usize| (0..count).map(|n| format!("{n:0>256}")).collect::<Vec<_>>();
     let many = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
-    for (wanted, code, tells) in [
+    for (wanted, code, expected) in [
         (
             json!({}),
             "invalid-request",
@@ -239,8 +239,8 @@ async fn a_request_for_a_token_that_cannot_be_is_refused_with_the_reason() {
             "{wanted}"
         );
         assert!(
-            error["message"].as_str().unwrap().contains(tells),
-            "{error} tells {tells:?}"
+            error["message"].as_str().unwrap().contains(expected),
+            "{error} contains {expected:?}"
         );
     }
     let twice = [many(20), many(20)].concat();
@@ -255,7 +255,7 @@ async fn a_request_for_a_token_that_cannot_be_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn keys_are_rotated_under_tokens_of_every_kind() {
+async fn key_rotation_works_for_every_kind_of_token() {
     let old = broker(Kind::Exclusive).start().await;
     let node = async |secrets: String| {
         broker(Kind::Exclusive)
@@ -280,7 +280,7 @@ async fn keys_are_rotated_under_tokens_of_every_kind() {
         assert!(opens(&both, token(&of_old), "a").await, "{wanted}");
         let refused = new_only
             .http
-            .get(new_only.client_url("sse", "a", token(&of_old), None))
+            .get(new_only.subscribe_url("sse", "a", token(&of_old), None))
             .send()
             .await
             .unwrap();

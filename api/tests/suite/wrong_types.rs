@@ -1,4 +1,5 @@
-//! Keys of another type at the broker's names: each fails what it belongs to, and nothing else.
+//! Redis keys of another type under the broker's names: each fails its own stream or node, and no
+//! other.
 
 use serde_json::{Value, json};
 
@@ -39,8 +40,8 @@ async fn a_key_of_another_type_fails_no_other_stream(kind: Kind) {
         .await
         .unwrap();
     assert_eq!(response.status(), 200);
-    let mut client = Sse::new(response);
-    client.take(4).await;
+    let mut subscriber = Sse::new(response);
+    subscriber.take(4).await;
 
     let name = |kind: &str, key: &str| redis.cli(&["keys", &format!("*:{kind}:{key}")]);
     for spoilt in [name("meta", "a"), name("events", "b")] {
@@ -58,7 +59,7 @@ async fn a_key_of_another_type_fails_no_other_stream(kind: Kind) {
     assert_eq!(
         (status.as_u16(), listed),
         (200, vec![json!("d")]),
-        "of the index of `c` nothing is known"
+        "the index of `c` is unknown"
     );
     for key in ["a", "b"] {
         assert_eq!(
@@ -79,7 +80,7 @@ async fn a_key_of_another_type_fails_no_other_stream(kind: Kind) {
     }
     broker.end("c").await;
     broker.end("d").await;
-    let seen: Vec<_> = client
+    let seen: Vec<_> = subscriber
         .rest()
         .await
         .into_iter()
@@ -121,13 +122,6 @@ async fn a_count_of_another_type_fails_no_other_node(kind: Kind) {
     ]);
     let (status, info) = broker.get("/api/stream/info?key=chat").await;
     assert_eq!((status.as_u16(), &info["clients_total"]), (200, &json!(3)));
-}
-
-macro_rules! over_each_delivery {
-    ($($promise:ident),+ $(,)?) => {
-        mod exclusive { $(#[tokio::test(flavor = "multi_thread")] async fn $promise() { super::$promise(crate::common::Kind::Exclusive).await; })+ }
-        mod shared { $(#[tokio::test(flavor = "multi_thread")] async fn $promise() { super::$promise(crate::common::Kind::Shared).await; })+ }
-    };
 }
 
 over_each_delivery!(

@@ -1,5 +1,8 @@
-//! What one version makes, the other uses: streams, events, tokens, producers' counts, cursors,
-//! numbers of subscribers.
+//! What one version creates, the other uses: streams, events, tokens, producer sequences, cursors,
+//! subscriber counts.
+
+mod messages;
+mod positions;
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -9,15 +12,15 @@ use crate::{
     common::{
         Broker, Kind,
         broker::{API_KEY, answer},
-        follower::{Follower, Heard, Told, Transport, encoded, stored, token},
         keys::together,
+        subscriber::{Outcome, Subscriber, Transport, Update, encoded, stored, token},
         until,
         ws::Ws,
     },
     pair::{Pair, over},
 };
 
-/// Data that an encoding could spoil.
+/// Data that an encoding could damage.
 pub(crate) const DATA: [&str; 6] = [
     "",
     " two\nlines\r\nand a third ",
@@ -70,7 +73,7 @@ async fn info(node: &Broker, key: &str) -> Value {
         .get(&format!("/api/stream/info?key={}", encoded(key)))
         .await;
     assert_eq!(status, 200, "{info}");
-    // The TTL goes down between two questions. Subscribers are counted in another test.
+    // The TTL decreases between two requests. Another test compares the subscriber counts.
     for moving in ["ttl", "clients", "clients_total"] {
         info.as_object_mut().unwrap().remove(moving);
     }
@@ -79,7 +82,7 @@ async fn info(node: &Broker, key: &str) -> Value {
 
 /// Whether the node lists the stream, with its length.
 async fn listed_length(node: &Broker, key: &str) -> Option<u64> {
-    // With a pattern that is a key the node would not look for it in the index.
+    // For a pattern that is a plain key, the node would not search the index.
     let (_, list) = node.get("/api/stream/").await;
     list.as_array()
         .unwrap()
@@ -88,39 +91,39 @@ async fn listed_length(node: &Broker, key: &str) -> Option<u64> {
         .and_then(|stream| stream["length"].as_u64())
 }
 
-/// What both nodes have of a stream.
-async fn stored_on_both(pair: &Pair, key: &str) -> Vec<Told> {
+/// The stored events of a stream, which must be equal on both nodes.
+async fn stored_on_both(pair: &Pair, key: &str) -> Vec<Update> {
     let all = stored(&pair.first, key).await;
     assert_eq!(stored(&pair.second, key).await, all);
     all
 }
 
 /// Subscribers of both nodes, over each transport.
-fn followers(pair: &Pair, keys: &[String], token: &str, more: &str) -> Vec<Follower> {
+fn subscribers(pair: &Pair, keys: &[String], token: &str, more: &str) -> Vec<Subscriber> {
     let of = |node| {
-        Transport::ALL.map(|transport| Follower::new(node, transport, keys, token).with(more))
+        Transport::ALL.map(|transport| Subscriber::new(node, transport, keys, token).with(more))
     };
     pair.nodes().into_iter().flat_map(of).collect()
 }
 
-/// Waits until both nodes have so many streaming subscribers together.
+/// Waits until both nodes together have this many connected subscribers.
 async fn subscribed(pair: &Pair, count: u64) {
     until("they are subscribed", || async {
-        pair.first.slots_in_use().await + pair.second.slots_in_use().await == count
+        pair.first.permits_in_use().await + pair.second.permits_in_use().await == count
     })
     .await;
 }
 
-async fn a_stream_of_one_is_written_followed_and_ended_by_the_other(pair: Pair) {
+async fn one_version_writes_follows_and_ends_a_stream_of_the_other(pair: Pair) {
     let Pair { first, second } = &pair;
     let [key] = keys(["chat: é/{1}"]);
     let token = first
         .create_with(json!({"key": key, "max_events": 5000}))
         .await;
-    let mut live = followers(&pair, std::slice::from_ref(&key), &token, "");
+    let mut live = subscribers(&pair, std::slice::from_ref(&key), &token, "");
     let mut rests: Vec<_> = live
         .iter_mut()
-        .map(|follower| Box::pin(follower.rest()))
+        .map(|subscriber| Box::pin(subscriber.rest()))
         .collect();
     let write = async {
         subscribed(&pair, 8).await;
@@ -129,7 +132,7 @@ async fn a_stream_of_one_is_written_followed_and_ended_by_the_other(pair: Pair) 
         }
         for n in 0..40 {
             pair.nodes()[n % 2]
-                .add_numbered(&key, n as u64, 1 + n as u64 % 3)
+                .add_events(&key, n as u64, 1 + n as u64 % 3)
                 .await;
         }
         assert_eq!(info(first, &key).await, info(second, &key).await);
@@ -164,46 +167,46 @@ async fn a_stream_of_one_is_written_followed_and_ended_by_the_other(pair: Pair) 
     assert!(whole.last().unwrap().is("end"));
     let data: Vec<&str> = whole
         .iter()
-        .filter(|told| told.is("n"))
-        .map(|told| told.data.as_str())
+        .filter(|update| update.is("n"))
+        .map(|update| update.data.as_str())
         .take(DATA.len())
         .collect();
     assert_eq!(data, DATA);
-    for (follower, all) in live.iter().zip(all) {
+    for (subscriber, all) in live.iter().zip(all) {
         let wanted = whole
             .iter()
             .cloned()
-            .map(|told| over(follower.transport, told));
+            .map(|update| over(subscriber.transport, update));
         assert!(
             all.iter().cloned().eq(wanted),
             "{:?} {all:?}",
-            follower.transport
+            subscriber.transport
         );
     }
-    // What is complete on the one is complete on the other.
-    for mut follower in followers(&pair, std::slice::from_ref(&key), &token, "") {
-        follower.cursor = whole.last().unwrap().id.clone().unwrap();
-        assert_eq!(follower.rest().await, []);
+    // A stream that ended on one node has ended on the other.
+    for mut subscriber in subscribers(&pair, std::slice::from_ref(&key), &token, "") {
+        subscriber.cursor = whole.last().unwrap().id.clone().unwrap();
+        assert_eq!(subscriber.rest().await, []);
     }
 }
 
-async fn a_stream_that_one_replaces_is_gone_for_the_others_subscribers(pair: Pair) {
+async fn a_stream_that_one_version_replaces_is_deleted_for_subscribers_of_the_other(pair: Pair) {
     let Pair { first, second } = &pair;
     let [key] = keys(["chat"]);
     let token = first.create(&key).await;
-    second.add_numbered(&key, 0, 3).await;
+    second.add_events(&key, 0, 3).await;
     second.end(&key).await;
     let old = stored_on_both(&pair, &key).await;
     let new_token = second.create(&key).await;
-    for follower in &mut followers(&pair, std::slice::from_ref(&key), &token, "") {
+    for subscriber in &mut subscribers(&pair, std::slice::from_ref(&key), &token, "") {
         assert_eq!(
-            follower.refused().await,
+            subscriber.refused().await,
             (403, "forbidden".to_owned()),
             "{:?}",
-            follower.transport
+            subscriber.transport
         );
     }
-    first.add_numbered(&key, 0, 2).await;
+    first.add_events(&key, 0, 2).await;
     let (status, answer) = first.post("/api/stream/cancel", json!({"key": key})).await;
     assert_eq!(
         (status.as_u16(), answer),
@@ -211,13 +214,13 @@ async fn a_stream_that_one_replaces_is_gone_for_the_others_subscribers(pair: Pai
     );
     let new = stored_on_both(&pair, &key).await;
     assert!(new.last().unwrap().is("cancel") && !old.contains(&new[0]));
-    for follower in &mut followers(&pair, std::slice::from_ref(&key), &new_token, "") {
-        assert_eq!(follower.rest().await, new, "{:?}", follower.transport);
+    for subscriber in &mut subscribers(&pair, std::slice::from_ref(&key), &new_token, "") {
+        assert_eq!(subscriber.rest().await, new, "{:?}", subscriber.transport);
     }
     assert_eq!(info(first, &key).await, info(second, &key).await);
 }
 
-async fn tokens_of_one_open_streams_of_the_other(pair: Pair) {
+async fn tokens_of_one_version_open_streams_of_the_other(pair: Pair) {
     let Pair { first, second } = &pair;
     let [a, b, other, one, two] = keys(["p:a", "p:b é", "other", "p:one", "p:two"]);
     let of_key = first.create(&a).await;
@@ -241,259 +244,48 @@ async fn tokens_of_one_open_streams_of_the_other(pair: Pair) {
         ];
         for (number, (token, keys, opens)) in cases.into_iter().enumerate() {
             for transport in Transport::ALL {
-                let mut follower = Follower::new(user, transport, keys, token).with("&wait=0");
+                let mut subscriber = Subscriber::new(user, transport, keys, token).with("&wait=0");
                 if transport != Transport::Poll {
-                    follower.more.clear();
+                    subscriber.more.clear();
                 }
-                match follower.next().await {
-                    Heard::Told(told) => {
-                        assert!(opens && told.is("start"), "case {number}: {told:?}")
+                match subscriber.next().await {
+                    Outcome::Update(update) => {
+                        assert!(opens && update.is("start"), "case {number}: {update:?}");
                     }
-                    Heard::Refused(status, error) => {
+                    Outcome::Refused(status, error) => {
                         assert_eq!(
                             (opens, status, &error["code"]),
                             (false, 403, &json!("forbidden")),
                             "case {number}"
                         );
                     }
-                    heard => panic!("case {number}: {heard:?}"),
+                    outcome => panic!("case {number}: {outcome:?}"),
                 }
             }
         }
         // The token was issued before there was a stream. The other version creates it.
-        let mut waiting = Follower::new(user, Transport::Ws, [&later], &of_any).with("&wait=true");
+        let mut waiting =
+            Subscriber::new(user, Transport::Ws, [&later], &of_any).with("&wait=true");
         let wait = waiting.rest();
         let create = async {
-            until("it waits", || async { user.slots_in_use().await == 1 }).await;
+            until("it waits", || async { user.permits_in_use().await == 1 }).await;
             issuer.create(&later).await;
             issuer.end(&later).await;
         };
-        let (told, ()) = tokio::join!(wait, create);
-        assert_eq!(told, stored_on_both(&pair, &later).await);
+        let (updates, ()) = tokio::join!(wait, create);
+        assert_eq!(updates, stored_on_both(&pair, &later).await);
     }
 }
-
-async fn a_producer_of_one_goes_on_at_the_other(pair: Pair) {
-    let Pair { first, second } = &pair;
-    let [key] = keys(["chat"]);
-    let token = first.create(&key).await;
-    let mut follower = Follower::new(second, Transport::Ndjson, [&key], &token);
-    let events = |sequence: u64, count: u64| -> Vec<Value> {
-        (sequence..sequence + count)
-            .map(|n| json!({"event": "n", "data": n.to_string()}))
-            .collect()
-    };
-    let batch = async |node: &Broker, sequence: u64, count: u64| {
-        let body = json!({"key": key, "events": events(sequence, count), "producer": "P_1-x", "sequence": sequence});
-        node.post("/api/event/add", body).await
-    };
-    let upload = async |node: &Broker, sequence: u64, count: u64| {
-        let lines: String = events(sequence, count)
-            .iter()
-            .flat_map(|event| [event.to_string(), "\n".to_owned()])
-            .collect();
-        let url =
-            format!("/api/event/add/json-stream?key={key}&producer=P_1-x&sequence={sequence}");
-        answer(node.request(Method::POST, &url).body(lines)).await
-    };
-    for round in 0..4 {
-        let (one, other) = if round % 2 == 0 {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        let from = round * 6;
-        let (_, fresh) = batch(one, from, 3).await;
-        assert_eq!(
-            (&fresh["num_events"], &fresh["num_duplicates"]),
-            (&json!(3), &json!(0)),
-            "{fresh}"
-        );
-        let (_, again) = batch(other, from, 3).await;
-        assert_eq!(
-            (&again["num_events"], &again["num_duplicates"]),
-            (&json!(0), &json!(3)),
-            "{again}"
-        );
-        let (_, more) = upload(other, from + 1, 5).await;
-        assert_eq!(
-            (&more["num_events"], &more["num_duplicates"]),
-            (&json!(3), &json!(2)),
-            "{more}"
-        );
-        let (status, error) = batch(one, from + 7, 1).await;
-        assert_eq!(
-            (status.as_u16(), &error["code"]),
-            (409, &json!("sequence-gap"))
-        );
-        assert!(
-            error["message"]
-                .as_str()
-                .unwrap()
-                .contains(&(from + 6).to_string()),
-            "{error}"
-        );
-    }
-    first.end(&key).await;
-    let told = follower.rest().await;
-    assert_eq!(told, stored_on_both(&pair, &key).await);
-    let numbers: Vec<u64> = told
-        .iter()
-        .filter(|told| told.is("n"))
-        .map(|told| told.data.parse().unwrap())
-        .collect();
-    assert_eq!(numbers, (0..24).collect::<Vec<_>>());
-}
-
-/// Follows to the end, and goes to the other node after every few events. Returns what came,
-/// without mere positions.
-async fn hop(mut follower: Follower, pair: &Pair) -> Vec<Told> {
-    let mut all = Vec::new();
-    let mut turn = usize::from(follower.url == pair.second.url);
-    loop {
-        let hops = match follower.next().await {
-            Heard::Told(told) => {
-                all.push(told);
-                all.len() % 3 == 0
-            }
-            Heard::Cut(_) => true,
-            Heard::Over => break,
-            refused @ Heard::Refused(..) => panic!("{:?}: {refused:?}", follower.transport),
-        };
-        if hops {
-            follower.cut();
-            turn += 1;
-            follower.url.clone_from(&pair.nodes()[turn % 2].url);
-        }
-    }
-    all.retain(|told| told.event.is_some());
-    all
-}
-
-async fn cursors_of_one_are_taken_by_the_other(pair: Pair) {
-    let Pair { first, second } = &pair;
-    let keys = keys(["a: é,1~!", "b", "done"]);
-    for (turn, key) in keys.iter().enumerate() {
-        pair.nodes()[turn % 2].create(key).await;
-        pair.nodes()[1 - turn % 2].add_numbered(key, 0, 4).await;
-    }
-    second.end(&keys[2]).await;
-    let list = token(second, json!({"keys": keys})).await;
-    let single = token(first, json!({"key": keys[0]})).await;
-    let mut hoppers = Vec::new();
-    for more in ["", "&events=n,none*"] {
-        hoppers.extend(followers(&pair, &keys, &list, more));
-        hoppers.extend(followers(&pair, &keys[..1], &single, more));
-    }
-    let kinds: Vec<_> = hoppers
-        .iter()
-        .map(|follower| {
-            (
-                follower.transport,
-                follower.keys.clone(),
-                follower.more.clone(),
-            )
-        })
-        .collect();
-    let write = async {
-        for n in 0..20 {
-            let node = pair.nodes()[n % 2];
-            node.add_numbered(&keys[n % 3 % 2], n as u64, 2).await;
-            node.add(
-                &keys[n % 2],
-                json!([{"event": "m"}, {"event": "n"}, {"event": "m", "data": "x"}]),
-            )
-            .await;
-        }
-        first.end(&keys[0]).await;
-        second.end(&keys[1]).await;
-    };
-    let (all, ()) = tokio::join!(
-        join_all(hoppers.into_iter().map(|follower| hop(follower, &pair))),
-        write
-    );
-    for ((transport, keys, more), told) in kinds.into_iter().zip(all) {
-        for key in &keys {
-            let of_key: Vec<Told> = told
-                .iter()
-                .filter(|told| told.key == *key)
-                .cloned()
-                .collect();
-            let mut wanted = stored_on_both(&pair, key).await;
-            wanted.retain(|told| more.is_empty() || !told.is("m"));
-            assert_eq!(of_key, wanted, "{transport:?} {keys:?} {more}");
-        }
-    }
-}
-
-async fn subscribers_of_both_are_counted_by_both(pair: Pair) {
-    let [key] = keys(["chat"]);
-    let token = pair.first.create(&key).await;
-    let mut followers = followers(&pair, std::slice::from_ref(&key), &token, "");
-    followers.retain(|follower| follower.transport != Transport::Poll);
-    for follower in &mut followers {
-        assert!(follower.told().await.is("start"));
-    }
-    let counted = async |clients: [u64; 2], total: u64| {
-        for (node, clients) in pair.nodes().into_iter().zip(clients) {
-            let url = format!("/api/stream/info?key={key}");
-            until("they are counted", || async {
-                let (_, info) = node.get(&url).await;
-                (&info["clients"], &info["clients_total"]) == (&json!(clients), &json!(total))
-            })
-            .await;
-        }
-    };
-    counted([3, 3], 6).await;
-    followers.truncate(4);
-    counted([3, 1], 4).await;
-}
-
-/// A node in shared delivery reads from Redis what it does not get by message, so that subscribers
-/// miss nothing when it does not understand the messages. Events would come late and cost more. So
-/// this test counts the events that needed it.
-async fn messages_of_one_are_understood_by_the_other(pair: Pair) {
-    const EVENTS: u64 = 40;
-    let [key] = keys(["chat"]);
-    let token = pair.first.create(&key).await;
-    for (writer, reader) in [(&pair.first, &pair.second), (&pair.second, &pair.first)] {
-        let mut follower = Follower::new(reader, Transport::Sse, [&key], &token).with("&from=now");
-        let position = follower.told().await;
-        assert_eq!(position.event, None, "the position where it begins");
-        for n in 0..EVENTS {
-            let ids = writer.add_numbered(&key, n, 1).await;
-            assert_eq!(follower.told().await.id.as_ref(), Some(&ids[0]));
-        }
-        let measured = reader.metrics().await;
-        let looked = ["gap", "silence"].map(|cause| {
-            measured.get(&format!(
-                r#"redis_catch_up_events_total{{cause="{cause}"}}"#
-            ))
-        });
-        assert!(
-            looked.iter().sum::<u64>() < EVENTS / 2,
-            "events of which no message told, by a gap and by silence: {looked:?}"
-        );
-    }
-}
-
-between_versions!(messages: Shared, Shared; messages_of_one_are_understood_by_the_other);
-between_versions!(messages_on_a_cluster: Cluster, Cluster; messages_of_one_are_understood_by_the_other);
 
 between_versions!(
-    a_stream_of_one_is_written_followed_and_ended_by_the_other,
-    a_stream_that_one_replaces_is_gone_for_the_others_subscribers,
-    tokens_of_one_open_streams_of_the_other,
-    a_producer_of_one_goes_on_at_the_other,
-    cursors_of_one_are_taken_by_the_other,
-    subscribers_of_both_are_counted_by_both,
+    one_version_writes_follows_and_ends_a_stream_of_the_other,
+    a_stream_that_one_version_replaces_is_deleted_for_subscribers_of_the_other,
+    tokens_of_one_version_open_streams_of_the_other,
 );
+
 between_versions!(
     cluster: Cluster, ExclusiveCluster;
-    a_stream_of_one_is_written_followed_and_ended_by_the_other,
-    a_stream_that_one_replaces_is_gone_for_the_others_subscribers,
-    tokens_of_one_open_streams_of_the_other,
-    a_producer_of_one_goes_on_at_the_other,
-    cursors_of_one_are_taken_by_the_other,
-    subscribers_of_both_are_counted_by_both
+    one_version_writes_follows_and_ends_a_stream_of_the_other,
+    a_stream_that_one_version_replaces_is_deleted_for_subscribers_of_the_other,
+    tokens_of_one_version_open_streams_of_the_other
 );

@@ -1,4 +1,4 @@
-//! A fleet of writers and subscribers goes back and forth between two versions.
+//! A fleet of writers and subscribers moves back and forth between two versions.
 
 use crate::{
     common::{Broker, Kind},
@@ -11,21 +11,21 @@ use crate::{
     proxy::Proxy,
 };
 
-/// All connections to one node are cut, then all to the other, and so on. Each time the writers and
-/// subscribers go on at the other version: with tokens and cursors of the first, and with numbers
-/// of which the first has confirmed some.
-async fn a_fleet_goes_back_and_forth(pair: Pair) {
-    let roads = [
+/// The test cuts all connections to one node, then all to the other, and so on. Each time the
+/// writers and subscribers continue at the other version. They keep tokens and cursors, and
+/// sequence numbers of which some are confirmed.
+async fn a_fleet_moves_back_and_forth(pair: Pair) {
+    let links = [
         Proxy::to_broker(&pair.first.url).await,
         Proxy::to_broker(&pair.second.url).await,
     ];
-    let fleet = fleet(&[&roads[0].url("http"), &roads[1].url("http")])
-        .clients(12)
+    let fleet = fleet(&[&links[0].url("http"), &links[1].url("http")])
+        .subscribers(12)
         .start()
         .await;
     for _ in 0..3 {
-        for road in &roads {
-            road.cut();
+        for link in &links {
+            link.cut();
             fleet.flows().await;
         }
     }
@@ -36,15 +36,15 @@ async fn a_fleet_goes_back_and_forth(pair: Pair) {
     );
 }
 
-between_versions!(a_fleet_goes_back_and_forth);
+between_versions!(a_fleet_moves_back_and_forth);
 // Keyed subscribers follow streams of several slots, which exclusive delivery on a Cluster refuses.
-between_versions!(cluster: Cluster, Cluster; a_fleet_goes_back_and_forth);
+between_versions!(cluster: Cluster, Cluster; a_fleet_moves_back_and_forth);
 
 /// A rolling upgrade of all nodes, and the way back.
-async fn a_fleet_stays_through_an_upgrade_and_a_rollback(old: Kind, new: Kind) {
+async fn a_fleet_survives_an_upgrade_and_a_rollback(old: Kind, new: Kind) {
     let first = node(Old, old).start().await;
     let mut nodes: Vec<Broker> = vec![beside(&first, Old, old).start().await, first];
-    let fleet = fleet(&urls(&nodes)).clients(12).start().await;
+    let fleet = fleet(&urls(&nodes)).subscribers(12).start().await;
     for (version, kind) in [(New, new), (Old, old)] {
         for turn in 0..nodes.len() {
             let replacement = beside(&nodes[turn], version, kind).start().await;
@@ -63,20 +63,20 @@ async fn a_fleet_stays_through_an_upgrade_and_a_rollback(old: Kind, new: Kind) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_nodes_are_upgraded_and_rolled_back() {
-    a_fleet_stays_through_an_upgrade_and_a_rollback(Kind::Exclusive, Kind::Exclusive).await;
+    a_fleet_survives_an_upgrade_and_a_rollback(Kind::Exclusive, Kind::Exclusive).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shared_nodes_are_upgraded_and_rolled_back() {
-    a_fleet_stays_through_an_upgrade_and_a_rollback(Kind::Shared, Kind::Shared).await;
+    a_fleet_survives_an_upgrade_and_a_rollback(Kind::Shared, Kind::Shared).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_nodes_are_upgraded_to_shared_ones_and_rolled_back() {
-    a_fleet_stays_through_an_upgrade_and_a_rollback(Kind::Exclusive, Kind::Shared).await;
+    a_fleet_survives_an_upgrade_and_a_rollback(Kind::Exclusive, Kind::Shared).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shared_nodes_of_a_cluster_are_upgraded_and_rolled_back() {
-    a_fleet_stays_through_an_upgrade_and_a_rollback(Kind::Cluster, Kind::Cluster).await;
+    a_fleet_survives_an_upgrade_and_a_rollback(Kind::Cluster, Kind::Cluster).await;
 }

@@ -1,5 +1,5 @@
-//! Two versions of the broker: the previous one and this one as nodes over one Redis, and what
-//! older versions left in Redis.
+//! Two versions of the broker: the previous one and this one as nodes over one Redis, and the data
+//! that older versions left in Redis.
 //!
 //! The file `base` names the commit that was landed last. `scripts/build-commit` builds its broker.
 //! docs/deployment.md says what is tested here, and what to do when something is landed.
@@ -20,21 +20,21 @@
 #[allow(dead_code, unused_macros, reason = "the suite needs the rest of it")]
 mod common;
 
-#[path = "../faults/client.rs"]
+#[path = "../faults/active_stream.rs"]
 #[allow(dead_code, reason = "the faults need the rest of it")]
-mod client;
-#[path = "../faults/course.rs"]
-#[allow(dead_code, reason = "the faults need the rest of it")]
-mod course;
+mod active_stream;
 #[path = "../faults/fleet.rs"]
 #[allow(dead_code, reason = "the faults need the rest of it")]
 mod fleet;
-#[path = "../faults/judgement.rs"]
+#[path = "../faults/fleet_subscriber.rs"]
 #[allow(dead_code, reason = "the faults need the rest of it")]
-mod judgement;
+mod fleet_subscriber;
 #[path = "../faults/proxy.rs"]
 #[allow(dead_code, reason = "the faults need the rest of it")]
 mod proxy;
+#[path = "../faults/verification.rs"]
+#[allow(dead_code, reason = "the faults need the rest of it")]
+mod verification;
 #[path = "../faults/writer.rs"]
 #[allow(dead_code, reason = "the faults need the rest of it")]
 mod writer;

@@ -6,7 +6,7 @@ use crate::{
     common::{
         Broker, Kind,
         broker::Setup,
-        follower::{Told, Transport},
+        subscriber::{Transport, Update},
     },
     fleet,
 };
@@ -14,16 +14,16 @@ use crate::{
 /// The commit that was landed last.
 const BASE: &str = include_str!("base");
 
-/// Which program a node runs.
+/// The program of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// That of the commit that was landed last.
+    /// The program of the commit that was landed last.
     Old,
-    /// The one that was built for this test.
+    /// The program that was built for this test.
     New,
 }
 
-/// Two nodes over one Redis. One test runs with each version as the first.
+/// Two nodes over one Redis. Each test runs twice, with each version as the first.
 pub(crate) struct Pair {
     /// Creates the streams.
     pub(crate) first: Broker,
@@ -35,8 +35,8 @@ pub(crate) fn base() -> &'static str {
     BASE.trim()
 }
 
-/// The program of the commit that was landed last. It is built by the first test that needs it,
-/// unless it is there.
+/// The program of the commit that was landed last. The first test that needs it builds it, unless
+/// it exists.
 pub(crate) fn old_program() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -57,12 +57,12 @@ pub(crate) fn old_program() -> &'static str {
     })
 }
 
-/// A node of this version, with a prefix of its own in Redis.
+/// A node of this version with its own prefix in Redis.
 pub(crate) fn node(version: Version, kind: Kind) -> Setup {
     of(version, fleet::node(kind))
 }
 
-/// A node of this version and delivery, over the Redis and with the settings of another.
+/// A node of this version and delivery, with the Redis and the settings of another node.
 pub(crate) fn beside(other: &Broker, version: Version, kind: Kind) -> Setup {
     let delivery = if matches!(kind, Kind::Shared | Kind::Cluster) {
         "shared"
@@ -110,16 +110,16 @@ impl Pair {
     }
 }
 
-/// What comes to a subscriber over this transport: server-sent events know one kind of line end.
-pub(crate) fn over(transport: Transport, mut told: Told) -> Told {
+/// An update as this transport delivers it: server-sent events know only one line end.
+pub(crate) fn over(transport: Transport, mut update: Update) -> Update {
     if transport == Transport::Sse {
-        told.data = told.data.replace("\r\n", "\n").replace('\r', "\n");
+        update.data = update.data.replace("\r\n", "\n").replace('\r', "\n");
     }
-    told
+    update
 }
 
-/// Runs each of these, `async fn(Pair)`, with both versions as the first, and over both deliveries,
-/// mixed too.
+/// Runs each of these tests, `async fn(Pair)`, with each version as the first, over both
+/// deliveries, and mixed.
 macro_rules! between_versions {
     ($($test:ident),+ $(,)?) => {
         between_versions!(exclusive: Exclusive, Exclusive; $($test),+);
@@ -130,17 +130,19 @@ macro_rules! between_versions {
     ($kinds:ident: $first:ident, $second:ident; $($test:ident),+) => {
         mod $kinds {
             use crate::{common::Kind, pair::{Pair, Version}};
-            const KINDS: [Kind; 2] = [Kind::$first, Kind::$second];
+            async fn pair(first: Version) -> Pair {
+                Pair::start(first, [Kind::$first, Kind::$second]).await
+            }
             mod old_first {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::super::$test(super::Pair::start(super::Version::Old, super::KINDS).await).await;
+                    super::super::$test(super::pair(super::Version::Old).await).await;
                 })+
             }
             mod new_first {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::super::$test(super::Pair::start(super::Version::New, super::KINDS).await).await;
+                    super::super::$test(super::pair(super::Version::New).await).await;
                 })+
             }
         }

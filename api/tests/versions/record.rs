@@ -1,9 +1,9 @@
 //! Records what the version that was landed last stores: `make record-version`.
 //!
-//! Where a version stores something new, add it here with the landing after it, when `base` names
-//! the version that knows of it.
+//! When a version stores something new, add it here after the next landing, when `base` names that
+//! version.
 
-use std::collections::BTreeMap;
+mod cursors;
 
 use serde_json::{Value, json};
 
@@ -11,23 +11,22 @@ use crate::{
     common::{
         Broker, Kind,
         broker::SECRET_KEY,
-        follower::{Follower, Transport, encoded, token, with_keys},
         keys::together,
         redis::Redis,
+        subscriber::{encoded, token},
     },
     exchange::DATA,
     pair::{Version, base, beside, node, old_program},
-    recording::{self, Cursor, Recording, Stream, Token, dump},
+    recording::{self, Recording, Stream, Token, dump},
 };
 
-/// The keys are odd, so that what they are part of could be mistaken; they stay as they are in all
-/// versions.
+/// Odd keys, whose parts could be mistaken for something else. They are the same in all versions.
 const ODD: [&str; 4] = ["}", "{1}:events:r", "r: é/%?&=#~!,", "a}b{c"];
 
-/// Seconds that the brief stream has when it is recorded.
+/// The TTL in seconds that the brief stream has when it is recorded.
 const BRIEF: u64 = 3;
 
-/// A node that takes the year for 2100, so that its tokens are good for long. Its Redis has the
+/// A node whose clock is in the year 2100, so that its tokens are valid for long. Its Redis has the
 /// true time.
 async fn far_ahead(other: &Broker) -> Broker {
     let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1")
@@ -38,7 +37,7 @@ async fn far_ahead(other: &Broker) -> Broker {
     let time = [
         ("LD_PRELOAD", library.to_str().unwrap()),
         ("FAKETIME", "@2100-01-01 00:00:00"),
-        // Timers go by the monotonic clock.
+        // Timers use the monotonic clock.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
     setup
@@ -47,7 +46,7 @@ async fn far_ahead(other: &Broker) -> Broker {
     setup.start().await
 }
 
-/// The longest that a token can be good.
+/// A token with the longest possible lifetime.
 async fn lasting(ahead: &Broker, mut wanted: Value) -> String {
     wanted["ttl"] = json!(7 * 24 * 3600);
     token(ahead, wanted).await
@@ -60,34 +59,6 @@ async fn produce(node: &Broker, key: &str, producer: &str, sequence: u64, count:
     let body = json!({"key": key, "events": events, "producer": producer, "sequence": sequence});
     let (status, answer) = node.post("/api/event/add", body).await;
     assert_eq!(status, 200, "{answer}");
-}
-
-/// What the version sends at once to a subscriber that goes on from the cursor.
-async fn answer(node: &Broker, name: &str, keys: &[&String], of: &Token, cursor: String) -> Cursor {
-    let url = format!(
-        "{}/api/client/poll?wait=0&token={}{}&after={}",
-        node.url,
-        of.text,
-        with_keys(keys),
-        encoded(&cursor)
-    );
-    let url = if cursor.is_empty() {
-        url.trim_end_matches("&after=").to_owned()
-    } else {
-        url
-    };
-    let response = node.http.get(url).send().await.unwrap();
-    assert_eq!(response.status(), 200, "{name}");
-    let answer: Value = response.json().await.unwrap();
-    let told = answer["events"].as_array().unwrap().clone();
-    let keys = keys.iter().map(|&key| key.clone()).collect();
-    Cursor {
-        name: name.to_owned(),
-        keys,
-        token: of.name.clone(),
-        text: cursor,
-        told,
-    }
 }
 
 /// The ids of a stream's events.
@@ -178,11 +149,11 @@ pub(crate) async fn recorded() -> Recording {
         .map(String::as_str)
         .chain(ODD)
     {
-        node.add_numbered(key, 0, 3).await;
+        node.add_events(key, 0, 3).await;
     }
-    let gone = node.add_numbered(trimmed, 0, 5).await.remove(2);
+    let trimmed_id = node.add_events(trimmed, 0, 5).await.remove(2);
     for _ in 0..8 {
-        node.add_numbered(trimmed, 0, 5).await;
+        node.add_events(trimmed, 0, 5).await;
     }
     produce(&node, producers, "one", 0, 3).await;
     produce(&node, producers, "two", 0, 1).await;
@@ -191,7 +162,7 @@ pub(crate) async fn recorded() -> Recording {
     node.end(replaced).await;
     node.create_with(json!({"key": replaced, "ttl": 3600}))
         .await;
-    node.add_numbered(replaced, 3, 1).await;
+    node.add_events(replaced, 3, 1).await;
     node.end(ended).await;
     assert_eq!(
         node.post("/api/stream/cancel", json!({"key": cancelled}))
@@ -271,7 +242,7 @@ pub(crate) async fn recorded() -> Recording {
         .iter()
         .map(|stream| (stream.key.as_str(), ids(stream)))
         .collect();
-    let cursors = cursors(&node, &tokens, &ids, &keys, gone).await;
+    let cursors = cursors::recorded_cursors(&node, &tokens, &ids, &keys, trimmed_id).await;
 
     node.create_with(json!({"key": brief, "ttl": BRIEF})).await;
     let mut connection = redis::Client::open(redis.url())
@@ -292,89 +263,6 @@ pub(crate) async fn recorded() -> Recording {
         tokens,
         cursors,
     }
-}
-
-/// Positions of every form. `gone` is the id of an event that was trimmed.
-async fn cursors(
-    node: &Broker,
-    tokens: &[Token],
-    ids: &BTreeMap<&str, Vec<String>>,
-    keys: &[String; 8],
-    gone: String,
-) -> Vec<Cursor> {
-    let of = |name: &str| tokens.iter().find(|token| token.name == name).unwrap();
-    let [active, ended, cancelled, producers, trimmed, ..] = keys;
-    let id = |key: &String, n: usize| ids[key.as_str()][n].clone();
-    let at = |key: &String, n: usize| format!("{}:{}", encoded(key), id(key, n));
-    let last = |key: &String| ids[key.as_str()].len() - 1;
-    let all = [active, ended, cancelled, producers];
-    let mut sse = Follower::new(node, Transport::Sse, all, &of("list").text);
-    for _ in 0..9 {
-        sse.told().await;
-    }
-    let mut poll = Follower::new(node, Transport::Poll, all, &of("list").text).with("&wait=0");
-    poll.told().await;
-
-    vec![
-        answer(node, "id", &[active], of("active"), id(active, 2)).await,
-        answer(node, "none", &[active], of("wait"), String::new()).await,
-        answer(
-            node,
-            "none, trimmed",
-            &[trimmed],
-            of("trimmed"),
-            String::new(),
-        )
-        .await,
-        answer(node, "id that was trimmed", &[trimmed], of("prefix"), gone).await,
-        answer(
-            node,
-            "id before the end",
-            &[ended],
-            of("ended"),
-            id(ended, last(ended) - 1),
-        )
-        .await,
-        answer(
-            node,
-            "id of the end",
-            &[cancelled],
-            of("cancelled"),
-            id(cancelled, last(cancelled)),
-        )
-        .await,
-        answer(
-            node,
-            "named",
-            &all,
-            of("list"),
-            format!(
-                "{},{}!,{}:,{}",
-                at(active, 3),
-                at(ended, last(ended)),
-                encoded(cancelled),
-                at(producers, 1)
-            ),
-        )
-        .await,
-        answer(
-            node,
-            "named in part",
-            &[trimmed, active],
-            of("prefix"),
-            at(trimmed, 4),
-        )
-        .await,
-        answer(
-            node,
-            "of server-sent events",
-            &all,
-            of("list"),
-            sse.cursor.clone(),
-        )
-        .await,
-        answer(node, "of a poll", &all, of("list"), poll.cursor.clone()).await,
-    ]
 }
 
 /// The version of the program.
@@ -398,17 +286,17 @@ async fn record() {
     std::fs::write(recording::folder().join(name), text).unwrap();
 }
 
-/// What the version that was landed last stores is as in one of the recordings. Where it is not:
+/// Some recording has the same shape as what the version that was landed last stores. If not, run
 /// `make record-version`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_old_version_stores_has_a_recording() {
+async fn a_recording_matches_what_the_old_version_stores() {
     let shape = recorded().await.shape();
     let is_recorded = recording::all()
         .iter()
         .any(|(_, recording)| recording.shape() == shape);
     assert!(
         is_recorded,
-        "no recording looks like what {} stores. Make one: make record-version. It stores {shape:#?}",
+        "no recording matches what {} stores. Make one: make record-version. It stores {shape:#?}",
         base()
     );
 }

@@ -1,9 +1,9 @@
-//! What a version stored in Redis, as commands that store it again, with tokens and cursors that it
-//! gave out and what it answered.
+//! What a version stored in Redis, as commands that store it again, with the tokens and cursors
+//! that it issued and its answers.
 //!
-//! A recording holds no date that passes. Ids and times of events stay as they were. A time that
-//! was still to come, such as a deadline, is kept as so much after now. Tokens are good until the
-//! year 2100.
+//! A recording has no date that passes. Ids and times of events stay the same. A time in the
+//! future, such as a deadline, is kept as a duration from now. Tokens are valid until the year
+//! 2100.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,10 +15,10 @@ use redis::aio::ConnectionLike;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::common::follower::Told;
+use crate::common::subscriber::Update;
 
-/// A number in Redis counts as a time that is still to come when it lies between now and so many
-/// milliseconds later: longer than the longest TTL, and shorter than the least other number of this
+/// A number in Redis counts as a future time when it lies between now and this many milliseconds
+/// later. This is longer than the longest TTL, and shorter than the least other number of this
 /// size.
 const AHEAD: u64 = 30 * 24 * 3_600_000;
 
@@ -27,7 +27,7 @@ const AHEAD: u64 = 30 * 24 * 3_600_000;
 #[serde(untagged)]
 pub(crate) enum Argument {
     Text(String),
-    /// Bytes that are no text.
+    /// Bytes that are not text.
     Bytes {
         hex: String,
     },
@@ -37,7 +37,7 @@ pub(crate) enum Argument {
     },
 }
 
-/// A token, and the keys that it opens and does not open.
+/// A token, the keys that it opens, and keys that it does not open.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Token {
     pub(crate) name: String,
@@ -46,7 +46,7 @@ pub(crate) struct Token {
     pub(crate) forbids: Vec<String>,
 }
 
-/// A position of a subscriber, and what the version sent from there.
+/// A cursor of a subscriber, and what the version sent from there.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cursor {
     pub(crate) name: String,
@@ -55,7 +55,8 @@ pub(crate) struct Cursor {
     pub(crate) token: String,
     pub(crate) text: String,
     /// As elements of a poll's answer.
-    pub(crate) told: Vec<Value>,
+    #[serde(rename = "told")]
+    pub(crate) updates: Vec<Value>,
 }
 
 /// A stream, and what the version answered about it.
@@ -68,12 +69,12 @@ pub(crate) struct Stream {
     pub(crate) producers: BTreeMap<String, u64>,
 }
 
-/// What is in a file of the folder `recorded`.
+/// The content of a file of the folder `recorded`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Recording {
     pub(crate) version: String,
     pub(crate) commit: String,
-    /// The setting with which the tokens were sealed.
+    /// The setting with the key that sealed the tokens.
     pub(crate) secret_key: String,
     /// The prefix of all keys of Redis.
     pub(crate) prefix: String,
@@ -81,7 +82,7 @@ pub(crate) struct Recording {
     pub(crate) streams: Vec<Stream>,
     /// The key of a stream whose TTL is nearly over.
     pub(crate) brief: String,
-    /// The key of a stream that a token lets its holder wait for.
+    /// The key of a stream that does not exist, and that a token permits to wait for.
     pub(crate) later: String,
     pub(crate) tokens: Vec<Token>,
     pub(crate) cursors: Vec<Cursor>,
@@ -121,7 +122,7 @@ pub(crate) fn all() -> Vec<(String, Recording)> {
 }
 
 impl Argument {
-    /// Bytes as Redis has them, at this time.
+    /// The argument for these bytes of Redis, at this time.
     fn of(bytes: &[u8], now: u64) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => match text.parse::<u64>() {
@@ -154,8 +155,8 @@ async fn now(connection: &mut impl ConnectionLike) -> u64 {
     seconds * 1000 + micros / 1000
 }
 
-/// Commands that store again what Redis holds under the prefix. Keys without a bucket are left out:
-/// they hold what nodes say of themselves every few seconds.
+/// The commands that store again what Redis holds under the prefix. Keys without a bucket are left
+/// out: nodes write them every few seconds about themselves.
 pub(crate) async fn dump(connection: &mut impl ConnectionLike, prefix: &str) -> Vec<Vec<Argument>> {
     let pattern = format!("{}{{*", prefix.replace(['*', '?', '[', '\\'], "?"));
     let mut keys: Vec<Vec<u8>> = redis::cmd("KEYS")
@@ -184,7 +185,7 @@ pub(crate) async fn dump(connection: &mut impl ConnectionLike, prefix: &str) -> 
                     .await
                     .expect("entries");
                 for (id, fields) in entries {
-                    // What is in an event is never a deadline.
+                    // The content of an event is never a deadline.
                     let fields = fields
                         .iter()
                         .map(|field| Argument::of(field, u64::MAX - AHEAD));
@@ -236,7 +237,7 @@ pub(crate) async fn dump(connection: &mut impl ConnectionLike, prefix: &str) -> 
                         .collect(),
                 );
             }
-            other => panic!("teach this test to record a {other}"),
+            other => panic!("this test cannot record a {other} yet"),
         }
         let ttl: i64 = redis::cmd("PTTL")
             .arg(&key)
@@ -255,7 +256,7 @@ pub(crate) async fn dump(connection: &mut impl ConnectionLike, prefix: &str) -> 
 }
 
 impl Recording {
-    /// Stores it again, with keys under this prefix.
+    /// Stores the recording again, with keys under this prefix.
     pub(crate) async fn store(&self, connection: &mut impl ConnectionLike, prefix: &str) {
         let now = now(connection).await;
         for command in &self.commands {
@@ -287,8 +288,8 @@ impl Recording {
             .text
     }
 
-    /// Of what kinds what was stored is: commands, keys, fields, versions of tokens and cursors,
-    /// without values.
+    /// The kinds of stored things: commands, keys, fields, versions of tokens and cursors, without
+    /// values.
     pub(crate) fn shape(&self) -> BTreeSet<String> {
         let text = |argument: &Argument| String::from_utf8_lossy(&argument.bytes(0)).into_owned();
         let mut shape = BTreeSet::new();
@@ -327,8 +328,8 @@ impl Recording {
         shape
     }
 
-    /// The file's name and text: one element of a list in each line, so that people can read it and
-    /// see what changes.
+    /// The name and the text of the file. Each element of a list has its own line, so that people
+    /// can read it and see changes.
     pub(crate) fn file(&self) -> (String, String) {
         let Value::Object(members) = serde_json::to_value(self).expect("JSON") else {
             panic!("an object")
@@ -349,9 +350,9 @@ impl Recording {
 }
 
 /// An element of a poll's answer.
-pub(crate) fn told(element: &Value) -> Told {
+pub(crate) fn update(element: &Value) -> Update {
     let text = |name: &str| element[name].as_str().map(ToOwned::to_owned);
-    Told {
+    Update {
         key: text("key").expect("a key"),
         id: text("id"),
         event: text("event"),

@@ -1,18 +1,17 @@
-//! What older versions stored, and the tokens and cursors that they gave out, are good for this
-//! version.
+//! This version accepts what older versions stored, and the tokens and cursors that they issued.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
     common::{
-        Broker, Kind,
-        follower::{Follower, Heard, Told, Transport, encoded, stored},
-        number, until, within,
+        Broker, Kind, number,
+        subscriber::{Outcome, Subscriber, Transport, Update, encoded, stored},
+        until, within,
     },
     fleet,
     pair::over,
-    recording::{self, Recording, Stream, told},
+    recording::{self, Recording, Stream, update},
 };
 
 /// Stores the recording in Redis, and starts a node of this version over it.
@@ -39,7 +38,7 @@ async fn replayed(recording: &Recording, kind: Kind) -> Broker {
     setup.start().await
 }
 
-/// Checks that what was recorded is in the answer, which may have more members.
+/// Checks that the answer contains what was recorded. It may have more members.
 fn assert_has(answer: &Value, recorded: &Value) {
     for (name, value) in recorded.as_object().unwrap() {
         assert_eq!(
@@ -88,22 +87,22 @@ async fn assert_tokens_open_what_they_did(broker: &Broker, recording: &Recording
             .map(|key| (key, true))
             .chain(token.forbids.iter().map(|key| (key, false)));
         for (key, opens) in cases {
-            match Follower::new(broker, Transport::Ndjson, [key], &token.text)
+            match Subscriber::new(broker, Transport::Ndjson, [key], &token.text)
                 .next()
                 .await
             {
-                Heard::Told(first) => assert!(
+                Outcome::Update(first) => assert!(
                     opens && first.key == *key,
                     "{} and {key}: {first:?}",
                     token.name
                 ),
-                Heard::Refused(status, error) => assert_eq!(
+                Outcome::Refused(status, error) => assert_eq!(
                     (opens, status),
                     (false, 403),
                     "{} and {key}: {error}",
                     token.name
                 ),
-                heard => panic!("{} and {key}: {heard:?}", token.name),
+                outcome => panic!("{} and {key}: {outcome:?}", token.name),
             }
         }
     }
@@ -111,11 +110,11 @@ async fn assert_tokens_open_what_they_did(broker: &Broker, recording: &Recording
 
 /// A subscriber for each cursor and transport, with the name of the cursor and the events that must
 /// come first.
-fn subscribers(broker: &Broker, recording: &Recording) -> Vec<(String, Follower, Vec<Told>)> {
+fn subscribers(broker: &Broker, recording: &Recording) -> Vec<(String, Subscriber, Vec<Update>)> {
     let mut all = Vec::new();
     for cursor in &recording.cursors {
         for transport in Transport::ALL {
-            let follower = Follower::new(
+            let subscriber = Subscriber::new(
                 broker,
                 transport,
                 &cursor.keys,
@@ -124,15 +123,15 @@ fn subscribers(broker: &Broker, recording: &Recording) -> Vec<(String, Follower,
             .after(&cursor.text);
             all.push((
                 cursor.name.clone(),
-                follower,
-                cursor.told.iter().map(told).collect(),
+                subscriber,
+                cursor.updates.iter().map(update).collect(),
             ));
         }
     }
     all
 }
 
-/// Producers go on where they were, and streams end.
+/// Producers continue their sequences, and streams end.
 async fn go_on(broker: &Broker, recording: &Recording) {
     for Stream {
         key,
@@ -161,7 +160,9 @@ async fn go_on(broker: &Broker, recording: &Recording) {
                     json!({"event": "n", "data": "again"}),
                     json!({"event": "n", "data": "new"}),
                 ];
-                let body = json!({"key": key, "events": events, "producer": producer, "sequence": sequence});
+                let body = json!({
+                    "key": key, "events": events, "producer": producer, "sequence": sequence,
+                });
                 broker.post("/api/event/add", body).await
             };
             let (status, error) = send(count + 1).await;
@@ -181,7 +182,7 @@ async fn go_on(broker: &Broker, recording: &Recording) {
                 "{answer}"
             );
         }
-        broker.add_numbered(key, 100, 2).await;
+        broker.add_events(key, 100, 2).await;
         broker.end(key).await;
     }
 }
@@ -191,40 +192,45 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
     assert_streams_are_as_recorded(&broker, recording).await;
     assert_tokens_open_what_they_did(&broker, recording).await;
 
-    let (mut followers, recorded): (Vec<_>, Vec<_>) = subscribers(&broker, recording)
+    let (mut subscribers, recorded): (Vec<_>, Vec<_>) = subscribers(&broker, recording)
         .into_iter()
-        .map(|(name, follower, told)| (follower, (name, told)))
+        .map(|(name, subscriber, updates)| (subscriber, (name, updates)))
         .unzip();
-    let rests = join_all(followers.iter_mut().map(|follower| within(follower.rest())));
+    let rests = join_all(
+        subscribers
+            .iter_mut()
+            .map(|subscriber| within(subscriber.rest())),
+    );
     let (all, ()) = tokio::join!(rests, go_on(&broker, recording));
-    for ((follower, heard), (cursor, mut wanted)) in followers.iter().zip(all).zip(recorded) {
+    for ((subscriber, received), (cursor, mut wanted)) in subscribers.iter().zip(all).zip(recorded)
+    {
         for Stream { key, events, .. } in &recording.streams {
-            if follower.keys.contains(key) {
+            if subscriber.keys.contains(key) {
                 let last = events.as_array().unwrap().last().unwrap()["id"]
                     .as_str()
                     .unwrap();
-                let is_new = |told: &Told| number(told.id.as_deref().unwrap()) > number(last);
+                let is_new = |update: &Update| number(update.id.as_deref().unwrap()) > number(last);
                 wanted.extend(stored(&broker, key).await.into_iter().filter(is_new));
             }
         }
-        for key in &follower.keys {
-            let of_key = |told: &&Told| told.key == *key && told.event.is_some();
-            let wanted: Vec<Told> = wanted
+        for key in &subscriber.keys {
+            let of_key = |update: &&Update| update.key == *key && update.event.is_some();
+            let wanted: Vec<Update> = wanted
                 .iter()
                 .filter(of_key)
-                .map(|told| over(follower.transport, told.clone()))
+                .map(|update| over(subscriber.transport, update.clone()))
                 .collect();
-            let heard: Vec<Told> = heard.iter().filter(of_key).cloned().collect();
+            let received: Vec<Update> = received.iter().filter(of_key).cloned().collect();
             assert_eq!(
-                heard, wanted,
+                received, wanted,
                 "{name}: cursor {cursor}, {:?}, {key}",
-                follower.transport
+                subscriber.transport
             );
         }
     }
 
-    // A stream that a token may wait for is created by the new version.
-    let waiting = Follower::new(
+    // The new version creates a stream that a token may wait for.
+    let waiting = Subscriber::new(
         &broker,
         Transport::Ws,
         [&recording.later],
@@ -238,7 +244,7 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
         stored(&broker, &recording.later).await
     );
 
-    // A stream goes when its TTL is over.
+    // A stream is deleted when its TTL is over.
     let url = format!("/api/stream/info?key={}", encoded(&recording.brief));
     until("the brief stream expires", || async {
         broker.get(&url).await.0 == 404
@@ -253,7 +259,7 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
         "{list}"
     );
 
-    // Another stream takes the place of each. The old tokens do not open it.
+    // A new stream replaces each of them. The old tokens do not open it.
     for token in recording
         .tokens
         .iter()
@@ -265,7 +271,7 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
                 status == 200 || answer["code"] == "existing-stream",
                 "{key}: {answer}"
             );
-            let refused = Follower::new(&broker, Transport::Sse, [key], &token.text)
+            let refused = Subscriber::new(&broker, Transport::Sse, [key], &token.text)
                 .refused()
                 .await;
             assert_eq!(

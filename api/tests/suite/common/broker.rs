@@ -1,4 +1,4 @@
-//! A broker process, and a backend's way of talking to it.
+//! A broker process, and requests to it as a backend makes them.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,10 @@ pub(crate) const API_KEY: &str = "test-api-key-0123456789";
 pub(crate) const SECRET_KEY: &str =
     "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
 
-/// Which store and delivery.
+/// How much resident memory varies for other reasons than the tested one, in KiB.
+pub(crate) const NOISE_KB: u64 = 30_000;
+
+/// The store and the delivery of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
@@ -31,13 +34,13 @@ pub(crate) enum Kind {
     ExclusiveCluster,
 }
 
-/// A broker that is to be started.
+/// The settings of a broker before its start.
 pub(crate) struct Setup {
     pub(crate) kind: Kind,
-    /// The path of the program, which may be one of another version.
+    /// The path of the program. It may be another version.
     pub(crate) program: String,
     pub(crate) environment: BTreeMap<String, String>,
-    /// How many files and sockets it may have, where fewer than this process.
+    /// The limit on open files and sockets, if it is below that of this process.
     pub(crate) open_files: Option<u32>,
 }
 
@@ -45,7 +48,7 @@ pub(crate) struct Setup {
 pub(crate) struct Broker {
     pub(crate) kind: Kind,
     pub(crate) url: String,
-    /// Where the metrics are.
+    /// The URL of the metrics.
     pub(crate) metrics_url: String,
     pub(crate) http: Client,
     pub(crate) process: Child,
@@ -53,7 +56,7 @@ pub(crate) struct Broker {
     pub(crate) environment: BTreeMap<String, String>,
 }
 
-/// A broker of this kind, with the contract's defaults.
+/// A broker of this kind with default settings.
 pub(crate) fn broker(kind: Kind) -> Setup {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let prefix = format!(
@@ -94,12 +97,12 @@ pub(crate) fn broker(kind: Kind) -> Setup {
 /// The path of the program that was built for this test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tinistreamer");
 
-/// The program, as it was built for this test.
+/// The program that was built for this test.
 pub(crate) fn program() -> Command {
     alone(Command::new(PROGRAM))
 }
 
-/// A program, that may have so many files and sockets.
+/// A program with a limit on open files and sockets.
 fn limited(program: &str, open_files: u32) -> Command {
     let mut command = Command::new("sh");
     command.args([
@@ -111,7 +114,7 @@ fn limited(program: &str, open_files: u32) -> Command {
     alone(command)
 }
 
-/// Without what this process' environment may hold.
+/// Clears the environment that the command would inherit.
 fn alone(mut command: Command) -> Command {
     command
         .env_clear()
@@ -129,14 +132,14 @@ impl Setup {
         self
     }
 
-    /// Sets a variable that is none of ours.
+    /// Sets a variable without the prefix `STREAMER_`.
     #[cfg(feature = "otlp")]
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Trusts this certificate authority, in place of the system's.
+    /// Trusts this certificate authority in place of the system's.
     pub(crate) fn trust(mut self, file: &str) -> Self {
         self.environment
             .insert("SSL_CERT_FILE".to_owned(), file.to_owned());
@@ -155,8 +158,8 @@ impl Setup {
             .spawn()
             .expect("the broker runs");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let greeting = within(lines.next_line()).await.expect("text");
-        let url = greeting.as_deref().and_then(|line| {
+        let first_line = within(lines.next_line()).await.expect("text");
+        let url = first_line.as_deref().and_then(|line| {
             line.split_whitespace()
                 .find(|word| word.starts_with("http://"))
         });
@@ -210,7 +213,7 @@ impl Broker {
         self.setup().start().await
     }
 
-    /// What this node was started with.
+    /// The settings that this node was started with.
     pub(crate) fn setup(&self) -> Setup {
         Setup {
             kind: self.kind,
@@ -251,8 +254,8 @@ impl Broker {
         access["token"].as_str().expect("a token").to_owned()
     }
 
-    /// Writes events named `n` whose data count from `from`.
-    pub(crate) async fn add_numbered(&self, key: &str, from: u64, count: u64) -> Vec<String> {
+    /// Writes `count` events named `n`. Their data are the numbers from `from` on.
+    pub(crate) async fn add_events(&self, key: &str, from: u64, count: u64) -> Vec<String> {
         let events: Vec<_> = (from..from + count)
             .map(|n| json!({"event": "n", "data": n.to_string()}))
             .collect();
@@ -272,7 +275,7 @@ impl Broker {
         assert_eq!((status.as_u16(), answer), (200, json!({"status": "ended"})));
     }
 
-    pub(crate) fn client_url(
+    pub(crate) fn subscribe_url(
         &self,
         transport: &str,
         key: &str,
@@ -295,7 +298,7 @@ impl Broker {
     pub(crate) async fn sse(&self, key: &str, token: &str, after: Option<&str>) -> Sse {
         let response = self
             .http
-            .get(self.client_url("sse", key, token, after))
+            .get(self.subscribe_url("sse", key, token, after))
             .send()
             .await
             .expect("an answer");
@@ -305,12 +308,12 @@ impl Broker {
 
     /// Follows a stream over WebSocket.
     pub(crate) async fn ws(&self, key: &str, token: &str, after: Option<&str>) -> Ws {
-        Ws::connect(&self.client_url("ws", key, token, after), &[])
+        Ws::connect(&self.subscribe_url("ws", key, token, after), &[])
             .await
             .expect("an upgrade")
     }
 
-    /// What is measured now.
+    /// The current metrics.
     pub(crate) async fn metrics(&self) -> Metrics {
         let response = within(self.http.get(&self.metrics_url).send())
             .await
@@ -323,13 +326,22 @@ impl Broker {
         Metrics::read(&response.text().await.expect("text"))
     }
 
-    pub(crate) async fn slots_in_use(&self) -> u64 {
+    pub(crate) async fn permits_in_use(&self) -> u64 {
         self.get("/api/info").await.1["redis"]["streaming_in_use"]
             .as_u64()
             .expect("a number")
     }
 
-    /// Sends a signal and waits for the exit; the code, and what was logged.
+    /// The status and the text of `/api/ready`.
+    pub(crate) async fn ready(&self) -> (u16, String) {
+        let response = within(self.http.get(format!("{}/api/ready", self.url)).send())
+            .await
+            .expect("an answer");
+        let status = response.status().as_u16();
+        (status, response.text().await.expect("text"))
+    }
+
+    /// Sends a signal and waits for the exit. Returns the exit code and the log.
     pub(crate) async fn stop(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal).await;
         let mut log = String::new();

@@ -1,4 +1,4 @@
-//! A Redis Cluster of the tests' own.
+//! A Redis Cluster that belongs to the tests.
 
 use std::{
     net::TcpListener,
@@ -9,19 +9,24 @@ use std::{
 
 use super::redis::Redis;
 
-/// Three primaries, on ports of their own; where asked for, a replica for each.
+/// Three primaries, each on its own port, and optional replicas.
 pub(crate) struct Cluster {
     nodes: Vec<(u16, Redis)>,
 }
 
 impl Cluster {
-    /// Starts one, of this many replicas for each primary.
+    /// Starts a Cluster with this many replicas for each primary.
     pub(crate) fn start(replicas: usize) -> Self {
         let nodes = (0..3 * (1 + replicas)).map(|_| {
             let (port, bus) = (free_port(), free_port());
-            let arguments =
-                format!("--bind 127.0.0.1 --port {port} --cluster-port {bus} --cluster-enabled yes --cluster-node-timeout 2000");
-            (port, Redis::start(&arguments.split(' ').collect::<Vec<_>>()))
+            let arguments = format!(
+                "--bind 127.0.0.1 --port {port} --cluster-port {bus} --cluster-enabled yes \
+                 --cluster-node-timeout 2000"
+            );
+            (
+                port,
+                Redis::start(&arguments.split(' ').collect::<Vec<_>>()),
+            )
         });
         let cluster = Self {
             nodes: nodes.collect(),
@@ -45,13 +50,13 @@ impl Cluster {
         cluster
     }
 
-    /// The one that most tests share.
+    /// The Cluster that most tests share.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(0))
     }
 
-    /// Until every node knows of all.
+    /// Waits until every node knows all nodes.
     fn wait(&self) {
         let begun = Instant::now();
         let is_ok = |redis: &Redis| {
@@ -63,12 +68,12 @@ impl Cluster {
             info.contains("cluster_state:ok") && info.contains(&known) && in_sync
         };
         while !self.nodes.iter().all(|(_, redis)| is_ok(redis)) {
-            assert!(begun.elapsed() < super::PATIENCE, "a cluster forms");
+            assert!(begun.elapsed() < super::TIMEOUT, "a cluster forms");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// What the broker is told: one node, which knows of the others.
+    /// The value of the broker's `REDIS_URL`: one node, which knows the others.
     pub(crate) fn url(&self) -> String {
         format!("redis-cluster://127.0.0.1:{}", self.nodes[0].0)
     }
@@ -77,7 +82,7 @@ impl Cluster {
         self.nodes.iter().map(|(_, redis)| redis)
     }
 
-    /// Moves the slot of a key from the node that has it to another, with its keys.
+    /// Moves the slot of a key, with its keys, to another node.
     pub(crate) fn move_slot_of(&self, key: &str) {
         let (_, any) = &self.nodes[0];
         let slot = any.cli(&["cluster", "keyslot", key]);
@@ -111,7 +116,7 @@ impl Cluster {
     }
 }
 
-/// A port that nobody has; not one of those that the system gives to clients.
+/// A free port outside the range that the system assigns to outgoing connections.
 pub(crate) fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(10_000..30_000);

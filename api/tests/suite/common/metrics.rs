@@ -1,9 +1,9 @@
 //! A strict reader of [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/)
-//! text, which panics at whatever that does not allow.
+//! text. It panics at anything that the format does not allow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a broker measures.
+/// The metrics of a broker.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// By name and, in order of their keys, labels: `name{a="b",c="d"}`.
@@ -12,7 +12,7 @@ pub(crate) struct Metrics {
     families: BTreeMap<String, String>,
 }
 
-/// A family of samples as it is read.
+/// A family of samples during parsing.
 #[derive(Default)]
 struct Family {
     name: String,
@@ -39,7 +39,7 @@ impl Metrics {
                     metrics.close(std::mem::take(&mut family));
                     assert!(
                         is_name(name) && !metrics.families.contains_key(name),
-                        "a name of its own: {line}"
+                        "a unique name: {line}"
                     );
                     name.clone_into(&mut family.name);
                 }
@@ -124,11 +124,11 @@ impl Metrics {
             self.samples
                 .insert(key(name, &labels), value.to_owned())
                 .is_none(),
-            "told twice: {line}"
+            "defined twice: {line}"
         );
     }
 
-    /// Buckets grow, and the last one holds all.
+    /// Checks that buckets grow, and that the last one counts all.
     fn check_histograms(&self) {
         for (family, _) in self
             .families
@@ -164,7 +164,7 @@ impl Metrics {
         }
     }
 
-    /// A whole number by its name and labels, without the prefix that all have.
+    /// A whole number by its name and labels, without the common prefix.
     pub(crate) fn get(&self, series: &str) -> u64 {
         let value = self
             .samples
@@ -175,12 +175,12 @@ impl Metrics {
             .unwrap_or_else(|_| panic!("a whole number, not {value}"))
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub(crate) fn len(&self) -> usize {
         self.samples.len()
     }
 
-    /// The names of all samples; of a histogram that of its family.
+    /// The names of all samples. A histogram has the name of its family.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         let suffix = |kind: &str| match kind {
             "counter" => "_total",

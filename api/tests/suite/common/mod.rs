@@ -1,9 +1,8 @@
-//! What the tests stand on: a broker, a Redis, clients that check what they read.
+//! What the tests need: a broker, a Redis, and subscribers that check what they read.
 
 pub(crate) mod broker;
 pub(crate) mod cluster;
-pub(crate) mod cutter;
-pub(crate) mod follower;
+pub(crate) mod cutting_proxy;
 pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod raw;
@@ -11,26 +10,27 @@ pub(crate) mod redis;
 pub(crate) mod seed;
 pub(crate) mod sentinel;
 pub(crate) mod sse;
+pub(crate) mod subscriber;
 pub(crate) mod ws;
 
 use std::time::Duration;
 
 pub(crate) use broker::{Broker, Kind, broker};
 
-/// Ends waits that would otherwise never end. No test measures time, so that a busy machine only
-/// makes them slower.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// The timeout of waits that would otherwise never end. No test measures time, so a busy machine
+/// only makes the tests slower.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Waits for what must happen.
+/// Waits for something that must happen.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what)
+    tokio::time::timeout(TIMEOUT, what)
         .await
-        .expect("it happens in time")
+        .expect("it happens before the timeout")
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> Fut) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !is_so().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -44,45 +44,67 @@ pub(crate) fn number(id: &str) -> u64 {
         .unwrap_or_else(|| panic!("not an id: {id:?}"))
 }
 
-/// Checks that the ids are numbered without a hole or a repeat, from here.
+/// Checks that the numbers of the ids begin at `from`, without a hole or a repeat.
 pub(crate) fn assert_contiguous<'a>(ids: impl IntoIterator<Item = &'a str>, from: u64) {
     let numbers: Vec<u64> = ids.into_iter().map(number).collect();
     let wanted: Vec<u64> = (from..from + numbers.len() as u64).collect();
     assert_eq!(numbers, wanted);
 }
 
-/// Runs each of these promises, `async fn(Broker)`, over every store and delivery.
+/// Runs each of these tests, `async fn(Kind)`, over the named kinds, in a module for each kind:
+/// `over_kinds!(exclusive: Exclusive, shared: Shared; (test, ...))`.
+macro_rules! over_kinds {
+    (@module $module:ident: $kind:ident; ($($test:ident),+ $(,)?)) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test($crate::common::Kind::$kind).await;
+                }
+            )+
+        }
+    };
+    ($($module:ident: $kind:ident),+; $tests:tt) => {
+        $(over_kinds!(@module $module: $kind; $tests);)+
+    };
+}
+
+/// Runs each of these tests, `async fn(Kind)`, over both deliveries of Redis.
+macro_rules! over_each_delivery {
+    ($($tests:tt)+) => {
+        over_kinds!(exclusive: Exclusive, shared: Shared; ($($tests)+));
+    };
+}
+
+/// Runs each of these tests, `async fn(Kind)`, over the embedded store and both deliveries of
+/// Redis.
+macro_rules! over_each_kind {
+    ($($tests:tt)+) => {
+        over_kinds!(memory: Memory, exclusive: Exclusive, shared: Shared; ($($tests)+));
+    };
+}
+
+/// Runs each of these tests, `async fn(Broker)`, over every store and delivery, also on a Cluster.
 macro_rules! on_every_store {
-    ($($promise:ident),+ $(,)?) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::Memory).start().await).await;
-            })+
+    (@module $module:ident: $kind:ident; ($($test:ident),+ $(,)?)) => {
+        mod $module {
+            use $crate::common::{Kind, broker};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test(broker(Kind::$kind).start().await).await;
+                }
+            )+
         }
-        mod exclusive {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::Exclusive).start().await).await;
-            })+
-        }
-        mod shared {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::Shared).start().await).await;
-            })+
-        }
-        mod exclusive_cluster {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::ExclusiveCluster).start().await).await;
-            })+
-        }
-        mod cluster {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                super::$promise($crate::common::broker($crate::common::Kind::Cluster).start().await).await;
-            })+
-        }
+    };
+    (@all $tests:tt) => {
+        on_every_store!(@module memory: Memory; $tests);
+        on_every_store!(@module exclusive: Exclusive; $tests);
+        on_every_store!(@module shared: Shared; $tests);
+        on_every_store!(@module exclusive_cluster: ExclusiveCluster; $tests);
+        on_every_store!(@module cluster: Cluster; $tests);
+    };
+    ($($test:ident),+ $(,)?) => {
+        on_every_store!(@all ($($test),+));
     };
 }

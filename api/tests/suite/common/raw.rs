@@ -1,5 +1,5 @@
-//! A peer whose bytes the test chooses: WebSocket frames of any kind, and requests whose answers
-//! are not read.
+//! A peer whose bytes the test chooses: arbitrary WebSocket frames, and requests whose responses it
+//! does not read.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,13 +16,17 @@ pub(crate) const CLOSE: u8 = 0x88;
 pub(crate) const PING: u8 = 0x89;
 pub(crate) const PONG: u8 = 0x8a;
 
+/// The headers of a WebSocket handshake.
+pub(crate) const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 /// A connection.
 pub(crate) struct Raw {
     pub(crate) from: OwnedReadHalf,
     pub(crate) to: OwnedWriteHalf,
 }
 
-/// A frame of a client, with a mask of zeroes.
+/// A frame of a WebSocket peer, with a mask of zeroes.
 pub(crate) fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![head];
     match payload.len() {
@@ -47,7 +51,7 @@ impl Raw {
         Self::begin(broker, "GET", target, &format!("{headers}\r\n")).await
     }
 
-    /// Sends the head of a request. Where it is to be complete, `rest` has its empty line.
+    /// Sends the head of a request. To complete the head, `rest` ends with the empty line.
     pub(crate) async fn begin(broker: &Broker, method: &str, target: &str, rest: &str) -> Self {
         let address = broker.url.strip_prefix("http://").unwrap();
         let (from, mut to) = within(TcpStream::connect(address))
@@ -61,10 +65,9 @@ impl Raw {
         Self { from, to }
     }
 
-    /// A WebSocket whose handshake is done.
+    /// A WebSocket after its handshake.
     pub(crate) async fn web_socket(broker: &Broker, target: &str) -> Self {
-        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        let mut raw = Self::ask(broker, target, upgrade).await;
+        let mut raw = Self::ask(broker, target, UPGRADE).await;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(within(raw.from.read_u8()).await.unwrap());
@@ -81,7 +84,8 @@ impl Raw {
         within(self.to.write_all(bytes)).await.unwrap();
     }
 
-    /// The next frame's first byte and its payload; none where the connection ends in order.
+    /// The first byte and the payload of the next frame, or none when the connection closes
+    /// cleanly.
     pub(crate) async fn next_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let head = match within(self.from.read_u8()).await {
             Ok(head) => head,
@@ -98,7 +102,7 @@ impl Raw {
         Some((head, payload))
     }
 
-    /// The code of the close frame, behind whatever else comes; the connection then ends in order.
+    /// The code of the close frame, behind all other frames. The connection then closes cleanly.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
         let mut code = None;
         while let Some((head, payload)) = self.next_frame().await {

@@ -1,7 +1,7 @@
-//! Chance that can be had again.
+//! Random numbers that a test can repeat.
 
-/// What all that is random in a test follows from; `SEED` in the environment takes the place of
-/// chance. Said when the test fails.
+/// The seed of all random numbers in a test. `SEED` in the environment sets it. A failing test
+/// prints it.
 pub(crate) struct Seed(pub(crate) u64);
 
 impl Seed {
@@ -15,7 +15,7 @@ impl Seed {
 }
 
 impl Drop for Seed {
-    #[expect(clippy::print_stderr, reason = "for whoever reads why the test failed")]
+    #[expect(clippy::print_stderr, reason = "for the reader of a failed test")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("SEED={}", self.0);

@@ -1,4 +1,4 @@
-//! Redis under Sentinels, of the tests' own.
+//! Redis with Sentinels that belong to the tests.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -9,23 +9,23 @@ use tempfile::TempDir;
 
 use super::{cluster::free_port, redis::Redis};
 
-/// What the Sentinels call it.
+/// The name of the service in the Sentinels.
 const SERVICE: &str = "streams";
 
-/// A primary with two replicas, and three Sentinels, on ports of their own.
-pub(crate) struct Watched {
+/// A primary with two replicas, and three Sentinels, each on its own port.
+pub(crate) struct RedisWithSentinels {
     servers: Vec<(u16, Redis)>,
     sentinels: Vec<Sentinel>,
 }
 
-/// Stopped when dropped, or when the test process ends in whatever way.
+/// Stopped when dropped, and also when the test process ends in any way.
 struct Sentinel {
     port: u16,
     process: Child,
     _folder: TempDir,
 }
 
-impl Watched {
+impl RedisWithSentinels {
     pub(crate) fn start() -> Self {
         let ports = [free_port(), free_port(), free_port()];
         let servers = ports.map(|port| {
@@ -49,25 +49,25 @@ impl Watched {
         watched
     }
 
-    /// Until the Sentinels know of each other and of the replicas.
+    /// Waits until the Sentinels know each other and the replicas.
     fn wait(&self) {
         let begun = Instant::now();
         let knows_all = |sentinel: &Sentinel| {
-            let told = sentinel.cli(&["sentinel", "master", SERVICE]);
-            let lines: Vec<&str> = told.lines().collect();
+            let reply = sentinel.cli(&["sentinel", "master", SERVICE]);
+            let lines: Vec<&str> = reply.lines().collect();
             let is = |name: &str, value: &str| lines.windows(2).any(|pair| pair == [name, value]);
             is("num-slaves", "2") && is("num-other-sentinels", "2") && is("flags", "master")
         };
         while !self.sentinels.iter().all(knows_all) {
             assert!(
-                begun.elapsed() < super::PATIENCE,
+                begun.elapsed() < super::TIMEOUT,
                 "the Sentinels find each other"
             );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
-    /// What the broker is told.
+    /// The value of the broker's `REDIS_URL`.
     pub(crate) fn url(&self) -> String {
         let hosts: Vec<_> = self
             .sentinels
@@ -77,21 +77,22 @@ impl Watched {
         format!("redis-sentinel://{}/{SERVICE}", hosts.join(","))
     }
 
-    /// Kills the server that takes the writes, when the others have them all.
+    /// Kills the primary, after the replicas have all of its writes.
     pub(crate) fn kill_primary(&mut self) {
-        let told = self.sentinels[0].cli(&["sentinel", "get-master-addr-by-name", SERVICE]);
-        let port = told.lines().nth(1).expect("an address");
+        let reply = self.sentinels[0].cli(&["sentinel", "get-master-addr-by-name", SERVICE]);
+        let port = reply.lines().nth(1).expect("an address");
         let (_, primary) = self
             .servers
             .iter_mut()
             .find(|(own, _)| own.to_string() == port)
             .expect("one of ours");
-        // What no replica has heard of would be lost with it; that is Redis', not the broker's.
+        // Writes that no replica has are lost with the primary. That is a property of Redis, not of
+        // the broker.
         assert_eq!(primary.cli(&["wait", "2", "10000"]), "2");
         primary.kill();
     }
 
-    /// Kills a Sentinel; the other two are still enough.
+    /// Kills a Sentinel. The other two are still a majority.
     pub(crate) fn kill_first_sentinel(&mut self) {
         drop(self.sentinels.remove(0));
     }
@@ -102,11 +103,15 @@ impl Sentinel {
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
         let config = format!(
             "port {port}\nbind 127.0.0.1\nsentinel monitor {SERVICE} 127.0.0.1 {primary} 2\n\
-             sentinel down-after-milliseconds {SERVICE} 1000\nsentinel failover-timeout {SERVICE} 5000\n"
+             sentinel down-after-milliseconds {SERVICE} 1000\n\
+             sentinel failover-timeout {SERVICE} 5000\n"
         );
         std::fs::write(folder.path().join("sentinel.conf"), config).expect("a file");
-        // The shell waits on a pipe that closes with this process, and takes the Sentinel with it.
-        let script = r#"redis-server "$0/sentinel.conf" --sentinel --dir "$0" >"$0/log" 2>&1 & read -r _; kill -9 $!"#;
+        // The shell waits on a pipe that closes with this process, and then kills the Sentinel.
+        let script = concat!(
+            r#"redis-server "$0/sentinel.conf" --sentinel --dir "$0" >"$0/log" 2>&1 & "#,
+            "read -r _; kill -9 $!",
+        );
         let process = Command::new("bash")
             .arg("-c")
             .arg(script)

@@ -1,4 +1,4 @@
-//! A client over server-sent events, read by a library that is none of ours.
+//! A subscriber over server-sent events that uses a third-party parser.
 
 use std::pin::Pin;
 

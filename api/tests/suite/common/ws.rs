@@ -1,4 +1,4 @@
-//! A client over WebSocket.
+//! A subscriber over WebSocket.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{PATIENCE, within};
+use super::{TIMEOUT, within};
 
 pub(crate) struct Ws(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -76,7 +76,7 @@ impl Ws {
             Some(Ok(Message::Text(text))) => Some(Ok(serde_json::from_str(&text).expect("JSON"))),
             Some(Ok(Message::Close(frame))) => {
                 // Lets the library answer, as a client does.
-                let _ = timeout(PATIENCE, async {
+                let _ = timeout(TIMEOUT, async {
                     while let Some(Ok(_)) = self.0.next().await {}
                 })
                 .await;
