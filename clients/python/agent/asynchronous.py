@@ -8,7 +8,18 @@ import sys
 from dataclasses import asdict
 from typing import Any, cast
 
-from lines import Left, addition_options, call_of, end_of, failed, result, subscription_options, told, write, writer_options
+from lines import (
+    Left,
+    addition_options,
+    call_of,
+    end_of,
+    failed,
+    result,
+    subscription_options,
+    told,
+    write,
+    writer_options,
+)
 
 from tinistreamer import (
     AsyncClient,
@@ -41,7 +52,9 @@ class _Lines:
     @classmethod
     async def of_input(cls) -> _Lines:
         reader = asyncio.StreamReader(_LONGEST_LINE)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+        )
         return cls(reader)
 
     async def next(self) -> dict[str, Any] | None:
@@ -163,7 +176,12 @@ async def _text(job: dict[str, Any]) -> None:
     except TinistreamerError as error:
         failed(error)
     else:
-        write("text", text=text, missed=None if events.missed is None else asdict(events.missed), status=events.status)
+        write(
+            "text",
+            text=text,
+            missed=None if events.missed is None else asdict(events.missed),
+            status=events.status,
+        )
 
 
 async def _manage(job: dict[str, Any]) -> None:

@@ -52,12 +52,20 @@ def told(event: Event) -> None:
     """Tells an event of a subscription."""
     key = {"key": event.key} if isinstance(event, KeyedEvent) else {}
     if event.missed is not None:
-        write("missed", **key, after=event.missed.after, first=event.missed.first, missed=event.missed.missed)
+        write(
+            "missed",
+            **key,
+            after=event.missed.after,
+            first=event.missed.first,
+            missed=event.missed.missed,
+        )
     else:
         write("event", **key, id=event.id, event=event.event, data=event.data)
 
 
-def end_of(events: Subscription | ManySubscription | AsyncSubscription | AsyncManySubscription) -> dict[str, Any]:
+def end_of(
+    events: Subscription | ManySubscription | AsyncSubscription | AsyncManySubscription,
+) -> dict[str, Any]:
     """What became of what was followed."""
     if isinstance(events, Subscription | AsyncSubscription):
         return {"status": events.status}
@@ -71,7 +79,9 @@ def acknowledged(ack: Ack) -> None:
 
 def subscription_options(job: dict[str, Any]) -> dict[str, Any]:
     """The options of a subscription that the job gives."""
-    options: dict[str, Any] = {name: job[name] for name in ("after", "events", "wait") if job.get(name) is not None}
+    options: dict[str, Any] = {
+        name: job[name] for name in ("after", "events", "wait") if job.get(name) is not None
+    }
     if job.get("from") is not None:
         options["from_"] = job["from"]
     for name in ("silence", "give_up_after"):
@@ -88,7 +98,9 @@ def addition_options(line: dict[str, Any]) -> dict[str, Any]:
 
 def writer_options(job: dict[str, Any]) -> dict[str, Any]:
     """The options of a writer that the job gives."""
-    options = {name: job[name] for name in ("transport", "max_pending") if job.get(name) is not None}
+    options = {
+        name: job[name] for name in ("transport", "max_pending") if job.get(name) is not None
+    }
     if (milliseconds := job.get("retry_for_ms")) is not None:
         options["retry_for"] = milliseconds / 1000
     return {**options, "on_ack": acknowledged}

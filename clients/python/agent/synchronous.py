@@ -8,7 +8,19 @@ import threading
 from dataclasses import asdict
 from typing import Any
 
-from lines import Left, addition_options, call_of, end_of, failed, read, result, subscription_options, told, write, writer_options
+from lines import (
+    Left,
+    addition_options,
+    call_of,
+    end_of,
+    failed,
+    read,
+    result,
+    subscription_options,
+    told,
+    write,
+    writer_options,
+)
 
 from tinistreamer import (
     Client,
@@ -25,7 +37,9 @@ from tinistreamer import (
 
 def run(job: dict[str, Any]) -> None:
     """Does the job."""
-    {"subscribe": _subscribe, "publish": _publish, "manage": _manage, "text": _text}[job["job"]](job)
+    {"subscribe": _subscribe, "publish": _publish, "manage": _manage, "text": _text}[job["job"]](
+        job
+    )
 
 
 def _subscribe(job: dict[str, Any]) -> None:
@@ -139,7 +153,12 @@ def _text(job: dict[str, Any]) -> None:
     except TinistreamerError as error:
         failed(error)
     else:
-        write("text", text=text, missed=None if events.missed is None else asdict(events.missed), status=events.status)
+        write(
+            "text",
+            text=text,
+            missed=None if events.missed is None else asdict(events.missed),
+            status=events.status,
+        )
 
 
 def _manage(job: dict[str, Any]) -> None:

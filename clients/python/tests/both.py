@@ -9,7 +9,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from tinistreamer import AsyncClient, Client, Event, KeyedEvent, asubscribe, asubscribe_many, subscribe, subscribe_many
+from tinistreamer import (
+    AsyncClient,
+    Client,
+    Event,
+    KeyedEvent,
+    asubscribe,
+    asubscribe_many,
+    subscribe,
+    subscribe_many,
+)
 
 DEADLINE = 30.0
 """Seconds after which a wait that would never end fails."""
@@ -27,7 +36,9 @@ class Api(Protocol):
         """Calls a management method."""
         ...
 
-    def publish(self, url: str, api_key: str, key: str, steps: Steps, **options: Any) -> tuple[int, int]:
+    def publish(
+        self, url: str, api_key: str, key: str, steps: Steps, **options: Any
+    ) -> tuple[int, int]:
         """Writes in a block, `("write", event, data)`; callables are called. Returns what is acknowledged and what is pending."""
         ...
 
@@ -51,7 +62,9 @@ class Sync:
         with Client(url, api_key) as client:
             return getattr(client, method)(*arguments, **options)
 
-    def publish(self, url: str, api_key: str, key: str, steps: Steps, **options: Any) -> tuple[int, int]:
+    def publish(
+        self, url: str, api_key: str, key: str, steps: Steps, **options: Any
+    ) -> tuple[int, int]:
         with Client(url, api_key, timeout=1.5) as client, client.publish(key, **options) as writer:
             for what, *arguments in steps:
                 if callable(what):
@@ -97,7 +110,9 @@ class Async:
 
         return asyncio.run(run())
 
-    def publish(self, url: str, api_key: str, key: str, steps: Steps, **options: Any) -> tuple[int, int]:
+    def publish(
+        self, url: str, api_key: str, key: str, steps: Steps, **options: Any
+    ) -> tuple[int, int]:
         async def run() -> tuple[int, int]:
             async with AsyncClient(url, api_key, timeout=1.5) as client:
                 async with client.publish(key, **options) as writer:

@@ -48,7 +48,9 @@ def free_port() -> int:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("broker")
     # A copy: the original may be built anew meanwhile.
-    binary = shutil.copy(os.environ.get("TINISTREAMER_BIN", ROOT / "target" / "debug" / "tinistreamer"), folder)
+    binary = shutil.copy(
+        os.environ.get("TINISTREAMER_BIN", ROOT / "target" / "debug" / "tinistreamer"), folder
+    )
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {

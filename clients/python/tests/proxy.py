@@ -56,7 +56,9 @@ class Proxy:
             with self._lock:
                 self._open |= {client, server}
             for source, sink, is_answer in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._forward, args=(source, sink, is_answer), daemon=True).start()
+                threading.Thread(
+                    target=self._forward, args=(source, sink, is_answer), daemon=True
+                ).start()
 
     def _forward(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
         with suppress(OSError):

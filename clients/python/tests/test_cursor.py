@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 from tinistreamer import _cursor
 from tinistreamer._cursor import Position
 
-keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8) | st.text(":,~!%a", min_size=1, max_size=4)
+keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8) | st.text(
+    ":,~!%a", min_size=1, max_size=4
+)
 ids = st.builds("{}-{}".format, st.integers(0, 2**53), st.integers(0, 2**53))
 positions = st.builds(Position, ids, st.booleans()) | st.just(Position(None))
 
 
-@given(st.dictionaries(keys, positions, min_size=1), st.lists(st.from_regex(r"~[A-Za-z0-9_-]+", fullmatch=True), max_size=2))
-def test_what_is_written_is_read_again_whatever_the_keys_are(known: dict[str, Position], rest: list[str]) -> None:
+@given(
+    st.dictionaries(keys, positions, min_size=1),
+    st.lists(st.from_regex(r"~[A-Za-z0-9_-]+", fullmatch=True), max_size=2),
+)
+def test_what_is_written_is_read_again_whatever_the_keys_are(
+    known: dict[str, Position], rest: list[str]
+) -> None:
     cursor = _cursor.join(known, rest)
     assert cursor is not None
     assert cursor.isascii()

@@ -39,7 +39,13 @@ def follower(
     give_up_after: float = 300.0,
 ) -> Follower[OneStream]:
     streams = OneStream(URL, after, Wanted.of(events, from_, False, None, None))
-    made = Follower(streams, silence=silence, give_up_after=give_up_after, asks_for_token=asks, clock=clock or Clock())
+    made = Follower(
+        streams,
+        silence=silence,
+        give_up_after=give_up_after,
+        asks_for_token=asks,
+        clock=clock or Clock(),
+    )
     made.token = "t"
     made.connecting()
     return made
@@ -189,7 +195,15 @@ def test_a_heartbeat_is_no_silence() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://h/api/client/ws", "ws://h/api/client/sse", "http://h/api", "ftp://h/sse", "ws://h/poll", "sse"]
+    "url",
+    [
+        "http://h/api/client/ws",
+        "ws://h/api/client/sse",
+        "http://h/api",
+        "ftp://h/sse",
+        "ws://h/poll",
+        "sse",
+    ],
 )
 def test_a_url_of_no_subscription_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="none of the broker's"):
@@ -202,7 +216,9 @@ def test_an_after_that_could_not_be_sent_is_refused() -> None:
 
 
 @given(st.integers(0, 20), st.integers(0, 20))
-def test_with_a_filter_the_numbers_of_events_may_have_holes_but_only_rise(before: int, number: int) -> None:
+def test_with_a_filter_the_numbers_of_events_may_have_holes_but_only_rise(
+    before: int, number: int
+) -> None:
     subject = follower(after=f"5-{before}", events=["token"])
     if number > before:
         assert accepted(subject, frame(number)).id == f"5-{number}"
@@ -256,8 +272,13 @@ def test_from_start_begins_at_the_first_event() -> None:
         accepted(follower(from_="start"), frame(1))
 
 
-@pytest.mark.parametrize(("silence", "give_up", "wait"), [(45, 300, 25), (26, 300, 25), (2.5, 300, 2), (45, 9, 4), (0.1, 300, 1)])
-def test_a_poll_waits_no_longer_than_silence_may_last(silence: float, give_up: float, wait: int) -> None:
+@pytest.mark.parametrize(
+    ("silence", "give_up", "wait"),
+    [(45, 300, 25), (26, 300, 25), (2.5, 300, 2), (45, 9, 4), (0.1, 300, 1)],
+)
+def test_a_poll_waits_no_longer_than_silence_may_last(
+    silence: float, give_up: float, wait: int
+) -> None:
     assert follower(silence=silence, give_up_after=give_up).poll_wait == wait
 
 
@@ -273,7 +294,9 @@ def test_a_poll_goes_on_after_the_cursor() -> None:
 def test_options_are_parameters_of_each_request() -> None:
     wanted = Wanted.of(["alert", "metric*"], "-5", True, "a desk", ["x", "y"])
     streams = OneStream(URL, None, wanted)
-    assert streams.begin_connection().url == (f"{URL}&events=alert%2Cmetric%2A&client_name=a%20desk&tags=x%2Cy&from=-5&wait=true")
+    assert streams.begin_connection().url == (
+        f"{URL}&events=alert%2Cmetric%2A&client_name=a%20desk&tags=x%2Cy&from=-5&wait=true"
+    )
 
 
 @pytest.mark.parametrize("names", ["alert", ["alert,metric"]])
@@ -283,7 +306,9 @@ def test_a_list_that_would_be_read_as_another_is_refused(names: list[str]) -> No
 
 
 @pytest.mark.parametrize("told", [b"\n", b'{"key":"k","id":"5-6"}\n\n'])
-def test_when_positions_were_told_a_stream_without_one_begins_with_its_first_event(told: bytes) -> None:
+def test_when_positions_were_told_a_stream_without_one_begins_with_its_first_event(
+    told: bytes,
+) -> None:
     subject = follower(from_="now")
     assert "from=now" in subject.connecting().url
     subject.receive(subject.decoder("ndjson")(told))

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tinistreamer import Unreachable
 from tinistreamer._frames import PLACED, Answer, Frame, NdjsonDecoder, Polled, message_of, polled
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text("ab\u2028\u2029\u0085\r\n", max_size=6)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
+    "ab\u2028\u2029\u0085\r\n", max_size=6
+)
 frames = st.lists(st.builds(Frame, st.just("5-1"), texts.filter(bool), texts, texts), max_size=4)
 
 
@@ -21,13 +23,19 @@ def told(frame: Frame) -> dict[str, Any]:
 
 
 @given(frames, st.data(), st.booleans())
-def test_lines_survive_any_cutting_and_empty_ones_are_none(sent: list[Frame], data: st.DataObject, escaped: bool) -> None:
+def test_lines_survive_any_cutting_and_empty_ones_are_none(
+    sent: list[Frame], data: st.DataObject, escaped: bool
+) -> None:
     lines = "".join("\n" + json.dumps(told(frame), ensure_ascii=escaped) + "\n\n" for frame in sent)
     whole = lines.encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=12)))
     decoder = NdjsonDecoder()
-    chunks = [whole[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert [frame for chunk in chunks for frame in decoder.feed(chunk) if frame is not PLACED] == sent
+    chunks = [
+        whole[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(whole)], strict=True)
+    ]
+    assert [
+        frame for chunk in chunks for frame in decoder.feed(chunk) if frame is not PLACED
+    ] == sent
 
 
 def test_a_line_that_broke_off_is_not_handed_out() -> None:
@@ -39,7 +47,9 @@ def test_websocket_messages_are_an_array_first_and_then_objects() -> None:
         Frame("5-0", "start"),
         Frame(None, "missedevents", "{}"),
     ]
-    assert message_of('{"key":"a","id":"5-1","event":"x","data":"y"}') == [Frame("5-1", "x", "y", "a")]
+    assert message_of('{"key":"a","id":"5-1","event":"x","data":"y"}') == [
+        Frame("5-1", "x", "y", "a")
+    ]
 
 
 def test_an_object_without_an_event_is_a_position() -> None:
@@ -48,9 +58,15 @@ def test_an_object_without_an_event_is_a_position() -> None:
 
 
 def test_answers_over_a_websocket_are_told_from_events() -> None:
-    assert message_of('{"op":"subscribed","key":"b","after":null}') == Answer("subscribed", None, "", "")
-    assert message_of('{"op":"unsubscribed","key":"b","after":"5-9"}') == Answer("unsubscribed", "5-9", "", "")
-    assert message_of('{"op":"error","key":"b","code":"forbidden","message":"No."}') == Answer("error", None, "forbidden", "No.")
+    assert message_of('{"op":"subscribed","key":"b","after":null}') == Answer(
+        "subscribed", None, "", ""
+    )
+    assert message_of('{"op":"unsubscribed","key":"b","after":"5-9"}') == Answer(
+        "unsubscribed", "5-9", "", ""
+    )
+    assert message_of('{"op":"error","key":"b","code":"forbidden","message":"No."}') == Answer(
+        "error", None, "forbidden", "No."
+    )
 
 
 @pytest.mark.parametrize("message", ["", "3", "[3]", "{}", '"x"', "null", '{"key":"a"}'])
@@ -59,7 +75,9 @@ def test_a_message_of_another_form_breaks_the_connection(message: str) -> None:
         message_of(message)
 
 
-@pytest.mark.parametrize("line", ["3", "[3]", "{}", '"x"', "null", "x", '[{"id":"5-1","event":"x"}]'])
+@pytest.mark.parametrize(
+    "line", ["3", "[3]", "{}", '"x"', "null", "x", '[{"id":"5-1","event":"x"}]']
+)
 def test_a_line_of_another_form_breaks_the_connection(line: str) -> None:
     with pytest.raises(Unreachable):
         NdjsonDecoder().feed(f"{line}\n".encode())
@@ -71,10 +89,14 @@ def test_an_answer_to_a_poll_has_events_a_cursor_and_a_status() -> None:
     assert polled((answer % "active").encode()) == Polled(events, "a:5-0", is_complete=False)
     assert polled((answer % "ended").encode()) == Polled(events, "a:5-0", is_complete=True)
     assert polled((answer % "cancelled").encode()) == Polled(events, "a:5-0", is_complete=True)
-    assert polled(b'{"events":[],"cursor":null,"status":"active"}') == Polled([], None, is_complete=False)
+    assert polled(b'{"events":[],"cursor":null,"status":"active"}') == Polled(
+        [], None, is_complete=False
+    )
 
 
-@pytest.mark.parametrize("body", ["", "3", "{}", '{"events":[3],"cursor":null,"status":"active"}', "<html>"])
+@pytest.mark.parametrize(
+    "body", ["", "3", "{}", '{"events":[3],"cursor":null,"status":"active"}', "<html>"]
+)
 def test_an_answer_of_another_form_breaks_the_connection(body: str) -> None:
     with pytest.raises(Unreachable):
         polled(body.encode())

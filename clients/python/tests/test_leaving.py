@@ -12,7 +12,15 @@ import pytest
 from both import DEADLINE, Api
 from conftest import Server
 
-from tinistreamer import AsyncClient, Client, NewEvent, PublishError, StreamNotActive, asubscribe, subscribe
+from tinistreamer import (
+    AsyncClient,
+    Client,
+    NewEvent,
+    PublishError,
+    StreamNotActive,
+    asubscribe,
+    subscribe,
+)
 
 HIGH, LOW = "\ud83d", "\ude00"
 
@@ -28,12 +36,17 @@ def fail() -> None:
 
 
 @over_both
-def test_what_was_written_before_an_error_is_stored(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_what_was_written_before_an_error_is_stored(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     client.create_stream(key)
     writes: list[tuple[Any, ...]] = [("write", "token", str(number)) for number in range(300)]
     with pytest.raises(KeyError):
         api.publish(server.url, server.api_key, key, [*writes, (fail,)], transport=transport)
-    assert stored(client, key) == [*[("token", str(number)) for number in range(300)], ("cancel", None)]
+    assert stored(client, key) == [
+        *[("token", str(number)) for number in range(300)],
+        ("cancel", None),
+    ]
 
 
 class StuckBroker(BaseHTTPRequestHandler):
@@ -78,12 +91,20 @@ def test_an_error_is_held_back_no_longer_than_allowed(api: Api) -> None:
 
 
 @over_both
-def test_halves_of_a_character_are_joined(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_halves_of_a_character_are_joined(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     client.create_stream(key)
     data = [f"a{HIGH}", f"{LOW}b", f"{LOW}c{HIGH}d", f"{HIGH}{LOW}", HIGH, f"e{HIGH}"]
     steps: list[tuple[Any, ...]] = [("write", "token", text) for text in data]
     between: list[tuple[Any, ...]] = [("write", "usage", {"text": f"{HIGH}{LOW} {HIGH}", HIGH: 1})]
-    done = api.publish(server.url, server.api_key, key, [steps[0], ("flush",), *between, *steps[1:]], transport=transport)
+    done = api.publish(
+        server.url,
+        server.api_key,
+        key,
+        [steps[0], ("flush",), *between, *steps[1:]],
+        transport=transport,
+    )
     assert done == (8, 0)
     assert stored(client, key) == [
         ("token", "a"),
@@ -98,7 +119,9 @@ def test_halves_of_a_character_are_joined(api: Api, server: Server, client: Clie
     ]
 
 
-def test_half_a_character_in_a_batch_is_replaced(api: Api, server: Server, client: Client, key: str) -> None:
+def test_half_a_character_in_a_batch_is_replaced(
+    api: Api, server: Server, client: Client, key: str
+) -> None:
     client.create_stream(key)
     api.call(
         server.url,
@@ -112,7 +135,12 @@ def test_half_a_character_in_a_batch_is_replaced(api: Api, server: Server, clien
 
 @over_both
 def test_a_stop_from_elsewhere_is_one_error_without_a_warning(
-    api: Api, server: Server, client: Client, key: str, transport: str, caplog: pytest.LogCaptureFixture
+    api: Api,
+    server: Server,
+    client: Client,
+    key: str,
+    transport: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     client.create_stream(key)
     steps: list[tuple[Any, ...]] = [
@@ -128,12 +156,20 @@ def test_a_stop_from_elsewhere_is_one_error_without_a_warning(
     assert (raised.value.code, raised.value.acknowledged) == ("no-active-stream", 1)
     shown = "".join(traceback.format_exception(raised.value))
     assert (shown.count("Traceback"), shown.count("During handling")) == (1, 0)
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING and record.name == "tinistreamer"] == []
+    assert [
+        record
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name == "tinistreamer"
+    ] == []
 
 
-def test_what_is_no_name_of_an_event_is_named(api: Api, server: Server, client: Client, key: str) -> None:
+def test_what_is_no_name_of_an_event_is_named(
+    api: Api, server: Server, client: Client, key: str
+) -> None:
     client.create_stream(key)
-    with pytest.raises(TypeError, match=r"name of an event is a string, not dict \{'event': 'token'\}"):
+    with pytest.raises(
+        TypeError, match=r"name of an event is a string, not dict \{'event': 'token'\}"
+    ):
         api.publish(server.url, server.api_key, key, [("write", {"event": "token"})])
     with pytest.raises(TypeError, match="list of NewEvent"):
         api.call(server.url, server.api_key, "add_events", key, [{"event": "token"}])

@@ -10,7 +10,14 @@ import pytest
 from both import DEADLINE, Api, in_background, wait_until
 from conftest import Server, free_port
 
-from tinistreamer import ApiError, AsyncClient, Client, DisconnectedByOperator, NewEvent, Unreachable
+from tinistreamer import (
+    ApiError,
+    AsyncClient,
+    Client,
+    DisconnectedByOperator,
+    NewEvent,
+    Unreachable,
+)
 
 
 def test_a_stream_lives_through_all_calls(api: Api, server: Server, key: str) -> None:
@@ -21,13 +28,21 @@ def test_a_stream_lives_through_all_calls(api: Api, server: Server, key: str) ->
     assert access.sse_url.startswith(server.url)
     assert api.call(server.url, server.api_key, "issue_token", key, ttl=30).token != access.token
     added = api.call(
-        server.url, server.api_key, "add_events", key, [NewEvent(event="token", data={"a": 1}), NewEvent(event="empty")]
+        server.url,
+        server.api_key,
+        "add_events",
+        key,
+        [NewEvent(event="token", data={"a": 1}), NewEvent(event="empty")],
     )
     assert added.num_events == len(added.ids) == 2
     assert [row.key for row in api.call(server.url, server.api_key, "list_streams", key)] == [key]
     assert api.call(server.url, server.api_key, "stream_info", key).last_id == added.ids[-1]
     stored = api.call(server.url, server.api_key, "stream_events", key)
-    assert [(event.event, event.data) for event in stored] == [("start", None), ("token", '{"a":1}'), ("empty", None)]
+    assert [(event.event, event.data) for event in stored] == [
+        ("start", None),
+        ("token", '{"a":1}'),
+        ("empty", None),
+    ]
     assert api.call(server.url, server.api_key, "end_stream", key).status == "ended"
     api.call(server.url, server.api_key, "create_stream", key)
     assert api.call(server.url, server.api_key, "cancel_stream", key).status == "cancelled"
@@ -35,7 +50,9 @@ def test_a_stream_lives_through_all_calls(api: Api, server: Server, key: str) ->
     assert call("ready") == "OK"
 
 
-def test_tokens_are_for_one_stream_for_several_or_for_a_prefix(api: Api, server: Server, client: Client, key: str) -> None:
+def test_tokens_are_for_one_stream_for_several_or_for_a_prefix(
+    api: Api, server: Server, client: Client, key: str
+) -> None:
     keys = [f"{key}-a", f"{key}-b"]
     for each in keys:
         client.create_stream(each)
@@ -63,12 +80,21 @@ def test_clients_are_listed_by_what_they_call_themselves_and_disconnected(
         client.create_stream(each)
     token = client.issue_token(keys=keys).token
     options: dict[str, Any] = {"client_name": "the desk", "tags": [key, "y"], "events": ["alert*"]}
-    following = in_background(lambda: api.follow_many(server.many_url("ws"), keys, token, **options))
+    following = in_background(
+        lambda: api.follow_many(server.many_url("ws"), keys, token, **options)
+    )
     wait_until(lambda: len(client.list_clients(tag=key)) == 1)
     (row,) = api.call(server.url, server.api_key, "list_clients", key=keys[1])
-    assert (row.name, row.tags, sorted(row.keys), row.transport) == ("the desk", [key, "y"], keys, "ws")
+    assert (row.name, row.tags, sorted(row.keys), row.transport) == (
+        "the desk",
+        [key, "y"],
+        keys,
+        "ws",
+    )
     assert api.call(server.url, server.api_key, "list_clients", tag=f"{key}-none") == []
-    assert api.call(server.url, server.api_key, "disconnect_client", row.id).status == "disconnected"
+    assert (
+        api.call(server.url, server.api_key, "disconnect_client", row.id).status == "disconnected"
+    )
     with pytest.raises(DisconnectedByOperator) as raised:
         following.result(DEADLINE)
     assert raised.value.code == "disconnected-by-operator"
@@ -77,14 +103,26 @@ def test_clients_are_listed_by_what_they_call_themselves_and_disconnected(
     assert refused.value.code == "client-not-found"
 
 
-def test_events_of_a_producer_are_written_once(api: Api, server: Server, client: Client, key: str) -> None:
+def test_events_of_a_producer_are_written_once(
+    api: Api, server: Server, client: Client, key: str
+) -> None:
     client.create_stream(key)
     for _ in range(2):
-        api.call(server.url, server.api_key, "add_events", key, [NewEvent(event="x")], producer="p", sequence=0)
+        api.call(
+            server.url,
+            server.api_key,
+            "add_events",
+            key,
+            [NewEvent(event="x")],
+            producer="p",
+            sequence=0,
+        )
     assert client.stream_info(key).length == 2
 
 
-def test_an_error_has_the_brokers_status_code_and_message(api: Api, server: Server, key: str) -> None:
+def test_an_error_has_the_brokers_status_code_and_message(
+    api: Api, server: Server, key: str
+) -> None:
     with pytest.raises(ApiError) as raised:
         api.call(server.url, server.api_key, "end_stream", key)
     assert (raised.value.status, raised.value.code) == (404, "no-active-stream")
@@ -105,8 +143,14 @@ def answering(answer: httpx.Response) -> httpx.Client:
 
 
 def test_retry_after_is_told_in_seconds() -> None:
-    answer = httpx.Response(503, headers={"Retry-After": "7"}, json={"code": "store-unavailable", "message": "Away"})
-    with answering(answer) as http, Client("http://broker", "k", http_client=http) as client, pytest.raises(ApiError) as raised:
+    answer = httpx.Response(
+        503, headers={"Retry-After": "7"}, json={"code": "store-unavailable", "message": "Away"}
+    )
+    with (
+        answering(answer) as http,
+        Client("http://broker", "k", http_client=http) as client,
+        pytest.raises(ApiError) as raised,
+    ):
         client.ready()
     assert (raised.value.retry_after, raised.value.code) == (7.0, "store-unavailable")
 
@@ -121,7 +165,11 @@ def test_retry_after_is_told_in_seconds() -> None:
     ],
 )
 def test_an_answer_that_is_not_the_brokers_is_an_error(answer: httpx.Response) -> None:
-    with answering(answer) as http, Client("http://broker", "k", http_client=http) as client, pytest.raises(ApiError) as raised:
+    with (
+        answering(answer) as http,
+        Client("http://broker", "k", http_client=http) as client,
+        pytest.raises(ApiError) as raised,
+    ):
         client.broker_info()
     assert (raised.value.status, raised.value.code) == (answer.status_code, "unexpected-answer")
 
@@ -140,7 +188,9 @@ def test_the_callers_http_client_is_used_and_left_open() -> None:
             assert not http.is_closed
 
     asyncio.run(run())
-    assert [(str(request.url), request.headers["X-API-KEY"]) for request in asked] == [("http://broker/base/api/ready", "k")]
+    assert [(str(request.url), request.headers["X-API-KEY"]) for request in asked] == [
+        ("http://broker/base/api/ready", "k")
+    ]
 
 
 def test_a_url_that_is_none_is_refused_at_once() -> None:

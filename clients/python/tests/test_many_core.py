@@ -20,7 +20,9 @@ URL = "http://127.0.0.1/api/client/sse?key=other"
 ALL = Wanted(None, None, False, None, ())
 
 
-def many(*keys: str, after: str | Mapping[str, str] | None = None, wanted: Wanted = ALL) -> ManyStreams:
+def many(
+    *keys: str, after: str | Mapping[str, str] | None = None, wanted: Wanted = ALL
+) -> ManyStreams:
     return ManyStreams(URL, keys, after, wanted)
 
 
@@ -41,14 +43,21 @@ def frame(key: str, number: int, name: str = "token", cursor: str | None = None)
 
 
 def gone(key: str) -> Frame:
-    return Frame(None, "missedevents", json.dumps({"after": None, "first": None, "missed": None}), key)
+    return Frame(
+        None, "missedevents", json.dumps({"after": None, "first": None, "missed": None}), key
+    )
 
 
 def test_each_stream_has_its_own_order() -> None:
     streams = many("a", "b")
     connect(streams)
     events = take(streams, frame("a", 0), frame("b", 0), frame("b", 1), frame("a", 1))
-    assert [(event.key, event.id) for event in events] == [("a", "5-0"), ("b", "5-0"), ("b", "5-1"), ("a", "5-1")]
+    assert [(event.key, event.id) for event in events] == [
+        ("a", "5-0"),
+        ("b", "5-0"),
+        ("b", "5-1"),
+        ("a", "5-1"),
+    ]
     with pytest.raises(Gap):
         take(streams, frame("a", 3))
     with pytest.raises(Gap):
@@ -73,7 +82,9 @@ def test_it_goes_on_where_each_stream_is(sent: list[tuple[str, bool]]) -> None:
         assert streams.take() is not None
         had[key] = had.get(key, -1) + 1
     _, cursor = connect(streams)
-    assert sorted((cursor or "").split(",")) == (sorted(f"{key}:5-{number}" for key, number in had.items()) or [""])
+    assert sorted((cursor or "").split(",")) == (
+        sorted(f"{key}:5-{number}" for key, number in had.items()) or [""]
+    )
     assert not streams.has_frames
 
 
@@ -82,7 +93,9 @@ def test_over_server_sent_events_it_goes_on_at_the_brokers_cursor() -> None:
     connect(streams)
     for event_id in ("a:5-0", "b:5-0,~AQ", "b:5-1,~AR"):
         sent = streams.of_sse(Frame(event_id, "token"))
-        assert [(event.key, event.id) for event in take(streams, sent)] == [(event_id[0], event_id[2:5])]
+        assert [(event.key, event.id) for event in take(streams, sent)] == [
+            (event_id[0], event_id[2:5])
+        ]
     assert connect(streams)[1] == "b:5-1,~AR"
     assert take(streams, streams.of_sse(Frame("c:9-7,~AS", None))) == []
     assert connect(streams)[1] == "c:9-7,~AS"
@@ -136,7 +149,14 @@ def test_the_cursor_of_a_poll_counts_when_its_events_were_handed_out() -> None:
 def test_what_has_ended_is_not_asked_for_again_and_stays_in_the_cursor() -> None:
     streams = many("a", "b", "c")
     connect(streams)
-    take(streams, frame("a", 0), frame("a", 1, "end"), frame("b", 0), frame("b", 1, "cancel"), frame("c", 0))
+    take(
+        streams,
+        frame("a", 0),
+        frame("a", 1, "end"),
+        frame("b", 0),
+        frame("b", 1, "cancel"),
+        frame("c", 0),
+    )
     assert streams.statuses == {"a": "ended", "b": "cancelled", "c": "active"}
     assert connect(streams) == ([("key", "c")], "a:5-1!,b:5-1!,c:5-0")
     take(streams, Frame("5-1", "end"))
@@ -146,7 +166,11 @@ def test_what_has_ended_is_not_asked_for_again_and_stays_in_the_cursor() -> None
 def test_over_server_sent_events_what_ended_before_the_connection_stays_in_the_cursor() -> None:
     streams = many("a", "b", "c")
     connect(streams)
-    take(streams, streams.of_sse(Frame("a:5-0,~AQ", "start")), streams.of_sse(Frame("a:5-1!,~AQ", "end")))
+    take(
+        streams,
+        streams.of_sse(Frame("a:5-0,~AQ", "start")),
+        streams.of_sse(Frame("a:5-1!,~AQ", "end")),
+    )
     assert connect(streams) == ([("key", "b"), ("key", "c")], "a:5-1!,~AQ")
     take(streams, streams.of_sse(Frame("b:5-0,~AR", "start")))
     assert streams.cursor == "a:5-1!,b:5-0,~AR"
@@ -209,10 +233,16 @@ def test_nothing_after_the_position_is_the_end_of_all() -> None:
 
 def test_streams_that_begin_elsewhere_are_not_named_and_the_others_are() -> None:
     streams = many("a", "b", wanted=Wanted(None, "-2", True, None, ()))
-    assert connect(streams) == ([("key", "a"), ("key", "b"), ("from", "-2"), ("wait", "true")], None)
+    assert connect(streams) == (
+        [("key", "a"), ("key", "b"), ("from", "-2"), ("wait", "true")],
+        None,
+    )
     take(streams, frame("a", 7), Frame("5-3", None, key="b"))
     streams.add("c", after=None, from_="start", wait=None)
-    assert connect(streams) == ([("key", "a"), ("key", "b"), ("key", "c"), ("wait", "true")], "a:5-7,b:5-3")
+    assert connect(streams) == (
+        [("key", "a"), ("key", "b"), ("key", "c"), ("wait", "true")],
+        "a:5-7,b:5-3",
+    )
     streams.add("d", after=None, from_="now", wait=False)
     pairs, cursor = connect(streams)
     assert (cursor, ("from", "now") in pairs) == ("c:,a:5-7,b:5-3", True)
@@ -227,7 +257,10 @@ def test_a_stream_that_is_waited_for_begins_with_its_first_event_whatever_from_s
     added = streams.add("c", after=None, from_=None, wait=None)
     # What was told before it was asked for says nothing of it.
     take(streams, PLACED)
-    assert connect(streams) == ([("key", "a"), ("key", "b"), ("key", "c"), ("from", "now"), ("wait", "true")], "b:,a:5-3")
+    assert connect(streams) == (
+        [("key", "a"), ("key", "b"), ("key", "c"), ("from", "now"), ("wait", "true")],
+        "b:,a:5-3",
+    )
     assert added.is_settled
 
 
@@ -302,7 +335,10 @@ def test_questions_are_answered_in_order() -> None:
     streams = many("a")
     connect(streams)
     streams.takes_questions()
-    first, second = streams.add("b", after=None, from_="now", wait=True), streams.add("c", after="5-2", from_=None, wait=False)
+    first, second = (
+        streams.add("b", after=None, from_="now", wait=True),
+        streams.add("c", after="5-2", from_=None, wait=False),
+    )
     third = streams.drop("a")
     assert [json.loads(change.question) for change in (first, second, third)] == [
         {"op": "subscribe", "key": "b", "from": "now", "wait": True},
@@ -313,7 +349,12 @@ def test_questions_are_answered_in_order() -> None:
         streams.add("b", after=None, from_=None, wait=False)
     streams.answered(Answer("subscribed", "5-6", "", ""))
     streams.answered(Answer("error", None, "forbidden", "No."))
-    assert (first.error, first.is_settled, second.is_settled, third.is_settled) == (None, True, True, False)
+    assert (first.error, first.is_settled, second.is_settled, third.is_settled) == (
+        None,
+        True,
+        True,
+        False,
+    )
     assert isinstance(second.error, Refused)
     streams.answered(Answer("unsubscribed", None, "", ""))
     assert third.is_settled

@@ -12,7 +12,16 @@ from both import DEADLINE, Api, Reactions, in_background, wait_until
 from conftest import Server
 from proxy import Proxy
 
-from tinistreamer import ApiError, Client, Event, KeyedEvent, NewEvent, Refused, asubscribe_many, subscribe_many
+from tinistreamer import (
+    ApiError,
+    Client,
+    Event,
+    KeyedEvent,
+    NewEvent,
+    Refused,
+    asubscribe_many,
+    subscribe_many,
+)
 
 pytestmark = pytest.mark.parametrize("transport", ["sse", "ws", "ndjson", "poll"])
 
@@ -23,7 +32,9 @@ def create(client: Client, *keys: str) -> None:
 
 
 def add(client: Client, key: str, first: int, count: int, name: str = "token") -> None:
-    client.add_events(key, [NewEvent(event=name, data=str(number)) for number in range(first, first + count)])
+    client.add_events(
+        key, [NewEvent(event=name, data=str(number)) for number in range(first, first + count)]
+    )
 
 
 def words(events: Sequence[Event]) -> list[str]:
@@ -73,8 +84,14 @@ def test_broken_connections_lose_and_repeat_nothing(
     token = client.issue_token(prefix=key).token
     for each in keys:
         add(client, each, 0, 10)
-    react: Reactions = {(keys[0], "5"): [(proxy.cut,)], (keys[-1], "9"): [(proxy.cut,)], (keys[0], "15"): [(proxy.cut,)]}
-    following = in_background(lambda: api.follow_many(server.many_url(transport, proxy.url), keys, token, react))
+    react: Reactions = {
+        (keys[0], "5"): [(proxy.cut,)],
+        (keys[-1], "9"): [(proxy.cut,)],
+        (keys[0], "15"): [(proxy.cut,)],
+    }
+    following = in_background(
+        lambda: api.follow_many(server.many_url(transport, proxy.url), keys, token, react)
+    )
     for each in keys:
         add(client, each, 10, 10)
     wait_until(lambda: proxy.connections >= 2)
@@ -98,7 +115,9 @@ def test_its_cursor_is_where_another_goes_on_over_whichever_transport(
     cursor: str | None = None
     # By few events at a time, over each transport in turn.
     for turn in range(6):
-        then = ["sse", "ws", "ndjson", "poll"][(["sse", "ws", "ndjson", "poll"].index(transport) + turn) % 4]
+        then = ["sse", "ws", "ndjson", "poll"][
+            (["sse", "ws", "ndjson", "poll"].index(transport) + turn) % 4
+        ]
         with subscribe_many(server.many_url(then), keys, token, after=cursor) as subscription:
             had += islice(subscription, 2)
             cursor = subscription.cursor
@@ -115,14 +134,18 @@ def test_its_cursor_is_where_another_goes_on_over_whichever_transport(
         assert set(subscription.statuses.values()) <= {None}
 
 
-def test_it_starts_after_ids(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_it_starts_after_ids(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     keys = keys_of(key, 2)
     create(client, *keys)
     for each in keys:
         add(client, each, 0, 5)
         client.end_stream(each)
     after = {keys[0]: client.stream_events(keys[0])[3].id}
-    events, _, _ = api.follow_many(server.many_url(transport), keys, client.issue_token(keys=keys).token, after=after)
+    events, _, _ = api.follow_many(
+        server.many_url(transport), keys, client.issue_token(keys=keys).token, after=after
+    )
     assert (of(events, keys[0]), of(events, keys[1])) == (["3", "4", "end"], expected(5))
 
 
@@ -137,7 +160,9 @@ def test_only_wanted_events_come_and_what_was_filtered_counts_as_seen(
     react: Reactions = {(keys[0], "8"): [(proxy.cut,)], (keys[1], "4"): [(proxy.cut,)]}
     token = client.issue_token(keys=keys).token
     url = server.many_url(transport, proxy.url)
-    following = in_background(lambda: api.follow_many(url, keys, token, react, events=["al*", "never"]))
+    following = in_background(
+        lambda: api.follow_many(url, keys, token, react, events=["al*", "never"])
+    )
     wait_until(lambda: proxy.connections >= 2)
     for each in keys:
         client.end_stream(each)
@@ -147,14 +172,23 @@ def test_only_wanted_events_come_and_what_was_filtered_counts_as_seen(
 
 @pytest.mark.parametrize(("from_", "first"), [("start", "start"), ("now", "10"), ("-3", "7")])
 def test_it_begins_where_it_is_told_to(
-    api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str, from_: str, first: str
+    api: Api,
+    server: Server,
+    proxy: Proxy,
+    client: Client,
+    key: str,
+    transport: str,
+    from_: str,
+    first: str,
 ) -> None:
     keys = keys_of(key, 2)
     create(client, *keys)
     for each in keys:
         add(client, each, 0, 10)
     token = client.issue_token(keys=keys).token
-    following = in_background(lambda: api.follow_many(server.many_url(transport, proxy.url), keys, token, from_=from_))
+    following = in_background(
+        lambda: api.follow_many(server.many_url(transport, proxy.url), keys, token, from_=from_)
+    )
     # Where it begins is known from the first answer on, events or not. Of one that goes on, a heartbeat is the third piece at the
     # latest.
     wait_until(lambda: proxy.answered >= (2 if transport == "poll" else 3))
@@ -173,7 +207,9 @@ def test_streams_that_are_not_there_yet_are_waited_for(
     keys = keys_of(key, 2)
     create(client, keys[0])
     token = client.issue_token(keys=keys, wait=True).token
-    following = in_background(lambda: api.follow_many(server.many_url(transport), keys, token, wait=True))
+    following = in_background(
+        lambda: api.follow_many(server.many_url(transport), keys, token, wait=True)
+    )
     add(client, keys[0], 0, 1)
     client.end_stream(keys[0])
     create(client, keys[1])
@@ -219,13 +255,18 @@ def test_a_stream_that_is_not_there_or_not_allowed_is_an_error(
 ) -> None:
     keys = keys_of(key, 2)
     create(client, keys[0])
-    for token, code in ((client.issue_token(prefix=key), "stream-not-found"), (client.issue_token(keys[0]), "forbidden")):
+    for token, code in (
+        (client.issue_token(prefix=key), "stream-not-found"),
+        (client.issue_token(keys[0]), "forbidden"),
+    ):
         with pytest.raises(ApiError) as raised:
             api.follow_many(server.many_url(transport), keys, token.token)
         assert raised.value.code == code
 
 
-def test_a_loop_adds_and_drops_streams(api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str) -> None:
+def test_a_loop_adds_and_drops_streams(
+    api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str
+) -> None:
     first, second, third, late = keys_of(key, 4)
     create(client, first, second, third, late)
     for each in (first, second, third, late):
@@ -233,16 +274,25 @@ def test_a_loop_adds_and_drops_streams(api: Api, server: Server, proxy: Proxy, c
     for each in (first, third, late):
         client.end_stream(each)
     react: Reactions = {
-        (first, "3"): [("drop", second), ("add", third, {"from_": "-3"}), (proxy.cut,), ("add", late)],
+        (first, "3"): [
+            ("drop", second),
+            ("add", third, {"from_": "-3"}),
+            (proxy.cut,),
+            ("add", late),
+        ],
     }
     token = client.issue_token(prefix=key).token
-    events, statuses, _ = api.follow_many(server.many_url(transport, proxy.url), [first, second], token, react)
+    events, statuses, _ = api.follow_many(
+        server.many_url(transport, proxy.url), [first, second], token, react
+    )
     assert of(events, first) == expected(10)
     assert of(events, third) == ["8", "9", "end"]
     assert of(events, late) == expected(10)
     dropped = of(events, second)
     assert dropped == expected(10)[: len(dropped)]
-    at = next(number for number, event in enumerate(events) if (event.key, event.data) == (first, "3"))
+    at = next(
+        number for number, event in enumerate(events) if (event.key, event.data) == (first, "3")
+    )
     assert second not in {event.key for event in events[at:]}
     assert statuses == {first: "ended", third: "ended", late: "ended"}
 
@@ -316,7 +366,9 @@ def test_another_task_adds_and_drops_streams_while_nothing_comes(
     assert (of(events, quiet), of(events, late)) == (expected(3), ["start", "end"])
 
 
-def test_with_no_stream_left_it_waits_for_another(server: Server, client: Client, key: str, transport: str) -> None:
+def test_with_no_stream_left_it_waits_for_another(
+    server: Server, client: Client, key: str, transport: str
+) -> None:
     create(client, f"{key}-a", f"{key}-b")
     token = client.issue_token(prefix=key).token
     subscription = subscribe_many(server.many_url(transport), [f"{key}-a"], token)
@@ -333,7 +385,9 @@ def test_close_ends_the_iteration_in_another_thread(
 ) -> None:
     create(client, f"{key}-a", f"{key}-b")
     token = client.issue_token(prefix=key).token
-    subscription = subscribe_many(server.many_url(transport, proxy.url), [f"{key}-a", f"{key}-b"], token)
+    subscription = subscribe_many(
+        server.many_url(transport, proxy.url), [f"{key}-a", f"{key}-b"], token
+    )
     seen: list[KeyedEvent] = []
     following = in_background(lambda: seen.extend(subscription))
     wait_until(lambda: len(subscription.cursor or "") > 0)
@@ -342,7 +396,9 @@ def test_close_ends_the_iteration_in_another_thread(
     wait_until(lambda: proxy.open_connections == 0)
 
 
-def test_a_cancelled_wait_for_an_event_loses_nothing(server: Server, client: Client, key: str, transport: str) -> None:
+def test_a_cancelled_wait_for_an_event_loses_nothing(
+    server: Server, client: Client, key: str, transport: str
+) -> None:
     keys = keys_of(key, 2)
     create(client, *keys)
     token = client.issue_token(prefix=key).token

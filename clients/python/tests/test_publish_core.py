@@ -21,12 +21,16 @@ NOT_ACTIVE = ApiError(404, "no-active-stream", 'No active stream at the key "k"'
 
 
 def outbox(*, max_pending: int = 1000, retry_for: float = 60.0) -> Outbox:
-    return Outbox(WriterOptions("k", "ndjson", max_pending, retry_for, None), timeout=10.0, clock=lambda: 0.0)
+    return Outbox(
+        WriterOptions("k", "ndjson", max_pending, retry_for, None), timeout=10.0, clock=lambda: 0.0
+    )
 
 
 def summary(written: int, duplicates: int = 0, **fields: Any) -> UploadSummary:
     known: dict[str, Any] = {"ids": [], "errors": [], "num_errors": 0, "last_id": None}
-    return UploadSummary.from_dict({**known, "num_events": written, "num_duplicates": duplicates, **fields})
+    return UploadSummary.from_dict(
+        {**known, "num_events": written, "num_duplicates": duplicates, **fields}
+    )
 
 
 class Sending(RuleBasedStateMachine):
@@ -127,7 +131,13 @@ def test_a_confirmation_of_less_than_was_sent_is_no_confirmation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "final"), [("sequence-gap", True), ("too-large", True), ("no-active-stream", True), ("store-unavailable", False)]
+    ("code", "final"),
+    [
+        ("sequence-gap", True),
+        ("too-large", True),
+        ("no-active-stream", True),
+        ("store-unavailable", False),
+    ],
 )
 def test_an_error_answer_is_judged_by_its_code(code: str, final: bool) -> None:
     subject = outbox()
@@ -203,11 +213,24 @@ def test_a_failure_says_how_much_was_confirmed() -> None:
     subject.fail(NOT_ACTIVE)
     with pytest.raises(PublishError) as raised:
         subject.put("b")
-    assert (raised.value.code, raised.value.acknowledged, raised.value.__cause__) == ("no-active-stream", 1, NOT_ACTIVE)
+    assert (raised.value.code, raised.value.acknowledged, raised.value.__cause__) == (
+        "no-active-stream",
+        1,
+        NOT_ACTIVE,
+    )
 
 
 def state(status: str) -> StreamState:
-    return StreamState(key="k", status=status, clients=0, length=1, ttl=1, first_id="5-0", last_id="5-1", created_at="")
+    return StreamState(
+        key="k",
+        status=status,
+        clients=0,
+        length=1,
+        ttl=1,
+        first_id="5-0",
+        last_id="5-1",
+        created_at="",
+    )
 
 
 def test_a_stream_that_was_finished_by_the_attempt_whose_answer_was_lost_is_finished() -> None:
@@ -282,7 +305,9 @@ json_values = st.recursive(
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), inner, max_size=3)
+        | st.dictionaries(
+            st.text(st.characters(exclude_categories=["Cs"]), max_size=3), inner, max_size=3
+        )
     ),
     max_leaves=5,
 )

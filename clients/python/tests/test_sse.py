@@ -9,9 +9,9 @@ from tinistreamer._frames import Frame
 from tinistreamer._sse import SseDecoder
 
 # What must not be taken for a line end, and what must.
-texts = st.text(st.sampled_from("ab: \u2028\u2029\u0085\x0b\x0c\x1c\x00é🦊\ufeff"), max_size=12) | st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=12
-)
+texts = st.text(
+    st.sampled_from("ab: \u2028\u2029\u0085\x0b\x0c\x1c\x00é🦊\ufeff"), max_size=12
+) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=12)
 names = texts.filter(bool)
 
 
@@ -24,11 +24,20 @@ def streams(draw: st.DrawFn) -> tuple[list[Frame], bytes]:
     for number in range(draw(st.integers(0, 4))):
         lines = draw(st.lists(texts, min_size=1, max_size=3))
         frames.append(Frame(f"5-{number}", draw(names), "\n".join(lines)))
-        fields = [f"id: 5-{number}", f"event: {frames[-1].event}", *(f"data: {line}" for line in lines), "", ":", ""]
+        fields = [
+            f"id: 5-{number}",
+            f"event: {frames[-1].event}",
+            *(f"data: {line}" for line in lines),
+            "",
+            ":",
+            "",
+        ]
         for field in fields:
             chosen = draw(end)
             # A LF right after a CR would be the same line end.
-            written += field + ("\r\n" if not field and written.endswith("\r") and chosen == "\n" else chosen)
+            written += field + (
+                "\r\n" if not field and written.endswith("\r") and chosen == "\n" else chosen
+            )
     return frames, written.encode()
 
 
@@ -38,7 +47,9 @@ def chunks(data: st.DataObject, whole: bytes) -> list[bytes]:
 
 
 @given(streams(), st.data())
-def test_frames_survive_any_cutting_and_any_line_ends(stream: tuple[list[Frame], bytes], data: st.DataObject) -> None:
+def test_frames_survive_any_cutting_and_any_line_ends(
+    stream: tuple[list[Frame], bytes], data: st.DataObject
+) -> None:
     frames, written = stream
     decoder = SseDecoder()
     decoded = [frame for chunk in chunks(data, written) for frame in decoder.feed(chunk)]
@@ -54,7 +65,9 @@ def test_bytes_one_by_one_are_the_same_as_all_at_once(stream: tuple[list[Frame],
 
 def test_a_heartbeat_is_no_event_even_after_an_id() -> None:
     decoder = SseDecoder()
-    assert list(decoder.feed(b"id: 5-0\nevent: start\ndata:\n\n:\n\n:\n\n")) == [Frame("5-0", "start", "")]
+    assert list(decoder.feed(b"id: 5-0\nevent: start\ndata:\n\n:\n\n:\n\n")) == [
+        Frame("5-0", "start", "")
+    ]
 
 
 def test_an_id_alone_is_a_position_and_no_event() -> None:
@@ -88,4 +101,6 @@ def test_an_event_that_broke_off_is_not_handed_out() -> None:
 
 def test_a_byte_order_mark_is_skipped_only_at_the_start() -> None:
     decoder = SseDecoder()
-    assert list(decoder.feed("\ufeffdata: \ufeffx\n\n".encode())) == [Frame(None, "message", "\ufeffx")]
+    assert list(decoder.feed("\ufeffdata: \ufeffx\n\n".encode())) == [
+        Frame(None, "message", "\ufeffx")
+    ]

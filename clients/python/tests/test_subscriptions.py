@@ -14,7 +14,16 @@ from proxy import Proxy
 from websockets.sync.server import Server as WebSocketServer
 from websockets.sync.server import ServerConnection, serve
 
-from tinistreamer import ApiError, AsyncSubscription, Client, Disconnected, Event, NewEvent, asubscribe, subscribe
+from tinistreamer import (
+    ApiError,
+    AsyncSubscription,
+    Client,
+    Disconnected,
+    Event,
+    NewEvent,
+    asubscribe,
+    subscribe,
+)
 
 pytestmark = pytest.mark.parametrize("transport", ["sse", "ws", "ndjson", "poll"])
 
@@ -29,7 +38,9 @@ def filled(client: Client, key: str, count: int, *, ended: bool = True) -> str:
 
 
 def add(client: Client, key: str, first: int, count: int) -> None:
-    client.add_events(key, [NewEvent(event="token", data=str(number)) for number in range(first, first + count)])
+    client.add_events(
+        key, [NewEvent(event="token", data=str(number)) for number in range(first, first + count)]
+    )
 
 
 def words(events: list[Event]) -> list[str]:
@@ -40,9 +51,19 @@ def expected(count: int, last: str = "end") -> list[str]:
     return ["start", *map(str, range(count)), last]
 
 
-@pytest.mark.parametrize(("finish", "last", "status"), [("end_stream", "end", "ended"), ("cancel_stream", "cancel", "cancelled")])
+@pytest.mark.parametrize(
+    ("finish", "last", "status"),
+    [("end_stream", "end", "ended"), ("cancel_stream", "cancel", "cancelled")],
+)
 def test_all_events_come_in_order_and_then_it_is_over(
-    api: Api, server: Server, client: Client, key: str, transport: str, finish: str, last: str, status: str
+    api: Api,
+    server: Server,
+    client: Client,
+    key: str,
+    transport: str,
+    finish: str,
+    last: str,
+    status: str,
 ) -> None:
     token = filled(client, key, 300, ended=False)
     following = in_background(lambda: api.follow(server.follow_url(transport, key), token))
@@ -53,16 +74,25 @@ def test_all_events_come_in_order_and_then_it_is_over(
     assert told == status
 
 
-@pytest.mark.parametrize("data", ["", "a\nb\n", " lead", "\u2028\u2029\x85\x0b\x1c", "\x00", "🦊é", ":", '{"a": [1]}'])
-def test_any_text_arrives_as_it_was(api: Api, server: Server, client: Client, key: str, transport: str, data: str) -> None:
+@pytest.mark.parametrize(
+    "data", ["", "a\nb\n", " lead", "\u2028\u2029\x85\x0b\x1c", "\x00", "🦊é", ":", '{"a": [1]}']
+)
+def test_any_text_arrives_as_it_was(
+    api: Api, server: Server, client: Client, key: str, transport: str, data: str
+) -> None:
     token = client.create_stream(key).token
     client.add_events(key, [NewEvent(event="a name: x", data=data), NewEvent(event="none")])
     client.end_stream(key)
     events, _ = api.follow(server.follow_url(transport, key), token)
-    assert [(event.event, event.data) for event in events[1:3]] == [("a name: x", data), ("none", "")]
+    assert [(event.event, event.data) for event in events[1:3]] == [
+        ("a name: x", data),
+        ("none", ""),
+    ]
 
 
-def test_json_reads_the_data(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_json_reads_the_data(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = client.create_stream(key).token
     client.add_events(key, [NewEvent(event="x", data={"a": [1, None]})])
     client.end_stream(key)
@@ -70,20 +100,26 @@ def test_json_reads_the_data(api: Api, server: Server, client: Client, key: str,
     assert events[1].json() == {"a": [1, None]}
 
 
-def test_it_starts_after_an_id(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_it_starts_after_an_id(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = filled(client, key, 5)
     after = client.stream_events(key)[3].id
     events, status = api.follow(server.follow_url(transport, key), token, after=after)
     assert (words(events), status) == (["3", "4", "end"], "ended")
 
 
-def test_after_the_last_event_there_is_nothing(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_after_the_last_event_there_is_nothing(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = filled(client, key, 1)
     after = client.stream_info(key).last_id
     assert api.follow(server.follow_url(transport, key), token, after=after) == ([], None)
 
 
-def test_events_that_are_stored_no_longer_are_told(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_events_that_are_stored_no_longer_are_told(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = client.create_stream(key, max_events=10).token
     for part in range(5):
         add(client, key, part * 200, 200)
@@ -105,7 +141,9 @@ def test_broken_connections_lose_and_repeat_nothing(
         if event.data in {"5", "9"}:
             proxy.cut()
 
-    following = in_background(lambda: api.follow(server.follow_url(transport, key, proxy.url), token, seen))
+    following = in_background(
+        lambda: api.follow(server.follow_url(transport, key, proxy.url), token, seen)
+    )
     add(client, key, 10, 10)
     wait_until(lambda: proxy.connections >= 2)
     client.end_stream(key)
@@ -132,7 +170,9 @@ def test_silence_is_a_broken_connection_and_a_heartbeat_is_none(
     assert words(events) == expected(1)
 
 
-def test_a_broker_that_is_not_there_is_told_after_give_up_after(api: Api, key: str, transport: str) -> None:
+def test_a_broker_that_is_not_there_is_told_after_give_up_after(
+    api: Api, key: str, transport: str
+) -> None:
     url = Server(f"http://127.0.0.1:{free_port()}", "").follow_url(transport, key)
     with pytest.raises(Disconnected) as raised:
         api.follow(url, "token", give_up_after=0.7)
@@ -155,14 +195,18 @@ def test_a_function_is_asked_for_a_token_first_and_when_it_is_no_longer_good(
             time.sleep(3)
             proxy.cut()
 
-    following = in_background(lambda: api.follow(server.follow_url(transport, key, proxy.url), ask, seen))
+    following = in_background(
+        lambda: api.follow(server.follow_url(transport, key, proxy.url), ask, seen)
+    )
     wait_until(lambda: len(asked) == 2)
     client.end_stream(key)
     events, _ = following.result(DEADLINE)
     assert (words(events), len(asked)) == (["start", "end"], 2)
 
 
-def test_a_refused_token_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_a_refused_token_is_an_error(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     client.create_stream(key)
     for token in ("forged", lambda: "forged"):
         with pytest.raises(ApiError) as raised:
@@ -170,14 +214,18 @@ def test_a_refused_token_is_an_error(api: Api, server: Server, client: Client, k
         assert (raised.value.status, raised.value.code) == (401, "unauthorized")
 
 
-def test_an_after_that_is_no_id_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_an_after_that_is_no_id_is_an_error(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = client.create_stream(key).token
     with pytest.raises(ApiError) as raised:
         api.follow(server.follow_url(transport, key), token, after="17")
     assert (raised.value.status, raised.value.code) == (400, "invalid-event-id")
 
 
-def test_a_token_for_another_stream_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_a_token_for_another_stream_is_an_error(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     client.create_stream(key)
     other = client.create_stream(f"{key}-other").token
     with pytest.raises(ApiError) as raised:
@@ -185,7 +233,9 @@ def test_a_token_for_another_stream_is_an_error(api: Api, server: Server, client
     assert (raised.value.status, raised.value.code) == (403, "forbidden")
 
 
-def test_an_error_of_the_token_function_is_the_callers(api: Api, server: Server, key: str, transport: str) -> None:
+def test_an_error_of_the_token_function_is_the_callers(
+    api: Api, server: Server, key: str, transport: str
+) -> None:
     def ask() -> str:
         raise KeyError(key)
 
@@ -206,7 +256,9 @@ def test_close_from_another_thread_ends_the_iteration_and_the_connection(
 
 
 def test_close_ends_a_wait_for_the_next_attempt(key: str, transport: str) -> None:
-    subscription = subscribe(Server(f"http://127.0.0.1:{free_port()}", "").follow_url(transport, key), "token")
+    subscription = subscribe(
+        Server(f"http://127.0.0.1:{free_port()}", "").follow_url(transport, key), "token"
+    )
     following = in_background(lambda: list(subscription))
     subscription.close()
     assert following.result(DEADLINE) == []
@@ -249,7 +301,9 @@ def test_cancelling_the_task_closes_the_connection(
 
     async def run() -> None:
         read_both = asyncio.Event()
-        task = asyncio.create_task(read(asubscribe(server.follow_url(transport, key, proxy.url), token), read_both))
+        task = asyncio.create_task(
+            read(asubscribe(server.follow_url(transport, key, proxy.url), token), read_both)
+        )
         await read_both.wait()
         assert proxy.open_connections == 1
         task.cancel()
@@ -261,7 +315,9 @@ def test_cancelling_the_task_closes_the_connection(
     asyncio.run(asyncio.wait_for(run(), DEADLINE))
 
 
-def test_a_coroutine_function_may_make_the_token(server: Server, client: Client, key: str, transport: str) -> None:
+def test_a_coroutine_function_may_make_the_token(
+    server: Server, client: Client, key: str, transport: str
+) -> None:
     token = filled(client, key, 1)
 
     async def ask() -> str:
@@ -274,7 +330,9 @@ def test_a_coroutine_function_may_make_the_token(server: Server, client: Client,
     assert words(asyncio.run(run())) == expected(1)
 
 
-def test_a_normal_end_before_the_last_event_is_a_broken_connection(api: Api, transport: str) -> None:
+def test_a_normal_end_before_the_last_event_is_a_broken_connection(
+    api: Api, transport: str
+) -> None:
     """A server that closes a WebSocket in the midst, and goes on over the next; the other answers just end."""
     answers = [[("5-0", "start"), ("5-1", "token")], [("5-2", "end")]]
     asked: list[str | None] = []
@@ -292,18 +350,33 @@ def test_a_normal_end_before_the_last_event_is_a_broken_connection(api: Api, tra
         events = next_events()
         match transport:
             case "sse":
-                text = "".join(f"retry: 1\nid: {event['id']}\nevent: {event['event']}\ndata:\n\n" for event in events)
+                text = "".join(
+                    f"retry: 1\nid: {event['id']}\nevent: {event['event']}\ndata:\n\n"
+                    for event in events
+                )
             case "ndjson":
                 text = "".join(f"{json.dumps({'key': 'k', **event})}\n" for event in events)
             case _:
-                text = json.dumps({"events": events, "cursor": events[-1]["id"], "status": "active"})
-        types = {"sse": "text/event-stream", "ndjson": "application/x-ndjson", "poll": "application/json"}
+                text = json.dumps(
+                    {"events": events, "cursor": events[-1]["id"], "status": "active"}
+                )
+        types = {
+            "sse": "text/event-stream",
+            "ndjson": "application/x-ndjson",
+            "poll": "application/json",
+        }
         return httpx.Response(200, headers={"Content-Type": types[transport]}, text=text)
 
     if transport != "ws":
         mock = httpx.MockTransport(answer)
-        own = httpx.Client(transport=mock) if isinstance(api, Sync) else httpx.AsyncClient(transport=mock)
-        events, status = api.follow(f"http://broker/api/client/{transport}?key=k", "token", http_client=own)
+        own = (
+            httpx.Client(transport=mock)
+            if isinstance(api, Sync)
+            else httpx.AsyncClient(transport=mock)
+        )
+        events, status = api.follow(
+            f"http://broker/api/client/{transport}?key=k", "token", http_client=own
+        )
     else:
         fake: WebSocketServer = serve(handle, "127.0.0.1", 0)
         with fake:

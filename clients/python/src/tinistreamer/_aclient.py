@@ -56,7 +56,14 @@ class AsyncClient:
     closed by this class.
     """
 
-    def __init__(self, url: str, api_key: str, *, timeout: float = 10.0, http_client: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        timeout: float = 10.0,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
         self._broker = Broker(url, api_key, timeout)
         self._owns_http = http_client is None
         self._http = http_client or httpx.AsyncClient()
@@ -65,7 +72,10 @@ class AsyncClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -74,14 +84,18 @@ class AsyncClient:
         if self._owns_http:
             await self._http.aclose()
 
-    async def create_stream(self, key: str, *, ttl: int | None = None, max_events: int | None = MAX_EVENTS) -> Access:
+    async def create_stream(
+        self, key: str, *, ttl: int | None = None, max_events: int | None = MAX_EVENTS
+    ) -> Access:
         """Starts a stream.
 
         It lives `ttl` seconds after its last write and keeps its newest `max_events` events, about. None: as the broker is set.
         Its own default of 500 events is too few for an answer of a model; a word takes about 25 bytes in Redis.
         """
         check_key(key)
-        return await self._execute(create_stream(CreateStream(key=key, ttl=ttl, max_events=max_events)))
+        return await self._execute(
+            create_stream(CreateStream(key=key, ttl=ttl, max_events=max_events))
+        )
 
     async def issue_token(
         self,
@@ -100,7 +114,9 @@ class AsyncClient:
         body = IssueToken(key=key, keys=listed, prefix=prefix, ttl=ttl, wait=wait or None)
         return await self._execute(issue_token(body))
 
-    async def list_clients(self, *, key: str | None = None, tag: str | None = None) -> list[ClientRow]:
+    async def list_clients(
+        self, *, key: str | None = None, tag: str | None = None
+    ) -> list[ClientRow]:
         """The clients that are connected to this node of the broker: all, or those of a stream, or with a tag."""
         return await self._execute(list_clients(key=key, tag=tag))
 
@@ -129,7 +145,12 @@ class AsyncClient:
         return await self._execute(cancel_stream(KeyOnly(key=key)))
 
     async def add_events(
-        self, key: str, events: Iterable[Event], *, producer: str | None = None, sequence: int | None = None
+        self,
+        key: str,
+        events: Iterable[Event],
+        *,
+        producer: str | None = None,
+        sequence: int | None = None,
     ) -> Added:
         """Writes events, all or none.
 

@@ -21,12 +21,16 @@ from ._target import MEDIA_TYPES, StreamTransport
 def aconnect_stream(http_client: httpx.AsyncClient | None, transport: StreamTransport) -> Connect:
     """Connects for an answer that goes on and on."""
 
-    async def connect(follower: Follower[Streams[Event]], _: Line) -> AsyncGenerator[list[Frame], None]:
+    async def connect(
+        follower: Follower[Streams[Event]], _: Line
+    ) -> AsyncGenerator[list[Frame], None]:
         media_type, decode = MEDIA_TYPES[transport], follower.decoder(transport)
         try:
             request = follower.connecting()
             async with (
-                nullcontext(http_client) if http_client is not None else httpx.AsyncClient() as client,
+                nullcontext(http_client)
+                if http_client is not None
+                else httpx.AsyncClient() as client,
                 client.stream(
                     "GET",
                     request.url,
@@ -49,11 +53,17 @@ def aconnect_stream(http_client: httpx.AsyncClient | None, transport: StreamTran
 def aconnect_polls(http_client: httpx.AsyncClient | None) -> Connect:
     """Connects for one answer after the other."""
 
-    async def connect(follower: Follower[Streams[Event]], _: Line) -> AsyncGenerator[list[Frame], None]:
+    async def connect(
+        follower: Follower[Streams[Event]], _: Line
+    ) -> AsyncGenerator[list[Frame], None]:
         # The first answer tells at once whether the broker takes what is asked for.
         wait = 0
         try:
-            async with nullcontext(http_client) if http_client is not None else httpx.AsyncClient() as client:
+            async with (
+                nullcontext(http_client)
+                if http_client is not None
+                else httpx.AsyncClient() as client
+            ):
                 while True:
                     request = follower.polling(wait)
                     response = await client.get(

@@ -34,7 +34,9 @@ Token = Callable[[], str | Awaitable[str]]
 class _Iteration(Generic[E]):
     """Reads what a subscription follows. Whoever waits for something takes the next step; others wait for its outcome."""
 
-    def __init__(self, follower: Follower[Streams[E]], token: Token | None, connect: Connect) -> None:
+    def __init__(
+        self, follower: Follower[Streams[E]], token: Token | None, connect: Connect
+    ) -> None:
         self._streams = follower.streams
         self._line = line = Line()
         self._turn: asyncio.Future[None] | None = None
@@ -64,7 +66,10 @@ class _Iteration(Generic[E]):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -106,7 +111,9 @@ class AsyncSubscription(_Iteration[Event]):
     failures are got over by connecting again. Cancelling the task that iterates closes the connection.
     """
 
-    def __init__(self, follower: Follower[OneStream], token: Token | None, connect: Connect) -> None:
+    def __init__(
+        self, follower: Follower[OneStream], token: Token | None, connect: Connect
+    ) -> None:
         super().__init__(follower, token, connect)
         self._track = follower.streams.track
 
@@ -140,7 +147,11 @@ class AsyncSubscription(_Iteration[Event]):
 
         `status` says afterwards whether the stream was ended or cancelled.
         """
-        return "".join(found.data for found in await self.collect(allow_missed=allow_missed) if found.event == event)
+        return "".join(
+            found.data
+            for found in await self.collect(allow_missed=allow_missed)
+            if found.event == event
+        )
 
 
 class AsyncManySubscription(_Iteration[KeyedEvent]):
@@ -150,7 +161,9 @@ class AsyncManySubscription(_Iteration[KeyedEvent]):
     It is over when all streams have ended or are gone; with no stream left it waits for one to be added.
     """
 
-    def __init__(self, follower: Follower[ManyStreams], token: Token | None, connect: Connect) -> None:
+    def __init__(
+        self, follower: Follower[ManyStreams], token: Token | None, connect: Connect
+    ) -> None:
         super().__init__(follower, token, connect)
         self._many = follower.streams
 
@@ -172,7 +185,14 @@ class AsyncManySubscription(_Iteration[KeyedEvent]):
         """The events that are missing so far, in all streams that were not dropped. None while none is."""
         return self._many.missed
 
-    async def add(self, key: str, *, after: str | None = None, from_: str | None = None, wait: bool | None = None) -> None:
+    async def add(
+        self,
+        key: str,
+        *,
+        after: str | None = None,
+        from_: str | None = None,
+        wait: bool | None = None,
+    ) -> None:
         """Follows one more stream, after an event's id, or from where `from_` says. Returns when the broker has agreed.
 
         `from_` and `wait` are the subscription's unless they are given.
@@ -201,7 +221,9 @@ class AsyncManySubscription(_Iteration[KeyedEvent]):
         return change
 
 
-async def _steps(follower: Follower[Streams[E]], token: Token | None, connect: Connect, line: Line) -> AsyncGenerator[None, None]:
+async def _steps(
+    follower: Follower[Streams[E]], token: Token | None, connect: Connect, line: Line
+) -> AsyncGenerator[None, None]:
     while not follower.streams.is_over:
         line.begin()
         if follower.streams.is_idle:

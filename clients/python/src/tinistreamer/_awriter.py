@@ -50,13 +50,18 @@ class AsyncWriter:
         with websocket_extra():
             from ._ws_awriter import AsyncWebSocketSender  # noqa: PLC0415
 
-        return AsyncWebSocketSender(self._broker, self._outbox, self._changed, self._acknowledge).run
+        return AsyncWebSocketSender(
+            self._broker, self._outbox, self._changed, self._acknowledge
+        ).run
 
     async def __aenter__(self) -> AsyncWriter:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         if self._outbox.settled:
             return
@@ -75,7 +80,9 @@ class AsyncWriter:
         except PublishError as failure:
             # What the block raised matters more. That the stream was stopped elsewhere is no failure.
             level = logging.DEBUG if failure.code == "no-active-stream" else logging.WARNING
-            _log.log(level, "The stream %r could not be cancelled: %s", self._outbox.options.key, failure)
+            _log.log(
+                level, "The stream %r could not be cancelled: %s", self._outbox.options.key, failure
+            )
 
     @property
     def acknowledged(self) -> int:
@@ -106,7 +113,9 @@ class AsyncWriter:
     async def flush(self) -> None:
         """Returns when all that was written is stored. Raises `PublishError`."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._outbox.failure is not None or not self._outbox.pending)
+            await self._changed.wait_for(
+                lambda: self._outbox.failure is not None or not self._outbox.pending
+            )
         if self._outbox.failure is not None:
             raise self._outbox.failure
 

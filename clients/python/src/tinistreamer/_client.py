@@ -56,7 +56,14 @@ class Client:
     closed by this class.
     """
 
-    def __init__(self, url: str, api_key: str, *, timeout: float = 10.0, http_client: httpx.Client | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        timeout: float = 10.0,
+        http_client: httpx.Client | None = None,
+    ) -> None:
         self._broker = Broker(url, api_key, timeout)
         self._owns_http = http_client is None
         self._http = http_client or httpx.Client()
@@ -64,7 +71,12 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -72,7 +84,9 @@ class Client:
         if self._owns_http:
             self._http.close()
 
-    def create_stream(self, key: str, *, ttl: int | None = None, max_events: int | None = MAX_EVENTS) -> Access:
+    def create_stream(
+        self, key: str, *, ttl: int | None = None, max_events: int | None = MAX_EVENTS
+    ) -> Access:
         """Starts a stream.
 
         It lives `ttl` seconds after its last write and keeps its newest `max_events` events, about. None: as the broker is set.
@@ -126,7 +140,14 @@ class Client:
         """Cancels a stream: it stays incomplete."""
         return self._execute(cancel_stream(KeyOnly(key=key)))
 
-    def add_events(self, key: str, events: Iterable[Event], *, producer: str | None = None, sequence: int | None = None) -> Added:
+    def add_events(
+        self,
+        key: str,
+        events: Iterable[Event],
+        *,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Added:
         """Writes events, all or none.
 
         With a `producer` (a name that no other sender uses) and a `sequence` (how many events it had sent into the stream

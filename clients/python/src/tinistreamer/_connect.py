@@ -22,7 +22,9 @@ from ._target import MEDIA_TYPES, StreamTransport
 def connect_stream(http_client: httpx.Client | None, transport: StreamTransport) -> Connect:
     """Connects for an answer that goes on and on."""
 
-    def connect(follower: Follower[Streams[Event]], link: Link) -> Generator[list[Frame], None, None]:
+    def connect(
+        follower: Follower[Streams[Event]], link: Link
+    ) -> Generator[list[Frame], None, None]:
         media_type, decode = MEDIA_TYPES[transport], follower.decoder(transport)
         try:
             request = follower.connecting()
@@ -54,7 +56,9 @@ def connect_stream(http_client: httpx.Client | None, transport: StreamTransport)
 def connect_polls(http_client: httpx.Client | None) -> Connect:
     """Connects for one answer after the other."""
 
-    def connect(follower: Follower[Streams[Event]], link: Link) -> Generator[list[Frame], None, None]:
+    def connect(
+        follower: Follower[Streams[Event]], link: Link
+    ) -> Generator[list[Frame], None, None]:
         # The first answer tells at once whether the broker takes what is asked for.
         wait = 0
         try:

@@ -29,7 +29,9 @@ class ApiError(TinistreamerError):
     than the broker answered), `retry_after` the seconds after which to try again, where the broker told them.
     """
 
-    def __init__(self, status: int, code: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, retry_after: float | None = None
+    ) -> None:
         super().__init__(code, message)
         self.args = (status, code, message, retry_after)
         self.status = status
@@ -102,7 +104,9 @@ class DisconnectedByOperator(TinistreamerError):
     """The broker's operator disconnected the client, which shall not come back. The code is `disconnected-by-operator`."""
 
     def __init__(self) -> None:
-        super().__init__("disconnected-by-operator", "The broker's operator has disconnected this client")
+        super().__init__(
+            "disconnected-by-operator", "The broker's operator has disconnected this client"
+        )
         self.args = ()
 
 
@@ -148,13 +152,22 @@ class Gap(TinistreamerError):
 
 def api_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
     """The error that an answer tells; also for answers that are not the broker's, such as a proxy's pages."""
-    seconds = float(retry_after) if retry_after is not None and retry_after.isascii() and retry_after.isdigit() else None
+    seconds = (
+        float(retry_after)
+        if retry_after is not None and retry_after.isascii() and retry_after.isdigit()
+        else None
+    )
     try:
         told = cast("dict[str, Any]", json.loads(body))
         return ApiError(status, str(told["code"]), str(told["message"]), seconds)
     except (ValueError, KeyError, TypeError):
         phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown"
-        return ApiError(status, "unexpected-answer", f"The answer was HTTP {status} ({phrase}), and not the broker's", seconds)
+        return ApiError(
+            status,
+            "unexpected-answer",
+            f"The answer was HTTP {status} ({phrase}), and not the broker's",
+            seconds,
+        )
 
 
 def is_transient(error: TinistreamerError) -> bool:

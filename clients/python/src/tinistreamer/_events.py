@@ -72,13 +72,20 @@ def encode(event: str, data: Any) -> str:
         raise InvalidEvent("reserved-event", f"{event!r} is one of the broker's own events")
     try:
         if not 1 <= len(event.encode()) <= 128 or _CONTROL.search(event):
-            raise InvalidEvent("invalid-event", "An event name is 1 to 128 bytes of UTF-8 without control characters")
+            raise InvalidEvent(
+                "invalid-event",
+                "An event name is 1 to 128 bytes of UTF-8 without control characters",
+            )
         value = {"event": event} if data is None else {"event": event, "data": data}
-        return well_formed(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+        return well_formed(
+            json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        )
     except InvalidEvent:
         raise
     except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidEvent("invalid-event", f"The event can't be written as JSON: {error}") from error
+        raise InvalidEvent(
+            "invalid-event", f"The event can't be written as JSON: {error}"
+        ) from error
 
 
 def _check_name(event: object) -> None:
@@ -97,7 +104,9 @@ def check_events(events: Iterable[object]) -> list[NewEvent]:
     listed = list(events)
     for event in listed:
         if not isinstance(event, NewEvent):
-            raise TypeError(f'events is a list of NewEvent, such as NewEvent(event="token", data="text"), not of {_kind(event)}')
+            raise TypeError(
+                f'events is a list of NewEvent, such as NewEvent(event="token", data="text"), not of {_kind(event)}'
+            )
     return cast("list[NewEvent]", listed)
 
 

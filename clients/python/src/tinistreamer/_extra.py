@@ -12,4 +12,6 @@ def websocket_extra() -> Generator[None, None, None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("WebSockets want an extra: pip install 'tinistreamer[websocket]'", name=error.name) from error
+        raise ModuleNotFoundError(
+            "WebSockets want an extra: pip install 'tinistreamer[websocket]'", name=error.name
+        ) from error

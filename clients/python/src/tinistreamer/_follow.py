@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ._backoff import Backoff
-from ._errors import ApiError, Disconnected, TinistreamerError, Unreachable, is_transient, retry_after_of
+from ._errors import (
+    ApiError,
+    Disconnected,
+    TinistreamerError,
+    Unreachable,
+    is_transient,
+    retry_after_of,
+)
 from ._events import Event
 from ._frames import PLACED, Frame, NdjsonDecoder, Polled
 from ._sse import SseDecoder
@@ -77,7 +84,9 @@ class Follower(Generic[S_co]):
             self.hear()
         resumption = self.streams.begin_connection()
         after = [("after", resumption.cursor)] if resumption.cursor is not None else []
-        return Request(with_query(resumption.url, [*after, ("wait", str(wait))]), self._authorization())
+        return Request(
+            with_query(resumption.url, [*after, ("wait", str(wait))]), self._authorization()
+        )
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
@@ -145,7 +154,12 @@ class Follower(Generic[S_co]):
     def failed(self, error: TinistreamerError) -> float:
         """The connection failed or broke: the seconds to wait before the next. Raises if there shall be none."""
         token_was_new, self._token_is_new = self._token_is_new, False
-        if isinstance(error, ApiError) and error.status == 401 and self._asks_for_token and not token_was_new:
+        if (
+            isinstance(error, ApiError)
+            and error.status == 401
+            and self._asks_for_token
+            and not token_was_new
+        ):
             self.token = None
             return 0.0
         if not is_transient(error):
@@ -154,7 +168,9 @@ class Follower(Generic[S_co]):
                 return 0.0
             raise error
         heard = self._clock() if self._heard is None else self._heard
-        delay = self._backoff.next(heard + self._give_up_after - self._clock(), retry_after_of(error))
+        delay = self._backoff.next(
+            heard + self._give_up_after - self._clock(), retry_after_of(error)
+        )
         if delay is None:
             raise Disconnected(self._give_up_after) from error
         return delay

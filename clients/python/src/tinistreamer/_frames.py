@@ -66,7 +66,9 @@ def polled(body: bytes) -> Polled:
     """What a long poll brought. Raises `Unreachable` if it is not of the broker's form."""
     try:
         told = json.loads(body)
-        return Polled([_frame(value) for value in told["events"]], told["cursor"], told["status"] != "active")
+        return Polled(
+            [_frame(value) for value in told["events"]], told["cursor"], told["status"] != "active"
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unreachable("An answer is not of the broker's form") from error
 

@@ -28,7 +28,9 @@ class Broker:
 
     def __post_init__(self) -> None:
         if not self.url:
-            raise TypeError('The broker\'s URL is missing: pass url, for example "http://127.0.0.1:8000"')
+            raise TypeError(
+                'The broker\'s URL is missing: pass url, for example "http://127.0.0.1:8000"'
+            )
         if not self.api_key:
             raise TypeError(
                 "The API key is missing: pass api_key, one of the broker's keys (STREAMER_API_KEY where the broker runs)"
@@ -43,17 +45,24 @@ class Broker:
         return {"X-API-KEY": self.api_key}
 
     def request(
-        self, client: httpx.Client | httpx.AsyncClient, operation: Operation[T], timeout: float | None = None
+        self,
+        client: httpx.Client | httpx.AsyncClient,
+        operation: Operation[T],
+        timeout: float | None = None,
     ) -> httpx.Request:
         """The operation as a request of this HTTP client. `timeout` is in seconds, for each phase of it."""
         return client.build_request(
             operation.method,
             self.url + operation.path,
-            params={name: value for name, value in (operation.params or {}).items() if value is not None},
+            params={
+                name: value for name, value in (operation.params or {}).items() if value is not None
+            },
             content=operation.content
             if operation.body is None
             else well_formed(json.dumps(operation.body, ensure_ascii=False)).encode(),
-            headers=self.headers if operation.body is None else {**self.headers, "Content-Type": "application/json"},
+            headers=self.headers
+            if operation.body is None
+            else {**self.headers, "Content-Type": "application/json"},
             timeout=self.timeout if timeout is None else timeout,
         )
 
@@ -65,7 +74,9 @@ def read_answer(operation: Operation[T], response: httpx.Response) -> T:
     try:
         return operation.parse(response)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ApiError(200, "unexpected-answer", "The answer has not the shape of the broker's") from error
+        raise ApiError(
+            200, "unexpected-answer", "The answer has not the shape of the broker's"
+        ) from error
 
 
 def error_of(response: httpx.Response) -> ApiError:
@@ -93,7 +104,9 @@ def poll_timeout(follower: Follower[Streams[Event]], wait: int) -> httpx.Timeout
     return httpx.Timeout(CONNECT_TIMEOUT, read=wait + follower.silence)
 
 
-def check_following(follower: Follower[Streams[Event]], response: httpx.Response, accept: str) -> None:
+def check_following(
+    follower: Follower[Streams[Event]], response: httpx.Response, accept: str
+) -> None:
     """Looks at the head of an answer to a subscription. Raises `ApiError` if no events follow; then its body was read."""
     if response.status_code == 204:
         follower.streams.complete()

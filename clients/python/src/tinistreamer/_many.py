@@ -22,7 +22,9 @@ from ._track import Status, Track
 class ManyStreams(Streams[KeyedEvent]):
     """Several streams. They may be changed from other threads than the one that reads."""
 
-    def __init__(self, url: str, keys: Iterable[str], after: str | Mapping[str, str] | None, wanted: Wanted) -> None:
+    def __init__(
+        self, url: str, keys: Iterable[str], after: str | Mapping[str, str] | None, wanted: Wanted
+    ) -> None:
         super().__init__()
         if isinstance(keys, str):
             raise TypeError("keys is a list of keys")
@@ -38,7 +40,11 @@ class ManyStreams(Streams[KeyedEvent]):
         for key in keys:
             position = known.get(key, Position(None))
             self._members[key] = self._member(
-                position.id, wanted.from_, wait=wanted.wait, is_finished=position.is_last, in_base=bool(base) and key not in known
+                position.id,
+                wanted.from_,
+                wait=wanted.wait,
+                is_finished=position.is_last,
+                in_base=bool(base) and key not in known,
             )
         if not self._members:
             raise ValueError("There is no stream to follow")
@@ -53,7 +59,13 @@ class ManyStreams(Streams[KeyedEvent]):
         self._lock = threading.RLock()
 
     def _member(
-        self, after: str | None, from_: str | None, *, wait: bool, is_finished: bool = False, in_base: bool = False
+        self,
+        after: str | None,
+        from_: str | None,
+        *,
+        wait: bool,
+        is_finished: bool = False,
+        in_base: bool = False,
     ) -> Member:
         anywhere = in_base or begins_anywhere(from_)
         track = Track(after, is_filtered=self._wanted.events is not None, begins_anywhere=anywhere)
@@ -63,7 +75,10 @@ class ManyStreams(Streams[KeyedEvent]):
     def statuses(self) -> dict[str, Status | None]:
         """What became of each stream; None: it is finished, and there was nothing after the position."""
         with self._lock:
-            return {key: member.track.status if member.is_finished else "active" for key, member in self._members.items()}
+            return {
+                key: member.track.status if member.is_finished else "active"
+                for key, member in self._members.items()
+            }
 
     @property
     def missed(self) -> MissedTotal | None:
@@ -74,7 +89,9 @@ class ManyStreams(Streams[KeyedEvent]):
     @property
     def is_over(self) -> bool:
         with self._lock:
-            return bool(self._members) and all(member.is_finished for member in self._members.values())
+            return bool(self._members) and all(
+                member.is_finished for member in self._members.values()
+            )
 
     @property
     def is_idle(self) -> bool:
@@ -85,28 +102,54 @@ class ManyStreams(Streams[KeyedEvent]):
     def cursor(self) -> str | None:
         """The positions in all streams, which the broker takes over any transport."""
         with self._lock:
-            return self._cursor([key for key, member in self._members.items() if member.begins and member.is_placed])
+            return self._cursor(
+                [key for key, member in self._members.items() if member.begins and member.is_placed]
+            )
 
     def _cursor(self, at_start: Iterable[str]) -> str | None:
         positions = {key: Position(None) for key in at_start}
-        positions |= {key: member.position for key, member in self._members.items() if member.position is not None}
+        positions |= {
+            key: member.position
+            for key, member in self._members.items()
+            if member.position is not None
+        }
         in_base = {key for key, member in self._members.items() if member.in_base}
         # Positions that are spelled out and belong to streams that are followed no longer, or are newer elsewhere.
-        kept = [item for item in self._base if (read := _cursor.head(item)) is None or read[0] in in_base]
+        kept = [
+            item
+            for item in self._base
+            if (read := _cursor.head(item)) is None or read[0] in in_base
+        ]
         return _cursor.join(positions, kept)
 
     def begin_connection(self) -> Resumption:
         with self._lock:
             self._inbox.clear()
             self._entering = [*self._entered]
-            wanted = {key: member for key, member in self._members.items() if not member.is_finished}
+            wanted = {
+                key: member for key, member in self._members.items() if not member.is_finished
+            }
             self._connected = list(wanted)
             # One `from` is for all of a connection: a stream that begins at its start is named then.
-            from_ = next((member.from_ for member in wanted.values() if member.begins and begins_anywhere(member.from_)), None)
-            at_start = [key for key, member in wanted.items() if member.begins and not begins_anywhere(member.from_)]
+            from_ = next(
+                (
+                    member.from_
+                    for member in wanted.values()
+                    if member.begins and begins_anywhere(member.from_)
+                ),
+                None,
+            )
+            at_start = [
+                key
+                for key, member in wanted.items()
+                if member.begins and not begins_anywhere(member.from_)
+            ]
             begin = begin_pairs(from_, wait=any(member.wait for member in wanted.values()))
             pairs = [*(("key", key) for key in wanted), *self._wanted.pairs, *begin]
-            return Resumption(with_query(self._url, pairs, without="key"), self._cursor(at_start if from_ is not None else []))
+            return Resumption(
+                with_query(self._url, pairs, without="key"),
+                self._cursor(at_start if from_ is not None else []),
+            )
 
     def receive(self, frames: Iterable[Frame]) -> None:
         with self._lock:
@@ -144,7 +187,11 @@ class ManyStreams(Streams[KeyedEvent]):
                     self._rebase(frame.cursor)
                 else:
                     member.in_base = False
-            return KeyedEvent(event.id, event.event, event.data, event.missed, key=frame.key) if event is not None else None
+            return (
+                KeyedEvent(event.id, event.event, event.data, event.missed, key=frame.key)
+                if event is not None
+                else None
+            )
 
     def _rebase(self, cursor: str | None) -> None:
         """The broker told its cursor for the streams of the connection."""
@@ -238,7 +285,9 @@ class ManyStreams(Streams[KeyedEvent]):
             if not self._asked:
                 raise Unreachable("An answer came to no question")
             change = self._asked.popleft()
-            if answer.op == "error" and not (change.member is None and answer.code == "not-subscribed"):
+            if answer.op == "error" and not (
+                change.member is None and answer.code == "not-subscribed"
+            ):
                 change.settle(Refused(answer.code, answer.message))
             elif change.member is None:
                 # Of a stream that has ended the broker may know no longer.
@@ -249,7 +298,10 @@ class ManyStreams(Streams[KeyedEvent]):
                 # With no position told, it begins with its first event.
                 added.from_ = None
                 self._members[change.key] = added
-                self._connected = [*(key for key in self._connected if key != change.key), change.key]
+                self._connected = [
+                    *(key for key in self._connected if key != change.key),
+                    change.key,
+                ]
                 change.settle()
 
     @property

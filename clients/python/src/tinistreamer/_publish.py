@@ -98,7 +98,11 @@ class Retry:
 
     def after(self, error: TinistreamerError) -> float:
         """The seconds to wait after this error; raises it where there is no use in trying again, or no time."""
-        delay = self._backoff.next(self.remaining, retry_after_of(error)) if is_transient(error) else None
+        delay = (
+            self._backoff.next(self.remaining, retry_after_of(error))
+            if is_transient(error)
+            else None
+        )
         if delay is None:
             raise error
         return delay
@@ -107,7 +111,9 @@ class Retry:
 class Outbox:
     """The events of one writer that are not acknowledged yet, and how far it is."""
 
-    def __init__(self, options: WriterOptions, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, options: WriterOptions, timeout: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.options = options
         self.timeout = timeout
         self.producer = secrets.token_hex(16)
@@ -144,7 +150,9 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """Whether a writer has to wait."""
-        return len(self._lines) >= self.options.max_pending and not self.ended and self.failure is None
+        return (
+            len(self._lines) >= self.options.max_pending and not self.ended and self.failure is None
+        )
 
     @property
     def is_drained(self) -> bool:
@@ -223,9 +231,13 @@ class Outbox:
         stored = summary.num_events + (summary.num_duplicates or 0)
         ack = self._stored(stored, summary.last_id)
         if summary.errors:
-            raise ApiError(200, "invalid-event", f"The broker refused an event: {summary.errors[0]}")
+            raise ApiError(
+                200, "invalid-event", f"The broker refused an event: {summary.errors[0]}"
+            )
         if stored != sent:
-            raise ApiError(200, "unexpected-answer", f"Of {sent} events the broker confirmed {stored}")
+            raise ApiError(
+                200, "unexpected-answer", f"Of {sent} events the broker confirmed {stored}"
+            )
         return ack
 
     def answered(self, message: str | bytes) -> Ack:
@@ -236,7 +248,9 @@ class Outbox:
                 return self._stored(1, answer["id"])
             code, text = str(answer["code"]), str(answer["message"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ApiError(200, "unexpected-answer", "The answer to an event has not the shape of the broker's") from error
+            raise ApiError(
+                200, "unexpected-answer", "The answer to an event has not the shape of the broker's"
+            ) from error
         raise ApiError(_STATUS_OF.get(code, 400), code, text)
 
     def broken(self, error: TinistreamerError) -> float:
@@ -257,13 +271,17 @@ class Outbox:
         self._lines.clear()
         self._on_their_way = 0
 
-    def settling(self, how: Literal["end", "cancel"]) -> Generator[Operation[Finished | StreamState] | float, object, None]:
+    def settling(
+        self, how: Literal["end", "cancel"]
+    ) -> Generator[Operation[Finished | StreamState] | float, object, None]:
         """Ends or cancels the stream: yields what to request, and the seconds to wait; takes answers and errors.
 
         Returns when the stream is finished in the way that was asked for; raises the last error when it can't be.
         """
         key = KeyOnly(key=self.options.key)
-        operation, wanted = (end_stream(key), "ended") if how == "end" else (cancel_stream(key), "cancelled")
+        operation, wanted = (
+            (end_stream(key), "ended") if how == "end" else (cancel_stream(key), "cancelled")
+        )
         # A writer that has failed has been trying for long enough.
         retry = Retry(0.0 if self.failure else self.options.retry_for)
         answer_lost = False

@@ -100,7 +100,9 @@ class Streams(ABC, Generic[E_co]):
 
 def placed_or(frame: Frame) -> Frame:
     """A frame over server-sent events for one stream, whose position is `KEY:` where the broker waits for the stream."""
-    return PLACED if frame.event is None and frame.id is not None and frame.id.endswith(":") else frame
+    return (
+        PLACED if frame.event is None and frame.id is not None and frame.id.endswith(":") else frame
+    )
 
 
 class OneStream(Streams[Event]):
@@ -112,7 +114,11 @@ class OneStream(Streams[Event]):
             _cursor.check(after)
         self._url, self._wanted = url, wanted
         self._from = wanted.from_
-        self.track = Track(after, is_filtered=wanted.events is not None, begins_anywhere=begins_anywhere(wanted.from_))
+        self.track = Track(
+            after,
+            is_filtered=wanted.events is not None,
+            begins_anywhere=begins_anywhere(wanted.from_),
+        )
         self._is_complete = False
 
     @property

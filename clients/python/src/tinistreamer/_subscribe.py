@@ -76,7 +76,9 @@ def subscribe_many(
     """
     streams = ManyStreams(url, keys, after, Wanted.of(events, from_, wait, client_name, tags))
     follower = _follower(streams, token, silence, give_up_after)
-    return ManySubscription(follower, token if callable(token) else None, _connector(url, http_client))
+    return ManySubscription(
+        follower, token if callable(token) else None, _connector(url, http_client)
+    )
 
 
 def asubscribe(
@@ -96,7 +98,9 @@ def asubscribe(
     """Follows a stream to its end, with asyncio: as `subscribe`, but the function for tokens may be a coroutine function, too."""
     streams = OneStream(url, after, Wanted.of(events, from_, wait, client_name, tags))
     follower = _follower(streams, token, silence, give_up_after)
-    return AsyncSubscription(follower, token if callable(token) else None, _aconnector(url, http_client))
+    return AsyncSubscription(
+        follower, token if callable(token) else None, _aconnector(url, http_client)
+    )
 
 
 def asubscribe_many(
@@ -117,13 +121,19 @@ def asubscribe_many(
     """Follows several streams over one connection, with asyncio: as `subscribe_many`, with tokens as in `asubscribe`."""
     streams = ManyStreams(url, keys, after, Wanted.of(events, from_, wait, client_name, tags))
     follower = _follower(streams, token, silence, give_up_after)
-    return AsyncManySubscription(follower, token if callable(token) else None, _aconnector(url, http_client))
+    return AsyncManySubscription(
+        follower, token if callable(token) else None, _aconnector(url, http_client)
+    )
 
 
 def _follower(streams: S, token: str | Token, silence: float, give_up_after: float) -> Follower[S]:
     if not token:
-        raise TypeError("The token is missing: pass token, a token of the broker or a function that gets one")
-    follower = Follower(streams, silence=silence, give_up_after=give_up_after, asks_for_token=callable(token))
+        raise TypeError(
+            "The token is missing: pass token, a token of the broker or a function that gets one"
+        )
+    follower = Follower(
+        streams, silence=silence, give_up_after=give_up_after, asks_for_token=callable(token)
+    )
     if isinstance(token, str):
         follower.token = token
     return follower

@@ -31,7 +31,9 @@ Connect = Callable[[Follower[Streams[Event]], Link], Generator[list[Frame], None
 class _Iteration(Generic[E]):
     """Reads what a subscription follows. Whoever waits for something takes the next step; others wait for its outcome."""
 
-    def __init__(self, follower: Follower[Streams[E]], token: Callable[[], str] | None, connect: Connect) -> None:
+    def __init__(
+        self, follower: Follower[Streams[E]], token: Callable[[], str] | None, connect: Connect
+    ) -> None:
         self._streams = follower.streams
         self._link = Link()
         self._turn = threading.Condition()
@@ -60,7 +62,12 @@ class _Iteration(Generic[E]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -108,7 +115,9 @@ class Subscription(_Iteration[Event]):
     failures are got over by connecting again. One thread at a time may iterate; `close` may be called by any.
     """
 
-    def __init__(self, follower: Follower[OneStream], token: Callable[[], str] | None, connect: Connect) -> None:
+    def __init__(
+        self, follower: Follower[OneStream], token: Callable[[], str] | None, connect: Connect
+    ) -> None:
         super().__init__(follower, token, connect)
         self._track = follower.streams.track
 
@@ -142,7 +151,9 @@ class Subscription(_Iteration[Event]):
 
         `status` says afterwards whether the stream was ended or cancelled.
         """
-        return "".join(found.data for found in self.collect(allow_missed=allow_missed) if found.event == event)
+        return "".join(
+            found.data for found in self.collect(allow_missed=allow_missed) if found.event == event
+        )
 
 
 class ManySubscription(_Iteration[KeyedEvent]):
@@ -152,7 +163,9 @@ class ManySubscription(_Iteration[KeyedEvent]):
     It is over when all streams have ended or are gone; with no stream left it waits for one to be added.
     """
 
-    def __init__(self, follower: Follower[ManyStreams], token: Callable[[], str] | None, connect: Connect) -> None:
+    def __init__(
+        self, follower: Follower[ManyStreams], token: Callable[[], str] | None, connect: Connect
+    ) -> None:
         super().__init__(follower, token, connect)
         self._many = follower.streams
 
@@ -174,7 +187,14 @@ class ManySubscription(_Iteration[KeyedEvent]):
         """The events that are missing so far, in all streams that were not dropped. None while none is."""
         return self._many.missed
 
-    def add(self, key: str, *, after: str | None = None, from_: str | None = None, wait: bool | None = None) -> None:
+    def add(
+        self,
+        key: str,
+        *,
+        after: str | None = None,
+        from_: str | None = None,
+        wait: bool | None = None,
+    ) -> None:
         """Follows one more stream, after an event's id, or from where `from_` says. Returns when the broker has agreed.
 
         `from_` and `wait` are the subscription's unless they are given.

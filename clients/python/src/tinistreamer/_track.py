@@ -26,7 +26,9 @@ class Track:
         self.missed = MissedCounter()
         self._is_filtered = is_filtered
         # What can't be read as an id, the broker refuses.
-        self._expected = (number_of(after) or 0) + 1 if after is not None else None if begins_anywhere else 0
+        self._expected = (
+            (number_of(after) or 0) + 1 if after is not None else None if begins_anywhere else 0
+        )
         self._first: str | None = None
 
     def accept(self, frame: Frame) -> Event | None:
@@ -66,8 +68,12 @@ class Track:
         if number is None:
             raise Gap(f"A position can't be read: {event_id}")
         following = number + 1
-        if self._expected is not None and (following < self._expected or (following > self._expected and not self._is_filtered)):
-            raise Gap(f"After {self.position} {self._wanted()} must come, and not the position {event_id}")
+        if self._expected is not None and (
+            following < self._expected or (following > self._expected and not self._is_filtered)
+        ):
+            raise Gap(
+                f"After {self.position} {self._wanted()} must come, and not the position {event_id}"
+            )
         self._expected, self.position = following, event_id
 
     def _missed(self, frame: Frame) -> Event:

@@ -32,7 +32,9 @@ def handshake_error(error: Exception) -> TinistreamerError:
     """What it means that a connection could not be opened."""
     if isinstance(error, InvalidStatus):
         answer = error.response
-        return api_error(answer.status_code, bytes(answer.body or b""), answer.headers.get("Retry-After"))
+        return api_error(
+            answer.status_code, bytes(answer.body or b""), answer.headers.get("Retry-After")
+        )
     return Unreachable(describe(error))
 
 
@@ -50,7 +52,9 @@ def frames_of(follower: Follower[Streams[Event]], message: str | bytes) -> list[
     return told
 
 
-def end_of(follower: Follower[Streams[Event]], error: ConnectionClosed, *, nothing_new: bool) -> None:
+def end_of(
+    follower: Follower[Streams[Event]], error: ConnectionClosed, *, nothing_new: bool
+) -> None:
     """The broker closed a subscription's connection before the last event: raises, unless it is complete.
 
     `nothing_new`: the one message of the connection was the empty array. After any other the last event must come.

@@ -55,7 +55,12 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if self._outbox.settled:
             return
         if kind is None:
@@ -73,7 +78,9 @@ class Writer:
         except PublishError as failure:
             # What the block raised matters more. That the stream was stopped elsewhere is no failure.
             level = logging.DEBUG if failure.code == "no-active-stream" else logging.WARNING
-            _log.log(level, "The stream %r could not be cancelled: %s", self._outbox.options.key, failure)
+            _log.log(
+                level, "The stream %r could not be cancelled: %s", self._outbox.options.key, failure
+            )
 
     @property
     def acknowledged(self) -> int:
@@ -100,13 +107,17 @@ class Writer:
             self._changed.notify_all()
             if self._sender is None:
                 # A daemon: a writer that is never left must not keep the process.
-                self._sender = threading.Thread(target=self._run, name="tinistreamer-writer", daemon=True)
+                self._sender = threading.Thread(
+                    target=self._run, name="tinistreamer-writer", daemon=True
+                )
                 self._sender.start()
 
     def flush(self) -> None:
         """Returns when all that was written is stored. Raises `PublishError`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._outbox.failure is not None or not self._outbox.pending)
+            self._changed.wait_for(
+                lambda: self._outbox.failure is not None or not self._outbox.pending
+            )
             if self._outbox.failure is not None:
                 raise self._outbox.failure
 
@@ -143,7 +154,8 @@ class Writer:
             self._outbox.end()
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: self._outbox.failure is not None or not self._outbox.pending, self._outbox.options.flush_timeout
+                lambda: self._outbox.failure is not None or not self._outbox.pending,
+                self._outbox.options.flush_timeout,
             )
 
     def _join(self) -> None:

@@ -19,7 +19,9 @@ from ._streams import Streams
 from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, end_of, frames_of, handshake_error, is_life
 
 
-async def connect(follower: Follower[Streams[Event]], line: Line) -> AsyncGenerator[list[Frame], None]:
+async def connect(
+    follower: Follower[Streams[Event]], line: Line
+) -> AsyncGenerator[list[Frame], None]:
     """Connects for the broker's messages."""
 
     class Connection(ClientConnection):
@@ -61,7 +63,9 @@ async def connect(follower: Follower[Streams[Event]], line: Line) -> AsyncGenera
         line.ask = None
 
 
-async def _frames(follower: Follower[Streams[Event]], connection: ClientConnection) -> AsyncGenerator[list[Frame], None]:
+async def _frames(
+    follower: Follower[Streams[Event]], connection: ClientConnection
+) -> AsyncGenerator[list[Frame], None]:
     nothing_new: bool | None = None
     since = follower.now()
     while (left := follower.silence_left(since)) > 0:

@@ -88,7 +88,9 @@ class AsyncWebSocketSender:
                     answer = await connection.recv()
             except TimeoutError as error:
                 if self._outbox.is_overdue(timeout):
-                    raise Unreachable(f"The broker did not answer for {timeout:g} seconds") from error
+                    raise Unreachable(
+                        f"The broker did not answer for {timeout:g} seconds"
+                    ) from error
             except ConnectionClosed as error:
                 raise closed_by(*close_of(error)) from error
             else:

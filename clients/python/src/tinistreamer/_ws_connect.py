@@ -69,7 +69,9 @@ def connect(follower: Follower[Streams[Event]], link: Link) -> Generator[list[Fr
         link.hold(None)
 
 
-def _frames(follower: Follower[Streams[Event]], connection: ClientConnection) -> Generator[list[Frame], None, None]:
+def _frames(
+    follower: Follower[Streams[Event]], connection: ClientConnection
+) -> Generator[list[Frame], None, None]:
     nothing_new: bool | None = None
     since = follower.now()
     while (left := follower.silence_left(since)) > 0:

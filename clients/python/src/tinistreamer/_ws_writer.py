@@ -64,7 +64,9 @@ class WebSocketSender:
             raise handshake_error(error) from error
         self._failure = None
         with connection:
-            receiver = threading.Thread(target=self._receive, args=(connection, timeout), daemon=True)
+            receiver = threading.Thread(
+                target=self._receive, args=(connection, timeout), daemon=True
+            )
             receiver.start()
             try:
                 self._transmit(connection)
@@ -75,7 +77,9 @@ class WebSocketSender:
     def _transmit(self, connection: ClientConnection) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._failure or self._outbox.unsent or self._outbox.is_drained)
+                self._changed.wait_for(
+                    lambda: self._failure or self._outbox.unsent or self._outbox.is_drained
+                )
                 if self._failure is not None:
                     raise self._failure
                 if self._outbox.is_drained:
