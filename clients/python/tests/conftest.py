@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from both import Api, Async, Sync
+from interfaces import Api, Async, Sync
 from proxy import Proxy
 
 from tinistreamer import Client

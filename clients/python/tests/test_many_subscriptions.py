@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import islice
 
 import pytest
-from both import DEADLINE, Api, Reactions, in_background, wait_until
 from conftest import Server
+from interfaces import DEADLINE, Api, Reactions, in_background, wait_until
 from proxy import Proxy
 
 from tinistreamer import (

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import httpx
-from both import DEADLINE, wait_until
 from conftest import Server, free_port
+from interfaces import DEADLINE, wait_until
 
 from tinistreamer import Client
 

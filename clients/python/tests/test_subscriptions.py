@@ -8,8 +8,8 @@ import time
 
 import httpx
 import pytest
-from both import DEADLINE, Api, Sync, in_background, wait_until
 from conftest import Server, free_port
+from interfaces import DEADLINE, Api, Sync, in_background, wait_until
 from proxy import Proxy
 from websockets.sync.server import Server as WebSocketServer
 from websockets.sync.server import ServerConnection, serve

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from both import DEADLINE, Api, in_background, wait_until
 from conftest import Server, free_port
+from interfaces import DEADLINE, Api, in_background, wait_until
 from proxy import Proxy
 
 from tinistreamer import Ack, Client, InvalidEvent, PublishError, WriterClosed

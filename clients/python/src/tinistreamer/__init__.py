@@ -38,7 +38,7 @@ from ._generated.models import (
 from ._generated.models import Disconnected as Disconnection
 from ._generated.models import Event as NewEvent
 from ._missed import MissedTotal
-from ._publish import Ack
+from ._outbox import Ack
 from ._subscribe import asubscribe, asubscribe_many, subscribe, subscribe_many
 from ._subscription import ManySubscription, Subscription
 from ._writer import Writer

@@ -10,12 +10,12 @@ import httpx
 from ._asubscription import Connect
 from ._errors import Unreachable
 from ._events import Event
-from ._follow import Follower
+from ._follower import Follower
 from ._frames import Frame, polled
 from ._http import check_following, describe, following_headers, poll_timeout, stream_timeout
 from ._line import Line
-from ._streams import Streams
-from ._target import MEDIA_TYPES, StreamTransport
+from ._positions import Streams
+from ._request import MEDIA_TYPES, StreamTransport
 
 
 def aconnect_stream(http_client: httpx.AsyncClient | None, transport: StreamTransport) -> Connect:

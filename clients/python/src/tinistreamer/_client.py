@@ -40,7 +40,7 @@ from ._generated.models import (
 from ._generated.models import Disconnected as Disconnection
 from ._generated.types import Operation
 from ._http import Broker, describe, read_answer
-from ._publish import MAX_EVENTS, Ack, Transport, WriterOptions
+from ._outbox import MAX_EVENTS, Ack, Transport, WriterOptions
 from ._writer import Writer
 
 T = TypeVar("T")

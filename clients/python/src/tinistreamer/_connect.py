@@ -10,13 +10,13 @@ import httpx
 
 from ._errors import Unreachable
 from ._events import Event
-from ._follow import Follower
+from ._follower import Follower
 from ._frames import Frame, polled
 from ._http import check_following, describe, following_headers, poll_timeout, stream_timeout
 from ._link import Link
-from ._streams import Streams
+from ._positions import Streams
+from ._request import MEDIA_TYPES, StreamTransport
 from ._subscription import Connect
-from ._target import MEDIA_TYPES, StreamTransport
 
 
 def connect_stream(http_client: httpx.Client | None, transport: StreamTransport) -> Connect:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from ._characters import well_formed
 from ._errors import InvalidEvent
 from ._generated.models import Event as NewEvent
+from ._surrogates import well_formed
 
 RESERVED_NAMES = frozenset({"start", "end", "cancel", "error", "missedevents"})
 

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import httpx
 
-from ._characters import well_formed
 from ._errors import ApiError, api_error
 from ._events import Event
-from ._follow import CONNECT_TIMEOUT, Follower
+from ._follower import CONNECT_TIMEOUT, Follower
 from ._generated.types import Operation
-from ._streams import Streams
+from ._positions import Streams
+from ._surrogates import well_formed
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from ._asubscription import AsyncManySubscription, AsyncSubscription, Token
 from ._asubscription import Connect as AsyncConnect
 from ._events import Event
 from ._extra import websocket_extra
-from ._follow import Follower
-from ._many import ManyStreams
-from ._streams import OneStream, Streams
+from ._follower import Follower
+from ._many_positions import ManyStreams
+from ._positions import OneStream, Streams
+from ._request import SubscribeRequest, transport_of
 from ._subscription import Connect, ManySubscription, Subscription
-from ._target import Wanted, transport_of
 
 S = TypeVar("S", bound=Streams[Event])
 
@@ -48,7 +48,7 @@ def subscribe(
     `give_up_after`: for how many seconds that may last before `Disconnected` is raised.
     `http_client`: one of your own, for all but WebSockets; it is not closed.
     """
-    streams = OneStream(url, after, Wanted.of(events, from_, wait, client_name, tags))
+    streams = OneStream(url, after, SubscribeRequest.of(events, from_, wait, client_name, tags))
     follower = _follower(streams, token, silence, give_up_after)
     return Subscription(follower, token if callable(token) else None, _connector(url, http_client))
 
@@ -74,7 +74,9 @@ def subscribe_many(
     `after` is a cursor, as a subscription or the broker told it, or the last id of each stream, by key.
     All else is as in `subscribe`.
     """
-    streams = ManyStreams(url, keys, after, Wanted.of(events, from_, wait, client_name, tags))
+    streams = ManyStreams(
+        url, keys, after, SubscribeRequest.of(events, from_, wait, client_name, tags)
+    )
     follower = _follower(streams, token, silence, give_up_after)
     return ManySubscription(
         follower, token if callable(token) else None, _connector(url, http_client)
@@ -96,7 +98,7 @@ def asubscribe(
     http_client: httpx.AsyncClient | None = None,
 ) -> AsyncSubscription:
     """Follows a stream to its end, with asyncio: as `subscribe`, but the function for tokens may be a coroutine function, too."""
-    streams = OneStream(url, after, Wanted.of(events, from_, wait, client_name, tags))
+    streams = OneStream(url, after, SubscribeRequest.of(events, from_, wait, client_name, tags))
     follower = _follower(streams, token, silence, give_up_after)
     return AsyncSubscription(
         follower, token if callable(token) else None, _aconnector(url, http_client)
@@ -119,7 +121,9 @@ def asubscribe_many(
     http_client: httpx.AsyncClient | None = None,
 ) -> AsyncManySubscription:
     """Follows several streams over one connection, with asyncio: as `subscribe_many`, with tokens as in `asubscribe`."""
-    streams = ManyStreams(url, keys, after, Wanted.of(events, from_, wait, client_name, tags))
+    streams = ManyStreams(
+        url, keys, after, SubscribeRequest.of(events, from_, wait, client_name, tags)
+    )
     follower = _follower(streams, token, silence, give_up_after)
     return AsyncManySubscription(
         follower, token if callable(token) else None, _aconnector(url, http_client)

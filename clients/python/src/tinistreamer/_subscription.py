@@ -8,16 +8,16 @@ from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ._changes import Change
 from ._errors import EventsMissed, Gap, SubscriptionOver, TinistreamerError
 from ._events import Event, KeyedEvent
-from ._follow import Follower, closed_early
+from ._follower import Follower, closed_early
 from ._frames import Frame
 from ._link import Link
-from ._many import ManyStreams
-from ._member import Change
+from ._many_positions import ManyStreams
 from ._missed import MissedTotal
-from ._streams import OneStream, Streams
-from ._track import Outcome, Status
+from ._positions import OneStream, Streams
+from ._sequence import Outcome, Status
 
 if TYPE_CHECKING:
     from typing_extensions import Self

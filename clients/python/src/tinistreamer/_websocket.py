@@ -10,10 +10,10 @@ from websockets.frames import CloseCode, Frame, Opcode
 from . import _frames
 from ._errors import DisconnectedByOperator, TinistreamerError, Unreachable, api_error
 from ._events import Event
-from ._follow import Follower, closed_early
+from ._follower import Follower, closed_early
 from ._http import Broker, describe
-from ._publish import Outbox
-from ._streams import Streams
+from ._outbox import Outbox
+from ._positions import Streams
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that the broker may take to answer a close. What is lost is lost already: it was not acknowledged."""

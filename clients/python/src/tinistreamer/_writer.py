@@ -15,7 +15,7 @@ from ._events import encode
 from ._extra import websocket_extra
 from ._generated.types import Operation
 from ._http import Broker
-from ._publish import Ack, Outbox, WriterOptions
+from ._outbox import Ack, Outbox, WriterOptions
 
 T = TypeVar("T")
 

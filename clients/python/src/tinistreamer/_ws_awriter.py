@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ._errors import TinistreamerError, Unreachable
 from ._http import Broker
-from ._publish import Ack, Outbox, closed_by
+from ._outbox import Ack, Outbox, closed_by
 from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, close_of, handshake_error, upload_url
 
 

@@ -11,10 +11,10 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
 from ._events import Event
-from ._follow import CONNECT_TIMEOUT, Follower, silent
+from ._follower import CONNECT_TIMEOUT, Follower, silent
 from ._frames import PLACED, Frame
 from ._link import Link
-from ._streams import Streams
+from ._positions import Streams
 from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, end_of, frames_of, handshake_error, is_life
 
 

@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from ._errors import TinistreamerError, Unreachable
 from ._http import Broker
-from ._publish import Ack, Outbox, closed_by
+from ._outbox import Ack, Outbox, closed_by
 from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, close_of, handshake_error, upload_url
 
 

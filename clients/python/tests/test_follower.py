@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinistreamer import ApiError, Disconnected, Event, Gap, Unreachable
-from tinistreamer._follow import Follower
+from tinistreamer._follower import Follower
 from tinistreamer._frames import Frame
-from tinistreamer._streams import OneStream
-from tinistreamer._target import Wanted, transport_of
+from tinistreamer._positions import OneStream
+from tinistreamer._request import SubscribeRequest, transport_of
 
 URL = "http://127.0.0.1/api/client/sse?key=k"
 BROKEN = Unreachable("broken")
@@ -38,7 +38,7 @@ def follower(
     silence: float = 45.0,
     give_up_after: float = 300.0,
 ) -> Follower[OneStream]:
-    streams = OneStream(URL, after, Wanted.of(events, from_, False, None, None))
+    streams = OneStream(URL, after, SubscribeRequest.of(events, from_, False, None, None))
     made = Follower(
         streams,
         silence=silence,
@@ -292,7 +292,7 @@ def test_a_poll_goes_on_after_the_cursor() -> None:
 
 
 def test_options_are_parameters_of_each_request() -> None:
-    wanted = Wanted.of(["alert", "metric*"], "-5", True, "a desk", ["x", "y"])
+    wanted = SubscribeRequest.of(["alert", "metric*"], "-5", True, "a desk", ["x", "y"])
     streams = OneStream(URL, None, wanted)
     assert streams.begin_connection().url == (
         f"{URL}&events=alert%2Cmetric%2A&client_name=a%20desk&tags=x%2Cy&from=-5&wait=true"
@@ -302,7 +302,7 @@ def test_options_are_parameters_of_each_request() -> None:
 @pytest.mark.parametrize("names", ["alert", ["alert,metric"]])
 def test_a_list_that_would_be_read_as_another_is_refused(names: list[str]) -> None:
     with pytest.raises(ValueError, match="list of names"):
-        Wanted.of(names, None, False, None, None)
+        SubscribeRequest.of(names, None, False, None, None)
 
 
 @pytest.mark.parametrize("told", [b"\n", b'{"key":"k","id":"5-6"}\n\n'])

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any, Literal, cast
 
 from ._backoff import Backoff
-from ._characters import SplitCharacters
 from ._errors import (
     ApiError,
     PublishError,
@@ -29,6 +28,7 @@ from ._generated.api.streams.end_stream import end_stream
 from ._generated.api.streams.stream_info import stream_info
 from ._generated.models import Finished, KeyOnly, StreamState, UploadSummary
 from ._generated.types import Operation
+from ._surrogates import SplitCharacters
 
 Transport = Literal["ndjson", "websocket"]
 

@@ -8,22 +8,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from . import _cursor
+from ._changes import Change, Member
 from ._cursor import Position
 from ._errors import Refused, TinistreamerError, Unreachable
 from ._events import KeyedEvent
 from ._frames import PLACED, Answer, Frame
-from ._member import Change, Member
 from ._missed import MissedTotal, sum_of
-from ._streams import Resumption, Streams, placed_or
-from ._target import Wanted, begin_pairs, begins_anywhere, with_query
-from ._track import Status, Track
+from ._positions import Resumption, Streams, placed_or
+from ._request import SubscribeRequest, begin_pairs, begins_anywhere, with_query
+from ._sequence import SequenceCheck, Status
 
 
 class ManyStreams(Streams[KeyedEvent]):
     """Several streams. They may be changed from other threads than the one that reads."""
 
     def __init__(
-        self, url: str, keys: Iterable[str], after: str | Mapping[str, str] | None, wanted: Wanted
+        self,
+        url: str,
+        keys: Iterable[str],
+        after: str | Mapping[str, str] | None,
+        wanted: SubscribeRequest,
     ) -> None:
         super().__init__()
         if isinstance(keys, str):
@@ -68,7 +72,9 @@ class ManyStreams(Streams[KeyedEvent]):
         in_base: bool = False,
     ) -> Member:
         anywhere = in_base or begins_anywhere(from_)
-        track = Track(after, is_filtered=self._wanted.events is not None, begins_anywhere=anywhere)
+        track = SequenceCheck(
+            after, is_filtered=self._wanted.events is not None, begins_anywhere=anywhere
+        )
         return Member(track, from_, wait, is_finished, in_base)
 
     @property

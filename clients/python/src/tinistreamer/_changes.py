@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from ._cursor import Position
 from ._errors import TinistreamerError
-from ._track import Track
+from ._sequence import SequenceCheck
 
 
 @dataclass
 class Member:
     """One of the streams that are followed."""
 
-    track: Track
+    track: SequenceCheck
     from_: str | None
     wait: bool
     is_finished: bool = False

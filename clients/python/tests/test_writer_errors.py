@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
-from both import DEADLINE, Api
 from conftest import Server
+from interfaces import DEADLINE, Api
 
 from tinistreamer import (
     AsyncClient,

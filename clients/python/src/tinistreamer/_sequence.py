@@ -16,7 +16,7 @@ Status = Literal["active", Outcome]
 _FINAL: dict[str, Outcome] = {"end": "ended", "cancel": "cancelled"}
 
 
-class Track:
+class SequenceCheck:
     """The position in a stream, and the check that nothing is lost or repeated after it."""
 
     def __init__(self, after: str | None, *, is_filtered: bool, begins_anywhere: bool) -> None:

@@ -14,7 +14,7 @@ from tinistreamer import ApiError, InvalidEvent, PublishError, Unreachable, Writ
 from tinistreamer._events import encode
 from tinistreamer._generated.models import Finished, StreamState, UploadSummary
 from tinistreamer._generated.types import Operation
-from tinistreamer._publish import Outbox, Retry, WriterOptions, closed_by
+from tinistreamer._outbox import Outbox, Retry, WriterOptions, closed_by
 
 BROKEN = Unreachable("broken")
 NOT_ACTIVE = ApiError(404, "no-active-stream", 'No active stream at the key "k"')

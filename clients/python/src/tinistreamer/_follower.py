@@ -18,9 +18,9 @@ from ._errors import (
 )
 from ._events import Event
 from ._frames import PLACED, Frame, NdjsonDecoder, Polled
+from ._positions import Streams
+from ._request import StreamTransport, with_query
 from ._sse import SseDecoder
-from ._streams import Streams
-from ._target import StreamTransport, with_query
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that a connection may take to be made."""

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinistreamer import ApiError, Gap, KeyedEvent, Refused, Unreachable
-from tinistreamer._follow import Follower
+from tinistreamer._follower import Follower
 from tinistreamer._frames import PLACED, Answer, Frame
-from tinistreamer._many import ManyStreams
-from tinistreamer._target import Wanted
+from tinistreamer._many_positions import ManyStreams
+from tinistreamer._request import SubscribeRequest
 
 URL = "http://127.0.0.1/api/client/sse?key=other"
-ALL = Wanted(None, None, False, None, ())
+ALL = SubscribeRequest(None, None, False, None, ())
 
 
 def many(
-    *keys: str, after: str | Mapping[str, str] | None = None, wanted: Wanted = ALL
+    *keys: str, after: str | Mapping[str, str] | None = None, wanted: SubscribeRequest = ALL
 ) -> ManyStreams:
     return ManyStreams(URL, keys, after, wanted)
 
@@ -89,7 +89,7 @@ def test_it_goes_on_where_each_stream_is(sent: list[tuple[str, bool]]) -> None:
 
 
 def test_over_server_sent_events_it_goes_on_at_the_brokers_cursor() -> None:
-    streams = many("a", "b", "c", wanted=Wanted(("token",), None, False, None, ()))
+    streams = many("a", "b", "c", wanted=SubscribeRequest(("token",), None, False, None, ()))
     connect(streams)
     for event_id in ("a:5-0", "b:5-0,~AQ", "b:5-1,~AR"):
         sent = streams.of_sse(Frame(event_id, "token"))
@@ -232,7 +232,7 @@ def test_nothing_after_the_position_is_the_end_of_all() -> None:
 
 
 def test_streams_that_begin_elsewhere_are_not_named_and_the_others_are() -> None:
-    streams = many("a", "b", wanted=Wanted(None, "-2", True, None, ()))
+    streams = many("a", "b", wanted=SubscribeRequest(None, "-2", True, None, ()))
     assert connect(streams) == (
         [("key", "a"), ("key", "b"), ("from", "-2"), ("wait", "true")],
         None,
@@ -249,7 +249,7 @@ def test_streams_that_begin_elsewhere_are_not_named_and_the_others_are() -> None
 
 
 def test_a_stream_that_is_waited_for_begins_with_its_first_event_whatever_from_says() -> None:
-    streams = many("a", "b", wanted=Wanted(None, "now", True, None, ()))
+    streams = many("a", "b", wanted=SubscribeRequest(None, "now", True, None, ()))
     assert ("from", "now") in connect(streams)[0]
     take(streams, Frame("5-3", None, key="a"))
     assert ("from", "now") in connect(streams)[0]

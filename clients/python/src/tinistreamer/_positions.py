@@ -12,8 +12,8 @@ from . import _cursor
 from ._errors import TinistreamerError
 from ._events import Event
 from ._frames import PLACED, Answer, Frame
-from ._target import Wanted, begin_pairs, begins_anywhere, with_query
-from ._track import Track
+from ._request import SubscribeRequest, begin_pairs, begins_anywhere, with_query
+from ._sequence import SequenceCheck
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
@@ -108,13 +108,13 @@ def placed_or(frame: Frame) -> Frame:
 class OneStream(Streams[Event]):
     """One stream, the one that the URL names."""
 
-    def __init__(self, url: str, after: str | None, wanted: Wanted) -> None:
+    def __init__(self, url: str, after: str | None, wanted: SubscribeRequest) -> None:
         super().__init__()
         if after is not None:
             _cursor.check(after)
         self._url, self._wanted = url, wanted
         self._from = wanted.from_
-        self.track = Track(
+        self.track = SequenceCheck(
             after,
             is_filtered=wanted.events is not None,
             begins_anywhere=begins_anywhere(wanted.from_),

@@ -44,7 +44,7 @@ def with_query(url: str, pairs: Iterable[tuple[str, str]], *, without: str | Non
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SubscribeRequest:
     """What a subscription wants of its streams, and what it calls itself."""
 
     events: tuple[str, ...] | None
@@ -61,7 +61,7 @@ class Wanted:
         wait: bool,
         client_name: str | None,
         tags: Iterable[str] | None,
-    ) -> Wanted:
+    ) -> SubscribeRequest:
         """What a caller gave. Raises `ValueError` where a list would be read as another."""
         return cls(
             None if events is None else _names("events", events),

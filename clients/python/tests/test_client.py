@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from both import DEADLINE, Api, in_background, wait_until
 from conftest import Server, free_port
+from interfaces import DEADLINE, Api, in_background, wait_until
 
 from tinistreamer import (
     ApiError,
