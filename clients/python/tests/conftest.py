@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 from interfaces import Api, Async, Sync
 from proxy import Proxy
 
 from tinistreamer import Client
+
+# No test measures time: a loaded machine would fail it.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[3]
 API_KEY = "a-key-for-tests"

@@ -38,7 +38,7 @@ def follower(
     silence: float = 45.0,
     give_up_after: float = 300.0,
 ) -> Follower[OneStream]:
-    streams = OneStream(URL, after, SubscribeRequest.of(events, from_, False, None, None))
+    streams = OneStream(SubscribeRequest.of(URL, events=events, from_=from_), after)
     made = Follower(
         streams,
         silence=silence,
@@ -47,7 +47,7 @@ def follower(
         clock=clock or Clock(),
     )
     made.token = "t"
-    made.connecting()
+    made.begin_attempt()
     return made
 
 
@@ -77,7 +77,7 @@ def test_an_event_that_does_not_follow_is_a_gap(before: int, step: int) -> None:
         return
     with pytest.raises(Gap):
         accepted(subject, frame(before + step))
-    assert subject.streams.track.position == f"5-{before}"
+    assert subject.streams.sequence.position == f"5-{before}"
 
 
 def test_a_repeated_event_is_a_gap() -> None:
@@ -115,14 +115,14 @@ def test_an_event_without_a_good_id_is_a_gap(event_id: str | None) -> None:
 def test_the_last_event_gives_the_status_and_ends_it(name: str, status: str) -> None:
     subject = follower(after="5-6")
     accepted(subject, frame(7, name))
-    assert (subject.streams.track.status, subject.streams.is_over) == (status, True)
+    assert (subject.streams.sequence.status, subject.streams.is_over) == (status, True)
 
 
 def test_it_goes_on_after_the_last_event_handed_out() -> None:
     subject = follower()
-    assert subject.connecting().headers == {"Authorization": "Bearer t"}
+    assert subject.begin_attempt().headers == {"Authorization": "Bearer t"}
     accepted(subject, frame(0, "start"))
-    assert subject.connecting().headers == {"Authorization": "Bearer t", "Last-Event-ID": "5-0"}
+    assert subject.begin_attempt().headers == {"Authorization": "Bearer t", "Last-Event-ID": "5-0"}
 
 
 def test_delays_double_up_to_thirty_seconds_and_a_half_to_whole_of_them_is_waited() -> None:
@@ -168,7 +168,7 @@ def test_a_token_that_is_no_longer_good_is_asked_for_anew_and_at_once() -> None:
 
 def test_a_token_just_made_that_is_refused_is_an_error() -> None:
     subject = follower(asks=True)
-    subject.took_token("new")
+    subject.set_new_token("new")
     with pytest.raises(ApiError):
         subject.failed(ApiError(401, "unauthorized", ""))
 
@@ -177,7 +177,7 @@ def test_it_gives_up_after_so_long_without_a_sign_of_life() -> None:
     clock = Clock()
     subject = follower(clock, give_up_after=10.0)
     clock.time = 9.0
-    subject.hear()
+    subject.record_activity()
     clock.time = 18.9
     assert subject.failed(BROKEN) <= 0.1 + 1e-9
     clock.time = 19.0
@@ -190,7 +190,7 @@ def test_a_heartbeat_is_no_silence() -> None:
     clock = Clock()
     subject = follower(clock, silence=5.0)
     clock.time = 4.0
-    subject.hear()
+    subject.record_activity()
     assert subject.silence_left(since=0.0) == 5.0
 
 
@@ -244,7 +244,7 @@ def test_a_position_moves_on_and_is_no_event() -> None:
     subject = follower(after="5-1", events=["token"])
     subject.receive([Frame("5-6", None)])
     assert subject.streams.take() is None
-    assert subject.connecting().headers["Last-Event-ID"] == "5-6"
+    assert subject.begin_attempt().headers["Last-Event-ID"] == "5-6"
     with pytest.raises(Gap):
         accepted(subject, frame(6))
 
@@ -284,16 +284,23 @@ def test_a_poll_waits_no_longer_than_silence_may_last(
 
 def test_a_poll_goes_on_after_the_cursor() -> None:
     subject = follower()
-    assert subject.polling(25).url == f"{URL}&wait=25"
+    assert subject.begin_poll(25).url == f"{URL}&wait=25"
     subject.receive([frame(0, "start"), Frame("5-0", None)])
     assert subject.streams.take() is not None
     assert subject.streams.take() is None
-    assert subject.polling(25).url == f"{URL}&after=5-0&wait=25"
+    assert subject.begin_poll(25).url == f"{URL}&after=5-0&wait=25"
 
 
 def test_options_are_parameters_of_each_request() -> None:
-    wanted = SubscribeRequest.of(["alert", "metric*"], "-5", True, "a desk", ["x", "y"])
-    streams = OneStream(URL, None, wanted)
+    request = SubscribeRequest.of(
+        URL,
+        events=["alert", "metric*"],
+        from_="-5",
+        wait=True,
+        client_name="a desk",
+        tags=["x", "y"],
+    )
+    streams = OneStream(request, None)
     assert streams.begin_connection().url == (
         f"{URL}&events=alert%2Cmetric%2A&client_name=a%20desk&tags=x%2Cy&from=-5&wait=true"
     )
@@ -302,7 +309,7 @@ def test_options_are_parameters_of_each_request() -> None:
 @pytest.mark.parametrize("names", ["alert", ["alert,metric"]])
 def test_a_list_that_would_be_read_as_another_is_refused(names: list[str]) -> None:
     with pytest.raises(ValueError, match="list of names"):
-        SubscribeRequest.of(names, None, False, None, None)
+        SubscribeRequest.of(URL, events=names)
 
 
 @pytest.mark.parametrize("told", [b"\n", b'{"key":"k","id":"5-6"}\n\n'])
@@ -310,16 +317,18 @@ def test_when_positions_were_told_a_stream_without_one_begins_with_its_first_eve
     told: bytes,
 ) -> None:
     subject = follower(from_="now")
-    assert "from=now" in subject.connecting().url
+    assert "from=now" in subject.begin_attempt().url
     subject.receive(subject.decoder("ndjson")(told))
     while subject.streams.has_frames:
         assert subject.streams.take() is None
-    assert "from" not in subject.connecting().url
-    assert subject.connecting().headers.get("Last-Event-ID") == (None if told == b"\n" else "5-6")
+    assert "from" not in subject.begin_attempt().url
+    assert subject.begin_attempt().headers.get("Last-Event-ID") == (
+        None if told == b"\n" else "5-6"
+    )
 
 
 def test_over_server_sent_events_the_broker_says_that_it_waits_for_the_stream() -> None:
     subject = follower(from_="now")
     subject.receive(subject.decoder("sse")(b"id: k:\n\n"))
     assert subject.streams.take() is None
-    assert "from" not in subject.connecting().url
+    assert "from" not in subject.begin_attempt().url

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinistreamer import Unreachable
-from tinistreamer._frames import PLACED, Answer, Frame, NdjsonDecoder, Polled, message_of, polled
+from tinistreamer._frames import (
+    POSITIONS_SENT,
+    CommandReply,
+    Frame,
+    NdjsonDecoder,
+    PollResponse,
+    parse_message,
+    parse_poll,
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
     "ab\u2028\u2029\u0085\r\n", max_size=6
@@ -34,7 +42,7 @@ def test_lines_survive_any_cutting_and_empty_ones_are_none(
         whole[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(whole)], strict=True)
     ]
     assert [
-        frame for chunk in chunks for frame in decoder.feed(chunk) if frame is not PLACED
+        frame for chunk in chunks for frame in decoder.feed(chunk) if frame is not POSITIONS_SENT
     ] == sent
 
 
@@ -43,36 +51,36 @@ def test_a_line_that_broke_off_is_not_handed_out() -> None:
 
 
 def test_websocket_messages_are_an_array_first_and_then_objects() -> None:
-    assert message_of('[{"id":"5-0","event":"start"},{"event":"missedevents","data":"{}"}]') == [
+    assert parse_message('[{"id":"5-0","event":"start"},{"event":"missedevents","data":"{}"}]') == [
         Frame("5-0", "start"),
         Frame(None, "missedevents", "{}"),
     ]
-    assert message_of('{"key":"a","id":"5-1","event":"x","data":"y"}') == [
+    assert parse_message('{"key":"a","id":"5-1","event":"x","data":"y"}') == [
         Frame("5-1", "x", "y", "a")
     ]
 
 
 def test_an_object_without_an_event_is_a_position() -> None:
-    assert message_of('{"key":"a","id":"5-1"}') == [Frame("5-1", None, key="a")]
+    assert parse_message('{"key":"a","id":"5-1"}') == [Frame("5-1", None, key="a")]
     assert NdjsonDecoder().feed(b'{"key":"a","id":"5-1"}\n') == [Frame("5-1", None, key="a")]
 
 
 def test_answers_over_a_websocket_are_told_from_events() -> None:
-    assert message_of('{"op":"subscribed","key":"b","after":null}') == Answer(
+    assert parse_message('{"op":"subscribed","key":"b","after":null}') == CommandReply(
         "subscribed", None, "", ""
     )
-    assert message_of('{"op":"unsubscribed","key":"b","after":"5-9"}') == Answer(
+    assert parse_message('{"op":"unsubscribed","key":"b","after":"5-9"}') == CommandReply(
         "unsubscribed", "5-9", "", ""
     )
-    assert message_of('{"op":"error","key":"b","code":"forbidden","message":"No."}') == Answer(
-        "error", None, "forbidden", "No."
-    )
+    assert parse_message(
+        '{"op":"error","key":"b","code":"forbidden","message":"No."}'
+    ) == CommandReply("error", None, "forbidden", "No.")
 
 
 @pytest.mark.parametrize("message", ["", "3", "[3]", "{}", '"x"', "null", '{"key":"a"}'])
 def test_a_message_of_another_form_breaks_the_connection(message: str) -> None:
     with pytest.raises(Unreachable):
-        message_of(message)
+        parse_message(message)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +94,16 @@ def test_a_line_of_another_form_breaks_the_connection(line: str) -> None:
 def test_an_answer_to_a_poll_has_events_a_cursor_and_a_status() -> None:
     answer = '{"events":[{"key":"a","id":"5-0","event":"start"}],"cursor":"a:5-0","status":"%s"}'
     events = [Frame("5-0", "start", key="a")]
-    assert polled((answer % "active").encode()) == Polled(events, "a:5-0", is_complete=False)
-    assert polled((answer % "ended").encode()) == Polled(events, "a:5-0", is_complete=True)
-    assert polled((answer % "cancelled").encode()) == Polled(events, "a:5-0", is_complete=True)
-    assert polled(b'{"events":[],"cursor":null,"status":"active"}') == Polled(
+    assert parse_poll((answer % "active").encode()) == PollResponse(
+        events, "a:5-0", is_complete=False
+    )
+    assert parse_poll((answer % "ended").encode()) == PollResponse(
+        events, "a:5-0", is_complete=True
+    )
+    assert parse_poll((answer % "cancelled").encode()) == PollResponse(
+        events, "a:5-0", is_complete=True
+    )
+    assert parse_poll(b'{"events":[],"cursor":null,"status":"active"}') == PollResponse(
         [], None, is_complete=False
     )
 
@@ -99,4 +113,4 @@ def test_an_answer_to_a_poll_has_events_a_cursor_and_a_status() -> None:
 )
 def test_an_answer_of_another_form_breaks_the_connection(body: str) -> None:
     with pytest.raises(Unreachable):
-        polled(body.encode())
+        parse_poll(body.encode())

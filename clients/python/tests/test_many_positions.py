@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from tinistreamer import ApiError, Gap, KeyedEvent, Refused, Unreachable
 from tinistreamer._follower import Follower
-from tinistreamer._frames import PLACED, Answer, Frame
+from tinistreamer._frames import POSITIONS_SENT, CommandReply, Frame
 from tinistreamer._many_positions import ManyStreams
 from tinistreamer._request import SubscribeRequest
 
 URL = "http://127.0.0.1/api/client/sse?key=other"
-ALL = SubscribeRequest(None, None, False, None, ())
+ALL = SubscribeRequest(URL)
 
 
 def many(
-    *keys: str, after: str | Mapping[str, str] | None = None, wanted: SubscribeRequest = ALL
+    *keys: str, after: str | Mapping[str, str] | None = None, request: SubscribeRequest = ALL
 ) -> ManyStreams:
-    return ManyStreams(URL, keys, after, wanted)
+    return ManyStreams(request, keys, after)
 
 
 def connect(streams: ManyStreams) -> tuple[list[tuple[str, str]], str | None]:
@@ -89,28 +89,28 @@ def test_it_goes_on_where_each_stream_is(sent: list[tuple[str, bool]]) -> None:
 
 
 def test_over_server_sent_events_it_goes_on_at_the_brokers_cursor() -> None:
-    streams = many("a", "b", "c", wanted=SubscribeRequest(("token",), None, False, None, ()))
+    streams = many("a", "b", "c", request=SubscribeRequest(URL, events=("token",)))
     connect(streams)
     for event_id in ("a:5-0", "b:5-0,~AQ", "b:5-1,~AR"):
-        sent = streams.of_sse(Frame(event_id, "token"))
+        sent = streams.resolve_sse(Frame(event_id, "token"))
         assert [(event.key, event.id) for event in take(streams, sent)] == [
             (event_id[0], event_id[2:5])
         ]
     assert connect(streams)[1] == "b:5-1,~AR"
-    assert take(streams, streams.of_sse(Frame("c:9-7,~AS", None))) == []
+    assert take(streams, streams.resolve_sse(Frame("c:9-7,~AS", None))) == []
     assert connect(streams)[1] == "c:9-7,~AS"
 
 
 def test_word_of_missed_events_over_server_sent_events_leaves_the_cursor() -> None:
     streams = many("a", "b")
     connect(streams)
-    take(streams, streams.of_sse(Frame("b:5-0,~AQ", "start")))
+    take(streams, streams.resolve_sse(Frame("b:5-0,~AQ", "start")))
     told = json.dumps({"after": None, "first": "5-4", "missed": 4})
-    (event,) = take(streams, streams.of_sse(Frame("a:", "missedevents", told)))
+    (event,) = take(streams, streams.resolve_sse(Frame("a:", "missedevents", told)))
     assert (event.key, event.id) == ("a", None)
     assert event.missed is not None
     assert connect(streams)[1] == "b:5-0,~AQ"
-    assert take(streams, streams.of_sse(Frame("a:5-4,~AR", "token")))[0].key == "a"
+    assert take(streams, streams.resolve_sse(Frame("a:5-4,~AR", "token")))[0].key == "a"
 
 
 @pytest.mark.parametrize("event_id", [None, "5-1", "~AQ", ""])
@@ -118,7 +118,7 @@ def test_a_frame_that_does_not_say_its_stream_breaks_the_connection(event_id: st
     streams = many("a", "b")
     connect(streams)
     with pytest.raises(Unreachable):
-        streams.of_sse(Frame(event_id, "token"))
+        streams.resolve_sse(Frame(event_id, "token"))
     with pytest.raises(Unreachable):
         streams.receive([Frame("5-0", "token")])
 
@@ -126,17 +126,17 @@ def test_a_frame_that_does_not_say_its_stream_breaks_the_connection(event_id: st
 def test_over_a_connection_for_one_stream_ids_are_its_own() -> None:
     streams = many("a")
     connect(streams)
-    (event,) = take(streams, streams.of_sse(Frame("5-0", "start")))
+    (event,) = take(streams, streams.resolve_sse(Frame("5-0", "start")))
     assert (event.key, event.id) == ("a", "5-0")
     assert connect(streams)[1] == "a:5-0"
-    assert take(streams, streams.of_cursor("5-0")) == []
+    assert take(streams, streams.position_frame("5-0")) == []
     assert streams.cursor == "a:5-0"
 
 
 def test_the_cursor_of_a_poll_counts_when_its_events_were_handed_out() -> None:
     streams = many("a", "b")
     connect(streams)
-    streams.receive([frame("a", 0), frame("b", 0), streams.of_cursor("~AQ")])
+    streams.receive([frame("a", 0), frame("b", 0), streams.position_frame("~AQ")])
     assert streams.take() is not None
     assert streams.cursor == "a:5-0"
     assert streams.take() is not None
@@ -168,11 +168,11 @@ def test_over_server_sent_events_what_ended_before_the_connection_stays_in_the_c
     connect(streams)
     take(
         streams,
-        streams.of_sse(Frame("a:5-0,~AQ", "start")),
-        streams.of_sse(Frame("a:5-1!,~AQ", "end")),
+        streams.resolve_sse(Frame("a:5-0,~AQ", "start")),
+        streams.resolve_sse(Frame("a:5-1!,~AQ", "end")),
     )
     assert connect(streams) == ([("key", "b"), ("key", "c")], "a:5-1!,~AQ")
-    take(streams, streams.of_sse(Frame("b:5-0,~AR", "start")))
+    take(streams, streams.resolve_sse(Frame("b:5-0,~AR", "start")))
     assert streams.cursor == "a:5-1!,b:5-0,~AR"
 
 
@@ -232,7 +232,7 @@ def test_nothing_after_the_position_is_the_end_of_all() -> None:
 
 
 def test_streams_that_begin_elsewhere_are_not_named_and_the_others_are() -> None:
-    streams = many("a", "b", wanted=SubscribeRequest(None, "-2", True, None, ()))
+    streams = many("a", "b", request=SubscribeRequest(URL, from_="-2", wait=True))
     assert connect(streams) == (
         [("key", "a"), ("key", "b"), ("from", "-2"), ("wait", "true")],
         None,
@@ -249,14 +249,14 @@ def test_streams_that_begin_elsewhere_are_not_named_and_the_others_are() -> None
 
 
 def test_a_stream_that_is_waited_for_begins_with_its_first_event_whatever_from_says() -> None:
-    streams = many("a", "b", wanted=SubscribeRequest(None, "now", True, None, ()))
+    streams = many("a", "b", request=SubscribeRequest(URL, from_="now", wait=True))
     assert ("from", "now") in connect(streams)[0]
     take(streams, Frame("5-3", None, key="a"))
     assert ("from", "now") in connect(streams)[0]
-    take(streams, PLACED)
+    take(streams, POSITIONS_SENT)
     added = streams.add("c", after=None, from_=None, wait=None)
     # What was told before it was asked for says nothing of it.
-    take(streams, PLACED)
+    take(streams, POSITIONS_SENT)
     assert connect(streams) == (
         [("key", "a"), ("key", "b"), ("key", "c"), ("from", "now"), ("wait", "true")],
         "b:,a:5-3",
@@ -280,7 +280,7 @@ def test_what_the_broker_does_not_let_in_is_left_out_and_the_rest_goes_on() -> N
     follower = Follower(many("a"), silence=45, give_up_after=300, asks_for_token=False)
     connect(follower.streams)
     change = follower.streams.add("b", after=None, from_=None, wait=False)
-    follower.connecting()
+    follower.begin_attempt()
     assert follower.failed(ApiError(403, "forbidden", "No.")) == 0.0
     assert isinstance(change.error, Refused)
     assert (change.is_settled, change.error.code) == (True, "forbidden")
@@ -334,21 +334,21 @@ def test_with_no_stream_left_it_waits_and_is_not_over() -> None:
 def test_questions_are_answered_in_order() -> None:
     streams = many("a")
     connect(streams)
-    streams.takes_questions()
+    streams.accept_commands()
     first, second = (
         streams.add("b", after=None, from_="now", wait=True),
         streams.add("c", after="5-2", from_=None, wait=False),
     )
     third = streams.drop("a")
-    assert [json.loads(change.question) for change in (first, second, third)] == [
+    assert [json.loads(change.command) for change in (first, second, third)] == [
         {"op": "subscribe", "key": "b", "from": "now", "wait": True},
         {"op": "subscribe", "key": "c", "after": "5-2"},
         {"op": "unsubscribe", "key": "a"},
     ]
     with pytest.raises(Refused):
         streams.add("b", after=None, from_=None, wait=False)
-    streams.answered(Answer("subscribed", "5-6", "", ""))
-    streams.answered(Answer("error", None, "forbidden", "No."))
+    streams.replied(CommandReply("subscribed", "5-6", "", ""))
+    streams.replied(CommandReply("error", None, "forbidden", "No."))
     assert (first.error, first.is_settled, second.is_settled, third.is_settled) == (
         None,
         True,
@@ -356,7 +356,7 @@ def test_questions_are_answered_in_order() -> None:
         False,
     )
     assert isinstance(second.error, Refused)
-    streams.answered(Answer("unsubscribed", None, "", ""))
+    streams.replied(CommandReply("unsubscribed", None, "", ""))
     assert third.is_settled
     assert streams.statuses == {"b": "active"}
     with pytest.raises(Gap):
@@ -366,7 +366,7 @@ def test_questions_are_answered_in_order() -> None:
 def test_a_question_that_is_lost_with_the_connection_is_for_the_next() -> None:
     streams = many("a", "b")
     connect(streams)
-    streams.takes_questions()
+    streams.accept_commands()
     added, dropped = streams.add("c", after=None, from_=None, wait=False), streams.drop("a")
     streams.disconnected()
     assert (added.is_settled, dropped.is_settled) == (False, True)
@@ -377,15 +377,15 @@ def test_a_question_that_is_lost_with_the_connection_is_for_the_next() -> None:
 def test_that_the_broker_has_let_a_stream_go_already_is_no_error() -> None:
     streams = many("a", "b")
     connect(streams)
-    streams.takes_questions()
+    streams.accept_commands()
     change = streams.drop("a")
-    streams.answered(Answer("error", None, "not-subscribed", "No."))
+    streams.replied(CommandReply("error", None, "not-subscribed", "No."))
     assert (change.is_settled, change.error, list(streams.statuses)) == (True, None, ["b"])
 
 
 def test_an_answer_to_no_question_breaks_the_connection() -> None:
     with pytest.raises(Unreachable):
-        many("a").answered(Answer("subscribed", None, "", ""))
+        many("a").replied(CommandReply("subscribed", None, "", ""))
 
 
 def test_a_stream_that_has_ended_may_be_added_again() -> None:
@@ -402,4 +402,4 @@ def test_there_must_be_a_list_of_streams() -> None:
     with pytest.raises(ValueError, match="no stream"):
         many()
     with pytest.raises(TypeError):
-        ManyStreams(URL, "abc", None, ALL)
+        ManyStreams(ALL, "abc", None)

@@ -12,9 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tinistreamer import ApiError, InvalidEvent, PublishError, Unreachable, WriterClosed
 from tinistreamer._events import encode
+from tinistreamer._finish import finish_stream
 from tinistreamer._generated.models import Finished, StreamState, UploadSummary
 from tinistreamer._generated.types import Operation
-from tinistreamer._outbox import Outbox, Retry, WriterOptions, closed_by
+from tinistreamer._outbox import Outbox, closed_by
+from tinistreamer._retry import Retry
+from tinistreamer._writer_options import WriterOptions
 
 BROKEN = Unreachable("broken")
 NOT_ACTIVE = ApiError(404, "no-active-stream", 'No active stream at the key "k"')
@@ -95,10 +98,10 @@ def test_over_a_websocket_what_is_unanswered_is_sent_again(sent: int, answered: 
     assert subject.take() == []
     answered = min(answered, sent)
     for number in range(answered):
-        ack = subject.answered(json.dumps({"type": "success", "id": f"5-{number}"}))
+        ack = subject.replied(json.dumps({"type": "success", "id": f"5-{number}"}))
         assert (ack.count, ack.last_id) == (number + 1, f"5-{number}")
     subject.broken(BROKEN)
-    assert subject.position["sequence"] == answered
+    assert subject.sequence["sequence"] == answered
     assert subject.take() == [str(number) for number in range(answered, sent)]
 
 
@@ -106,7 +109,7 @@ def test_a_duplicate_is_stored_but_its_id_is_not_known() -> None:
     subject = outbox()
     subject.put("a")
     subject.take()
-    ack = subject.answered('{"type":"success","id":null,"duplicate":true}')
+    ack = subject.replied('{"type":"success","id":null,"duplicate":true}')
     assert (ack.count, ack.last_id) == (1, None)
 
 
@@ -144,7 +147,7 @@ def test_an_error_answer_is_judged_by_its_code(code: str, final: bool) -> None:
     subject.put("a")
     subject.take()
     with pytest.raises(ApiError) as raised:
-        subject.answered(json.dumps({"type": "error", "code": code, "message": "why"}))
+        subject.replied(json.dumps({"type": "error", "code": code, "message": "why"}))
     if final:
         with pytest.raises(ApiError):
             subject.broken(raised.value)
@@ -158,7 +161,7 @@ def test_an_answer_of_another_form_is_final(answer: str) -> None:
     subject.put("a")
     subject.take()
     with pytest.raises(ApiError) as raised:
-        subject.answered(answer)
+        subject.replied(answer)
     assert raised.value.code == "unexpected-answer"
 
 
@@ -234,7 +237,7 @@ def state(status: str) -> StreamState:
 
 
 def test_a_stream_that_was_finished_by_the_attempt_whose_answer_was_lost_is_finished() -> None:
-    steps = outbox().settling("end")
+    steps = finish_stream("k", "end", retry_for=60.0)
     assert isinstance(steps.send(None), Operation)
     assert isinstance(steps.send(BROKEN), float)
     assert isinstance(steps.send(None), Operation)
@@ -247,7 +250,7 @@ def test_a_stream_that_was_finished_by_the_attempt_whose_answer_was_lost_is_fini
 
 @pytest.mark.parametrize("status", ["cancelled", "active"])
 def test_a_stream_that_was_finished_in_another_way_is_an_error(status: str) -> None:
-    steps = outbox().settling("end")
+    steps = finish_stream("k", "end", retry_for=60.0)
     steps.send(None)
     steps.send(BROKEN)
     steps.send(None)
@@ -257,14 +260,14 @@ def test_a_stream_that_was_finished_in_another_way_is_an_error(status: str) -> N
 
 
 def test_a_stream_that_is_not_active_at_the_first_attempt_is_an_error() -> None:
-    steps = outbox().settling("cancel")
+    steps = finish_stream("k", "cancel", retry_for=60.0)
     steps.send(None)
     with pytest.raises(ApiError):
         steps.send(NOT_ACTIVE)
 
 
 def test_a_stream_is_settled_by_the_brokers_word() -> None:
-    steps = outbox().settling("cancel")
+    steps = finish_stream("k", "cancel", retry_for=60.0)
     request = steps.send(None)
     assert isinstance(request, Operation)
     assert (request.path, request.body) == ("/api/stream/cancel", {"key": "k"})

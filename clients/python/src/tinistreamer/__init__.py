@@ -38,10 +38,10 @@ from ._generated.models import (
 from ._generated.models import Disconnected as Disconnection
 from ._generated.models import Event as NewEvent
 from ._missed import MissedTotal
-from ._outbox import Ack
 from ._subscribe import asubscribe, asubscribe_many, subscribe, subscribe_many
 from ._subscription import ManySubscription, Subscription
 from ._writer import Writer
+from ._writer_options import Ack
 
 __all__ = [
     "Access",

@@ -40,8 +40,8 @@ from ._generated.models import (
 )
 from ._generated.models import Disconnected as Disconnection
 from ._generated.types import Operation
-from ._http import Broker, describe, read_answer
-from ._outbox import MAX_EVENTS, Ack, Transport, WriterOptions
+from ._http import Broker, describe, parse_response
+from ._writer_options import MAX_EVENTS, Ack, UploadTransport, WriterOptions
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ class AsyncClient:
         self,
         key: str,
         *,
-        transport: Transport = "ndjson",
+        transport: UploadTransport = "ndjson",
         max_pending: int = 1000,
         retry_for: float = 60.0,
         on_ack: Callable[[Ack], object] | None = None,
@@ -194,4 +194,4 @@ class AsyncClient:
             response = await self._http.send(self._broker.request(self._http, operation, timeout))
         except httpx.RequestError as error:
             raise Unreachable(describe(error)) from error
-        return read_answer(operation, response)
+        return parse_response(operation, response)

@@ -11,14 +11,14 @@ from ._asubscription import Connect
 from ._errors import Unreachable
 from ._events import Event
 from ._follower import Follower
-from ._frames import Frame, polled
-from ._http import check_following, describe, following_headers, poll_timeout, stream_timeout
+from ._frames import Frame, parse_poll
+from ._http import check_response, describe, poll_timeout, stream_timeout, subscribe_headers
 from ._line import Line
 from ._positions import Streams
-from ._request import MEDIA_TYPES, StreamTransport
+from ._request import MEDIA_TYPES, HttpTransport
 
 
-def aconnect_stream(http_client: httpx.AsyncClient | None, transport: StreamTransport) -> Connect:
+def aconnect_stream(http_client: httpx.AsyncClient | None, transport: HttpTransport) -> Connect:
     """Connects for an answer that goes on and on."""
 
     async def connect(
@@ -26,7 +26,7 @@ def aconnect_stream(http_client: httpx.AsyncClient | None, transport: StreamTran
     ) -> AsyncGenerator[list[Frame], None]:
         media_type, decode = MEDIA_TYPES[transport], follower.decoder(transport)
         try:
-            request = follower.connecting()
+            request = follower.begin_attempt()
             async with (
                 nullcontext(http_client)
                 if http_client is not None
@@ -34,13 +34,13 @@ def aconnect_stream(http_client: httpx.AsyncClient | None, transport: StreamTran
                 client.stream(
                     "GET",
                     request.url,
-                    headers=following_headers(request.headers, media_type),
+                    headers=subscribe_headers(request.headers, media_type),
                     timeout=stream_timeout(follower),
                 ) as response,
             ):
                 if response.status_code not in {200, 204}:
                     await response.aread()
-                check_following(follower, response, media_type)
+                check_response(follower, response, media_type)
                 yield []
                 async for chunk in response.aiter_bytes():
                     yield decode(chunk)
@@ -65,15 +65,15 @@ def aconnect_polls(http_client: httpx.AsyncClient | None) -> Connect:
                 else httpx.AsyncClient() as client
             ):
                 while True:
-                    request = follower.polling(wait)
+                    request = follower.begin_poll(wait)
                     response = await client.get(
                         request.url,
-                        headers=following_headers(request.headers, MEDIA_TYPES["poll"]),
+                        headers=subscribe_headers(request.headers, MEDIA_TYPES["poll"]),
                         timeout=poll_timeout(follower, wait),
                     )
-                    check_following(follower, response, MEDIA_TYPES["poll"])
-                    answer = polled(response.content)
-                    yield follower.decode_polled(answer)
+                    check_response(follower, response, MEDIA_TYPES["poll"])
+                    answer = parse_poll(response.content)
+                    yield follower.decode_poll(answer)
                     if answer.is_complete:
                         follower.streams.complete()
                         return

@@ -115,22 +115,22 @@ class AsyncSubscription(_Iteration[Event]):
         self, follower: Follower[OneStream], token: Token | None, connect: Connect
     ) -> None:
         super().__init__(follower, token, connect)
-        self._track = follower.streams.track
+        self._sequence = follower.streams.sequence
 
     @property
     def last_id(self) -> str | None:
         """The id of the last event that was handed out, or of a later one that was filtered; before that, `after`."""
-        return self._track.position
+        return self._sequence.position
 
     @property
     def status(self) -> Outcome | None:
         """`ended` or `cancelled` once that event was handed out."""
-        return self._track.status
+        return self._sequence.status
 
     @property
     def missed(self) -> MissedTotal | None:
         """The events that are missing so far: they were no longer stored. None while none is."""
-        return self._track.missed.total
+        return self._sequence.missed.total
 
     async def collect(self, *, allow_missed: bool = False) -> list[Event]:
         """All events up to the end of the stream. Raises `EventsMissed` when some are no longer stored, unless allowed."""
@@ -209,10 +209,10 @@ class AsyncManySubscription(_Iteration[KeyedEvent]):
         return (await self._settle(self._many.drop(key))).position
 
     async def _settle(self, change: Change) -> Change:
-        if not change.is_asked:
+        if not change.is_command:
             self._line.interrupt()
         elif ask := self._line.ask:
-            await ask(change.question)
+            await ask(change.command)
         await self._until(lambda: change.is_settled)
         if not change.is_settled:
             raise SubscriptionOver
@@ -232,14 +232,14 @@ async def _steps(
             continue
         if follower.token is None and token is not None:
             made = token()
-            follower.took_token(await made if inspect.isawaitable(made) else made)
+            follower.set_new_token(await made if inspect.isawaitable(made) else made)
         try:
             async with aclosing(connect(follower, line)) as batches:
                 while (frames := await line.next(batches)) is not None:
                     follower.receive(frames)
                     yield
                     # Time that the caller took for an event is no silence.
-                    follower.hear()
+                    follower.record_activity()
                     if follower.streams.is_over or line.is_interrupted:
                         break
                 if not (follower.streams.is_over or line.is_interrupted):

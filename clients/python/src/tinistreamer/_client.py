@@ -39,9 +39,9 @@ from ._generated.models import (
 )
 from ._generated.models import Disconnected as Disconnection
 from ._generated.types import Operation
-from ._http import Broker, describe, read_answer
-from ._outbox import MAX_EVENTS, Ack, Transport, WriterOptions
+from ._http import Broker, describe, parse_response
 from ._writer import Writer
+from ._writer_options import MAX_EVENTS, Ack, UploadTransport, WriterOptions
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ class Client:
         self,
         key: str,
         *,
-        transport: Transport = "ndjson",
+        transport: UploadTransport = "ndjson",
         max_pending: int = 1000,
         retry_for: float = 60.0,
         on_ack: Callable[[Ack], object] | None = None,
@@ -190,4 +190,4 @@ class Client:
             response = self._http.send(self._broker.request(self._http, operation, timeout))
         except httpx.RequestError as error:
             raise Unreachable(describe(error)) from error
-        return read_answer(operation, response)
+        return parse_response(operation, response)

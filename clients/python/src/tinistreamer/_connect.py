@@ -11,15 +11,15 @@ import httpx
 from ._errors import Unreachable
 from ._events import Event
 from ._follower import Follower
-from ._frames import Frame, polled
-from ._http import check_following, describe, following_headers, poll_timeout, stream_timeout
+from ._frames import Frame, parse_poll
+from ._http import check_response, describe, poll_timeout, stream_timeout, subscribe_headers
 from ._link import Link
 from ._positions import Streams
-from ._request import MEDIA_TYPES, StreamTransport
+from ._request import MEDIA_TYPES, HttpTransport
 from ._subscription import Connect
 
 
-def connect_stream(http_client: httpx.Client | None, transport: StreamTransport) -> Connect:
+def connect_stream(http_client: httpx.Client | None, transport: HttpTransport) -> Connect:
     """Connects for an answer that goes on and on."""
 
     def connect(
@@ -27,13 +27,13 @@ def connect_stream(http_client: httpx.Client | None, transport: StreamTransport)
     ) -> Generator[list[Frame], None, None]:
         media_type, decode = MEDIA_TYPES[transport], follower.decoder(transport)
         try:
-            request = follower.connecting()
+            request = follower.begin_attempt()
             with (
                 nullcontext(http_client) if http_client is not None else httpx.Client() as client,
                 client.stream(
                     "GET",
                     request.url,
-                    headers=following_headers(request.headers, media_type),
+                    headers=subscribe_headers(request.headers, media_type),
                     timeout=stream_timeout(follower),
                     extensions=_traced(link),
                 ) as response,
@@ -41,7 +41,7 @@ def connect_stream(http_client: httpx.Client | None, transport: StreamTransport)
                 _hold(link, response)
                 if response.status_code not in {200, 204}:
                     response.read()
-                check_following(follower, response, media_type)
+                check_response(follower, response, media_type)
                 yield []
                 for chunk in response.iter_bytes():
                     yield decode(chunk)
@@ -64,17 +64,17 @@ def connect_polls(http_client: httpx.Client | None) -> Connect:
         try:
             with nullcontext(http_client) if http_client is not None else httpx.Client() as client:
                 while True:
-                    request = follower.polling(wait)
+                    request = follower.begin_poll(wait)
                     response = client.get(
                         request.url,
-                        headers=following_headers(request.headers, MEDIA_TYPES["poll"]),
+                        headers=subscribe_headers(request.headers, MEDIA_TYPES["poll"]),
                         timeout=poll_timeout(follower, wait),
                         extensions=_traced(link),
                     )
                     _hold(link, response)
-                    check_following(follower, response, MEDIA_TYPES["poll"])
-                    answer = polled(response.content)
-                    yield follower.decode_polled(answer)
+                    check_response(follower, response, MEDIA_TYPES["poll"])
+                    answer = parse_poll(response.content)
+                    yield follower.decode_poll(answer)
                     if answer.is_complete:
                         follower.streams.complete()
                         return

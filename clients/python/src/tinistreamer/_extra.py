@@ -1,4 +1,4 @@
-"""The extra that not every installation has."""
+"""The optional dependency for WebSockets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def websocket_extra() -> Generator[None, None, None]:
-    """Around imports that want the extra: says how to get it."""
+    """Wraps imports that need the extra `websocket`; the error names the command to install it."""
     try:
         yield
     except ModuleNotFoundError as error:

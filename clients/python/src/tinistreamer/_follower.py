@@ -1,4 +1,4 @@
-"""What a subscription decides about its connections, without I/O: when it is silent, when to try again."""
+"""When a subscription connects, what it asks for, and when it connects again. No I/O."""
 
 from __future__ import annotations
 
@@ -17,30 +17,34 @@ from ._errors import (
     retry_after_of,
 )
 from ._events import Event
-from ._frames import PLACED, Frame, NdjsonDecoder, Polled
-from ._positions import Streams
-from ._request import StreamTransport, with_query
+from ._frames import POSITIONS_SENT, Frame, NdjsonDecoder, PollResponse
+from ._positions import Resumption, Streams
+from ._request import HttpTransport, with_query
 from ._sse import SseDecoder
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds that a connection may take to be made."""
+"""Seconds in which a connection must be made."""
 
 _LONGEST_POLL = 25
-"""Seconds that a long poll may wait for news."""
+"""Seconds for which the broker may hold the response to a long poll back."""
 
+S = TypeVar("S", bound=Streams[Event])
 S_co = TypeVar("S_co", bound=Streams[Event], covariant=True)
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to ask the broker."""
+class Attempt:
+    """The inputs of one attempt to connect."""
 
     url: str
     headers: dict[str, str]
 
 
 class Follower(Generic[S_co]):
-    """The state of a subscription's connections, and what to do next."""
+    """Decides how a subscription connects and when it connects again.
+
+    It keeps the token, the time of the last activity, and the failures in a row.
+    """
 
     def __init__(
         self,
@@ -60,106 +64,114 @@ class Follower(Generic[S_co]):
         self._asks_for_token = asks_for_token
         self._give_up_after = give_up_after
         self._clock = clock
-        self._heard: float | None = None
+        self._last_activity: float | None = None
         self._backoff = Backoff(1.0, 30.0)
 
-    def took_token(self, token: str) -> None:
-        """The caller's function made a token."""
+    def set_new_token(self, token: str) -> None:
+        """Takes a token from the caller's function."""
         self.token = token
         self._token_is_new = True
 
-    def connecting(self) -> Request:
-        """An attempt to connect begins; what to ask for."""
-        if self._heard is None:
-            self.hear()
-        resumption = self.streams.begin_connection()
+    def begin_attempt(self) -> Attempt:
+        """Returns what the next connection asks for."""
+        resumption = self._begin()
         headers = self._authorization()
         if resumption.cursor is not None:
             headers["Last-Event-ID"] = resumption.cursor
-        return Request(resumption.url, headers)
+        return Attempt(resumption.url, headers)
 
-    def polling(self, wait: int) -> Request:
-        """What to ask for in a long poll that waits so many seconds."""
-        if self._heard is None:
-            self.hear()
-        resumption = self.streams.begin_connection()
+    def begin_poll(self, wait: int) -> Attempt:
+        """Returns what the next long poll asks for. The broker may wait `wait` seconds."""
+        resumption = self._begin()
         after = [("after", resumption.cursor)] if resumption.cursor is not None else []
-        return Request(
-            with_query(resumption.url, [*after, ("wait", str(wait))]), self._authorization()
-        )
+        url = with_query(resumption.url, [*after, ("wait", str(wait))])
+        return Attempt(url, self._authorization())
+
+    def _begin(self) -> Resumption:
+        if self._last_activity is None:
+            self.record_activity()
+        return self.streams.begin_connection()
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
     @property
     def poll_wait(self) -> int:
-        """The seconds that a long poll waits: no more than silence may last, nor so long that it is given up for its silence."""
+        """The seconds for which the broker may hold a poll's response back.
+
+        They are limited by `silence`, and by half of `give_up_after`: else the wait would count as
+        a failure.
+        """
         return max(1, min(_LONGEST_POLL, int(self.silence), int(self._give_up_after / 2)))
 
     def connected(self) -> None:
-        """The broker took the token, and what was asked for."""
+        """The broker has accepted the token and the streams."""
         self._token_is_new = False
         self.streams.connected()
 
-    def opened(self) -> None:
-        """As `connected`; and the connection takes questions."""
+    def connected_for_commands(self) -> None:
+        """The broker has accepted a connection that accepts commands."""
         self.connected()
-        self.streams.takes_questions()
+        self.streams.accept_commands()
 
-    def hear(self) -> None:
-        """The broker gave a sign of life: an event or a heartbeat."""
-        self._heard = self._clock()
+    def record_activity(self) -> None:
+        """The broker has sent something: an event or a heartbeat."""
+        self._last_activity = self._clock()
 
     def rest(self) -> None:
-        """There was nothing to follow, so that nothing could be heard."""
-        self._heard = None
+        """There is no stream to follow, so that the broker sends nothing."""
+        self._last_activity = None
 
     def now(self) -> float:
-        """The time, in seconds."""
+        """The time in seconds."""
         return self._clock()
 
     def silence_left(self, since: float) -> float:
-        """The seconds of silence that may still follow, when it was listened since then."""
-        return self.silence - (self._clock() - max(since, self._heard or since))
+        """Returns the seconds after which a connection, read since then, counts as broken."""
+        return self.silence - (self._clock() - max(since, self._last_activity or since))
 
-    def decoder(self, transport: StreamTransport) -> Callable[[bytes], list[Frame]]:
-        """Makes frames out of the pieces of an answer, heartbeats and the reconnection time heeded."""
+    def decoder(self, transport: HttpTransport) -> Callable[[bytes], list[Frame]]:
+        """Returns a function that decodes the chunks of one response.
+
+        It records each chunk as activity, and uses the reconnection time that the broker sends.
+        """
         ndjson, sse = NdjsonDecoder(), SseDecoder()
 
         def decode(chunk: bytes) -> list[Frame]:
-            self.hear()
+            self.record_activity()
             if transport == "ndjson":
                 return ndjson.feed(chunk)
-            frames = [self.streams.of_sse(frame) for frame in sse.feed(chunk)]
+            frames = [self.streams.resolve_sse(frame) for frame in sse.feed(chunk)]
             if sse.retry is not None:
                 self._backoff.first = sse.retry
             return frames
 
         return decode
 
-    def decode_polled(self, polled: Polled) -> list[Frame]:
-        """The frames in the answer to a long poll, which ends with its position."""
-        self.hear()
-        position = [self.streams.of_cursor(polled.cursor)] if polled.cursor is not None else []
-        return [*polled.frames, *position, PLACED]
+    def decode_poll(self, response: PollResponse) -> list[Frame]:
+        """Returns the frames of a poll's response. The position comes last."""
+        self.record_activity()
+        position: list[Frame] = []
+        if response.cursor is not None:
+            position.append(self.streams.position_frame(response.cursor))
+        return [*response.frames, *position, POSITIONS_SENT]
 
     def receive(self, frames: list[Frame]) -> None:
-        """Frames have come, which ends a row of failures."""
-        if any(frame is not PLACED for frame in frames):
+        """Takes frames from the connection. They end a row of failures."""
+        if any(frame is not POSITIONS_SENT for frame in frames):
             self._backoff.reset()
-        # Positions are told before events are.
+        # The broker sends all positions before the first event.
         has_events = any(frame.event is not None for frame in frames)
-        self.streams.receive([*frames, PLACED] if has_events else frames)
+        self.streams.receive([*frames, POSITIONS_SENT] if has_events else frames)
 
     def failed(self, error: TinistreamerError) -> float:
-        """The connection failed or broke: the seconds to wait before the next. Raises if there shall be none."""
+        """Returns the seconds until the next attempt, after an attempt or a connection failed.
+
+        Raises the error when it is final, and `Disconnected` after `give_up_after`.
+        """
         token_was_new, self._token_is_new = self._token_is_new, False
-        if (
-            isinstance(error, ApiError)
-            and error.status == 401
-            and self._asks_for_token
-            and not token_was_new
-        ):
+        is_refused = isinstance(error, ApiError) and error.status == 401
+        if is_refused and self._asks_for_token and not token_was_new:
             self.token = None
             return 0.0
         if not is_transient(error):
@@ -167,20 +179,35 @@ class Follower(Generic[S_co]):
                 self.streams.refused(error)
                 return 0.0
             raise error
-        heard = self._clock() if self._heard is None else self._heard
-        delay = self._backoff.next(
-            heard + self._give_up_after - self._clock(), retry_after_of(error)
-        )
+        since = self._clock() if self._last_activity is None else self._last_activity
+        remaining = since + self._give_up_after - self._clock()
+        delay = self._backoff.next(remaining, retry_after_of(error))
         if delay is None:
             raise Disconnected(self._give_up_after) from error
         return delay
 
 
 def closed_early(how: str) -> Unreachable:
-    """What it means that a connection ends before the stream."""
+    """Returns the error for a connection that ends before its streams."""
     return Unreachable(f"The connection was closed before the stream's end ({how})")
 
 
 def silent(seconds: float) -> Unreachable:
-    """What it means that nothing comes, not even a heartbeat."""
+    """Returns the error for a connection on which nothing arrives, not even a heartbeat."""
     return Unreachable(f"Nothing came for {seconds:g} seconds")
+
+
+def make_follower(
+    streams: S, token: str | Callable[..., object], silence: float, give_up_after: float
+) -> Follower[S]:
+    """Returns a follower for a caller's token, or for a function that returns tokens."""
+    if not token:
+        raise TypeError(
+            "The token is missing: pass token, a token of the broker or a function that gets one"
+        )
+    follower = Follower(
+        streams, silence=silence, give_up_after=give_up_after, asks_for_token=callable(token)
+    )
+    if isinstance(token, str):
+        follower.token = token
+    return follower

@@ -1,4 +1,4 @@
-"""What a subscription to several streams follows, without I/O."""
+"""The streams of a subscription to several, and its position in each. No I/O."""
 
 from __future__ import annotations
 
@@ -8,58 +8,50 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from . import _cursor
-from ._changes import Change, Member
+from ._changes import Change, Changes, Member
 from ._cursor import Position
 from ._errors import Refused, TinistreamerError, Unreachable
 from ._events import KeyedEvent
-from ._frames import PLACED, Answer, Frame
+from ._frames import POSITIONS_SENT, CommandReply, Frame
 from ._missed import MissedTotal, sum_of
-from ._positions import Resumption, Streams, placed_or
-from ._request import SubscribeRequest, begin_pairs, begins_anywhere, with_query
+from ._positions import Resumption, Streams, without_wait_marker
+from ._request import SubscribeRequest, may_start_anywhere, start_parameters, with_query
 from ._sequence import SequenceCheck, Status
 
 
 class ManyStreams(Streams[KeyedEvent]):
-    """Several streams. They may be changed from other threads than the one that reads."""
+    """Several streams. Other threads than the reading one may add and drop streams."""
 
     def __init__(
-        self,
-        url: str,
-        keys: Iterable[str],
-        after: str | Mapping[str, str] | None,
-        wanted: SubscribeRequest,
+        self, request: SubscribeRequest, keys: Iterable[str], after: str | Mapping[str, str] | None
     ) -> None:
         super().__init__()
         if isinstance(keys, str):
             raise TypeError("keys is a list of keys")
-        self._url, self._wanted = url, wanted
+        self._request = request
         if isinstance(after, str):
             _cursor.check(after)
-            known, base = _cursor.parse(after)
+            known, opaque = _cursor.parse(after)
         else:
-            known, base = {key: Position(event_id) for key, event_id in (after or {}).items()}, []
-        # The items of the newest cursor that the broker made: what it says of some streams, only the broker can read.
-        self._base = base
+            known = {key: Position(event_id) for key, event_id in (after or {}).items()}
+            opaque = []
+        # The items of the newest cursor from the broker. Only the broker can read some of them.
+        self._broker_cursor = opaque
         self._members: dict[str, Member] = {}
         for key in keys:
             position = known.get(key, Position(None))
             self._members[key] = self._member(
                 position.id,
-                wanted.from_,
-                wait=wanted.wait,
+                request.from_,
+                wait=request.wait,
                 is_finished=position.is_last,
-                in_base=bool(base) and key not in known,
+                in_broker_cursor=bool(opaque) and key not in known,
             )
         if not self._members:
             raise ValueError("There is no stream to follow")
-        # The streams of the connection.
+        # The keys of the current connection.
         self._connected: list[str] = []
-        # Changes that wait for a connection to be made, and those that the one in the making asks for.
-        self._entered: list[Change] = []
-        self._entering: list[Change] = []
-        # Changes that wait for an answer.
-        self._asked: deque[Change] = deque()
-        self._takes_questions = False
+        self._changes = Changes()
         self._lock = threading.RLock()
 
     def _member(
@@ -69,35 +61,37 @@ class ManyStreams(Streams[KeyedEvent]):
         *,
         wait: bool,
         is_finished: bool = False,
-        in_base: bool = False,
+        in_broker_cursor: bool = False,
     ) -> Member:
-        anywhere = in_base or begins_anywhere(from_)
-        track = SequenceCheck(
-            after, is_filtered=self._wanted.events is not None, begins_anywhere=anywhere
+        anywhere = in_broker_cursor or may_start_anywhere(from_)
+        sequence = SequenceCheck(
+            after, is_filtered=self._request.is_filtered, may_start_anywhere=anywhere
         )
-        return Member(track, from_, wait, is_finished, in_base)
+        return Member(sequence, from_, wait, is_finished, in_broker_cursor)
 
     @property
     def statuses(self) -> dict[str, Status | None]:
-        """What became of each stream; None: it is finished, and there was nothing after the position."""
+        """The status of each stream.
+
+        None: the stream is finished, and no event followed the position.
+        """
         with self._lock:
             return {
-                key: member.track.status if member.is_finished else "active"
+                key: member.sequence.status if member.is_finished else "active"
                 for key, member in self._members.items()
             }
 
     @property
     def missed(self) -> MissedTotal | None:
-        """The events that are missing in all streams that were not dropped."""
+        """The missing events of all streams, without dropped ones."""
         with self._lock:
-            return sum_of(member.track.missed.total for member in self._members.values())
+            return sum_of(member.sequence.missed.total for member in self._members.values())
 
     @property
     def is_over(self) -> bool:
         with self._lock:
-            return bool(self._members) and all(
-                member.is_finished for member in self._members.values()
-            )
+            members = self._members.values()
+            return bool(members) and all(member.is_finished for member in members)
 
     @property
     def is_idle(self) -> bool:
@@ -106,67 +100,62 @@ class ManyStreams(Streams[KeyedEvent]):
 
     @property
     def cursor(self) -> str | None:
-        """The positions in all streams, which the broker takes over any transport."""
+        """The positions in all streams as text, for any transport."""
         with self._lock:
-            return self._cursor(
-                [key for key, member in self._members.items() if member.begins and member.is_placed]
+            return self._join_cursor(
+                key
+                for key, member in self._members.items()
+                if member.has_no_position and member.starts_at_first_event
             )
 
-    def _cursor(self, at_start: Iterable[str]) -> str | None:
+    def _join_cursor(self, at_start: Iterable[str]) -> str | None:
         positions = {key: Position(None) for key in at_start}
-        positions |= {
-            key: member.position
-            for key, member in self._members.items()
-            if member.position is not None
-        }
-        in_base = {key for key, member in self._members.items() if member.in_base}
-        # Positions that are spelled out and belong to streams that are followed no longer, or are newer elsewhere.
+        for key, member in self._members.items():
+            if member.position is not None:
+                positions[key] = member.position
+        # Leaves out readable positions of dropped streams, and those that a member has newer.
+        current = {key for key, member in self._members.items() if member.in_broker_cursor}
         kept = [
             item
-            for item in self._base
-            if (read := _cursor.head(item)) is None or read[0] in in_base
+            for item in self._broker_cursor
+            if (head := _cursor.head(item)) is None or head[0] in current
         ]
         return _cursor.join(positions, kept)
 
     def begin_connection(self) -> Resumption:
         with self._lock:
             self._inbox.clear()
-            self._entering = [*self._entered]
-            wanted = {
+            self._changes.begin_connection()
+            members = {
                 key: member for key, member in self._members.items() if not member.is_finished
             }
-            self._connected = list(wanted)
-            # One `from` is for all of a connection: a stream that begins at its start is named then.
-            from_ = next(
-                (
-                    member.from_
-                    for member in wanted.values()
-                    if member.begins and begins_anywhere(member.from_)
-                ),
-                None,
-            )
-            at_start = [
-                key
-                for key, member in wanted.items()
-                if member.begins and not begins_anywhere(member.from_)
+            self._connected = list(members)
+            # A connection has one `from` for all its streams. When there is one, the cursor must
+            # name each stream that starts with its first event.
+            new = {key: member for key, member in members.items() if member.has_no_position}
+            elsewhere = [
+                member.from_ for member in new.values() if may_start_anywhere(member.from_)
             ]
-            begin = begin_pairs(from_, wait=any(member.wait for member in wanted.values()))
-            pairs = [*(("key", key) for key in wanted), *self._wanted.pairs, *begin]
-            return Resumption(
-                with_query(self._url, pairs, without="key"),
-                self._cursor(at_start if from_ is not None else []),
-            )
+            from_ = elsewhere[0] if elsewhere else None
+            at_start = [key for key, member in new.items() if not may_start_anywhere(member.from_)]
+            pairs = [
+                *(("key", key) for key in members),
+                *self._request.parameters,
+                *start_parameters(from_, wait=any(member.wait for member in members.values())),
+            ]
+            url = with_query(self._request.url, pairs, without="key")
+            return Resumption(url, self._join_cursor(at_start if from_ is not None else []))
 
     def receive(self, frames: Iterable[Frame]) -> None:
         with self._lock:
             for frame in frames:
-                if frame is PLACED:
+                if frame is POSITIONS_SENT:
                     self._inbox.append(frame)
                 elif frame.key is None and frame.cursor is None:
                     if len(self._connected) != 1:
                         raise Unreachable("An event does not say which stream it is from")
                     self._inbox.append(replace(frame, key=self._connected[0]))
-                # One that was dropped meanwhile is in none of them.
+                # A caller may have dropped the stream before its frame arrived.
                 elif frame.key is None or frame.key in self._connected:
                     self._inbox.append(frame)
 
@@ -175,164 +164,155 @@ class ManyStreams(Streams[KeyedEvent]):
             if not self._inbox:
                 return None
             frame = self._inbox.popleft()
-            if frame is PLACED:
-                for member in self._members.values():
-                    if member.begins and member not in (change.member for change in self._entered):
-                        member.is_placed = member.is_placed or begins_anywhere(member.from_)
-                        member.from_ = None
+            if frame is POSITIONS_SENT:
+                self._fix_start_positions()
                 return None
             if frame.key is None:
-                self._rebase(frame.cursor)
+                self._take_cursor(frame.cursor)
                 return None
             member = self._members[frame.key]
-            event = member.track.accept(frame)
-            member.is_finished = member.track.status is not None
-            # Word of missed events moves nothing: asked again from there, the broker tells the same again.
+            event = member.sequence.accept(frame)
+            member.is_finished = member.sequence.status is not None
+            # A loss does not move the position: a new connection from there reports it again.
             if event is None or event.missed is None:
                 if frame.cursor is not None:
-                    self._rebase(frame.cursor)
+                    self._take_cursor(frame.cursor)
                 else:
-                    member.in_base = False
-            return (
-                KeyedEvent(event.id, event.event, event.data, event.missed, key=frame.key)
-                if event is not None
-                else None
-            )
+                    member.in_broker_cursor = False
+            if event is None:
+                return None
+            return KeyedEvent(event.id, event.event, event.data, event.missed, key=frame.key)
 
-    def _rebase(self, cursor: str | None) -> None:
-        """The broker told its cursor for the streams of the connection."""
+    def _fix_start_positions(self) -> None:
+        """Streams without a position start with their first event, whatever their `from` is."""
+        for member in self._members.values():
+            if member.has_no_position and not self._changes.is_waiting(member):
+                if may_start_anywhere(member.from_):
+                    member.starts_at_first_event = True
+                member.from_ = None
+
+    def _take_cursor(self, cursor: str | None) -> None:
+        """Replaces the broker's cursor by a newer one, for the streams of the connection."""
         if cursor is None:
             return
-        self._base = cursor.split(",")
+        self._broker_cursor = cursor.split(",")
         for key, member in self._members.items():
-            member.in_base = key in self._connected
+            member.in_broker_cursor = key in self._connected
 
     def complete(self) -> None:
         with self._lock:
             for key in self._connected:
                 self._members[key].is_finished = True
 
-    def of_sse(self, frame: Frame) -> Frame:
+    def resolve_sse(self, frame: Frame) -> Frame:
         with self._lock:
             if len(self._connected) == 1:
-                return placed_or(frame)
+                return without_wait_marker(frame)
         head = _cursor.head(frame.id) if frame.id is not None else None
         if head is None:
             raise Unreachable("An event does not say which stream it is from")
         return replace(frame, key=head[0], id=head[1], cursor=frame.id)
 
-    def of_cursor(self, cursor: str) -> Frame:
+    def position_frame(self, cursor: str) -> Frame:
         with self._lock:
             if len(self._connected) == 1:
                 return Frame(cursor, None, key=self._connected[0])
         return Frame(None, None, cursor=cursor)
 
     def add(self, key: str, *, after: str | None, from_: str | None, wait: bool | None) -> Change:
-        """Begins to add a stream. Raises `Refused` if it is there."""
-        from_ = self._wanted.from_ if from_ is None else from_
-        wait = self._wanted.wait if wait is None else wait
+        """Starts to add a stream. Raises `Refused` when the subscription has it."""
+        from_ = self._request.from_ if from_ is None else from_
+        wait = self._request.wait if wait is None else wait
         with self._lock:
-            if (key in self._members and not self._members[key].is_finished) or any(
-                change.key == key and change.member for change in self._asked
-            ):
+            is_member = key in self._members and not self._members[key].is_finished
+            if is_member or self._changes.is_adding_by_command(key):
                 raise Refused("already-subscribed", "The stream is one of the subscription's")
-            return self._begun(Change(key, self._member(after, from_, wait=wait)))
+            return self._begin(Change(key, self._member(after, from_, wait=wait)))
 
     def drop(self, key: str) -> Change:
-        """Begins to drop a stream. Raises `Refused` if it is not there."""
+        """Starts to drop a stream. Raises `Refused` when the subscription does not have it."""
         with self._lock:
             if key not in self._members:
                 raise Refused("not-subscribed", "The stream is none of the subscription's")
-            return self._begun(Change(key, None))
+            return self._begin(Change(key, None))
 
-    def _begun(self, change: Change) -> Change:
-        change.is_asked = self._takes_questions
-        if change.is_asked:
-            self._asked.append(change)
+    def _begin(self, change: Change) -> Change:
+        if self._changes.accepts_commands:
+            self._changes.add_command(change)
         else:
-            self._enter(change)
+            self._apply_to_next_connection(change)
         return change
 
-    def _enter(self, change: Change) -> None:
-        """The next connection is to have the change."""
+    def _apply_to_next_connection(self, change: Change) -> None:
         if change.member is None:
             self._drop(change)
         else:
             self._members[change.key] = change.member
-            self._entered.append(change)
+            self._changes.add_waiting(change)
 
     def _drop(self, change: Change) -> None:
         if member := self._members.pop(change.key, None):
-            change.position = member.track.position
+            change.position = member.sequence.position
         if change.key in self._connected:
             self._connected.remove(change.key)
         self._inbox = deque(frame for frame in self._inbox if frame.key != change.key)
-        # An addition that no connection has asked for yet is over with it.
-        for added in [added for added in self._entered if added.key == change.key]:
-            added.settle()
-        self._entered = [added for added in self._entered if added.key != change.key]
-        self._entering = [added for added in self._entering if added.key != change.key]
-        # The base may name it, in a form that can't be changed: it would not begin anew if it were added again.
-        followed = [member for member in self._members.values() if member.in_base]
-        if all(member.track.position is not None for member in followed):
-            self._base = []
-            for member in followed:
-                member.in_base = False
+        self._changes.drop(change.key)
+        self._discard_broker_cursor()
         change.settle()
 
-    def takes_questions(self) -> None:
-        """The connection can be asked for changes."""
-        with self._lock:
-            self._takes_questions = True
+    def _discard_broker_cursor(self) -> None:
+        """Forgets the broker's cursor when the positions of all its members are known.
 
-    def answered(self, answer: Answer) -> None:
-        """The broker answered the oldest question."""
+        An opaque item may contain the position of the dropped stream. The stream would continue
+        there after it was added again.
+        """
+        covered = [member for member in self._members.values() if member.in_broker_cursor]
+        if all(member.sequence.position is not None for member in covered):
+            self._broker_cursor = []
+            for member in covered:
+                member.in_broker_cursor = False
+
+    def accept_commands(self) -> None:
         with self._lock:
-            if not self._asked:
-                raise Unreachable("An answer came to no question")
-            change = self._asked.popleft()
-            if answer.op == "error" and not (
-                change.member is None and answer.code == "not-subscribed"
-            ):
-                change.settle(Refused(answer.code, answer.message))
+            self._changes.accepts_commands = True
+
+    def replied(self, reply: CommandReply) -> None:
+        with self._lock:
+            change = self._changes.take_command()
+            is_unknown = change.member is None and reply.code == "not-subscribed"
+            if reply.op == "error" and not is_unknown:
+                change.settle(Refused(reply.code, reply.message))
             elif change.member is None:
-                # Of a stream that has ended the broker may know no longer.
+                # The broker may already have removed a finished stream.
                 self._drop(change)
             else:
-                member = change.member
-                added = self._member(answer.after, member.from_, wait=member.wait)
-                # With no position told, it begins with its first event.
-                added.from_ = None
-                self._members[change.key] = added
-                self._connected = [
-                    *(key for key in self._connected if key != change.key),
-                    change.key,
-                ]
-                change.settle()
+                self._added(change, change.member, reply.after)
+
+    def _added(self, change: Change, member: Member, position: str | None) -> None:
+        """The broker has added a stream by a command."""
+        added = self._member(position, member.from_, wait=member.wait)
+        # Without a position from the broker, the stream starts with its first event.
+        added.from_ = None
+        self._members[change.key] = added
+        others = [key for key in self._connected if key != change.key]
+        self._connected = [*others, change.key]
+        change.settle()
 
     @property
     def is_adding(self) -> bool:
         with self._lock:
-            return bool(self._entering)
+            return self._changes.is_adding
 
     def connected(self) -> None:
-        self._settle_entering(None)
+        with self._lock:
+            self._changes.settle_requested()
 
     def refused(self, error: TinistreamerError) -> None:
         with self._lock:
-            for change in self._entering:
+            for change in self._changes.settle_requested(Refused(error.code, error.message)):
                 del self._members[change.key]
-            self._settle_entering(Refused(error.code, error.message))
-
-    def _settle_entering(self, error: TinistreamerError | None) -> None:
-        with self._lock:
-            for change in self._entering:
-                self._entered.remove(change)
-                change.settle(error)
-            self._entering = []
 
     def disconnected(self) -> None:
         with self._lock:
-            self._takes_questions = False
-            while self._asked:
-                self._enter(self._asked.popleft())
+            for change in self._changes.take_commands():
+                self._apply_to_next_connection(change)

@@ -1,4 +1,4 @@
-"""What a writer decides, without I/O: what is unacknowledged, what to send, when to try again."""
+"""The events of a writer that the broker has not acknowledged yet. No I/O."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import islice
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from ._backoff import Backoff
 from ._errors import (
     ApiError,
     PublishError,
@@ -20,22 +18,15 @@ from ._errors import (
     WriterClosed,
     is_transient,
     publish_error,
-    retry_after_of,
 )
-from ._events import check_key, encode
-from ._generated.api.streams.cancel_stream import cancel_stream
-from ._generated.api.streams.end_stream import end_stream
-from ._generated.api.streams.stream_info import stream_info
-from ._generated.models import Finished, KeyOnly, StreamState, UploadSummary
+from ._events import encode
+from ._generated.models import UploadSummary
 from ._generated.types import Operation
+from ._retry import Retry
 from ._surrogates import SplitCharacters
+from ._writer_options import Ack, WriterOptions
 
-Transport = Literal["ndjson", "websocket"]
-
-MAX_EVENTS = 100_000
-"""Events that a stream keeps when its creator says nothing else."""
-
-# The error codes that have another status than 400 and may come over a WebSocket, where there are no statuses.
+# A WebSocket has no HTTP statuses. These error codes have another status than 400.
 _STATUS_OF = {
     "no-active-stream": 404,
     "sequence-gap": 409,
@@ -46,70 +37,8 @@ _STATUS_OF = {
 }
 
 
-@dataclass(frozen=True)
-class Ack:
-    """The broker has confirmed events."""
-
-    count: int
-    """How many events of this writer are stored now."""
-    last_id: str | None
-    """The id of the last of them; None if it is not known, as after a repeated request."""
-
-
-@dataclass(frozen=True)
-class WriterOptions:
-    """How a writer works; `Client.publish` describes the fields."""
-
-    key: str
-    transport: Transport
-    max_pending: int
-    retry_for: float
-    on_ack: Callable[[Ack], object] | None
-    flush_timeout: float = 5.0
-
-    def __post_init__(self) -> None:
-        check_key(self.key)
-        if self.flush_timeout < 0:
-            raise ValueError("flush_timeout is not negative")
-        if self.max_pending < 1:
-            raise ValueError("max_pending is at least 1")
-        if self.retry_for < 0:
-            raise ValueError("retry_for is not negative")
-
-
-class Retry:
-    """When to try again, and for how long."""
-
-    def __init__(self, retry_for: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._retry_for = retry_for
-        self._clock = clock
-        self._backoff = Backoff(0.1, 5.0)
-        self._since = clock()
-
-    def restart(self) -> None:
-        """The broker confirmed something, or there is something to send for the first time."""
-        self._since = self._clock()
-        self._backoff.reset()
-
-    @property
-    def remaining(self) -> float:
-        """The seconds for which it may still be tried."""
-        return max(self._since + self._retry_for - self._clock(), 0.0)
-
-    def after(self, error: TinistreamerError) -> float:
-        """The seconds to wait after this error; raises it where there is no use in trying again, or no time."""
-        delay = (
-            self._backoff.next(self.remaining, retry_after_of(error))
-            if is_transient(error)
-            else None
-        )
-        if delay is None:
-            raise error
-        return delay
-
-
 class Outbox:
-    """The events of one writer that are not acknowledged yet, and how far it is."""
+    """Keeps the unacknowledged events of one writer, and how many are acknowledged."""
 
     def __init__(
         self, options: WriterOptions, timeout: float, clock: Callable[[], float] = time.monotonic
@@ -122,64 +51,66 @@ class Outbox:
         self.last_id: str | None = None
         self.failure: PublishError | None = None
         self.ended = False
-        """No more events are taken."""
+        """Whether the writer takes no more events."""
         self.settled = False
-        """The writer was finished, cancelled or closed."""
+        """Whether the writer was finished, cancelled or closed."""
         self._lines: deque[str] = deque()
         self._characters = SplitCharacters()
-        self._on_their_way = 0
+        self._in_flight = 0
         self._dropped = False
         self._clock = clock
         self._waiting_since = clock()
 
     @property
     def attempt_timeout(self) -> float:
-        """The seconds that the next attempt may take, so that retry_for is kept."""
+        """The timeout of the next attempt in seconds. It is at most what `retry_for` leaves."""
         return min(self.timeout, max(self.retry.remaining, 1.0))
 
     @property
     def pending(self) -> int:
-        """How many events are not acknowledged."""
+        """The number of unacknowledged events."""
         return len(self._lines)
 
     @property
     def unsent(self) -> int:
-        """How many events are not on their way."""
-        return len(self._lines) - self._on_their_way
+        """The number of events that are not in flight."""
+        return len(self._lines) - self._in_flight
 
     @property
     def is_full(self) -> bool:
-        """Whether a writer has to wait."""
-        return (
-            len(self._lines) >= self.options.max_pending and not self.ended and self.failure is None
-        )
+        """Whether `write` must wait."""
+        at_limit = len(self._lines) >= self.options.max_pending
+        return at_limit and not self.ended and self.failure is None
 
     @property
     def is_drained(self) -> bool:
-        """Whether the sender has nothing to do any more."""
+        """Whether the sender can stop."""
         return (self.ended and not self._lines) or self.failure is not None
 
     def check_open(self) -> None:
-        """Raises where no events are taken."""
+        """Raises when the writer takes no events."""
         if self.failure is not None:
             raise self.failure
         if self.ended:
             raise WriterClosed
 
     def check_unsettled(self) -> None:
-        """Raises where the writer's end was settled before."""
+        """Raises when the writer was finished, cancelled or closed before."""
         if self.settled:
             raise WriterClosed
 
     def join(self, event: str, data: Any, line: str) -> str:
-        """The JSON of an event, which is `line` unless its data are to be joined with those of a neighbour."""
+        """Returns the JSON of an event after its data was joined with a waiting half character.
+
+        It is `line` when there was nothing to join.
+        """
         if not isinstance(data, str):
             return line
         joined = self._characters.join(event, data)
         return line if joined == data else encode(event, joined)
 
     def put(self, line: str) -> None:
-        """Takes an encoded event."""
+        """Adds an encoded event."""
         self.check_open()
         self._append(line)
 
@@ -189,47 +120,50 @@ class Outbox:
         self._lines.append(line)
 
     def end(self) -> None:
-        """Takes no more events. Halves of characters whose other halves never came are events of their own."""
+        """Takes no more events. A first half that still waits becomes an event of its own."""
         self.ended = True
-        rest = self._characters.rest()
+        unpaired = self._characters.take_unpaired()
         if self.failure is None:
-            for event in rest:
+            for event in unpaired:
                 self._append(encode(event, "\ufffd"))
 
     def take(self) -> list[str]:
-        """The events that are ready; they are on their way now."""
-        if not self._on_their_way:
+        """Returns the events that are ready. They are in flight from now on."""
+        if not self._in_flight:
             self._waiting_since = self._clock()
-        ready = list(islice(self._lines, self._on_their_way, None))
-        self._on_their_way = len(self._lines)
+        ready = list(islice(self._lines, self._in_flight, None))
+        self._in_flight = len(self._lines)
         return ready
 
     def is_overdue(self, timeout: float) -> bool:
-        """Whether the broker has left events unanswered for so many seconds."""
-        return self._on_their_way > 0 and self._clock() - self._waiting_since >= timeout
+        """Whether the broker has not acknowledged events in flight for `timeout` seconds."""
+        return self._in_flight > 0 and self._clock() - self._waiting_since >= timeout
 
     def take_upload(self) -> Operation[UploadSummary]:
-        """All that is unacknowledged, as one NDJSON request."""
-        self._on_their_way = 0
+        """Returns all unacknowledged events as one NDJSON request."""
+        self._in_flight = 0
         lines = self.take()
         return Operation(
             method="POST",
             path="/api/event/add/json-stream",
-            params={"key": self.options.key, **self.position},
+            params={"key": self.options.key, **self.sequence},
             content="".join(f"{line}\n" for line in lines).encode(),
             parse=lambda response: UploadSummary.from_dict(response.json()),
         )
 
     @property
-    def position(self) -> dict[str, str | int]:
-        """Where the first unacknowledged event stands, as query parameters."""
+    def sequence(self) -> dict[str, str | int]:
+        """The producer and the sequence number of the first unacknowledged event, as parameters."""
         return {"producer": self.producer, "sequence": self.acknowledged}
 
     def uploaded(self, summary: UploadSummary) -> Ack:
-        """Takes the answer to an NDJSON request. Raises `ApiError` if it does not confirm all of it."""
-        sent = self._on_their_way
+        """Takes the response to an NDJSON request.
+
+        Raises `ApiError` when it does not confirm all events.
+        """
+        sent = self._in_flight
         stored = summary.num_events + (summary.num_duplicates or 0)
-        ack = self._stored(stored, summary.last_id)
+        ack = self._acknowledge(stored, summary.last_id)
         if summary.errors:
             raise ApiError(
                 200, "invalid-event", f"The broker refused an event: {summary.errors[0]}"
@@ -240,13 +174,16 @@ class Outbox:
             )
         return ack
 
-    def answered(self, message: str | bytes) -> Ack:
-        """Takes the answer to one event over a WebSocket. Raises `ApiError` if it was not stored."""
+    def replied(self, message: str | bytes) -> Ack:
+        """Takes the reply to one event over a WebSocket.
+
+        Raises `ApiError` when the broker did not store the event.
+        """
         try:
-            answer = cast("dict[str, Any]", json.loads(message))
-            if answer["type"] == "success" and self._on_their_way:
-                return self._stored(1, answer["id"])
-            code, text = str(answer["code"]), str(answer["message"])
+            reply = cast("dict[str, Any]", json.loads(message))
+            if reply["type"] == "success" and self._in_flight:
+                return self._acknowledge(1, reply["id"])
+            code, text = str(reply["code"]), str(reply["message"])
         except (ValueError, KeyError, TypeError) as error:
             raise ApiError(
                 200, "unexpected-answer", "The answer to an event has not the shape of the broker's"
@@ -254,55 +191,27 @@ class Outbox:
         raise ApiError(_STATUS_OF.get(code, 400), code, text)
 
     def broken(self, error: TinistreamerError) -> float:
-        """What was on its way is to be sent again, after so many seconds. Raises the error if it is final."""
-        self._on_their_way = 0
+        """Returns the seconds until the events in flight are sent again. Raises a final error."""
+        self._in_flight = 0
         if not self._lines and is_transient(error):
             return 0.0
         return self.retry.after(error)
 
     def fail(self, cause: Exception) -> None:
-        """Nothing more can be sent."""
+        """Records that no more events can be sent."""
         if not self._dropped:
             self.failure = publish_error(self.acknowledged, cause)
 
     def drop(self) -> None:
-        """Forgets what is unacknowledged and takes no more."""
+        """Drops the unacknowledged events, and takes no more."""
         self.ended = self._dropped = True
         self._lines.clear()
-        self._on_their_way = 0
+        self._in_flight = 0
 
-    def settling(
-        self, how: Literal["end", "cancel"]
-    ) -> Generator[Operation[Finished | StreamState] | float, object, None]:
-        """Ends or cancels the stream: yields what to request, and the seconds to wait; takes answers and errors.
-
-        Returns when the stream is finished in the way that was asked for; raises the last error when it can't be.
-        """
-        key = KeyOnly(key=self.options.key)
-        operation, wanted = (
-            (end_stream(key), "ended") if how == "end" else (cancel_stream(key), "cancelled")
-        )
-        # A writer that has failed has been trying for long enough.
-        retry = Retry(0.0 if self.failure else self.options.retry_for)
-        answer_lost = False
-        while True:
-            outcome = yield operation
-            if answer_lost and isinstance(outcome, ApiError) and outcome.code == "no-active-stream":
-                state = yield stream_info(key=self.options.key)
-                if isinstance(state, StreamState):
-                    if state.status == wanted:
-                        return
-                    raise outcome
-                outcome = state
-            if not isinstance(outcome, TinistreamerError):
-                return
-            yield retry.after(outcome)
-            answer_lost = True
-
-    def _stored(self, count: int, last_id: str | None) -> Ack:
+    def _acknowledge(self, count: int, last_id: str | None) -> Ack:
         for _ in range(min(count, len(self._lines))):
             self._lines.popleft()
-        self._on_their_way = max(self._on_their_way - count, 0)
+        self._in_flight = max(self._in_flight - count, 0)
         if count:
             self.acknowledged += count
             self.last_id = last_id
@@ -312,9 +221,10 @@ class Outbox:
 
 
 def closed_by(code: int | None, reason: str) -> TinistreamerError:
-    """What it means to a writer that its WebSocket was closed."""
+    """Returns the error for a writer's WebSocket that the broker closed with this code."""
     if code == 1011:
         return ApiError(404, "no-active-stream", reason or "The stream has ended")
     if code == 1009:
         return ApiError(413, "too-large", reason or "The event is too large")
-    return Unreachable(f"The connection was closed ({code or 'without a code'}) {reason}".rstrip())
+    detail = f"The connection was closed ({code or 'without a code'}) {reason}"
+    return Unreachable(detail.rstrip())

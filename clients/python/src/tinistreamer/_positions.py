@@ -1,4 +1,4 @@
-"""What a subscription follows, without I/O: where to go on, what comes next, when it is over."""
+"""The streams of a subscription and its position in each. No I/O."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Generic, TypeVar
 from . import _cursor
 from ._errors import TinistreamerError
 from ._events import Event
-from ._frames import PLACED, Answer, Frame
-from ._request import SubscribeRequest, begin_pairs, begins_anywhere, with_query
+from ._frames import POSITIONS_SENT, CommandReply, Frame
+from ._request import SubscribeRequest, may_start_anywhere, start_parameters, with_query
 from ._sequence import SequenceCheck
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
@@ -20,15 +20,18 @@ E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 @dataclass(frozen=True)
 class Resumption:
-    """What a connection is to ask for."""
+    """Where the next connection continues."""
 
     url: str
     cursor: str | None
-    """Where to go on; None: at the beginning."""
+    """The position in the streams; None: at the start position."""
 
 
 class Streams(ABC, Generic[E_co]):
-    """The streams of a subscription. Frames wait here until they are handed out; only then they count for the position."""
+    """The streams of a subscription, and the frames that wait for the caller.
+
+    The position moves when the caller takes a frame, not when the frame arrives.
+    """
 
     def __init__(self) -> None:
         self._inbox: deque[Frame] = deque()
@@ -36,94 +39,102 @@ class Streams(ABC, Generic[E_co]):
     @property
     @abstractmethod
     def is_over(self) -> bool:
-        """Whether nothing can come any more."""
+        """Whether all streams are finished, so that no event can follow."""
 
     @property
     @abstractmethod
     def is_idle(self) -> bool:
-        """Whether there is nothing to follow for now."""
+        """Whether there is no stream to follow for now."""
 
     @property
     def has_frames(self) -> bool:
-        """Whether frames wait to be handed out."""
+        """Whether frames wait for the caller."""
         return bool(self._inbox)
 
     @abstractmethod
     def begin_connection(self) -> Resumption:
-        """A connection is to be made. What the last one brought and was not handed out comes again."""
+        """Returns where a new connection continues.
+
+        Discards frames that wait for the caller. The new connection delivers them again.
+        """
 
     def receive(self, frames: Iterable[Frame]) -> None:
-        """Frames have come."""
+        """Keeps frames that arrived until the caller takes them."""
         self._inbox.extend(frames)
 
     @abstractmethod
     def take(self) -> E_co | None:
-        """Takes the next frame: the event to hand out, if it is one. Raises `Gap`."""
+        """Takes the next frame, and returns its event; None for a position. Raises `Gap`."""
 
     @abstractmethod
     def complete(self) -> None:
-        """The broker says that there is nothing after the position."""
+        """The broker reports that no event follows the position."""
 
     @abstractmethod
-    def of_sse(self, frame: Frame) -> Frame:
-        """The frame with what its id says."""
+    def resolve_sse(self, frame: Frame) -> Frame:
+        """Returns the frame with the key, id and cursor that its SSE id contains."""
 
     @abstractmethod
-    def of_cursor(self, cursor: str) -> Frame:
-        """What the cursor of a long poll's answer tells, as a frame that comes after its events."""
+    def position_frame(self, cursor: str) -> Frame:
+        """Returns the cursor of a poll's response as a frame, which follows the events."""
 
     @property
     @abstractmethod
     def is_adding(self) -> bool:
-        """Whether the connection asked for streams that are only to be added, so that a refusal concerns them alone."""
+        """Whether the connection asked for streams that a caller is adding.
+
+        A refusal then concerns those streams only.
+        """
 
     @abstractmethod
     def connected(self) -> None:
-        """The broker has taken what the connection asked for."""
+        """The broker has accepted the connection and its streams."""
 
     @abstractmethod
-    def takes_questions(self) -> None:
-        """The connection takes questions, until it is no more."""
+    def accept_commands(self) -> None:
+        """The connection accepts commands until it is closed."""
 
     @abstractmethod
-    def answered(self, answer: Answer) -> None:
-        """The broker answered the oldest question."""
+    def replied(self, reply: CommandReply) -> None:
+        """The broker has replied to the oldest command."""
 
     @abstractmethod
     def refused(self, error: TinistreamerError) -> None:
-        """The broker has not: what was to be added is left out from now on."""
+        """The broker has refused the connection: the streams being added are left out."""
 
     @abstractmethod
     def disconnected(self) -> None:
-        """The connection is no more."""
+        """The connection is closed."""
 
 
-def placed_or(frame: Frame) -> Frame:
-    """A frame over server-sent events for one stream, whose position is `KEY:` where the broker waits for the stream."""
-    return (
-        PLACED if frame.event is None and frame.id is not None and frame.id.endswith(":") else frame
-    )
+def without_wait_marker(frame: Frame) -> Frame:
+    """Translates the position `KEY:` of a connection to one stream over server-sent events.
+
+    The broker sends it while it waits for the stream to be created.
+    """
+    is_marker = frame.event is None and frame.id is not None and frame.id.endswith(":")
+    return POSITIONS_SENT if is_marker else frame
 
 
 class OneStream(Streams[Event]):
-    """One stream, the one that the URL names."""
+    """The one stream that the URL names."""
 
-    def __init__(self, url: str, after: str | None, wanted: SubscribeRequest) -> None:
+    def __init__(self, request: SubscribeRequest, after: str | None) -> None:
         super().__init__()
         if after is not None:
             _cursor.check(after)
-        self._url, self._wanted = url, wanted
-        self._from = wanted.from_
-        self.track = SequenceCheck(
+        self._request = request
+        self._from = request.from_
+        self.sequence = SequenceCheck(
             after,
-            is_filtered=wanted.events is not None,
-            begins_anywhere=begins_anywhere(wanted.from_),
+            is_filtered=request.is_filtered,
+            may_start_anywhere=may_start_anywhere(request.from_),
         )
         self._is_complete = False
 
     @property
     def is_over(self) -> bool:
-        return self._is_complete or self.track.status in {"ended", "cancelled"}
+        return self._is_complete or self.sequence.status in {"ended", "cancelled"}
 
     @property
     def is_idle(self) -> bool:
@@ -135,36 +146,37 @@ class OneStream(Streams[Event]):
 
     def begin_connection(self) -> Resumption:
         self._inbox.clear()
-        pairs = [*self._wanted.pairs, *begin_pairs(self._from, wait=self._wanted.wait)]
-        return Resumption(with_query(self._url, pairs), self.track.position)
+        start = start_parameters(self._from, wait=self._request.wait)
+        url = with_query(self._request.url, [*self._request.parameters, *start])
+        return Resumption(url, self.sequence.position)
 
     def take(self) -> Event | None:
         frame = self._inbox.popleft()
-        if frame is PLACED:
+        if frame is POSITIONS_SENT:
             self._from = None
             return None
-        return self.track.accept(frame)
+        return self.sequence.accept(frame)
 
     def complete(self) -> None:
         self._is_complete = True
 
-    def of_sse(self, frame: Frame) -> Frame:
-        return placed_or(frame)
+    def resolve_sse(self, frame: Frame) -> Frame:
+        return without_wait_marker(frame)
 
-    def of_cursor(self, cursor: str) -> Frame:
+    def position_frame(self, cursor: str) -> Frame:
         return Frame(cursor, None)
 
     def connected(self) -> None:
-        """Nothing waits for it."""
+        """No stream is being added."""
 
-    def takes_questions(self) -> None:
-        """There are none."""
+    def accept_commands(self) -> None:
+        """One stream needs no commands."""
 
-    def answered(self, answer: Answer) -> None:
-        """Nothing was asked."""
+    def replied(self, reply: CommandReply) -> None:
+        """No command was sent."""
 
     def refused(self, error: TinistreamerError) -> None:
-        """Nothing was to be added."""
+        """No stream is being added."""
 
     def disconnected(self) -> None:
-        """The position is all that there is."""
+        """The position is the only state."""

@@ -1,4 +1,4 @@
-"""What is asked of the broker: the URL, the transport, and what of the streams is wanted."""
+"""The URL and the parameters of a subscription."""
 
 from __future__ import annotations
 
@@ -7,29 +7,36 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-StreamTransport = Literal["sse", "ndjson"]
-Transport = Literal[StreamTransport, "ws", "poll"]
+HttpTransport = Literal["sse", "ndjson"]
+SubscribeTransport = Literal[HttpTransport, "ws", "poll"]
 
-MEDIA_TYPES: dict[Transport, str] = {
+MEDIA_TYPES: dict[SubscribeTransport, str] = {
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",
     "poll": "application/json",
 }
 
-_TRANSPORTS: dict[str, Transport] = {"sse": "sse", "ws": "ws", "ndjson": "ndjson", "poll": "poll"}
+_TRANSPORTS: dict[str, SubscribeTransport] = {
+    "sse": "sse",
+    "ws": "ws",
+    "ndjson": "ndjson",
+    "poll": "poll",
+}
 
 
-def transport_of(url: str) -> Transport:
-    """The transport, by the URL's path. Raises `ValueError` if it is none of the broker's URLs for clients."""
+def transport_of(url: str) -> SubscribeTransport:
+    """Returns the transport that the URL's path names.
+
+    Raises `TypeError` without a URL, and `ValueError` for a URL that is not for subscribers.
+    """
     if not url:
         raise TypeError(
             "The URL is missing: pass url, the sse_url or ws_url that the broker answered"
         )
     parts = urlsplit(url)
     transport = _TRANSPORTS.get(parts.path.rpartition("/")[2])
-    if transport is None or parts.scheme not in (
-        {"ws", "wss"} if transport == "ws" else {"http", "https"}
-    ):
+    schemes = {"ws", "wss"} if transport == "ws" else {"http", "https"}
+    if transport is None or parts.scheme not in schemes:
         raise ValueError(
             "The URL is none of the broker's for clients: …/sse, …/ws, …/ndjson or …/poll"
         )
@@ -37,61 +44,66 @@ def transport_of(url: str) -> Transport:
 
 
 def with_query(url: str, pairs: Iterable[tuple[str, str]], *, without: str | None = None) -> str:
-    """The URL with further parameters, and without those of one name."""
+    """Adds parameters to the URL, and removes those with the name `without`."""
     parts = urlsplit(url)
-    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != without]
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    kept = [pair for pair in query if pair[0] != without]
     return urlunsplit(parts._replace(query=urlencode([*kept, *pairs], quote_via=quote)))
 
 
 @dataclass(frozen=True)
 class SubscribeRequest:
-    """What a subscription wants of its streams, and what it calls itself."""
+    """What a subscription asks the broker for: the URL and the caller's options."""
 
-    events: tuple[str, ...] | None
-    from_: str | None
-    wait: bool
-    client_name: str | None
-    tags: tuple[str, ...]
+    url: str
+    events: tuple[str, ...] | None = None
+    from_: str | None = None
+    wait: bool = False
+    client_name: str | None = None
+    tags: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls,
-        events: Iterable[str] | None,
-        from_: str | None,
-        wait: bool,
-        client_name: str | None,
-        tags: Iterable[str] | None,
+        url: str,
+        *,
+        events: Iterable[str] | None = None,
+        from_: str | None = None,
+        wait: bool = False,
+        client_name: str | None = None,
+        tags: Iterable[str] | None = None,
     ) -> SubscribeRequest:
-        """What a caller gave. Raises `ValueError` where a list would be read as another."""
-        return cls(
-            None if events is None else _names("events", events),
-            from_,
-            wait,
-            client_name,
-            _names("tags", tags or ()),
-        )
+        """Makes a request of a caller's options.
+
+        Raises `ValueError` for a list that the broker would split in another way.
+        """
+        names = None if events is None else _names("events", events)
+        return cls(url, names, from_, wait, client_name, _names("tags", tags or ()))
 
     @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """The parameters that are the same in each request."""
-        pairs = {
+    def is_filtered(self) -> bool:
+        """Whether the broker leaves events out."""
+        return self.events is not None
+
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """The query parameters that are the same for each connection."""
+        values = {
             "events": None if self.events is None else ",".join(self.events),
             "client_name": self.client_name,
+            "tags": ",".join(self.tags) or None,
         }
-        pairs["tags"] = ",".join(self.tags) or None
-        return [(name, value) for name, value in pairs.items() if value is not None]
+        return [(name, value) for name, value in values.items() if value is not None]
 
 
-def begin_pairs(from_: str | None, *, wait: bool) -> list[tuple[str, str]]:
-    """The parameters that say where streams begin, and whether they are waited for."""
-    return [
-        *([("from", from_)] if from_ is not None else []),
-        *([("wait", "true")] if wait else []),
-    ]
+def start_parameters(from_: str | None, *, wait: bool) -> list[tuple[str, str]]:
+    """Returns the query parameters for the start position, and for streams to wait for."""
+    start = [("from", from_)] if from_ is not None else []
+    return [*start, *([("wait", "true")] if wait else [])]
 
 
-def begins_anywhere(from_: str | None) -> bool:
-    """Whether the first event of a stream need not be its first."""
+def may_start_anywhere(from_: str | None) -> bool:
+    """Whether the first event of a subscription need not be the first of its stream."""
     return from_ not in {None, "start"}
 
 

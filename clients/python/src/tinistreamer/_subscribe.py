@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
 
 import httpx
 
 from . import _aconnect, _connect
 from ._asubscription import AsyncManySubscription, AsyncSubscription, Token
 from ._asubscription import Connect as AsyncConnect
-from ._events import Event
 from ._extra import websocket_extra
-from ._follower import Follower
+from ._follower import make_follower
 from ._many_positions import ManyStreams
-from ._positions import OneStream, Streams
+from ._positions import OneStream
 from ._request import SubscribeRequest, transport_of
 from ._subscription import Connect, ManySubscription, Subscription
-
-S = TypeVar("S", bound=Streams[Event])
 
 
 def subscribe(
@@ -48,8 +44,8 @@ def subscribe(
     `give_up_after`: for how many seconds that may last before `Disconnected` is raised.
     `http_client`: one of your own, for all but WebSockets; it is not closed.
     """
-    streams = OneStream(url, after, SubscribeRequest.of(events, from_, wait, client_name, tags))
-    follower = _follower(streams, token, silence, give_up_after)
+    streams = OneStream(_request(url, events, from_, wait, client_name, tags), after)
+    follower = make_follower(streams, token, silence, give_up_after)
     return Subscription(follower, token if callable(token) else None, _connector(url, http_client))
 
 
@@ -74,10 +70,8 @@ def subscribe_many(
     `after` is a cursor, as a subscription or the broker told it, or the last id of each stream, by key.
     All else is as in `subscribe`.
     """
-    streams = ManyStreams(
-        url, keys, after, SubscribeRequest.of(events, from_, wait, client_name, tags)
-    )
-    follower = _follower(streams, token, silence, give_up_after)
+    streams = ManyStreams(_request(url, events, from_, wait, client_name, tags), keys, after)
+    follower = make_follower(streams, token, silence, give_up_after)
     return ManySubscription(
         follower, token if callable(token) else None, _connector(url, http_client)
     )
@@ -98,8 +92,8 @@ def asubscribe(
     http_client: httpx.AsyncClient | None = None,
 ) -> AsyncSubscription:
     """Follows a stream to its end, with asyncio: as `subscribe`, but the function for tokens may be a coroutine function, too."""
-    streams = OneStream(url, after, SubscribeRequest.of(events, from_, wait, client_name, tags))
-    follower = _follower(streams, token, silence, give_up_after)
+    streams = OneStream(_request(url, events, from_, wait, client_name, tags), after)
+    follower = make_follower(streams, token, silence, give_up_after)
     return AsyncSubscription(
         follower, token if callable(token) else None, _aconnector(url, http_client)
     )
@@ -121,26 +115,24 @@ def asubscribe_many(
     http_client: httpx.AsyncClient | None = None,
 ) -> AsyncManySubscription:
     """Follows several streams over one connection, with asyncio: as `subscribe_many`, with tokens as in `asubscribe`."""
-    streams = ManyStreams(
-        url, keys, after, SubscribeRequest.of(events, from_, wait, client_name, tags)
-    )
-    follower = _follower(streams, token, silence, give_up_after)
+    streams = ManyStreams(_request(url, events, from_, wait, client_name, tags), keys, after)
+    follower = make_follower(streams, token, silence, give_up_after)
     return AsyncManySubscription(
         follower, token if callable(token) else None, _aconnector(url, http_client)
     )
 
 
-def _follower(streams: S, token: str | Token, silence: float, give_up_after: float) -> Follower[S]:
-    if not token:
-        raise TypeError(
-            "The token is missing: pass token, a token of the broker or a function that gets one"
-        )
-    follower = Follower(
-        streams, silence=silence, give_up_after=give_up_after, asks_for_token=callable(token)
+def _request(
+    url: str,
+    events: Iterable[str] | None,
+    from_: str | None,
+    wait: bool,
+    client_name: str | None,
+    tags: Iterable[str] | None,
+) -> SubscribeRequest:
+    return SubscribeRequest.of(
+        url, events=events, from_=from_, wait=wait, client_name=client_name, tags=tags
     )
-    if isinstance(token, str):
-        follower.token = token
-    return follower
 
 
 def _connector(url: str, http_client: httpx.Client | None) -> Connect:

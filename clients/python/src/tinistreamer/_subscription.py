@@ -119,22 +119,22 @@ class Subscription(_Iteration[Event]):
         self, follower: Follower[OneStream], token: Callable[[], str] | None, connect: Connect
     ) -> None:
         super().__init__(follower, token, connect)
-        self._track = follower.streams.track
+        self._sequence = follower.streams.sequence
 
     @property
     def last_id(self) -> str | None:
         """The id of the last event that was handed out, or of a later one that was filtered; before that, `after`."""
-        return self._track.position
+        return self._sequence.position
 
     @property
     def status(self) -> Outcome | None:
         """`ended` or `cancelled` once that event was handed out."""
-        return self._track.status
+        return self._sequence.status
 
     @property
     def missed(self) -> MissedTotal | None:
         """The events that are missing so far: they were no longer stored. None while none is."""
-        return self._track.missed.total
+        return self._sequence.missed.total
 
     def collect(self, *, allow_missed: bool = False) -> list[Event]:
         """All events up to the end of the stream. Raises `EventsMissed` when some are no longer stored, unless allowed."""
@@ -211,10 +211,10 @@ class ManySubscription(_Iteration[KeyedEvent]):
         return self._settle(self._many.drop(key)).position
 
     def _settle(self, change: Change) -> Change:
-        if not change.is_asked:
+        if not change.is_command:
             self._link.interrupt()
         elif ask := self._link.ask:
-            ask(change.question)
+            ask(change.command)
         self._until(lambda: change.is_settled)
         if not change.is_settled:
             raise SubscriptionOver
@@ -233,14 +233,14 @@ def _steps(
             link.wait_for_change()
             continue
         if follower.token is None and token is not None:
-            follower.took_token(token())
+            follower.set_new_token(token())
         try:
             with closing(connect(follower, link)) as batches:
                 for frames in batches:
                     follower.receive(frames)
                     yield
                     # Time that the caller took for an event is no silence.
-                    follower.hear()
+                    follower.record_activity()
                     if follower.streams.is_over or link.is_interrupted:
                         break
                 else:

@@ -1,37 +1,41 @@
-"""Characters whose halves (a surrogate pair) come apart, as tokenizers cut emoji."""
+"""Surrogate pairs that arrive in two parts, because tokenizers split emoji."""
 
 from __future__ import annotations
 
 _MAX_HELD = 100
-"""How many names of events may have half a character waiting, so that a writer that makes up names does not grow."""
+"""The number of event names that may have a first half waiting.
+
+The limit bounds the memory of a writer that invents event names.
+"""
 
 
 class SplitCharacters:
     """Joins the halves of a character that come in two writes of the same event name.
 
-    The first half waits for the next write of that name; UTF-8 can't carry it alone.
+    UTF-8 cannot encode one half alone. The first half therefore waits for the next write of the
+    same event name.
     """
 
     def __init__(self) -> None:
         self._held: dict[str, str] = {}
 
     def join(self, event: str, data: str) -> str:
-        """The data with the half that waited before it, and without the half that it ends with."""
+        """Puts the waiting half before the data, and keeps a first half at the end of the data."""
         text = self._held.pop(event, "") + data
         if not "\ud800" <= text[-1:] <= "\udbff" or len(self._held) >= _MAX_HELD:
             return text
         self._held[event] = text[-1]
         return text[:-1]
 
-    def rest(self) -> list[str]:
-        """The names of the events whose second half never came; they wait no longer."""
+    def take_unpaired(self) -> list[str]:
+        """Returns the event names whose second half never came, and stops waiting for it."""
         names = [*self._held]
         self._held.clear()
         return names
 
 
 def well_formed(text: str) -> str:
-    """The text with halves of a character joined where they meet, and U+FFFD for each that is alone."""
+    """Joins adjacent halves of a character, and replaces each lone half with U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ._errors import PublishError, TinistreamerError, publish_error
 from ._events import encode
 from ._extra import websocket_extra
+from ._finish import Ending, finish_stream
 from ._generated.types import Operation
 from ._http import Broker
-from ._outbox import Ack, Outbox, WriterOptions
+from ._outbox import Outbox
+from ._writer_options import Ack, WriterOptions
 
 T = TypeVar("T")
 
@@ -163,8 +165,11 @@ class Writer:
         if self._sender is not None and self._sender is not threading.current_thread():
             self._sender.join()
 
-    def _settle(self, how: Literal["end", "cancel"]) -> None:
-        steps = self._outbox.settling(how)
+    def _settle(self, how: Ending) -> None:
+        options = self._outbox.options
+        # A writer that has failed has already used its time for attempts.
+        retry_for = 0.0 if self._outbox.failure else options.retry_for
+        steps = finish_stream(options.key, how, retry_for)
         answer: object = None
         try:
             while True:

@@ -13,10 +13,17 @@ from websockets.exceptions import ConnectionClosed
 
 from ._events import Event
 from ._follower import CONNECT_TIMEOUT, Follower, silent
-from ._frames import PLACED, Frame
+from ._frames import POSITIONS_SENT, Frame
 from ._line import Line
 from ._positions import Streams
-from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, end_of, frames_of, handshake_error, is_life
+from ._websocket import (
+    CLOSE_TIMEOUT,
+    HANDSHAKE_ERRORS,
+    check_close,
+    decode_message,
+    handshake_error,
+    is_activity,
+)
 
 
 async def connect(
@@ -28,11 +35,11 @@ async def connect(
         """Hears the broker's pings, too."""
 
         def process_event(self, event: Any) -> None:
-            if is_life(event):
-                follower.hear()
+            if is_activity(event):
+                follower.record_activity()
             super().process_event(event)
 
-    request = follower.connecting()
+    request = follower.begin_attempt()
     try:
         connection = await connect_websocket(
             request.url,
@@ -55,7 +62,7 @@ async def connect(
     try:
         async with connection:
             line.ask = ask
-            follower.opened()
+            follower.connected_for_commands()
             yield []
             async for frames in _frames(follower, connection):
                 yield frames
@@ -76,11 +83,11 @@ async def _frames(
         except TimeoutError:
             continue
         except ConnectionClosed as error:
-            end_of(follower, error, nothing_new=nothing_new is True)
+            check_close(follower, error, nothing_stored=nothing_new is True)
             return
-        frames = frames_of(follower, message)
+        frames = decode_message(follower, message)
         is_first = nothing_new is None
         nothing_new = is_first and not frames
-        yield [*frames, PLACED] if is_first else frames
+        yield [*frames, POSITIONS_SENT] if is_first else frames
         since = follower.now()
     raise silent(follower.silence)

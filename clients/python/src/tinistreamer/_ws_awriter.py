@@ -12,8 +12,9 @@ from websockets.exceptions import ConnectionClosed
 
 from ._errors import TinistreamerError, Unreachable
 from ._http import Broker
-from ._outbox import Ack, Outbox, closed_by
+from ._outbox import Outbox, closed_by
 from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, close_of, handshake_error, upload_url
+from ._writer_options import Ack
 
 
 class AsyncWebSocketSender:
@@ -94,4 +95,4 @@ class AsyncWebSocketSender:
             except ConnectionClosed as error:
                 raise closed_by(*close_of(error)) from error
             else:
-                await self._acknowledge(partial(self._outbox.answered, answer))
+                await self._acknowledge(partial(self._outbox.replied, answer))

@@ -12,10 +12,17 @@ from websockets.sync.client import connect as connect_websocket
 
 from ._events import Event
 from ._follower import CONNECT_TIMEOUT, Follower, silent
-from ._frames import PLACED, Frame
+from ._frames import POSITIONS_SENT, Frame
 from ._link import Link
 from ._positions import Streams
-from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, end_of, frames_of, handshake_error, is_life
+from ._websocket import (
+    CLOSE_TIMEOUT,
+    HANDSHAKE_ERRORS,
+    check_close,
+    decode_message,
+    handshake_error,
+    is_activity,
+)
 
 
 def connect(follower: Follower[Streams[Event]], link: Link) -> Generator[list[Frame], None, None]:
@@ -34,11 +41,11 @@ def connect(follower: Follower[Streams[Event]], link: Link) -> Generator[list[Fr
                 super().send_data()
 
         def process_event(self, event: Any) -> None:
-            if is_life(event):
-                follower.hear()
+            if is_activity(event):
+                follower.record_activity()
             super().process_event(event)
 
-    request = follower.connecting()
+    request = follower.begin_attempt()
     try:
         connection = connect_websocket(
             request.url,
@@ -61,7 +68,7 @@ def connect(follower: Follower[Streams[Event]], link: Link) -> Generator[list[Fr
     try:
         with connection:
             link.ask = ask
-            follower.opened()
+            follower.connected_for_commands()
             yield []
             yield from _frames(follower, connection)
     finally:
@@ -80,11 +87,11 @@ def _frames(
         except TimeoutError:
             continue
         except ConnectionClosed as error:
-            end_of(follower, error, nothing_new=nothing_new is True)
+            check_close(follower, error, nothing_stored=nothing_new is True)
             return
-        frames = frames_of(follower, message)
+        frames = decode_message(follower, message)
         is_first = nothing_new is None
         nothing_new = is_first and not frames
-        yield [*frames, PLACED] if is_first else frames
+        yield [*frames, POSITIONS_SENT] if is_first else frames
         since = follower.now()
     raise silent(follower.silence)

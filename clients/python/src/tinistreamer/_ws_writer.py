@@ -13,8 +13,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from ._errors import TinistreamerError, Unreachable
 from ._http import Broker
-from ._outbox import Ack, Outbox, closed_by
+from ._outbox import Outbox, closed_by
 from ._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, close_of, handshake_error, upload_url
+from ._writer_options import Ack
 
 
 class WebSocketSender:
@@ -112,4 +113,4 @@ class WebSocketSender:
             if self._outbox.is_overdue(timeout):
                 raise Unreachable(f"The broker did not answer for {timeout:g} seconds") from error
         else:
-            self._acknowledge(partial(self._outbox.answered, answer))
+            self._acknowledge(partial(self._outbox.replied, answer))
