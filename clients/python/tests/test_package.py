@@ -43,6 +43,10 @@ def test_the_generated_code_is_not_stale() -> None:
     run(sys.executable, HERE / "scripts" / "generate", "--check")
 
 
+def test_the_synchronous_half_is_not_stale() -> None:
+    run(sys.executable, HERE / "scripts" / "unasync", "--check")
+
+
 def test_the_wheel_is_typed_and_runs_the_quick_start_as_printed(
     server: Server, tmp_path: Path
 ) -> None:

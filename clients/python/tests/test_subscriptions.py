@@ -255,6 +255,22 @@ def test_close_from_another_thread_ends_the_iteration_and_the_connection(
     wait_until(lambda: proxy.open_connections == 0)
 
 
+def test_a_closed_subscription_yields_no_more_events(
+    server: Server, client: Client, key: str, transport: str
+) -> None:
+    token = filled(client, key, 3)
+    with subscribe(server.follow_url(transport, key), token) as subscription:
+        assert next(subscription).event == "start"
+    assert list(subscription) == []
+
+    async def run() -> None:
+        async with asubscribe(server.follow_url(transport, key), token) as events:
+            assert (await anext(events)).event == "start"
+        assert [event async for event in events] == []
+
+    asyncio.run(run())
+
+
 def test_close_ends_a_wait_for_the_next_attempt(key: str, transport: str) -> None:
     subscription = subscribe(
         Server(f"http://127.0.0.1:{free_port()}", "").follow_url(transport, key), "token"

@@ -8,29 +8,27 @@ from typing import TypeVar
 
 import httpx
 
-from ._awriter import AsyncWriter
-from ._errors import Unreachable
-from ._events import check_events, check_key
-from ._generated.api.connections.disconnect_client import disconnect_client
-from ._generated.api.connections.list_clients import list_clients
-from ._generated.api.health.broker_info import broker_info
-from ._generated.api.health.ready import ready
-from ._generated.api.ingestion.add_events import add_events
-from ._generated.api.streams.cancel_stream import cancel_stream
-from ._generated.api.streams.create_stream import create_stream
-from ._generated.api.streams.end_stream import end_stream
-from ._generated.api.streams.issue_token import issue_token
-from ._generated.api.streams.list_streams import list_streams
-from ._generated.api.streams.stream_events import stream_events
-from ._generated.api.streams.stream_info import stream_info
-from ._generated.models import (
+from .._errors import Unreachable
+from .._events import check_events, check_key
+from .._generated.api.connections.disconnect_client import disconnect_client
+from .._generated.api.connections.list_clients import list_clients
+from .._generated.api.health.broker_info import broker_info
+from .._generated.api.health.ready import ready
+from .._generated.api.ingestion.add_events import add_events
+from .._generated.api.streams.cancel_stream import cancel_stream
+from .._generated.api.streams.create_stream import create_stream
+from .._generated.api.streams.end_stream import end_stream
+from .._generated.api.streams.issue_token import issue_token
+from .._generated.api.streams.list_streams import list_streams
+from .._generated.api.streams.stream_events import stream_events
+from .._generated.api.streams.stream_info import stream_info
+from .._generated.models import (
     Access,
     Added,
     AddEvents,
     BrokerInfo,
     ClientRow,
     CreateStream,
-    Event,
     Finished,
     IssueToken,
     KeyOnly,
@@ -38,22 +36,24 @@ from ._generated.models import (
     StreamRow,
     StreamState,
 )
-from ._generated.models import Disconnected as Disconnection
-from ._generated.types import Operation
-from ._http import Broker, describe, parse_response
-from ._writer_options import MAX_EVENTS, Ack, UploadTransport, WriterOptions
+from .._generated.models import Disconnected as Disconnection
+from .._generated.models import Event as NewEvent
+from .._generated.types import Operation
+from .._http import Broker, describe, parse_response
+from .._writer_options import MAX_EVENTS, Ack, UploadTransport, WriterOptions
+from .writer import AsyncWriter
 
 T = TypeVar("T")
 
 
 class AsyncClient:
-    """A backend's access to a broker. For asyncio; may be used by several tasks at once.
+    """A backend's access to a broker, for asyncio. Several tasks may use it at once.
 
-    Each method raises `ApiError` when the broker answers with an error and `Unreachable` when it does not answer; nothing but
-    what a writer sends is tried again by itself.
+    Each method raises `ApiError` when the broker answers with an error, and `Unreachable` when it
+    does not answer. Only a writer repeats its requests.
 
-    `timeout` is in seconds, for each phase of a request. A `http_client` of your own (for proxies, certificates, limits) is not
-    closed by this class.
+    `timeout` is in seconds, for each phase of a request. Pass your own `http_client` for proxies,
+    certificates or limits. This class does not close it.
     """
 
     def __init__(
@@ -80,17 +80,18 @@ class AsyncClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connections. Writers must be left before."""
+        """Closes the connections. Leave the blocks of all writers before."""
         if self._owns_http:
             await self._http.aclose()
 
     async def create_stream(
         self, key: str, *, ttl: int | None = None, max_events: int | None = MAX_EVENTS
     ) -> Access:
-        """Starts a stream.
+        """Creates a stream.
 
-        It lives `ttl` seconds after its last write and keeps its newest `max_events` events, about. None: as the broker is set.
-        Its own default of 500 events is too few for an answer of a model; a word takes about 25 bytes in Redis.
+        The broker deletes it `ttl` seconds after the last write, and keeps about its newest
+        `max_events` events. None means the broker's setting. The broker's own default of 500 events
+        is too few for the answer of a model. A word takes about 25 bytes in Redis.
         """
         check_key(key)
         return await self._execute(
@@ -106,9 +107,10 @@ class AsyncClient:
         ttl: int | None = None,
         wait: bool = False,
     ) -> Access:
-        """Another token, good for `ttl` seconds: for one stream, for several, or for all whose keys begin with a prefix.
+        """Issues a token for one stream, for several, or for all keys with a prefix.
 
-        `wait`: streams that are not there yet are let in, too; else each must exist.
+        It is valid for `ttl` seconds. `wait` also allows streams that do not exist yet. Without it
+        each stream must exist.
         """
         listed = None if keys is None else list(keys)
         body = IssueToken(key=key, keys=listed, prefix=prefix, ttl=ttl, wait=wait or None)
@@ -117,23 +119,26 @@ class AsyncClient:
     async def list_clients(
         self, *, key: str | None = None, tag: str | None = None
     ) -> list[ClientRow]:
-        """The clients that are connected to this node of the broker: all, or those of a stream, or with a tag."""
+        """Lists the subscribers of this broker node, optionally of one stream or with one tag."""
         return await self._execute(list_clients(key=key, tag=tag))
 
-    async def disconnect_client(self, id: str) -> Disconnection:  # noqa: A002 (the broker's word)
-        """Disconnects a client of this node; it may come back if its token is still good."""
+    async def disconnect_client(
+        self,
+        id: str,  # noqa: A002 - the broker's name
+    ) -> Disconnection:
+        """Disconnects a subscriber of this node. It may return while its token is valid."""
         return await self._execute(disconnect_client(id))
 
     async def list_streams(self, pattern: str | None = None) -> list[StreamRow]:
-        """The active streams whose keys match the glob."""
+        """Lists the active streams whose keys match the glob."""
         return await self._execute(list_streams(pattern=pattern))
 
     async def stream_info(self, key: str) -> StreamState:
-        """What a stream is like, active or finished."""
+        """Describes a stream, active or finished."""
         return await self._execute(stream_info(key=key))
 
     async def stream_events(self, key: str) -> list[StoredEvent]:
-        """All events stored of a stream, active or finished."""
+        """Returns all stored events of a stream, active or finished."""
         return await self._execute(stream_events(key=key))
 
     async def end_stream(self, key: str) -> Finished:
@@ -147,25 +152,26 @@ class AsyncClient:
     async def add_events(
         self,
         key: str,
-        events: Iterable[Event],
+        events: Iterable[NewEvent],
         *,
         producer: str | None = None,
         sequence: int | None = None,
     ) -> Added:
-        """Writes events, all or none.
+        """Writes all events or none.
 
-        With a `producer` (a name that no other sender uses) and a `sequence` (how many events it had sent into the stream
-        before), what the broker has already is not written again, so that the call can be repeated.
+        `producer` is a name that no other sender uses. `sequence` is the number of events that it
+        has sent into the stream before. With both, the call may be repeated: the broker skips the
+        events that it has.
         """
         body = AddEvents(key=key, events=check_events(events), producer=producer, sequence=sequence)
         return await self._execute(add_events(body))
 
     async def broker_info(self) -> BrokerInfo:
-        """What the broker is, and how full it is."""
+        """Describes the broker and its load."""
         return await self._execute(broker_info())
 
     async def ready(self) -> str:
-        """Returns `OK` when the broker's store answers; else raises."""
+        """Returns `OK` when the broker reaches its store. Raises otherwise."""
         return await self._execute(ready())
 
     def publish(
@@ -178,20 +184,23 @@ class AsyncClient:
         on_ack: Callable[[Ack], object] | None = None,
         flush_timeout: float = 5.0,
     ) -> AsyncWriter:
-        """A writer for an active stream, to be used in an `async with` block.
+        """Returns a writer for an active stream. Use it in an `async with` block.
 
-        `transport`: `ndjson` sends what is ready as one request; `websocket` (an extra) sends each event at once.
-        `max_pending`: how many events may be unacknowledged before `write` waits.
-        `retry_for`: for how many seconds without a confirmation it is tried again after a failure.
+        `transport`: `ndjson` sends the events that are ready as one request. `websocket`, which
+        needs the extra of that name, sends each event at once.
+        `max_pending`: the number of unacknowledged events at which `write` waits.
+        `retry_for`: the seconds without a confirmation for which the writer repeats attempts.
         `on_ack`: called each time the broker confirms events.
-        `flush_timeout`: for how many seconds, after an exception in the block, to wait until what was written is stored.
+        `flush_timeout`: the seconds, after an exception in the block, in which the written events
+        may still be stored.
         """
         options = WriterOptions(key, transport, max_pending, retry_for, on_ack, flush_timeout)
         return AsyncWriter(self._broker, self._execute, options)
 
     async def _execute(self, operation: Operation[T], timeout: float | None = None) -> T:
         try:
-            response = await self._http.send(self._broker.request(self._http, operation, timeout))
+            request = self._broker.request(self._http, operation, timeout)
+            response = await self._http.send(request)
         except httpx.RequestError as error:
             raise Unreachable(describe(error)) from error
         return parse_response(operation, response)
