@@ -52,7 +52,7 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("broker")
-    # A copy: the original may be built anew meanwhile.
+    # A copy: a build may replace the original meanwhile.
     binary = shutil.copy(
         os.environ.get("TINISTREAMER_BIN", ROOT / "target" / "debug" / "tinistreamer"), folder
     )

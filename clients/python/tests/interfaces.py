@@ -1,4 +1,4 @@
-"""The synchronous and the asynchronous interface behind one, so that a test tries both."""
+"""One interface over the synchronous and the asynchronous one, so that a test covers both."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from tinistreamer import (
 )
 
 DEADLINE = 30.0
-"""Seconds after which a wait that would never end fails."""
+"""Seconds after which an endless wait fails."""
 
 Steps = list[tuple[Any, ...]]
 
 Reactions = dict[tuple[str, str], Steps]
-"""What a loop does after an event, by its stream and its data (or name): calls, `("add", key, options)`, `("drop", key)`."""
+"""What a loop does after an event, by the stream and the data (or the name) of the event.
+
+Each step is a call, `("add", key, options)` or `("drop", key)`.
+"""
 
 
 class Api(Protocol):
-    """What the tests do."""
+    """The operations that the tests need."""
 
     def call(self, url: str, api_key: str, method: str, /, *arguments: Any, **options: Any) -> Any:
         """Calls a management method."""
@@ -39,19 +42,22 @@ class Api(Protocol):
     def publish(
         self, url: str, api_key: str, key: str, steps: Steps, **options: Any
     ) -> tuple[int, int]:
-        """Writes in a block, `("write", event, data)`; callables are called. Returns what is acknowledged and what is pending."""
+        """Runs steps in a writer's block: calls, or methods such as `("write", event, data)`.
+
+        Returns how many events are acknowledged, and how many are pending.
+        """
         ...
 
     def follow(
         self, url: str, token: Any, seen: Callable[[Event], object] = ..., **options: Any
     ) -> tuple[list[Event], str | None]:
-        """Reads to the end."""
+        """Reads to the end. Returns the events and the status."""
         ...
 
     def follow_many(
         self, url: str, keys: list[str], token: Any, react: Reactions | None = ..., **options: Any
     ) -> tuple[list[KeyedEvent], dict[str, str | None], str | None]:
-        """Reads to the end, and reacts to events on the way. Returns statuses and cursor, too."""
+        """Reads to the end and reacts to events. Returns events, statuses and the cursor."""
         ...
 
 

@@ -20,7 +20,7 @@ from tinistreamer import (
 )
 
 
-def test_a_stream_lives_through_all_calls(api: Api, server: Server, key: str) -> None:
+def test_all_calls_work_on_a_stream(api: Api, server: Server, key: str) -> None:
     def call(method: str, *arguments: object, **options: object) -> object:
         return api.call(server.url, server.api_key, method, *arguments, **options)
 
@@ -72,7 +72,7 @@ def test_tokens_are_for_one_stream_for_several_or_for_a_prefix(
     assert raised.value.code == "no-active-stream"
 
 
-def test_clients_are_listed_by_what_they_call_themselves_and_disconnected(
+def test_subscribers_are_listed_with_name_and_tags_and_disconnected(
     api: Api, server: Server, client: Client, key: str
 ) -> None:
     keys = [f"{key}-a", f"{key}-b"]
@@ -132,7 +132,7 @@ def test_an_error_has_the_brokers_status_code_and_message(
     assert (refused.value.status, refused.value.code) == (401, "unauthorized")
 
 
-def test_a_broker_that_is_not_there_is_unreachable(api: Api) -> None:
+def test_a_broker_that_does_not_run_is_unreachable(api: Api) -> None:
     with pytest.raises(Unreachable) as raised:
         api.call(f"http://127.0.0.1:{free_port()}", "some-key", "ready")
     assert raised.value.code == "unreachable"
@@ -142,7 +142,7 @@ def answering(answer: httpx.Response) -> httpx.Client:
     return httpx.Client(transport=httpx.MockTransport(lambda _: answer))
 
 
-def test_retry_after_is_told_in_seconds() -> None:
+def test_retry_after_is_in_seconds() -> None:
     answer = httpx.Response(
         503, headers={"Retry-After": "7"}, json={"code": "store-unavailable", "message": "Away"}
     )
@@ -164,7 +164,7 @@ def test_retry_after_is_told_in_seconds() -> None:
         httpx.Response(200, json=[]),
     ],
 )
-def test_an_answer_that_is_not_the_brokers_is_an_error(answer: httpx.Response) -> None:
+def test_a_response_that_is_not_from_the_broker_is_an_error(answer: httpx.Response) -> None:
     with (
         answering(answer) as http,
         Client("http://broker", "k", http_client=http) as client,
@@ -174,7 +174,7 @@ def test_an_answer_that_is_not_the_brokers_is_an_error(answer: httpx.Response) -
     assert (raised.value.status, raised.value.code) == (answer.status_code, "unexpected-answer")
 
 
-def test_the_callers_http_client_is_used_and_left_open() -> None:
+def test_the_callers_http_client_is_used_and_stays_open() -> None:
     asked: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -193,7 +193,7 @@ def test_the_callers_http_client_is_used_and_left_open() -> None:
     ]
 
 
-def test_a_url_that_is_none_is_refused_at_once() -> None:
+def test_an_invalid_url_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="http://"):
         Client("broker:8000", "k")
 

@@ -1,4 +1,4 @@
-"""What a subscription decides."""
+"""How a subscription to one stream connects, checks events and connects again. No I/O."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def frame(number: int, name: str = "token") -> Frame:
 
 
 def accepted(subject: Follower[OneStream], *frames: Frame) -> Event:
-    """The last event that the frames bring."""
+    """Returns the last event of the frames."""
     subject.receive(list(frames))
     events: list[Event] = []
     while subject.streams.has_frames:
@@ -87,18 +87,18 @@ def test_a_repeated_event_is_a_gap() -> None:
         accepted(subject, frame(0, "start"))
 
 
-def test_a_stream_begins_with_its_first_event_unless_it_says_otherwise() -> None:
+def test_a_stream_starts_with_its_first_event_unless_a_loss_is_reported() -> None:
     with pytest.raises(Gap):
         accepted(follower(), frame(4))
     subject = follower()
-    told = accepted(subject, missed("5-4"))
-    assert told.id is None
-    assert told.missed is not None
-    assert (told.missed.after, told.missed.first, told.missed.missed) == (None, "5-4", 3)
+    loss = accepted(subject, missed("5-4"))
+    assert loss.id is None
+    assert loss.missed is not None
+    assert (loss.missed.after, loss.missed.first, loss.missed.missed) == (None, "5-4", 3)
     assert accepted(subject, frame(4)).id == "5-4"
 
 
-def test_after_missed_events_only_the_first_that_was_told_may_come() -> None:
+def test_after_a_loss_only_the_reported_event_may_follow() -> None:
     subject = follower(after="5-1")
     accepted(subject, missed("6-4"))
     with pytest.raises(Gap):
@@ -106,32 +106,32 @@ def test_after_missed_events_only_the_first_that_was_told_may_come() -> None:
 
 
 @pytest.mark.parametrize("event_id", [None, "", "5", "5-", "-5", "a-b", "5-1 "])
-def test_an_event_without_a_good_id_is_a_gap(event_id: str | None) -> None:
+def test_an_event_without_a_valid_id_is_a_gap(event_id: str | None) -> None:
     with pytest.raises(Gap):
         accepted(follower(), Frame(event_id, "token", ""))
 
 
 @pytest.mark.parametrize(("name", "status"), [("end", "ended"), ("cancel", "cancelled")])
-def test_the_last_event_gives_the_status_and_ends_it(name: str, status: str) -> None:
+def test_the_last_event_sets_the_status_and_ends_the_iteration(name: str, status: str) -> None:
     subject = follower(after="5-6")
     accepted(subject, frame(7, name))
     assert (subject.streams.sequence.status, subject.streams.is_over) == (status, True)
 
 
-def test_it_goes_on_after_the_last_event_handed_out() -> None:
+def test_the_next_connection_continues_after_the_last_yielded_event() -> None:
     subject = follower()
     assert subject.begin_attempt().headers == {"Authorization": "Bearer t"}
     accepted(subject, frame(0, "start"))
     assert subject.begin_attempt().headers == {"Authorization": "Bearer t", "Last-Event-ID": "5-0"}
 
 
-def test_delays_double_up_to_thirty_seconds_and_a_half_to_whole_of_them_is_waited() -> None:
+def test_delays_double_up_to_thirty_seconds_with_jitter_between_half_and_whole() -> None:
     subject = follower()
     for whole in [1, 2, 4, 8, 16, 30, 30, 30]:
         assert whole / 2 <= subject.failed(BROKEN) <= whole
 
 
-def test_an_event_ends_the_row_of_failures() -> None:
+def test_an_event_resets_the_retry_delay() -> None:
     subject = follower()
     for _ in range(5):
         subject.failed(BROKEN)
@@ -147,7 +147,7 @@ def test_the_brokers_retry_is_the_first_delay() -> None:
 
 
 @given(st.sampled_from([408, 429, 500, 502, 503]), st.floats(0, 100))
-def test_it_connects_again_no_sooner_than_the_broker_wants(status: int, retry_after: float) -> None:
+def test_the_next_attempt_respects_retry_after(status: int, retry_after: float) -> None:
     assert follower().failed(ApiError(status, "busy", "", retry_after)) >= retry_after
 
 
@@ -159,21 +159,21 @@ def test_other_errors_are_final(status: int) -> None:
     assert raised.value is error
 
 
-def test_a_token_that_is_no_longer_good_is_asked_for_anew_and_at_once() -> None:
+def test_a_token_that_is_no_longer_valid_is_replaced_at_once() -> None:
     subject = follower(asks=True)
     subject.connected()
     assert subject.failed(ApiError(401, "token-expired", "")) == 0.0
     assert subject.token is None
 
 
-def test_a_token_just_made_that_is_refused_is_an_error() -> None:
+def test_a_new_token_that_is_refused_is_an_error() -> None:
     subject = follower(asks=True)
     subject.set_new_token("new")
     with pytest.raises(ApiError):
         subject.failed(ApiError(401, "unauthorized", ""))
 
 
-def test_it_gives_up_after_so_long_without_a_sign_of_life() -> None:
+def test_a_subscription_without_activity_fails_after_give_up_after() -> None:
     clock = Clock()
     subject = follower(clock, give_up_after=10.0)
     clock.time = 9.0
@@ -186,7 +186,7 @@ def test_it_gives_up_after_so_long_without_a_sign_of_life() -> None:
     assert raised.value.__cause__ is BROKEN
 
 
-def test_a_heartbeat_is_no_silence() -> None:
+def test_a_heartbeat_ends_silence() -> None:
     clock = Clock()
     subject = follower(clock, silence=5.0)
     clock.time = 4.0
@@ -205,20 +205,18 @@ def test_a_heartbeat_is_no_silence() -> None:
         "sse",
     ],
 )
-def test_a_url_of_no_subscription_is_refused(url: str) -> None:
+def test_a_url_that_is_not_for_subscribers_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="none of the broker's"):
         transport_of(url)
 
 
-def test_an_after_that_could_not_be_sent_is_refused() -> None:
+def test_an_after_that_a_header_cannot_carry_is_refused() -> None:
     with pytest.raises(ValueError, match="event id"):
         follower(after="5-1\n")
 
 
 @given(st.integers(0, 20), st.integers(0, 20))
-def test_with_a_filter_the_numbers_of_events_may_have_holes_but_only_rise(
-    before: int, number: int
-) -> None:
+def test_with_a_filter_event_numbers_may_have_holes_but_only_rise(before: int, number: int) -> None:
     subject = follower(after=f"5-{before}", events=["token"])
     if number > before:
         assert accepted(subject, frame(number)).id == f"5-{number}"
@@ -227,11 +225,11 @@ def test_with_a_filter_the_numbers_of_events_may_have_holes_but_only_rise(
         accepted(subject, frame(number))
 
 
-def test_with_a_filter_any_number_may_be_the_first() -> None:
+def test_with_a_filter_the_first_event_may_have_any_number() -> None:
     assert accepted(follower(events=["token"]), frame(7)).id == "5-7"
 
 
-def test_with_a_filter_missed_events_may_be_followed_by_a_later_one() -> None:
+def test_with_a_filter_a_later_event_may_follow_a_loss() -> None:
     subject = follower(after="5-1", events=["token"])
     accepted(subject, missed("5-4"))
     with pytest.raises(Gap):
@@ -240,7 +238,7 @@ def test_with_a_filter_missed_events_may_be_followed_by_a_later_one() -> None:
     assert accepted(subject, missed("5-4"), frame(6)).id == "5-6"
 
 
-def test_a_position_moves_on_and_is_no_event() -> None:
+def test_a_position_moves_the_subscription_and_is_not_an_event() -> None:
     subject = follower(after="5-1", events=["token"])
     subject.receive([Frame("5-6", None)])
     assert subject.streams.take() is None
@@ -258,7 +256,7 @@ def test_without_a_filter_a_position_that_skips_events_is_a_gap() -> None:
 
 
 @pytest.mark.parametrize("from_", ["now", "-3", "2026-01-01T00:00:00Z"])
-def test_a_stream_that_begins_elsewhere_begins_after_its_position(from_: str) -> None:
+def test_with_another_start_position_a_stream_starts_after_its_position(from_: str) -> None:
     subject = follower(from_=from_)
     subject.receive([Frame("5-6", None)])
     assert subject.streams.take() is None
@@ -267,7 +265,7 @@ def test_a_stream_that_begins_elsewhere_begins_after_its_position(from_: str) ->
     assert accepted(follower(from_=from_), frame(8)).id == "5-8"
 
 
-def test_from_start_begins_at_the_first_event() -> None:
+def test_from_start_starts_at_the_first_event() -> None:
     with pytest.raises(Gap):
         accepted(follower(from_="start"), frame(1))
 
@@ -276,13 +274,13 @@ def test_from_start_begins_at_the_first_event() -> None:
     ("silence", "give_up", "wait"),
     [(45, 300, 25), (26, 300, 25), (2.5, 300, 2), (45, 9, 4), (0.1, 300, 1)],
 )
-def test_a_poll_waits_no_longer_than_silence_may_last(
+def test_a_poll_waits_no_longer_than_silence_and_half_of_give_up_after(
     silence: float, give_up: float, wait: int
 ) -> None:
     assert follower(silence=silence, give_up_after=give_up).poll_wait == wait
 
 
-def test_a_poll_goes_on_after_the_cursor() -> None:
+def test_a_poll_continues_after_the_cursor() -> None:
     subject = follower()
     assert subject.begin_poll(25).url == f"{URL}&wait=25"
     subject.receive([frame(0, "start"), Frame("5-0", None)])
@@ -307,27 +305,27 @@ def test_options_are_parameters_of_each_request() -> None:
 
 
 @pytest.mark.parametrize("names", ["alert", ["alert,metric"]])
-def test_a_list_that_would_be_read_as_another_is_refused(names: list[str]) -> None:
+def test_a_list_that_the_broker_would_split_differently_is_refused(names: list[str]) -> None:
     with pytest.raises(ValueError, match="list of names"):
         SubscribeRequest.of(URL, events=names)
 
 
-@pytest.mark.parametrize("told", [b"\n", b'{"key":"k","id":"5-6"}\n\n'])
-def test_when_positions_were_told_a_stream_without_one_begins_with_its_first_event(
-    told: bytes,
+@pytest.mark.parametrize("loss", [b"\n", b'{"key":"k","id":"5-6"}\n\n'])
+def test_after_all_positions_a_stream_without_one_starts_with_its_first_event(
+    loss: bytes,
 ) -> None:
     subject = follower(from_="now")
     assert "from=now" in subject.begin_attempt().url
-    subject.receive(subject.decoder("ndjson")(told))
+    subject.receive(subject.decoder("ndjson")(loss))
     while subject.streams.has_frames:
         assert subject.streams.take() is None
     assert "from" not in subject.begin_attempt().url
     assert subject.begin_attempt().headers.get("Last-Event-ID") == (
-        None if told == b"\n" else "5-6"
+        None if loss == b"\n" else "5-6"
     )
 
 
-def test_over_server_sent_events_the_broker_says_that_it_waits_for_the_stream() -> None:
+def test_over_server_sent_events_the_broker_reports_that_it_waits() -> None:
     subject = follower(from_="now")
     subject.receive(subject.decoder("sse")(b"id: k:\n\n"))
     assert subject.streams.take() is None

@@ -26,15 +26,17 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text
 frames = st.lists(st.builds(Frame, st.just("5-1"), texts.filter(bool), texts, texts), max_size=4)
 
 
-def told(frame: Frame) -> dict[str, Any]:
+def encoded(frame: Frame) -> dict[str, Any]:
     return {"key": frame.key, "id": frame.id, "event": frame.event, "data": frame.data}
 
 
 @given(frames, st.data(), st.booleans())
-def test_lines_survive_any_cutting_and_empty_ones_are_none(
+def test_lines_survive_any_cutting_and_empty_ones_are_not_events(
     sent: list[Frame], data: st.DataObject, escaped: bool
 ) -> None:
-    lines = "".join("\n" + json.dumps(told(frame), ensure_ascii=escaped) + "\n\n" for frame in sent)
+    lines = "".join(
+        "\n" + json.dumps(encoded(frame), ensure_ascii=escaped) + "\n\n" for frame in sent
+    )
     whole = lines.encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=12)))
     decoder = NdjsonDecoder()
@@ -46,7 +48,7 @@ def test_lines_survive_any_cutting_and_empty_ones_are_none(
     ] == sent
 
 
-def test_a_line_that_broke_off_is_not_handed_out() -> None:
+def test_an_incomplete_line_is_not_yielded() -> None:
     assert NdjsonDecoder().feed(b'{"key":"a","id":"5-0","event":"x"}') == []
 
 
@@ -65,7 +67,7 @@ def test_an_object_without_an_event_is_a_position() -> None:
     assert NdjsonDecoder().feed(b'{"key":"a","id":"5-1"}\n') == [Frame("5-1", None, key="a")]
 
 
-def test_answers_over_a_websocket_are_told_from_events() -> None:
+def test_websocket_replies_are_distinguished_from_events() -> None:
     assert parse_message('{"op":"subscribed","key":"b","after":null}') == CommandReply(
         "subscribed", None, "", ""
     )
@@ -91,7 +93,7 @@ def test_a_line_of_another_form_breaks_the_connection(line: str) -> None:
         NdjsonDecoder().feed(f"{line}\n".encode())
 
 
-def test_an_answer_to_a_poll_has_events_a_cursor_and_a_status() -> None:
+def test_a_poll_response_has_events_a_cursor_and_a_status() -> None:
     answer = '{"events":[{"key":"a","id":"5-0","event":"start"}],"cursor":"a:5-0","status":"%s"}'
     events = [Frame("5-0", "start", key="a")]
     assert parse_poll((answer % "active").encode()) == PollResponse(
@@ -111,6 +113,6 @@ def test_an_answer_to_a_poll_has_events_a_cursor_and_a_status() -> None:
 @pytest.mark.parametrize(
     "body", ["", "3", "{}", '{"events":[3],"cursor":null,"status":"active"}', "<html>"]
 )
-def test_an_answer_of_another_form_breaks_the_connection(body: str) -> None:
+def test_a_poll_response_of_another_form_breaks_the_connection(body: str) -> None:
     with pytest.raises(Unreachable):
         parse_poll(body.encode())

@@ -1,4 +1,4 @@
-"""Events that are no longer stored: counted, and an error where a text is assembled."""
+"""Events that are no longer stored: their number, and the error of `text` and `collect`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def collect(
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("transport", ["sse", "ws", "ndjson", "poll"])
-def test_a_text_without_its_beginning_is_an_error_unless_allowed(
+def test_a_text_without_its_start_is_an_error_unless_allowed(
     server: Server, client: Client, key: str, transport: str, *, is_async: bool
 ) -> None:
     token = client.create_stream(key, max_events=None).token
@@ -49,9 +49,7 @@ def test_a_text_without_its_beginning_is_an_error_unless_allowed(
     assert len(events) == len(stored) + 1
 
 
-def test_a_stream_keeps_a_long_answer_unless_its_creator_says_otherwise(
-    server: Server, client: Client, key: str
-) -> None:
+def test_a_stream_keeps_a_long_answer_by_default(server: Server, client: Client, key: str) -> None:
     token = client.create_stream(key).token
     words = [f"{number} " for number in range(1500)]
     with client.publish(key) as writer:
@@ -63,7 +61,7 @@ def test_a_stream_keeps_a_long_answer_unless_its_creator_says_otherwise(
     )
 
 
-def test_a_loss_that_is_told_again_counts_once() -> None:
+def test_a_loss_that_is_reported_again_counts_once() -> None:
     counter = MissedCounter()
     assert counter.total is None
     counter.add(Missed("1-0", "1-5", 4))
@@ -76,7 +74,7 @@ def test_a_loss_that_is_told_again_counts_once() -> None:
     assert sum_of([counter.total, None, MissedTotal(2, known=True)]) == MissedTotal(9, known=False)
 
 
-def test_an_event_of_another_name_is_no_part_of_the_text(
+def test_an_event_of_another_name_is_not_part_of_the_text(
     server: Server, client: Client, key: str
 ) -> None:
     token = client.create_stream(key).token

@@ -1,4 +1,4 @@
-"""What a writer decides."""
+"""How a writer sends, acknowledges and repeats events, and finishes its stream. No I/O."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def summary(written: int, duplicates: int = 0, **fields: Any) -> UploadSummary:
 
 
 class Sending(RuleBasedStateMachine):
-    """A broker that takes any part of what is sent and loses any answer."""
+    """A broker that stores any part of an upload, and may lose its response."""
 
     @initialize()
     def begin(self) -> None:
         self.outbox = outbox()
         self.written: list[str] = []
         self.stored: list[str] = []
-        self.on_the_way: list[str] = []
+        self.in_flight: list[str] = []
         self.lost = 0
 
     @rule()
@@ -54,8 +54,8 @@ class Sending(RuleBasedStateMachine):
         self.outbox.put(line)
 
     @precondition(lambda self: self.outbox.unsent)
-    @rule(share=st.floats(0, 1), answer_is_lost=st.booleans())
-    def upload(self, share: float, answer_is_lost: bool) -> None:
+    @rule(share=st.floats(0, 1), response_is_lost=st.booleans())
+    def upload(self, share: float, response_is_lost: bool) -> None:
         request = self.outbox.take_upload()
         assert request.params is not None
         assert request.content is not None
@@ -64,7 +64,7 @@ class Sending(RuleBasedStateMachine):
         lines = request.content.decode().splitlines()
         known = len(self.stored) - sequence
         assert 0 <= known <= len(lines) or known > len(lines)
-        if answer_is_lost:
+        if response_is_lost:
             arrived = lines[: round(len(lines) * share)]
             self.stored += arrived[known:]
             self.outbox.broken(BROKEN)
@@ -90,7 +90,7 @@ TestSending.settings = settings(max_examples=50, stateful_step_count=20, deadlin
 
 
 @given(st.integers(1, 20), st.integers(0, 20))
-def test_over_a_websocket_what_is_unanswered_is_sent_again(sent: int, answered: int) -> None:
+def test_over_a_websocket_events_without_a_reply_are_sent_again(sent: int, answered: int) -> None:
     subject = outbox()
     for number in range(sent):
         subject.put(str(number))
@@ -105,7 +105,7 @@ def test_over_a_websocket_what_is_unanswered_is_sent_again(sent: int, answered: 
     assert subject.take() == [str(number) for number in range(answered, sent)]
 
 
-def test_a_duplicate_is_stored_but_its_id_is_not_known() -> None:
+def test_a_duplicate_is_stored_but_its_id_is_unknown() -> None:
     subject = outbox()
     subject.put("a")
     subject.take()
@@ -124,7 +124,7 @@ def test_an_event_that_the_broker_refuses_is_final_and_the_others_count() -> Non
     assert subject.acknowledged == 2
 
 
-def test_a_confirmation_of_less_than_was_sent_is_no_confirmation() -> None:
+def test_a_confirmation_of_fewer_events_than_sent_is_an_error() -> None:
     subject = outbox()
     subject.put("a")
     subject.take_upload()
@@ -142,7 +142,7 @@ def test_a_confirmation_of_less_than_was_sent_is_no_confirmation() -> None:
         ("store-unavailable", False),
     ],
 )
-def test_an_error_answer_is_judged_by_its_code(code: str, final: bool) -> None:
+def test_the_code_of_an_error_reply_decides_whether_it_is_final(code: str, final: bool) -> None:
     subject = outbox()
     subject.put("a")
     subject.take()
@@ -156,7 +156,7 @@ def test_an_error_answer_is_judged_by_its_code(code: str, final: bool) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "{}", "[]", '{"type":"success"}', '{"type":"error"}'])
-def test_an_answer_of_another_form_is_final(answer: str) -> None:
+def test_a_reply_of_another_form_is_final(answer: str) -> None:
     subject = outbox()
     subject.put("a")
     subject.take()
@@ -165,7 +165,7 @@ def test_an_answer_of_another_form_is_final(answer: str) -> None:
     assert raised.value.code == "unexpected-answer"
 
 
-def test_a_close_tells_whether_the_stream_is_over() -> None:
+def test_a_close_code_says_whether_the_stream_is_finished() -> None:
     assert closed_by(1011, "ended").code == "no-active-stream"
     assert closed_by(1009, "").code == "too-large"
     for code in (None, 1000, 1001, 1012, 1013):
@@ -180,7 +180,7 @@ def test_delays_double_up_to_five_seconds_until_the_broker_confirms() -> None:
     assert retry.after(BROKEN) <= 0.1
 
 
-def test_it_is_tried_for_so_long_and_never_sooner_than_the_broker_wants() -> None:
+def test_attempts_end_after_retry_for_and_respect_retry_after() -> None:
     now = 0.0
     retry = Retry(10.0, clock=lambda: now)
     assert retry.after(ApiError(429, "too-many", "", 7.0)) == 7.0
@@ -194,12 +194,12 @@ def test_it_is_tried_for_so_long_and_never_sooner_than_the_broker_wants() -> Non
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413])
-def test_other_errors_are_not_tried_again(status: int) -> None:
+def test_other_errors_are_not_retried(status: int) -> None:
     with pytest.raises(ApiError):
         Retry(60.0).after(ApiError(status, "a-code", ""))
 
 
-def test_a_full_outbox_makes_writers_wait_and_an_ended_one_refuses() -> None:
+def test_a_full_outbox_makes_writers_wait_and_an_ended_one_refuses_events() -> None:
     subject = outbox(max_pending=1)
     subject.put("a")
     assert subject.is_full
@@ -208,7 +208,7 @@ def test_a_full_outbox_makes_writers_wait_and_an_ended_one_refuses() -> None:
         subject.put("b")
 
 
-def test_a_failure_says_how_much_was_confirmed() -> None:
+def test_a_failure_has_the_number_of_confirmed_events() -> None:
     subject = outbox()
     subject.put("a")
     subject.take_upload()
@@ -236,7 +236,7 @@ def state(status: str) -> StreamState:
     )
 
 
-def test_a_stream_that_was_finished_by_the_attempt_whose_answer_was_lost_is_finished() -> None:
+def test_a_stream_that_an_attempt_with_a_lost_response_finished_is_finished() -> None:
     steps = finish_stream("k", "end", retry_for=60.0)
     assert isinstance(steps.send(None), Operation)
     assert isinstance(steps.send(BROKEN), float)
@@ -259,14 +259,14 @@ def test_a_stream_that_was_finished_in_another_way_is_an_error(status: str) -> N
         steps.send(state(status))
 
 
-def test_a_stream_that_is_not_active_at_the_first_attempt_is_an_error() -> None:
+def test_an_inactive_stream_at_the_first_attempt_is_an_error() -> None:
     steps = finish_stream("k", "cancel", retry_for=60.0)
     steps.send(None)
     with pytest.raises(ApiError):
         steps.send(NOT_ACTIVE)
 
 
-def test_a_stream_is_settled_by_the_brokers_word() -> None:
+def test_a_stream_is_finished_when_the_broker_confirms_it() -> None:
     steps = finish_stream("k", "cancel", retry_for=60.0)
     request = steps.send(None)
     assert isinstance(request, Operation)
@@ -294,7 +294,7 @@ def test_the_brokers_own_names_are_refused(name: str) -> None:
         ("x", {1, 2}),
     ],
 )
-def test_what_the_broker_would_refuse_is_refused(name: str, data: Any) -> None:
+def test_events_that_the_broker_would_refuse_are_refused(name: str, data: Any) -> None:
     with pytest.raises(InvalidEvent) as raised:
         encode(name, data)
     assert raised.value.code == "invalid-event"
@@ -317,7 +317,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_any_data_is_one_line_that_reads_back(data: Any) -> None:
+def test_any_data_is_encoded_as_one_line_and_decodes_again(data: Any) -> None:
     line = encode("token", data)
     assert not set("\r\n") & set(line)
     assert json.loads(line).get("data") == data

@@ -1,4 +1,4 @@
-"""The package as users get it."""
+"""The package as users install it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(*command: str | Path, cwd: Path = HERE, **environment: str) -> str:
 
 
 def install(folder: Path) -> Path:
-    """The Python of an environment of its own, into which the wheel was installed."""
+    """Installs the wheel into a new environment, and returns its Python."""
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist")
     assert len(list((folder / "dist").glob("*.tar.gz"))) == 1
     (wheel,) = (folder / "dist").glob("*.whl")
@@ -51,7 +51,10 @@ def test_the_wheel_is_typed_and_runs_the_quick_start_as_printed(
     server: Server, tmp_path: Path
 ) -> None:
     python = install(tmp_path)
-    program = "import pathlib, tinistreamer; print(pathlib.Path(tinistreamer.__file__).with_name('py.typed').exists())"
+    program = (
+        "import pathlib, tinistreamer; "
+        "print(pathlib.Path(tinistreamer.__file__).with_name('py.typed').exists())"
+    )
     assert run(python, "-c", program, cwd=tmp_path) == "True\n"
     assert len(BLOCKS) == 4
     printed: list[str] = []
@@ -67,7 +70,7 @@ def test_the_wheel_is_typed_and_runs_the_quick_start_as_printed(
     assert printed[3].splitlines() == ["start ", *words, "end "]
 
 
-def test_without_the_extra_an_error_says_how_to_get_it() -> None:
+def test_without_the_extra_the_error_says_how_to_install_it() -> None:
     program = (
         "import sys; sys.modules['websockets'] = None; import tinistreamer; "
         "tinistreamer.subscribe('ws://h/api/client/ws', 't')"

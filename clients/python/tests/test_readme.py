@@ -1,4 +1,4 @@
-"""The example with FastAPI, run as it is printed."""
+"""The example with FastAPI, exactly as the README prints it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_server_stops_while_a_model_hangs(
 
 
 def ask(port: int) -> str:
-    """Asks a question as soon as the server listens; the key of the answer."""
+    """Asks a question as soon as the server listens, and returns the key of the answer."""
     end = time.monotonic() + DEADLINE
     while True:
         try:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tinistreamer._frames import Frame
 from tinistreamer._sse import SseDecoder
 
-# What must not be taken for a line end, and what must.
+# Characters that look like line ends and are none, and line ends.
 texts = st.text(
     st.sampled_from("ab: \u2028\u2029\u0085\x0b\x0c\x1c\x00é🦊\ufeff"), max_size=12
 ) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=12)
@@ -17,7 +17,7 @@ names = texts.filter(bool)
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[Frame], bytes]:
-    """Frames, and a way to write them with line ends of any kind and heartbeats between."""
+    """Frames, and an encoding of them with any line ends and with heartbeats between them."""
     frames: list[Frame] = []
     written = ""
     end = st.sampled_from(["\n", "\r", "\r\n"])
@@ -57,25 +57,25 @@ def test_frames_survive_any_cutting_and_any_line_ends(
 
 
 @given(streams())
-def test_bytes_one_by_one_are_the_same_as_all_at_once(stream: tuple[list[Frame], bytes]) -> None:
+def test_single_bytes_decode_as_the_whole_does(stream: tuple[list[Frame], bytes]) -> None:
     frames, written = stream
     decoder = SseDecoder()
     assert [frame for byte in written for frame in decoder.feed(bytes([byte]))] == frames
 
 
-def test_a_heartbeat_is_no_event_even_after_an_id() -> None:
+def test_a_heartbeat_is_not_an_event_even_after_an_id() -> None:
     decoder = SseDecoder()
     assert list(decoder.feed(b"id: 5-0\nevent: start\ndata:\n\n:\n\n:\n\n")) == [
         Frame("5-0", "start", "")
     ]
 
 
-def test_an_id_alone_is_a_position_and_no_event() -> None:
+def test_an_id_alone_is_a_position_and_not_an_event() -> None:
     decoder = SseDecoder()
     assert list(decoder.feed(b"id: a:5-3,~AQ\n\n:\n\nevent: x\n\n")) == [Frame("a:5-3,~AQ", None)]
 
 
-def test_a_frame_is_complete_at_its_cr() -> None:
+def test_a_frame_is_complete_at_its_carriage_return() -> None:
     decoder = SseDecoder()
     assert list(decoder.feed(b"id: 5-0\revent: x\rdata: y\r\r")) == [Frame("5-0", "x", "y")]
     assert list(decoder.feed(b"\nid: 5-1\ndata: z\n\n")) == [Frame("5-1", "message", "z")]
@@ -87,7 +87,7 @@ def test_an_id_belongs_to_its_own_frame() -> None:
     assert [frame.id for frame in frames] == ["5-0", None]
 
 
-def test_retry_is_read_as_milliseconds_and_only_from_digits() -> None:
+def test_retry_is_parsed_as_milliseconds_and_only_from_digits() -> None:
     decoder = SseDecoder()
     assert list(decoder.feed(b"retry: 2500\n")) == []
     assert decoder.retry == 2.5
@@ -95,7 +95,7 @@ def test_retry_is_read_as_milliseconds_and_only_from_digits() -> None:
     assert decoder.retry == 2.5
 
 
-def test_an_event_that_broke_off_is_not_handed_out() -> None:
+def test_an_incomplete_event_is_not_yielded() -> None:
     assert list(SseDecoder().feed(b"id: 5-0\nevent: x\ndata: half")) == []
 
 

@@ -1,4 +1,4 @@
-"""Writers whose block is left by an error, split characters, and what callers get wrong."""
+"""Errors that leave a writer's block, split characters, and mistakes of callers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fail() -> None:
 
 
 @over_both
-def test_what_was_written_before_an_error_is_stored(
+def test_events_written_before_an_error_are_stored(
     api: Api, server: Server, client: Client, key: str, transport: str
 ) -> None:
     client.create_stream(key)
@@ -50,7 +50,7 @@ def test_what_was_written_before_an_error_is_stored(
 
 
 class StuckBroker(BaseHTTPRequestHandler):
-    """Never answers an upload; takes what finishes a stream."""
+    """Never responds to an upload. Accepts the requests that finish a stream."""
 
     asked: ClassVar[list[str]] = []
     leave: ClassVar[threading.Event] = threading.Event()
@@ -69,13 +69,13 @@ class StuckBroker(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_an_error_is_held_back_no_longer_than_allowed(api: Api) -> None:
+def test_an_error_is_delayed_no_longer_than_flush_timeout(api: Api) -> None:
     StuckBroker.asked.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), StuckBroker) as stuck:
         threading.Thread(target=stuck.serve_forever, daemon=True).start()
         try:
             with pytest.raises(KeyError):
-                # Left to itself, the writer would try for an hour.
+                # Without flush_timeout the writer would try for an hour.
                 api.publish(
                     f"http://127.0.0.1:{stuck.server_port}",
                     "key",
@@ -134,7 +134,7 @@ def test_half_a_character_in_a_batch_is_replaced(
 
 
 @over_both
-def test_a_stop_from_elsewhere_is_one_error_without_a_warning(
+def test_a_stream_that_is_finished_elsewhere_is_one_error_without_a_warning(
     api: Api,
     server: Server,
     client: Client,
@@ -163,7 +163,7 @@ def test_a_stop_from_elsewhere_is_one_error_without_a_warning(
     ] == []
 
 
-def test_what_is_no_name_of_an_event_is_named(
+def test_arguments_of_a_wrong_type_are_named_in_the_error(
     api: Api, server: Server, client: Client, key: str
 ) -> None:
     client.create_stream(key)
@@ -180,7 +180,7 @@ def test_what_is_no_name_of_an_event_is_named(
 
 
 @pytest.mark.parametrize("make", [Client, AsyncClient])
-def test_what_is_missing_to_make_a_client_is_named(make: Any) -> None:
+def test_the_error_names_what_is_missing_to_make_a_client(make: Any) -> None:
     with pytest.raises(TypeError, match="URL is missing: pass url"):
         make(None, "key")
     for nothing in (None, ""):
@@ -189,7 +189,7 @@ def test_what_is_missing_to_make_a_client_is_named(make: Any) -> None:
 
 
 @pytest.mark.parametrize("follow", [subscribe, asubscribe])
-def test_what_is_missing_to_subscribe_is_named(follow: Any) -> None:
+def test_the_error_names_what_is_missing_to_subscribe(follow: Any) -> None:
     with pytest.raises(TypeError, match="URL is missing: pass url"):
         follow(None, "token")
     with pytest.raises(TypeError, match="token is missing: pass token"):

@@ -44,7 +44,7 @@ def test_the_end_of_the_block_finishes_the_stream(
     assert acks[-1] == Ack(300, client.stream_events(key)[-2].id)
 
 
-def test_an_error_in_the_block_cancels_the_stream_and_goes_on(
+def test_an_error_in_the_block_cancels_the_stream_and_propagates(
     api: Api, server: Server, client: Client, key: str, transport: str
 ) -> None:
     client.create_stream(key)
@@ -59,7 +59,7 @@ def test_an_error_in_the_block_cancels_the_stream_and_goes_on(
     assert stored(client, key) == [("start", None), *tokens(3), ("cancel", None)]
 
 
-def test_flush_returns_when_all_is_stored(
+def test_flush_returns_when_all_events_are_stored(
     api: Api, server: Server, client: Client, key: str, transport: str
 ) -> None:
     client.create_stream(key)
@@ -93,7 +93,7 @@ def test_cancel_cancels_the_stream(
 
 
 @pytest.mark.parametrize("end", ["finish", "cancel", "close"])
-def test_nothing_is_taken_after_the_end(
+def test_a_writer_takes_no_calls_after_its_end(
     api: Api, server: Server, client: Client, key: str, transport: str, end: str
 ) -> None:
     client.create_stream(key)
@@ -104,7 +104,7 @@ def test_nothing_is_taken_after_the_end(
             client.create_stream(key)
 
 
-def test_a_name_that_is_refused_costs_nothing(
+def test_a_refused_name_does_not_fail_the_writer(
     api: Api, server: Server, client: Client, key: str, transport: str
 ) -> None:
     client.create_stream(key)
@@ -125,11 +125,11 @@ def test_broken_connections_lose_and_repeat_nothing(
     client.create_stream(key, max_events=10_000)
 
     def lose(answers: int) -> None:
-        proxy.cut_answers = answers
+        proxy.cut_responses = answers
 
     steps: list[tuple[Any, ...]] = []
     for part in range(0, 320, 80):
-        # An answer is lost to a request that was stored; then a connection breaks at any time.
+        # The response to a stored request is lost. Then a connection breaks at any time.
         steps += [
             (lose, 1),
             *writes(40, part),
@@ -175,7 +175,7 @@ def test_a_stalled_connection_is_replaced(
     assert stored(client, key) == [("start", None), *tokens(4), ("end", None)]
 
 
-def test_a_stream_that_has_ended_is_told_by_the_next_call(
+def test_a_stream_that_has_ended_fails_the_next_call(
     api: Api, server: Server, client: Client, key: str, transport: str
 ) -> None:
     client.create_stream(key)
@@ -191,7 +191,7 @@ def test_a_stream_that_has_ended_is_told_by_the_next_call(
     assert (raised.value.code, raised.value.acknowledged) == ("no-active-stream", 2)
 
 
-def test_a_broker_that_stays_away_is_told_after_retry_for(
+def test_an_unreachable_broker_is_an_error_after_retry_for(
     api: Api, key: str, transport: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(PublishError) as raised:
@@ -209,7 +209,7 @@ def test_a_broker_that_stays_away_is_told_after_retry_for(
     ]
 
 
-def test_write_waits_while_too_much_is_unacknowledged(
+def test_write_waits_while_max_pending_events_are_unacknowledged(
     api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str
 ) -> None:
     client.create_stream(key)
@@ -223,7 +223,7 @@ def test_write_waits_while_too_much_is_unacknowledged(
             proxy.url, server.api_key, key, steps, transport=transport, max_pending=3
         )
     )
-    # By the second connection the first has been waited for in vain, and writing went on for as long.
+    # At the second connection, the first one has timed out. Nothing else delayed the writes.
     wait_until(lambda: proxy.connections >= 2)
     assert written == [0, 1, 2]
     proxy.stalls = False

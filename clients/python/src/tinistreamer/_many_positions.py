@@ -184,7 +184,7 @@ class ManyStreams(Streams[KeyedEvent]):
             return KeyedEvent(event.id, event.event, event.data, event.missed, key=frame.key)
 
     def _fix_start_positions(self) -> None:
-        """Streams without a position start with their first event, whatever their `from` is."""
+        """Streams without a position start with their first event, in spite of their `from`."""
         for member in self._members.values():
             if member.has_no_position and not self._changes.is_waiting(member):
                 if may_start_anywhere(member.from_):
