@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlencode
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -22,8 +23,15 @@ CLOSE_TIMEOUT = 1.0
 Nothing is lost by a short timeout: unacknowledged events are sent again.
 """
 
-# The errors of an opening handshake, apart from an invalid URL.
-HANDSHAKE_ERRORS = (OSError, EOFError, InvalidHandshake, ConnectionClosed)
+# The errors of an opening handshake, apart from an invalid URL. In Python 3.10 the timeout of
+# asyncio is not an OSError.
+HANDSHAKE_ERRORS = (
+    OSError,
+    EOFError,
+    asyncio.TimeoutError,
+    InvalidHandshake,
+    ConnectionClosed,
+)
 
 
 def upload_url(broker: Broker, outbox: Outbox) -> str:
