@@ -1,4 +1,7 @@
-"""The agent of the scenarios in tests/clients: does one job over the public interface, with `--sync` over the synchronous one."""
+"""The agent of the scenarios in tests/clients: does one job over the public interface.
+
+With `--sync` it uses the synchronous interface.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import synchronous
 
 def main() -> None:
     """Reads the job and does it."""
-    # Without a buffer, which would swallow the lines after it.
+    # Without a buffer, which would also take the lines after the job.
     with open(0, "rb", buffering=0, closefd=False) as unbuffered:
         job = json.loads(unbuffered.readline())
     if "--sync" in sys.argv[1:]:

@@ -1,4 +1,4 @@
-"""The jobs over the asynchronous interface."""
+"""The jobs of the agent over the asynchronous interface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ import sys
 from dataclasses import asdict
 from typing import Any, cast
 
-from lines import Left, addition_options, call_of, end_of, failed, result, subscription_options, told, write, writer_options
+from lines import (
+    Left,
+    addition_options,
+    call_of,
+    statuses_of,
+    subscription_options,
+    write,
+    write_error,
+    write_event,
+    write_result,
+    writer_options,
+)
 
 from tinistreamer import (
     AsyncClient,
@@ -33,7 +44,7 @@ def run(job: dict[str, Any]) -> None:
 
 
 class _Lines:
-    """The lines of the input after the first."""
+    """The lines of the input after the job."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -41,11 +52,13 @@ class _Lines:
     @classmethod
     async def of_input(cls) -> _Lines:
         reader = asyncio.StreamReader(_LONGEST_LINE)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+        )
         return cls(reader)
 
     async def next(self) -> dict[str, Any] | None:
-        """The next line; None at the end of the input."""
+        """Returns the next line; None at the end of the input."""
         line = await self._reader.readline()
         return cast("dict[str, Any]", json.loads(line)) if line else None
 
@@ -107,7 +120,7 @@ async def _operate(events: AsyncManySubscription, line: dict[str, Any]) -> None:
     except Refused as error:
         write("refused", key=line["key"], code=error.code)
     except TinistreamerError:
-        # What ends the subscription is told by its loop.
+        # The loop writes the error that ended the subscription.
         pass
 
 
@@ -115,11 +128,11 @@ async def _follow(events: AsyncSubscription | AsyncManySubscription, pause: floa
     try:
         async with events:
             async for event in events:
-                told(event)
+                write_event(event)
                 await asyncio.sleep(pause)
-        write("finished", **end_of(events))
+        write("finished", **statuses_of(events))
     except TinistreamerError as error:
-        failed(error)
+        write_error(error)
 
 
 async def _publish(job: dict[str, Any]) -> None:
@@ -131,7 +144,7 @@ async def _publish(job: dict[str, Any]) -> None:
         except Left:
             pass
         except TinistreamerError as error:
-            failed(error)
+            write_error(error)
             return
     write("done")
 
@@ -143,7 +156,7 @@ async def _steps(writer: AsyncWriter, lines: _Lines) -> None:
                 try:
                     await writer.write(line["event"], line.get("data"))
                 except InvalidEvent as error:
-                    failed(error)
+                    write_error(error)
             case "flush":
                 await writer.flush()
                 write("flushed")
@@ -161,9 +174,14 @@ async def _text(job: dict[str, Any]) -> None:
     try:
         text = await events.text(allow_missed=job["allow_missed"])
     except TinistreamerError as error:
-        failed(error)
+        write_error(error)
     else:
-        write("text", text=text, missed=None if events.missed is None else asdict(events.missed), status=events.status)
+        write(
+            "text",
+            text=text,
+            missed=None if events.missed is None else asdict(events.missed),
+            status=events.status,
+        )
 
 
 async def _manage(job: dict[str, Any]) -> None:
@@ -171,6 +189,6 @@ async def _manage(job: dict[str, Any]) -> None:
     async with AsyncClient(job["url"], job["api_key"]) as client:
         while (line := await lines.next()) is not None:
             try:
-                result(await call_of(client, line)())
+                write_result(await call_of(client, line)())
             except TinistreamerError as error:
-                failed(error)
+                write_error(error)

@@ -1,4 +1,4 @@
-"""The agent's protocol: JSON lines in and out."""
+"""The protocol of the agent: JSON lines as input and output."""
 
 from __future__ import annotations
 
@@ -26,52 +26,62 @@ _lock = threading.Lock()
 
 
 class Left(Exception):
-    """Leaves a writer's block, as an error in the caller's own code would."""
+    """Leaves a writer's block, as an error in the caller's code does."""
 
 
 def read() -> dict[str, Any] | None:
-    """The next line; None at the end of the input."""
+    """Returns the next line; None at the end of the input."""
     line = sys.stdin.readline()
     return cast("dict[str, Any]", json.loads(line)) if line else None
 
 
 def write(kind: str, **fields: Any) -> None:
-    """Writes a line, at once."""
+    """Writes a line and flushes it."""
     with _lock:
         sys.stdout.write(json.dumps({"type": kind, **fields}) + "\n")
         sys.stdout.flush()
 
 
-def failed(error: TinistreamerError) -> None:
-    """Tells an error."""
+def write_error(error: TinistreamerError) -> None:
+    """Writes an error."""
     status = {"status": error.status} if isinstance(error, ApiError) else {}
     write("failed", **status, code=error.code, message=error.message)
 
 
-def told(event: Event) -> None:
-    """Tells an event of a subscription."""
+def write_event(event: Event) -> None:
+    """Writes an event of a subscription."""
     key = {"key": event.key} if isinstance(event, KeyedEvent) else {}
     if event.missed is not None:
-        write("missed", **key, after=event.missed.after, first=event.missed.first, missed=event.missed.missed)
+        write(
+            "missed",
+            **key,
+            after=event.missed.after,
+            first=event.missed.first,
+            missed=event.missed.missed,
+        )
     else:
         write("event", **key, id=event.id, event=event.event, data=event.data)
 
 
-def end_of(events: Subscription | ManySubscription | AsyncSubscription | AsyncManySubscription) -> dict[str, Any]:
-    """What became of what was followed."""
+def statuses_of(
+    events: Subscription | ManySubscription | AsyncSubscription | AsyncManySubscription,
+) -> dict[str, Any]:
+    """Returns the status or the statuses of a subscription."""
     if isinstance(events, Subscription | AsyncSubscription):
         return {"status": events.status}
     return {"statuses": events.statuses}
 
 
-def acknowledged(ack: Ack) -> None:
-    """Tells an acknowledgement."""
+def write_ack(ack: Ack) -> None:
+    """Writes an acknowledgement."""
     write("ack", count=ack.count, last_id=ack.last_id)
 
 
 def subscription_options(job: dict[str, Any]) -> dict[str, Any]:
-    """The options of a subscription that the job gives."""
-    options: dict[str, Any] = {name: job[name] for name in ("after", "events", "wait") if job.get(name) is not None}
+    """Returns the options of a subscription in the job."""
+    options: dict[str, Any] = {
+        name: job[name] for name in ("after", "events", "wait") if job.get(name) is not None
+    }
     if job.get("from") is not None:
         options["from_"] = job["from"]
     for name in ("silence", "give_up_after"):
@@ -81,21 +91,23 @@ def subscription_options(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def addition_options(line: dict[str, Any]) -> dict[str, Any]:
-    """The options of a stream that is to be added."""
+    """Returns the options of a stream to add."""
     options = {name: line[name] for name in ("after", "wait") if line.get(name) is not None}
     return {**options, **({"from_": line["from"]} if line.get("from") is not None else {})}
 
 
 def writer_options(job: dict[str, Any]) -> dict[str, Any]:
-    """The options of a writer that the job gives."""
-    options = {name: job[name] for name in ("transport", "max_pending") if job.get(name) is not None}
+    """Returns the options of a writer in the job."""
+    options = {
+        name: job[name] for name in ("transport", "max_pending") if job.get(name) is not None
+    }
     if (milliseconds := job.get("retry_for_ms")) is not None:
         options["retry_for"] = milliseconds / 1000
-    return {**options, "on_ack": acknowledged}
+    return {**options, "on_ack": write_ack}
 
 
 def call_of(client: Any, line: dict[str, Any]) -> Callable[[], Any]:
-    """The call that a line of the job `manage` wants."""
+    """Returns the call that a line of the job `manage` describes."""
     arguments = dict(line.get("args") or {})
     if "events" in arguments:
         arguments["events"] = [NewEvent.from_dict(event) for event in arguments["events"]]
@@ -103,8 +115,8 @@ def call_of(client: Any, line: dict[str, Any]) -> Callable[[], Any]:
     return lambda: method(**arguments)
 
 
-def result(value: Any) -> None:
-    """Tells what a call returned, as JSON of the broker's form."""
+def write_result(value: Any) -> None:
+    """Writes the result of a call as the broker's JSON."""
     match value:
         case str():
             write("result", value=value)

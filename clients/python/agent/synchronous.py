@@ -1,4 +1,4 @@
-"""The jobs over the synchronous interface."""
+"""The jobs of the agent over the synchronous interface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ import threading
 from dataclasses import asdict
 from typing import Any
 
-from lines import Left, addition_options, call_of, end_of, failed, read, result, subscription_options, told, write, writer_options
+from lines import (
+    Left,
+    addition_options,
+    call_of,
+    read,
+    statuses_of,
+    subscription_options,
+    write,
+    write_error,
+    write_event,
+    write_result,
+    writer_options,
+)
 
 from tinistreamer import (
     Client,
@@ -25,7 +37,9 @@ from tinistreamer import (
 
 def run(job: dict[str, Any]) -> None:
     """Does the job."""
-    {"subscribe": _subscribe, "publish": _publish, "manage": _manage, "text": _text}[job["job"]](job)
+    {"subscribe": _subscribe, "publish": _publish, "manage": _manage, "text": _text}[job["job"]](
+        job
+    )
 
 
 def _subscribe(job: dict[str, Any]) -> None:
@@ -65,8 +79,8 @@ def _subscribe(job: dict[str, Any]) -> None:
     try:
         _follow(events, stop, (job.get("pause_ms") or 0) / 1000)
     except TinistreamerError as error:
-        failed(error)
-    # The thread that waits for a line holds the input, on which the interpreter would stumble at its end.
+        write_error(error)
+    # A thread still reads the input, which would block the end of the interpreter.
     os._exit(0)
 
 
@@ -84,19 +98,19 @@ def _operate(events: ManySubscription, line: dict[str, Any]) -> None:
     except Refused as error:
         write("refused", key=line["key"], code=error.code)
     except TinistreamerError:
-        # What ends the subscription is told by its loop.
+        # The loop writes the error that ended the subscription.
         pass
 
 
 def _follow(events: Subscription | ManySubscription, stop: threading.Event, pause: float) -> None:
     with events:
         for event in events:
-            told(event)
+            write_event(event)
             stop.wait(pause)
     if stop.is_set():
         write("stopped")
     else:
-        write("finished", **end_of(events))
+        write("finished", **statuses_of(events))
 
 
 def _publish(job: dict[str, Any]) -> None:
@@ -107,7 +121,7 @@ def _publish(job: dict[str, Any]) -> None:
         except Left:
             pass
         except TinistreamerError as error:
-            failed(error)
+            write_error(error)
             return
     write("done")
 
@@ -119,7 +133,7 @@ def _steps(writer: Writer) -> None:
                 try:
                     writer.write(line["event"], line.get("data"))
                 except InvalidEvent as error:
-                    failed(error)
+                    write_error(error)
             case "flush":
                 writer.flush()
                 write("flushed")
@@ -137,15 +151,20 @@ def _text(job: dict[str, Any]) -> None:
     try:
         text = events.text(allow_missed=job["allow_missed"])
     except TinistreamerError as error:
-        failed(error)
+        write_error(error)
     else:
-        write("text", text=text, missed=None if events.missed is None else asdict(events.missed), status=events.status)
+        write(
+            "text",
+            text=text,
+            missed=None if events.missed is None else asdict(events.missed),
+            status=events.status,
+        )
 
 
 def _manage(job: dict[str, Any]) -> None:
     with Client(job["url"], job["api_key"]) as client:
         while (line := read()) is not None:
             try:
-                result(call_of(client, line)())
+                write_result(call_of(client, line)())
             except TinistreamerError as error:
-                failed(error)
+                write_error(error)

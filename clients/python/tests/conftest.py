@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
-from both import Api, Async, Sync
+from interfaces import Api, Async, Sync
 from proxy import Proxy
 
 from tinistreamer import Client
+
+# No test measures time: a loaded machine would fail it.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[3]
 API_KEY = "a-key-for-tests"
@@ -47,8 +52,10 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("broker")
-    # A copy: the original may be built anew meanwhile.
-    binary = shutil.copy(os.environ.get("TINISTREAMER_BIN", ROOT / "target" / "debug" / "tinistreamer"), folder)
+    # A copy: a build may replace the original meanwhile.
+    binary = shutil.copy(
+        os.environ.get("TINISTREAMER_BIN", ROOT / "target" / "debug" / "tinistreamer"), folder
+    )
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {

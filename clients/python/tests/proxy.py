@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks connections on demand."""
+"""A TCP proxy that breaks connections when a test asks for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Forwards to a port of this machine."""
+    """Forwards connections to a local port."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -17,12 +17,12 @@ class Proxy:
         self._lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
-        self.answered = 0
-        """How many pieces of answers were forwarded."""
-        self.cut_answers = 0
-        """How many of the next answers are cut off before their first byte."""
+        self.response_chunks = 0
+        """The number of chunks forwarded to clients."""
+        self.cut_responses = 0
+        """The number of responses that the proxy will cut off before their first byte."""
         self.stalls = False
-        """Nothing is forwarded to clients any more, and nothing closed."""
+        """Whether the proxy forwards nothing to clients and closes nothing."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -33,7 +33,7 @@ class Proxy:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Ends all."""
+        """Stops, and breaks all connections."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -41,7 +41,7 @@ class Proxy:
 
     @property
     def open_connections(self) -> int:
-        """How many connections of clients are open."""
+        """The number of open connections from clients."""
         with self._lock:
             return len(self._open) // 2
 
@@ -55,18 +55,20 @@ class Proxy:
             server = socket.create_connection(("127.0.0.1", self._port))
             with self._lock:
                 self._open |= {client, server}
-            for source, sink, is_answer in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._forward, args=(source, sink, is_answer), daemon=True).start()
+            for source, sink, is_response in ((client, server, False), (server, client, True)):
+                threading.Thread(
+                    target=self._forward, args=(source, sink, is_response), daemon=True
+                ).start()
 
-    def _forward(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, is_response: bool) -> None:
         with suppress(OSError):
             while chunk := source.recv(65536):
-                if is_answer and self.cut_answers:
-                    self.cut_answers -= 1
+                if is_response and self.cut_responses:
+                    self.cut_responses -= 1
                     break
-                if not (is_answer and self.stalls):
+                if not (is_response and self.stalls):
                     sink.sendall(chunk)
-                    self.answered += is_answer
+                    self.response_chunks += is_response
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Events that are no longer stored: counted, and an error where a text is assembled."""
+"""Events that are no longer stored: their number, and the error of `text` and `collect`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tinistreamer._events import Missed
 from tinistreamer._missed import MissedCounter, sum_of
 
 
-def collect(method: str, url: str, token: str, *, is_async: bool, **options: Any) -> tuple[Any, MissedTotal | None]:
+def collect(
+    method: str, url: str, token: str, *, is_async: bool, **options: Any
+) -> tuple[Any, MissedTotal | None]:
     async def run() -> tuple[Any, MissedTotal | None]:
         events = asubscribe(url, token)
         return await getattr(events, method)(**options), events.missed
@@ -26,7 +28,7 @@ def collect(method: str, url: str, token: str, *, is_async: bool, **options: Any
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("transport", ["sse", "ws", "ndjson", "poll"])
-def test_a_text_without_its_beginning_is_an_error_unless_allowed(
+def test_a_text_without_its_start_is_an_error_unless_allowed(
     server: Server, client: Client, key: str, transport: str, *, is_async: bool
 ) -> None:
     token = client.create_stream(key, max_events=None).token
@@ -47,16 +49,19 @@ def test_a_text_without_its_beginning_is_an_error_unless_allowed(
     assert len(events) == len(stored) + 1
 
 
-def test_a_stream_keeps_a_long_answer_unless_its_creator_says_otherwise(server: Server, client: Client, key: str) -> None:
+def test_a_stream_keeps_a_long_answer_by_default(server: Server, client: Client, key: str) -> None:
     token = client.create_stream(key).token
     words = [f"{number} " for number in range(1500)]
     with client.publish(key) as writer:
         for word in words:
             writer.write("token", word)
-    assert collect("text", server.follow_url("sse", key), token, is_async=False) == ("".join(words), None)
+    assert collect("text", server.follow_url("sse", key), token, is_async=False) == (
+        "".join(words),
+        None,
+    )
 
 
-def test_a_loss_that_is_told_again_counts_once() -> None:
+def test_a_loss_that_is_reported_again_counts_once() -> None:
     counter = MissedCounter()
     assert counter.total is None
     counter.add(Missed("1-0", "1-5", 4))
@@ -69,10 +74,17 @@ def test_a_loss_that_is_told_again_counts_once() -> None:
     assert sum_of([counter.total, None, MissedTotal(2, known=True)]) == MissedTotal(9, known=False)
 
 
-def test_an_event_of_another_name_is_no_part_of_the_text(server: Server, client: Client, key: str) -> None:
+def test_an_event_of_another_name_is_not_part_of_the_text(
+    server: Server, client: Client, key: str
+) -> None:
     token = client.create_stream(key).token
     client.add_events(
-        key, [NewEvent(event="token", data="a"), NewEvent(event="thought", data="b"), NewEvent(event="token", data="c")]
+        key,
+        [
+            NewEvent(event="token", data="a"),
+            NewEvent(event="thought", data="b"),
+            NewEvent(event="token", data="c"),
+        ],
     )
     client.cancel_stream(key)
     with subscribe(server.follow_url("sse", key), token) as events:

@@ -1,4 +1,4 @@
-"""The package as users get it."""
+"""The package as users install it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re
 
 
 def run(*command: str | Path, cwd: Path = HERE, **environment: str) -> str:
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def install(folder: Path) -> Path:
-    """The Python of an environment of its own, into which the wheel was installed."""
+    """Installs the wheel into a new environment, and returns its Python."""
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist")
     assert len(list((folder / "dist").glob("*.tar.gz"))) == 1
     (wheel,) = (folder / "dist").glob("*.whl")
@@ -36,25 +43,39 @@ def test_the_generated_code_is_not_stale() -> None:
     run(sys.executable, HERE / "scripts" / "generate", "--check")
 
 
-def test_the_wheel_is_typed_and_runs_the_quick_start_as_printed(server: Server, tmp_path: Path) -> None:
+def test_the_synchronous_half_is_not_stale() -> None:
+    run(sys.executable, HERE / "scripts" / "unasync", "--check")
+
+
+def test_the_wheel_is_typed_and_runs_the_quick_start_as_printed(
+    server: Server, tmp_path: Path
+) -> None:
     python = install(tmp_path)
-    program = "import pathlib, tinistreamer; print(pathlib.Path(tinistreamer.__file__).with_name('py.typed').exists())"
+    program = (
+        "import pathlib, tinistreamer; "
+        "print(pathlib.Path(tinistreamer.__file__).with_name('py.typed').exists())"
+    )
     assert run(python, "-c", program, cwd=tmp_path) == "True\n"
     assert len(BLOCKS) == 4
     printed: list[str] = []
     for block in BLOCKS:
         example = tmp_path / "quick_start.py"
         example.write_text(block.replace("http://127.0.0.1:8000", server.url))
-        printed.append(run(python, "-W", "error", example, cwd=tmp_path, STREAMER_API_KEY=server.api_key))
+        printed.append(
+            run(python, "-W", "error", example, cwd=tmp_path, STREAMER_API_KEY=server.api_key)
+        )
     words = ["token Hello", "token  from", "token  a", "token  stream"]
     assert printed[0].startswith(f"{server.url}/api/client/sse?key=hello ")
     assert re.sub(r"(?m)^\S+ ", "", printed[2]).splitlines() == ["start ", *words, "end ", "ended"]
     assert printed[3].splitlines() == ["start ", *words, "end "]
 
 
-def test_without_the_extra_an_error_says_how_to_get_it() -> None:
+def test_without_the_extra_the_error_says_how_to_install_it() -> None:
     program = (
-        "import sys; sys.modules['websockets'] = None; import tinistreamer; tinistreamer.subscribe('ws://h/api/client/ws', 't')"
+        "import sys; sys.modules['websockets'] = None; import tinistreamer; "
+        "tinistreamer.subscribe('ws://h/api/client/ws', 't')"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert "tinistreamer[websocket]" in done.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The example with FastAPI, run as it is printed."""
+"""The example with FastAPI, exactly as the README prints it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import httpx
-from both import DEADLINE, wait_until
 from conftest import Server, free_port
+from interfaces import DEADLINE, wait_until
 
 from tinistreamer import Client
 
@@ -25,14 +25,27 @@ async def model(question):
 """
 
 
-def test_the_server_stops_while_a_model_hangs(server: Server, client: Client, tmp_path: Path) -> None:
-    found = re.search(r"## With FastAPI.*?```py\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def test_the_server_stops_while_a_model_hangs(
+    server: Server, client: Client, tmp_path: Path
+) -> None:
+    found = re.search(
+        r"## With FastAPI.*?```py\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert found is not None
     program = found[1].replace("http://127.0.0.1:8000", server.url)
     program = re.sub(r"^GRACE = .*$", "GRACE = 0.1", program, flags=re.MULTILINE)
     (tmp_path / "app.py").write_text(program + HANGING, encoding="utf-8")
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "app:app",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     environment = {**os.environ, "STREAMER_API_KEY": server.api_key}
     with (
         (tmp_path / "log").open("w") as log,
@@ -46,16 +59,20 @@ def test_the_server_stops_while_a_model_hangs(server: Server, client: Client, tm
         finally:
             app.kill()
     log_text = (tmp_path / "log").read_text()
-    assert [event.event for event in client.stream_events(key)] == ["start", "token", "cancel"], log_text
+    assert [event.event for event in client.stream_events(key)] == ["start", "token", "cancel"], (
+        log_text
+    )
     assert "Traceback" not in log_text
 
 
 def ask(port: int) -> str:
-    """Asks a question as soon as the server listens; the key of the answer."""
+    """Asks a question as soon as the server listens, and returns the key of the answer."""
     end = time.monotonic() + DEADLINE
     while True:
         try:
-            answer = httpx.post(f"http://127.0.0.1:{port}/chat", params={"question": "why"}, timeout=DEADLINE)
+            answer = httpx.post(
+                f"http://127.0.0.1:{port}/chat", params={"question": "why"}, timeout=DEADLINE
+            )
         except httpx.TransportError:
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Subscriptions, with a real broker and broken connections."""
+"""Subscriptions to one stream, with a real broker and broken connections."""
 
 from __future__ import annotations
 
@@ -8,61 +8,67 @@ import time
 
 import httpx
 import pytest
-from both import DEADLINE, Api, Sync, in_background, wait_until
 from conftest import Server, free_port
+from interfaces import DEADLINE, Api, Sync, in_background, wait_until
 from proxy import Proxy
+from streams import add, expected, filled, words
 from websockets.sync.server import Server as WebSocketServer
 from websockets.sync.server import ServerConnection, serve
 
-from tinistreamer import ApiError, AsyncSubscription, Client, Disconnected, Event, NewEvent, asubscribe, subscribe
+from tinistreamer import (
+    ApiError,
+    Client,
+    Disconnected,
+    Event,
+    NewEvent,
+    asubscribe,
+)
 
 pytestmark = pytest.mark.parametrize("transport", ["sse", "ws", "ndjson", "poll"])
 
 
-def filled(client: Client, key: str, count: int, *, ended: bool = True) -> str:
-    """A stream with numbered tokens; its token."""
-    token = client.create_stream(key, max_events=10_000).token
-    add(client, key, 0, count)
-    if ended:
-        client.end_stream(key)
-    return token
-
-
-def add(client: Client, key: str, first: int, count: int) -> None:
-    client.add_events(key, [NewEvent(event="token", data=str(number)) for number in range(first, first + count)])
-
-
-def words(events: list[Event]) -> list[str]:
-    return [event.data if event.event == "token" else event.event for event in events]
-
-
-def expected(count: int, last: str = "end") -> list[str]:
-    return ["start", *map(str, range(count)), last]
-
-
-@pytest.mark.parametrize(("finish", "last", "status"), [("end_stream", "end", "ended"), ("cancel_stream", "cancel", "cancelled")])
-def test_all_events_come_in_order_and_then_it_is_over(
-    api: Api, server: Server, client: Client, key: str, transport: str, finish: str, last: str, status: str
+@pytest.mark.parametrize(
+    ("finish", "last", "status"),
+    [("end_stream", "end", "ended"), ("cancel_stream", "cancel", "cancelled")],
+)
+def test_all_events_come_in_order_and_then_the_iteration_ends(
+    api: Api,
+    server: Server,
+    client: Client,
+    key: str,
+    transport: str,
+    finish: str,
+    last: str,
+    status: str,
 ) -> None:
     token = filled(client, key, 300, ended=False)
     following = in_background(lambda: api.follow(server.follow_url(transport, key), token))
     add(client, key, 300, 300)
     getattr(client, finish)(key)
-    events, told = following.result(DEADLINE)
+    events, outcome = following.result(DEADLINE)
     assert words(events) == expected(600, last)
-    assert told == status
+    assert outcome == status
 
 
-@pytest.mark.parametrize("data", ["", "a\nb\n", " lead", "\u2028\u2029\x85\x0b\x1c", "\x00", "🦊é", ":", '{"a": [1]}'])
-def test_any_text_arrives_as_it_was(api: Api, server: Server, client: Client, key: str, transport: str, data: str) -> None:
+@pytest.mark.parametrize(
+    "data", ["", "a\nb\n", " lead", "\u2028\u2029\x85\x0b\x1c", "\x00", "🦊é", ":", '{"a": [1]}']
+)
+def test_any_text_arrives_unchanged(
+    api: Api, server: Server, client: Client, key: str, transport: str, data: str
+) -> None:
     token = client.create_stream(key).token
     client.add_events(key, [NewEvent(event="a name: x", data=data), NewEvent(event="none")])
     client.end_stream(key)
     events, _ = api.follow(server.follow_url(transport, key), token)
-    assert [(event.event, event.data) for event in events[1:3]] == [("a name: x", data), ("none", "")]
+    assert [(event.event, event.data) for event in events[1:3]] == [
+        ("a name: x", data),
+        ("none", ""),
+    ]
 
 
-def test_json_reads_the_data(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_json_parses_the_data(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = client.create_stream(key).token
     client.add_events(key, [NewEvent(event="x", data={"a": [1, None]})])
     client.end_stream(key)
@@ -70,30 +76,36 @@ def test_json_reads_the_data(api: Api, server: Server, client: Client, key: str,
     assert events[1].json() == {"a": [1, None]}
 
 
-def test_it_starts_after_an_id(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_a_subscription_starts_after_an_id(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = filled(client, key, 5)
     after = client.stream_events(key)[3].id
     events, status = api.follow(server.follow_url(transport, key), token, after=after)
     assert (words(events), status) == (["3", "4", "end"], "ended")
 
 
-def test_after_the_last_event_there_is_nothing(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_no_event_follows_the_last_one(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = filled(client, key, 1)
     after = client.stream_info(key).last_id
     assert api.follow(server.follow_url(transport, key), token, after=after) == ([], None)
 
 
-def test_events_that_are_stored_no_longer_are_told(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_events_that_are_no_longer_stored_are_reported(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = client.create_stream(key, max_events=10).token
     for part in range(5):
         add(client, key, part * 200, 200)
     client.end_stream(key)
     events, status = api.follow(server.follow_url(transport, key), token)
-    told = events[0]
-    assert (told.id, told.event, status) == (None, "missedevents", "ended")
-    assert told.missed is not None
-    assert json.loads(told.data)["first"] == told.missed.first == events[1].id
-    assert told.missed.missed == 1002 - len(events[1:])
+    loss = events[0]
+    assert (loss.id, loss.event, status) == (None, "missedevents", "ended")
+    assert loss.missed is not None
+    assert json.loads(loss.data)["first"] == loss.missed.first == events[1].id
+    assert loss.missed.missed == 1002 - len(events[1:])
 
 
 def test_broken_connections_lose_and_repeat_nothing(
@@ -105,7 +117,9 @@ def test_broken_connections_lose_and_repeat_nothing(
         if event.data in {"5", "9"}:
             proxy.cut()
 
-    following = in_background(lambda: api.follow(server.follow_url(transport, key, proxy.url), token, seen))
+    following = in_background(
+        lambda: api.follow(server.follow_url(transport, key, proxy.url), token, seen)
+    )
     add(client, key, 10, 10)
     wait_until(lambda: proxy.connections >= 2)
     client.end_stream(key)
@@ -113,14 +127,14 @@ def test_broken_connections_lose_and_repeat_nothing(
     assert (words(events), status) == (expected(20), "ended")
 
 
-def test_silence_is_a_broken_connection_and_a_heartbeat_is_none(
+def test_silence_breaks_the_connection_and_a_heartbeat_keeps_it(
     api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str
 ) -> None:
     token = filled(client, key, 1, ended=False)
     url = server.follow_url(transport, key, proxy.url)
     following = in_background(lambda: api.follow(url, token, silence=2.5))
     wait_until(lambda: proxy.connections == 1)
-    # The broker's heartbeat is a second, so that the connection outlives the limit.
+    # The broker sends a heartbeat each second, so that the connection stays.
     time.sleep(3.5)
     assert proxy.connections == 1
     proxy.stalls = True
@@ -132,14 +146,16 @@ def test_silence_is_a_broken_connection_and_a_heartbeat_is_none(
     assert words(events) == expected(1)
 
 
-def test_a_broker_that_is_not_there_is_told_after_give_up_after(api: Api, key: str, transport: str) -> None:
+def test_an_unreachable_broker_is_an_error_after_give_up_after(
+    api: Api, key: str, transport: str
+) -> None:
     url = Server(f"http://127.0.0.1:{free_port()}", "").follow_url(transport, key)
     with pytest.raises(Disconnected) as raised:
         api.follow(url, "token", give_up_after=0.7)
     assert raised.value.code == "disconnected"
 
 
-def test_a_function_is_asked_for_a_token_first_and_when_it_is_no_longer_good(
+def test_a_token_function_is_called_first_and_when_the_token_is_no_longer_valid(
     api: Api, server: Server, proxy: Proxy, client: Client, key: str, transport: str
 ) -> None:
     client.create_stream(key)
@@ -151,18 +167,22 @@ def test_a_function_is_asked_for_a_token_first_and_when_it_is_no_longer_good(
 
     def seen(_: Event) -> None:
         if len(asked) == 1:
-            # Past the first token's life; it was good when the connection was made.
+            # Until the first token has expired. It was valid when the connection was made.
             time.sleep(3)
             proxy.cut()
 
-    following = in_background(lambda: api.follow(server.follow_url(transport, key, proxy.url), ask, seen))
+    following = in_background(
+        lambda: api.follow(server.follow_url(transport, key, proxy.url), ask, seen)
+    )
     wait_until(lambda: len(asked) == 2)
     client.end_stream(key)
     events, _ = following.result(DEADLINE)
     assert (words(events), len(asked)) == (["start", "end"], 2)
 
 
-def test_a_refused_token_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_a_refused_token_is_an_error(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     client.create_stream(key)
     for token in ("forged", lambda: "forged"):
         with pytest.raises(ApiError) as raised:
@@ -170,14 +190,18 @@ def test_a_refused_token_is_an_error(api: Api, server: Server, client: Client, k
         assert (raised.value.status, raised.value.code) == (401, "unauthorized")
 
 
-def test_an_after_that_is_no_id_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_an_after_that_is_not_an_id_is_an_error(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     token = client.create_stream(key).token
     with pytest.raises(ApiError) as raised:
         api.follow(server.follow_url(transport, key), token, after="17")
     assert (raised.value.status, raised.value.code) == (400, "invalid-event-id")
 
 
-def test_a_token_for_another_stream_is_an_error(api: Api, server: Server, client: Client, key: str, transport: str) -> None:
+def test_a_token_for_another_stream_is_an_error(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
     client.create_stream(key)
     other = client.create_stream(f"{key}-other").token
     with pytest.raises(ApiError) as raised:
@@ -185,7 +209,9 @@ def test_a_token_for_another_stream_is_an_error(api: Api, server: Server, client
     assert (raised.value.status, raised.value.code) == (403, "forbidden")
 
 
-def test_an_error_of_the_token_function_is_the_callers(api: Api, server: Server, key: str, transport: str) -> None:
+def test_an_error_of_the_token_function_reaches_the_caller(
+    api: Api, server: Server, key: str, transport: str
+) -> None:
     def ask() -> str:
         raise KeyError(key)
 
@@ -193,75 +219,9 @@ def test_an_error_of_the_token_function_is_the_callers(api: Api, server: Server,
         api.follow(server.follow_url(transport, key), ask)
 
 
-def test_close_from_another_thread_ends_the_iteration_and_the_connection(
-    server: Server, proxy: Proxy, client: Client, key: str, transport: str
+def test_a_coroutine_function_may_return_the_token(
+    server: Server, client: Client, key: str, transport: str
 ) -> None:
-    token = filled(client, key, 1, ended=False)
-    subscription = subscribe(server.follow_url(transport, key, proxy.url), token)
-    following = in_background(lambda: list(subscription))
-    wait_until(lambda: subscription.last_id == client.stream_info(key).last_id)
-    subscription.close()
-    assert words(following.result(DEADLINE)) == ["start", "0"]
-    wait_until(lambda: proxy.open_connections == 0)
-
-
-def test_close_ends_a_wait_for_the_next_attempt(key: str, transport: str) -> None:
-    subscription = subscribe(Server(f"http://127.0.0.1:{free_port()}", "").follow_url(transport, key), "token")
-    following = in_background(lambda: list(subscription))
-    subscription.close()
-    assert following.result(DEADLINE) == []
-
-
-def test_leaving_a_plain_loop_closes_the_connection(
-    server: Server, proxy: Proxy, client: Client, key: str, transport: str
-) -> None:
-    token = filled(client, key, 1, ended=False)
-    for event in subscribe(server.follow_url(transport, key, proxy.url), token):
-        assert event.event == "start"
-        break
-    wait_until(lambda: proxy.open_connections == 0)
-
-
-def test_leaving_an_asynchronous_loop_closes_the_connection(
-    server: Server, proxy: Proxy, client: Client, key: str, transport: str
-) -> None:
-    token = filled(client, key, 1, ended=False)
-
-    async def run() -> None:
-        async for event in asubscribe(server.follow_url(transport, key, proxy.url), token):
-            assert event.event == "start"
-            break
-        while proxy.open_connections:
-            await asyncio.sleep(0.01)
-
-    asyncio.run(asyncio.wait_for(run(), DEADLINE))
-
-
-def test_cancelling_the_task_closes_the_connection(
-    server: Server, proxy: Proxy, client: Client, key: str, transport: str
-) -> None:
-    token = filled(client, key, 1, ended=False)
-
-    async def read(subscription: AsyncSubscription, read_both: asyncio.Event) -> None:
-        async for event in subscription:
-            if event.event == "token":
-                read_both.set()
-
-    async def run() -> None:
-        read_both = asyncio.Event()
-        task = asyncio.create_task(read(asubscribe(server.follow_url(transport, key, proxy.url), token), read_both))
-        await read_both.wait()
-        assert proxy.open_connections == 1
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        while proxy.open_connections:
-            await asyncio.sleep(0.01)
-
-    asyncio.run(asyncio.wait_for(run(), DEADLINE))
-
-
-def test_a_coroutine_function_may_make_the_token(server: Server, client: Client, key: str, transport: str) -> None:
     token = filled(client, key, 1)
 
     async def ask() -> str:
@@ -274,8 +234,10 @@ def test_a_coroutine_function_may_make_the_token(server: Server, client: Client,
     assert words(asyncio.run(run())) == expected(1)
 
 
-def test_a_normal_end_before_the_last_event_is_a_broken_connection(api: Api, transport: str) -> None:
-    """A server that closes a WebSocket in the midst, and goes on over the next; the other answers just end."""
+def test_a_normal_end_before_the_last_event_counts_as_a_broken_connection(
+    api: Api, transport: str
+) -> None:
+    """A server closes a WebSocket too early. The other responses just end."""
     answers = [[("5-0", "start"), ("5-1", "token")], [("5-2", "end")]]
     asked: list[str | None] = []
 
@@ -292,18 +254,33 @@ def test_a_normal_end_before_the_last_event_is_a_broken_connection(api: Api, tra
         events = next_events()
         match transport:
             case "sse":
-                text = "".join(f"retry: 1\nid: {event['id']}\nevent: {event['event']}\ndata:\n\n" for event in events)
+                text = "".join(
+                    f"retry: 1\nid: {event['id']}\nevent: {event['event']}\ndata:\n\n"
+                    for event in events
+                )
             case "ndjson":
                 text = "".join(f"{json.dumps({'key': 'k', **event})}\n" for event in events)
             case _:
-                text = json.dumps({"events": events, "cursor": events[-1]["id"], "status": "active"})
-        types = {"sse": "text/event-stream", "ndjson": "application/x-ndjson", "poll": "application/json"}
+                text = json.dumps(
+                    {"events": events, "cursor": events[-1]["id"], "status": "active"}
+                )
+        types = {
+            "sse": "text/event-stream",
+            "ndjson": "application/x-ndjson",
+            "poll": "application/json",
+        }
         return httpx.Response(200, headers={"Content-Type": types[transport]}, text=text)
 
     if transport != "ws":
         mock = httpx.MockTransport(answer)
-        own = httpx.Client(transport=mock) if isinstance(api, Sync) else httpx.AsyncClient(transport=mock)
-        events, status = api.follow(f"http://broker/api/client/{transport}?key=k", "token", http_client=own)
+        own = (
+            httpx.Client(transport=mock)
+            if isinstance(api, Sync)
+            else httpx.AsyncClient(transport=mock)
+        )
+        events, status = api.follow(
+            f"http://broker/api/client/{transport}?key=k", "token", http_client=own
+        )
     else:
         fake: WebSocketServer = serve(handle, "127.0.0.1", 0)
         with fake:

@@ -1,13 +1,14 @@
-"""Client for the tinistreamer broker.
+"""The client library of the tinistreamer broker.
 
-A backend uses `Client` or `AsyncClient`: it manages streams and publishes events. Whoever follows a stream uses `subscribe` or
-`asubscribe`.
+A backend uses `Client` or `AsyncClient` to manage streams and to publish events. A subscriber uses
+`subscribe` or `asubscribe` to follow a stream.
 """
 
-from ._aclient import AsyncClient
-from ._asubscription import AsyncManySubscription, AsyncSubscription
-from ._awriter import AsyncWriter
-from ._client import Client
+from ._async.client import AsyncClient
+from ._async.many_subscription import AsyncManySubscription
+from ._async.subscribe import asubscribe, asubscribe_many
+from ._async.subscription import AsyncSubscription
+from ._async.writer import AsyncWriter
 from ._errors import (
     ApiError,
     Disconnected,
@@ -38,10 +39,12 @@ from ._generated.models import (
 from ._generated.models import Disconnected as Disconnection
 from ._generated.models import Event as NewEvent
 from ._missed import MissedTotal
-from ._publish import Ack
-from ._subscribe import asubscribe, asubscribe_many, subscribe, subscribe_many
-from ._subscription import ManySubscription, Subscription
-from ._writer import Writer
+from ._sync.client import Client
+from ._sync.many_subscription import ManySubscription
+from ._sync.subscribe import subscribe, subscribe_many
+from ._sync.subscription import Subscription
+from ._sync.writer import Writer
+from ._writer_options import Ack
 
 __all__ = [
     "Access",

@@ -1,4 +1,4 @@
-"""Jittered exponential back-off."""
+"""Delays between attempts: exponential, with jitter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import random
 
 
 class Backoff:
-    """Delays in seconds that double with each failure in a row, of which a random half to whole is waited."""
+    """Computes retry delays in seconds.
+
+    The delay doubles with each failure in a row. The caller waits a random part of it, between one
+    half and the whole, so that many clients do not return at the same moment.
+    """
 
     def __init__(self, first: float, longest: float) -> None:
         self.first = first
@@ -14,14 +18,17 @@ class Backoff:
         self._failures = 0
 
     def reset(self) -> None:
-        """The row of failures is over."""
+        """Starts again with the first delay, after a success."""
         self._failures = 0
 
     def next(self, remaining: float, at_least: float | None = None) -> float | None:
-        """The delay after another failure, no shorter than `at_least`; None if `remaining` seconds allow no other attempt."""
+        """Returns the delay after one more failure, not shorter than `at_least`.
+
+        Returns None when no attempt fits into the `remaining` seconds.
+        """
         if remaining <= 0:
             return None
-        # Beyond 2^30 the delay is at its longest anyway, and a float would overflow in the end.
+        # After 30 failures the delay has reached its maximum. A larger power would overflow.
         whole = min(self.first * 2 ** min(self._failures, 30), self._longest)
         self._failures += 1
         delay = max(min(whole * random.uniform(0.5, 1), remaining), at_least or 0.0)

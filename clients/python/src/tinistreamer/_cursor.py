@@ -1,4 +1,4 @@
-"""Cursors: positions in several streams, as one string."""
+"""Cursors: the text form of positions in several streams."""
 
 from __future__ import annotations
 
@@ -12,45 +12,53 @@ _ITEM = re.compile(r"([^:]+):([0-9]+-[0-9]+)?(!)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Position:
-    """How far a client is in one stream."""
+    """How far a subscriber has read one stream."""
 
     id: str | None
-    """The last event that it has; None: it has nothing."""
+    """The id of the last event that the subscriber has; None: it has no event."""
     is_last: bool = False
-    """Whether that was the stream's last."""
+    """Whether that event was the last of the stream."""
 
 
 def check(after: str) -> None:
-    """Raises `ValueError` if it could not be sent. What else is neither an id nor a cursor is for the broker to say."""
+    """Raises `ValueError` when a header cannot carry the text.
+
+    The broker judges everything else about ids and cursors.
+    """
     if not (after.isascii() and after.isprintable()):
         raise ValueError(f"An event id is <milliseconds>-<number>, unlike {after!r}")
 
 
 def parse(cursor: str) -> tuple[dict[str, Position], list[str]]:
-    """The positions that a cursor spells out, by key, and its other items: only the broker reads those."""
+    """Returns the readable positions by key, and the opaque items that only the broker reads."""
     positions: dict[str, Position] = {}
-    rest: list[str] = []
+    opaque: list[str] = []
     for item in cursor.split(","):
         if found := _ITEM.fullmatch(item):
             positions[unquote(found[1])] = Position(found[2], found[3] is not None)
         else:
-            rest.append(item)
-    return positions, rest
+            opaque.append(item)
+    return positions, opaque
 
 
 def head(cursor: str) -> tuple[str, str | None] | None:
-    """The stream that a frame with this cursor is from, and the frame's own id; None: it says neither."""
+    """Returns the key and the event id in the first item of a frame's cursor.
+
+    The first item names the stream of the frame. Returns None when the item is opaque.
+    """
     found = _ITEM.fullmatch(cursor.partition(",")[0])
     return (unquote(found[1]), found[2]) if found else None
 
 
 def item(key: str, position: Position) -> str:
-    """A position, spelled out."""
-    # A tilde at the beginning would look like the form that only the broker reads. An id that is none is for the broker to
-    # refuse; it must not break up the list.
-    return f"{quote(key, safe='').replace('~', '%7E')}:{quote(position.id or '', safe='')}{'!' if position.is_last else ''}"
+    """Writes one position as an item of a cursor."""
+    # An item that starts with a tilde is opaque, so a tilde in a key must be escaped. The broker
+    # refuses an invalid id. Such an id must not split the list.
+    last = "!" if position.is_last else ""
+    return f"{quote(key, safe='').replace('~', '%7E')}:{quote(position.id or '', safe='')}{last}"
 
 
-def join(positions: dict[str, Position], rest: Iterable[str]) -> str | None:
-    """A cursor of positions and of what only the broker reads; None if there is neither."""
-    return ",".join([*(item(key, position) for key, position in positions.items()), *rest]) or None
+def join(positions: dict[str, Position], opaque: Iterable[str]) -> str | None:
+    """Writes positions and opaque items as one cursor; None when there are none."""
+    items = [*(item(key, position) for key, position in positions.items()), *opaque]
+    return ",".join(items) or None

@@ -1,4 +1,4 @@
-"""What can go wrong, as types."""
+"""The errors of this package."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, cast
 
 
 class TinistreamerError(Exception):
-    """The base of all errors of this package.
+    """The base class of all errors of this package.
 
-    `code` is a stable kebab-case word to decide by, `message` one sentence for a person.
+    `code` is a stable word in kebab case, for programs. `message` is one sentence, for a person.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -25,11 +25,14 @@ class TinistreamerError(Exception):
 class ApiError(TinistreamerError):
     """The broker answered with an error.
 
-    `status` is the HTTP status, `code` a word from the broker's list of error codes (`unexpected-answer` when something other
-    than the broker answered), `retry_after` the seconds after which to try again, where the broker told them.
+    `status` is the HTTP status. `code` is one of the broker's error codes, or `unexpected-answer`
+    when the answer is not from the broker. `retry_after` is the number of seconds that the broker
+    asks to wait, or None.
     """
 
-    def __init__(self, status: int, code: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, retry_after: float | None = None
+    ) -> None:
         super().__init__(code, message)
         self.args = (status, code, message, retry_after)
         self.status = status
@@ -37,7 +40,7 @@ class ApiError(TinistreamerError):
 
 
 class Unreachable(TinistreamerError):
-    """The broker could not be reached, or the connection broke before it answered. The code is `unreachable`."""
+    """No connection to the broker, or it broke before the answer. The code is `unreachable`."""
 
     def __init__(self, message: str) -> None:
         super().__init__("unreachable", message)
@@ -45,11 +48,14 @@ class Unreachable(TinistreamerError):
 
 
 class InvalidEvent(TinistreamerError, ValueError):
-    """The event was refused before it was sent: `invalid-event` or `reserved-event`. The writer goes on without it."""
+    """The writer refused an event before it sent it. The writer goes on without the event.
+
+    The code is `invalid-event` or `reserved-event`.
+    """
 
 
 class WriterClosed(TinistreamerError):
-    """Something was asked of a writer after its end. The code is `writer-closed`."""
+    """A caller used a writer after its end. The code is `writer-closed`."""
 
     def __init__(self) -> None:
         super().__init__("writer-closed", "The writer was finished, cancelled or closed before")
@@ -57,9 +63,9 @@ class WriterClosed(TinistreamerError):
 
 
 class PublishError(TinistreamerError):
-    """A writer has failed, and no event after the first `acknowledged` is confirmed to be stored.
+    """A writer has failed. Only the first `acknowledged` events are confirmed to be stored.
 
-    `code` is the code of what went wrong, which is the `__cause__`.
+    `code` is the code of the cause, which is the `__cause__`.
     """
 
     def __init__(self, acknowledged: int, cause: Exception) -> None:
@@ -72,9 +78,10 @@ class PublishError(TinistreamerError):
 
 
 class StreamNotActive(PublishError):
-    """A writer's stream is not active: it was finished elsewhere, or does not exist. The code is `no-active-stream`.
+    """A writer's stream was finished elsewhere, or does not exist. The code is `no-active-stream`.
 
-    The `__cause__` has no traceback of its own: that a stream is stopped from elsewhere is nothing unusual.
+    The `__cause__` has no traceback of its own, because another client may finish a stream at any
+    time.
     """
 
     def __init__(self, acknowledged: int, cause: Exception) -> None:
@@ -84,37 +91,45 @@ class StreamNotActive(PublishError):
 
 
 def publish_error(acknowledged: int, cause: Exception) -> PublishError:
-    """Why a writer has failed."""
+    """Returns the error of a writer that has failed."""
     if isinstance(cause, TinistreamerError) and cause.code == "no-active-stream":
         return StreamNotActive(acknowledged, cause)
     return PublishError(acknowledged, cause)
 
 
 class Disconnected(TinistreamerError):
-    """A subscription heard nothing for `give_up_after`. The code is `disconnected`; the `__cause__` is the last failure."""
+    """A subscription received nothing for `give_up_after` seconds. The code is `disconnected`.
+
+    The `__cause__` is the last failure.
+    """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("disconnected", f"No sign of life of the stream for {seconds:g} seconds")
+        super().__init__("disconnected", f"The broker sent nothing for {seconds:g} seconds")
         self.args = (seconds,)
 
 
 class DisconnectedByOperator(TinistreamerError):
-    """The broker's operator disconnected the client, which shall not come back. The code is `disconnected-by-operator`."""
+    """The broker's operator disconnected the subscription, which must not connect again.
+
+    The code is `disconnected-by-operator`.
+    """
 
     def __init__(self) -> None:
-        super().__init__("disconnected-by-operator", "The broker's operator has disconnected this client")
+        super().__init__(
+            "disconnected-by-operator", "The broker's operator has disconnected this client"
+        )
         self.args = ()
 
 
 class Refused(TinistreamerError):
-    """A stream could not be added to a subscription, or dropped from it; the subscription goes on as it was.
+    """A stream could not be added to a subscription or dropped from it. The subscription goes on.
 
-    `code` is the broker's, or `already-subscribed` or `not-subscribed`.
+    `code` is from the broker, or `already-subscribed` or `not-subscribed`.
     """
 
 
 class SubscriptionOver(TinistreamerError):
-    """A stream was to be added to a subscription, or dropped from it, after its end. The code is `subscription-over`."""
+    """A caller added or dropped a stream after the end. The code is `subscription-over`."""
 
     def __init__(self) -> None:
         super().__init__("subscription-over", "The subscription is over")
@@ -122,16 +137,17 @@ class SubscriptionOver(TinistreamerError):
 
 
 class EventsMissed(TinistreamerError):
-    """Events are no longer stored, and the caller needs all of them. The code is `missed`.
+    """The broker no longer stores some events, and the caller needs all. The code is `missed`.
 
-    `count` is how many are missing; None when the broker could not count them.
+    `count` is the number of missing events; None when the broker could not count them.
     """
 
     def __init__(self, count: int | None, after: str | None) -> None:
+        number = "An unknown number of" if count is None else count
         place = "at the beginning of the stream" if after is None else f"after {after}"
         super().__init__(
             "missed",
-            f"{'An unknown number of' if count is None else count} events {place} are no longer stored. Create the stream with a"
+            f"{number} events {place} are no longer stored. Create the stream with a"
             " larger max_events, or set allow_missed to go on without them",
         )
         self.args = (count, after)
@@ -139,7 +155,10 @@ class EventsMissed(TinistreamerError):
 
 
 class Gap(TinistreamerError):
-    """An event does not follow the one before: something between broker and client lost or repeated events. The code is `gap`."""
+    """An event does not follow the event before it. The code is `gap`.
+
+    Something between the broker and the subscriber lost or repeated events.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__("gap", message)
@@ -147,23 +166,26 @@ class Gap(TinistreamerError):
 
 
 def api_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
-    """The error that an answer tells; also for answers that are not the broker's, such as a proxy's pages."""
-    seconds = float(retry_after) if retry_after is not None and retry_after.isascii() and retry_after.isdigit() else None
+    """Returns the error in a response, also when a proxy sent it instead of the broker."""
+    seconds: float | None = None
+    if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
+        seconds = float(retry_after)
     try:
-        told = cast("dict[str, Any]", json.loads(body))
-        return ApiError(status, str(told["code"]), str(told["message"]), seconds)
+        decoded = cast("dict[str, Any]", json.loads(body))
+        return ApiError(status, str(decoded["code"]), str(decoded["message"]), seconds)
     except (ValueError, KeyError, TypeError):
         phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown"
-        return ApiError(status, "unexpected-answer", f"The answer was HTTP {status} ({phrase}), and not the broker's", seconds)
+        message = f"The answer was HTTP {status} ({phrase}), and not the broker's"
+        return ApiError(status, "unexpected-answer", message, seconds)
 
 
 def is_transient(error: TinistreamerError) -> bool:
-    """Whether it is worth trying again: the connection failed, or the broker is busy or failing."""
+    """Whether another attempt may succeed: no connection, or a broker that is busy or failing."""
     if isinstance(error, ApiError):
         return error.status in {408, 429} or error.status >= 500
     return isinstance(error, Unreachable)
 
 
 def retry_after_of(error: TinistreamerError) -> float | None:
-    """The seconds before which the broker does not want to be asked again."""
+    """Returns the seconds that the broker asks to wait before the next attempt."""
     return error.retry_after if isinstance(error, ApiError) else None

@@ -1,4 +1,4 @@
-"""The extra that not every installation has."""
+"""The optional dependency for WebSockets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def websocket_extra() -> Generator[None, None, None]:
-    """Around imports that want the extra: says how to get it."""
+    """Wraps imports that need the extra `websocket`; the error names the command to install it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("WebSockets want an extra: pip install 'tinistreamer[websocket]'", name=error.name) from error
+        raise ModuleNotFoundError(
+            "WebSockets want an extra: pip install 'tinistreamer[websocket]'", name=error.name
+        ) from error

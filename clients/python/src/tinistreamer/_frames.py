@@ -1,4 +1,4 @@
-"""What comes over the transports, decoded, without I/O."""
+"""Decoded frames: events, positions and replies, in one form for all transports. No I/O."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ from ._errors import Unreachable
 
 @dataclass(frozen=True)
 class Frame:
-    """An event, or only a position, as it came over any transport."""
+    """An event or a position, as a transport delivered it."""
 
     id: str | None
-    """That of this frame, if it has one of its own."""
+    """The id of the event, or the position; None when the frame has none."""
     event: str | None
-    """The event's name; None: the frame tells no more than how far the stream was looked through."""
+    """The event's name; None: the frame is a position, up to which the broker has read."""
     data: str = ""
     key: str | None = None
-    """The stream, where the frame says it."""
+    """The key of the stream, when the frame names it."""
     cursor: str | None = None
-    """The position in all streams of the connection, where the frame tells it."""
+    """The position in all streams of the connection, when the frame has it."""
 
 
-PLACED = Frame(None, None)
-"""Comes when the broker has told all positions that there are: a stream without one begins with its first event."""
+POSITIONS_SENT = Frame(None, None)
+"""Follows the last position that the broker sends when a connection starts.
+
+A stream without a position then starts with its first event.
+"""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the broker answers over a WebSocket to `subscribe` and `unsubscribe`, in their order."""
+class CommandReply:
+    """The broker's reply to a WebSocket command `subscribe` or `unsubscribe`.
+
+    Replies come in the order of the commands.
+    """
 
     op: str
     """`subscribed`, `unsubscribed` or `error`."""
@@ -41,52 +47,59 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Polled:
-    """An answer to a long poll."""
+class PollResponse:
+    """The response to a long poll."""
 
     frames: list[Frame]
     cursor: str | None
     is_complete: bool
-    """Whether it holds the rest of all streams."""
+    """Whether all streams are finished, so that no event can follow."""
 
 
-def message_of(message: str | bytes) -> list[Frame] | Answer:
-    """A WebSocket message: events (one, or an array of those so far), or an answer. Raises `Unreachable` if it is neither."""
+def parse_message(message: str | bytes) -> list[Frame] | CommandReply:
+    """Decodes a WebSocket message: one event, an array of the stored events, or a reply.
+
+    Raises `Unreachable` when the message has another form.
+    """
     try:
-        told: Any = json.loads(message)
-        values = cast("list[dict[str, Any]]", told if isinstance(told, list) else [told])
+        decoded: Any = json.loads(message)
+        values = cast("list[dict[str, Any]]", decoded if isinstance(decoded, list) else [decoded])
         if len(values) == 1 and "op" in values[0]:
-            return _answer(values[0])
+            return _reply(values[0])
         return [_frame(value) for value in values]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unreachable("A message is not of the broker's form") from error
 
 
-def polled(body: bytes) -> Polled:
-    """What a long poll brought. Raises `Unreachable` if it is not of the broker's form."""
+def parse_poll(body: bytes) -> PollResponse:
+    """Decodes the body of a long poll's response. Raises `Unreachable` when it has another form."""
     try:
-        told = json.loads(body)
-        return Polled([_frame(value) for value in told["events"]], told["cursor"], told["status"] != "active")
+        decoded = json.loads(body)
+        frames = [_frame(value) for value in decoded["events"]]
+        return PollResponse(frames, decoded["cursor"], decoded["status"] != "active")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unreachable("An answer is not of the broker's form") from error
 
 
 class NdjsonDecoder:
-    """Makes frames out of lines of JSON that are cut anywhere. Empty lines are heartbeats."""
+    """Decodes lines of JSON from chunks that may be cut anywhere. An empty line is a heartbeat."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that this chunk completes. Raises `Unreachable` if a line is not of the broker's form."""
-        # Only the new piece is looked at: a long line comes in many.
+        """Returns the frames that this chunk completes.
+
+        Raises `Unreachable` when a line has another form.
+        """
+        # Only the new chunk is searched for line ends: a long line comes in many chunks.
         *lines, rest = chunk.split(b"\n")
         frames: list[Frame] = []
         for line in lines:
             whole = b"".join((*self._parts, line))
             self._parts.clear()
-            # Positions are told before a heartbeat is.
-            frames.append(_line(whole) if whole else PLACED)
+            # The broker sends all positions before the first heartbeat.
+            frames.append(_line(whole) if whole else POSITIONS_SENT)
         self._parts.append(rest)
         return frames
 
@@ -99,11 +112,13 @@ def _line(line: bytes) -> Frame:
 
 
 def _frame(value: dict[str, Any]) -> Frame:
-    # What has neither an event nor an id tells nothing, and is none of the broker's.
+    # The broker sends nothing that has neither an event nor an id: without both, this raises.
     event = value.get("event")
     event_id = value.get("id") if event is not None else value["id"]
     return Frame(event_id, event, value.get("data") or "", value.get("key"))
 
 
-def _answer(value: dict[str, Any]) -> Answer:
-    return Answer(value["op"], value.get("after"), value.get("code", ""), value.get("message", ""))
+def _reply(value: dict[str, Any]) -> CommandReply:
+    return CommandReply(
+        value["op"], value.get("after"), value.get("code", ""), value.get("message", "")
+    )

@@ -1,4 +1,4 @@
-"""Requests to the broker and what its answers mean, without I/O."""
+"""HTTP requests to the broker, and the meaning of its responses. No I/O."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TypeVar
 
 import httpx
 
-from ._characters import well_formed
 from ._errors import ApiError, api_error
 from ._events import Event
-from ._follow import CONNECT_TIMEOUT, Follower
+from ._follower import CONNECT_TIMEOUT, Follower
 from ._generated.types import Operation
-from ._streams import Streams
+from ._positions import Streams
+from ._surrogates import well_formed
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Broker:
-    """Where the broker is, and what opens it to a backend."""
+    """The broker's address, and the key that gives a backend access to it."""
 
     url: str
     api_key: str = field(repr=False)
@@ -28,10 +28,13 @@ class Broker:
 
     def __post_init__(self) -> None:
         if not self.url:
-            raise TypeError('The broker\'s URL is missing: pass url, for example "http://127.0.0.1:8000"')
+            raise TypeError(
+                'The broker\'s URL is missing: pass url, for example "http://127.0.0.1:8000"'
+            )
         if not self.api_key:
             raise TypeError(
-                "The API key is missing: pass api_key, one of the broker's keys (STREAMER_API_KEY where the broker runs)"
+                "The API key is missing: pass api_key, one of the broker's keys "
+                "(STREAMER_API_KEY where the broker runs)"
             )
         if not self.url.startswith(("http://", "https://")):
             raise ValueError(f"A broker's URL begins with http:// or https://, unlike {self.url!r}")
@@ -39,62 +42,90 @@ class Broker:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What authorizes a request."""
+        """The headers that authorize a request."""
         return {"X-API-KEY": self.api_key}
 
     def request(
-        self, client: httpx.Client | httpx.AsyncClient, operation: Operation[T], timeout: float | None = None
+        self,
+        client: httpx.Client | httpx.AsyncClient,
+        operation: Operation[T],
+        timeout: float | None = None,
     ) -> httpx.Request:
-        """The operation as a request of this HTTP client. `timeout` is in seconds, for each phase of it."""
+        """Builds the request of an operation for this HTTP client.
+
+        `timeout` is in seconds, for each phase of the request.
+        """
+        headers, content = self.headers, operation.content
+        if operation.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = well_formed(json.dumps(operation.body, ensure_ascii=False)).encode()
+        parameters = operation.params or {}
         return client.build_request(
             operation.method,
             self.url + operation.path,
-            params={name: value for name, value in (operation.params or {}).items() if value is not None},
-            content=operation.content
-            if operation.body is None
-            else well_formed(json.dumps(operation.body, ensure_ascii=False)).encode(),
-            headers=self.headers if operation.body is None else {**self.headers, "Content-Type": "application/json"},
+            params={name: value for name, value in parameters.items() if value is not None},
+            content=content,
+            headers=headers,
             timeout=self.timeout if timeout is None else timeout,
         )
 
 
-def read_answer(operation: Operation[T], response: httpx.Response) -> T:
-    """What the broker answered. Raises `ApiError`."""
+def parse_response(operation: Operation[T], response: httpx.Response) -> T:
+    """Returns the parsed response. Raises `ApiError`."""
     if response.status_code != 200:
         raise error_of(response)
     try:
         return operation.parse(response)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ApiError(200, "unexpected-answer", "The answer has not the shape of the broker's") from error
+        raise ApiError(
+            200, "unexpected-answer", "The answer has not the shape of the broker's"
+        ) from error
 
 
 def error_of(response: httpx.Response) -> ApiError:
-    """The error in an answer, whose body was read."""
-    return api_error(response.status_code, response.content, response.headers.get("Retry-After"))
+    """Returns the error in a response whose body was read."""
+    retry_after = response.headers.get("Retry-After")
+    return api_error(response.status_code, response.content, retry_after)
 
 
 def describe(error: Exception) -> str:
-    """What went wrong on the way to the broker, for a person."""
+    """Describes for a person why the broker could not be reached."""
     return f"The broker could not be reached: {error or type(error).__name__}"
 
 
-def following_headers(headers: dict[str, str], accept: str) -> dict[str, str]:
-    """The headers of a request for events. Compressed, they would wait for one another."""
-    return {**headers, "Accept": accept, "Accept-Encoding": "identity", "Cache-Control": "no-store"}
+def subscribe_headers(headers: dict[str, str], accept: str) -> dict[str, str]:
+    """Returns the headers of a request for events.
+
+    They turn compression off: a compressor would hold events back.
+    """
+    return {
+        **headers,
+        "Accept": accept,
+        "Accept-Encoding": "identity",
+        "Cache-Control": "no-store",
+    }
 
 
 def stream_timeout(follower: Follower[Streams[Event]]) -> httpx.Timeout:
-    """Heartbeats are read like all else, so that silence is a read that takes too long."""
+    """Returns the timeouts of a response that goes on.
+
+    Heartbeats arrive as data, so that silence is a read that takes too long.
+    """
     return httpx.Timeout(CONNECT_TIMEOUT, read=follower.silence)
 
 
 def poll_timeout(follower: Follower[Streams[Event]], wait: int) -> httpx.Timeout:
-    """A long poll is silent when there is no answer after its wait."""
+    """Returns the timeouts of a long poll. Its silence starts after `wait` seconds."""
     return httpx.Timeout(CONNECT_TIMEOUT, read=wait + follower.silence)
 
 
-def check_following(follower: Follower[Streams[Event]], response: httpx.Response, accept: str) -> None:
-    """Looks at the head of an answer to a subscription. Raises `ApiError` if no events follow; then its body was read."""
+def check_response(
+    follower: Follower[Streams[Event]], response: httpx.Response, accept: str
+) -> None:
+    """Checks the status and the media type of a response to a subscription.
+
+    Raises `ApiError` when no events follow. The body must be read before, unless the status is 200.
+    """
     if response.status_code == 204:
         follower.streams.complete()
     elif response.status_code != 200:

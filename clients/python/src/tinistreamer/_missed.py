@@ -1,4 +1,4 @@
-"""How many events a subscription has missed."""
+"""The number of events that a subscription has missed."""
 
 from __future__ import annotations
 
@@ -10,30 +10,40 @@ from ._events import Missed
 
 @dataclass(frozen=True)
 class MissedTotal:
-    """What a subscription has missed so far: events that were no longer stored when it asked for them."""
+    """The events that a subscription has missed so far.
+
+    The broker no longer stored them when the subscription asked for them.
+    """
 
     count: int
-    """How many events are known to be missing."""
+    """The number of events that are known to be missing."""
     known: bool
-    """Whether `count` is all of them. It is not after a loss that the broker could not count."""
+    """Whether `count` includes all missing events.
+
+    It is False after a loss that the broker could not count.
+    """
 
 
 class MissedCounter:
-    """Counts the events that are missing in one stream."""
+    """Counts the missing events of one stream."""
 
     def __init__(self) -> None:
         self._earlier: MissedTotal | None = None
         self._last: Missed | None = None
 
     def add(self, missed: Missed) -> None:
-        """A connection that breaks before the next event makes the broker report the same loss again, after the same id."""
+        """Counts a loss.
+
+        When a connection breaks before the next event, the broker reports the same loss again, with
+        the same `after`. That report replaces the earlier one.
+        """
         if self._last is not None and self._last.after != missed.after:
             self._earlier = self.total
         self._last = missed
 
     @property
     def total(self) -> MissedTotal | None:
-        """None while nothing is missing."""
+        """The events that are missing so far; None while none is."""
         if self._last is None:
             return None
         last = MissedTotal(self._last.missed or 0, self._last.missed is not None)
@@ -41,7 +51,7 @@ class MissedCounter:
 
 
 def sum_of(totals: Iterable[MissedTotal | None]) -> MissedTotal | None:
-    """The sum over several streams; None while nothing is missing."""
+    """Adds the totals of several streams; None when no event is missing."""
     losses = [total for total in totals if total is not None]
     if not losses:
         return None

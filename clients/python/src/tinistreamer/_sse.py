@@ -1,7 +1,7 @@
-"""Decoding of server-sent events, without I/O.
+"""A decoder of server-sent events. No I/O.
 
-httpx-sse is not used: once an id was seen, it dispatches an event at each blank line, data or not, and the broker's heartbeats
-end with such a line.
+The package httpx-sse does not fit. After the first id it yields an event at each blank line, with
+or without data, and the broker's heartbeats end with a blank line.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from collections.abc import Iterator
 
 from ._frames import Frame
 
-# The standard's line ends; str.splitlines also splits at U+2028, U+0085 and others, which belong to the data.
+# The line ends of the standard. str.splitlines also splits at characters that belong to the data,
+# such as U+2028 and U+0085.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class SseDecoder:
-    """Makes frames out of bytes that are cut anywhere."""
+    """Decodes frames from chunks of bytes that may be cut anywhere."""
 
     def __init__(self) -> None:
         self.retry: float | None = None
-        """The reconnection time that the broker told, in seconds."""
+        """The reconnection time that the broker sent, in seconds."""
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._parts: list[str] = []
         self._at_start = True
@@ -31,7 +32,7 @@ class SseDecoder:
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
-        """The frames that this chunk completes."""
+        """Yields the frames that this chunk completes."""
         text = self._utf8.decode(chunk)
         if self._at_start and text:
             self._at_start = False
@@ -39,13 +40,13 @@ class SseDecoder:
         if not text:
             return
         if self._after_cr:
-            # A line ends at its CR; the LF of a CRLF may come with the next chunk.
+            # A line ends at its CR. The LF of a CRLF may come with the next chunk.
             text = text.removeprefix("\n")
             self._after_cr = False
         if not text:
             return
         self._after_cr = text.endswith("\r")
-        # Only the new piece is looked at: a long line comes in many.
+        # Only the new chunk is searched for line ends: a long line comes in many chunks.
         *lines, rest = _LINE_END.split(text)
         for line in lines:
             whole = "".join((*self._parts, line))
@@ -78,7 +79,7 @@ class SseDecoder:
         if self._data:
             frame = Frame(self._id, self._event or "message", "\n".join(self._data))
         elif self._id is not None:
-            # No event, for browsers neither: the stream was looked through so far.
+            # Not an event, for browsers either: the broker has read the stream up to this id.
             frame = Frame(self._id, None)
         self._id, self._event, self._data = None, "", []
         return frame

@@ -1,4 +1,4 @@
-"""What an operation of the broker is to a client: a request to send, and how to read its answer."""
+"""An operation of the broker: the request to send, and the function that parses its response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True)
 class Operation(Generic[T_co]):
-    """One request, ready to be sent."""
+    """One request, ready to send."""
 
     method: str
     path: str

@@ -19,7 +19,7 @@ class Access:
     """For WebSocket; without the token."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "expires_at": self.expires_at,
             "sse_url": self.sse_url,
@@ -30,7 +30,7 @@ class Access:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Access:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             expires_at=value["expires_at"],
             sse_url=value["sse_url"],

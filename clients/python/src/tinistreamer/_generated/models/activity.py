@@ -25,7 +25,7 @@ class Activity:
     """Seconds since the start."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
@@ -38,7 +38,7 @@ class Activity:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Activity:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             bytes_in=value["bytes_in"],
             bytes_out=value["bytes_out"],

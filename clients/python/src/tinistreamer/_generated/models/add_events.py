@@ -22,7 +22,7 @@ has already are not written again, so that a request whose answer was lost can b
     """How many events the producer had sent into this stream before these. Only with `producer`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "events": [item.to_dict() for item in self.events],
             "key": self.key,
@@ -33,7 +33,7 @@ has already are not written again, so that a request whose answer was lost can b
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> AddEvents:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             events=[Event.from_dict(item) for item in value["events"]],
             key=value["key"],

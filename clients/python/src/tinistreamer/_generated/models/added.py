@@ -20,7 +20,7 @@ Absent when there are none."""
     """How many, from the first on, the stream had already. Only with a producer."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "ids": self.ids,
             "num_events": self.num_events,
@@ -31,7 +31,7 @@ Absent when there are none."""
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Added:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             ids=value["ids"],
             num_events=value["num_events"],

@@ -26,7 +26,7 @@ class BrokerInfo:
     """The broker's version."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "activity": self.activity.to_dict(),
             "delivery": self.delivery,
@@ -39,7 +39,7 @@ class BrokerInfo:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> BrokerInfo:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             activity=Activity.from_dict(value["activity"]),
             delivery=value["delivery"],

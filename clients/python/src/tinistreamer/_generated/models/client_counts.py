@@ -19,7 +19,7 @@ class ClientCounts:
     """Over WebSocket."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "ndjson": self.ndjson,
             "poll": self.poll,
@@ -30,7 +30,7 @@ class ClientCounts:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> ClientCounts:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             ndjson=value["ndjson"],
             poll=value["poll"],

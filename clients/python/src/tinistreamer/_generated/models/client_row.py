@@ -33,7 +33,7 @@ class ClientRow:
     """What it calls itself (`client_name`)."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "bytes": self.bytes_,
             "events": self.events,
@@ -51,7 +51,7 @@ class ClientRow:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> ClientRow:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             bytes_=value["bytes"],
             events=value["events"],

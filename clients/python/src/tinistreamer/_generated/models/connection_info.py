@@ -21,7 +21,7 @@ class ConnectionInfo:
     """Streaming clients at the most."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "static": self.static,
             "streaming": self.streaming,
@@ -33,7 +33,7 @@ class ConnectionInfo:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> ConnectionInfo:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             static=value["static"],
             streaming=value["streaming"],

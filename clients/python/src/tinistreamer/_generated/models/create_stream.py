@@ -17,7 +17,7 @@ class CreateStream:
     """Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "key": self.key,
             "max_events": self.max_events,
@@ -27,7 +27,7 @@ class CreateStream:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> CreateStream:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             key=value["key"],
             max_events=value.get("max_events"),

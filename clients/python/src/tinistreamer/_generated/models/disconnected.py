@@ -13,7 +13,7 @@ class Disconnected:
     """`disconnected`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "status": self.status,
         }
@@ -21,7 +21,7 @@ class Disconnected:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Disconnected:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             status=value["status"],
         )

@@ -15,7 +15,7 @@ class Error:
     """One plain sentence that says what was wrong with this request."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "code": self.code,
             "message": self.message,
@@ -24,7 +24,7 @@ class Error:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Error:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             code=value["code"],
             message=value["message"],

@@ -16,7 +16,7 @@ broker's own."""
     """A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "event": self.event,
             "data": self.data,
@@ -25,7 +25,7 @@ broker's own."""
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Event:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             event=value["event"],
             data=value.get("data"),

@@ -21,7 +21,7 @@ class IssueToken:
     """With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "key": self.key,
             "keys": self.keys,
@@ -33,7 +33,7 @@ class IssueToken:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> IssueToken:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             key=value.get("key"),
             keys=value.get("keys"),

@@ -13,7 +13,7 @@ class KeyOnly:
     """The stream's key."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "key": self.key,
         }
@@ -21,7 +21,7 @@ class KeyOnly:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> KeyOnly:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             key=value["key"],
         )

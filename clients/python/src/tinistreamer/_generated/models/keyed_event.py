@@ -19,7 +19,7 @@ class KeyedEvent:
     """`<milliseconds>-<number>`; absent in `missedevents`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "event": self.event,
             "key": self.key,
@@ -30,7 +30,7 @@ class KeyedEvent:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> KeyedEvent:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             event=value["event"],
             key=value["key"],

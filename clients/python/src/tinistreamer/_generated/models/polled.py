@@ -19,7 +19,7 @@ class Polled:
     """What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "events": [item.to_dict() for item in self.events],
             "status": self.status,
@@ -29,7 +29,7 @@ class Polled:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Polled:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             events=[KeyedEvent.from_dict(item) for item in value["events"]],
             status=value["status"],

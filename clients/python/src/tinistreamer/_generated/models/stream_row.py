@@ -19,7 +19,7 @@ class StreamRow:
     """Seconds left unless something is written."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "key": self.key,
             "length": self.length,
@@ -30,7 +30,7 @@ class StreamRow:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> StreamRow:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             key=value["key"],
             length=value["length"],

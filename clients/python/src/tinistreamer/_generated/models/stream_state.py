@@ -29,7 +29,7 @@ class StreamState:
     """Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "clients": self.clients,
             "created_at": self.created_at,
@@ -45,7 +45,7 @@ class StreamState:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> StreamState:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             clients=value["clients"],
             created_at=value["created_at"],

@@ -26,7 +26,7 @@ Absent when there are none."""
     """How many events were not written because the stream had them already. Only with a producer."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON, without what is None."""
+        """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "errors": self.errors,
             "ids": self.ids,
@@ -40,7 +40,7 @@ Absent when there are none."""
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> UploadSummary:
-        """Reads the value from JSON; fields of later brokers are left out."""
+        """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             errors=value["errors"],
             ids=value["ids"],

@@ -1,0 +1,1 @@
+"""One of two interfaces: `scripts/unasync` generates `_sync` from `_async`."""

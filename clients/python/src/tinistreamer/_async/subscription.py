@@ -1,0 +1,71 @@
+"""The asynchronous subscription to one stream."""
+
+from __future__ import annotations
+
+from .._errors import EventsMissed
+from .._events import Event
+from .._follower import Follower
+from .._missed import MissedTotal
+from .._positions import OneStream
+from .._sequence import Outcome
+from .._tasks.concurrency import AsyncTokenSource
+from .iteration import AsyncConnect, AsyncIteration
+
+
+class AsyncSubscription(AsyncIteration[Event]):
+    """Yields the events of a stream in order. Use it in an `async with` block.
+
+    It is an asynchronous iterator, and connects when a caller asks for the first event.
+    It connects again after a failure, except those that it raises:
+    `ApiError`, `Disconnected`, `DisconnectedByOperator` and `Gap`.
+    Cancelling the task that iterates closes the connection.
+    """
+
+    def __init__(
+        self,
+        follower: Follower[OneStream],
+        token: AsyncTokenSource | None,
+        connect: AsyncConnect,
+    ) -> None:
+        super().__init__(follower, token, connect)
+        self._sequence = follower.streams.sequence
+
+    @property
+    def last_id(self) -> str | None:
+        """The id of the last event that was yielded or filtered; before that, `after`."""
+        return self._sequence.position
+
+    @property
+    def status(self) -> Outcome | None:
+        """`ended` or `cancelled`, after the last event was yielded; None before."""
+        return self._sequence.status
+
+    @property
+    def missed(self) -> MissedTotal | None:
+        """The events that are missing so far, because they were no longer stored.
+
+        None while none is missing.
+        """
+        return self._sequence.missed.total
+
+    async def collect(self, *, allow_missed: bool = False) -> list[Event]:
+        """Returns all events up to the end of the stream.
+
+        Raises `EventsMissed` when some are no longer stored, unless `allow_missed` is set.
+        """
+        events: list[Event] = []
+        async with self:
+            async for event in self:
+                if event.missed is not None and not allow_missed:
+                    raise EventsMissed(event.missed.missed, event.missed.after)
+                events.append(event)
+        return events
+
+    async def text(self, event: str = "token", *, allow_missed: bool = False) -> str:
+        """Returns the text of the whole stream: the data of all events with this name.
+
+        Raises `EventsMissed` as `collect` does. Afterwards `status` says whether the stream was
+        ended or cancelled.
+        """
+        events = await self.collect(allow_missed=allow_missed)
+        return "".join(found.data for found in events if found.event == event)

@@ -1,0 +1,1 @@
+"""What only asyncio can do. `_threads` has the same names for threads, without the `Async`."""
