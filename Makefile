@@ -165,9 +165,10 @@ bench-peers: ## Measure the broker among its neighbours (nine minutes), and writ
 	target/release/tinistreamer-bench peers
 
 .PHONY: clients
-clients: ## Generate the clients' management functions anew from spec/openapi.json
+clients: ## Generate what is generated in the clients: from spec/openapi.json, and Python's synchronous half
 	cargo run --quiet $(GENERATOR)
 	$(PYTHON) clients/python/scripts/generate
+	$(PYTHON) clients/python/scripts/unasync
 	cd clients/typescript && npm run generate
 
 .PHONY: example

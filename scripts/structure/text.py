@@ -13,9 +13,9 @@ MAX_COLUMNS = 100
 MAX_WORD = 80
 # No formatter breaks a string or a template of JavaScript, such as a sample text.
 SCRIPT = re.compile(r"\.(?:ts|tsx|js|mjs|cjs)$")
-LITERAL = re.compile(r"""(["'`/])(?:(?!\1).){50,}\1""")
-# Shell commands that a page shows as they are.
-SHOWN = {"api/console/www/js/many.js"}
+LITERAL = re.compile(r"""(["'`/])(?:(?!\1).){50,}\1|^\s*`.*`,?$""")
+# Shell commands and sample texts that a page shows as they are.
+SHOWN = {"api/console/www/js/many.js", "api/console/www/js/sample.js"}
 # Templates of a page, in which white space counts.
 TEMPLATE = re.compile(r"\bhtml`.{50,}`")
 

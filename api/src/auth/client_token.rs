@@ -172,7 +172,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_opened_token_has_the_claims_that_were_sealed(scope in scopes(), now in 0..u64::MAX - 1) {
+        fn an_opened_token_has_the_claims_that_were_sealed(
+            scope in scopes(),
+            now in 0..u64::MAX - 1,
+        ) {
             let claims = Claims { scope, expires_at: now + 1 };
             let token = ring(&[1]).seal(&claims).unwrap();
             prop_assert!(token.bytes().all(|b| b.is_ascii_hexdigit()));

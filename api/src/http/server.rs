@@ -111,7 +111,7 @@ fn configure(base: Figment, settings: &Settings) -> Figment {
         .merge(("shutdown", shutdown))
 }
 
-/// A shutdown that Rocket does not start itself. `serve.rs` handles the signals, because it knows in
+/// A shutdown that Rocket does not start by itself. `serve.rs` handles the signals: it knows in
 /// which order the parts stop.
 fn without_signals() -> Shutdown {
     Shutdown {
@@ -129,7 +129,7 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-/// The routes that are not in the OpenAPI document: those of the document itself, and optional ones.
+/// The routes that are not in the OpenAPI document: its own routes, and optional ones.
 fn other_routes(settings: &Settings) -> Vec<Route> {
     let mut routes = openapi::routes();
     if settings.console {

@@ -7,29 +7,29 @@ use progenitor_client::{encode_path, ClientHooks, OperationInfo, RequestBuilderE
 /// Types used as operation parameters and responses.
 #[allow(clippy::all)]
 pub mod types {
-    ///Where clients follow streams, and what opens these to them. The URLs name the streams, but for those of a prefix.
+    ///The URLs at which subscribers follow streams, and the token that opens the streams. The URLs name the streams, except for a token of a prefix.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Access {
-        ///From when on the token is no good. RFC 3339.
+        ///When the token expires. RFC 3339.
         pub expires_at: ::std::string::String,
         ///For server-sent events; without the token.
         pub sse_url: ::std::string::String,
-        ///The client token.
+        ///The token.
         pub token: ::std::string::String,
         ///For WebSocket; without the token.
         pub ws_url: ::std::string::String,
     }
-    ///What a node has done since its start, and who is there now.
+    ///What a node has done since its start, and its subscribers now.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Activity {
         ///Bytes of names and data of the events written.
         pub bytes_in: u64,
-        ///Bytes of the frames and messages with the events handed to clients.
+        ///Bytes of the frames and messages with the events sent to subscribers.
         pub bytes_out: u64,
         pub clients: ClientCounts,
         ///Events written into streams.
         pub events_in: u64,
-        ///Events handed to clients, history included.
+        ///Events sent to subscribers, history included.
         pub events_out: u64,
         ///Seconds since the start.
         pub uptime: u64,
@@ -41,34 +41,32 @@ pub mod types {
         pub events: ::std::vec::Vec<Event>,
         ///The stream's key.
         pub key: ::std::string::String,
-        /**Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
-has already are not written again, so that a request whose answer was lost can be repeated.*/
+        ///The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub producer: ::std::option::Option<::std::string::String>,
         ///How many events the producer had sent into this stream before these. Only with `producer`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub sequence: ::std::option::Option<u64>,
     }
-    ///Where the events are now.
+    ///The events that were written.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Added {
         ///The ids of those that were written, in the order in which they were sent.
         pub ids: ::std::vec::Vec<::std::string::String>,
-        /**Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
-Absent when there are none.*/
+        ///The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none.
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
         pub ignored: ::std::vec::Vec<::std::string::String>,
-        ///How many, from the first on, the stream had already. Only with a producer.
+        ///How many, from the first on, the stream already had. Only with a producer.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub num_duplicates: ::std::option::Option<u64>,
         ///How many were written.
         pub num_events: u64,
     }
-    ///What the broker is and how full it is.
+    ///The broker: its version, its store and its load.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct BrokerInfo {
         pub activity: Activity,
-        ///How live events reach clients.
+        ///How live events reach subscribers.
         pub delivery: ::std::string::String,
         pub redis: ConnectionInfo,
         ///`redis` or `memory`.
@@ -78,7 +76,7 @@ Absent when there are none.*/
         ///The broker's version.
         pub version: ::std::string::String,
     }
-    ///Clients that follow a stream now, by transport.
+    ///Subscribers now, by transport.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct ClientCounts {
         ///Over newline-delimited JSON.
@@ -90,70 +88,70 @@ Absent when there are none.*/
         ///Over WebSocket.
         pub ws: u64,
     }
-    ///A client of the node.
+    ///A connected client of this node.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct ClientRow {
-        ///Its IP address, as far as is known (`STREAMER_CLIENT_IP_HEADER`).
+        ///Its IP address, if known (`STREAMER_CLIENT_IP_HEADER`).
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub address: ::std::option::Option<::std::string::String>,
-        ///Bytes of the frames and messages with them.
+        ///Bytes of the frames and messages with those events.
         pub bytes: u64,
-        ///Events that were handed to its connection.
+        ///Events sent to it.
         pub events: u64,
-        ///The names of the events that it asked for; none: all.
+        ///Its event names filter; absent: it receives all events.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub filter: ::std::option::Option<::std::string::String>,
-        ///What it is called while it is connected.
+        ///Identifies its connection.
         pub id: ::std::string::String,
         ///The streams that it follows.
         pub keys: ::std::vec::Vec<::std::string::String>,
-        ///How many events it is behind, over all of its streams; null when the store can't say.
+        ///How many events it is behind, over all of its streams; null when the store can't answer.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub lag: ::std::option::Option<u64>,
-        ///What it calls itself (`client_name`).
+        ///Its name (`client_name`).
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub name: ::std::option::Option<::std::string::String>,
-        ///Since when. RFC 3339.
+        ///When it connected. RFC 3339.
         pub since: ::std::string::String,
-        ///Words that it is to be found by (`tags`).
+        ///Its tags (`tags`).
         pub tags: ::std::vec::Vec<::std::string::String>,
         ///How it is connected: `sse`, `ws`, `poll` or `ndjson`.
         pub transport: ::std::string::String,
     }
-    ///Connections to Redis, and slots for streaming clients.
+    ///Connections to Redis, and the limit of subscribers.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct ConnectionInfo {
         ///Connections for writes and management; 0 with the embedded store.
         #[serde(rename = "static")]
         pub static_: u64,
-        ///Connections for streaming clients, idle ones included.
+        ///Connections for subscribers, idle ones included.
         pub streaming: u64,
-        ///Streaming clients that could come.
+        ///How many more subscribers could connect.
         pub streaming_available: u64,
-        ///Streaming clients now.
+        ///Subscribers now.
         pub streaming_in_use: u64,
-        ///Streaming clients at the most.
+        ///The most subscribers of the node.
         pub streaming_max: u64,
     }
-    ///What a new stream asks for.
+    ///The stream to create.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct CreateStream {
         ///Its key: 1 to 256 bytes of UTF-8 without control characters.
         pub key: ::std::string::String,
-        ///How many events it keeps; the default is `STREAMER_MAX_EVENTS`.
+        ///How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub max_events: ::std::option::Option<u64>,
-        ///Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`.
+        ///Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
     }
-    ///What became of a client.
+    ///The result of a disconnect.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Disconnected {
         ///`disconnected`.
         pub status: ::std::string::String,
     }
-    ///The body of every error answer.
+    ///The body of every error response.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
         ///A stable kebab-case word; the list is in `docs/errors.md`.
@@ -161,14 +159,13 @@ Absent when there are none.*/
         ///One plain sentence that says what was wrong with this request.
         pub message: ::std::string::String,
     }
-    ///An event as backends send it.
+    ///An event of a publisher.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Event {
         ///A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub data: ::std::option::Option<::serde_json::Value>,
-        /**Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
-broker's own.*/
+        ///Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the broker's own.
         pub event: ::std::string::String,
     }
     ///How a stream was finished.
@@ -177,7 +174,7 @@ broker's own.*/
         ///`ended` or `cancelled`.
         pub status: ::std::string::String,
     }
-    ///Which streams a token is for: exactly one of `key`, `keys` and `prefix`.
+    ///The streams that a token is for: exactly one of `key`, `keys` and `prefix`.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
     pub struct IssueToken {
         ///The key of one stream.
@@ -186,17 +183,17 @@ broker's own.*/
         ///The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub keys: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
-        ///What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters.
+        ///The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of UTF-8 without control characters.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub prefix: ::std::option::Option<::std::string::String>,
-        ///Seconds that the token is good for; the default is `STREAMER_TTL`.
+        ///Seconds that the token is valid; the default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
-        ///With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key.
+        ///With `key` or `keys`: for a key without a stream, the token opens each later stream at that key.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub wait: ::std::option::Option<bool>,
     }
-    ///Which stream.
+    ///The stream to finish.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct KeyOnly {
         ///The stream's key.
@@ -216,7 +213,7 @@ broker's own.*/
         ///The key of its stream.
         pub key: ::std::string::String,
     }
-    ///What there is after a cursor.
+    ///The answer to a poll.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Polled {
         ///What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream.
@@ -255,9 +252,9 @@ broker's own.*/
     ///A stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct StreamState {
-        ///Clients that follow it over this node.
+        ///Subscribers on this node.
         pub clients: u64,
-        ///Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say.
+        ///Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the store can't answer.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub clients_total: ::std::option::Option<u64>,
         ///RFC 3339.
@@ -275,21 +272,20 @@ broker's own.*/
         ///Seconds left unless something is written.
         pub ttl: u64,
     }
-    ///What became of an upload.
+    ///The result of an upload.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct UploadSummary {
         ///What was wrong with lines that were not written, the first 100.
         pub errors: ::std::vec::Vec<::std::string::String>,
         ///The ids of the events written, the first 10,000.
         pub ids: ::std::vec::Vec<::std::string::String>,
-        /**Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
-Absent when there are none.*/
+        ///The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none.
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
         pub ignored: ::std::vec::Vec<::std::string::String>,
         ///The id of the last one.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub last_id: ::std::option::Option<::std::string::String>,
-        ///How many events were not written because the stream had them already. Only with a producer.
+        ///How many events the stream already had. They were not written again. Only with a producer.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub num_duplicates: ::std::option::Option<u64>,
         ///How many lines were not written.
@@ -386,7 +382,7 @@ impl ClientInfo<()> for Client {
 impl ClientHooks<()> for &Client {}
 #[allow(clippy::all)]
 impl Client {
-    /**The clients of this node
+    /**Lists the clients of this node
 
 Sends a `GET` request to `/api/clients`
 
@@ -430,7 +426,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Disconnects a client of this node. It may come back at once if its token is still good
+    /**Disconnects a client of this node. It may reconnect at once if its token is still valid
 
 Sends a `DELETE` request to `/api/clients/{id}`
 
@@ -477,7 +473,7 @@ Arguments:
 Sends a `POST` request to `/api/event/add`
 
 Arguments:
-- `strict`: Refuse events with members other than `event` and `data`, which otherwise are ignored and named in the answer
+- `strict`: Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response
 - `body`
 */
     pub async fn add_events<'a>(
@@ -516,7 +512,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**The process lives. Says nothing of the store, so that a failing Redis does not get healthy brokers restarted
+    /**Reports that the process is alive. It does not ask the store, so that a failing Redis does not get healthy brokers restarted
 
 Sends a `GET` request to `/api/health`
 
@@ -543,7 +539,7 @@ Sends a `GET` request to `/api/health`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**What the broker is, and how full
+    /**Reports the broker's version, store and load
 
 Sends a `GET` request to `/api/info`
 
@@ -580,7 +576,7 @@ Sends a `GET` request to `/api/info`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**The store answers and takes writes, what is written is heard here, and the broker is not stopping
+    /**Reports that the store answers and takes writes, that this node receives what is written, and that the broker is not stopping
 
 Sends a `GET` request to `/api/ready`
 
@@ -607,12 +603,12 @@ Sends a `GET` request to `/api/ready`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**The active streams
+    /**Lists the active streams
 
 Sends a `GET` request to `/api/stream`
 
 Arguments:
-- `pattern`: A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. All streams without it
+- `pattern`: A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. Without a pattern the list has all streams
 */
     pub async fn list_streams<'a>(
         &'a self,
@@ -648,7 +644,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Starts a stream
+    /**Creates a stream
 
 Sends a `POST` request to `/api/stream`
 
@@ -687,7 +683,7 @@ Sends a `POST` request to `/api/stream`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Cancels a stream: nothing can follow, and its clients are closed when they have all of it
+    /**Cancels a stream: it takes no more events, and its subscribers are disconnected once they have all of it
 
 Sends a `POST` request to `/api/stream/cancel`
 
@@ -726,7 +722,7 @@ Sends a `POST` request to `/api/stream/cancel`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Ends a stream: nothing can follow, and its clients are closed when they have all of it
+    /**Ends a stream: it takes no more events, and its subscribers are disconnected once they have all of it
 
 Sends a `POST` request to `/api/stream/end`
 
@@ -765,7 +761,7 @@ Sends a `POST` request to `/api/stream/end`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**All stored events of a stream, also after its end. Takes no streaming slot
+    /**Reads all stored events of a stream, also after its end. The request does not count as a subscriber
 
 Sends a `GET` request to `/api/stream/events`
 
@@ -806,7 +802,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**The state of a stream
+    /**Reports the state of a stream
 
 Sends a `GET` request to `/api/stream/info`
 

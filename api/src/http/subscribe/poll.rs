@@ -40,7 +40,7 @@ use crate::{
 /// How long a poll waits that does not say how long.
 const DEFAULT_WAIT_SECONDS: u64 = 25;
 
-/// Asks for what there is after a cursor, and waits for it if there is nothing.
+/// Returns the events after a cursor. While there are none, the answer waits for one.
 #[utoipa::path(
     operation_id = "poll_events",
     context_path = "/api",

@@ -34,7 +34,7 @@ pub(super) struct KeyedEvent {
     data: Option<String>,
 }
 
-/// What there is after a cursor.
+/// The answer to a poll.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Polled {
     /// The events, each stream's in its order.

@@ -113,7 +113,8 @@ impl SubscribeRequest {
                 .as_ref()
                 .is_some_and(|cursor| cursor.bare().is_some())
         {
-            let message = "With several keys a cursor names the stream of each id: KEY:ID,KEY:ID, or what the broker sent as one";
+            let message = "With several keys a cursor names the stream of each id: \
+                           KEY:ID,KEY:ID, or what the broker sent as one";
             return Err(ApiError::new(ErrorCode::InvalidEventId, message));
         }
         let start = query
@@ -140,7 +141,8 @@ impl SubscribeRequest {
                 (_, Ok(seconds @ 0..=MAX_WAIT_SECONDS)) => parsed.wait_seconds = Some(seconds),
                 _ => {
                     let message = format!(
-                        "wait is true or false, and of a poll 0 to {MAX_WAIT_SECONDS} seconds, not {text:?}"
+                        "wait is true or false, \
+                         and of a poll 0 to {MAX_WAIT_SECONDS} seconds, not {text:?}"
                     );
                     return Err(ApiError::new(ErrorCode::InvalidParameter, message));
                 }

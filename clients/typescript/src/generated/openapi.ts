@@ -28,7 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Asks for what there is after a cursor, and waits for it if there is nothing. */
+        /** Returns the events after a cursor. While there are none, the answer waits for one. */
         get: operations["poll_events"];
         put?: never;
         post?: never;
@@ -45,10 +45,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Follows streams over server-sent events, each from its first event kept or from where the client was cut off. With several, the `id:` of a
-         *     frame says which stream it is from.
-         */
+        /** Follows streams over server-sent events, each from its first event kept or from where the client was cut off. With several, the `id:` of a frame says which stream it is from. */
         get: operations["follow_sse"];
         put?: never;
         post?: never;
@@ -65,10 +62,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Follows streams over WebSocket, each from its first event kept or from where the client was cut off. The first message is a
-         *     JSON array of all events so far, then comes one object per event. The client may add streams and drop them.
-         */
+        /** Follows streams over WebSocket, each from its first event kept or from where the client was cut off. The first message is a JSON array of all events so far, then comes one object per event. The client may add streams and drop them. */
         get: operations["follow_ws"];
         put?: never;
         post?: never;
@@ -85,7 +79,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The clients of this node. */
+        /** Lists the clients of this node. */
         get: operations["list_clients"];
         put?: never;
         post?: never;
@@ -105,7 +99,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Disconnects a client of this node. It may come back at once if its token is still good. */
+        /** Disconnects a client of this node. It may reconnect at once if its token is still valid. */
         delete: operations["disconnect_client"];
         options?: never;
         head?: never;
@@ -138,7 +132,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Writes newline-delimited events as they arrive, for as long as they come. */
+        /** Writes newline-delimited events as they arrive, until the upload ends. */
         post: operations["upload_events"];
         delete?: never;
         options?: never;
@@ -153,12 +147,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
-         *     `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. Where a producer is given, what the stream has already is answered with
-         *     `{"type": "success", "id": null, "duplicate": true}`, and the connection is closed after an event that could not be written. Where a
-         *     message has members other than `event` and `data`, which are not stored, the answer also has their names: `"ignored": […]`.
-         */
+        /** Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. With a producer, the answer to an event that the stream already has is `{"type": "success", "id": null, "duplicate": true}`, and the broker closes the connection after an event that it could not write. If a message has members other than `event` and `data`, which the broker does not store, the answer also has their names: `"ignored": […]`. */
         get: operations["write_events"];
         put?: never;
         post?: never;
@@ -175,7 +164,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The process lives. Says nothing of the store, so that a failing Redis does not get healthy brokers restarted. */
+        /** Reports that the process is alive. It does not ask the store, so that a failing Redis does not get healthy brokers restarted. */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -192,7 +181,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the broker is, and how full. */
+        /** Reports the broker's version, store and load. */
         get: operations["broker_info"];
         put?: never;
         post?: never;
@@ -209,7 +198,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The store answers and takes writes, what is written is heard here, and the broker is not stopping. */
+        /** Reports that the store answers and takes writes, that this node receives what is written, and that the broker is not stopping. */
         get: operations["ready"];
         put?: never;
         post?: never;
@@ -226,10 +215,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The active streams. */
+        /** Lists the active streams. */
         get: operations["list_streams"];
         put?: never;
-        /** Starts a stream. */
+        /** Creates a stream. */
         post: operations["create_stream"];
         delete?: never;
         options?: never;
@@ -246,7 +235,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Cancels a stream: nothing can follow, and its clients are closed when they have all of it. */
+        /** Cancels a stream: it takes no more events, and its subscribers are disconnected once they have all of it. */
         post: operations["cancel_stream"];
         delete?: never;
         options?: never;
@@ -263,7 +252,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends a stream: nothing can follow, and its clients are closed when they have all of it. */
+        /** Ends a stream: it takes no more events, and its subscribers are disconnected once they have all of it. */
         post: operations["end_stream"];
         delete?: never;
         options?: never;
@@ -278,7 +267,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** All stored events of a stream, also after its end. Takes no streaming slot. */
+        /** Reads all stored events of a stream, also after its end. The request does not count as a subscriber. */
         get: operations["stream_events"];
         put?: never;
         post?: never;
@@ -295,7 +284,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The state of a stream. */
+        /** Reports the state of a stream. */
         get: operations["stream_info"];
         put?: never;
         post?: never;
@@ -326,10 +315,10 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Where clients follow streams, and what opens these to them. The URLs name the streams, but for those of a prefix. */
+        /** @description The URLs at which subscribers follow streams, and the token that opens the streams. The URLs name the streams, except for a token of a prefix. */
         Access: {
             /**
-             * @description From when on the token is no good. RFC 3339.
+             * @description When the token expires. RFC 3339.
              * @example 2026-01-01T00:10:00.000Z
              */
             expires_at: string;
@@ -338,7 +327,7 @@ export interface components {
              * @example http://localhost:8000/api/client/sse?key=chat-1
              */
             sse_url: string;
-            /** @description The client token. */
+            /** @description The token. */
             token: string;
             /**
              * @description For WebSocket; without the token.
@@ -346,7 +335,7 @@ export interface components {
              */
             ws_url: string;
         };
-        /** @description What a node has done since its start, and who is there now. */
+        /** @description What a node has done since its start, and its subscribers now. */
         Activity: {
             /**
              * Format: int64
@@ -355,10 +344,10 @@ export interface components {
             bytes_in: number;
             /**
              * Format: int64
-             * @description Bytes of the frames and messages with the events handed to clients.
+             * @description Bytes of the frames and messages with the events sent to subscribers.
              */
             bytes_out: number;
-            /** @description Clients that follow a stream now. */
+            /** @description Subscribers now. */
             clients: components["schemas"]["ClientCounts"];
             /**
              * Format: int64
@@ -367,7 +356,7 @@ export interface components {
             events_in: number;
             /**
              * Format: int64
-             * @description Events handed to clients, history included.
+             * @description Events sent to subscribers, history included.
              */
             events_out: number;
             /**
@@ -387,8 +376,7 @@ export interface components {
              */
             key: string;
             /**
-             * @description Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
-             *     has already are not written again, so that a request whose answer was lost can be repeated.
+             * @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost.
              * @example 4f2a90c1
              */
             producer?: string;
@@ -399,7 +387,7 @@ export interface components {
              */
             sequence?: number;
         };
-        /** @description Where the events are now. */
+        /** @description The events that were written. */
         Added: {
             /**
              * @description The ids of those that were written, in the order in which they were sent.
@@ -409,15 +397,14 @@ export interface components {
              */
             ids: string[];
             /**
-             * @description Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
-             *     Absent when there are none.
+             * @description The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none.
              * @example [
              *       "comment"
              *     ]
              */
             ignored?: string[];
             /**
-             * @description How many, from the first on, the stream had already. Only with a producer.
+             * @description How many, from the first on, the stream already had. Only with a producer.
              * @example 0
              */
             num_duplicates?: number;
@@ -427,13 +414,13 @@ export interface components {
              */
             num_events: number;
         };
-        /** @description What the broker is and how full it is. */
+        /** @description The broker: its version, its store and its load. */
         BrokerInfo: {
-            /** @description What this node has done since its start, and who is there now. */
+            /** @description What this node has done since its start, and its subscribers now. */
             activity: components["schemas"]["Activity"];
-            /** @description How live events reach clients. */
+            /** @description How live events reach subscribers. */
             delivery: string;
-            /** @description Connections and slots. */
+            /** @description Connections and limits. */
             redis: components["schemas"]["ConnectionInfo"];
             /** @description `redis` or `memory`. */
             store: string;
@@ -442,7 +429,7 @@ export interface components {
             /** @description The broker's version. */
             version: string;
         };
-        /** @description Clients that follow a stream now, by transport. */
+        /** @description Subscribers now, by transport. */
         ClientCounts: {
             /**
              * Format: int64
@@ -465,27 +452,27 @@ export interface components {
              */
             ws: number;
         };
-        /** @description A client of the node. */
+        /** @description A connected client of this node. */
         ClientRow: {
             /**
-             * @description Its IP address, as far as is known (`STREAMER_CLIENT_IP_HEADER`).
+             * @description Its IP address, if known (`STREAMER_CLIENT_IP_HEADER`).
              * @example 192.0.2.1
              */
             address?: string;
             /**
              * Format: int64
-             * @description Bytes of the frames and messages with them.
+             * @description Bytes of the frames and messages with those events.
              */
             bytes: number;
             /**
              * Format: int64
-             * @description Events that were handed to its connection.
+             * @description Events sent to it.
              */
             events: number;
-            /** @description The names of the events that it asked for; none: all. */
+            /** @description Its event names filter; absent: it receives all events. */
             filter?: string;
             /**
-             * @description What it is called while it is connected.
+             * @description Identifies its connection.
              * @example 5f0c2a9be1d34c77
              */
             id: string;
@@ -493,17 +480,17 @@ export interface components {
             keys: string[];
             /**
              * Format: int64
-             * @description How many events it is behind, over all of its streams; null when the store can't say.
+             * @description How many events it is behind, over all of its streams; null when the store can't answer.
              */
             lag?: number | null;
-            /** @description What it calls itself (`client_name`). */
+            /** @description Its name (`client_name`). */
             name?: string;
             /**
-             * @description Since when. RFC 3339.
+             * @description When it connected. RFC 3339.
              * @example 2026-01-01T00:00:00.000Z
              */
             since: string;
-            /** @description Words that it is to be found by (`tags`). */
+            /** @description Its tags (`tags`). */
             tags: string[];
             /**
              * @description How it is connected: `sse`, `ws`, `poll` or `ndjson`.
@@ -511,20 +498,20 @@ export interface components {
              */
             transport: string;
         };
-        /** @description Connections to Redis, and slots for streaming clients. */
+        /** @description Connections to Redis, and the limit of subscribers. */
         ConnectionInfo: {
             /** @description Connections for writes and management; 0 with the embedded store. */
             static: number;
-            /** @description Connections for streaming clients, idle ones included. */
+            /** @description Connections for subscribers, idle ones included. */
             streaming: number;
-            /** @description Streaming clients that could come. */
+            /** @description How many more subscribers could connect. */
             streaming_available: number;
-            /** @description Streaming clients now. */
+            /** @description Subscribers now. */
             streaming_in_use: number;
-            /** @description Streaming clients at the most. */
+            /** @description The most subscribers of the node. */
             streaming_max: number;
         };
-        /** @description What a new stream asks for. */
+        /** @description The stream to create. */
         CreateStream: {
             /**
              * Format: byte-limited
@@ -534,16 +521,16 @@ export interface components {
             key: string;
             /**
              * Format: int64
-             * @description How many events it keeps; the default is `STREAMER_MAX_EVENTS`.
+             * @description How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
              */
             max_events?: number | null;
             /**
              * Format: int64
-             * @description Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`.
+             * @description Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
              */
             ttl?: number | null;
         };
-        /** @description What became of a client. */
+        /** @description The result of a disconnect. */
         Disconnected: {
             /**
              * @description `disconnected`.
@@ -552,7 +539,7 @@ export interface components {
             status: string;
         };
         /**
-         * @description The body of every error answer.
+         * @description The body of every error response.
          * @example {
          *       "code": "no-active-stream",
          *       "message": "No active stream at the key \"chat-1\""
@@ -564,14 +551,13 @@ export interface components {
             /** @description One plain sentence that says what was wrong with this request. */
             message: string;
         };
-        /** @description An event as backends send it. */
+        /** @description An event of a publisher. */
         Event: {
             /** @description A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none. */
             data?: unknown;
             /**
              * Format: byte-limited
-             * @description Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the
-             *     broker's own.
+             * @description Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the broker's own.
              * @example token
              */
             event: string;
@@ -584,7 +570,7 @@ export interface components {
              */
             status: string;
         };
-        /** @description Which streams a token is for: exactly one of `key`, `keys` and `prefix`. */
+        /** @description The streams that a token is for: exactly one of `key`, `keys` and `prefix`. */
         IssueToken: {
             /**
              * Format: byte-limited
@@ -596,18 +582,18 @@ export interface components {
             keys?: string[] | null;
             /**
              * Format: byte-limited
-             * @description What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters.
+             * @description The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of UTF-8 without control characters.
              */
             prefix?: string | null;
             /**
              * Format: int64
-             * @description Seconds that the token is good for; the default is `STREAMER_TTL`.
+             * @description Seconds that the token is valid; the default is `STREAMER_TTL`.
              */
             ttl?: number | null;
-            /** @description With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key. */
+            /** @description With `key` or `keys`: for a key without a stream, the token opens each later stream at that key. */
             wait?: boolean;
         };
-        /** @description Which stream. */
+        /** @description The stream to finish. */
         KeyOnly: {
             /**
              * Format: byte-limited
@@ -636,7 +622,7 @@ export interface components {
              */
             key: string;
         };
-        /** @description What there is after a cursor. */
+        /** @description The answer to a poll. */
         Polled: {
             /** @description What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream. */
             cursor?: string | null;
@@ -692,12 +678,12 @@ export interface components {
         StreamState: {
             /**
              * Format: int32
-             * @description Clients that follow it over this node.
+             * @description Subscribers on this node.
              */
             clients: number;
             /**
              * Format: int64
-             * @description Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say.
+             * @description Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the store can't answer.
              */
             clients_total?: number | null;
             /**
@@ -733,7 +719,7 @@ export interface components {
              */
             ttl: number;
         };
-        /** @description What became of an upload. */
+        /** @description The result of an upload. */
         UploadSummary: {
             /**
              * @description What was wrong with lines that were not written, the first 100.
@@ -750,8 +736,7 @@ export interface components {
              */
             ids: string[];
             /**
-             * @description Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
-             *     Absent when there are none.
+             * @description The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none.
              * @example [
              *       "comment"
              *     ]
@@ -764,7 +749,7 @@ export interface components {
             last_id?: string | null;
             /**
              * Format: int64
-             * @description How many events were not written because the stream had them already. Only with a producer.
+             * @description How many events the stream already had. They were not written again. Only with a producer.
              * @example 0
              */
             num_duplicates?: number;
@@ -816,18 +801,18 @@ export interface operations {
             query: {
                 /** @description The stream's key; several for several streams */
                 key: string[];
-                /** @description Where to go on: an event's id, or a cursor; also `lastEventId`, `after`, or the header `Last-Event-ID` */
-                last_event_id?: string;
-                /** @description Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
-                /** @description Names of wanted events, separated by commas; a `*` at the end stands for any ending */
+                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
-                /** @description Wait for streams that are not there yet */
-                wait?: boolean;
-                /** @description What the client is called in the list of clients: up to 128 bytes */
+                /** @description The subscriber's name in the list of clients: up to 128 bytes */
                 client_name?: string;
-                /** @description Tags of the client, separated by commas: up to 16 of up to 64 bytes */
+                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
                 tags?: string;
+                /** @description Wait for streams that do not exist yet */
+                wait?: boolean;
+                /** @description The position to resume from: an event's id, or a cursor; also `lastEventId`, `after`, or the header `Last-Event-ID` */
+                last_event_id?: string;
             };
             header?: never;
             path?: never;
@@ -844,7 +829,7 @@ export interface operations {
                     "application/x-ndjson": string;
                 };
             };
-            /** @description The streams have ended and the client has all of them */
+            /** @description The streams have ended and the subscriber has all of them */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -869,7 +854,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, or an earlier one at its key */
+            /** @description `forbidden`: the token does not open a stream, or is bound to an earlier one at its key */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -887,7 +872,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: of the node, a stream, or the client's address */
+            /** @description `too-many-clients`: of the node, a stream, or the subscriber's address */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -912,21 +897,21 @@ export interface operations {
             query: {
                 /** @description The stream's key; several for several streams */
                 key: string[];
-                /** @description The last answer's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID` */
-                after?: string;
-                /** @description Seconds to wait when there is nothing, 0 to 60, 25 by default; `true` besides: wait for streams that are not there yet */
-                wait?: string;
-                /** @description Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
-                /** @description Names of wanted events, separated by commas; a `*` at the end stands for any ending */
+                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
-                /** @description What the client is called in the list of clients: up to 128 bytes */
+                /** @description The subscriber's name in the list of clients: up to 128 bytes */
                 client_name?: string;
-                /** @description Tags of the client, separated by commas: up to 16 of up to 64 bytes */
+                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
                 tags?: string;
+                /** @description The last response's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID` */
+                after?: string;
+                /** @description Seconds to wait when there is nothing new, 0 to 60, 25 by default; `true` besides: wait for streams that do not exist yet */
+                wait?: string;
             };
             header?: {
-                /** @description The `ETag` of an answer that the client has */
+                /** @description The `ETag` of a response that the subscriber has */
                 "If-None-Match"?: string;
             };
             path?: never;
@@ -934,7 +919,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What there is, or nothing when the time is over. Where all streams are finished it may be kept */
+            /** @description The new events, or none when the time is over. A response for finished streams may be cached */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -943,7 +928,7 @@ export interface operations {
                     "application/json": components["schemas"]["Polled"];
                 };
             };
-            /** @description The client has this answer */
+            /** @description The subscriber has this response */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -968,7 +953,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, or an earlier one at its key */
+            /** @description `forbidden`: the token does not open a stream, or is bound to an earlier one at its key */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -986,7 +971,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: there is nothing yet and no place to wait, or no place for a client that takes an answer of more than 16 KiB */
+            /** @description `too-many-clients`: a connection limit is reached, and the request would have to wait, or its response has more than 16 KiB */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1011,23 +996,23 @@ export interface operations {
             query: {
                 /** @description The stream's key; several for several streams */
                 key: string[];
-                /** @description The same, where no header can be set; also `after` */
-                last_event_id?: string;
-                /** @description The same */
-                lastEventId?: string;
-                /** @description Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
-                /** @description Names of wanted events, separated by commas; a `*` at the end stands for any ending */
+                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
-                /** @description Wait for streams that are not there yet */
-                wait?: boolean;
-                /** @description What the client is called in the list of clients: up to 128 bytes */
+                /** @description The subscriber's name in the list of clients: up to 128 bytes */
                 client_name?: string;
-                /** @description Tags of the client, separated by commas: up to 16 of up to 64 bytes */
+                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
                 tags?: string;
+                /** @description Wait for streams that do not exist yet */
+                wait?: boolean;
+                /** @description The position to resume from: an event's id, or a cursor; also `after` */
+                last_event_id?: string;
+                /** @description The same as `last_event_id` */
+                lastEventId?: string;
             };
             header?: {
-                /** @description Where to go on: an event's id, or a cursor; browsers send it by themselves */
+                /** @description The same as `last_event_id`; browsers send it when they reconnect */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -1035,7 +1020,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream: everything stored after the id, then everything live, until it ends */
+            /** @description The stream: everything stored after the position, then everything live, until it ends */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1044,7 +1029,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The stream has ended and the client has all of it */
+            /** @description The stream has ended and the subscriber has all of it */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1069,7 +1054,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, or an earlier one at its key */
+            /** @description `forbidden`: the token does not open a stream, or is bound to an earlier one at its key */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1087,7 +1072,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: of the node, a stream, or the client's address */
+            /** @description `too-many-clients`: of the node, a stream, or the subscriber's address */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1112,23 +1097,23 @@ export interface operations {
             query: {
                 /** @description The stream's key; several for several streams */
                 key: string[];
-                /** @description Where to go on: an event's id, or a cursor; also `after` */
-                last_event_id?: string;
-                /** @description The same */
-                lastEventId?: string;
-                /** @description Where to begin otherwise: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
-                /** @description Names of wanted events, separated by commas; a `*` at the end stands for any ending */
+                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
-                /** @description Wait for streams that are not there yet */
-                wait?: boolean;
-                /** @description What the client is called in the list of clients: up to 128 bytes */
+                /** @description The subscriber's name in the list of clients: up to 128 bytes */
                 client_name?: string;
-                /** @description Tags of the client, separated by commas: up to 16 of up to 64 bytes */
+                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
                 tags?: string;
+                /** @description Wait for streams that do not exist yet */
+                wait?: boolean;
+                /** @description The position to resume from: an event's id, or a cursor; also `after` */
+                last_event_id?: string;
+                /** @description The same as `last_event_id` */
+                lastEventId?: string;
             };
             header?: {
-                /** @description The same */
+                /** @description The same as `last_event_id`; browsers send it when they reconnect */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -1136,7 +1121,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the client, 1011 when the stream is gone, 1012 when the broker stops, 1013 when the store fails */
+            /** @description WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the client, 1011 when the stream no longer exists, 1012 when the broker stops, 1013 when the store fails */
             101: {
                 headers: {
                     [name: string]: unknown;
@@ -1161,7 +1146,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, or an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS` */
+            /** @description `forbidden`: the token does not open a stream, or is bound to an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1188,7 +1173,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: of the node, a stream, or the client's address */
+            /** @description `too-many-clients`: of the node, a stream, or the subscriber's address */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1249,7 +1234,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: too many large answers are being sent */
+            /** @description `too-many-clients`: the broker already sends too many large responses */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1272,7 +1257,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The client was let go: server-sent events end, a WebSocket is closed with 1008 */
+            /** @description The broker disconnected the client: server-sent events end, a WebSocket is closed with 1008 */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1304,7 +1289,7 @@ export interface operations {
     add_events: {
         parameters: {
             query?: {
-                /** @description Refuse events with members other than `event` and `data`, which otherwise are ignored and named in the answer */
+                /** @description Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response */
                 strict?: boolean;
             };
             header?: never;
@@ -1326,7 +1311,7 @@ export interface operations {
                     "application/json": components["schemas"]["Added"];
                 };
             };
-            /** @description `invalid-event`, `reserved-event`: the message names the first event that is not good; `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`, `malformed-json` */
+            /** @description `invalid-event`, `reserved-event`: the message names the first event that is not valid; `invalid-key`, `invalid-parameter`, `invalid-producer`, `invalid-request`, `malformed-json` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1405,11 +1390,11 @@ export interface operations {
             query: {
                 /** @description The stream's key */
                 key: string;
-                /** @description Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again, so that an upload that broke off can be repeated */
+                /** @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat them after a broken connection */
                 producer?: string;
-                /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines that are no events do not count */
+                /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines or messages that are no events do not count */
                 sequence?: number;
-                /** @description Refuse lines whose events have members other than `event` and `data`, which otherwise are ignored and named in the answer */
+                /** @description Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response */
                 strict?: boolean;
             };
             header?: never;
@@ -1424,7 +1409,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The upload is at its end; lines that are no events are told in `errors` */
+            /** @description The upload ended; `errors` describes lines that are no events */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1494,11 +1479,11 @@ export interface operations {
             query: {
                 /** @description The stream's key */
                 key: string;
-                /** @description Who sends the events: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream has already are not written again */
+                /** @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat them after a broken connection */
                 producer?: string;
-                /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Messages that are no events do not count */
+                /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines or messages that are no events do not count */
                 sequence?: number;
-                /** @description Refuse messages with members other than `event` and `data`, which otherwise are ignored and named in the answer */
+                /** @description Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response */
                 strict?: boolean;
             };
             header?: never;
@@ -1579,7 +1564,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The process lives */
+            /** @description The process is alive */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1600,7 +1585,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What the broker is, and how full */
+            /** @description The broker's version, store and load */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1629,7 +1614,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The broker can do its work. After `OK` come warnings for the operator, if there are any, a line each */
+            /** @description The broker can serve requests. After `OK` come warnings for the operator, if there are any, one per line */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1639,7 +1624,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description `store-unavailable`: the store does not answer within a second, takes no writes, or what is written is not heard; `shutting-down`: the broker stops */
+            /** @description `store-unavailable`: the store does not answer within a second, takes no writes, or this node does not receive what is written; `shutting-down`: the broker stops */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1653,7 +1638,7 @@ export interface operations {
     list_streams: {
         parameters: {
             query?: {
-                /** @description A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. All streams without it */
+                /** @description A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. Without a pattern the list has all streams */
                 pattern?: string;
             };
             header?: never;
@@ -1689,7 +1674,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: too many large answers are being sent */
+            /** @description `too-many-clients`: the broker already sends too many large responses */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1722,7 +1707,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The stream is there; its first event is `start` */
+            /** @description The stream exists; its first event is `start` */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2018,7 +2003,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: too many large answers are being sent */
+            /** @description `too-many-clients`: the broker already sends too many large responses */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2110,7 +2095,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description For `key` and `keys` a token that opens the streams that are there now, and with `wait` whichever comes where there is none; for `prefix` one that opens whatever is at a key with it, now and later */
+            /** @description For `key` and `keys`: a token that opens the streams that exist now, and with `wait`, for a key without a stream, each later stream at that key. For `prefix`: a token that opens every stream with that prefix, now and later */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2119,7 +2104,7 @@ export interface operations {
                     "application/json": components["schemas"]["Access"];
                 };
             };
-            /** @description `invalid-key`, `malformed-json`; `invalid-request`: also where not exactly one of `key`, `keys` and `prefix` is given, or the keys are more than `STREAMER_MAX_KEYS_PER_CLIENT` or longer together than a token can say */
+            /** @description `invalid-key`, `malformed-json`; `invalid-request`: also where not exactly one of `key`, `keys` and `prefix` is given, or the keys are more than `STREAMER_MAX_KEYS_PER_CLIENT`, or together too long for a token */
             400: {
                 headers: {
                     [name: string]: unknown;

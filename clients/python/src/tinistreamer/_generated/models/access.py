@@ -7,14 +7,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Where clients follow streams, and what opens these to them. The URLs name the streams, but for those of a prefix."""
+    """The URLs at which subscribers follow streams, and the token that opens the streams. The URLs name the streams, except for a token of a prefix."""
 
     expires_at: str
-    """From when on the token is no good. RFC 3339."""
+    """When the token expires. RFC 3339."""
     sse_url: str
     """For server-sent events; without the token."""
     token: str
-    """The client token."""
+    """The token."""
     ws_url: str
     """For WebSocket; without the token."""
 

@@ -9,18 +9,18 @@ from ..models.client_counts import ClientCounts
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """What a node has done since its start, and who is there now."""
+    """What a node has done since its start, and its subscribers now."""
 
     bytes_in: int
     """Bytes of names and data of the events written."""
     bytes_out: int
-    """Bytes of the frames and messages with the events handed to clients."""
+    """Bytes of the frames and messages with the events sent to subscribers."""
     clients: ClientCounts
-    """Clients that follow a stream now, by transport."""
+    """Subscribers now, by transport."""
     events_in: int
     """Events written into streams."""
     events_out: int
-    """Events handed to clients, history included."""
+    """Events sent to subscribers, history included."""
     uptime: int
     """Seconds since the start."""
 

@@ -16,8 +16,7 @@ class AddEvents:
     key: str
     """The stream's key."""
     producer: str | None = None
-    """Who sends them: a name that no other sender uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. Given, events that the stream
-has already are not written again, so that a request whose answer was lost can be repeated."""
+    """The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost."""
     sequence: int | None = None
     """How many events the producer had sent into this stream before these. Only with `producer`."""
 

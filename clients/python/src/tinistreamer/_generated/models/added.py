@@ -7,17 +7,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """Where the events are now."""
+    """The events that were written."""
 
     ids: list[str]
     """The ids of those that were written, in the order in which they were sent."""
     num_events: int
     """How many were written."""
     ignored: list[str] | None = None
-    """Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
-Absent when there are none."""
+    """The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none."""
     num_duplicates: int | None = None
-    """How many, from the first on, the stream had already. Only with a producer."""
+    """How many, from the first on, the stream already had. Only with a producer."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -10,14 +10,14 @@ from ..models.connection_info import ConnectionInfo
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerInfo:
-    """What the broker is and how full it is."""
+    """The broker: its version, its store and its load."""
 
     activity: Activity
-    """What a node has done since its start, and who is there now."""
+    """What a node has done since its start, and its subscribers now."""
     delivery: str
-    """How live events reach clients."""
+    """How live events reach subscribers."""
     redis: ConnectionInfo
-    """Connections to Redis, and slots for streaming clients."""
+    """Connections to Redis, and the limit of subscribers."""
     store: str
     """`redis` or `memory`."""
     url: str

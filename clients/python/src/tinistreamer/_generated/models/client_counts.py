@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ClientCounts:
-    """Clients that follow a stream now, by transport."""
+    """Subscribers now, by transport."""
 
     ndjson: int
     """Over newline-delimited JSON."""

@@ -7,30 +7,30 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ClientRow:
-    """A client of the node."""
+    """A connected client of this node."""
 
     bytes_: int
-    """Bytes of the frames and messages with them."""
+    """Bytes of the frames and messages with those events."""
     events: int
-    """Events that were handed to its connection."""
+    """Events sent to it."""
     id: str
-    """What it is called while it is connected."""
+    """Identifies its connection."""
     keys: list[str]
     """The streams that it follows."""
     since: str
-    """Since when. RFC 3339."""
+    """When it connected. RFC 3339."""
     tags: list[str]
-    """Words that it is to be found by (`tags`)."""
+    """Its tags (`tags`)."""
     transport: str
     """How it is connected: `sse`, `ws`, `poll` or `ndjson`."""
     address: str | None = None
-    """Its IP address, as far as is known (`STREAMER_CLIENT_IP_HEADER`)."""
+    """Its IP address, if known (`STREAMER_CLIENT_IP_HEADER`)."""
     filter_: str | None = None
-    """The names of the events that it asked for; none: all."""
+    """Its event names filter; absent: it receives all events."""
     lag: int | None = None
-    """How many events it is behind, over all of its streams; null when the store can't say."""
+    """How many events it is behind, over all of its streams; null when the store can't answer."""
     name: str | None = None
-    """What it calls itself (`client_name`)."""
+    """Its name (`client_name`)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

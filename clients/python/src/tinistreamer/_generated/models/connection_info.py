@@ -7,18 +7,18 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionInfo:
-    """Connections to Redis, and slots for streaming clients."""
+    """Connections to Redis, and the limit of subscribers."""
 
     static: int
     """Connections for writes and management; 0 with the embedded store."""
     streaming: int
-    """Connections for streaming clients, idle ones included."""
+    """Connections for subscribers, idle ones included."""
     streaming_available: int
-    """Streaming clients that could come."""
+    """How many more subscribers could connect."""
     streaming_in_use: int
-    """Streaming clients now."""
+    """Subscribers now."""
     streaming_max: int
-    """Streaming clients at the most."""
+    """The most subscribers of the node."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

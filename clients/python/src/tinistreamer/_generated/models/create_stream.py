@@ -7,14 +7,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class CreateStream:
-    """What a new stream asks for."""
+    """The stream to create."""
 
     key: str
     """Its key: 1 to 256 bytes of UTF-8 without control characters."""
     max_events: int | None = None
-    """How many events it keeps; the default is `STREAMER_MAX_EVENTS`."""
+    """How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`."""
     ttl: int | None = None
-    """Seconds that it lives after its last write, and that the token is good for; the default is `STREAMER_TTL`."""
+    """Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

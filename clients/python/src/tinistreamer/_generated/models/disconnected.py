@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Disconnected:
-    """What became of a client."""
+    """The result of a disconnect."""
 
     status: str
     """`disconnected`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Error:
-    """The body of every error answer."""
+    """The body of every error response."""
 
     code: str
     """A stable kebab-case word; the list is in `docs/errors.md`."""

@@ -7,18 +7,18 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class IssueToken:
-    """Which streams a token is for: exactly one of `key`, `keys` and `prefix`."""
+    """The streams that a token is for: exactly one of `key`, `keys` and `prefix`."""
 
     key: None | str = None
     """The key of one stream."""
     keys: list[str] | None = None
     """The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once."""
     prefix: None | str = None
-    """What the keys of all streams begin with that the token is for, now and later: 1 to 256 bytes of UTF-8 without control characters."""
+    """The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of UTF-8 without control characters."""
     ttl: int | None = None
-    """Seconds that the token is good for; the default is `STREAMER_TTL`."""
+    """Seconds that the token is valid; the default is `STREAMER_TTL`."""
     wait: bool | None = None
-    """With `key` or `keys`: whether streams that are not there yet are let in, whichever comes at their key."""
+    """With `key` or `keys`: for a key without a stream, the token opens each later stream at that key."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

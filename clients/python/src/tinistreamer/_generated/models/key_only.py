@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class KeyOnly:
-    """Which stream."""
+    """The stream to finish."""
 
     key: str
     """The stream's key."""

@@ -9,7 +9,7 @@ from ..models.keyed_event import KeyedEvent
 
 @dataclass(frozen=True, kw_only=True)
 class Polled:
-    """What there is after a cursor."""
+    """The answer to a poll."""
 
     events: list[KeyedEvent]
     """The events, each stream's in its order."""

@@ -10,7 +10,7 @@ class StreamState:
     """A stream."""
 
     clients: int
-    """Clients that follow it over this node."""
+    """Subscribers on this node."""
     created_at: str
     """RFC 3339."""
     first_id: str
@@ -26,7 +26,7 @@ class StreamState:
     ttl: int
     """Seconds left unless something is written."""
     clients_total: int | None = None
-    """Clients that follow it over any node, about: others say every 5 seconds how many they have. Null when the store can't say."""
+    """Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the store can't answer."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class UploadSummary:
-    """What became of an upload."""
+    """The result of an upload."""
 
     errors: list[str]
     """What was wrong with lines that were not written, the first 100."""
@@ -18,12 +18,11 @@ class UploadSummary:
     num_events: int
     """How many events were written."""
     ignored: list[str] | None = None
-    """Members of events that are neither `event` nor `data`, and were not stored: their names, each once, the first 16, cut to 64 bytes.
-Absent when there are none."""
+    """The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none."""
     last_id: None | str = None
     """The id of the last one."""
     num_duplicates: int | None = None
-    """How many events were not written because the stream had them already. Only with a producer."""
+    """How many events the stream already had. They were not written again. Only with a producer."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

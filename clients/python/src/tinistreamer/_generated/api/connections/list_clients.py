@@ -9,7 +9,7 @@ def list_clients(
     key: str | None = None,
     tag: str | None = None,
 ) -> Operation[list[ClientRow]]:
-    """The clients of this node."""
+    """Lists the clients of this node."""
     return Operation(
         method="GET",
         path="/api/clients",

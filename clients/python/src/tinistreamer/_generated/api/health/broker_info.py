@@ -5,7 +5,7 @@ from ...types import Operation
 
 
 def broker_info() -> Operation[BrokerInfo]:
-    """What the broker is, and how full."""
+    """Reports the broker's version, store and load."""
     return Operation(
         method="GET",
         path="/api/info",

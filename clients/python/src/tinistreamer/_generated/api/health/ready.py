@@ -4,7 +4,7 @@ from ...types import Operation
 
 
 def ready() -> Operation[str]:
-    """The store answers and takes writes, what is written is heard here, and the broker is not stopping."""
+    """Reports that the store answers and takes writes, that this node receives what is written, and that the broker is not stopping."""
     return Operation(
         method="GET",
         path="/api/ready",

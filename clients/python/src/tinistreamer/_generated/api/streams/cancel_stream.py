@@ -6,7 +6,7 @@ from ...types import Operation
 
 
 def cancel_stream(body: KeyOnly) -> Operation[Finished]:
-    """Cancels a stream: nothing can follow, and its clients are closed when they have all of it."""
+    """Cancels a stream: it takes no more events, and its subscribers are disconnected once they have all of it."""
     return Operation(
         method="POST",
         path="/api/stream/cancel",

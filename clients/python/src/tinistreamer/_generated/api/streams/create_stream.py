@@ -6,7 +6,7 @@ from ...types import Operation
 
 
 def create_stream(body: CreateStream) -> Operation[Access]:
-    """Starts a stream."""
+    """Creates a stream."""
     return Operation(
         method="POST",
         path="/api/stream",

@@ -8,7 +8,7 @@ def list_streams(
     *,
     pattern: str | None = None,
 ) -> Operation[list[StreamRow]]:
-    """The active streams."""
+    """Lists the active streams."""
     return Operation(
         method="GET",
         path="/api/stream",

@@ -8,7 +8,7 @@ def stream_events(
     *,
     key: str,
 ) -> Operation[list[StoredEvent]]:
-    """All stored events of a stream, also after its end. Takes no streaming slot."""
+    """Reads all stored events of a stream, also after its end. The request does not count as a subscriber."""
     return Operation(
         method="GET",
         path="/api/stream/events",

@@ -8,7 +8,7 @@ def stream_info(
     *,
     key: str,
 ) -> Operation[StreamState]:
-    """The state of a stream."""
+    """Reports the state of a stream."""
     return Operation(
         method="GET",
         path="/api/stream/info",
