@@ -129,7 +129,10 @@ async fn every_line_about_a_request_has_its_id() {
             .collect()
     };
     for id in ["the-sse", "the-ws"] {
-        assert!(ids("the store failed a tail").contains(&&json!(id)), "{id}");
+        assert!(
+            ids("the store failed a session").contains(&&json!(id)),
+            "{id}"
+        );
     }
     assert_eq!(
         ids("the store is unavailable"),

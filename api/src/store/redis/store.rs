@@ -1,4 +1,4 @@
-//! The store on Redis: writes, and the parts that keep the other promises of [`Store`].
+//! The store on Redis: writes, and the parts that keep the other promises of the contract.
 
 use std::sync::{
     Arc,

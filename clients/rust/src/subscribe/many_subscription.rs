@@ -26,7 +26,7 @@ use crate::{Error, Event, Status};
 /// Subscribes to several streams over one connection, each from its first event to its end.
 /// [`after`](Subscribe::after) makes it start later.
 ///
-/// `url` is a client URL as for [`subscribe`](crate::subscribe). Keys in it are ignored. A
+/// `url` is a client URL as for [`subscribe`](crate::subscribe()). Keys in it are ignored. A
 /// subscription without keys waits until a stream is [added](Handle::add).
 pub fn subscribe_many<K: Into<String>>(
     url: impl Into<String>,
