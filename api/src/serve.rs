@@ -76,6 +76,7 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     let mut launch = tokio::spawn(rocket.launch());
 
     tokio::select! {
+        biased;
         ended = &mut launch => {
             return match launch_problem(ended, address, "STREAMER_PORT or STREAMER_ADDRESS") {
                 None => Ok(()),
@@ -112,6 +113,7 @@ async fn stop(
         tokio::time::sleep(LAST_BYTES).await;
     };
     tokio::select! {
+        biased;
         () = in_order => tracing::info!("stopped; nothing was left open"),
         () = tokio::time::sleep(grace) => {
             tracing::warn!("stopped; some connections did not close in time");
@@ -137,6 +139,7 @@ impl StopSignals {
     /// Waits for the next signal. Cancel safe.
     async fn recv(&mut self) {
         tokio::select! {
+            biased;
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }

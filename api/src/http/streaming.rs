@@ -82,8 +82,9 @@ pub(super) fn with_write_timeout(
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         tokio::select! {
-            () = send_all(body, &sender, timeout) => {}
+            biased;
             () = dismissed => {}
+            () = send_all(body, &sender, timeout) => {}
         }
         drop(permit);
     });
@@ -112,8 +113,9 @@ async fn send_all(
     let mut body = pin!(body);
     loop {
         let chunk = tokio::select! {
-            chunk = body.next() => chunk,
+            biased;
             () = sender.closed() => return,
+            chunk = body.next() => chunk,
         };
         let is_last = chunk.is_none();
         let sent = timeout(write_timeout, sender.send(chunk)).await;

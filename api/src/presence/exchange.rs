@@ -36,8 +36,9 @@ pub async fn run(counts: Arc<SubscriberCounts>, store: SharedStore, lifecycle: L
     let mut guard: Option<RequestGuard> = None;
     loop {
         tokio::select! {
-            () = sleep(INTERVAL) => {}
+            biased;
             () = lifecycle.begins_to_close() => break,
+            () = sleep(INTERVAL) => {}
         }
         let update = counts.update(known != Known::Counts);
         if update.is_none() && known == Known::None {
@@ -45,6 +46,7 @@ pub async fn run(counts: Arc<SubscriberCounts>, store: SharedStore, lifecycle: L
         }
         guard.get_or_insert_with(|| lifecycle.request());
         known = tokio::select! {
+            biased;
             known = send(&counts, &store, update) => known,
             // A store that does not answer is not waited for.
             () = lifecycle.begins_to_close() => Known::Unknown,

@@ -233,8 +233,9 @@ async fn check_all(registry: Weak<Inner>) {
             sleep(SHUTDOWN_CHECK_INTERVAL).await;
         } else {
             tokio::select! {
-                () = sleep(CHECK_INTERVAL) => {}
+                biased;
                 () = lifecycle.begins_to_close() => {}
+                () = sleep(CHECK_INTERVAL) => {}
             }
         }
     }

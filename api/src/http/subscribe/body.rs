@@ -150,9 +150,10 @@ async fn pump<F: Format>(
 ) {
     loop {
         let bytes = tokio::select! {
-            bytes = frames.next() => bytes,
+            biased;
             // The body is dropped when the subscriber has left.
             () = body.closed() => return,
+            bytes = frames.next() => bytes,
         };
         let is_last = bytes.is_none();
         let sending = async {

@@ -242,6 +242,8 @@ impl Connection {
             }
         });
         loop {
+            // Not biased: a busy stream must not keep the broker from reading, nor a subscriber that
+            // sends without a pause keep it from writing.
             tokio::select! {
                 output = &mut output => return Next::Output(output),
                 found = next_found(lookup) => {

@@ -83,6 +83,7 @@ impl ExclusiveTails {
             return Ok(None);
         };
         let result = tokio::select! {
+            biased;
             result = read => result,
             // A read on a server that is no longer the primary may block for ever. The positions
             // are as they were.

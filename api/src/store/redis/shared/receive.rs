@@ -165,13 +165,7 @@ async fn serve(
             return Ok(());
         };
         tokio::select! {
-            topic = new_topics.recv() => {
-                let Some(topic) = topic else { return Ok(()) };
-                // One command subscribes to all topics that were added meanwhile.
-                let others = std::iter::from_fn(|| new_topics.try_recv().ok());
-                let topics = std::iter::once(topic).chain(others).collect();
-                subscribe(&hub, &mut connection, topics).await?;
-            }
+            biased;
             () = hub.lost.notified() => return Err(SubscriptionLost::Closed),
             Ok(()) = primaries.changed() => return Err(SubscriptionLost::Moved),
             _ = ticks.tick() => {
@@ -186,6 +180,13 @@ async fn serve(
                     };
                     retry = Instant::now() + retry_after;
                 }
+            }
+            topic = new_topics.recv() => {
+                let Some(topic) = topic else { return Ok(()) };
+                // One command subscribes to all topics that were added meanwhile.
+                let others = std::iter::from_fn(|| new_topics.try_recv().ok());
+                let topics = std::iter::once(topic).chain(others).collect();
+                subscribe(&hub, &mut connection, topics).await?;
             }
         }
     }
