@@ -19,8 +19,11 @@ url=$broker/api/client/poll?wait=25\&$query
 # This is all. A response that did not arrive completely is requested again at the same cursor.
 status=active after=
 while [ "$status" = active ]; do
+  : >"$response"
   curl -s --retry 1000 --retry-delay 1 --retry-all-errors -o "$response" \
     -H "Authorization: Bearer $token" "$url${after:+&after=$after}"
+  # curl takes a response that breaks off within its head for an empty one.
+  [ -s "$response" ] || continue
   jq -c '.events // error(.message) | .[]' "$response"
   after=$(jq -r '.cursor // "" | @uri' "$response") status=$(jq -r .status "$response")
 done
