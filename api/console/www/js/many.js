@@ -33,6 +33,7 @@ curl -sN -H "Authorization: Bearer $TOKEN" ${shell(`${base}ndjson?${query}`)} |
     }) => `TOKEN='${token}' URL=${shell(`${base}poll?${query}`)} STATUS=active AFTER=
 while [ "$STATUS" = active ]; do
   ANSWER=$(curl -sf --retry 9 -H "Authorization: Bearer $TOKEN" "$URL\${AFTER:+&after=$AFTER}") || exit
+  [ "$ANSWER" ] || continue
   printf '%s\\n' "$ANSWER" | jq -c '.events[]'
   AFTER=$(printf '%s\\n' "$ANSWER" | jq -r '.cursor // "" | @uri') STATUS=$(printf '%s\\n' "$ANSWER" | jq -r .status)
 done`,
