@@ -79,7 +79,7 @@ test-rust: ## Unit and integration tests, against a private redis-server
 .PHONY: test-openapi
 test-openapi: ## Requests made from spec/openapi.json, and their answers held against it
 	cargo build --locked
-	cd tests/openapi && node --test --test-force-exit --test-timeout=300000
+	cd tests/openapi && node --test --test-force-exit --test-timeout=600000
 
 .PHONY: fuzz
 fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each target

@@ -6,17 +6,29 @@ use utoipa::{IntoParams, IntoResponses};
 
 use crate::http::error::ErrorBody;
 
-/// The query of each route.
+/// The streams of each route.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct SubscribeParams {
+pub struct KeyParams {
     /// The stream's key; several for several streams
     pub key: Vec<String>,
+}
+
+/// What a subscriber gets of its streams, of each route.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventParams {
     /// The start position without a cursor: `start`, `now`, `-N` for the last N events, or an
     /// RFC 3339 time
     pub from: Option<String>,
     /// The event names filter: names, separated by commas; a `*` at the end stands for any ending
     pub events: Option<String>,
+}
+
+/// What a subscriber says of itself, of each route.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MetadataParams {
     /// The subscriber's name in the list of clients: up to 128 bytes
     pub client_name: Option<String>,
     /// Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes

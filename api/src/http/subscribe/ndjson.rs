@@ -12,7 +12,10 @@ use rocket::{
 
 use super::{
     body::{self, EXCLUSIVE_PROBE, Format},
-    documented::{Forbidden, LimitReached, SubscribeErrors, SubscribeParams, WaitParams},
+    documented::{
+        EventParams, Forbidden, KeyParams, LimitReached, MetadataParams, SubscribeErrors,
+        WaitParams,
+    },
     objects::objects,
     request::SubscribeRequest,
     resolve::is_complete,
@@ -42,14 +45,16 @@ pub enum Lines {
     tag = "clients",
     security(("client_token" = []), ("client_token_query" = [])),
     params(
-        SubscribeParams,
-        WaitParams,
+        KeyParams,
         (
             "last_event_id" = Option<String>,
             Query,
             description = "The position to resume from: an event's id, or a cursor; also \
                 `lastEventId`, `after`, or the header `Last-Event-ID`"
         ),
+        EventParams,
+        WaitParams,
+        MetadataParams,
     ),
     responses(
         (

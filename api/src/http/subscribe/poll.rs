@@ -18,7 +18,7 @@ use super::{
     admit::open_streams,
     body::EXCLUSIVE_PROBE,
     caching::{Freshness, FreshnessHeaders, KnownTags},
-    documented::{Forbidden, SubscribeErrors, SubscribeParams},
+    documented::{EventParams, Forbidden, KeyParams, MetadataParams, SubscribeErrors},
     poll_body::{PollBody, Polled},
     request::SubscribeRequest,
 };
@@ -47,7 +47,7 @@ const DEFAULT_WAIT_SECONDS: u64 = 25;
     tag = "clients",
     security(("client_token" = []), ("client_token_query" = [])),
     params(
-        SubscribeParams,
+        KeyParams,
         (
             "after" = Option<String>,
             Query,
@@ -60,6 +60,8 @@ const DEFAULT_WAIT_SECONDS: u64 = 25;
             description = "Seconds to wait when there is nothing new, 0 to 60, 25 by default; \
                 `true` besides: wait for streams that do not exist yet"
         ),
+        EventParams,
+        MetadataParams,
         (
             "If-None-Match" = Option<String>,
             Header,

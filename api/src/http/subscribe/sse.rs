@@ -13,8 +13,8 @@ use rocket::{
 use super::{
     body::{self, EXCLUSIVE_PROBE, Format},
     documented::{
-        Forbidden, LimitReached, ResumeHeader, ResumeParams, SubscribeErrors, SubscribeParams,
-        WaitParams,
+        EventParams, Forbidden, KeyParams, LimitReached, MetadataParams, ResumeHeader,
+        ResumeParams, SubscribeErrors, WaitParams,
     },
     request::SubscribeRequest,
     resolve::is_complete,
@@ -48,7 +48,7 @@ pub enum EventStream {
     context_path = "/api",
     tag = "clients",
     security(("client_token" = []), ("client_token_query" = [])),
-    params(SubscribeParams, WaitParams, ResumeHeader, ResumeParams),
+    params(KeyParams, ResumeHeader, ResumeParams, EventParams, WaitParams, MetadataParams),
     responses(
         (
             status = 200,

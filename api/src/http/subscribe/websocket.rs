@@ -10,7 +10,8 @@ use tokio::time::{Instant, timeout};
 use super::{
     commands::{Command, Commands, Lookup, Started},
     documented::{
-        LimitReached, ResumeHeader, ResumeParams, SubscribeErrors, SubscribeParams, WaitParams,
+        EventParams, KeyParams, LimitReached, MetadataParams, ResumeHeader, ResumeParams,
+        SubscribeErrors, WaitParams,
     },
     first_message::FirstMessage,
     objects::objects,
@@ -55,7 +56,7 @@ const MIN_SILENCE: Duration = Duration::from_secs(10);
     context_path = "/api",
     tag = "clients",
     security(("client_token" = []), ("client_token_query" = [])),
-    params(SubscribeParams, WaitParams, ResumeHeader, ResumeParams),
+    params(KeyParams, ResumeParams, ResumeHeader, EventParams, WaitParams, MetadataParams),
     responses(
         (
             status = 101,

@@ -801,18 +801,18 @@ export interface operations {
             query: {
                 /** @description The stream's key; several for several streams */
                 key: string[];
+                /** @description The position to resume from: an event's id, or a cursor; also `lastEventId`, `after`, or the header `Last-Event-ID` */
+                last_event_id?: string;
                 /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
                 /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
+                /** @description Wait for streams that do not exist yet */
+                wait?: boolean;
                 /** @description The subscriber's name in the list of clients: up to 128 bytes */
                 client_name?: string;
                 /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
                 tags?: string;
-                /** @description Wait for streams that do not exist yet */
-                wait?: boolean;
-                /** @description The position to resume from: an event's id, or a cursor; also `lastEventId`, `after`, or the header `Last-Event-ID` */
-                last_event_id?: string;
             };
             header?: never;
             path?: never;
@@ -897,6 +897,10 @@ export interface operations {
             query: {
                 /** @description The stream's key; several for several streams */
                 key: string[];
+                /** @description The last response's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID` */
+                after?: string;
+                /** @description Seconds to wait when there is nothing new, 0 to 60, 25 by default; `true` besides: wait for streams that do not exist yet */
+                wait?: string;
                 /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
                 /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
@@ -905,10 +909,6 @@ export interface operations {
                 client_name?: string;
                 /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
                 tags?: string;
-                /** @description The last response's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID` */
-                after?: string;
-                /** @description Seconds to wait when there is nothing new, 0 to 60, 25 by default; `true` besides: wait for streams that do not exist yet */
-                wait?: string;
             };
             header?: {
                 /** @description The `ETag` of a response that the subscriber has */
@@ -996,20 +996,20 @@ export interface operations {
             query: {
                 /** @description The stream's key; several for several streams */
                 key: string[];
-                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
-                from?: string;
-                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
-                events?: string;
-                /** @description The subscriber's name in the list of clients: up to 128 bytes */
-                client_name?: string;
-                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
-                tags?: string;
-                /** @description Wait for streams that do not exist yet */
-                wait?: boolean;
                 /** @description The position to resume from: an event's id, or a cursor; also `after` */
                 last_event_id?: string;
                 /** @description The same as `last_event_id` */
                 lastEventId?: string;
+                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                from?: string;
+                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
+                events?: string;
+                /** @description Wait for streams that do not exist yet */
+                wait?: boolean;
+                /** @description The subscriber's name in the list of clients: up to 128 bytes */
+                client_name?: string;
+                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
+                tags?: string;
             };
             header?: {
                 /** @description The same as `last_event_id`; browsers send it when they reconnect */
@@ -1097,20 +1097,20 @@ export interface operations {
             query: {
                 /** @description The stream's key; several for several streams */
                 key: string[];
-                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
-                from?: string;
-                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
-                events?: string;
-                /** @description The subscriber's name in the list of clients: up to 128 bytes */
-                client_name?: string;
-                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
-                tags?: string;
-                /** @description Wait for streams that do not exist yet */
-                wait?: boolean;
                 /** @description The position to resume from: an event's id, or a cursor; also `after` */
                 last_event_id?: string;
                 /** @description The same as `last_event_id` */
                 lastEventId?: string;
+                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                from?: string;
+                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
+                events?: string;
+                /** @description Wait for streams that do not exist yet */
+                wait?: boolean;
+                /** @description The subscriber's name in the list of clients: up to 128 bytes */
+                client_name?: string;
+                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
+                tags?: string;
             };
             header?: {
                 /** @description The same as `last_event_id`; browsers send it when they reconnect */
