@@ -243,8 +243,8 @@ impl Connection {
             }
         });
         loop {
-            // Not biased: a busy stream must not keep the broker from reading, nor a subscriber that
-            // sends without a pause keep it from writing.
+            // Not biased: a busy stream must not keep the broker from reading. A subscriber that
+            // sends without a pause must not keep it from writing.
             tokio::select! {
                 output = &mut output => return Next::Output(output),
                 found = next_found(lookup) => {
