@@ -38,7 +38,7 @@ impl Output {
     pub(super) fn ended_stream(&self) -> Option<usize> {
         match self {
             Self::Update(stream, StreamUpdate::Deleted) => Some(*stream),
-            Self::Update(stream, StreamUpdate::Events(batch)) if batch.is_last => Some(*stream),
+            Self::Update(stream, StreamUpdate::Events(batch)) if batch.is_last() => Some(*stream),
             _ => None,
         }
     }

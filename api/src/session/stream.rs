@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::{
     codec::cursor::{self, Tag},
     store::Batch,
-    stream::{EventId, Position, SharedPosition, StreamKey},
+    stream::{EventId, Position, SharedPosition, Status, StreamKey},
 };
 
 /// The position in a deleted stream of which the subscriber has nothing. Its cursor must say that
@@ -34,7 +34,7 @@ pub(super) enum Phase {
     /// Its tail has this number. Events after `newest`, the newest when it was added, are live.
     Open { tail: usize, newest: EventId },
     /// Nothing: the subscriber has its last event.
-    Finished,
+    Finished(Status),
     /// Nothing: the stream was deleted. The subscriber was sent a report of it, or not yet.
     Deleted { is_reported: bool },
 }
@@ -60,7 +60,7 @@ impl SubscribedStream {
     ) -> Self {
         let is_caught_up = match phase {
             Phase::Open { newest, .. } => position.id() == Some(newest),
-            Phase::Awaited | Phase::Finished => true,
+            Phase::Awaited | Phase::Finished(_) => true,
             Phase::Deleted { is_reported } => is_reported,
         };
         Self {
@@ -107,12 +107,17 @@ impl SubscribedStream {
     pub fn is_over(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Finished | Phase::Deleted { is_reported: true }
+            Phase::Finished(_) | Phase::Deleted { is_reported: true }
         )
     }
 
-    pub(super) fn is_finished(&self) -> bool {
-        self.phase == Phase::Finished
+    /// The status of a finished stream of which the subscriber has the last event.
+    #[must_use]
+    pub fn finished(&self) -> Option<Status> {
+        match self.phase {
+            Phase::Finished(status) => Some(status),
+            Phase::Awaited | Phase::Open { .. } | Phase::Deleted { .. } => None,
+        }
     }
 
     pub(super) fn is_awaited(&self) -> bool {
@@ -127,7 +132,7 @@ impl SubscribedStream {
     pub(super) fn tail(&self) -> Option<usize> {
         match self.phase {
             Phase::Open { tail, .. } => Some(tail),
-            Phase::Awaited | Phase::Finished | Phase::Deleted { .. } => None,
+            Phase::Awaited | Phase::Finished(_) | Phase::Deleted { .. } => None,
         }
     }
 
@@ -151,7 +156,7 @@ impl SubscribedStream {
     pub(super) fn advance(&mut self, batch: &Batch) {
         let last = batch.entries().next_back().map(|entry| entry.id);
         if let Some(id) = last.or_else(|| self.position.id()) {
-            self.position.set(if batch.is_last {
+            self.position.set(if batch.is_last() {
                 Position::Complete(id)
             } else {
                 Position::At(id)
@@ -160,15 +165,15 @@ impl SubscribedStream {
         if let (Phase::Open { newest, .. }, Some(last)) = (self.phase, last) {
             self.is_caught_up |= last >= newest;
         }
-        if batch.is_last {
-            (self.phase, self.is_caught_up) = (Phase::Finished, true);
+        if let Some(status) = batch.finished {
+            (self.phase, self.is_caught_up) = (Phase::Finished(status), true);
         }
     }
 
     /// Moves the position back: the subscriber has nothing after this event.
     pub(super) fn move_back_to(&mut self, id: EventId) {
         self.position.set(Position::At(id));
-        if self.phase == Phase::Finished {
+        if self.finished().is_some() {
             // Its tail is over, but the subscriber still has to get the rest.
             self.phase = Phase::Open {
                 tail: usize::MAX,

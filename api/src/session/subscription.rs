@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     store::{Page, StoreError, StreamUpdate, TailSet},
-    stream::{EventFilter, EventId, Position, SharedPosition, StreamKey},
+    stream::{EventFilter, EventId, Position, SharedPosition, Status, StreamKey},
 };
 
 /// How many events the filter may pass over before the subscriber is sent its position.
@@ -71,9 +71,9 @@ impl Subscription {
         self.awaited.get_or_insert_default().add(key, appearance);
     }
 
-    /// Adds a stream of which the subscriber has everything.
-    pub fn add_finished(&mut self, key: StreamKey, position: SharedPosition) {
-        self.push(key, position, Phase::Finished, false);
+    /// Adds a stream that was finished with this status. The subscriber has everything of it.
+    pub fn add_finished(&mut self, key: StreamKey, position: SharedPosition, status: Status) {
+        self.push(key, position, Phase::Finished(status), false);
     }
 
     /// Adds a stream that was deleted, which is to be reported.
@@ -153,7 +153,7 @@ impl Subscription {
     pub fn outcome(&self) -> Option<Outcome> {
         let is_over =
             !self.streams.is_empty() && self.streams.iter().all(SubscribedStream::is_over);
-        let is_ended = || self.streams.iter().any(SubscribedStream::is_finished);
+        let is_ended = || (self.streams.iter()).any(|stream| stream.finished().is_some());
         is_over.then(|| {
             if is_ended() {
                 Outcome::Ended
@@ -234,7 +234,7 @@ impl Subscription {
         let last = batch.entries().next_back();
         let ends_unwanted = last.is_some_and(|last| !filter.passes(&last.name));
         let is_wanted = batch.missed.is_some()
-            || batch.is_last
+            || batch.is_last()
             || batch.entries().any(|entry| filter.passes(&entry.name));
         if is_wanted {
             // A wanted event says which position the subscriber has.

@@ -244,7 +244,7 @@ mod tests {
 
     fn last() -> StreamUpdate {
         StreamUpdate::Events(Batch {
-            is_last: true,
+            finished: Some(Status::Ended),
             ..Batch::default()
         })
     }

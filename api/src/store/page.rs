@@ -93,11 +93,11 @@ impl Page {
         }
     }
 
-    /// Whether nothing can follow this page: the stream is finished, and the page reaches its last
-    /// event.
+    /// The status of a finished stream whose last event the page reaches: nothing can follow.
     #[must_use]
-    pub fn is_end(&self) -> bool {
-        self.info.status != Status::Active && self.is_newest()
+    pub fn finished(&self) -> Option<Status> {
+        let status = self.info.status;
+        (status.is_finished() && self.is_newest()).then_some(status)
     }
 
     /// Whether the page reaches the newest event.

@@ -2,7 +2,7 @@
 
 use crate::{
     codec::segment::Part,
-    stream::{Entry, Missed},
+    stream::{Entry, Missed, Status},
 };
 
 /// What changed in one stream: the way of every event from a store to a subscriber.
@@ -20,7 +20,7 @@ impl StreamUpdate {
     #[must_use]
     pub fn is_last(&self) -> bool {
         match self {
-            Self::Events(batch) => batch.is_last,
+            Self::Events(batch) => batch.is_last(),
             Self::Deleted => true,
         }
     }
@@ -42,8 +42,9 @@ pub struct Batch {
     pub missed: Option<Missed>,
     /// Entries that follow those of the batch before, or what was missed.
     pub parts: Vec<Part>,
-    /// The stream is finished. The subscriber has its last event, from this batch or already.
-    pub is_last: bool,
+    /// The status of the stream if it is finished. The subscriber has its last event, from this
+    /// batch or already.
+    pub finished: Option<Status>,
 }
 
 impl Batch {
@@ -52,9 +53,22 @@ impl Batch {
         self.parts.iter().flat_map(Part::entries)
     }
 
+    /// Whether nothing can follow it.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    /// The last event of a finished stream, if it is in this batch.
+    #[must_use]
+    pub fn last_event(&self) -> Option<(&Entry, Status)> {
+        let status = self.finished?;
+        Some((self.entries().next_back()?, status))
+    }
+
     /// Whether it says nothing except that the store answers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.missed.is_none() && self.parts.is_empty() && !self.is_last
+        self.missed.is_none() && self.parts.is_empty() && !self.is_last()
     }
 }

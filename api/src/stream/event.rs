@@ -5,10 +5,19 @@ use super::id::EventId;
 /// Event names that only the broker itself uses. The recorded status of a stream finishes it, not
 /// an event. The broker refuses these names so that they can't mislead a reader that checks only
 /// names.
-pub const RESERVED_NAMES: [&str; 5] = ["start", "end", "cancel", "error", "missedevents"];
+pub const RESERVED_NAMES: [&str; 7] = [
+    "start",
+    "end",
+    "cancel",
+    "fail",
+    "abandon",
+    "error",
+    "missedevents",
+];
 
-/// The reserved names that the broker writes into streams. No event of a publisher has one.
-pub const BROKER_NAMES: [&str; 3] = ["start", "end", "cancel"];
+/// The reserved names that the broker writes into streams. Versions before these names were
+/// reserved let publishers write `fail` and `abandon`.
+pub const BROKER_NAMES: [&str; 5] = ["start", "end", "cancel", "fail", "abandon"];
 
 /// The longest event name, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 128;

@@ -1,4 +1,4 @@
-//! The status of a stream, and the two ways to finish a stream.
+//! The status of a stream, and the ways to finish a stream.
 
 use std::str::FromStr;
 
@@ -14,9 +14,23 @@ pub enum Status {
     Ended,
     /// Given up: `cancel` was its last event.
     Cancelled,
+    /// The producer reported an error: `fail` was its last event.
+    Failed,
+    /// The producer went silent: `abandon` was its last event.
+    Abandoned,
 }
 
+/// What the store has in place of `active` for a stream whose producer must show that it lives. A
+/// node that does not renew deadlines takes the stream for finished when it writes.
+const LEASED: &str = "leased";
+
 impl Status {
+    /// Whether nothing can follow the stream's events.
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        self != Self::Active
+    }
+
     /// The status as text, in the store and in responses.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -24,18 +38,25 @@ impl Status {
             Self::Active => "active",
             Self::Ended => "ended",
             Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
         }
     }
 }
 
+/// Parses what the store has.
 impl FromStr for Status {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Active, Self::Ended, Self::Cancelled]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or(())
+        Ok(match text {
+            "active" | LEASED => Self::Active,
+            "ended" => Self::Ended,
+            "cancelled" => Self::Cancelled,
+            "failed" => Self::Failed,
+            "abandoned" => Self::Abandoned,
+            _ => return Err(()),
+        })
     }
 }
 
@@ -65,5 +86,21 @@ impl Finish {
             Self::End => Status::Ended,
             Self::Cancel => Status::Cancelled,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_has_each_status_as_its_text_and_an_active_stream_may_be_leased() {
+        use Status::{Abandoned, Active, Cancelled, Ended, Failed};
+        for status in [Active, Ended, Cancelled, Failed, Abandoned] {
+            assert_eq!(status.as_str().parse(), Ok(status));
+            assert_eq!(status.is_finished(), status != Active);
+        }
+        assert_eq!("leased".parse(), Ok(Active));
+        assert_eq!(Status::from_str("other"), Err(()));
     }
 }

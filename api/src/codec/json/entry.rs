@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::text::{text, time};
-use crate::stream::{Entry, EventId, Missed, StreamKey};
+use crate::stream::{Entry, EventId, Missed, Status, StreamKey};
 
 /// The name of the event that reports a gap.
 pub(in crate::codec) const MISSED_EVENTS: &str = "missedevents";
@@ -17,6 +17,8 @@ struct EntryOut<'a> {
     event: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_status: Option<Status>,
 }
 
 /// An entry with its time, for the list of stored events.
@@ -29,14 +31,15 @@ struct StoredEntry<'a> {
     data: Option<&'a str>,
 }
 
-/// An entry as a JSON object.
+/// An entry as a JSON object. The last event of a finished stream has the stream's status.
 #[must_use]
-pub fn entry(key: Option<&StreamKey>, entry: &Entry) -> String {
+pub fn entry(key: Option<&StreamKey>, entry: &Entry, status: Option<Status>) -> String {
     text(&EntryOut {
         key,
         id: entry.id,
         event: &entry.name,
         data: entry.data.as_deref(),
+        stream_status: status,
     })
 }
 
@@ -124,7 +127,7 @@ mod tests {
     fn written(name: &str, data: Option<&str>) -> String {
         let id = EventId { ms: 5, n: 7 };
         let (name, data) = (name.into(), data.map(Into::into));
-        entry(None, &Entry { id, name, data })
+        entry(None, &Entry { id, name, data }, None)
     }
 
     proptest! {

@@ -1,10 +1,10 @@
 //! Session outputs as JSON objects, for WebSocket, NDJSON and polls.
 
 use crate::{
-    codec::{json, segment::Part},
+    codec::json,
     session::{Output, Subscription},
     store::{Batch, StreamUpdate},
-    stream::StreamKey,
+    stream::{Entry, StreamKey},
 };
 
 /// The JSON objects of an output. With `is_keyed` each names its stream.
@@ -39,10 +39,16 @@ fn entries(
     let key = is_keyed.then_some(key);
     let missed = batch.missed.as_ref();
     let missed = missed.map(|missed| json::missed(key, missed));
-    let entries = batch.parts.iter().flat_map(Part::entries);
-    let wanted = entries.filter(|entry| subscription.wants(&entry.name));
+    let wanted = batch
+        .entries()
+        .filter(|entry| subscription.wants(&entry.name));
+    let last = batch.last_event();
+    let status = |entry: &Entry| {
+        let (_, status) = last.filter(|(last, _)| last.id == entry.id)?;
+        Some(status)
+    };
     missed
         .into_iter()
-        .chain(wanted.map(|entry| json::entry(key, entry)))
+        .chain(wanted.map(|entry| json::entry(key, entry, status(entry))))
         .collect()
 }

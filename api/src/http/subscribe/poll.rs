@@ -95,7 +95,7 @@ pub async fn poll(
 ) -> Result<PollResponse, ApiError> {
     let resolver = state.resolver(&token);
     let streams = resolver.resolve(&request).await?;
-    let mut body = PollBody::new(&request, &streams);
+    let mut body = PollBody::new(&request);
     let freshness = Freshness::of(&streams, &token);
     // Finished streams give the same answer each time: they are read one after the other, and not
     // in the order in which the store answers.

@@ -3,16 +3,12 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    objects::objects,
-    request::SubscribeRequest,
-    resolve::{ResolvedStream, StreamState},
-};
+use super::{objects::objects, request::SubscribeRequest};
 use crate::{
     codec::{cursor, json},
     session::{Outcome, Output, SubscribedStream, Subscription},
     store::{Batch, PAGE_BYTES, PAGE_ENTRIES, StreamUpdate},
-    stream::{Finish, Position, StartPosition, Status},
+    stream::{Position, StartPosition, Status},
 };
 
 /// An event of a stream.
@@ -32,6 +28,10 @@ pub(super) struct KeyedEvent {
     /// Its data, if it has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
+    /// With the last event of a stream: `ended`, `cancelled`, `failed` or `abandoned`.
+    #[schema(value_type = Option<String>, example = "ended", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_status: Option<Status>,
 }
 
 /// The answer to a poll.
@@ -42,7 +42,8 @@ pub(super) struct Polled {
     /// What to ask for next, as `after`. With one key an event's id; null while nothing is known of
     /// the stream.
     cursor: Option<String>,
-    /// `active` while there may be more to ask for; else `ended`, or with one key `cancelled`.
+    /// `active` while there may be more to ask for. Else `ended`, or with one key also
+    /// `cancelled`, `failed` or `abandoned`.
     #[schema(value_type = String, example = "active")]
     status: Status,
 }
@@ -54,23 +55,17 @@ pub(super) struct PollBody {
     bytes: usize,
     /// The answer has something that the subscriber does not know, if only its position.
     has_updates: bool,
-    is_cancelled: bool,
     /// The cursor also names the streams of which the subscriber has nothing. Without that it would
     /// begin elsewhere the next time.
     cursor_has_starts: bool,
 }
 
 impl PollBody {
-    pub(super) fn new(request: &SubscribeRequest, streams: &[ResolvedStream]) -> Self {
-        let is_cancelled = |stream: &ResolvedStream| {
-            let status = Status::Cancelled;
-            matches!(stream.state, StreamState::Complete { status: found, .. } if found == status)
-        };
+    pub(super) fn new(request: &SubscribeRequest) -> Self {
         Self {
             events: Vec::new(),
             bytes: 0,
             has_updates: false,
-            is_cancelled: streams.iter().all(is_cancelled),
             cursor_has_starts: request.start != StartPosition::Start,
         }
     }
@@ -129,6 +124,7 @@ impl PollBody {
         if let Some(missed) = &batch.missed {
             self.push(json::missed(Some(&key), missed));
         }
+        let last = batch.last_event().map(|(last, status)| (last.id, status));
         let (mut is_first, mut before) = (true, None);
         for entry in batch.entries() {
             if subscription.wants(&entry.name) {
@@ -138,15 +134,12 @@ impl PollBody {
                 {
                     return subscription.move_back(index, before);
                 }
-                self.push(json::entry(Some(&key), entry));
+                let status = last.filter(|(id, _)| *id == entry.id);
+                let status = status.map(|(_, status)| status);
+                self.push(json::entry(Some(&key), entry, status));
                 is_first = false;
             }
             before = Some(entry.id);
-        }
-        if batch.is_last {
-            let last = batch.entries().next_back();
-            self.is_cancelled =
-                last.is_some_and(|entry| *entry.name == *Finish::Cancel.event_name());
         }
     }
 
@@ -159,10 +152,14 @@ impl PollBody {
             Some(Outcome::Deleted) => is_keyed,
             None => false,
         };
+        let finished = |subscription: &Subscription| subscription.streams().first()?.finished();
         let status = match subscriptions.iter().all(is_over) {
             false => Status::Active,
-            true if self.is_cancelled && !is_keyed => Status::Cancelled,
-            true => Status::Ended,
+            true if is_keyed => Status::Ended,
+            true => subscriptions
+                .first()
+                .and_then(finished)
+                .unwrap_or(Status::Ended),
         };
         let streams = subscriptions.iter().flat_map(Subscription::streams);
         let cursor = self.cursor(streams, is_keyed);

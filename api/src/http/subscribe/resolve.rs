@@ -191,7 +191,9 @@ impl Resolver {
         } = stream;
         match state {
             StreamState::Open { page, report } => subscription.add(*page, position, report),
-            StreamState::Complete { .. } => subscription.add_finished(key, position),
+            StreamState::Complete { status, .. } => {
+                subscription.add_finished(key, position, status);
+            }
             StreamState::Awaited { report } => {
                 let appearance = self.appearance(key.clone());
                 subscription.add_awaited(key, position, appearance, report);

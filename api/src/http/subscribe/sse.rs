@@ -243,7 +243,7 @@ impl ServerSentEvents {
         let mut cursor = String::with_capacity(key.len() + others.len() + sse::FRAME_SIZE);
         let is_wanted = |name: &str| subscription.wants(name);
         for entry in batch.entries().filter(|entry| is_wanted(&entry.name)) {
-            let position = if batch.is_last && Some(entry.id) == last {
+            let position = if batch.is_last() && Some(entry.id) == last {
                 Position::Complete(entry.id)
             } else {
                 Position::At(entry.id)

@@ -53,7 +53,7 @@ impl Tail for MemoryTail {
             };
             let ttl = page.info.ttl;
             let batch = Batch {
-                is_last: page.is_end(),
+                finished: page.finished(),
                 missed: page.missed,
                 parts: page.parts,
             };

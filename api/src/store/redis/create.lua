@@ -5,7 +5,7 @@
 -- Returns the time of the event `start` in ms, or nil when a stream is active. An error: there is
 -- no new stream.
 local old = redis.call('HMGET', KEYS[2], 'status', 'last_ms')
-if old[1] == 'active' and redis.call('EXISTS', KEYS[1]) == 1 then
+if (old[1] == 'active' or old[1] == 'leased') and redis.call('EXISTS', KEYS[1]) == 1 then
   return false
 end
 

@@ -9,7 +9,7 @@ use crate::{
         Batch, Page, StreamUpdate,
         redis::{keys::Keys, reader::RedisReader, replies::Head},
     },
-    stream::{Entry, EventId, Generation, SharedPosition, Status, StreamKey},
+    stream::{Entry, EventId, Generation, SharedPosition, StreamKey},
 };
 
 pub(super) struct ExclusiveStream {
@@ -72,7 +72,7 @@ impl ExclusiveStream {
 
     /// The update that a page of history brings.
     pub(super) fn take_page(&mut self, page: Page) -> StreamUpdate {
-        let is_last = page.is_end();
+        let finished = page.finished();
         self.state = if page.is_newest() {
             State::Live
         } else {
@@ -81,7 +81,7 @@ impl ExclusiveStream {
         StreamUpdate::Events(Batch {
             missed: page.missed,
             parts: page.parts,
-            is_last,
+            finished,
         })
     }
 
@@ -107,7 +107,8 @@ impl ExclusiveStream {
             self.state = State::CatchUp;
             return StreamUpdate::Events(Batch::default());
         };
-        let is_last = head.status != Status::Active && newest == head.last;
+        let is_over = head.status.is_finished() && newest == head.last;
+        let finished = is_over.then_some(head.status);
         let mut parts = Vec::new();
         if !entries.is_empty() {
             let bytes: usize = entries.iter().map(Entry::weight).sum();
@@ -117,7 +118,7 @@ impl ExclusiveStream {
         StreamUpdate::Events(Batch {
             missed: None,
             parts,
-            is_last,
+            finished,
         })
     }
 }

@@ -115,7 +115,7 @@ impl SharedTail {
 
 fn update_of(page: Page) -> StreamUpdate {
     StreamUpdate::Events(Batch {
-        is_last: page.is_end(),
+        finished: page.finished(),
         missed: page.missed,
         parts: page.parts,
     })

@@ -40,8 +40,8 @@ struct State {
     ring: Ring,
     /// The newest entry that the node knows.
     newest: EventId,
-    /// Nothing follows `newest`.
-    has_ended: bool,
+    /// The status with which the stream was finished: nothing follows `newest`.
+    finished: Option<Status>,
     is_deleted: bool,
     /// Increases when the store is found to have lost entries: then earlier cursors mean nothing.
     epoch: u64,
@@ -100,7 +100,7 @@ impl Topic {
         let state = State {
             ring: Ring::default(),
             newest: page.info.last,
-            has_ended: false,
+            finished: None,
             is_deleted: false,
             epoch: 0,
             health,
@@ -176,7 +176,7 @@ impl Topic {
     pub(super) fn take_due_check(&self) -> bool {
         let mut state = self.state.lock();
         let is_due = state.health == Health::Live
-            && !state.has_ended
+            && state.finished.is_none()
             && !state.is_deleted
             && state.next_check <= Instant::now();
         if is_due {
@@ -210,7 +210,7 @@ impl Topic {
             return false;
         }
         state.push(message.entries, topics);
-        state.has_ended = message.status != Status::Active;
+        state.finished = message.status.is_finished().then_some(message.status);
         state.check_interval = FIRST_CHECK;
         state.next_check = Instant::now() + FIRST_CHECK;
         drop(state);
@@ -254,7 +254,7 @@ impl Topic {
     /// Takes what the store has after the newest entry, on a node with so many topics.
     pub(super) fn repair(&self, page: Page, topics: usize) -> Repaired {
         let complete = page.is_newest();
-        let is_end = page.is_end();
+        let finished = page.finished();
         let expiry = page.info.ttl + AFTER_EXPIRY;
         let mut found = 0;
         self.change(|state| {
@@ -265,7 +265,7 @@ impl Topic {
                     state.epoch += 1;
                 }
                 state.newest = page.cursor.unwrap_or(page.info.last);
-                state.has_ended = is_end;
+                state.finished = finished;
             } else {
                 for part in page.parts {
                     let newest = state.newest;
@@ -277,7 +277,7 @@ impl Topic {
                 }
             }
             // The page may be older than the message with the end.
-            state.has_ended |= is_end;
+            state.finished = state.finished.or(finished);
             // No message reports an expiry, so that the store is asked then.
             state.next_check = state.next_check.min(Instant::now() + expiry);
         });
@@ -293,22 +293,25 @@ impl Topic {
         let Some(cursor) = cursor.filter(|_| state.epoch == epoch) else {
             return Lookup::ReadStore;
         };
-        let events = |parts, is_last| {
+        let events = |parts, finished| {
             Lookup::Update(StreamUpdate::Events(Batch {
                 missed: None,
                 parts,
-                is_last,
+                finished,
             }))
         };
         if cursor.n >= state.newest.n {
             return match state.health {
-                _ if state.has_ended => events(Vec::new(), true),
+                _ if state.finished.is_some() => events(Vec::new(), state.finished),
                 Health::Down => Lookup::Disconnected,
                 Health::Live | Health::Unsure => Lookup::NothingNew,
             };
         }
         match state.ring.after(cursor) {
-            Some((parts, last)) => events(parts, state.has_ended && last == state.newest),
+            Some((parts, last)) => {
+                let finished = state.finished.filter(|_| last == state.newest);
+                events(parts, finished)
+            }
             None => Lookup::ReadStore,
         }
     }

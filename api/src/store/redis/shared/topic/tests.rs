@@ -49,11 +49,17 @@ async fn a_page_that_is_older_than_the_end_does_not_undo_it() {
     topic.repair(before, 1);
     assert!(matches!(
         topic.lookup(Some(id(1)), 0),
-        Lookup::Update(StreamUpdate::Events(Batch { is_last: true, .. }))
+        Lookup::Update(StreamUpdate::Events(Batch {
+            finished: Some(Status::Ended),
+            ..
+        }))
     ));
     assert!(matches!(
         topic.lookup(Some(id(2)), 0),
-        Lookup::Update(StreamUpdate::Events(Batch { is_last: true, .. }))
+        Lookup::Update(StreamUpdate::Events(Batch {
+            finished: Some(Status::Ended),
+            ..
+        }))
     ));
 }
 
@@ -72,7 +78,7 @@ async fn a_message_that_does_not_follow_sends_tails_to_the_store() {
     assert_eq!(topic.newest(), id(2));
     assert!(matches!(
         topic.lookup(Some(id(1)), 0),
-        Lookup::Update(StreamUpdate::Events(Batch { is_last: false, .. }))
+        Lookup::Update(StreamUpdate::Events(Batch { finished: None, .. }))
     ));
     assert!(matches!(topic.lookup(Some(id(2)), 0), Lookup::NothingNew));
     assert!(
