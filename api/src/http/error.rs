@@ -1,4 +1,4 @@
-//! Error responses. They all have one shape: `{"code", "message"}`.
+//! Error responses. They all have one shape: `{"code", "message", "stream_status"?}`.
 
 use std::{borrow::Cow, io::Cursor};
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub use super::error_code::ErrorCode;
 use super::error_code::INTERNAL_MESSAGE;
-use crate::bounded::bounded;
+use crate::{bounded::bounded, stream::Status as StreamStatus};
 
 /// The longest message, in bytes. A key fits, even if every character is escaped. What a request
 /// holds may have megabytes.
@@ -27,6 +27,8 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// What people read.
     pub message: Cow<'static, str>,
+    /// The status of the stream that the request is about, where the stream is finished.
+    pub stream_status: Option<StreamStatus>,
 }
 
 /// The body of every error response.
@@ -43,6 +45,10 @@ pub struct ErrorBody<'a> {
     pub code: &'a str,
     /// One plain sentence that says what was wrong with this request.
     pub message: &'a str,
+    /// The status of the stream, where the request needs an active stream and this one is finished.
+    #[schema(value_type = Option<String>, example = "ended", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_status: Option<StreamStatus>,
 }
 
 impl ApiError {
@@ -52,7 +58,15 @@ impl ApiError {
         Self {
             code,
             message: bounded(message.into(), MAX_MESSAGE_BYTES),
+            stream_status: None,
         }
+    }
+
+    /// Adds the status of the stream that the request is about.
+    #[must_use]
+    pub fn with_stream_status(mut self, status: Option<StreamStatus>) -> Self {
+        self.stream_status = status;
+        self
     }
 
     /// An internal error. The caller logs the details.
@@ -67,6 +81,7 @@ impl ApiError {
         let body = ErrorBody {
             code: self.code.as_str(),
             message: &self.message,
+            stream_status: self.stream_status,
         };
         // Two strings always serialize; the fallback keeps the promise of JSON without a panic.
         serde_json::to_string(&body)

@@ -28,6 +28,7 @@ pub enum ErrorCode {
     CrossSlot,
     ExistingStream,
     SequenceGap,
+    StaleGeneration,
     AlreadySubscribed,
     NotSubscribed,
     Unauthorized,
@@ -53,7 +54,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::BadRequest,
         Self::MalformedJson,
         Self::InvalidRequest,
@@ -69,6 +70,7 @@ impl ErrorCode {
         Self::CrossSlot,
         Self::ExistingStream,
         Self::SequenceGap,
+        Self::StaleGeneration,
         Self::AlreadySubscribed,
         Self::NotSubscribed,
         Self::Unauthorized,
@@ -111,6 +113,7 @@ impl ErrorCode {
             Self::CrossSlot => "cross-slot",
             Self::ExistingStream => "existing-stream",
             Self::SequenceGap => "sequence-gap",
+            Self::StaleGeneration => "stale-generation",
             Self::AlreadySubscribed => "already-subscribed",
             Self::NotSubscribed => "not-subscribed",
             Self::Unauthorized => "unauthorized",
@@ -158,7 +161,10 @@ impl ErrorCode {
             Self::NotFound | Self::NoActiveStream | Self::StreamNotFound | Self::ClientNotFound => {
                 Status::NotFound
             }
-            Self::SequenceGap | Self::AlreadySubscribed | Self::NotSubscribed => Status::Conflict,
+            Self::SequenceGap
+            | Self::StaleGeneration
+            | Self::AlreadySubscribed
+            | Self::NotSubscribed => Status::Conflict,
             Self::MethodNotAllowed => Status::MethodNotAllowed,
             Self::RequestTimeout => Status::RequestTimeout,
             Self::TooLarge | Self::TooManyEvents => Status::PayloadTooLarge,

@@ -21,6 +21,11 @@ pub struct InvalidKeyParameter(pub ErrorBody<'static>);
 #[response(status = 404)]
 pub struct NoActiveStream(pub ErrorBody<'static>);
 
+/// `stale-generation`: the stream has another generation
+#[derive(IntoResponses)]
+#[response(status = 409)]
+pub struct StaleGeneration(pub ErrorBody<'static>);
+
 /// `stream-not-found`
 #[derive(IntoResponses)]
 #[response(status = 404)]

@@ -13,7 +13,10 @@ use super::{
     cors::may_connect,
     error::{ApiError, ErrorCode},
 };
-use crate::{config::Settings, stream::StreamKey};
+use crate::{
+    config::Settings,
+    stream::{Generation, InvalidGeneration, StreamKey},
+};
 
 /// The decoded pairs of a query. Rocket's own parser would replace bytes that are not UTF-8, and so
 /// turn a key into another key.
@@ -63,6 +66,18 @@ impl<'r> Query<'r> {
 /// The query parameter `key`: a stream key.
 pub struct QueryKey(pub StreamKey);
 
+/// The query parameter `generation`: the stream must have it. None: any stream will do.
+pub struct QueryGeneration(pub Option<Generation>);
+
+/// Parses the generation of a body.
+pub(super) fn generation(text: Option<&str>) -> Result<Option<Generation>, ApiError> {
+    text.map(str::parse)
+        .transpose()
+        .map_err(|error: InvalidGeneration| {
+            ApiError::new(ErrorCode::InvalidRequest, error.to_string())
+        })
+}
+
 /// A WebSocket handshake, or none if the request is a plain one. A handler refuses a plain request
 /// last: an error about the token or the stream helps the caller more. The guard itself refuses a
 /// handshake from a page of an origin that is not allowed.
@@ -99,6 +114,26 @@ impl<'r> FromRequest<'r> for QueryKey {
         };
         match stream_key(key.unwrap_or_default()) {
             Ok(key) => Outcome::Success(Self(key)),
+            Err(error) => error.refuse(request),
+        }
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for QueryGeneration {
+    type Error = ApiError;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
+        let query = Query::of(request);
+        let parsed = query.text("generation").and_then(|text| {
+            text.map(str::parse)
+                .transpose()
+                .map_err(|error: InvalidGeneration| {
+                    ApiError::new(ErrorCode::InvalidParameter, error.to_string())
+                })
+        });
+        match parsed {
+            Ok(generation) => Outcome::Success(Self(generation)),
             Err(error) => error.refuse(request),
         }
     }

@@ -28,6 +28,7 @@ pub fn all() -> Vec<Route> {
         streams::events::events,
         streams::finish::end,
         streams::finish::cancel,
+        streams::finish::fail,
         publish::batch::add,
         publish::ndjson::add,
         publish::websocket::add,

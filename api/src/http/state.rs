@@ -13,7 +13,7 @@ use crate::{
     lifecycle::Lifecycle,
     session::Registry,
     store::{SharedStore, StoreError},
-    stream::{Status, StreamKey},
+    stream::{Generation, StreamKey},
     telemetry::metrics::SharedMetrics,
 };
 
@@ -59,18 +59,36 @@ impl<'r> FromRequest<'r> for AppState<'r> {
 }
 
 impl AppState<'_> {
-    /// Returns an error unless the stream is active. Routes check this before a long upload. Each
-    /// write checks it again.
-    pub(super) async fn must_be_active(&self, key: &StreamKey) -> Result<(), ApiError> {
-        must_be_active(self.store, key).await
+    /// The generation of the active stream at the key. Uploads belong to the stream on which they
+    /// start. Each write checks it again.
+    ///
+    /// Errors: no stream there is active, or it has not the generation that the caller requires.
+    pub(super) async fn active_stream(
+        &self,
+        key: &StreamKey,
+        required: Option<Generation>,
+    ) -> Result<Generation, ApiError> {
+        active_stream(self.store, key, required)
+            .await
+            .map_err(at(key))
     }
 }
 
 /// The same check, for code that runs after the request.
-pub(super) async fn must_be_active(store: &SharedStore, key: &StreamKey) -> Result<(), ApiError> {
+pub(super) async fn active_stream(
+    store: &SharedStore,
+    key: &StreamKey,
+    required: Option<Generation>,
+) -> Result<Generation, StoreError> {
     match store.info(key).await {
-        Ok(info) if info.status == Status::Active => Ok(()),
-        Ok(_) | Err(StoreError::NotFound) => Err(at(key)(StoreError::NotActive)),
-        Err(error) => Err(error.into()),
+        Ok(info) if required.is_some_and(|required| required != info.generation) => {
+            Err(StoreError::StaleGeneration)
+        }
+        Ok(info) if info.status.is_finished() => Err(StoreError::NotActive {
+            status: Some(info.status),
+        }),
+        Ok(info) => Ok(info.generation),
+        Err(StoreError::NotFound) => Err(StoreError::NotActive { status: None }),
+        Err(error) => Err(error),
     }
 }

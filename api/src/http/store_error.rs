@@ -3,19 +3,15 @@
 use super::error::{ApiError, ErrorCode};
 use crate::{
     store::{StoreError, quota::QuotaError},
-    stream::{MAX_PRODUCERS, StreamKey},
+    stream::{MAX_PRODUCERS, Status, StreamKey},
 };
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Exists => Self::new(
-                ErrorCode::ExistingStream,
-                "An active stream exists at this key",
-            ),
-            StoreError::NotActive => {
-                Self::new(ErrorCode::NoActiveStream, "No active stream at this key")
-            }
+            StoreError::Exists { status } => exists("this key", status),
+            StoreError::NotActive { status } => not_active("this key", status),
+            StoreError::StaleGeneration => stale_generation("this key"),
             StoreError::SequenceGap { has } => Self::new(
                 ErrorCode::SequenceGap,
                 format!(
@@ -58,17 +54,42 @@ impl From<StoreError> for ApiError {
 /// Makes the error response for an error about the stream at this key. Its message names the key.
 pub(super) fn at(key: &StreamKey) -> impl FnOnce(StoreError) -> ApiError {
     move |error| {
-        let (code, what) = match error {
-            StoreError::Exists => (
-                ErrorCode::ExistingStream,
-                "An active stream exists at the key",
-            ),
-            StoreError::NotActive => (ErrorCode::NoActiveStream, "No active stream at the key"),
-            StoreError::NotFound => (ErrorCode::StreamNotFound, "No stream at the key"),
-            error => return error.into(),
-        };
-        ApiError::new(code, format!("{what} {:?}", key.as_str()))
+        let place = format!("the key {:?}", key.as_str());
+        match error {
+            StoreError::Exists { status } => exists(&place, status),
+            StoreError::NotActive { status } => not_active(&place, status),
+            StoreError::StaleGeneration => stale_generation(&place),
+            StoreError::NotFound => {
+                ApiError::new(ErrorCode::StreamNotFound, format!("No stream at {place}"))
+            }
+            error => error.into(),
+        }
     }
+}
+
+fn exists(place: &str, status: Status) -> ApiError {
+    let what = if status.is_finished() {
+        "A finished"
+    } else {
+        "An active"
+    };
+    let message = format!("{what} stream exists at {place}");
+    let finished = Some(status).filter(|status| status.is_finished());
+    ApiError::new(ErrorCode::ExistingStream, message).with_stream_status(finished)
+}
+
+fn not_active(place: &str, status: Option<Status>) -> ApiError {
+    let why = match status {
+        Some(status) => format!("the stream there is {}", status.as_str()),
+        None => "there is no stream".to_owned(),
+    };
+    let message = format!("No active stream at {place}: {why}");
+    ApiError::new(ErrorCode::NoActiveStream, message).with_stream_status(status)
+}
+
+fn stale_generation(place: &str) -> ApiError {
+    let message = format!("The stream at {place} has another generation than the request");
+    ApiError::new(ErrorCode::StaleGeneration, message)
 }
 
 impl From<QuotaError> for ApiError {

@@ -6,44 +6,56 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 
 use super::{
+    create::{Created, NewStream},
     error::{CrossSlot, StoreError},
-    page::{Appended, NewStream, Page, StreamInfo},
+    page::{Appended, Page, StreamInfo},
     presence::{PresenceOutcome, PresenceUpdate},
     tail::TailSet,
 };
-use crate::stream::{EventId, Finish, NewEvent, ProducerSequence, StartPosition, StreamKey};
+use crate::stream::{
+    EventId, Finish, Generation, NewEvent, ProducerSequence, StartPosition, StreamKey,
+};
 
 /// Streams: write them, read them, follow them.
 ///
 /// Each method is one atomic step: whatever races with it comes before or after it as a whole.
 #[async_trait]
 pub trait StreamStore: Send + Sync {
-    /// Creates a stream with its event `start`. A finished stream at the key is replaced: its
-    /// events are deleted, and its tails return
+    /// Creates a stream with its event `start`, or takes the one that exists, as `new` asks for. A
+    /// stream that is replaced is deleted without a last event, and its tails return
     /// [`StreamUpdate::Deleted`](super::StreamUpdate::Deleted).
     ///
     /// Errors: [`StoreError::Exists`].
-    async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError>;
+    async fn create(&self, key: &StreamKey, new: &NewStream) -> Result<Created, StoreError>;
 
     /// Appends all of the events, one after another with nothing between them, or none. Afterwards
     /// the stream lives for its TTL from now on, and all but about its newest `max_events` events
     /// are deleted.
     ///
-    /// With a producer's sequence, events that the stream has already are not appended again.
+    /// With a generation, the stream must have it. With a producer's sequence, events that the
+    /// stream has already are not appended again.
     ///
-    /// Errors: [`StoreError::NotActive`]; with a producer's sequence also
-    /// [`StoreError::SequenceGap`] and [`StoreError::TooManyProducers`].
+    /// Errors: [`StoreError::NotActive`]; with a generation also [`StoreError::StaleGeneration`];
+    /// with a producer's sequence also [`StoreError::SequenceGap`] and
+    /// [`StoreError::TooManyProducers`].
     async fn append(
         &self,
         key: &StreamKey,
+        generation: Option<Generation>,
         events: &[NewEvent],
         producer_sequence: Option<&ProducerSequence>,
     ) -> Result<Appended, StoreError>;
 
-    /// Appends the last event and records the status. Nothing can follow.
+    /// Appends the last event and records the status. Nothing can follow. With a generation, the
+    /// stream must have it.
     ///
-    /// Errors: [`StoreError::NotActive`].
-    async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError>;
+    /// Errors: [`StoreError::NotActive`]; with a generation also [`StoreError::StaleGeneration`].
+    async fn finish(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        finish: &Finish,
+    ) -> Result<EventId, StoreError>;
 
     /// The state of a stream.
     ///

@@ -1,17 +1,26 @@
 //! Why a store did not do what it was asked.
 
 use super::fault::StoreFault;
-use crate::stream::MAX_PRODUCERS;
+use crate::stream::{MAX_PRODUCERS, Status};
 
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A stream at this key is active.
-    #[error("a stream at this key is active")]
-    Exists,
+    /// A stream has this key, and the caller did not ask to take or to replace it.
+    #[error("a stream has this key")]
+    Exists {
+        /// Its status.
+        status: Status,
+    },
     /// No stream at this key is active. Nothing was written.
     #[error("no active stream at this key")]
-    NotActive,
+    NotActive {
+        /// The status of the finished stream that has the key, if one has.
+        status: Option<Status>,
+    },
+    /// The stream at this key is not the one that the caller means. Nothing was written.
+    #[error("another stream has this key")]
+    StaleGeneration,
     /// Events of this producer are missing before the batch's. Nothing was written.
     #[error("the stream has {has} events of this producer")]
     SequenceGap {

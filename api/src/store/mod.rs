@@ -4,6 +4,7 @@
 //! test suite runs over both.
 
 mod contract;
+mod create;
 mod error;
 mod fault;
 pub mod memory;
@@ -18,9 +19,12 @@ mod update;
 
 pub use self::{
     contract::{ConnectionCounts, Introspect, Presence, SharedStore, Store, StreamStore},
+    create::{
+        CreateOutcome, Created, IfTaken, InvalidRequestId, NewStream, REQUEST_ID_TTL, RequestId,
+    },
     error::{CrossSlot, StoreError},
     fault::{Right, StoreFault},
-    page::{Appended, NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, StreamInfo},
+    page::{Appended, PAGE_BYTES, PAGE_ENTRIES, Page, StreamInfo},
     presence::{PRESENCE_TTL, PresenceOutcome, PresenceUpdate},
     tail::TailSet,
     update::{Batch, StreamUpdate},

@@ -32,15 +32,6 @@ pub struct StreamInfo {
     pub created_ms: u64,
 }
 
-/// The options of a new stream.
-#[derive(Clone, Copy, Debug)]
-pub struct NewStream {
-    /// How long it lives after its last write.
-    pub ttl: Duration,
-    /// How many of its newest events it keeps, at least.
-    pub max_events: u64,
-}
-
 /// The result of an append. The events share `ms` and are numbered from `first.n` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {

@@ -4,6 +4,7 @@
 
 mod event;
 mod filter;
+mod finish;
 mod generation;
 mod id;
 mod key;
@@ -17,7 +18,8 @@ mod status;
 pub use self::{
     event::{BROKER_NAMES, Entry, InvalidEvent, MAX_NAME_BYTES, NewEvent, RESERVED_NAMES},
     filter::{EventFilter, InvalidFilter},
-    generation::Generation,
+    finish::{Finish, FinishKind},
+    generation::{Generation, InvalidGeneration},
     id::{EventId, InvalidEventId},
     key::{InvalidKey, MAX_KEY_BYTES, StreamKey},
     missed::Missed,
@@ -28,5 +30,5 @@ pub use self::{
     },
     shared_position::SharedPosition,
     start_position::{InvalidStartPosition, StartPosition},
-    status::{Finish, Status},
+    status::Status,
 };

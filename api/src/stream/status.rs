@@ -1,4 +1,4 @@
-//! The status of a stream, and the ways to finish a stream.
+//! The status of a stream.
 
 use std::str::FromStr;
 
@@ -57,35 +57,6 @@ impl FromStr for Status {
             "abandoned" => Self::Abandoned,
             _ => return Err(()),
         })
-    }
-}
-
-/// The two ways to finish a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// The stream is complete.
-    End,
-    /// The stream is given up.
-    Cancel,
-}
-
-impl Finish {
-    /// The name of the stream's last event.
-    #[must_use]
-    pub fn event_name(self) -> &'static str {
-        match self {
-            Self::End => "end",
-            Self::Cancel => "cancel",
-        }
-    }
-
-    /// The status of a stream that was finished this way.
-    #[must_use]
-    pub fn status(self) -> Status {
-        match self {
-            Self::End => Status::Ended,
-            Self::Cancel => Status::Cancelled,
-        }
     }
 }
 

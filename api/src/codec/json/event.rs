@@ -118,11 +118,7 @@ impl<'a> UncheckedEvent<'a> {
     /// Checks the event. Its name and data may have at most `limit` bytes together. The data of the
     /// result is the content of a string, or the compact JSON text of any other value.
     pub fn check(self, limit: usize) -> Result<NewEvent, EventProblem> {
-        let data = match self.data.map(RawValue::get) {
-            None | Some("null") => None,
-            Some(text) if text.starts_with('"') => Some(serde_json::from_str::<Box<str>>(text)?),
-            Some(text) => Some(compact(text).into()),
-        };
+        let data = stored_data(self.data)?;
         let event = NewEvent::new(self.event, data)?;
         let bytes = event.weight();
         if bytes > limit {
@@ -131,6 +127,18 @@ impl<'a> UncheckedEvent<'a> {
             Ok(event)
         }
     }
+}
+
+/// The data of an event as it is stored: the content of a string, or the compact JSON text of any
+/// other value. `null` is the same as none.
+///
+/// Errors: a string with half a surrogate pair.
+pub fn stored_data(data: Option<&RawValue>) -> Result<Option<Box<str>>, serde_json::Error> {
+    Ok(match data.map(RawValue::get) {
+        None | Some("null") => None,
+        Some(text) if text.starts_with('"') => Some(serde_json::from_str::<Box<str>>(text)?),
+        Some(text) => Some(compact(text).into()),
+    })
 }
 
 /// Parses and checks one event. Its name and data may have at most `limit` bytes together.

@@ -37,6 +37,7 @@ use crate::http::{admin, error::ErrorBody, publish, streams, subscribe};
         streams::events::events,
         streams::finish::end,
         streams::finish::cancel,
+        streams::finish::fail,
         publish::batch::add,
         publish::ndjson::add,
         publish::websocket::add,

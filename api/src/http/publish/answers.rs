@@ -6,7 +6,7 @@ use crate::{
     codec::json,
     http::error::ApiError,
     store::Appended,
-    stream::{EventId, NewEvent},
+    stream::{EventId, NewEvent, Status},
 };
 
 /// The answer to one message.
@@ -25,6 +25,8 @@ enum Answer<'a> {
     Error {
         code: &'a str,
         message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stream_status: Option<Status>,
     },
 }
 
@@ -51,6 +53,7 @@ pub(super) fn answers<'a>(
         (Err(error), _) | (Ok(_), Err(error)) => Some(Answer::Error {
             code: error.code.as_str(),
             message: &error.message,
+            stream_status: error.stream_status,
         }),
         // There are as many ids as valid events, so that none is missing.
         (Ok(event), Ok(_)) => ids.next().map(|id| Answer::Success {

@@ -1,6 +1,10 @@
 //! How many events one append writes, and the count of what it wrote.
 
-use crate::{store::Appended, stream::NewEvent, telemetry::metrics::IngestMetrics};
+use crate::{
+    store::{Appended, StoreError},
+    stream::NewEvent,
+    telemetry::metrics::IngestMetrics,
+};
 
 /// The most events of one append, where events arrive one by one.
 pub(super) const MAX_EVENTS: usize = 512;
@@ -16,4 +20,13 @@ pub(super) fn count(metrics: &IngestMetrics, batch: &[NewEvent], appended: Appen
         written.iter().map(NewEvent::weight).sum(),
         appended.duplicates,
     );
+}
+
+/// The error of an upload whose stream was replaced: that stream is no longer there. Callers that
+/// name a generation themselves receive [`StoreError::StaleGeneration`] before the upload begins.
+pub(super) fn replaced(error: StoreError) -> StoreError {
+    match error {
+        StoreError::StaleGeneration => StoreError::NotActive { status: None },
+        error => error,
+    }
 }

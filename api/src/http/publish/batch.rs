@@ -27,7 +27,7 @@ use crate::{
         error::{ApiError, ErrorBody, ErrorCode},
         error_responses::{NoActiveStream, RequestTimeout, Unauthorized, UnsupportedMediaType},
         guards::ApiKeyHolder,
-        query::stream_key,
+        query::{generation, stream_key},
         state::AppState,
         store_error::at,
     },
@@ -45,6 +45,8 @@ struct BatchIn<'a> {
     producer: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "whole")]
     sequence: Option<u64>,
+    #[serde(borrow, default)]
+    generation: Option<Cow<'a, str>>,
 }
 
 /// Events for a stream.
@@ -64,6 +66,9 @@ pub struct AddEvents {
     /// How many events the producer had sent into this stream before these. Only with `producer`.
     #[schema(example = 0, maximum = 9_007_199_254_740_992_u64, nullable = false)]
     sequence: Option<u64>,
+    /// The generation that the stream must have, as the broker gave it when the stream was created.
+    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    generation: Option<String>,
 }
 
 /// An event of a publisher.
@@ -122,7 +127,8 @@ pub struct Added {
         RequestTimeout,
         (
             status = 409,
-            description = "`sequence-gap`: events of the producer are missing before these",
+            description = "`sequence-gap`: events of the producer are missing before these; \
+                `stale-generation`",
             body = ErrorBody<'static>
         ),
         (
@@ -151,6 +157,7 @@ pub async fn add(
     let batch: BatchIn<'_> = body.json()?;
     let key = stream_key(&batch.key)?;
     let producer_sequence = producer_sequence(batch.producer.as_deref(), batch.sequence)?;
+    let generation = generation(batch.generation.as_deref())?;
     let (limit, metrics) = (state.settings.max_batch, state.metrics.ingest(Way::Batch));
     if batch.events.count > limit {
         metrics.refuse(ErrorCode::TooManyEvents.as_str());
@@ -181,7 +188,7 @@ pub async fn add(
         .collect::<Result<_, _>>()?;
     let appended = state
         .store
-        .append(&key, &events, producer_sequence.as_ref())
+        .append(&key, generation, &events, producer_sequence.as_ref())
         .await
         .map_err(at(&key))?;
     count(metrics, &events, appended);

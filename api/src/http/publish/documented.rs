@@ -10,6 +10,9 @@ use utoipa::IntoParams;
 pub struct EventsParams {
     /// The stream's key
     pub key: String,
+    /// The generation that the stream must have when the upload begins, as the broker gave it when
+    /// the stream was created
+    pub generation: Option<String>,
     /// The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a`
     /// to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that
     /// the stream already has, so that a caller can repeat them after a broken connection

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use utoipa::ToSchema;
 
 use super::{
-    append::{MAX_BYTES, MAX_EVENTS, count},
+    append::{MAX_BYTES, MAX_EVENTS, count, replaced},
     documented::{EventsParams, StrictParams},
     event_error_code::code_of,
     producer::QueryProducer,
@@ -32,13 +32,13 @@ use crate::{
         error::{ApiError, ErrorBody, ErrorCode},
         error_responses::{Unauthorized, UnsupportedMediaType},
         guards::ApiKeyHolder,
-        query::QueryKey,
+        query::{QueryGeneration, QueryKey},
         state::AppState,
         store_error::at,
     },
     lifecycle::Lifecycle,
     store::SharedStore,
-    stream::{EventId, NewEvent, ProducerSequence, StreamKey},
+    stream::{EventId, Generation, NewEvent, ProducerSequence, StreamKey},
     telemetry::metrics::{SharedMetrics, Way},
 };
 
@@ -121,7 +121,7 @@ pub struct UploadSummary {
         (
             status = 409,
             description = "`sequence-gap`: events of the producer are missing before these; the \
-                message says how many events were written",
+                message says how many events were written; `stale-generation`",
             body = ErrorBody<'static>
         ),
         UnsupportedMediaType,
@@ -137,6 +137,7 @@ pub struct UploadSummary {
 pub async fn add(
     _caller: ApiKeyHolder,
     key: QueryKey,
+    generation: QueryGeneration,
     producer: QueryProducer,
     strict: Strict,
     _plain: PlainBody,
@@ -145,11 +146,12 @@ pub async fn add(
 ) -> Result<BufferedResponse, ApiError> {
     let QueryKey(key) = key;
     // The caller receives this error now, not after the first line, which may arrive much later.
-    state.must_be_active(&key).await?;
+    let generation = state.active_stream(&key, generation.0).await?;
     let mut upload = Upload {
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
         key,
+        generation,
         batch: Vec::new(),
         batch_bytes: 0,
         max_line: state.settings.max_line,
@@ -173,6 +175,8 @@ struct Upload {
     store: SharedStore,
     metrics: SharedMetrics,
     key: StreamKey,
+    /// The upload belongs to this stream, and not to a later one at the key.
+    generation: Generation,
     /// The sequence of the first event of the batch.
     producer_sequence: Option<ProducerSequence>,
     batch: Vec<NewEvent>,
@@ -267,13 +271,20 @@ impl Upload {
         }
         let appended = match self
             .store
-            .append(&self.key, &self.batch, self.producer_sequence.as_ref())
+            .append(
+                &self.key,
+                Some(self.generation),
+                &self.batch,
+                self.producer_sequence.as_ref(),
+            )
             .await
         {
             Ok(appended) => appended,
             Err(error) => {
-                let error = at(&self.key)(error);
-                return Err(self.stopped(error.code, &error.message));
+                let error = at(&self.key)(replaced(error));
+                return Err(self
+                    .stopped(error.code, &error.message)
+                    .with_stream_status(error.stream_status));
             }
         };
         count(self.metrics.ingest(Way::Ndjson), &self.batch, appended);

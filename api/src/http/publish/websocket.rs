@@ -10,7 +10,7 @@ use tracing::{Instrument, Span};
 
 use super::{
     answers::{ParsedEvent, answers},
-    append::{MAX_BYTES, MAX_EVENTS, count},
+    append::{MAX_BYTES, MAX_EVENTS, count, replaced},
     documented::{EventsParams, StrictParams},
     event_error_code::code_of,
     producer::QueryProducer,
@@ -20,16 +20,18 @@ use crate::{
     codec::json::UncheckedEvent,
     http::{
         error::{ApiError, ErrorBody, ErrorCode},
-        error_responses::{NoActiveStream, StoreUnavailable, Unauthorized, UpgradeRequired},
+        error_responses::{
+            NoActiveStream, StaleGeneration, StoreUnavailable, Unauthorized, UpgradeRequired,
+        },
         guards::ApiKeyHolder,
-        query::{QueryKey, Upgrade},
-        state::{AppState, must_be_active},
+        query::{QueryGeneration, QueryKey, Upgrade},
+        state::{AppState, active_stream},
         store_error::at,
         websocket::{PeerEnd, PendingPong, Socket, WebSocketResponse, close, received},
     },
     lifecycle::Lifecycle,
     store::{Appended, SharedStore, StoreError},
-    stream::{NewEvent, ProducerSequence, StreamKey},
+    stream::{Generation, NewEvent, ProducerSequence, StreamKey},
     telemetry::metrics::{SharedMetrics, Way},
 };
 
@@ -72,6 +74,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
             body = ErrorBody<'static>
         ),
         NoActiveStream,
+        StaleGeneration,
         UpgradeRequired,
         StoreUnavailable,
     )
@@ -80,22 +83,24 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn add(
     _caller: ApiKeyHolder,
     key: QueryKey,
+    generation: QueryGeneration,
     producer: QueryProducer,
     strict: Strict,
     upgrade: Upgrade,
     state: AppState<'_>,
 ) -> Result<WebSocketResponse, ApiError> {
+    let generation = state.active_stream(&key.0, generation.0).await?;
     let mut connection = Connection {
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
         key: key.0,
+        generation,
         producer_sequence: producer.0,
         strict,
         max_message: state.settings.max_line,
         max_event: state.settings.max_event,
         heartbeat_interval: state.settings.heartbeat,
     };
-    state.must_be_active(&connection.key).await?;
     let upgrade = upgrade.required()?;
     // Above the broker's own limit, so that a message that is a little too long gets an answer. A
     // longer one closes the connection.
@@ -139,6 +144,8 @@ struct Connection {
     store: SharedStore,
     metrics: SharedMetrics,
     key: StreamKey,
+    /// The connection belongs to this stream, and not to a later one at the key.
+    generation: Generation,
     /// The sequence of the next event.
     producer_sequence: Option<ProducerSequence>,
     strict: Strict,
@@ -195,11 +202,15 @@ impl Connection {
         ping.await
             .map_err(|_| PeerEnd::Stalled)?
             .map_err(|_| PeerEnd::Gone)?;
-        match must_be_active(&self.store, &self.key).await {
-            Err(error) if error.code == ErrorCode::NoActiveStream => {
+        let active = active_stream(&self.store, &self.key, Some(self.generation)).await;
+        match active.map_err(replaced) {
+            Err(error @ StoreError::NotActive { .. }) => {
                 // The broker first answers each message that it has received.
                 self.write_with_received(socket, Vec::new()).await?;
-                Err(Ending::Broker(CloseCode::Error, error.message))
+                Err(Ending::Broker(
+                    CloseCode::Error,
+                    at(&self.key)(error).message,
+                ))
             }
             _ => Ok(()),
         }
@@ -262,8 +273,9 @@ impl Connection {
         let producer_sequence = self.producer_sequence.as_ref();
         let appended = self
             .store
-            .append(&self.key, events, producer_sequence)
-            .await?;
+            .append(&self.key, Some(self.generation), events, producer_sequence)
+            .await
+            .map_err(replaced)?;
         count(self.metrics.ingest(Way::WebSocket), events, appended);
         if let Some(producer_sequence) = &mut self.producer_sequence {
             producer_sequence.sequence += events.len() as u64;
@@ -274,7 +286,7 @@ impl Connection {
     /// The code to close with after this error. None if the producer may go on.
     fn close_code(&self, error: &StoreError) -> Option<CloseCode> {
         match error {
-            StoreError::NotActive => Some(CloseCode::Error),
+            StoreError::NotActive { .. } => Some(CloseCode::Error),
             _ if self.producer_sequence.is_none() => None,
             // Events that the producer has sent meanwhile would overtake those that the broker
             // could not write.

@@ -14,7 +14,7 @@ use crate::{
     },
     config::{Settings, TTL_SECONDS},
     http::error::{ApiError, ErrorCode},
-    stream::StreamKey,
+    stream::{Generation, StreamKey},
 };
 
 /// The characters that URLs encode: all but the unreserved ones ([RFC 3986,
@@ -41,9 +41,25 @@ pub struct Access {
     /// When the token expires. RFC 3339.
     #[schema(example = "2026-01-01T00:10:00.000Z")]
     expires_at: String,
+    /// Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may
+    /// name it, to mean this stream and no later one. Absent unless the token is for one stream
+    /// that exists.
+    #[schema(value_type = Option<String>, example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<Generation>,
+    /// Whether the request created the stream, and did not find it. Only when a stream is created.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<bool>,
 }
 
 impl Access {
+    /// Says whether the request created the stream.
+    pub(super) fn with_created(mut self, created: bool) -> Self {
+        self.created = Some(created);
+        self
+    }
+
     /// Issues a token with this scope, and makes the URLs for these streams.
     pub(super) fn issue(
         scope: Scope,
@@ -57,6 +73,10 @@ impl Access {
         let query = query_of(keys);
         // Rounded up, because tokens count whole seconds: none expires sooner than requested.
         let expires_at = (Utc::now() + ttl + Duration::from_millis(999)).trunc_subsecs(0);
+        let generation = match keys {
+            [key] => scope.generation(key),
+            _ => None,
+        };
         let claims = Claims {
             scope,
             expires_at: u64::try_from(expires_at.timestamp()).unwrap_or(0),
@@ -66,6 +86,8 @@ impl Access {
             ws_url: format!("{ws_address}/api/client/ws{query}"),
             token: ring.seal(&claims).map_err(seal_error)?,
             expires_at: rfc3339(expires_at),
+            generation,
+            created: None,
         })
     }
 }

@@ -20,9 +20,10 @@ use crate::{
         store_error::at,
     },
     store::{
-        NewStream, SharedStore,
+        CreateOutcome, Created, IfTaken, InvalidRequestId, NewStream, SharedStore, StoreError,
         quota::{QuotaError, Quotas},
     },
+    stream::{Generation, StreamKey},
     telemetry::metrics::SharedMetrics,
 };
 
@@ -41,6 +42,33 @@ pub struct CreateStream {
     #[schema(minimum = 1, maximum = 1_000_000)]
     #[serde(default, deserialize_with = "whole")]
     max_events: Option<u64>,
+    /// What to do where an active stream has the key. `error`: answer `existing-stream`. `attach`:
+    /// give a token for that stream. `replace`: delete it, without a last event, and create a new
+    /// one.
+    #[serde(default = "error")]
+    #[schema(default = "error")]
+    if_exists: IfTaken,
+    /// The same where a finished stream has the key.
+    #[serde(default = "replace")]
+    #[schema(default = "replace")]
+    if_finished: IfTaken,
+    /// An id of this request, 1 to 64 characters. A request that is repeated with the same id within
+    /// a minute gets the stream that the first one created, and not `existing-stream`.
+    #[schema(
+        example = "c7d1c1c0",
+        min_length = 1,
+        max_length = 64,
+        nullable = false
+    )]
+    request_id: Option<String>,
+}
+
+fn error() -> IfTaken {
+    IfTaken::Error
+}
+
+fn replace() -> IfTaken {
+    IfTaken::Replace
 }
 
 /// Creates a stream.
@@ -53,13 +81,15 @@ pub struct CreateStream {
     responses(
         (
             status = 200,
-            description = "The stream exists; its first event is `start`",
+            description = "The stream exists; its first event is `start`. `created` says whether \
+                this request created it",
             body = Access
         ),
         (
             status = 400,
-            description = "`existing-stream`: a stream at this key is active; `invalid-key`, \
-                `invalid-request`, `malformed-json`",
+            description = "`existing-stream`: a stream has this key, and `if_exists` or \
+                `if_finished` makes that an error; `invalid-key`, `invalid-request`, \
+                `malformed-json`",
             body = ErrorBody<'static>
         ),
         Unauthorized,
@@ -96,21 +126,62 @@ pub async fn create(
             MAX_EVENTS.end()
         )));
     }
+    let request_id = requested.request_id.as_deref();
+    let new = NewStream {
+        ttl,
+        max_events,
+        if_exists: requested.if_exists,
+        if_finished: requested.if_finished,
+        request_id: request_id
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: InvalidRequestId| invalid(error.to_string()))?,
+    };
     let ApiKeyHolder(api_key) = caller;
-    let permit = quotas
-        .claim(api_key, &key, store)
-        .await
-        .inspect_err(|error| {
-            if matches!(error, QuotaError::TooMany { .. }) {
-                metrics.streams.refused.inc();
+    let (generation, created) = match quotas.claim(api_key, &key, store).await {
+        Ok(permit) => {
+            let Created { info, outcome } = store.create(&key, &new).await.map_err(at(&key))?;
+            if outcome == CreateOutcome::New {
+                permit.keep(api_key, &key, info.generation);
+                metrics.streams.created.inc();
             }
-        })?;
-    let info = store
-        .create(&key, NewStream { ttl, max_events })
-        .await
-        .map_err(at(&key))?;
-    permit.keep(api_key, &key, info.generation);
-    metrics.streams.created.inc();
-    let scope = Scope::Streams([(key.clone(), Some(info.generation))].into());
-    Access::issue(scope, &[key], ttl, settings, ring).map(Json)
+            (info.generation, outcome != CreateOutcome::Attached)
+        }
+        Err(error) => match attachable(store, &key, &new).await? {
+            Some(generation) => (generation, false),
+            None => {
+                if matches!(error, QuotaError::TooMany { .. }) {
+                    metrics.streams.refused.inc();
+                }
+                return Err(error.into());
+            }
+        },
+    };
+    let scope = Scope::Streams([(key.clone(), Some(generation))].into());
+    let access = Access::issue(scope, &[key], ttl, settings, ring)?;
+    Ok(Json(access.with_created(created)))
+}
+
+/// The stream that the request attaches to, if it need not create one. An API key may attach to
+/// streams also when it may start no more.
+async fn attachable(
+    store: &SharedStore,
+    key: &StreamKey,
+    new: &NewStream,
+) -> Result<Option<Generation>, ApiError> {
+    if ![new.if_exists, new.if_finished].contains(&IfTaken::Attach) {
+        return Ok(None);
+    }
+    match store.info(key).await {
+        Ok(info) => {
+            let choice = if info.status.is_finished() {
+                new.if_finished
+            } else {
+                new.if_exists
+            };
+            Ok((choice == IfTaken::Attach).then_some(info.generation))
+        }
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -1,38 +1,110 @@
-//! `POST /stream/end` and `POST /stream/cancel`: finish a stream.
+//! `POST /stream/end`, `/stream/cancel` and `/stream/fail`: finish a stream.
+
+use std::borrow::Cow;
 
 use rocket::{post, serde::json::Json};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::{IntoResponses, ToSchema};
 
+use super::access::invalid;
 use crate::{
+    codec::json::{stored_data, text},
     http::{
         body::Body,
-        error::{ApiError, ErrorBody},
+        error::{ApiError, ErrorBody, ErrorCode},
         error_responses::{
-            NoActiveStream, RequestTimeout, StoreUnavailable, TooLarge, Unauthorized,
-            UnsupportedMediaType,
+            NoActiveStream, RequestTimeout, StaleGeneration, StoreUnavailable, TooLarge,
+            Unauthorized, UnsupportedMediaType,
         },
         guards::ApiKeyHolder,
-        query::stream_key,
+        query::{generation, stream_key},
         state::AppState,
         store_error::at,
     },
-    stream::{Finish, Status},
+    stream::{Finish, FinishKind, Status},
     telemetry::metrics::Outcome,
 };
 
-/// The stream to finish.
-#[derive(Deserialize, ToSchema)]
-pub struct KeyOnly {
+/// The most bytes of a reason and of a message.
+const MAX_REASON_BYTES: usize = 1_024;
+
+/// The most bytes of the name of who cancels a stream.
+const MAX_BY_BYTES: usize = 128;
+
+/// The longest code of a failure.
+const MAX_CODE: usize = 64;
+
+/// The stream to end.
+#[derive(Deserialize)]
+struct EndIn<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    generation: Option<Cow<'a, str>>,
+}
+
+/// The stream to end.
+// For the OpenAPI document; `EndIn` reads the body.
+#[derive(Serialize, ToSchema)]
+pub struct EndStream {
     /// The stream's key.
     #[schema(example = "chat-1")]
     key: String,
+    /// The data of the last event: a string, or any other JSON value, which is stored as its compact
+    /// JSON text. `null` is the same as none.
+    #[schema(value_type = Option<serde_json::Value>)]
+    data: Option<serde_json::Value>,
+    /// The generation that the stream must have, as the broker gave it when the stream was created.
+    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    generation: Option<String>,
+}
+
+/// The stream to cancel.
+#[derive(Deserialize, ToSchema)]
+pub struct CancelStream {
+    /// The stream's key.
+    #[schema(example = "chat-1")]
+    key: String,
+    /// Why, in at most 1 KiB. The last event has it.
+    #[schema(example = "the user has stopped it", nullable = false)]
+    reason: Option<String>,
+    /// Who cancels it, in at most 128 bytes. The last event has it.
+    #[schema(example = "user-7", nullable = false)]
+    by: Option<String>,
+    /// The generation that the stream must have, as the broker gave it when the stream was created.
+    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    generation: Option<String>,
+}
+
+/// The stream that fails.
+#[derive(Deserialize, ToSchema)]
+pub struct FailStream {
+    /// The stream's key.
+    #[schema(example = "chat-1")]
+    key: String,
+    /// A word for programs that says what went wrong: 1 to 64 of `a` to `z`, `0` to `9`, `-`. The
+    /// default is `error`.
+    #[schema(
+        example = "model-overloaded",
+        pattern = "^[a-z0-9-]{1,64}$",
+        nullable = false
+    )]
+    code: Option<String>,
+    /// A text for people that says what went wrong, in at most 1 KiB. The default is empty.
+    #[schema(example = "The model is overloaded", nullable = false)]
+    message: Option<String>,
+    /// The generation that the stream must have, as the broker gave it when the stream was created.
+    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    generation: Option<String>,
 }
 
 /// How a stream was finished.
 #[derive(Serialize, ToSchema)]
 pub struct Finished {
-    /// `ended` or `cancelled`.
+    /// `ended`, `cancelled` or `failed`.
     #[schema(value_type = String, example = "ended")]
     status: Status,
 }
@@ -49,17 +121,18 @@ pub struct InvalidBody(pub ErrorBody<'static>);
     context_path = "/api",
     tag = "streams",
     security(("api_key" = [])),
-    request_body = KeyOnly,
+    request_body = EndStream,
     responses(
         (
             status = 200,
-            description = "The stream has ended; its last event is `end`",
+            description = "The stream has ended; its last event is `end`, with `data` if given",
             body = Finished
         ),
         InvalidBody,
         Unauthorized,
         NoActiveStream,
         RequestTimeout,
+        StaleGeneration,
         TooLarge,
         UnsupportedMediaType,
         StoreUnavailable,
@@ -71,7 +144,22 @@ pub async fn end(
     body: Body,
     state: AppState<'_>,
 ) -> Result<Json<Finished>, ApiError> {
-    finish(&body, Finish::End, state).await
+    let EndIn {
+        key,
+        data,
+        generation,
+    } = body.json()?;
+    let data = stored_data(data).map_err(|error| invalid(format!("data is no text: {error}")))?;
+    let limit = state.settings.max_event;
+    let bytes = data.as_ref().map_or(0, |data| data.len());
+    if bytes > limit {
+        return Err(ApiError::new(
+            ErrorCode::TooLarge,
+            format!("data is at most {limit} bytes, not {bytes}"),
+        ));
+    }
+    let kind = FinishKind::End;
+    finish(&key, generation.as_deref(), Finish { kind, data }, state).await
 }
 
 /// Cancels a stream: it takes no more events, and its subscribers are disconnected once they have
@@ -81,17 +169,19 @@ pub async fn end(
     context_path = "/api",
     tag = "streams",
     security(("api_key" = [])),
-    request_body = KeyOnly,
+    request_body = CancelStream,
     responses(
         (
             status = 200,
-            description = "The stream is cancelled; its last event is `cancel`",
+            description = "The stream is cancelled; its last event is `cancel`, with the data \
+                `{\"reason\"?, \"by\"?}` if one is given",
             body = Finished
         ),
         InvalidBody,
         Unauthorized,
         NoActiveStream,
         RequestTimeout,
+        StaleGeneration,
         TooLarge,
         UnsupportedMediaType,
         StoreUnavailable,
@@ -103,22 +193,112 @@ pub async fn cancel(
     body: Body,
     state: AppState<'_>,
 ) -> Result<Json<Finished>, ApiError> {
-    finish(&body, Finish::Cancel, state).await
+    #[derive(Serialize)]
+    struct Reason<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<&'a str>,
+    }
+    let CancelStream {
+        key,
+        reason,
+        by,
+        generation,
+    } = body.json()?;
+    let (reason, by) = (reason.as_deref(), by.as_deref());
+    bounded("reason", reason, MAX_REASON_BYTES)?;
+    bounded("by", by, MAX_BY_BYTES)?;
+    let has_data = reason.is_some() || by.is_some();
+    let data = has_data.then(|| text(&Reason { reason, by }).into());
+    let kind = FinishKind::Cancel;
+    finish(&key, generation.as_deref(), Finish { kind, data }, state).await
+}
+
+/// Reports that the producer failed: the stream takes no more events, and its subscribers are
+/// disconnected once they have all of it.
+#[utoipa::path(
+    operation_id = "fail_stream",
+    context_path = "/api",
+    tag = "streams",
+    security(("api_key" = [])),
+    request_body = FailStream,
+    responses(
+        (
+            status = 200,
+            description = "The stream has failed; its last event is `fail`, with the data \
+                `{\"code\", \"message\"}`",
+            body = Finished
+        ),
+        InvalidBody,
+        Unauthorized,
+        NoActiveStream,
+        RequestTimeout,
+        StaleGeneration,
+        TooLarge,
+        UnsupportedMediaType,
+        StoreUnavailable,
+    )
+)]
+#[post("/stream/fail", data = "<body>")]
+pub async fn fail(
+    _caller: ApiKeyHolder,
+    body: Body,
+    state: AppState<'_>,
+) -> Result<Json<Finished>, ApiError> {
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        code: &'a str,
+        message: &'a str,
+    }
+    let FailStream {
+        key,
+        code,
+        message,
+        generation,
+    } = body.json()?;
+    let code = code.as_deref().unwrap_or("error");
+    let is_word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    if !(1..=MAX_CODE).contains(&code.len()) || !code.bytes().all(is_word) {
+        return Err(invalid(format!(
+            "code is 1 to {MAX_CODE} of a to z, 0 to 9, -"
+        )));
+    }
+    bounded("message", message.as_deref(), MAX_REASON_BYTES)?;
+    let message = message.as_deref().unwrap_or_default();
+    let data = Some(text(&Failure { code, message }).into());
+    let kind = FinishKind::Fail;
+    finish(&key, generation.as_deref(), Finish { kind, data }, state).await
+}
+
+/// Refuses a text of more than so many bytes.
+fn bounded(name: &str, text: Option<&str>, limit: usize) -> Result<(), ApiError> {
+    match text.map(str::len) {
+        Some(bytes) if bytes > limit => Err(invalid(format!(
+            "{name} is at most {limit} bytes, not {bytes}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 async fn finish(
-    body: &Body,
+    key: &str,
+    required: Option<&str>,
     finish: Finish,
     state: AppState<'_>,
 ) -> Result<Json<Finished>, ApiError> {
-    let KeyOnly { key } = body.json()?;
-    let key = stream_key(&key)?;
-    state.store.finish(&key, finish).await.map_err(at(&key))?;
-    state.metrics.streams.finish(match finish {
-        Finish::End => Outcome::Ended,
-        Finish::Cancel => Outcome::Cancelled,
+    let (key, required) = (stream_key(key)?, generation(required)?);
+    state
+        .store
+        .finish(&key, required, &finish)
+        .await
+        .map_err(at(&key))?;
+    state.metrics.streams.finish(match finish.kind {
+        FinishKind::End => Outcome::Ended,
+        FinishKind::Cancel => Outcome::Cancelled,
+        FinishKind::Fail => Outcome::Failed,
     });
     Ok(Json(Finished {
-        status: finish.status(),
+        status: finish.kind.status(),
     }))
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use futures::future::try_join;
 use rocket::{get, serde::json::Json};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::seconds::seconds;
 use crate::{
-    codec::json,
+    codec::{json, segment::Part},
     http::{
         error::ApiError,
         error_responses::{InvalidKeyParameter, StoreUnavailable, StreamNotFound, Unauthorized},
@@ -19,8 +20,8 @@ use crate::{
         state::AppState,
         store_error::at,
     },
-    store::{StoreError, StreamInfo},
-    stream::{EventId, Status, StreamKey},
+    store::{SharedStore, StoreError, StreamInfo},
+    stream::{EventId, Generation, StartPosition, Status, StreamKey},
 };
 
 /// How long the broker waits for the subscriber counts of other nodes.
@@ -32,9 +33,16 @@ pub struct StreamState {
     /// Its key.
     #[schema(value_type = String)]
     key: StreamKey,
-    /// `active`, `ended` or `cancelled`.
+    /// `active`, `ended`, `cancelled`, `failed` or `abandoned`.
     #[schema(value_type = String, example = "active")]
     status: Status,
+    /// Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason",
+    /// "by"}` or `{"code", "message"}`. Null where no reason was given.
+    #[schema(value_type = Option<serde_json::Value>)]
+    reason: Option<Box<RawValue>>,
+    /// Distinguishes the stream from every other that has had its key: 32 hex digits.
+    #[schema(value_type = String, example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4")]
+    generation: Generation,
     /// Events stored.
     length: u64,
     /// Seconds left unless something is written.
@@ -89,8 +97,16 @@ pub async fn info(
         first,
         last,
         created_ms,
-        ..
+        generation,
     } = info;
+    let reason = match status {
+        Status::Active | Status::Ended => None,
+        Status::Cancelled | Status::Failed | Status::Abandoned => {
+            reason(state.store, &key, generation)
+                .await
+                .map_err(at(&key))?
+        }
+    };
     // The state of a stream is useful without the counts of other nodes.
     let elsewhere = elsewhere
         .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())))
@@ -102,6 +118,8 @@ pub async fn info(
     Ok(Json(StreamState {
         key,
         status,
+        reason,
+        generation,
         length,
         ttl: seconds(ttl),
         first_id: first,
@@ -110,4 +128,18 @@ pub async fn info(
         clients,
         clients_total: elsewhere.map(|elsewhere| elsewhere + u64::from(clients)),
     }))
+}
+
+/// Why the stream was finished, as its last event says. None for a stream that was replaced.
+async fn reason(
+    store: &SharedStore,
+    key: &StreamKey,
+    generation: Generation,
+) -> Result<Option<Box<RawValue>>, StoreError> {
+    let before_last = store.locate(key, StartPosition::Last(1)).await?;
+    let page = store.read(key, before_last).await?;
+    let last = page.parts.iter().flat_map(Part::entries).last();
+    Ok(last
+        .filter(|_| page.info.generation == generation)
+        .and_then(|last| serde_json::from_str(last.data.as_deref()?).ok()))
 }

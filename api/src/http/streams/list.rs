@@ -15,7 +15,7 @@ use crate::{
         large_response::LargeResponsePermit,
     },
     store::{SharedStore, StoreError},
-    stream::{Status, StreamKey},
+    stream::{Generation, Status, StreamKey},
 };
 
 /// How many streams the broker reads concurrently.
@@ -34,6 +34,9 @@ pub struct StreamRow {
     /// Always `active`.
     #[schema(value_type = String, example = "active")]
     status: Status,
+    /// Distinguishes the stream from every other that has had its key: 32 hex digits.
+    #[schema(value_type = String, example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4")]
+    generation: Generation,
 }
 
 /// Lists the active streams.
@@ -105,6 +108,7 @@ async fn active_row(store: &SharedStore, key: StreamKey) -> Result<Option<Stream
             length: info.length,
             ttl: seconds(info.ttl),
             status: info.status,
+            generation: info.generation,
         })),
         Ok(_) | Err(StoreError::NotFound) => Ok(None),
         // One unreadable stream does not hide the others.

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{sync::watch, time::Instant};
@@ -11,7 +11,8 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     codec::segment::{Part, Segment},
     store::{
-        NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, StoreError, StreamInfo,
+        NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, REQUEST_ID_TTL, RequestId, StoreError,
+        StreamInfo,
         resume::{Around, Start, cursor_before, start},
     },
     stream::{
@@ -25,7 +26,8 @@ use crate::{
 pub(super) struct Log {
     pub(super) generation: Generation,
     pub(super) status: Status,
-    new: NewStream,
+    ttl: Duration,
+    max_events: u64,
     pub(super) created_ms: u64,
     /// One segment for each batch that was written.
     segments: VecDeque<Arc<Segment>>,
@@ -36,6 +38,8 @@ pub(super) struct Log {
     /// How many events each producer has written.
     producers: HashMap<Producer, u64>,
     pub(super) expires_at: Instant,
+    /// The request that created it, and until when the request may be repeated.
+    request: Option<(RequestId, Instant)>,
     /// Wakes the tails after each change. It is dropped with the stream, which wakes them too.
     pub(super) changed: watch::Sender<()>,
 }
@@ -43,7 +47,7 @@ pub(super) struct Log {
 impl Log {
     /// A stream with its event `start`. `after_ms`: the time of the newest event of the stream that
     /// this one replaces.
-    pub(super) fn new(generation: Generation, new: NewStream, after_ms: Option<u64>) -> Self {
+    pub(super) fn new(generation: Generation, new: &NewStream, after_ms: Option<u64>) -> Self {
         // All ids come after those of the replaced stream, so that no cursor fits both streams.
         let created_ms = now_ms().max(after_ms.map_or(0, |ms| ms + 1));
         let id = EventId {
@@ -58,7 +62,8 @@ impl Log {
         Self {
             generation,
             status: Status::Active,
-            new,
+            ttl: new.ttl,
+            max_events: new.max_events,
             created_ms,
             segments: VecDeque::from([Arc::new(start)]),
             skip: 0,
@@ -66,8 +71,16 @@ impl Log {
             last: id,
             producers: HashMap::new(),
             expires_at: Instant::now() + new.ttl,
+            request: (new.request_id.clone()).map(|id| (id, Instant::now() + REQUEST_ID_TTL)),
             changed: watch::Sender::new(()),
         }
+    }
+
+    /// Whether this request created it, not long ago.
+    pub(super) fn is_of(&self, request: Option<&RequestId>) -> bool {
+        self.request
+            .as_ref()
+            .is_some_and(|(id, until)| request == Some(id) && *until > Instant::now())
     }
 
     /// Counts a stream that expires before it is finished.
@@ -93,7 +106,7 @@ impl Log {
             self.segments.push_back(Arc::new(Segment::new(entries)));
         }
         self.trim();
-        self.expires_at = Instant::now() + self.new.ttl;
+        self.expires_at = Instant::now() + self.ttl;
         self.changed.send_replace(());
     }
 
@@ -121,7 +134,7 @@ impl Log {
     }
 
     fn trim(&mut self) {
-        let keep = usize::try_from(self.new.max_events).unwrap_or(usize::MAX);
+        let keep = usize::try_from(self.max_events).unwrap_or(usize::MAX);
         let surplus = self.length.saturating_sub(keep);
         self.length -= surplus;
         self.skip += surplus;

@@ -10,8 +10,9 @@ use tokio::{sync::watch, time::Instant};
 use super::log::Log;
 use crate::{
     store::{
-        Appended, ConnectionCounts, Introspect, NewStream, Page, Presence, PresenceOutcome,
-        PresenceUpdate, StoreError, StreamInfo, StreamStore, TailSet, merge::MergedTails,
+        Appended, ConnectionCounts, CreateOutcome, Created, IfTaken, Introspect, NewStream, Page,
+        Presence, PresenceOutcome, PresenceUpdate, StoreError, StreamInfo, StreamStore, TailSet,
+        merge::MergedTails,
     },
     stream::{
         Entry, EventId, Finish, Generation, NewEvent, ProducerSequence, StartPosition, Status,
@@ -69,10 +70,23 @@ impl Streams {
         self.by_key.get_mut(key)
     }
 
-    fn active(&mut self, key: &StreamKey) -> Result<&mut Log, StoreError> {
-        self.get(key)
-            .filter(|log| log.status == Status::Active)
-            .ok_or(StoreError::NotActive)
+    /// The active stream at the key, which must have this generation if one is given.
+    fn active(
+        &mut self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+    ) -> Result<&mut Log, StoreError> {
+        let Some(log) = self.get(key) else {
+            return Err(StoreError::NotActive { status: None });
+        };
+        if generation.is_some_and(|generation| generation != log.generation) {
+            Err(StoreError::StaleGeneration)
+        } else if log.status.is_finished() {
+            let status = Some(log.status);
+            Err(StoreError::NotActive { status })
+        } else {
+            Ok(log)
+        }
     }
 
     /// Removes expired streams, and keys at which nobody waits any more, if it is time to.
@@ -94,29 +108,49 @@ impl Streams {
 
 #[async_trait]
 impl StreamStore for MemoryStore {
-    async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
+    async fn create(&self, key: &StreamKey, new: &NewStream) -> Result<Created, StoreError> {
         let generation = Generation::fresh()?;
         let mut streams = self.lock();
         streams.sweep();
         let old = streams.get(key);
-        if old.as_ref().is_some_and(|log| log.status == Status::Active) {
-            return Err(StoreError::Exists);
+        if let Some(log) = &old {
+            let taken = |outcome| Created {
+                info: log.info(),
+                outcome,
+            };
+            let (status, is_finished) = (log.status, log.status.is_finished());
+            match if is_finished {
+                new.if_finished
+            } else {
+                new.if_exists
+            } {
+                _ if log.is_of(new.request_id.as_ref()) => {
+                    return Ok(taken(CreateOutcome::Repeated));
+                }
+                IfTaken::Attach => return Ok(taken(CreateOutcome::Attached)),
+                IfTaken::Error => return Err(StoreError::Exists { status }),
+                IfTaken::Replace => {}
+            }
         }
         let log = Log::new(generation, new, old.map(|log| log.last.ms));
         let info = log.info();
         streams.by_key.insert(key.clone(), log);
         streams.awaited.remove(key);
-        Ok(info)
+        Ok(Created {
+            info,
+            outcome: CreateOutcome::New,
+        })
     }
 
     async fn append(
         &self,
         key: &StreamKey,
+        generation: Option<Generation>,
         events: &[NewEvent],
         producer_sequence: Option<&ProducerSequence>,
     ) -> Result<Appended, StoreError> {
         let mut streams = self.lock();
-        let log = streams.active(key)?;
+        let log = streams.active(key, generation)?;
         let duplicates =
             producer_sequence.map_or(Ok(0), |batch| log.count_in(batch, events.len()))?;
         let first = log.next_id();
@@ -130,15 +164,20 @@ impl StreamStore for MemoryStore {
         Ok(Appended { first, duplicates })
     }
 
-    async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
+    async fn finish(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        finish: &Finish,
+    ) -> Result<EventId, StoreError> {
         let mut streams = self.lock();
-        let log = streams.active(key)?;
+        let log = streams.active(key, generation)?;
         let id = log.next_id();
-        log.status = finish.status();
+        log.status = finish.kind.status();
         log.push(vec![Entry {
             id,
-            name: finish.event_name().into(),
-            data: None,
+            name: finish.kind.event_name().into(),
+            data: finish.data.clone(),
         }]);
         Ok(id)
     }

@@ -4,17 +4,20 @@
 -- ARGV: 1 stream key
 --       2 the batch: for each event the length of its name, then 0 without data or else one more
 --       than the length of its data, both in 4 bytes, big-endian; then name and data
---       3 events in the batch
---       4 producer, if any  5 the number of its events before the batch  6 producers at the most
+--       3 events in the batch  4 generation that the stream must have, or ''
+--       5 producer, if any  6 the number of its events before the batch  7 producers at the most
 -- Returns {ms, number of the first event written, number of events that were stored already}, and
 -- as a fourth item the error of Redis where trimming, listing or publishing failed. Returns nil
--- when no stream is active, {number of the producer's events} when some before the batch are
--- missing, and {} when there are too many producers. An error: nothing was written.
+-- when there is no stream, the status of a finished one, 'stale' when the stream has another
+-- generation, {number of the producer's events} when some before the batch are missing, and {} when
+-- there are too many producers. An error: nothing was written.
 local meta = redis.call(
   'HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth'
 )
-if meta[1] ~= 'active' then
-  return false
+if meta[1] and ARGV[4] ~= '' and ARGV[4] ~= meta[7] then
+  return 'stale'
+elseif meta[1] ~= 'active' then
+  return meta[1]
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -24,14 +27,14 @@ local first = tonumber(meta[3])
 local batch = ARGV[2]
 
 local duplicates, had = 0, 0
-if ARGV[4] then
-  local known = redis.call('HGET', KEYS[2], 'p:' .. ARGV[4])
+if ARGV[5] then
+  local known = redis.call('HGET', KEYS[2], 'p:' .. ARGV[5])
   -- The hash has eight other fields.
-  if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[6]) + 8 then
+  if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[7]) + 8 then
     return {}
   end
   had = tonumber(known or 0)
-  duplicates = had - tonumber(ARGV[5])
+  duplicates = had - tonumber(ARGV[6])
   if duplicates < 0 then
     return {string.format('%.0f', had)}
   end
@@ -57,9 +60,9 @@ if count > 0 then
   set('last_ms', meta[2], ms)
   set('next', meta[3], string.format('%.0f', first + count))
 end
-if ARGV[4] then
-  local has = math.max(had, tonumber(ARGV[5]) + skipped + count)
-  set('p:' .. ARGV[4], string.format('%.0f', had), string.format('%.0f', has))
+if ARGV[5] then
+  local has = math.max(had, tonumber(ARGV[6]) + skipped + count)
+  set('p:' .. ARGV[5], string.format('%.0f', had), string.format('%.0f', has))
 end
 if #after > 0 then
   redis.call('HSET', KEYS[2], unpack(after))
@@ -78,8 +81,8 @@ local function undo()
   if #before > 0 then
     redis.pcall('HSET', KEYS[2], unpack(before))
   end
-  if ARGV[4] and had == 0 then
-    redis.pcall('HDEL', KEYS[2], 'p:' .. ARGV[4])
+  if ARGV[5] and had == 0 then
+    redis.pcall('HDEL', KEYS[2], 'p:' .. ARGV[5])
   end
 end
 if try('PEXPIRE', KEYS[1], meta[4]) == false or try('PEXPIRE', KEYS[2], meta[4]) == false then

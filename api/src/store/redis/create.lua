@@ -1,12 +1,34 @@
--- Creates a stream, unless one is active.
+-- Creates a stream, or takes the one that exists.
 -- KEYS: 1 events (stream)  2 meta (hash)
 --       3 index (sorted set: stream key → a time in ms before which it has not expired)
+--       4 live (channel)  5 request (hash: id of the request that created the stream, generation)
 -- ARGV: 1 stream key  2 generation  3 ttl in ms  4 events to keep
--- Returns the time of the event `start` in ms, or nil when a stream is active. An error: there is
--- no new stream.
-local old = redis.call('HMGET', KEYS[2], 'status', 'last_ms')
-if (old[1] == 'active' or old[1] == 'leased') and redis.call('EXISTS', KEYS[1]) == 1 then
-  return false
+--       5 what to do where an active stream has the key: 'error', 'attach' or 'replace'
+--       6 the same where a finished stream has it
+--       7 id of the request, if any  8 how long a request may be repeated, in ms
+-- Returns the time of the event `start` in ms; the status of the stream that has the key, where
+-- that is an error; or a stream that is taken: {generation, status, created_ms, last_ms, next,
+-- length, pttl, first id, {}, 1 if this request has created it, else 0}. An error: there is no new
+-- stream.
+local old = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'birth', 'created_ms', 'next')
+local is_active = old[1] == 'active' or old[1] == 'leased'
+-- Redis may have evicted the events.
+if old[1] and redis.call('EXISTS', KEYS[1]) == 1 then
+  local choice = is_active and ARGV[5] or ARGV[6]
+  local repeated = 0
+  if ARGV[7] then
+    local request = redis.call('HMGET', KEYS[5], 'id', 'birth')
+    repeated = request[1] == ARGV[7] and request[2] == old[3] and 1 or 0
+  end
+  if repeated == 1 or choice == 'attach' then
+    local length, ttl = redis.call('XLEN', KEYS[1]), redis.call('PTTL', KEYS[2])
+    local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+    return {
+      old[3], old[1], old[4], old[2], old[5], length, ttl, oldest[1][1], {}, repeated
+    }
+  elseif choice == 'error' then
+    return old[1]
+  end
 end
 
 local time = redis.call('TIME')
@@ -40,8 +62,15 @@ if old[1] then
     return denied
   end
 end
--- The hash is written last, because the stream exists from then on.
-local failed = must('DEL', KEYS[1], KEYS[2])
+-- The hash is written last, because the stream exists from then on. Until then the request names a
+-- generation that no stream has.
+local failed
+if ARGV[7] then
+  failed = must('HSET', KEYS[5], 'id', ARGV[7], 'birth', ARGV[2])
+    or must('PEXPIRE', KEYS[5], ARGV[8])
+end
+failed = failed
+  or must('DEL', KEYS[1], KEYS[2])
   or must('XADD', KEYS[1], ms .. '-0', 'event', 'start')
   or must('PEXPIRE', KEYS[1], ARGV[3])
   or must(
@@ -53,6 +82,11 @@ local failed = must('DEL', KEYS[1], KEYS[2])
 if failed then
   redis.pcall('DEL', KEYS[1], KEYS[2])
   return failed
+end
+if is_active then
+  -- The subscribers of the stream that was replaced learn it at once.
+  local batch = struct.pack('>I4I4', 5, 0) .. 'start'
+  redis.pcall('PUBLISH', KEYS[4], ARGV[2] .. ' active ' .. ms .. ' 0\n' .. batch)
 end
 -- If these fail, the index is larger than necessary, or lives longer.
 redis.pcall('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)

@@ -1,12 +1,15 @@
 -- Writes the last event of an active stream, records its status, and publishes both.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
 -- ARGV: 1 stream key  2 name of the last event  3 status  4 the event as a batch, as in append.lua
+--       5 generation that the stream must have, or ''  6 data of the event, if any
 -- Returns {ms, number of the last event}, and as a third item the error of Redis where removing the
--- stream from the index or publishing failed. Returns nil when no stream is active. An error:
--- nothing was written.
+-- stream from the index or publishing failed. Returns nil when there is no stream, the status of a
+-- finished one, and 'stale' when the stream has another generation. An error: nothing was written.
 local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'birth')
-if meta[1] ~= 'active' then
-  return false
+if meta[1] and ARGV[5] ~= '' and ARGV[5] ~= meta[5] then
+  return 'stale'
+elseif meta[1] ~= 'active' then
+  return meta[1]
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -18,7 +21,12 @@ redis.call('PEXPIRE', KEYS[1], meta[4])
 redis.call('PEXPIRE', KEYS[2], meta[4])
 local count = string.format('%.0f', meta[3] + 1)
 redis.call('HSET', KEYS[2], 'status', ARGV[3], 'last_ms', ms, 'next', count)
-local added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', ms .. '-' .. meta[3], 'event', ARGV[2])
+local event = {'event', ARGV[2]}
+if ARGV[6] then
+  event[3], event[4] = 'data', ARGV[6]
+end
+local id = ms .. '-' .. meta[3]
+local added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', id, unpack(event))
 if not added or type(added) == 'table' and added.err then
   redis.call('HSET', KEYS[2], 'status', 'active', 'last_ms', meta[2], 'next', meta[3])
   if added then

@@ -6,6 +6,7 @@
 //! {prefix}{b}:meta:KEY     hash: status, next number, times, generation (`birth`)
 //! {prefix}{b}:index        sorted set of the bucket's active streams
 //! {prefix}{b}:live:KEY     channel of the stream's batches; sharded on a Cluster
+//! {prefix}{b}:request:KEY  hash: id of the request that created the stream, and the generation
 //! {prefix}{b}:ready:NODE:… what a node writes and deletes at once, to learn whether it can
 //! ```
 //!
@@ -33,6 +34,7 @@ pub(super) struct Keys {
     pub(super) meta: String,
     pub(super) index: String,
     pub(super) live: String,
+    pub(super) request: String,
 }
 
 impl Keys {
@@ -46,6 +48,7 @@ impl Keys {
             meta: format!("{prefix}{{{bucket}}}:meta:{key}"),
             index: format!("{prefix}{{{bucket}}}:index"),
             live: format!("{prefix}{{{bucket}}}:live:{key}"),
+            request: format!("{prefix}{{{bucket}}}:request:{key}"),
         }
     }
 }
@@ -75,6 +78,7 @@ pub(super) fn trials(prefix: &str, node: u64, sharded: bool) -> Vec<Keys> {
             meta: name("meta"),
             index: name("index"),
             live: name("live"),
+            request: name("request"),
         }
     };
     (0..if sharded { PROBED_BUCKETS } else { 1 })

@@ -24,9 +24,9 @@ pub(super) fn encode(events: &[NewEvent]) -> Vec<u8> {
 }
 
 /// Encodes one of the broker's own events in the same form.
-pub(super) fn encode_own(name: &str) -> Vec<u8> {
-    let mut batch = Vec::with_capacity(name.len() + 8);
-    push(&mut batch, name, None);
+pub(super) fn encode_own(name: &str, data: Option<&str>) -> Vec<u8> {
+    let mut batch = Vec::with_capacity(name.len() + data.map_or(0, str::len) + 8);
+    push(&mut batch, name, data);
     batch
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use deadpool_redis::redis::Value;
 
 use crate::{
-    store::{Appended, StoreError, StreamInfo},
+    store::{self, Appended, CreateOutcome, StoreError, StreamInfo},
     stream::{Entry, EventId, Generation, Status},
 };
 
@@ -85,6 +85,54 @@ pub(super) fn head(value: Value) -> Decoded<Option<Head>> {
     }
 }
 
+/// The result of `create.lua`.
+pub(super) enum Created {
+    /// A new stream, and the time of its first event.
+    New {
+        /// In milliseconds since the Unix epoch.
+        ms: u64,
+    },
+    /// A stream that exists already.
+    Taken(Box<store::Created>),
+}
+
+/// The reply of `create.lua`.
+pub(super) fn created(value: Value) -> Decoded<Created> {
+    let mut fields = match value {
+        Value::Array(fields) => fields,
+        status @ Value::BulkString(_) => {
+            let status = self::status(&status)?;
+            return Err(StoreError::Exists { status });
+        }
+        ms => return Ok(Created::New { ms: number(&ms)? }),
+    };
+    let outcome = match fields.pop() {
+        Some(Value::Int(1)) => CreateOutcome::Repeated,
+        Some(Value::Int(0)) => CreateOutcome::Attached,
+        _ => return unexpected("a stream that is neither repeated nor attached"),
+    };
+    match snapshot(Value::Array(fields))? {
+        Some(Snapshot { info, .. }) => {
+            Ok(Created::Taken(Box::new(store::Created { info, outcome })))
+        }
+        None => unexpected("no stream"),
+    }
+}
+
+/// The array of a script that writes to an active stream. The script returns a text, or nil, where
+/// it wrote nothing.
+fn written(value: Value) -> Decoded<Vec<Value>> {
+    match value {
+        Value::Array(fields) => Ok(fields),
+        Value::Nil => Err(StoreError::NotActive { status: None }),
+        Value::BulkString(text) if text == b"stale" => Err(StoreError::StaleGeneration),
+        status => Err(StoreError::NotActive {
+            // A leased stream that this version can't renew is active for its readers.
+            status: Some(self::status(&status)?).filter(|status| status.is_finished()),
+        }),
+    }
+}
+
 /// The result of a script that has stored events.
 pub(super) struct Stored<T> {
     pub(super) value: T,
@@ -94,7 +142,7 @@ pub(super) struct Stored<T> {
 
 /// The reply of `append.lua`.
 pub(super) fn appended(value: Value) -> Result<Stored<Appended>, StoreError> {
-    let fields = optional_array(value)?.ok_or(StoreError::NotActive)?;
+    let fields = written(value)?;
     match fields.as_slice() {
         [ms, n, duplicates, problem @ ..] if problem.len() < 2 => {
             let duplicates = usize::try_from(number(duplicates)?)
@@ -119,7 +167,7 @@ pub(super) fn appended(value: Value) -> Result<Stored<Appended>, StoreError> {
 
 /// The reply of `finish.lua`.
 pub(super) fn finished(value: Value) -> Result<Stored<EventId>, StoreError> {
-    let fields = optional_array(value)?.ok_or(StoreError::NotActive)?;
+    let fields = written(value)?;
     match fields.as_slice() {
         [ms, n, problem @ ..] if problem.len() < 2 => Ok(Stored {
             value: EventId {

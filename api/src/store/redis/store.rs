@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use deadpool_redis::redis::{self, Value};
+use deadpool_redis::redis;
 use futures::future::BoxFuture;
 
 use super::{
@@ -25,9 +25,9 @@ use super::{
 use crate::{
     config::{Delivery, Settings},
     store::{
-        Appended, ConnectionCounts, CrossSlot, Introspect, NewStream, Page, Presence,
-        PresenceOutcome, PresenceUpdate, StoreError, StreamInfo, StreamStore, TailSet,
-        merge::MergedTails, resume::cursor_before,
+        Appended, ConnectionCounts, CreateOutcome, Created, CrossSlot, Introspect, NewStream, Page,
+        Presence, PresenceOutcome, PresenceUpdate, REQUEST_ID_TTL, StoreError, StreamInfo,
+        StreamStore, TailSet, merge::MergedTails, resume::cursor_before,
     },
     stream::{
         EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, ProducerSequence, StartPosition,
@@ -112,36 +112,53 @@ impl RedisStore {
 
 #[async_trait]
 impl StreamStore for RedisStore {
-    async fn create(&self, key: &StreamKey, new: NewStream) -> Result<StreamInfo, StoreError> {
+    async fn create(&self, key: &StreamKey, new: &NewStream) -> Result<Created, StoreError> {
         let (keys, script) = (self.reader.keys(key), &self.reader.scripts.create);
         let generation = Generation::fresh()?;
-        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index], 512);
+        let names = [
+            &*keys.events,
+            &keys.meta,
+            &keys.index,
+            &keys.live,
+            &keys.request,
+        ];
+        let mut call = script.call(&names, 512);
         call.arg(key.as_str())
-            .arg(hex::encode(generation.0))
+            .arg(generation.to_string())
             .arg(millis(new.ttl))
-            .arg(new.max_events);
-        let created_ms = match self.reader.run(Operation::Create, script, &call).await? {
-            Value::Nil => return Err(StoreError::Exists),
-            ms => replies::number(&ms)?,
+            .arg(new.max_events)
+            .arg(new.if_exists.as_str())
+            .arg(new.if_finished.as_str());
+        if let Some(request_id) = &new.request_id {
+            call.arg(request_id.as_str()).arg(millis(REQUEST_ID_TTL));
+        }
+        let answer = self.reader.run(Operation::Create, script, &call).await?;
+        let created_ms = match replies::created(answer)? {
+            replies::Created::New { ms } => ms,
+            replies::Created::Taken(created) => return Ok(*created),
         };
         let start = EventId {
             ms: created_ms,
             n: 0,
         };
-        Ok(StreamInfo {
-            generation,
-            status: Status::Active,
-            length: 1,
-            ttl: new.ttl,
-            first: start,
-            last: start,
-            created_ms,
+        Ok(Created {
+            info: StreamInfo {
+                generation,
+                status: Status::Active,
+                length: 1,
+                ttl: new.ttl,
+                first: start,
+                last: start,
+                created_ms,
+            },
+            outcome: CreateOutcome::New,
         })
     }
 
     async fn append(
         &self,
         key: &StreamKey,
+        generation: Option<Generation>,
         events: &[NewEvent],
         producer_sequence: Option<&ProducerSequence>,
     ) -> Result<Appended, StoreError> {
@@ -151,7 +168,10 @@ impl StreamStore for RedisStore {
             &[&keys.events, &keys.meta, &keys.index, &keys.live],
             512 + batch.len(),
         );
-        call.arg(key.as_str()).arg(batch).arg(events.len());
+        call.arg(key.as_str())
+            .arg(batch)
+            .arg(events.len())
+            .arg(expected(generation));
         if let Some(ProducerSequence { producer, sequence }) = producer_sequence {
             call.arg(producer.as_str()).arg(sequence).arg(MAX_PRODUCERS);
         }
@@ -159,13 +179,23 @@ impl StreamStore for RedisStore {
         Ok(self.accept(&keys, stored))
     }
 
-    async fn finish(&self, key: &StreamKey, finish: Finish) -> Result<EventId, StoreError> {
+    async fn finish(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        finish: &Finish,
+    ) -> Result<EventId, StoreError> {
         let (keys, script) = (self.reader.keys(key), &self.reader.scripts.finish);
         let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
+        let Finish { kind, data } = finish;
         call.arg(key.as_str())
-            .arg(finish.event_name())
-            .arg(finish.status().as_str())
-            .arg(message::encode_own(finish.event_name()));
+            .arg(kind.event_name())
+            .arg(kind.status().as_str())
+            .arg(message::encode_own(kind.event_name(), data.as_deref()))
+            .arg(expected(generation));
+        if let Some(data) = data {
+            call.arg(&**data);
+        }
         let stored = replies::finished(self.reader.run(Operation::Finish, script, &call).await?)?;
         Ok(self.accept(&keys, stored))
     }
@@ -297,6 +327,11 @@ impl Introspect for RedisStore {
     async fn ready(&self) -> Result<Vec<String>, StoreError> {
         self.readiness.ready().await
     }
+}
+
+/// The generation that a script requires; empty for any.
+fn expected(generation: Option<Generation>) -> String {
+    generation.map_or_else(String::new, |generation| generation.to_string())
 }
 
 /// Selects the cryptography that rustls uses for `rediss://`. Without it redis-rs panics at the

@@ -101,6 +101,8 @@ label!(
         Ended = "ended",
         /// It was cancelled.
         Cancelled = "cancelled",
+        /// Its producer reported an error.
+        Failed = "failed",
     }
 );
 
@@ -117,7 +119,7 @@ label!(
         Await = "await",
         /// To create a stream.
         Create = "create",
-        /// To end or cancel a stream.
+        /// To finish a stream.
         Finish = "finish",
         /// To wait for a stream's next events, in exclusive delivery.
         Follow = "follow",

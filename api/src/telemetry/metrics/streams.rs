@@ -49,7 +49,7 @@ impl StreamMetrics {
         );
         registry.register(
             "streams_finished",
-            "Streams that were ended or cancelled by this node",
+            "Streams that were finished by this node, by status",
             metrics.finished.clone(),
         );
         for &status in Outcome::ALL {
