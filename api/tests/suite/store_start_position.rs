@@ -8,7 +8,7 @@ use tinistreamer::{
     codec::segment::Part,
     config::{Settings, StoreUrl},
     store::{
-        NewStream, Page, SharedStore, StoreError, StreamUpdate, memory::MemoryStore,
+        IfTaken, NewStream, Page, SharedStore, StoreError, StreamUpdate, memory::MemoryStore,
         redis::RedisStore,
     },
     stream::{EventId, NewEvent, Position, SharedPosition, StartPosition, StreamKey},
@@ -62,9 +62,12 @@ async fn create(store: &SharedStore, max_events: u64) {
     store
         .create(
             &key(),
-            NewStream {
+            &NewStream {
                 ttl: Duration::from_secs(600),
                 max_events,
+                if_exists: IfTaken::Error,
+                if_finished: IfTaken::Replace,
+                request_id: None,
             },
         )
         .await
@@ -76,6 +79,7 @@ async fn add(store: &SharedStore, count: usize) {
     store
         .append(
             &key(),
+            None,
             &vec![NewEvent::new("n", None).unwrap(); count],
             None,
         )

@@ -6,8 +6,8 @@
 --       5 what to do where an active stream has the key: 'error', 'attach' or 'replace'
 --       6 the same where a finished stream has it
 --       7 id of the request, if any  8 how long a request may be repeated, in ms
--- Returns the time of the event `start` in ms; the status of the stream that has the key, where
--- that is an error; or a stream that is taken: {generation, status, created_ms, last_ms, next,
+-- Returns the time of the event `start` in ms; {status} of the stream that has the key, where that
+-- is an error; or a stream that is taken: {generation, status, created_ms, last_ms, next,
 -- length, pttl, first id, {}, 1 if this request has created it, else 0}. An error: there is no new
 -- stream.
 local old = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'birth', 'created_ms', 'next')
@@ -27,7 +27,7 @@ if old[1] and redis.call('EXISTS', KEYS[1]) == 1 then
       old[3], old[1], old[4], old[2], old[5], length, ttl, oldest[1][1], {}, repeated
     }
   elseif choice == 'error' then
-    return old[1]
+    return {old[1]}
   end
 end
 

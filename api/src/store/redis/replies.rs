@@ -100,12 +100,12 @@ pub(super) enum Created {
 pub(super) fn created(value: Value) -> Decoded<Created> {
     let mut fields = match value {
         Value::Array(fields) => fields,
-        status @ Value::BulkString(_) => {
-            let status = self::status(&status)?;
-            return Err(StoreError::Exists { status });
-        }
         ms => return Ok(Created::New { ms: number(&ms)? }),
     };
+    if let [status] = fields.as_slice() {
+        let status = self::status(status)?;
+        return Err(StoreError::Exists { status });
+    }
     let outcome = match fields.pop() {
         Some(Value::Int(1)) => CreateOutcome::Repeated,
         Some(Value::Int(0)) => CreateOutcome::Attached,
