@@ -13,7 +13,7 @@ const STATES = {
   reconnecting: 'Reconnecting',
   cut: 'Cut off',
 };
-const EVENTS = ['start', 'number', 'token', 'alert', 'end', 'cancel', 'missedevents'];
+const EVENTS = ['start', 'number', 'token', 'alert', 'end', 'cancel', 'fail', 'abandon', 'missedevents'];
 
 const $ = (id) => document.getElementById(id);
 

@@ -9,9 +9,10 @@ const TIMEOUT_MS = 10_000;
 
 /**
  * @typedef {{key: string, length: number, ttl: number, status: Status}} StreamRow
- * @typedef {"active" | "ended" | "cancelled"} Status
- * @typedef {StreamRow & {first_id: string, last_id: string, created_at: string, clients: number,
- *   clients_total: number | null}} StreamInfo
+ * @typedef {"active" | "ended" | "cancelled" | "failed" | "abandoned"} Status
+ * @typedef {{reason?: string, by?: string, code?: string, message?: string}} Reason
+ * @typedef {StreamRow & {reason: Reason | null, first_id: string, last_id: string,
+ *   created_at: string, clients: number, clients_total: number | null}} StreamInfo
  * @typedef {{id: string, name?: string, tags: string[], keys: string[], transport: string,
  *   since: string, address?: string, events: number, bytes: number, lag: number | null,
  *   filter?: string}} ClientRow
@@ -160,7 +161,7 @@ export const disconnectClient = (id) =>
 
 /**
  * @param {string} key
- * @param {"end" | "cancel"} how
+ * @param {"end" | "cancel" | "fail"} how
  */
 export const finishStream = (key, how) => post(address(`stream/${how}`), { key });
 

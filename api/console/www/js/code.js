@@ -29,7 +29,7 @@ const token = ${quoted(token)};
 const events = new EventSource(\`\${url}&token=\${token}\`);
 events.addEventListener(${quoted(name)}, (event) => document.body.append(event.data));
 events.addEventListener("missedevents", ({ data }) => document.body.append(\`(missed: \${data})\`));
-for (const last of ["end", "cancel"]) {
+for (const last of ["end", "cancel", "fail", "abandon"]) {
   events.addEventListener(last, () => {
     events.close();
     console.log(last);

@@ -18,6 +18,7 @@ const PATHS = {
   plus: svg`<path d="M8 3v10M3 8h10" />`,
   search: svg`<circle cx="7" cy="7" r="4.5" /><path d="m10.5 10.5 3 3" />`,
   stop: svg`<rect x="4" y="4" width="8" height="8" rx="1" />`,
+  warning: svg`<path d="M8 2.5 1.5 13.5h13z" /><path d="M8 6.5v3.5M8 12v.2" />`,
   theme: svg`<circle cx="8" cy="8" r="5.5" /><path class="solid" d="M8 2.5a5.5 5.5 0 0 1 0 11z" />`,
 };
 

@@ -19,8 +19,11 @@ export function entryOf({ id, event, data }) {
   return { id, number: number ?? null, ms: ms ?? null, name: event, data };
 }
 
+/** The names of the events that finish a stream. */
+export const LAST_NAMES = ["end", "cancel", "fail", "abandon"];
+
 /** The broker's own event names. */
-export const OWN_NAMES = ["start", "end", "cancel", "missedevents"];
+export const OWN_NAMES = ["start", ...LAST_NAMES, "missedevents"];
 
 export class EventLog {
   /** @type {LogEntry[]} */

@@ -45,7 +45,7 @@ done`,
     code: ({ base, query, token }) => `const url = ${JSON.stringify(`${base}sse?${query}`)};
 const token = ${JSON.stringify(token)};
 const events = new EventSource(\`\${url}&token=\${token}\`);
-for (const name of ["token", "end", "cancel", "missedevents"]) {
+for (const name of ["token", "end", "cancel", "fail", "abandon", "missedevents"]) {
   events.addEventListener(name, ({ type, lastEventId, data }) => {
     const [key, id] = lastEventId.split(",", 1)[0].split(/[:!]/);
     console.log(decodeURIComponent(key), id, data || type);

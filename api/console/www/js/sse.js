@@ -3,6 +3,7 @@
 
 import { ApiError, address, CLIENT_NAME } from "./api.js";
 import { createParser } from "./lib.js";
+import { LAST_NAMES } from "./log.js";
 
 /**
  * @typedef {{id: string | null, event: string, data: string}} Frame `id` is null for frames that
@@ -50,7 +51,9 @@ export async function followOverSse({ key, token, after, signal }, { onOpen, onF
     if (done) return over ? "" : "The broker closed the connection";
     onWire?.(value);
     parser.feed(value);
-    over ||= frames.some(({ event }) => event === "end" || event === "cancel");
+    const last = frames.at(-1);
+    // A stream of an earlier version may have an ordinary event of such a name.
+    if (last !== undefined) over = LAST_NAMES.includes(last.event);
     if (frames.length > 0) onFrames(frames);
     frames = [];
   }

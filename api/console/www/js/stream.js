@@ -10,7 +10,7 @@ import { Follower } from "./follower.js";
 import { count, duration, plural } from "./format.js";
 import { icon } from "./icons.js";
 import { html, live, nothing } from "./lib.js";
-import { EventLog, entryOf, OWN_NAMES } from "./log.js";
+import { EventLog, entryOf, LAST_NAMES, OWN_NAMES } from "./log.js";
 import { attempt, notice } from "./notice.js";
 import { Panes } from "./panes.js";
 import { Publisher } from "./publish.js";
@@ -24,6 +24,23 @@ const INTERVAL_MS = 1_000;
 const TAB_NAMES = { events: "Events", text: "Text", clients: "Clients", code: "Code" };
 
 /** The texts for the states of the page's own subscriber. */
+/** What was done to a stream that somebody has finished here. */
+const FINISHED = {
+  end: "The stream has ended",
+  cancel: "The stream is cancelled",
+  fail: "The stream has failed",
+};
+
+/**
+ * Why a stream was finished, in a line.
+ * @param {import("./api.js").Reason | null} reason
+ */
+function reasonOf(reason) {
+  const { code, message, reason: why, by } = reason ?? {};
+  const what = [code, message, why].filter(Boolean).join(": ");
+  return by ? `${what || "finished"}, by ${by}` : what;
+}
+
 const FOLLOWING = {
   connecting: "connecting …",
   live: "live",
@@ -82,7 +99,7 @@ export class StreamPage {
     const follower = new Follower(this.#key, {
       onFrames: (frames) => {
         this.#log.add(frames.map(entryOf));
-        if (frames.some(({ event }) => event === "end" || event === "cancel")) this.#load();
+        if (frames.some(({ event }) => LAST_NAMES.includes(event))) this.#load();
         redraw();
       },
       onState: (state, why = "") => {
@@ -154,7 +171,9 @@ export class StreamPage {
     if (this.#info?.status === "active") {
       return html`<button @click=${() => this.#finish("end")}>${icon("check")} End</button>
         <button class="warn"
-          @click=${() => this.#finish("cancel")}>${icon("stop")} Cancel</button>`;
+          @click=${() => this.#finish("cancel")}>${icon("stop")} Cancel</button>
+        <button class="warn"
+          @click=${() => this.#finish("fail")}>${icon("warning")} Fail</button>`;
     }
     if (this.#info === null && this.#state !== "gone") return nothing;
     return html`<button class="primary"
@@ -177,8 +196,14 @@ export class StreamPage {
       total === null || total === here
         ? plural(here, "client")
         : `${plural(here, "client")} here, about ${count(total)} in all`;
-    return html`${plural(info.length, "event")} stored · lives for ${duration(left)} · made
-      ${duration((Date.now() - Date.parse(info.created_at)) / 1_000)} ago ·
+    const since = (/** @type {number} */ ms) => duration((Date.now() - ms) / 1_000);
+    const why = reasonOf(info.reason);
+    return html`${why === "" ? nothing : html`<span class="reason">${why}</span> · `}${plural(
+      info.length,
+      "event",
+    )} stored · lives for ${duration(left)} · last write
+      ${since(Number(info.last_id.split("-")[0]))} ago · made
+      ${since(Date.parse(info.created_at))} ago ·
       <a href=${href({ page: "clients", key: this.#key, tag: "" })}>${clients}</a>`;
   }
 
@@ -245,9 +270,8 @@ export class StreamPage {
     return names[0]?.[0] ?? "token";
   }
 
-  async #finish(/** @type {"end" | "cancel"} */ how) {
-    if (await attempt(() => finishStream(this.#key, how)))
-      notice(how === "end" ? "The stream has ended" : "The stream is cancelled");
+  async #finish(/** @type {"end" | "cancel" | "fail"} */ how) {
+    if (await attempt(() => finishStream(this.#key, how))) notice(FINISHED[how]);
     this.#load();
   }
 
