@@ -66,8 +66,11 @@ impl<'r> Query<'r> {
 /// The query parameter `key`: a stream key.
 pub struct QueryKey(pub StreamKey);
 
-/// The query parameter `generation`: the stream must have it. None: any stream will do.
-pub struct QueryGeneration(pub Option<Generation>);
+/// The query parameters `key` and `generation`. With a generation, the stream must have it.
+pub struct QueryStream {
+    pub(super) key: StreamKey,
+    pub(super) generation: Option<Generation>,
+}
 
 /// Parses the generation of a body.
 pub(super) fn generation(text: Option<&str>) -> Result<Option<Generation>, ApiError> {
@@ -102,17 +105,21 @@ pub(super) fn stream_key(text: &str) -> Result<StreamKey, ApiError> {
     })
 }
 
+/// The key of a query.
+fn key_of(query: &Query<'_>) -> Result<StreamKey, ApiError> {
+    let Some(key) = query.all("key").next() else {
+        let message = "The query needs a key: ?key=…";
+        return Err(ApiError::new(ErrorCode::MissingParameter, message));
+    };
+    stream_key(key.unwrap_or_default())
+}
+
 #[async_trait]
 impl<'r> FromRequest<'r> for QueryKey {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
-        let query = Query::of(request);
-        let Some(key) = query.all("key").next() else {
-            return ApiError::new(ErrorCode::MissingParameter, "The query needs a key: ?key=…")
-                .refuse(request);
-        };
-        match stream_key(key.unwrap_or_default()) {
+        match key_of(&Query::of(request)) {
             Ok(key) => Outcome::Success(Self(key)),
             Err(error) => error.refuse(request),
         }
@@ -120,20 +127,22 @@ impl<'r> FromRequest<'r> for QueryKey {
 }
 
 #[async_trait]
-impl<'r> FromRequest<'r> for QueryGeneration {
+impl<'r> FromRequest<'r> for QueryStream {
     type Error = ApiError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ApiError> {
         let query = Query::of(request);
-        let parsed = query.text("generation").and_then(|text| {
-            text.map(str::parse)
-                .transpose()
-                .map_err(|error: InvalidGeneration| {
-                    ApiError::new(ErrorCode::InvalidParameter, error.to_string())
-                })
+        let generation = |text: &str| {
+            text.parse().map_err(|error: InvalidGeneration| {
+                ApiError::new(ErrorCode::InvalidParameter, error.to_string())
+            })
+        };
+        let parsed = key_of(&query).and_then(|key| {
+            let generation = query.text("generation")?.map(generation).transpose()?;
+            Ok(Self { key, generation })
         });
         match parsed {
-            Ok(generation) => Outcome::Success(Self(generation)),
+            Ok(stream) => Outcome::Success(stream),
             Err(error) => error.refuse(request),
         }
     }

@@ -29,6 +29,20 @@ pub struct NewStream {
     pub request_id: Option<RequestId>,
 }
 
+impl NewStream {
+    /// A stream that replaces a finished one, and no active one.
+    #[must_use]
+    pub fn new(ttl: Duration, max_events: u64) -> Self {
+        Self {
+            ttl,
+            max_events,
+            if_exists: IfTaken::Error,
+            if_finished: IfTaken::Replace,
+            request_id: None,
+        }
+    }
+}
+
 /// What to do where a stream has the key already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

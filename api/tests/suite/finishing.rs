@@ -26,9 +26,9 @@ fn ways() -> Vec<Way> {
         ("end", json!({}), "end", None, "ended"),
         (
             "end",
-            json!({"data": {"tokens": 12345678901234567890_u64}}),
+            json!({"data": {"tokens": 12_345_678_901_234_567_890_u64}}),
             "end",
-            Some(json!({"tokens": 12345678901234567890_u64})),
+            Some(json!({"tokens": 12_345_678_901_234_567_890_u64})),
             "ended",
         ),
         ("cancel", json!({}), "cancel", None, "cancelled"),

@@ -112,7 +112,10 @@ async fn a_request_with_another_generation_does_nothing(broker: Broker) {
 async fn a_create_attaches_replaces_or_fails_as_it_asks(broker: Broker) {
     let (_, first) = created(&broker, json!({"key": "chat"})).await;
     broker.add_events("chat", 0, 2).await;
-    let with = |exists: &str, finished: &str| json!({"key": "chat", "if_exists": exists, "if_finished": finished});
+    let with = |exists: &str, finished: &str| {
+        let key = "chat";
+        json!({"key": key, "if_exists": exists, "if_finished": finished})
+    };
     assert_eq!(
         created(&broker, with("attach", "replace")).await,
         (false, first.clone())

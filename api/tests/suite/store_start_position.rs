@@ -8,7 +8,7 @@ use tinistreamer::{
     codec::segment::Part,
     config::{Settings, StoreUrl},
     store::{
-        IfTaken, NewStream, Page, SharedStore, StoreError, StreamUpdate, memory::MemoryStore,
+        NewStream, Page, SharedStore, StoreError, StreamUpdate, memory::MemoryStore,
         redis::RedisStore,
     },
     stream::{EventId, NewEvent, Position, SharedPosition, StartPosition, StreamKey},
@@ -62,13 +62,7 @@ async fn create(store: &SharedStore, max_events: u64) {
     store
         .create(
             &key(),
-            &NewStream {
-                ttl: Duration::from_secs(600),
-                max_events,
-                if_exists: IfTaken::Error,
-                if_finished: IfTaken::Replace,
-                request_id: None,
-            },
+            &NewStream::new(Duration::from_secs(600), max_events),
         )
         .await
         .unwrap();

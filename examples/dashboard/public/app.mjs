@@ -13,7 +13,8 @@ const STATES = {
   reconnecting: 'Reconnecting',
   cut: 'Cut off',
 };
-const EVENTS = ['start', 'number', 'token', 'alert', 'end', 'cancel', 'fail', 'abandon', 'missedevents'];
+const OWN_EVENTS = ['start', 'end', 'cancel', 'fail', 'abandon', 'missedevents'];
+const EVENTS = [...OWN_EVENTS, 'number', 'token', 'alert'];
 
 const $ = (id) => document.getElementById(id);
 

@@ -32,7 +32,7 @@ use crate::{
         error::{ApiError, ErrorBody, ErrorCode},
         error_responses::{Unauthorized, UnsupportedMediaType},
         guards::ApiKeyHolder,
-        query::{QueryGeneration, QueryKey},
+        query::QueryStream,
         state::AppState,
         store_error::at,
     },
@@ -136,17 +136,16 @@ pub struct UploadSummary {
 #[post("/event/add/json-stream", data = "<data>")]
 pub async fn add(
     _caller: ApiKeyHolder,
-    key: QueryKey,
-    generation: QueryGeneration,
+    stream: QueryStream,
     producer: QueryProducer,
     strict: Strict,
     _plain: PlainBody,
     data: Data<'_>,
     state: AppState<'_>,
 ) -> Result<BufferedResponse, ApiError> {
-    let QueryKey(key) = key;
+    let QueryStream { key, generation } = stream;
     // The caller receives this error now, not after the first line, which may arrive much later.
-    let generation = state.active_stream(&key, generation.0).await?;
+    let generation = state.active_stream(&key, generation).await?;
     let mut upload = Upload {
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),

@@ -24,7 +24,7 @@ use crate::{
             NoActiveStream, StaleGeneration, StoreUnavailable, Unauthorized, UpgradeRequired,
         },
         guards::ApiKeyHolder,
-        query::{QueryGeneration, QueryKey, Upgrade},
+        query::{QueryStream, Upgrade},
         state::{AppState, active_stream},
         store_error::at,
         websocket::{PeerEnd, PendingPong, Socket, WebSocketResponse, close, received},
@@ -82,18 +82,18 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 #[get("/event/add/ws-stream")]
 pub async fn add(
     _caller: ApiKeyHolder,
-    key: QueryKey,
-    generation: QueryGeneration,
+    stream: QueryStream,
     producer: QueryProducer,
     strict: Strict,
     upgrade: Upgrade,
     state: AppState<'_>,
 ) -> Result<WebSocketResponse, ApiError> {
-    let generation = state.active_stream(&key.0, generation.0).await?;
+    let QueryStream { key, generation } = stream;
+    let generation = state.active_stream(&key, generation).await?;
     let mut connection = Connection {
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
-        key: key.0,
+        key,
         generation,
         producer_sequence: producer.0,
         strict,

@@ -44,7 +44,11 @@ pub struct Access {
     /// Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may
     /// name it, to mean this stream and no later one. Absent unless the token is for one stream
     /// that exists.
-    #[schema(value_type = Option<String>, example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    #[schema(
+        value_type = Option<String>,
+        example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4",
+        nullable = false
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<Generation>,
     /// Whether the request created the stream, and did not find it. Only when a stream is created.

@@ -52,8 +52,8 @@ pub struct CreateStream {
     #[serde(default = "replace")]
     #[schema(default = "replace")]
     if_finished: IfTaken,
-    /// An id of this request, 1 to 64 characters. A request that is repeated with the same id within
-    /// a minute gets the stream that the first one created, and not `existing-stream`.
+    /// An id of this request, 1 to 64 characters. A request that is repeated with the same id
+    /// within a minute gets the stream that the first one created, and not `existing-stream`.
     #[schema(
         example = "c7d1c1c0",
         min_length = 1,
@@ -147,15 +147,16 @@ pub async fn create(
             }
             (info.generation, outcome != CreateOutcome::Attached)
         }
-        Err(error) => match attachable(store, &key, &new).await? {
-            Some(generation) => (generation, false),
-            None => {
+        Err(error) => {
+            let attached = attachable(store, &key, &new).await?;
+            let Some(generation) = attached else {
                 if matches!(error, QuotaError::TooMany { .. }) {
                     metrics.streams.refused.inc();
                 }
                 return Err(error.into());
-            }
-        },
+            };
+            (generation, false)
+        }
     };
     let scope = Scope::Streams([(key.clone(), Some(generation))].into());
     let access = Access::issue(scope, &[key], ttl, settings, ring)?;

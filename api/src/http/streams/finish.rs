@@ -53,8 +53,8 @@ pub struct EndStream {
     /// The stream's key.
     #[schema(example = "chat-1")]
     key: String,
-    /// The data of the last event: a string, or any other JSON value, which is stored as its compact
-    /// JSON text. `null` is the same as none.
+    /// The data of the last event: a string, or any other JSON value, which is stored as its
+    /// compact JSON text. `null` is the same as none.
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<serde_json::Value>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.

@@ -16,10 +16,7 @@ use crate::{
 fn log(batches: &[(u64, u64)], max_events: u64) -> Log {
     let mut log = Log::new(
         Generation([0; 16]),
-        NewStream {
-            ttl: Duration::from_secs(60),
-            max_events,
-        },
+        &NewStream::new(Duration::from_secs(60), max_events),
         None,
     );
     for &(pause, count) in batches {
