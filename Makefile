@@ -26,11 +26,18 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 deny:15 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-runtimes:10 test-foreign:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-runtimes:10 test-foreign:10 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
-test: ## Everything, after installing what the tests need; a stage that hangs is ended and named
+test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
 	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
+
+# What takes long and is seldom broken: tools and features that have to be compiled for it alone, and tests at random.
+NIGHTLY := deny:30 advisories:15 test-otlp:15 fuzz:60 soak:30
+
+.PHONY: nightly
+nightly: ## What `make test` leaves out as it takes too long: dependencies, the feature otlp, fuzzing, faults at random
+	@for stage in $(NIGHTLY); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 .PHONY: setup
 setup: ## Install what the tests need and is not there (packages of Debian, npm and PyPI)
@@ -41,14 +48,13 @@ lint: ## Structure, formatting, clippy and rustdoc with warnings as errors, and 
 	scripts/check-structure --self-test
 	scripts/check-structure
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p tinistreamer --test faults --test versions --locked -- -D warnings
-	cargo clippy -p tinistreamer-client --all-targets --all-features --locked -- -D warnings
-	cargo clippy -p tinistreamer --all-targets --all-features --locked -- -D warnings
+	# All features, so that dependencies are compiled for one set of features. `make check` has the default ones.
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	cargo clippy --workspace --test faults --test versions --all-features --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings
+	cargo metadata --manifest-path fuzz/Cargo.toml --locked --format-version 1 >/dev/null
 	# A link to an item that does not exist is an error, also in private documentation.
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items --locked
 	cd api/console && npm run check
 
 .PHONY: deny
@@ -72,9 +78,12 @@ sbom: ## List what the broker is made of in target/tinistreamer.cdx.json (Cyclon
 .PHONY: test-rust
 test-rust: ## Unit and integration tests, against a private redis-server
 	cargo test --workspace --locked
-	cargo test -p tinistreamer --features otlp --test suite --locked -- otlp
 	# What a newcomer types first must not be ambiguous.
 	cargo run --quiet --locked -- --version
+
+.PHONY: test-otlp
+test-otlp: ## Spans of requests, with the feature `otlp`
+	cargo test -p tinistreamer --features otlp --test suite --locked -- otlp
 
 .PHONY: test-openapi
 test-openapi: ## Requests made from spec/openapi.json, and their answers held against it
@@ -83,6 +92,7 @@ test-openapi: ## Requests made from spec/openapi.json, and their answers held ag
 
 .PHONY: fuzz
 fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each target
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings
 	scripts/setup-tools cargo-fuzz
 	fuzz/run
 
