@@ -15,6 +15,8 @@ const MAX_FILTERS: usize = 8;
 #[derive(Debug, Default)]
 pub struct Segment {
     entries: Vec<Entry>,
+    /// How many events of the stream each entry stands for. Empty: each is one.
+    counts: Vec<u32>,
     /// All entries as server-sent events.
     sse: OnceLock<Bytes>,
     /// The entries that pass a filter, as server-sent events. Most sessions use one of a few
@@ -28,8 +30,18 @@ impl Segment {
     pub fn new(entries: Vec<Entry>) -> Self {
         Self {
             entries,
-            sse: OnceLock::new(),
-            filtered_sse: Mutex::default(),
+            ..Self::default()
+        }
+    }
+
+    /// A segment for one session, of entries that stand for so many consecutive events each. An
+    /// entry has the id of the last of them.
+    #[must_use]
+    pub fn joined(entries: Vec<Entry>, counts: Vec<u32>) -> Self {
+        Self {
+            entries,
+            counts,
+            ..Self::default()
         }
     }
 
@@ -37,6 +49,14 @@ impl Segment {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The entries from this index on, and how many events each stands for.
+    fn counted(&self, skip: usize) -> impl DoubleEndedIterator<Item = (&Entry, u32)> + Clone {
+        let count = move |index: usize| self.counts.get(index).copied().unwrap_or(1);
+        let entries = self.entries.get(skip..).unwrap_or_default();
+        let counted = move |(index, entry)| (entry, count(skip + index));
+        entries.iter().enumerate().map(counted)
     }
 
     /// All entries as server-sent events. Calls `encode` if they are not in the cache.
@@ -82,6 +102,22 @@ impl Part {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         self.segment.entries.get(self.skip..).unwrap_or_default()
+    }
+
+    /// The same, and how many events of the stream each stands for.
+    #[must_use = "iterators are lazy"]
+    pub fn counted(&self) -> impl DoubleEndedIterator<Item = (&Entry, u32)> + Clone {
+        self.segment.counted(self.skip)
+    }
+
+    /// How many events of the stream the entries stand for.
+    #[must_use]
+    pub fn counted_events(&self) -> usize {
+        if self.segment.counts.is_empty() {
+            self.entries().len()
+        } else {
+            self.counted().map(|(_, count)| count as usize).sum()
+        }
     }
 
     /// The segment, if the part has all of its entries.

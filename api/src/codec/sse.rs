@@ -23,8 +23,8 @@ pub const FRAME_SIZE: usize = "event: \ndata: \nid: 1700000000000-1000000\n\n".l
 #[must_use]
 pub fn frames(part: &Part) -> Bytes {
     match part.whole_segment() {
-        Some(segment) => segment.sse(|| encode(segment.entries().iter())),
-        None => encode(part.entries().iter()),
+        Some(segment) => segment.sse(|| encode(part.counted())),
+        None => encode(part.counted()),
     }
 }
 
@@ -41,11 +41,8 @@ pub fn filtered_frames(part: &Part, filter: &EventFilter) -> Bytes {
         return frames(part);
     }
     let encode_passing = || {
-        encode(
-            part.entries()
-                .iter()
-                .filter(|entry| filter.passes(&entry.name)),
-        )
+        let passing = part.counted();
+        encode(passing.filter(|(entry, _)| filter.passes(&entry.name)))
     };
     match part.whole_segment() {
         _ if passing == 0 => Bytes::new(),
@@ -55,8 +52,8 @@ pub fn filtered_frames(part: &Part, filter: &EventFilter) -> Bytes {
 }
 
 /// Adds a frame for a subscriber of several streams. Its id is a cursor, which names the stream.
-pub fn put_keyed_frame(out: &mut BytesMut, cursor: &str, entry: &Entry) {
-    put_event(out, entry);
+pub fn put_keyed_frame(out: &mut BytesMut, cursor: &str, entry: &Entry, count: u32) {
+    put_event(out, entry, count);
     put_field(out, b"id", cursor);
     out.put_u8(b'\n');
 }
@@ -94,26 +91,31 @@ pub fn retry(milliseconds: u64) -> String {
     format!("retry: {milliseconds}\n")
 }
 
-fn encode<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Bytes {
+fn encode<'a>(entries: impl Iterator<Item = (&'a Entry, u32)> + Clone) -> Bytes {
     let size = entries
         .clone()
-        .map(|entry| FRAME_SIZE + entry.weight())
+        .map(|(entry, _)| FRAME_SIZE + entry.weight())
         .sum();
     let mut out = BytesMut::with_capacity(size);
-    for entry in entries {
-        put_frame(&mut out, entry);
+    for (entry, count) in entries {
+        put_frame(&mut out, entry, count);
     }
     out.freeze()
 }
 
-fn put_frame(out: &mut BytesMut, entry: &Entry) {
+fn put_frame(out: &mut BytesMut, entry: &Entry, count: u32) {
     use std::fmt::Write;
-    put_event(out, entry);
+    put_event(out, entry, count);
     // A write to memory does not fail: BytesMut grows.
     let _ = write!(out, "id: {}\n\n", entry.id);
 }
 
-fn put_event(out: &mut BytesMut, entry: &Entry) {
+/// A comment before the frame says how many events it stands for, if they are several.
+fn put_event(out: &mut BytesMut, entry: &Entry, count: u32) {
+    use std::fmt::Write;
+    if count > 1 {
+        let _ = writeln!(out, ":rollup {count}");
+    }
     put_field(out, b"event", &entry.name);
     put_data(out, entry.data.as_deref().unwrap_or_default());
 }
@@ -211,15 +213,15 @@ mod tests {
 
     #[test]
     fn a_frame_has_the_form_of_the_standard() {
-        let bytes = encode(
-            [
-                entry(1, "token", Some(" a\nb\r\nc\rd\n")),
-                entry(2, "x", None),
-            ]
-            .iter(),
-        );
+        let entries = [
+            entry(1, "token", Some(" a\nb\r\nc\rd\n")),
+            entry(2, "x", None),
+            entry(5, "y", None),
+        ];
+        let bytes = encode(entries.iter().zip([1, 1, 3]));
         let expected = "event: token\ndata:  a\ndata: b\ndata: c\ndata: d\ndata: \n\
-                        id: 1700000000000-1\n\nevent: x\ndata: \nid: 1700000000000-2\n\n";
+                        id: 1700000000000-1\n\nevent: x\ndata: \nid: 1700000000000-2\n\n\
+                        :rollup 3\nevent: y\ndata: \nid: 1700000000000-5\n\n";
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
     }
 
@@ -250,10 +252,10 @@ mod tests {
             entry(2, "é", Some("é")),
             entry(3, "end", None),
         ];
-        let plain = encode(entries.iter());
+        let plain = encode(entries.iter().map(|entry| (entry, 1)));
         let mut keyed = BytesMut::new();
         for entry in &entries {
-            put_keyed_frame(&mut keyed, &format!("key:{}", entry.id), entry);
+            put_keyed_frame(&mut keyed, &format!("key:{}", entry.id), entry, 1);
         }
         for bytes in [plain, keyed.freeze()] {
             let skips = |cut: &usize| {

@@ -12,12 +12,14 @@ use tracing::Span;
 use super::{
     admission::Admission,
     awaited::AwaitedStreams,
+    joining::Joining,
     limits::LimitReached,
     liveness::Signal,
     output::{CloseReason, Output},
     subscription::{Outcome, Subscription},
 };
 use crate::{
+    codec::segment::Part,
     store::{Batch, Page, StoreError, StreamUpdate, TailSet},
     stream::{Position, SharedPosition, StreamKey},
     telemetry::metrics::DisconnectReason,
@@ -127,10 +129,12 @@ impl Session {
     /// bytes.
     pub fn count_delivery(&mut self, stream: usize, batch: &Batch, bytes: usize) {
         let events = match self.subscription.filter() {
-            None => batch.parts.iter().map(|part| part.entries().len()).sum(),
+            None => batch.parts.iter().map(Part::counted_events).sum(),
             Some(filter) => {
-                let wanted = batch.entries().filter(|entry| filter.passes(&entry.name));
-                wanted.count()
+                let wanted = batch
+                    .counted()
+                    .filter(|(entry, _)| filter.passes(&entry.name));
+                wanted.map(|(_, count)| count as usize).sum()
             }
         };
         self.admission.count_delivery(events, bytes);
@@ -214,13 +218,19 @@ impl Session {
     async fn deliver(&mut self) -> Output {
         loop {
             if let Some(report) = self.subscription.take_report() {
-                return report;
+                return self.or_close(report);
             }
-            let Subscription { tails, awaited, .. } = &mut self.subscription;
+            let Subscription {
+                tails,
+                awaited,
+                joining,
+                ..
+            } = &mut self.subscription;
             tokio::select! {
                 // A busy stream would otherwise keep a signal waiting for ever.
                 biased;
                 signal = self.admission.signal() => return self.handle(signal).await,
+                () = joined_due(joining.as_deref_mut()) => {}
                 page = next_appeared(awaited.as_deref_mut()) => self.subscription.appear(page),
                 update = next_update(tails.as_mut(), &mut self.outage) => {
                     if let Some(output) = self.receive(update) {
@@ -240,20 +250,24 @@ impl Session {
                 if !self.subscription.tails.is_failing() {
                     self.outage = None;
                 }
-                match self.subscription.apply(tail, update) {
-                    Some(Output::Update(_, StreamUpdate::Deleted))
-                        if !self.subscription.is_keyed() =>
-                    {
-                        Some(self.close(CloseReason::Deleted))
-                    }
-                    output => output,
-                }
+                let output = self.subscription.apply(tail, update)?;
+                Some(self.or_close(output))
             }
             Err(error) => {
                 tracing::debug!(parent: &self.span, %error, "the store failed a session");
                 let goes_on = self.schedule_retry();
                 (!goes_on).then(|| self.close(CloseReason::StoreUnavailable))
             }
+        }
+    }
+
+    /// The output, or the end where the only stream was deleted.
+    fn or_close(&mut self, output: Output) -> Output {
+        match output {
+            Output::Update(_, StreamUpdate::Deleted) if !self.subscription.is_keyed() => {
+                self.close(CloseReason::Deleted)
+            }
+            output => output,
         }
     }
 
@@ -361,6 +375,14 @@ async fn next_update(
         pin!(&mut outage.retry).await;
     }
     tails.next().await
+}
+
+/// Waits until joined events are to be sent. Cancel safe.
+async fn joined_due(joining: Option<&mut Joining>) {
+    match joining {
+        Some(joining) => joining.due().await,
+        None => pending().await,
+    }
 }
 
 /// Waits for the next stream that appears. Cancel safe.

@@ -5,12 +5,14 @@ mod address;
 mod admission;
 mod awaited;
 mod delivery;
+mod joining;
 mod limits;
 mod liveness;
 mod membership;
 mod metadata;
 mod output;
 mod registry;
+mod rollup;
 mod stream;
 mod subscription;
 
@@ -23,6 +25,7 @@ pub use self::{
     metadata::{ClientMetadata, InvalidSessionId, SessionId, SessionInfo},
     output::{CloseReason, Output},
     registry::{AdmissionRequest, Registry},
+    rollup::{InvalidRollup, Rollup},
     stream::SubscribedStream,
     subscription::{Outcome, Subscription},
 };

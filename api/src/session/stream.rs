@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use super::rollup::Run;
 use crate::{
     codec::cursor::{self, Tag},
     store::Batch,
@@ -22,6 +23,8 @@ pub struct SubscribedStream {
     report: PositionReport,
     /// Everything that was stored when the stream was added has been sent, or passed over.
     is_caught_up: bool,
+    /// Events that are joined, and not sent yet.
+    pub(super) run: Option<Box<Run>>,
     /// What only cursors over several streams need; made when it is first needed.
     cursor_key: OnceCell<Box<(Tag, String)>>,
 }
@@ -69,6 +72,7 @@ impl SubscribedStream {
             phase,
             report,
             is_caught_up,
+            run: None,
             cursor_key: OnceCell::new(),
         }
     }
@@ -76,7 +80,21 @@ impl SubscribedStream {
     /// The subscriber's position once it has what was sent so far.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.position.get()
+        let run = self.run.as_ref();
+        run.map_or_else(|| self.position.get(), |run| run.before)
+    }
+
+    /// Bytes of the events that are joined, and not sent yet.
+    pub(super) fn joined_bytes(&self) -> usize {
+        self.run.as_ref().map_or(0, |run| run.bytes())
+    }
+
+    /// The newest event when the stream was added: what is stored up to it is history.
+    pub(super) fn newest(&self) -> Option<EventId> {
+        match self.phase {
+            Phase::Open { newest, .. } => Some(newest),
+            Phase::Awaited | Phase::Finished(_) | Phase::Deleted { .. } => None,
+        }
     }
 
     /// The same, to be shared.

@@ -2,7 +2,9 @@
 
 use super::{
     awaited::{Appearance, AwaitedStreams},
+    joining::{Before, Joining},
     output::Output,
+    rollup::Rollup,
     stream::{Phase, PositionReport, SubscribedStream},
 };
 use crate::{
@@ -20,6 +22,8 @@ pub struct Subscription {
     pub(super) awaited: Option<Box<AwaitedStreams>>,
     streams: Vec<SubscribedStream>,
     filter: Option<EventFilter>,
+    /// Most subscribers join no events.
+    pub(super) joining: Option<Box<Joining>>,
     is_keyed: bool,
     /// Events that the filter passed over since the last report of the position.
     passed_over: usize,
@@ -44,9 +48,17 @@ impl Subscription {
             awaited: None,
             streams: Vec::with_capacity(1),
             filter,
+            joining: None,
             is_keyed,
             passed_over: 0,
         }
+    }
+
+    /// Joins events as this rollup says.
+    #[must_use]
+    pub fn with_rollup(mut self, rollup: Option<Rollup>) -> Self {
+        self.joining = rollup.map(Joining::new).map(Box::new);
+        self
     }
 
     /// Adds the stream that the page was read from. With `report`, the subscriber does not know its
@@ -190,8 +202,26 @@ impl Subscription {
         }
     }
 
+    /// What must be sent because events were joined: the update before which a run was sent, or a
+    /// run whose time is over.
+    fn take_joined(&mut self) -> Option<Output> {
+        if let Some((tail, update)) = self.joining.as_mut()?.take_next() {
+            return self.apply(tail, update);
+        }
+        while let Some((index, run)) = self.joining.as_mut()?.take_due_run(&mut self.streams) {
+            if run.entries().any(|entry| self.wants(&entry.name)) {
+                return Some(Output::Update(index, StreamUpdate::Events(run)));
+            }
+            self.streams.get_mut(index)?.report_later();
+        }
+        None
+    }
+
     /// What the subscriber must be sent before any update.
     pub(super) fn take_report(&mut self) -> Option<Output> {
+        if let Some(output) = self.take_joined() {
+            return Some(output);
+        }
         let deleted = self
             .streams
             .iter_mut()
@@ -221,12 +251,28 @@ impl Subscription {
         let has_tail = |stream: &SubscribedStream| stream.tail() == Some(tail);
         let index = self.streams.iter().position(has_tail)?;
         let stream = self.streams.get_mut(index)?;
+        let update = match &mut self.joining {
+            None => update,
+            Some(joining) => match joining.break_run(stream, tail, update) {
+                Ok(update) => update,
+                Err(run) => return Some(Output::Update(index, StreamUpdate::Events(run))),
+            },
+        };
         let StreamUpdate::Events(batch) = update else {
             stream.delete();
             return Some(Output::Update(index, StreamUpdate::Deleted));
         };
-        let was_caught_up = stream.is_caught_up();
+        let before = Before {
+            position: stream.shared_position().get(),
+            newest: stream.newest(),
+            was_caught_up: stream.is_caught_up(),
+        };
         stream.advance(&batch);
+        let batch = match &mut self.joining {
+            None => batch,
+            Some(joining) => joining.join(&mut self.streams, index, batch, &before),
+        };
+        let stream = self.streams.get_mut(index)?;
         let Some(filter) = &self.filter else {
             let output = Output::Update(index, StreamUpdate::Events(batch));
             return (!output.is_empty_update()).then_some(output);
@@ -249,7 +295,7 @@ impl Subscription {
             stream.report_later();
         }
         self.passed_over += batch.entries().count();
-        (!was_caught_up && self.is_caught_up()).then_some(Output::CaughtUp)
+        (!before.was_caught_up && self.is_caught_up()).then_some(Output::CaughtUp)
     }
 
     /// A stream that the subscriber waited for exists now.

@@ -53,6 +53,11 @@ impl Batch {
         self.parts.iter().flat_map(Part::entries)
     }
 
+    /// The entries, and how many events of the stream each stands for.
+    pub fn counted(&self) -> impl DoubleEndedIterator<Item = (&Entry, u32)> {
+        self.parts.iter().flat_map(Part::counted)
+    }
+
     /// Whether nothing can follow it.
     #[must_use]
     pub fn is_last(&self) -> bool {

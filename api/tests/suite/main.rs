@@ -67,6 +67,7 @@ mod redis_metrics;
 mod redis_refusals;
 mod redis_store;
 mod responses;
+mod rollup;
 mod settings;
 mod shared_delivery;
 mod shutdown;

@@ -19,6 +19,17 @@ struct EntryOut<'a> {
     data: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_status: Option<Status>,
+    #[serde(skip_serializing_if = "is_one")]
+    count: u32,
+}
+
+/// Whether an entry is one event of the stream.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 /// An entry with its time, for the list of stored events.
@@ -31,15 +42,17 @@ struct StoredEntry<'a> {
     data: Option<&'a str>,
 }
 
-/// An entry as a JSON object. The last event of a finished stream has the stream's status.
+/// An entry as a JSON object. The last event of a finished stream has the stream's status. An entry
+/// that stands for several events says for how many.
 #[must_use]
-pub fn entry(key: Option<&StreamKey>, entry: &Entry, status: Option<Status>) -> String {
+pub fn entry(key: Option<&StreamKey>, entry: &Entry, count: u32, status: Option<Status>) -> String {
     text(&EntryOut {
         key,
         id: entry.id,
         event: &entry.name,
         data: entry.data.as_deref(),
         stream_status: status,
+        count,
     })
 }
 
@@ -127,7 +140,7 @@ mod tests {
     fn written(name: &str, data: Option<&str>) -> String {
         let id = EventId { ms: 5, n: 7 };
         let (name, data) = (name.into(), data.map(Into::into));
-        entry(None, &Entry { id, name, data }, None)
+        entry(None, &Entry { id, name, data }, 1, None)
     }
 
     proptest! {

@@ -3,11 +3,13 @@
 mod entry;
 mod event;
 mod object;
+mod pointer;
 mod text;
 
 pub(super) use entry::MISSED_EVENTS;
 pub use entry::{deleted, deleted_data, entry, missed, missed_data, position, stored_entry};
 pub use event::{EventProblem, MAX_UNKNOWN, UncheckedEvent, event, stored_data};
 pub use object::Object;
+pub use pointer::{InvalidPointer, JsonPointer};
 pub(crate) use text::compact;
 pub use text::{text, time, without_bom};

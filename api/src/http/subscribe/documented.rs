@@ -23,6 +23,15 @@ pub struct EventParams {
     pub from: Option<String>,
     /// The event names filter: names, separated by commas; a `*` at the end stands for any ending
     pub events: Option<String>,
+    /// An event name: consecutive stored events of this name come as one, their data concatenated,
+    /// with the id of the last; several for several names
+    pub rollup: Option<Vec<String>>,
+    /// A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of
+    /// the data is concatenated, and the rest must be the same. Empty: all of the data
+    pub rollup_path: Option<Vec<String>>,
+    /// Milliseconds for which live events are gathered too
+    #[param(maximum = 500)]
+    pub rollup_ms: Option<u64>,
 }
 
 /// What a subscriber says of itself, of each route.

@@ -40,8 +40,8 @@ fn entries(
     let missed = batch.missed.as_ref();
     let missed = missed.map(|missed| json::missed(key, missed));
     let wanted = batch
-        .entries()
-        .filter(|entry| subscription.wants(&entry.name));
+        .counted()
+        .filter(|(entry, _)| subscription.wants(&entry.name));
     let last = batch.last_event();
     let status = |entry: &Entry| {
         let (_, status) = last.filter(|(last, _)| last.id == entry.id)?;
@@ -49,6 +49,6 @@ fn entries(
     };
     missed
         .into_iter()
-        .chain(wanted.map(|entry| json::entry(key, entry, status(entry))))
+        .chain(wanted.map(|(entry, count)| json::entry(key, entry, count, status(entry))))
         .collect()
 }

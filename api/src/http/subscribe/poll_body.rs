@@ -32,6 +32,10 @@ pub(super) struct KeyedEvent {
     #[schema(value_type = Option<String>, example = "ended", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_status: Option<Status>,
+    /// With `rollup`: how many events of the stream this one stands for, if they are several.
+    #[schema(minimum = 2, example = 2000, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u32>,
 }
 
 /// The answer to a poll.
@@ -126,7 +130,7 @@ impl PollBody {
         }
         let last = batch.last_event().map(|(last, status)| (last.id, status));
         let (mut is_first, mut before) = (true, None);
-        for entry in batch.entries() {
+        for (entry, count) in batch.counted() {
             if subscription.wants(&entry.name) {
                 if !is_first
                     && self.is_full()
@@ -136,7 +140,7 @@ impl PollBody {
                 }
                 let status = last.filter(|(id, _)| *id == entry.id);
                 let status = status.map(|(_, status)| status);
-                self.push(json::entry(Some(&key), entry, status));
+                self.push(json::entry(Some(&key), entry, count, status));
                 is_first = false;
             }
             before = Some(entry.id);

@@ -16,6 +16,7 @@ use crate::{
         error::{ApiError, ErrorCode},
         query::{Query, stream_key},
     },
+    session::Rollup,
     stream::{EventFilter, Position, StartPosition, StreamKey},
 };
 
@@ -29,6 +30,8 @@ pub struct SubscribeRequest {
     pub start: StartPosition,
     /// The events that the subscriber wants; none means all.
     pub filter: Option<EventFilter>,
+    /// The events that come to the subscriber as one.
+    pub rollup: Option<Rollup>,
     /// The subscriber waits for streams that do not exist yet.
     pub wait: bool,
     /// How many seconds a poll waits for an update.
@@ -54,6 +57,7 @@ impl SubscribeRequest {
             cursor,
             start,
             filter: None,
+            rollup: None,
             wait,
             wait_seconds: None,
             name_and_tags: NameAndTags::default(),
@@ -124,12 +128,19 @@ impl SubscribeRequest {
         let wanted = query.texts("events")?;
         let filter = EventFilter::read(wanted)
             .map_err(|error| ApiError::new(ErrorCode::InvalidParameter, error.to_string()))?;
+        let rollup = Rollup::read(
+            &query.texts("rollup")?,
+            &query.texts("rollup_path")?,
+            query.text("rollup_ms")?,
+        )
+        .map_err(|error| ApiError::new(ErrorCode::InvalidParameter, error.to_string()))?;
         let name_and_tags = NameAndTags::read(&query)?;
         let mut parsed = Self {
             keys,
             cursor,
             start,
             filter,
+            rollup,
             wait: false,
             wait_seconds: None,
             name_and_tags,

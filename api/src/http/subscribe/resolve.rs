@@ -212,7 +212,8 @@ impl Resolver {
             self.store.tails(),
             request.filter.clone(),
             request.is_keyed(),
-        );
+        )
+        .with_rollup(request.rollup.clone());
         for stream in streams {
             self.add(&mut subscription, stream);
         }

@@ -242,7 +242,7 @@ impl ServerSentEvents {
         let others = self.others(subscription, index);
         let mut cursor = String::with_capacity(key.len() + others.len() + sse::FRAME_SIZE);
         let is_wanted = |name: &str| subscription.wants(name);
-        for entry in batch.entries().filter(|entry| is_wanted(&entry.name)) {
+        for (entry, count) in batch.counted().filter(|(entry, _)| is_wanted(&entry.name)) {
             let position = if batch.is_last() && Some(entry.id) == last {
                 Position::Complete(entry.id)
             } else {
@@ -251,7 +251,7 @@ impl ServerSentEvents {
             cursor.clear();
             cursor::put(&mut cursor, key, position, others);
             out.reserve(cursor.len() + sse::FRAME_SIZE + entry.weight());
-            sse::put_keyed_frame(out, &cursor, entry);
+            sse::put_keyed_frame(out, &cursor, entry, count);
         }
     }
 

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::growth;
+use super::{greedy, growth};
 use crate::common::{
     Kind, assert_contiguous, broker, broker::NOISE_KB, raw::Raw, redis::Redis, subscriber::token,
     until, within,
@@ -186,4 +186,28 @@ async fn a_page_of_large_events_takes_no_more_memory_than_one_of_small_events_in
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_large_events_takes_no_more_memory_than_one_of_small_events_in_shared() {
     a_page_of_large_events_takes_no_more_memory_than_one_of_small_events(Kind::Shared).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joined_events_that_nobody_reads_take_bounded_memory() {
+    const PEERS: usize = 40;
+    let broker = broker(Kind::Memory).set("MAX_CLIENTS", "100").start().await;
+    let token = broker
+        .create_with(json!({"key": "chat", "max_events": 100_000}))
+        .await;
+    let events = vec![json!({"event": "t", "data": "x".repeat(10_000)}); 200];
+    for _ in 0..10 {
+        broker.add("chat", json!(events)).await;
+    }
+    let path = format!("/api/client/sse?key=chat&token={token}&rollup=t");
+    let read_nothing = async {
+        let head = format!("GET {path}");
+        let peers = join_all((0..PEERS).map(|_| greedy(&broker, &head, "", 1))).await;
+        sleep(Duration::from_secs(1)).await;
+        peers
+    };
+    let (peers, grown) = growth(&broker, read_nothing).await;
+    // A page, the frame that is joined meanwhile, and its bytes. Each stream has 20 MB.
+    assert!(grown < PEERS as u64 * 5_000 + NOISE_KB, "{grown} kB");
+    drop(peers);
 }
