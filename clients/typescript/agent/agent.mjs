@@ -7,7 +7,8 @@ import { WebSocket } from "ws";
 
 const input = lines(process.stdin.setEncoding("utf8"));
 const report = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const failed = ({ code, message, status }) => report({ type: "failed", code, message, status });
+const failed = ({ code, message, status, streamStatus }) =>
+  report({ type: "failed", code, message, status, stream_status: streamStatus });
 
 /** Splits at line feeds only. `node:readline` also splits at U+2028, which JSON does not escape. */
 async function* lines(chunks) {
@@ -125,6 +126,7 @@ async function runPublish(job) {
   try {
     await client.publish(job.key, write, {
       transport: job.transport ?? undefined,
+      generation: job.generation ?? undefined,
       maxPending: job.max_pending ?? undefined,
       retryForMs: job.retry_for_ms ?? undefined,
       onAck: ({ count, lastId }) => report({ type: "ack", count, last_id: lastId }),
@@ -156,8 +158,9 @@ async function runManage(job) {
     list_streams: ({ pattern }) => client.listStreams(pattern),
     stream_info: ({ key }) => client.streamInfo(key),
     stream_events: ({ key }) => client.streamEvents(key),
-    end_stream: ({ key }) => client.endStream(key),
-    cancel_stream: ({ key }) => client.cancelStream(key),
+    end_stream: ({ key, ...options }) => client.endStream(key, options),
+    cancel_stream: ({ key, ...options }) => client.cancelStream(key, options),
+    fail_stream: ({ key, ...options }) => client.failStream(key, options),
     add_events: ({ key, events, ...options }) => client.addEvents(key, events, options),
     list_clients: (filter) => client.listClients(filter),
     disconnect_client: ({ id }) => client.disconnectClient(id),

@@ -1,14 +1,19 @@
 import { Api, type ClientOptions } from "./api.js";
+import { ApiError } from "./errors.js";
 import type {
   Access,
   AddEvents,
   Added,
   BrokerInfo,
+  CancelStream,
   ClientRow,
   CreateStream,
   Disconnected,
+  EndStream,
   Event,
+  FailStream,
   Finished,
+  IfTaken,
   StoredEvent,
   StreamRow,
   StreamState,
@@ -52,6 +57,46 @@ export interface StreamOptions {
   ttl?: number | null | undefined;
   /** About how many events it keeps. 100,000. Null takes the broker's setting. */
   max_events?: number | null | undefined;
+  /**
+   * What to do where an active stream has the key. `error` (the default) throws `existing-stream`.
+   * `attach` returns a token for that stream. `replace` deletes it, without a last event.
+   */
+  if_exists?: IfTaken | undefined;
+  /** The same where a finished stream has the key. `replace`. */
+  if_finished?: IfTaken | undefined;
+  /**
+   * An id of this request, 1 to 64 characters. The same request with the same id within a minute
+   * returns the stream that the first one created.
+   */
+  request_id?: string | undefined;
+}
+
+/** Which stream is finished. */
+interface FinishOptions {
+  /** The generation that the stream must have, as `createStream` returned it. */
+  generation?: string | undefined;
+}
+
+/** How a stream ends. */
+export interface EndOptions extends FinishOptions {
+  /** The data of the last event: a string, or any other JSON value, which becomes JSON text. */
+  data?: unknown;
+}
+
+/** Why a stream is cancelled. */
+export interface CancelOptions extends FinishOptions {
+  /** The reason, in at most 1 KiB. The last event has it. */
+  reason?: string | undefined;
+  /** Who cancels it, in at most 128 bytes. The last event has it. */
+  by?: string | undefined;
+}
+
+/** Why a stream fails. */
+export interface FailOptions extends FinishOptions {
+  /** A word for programs: 1 to 64 of `a` to `z`, `0` to `9`, `-`. `error`. */
+  code?: string | undefined;
+  /** A text for people, in at most 1 KiB. */
+  message?: string | undefined;
 }
 
 /** The options of `subscribe` that mean the same here, where the URL and the tokens are known. */
@@ -89,7 +134,8 @@ export class Client {
 
   /**
    * Creates a stream and a token for it. Throws `existing-stream` when the stream at this key is
-   * active. A finished one is replaced.
+   * active. A finished one is replaced. `if_exists` and `if_finished` change that, and `created` of
+   * the result says whether this call created the stream.
    *
    * The stream keeps its newest `max_events` events (100,000), so that a late subscriber gets a
    * whole answer. A word takes about 25 bytes in Redis.
@@ -142,18 +188,37 @@ export class Client {
 
   /**
    * Ends a stream. Nothing can be added to it, and its subscribers are closed when they have all
-   * events.
+   * events. When the stream is already finished, the result is the status that it has.
    */
-  endStream(key: string, { signal }: CallOptions = {}): Promise<Finished> {
-    return this.#call(signal, (init) =>
-      this.#api.routes.POST("/api/stream/end", { body: { key }, ...init }),
+  endStream(key: string, options: EndOptions & CallOptions = {}): Promise<Finished> {
+    const { signal, ...others } = options;
+    const body = { key, ...others } as EndStream;
+    return this.#finish(signal, (init) =>
+      this.#api.routes.POST("/api/stream/end", { body, ...init }),
     );
   }
 
-  /** Cancels a stream: ends it, and its subscribers learn that it is not complete. */
-  cancelStream(key: string, { signal }: CallOptions = {}): Promise<Finished> {
-    return this.#call(signal, (init) =>
-      this.#api.routes.POST("/api/stream/cancel", { body: { key }, ...init }),
+  /**
+   * Cancels a stream: ends it, and its subscribers learn that it is not complete. When the stream
+   * is already finished, the result is the status that it has.
+   */
+  cancelStream(key: string, options: CancelOptions & CallOptions = {}): Promise<Finished> {
+    const { signal, ...others } = options;
+    const body = { key, ...others } as CancelStream;
+    return this.#finish(signal, (init) =>
+      this.#api.routes.POST("/api/stream/cancel", { body, ...init }),
+    );
+  }
+
+  /**
+   * Fails a stream: ends it, and its subscribers learn that it broke off, and why. When the stream
+   * is already finished, the result is the status that it has.
+   */
+  failStream(key: string, options: FailOptions & CallOptions = {}): Promise<Finished> {
+    const { signal, ...others } = options;
+    const body = { key, ...others } as FailStream;
+    return this.#finish(signal, (init) =>
+      this.#api.routes.POST("/api/stream/fail", { body, ...init }),
     );
   }
 
@@ -260,15 +325,24 @@ export class Client {
     });
   }
 
-  #call<T>(
-    signal: AbortSignal | undefined,
-    route: (init: {
-      signal?: AbortSignal;
-    }) => Promise<{ data?: T; error?: unknown; response: Response }>,
-  ): Promise<T> {
+  /** Finishes a stream. A stream that is already finished is a success, too. */
+  #finish(signal: AbortSignal | undefined, route: Route<Finished>): Promise<Finished> {
+    return this.#call(signal, route).catch((error) => {
+      if (!(error instanceof ApiError && error.code === "no-active-stream")) throw error;
+      if (error.streamStatus === undefined) throw error;
+      return { status: error.streamStatus };
+    });
+  }
+
+  #call<T>(signal: AbortSignal | undefined, route: Route<T>): Promise<T> {
     return this.#api.call(route(signal ? { signal } : {}), signal);
   }
 }
+
+/** Calls a route of the broker. */
+type Route<T> = (init: {
+  signal?: AbortSignal;
+}) => Promise<{ data?: T; error?: unknown; response: Response }>;
 
 /** A subscriber that waits for streams needs a token that does so, too. */
 function waitOption({ wait }: { wait?: boolean | undefined }): TokenOptions {

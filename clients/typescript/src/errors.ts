@@ -1,3 +1,5 @@
+import type { StreamEvent } from "./subscribe/event.js";
+
 /** The content of a response with an error status. */
 export interface ApiErrorDetails {
   /** The HTTP status. */
@@ -11,6 +13,8 @@ export interface ApiErrorDetails {
   message: string;
   /** Seconds to wait before another attempt, if the response says so. */
   retryAfter?: number | undefined;
+  /** The status of the stream, when the request needs an active one and this one is finished. */
+  streamStatus?: string | undefined;
 }
 
 /** The broker answered with an error. */
@@ -25,12 +29,18 @@ export class ApiError extends Error implements ApiErrorDetails {
   readonly code: string;
   /** Seconds to wait before another attempt, if the response says so. */
   readonly retryAfter: number | undefined;
+  /**
+   * The status of the stream, when the request needs an active one and this one is finished.
+   * Undefined when there is no stream, and from older brokers.
+   */
+  readonly streamStatus: string | undefined;
 
   constructor(details: ApiErrorDetails) {
     super(details.message);
     this.status = details.status;
     this.code = details.code;
     this.retryAfter = details.retryAfter;
+    this.streamStatus = details.streamStatus;
   }
 }
 
@@ -63,11 +73,14 @@ export class PublishError extends Error {
   readonly code: string;
   /** How many events of this writer the broker had acknowledged. */
   readonly acknowledged: number;
+  /** The status of the stream, when the writer failed because somebody else has finished it. */
+  readonly streamStatus: string | undefined;
 
   constructor(code: string, message: string, acknowledged: number, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.acknowledged = acknowledged;
+    this.streamStatus = (cause as { streamStatus?: string } | undefined)?.streamStatus;
   }
 }
 
@@ -79,14 +92,30 @@ export class PublishError extends Error {
  *   broker and here.
  * * `disconnected-by-operator`: an operator has disconnected this subscriber on purpose.
  * * `missed`: events are no longer stored, and the caller needs all of them.
+ * * `stream-failed` and `stream-abandoned`: the stream's producer failed or went silent, and the
+ *   caller needs a complete stream. `lastEvent` says why.
  */
 export class SubscribeError extends Error {
   override readonly name = "SubscribeError";
-  readonly code: "disconnected" | "gap" | "disconnected-by-operator" | "missed";
+  readonly code:
+    | "disconnected"
+    | "gap"
+    | "disconnected-by-operator"
+    | "missed"
+    | "stream-failed"
+    | "stream-abandoned";
+  /** The event `fail` or `abandon`, if the code is about it and the caller has received it. */
+  readonly lastEvent: StreamEvent | undefined;
 
-  constructor(code: SubscribeError["code"], message: string, cause?: unknown) {
+  constructor(
+    code: SubscribeError["code"],
+    message: string,
+    cause?: unknown,
+    lastEvent?: StreamEvent,
+  ) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
+    this.lastEvent = lastEvent;
   }
 }
 

@@ -12,7 +12,7 @@ export async function apiError(response: Response): Promise<ApiError> {
 
 /** The error that a response with this parsed body describes. */
 export function errorFrom(response: Response, body: unknown): ApiError {
-  const known = isErrorBody(body)
+  const { stream_status: streamStatus, ...known }: ErrorBody = isErrorBody(body)
     ? body
     : {
         code: "unexpected-answer",
@@ -20,6 +20,7 @@ export function errorFrom(response: Response, body: unknown): ApiError {
       };
   return new ApiError({
     ...known,
+    streamStatus,
     status: response.status,
     retryAfter: retryAfter(response.headers),
   });
@@ -43,7 +44,14 @@ function parseJson(text: string): unknown {
   }
 }
 
-function isErrorBody(body: unknown): body is { code: string; message: string } {
+/** The body of the broker's errors. */
+interface ErrorBody {
+  code: string;
+  message: string;
+  stream_status?: string;
+}
+
+function isErrorBody(body: unknown): body is ErrorBody {
   return (
     typeof body === "object" &&
     body !== null &&

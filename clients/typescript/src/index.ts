@@ -1,8 +1,11 @@
 export type { ClientOptions } from "./api.js";
 export {
   type CallOptions,
+  type CancelOptions,
   Client,
   type ClientFilter,
+  type EndOptions,
+  type FailOptions,
   type StreamOptions,
   type TokenOptions,
   type TokenScope,
@@ -17,6 +20,7 @@ export type {
   Disconnected,
   Event,
   Finished,
+  IfTaken,
   IssueToken,
   StoredEvent,
   StreamRow,

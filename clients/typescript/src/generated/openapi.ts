@@ -277,6 +277,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/stream/fail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reports that the producer failed: the stream takes no more events, and its subscribers are disconnected once they have all of it. */
+        post: operations["fail_stream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/stream/info": {
         parameters: {
             query?: never;
@@ -317,11 +334,18 @@ export interface components {
     schemas: {
         /** @description The URLs at which subscribers follow streams, and the token that opens the streams. The URLs name the streams, except for a token of a prefix. */
         Access: {
+            /** @description Whether the request created the stream, and did not find it. Only when a stream is created. */
+            created?: boolean;
             /**
              * @description When the token expires. RFC 3339.
              * @example 2026-01-01T00:10:00.000Z
              */
             expires_at: string;
+            /**
+             * @description Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may name it, to mean this stream and no later one. Absent unless the token is for one stream that exists.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation?: string;
             /**
              * @description For server-sent events; without the token.
              * @example http://localhost:8000/api/client/sse?key=chat-1
@@ -369,6 +393,11 @@ export interface components {
         AddEvents: {
             /** @description The events, in order. */
             events: components["schemas"]["Event"][];
+            /**
+             * @description The generation that the stream must have, as the broker gave it when the stream was created.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation?: string;
             /**
              * Format: byte-limited
              * @description The stream's key.
@@ -428,6 +457,29 @@ export interface components {
             url: string;
             /** @description The broker's version. */
             version: string;
+        };
+        /** @description The stream to cancel. */
+        CancelStream: {
+            /**
+             * @description Who cancels it, in at most 128 bytes. The last event has it.
+             * @example user-7
+             */
+            by?: string;
+            /**
+             * @description The generation that the stream must have, as the broker gave it when the stream was created.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation?: string;
+            /**
+             * @description The stream's key.
+             * @example chat-1
+             */
+            key: string;
+            /**
+             * @description Why, in at most 1 KiB. The last event has it.
+             * @example the user has stopped it
+             */
+            reason?: string;
         };
         /** @description Subscribers now, by transport. */
         ClientCounts: {
@@ -514,6 +566,16 @@ export interface components {
         /** @description The stream to create. */
         CreateStream: {
             /**
+             * @description What to do where an active stream has the key. `error`: answer `existing-stream`. `attach`: give a token for that stream. `replace`: delete it, without a last event, and create a new one.
+             * @default error
+             */
+            if_exists: components["schemas"]["IfTaken"];
+            /**
+             * @description The same where a finished stream has the key.
+             * @default replace
+             */
+            if_finished: components["schemas"]["IfTaken"];
+            /**
              * Format: byte-limited
              * @description Its key: 1 to 256 bytes of UTF-8 without control characters.
              * @example chat-1
@@ -524,6 +586,11 @@ export interface components {
              * @description How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
              */
             max_events?: number | null;
+            /**
+             * @description An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
+             * @example c7d1c1c0
+             */
+            request_id?: string;
             /**
              * Format: int64
              * @description Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
@@ -538,6 +605,21 @@ export interface components {
              */
             status: string;
         };
+        /** @description The stream to end. */
+        EndStream: {
+            /** @description The data of the last event: a string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none. */
+            data?: unknown;
+            /**
+             * @description The generation that the stream must have, as the broker gave it when the stream was created.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation?: string;
+            /**
+             * @description The stream's key.
+             * @example chat-1
+             */
+            key: string;
+        };
         /**
          * @description The body of every error response.
          * @example {
@@ -550,6 +632,11 @@ export interface components {
             code: string;
             /** @description One plain sentence that says what was wrong with this request. */
             message: string;
+            /**
+             * @description The status of the stream, where the request needs an active stream and this one is finished.
+             * @example ended
+             */
+            stream_status?: string;
         };
         /** @description An event of a publisher. */
         Event: {
@@ -562,14 +649,42 @@ export interface components {
              */
             event: string;
         };
+        /** @description The stream that fails. */
+        FailStream: {
+            /**
+             * @description A word for programs that says what went wrong: 1 to 64 of `a` to `z`, `0` to `9`, `-`. The default is `error`.
+             * @example model-overloaded
+             */
+            code?: string;
+            /**
+             * @description The generation that the stream must have, as the broker gave it when the stream was created.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation?: string;
+            /**
+             * @description The stream's key.
+             * @example chat-1
+             */
+            key: string;
+            /**
+             * @description A text for people that says what went wrong, in at most 1 KiB. The default is empty.
+             * @example The model is overloaded
+             */
+            message?: string;
+        };
         /** @description How a stream was finished. */
         Finished: {
             /**
-             * @description `ended` or `cancelled`.
+             * @description `ended`, `cancelled` or `failed`.
              * @example ended
              */
             status: string;
         };
+        /**
+         * @description What to do where a stream has the key already.
+         * @enum {string}
+         */
+        IfTaken: "error" | "attach" | "replace";
         /** @description The streams that a token is for: exactly one of `key`, `keys` and `prefix`. */
         IssueToken: {
             /**
@@ -593,15 +708,6 @@ export interface components {
             /** @description With `key` or `keys`: for a key without a stream, the token opens each later stream at that key. */
             wait?: boolean;
         };
-        /** @description The stream to finish. */
-        KeyOnly: {
-            /**
-             * Format: byte-limited
-             * @description The stream's key.
-             * @example chat-1
-             */
-            key: string;
-        };
         /** @description An event of a stream. */
         KeyedEvent: {
             /** @description Its data, if it has any. */
@@ -621,6 +727,11 @@ export interface components {
              * @example chat-1
              */
             key: string;
+            /**
+             * @description With the last event of a stream: `ended`, `cancelled`, `failed` or `abandoned`.
+             * @example ended
+             */
+            stream_status?: string;
         };
         /** @description The answer to a poll. */
         Polled: {
@@ -629,7 +740,7 @@ export interface components {
             /** @description The events, each stream's in its order. */
             events: components["schemas"]["KeyedEvent"][];
             /**
-             * @description `active` while there may be more to ask for; else `ended`, or with one key `cancelled`.
+             * @description `active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`.
              * @example active
              */
             status: string;
@@ -656,6 +767,11 @@ export interface components {
         };
         /** @description An active stream in a list. */
         StreamRow: {
+            /**
+             * @description Distinguishes the stream from every other that has had its key: 32 hex digits.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation: string;
             /** @description Its key. */
             key: string;
             /**
@@ -696,6 +812,11 @@ export interface components {
              * @example 1767225600000-0
              */
             first_id: string;
+            /**
+             * @description Distinguishes the stream from every other that has had its key: 32 hex digits.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation: string;
             /** @description Its key. */
             key: string;
             /**
@@ -708,8 +829,10 @@ export interface components {
              * @description Events stored.
              */
             length: number;
+            /** @description Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given. */
+            reason?: unknown;
             /**
-             * @description `active`, `ended` or `cancelled`.
+             * @description `active`, `ended`, `cancelled`, `failed` or `abandoned`.
              * @example active
              */
             status: string;
@@ -778,16 +901,19 @@ export type Activity = components['schemas']['Activity'];
 export type AddEvents = components['schemas']['AddEvents'];
 export type Added = components['schemas']['Added'];
 export type BrokerInfo = components['schemas']['BrokerInfo'];
+export type CancelStream = components['schemas']['CancelStream'];
 export type ClientCounts = components['schemas']['ClientCounts'];
 export type ClientRow = components['schemas']['ClientRow'];
 export type ConnectionInfo = components['schemas']['ConnectionInfo'];
 export type CreateStream = components['schemas']['CreateStream'];
 export type Disconnected = components['schemas']['Disconnected'];
+export type EndStream = components['schemas']['EndStream'];
 export type Error = components['schemas']['Error'];
 export type Event = components['schemas']['Event'];
+export type FailStream = components['schemas']['FailStream'];
 export type Finished = components['schemas']['Finished'];
+export type IfTaken = components['schemas']['IfTaken'];
 export type IssueToken = components['schemas']['IssueToken'];
-export type KeyOnly = components['schemas']['KeyOnly'];
 export type KeyedEvent = components['schemas']['KeyedEvent'];
 export type Polled = components['schemas']['Polled'];
 export type StoredEvent = components['schemas']['StoredEvent'];
@@ -1347,7 +1473,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `sequence-gap`: events of the producer are missing before these */
+            /** @description `sequence-gap`: events of the producer are missing before these; `stale-generation` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1390,6 +1516,8 @@ export interface operations {
             query: {
                 /** @description The stream's key */
                 key: string;
+                /** @description The generation that the stream must have when the upload begins, as the broker gave it when the stream was created */
+                generation?: string;
                 /** @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat them after a broken connection */
                 producer?: string;
                 /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines or messages that are no events do not count */
@@ -1445,7 +1573,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `sequence-gap`: events of the producer are missing before these; the message says how many events were written */
+            /** @description `sequence-gap`: events of the producer are missing before these; the message says how many events were written; `stale-generation` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1479,6 +1607,8 @@ export interface operations {
             query: {
                 /** @description The stream's key */
                 key: string;
+                /** @description The generation that the stream must have when the upload begins, as the broker gave it when the stream was created */
+                generation?: string;
                 /** @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat them after a broken connection */
                 producer?: string;
                 /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines or messages that are no events do not count */
@@ -1528,6 +1658,15 @@ export interface operations {
             };
             /** @description `no-active-stream` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stale-generation`: the stream has another generation */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1707,7 +1846,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The stream exists; its first event is `start` */
+            /** @description The stream exists; its first event is `start`. `created` says whether this request created it */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1716,7 +1855,7 @@ export interface operations {
                     "application/json": components["schemas"]["Access"];
                 };
             };
-            /** @description `existing-stream`: a stream at this key is active; `invalid-key`, `invalid-request`, `malformed-json` */
+            /** @description `existing-stream`: a stream has this key, and `if_exists` or `if_finished` makes that an error; `invalid-key`, `invalid-request`, `malformed-json` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1790,11 +1929,11 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["KeyOnly"];
+                "application/json": components["schemas"]["CancelStream"];
             };
         };
         responses: {
-            /** @description The stream is cancelled; its last event is `cancel` */
+            /** @description The stream is cancelled; its last event is `cancel`, with the data `{"reason"?, "by"?}` if one is given */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1832,6 +1971,15 @@ export interface operations {
             };
             /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
             408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stale-generation`: the stream has another generation */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1877,11 +2025,11 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["KeyOnly"];
+                "application/json": components["schemas"]["EndStream"];
             };
         };
         responses: {
-            /** @description The stream has ended; its last event is `end` */
+            /** @description The stream has ended; its last event is `end`, with `data` if given */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1919,6 +2067,15 @@ export interface operations {
             };
             /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
             408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stale-generation`: the stream has another generation */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2005,6 +2162,102 @@ export interface operations {
             };
             /** @description `too-many-clients`: the broker already sends too many large responses */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `store-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    fail_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FailStream"];
+            };
+        };
+        responses: {
+            /** @description The stream has failed; its last event is `fail`, with the data `{"code", "message"}` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finished"];
+                };
+            };
+            /** @description `invalid-key`, `invalid-request`, `malformed-json` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `no-active-stream` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stale-generation`: the stream has another generation */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,4 +1,4 @@
-const RESERVED = new Set(["start", "end", "cancel", "error", "missedevents"]);
+const RESERVED = new Set(["start", "end", "cancel", "fail", "abandon", "error", "missedevents"]);
 const MAX_BYTES = 128;
 
 /** The error code and message with which the broker would refuse this event. */

@@ -35,9 +35,10 @@ export class NdjsonTransport implements Transport {
   close(): void {}
 
   #upload(lines: string[], sequence: number, signal: AbortSignal) {
-    const { api, key, producer } = this.#destination;
+    const { api, key, producer, generation } = this.#destination;
+    const named = generation === undefined ? {} : { generation };
     const upload = api.routes.POST("/api/event/add/json-stream", {
-      params: { query: { key, producer, sequence } },
+      params: { query: { key, producer, sequence, ...named } },
       headers: { "Content-Type": "application/x-ndjson" },
       body: `${lines.join("\n")}\n`,
       bodySerializer: (body) => body,

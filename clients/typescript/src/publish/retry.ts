@@ -12,10 +12,13 @@ const RESPONSE_TIMEOUT = 15_000;
 /** The broker refused an event, over a connection that stays usable. */
 export class EventRefused extends Error {
   readonly code: string;
+  /** The status of the stream, if it is finished. */
+  readonly streamStatus: string | undefined;
 
-  constructor(code: string, message: string) {
+  constructor(code: string, message: string, streamStatus?: string) {
     super(message);
     this.code = code;
+    this.streamStatus = streamStatus;
   }
 }
 

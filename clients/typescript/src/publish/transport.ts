@@ -8,6 +8,8 @@ export interface Destination {
   key: string;
   /** The writer's name. By it the broker recognizes events that it has already stored. */
   producer: string;
+  /** The generation that the stream must have. Any, unless it is set. */
+  generation: string | undefined;
   WebSocket: WebSocketConstructor | undefined;
 }
 

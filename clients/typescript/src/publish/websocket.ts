@@ -52,9 +52,8 @@ export class WebSocketTransport implements Transport {
   }
 
   #open(outbox: Outbox): Connection {
-    const { api, key, producer, WebSocket } = this.#destination;
-    const query = { key, producer, sequence: String(outbox.acknowledged) };
-    const url = withScheme(api.url("/api/event/add/ws-stream", query), "ws");
+    const { WebSocket, api } = this.#destination;
+    const url = withScheme(this.#url({ sequence: String(outbox.acknowledged) }), "ws");
     try {
       return new Connection(openWithHeaders(webSocketClass(WebSocket), url, api.headers), outbox);
     } catch (error) {
@@ -64,6 +63,12 @@ export class WebSocketTransport implements Transport {
         { cause: error },
       );
     }
+  }
+
+  #url(more: Record<string, string>): URL {
+    const { api, key, producer, generation } = this.#destination;
+    const named = generation === undefined ? {} : { generation };
+    return api.url("/api/event/add/ws-stream", { key, producer, ...named, ...more });
   }
 
   #nextChange(
@@ -86,11 +91,10 @@ export class WebSocketTransport implements Transport {
    * request goes to the same URL. Its status 426 means that only the upgrade is missing.
    */
   #explainRefusal(failure: Error, timeout: number, signal: AbortSignal): Promise<Error> {
-    const { api, key, producer } = this.#destination;
+    const { api } = this.#destination;
     return respondedWithin(timeout, signal, async (signal) => {
-      const url = api.url("/api/event/add/ws-stream", { key, producer });
       const error = await api
-        .fetch(url.href, { headers: api.headers, signal })
+        .fetch(this.#url({}).href, { headers: api.headers, signal })
         .then(apiError)
         .catch((cause) => {
           throw signal.aborted ? signal.reason : new UnreachableError(cause);
@@ -181,11 +185,11 @@ class Connection {
 
   #take(reply: EventReply): void {
     if (reply.type === "success") this.#outbox.acknowledge(1, reply.id);
-    else this.failure = new EventRefused(reply.code, reply.message);
+    else this.failure = new EventRefused(reply.code, reply.message, reply.stream_status);
   }
 }
 
 /** The broker's reply to an event. */
 type EventReply =
   | { type: "success"; id: string | null }
-  | { type: "error"; code: string; message: string };
+  | { type: "error"; code: string; message: string; stream_status?: string };

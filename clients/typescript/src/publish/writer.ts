@@ -19,6 +19,11 @@ export interface PublishOptions {
    * itself.
    */
   transport?: "ndjson" | "websocket" | undefined;
+  /**
+   * The generation that the stream must have, as `createStream` returned it. The writer fails with
+   * `stale-generation` when another stream has the key.
+   */
+  generation?: string | undefined;
   /** How many events may be unacknowledged before `write` waits. 1,000. */
   maxPending?: number | undefined;
   /**
@@ -43,6 +48,7 @@ export interface PublishOptions {
 export class Writer implements AsyncDisposable {
   readonly #api: Api;
   readonly #key: string;
+  readonly #generation: string | undefined;
   readonly #outbox: Outbox;
   readonly #transport: Transport;
   readonly #retry: Retry;
@@ -60,10 +66,12 @@ export class Writer implements AsyncDisposable {
       retryForMs = 60_000,
       onAck,
       WebSocket,
+      generation,
     } = options;
-    const destination = { api, key, producer: randomName(), WebSocket };
+    const destination = { api, key, producer: randomName(), generation, WebSocket };
     this.#api = api;
     this.#key = key;
+    this.#generation = generation;
     this.#flushTimeoutMs = options.flushTimeoutMs ?? 5_000;
     this.#retry = new Retry(retryForMs);
     this.#transport =
@@ -115,7 +123,7 @@ export class Writer implements AsyncDisposable {
     return this.#outbox.flush();
   }
 
-  /** Does `flush`, then ends the stream. */
+  /** Does `flush`, then ends the stream. Throws `no-active-stream` when it is already finished. */
   finish(): Promise<void> {
     return this.#end("finish", async () => {
       await this.#flushAll();
@@ -124,7 +132,10 @@ export class Writer implements AsyncDisposable {
     });
   }
 
-  /** Drops the events that were not sent, and cancels the stream, because it is not complete. */
+  /**
+   * Drops the events that were not sent, and cancels the stream, because it is not complete. Throws
+   * `no-active-stream` when it is already finished.
+   */
   cancel(): Promise<void> {
     return this.#cancel(true);
   }
@@ -251,22 +262,25 @@ export class Writer implements AsyncDisposable {
   }
 
   #cancel(persistent: boolean): Promise<void> {
-    return this.#end("cancel", () => this.#drop(persistent));
+    return this.#end("cancel", () => this.#drop(persistent, false));
   }
 
-  /** Cancels the stream when the written events are stored, can't be stored, or took too long. */
+  /**
+   * Cancels the stream when the written events are stored, can't be stored, or took too long. A
+   * stream that somebody else has finished needs no cancelling.
+   */
   #cancelAfterFlush(persistent: boolean): Promise<void> {
     return this.#end("cancel", async () => {
       await settledWithin(this.#flushTimeoutMs, this.#flushAll());
-      await this.#drop(persistent);
+      await this.#drop(persistent, true);
     });
   }
 
-  async #drop(persistent: boolean): Promise<void> {
+  async #drop(persistent: boolean, mayBeFinished: boolean): Promise<void> {
     this.#abort.abort();
     this.#outbox.fail(this.#error("writer-closed", "The writer was cancelled"));
     this.#transport.close();
-    await this.#endStream("/api/stream/cancel", "cancelled", persistent);
+    await this.#endStream("/api/stream/cancel", "cancelled", persistent, mayBeFinished);
   }
 
   #end(how: "finish" | "cancel" | "close", work: () => Promise<void>): Promise<void> {
@@ -290,25 +304,25 @@ export class Writer implements AsyncDisposable {
     path: "/api/stream/end" | "/api/stream/cancel",
     status: string,
     persistent = true,
+    mayBeFinished = false,
   ): Promise<void> {
     const signal = new AbortController().signal;
+    const generation = this.#generation;
+    const body = { key: this.#key, ...(generation === undefined ? {} : { generation }) };
     this.#retry.reset();
     for (let first = true; ; first = false) {
       try {
         await respondedWithin(this.#retry.timeout(), signal, (signal) =>
-          this.#api.call(this.#api.routes.POST(path, { body: { key: this.#key }, signal }), signal),
+          this.#api.call(this.#api.routes.POST(path, { body, signal }), signal),
         );
         return;
       } catch (error) {
         try {
-          // An earlier attempt, whose response was lost, may have finished the stream.
-          if (
-            !first &&
-            error instanceof ApiError &&
-            error.code === "no-active-stream" &&
-            (await this.#status()) === status
-          )
-            return;
+          if (error instanceof ApiError && error.code === "no-active-stream") {
+            if (mayBeFinished && error.streamStatus) return;
+            // An earlier attempt, whose response was lost, may have finished the stream.
+            if (!first && (error.streamStatus ?? (await this.#status())) === status) return;
+          }
           if (!persistent) throw error;
           await this.#retry.pause(error, signal);
         } catch (error) {
