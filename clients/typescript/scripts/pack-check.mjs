@@ -11,9 +11,9 @@ import { build } from "esbuild";
 
 /**
  * The most bytes of `subscribe` of `tinistreamer/subscribe`, minified. 5 % of them count and report
- * missing events.
+ * missing events. Another 5 % know streams that failed or were abandoned.
  */
-const MAX_BUNDLE = 14_700;
+const MAX_BUNDLE = 15_500;
 
 const source = fileURLToPath(new URL("..", import.meta.url));
 const { devDependencies } = JSON.parse(readFileSync(path.join(source, "package.json"), "utf8"));

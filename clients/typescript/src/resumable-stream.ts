@@ -62,7 +62,10 @@ export interface ResumableStreamContext {
     makeStream: () => ReadableStream<string>,
     skipCharacters?: number,
   ): Promise<ReadableStream<string> | null>;
-  /** @returns True while a stream of this name is written, `"DONE"` when finished, else null. */
+  /**
+   * @returns True while a stream of this name is written, `"DONE"` when finished, else null. A
+   * stream that was cancelled, failed or was abandoned is finished, too.
+   */
   hasExistingStream(streamId: string): Promise<null | true | "DONE">;
 }
 
@@ -71,7 +74,8 @@ export interface ResumableStreamContext {
  * text, instead of the process that made it.
  *
  * A stream is written to its end even if nobody reads it. When `makeStream`'s stream fails, or the
- * broker can't store the text, all readers get an error. Calls throw the errors of `Client`.
+ * broker can't store the text, all readers get an error. They also get one when the stream in the
+ * broker is cancelled, fails or is abandoned. Calls throw the errors of `Client`.
  */
 export function createResumableStreamContext(
   options: CreateResumableStreamContextOptions,
@@ -133,7 +137,7 @@ export function createResumableStreamContext(
       const key = keyOf(streamId);
       if ((await statusOf(key)) === true) {
         await client.cancelStream(key).catch((error) => {
-          // The stream was finished meanwhile.
+          // The stream was finished meanwhile. An older broker says no more.
           if (!hasCode(error, "no-active-stream")) throw error;
         });
       }

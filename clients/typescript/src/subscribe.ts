@@ -4,7 +4,7 @@ import { transportOf } from "./subscribe/transport.js";
 import { connectWebSocket } from "./subscribe/websocket.js";
 
 export { ApiError, RefusedError, SubscribeError } from "./errors.js";
-export type { KeyedEvent, Missed, StreamEvent } from "./subscribe/event.js";
+export type { FinalStatus, KeyedEvent, Missed, StreamEvent } from "./subscribe/event.js";
 export type {
   AddOptions,
   FollowedStatus,
@@ -23,7 +23,7 @@ export type { WebSocketConstructor, WebSocketLike } from "./websocket.js";
 
 /**
  * Follows a stream: delivers all its events in order, each once, even if the connection breaks. The
- * iteration is over after the stream's last event, `end` or `cancel`.
+ * iteration is over after the stream's last event: `end`, `cancel`, `fail` or `abandon`.
  *
  * The iteration throws:
  *

@@ -6,6 +6,7 @@ import { act, cleanup, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode } from "react";
 import { renderToString } from "react-dom/server";
 import { type UseStreamOptions, useStream } from "tinistreamer/react";
+import type { SubscribeError } from "tinistreamer/subscribe";
 import { startBroker, startServer, streamUrls, until } from "./support.js";
 
 afterEach(cleanup);
@@ -187,6 +188,44 @@ describe("useStream", () => {
       [allowed.result.current.status, allowed.result.current.error, allowed.result.current.missed],
       ["streaming", null, { count: lost, known: true }],
     );
+  });
+
+  test("fails with the stream, shows why, and does not resume it", async (t) => {
+    const { client, url } = await startBroker(t);
+    for (const transport of ["sse", "ndjson"] as const) {
+      const { token } = await client.createStream("k");
+      const { result, counter } = render({ url: streamUrls(url, "k")[transport], token });
+      await client.addEvents("k", [{ event: "token", data: "half an ans" }]);
+      await waitFor(() => assert.equal(result.current.text, "half an ans"));
+      await client.failStream("k", { code: "overloaded", message: "Too busy" });
+      await waitFor(() => assert.equal(result.current.status, "failed"));
+      const error = result.current.error as SubscribeError;
+      assert.deepEqual(
+        [error.code, error.message],
+        ["stream-failed", "The stream failed: Too busy"],
+      );
+      assert.equal(result.current.events.at(-1)?.json<{ code: string }>().code, "overloaded");
+      assert.ok(!counter.statuses.includes("reconnecting"));
+      act(() => result.current.resume());
+      assert.equal(result.current.status, "failed");
+    }
+  });
+
+  test("does not take an abandoned stream for complete when it was stopped", async (t) => {
+    const requests: (string | undefined)[] = [];
+    const url = await startServer(t, (request, response) => {
+      requests.push(request.headers["last-event-id"] as string | undefined);
+      if (requests.length > 1) return response.writeHead(204).end();
+      response.writeHead(200, { "Content-Type": "text/event-stream" });
+      response.write(frame(0) + frame(1, "abandon", '{"reason":"stall"}'));
+    });
+    const { result } = render({ url: `${url}/sse`, token: "t" });
+    await waitFor(() => assert.equal(result.current.events.length, 2));
+    act(() => result.current.stop());
+    act(() => result.current.resume());
+    await waitFor(() => assert.equal(result.current.status, "failed"));
+    assert.equal((result.current.error as SubscribeError).code, "stream-abandoned");
+    assert.deepEqual(requests, [undefined, "1-1"]);
   });
 
   test("shows that it reconnects while the broker is away, and why", async (t) => {

@@ -227,6 +227,31 @@ describe("resumable streams of this package", () => {
     assert.equal((await client.streamInfo("resumable-stream:s")).status, "cancelled");
   });
 
+  test("when the stream is failed by others, readers get an error, and it is DONE", async (t) => {
+    const { client } = await startBroker(t);
+    const context = createResumableStreamContext({ client, waitUntil: null });
+    const source = makeSource();
+    const made = textOf(await context.createNewResumableStream("s", source.make));
+    const resumed = textOf(await context.resumeExistingStream("s"));
+    const reason = { code: "stream-failed", message: "The stream failed: Too busy" };
+    const failed = assert.rejects(resumed, reason);
+    source.say("half an ans");
+    const key = "resumable-stream:s";
+    await until(async () => (await client.streamEvents(key)).length > 1, "the text is stored");
+    await client.failStream(key, { message: "Too busy" });
+    source.say("wer");
+    source.end();
+    await assert.rejects(made, { name: "PublishError", streamStatus: "failed" });
+    await failed;
+    assert.equal(await context.hasExistingStream("s"), "DONE");
+    assert.equal(await context.resumeExistingStream("s"), null);
+    const again = makeSource();
+    const second = textOf(await context.createNewResumableStream("s", again.make));
+    again.say("whole");
+    again.end();
+    assert.equal(await second, "whole");
+  });
+
   test("two calls at once make one stream", async (t) => {
     const context = await ours(t);
     const sources = [makeSource(), makeSource()];

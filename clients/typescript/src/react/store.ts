@@ -1,4 +1,5 @@
-import type { StreamEvent } from "../subscribe/event.js";
+import { POSSIBLE_LAST_EVENTS, type StreamEvent } from "../subscribe/event.js";
+import { failureError } from "../subscribe/failure.js";
 import { MissedCounter, type MissedTotal, missedError } from "../subscribe/missed.js";
 import type { Token } from "../subscribe/options.js";
 import type { SubscribeOptions, Subscription } from "../subscribe/subscription.js";
@@ -15,7 +16,8 @@ import { subscribe } from "../subscribe.js";
  * * `ended` and `cancelled`: how the stream was finished.
  * * `complete`: nothing followed the id that the hook continued after.
  * * `stopped`: by `stop`.
- * * `failed`: `error` says why.
+ * * `failed`: `error` says why. It is a `SubscribeError` `stream-failed` or `stream-abandoned` when
+ *   the stream's producer failed or went silent.
  */
 export type StreamStatus =
   | "idle"
@@ -70,6 +72,8 @@ export class StreamStore {
   readonly #missed = new MissedCounter();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #subscription: Subscription | undefined;
+  /** Whether the stream is finished, so that nothing more of it can come. */
+  #finished = false;
   readonly #listeners = new Set<() => void>();
 
   constructor(url: string | null, after: string | null, options: () => StoreOptions) {
@@ -94,9 +98,7 @@ export class StreamStore {
 
   /** Connects after the last event, unless the stream is followed already or is finished. */
   readonly start = (): void => {
-    const { status } = this.#snapshot;
-    if (this.#url === null || this.#subscription || status === "ended" || status === "cancelled")
-      return;
+    if (this.#url === null || this.#subscription || this.#finished) return;
     this.#show({ status: "connecting", error: null });
     try {
       const current = () => this.#subscription === subscription;
@@ -140,7 +142,7 @@ export class StreamStore {
       while (current()) {
         const { done, value } = await subscription.next();
         if (!current()) return;
-        if (done) return this.#finish({ status: subscription.status ?? "complete", error: null });
+        if (done) return this.#finish(this.#outcome(subscription));
         this.#lastId = subscription.lastId;
         this.#arrived.push(value);
         if (value.missed) {
@@ -156,6 +158,17 @@ export class StreamStore {
       void subscription.return();
       if (current()) this.#finish({ status: "failed", error });
     }
+  }
+
+  /** The status and the error when nothing follows the last event. */
+  #outcome({ status, lastId }: Subscription): Pick<StreamSnapshot, "status" | "error"> {
+    const last = this.#arrived.at(-1) ?? this.#snapshot.events.at(-1);
+    // A subscription that continued after a `fail` did not receive it.
+    const seen = last?.id === lastId ? POSSIBLE_LAST_EVENTS.get(last?.event ?? "") : undefined;
+    const final = status ?? seen;
+    this.#finished = final !== undefined;
+    const error = failureError(final, last) ?? null;
+    return { status: final === "abandoned" ? "failed" : (final ?? "complete"), error };
   }
 
   /** The status when a connection is open. */

@@ -1,5 +1,7 @@
 import { SubscribeError } from "../errors.js";
 import type { Writer } from "../publish/writer.js";
+import type { StreamEvent } from "../subscribe/event.js";
+import { failureError } from "../subscribe/failure.js";
 import type { Subscription } from "../subscribe/subscription.js";
 import { TextPieces } from "./text.js";
 
@@ -51,10 +53,12 @@ export function produce(
 /** The text of a subscription, without its first `skipCharacters` UTF-16 code units. */
 export function read(events: Subscription, skipCharacters: number): ReadableStream<string> {
   let toSkip = skipCharacters;
+  let last: StreamEvent | undefined;
   return new ReadableStream<string>(
     {
       async pull(controller) {
         for (let next = await events.next(); !next.done; next = await events.next()) {
+          last = next.value;
           if (next.value.missed)
             throw new SubscribeError(
               "missed",
@@ -68,6 +72,8 @@ export function read(events: Subscription, skipCharacters: number): ReadableStre
         }
         if (events.status === "cancelled")
           throw new Error("The stream was cancelled before its end");
+        const failure = failureError(events.status, last);
+        if (failure) throw failure;
         controller.close();
       },
       async cancel() {

@@ -26,7 +26,10 @@ export class StreamEvent implements EventFields {
    * `missedevents`.
    */
   readonly id: string | null;
-  /** Its name. The broker's own names are `start`, `end`, `cancel` and `missedevents`. */
+  /**
+   * Its name. The broker's own names are `start`, `end`, `cancel`, `fail`, `abandon` and
+   * `missedevents`.
+   */
   readonly event: string;
   /** Its data. Empty when it has none. */
   readonly data: string;
@@ -57,8 +60,23 @@ export class KeyedEvent extends StreamEvent {
   }
 }
 
-/** The status of a finished stream, by the name of its last event. */
-export const LAST_EVENTS: ReadonlyMap<string, "ended" | "cancelled"> = new Map([
+/**
+ * How a stream was finished. `ended`: it is complete. `cancelled`: somebody has stopped it.
+ * `failed`: its producer failed. `abandoned`: its producer went silent.
+ */
+export type FinalStatus = "ended" | "cancelled" | "failed" | "abandoned";
+
+/** The status of a finished stream, by the name of its last event. These names are the broker's. */
+export const LAST_EVENTS: ReadonlyMap<string, FinalStatus> = new Map([
   ["end", "ended"],
   ["cancel", "cancelled"],
+]);
+
+/**
+ * The same, for names that publishers could use before. A stream may have ordinary events of these
+ * names. So such an event is the last one only if the broker says so, or if nothing follows it.
+ */
+export const POSSIBLE_LAST_EVENTS: ReadonlyMap<string, FinalStatus> = new Map([
+  ["fail", "failed"],
+  ["abandon", "abandoned"],
 ]);

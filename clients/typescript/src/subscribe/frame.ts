@@ -1,3 +1,5 @@
+import type { FinalStatus } from "./event.js";
+
 /** A frame as a connection delivers it. A frame without `event` is only a new position. */
 export interface Frame {
   /** The key of the stream. Absent on a connection to one stream. */
@@ -5,6 +7,10 @@ export interface Frame {
   id?: string | undefined;
   event?: string | undefined;
   data?: string | undefined;
+  /** The status of the stream, with its last event. Older brokers do not send it. */
+  stream_status?: FinalStatus | undefined;
+  /** The status that the stream has if nothing follows this event. The next request shows it. */
+  statusIfOver?: FinalStatus | undefined;
   /** The position in all streams, where the frame contains it. */
   cursor?: string | undefined;
 }

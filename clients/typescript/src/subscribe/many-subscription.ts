@@ -2,7 +2,7 @@ import type { ApiError } from "../errors.js";
 import { type Change, Changes } from "./changes.js";
 import type { Connect, Received } from "./connection.js";
 import { Cursor } from "./cursor.js";
-import { KeyedEvent, LAST_EVENTS } from "./event.js";
+import { type FinalStatus, KeyedEvent, LAST_EVENTS } from "./event.js";
 import { Follower } from "./follower.js";
 import type { Frame, Reply } from "./frame.js";
 import { type MissedTotal, sumOf } from "./missed.js";
@@ -36,11 +36,13 @@ export interface AddOptions {
  * The status of a stream. `gone`: it was deleted, and its last event did not come. Null: it is
  * finished, and nothing followed the id that the subscription continued after.
  */
-export type FollowedStatus = "active" | "ended" | "cancelled" | "gone" | null;
+export type FollowedStatus = "active" | FinalStatus | "gone" | null;
 
 /** A stream of the subscription. */
 interface FollowedStream {
   status: FollowedStatus;
+  /** The status that it has if nothing follows its last event. */
+  statusIfOver: FinalStatus | null;
   readonly sequence: SequenceCheck;
   readonly from: From | undefined;
   readonly wait: boolean | undefined;
@@ -188,7 +190,10 @@ export class ManySubscription extends Follower<KeyedEvent> {
         this.#replied(received.reply);
         break;
       case "over":
-        for (const [, stream] of this.#active()) stream.status = null;
+        for (const [key, stream] of this.#active()) {
+          stream.status = stream.statusIfOver;
+          if (stream.status) this.#cursor.complete(key);
+        }
     }
     return undefined;
   }
@@ -232,7 +237,7 @@ export class ManySubscription extends Follower<KeyedEvent> {
   ): void {
     const known = after || (isStart(from) ? after : undefined);
     const sequence = new SequenceCheck(known, this.#options.events !== undefined);
-    this.#streams.set(key, { status: "active", sequence, from, wait });
+    this.#streams.set(key, { status: "active", statusIfOver: null, sequence, from, wait });
   }
 
   /** A request for these streams, each from its position or its start position. */
@@ -272,14 +277,15 @@ export class ManySubscription extends Follower<KeyedEvent> {
     const { key = this.#only, id, event, cursor } = frame;
     const stream = this.#streams.get(key ?? "");
     if (key === undefined || stream?.status !== "active") return undefined;
+    stream.statusIfOver = frame.statusIfOver ?? null;
     if (event === undefined) {
       if (id) stream.sequence.move(id);
       this.#moved(key, id, cursor);
       return undefined;
     }
     const taken = new KeyedEvent(key, stream.sequence.accept({ ...frame, event }));
-    stream.status =
-      taken.missed && taken.missed.first === null ? "gone" : (LAST_EVENTS.get(event) ?? "active");
+    const status = frame.stream_status ?? LAST_EVENTS.get(event) ?? "active";
+    stream.status = taken.missed && taken.missed.first === null ? "gone" : status;
     this.#moved(key, taken.id, cursor);
     if (stream.status !== "active") this.#cursor.complete(key);
     if (this.#ahead.ahead || !this.#changes.empty)

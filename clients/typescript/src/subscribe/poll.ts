@@ -1,4 +1,5 @@
 import type { Attempt, Received } from "./connection.js";
+import type { FinalStatus } from "./event.js";
 import type { Frame } from "./frame.js";
 import { connectHttp } from "./http-connection.js";
 
@@ -6,7 +7,7 @@ import { connectHttp } from "./http-connection.js";
 interface PollResponse {
   events: Frame[];
   cursor: string | null;
-  status: "active" | "ended" | "cancelled";
+  status: "active" | FinalStatus;
 }
 
 /** Makes one request of long polling. Yields its frames, and whether another request follows. */

@@ -1,5 +1,6 @@
 import type { Connect, Received } from "./connection.js";
-import { LAST_EVENTS, StreamEvent } from "./event.js";
+import { type FinalStatus, LAST_EVENTS, StreamEvent } from "./event.js";
+import { failureError } from "./failure.js";
 import { Follower } from "./follower.js";
 import type { Frame } from "./frame.js";
 import { type MissedTotal, missedError } from "./missed.js";
@@ -27,8 +28,11 @@ export interface TextOptions extends CollectOptions {
 
 /** Iterates over the events of a stream, once. It connects when the first event is requested. */
 export class Subscription extends Follower<StreamEvent> {
-  /** How the stream was finished. Null until its last event was handed out. */
-  status: "ended" | "cancelled" | null = null;
+  /**
+   * How the stream was finished. Null until its last event was handed out. Over server-sent events,
+   * `failed` and `abandoned` come with the end of the iteration.
+   */
+  status: FinalStatus | null = null;
   /**
    * The current position: the id of the last event that was handed out or filtered. At first, the
    * id that the subscription started after.
@@ -44,6 +48,8 @@ export class Subscription extends Follower<StreamEvent> {
    */
   #beforeFirst = false;
   #over = false;
+  /** The status that the stream has if nothing follows the last event. */
+  #statusIfOver: FinalStatus | null = null;
 
   /** For `subscribe`. */
   constructor(options: SubscribeOptions, url: URL, connect: Connect) {
@@ -61,8 +67,8 @@ export class Subscription extends Follower<StreamEvent> {
   }
 
   /**
-   * All events up to the end of the stream. Throws a `SubscribeError` `missed` when some are no
-   * longer stored.
+   * All events up to the end of the stream, with its last one. `status` then says how the stream
+   * was finished. Throws a `SubscribeError` `missed` when some are no longer stored.
    */
   async collect({ allowMissed = false }: CollectOptions = {}): Promise<StreamEvent[]> {
     const events: StreamEvent[] = [];
@@ -75,11 +81,14 @@ export class Subscription extends Follower<StreamEvent> {
 
   /**
    * The text of the whole stream: the data of its events of one name. `status` then says whether
-   * the stream was ended or cancelled. Throws a `SubscribeError` `missed` when some events are no
-   * longer stored.
+   * the stream was ended or cancelled. Throws a `SubscribeError`: `missed` when some events are no
+   * longer stored; `stream-failed` or `stream-abandoned` when the stream broke off.
    */
   async text({ event = "token", ...options }: TextOptions = {}): Promise<string> {
-    const parts = (await this.collect(options)).filter((found) => found.event === event);
+    const events = await this.collect(options);
+    const failure = failureError(this.status, events.at(-1));
+    if (failure) throw failure;
+    const parts = events.filter((found) => found.event === event);
     return parts.map(({ data }) => data).join("");
   }
 
@@ -102,7 +111,10 @@ export class Subscription extends Follower<StreamEvent> {
     // heartbeat before any position means that the stream has no event yet.
     if (received.kind === "heartbeat") this.#beforeFirst = this.lastId === null && !this.#fromStart;
     if (received.kind === "moved") this.#move(received.cursor);
-    if (received.kind === "over") this.#over = true;
+    if (received.kind === "over") {
+      this.#over = true;
+      this.status ??= this.#statusIfOver;
+    }
     return undefined;
   }
 
@@ -112,14 +124,15 @@ export class Subscription extends Follower<StreamEvent> {
 
   protected override closed(): void {}
 
-  #take({ id, event, data }: Frame): StreamEvent | undefined {
+  #take({ id, event, data, stream_status, statusIfOver }: Frame): StreamEvent | undefined {
+    this.#statusIfOver = statusIfOver ?? null;
     if (event === undefined) {
       if (id) this.#move(id);
       return undefined;
     }
     const accepted = new StreamEvent(this.#sequence.accept({ id, event, data }));
     this.lastId = accepted.id ?? this.lastId;
-    this.status = LAST_EVENTS.get(event) ?? null;
+    this.status = stream_status ?? LAST_EVENTS.get(event) ?? null;
     this.#over = this.status !== null;
     return accepted;
   }
