@@ -21,6 +21,8 @@ from tinistreamer._writer_options import WriterOptions
 
 BROKEN = Unreachable("broken")
 NOT_ACTIVE = ApiError(404, "no-active-stream", 'No active stream at the key "k"')
+FAILED = ApiError(404, "no-active-stream", "The stream is failed", stream_status="failed")
+ENDED = ApiError(404, "no-active-stream", "The stream is ended", stream_status="ended")
 
 
 def outbox(*, max_pending: int = 1000, retry_for: float = 60.0) -> Outbox:
@@ -101,7 +103,7 @@ def test_over_a_websocket_events_without_a_reply_are_sent_again(sent: int, answe
         ack = subject.replied(json.dumps({"type": "success", "id": f"5-{number}"}))
         assert (ack.count, ack.last_id) == (number + 1, f"5-{number}")
     subject.broken(BROKEN)
-    assert subject.sequence["sequence"] == answered
+    assert subject.parameters["sequence"] == answered
     assert subject.take() == [str(number) for number in range(answered, sent)]
 
 
@@ -259,11 +261,22 @@ def test_a_stream_that_was_finished_in_another_way_is_an_error(status: str) -> N
         steps.send(state(status))
 
 
-def test_an_inactive_stream_at_the_first_attempt_is_an_error() -> None:
+def test_after_a_lost_response_the_error_itself_says_how_the_stream_was_finished() -> None:
+    for error in (ENDED, FAILED):
+        steps = finish_stream("k", "end", retry_for=60.0)
+        steps.send(None)
+        steps.send(BROKEN)
+        steps.send(None)
+        with pytest.raises(StopIteration if error is ENDED else ApiError):
+            steps.send(error)
+
+
+@pytest.mark.parametrize("error", [NOT_ACTIVE, FAILED, ENDED])
+def test_an_inactive_stream_at_the_first_attempt_is_an_error(error: ApiError) -> None:
     steps = finish_stream("k", "cancel", retry_for=60.0)
     steps.send(None)
     with pytest.raises(ApiError):
-        steps.send(NOT_ACTIVE)
+        steps.send(error)
 
 
 def test_a_stream_is_finished_when_the_broker_confirms_it() -> None:
@@ -275,7 +288,20 @@ def test_a_stream_is_finished_when_the_broker_confirms_it() -> None:
         steps.send(Finished(status="cancelled"))
 
 
-@pytest.mark.parametrize("name", ["start", "end", "cancel", "error", "missedevents"])
+def test_a_generation_is_part_of_all_requests_of_a_writer() -> None:
+    options = WriterOptions("k", "ndjson", 1, 60.0, None, generation="a" * 32)
+    subject = Outbox(options, timeout=10.0)
+    subject.put("1")
+    assert (subject.take_upload().params or {})["generation"] == "a" * 32
+    assert "generation" not in outbox().parameters
+    request = finish_stream("k", "end", 60.0, "a" * 32).send(None)
+    assert isinstance(request, Operation)
+    assert request.body == {"key": "k", "generation": "a" * 32}
+
+
+@pytest.mark.parametrize(
+    "name", ["start", "end", "cancel", "fail", "abandon", "error", "missedevents"]
+)
 def test_the_brokers_own_names_are_refused(name: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
         encode(name, None)

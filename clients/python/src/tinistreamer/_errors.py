@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+if TYPE_CHECKING:
+    from ._events import Event
 
 
 class TinistreamerError(Exception):
@@ -27,16 +30,24 @@ class ApiError(TinistreamerError):
 
     `status` is the HTTP status. `code` is one of the broker's error codes, or `unexpected-answer`
     when the answer is not from the broker. `retry_after` is the number of seconds that the broker
-    asks to wait, or None.
+    asks to wait, or None. `stream_status` is the status of the stream when the request needs an
+    active one and this one is finished: `ended`, `cancelled`, `failed` or `abandoned`. It is None
+    when there is no stream, and from older brokers.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, retry_after: float | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        retry_after: float | None = None,
+        stream_status: str | None = None,
     ) -> None:
         super().__init__(code, message)
-        self.args = (status, code, message, retry_after)
+        self.args = (status, code, message, retry_after, stream_status)
         self.status = status
         self.retry_after = retry_after
+        self.stream_status = stream_status
 
 
 class Unreachable(TinistreamerError):
@@ -80,12 +91,14 @@ class PublishError(TinistreamerError):
 class StreamNotActive(PublishError):
     """A writer's stream was finished elsewhere, or does not exist. The code is `no-active-stream`.
 
-    The `__cause__` has no traceback of its own, because another client may finish a stream at any
+    `stream_status` is the status that the stream has, or None when the broker did not say it. The
+    `__cause__` has no traceback of its own, because another client may finish a stream at any
     time.
     """
 
     def __init__(self, acknowledged: int, cause: Exception) -> None:
         super().__init__(acknowledged, cause)
+        self.stream_status = cause.stream_status if isinstance(cause, ApiError) else None
         self.__cause__ = cause.with_traceback(None)
         cause.__cause__, cause.__context__ = None, None
 
@@ -154,6 +167,34 @@ class EventsMissed(TinistreamerError):
         self.count = count
 
 
+class StreamFailed(TinistreamerError):
+    """The stream broke off, and the caller needs a complete one.
+
+    The code is `stream-failed` or `stream-abandoned`. `status` is `failed` or `abandoned`.
+    `last_event` is the event `fail` or `abandon`, whose data says why; None when the subscription
+    had yielded it before.
+    """
+
+    def __init__(
+        self, status: Literal["failed", "abandoned"], last_event: Event | None = None
+    ) -> None:
+        what = "The stream failed" if status == "failed" else "The stream was abandoned"
+        why = _reason_of(last_event)
+        super().__init__(f"stream-{status}", f"{what}: {why}" if why else what)
+        self.args = (status, last_event)
+        self.status = status
+        self.last_event = last_event
+
+
+def _reason_of(last_event: Event | None) -> object:
+    """Returns what the broker wrote about a failure, for a message."""
+    try:
+        reason = cast("dict[str, Any]", json.loads(last_event.data if last_event else "{}"))
+        return reason.get("message") or reason.get("code") or reason.get("reason")
+    except (ValueError, AttributeError):
+        return None
+
+
 class Gap(TinistreamerError):
     """An event does not follow the event before it. The code is `gap`.
 
@@ -172,7 +213,8 @@ def api_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
         seconds = float(retry_after)
     try:
         decoded = cast("dict[str, Any]", json.loads(body))
-        return ApiError(status, str(decoded["code"]), str(decoded["message"]), seconds)
+        code, message = str(decoded["code"]), str(decoded["message"])
+        return ApiError(status, code, message, seconds, decoded.get("stream_status"))
     except (ValueError, KeyError, TypeError):
         phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown"
         message = f"The answer was HTTP {status} ({phrase}), and not the broker's"

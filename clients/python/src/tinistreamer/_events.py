@@ -12,7 +12,7 @@ from ._errors import InvalidEvent
 from ._generated.models import Event as NewEvent
 from ._surrogates import well_formed
 
-RESERVED_NAMES = frozenset({"start", "end", "cancel", "error", "missedevents"})
+RESERVED_NAMES = frozenset({"start", "end", "cancel", "fail", "abandon", "error", "missedevents"})
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ID = re.compile(r"[0-9]+-([0-9]+)", re.ASCII)
@@ -40,7 +40,11 @@ class Event:
     Only a `missedevents` has None.
     """
     event: str
-    """Its name: from the writer, or the broker's `start`, `end`, `cancel` and `missedevents`."""
+    """Its name.
+
+    It is from the writer, or one of the broker's own: `start`, `missedevents`, and the last events
+    `end`, `cancel`, `fail` and `abandon`.
+    """
     data: str
     """Its data; the empty string when the event has none."""
     missed: Missed | None = None

@@ -30,6 +30,7 @@ from ._writer_options import Ack, WriterOptions
 _STATUS_OF = {
     "no-active-stream": 404,
     "sequence-gap": 409,
+    "stale-generation": 409,
     "too-large": 413,
     "internal-error": 500,
     "store-unavailable": 503,
@@ -146,15 +147,21 @@ class Outbox:
         return Operation(
             method="POST",
             path="/api/event/add/json-stream",
-            params={"key": self.options.key, **self.sequence},
+            params=self.parameters,
             content="".join(f"{line}\n" for line in lines).encode(),
             parse=lambda response: UploadSummary.from_dict(response.json()),
         )
 
     @property
-    def sequence(self) -> dict[str, str | int]:
-        """The producer and the sequence number of the first unacknowledged event, as parameters."""
-        return {"producer": self.producer, "sequence": self.acknowledged}
+    def parameters(self) -> dict[str, str | int]:
+        """The stream, and the number of the first unacknowledged event, as query parameters."""
+        generation = self.options.generation
+        return {
+            "key": self.options.key,
+            **({} if generation is None else {"generation": generation}),
+            "producer": self.producer,
+            "sequence": self.acknowledged,
+        }
 
     def uploaded(self, summary: UploadSummary) -> Ack:
         """Takes the response to an NDJSON request.
@@ -184,11 +191,12 @@ class Outbox:
             if reply["type"] == "success" and self._in_flight:
                 return self._acknowledge(1, reply["id"])
             code, text = str(reply["code"]), str(reply["message"])
+            status = reply.get("stream_status")
         except (ValueError, KeyError, TypeError) as error:
             raise ApiError(
                 200, "unexpected-answer", "The answer to an event has not the shape of the broker's"
             ) from error
-        raise ApiError(_STATUS_OF.get(code, 400), code, text)
+        raise ApiError(_STATUS_OF.get(code, 400), code, text, stream_status=status)
 
     def broken(self, error: TinistreamerError) -> float:
         """Returns the seconds until the events in flight are sent again. Raises a final error."""

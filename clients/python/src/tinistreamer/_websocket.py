@@ -36,7 +36,7 @@ HANDSHAKE_ERRORS = (
 
 def upload_url(broker: Broker, outbox: Outbox) -> str:
     """Returns the URL to which a writer sends, from its first unacknowledged event on."""
-    query = urlencode({"key": outbox.options.key, **outbox.sequence})
+    query = urlencode(outbox.parameters)
     return f"ws{broker.url.removeprefix('http')}/api/event/add/ws-stream?{query}"
 
 

@@ -10,6 +10,9 @@ from ._events import check_key
 
 UploadTransport = Literal["ndjson", "websocket"]
 
+IfTaken = Literal["error", "attach", "replace"]
+"""What `create_stream` does where the key has a stream."""
+
 MAX_EVENTS = 100_000
 """The number of events that a stream keeps, unless the caller gives another one."""
 
@@ -34,6 +37,7 @@ class WriterOptions:
     retry_for: float
     on_ack: Callable[[Ack], object] | None
     flush_timeout: float = 5.0
+    generation: str | None = None
 
     def __post_init__(self) -> None:
         check_key(self.key)

@@ -121,7 +121,8 @@ class AsyncWriter:
     async def finish(self) -> None:
         """Waits until all events are stored, and ends the stream.
 
-        Raises `WriterClosed` and `PublishError`.
+        Raises `WriterClosed` and `PublishError`, which is `StreamNotActive` when somebody else has
+        finished the stream.
         """
         await self._drain()
         await self._settle("end")
@@ -129,7 +130,7 @@ class AsyncWriter:
     async def cancel(self) -> None:
         """Drops the unsent events, and cancels the stream.
 
-        Raises `WriterClosed` and `PublishError`.
+        Raises as `finish` does.
         """
         async with self._changed:
             self._outbox.check_unsettled()
@@ -174,7 +175,7 @@ class AsyncWriter:
         options = self._outbox.options
         # A writer that has failed has already used its time for attempts.
         retry_for = 0.0 if self._outbox.failure else options.retry_for
-        steps = finish_stream(options.key, how, retry_for)
+        steps = finish_stream(options.key, how, retry_for, options.generation)
         outcome: object = None
         try:
             while True:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
-from .._errors import Unreachable
+from .._errors import ApiError, Unreachable
 from .._events import check_events, check_key
+from .._finish import finished_before
 from .._generated.api.connections.disconnect_client import disconnect_client
 from .._generated.api.connections.list_clients import list_clients
 from .._generated.api.health.broker_info import broker_info
@@ -19,6 +20,7 @@ from .._generated.api.ingestion.add_events import add_events
 from .._generated.api.streams.cancel_stream import cancel_stream
 from .._generated.api.streams.create_stream import create_stream
 from .._generated.api.streams.end_stream import end_stream
+from .._generated.api.streams.fail_stream import fail_stream
 from .._generated.api.streams.issue_token import issue_token
 from .._generated.api.streams.list_streams import list_streams
 from .._generated.api.streams.stream_events import stream_events
@@ -28,11 +30,13 @@ from .._generated.models import (
     Added,
     AddEvents,
     BrokerInfo,
+    CancelStream,
     ClientRow,
     CreateStream,
+    EndStream,
+    FailStream,
     Finished,
     IssueToken,
-    KeyOnly,
     StoredEvent,
     StreamRow,
     StreamState,
@@ -41,7 +45,7 @@ from .._generated.models import Disconnected as Disconnection
 from .._generated.models import Event as NewEvent
 from .._generated.types import Operation
 from .._http import Broker, describe, parse_response
-from .._writer_options import MAX_EVENTS, Ack, UploadTransport, WriterOptions
+from .._writer_options import MAX_EVENTS, Ack, IfTaken, UploadTransport, WriterOptions
 from .writer import Writer
 
 T = TypeVar("T")
@@ -86,16 +90,39 @@ class Client:
             self._http.close()
 
     def create_stream(
-        self, key: str, *, ttl: int | None = None, max_events: int | None = MAX_EVENTS
+        self,
+        key: str,
+        *,
+        ttl: int | None = None,
+        max_events: int | None = MAX_EVENTS,
+        if_exists: IfTaken | None = None,
+        if_finished: IfTaken | None = None,
+        request_id: str | None = None,
     ) -> Access:
         """Creates a stream.
 
         The broker deletes it `ttl` seconds after the last write, and keeps about its newest
         `max_events` events. None means the broker's setting. The broker's own default of 500 events
         is too few for the answer of a model. A word takes about 25 bytes in Redis.
+
+        `if_exists` says what to do where the key has an active stream, and `if_finished` where it
+        has a finished one. `error` raises `ApiError` with the code `existing-stream`. `attach`
+        returns a token for that stream. `replace` deletes it, and creates a new one. The defaults
+        are `error` and `replace`. `created` of the result says whether the stream is new.
+
+        `request_id` is an id that no other request has. A call that is repeated with it within a
+        minute returns the stream that the first call created.
         """
         check_key(key)
-        return self._execute(create_stream(CreateStream(key=key, ttl=ttl, max_events=max_events)))
+        body = CreateStream(
+            key=key,
+            ttl=ttl,
+            max_events=max_events,
+            if_exists=if_exists,
+            if_finished=if_finished,
+            request_id=request_id,
+        )
+        return self._execute(create_stream(body))
 
     def issue_token(
         self,
@@ -138,13 +165,48 @@ class Client:
         """Returns all stored events of a stream, active or finished."""
         return self._execute(stream_events(key=key))
 
-    def end_stream(self, key: str) -> Finished:
-        """Ends a stream: it is complete."""
-        return self._execute(end_stream(KeyOnly(key=key)))
+    def end_stream(self, key: str, *, data: Any = None, generation: str | None = None) -> Finished:
+        """Ends a stream: it is complete.
 
-    def cancel_stream(self, key: str) -> Finished:
-        """Cancels a stream: it stays incomplete."""
-        return self._execute(cancel_stream(KeyOnly(key=key)))
+        `data` is the data of the last event: a string, or another JSON value. `generation` is the
+        one that the stream must have. If another stream has the key, `ApiError` is raised, with the
+        code `stale-generation`. If the stream is finished already, nothing changes, and the result
+        has the status of the stream.
+        """
+        return self._finish(end_stream(EndStream(key=key, data=data, generation=generation)))
+
+    def cancel_stream(
+        self,
+        key: str,
+        *,
+        reason: str | None = None,
+        by: str | None = None,
+        generation: str | None = None,
+    ) -> Finished:
+        """Cancels a stream: somebody has stopped it, and it stays incomplete.
+
+        The last event says why (`reason`), and who has stopped it (`by`). For `generation` and a
+        finished stream, see `end_stream`.
+        """
+        body = CancelStream(key=key, reason=reason, by=by, generation=generation)
+        return self._finish(cancel_stream(body))
+
+    def fail_stream(
+        self,
+        key: str,
+        *,
+        code: str | None = None,
+        message: str | None = None,
+        generation: str | None = None,
+    ) -> Finished:
+        """Reports that the producer of a stream failed: it broke off, and stays incomplete.
+
+        `code` is a word for programs, of `a` to `z`, `0` to `9` and `-`. None stands for `error`.
+        `message` is a text for people. The last event has both. For `generation` and a finished
+        stream, see `end_stream`.
+        """
+        body = FailStream(key=key, code=code, message=message, generation=generation)
+        return self._finish(fail_stream(body))
 
     def add_events(
         self,
@@ -153,14 +215,21 @@ class Client:
         *,
         producer: str | None = None,
         sequence: int | None = None,
+        generation: str | None = None,
     ) -> Added:
         """Writes all events or none.
 
         `producer` is a name that no other sender uses. `sequence` is the number of events that it
         has sent into the stream before. With both, the call may be repeated: the broker skips the
-        events that it has.
+        events that it has. `generation` is the one that the stream must have.
         """
-        body = AddEvents(key=key, events=check_events(events), producer=producer, sequence=sequence)
+        body = AddEvents(
+            key=key,
+            events=check_events(events),
+            producer=producer,
+            sequence=sequence,
+            generation=generation,
+        )
         return self._execute(add_events(body))
 
     def broker_info(self) -> BrokerInfo:
@@ -180,6 +249,7 @@ class Client:
         retry_for: float = 60.0,
         on_ack: Callable[[Ack], object] | None = None,
         flush_timeout: float = 5.0,
+        generation: str | None = None,
     ) -> Writer:
         """Returns a writer for an active stream. Use it in a `with` block.
 
@@ -190,9 +260,19 @@ class Client:
         `on_ack`: called, in a thread of the writer, each time the broker confirms events.
         `flush_timeout`: the seconds, after an exception in the block, in which the written events
         may still be stored.
+        `generation`: the one that the stream must have. The writer fails with `stale-generation`
+        when another stream has the key.
         """
-        options = WriterOptions(key, transport, max_pending, retry_for, on_ack, flush_timeout)
+        options = WriterOptions(
+            key, transport, max_pending, retry_for, on_ack, flush_timeout, generation
+        )
         return Writer(self._broker, self._execute, options)
+
+    def _finish(self, operation: Operation[Finished]) -> Finished:
+        try:
+            return self._execute(operation)
+        except ApiError as error:
+            return finished_before(error)
 
     def _execute(self, operation: Operation[T], timeout: float | None = None) -> T:
         try:

@@ -122,7 +122,8 @@ class Writer:
     def finish(self) -> None:
         """Waits until all events are stored, and ends the stream.
 
-        Raises `WriterClosed` and `PublishError`.
+        Raises `WriterClosed` and `PublishError`, which is `StreamNotActive` when somebody else has
+        finished the stream.
         """
         self._drain()
         self._settle("end")
@@ -130,7 +131,7 @@ class Writer:
     def cancel(self) -> None:
         """Drops the unsent events, and cancels the stream.
 
-        Raises `WriterClosed` and `PublishError`.
+        Raises as `finish` does.
         """
         with self._changed:
             self._outbox.check_unsettled()
@@ -175,7 +176,7 @@ class Writer:
         options = self._outbox.options
         # A writer that has failed has already used its time for attempts.
         retry_for = 0.0 if self._outbox.failure else options.retry_for
-        steps = finish_stream(options.key, how, retry_for)
+        steps = finish_stream(options.key, how, retry_for, options.generation)
         outcome: object = None
         try:
             while True:

@@ -5,16 +5,18 @@ from .activity import Activity
 from .add_events import AddEvents
 from .added import Added
 from .broker_info import BrokerInfo
+from .cancel_stream import CancelStream
 from .client_counts import ClientCounts
 from .client_row import ClientRow
 from .connection_info import ConnectionInfo
 from .create_stream import CreateStream
 from .disconnected import Disconnected
+from .end_stream import EndStream
 from .error import Error
 from .event import Event
+from .fail_stream import FailStream
 from .finished import Finished
 from .issue_token import IssueToken
-from .key_only import KeyOnly
 from .keyed_event import KeyedEvent
 from .polled import Polled
 from .stored_event import StoredEvent
@@ -28,17 +30,19 @@ __all__ = (
     "Added",
     "AddEvents",
     "BrokerInfo",
+    "CancelStream",
     "ClientCounts",
     "ClientRow",
     "ConnectionInfo",
     "CreateStream",
     "Disconnected",
+    "EndStream",
     "Error",
     "Event",
+    "FailStream",
     "Finished",
     "IssueToken",
     "KeyedEvent",
-    "KeyOnly",
     "Polled",
     "StoredEvent",
     "StreamRow",

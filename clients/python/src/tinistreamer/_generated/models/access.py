@@ -17,6 +17,10 @@ class Access:
     """The token."""
     ws_url: str
     """For WebSocket; without the token."""
+    created: bool | None = None
+    """Whether the request created the stream, and did not find it. Only when a stream is created."""
+    generation: str | None = None
+    """Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may name it, to mean this stream and no later one. Absent unless the token is for one stream that exists."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""
@@ -25,6 +29,8 @@ class Access:
             "sse_url": self.sse_url,
             "token": self.token,
             "ws_url": self.ws_url,
+            "created": self.created,
+            "generation": self.generation,
         }
         return {name: field for name, field in value.items() if field is not None}
 
@@ -36,4 +42,6 @@ class Access:
             sse_url=value["sse_url"],
             token=value["token"],
             ws_url=value["ws_url"],
+            created=value.get("created"),
+            generation=value.get("generation"),
         )

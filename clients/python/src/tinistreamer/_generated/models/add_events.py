@@ -15,6 +15,8 @@ class AddEvents:
     """The events, in order."""
     key: str
     """The stream's key."""
+    generation: str | None = None
+    """The generation that the stream must have, as the broker gave it when the stream was created."""
     producer: str | None = None
     """The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost."""
     sequence: int | None = None
@@ -25,6 +27,7 @@ class AddEvents:
         value: dict[str, Any] = {
             "events": [item.to_dict() for item in self.events],
             "key": self.key,
+            "generation": self.generation,
             "producer": self.producer,
             "sequence": self.sequence,
         }
@@ -36,6 +39,7 @@ class AddEvents:
         return cls(
             events=[Event.from_dict(item) for item in value["events"]],
             key=value["key"],
+            generation=value.get("generation"),
             producer=value.get("producer"),
             sequence=value.get("sequence"),
         )

@@ -11,8 +11,14 @@ class CreateStream:
 
     key: str
     """Its key: 1 to 256 bytes of UTF-8 without control characters."""
+    if_exists: str | None = None
+    """What to do where a stream has the key already."""
+    if_finished: str | None = None
+    """What to do where a stream has the key already."""
     max_events: int | None = None
     """How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`."""
+    request_id: str | None = None
+    """An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`."""
     ttl: int | None = None
     """Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`."""
 
@@ -20,7 +26,10 @@ class CreateStream:
         """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "key": self.key,
+            "if_exists": self.if_exists,
+            "if_finished": self.if_finished,
             "max_events": self.max_events,
+            "request_id": self.request_id,
             "ttl": self.ttl,
         }
         return {name: field for name, field in value.items() if field is not None}
@@ -30,6 +39,9 @@ class CreateStream:
         """Makes a value of JSON, and ignores fields of later brokers."""
         return cls(
             key=value["key"],
+            if_exists=value.get("if_exists"),
+            if_finished=value.get("if_finished"),
             max_events=value.get("max_events"),
+            request_id=value.get("request_id"),
             ttl=value.get("ttl"),
         )

@@ -13,12 +13,15 @@ class Error:
     """A stable kebab-case word; the list is in `docs/errors.md`."""
     message: str
     """One plain sentence that says what was wrong with this request."""
+    stream_status: str | None = None
+    """The status of the stream, where the request needs an active stream and this one is finished."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""
         value: dict[str, Any] = {
             "code": self.code,
             "message": self.message,
+            "stream_status": self.stream_status,
         }
         return {name: field for name, field in value.items() if field is not None}
 
@@ -28,4 +31,5 @@ class Error:
         return cls(
             code=value["code"],
             message=value["message"],
+            stream_status=value.get("stream_status"),
         )

@@ -10,7 +10,7 @@ class Finished:
     """How a stream was finished."""
 
     status: str
-    """`ended` or `cancelled`."""
+    """`ended`, `cancelled` or `failed`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

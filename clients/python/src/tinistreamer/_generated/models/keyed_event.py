@@ -17,6 +17,8 @@ class KeyedEvent:
     """Its data, if it has any."""
     id: None | str = None
     """`<milliseconds>-<number>`; absent in `missedevents`."""
+    stream_status: str | None = None
+    """With the last event of a stream: `ended`, `cancelled`, `failed` or `abandoned`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""
@@ -25,6 +27,7 @@ class KeyedEvent:
             "key": self.key,
             "data": self.data,
             "id": self.id,
+            "stream_status": self.stream_status,
         }
         return {name: field for name, field in value.items() if field is not None}
 
@@ -36,4 +39,5 @@ class KeyedEvent:
             key=value["key"],
             data=value.get("data"),
             id=value.get("id"),
+            stream_status=value.get("stream_status"),
         )

@@ -14,7 +14,7 @@ class Polled:
     events: list[KeyedEvent]
     """The events, each stream's in its order."""
     status: str
-    """`active` while there may be more to ask for; else `ended`, or with one key `cancelled`."""
+    """`active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`."""
     cursor: None | str = None
     """What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream."""
 

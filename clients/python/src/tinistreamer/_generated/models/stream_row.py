@@ -17,6 +17,8 @@ class StreamRow:
     """Always `active`."""
     ttl: int
     """Seconds left unless something is written."""
+    generation: str | None = None
+    """Distinguishes the stream from every other that has had its key: 32 hex digits."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""
@@ -25,6 +27,7 @@ class StreamRow:
             "length": self.length,
             "status": self.status,
             "ttl": self.ttl,
+            "generation": self.generation,
         }
         return {name: field for name, field in value.items() if field is not None}
 
@@ -36,4 +39,5 @@ class StreamRow:
             length=value["length"],
             status=value["status"],
             ttl=value["ttl"],
+            generation=value.get("generation"),
         )

@@ -22,11 +22,15 @@ class StreamState:
     length: int
     """Events stored."""
     status: str
-    """`active`, `ended` or `cancelled`."""
+    """`active`, `ended`, `cancelled`, `failed` or `abandoned`."""
     ttl: int
     """Seconds left unless something is written."""
     clients_total: int | None = None
     """Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the store can't answer."""
+    generation: str | None = None
+    """Distinguishes the stream from every other that has had its key: 32 hex digits."""
+    reason: Any = None
+    """Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""
@@ -40,6 +44,8 @@ class StreamState:
             "status": self.status,
             "ttl": self.ttl,
             "clients_total": self.clients_total,
+            "generation": self.generation,
+            "reason": self.reason,
         }
         return {name: field for name, field in value.items() if field is not None}
 
@@ -56,4 +62,6 @@ class StreamState:
             status=value["status"],
             ttl=value["ttl"],
             clients_total=value.get("clients_total"),
+            generation=value.get("generation"),
+            reason=value.get("reason"),
         )

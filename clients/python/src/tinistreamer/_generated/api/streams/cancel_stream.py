@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+from ...models.cancel_stream import CancelStream
 from ...models.finished import Finished
-from ...models.key_only import KeyOnly
 from ...types import Operation
 
 
-def cancel_stream(body: KeyOnly) -> Operation[Finished]:
+def cancel_stream(body: CancelStream) -> Operation[Finished]:
     """Cancels a stream: it takes no more events, and its subscribers are disconnected once they have all of it."""
     return Operation(
         method="POST",

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+from ...models.end_stream import EndStream
 from ...models.finished import Finished
-from ...models.key_only import KeyOnly
 from ...types import Operation
 
 
-def end_stream(body: KeyOnly) -> Operation[Finished]:
+def end_stream(body: EndStream) -> Operation[Finished]:
     """Ends a stream: it takes no more events, and its subscribers are disconnected once they have all of it."""
     return Operation(
         method="POST",
