@@ -330,3 +330,37 @@ def test_over_server_sent_events_the_broker_reports_that_it_waits() -> None:
     subject.receive(subject.decoder("sse")(b"id: k:\n\n"))
     assert subject.streams.take() is None
     assert "from" not in subject.begin_attempt().url
+
+
+def test_the_204_after_a_possible_last_event_is_asked_for_at_once_but_only_once() -> None:
+    subject = follower()
+    last = Frame("5-0", "fail", status_if_last="failed")
+    accepted(subject, last)
+    assert (subject.streams.is_over, subject.streams.sequence.status) == (False, None)
+    assert subject.failed(BROKEN) == 0.0
+    assert subject.failed(BROKEN) >= 0.5
+    accepted(subject, Frame("5-1", "fail", status_if_last="failed"))
+    assert subject.failed(ApiError(503, "shutting-down", "")) >= 0.5
+    assert subject.failed(BROKEN) == 0.0
+    subject.streams.complete()
+    assert (subject.streams.is_over, subject.streams.sequence.status) == (True, "failed")
+
+
+@pytest.mark.parametrize(
+    ("following", "status"),
+    [
+        (Frame("5-0", None), "abandoned"),
+        (Frame("5-1", None), None),
+        (Frame("5-1", "token"), None),
+        (missed("5-4"), None),
+    ],
+)
+def test_what_follows_a_possible_last_event_makes_it_an_ordinary_one(
+    following: Frame, status: str | None
+) -> None:
+    subject = follower(events=["token"])
+    subject.receive([Frame("5-0", "abandon", status_if_last="abandoned"), following])
+    while subject.streams.has_frames:
+        subject.streams.take()
+    subject.streams.complete()
+    assert subject.streams.sequence.status == status

@@ -19,6 +19,7 @@ from tinistreamer._frames import (
     parse_message,
     parse_poll,
 )
+from tinistreamer._status import FinalStatus
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
     "ab\u2028\u2029\u0085\r\n", max_size=6
@@ -60,6 +61,22 @@ def test_websocket_messages_are_an_array_first_and_then_objects() -> None:
     assert parse_message('{"key":"a","id":"5-1","event":"x","data":"y"}') == [
         Frame("5-1", "x", "y", "a")
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ('"failed"', "failed"),
+        ('"ended"', "ended"),
+        ("null", None),
+        ('"of-later"', None),
+        ("3", None),
+    ],
+)
+def test_a_last_event_has_the_status_of_its_stream(sent: str, read: FinalStatus | None) -> None:
+    text = f'{{"id":"5-1","event":"x","stream_status":{sent}}}'
+    assert parse_message(text) == [Frame("5-1", "x", status=read)]
+    assert NdjsonDecoder().feed(f"{text}\n".encode()) == [Frame("5-1", "x", status=read)]
 
 
 def test_an_object_without_an_event_is_a_position() -> None:

@@ -14,6 +14,7 @@ from tinistreamer import Gap, Unreachable
 from tinistreamer._frames import POSITIONS_SENT, Frame
 from tinistreamer._many_positions import ManyStreams
 from tinistreamer._request import SubscribeRequest
+from tinistreamer._status import FinalStatus
 
 
 def test_each_stream_has_its_own_sequence() -> None:
@@ -238,3 +239,38 @@ def test_a_subscription_needs_a_list_of_streams() -> None:
         many()
     with pytest.raises(TypeError):
         ManyStreams(ALL, "abc", None)
+
+
+def possible(event_id: str, name: str, status: FinalStatus) -> Frame:
+    return Frame(event_id, name, status_if_last=status)
+
+
+def test_over_server_sent_events_a_204_confirms_the_possible_last_events() -> None:
+    streams = many("a", "b", "c")
+    connect(streams)
+    take(streams, streams.resolve_sse(possible("a:5-0", "fail", "failed")))
+    take(streams, streams.resolve_sse(possible("b:5-0,~AQ", "abandon", "abandoned")))
+    assert (streams.may_be_over, streams.is_over) == (False, False)
+    take(streams, streams.resolve_sse(Frame("c:5-0!,~AR", "end")))
+    assert (streams.may_be_over, streams.is_over) == (True, False)
+    assert streams.statuses == {"a": "active", "b": "active", "c": "ended"}
+    assert [key for _, key in connect(streams)[0]] == ["a", "b"]
+    streams.complete()
+    assert streams.statuses == {"a": "failed", "b": "abandoned", "c": "ended"}
+
+
+def test_a_cursor_that_marks_the_last_event_confirms_it_at_once() -> None:
+    streams = many("a", "b")
+    connect(streams)
+    take(streams, streams.resolve_sse(possible("a:5-0!,~AQ", "fail", "failed")))
+    assert streams.statuses == {"a": "failed", "b": "active"}
+    assert connect(streams)[0] == [("key", "b")]
+
+
+def test_an_ordinary_event_called_fail_ends_no_stream() -> None:
+    streams = many("a", "b")
+    connect(streams)
+    take(streams, streams.resolve_sse(possible("a:5-0", "fail", "failed")))
+    take(streams, streams.resolve_sse(Frame("a:5-1", "token")))
+    streams.complete()
+    assert streams.statuses == {"a": None, "b": None}

@@ -56,6 +56,15 @@ def test_frames_survive_any_cutting_and_any_line_ends(
     assert decoded == frames
 
 
+def test_an_event_that_may_be_the_last_has_the_status_that_the_stream_then_has() -> None:
+    written = b"".join(b"event: %s\ndata\n\n" % name for name in (b"fail", b"abandon", b"end"))
+    assert [frame.status_if_last for frame in SseDecoder().feed(written)] == [
+        "failed",
+        "abandoned",
+        None,
+    ]
+
+
 @given(streams())
 def test_single_bytes_decode_as_the_whole_does(stream: tuple[list[Frame], bytes]) -> None:
     frames, written = stream

@@ -6,14 +6,12 @@ import asyncio
 import json
 import time
 
-import httpx
 import pytest
 from conftest import Server, free_port
-from interfaces import DEADLINE, Api, Sync, in_background, wait_until
+from fake_broker import Answer, events_of, follow
+from interfaces import DEADLINE, Api, in_background, wait_until
 from proxy import Proxy
 from streams import add, expected, filled, words
-from websockets.sync.server import Server as WebSocketServer
-from websockets.sync.server import ServerConnection, serve
 
 from tinistreamer import (
     ApiError,
@@ -238,56 +236,10 @@ def test_a_normal_end_before_the_last_event_counts_as_a_broken_connection(
     api: Api, transport: str
 ) -> None:
     """A server closes a WebSocket too early. The other responses just end."""
-    answers = [[("5-0", "start"), ("5-1", "token")], [("5-2", "end")]]
-    asked: list[str | None] = []
-
-    def next_events() -> list[dict[str, str]]:
-        return [{"id": event_id, "event": name} for event_id, name in answers[len(asked) - 1]]
-
-    def handle(connection: ServerConnection) -> None:
-        assert connection.request is not None
-        asked.append(connection.request.headers.get("Last-Event-ID"))
-        connection.send(json.dumps(next_events()))
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.headers.get("Last-Event-ID") or request.url.params.get("after"))
-        events = next_events()
-        match transport:
-            case "sse":
-                text = "".join(
-                    f"retry: 1\nid: {event['id']}\nevent: {event['event']}\ndata:\n\n"
-                    for event in events
-                )
-            case "ndjson":
-                text = "".join(f"{json.dumps({'key': 'k', **event})}\n" for event in events)
-            case _:
-                text = json.dumps(
-                    {"events": events, "cursor": events[-1]["id"], "status": "active"}
-                )
-        types = {
-            "sse": "text/event-stream",
-            "ndjson": "application/x-ndjson",
-            "poll": "application/json",
-        }
-        return httpx.Response(200, headers={"Content-Type": types[transport]}, text=text)
-
-    if transport != "ws":
-        mock = httpx.MockTransport(answer)
-        own = (
-            httpx.Client(transport=mock)
-            if isinstance(api, Sync)
-            else httpx.AsyncClient(transport=mock)
-        )
-        events, status = api.follow(
-            f"http://broker/api/client/{transport}?key=k", "token", http_client=own
-        )
-    else:
-        fake: WebSocketServer = serve(handle, "127.0.0.1", 0)
-        with fake:
-            thread = in_background(fake.serve_forever)
-            port = fake.socket.getsockname()[1]
-            events, status = api.follow(f"ws://127.0.0.1:{port}/api/client/ws?key=k", "token")
-            fake.shutdown()
-            thread.result(DEADLINE)
+    answers: list[Answer] = [
+        events_of(("5-0", "start"), ("5-1", "token")),
+        events_of(("5-2", "end")),
+    ]
+    events, status, asked = follow(api, transport, answers)
     assert [event.id for event in events] == ["5-0", "5-1", "5-2"]
     assert (status, asked) == ("ended", [None, "5-1"])

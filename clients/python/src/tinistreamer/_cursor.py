@@ -41,13 +41,13 @@ def parse(cursor: str) -> tuple[dict[str, Position], list[str]]:
     return positions, opaque
 
 
-def head(cursor: str) -> tuple[str, str | None] | None:
-    """Returns the key and the event id in the first item of a frame's cursor.
+def head(cursor: str) -> tuple[str, Position] | None:
+    """Returns the key and the position in the first item of a frame's cursor.
 
     The first item names the stream of the frame. Returns None when the item is opaque.
     """
     found = _ITEM.fullmatch(cursor.partition(",")[0])
-    return (unquote(found[1]), found[2]) if found else None
+    return (unquote(found[1]), Position(found[2], found[3] is not None)) if found else None
 
 
 def item(key: str, position: Position) -> str:

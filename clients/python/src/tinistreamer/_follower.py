@@ -66,6 +66,7 @@ class Follower(Generic[S_co]):
         self._clock = clock
         self._last_activity: float | None = None
         self._backoff = Backoff(1.0, 30.0)
+        self._asked_for_end = False
 
     def set_new_token(self, token: str) -> None:
         """Takes a token from the caller's function."""
@@ -162,6 +163,8 @@ class Follower(Generic[S_co]):
             self._backoff.reset()
         # The broker sends all positions before the first event.
         has_events = any(frame.event is not None for frame in frames)
+        if has_events:
+            self._asked_for_end = False
         self.streams.receive([*frames, POSITIONS_SENT] if has_events else frames)
 
     def failed(self, error: TinistreamerError) -> float:
@@ -173,6 +176,10 @@ class Follower(Generic[S_co]):
         is_refused = isinstance(error, ApiError) and error.status == 401
         if is_refused and self._asks_for_token and not token_was_new:
             self.token = None
+            return 0.0
+        if isinstance(error, Unreachable) and self.streams.may_be_over and not self._asked_for_end:
+            # A 204 will confirm the end. Only the first request after the event is sent at once.
+            self._asked_for_end = True
             return 0.0
         if not is_transient(error):
             if isinstance(error, ApiError) and self.streams.is_adding:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ._errors import Unreachable
+from ._status import FinalStatus, final_status
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Frame:
     """The key of the stream, when the frame names it."""
     cursor: str | None = None
     """The position in all streams of the connection, when the frame has it."""
+    status: FinalStatus | None = None
+    """The stream's status, when the broker says that this event is its last."""
+    status_if_last: FinalStatus | None = None
+    """The status that the stream has if no event follows. Only over server-sent events."""
 
 
 POSITIONS_SENT = Frame(None, None)
@@ -115,7 +120,8 @@ def _frame(value: dict[str, Any]) -> Frame:
     # The broker sends nothing that has neither an event nor an id: without both, this raises.
     event = value.get("event")
     event_id = value.get("id") if event is not None else value["id"]
-    return Frame(event_id, event, value.get("data") or "", value.get("key"))
+    status = final_status(value.get("stream_status"))
+    return Frame(event_id, event, value.get("data") or "", value.get("key"), status=status)
 
 
 def _reply(value: dict[str, Any]) -> CommandReply:

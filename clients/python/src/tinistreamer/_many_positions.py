@@ -16,7 +16,8 @@ from ._frames import POSITIONS_SENT, CommandReply, Frame
 from ._missed import MissedTotal, sum_of
 from ._positions import Resumption, Streams, without_wait_marker
 from ._request import SubscribeRequest, may_start_anywhere, start_parameters, with_query
-from ._sequence import SequenceCheck, Status
+from ._sequence import SequenceCheck
+from ._status import Status
 
 
 class ManyStreams(Streams[KeyedEvent]):
@@ -92,6 +93,15 @@ class ManyStreams(Streams[KeyedEvent]):
         with self._lock:
             members = self._members.values()
             return bool(members) and all(member.is_finished for member in members)
+
+    @property
+    def may_be_over(self) -> bool:
+        with self._lock:
+            members = self._members.values()
+            return bool(members) and all(
+                member.is_finished or member.sequence.status_if_last is not None
+                for member in members
+            )
 
     @property
     def is_idle(self) -> bool:
@@ -202,6 +212,7 @@ class ManyStreams(Streams[KeyedEvent]):
     def complete(self) -> None:
         with self._lock:
             for key in self._connected:
+                self._members[key].sequence.complete()
                 self._members[key].is_finished = True
 
     def resolve_sse(self, frame: Frame) -> Frame:
@@ -211,7 +222,10 @@ class ManyStreams(Streams[KeyedEvent]):
         head = _cursor.head(frame.id) if frame.id is not None else None
         if head is None:
             raise Unreachable("An event does not say which stream it is from")
-        return replace(frame, key=head[0], id=head[1], cursor=frame.id)
+        key, position = head
+        # The cursor of a last event says that it is the last, so that no 204 is needed.
+        status = frame.status_if_last if position.is_last else None
+        return replace(frame, key=key, id=position.id, cursor=frame.id, status=status)
 
     def position_frame(self, cursor: str) -> Frame:
         with self._lock:

@@ -43,6 +43,11 @@ class Streams(ABC, Generic[E_co]):
 
     @property
     @abstractmethod
+    def may_be_over(self) -> bool:
+        """Whether all streams are finished if no event follows. The next request shows it."""
+
+    @property
+    @abstractmethod
     def is_idle(self) -> bool:
         """Whether there is no stream to follow for now."""
 
@@ -134,7 +139,11 @@ class OneStream(Streams[Event]):
 
     @property
     def is_over(self) -> bool:
-        return self._is_complete or self.sequence.status in {"ended", "cancelled"}
+        return self._is_complete or self.sequence.status not in {None, "gone"}
+
+    @property
+    def may_be_over(self) -> bool:
+        return self.sequence.status_if_last is not None
 
     @property
     def is_idle(self) -> bool:
@@ -159,6 +168,7 @@ class OneStream(Streams[Event]):
 
     def complete(self) -> None:
         self._is_complete = True
+        self.sequence.complete()
 
     def resolve_sse(self, frame: Frame) -> Frame:
         return without_wait_marker(frame)

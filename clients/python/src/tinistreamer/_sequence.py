@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from ._errors import Gap
 from ._events import Event, Missed, number_of
 from ._frames import Frame
 from ._missed import MissedCounter
-
-Outcome = Literal["ended", "cancelled", "gone"]
-Status = Literal["active", Outcome]
-
-_FINAL: dict[str, Outcome] = {"end": "ended", "cancel": "cancelled"}
+from ._status import LAST_EVENTS, FinalStatus, Outcome
 
 
 class SequenceCheck:
@@ -26,6 +22,8 @@ class SequenceCheck:
         """
         self.position = after
         self.status: Outcome | None = None
+        self.status_if_last: FinalStatus | None = None
+        """The status if no event follows the position; None when the last event has no such."""
         self.missed = MissedCounter()
         self._is_filtered = is_filtered
         self._expected: int | None
@@ -53,8 +51,14 @@ class SequenceCheck:
             raise Gap(f"After {self.position} {self._description()} must come, not {frame.id}")
         self._expected, self._first = number + 1, None
         self.position = frame.id
-        self.status = _FINAL.get(frame.event)
+        self.status = frame.status or LAST_EVENTS.get(frame.event)
+        self.status_if_last = frame.status_if_last
         return Event(frame.id, frame.event, frame.data)
+
+    def complete(self) -> None:
+        """The broker reports that no event follows the position."""
+        if self.status is None:
+            self.status = self.status_if_last
 
     def _may_follow(self, event_id: str | None, number: int) -> bool:
         if self._expected is None:
@@ -85,6 +89,8 @@ class SequenceCheck:
                 f"After {self.position} {self._description()} must come, "
                 f"and not the position {event_id}"
             )
+        if event_id != self.position:
+            self.status_if_last = None
         self._expected, self.position = following, event_id
 
     def _accept_loss(self, frame: Frame) -> Event:
@@ -96,6 +102,7 @@ class SequenceCheck:
         except (ValueError, KeyError, TypeError) as error:
             raise Gap(f"What was missed can't be read: {frame.data}") from error
         self.missed.add(missed)
+        self.status_if_last = None
         if missed.first is None:
             self.status = "gone"
         else:

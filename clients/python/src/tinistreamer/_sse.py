@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from ._frames import Frame
+from ._status import POSSIBLE_LAST_EVENTS
 
 # The line ends of the standard. str.splitlines also splits at characters that belong to the data,
 # such as U+2028 and U+0085.
@@ -77,7 +78,12 @@ class SseDecoder:
     def _dispatch(self) -> Frame | None:
         frame: Frame | None = None
         if self._data:
-            frame = Frame(self._id, self._event or "message", "\n".join(self._data))
+            frame = Frame(
+                self._id,
+                self._event or "message",
+                "\n".join(self._data),
+                status_if_last=POSSIBLE_LAST_EVENTS.get(self._event),
+            )
         elif self._id is not None:
             # Not an event, for browsers either: the broker has read the stream up to this id.
             frame = Frame(self._id, None)

@@ -8,7 +8,7 @@ from .._events import KeyedEvent
 from .._follower import Follower
 from .._many_positions import ManyStreams
 from .._missed import MissedTotal
-from .._sequence import Status
+from .._status import Status
 from .._tasks.concurrency import AsyncTokenSource
 from .iteration import AsyncConnect, AsyncIteration
 
@@ -17,8 +17,8 @@ class AsyncManySubscription(AsyncIteration[KeyedEvent]):
     """Yields the events of several streams, each stream in order. Use it in an `async with` block.
 
     It works as `AsyncSubscription` does. Any task may use `add`, `drop` and `cursor`, also the one
-    that iterates. The iteration ends when all streams are ended, cancelled or gone. Without any
-    stream it waits until a caller adds one.
+    that iterates. The iteration ends when all streams are finished or gone. Without any stream it
+    waits until a caller adds one.
     """
 
     def __init__(
@@ -40,8 +40,9 @@ class AsyncManySubscription(AsyncIteration[KeyedEvent]):
 
     @property
     def statuses(self) -> dict[str, Status | None]:
-        """The status of each stream: `active`, `ended`, `cancelled` or `gone`.
+        """The status of each stream.
 
+        It is `active`, `ended`, `cancelled`, `failed`, `abandoned` or `gone`.
         None: the stream is finished, and no event followed the position.
         """
         return self._many.statuses

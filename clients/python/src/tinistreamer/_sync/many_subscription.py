@@ -9,7 +9,7 @@ from .._events import KeyedEvent
 from .._follower import Follower
 from .._many_positions import ManyStreams
 from .._missed import MissedTotal
-from .._sequence import Status
+from .._status import Status
 from .._threads.concurrency import TokenSource
 from .iteration import Connect, Iteration
 
@@ -18,8 +18,8 @@ class ManySubscription(Iteration[KeyedEvent]):
     """Yields the events of several streams, each stream in order. Use it in a `with` block.
 
     It works as `Subscription` does. Any thread may use `add`, `drop` and `cursor`, also the one
-    that iterates. The iteration ends when all streams are ended, cancelled or gone. Without any
-    stream it waits until a caller adds one.
+    that iterates. The iteration ends when all streams are finished or gone. Without any stream it
+    waits until a caller adds one.
     """
 
     def __init__(
@@ -41,8 +41,9 @@ class ManySubscription(Iteration[KeyedEvent]):
 
     @property
     def statuses(self) -> dict[str, Status | None]:
-        """The status of each stream: `active`, `ended`, `cancelled` or `gone`.
+        """The status of each stream.
 
+        It is `active`, `ended`, `cancelled`, `failed`, `abandoned` or `gone`.
         None: the stream is finished, and no event followed the position.
         """
         return self._many.statuses

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from .._errors import EventsMissed
+from .._errors import EventsMissed, StreamFailed
 from .._events import Event
 from .._follower import Follower
 from .._missed import MissedTotal
 from .._positions import OneStream
-from .._sequence import Outcome
+from .._status import Outcome
 from .._threads.concurrency import TokenSource
 from .iteration import Connect, Iteration
 
@@ -38,7 +38,11 @@ class Subscription(Iteration[Event]):
 
     @property
     def status(self) -> Outcome | None:
-        """`ended` or `cancelled`, after the last event was yielded; None before."""
+        """How the stream was finished, after its last event was yielded; None before.
+
+        It is `ended`, `cancelled`, `failed` or `abandoned`. Over server-sent events the last two
+        come with the end of the iteration.
+        """
         return self._sequence.status
 
     @property
@@ -50,9 +54,10 @@ class Subscription(Iteration[Event]):
         return self._sequence.missed.total
 
     def collect(self, *, allow_missed: bool = False) -> list[Event]:
-        """Returns all events up to the end of the stream.
+        """Returns all events up to the end of the stream, with its last one.
 
         Raises `EventsMissed` when some are no longer stored, unless `allow_missed` is set.
+        Afterwards `status` says how the stream was finished.
         """
         events: list[Event] = []
         with self:
@@ -65,8 +70,11 @@ class Subscription(Iteration[Event]):
     def text(self, event: str = "token", *, allow_missed: bool = False) -> str:
         """Returns the text of the whole stream: the data of all events with this name.
 
-        Raises `EventsMissed` as `collect` does. Afterwards `status` says whether the stream was
-        ended or cancelled.
+        Raises `EventsMissed` as `collect` does, and `StreamFailed` when the stream failed or was
+        abandoned. Otherwise `status` says afterwards whether it was ended or cancelled.
         """
         events = self.collect(allow_missed=allow_missed)
+        status = self.status
+        if status in ("failed", "abandoned"):
+            raise StreamFailed(status, events[-1] if events else None)
         return "".join(found.data for found in events if found.event == event)
