@@ -12,8 +12,9 @@ use crate::{
     generated::{
         self, ResponseValue,
         types::{
-            Access, AddEvents, Added, BrokerInfo, ClientRow, CreateStream, Disconnected, Event,
-            Finished, IssueToken, KeyOnly, StoredEvent, StreamRow, StreamState,
+            Access, AddEvents, Added, BrokerInfo, CancelStream, ClientRow, CreateStream,
+            Disconnected, EndStream, Event, FailStream, Finished, IssueToken, StoredEvent,
+            StreamRow, StreamState,
         },
     },
     http,
@@ -100,28 +101,28 @@ impl Client {
         into_result(self.api.stream_events(key.as_ref()).await).await
     }
 
-    /// Ends a stream. No event can follow.
-    pub async fn end_stream(&self, key: impl AsRef<str>) -> Result<Finished, Error> {
-        into_result(
-            self.api
-                .end_stream(&KeyOnly {
-                    key: key.as_ref().to_owned(),
-                })
-                .await,
-        )
-        .await
+    /// Ends a stream. No event can follow. A key is enough; an [`EndStream`] may also have data for
+    /// the last event, and a generation.
+    ///
+    /// Of a stream that is finished already, it returns the status that the stream has.
+    pub async fn end_stream(&self, stream: impl Into<EndStream>) -> Result<Finished, Error> {
+        finished(self.end_active_stream(&stream.into()).await)
     }
 
-    /// Cancels a stream. No event can follow, and the stream counts as incomplete.
-    pub async fn cancel_stream(&self, key: impl AsRef<str>) -> Result<Finished, Error> {
-        into_result(
-            self.api
-                .cancel_stream(&KeyOnly {
-                    key: key.as_ref().to_owned(),
-                })
-                .await,
-        )
-        .await
+    /// Cancels a stream. No event can follow, and the stream counts as incomplete. A key is enough;
+    /// a [`CancelStream`] may also say why, by whom, and have a generation.
+    ///
+    /// Of a stream that is finished already, it returns the status that the stream has.
+    pub async fn cancel_stream(&self, stream: impl Into<CancelStream>) -> Result<Finished, Error> {
+        finished(self.cancel_active_stream(&stream.into()).await)
+    }
+
+    /// Reports that the stream failed. No event can follow, and the stream counts as incomplete. A
+    /// key is enough; a [`FailStream`] may also have a code and a message, and a generation.
+    ///
+    /// Of a stream that is finished already, it returns the status that the stream has.
+    pub async fn fail_stream(&self, stream: impl Into<FailStream>) -> Result<Finished, Error> {
+        finished(into_result(self.api.fail_stream(&stream.into()).await).await)
     }
 
     /// Writes a batch of events, all or none. To write events one by one, use
@@ -158,6 +159,19 @@ impl Client {
         }
     }
 
+    /// Ends a stream, which must be active.
+    pub(crate) async fn end_active_stream(&self, stream: &EndStream) -> Result<Finished, Error> {
+        into_result(self.api.end_stream(stream).await).await
+    }
+
+    /// Cancels a stream, which must be active.
+    pub(crate) async fn cancel_active_stream(
+        &self,
+        stream: &CancelStream,
+    ) -> Result<Finished, Error> {
+        into_result(self.api.cancel_stream(stream).await).await
+    }
+
     /// A request to a route that the OpenAPI document can't describe well enough.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.api
@@ -183,12 +197,59 @@ async fn into_result<T>(
     }
 }
 
+/// A stream that is finished already has the status that the broker reports.
+fn finished(finished: Result<Finished, Error>) -> Result<Finished, Error> {
+    match finished {
+        Err(Error::Api {
+            code,
+            stream_status: Some(status),
+            ..
+        }) if code == "no-active-stream" => Ok(Finished { status }),
+        finished => finished,
+    }
+}
+
+impl<K: Into<String>> From<K> for EndStream {
+    fn from(key: K) -> Self {
+        Self {
+            key: key.into(),
+            data: None,
+            generation: None,
+        }
+    }
+}
+
+impl<K: Into<String>> From<K> for CancelStream {
+    fn from(key: K) -> Self {
+        Self {
+            key: key.into(),
+            reason: None,
+            by: None,
+            generation: None,
+        }
+    }
+}
+
+impl<K: Into<String>> From<K> for FailStream {
+    fn from(key: K) -> Self {
+        Self {
+            key: key.into(),
+            code: None,
+            message: None,
+            generation: None,
+        }
+    }
+}
+
 impl<K: Into<String>> From<K> for CreateStream {
     fn from(key: K) -> Self {
         Self {
             key: key.into(),
             max_events: Some(MAX_EVENTS),
             ttl: None,
+            if_exists: None,
+            if_finished: None,
+            request_id: None,
         }
     }
 }
@@ -227,6 +288,7 @@ impl<K: Into<String>> From<(K, Vec<Event>)> for AddEvents {
             events,
             producer: None,
             sequence: None,
+            generation: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{iter, sync::Arc, time::Duration};
 
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 
-use crate::generated;
+use crate::{Status, generated};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,6 +28,9 @@ pub enum Error {
         code: String,
         /// One sentence for people.
         message: String,
+        /// The status of the stream, where the request needs an active stream and this one is
+        /// finished: `ended`, `cancelled`, `failed` or `abandoned`.
+        stream_status: Option<String>,
         /// How long to wait before another attempt, if the response says so.
         retry_after: Option<Duration>,
     },
@@ -46,7 +49,7 @@ pub enum Error {
     #[error("An event's name is 1 to 128 bytes without control characters, not {0:?}")]
     InvalidEvent(String),
     /// An event's name is one that only the broker may write: `start`, `end`, `cancel`, `error`,
-    /// `missedevents`. The event was not sent.
+    /// `fail`, `abandon`, `missedevents`. The event was not sent.
     #[error("The event name {0:?} is the broker's own")]
     ReservedEvent(String),
     /// An event's data can't be written as JSON. The event was not sent.
@@ -93,6 +96,14 @@ pub enum Error {
         /// The id of the event before them. None at the start of the stream.
         after: Option<String>,
     },
+    /// The stream failed or was abandoned, and the caller needs the whole text.
+    #[error("The stream is {}, and its text is incomplete: {data}", status.as_str())]
+    Incomplete {
+        /// How the stream was finished.
+        status: Status,
+        /// The data of its last event, which is JSON.
+        data: String,
+    },
     /// The caller's function that gets tokens failed.
     #[error("No token could be made: {}", chain(&**.0))]
     Token(#[source] BoxError),
@@ -105,7 +116,7 @@ pub enum Error {
 impl Error {
     /// A stable kebab-case word: the broker's error code, or `unreachable`, `invalid-answer`,
     /// `setup`, `invalid-event`, `reserved-event`, `disconnected`, `disconnected-by-operator`,
-    /// `gap`, `missed`, `token`, `over`. A writer's error has the code of its cause.
+    /// `gap`, `missed`, `stream-failed`, `stream-abandoned`, `token`, `over`. A writer's error has the code of its cause.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -119,6 +130,11 @@ impl Error {
             Self::Disconnected { .. } => "disconnected",
             Self::Gap { .. } => "gap",
             Self::Missed { .. } => "missed",
+            Self::Incomplete {
+                status: Status::Abandoned,
+                ..
+            } => "stream-abandoned",
+            Self::Incomplete { .. } => "stream-failed",
             Self::Token(_) => "token",
             Self::Over => "over",
         }
@@ -142,6 +158,17 @@ impl Error {
         }
     }
 
+    /// The status of the stream, where the broker refused a request because the stream is finished:
+    /// `ended`, `cancelled`, `failed` or `abandoned`.
+    #[must_use]
+    pub fn stream_status(&self) -> Option<&str> {
+        match self {
+            Self::Api { stream_status, .. } => stream_status.as_deref(),
+            Self::Publish { source, .. } => source.stream_status(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Self::Api { retry_after, .. } = self {
             *retry_after
@@ -156,6 +183,7 @@ impl Error {
             status: None,
             code: code.into(),
             message: message.into(),
+            stream_status: None,
             retry_after: None,
         }
     }
@@ -177,14 +205,19 @@ impl Error {
             .and_then(|value| value.to_str().ok()?.parse().ok());
         // Without a complete body of the broker the error still has the status.
         let body = response.bytes().await.unwrap_or_default();
-        let (code, message) = match serde_json::from_slice(&body) {
-            Ok(generated::types::Error { code, message }) => (code, message),
-            Err(_) => ("http-error".to_owned(), describe(status)),
+        let (code, message, stream_status) = match serde_json::from_slice(&body) {
+            Ok(generated::types::Error {
+                code,
+                message,
+                stream_status,
+            }) => (code, message, stream_status),
+            Err(_) => ("http-error".to_owned(), describe(status), None),
         };
         Self::Api {
             status: Some(status.as_u16()),
             code,
             message,
+            stream_status,
             retry_after: seconds.map(Duration::from_secs),
         }
     }

@@ -5,7 +5,15 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::Error;
 
 /// Event names that only the broker may write.
-const RESERVED_NAMES: [&str; 5] = ["start", "end", "cancel", "error", MISSED_EVENTS];
+const RESERVED_NAMES: [&str; 7] = [
+    "start",
+    "end",
+    "cancel",
+    "fail",
+    "abandon",
+    "error",
+    MISSED_EVENTS,
+];
 pub(crate) const MISSED_EVENTS: &str = "missedevents";
 
 /// The longest event name, in bytes of UTF-8.
@@ -41,13 +49,19 @@ pub struct Missed {
 }
 
 /// How a stream was finished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Status {
     /// Its publisher ended it: it is complete.
     Ended,
     /// Its publisher cancelled it.
     Cancelled,
+    /// Its publisher reported an error. The data of the event `fail` is JSON:
+    /// `{"code", "message"}`.
+    Failed,
+    /// Its publisher went silent. The data of the event `abandon` is JSON: `{"reason"}`.
+    Abandoned,
     /// It no longer exists: it expired, or another stream replaced it, before its last event was
     /// delivered. Only a subscription to several streams reports this, by a `missedevents`, and
     /// goes on.
@@ -55,12 +69,14 @@ pub enum Status {
 }
 
 impl Status {
-    /// The status as one word: `ended`, `cancelled`, `gone`.
+    /// The status as one word: `ended`, `cancelled`, `failed`, `abandoned`, `gone`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ended => "ended",
             Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
             Self::Gone => "gone",
         }
     }
@@ -100,7 +116,8 @@ impl Event {
         })
     }
 
-    /// How the stream was finished, if this is its last event.
+    /// How the stream was finished, if this is its last event. Only the broker can write events of
+    /// these names.
     pub(crate) fn finishes(&self) -> Option<Status> {
         match (&*self.event, &self.missed) {
             ("end", _) => Some(Status::Ended),
@@ -108,6 +125,16 @@ impl Event {
             (_, Some(Missed { first: None, .. })) => Some(Status::Gone),
             _ => None,
         }
+    }
+}
+
+/// How a stream was finished, if an event of this name is its last. It need not be: a stream of an
+/// older broker may have such an event of its publisher.
+pub(crate) fn may_finish(name: &str) -> Option<Status> {
+    match name {
+        "fail" => Some(Status::Failed),
+        "abandon" => Some(Status::Abandoned),
+        _ => None,
     }
 }
 

@@ -10,8 +10,14 @@ pub mod types {
     ///The URLs at which subscribers follow streams, and the token that opens the streams. The URLs name the streams, except for a token of a prefix.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Access {
+        ///Whether the request created the stream, and did not find it. Only when a stream is created.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub created: ::std::option::Option<bool>,
         ///When the token expires. RFC 3339.
         pub expires_at: ::std::string::String,
+        ///Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may name it, to mean this stream and no later one. Absent unless the token is for one stream that exists.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub generation: ::std::option::Option<::std::string::String>,
         ///For server-sent events; without the token.
         pub sse_url: ::std::string::String,
         ///The token.
@@ -39,6 +45,9 @@ pub mod types {
     pub struct AddEvents {
         ///The events, in order.
         pub events: ::std::vec::Vec<Event>,
+        ///The generation that the stream must have, as the broker gave it when the stream was created.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub generation: ::std::option::Option<::std::string::String>,
         ///The stream's key.
         pub key: ::std::string::String,
         ///The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost.
@@ -75,6 +84,21 @@ pub mod types {
         pub url: ::std::string::String,
         ///The broker's version.
         pub version: ::std::string::String,
+    }
+    ///The stream to cancel.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct CancelStream {
+        ///Who cancels it, in at most 128 bytes. The last event has it.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub by: ::std::option::Option<::std::string::String>,
+        ///The generation that the stream must have, as the broker gave it when the stream was created.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub generation: ::std::option::Option<::std::string::String>,
+        ///The stream's key.
+        pub key: ::std::string::String,
+        ///Why, in at most 1 KiB. The last event has it.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub reason: ::std::option::Option<::std::string::String>,
     }
     ///Subscribers now, by transport.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -136,11 +160,18 @@ pub mod types {
     ///The stream to create.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct CreateStream {
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub if_exists: ::std::option::Option<IfTaken>,
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub if_finished: ::std::option::Option<IfTaken>,
         ///Its key: 1 to 256 bytes of UTF-8 without control characters.
         pub key: ::std::string::String,
         ///How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub max_events: ::std::option::Option<u64>,
+        ///An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub request_id: ::std::option::Option<::std::string::String>,
         ///Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
@@ -151,6 +182,18 @@ pub mod types {
         ///`disconnected`.
         pub status: ::std::string::String,
     }
+    ///The stream to end.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct EndStream {
+        ///The data of the last event: a string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub data: ::std::option::Option<::serde_json::Value>,
+        ///The generation that the stream must have, as the broker gave it when the stream was created.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub generation: ::std::option::Option<::std::string::String>,
+        ///The stream's key.
+        pub key: ::std::string::String,
+    }
     ///The body of every error response.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
@@ -158,6 +201,9 @@ pub mod types {
         pub code: ::std::string::String,
         ///One plain sentence that says what was wrong with this request.
         pub message: ::std::string::String,
+        ///The status of the stream, where the request needs an active stream and this one is finished.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stream_status: ::std::option::Option<::std::string::String>,
     }
     ///An event of a publisher.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -168,11 +214,85 @@ pub mod types {
         ///Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the broker's own.
         pub event: ::std::string::String,
     }
+    ///The stream that fails.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct FailStream {
+        ///A word for programs that says what went wrong: 1 to 64 of `a` to `z`, `0` to `9`, `-`. The default is `error`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub code: ::std::option::Option<::std::string::String>,
+        ///The generation that the stream must have, as the broker gave it when the stream was created.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub generation: ::std::option::Option<::std::string::String>,
+        ///The stream's key.
+        pub key: ::std::string::String,
+        ///A text for people that says what went wrong, in at most 1 KiB. The default is empty.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub message: ::std::option::Option<::std::string::String>,
+    }
     ///How a stream was finished.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Finished {
-        ///`ended` or `cancelled`.
+        ///`ended`, `cancelled` or `failed`.
         pub status: ::std::string::String,
+    }
+    ///What to do where a stream has the key already.
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
+    pub enum IfTaken {
+        #[serde(rename = "error")]
+        Error,
+        #[serde(rename = "attach")]
+        Attach,
+        #[serde(rename = "replace")]
+        Replace,
+    }
+    impl ::std::fmt::Display for IfTaken {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            match *self {
+                Self::Error => f.write_str("error"),
+                Self::Attach => f.write_str("attach"),
+                Self::Replace => f.write_str("replace"),
+            }
+        }
+    }
+    impl ::std::str::FromStr for IfTaken {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            match value {
+                "error" => Ok(Self::Error),
+                "attach" => Ok(Self::Attach),
+                "replace" => Ok(Self::Replace),
+                _ => Err("invalid value".into()),
+            }
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for IfTaken {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for IfTaken {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
     }
     ///The streams that a token is for: exactly one of `key`, `keys` and `prefix`.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
@@ -193,15 +313,12 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub wait: ::std::option::Option<bool>,
     }
-    ///The stream to finish.
-    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
-    pub struct KeyOnly {
-        ///The stream's key.
-        pub key: ::std::string::String,
-    }
     ///An event of a stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct KeyedEvent {
+        ///With `rollup`: how many events of the stream this one stands for, if they are several.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub count: ::std::option::Option<u64>,
         ///Its data, if it has any.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub data: ::std::option::Option<::std::string::String>,
@@ -212,6 +329,9 @@ pub mod types {
         pub id: ::std::option::Option<::std::string::String>,
         ///The key of its stream.
         pub key: ::std::string::String,
+        ///With the last event of a stream: `ended`, `cancelled`, `failed` or `abandoned`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stream_status: ::std::option::Option<::std::string::String>,
     }
     ///The answer to a poll.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -221,7 +341,7 @@ pub mod types {
         pub cursor: ::std::option::Option<::std::string::String>,
         ///The events, each stream's in its order.
         pub events: ::std::vec::Vec<KeyedEvent>,
-        ///`active` while there may be more to ask for; else `ended`, or with one key `cancelled`.
+        ///`active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
     }
     ///An event as it is stored.
@@ -240,6 +360,8 @@ pub mod types {
     ///An active stream in a list.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct StreamRow {
+        ///Distinguishes the stream from every other that has had its key: 32 hex digits.
+        pub generation: ::std::string::String,
         ///Its key.
         pub key: ::std::string::String,
         ///Events stored.
@@ -261,13 +383,18 @@ pub mod types {
         pub created_at: ::std::string::String,
         ///The oldest event stored.
         pub first_id: ::std::string::String,
+        ///Distinguishes the stream from every other that has had its key: 32 hex digits.
+        pub generation: ::std::string::String,
         ///Its key.
         pub key: ::std::string::String,
         ///The newest event.
         pub last_id: ::std::string::String,
         ///Events stored.
         pub length: u64,
-        ///`active`, `ended` or `cancelled`.
+        ///Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub reason: ::std::option::Option<::serde_json::Value>,
+        ///`active`, `ended`, `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
         ///Seconds left unless something is written.
         pub ttl: u64,
@@ -690,7 +817,7 @@ Sends a `POST` request to `/api/stream/cancel`
 */
     pub async fn cancel_stream<'a>(
         &'a self,
-        body: &'a types::KeyOnly,
+        body: &'a types::CancelStream,
     ) -> Result<ResponseValue<types::Finished>, Error<()>> {
         let url = format!("{}/api/stream/cancel", self.baseurl,);
         let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
@@ -729,7 +856,7 @@ Sends a `POST` request to `/api/stream/end`
 */
     pub async fn end_stream<'a>(
         &'a self,
-        body: &'a types::KeyOnly,
+        body: &'a types::EndStream,
     ) -> Result<ResponseValue<types::Finished>, Error<()>> {
         let url = format!("{}/api/stream/end", self.baseurl,);
         let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
@@ -792,6 +919,45 @@ Arguments:
             .build()?;
         let info = OperationInfo {
             operation_id: "stream_events",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Reports that the producer failed: the stream takes no more events, and its subscribers are disconnected once they have all of it
+
+Sends a `POST` request to `/api/stream/fail`
+
+*/
+    pub async fn fail_stream<'a>(
+        &'a self,
+        body: &'a types::FailStream,
+    ) -> Result<ResponseValue<types::Finished>, Error<()>> {
+        let url = format!("{}/api/stream/fail", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "fail_stream",
         };
         self.pre(&mut request, &info).await?;
         let result = self.exec(request, &info).await;

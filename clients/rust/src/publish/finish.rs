@@ -42,8 +42,8 @@ async fn attempt(
     response_lost: bool,
 ) -> Result<(), Error> {
     let (status, finished) = match how {
-        Finish::End => ("ended", client.end_stream(key).await),
-        Finish::Cancel => ("cancelled", client.cancel_stream(key).await),
+        Finish::End => ("ended", client.end_active_stream(&key.into()).await),
+        Finish::Cancel => ("cancelled", client.cancel_active_stream(&key.into()).await),
     };
     match finished {
         // An earlier attempt may have finished the stream.

@@ -76,6 +76,11 @@ impl Follower {
     async fn recover(&mut self, error: Error, polled: Instant) -> Result<(), Error> {
         let mut since = polled.max(self.connector.liveness().last());
         if self.connection.take().is_some() {
+            if self.streams.lock().may_be_over() {
+                // The broker closes the connection after the last event. It says at once whether
+                // that was the last.
+                return Ok(());
+            }
             // A caller that did not poll for long finds a broken connection. It may have been fine
             // until a moment ago.
             since = since.max(

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::cursor::Positions;
-use crate::Error;
+use crate::{Error, Status};
 
 /// A message that a connection has received.
 pub(super) enum Received {
@@ -32,10 +33,25 @@ pub(super) struct Frame {
     pub(super) key: Option<String>,
     pub(super) id: Option<String>,
     pub(super) event: Option<NamedData>,
+    pub(super) ending: Ending,
     /// The positions in all streams of the connection, if the frame has them.
     pub(super) positions: Option<Positions>,
     /// The delay before the next connection.
     pub(super) retry: Option<Duration>,
+}
+
+/// What a frame says of whether its event is the last of its stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It is not, unless only the broker can write events of its name.
+    #[default]
+    Unsaid,
+    /// It is, and the stream was finished in this way.
+    Status(Status),
+    /// It is: a cursor says so.
+    Last,
+    /// It is if the broker then has no more events. One stream over server-sent events.
+    Unknown,
 }
 
 pub(super) struct NamedData {
@@ -58,6 +74,14 @@ pub(super) struct JsonFrame {
     event: Option<String>,
     #[serde(default)]
     data: String,
+    /// A status that this version does not know counts as none.
+    #[serde(default, deserialize_with = "known_status")]
+    stream_status: Option<Status>,
+}
+
+fn known_status<'de, D: Deserializer<'de>>(status: D) -> Result<Option<Status>, D::Error> {
+    let status = Option::<Value>::deserialize(status)?;
+    Ok(status.and_then(|status| serde_json::from_value(status).ok()))
 }
 
 impl JsonFrame {
@@ -75,12 +99,14 @@ impl From<JsonFrame> for Frame {
             id,
             event,
             data,
+            stream_status,
         }: JsonFrame,
     ) -> Self {
         Self {
             key,
             id,
             event: event.map(|name| NamedData { name, data }),
+            ending: stream_status.map_or(Ending::Unsaid, Ending::Status),
             positions: None,
             retry: None,
         }

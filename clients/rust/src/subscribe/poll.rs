@@ -41,8 +41,9 @@ struct PollResponse {
 #[serde(rename_all = "lowercase")]
 enum PollStatus {
     Active,
-    Ended,
-    Cancelled,
+    /// Every other status is one of a finished stream.
+    #[serde(other)]
+    Finished,
 }
 
 impl Poll {

@@ -8,11 +8,11 @@ use std::{
 use super::{
     attempt::{Attempt, StartPosition},
     cursor::{Position, Positions},
-    frame::{Frame, NamedData},
+    frame::{Ending, Frame, NamedData},
     missed::MissedTotal,
     sequence::SequenceCheck,
 };
-use crate::{Error, Event, Status};
+use crate::{Error, Event, Status, event::may_finish};
 
 /// The streams of a subscription, which its follower changes and its caller reads.
 #[derive(Clone)]
@@ -46,6 +46,8 @@ struct OneStream {
     sequence: SequenceCheck,
     start: StartPosition,
     phase: Phase,
+    /// How the stream was finished if no event follows the newest one.
+    may_be: Option<Status>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +116,7 @@ impl ManyStreams {
                 sequence,
                 start,
                 phase,
+                may_be: None,
             },
         );
     }
@@ -189,7 +192,18 @@ impl ManyStreams {
             Some(NamedData { name, data }) => {
                 let event = Event::received(key.clone(), frame.id.clone(), name, data)?;
                 stream.sequence.check(&event)?;
-                if let Some(status) = event.finishes() {
+                stream.may_be = None;
+                let by_name = may_finish(&event.event);
+                let status = match frame.ending {
+                    Ending::Status(status) => Some(status),
+                    Ending::Last => event.finishes().or(by_name),
+                    Ending::Unsaid => event.finishes(),
+                    Ending::Unknown => {
+                        stream.may_be = by_name;
+                        event.finishes()
+                    }
+                };
+                if let Some(status) = status {
                     stream.phase = Phase::Over(Some(status));
                     is_last = true;
                 }
@@ -230,6 +244,7 @@ impl ManyStreams {
                     key: Some(key.clone()),
                     id: Some(cursor.to_owned()),
                     event: None,
+                    ending: Ending::Unsaid,
                     positions: None,
                     retry: None,
                 };
@@ -298,8 +313,13 @@ impl ManyStreams {
             .values_mut()
             .filter(|stream| stream.phase == Phase::Open)
         {
-            stream.phase = Phase::Over(None);
+            stream.phase = Phase::Over(stream.may_be);
         }
+    }
+
+    /// Whether the next connection is to tell whether a stream is over.
+    pub(super) fn may_be_over(&self) -> bool {
+        self.open().any(|(_, stream)| stream.may_be.is_some())
     }
 
     pub(super) fn is_open(&self, key: &str) -> bool {

@@ -21,7 +21,7 @@ use sse_stream::SseByteStream;
 use super::{
     content_type,
     cursor::{Positions, parse_item},
-    frame::{Frame, NamedData, Received},
+    frame::{Ending, Frame, NamedData, Received},
 };
 use crate::{Error, event::MISSED_EVENTS, liveness::Liveness};
 
@@ -118,6 +118,7 @@ impl Sse {
                         key: None,
                         id,
                         event,
+                        ending: Ending::Unknown,
                         positions: None,
                         retry,
                     }));
@@ -139,6 +140,7 @@ fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Res
             key: Some(key),
             id: None,
             event: Some(event),
+            ending: Ending::Unsaid,
             positions: None,
             retry,
         },
@@ -146,6 +148,11 @@ fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Res
             key: Some(key),
             id: position.id,
             event,
+            ending: if position.is_last {
+                Ending::Last
+            } else {
+                Ending::Unsaid
+            },
             positions: Some(positions),
             retry,
         },

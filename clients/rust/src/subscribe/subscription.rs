@@ -81,7 +81,8 @@ impl Subscribe<One> {
 }
 
 /// A subscription to one stream. It delivers the events in order and each once, also when
-/// connections break meanwhile. `start`, and `end` or `cancel`, are included.
+/// connections break meanwhile. `start`, and the
+/// last event (`end`, `cancel`, `fail` or `abandon`), are included.
 ///
 /// It is over after the stream's last event, or after an error. A dropped subscription closes its
 /// connection at once. The subscription does not read ahead: a slow reader slows down its
@@ -148,7 +149,11 @@ impl Collect<'_> {
     /// # Errors
     ///
     /// [`Error::Missed`] when events are no longer stored, and all errors of a subscription.
-    pub async fn events(self) -> Result<Vec<Event>, Error> {
+    pub async fn events(mut self) -> Result<Vec<Event>, Error> {
+        self.read().await
+    }
+
+    async fn read(&mut self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         while let Some(event) = self.events.try_next().await? {
             match &event.missed {
@@ -169,9 +174,17 @@ impl Collect<'_> {
     ///
     /// # Errors
     ///
-    /// As [`events`](Self::events).
-    pub async fn text(self, event: &str) -> Result<String, Error> {
-        let events = self.events().await?;
+    /// As [`events`](Self::events), and [`Error::Incomplete`] when the stream failed or was
+    /// abandoned: half an answer looks like a whole one.
+    pub async fn text(mut self, event: &str) -> Result<String, Error> {
+        let events = self.read().await?;
+        if let Some(status @ (Status::Failed | Status::Abandoned)) = self.events.status() {
+            let data = events.last().map(|last| last.data.clone());
+            return Err(Error::Incomplete {
+                status,
+                data: data.unwrap_or_default(),
+            });
+        }
         Ok(events
             .iter()
             .filter(|found| found.event == event)

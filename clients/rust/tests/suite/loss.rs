@@ -41,9 +41,8 @@ async fn a_text_with_missing_events_is_an_error_unless_allowed() {
     let client = broker.client();
     let token = client
         .create_stream(CreateStream {
-            key: "k".into(),
             max_events: None,
-            ttl: None,
+            ..CreateStream::from("k")
         })
         .await
         .unwrap()

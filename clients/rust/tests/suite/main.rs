@@ -12,6 +12,7 @@
 mod changes;
 mod common;
 mod exactly_once;
+mod finishing;
 mod loss;
 mod management;
 mod many_subscription;

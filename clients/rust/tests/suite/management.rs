@@ -185,6 +185,7 @@ async fn an_error_has_the_code_and_message_of_the_broker() {
         status: Some(404),
         code,
         message,
+        stream_status: None,
         retry_after: None,
     } = &error
     else {
