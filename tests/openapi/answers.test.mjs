@@ -30,7 +30,7 @@ after(() => removeFolder(folder));
 
 /** Creates the streams that schemathesis.toml names. Returns the token of the stream `followed`. */
 async function makeStreams(broker) {
-  for (const key of ['one', 'two', 'three/é', 'four&key=five', 'ending', 'written'])
+  for (const key of ['one', 'two', 'three/é', 'four&key=five', 'ending', 'failing', 'written'])
     await broker.stream(key);
   const { token } = await broker.stream('followed');
   await broker.add('followed', [{ event: 'token', data: 'a\r\nb' }, { event: 'token' }]);
@@ -96,7 +96,7 @@ test('while Redis is unavailable every response is as documented', async (t) => 
     '--phases',
     'fuzzing',
     '--max-examples',
-    '6',
+    '10',
     '--exclude-checks',
     'not_a_server_error',
   ]);

@@ -25,7 +25,7 @@ pub use self::{
     metadata::{ClientMetadata, InvalidSessionId, SessionId, SessionInfo},
     output::{CloseReason, Output},
     registry::{AdmissionRequest, Registry},
-    rollup::{InvalidRollup, Rollup},
+    rollup::{InvalidRollup, MAX_RULES, Rollup},
     stream::SubscribedStream,
     subscription::{Outcome, Subscription},
 };

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The most names of one rollup.
-const MAX_RULES: usize = 16;
+pub const MAX_RULES: usize = 16;
 
 /// The most bytes of data that become one frame, and of all that a subscriber's runs hold.
 pub(super) const MAX_JOINED_BYTES: usize = 1 << 20;

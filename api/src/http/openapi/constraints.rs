@@ -16,7 +16,11 @@ use utoipa::{
 };
 
 use crate::{
-    http::subscribe::metadata::MAX_NAME_BYTES as MAX_CLIENT_NAME_BYTES,
+    http::{
+        streams::finish::{MAX_BY_BYTES, MAX_CODE, MAX_REASON_BYTES},
+        subscribe::metadata::MAX_NAME_BYTES as MAX_CLIENT_NAME_BYTES,
+    },
+    session::MAX_RULES,
     stream::{MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_PRODUCER_BYTES, RESERVED_NAMES},
 };
 
@@ -28,6 +32,15 @@ const PRINTABLE_OR_EMPTY: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 /// The name of a producer.
 const PRODUCER: &str = "^[A-Za-z0-9_-]+$";
+
+/// A generation.
+const GENERATION: &str = "^[0-9A-Fa-f]{32}$";
+
+/// The code of a failure.
+const FAILURE_CODE: &str = "^[a-z0-9-]+$";
+
+/// A JSON pointer, or an empty string.
+const POINTER: &str = "^(/([^/~]|~[01])*){0,16}$";
 
 /// A glob: each `[` begins a class, and a `]` closes it.
 const GLOB: &str = r"^([^\[]|\[[^!][^\]]*\]|\[![\s\S][^\]]*\])*$";
@@ -93,15 +106,46 @@ const PRODUCER_NAME: Text = Text {
     format: None,
 };
 
+/// A text of at most so many bytes.
+const fn limited(max: usize) -> Text {
+    Text {
+        min: None,
+        max: Some(max),
+        pattern: None,
+        format: Some(BYTE_LIMITED),
+    }
+}
+
+const LONG_TEXT: Text = limited(MAX_REASON_BYTES);
+const SHORT_TEXT: Text = limited(MAX_BY_BYTES);
+
+const FAILURE: Text = Text {
+    min: Some(1),
+    max: Some(MAX_CODE),
+    pattern: Some(FAILURE_CODE),
+    format: None,
+};
+
 /// The strings of bodies: schema, member, constraints.
-const MEMBERS: [(&str, &str, Text); 8] = [
+const MEMBERS: [(&str, &str, Text); 19] = [
     ("CreateStream", "key", KEY),
-    ("KeyOnly", "key", KEY),
+    ("CreateStream", "request_id", Text::named(64, PRINTABLE)),
+    ("EndStream", "key", KEY),
+    ("EndStream", "generation", Text::of(GENERATION, None)),
+    ("CancelStream", "key", KEY),
+    ("CancelStream", "reason", LONG_TEXT),
+    ("CancelStream", "by", SHORT_TEXT),
+    ("CancelStream", "generation", Text::of(GENERATION, None)),
+    ("FailStream", "key", KEY),
+    ("FailStream", "code", FAILURE),
+    ("FailStream", "message", LONG_TEXT),
+    ("FailStream", "generation", Text::of(GENERATION, None)),
     ("IssueToken", "key", KEY),
     ("IssueToken", "keys", KEY),
     ("IssueToken", "prefix", KEY),
     ("AddEvents", "key", KEY),
     ("AddEvents", "producer", PRODUCER_NAME),
+    ("AddEvents", "generation", Text::of(GENERATION, None)),
     ("Event", "event", Text::named(MAX_NAME_BYTES, PRINTABLE)),
 ];
 
@@ -114,6 +158,9 @@ fn text_of(operation: &str, name: &str) -> Option<Text> {
             Some(Text::of(CURSOR, Some("event-cursor")))
         }
         (_, "from") => Some(Text::of(START_POSITION, Some("start-position"))),
+        (_, "generation") => Some(Text::of(GENERATION, None)),
+        (_, "rollup") => Some(Text::named(MAX_NAME_BYTES, PRINTABLE)),
+        (_, "rollup_path") => Some(Text::of(POINTER, Some("json-pointer-or-empty"))),
         (_, "events") => Some(Text::of(EVENT_FILTER, Some("event-filter"))),
         (_, "tags") => Some(Text::of(PRINTABLE_OR_EMPTY, Some("tag-list"))),
         (_, "client_name") => Some(Text {
@@ -146,6 +193,13 @@ impl Modify for Constraints {
                 if let Some(text) = text_of(&id, name) {
                     constrain(schema, text);
                 }
+                if let ("rollup" | "rollup_path", RefOr::T(Schema::Array(array))) =
+                    (&**name, schema)
+                {
+                    array.min_items = None;
+                    array.max_items = Some(MAX_RULES);
+                    array.unique_items = name == "rollup";
+                }
             }
         }
         for (schema, member, text) in MEMBERS {
@@ -161,11 +215,13 @@ impl Modify for Constraints {
             add(event, "not", json!({"enum": RESERVED_NAMES}));
         }
         if let Some(events) = object(document, "AddEvents") {
-            add(
-                events,
-                "dependentRequired",
-                json!({"sequence": ["producer"]}),
-            );
+            // A sequence needs its producer. A member that is null counts as absent.
+            let without_sequence = json!({"properties": {"sequence": {"type": "null"}}});
+            let with_both = json!({
+                "required": ["producer", "sequence"],
+                "properties": {"producer": {"type": "string"}, "sequence": {"type": "integer"}}
+            });
+            add(events, "oneOf", json!([without_sequence, with_both]));
         }
         if let Some(token) = object(document, "IssueToken") {
             add(

@@ -61,13 +61,13 @@ pub struct AddEvents {
     /// The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a`
     /// to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that
     /// the stream already has, so that a caller can repeat a request whose response was lost.
-    #[schema(example = "4f2a90c1", nullable = false)]
+    #[schema(example = "4f2a90c1")]
     producer: Option<String>,
     /// How many events the producer had sent into this stream before these. Only with `producer`.
-    #[schema(example = 0, maximum = 9_007_199_254_740_992_u64, nullable = false)]
+    #[schema(example = 0, maximum = 9_007_199_254_740_992_u64)]
     sequence: Option<u64>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.
-    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4")]
     generation: Option<String>,
 }
 

@@ -54,12 +54,7 @@ pub struct CreateStream {
     if_finished: IfTaken,
     /// An id of this request, 1 to 64 characters. A request that is repeated with the same id
     /// within a minute gets the stream that the first one created, and not `existing-stream`.
-    #[schema(
-        example = "c7d1c1c0",
-        min_length = 1,
-        max_length = 64,
-        nullable = false
-    )]
+    #[schema(example = "c7d1c1c0", min_length = 1, max_length = 64)]
     request_id: Option<String>,
 }
 

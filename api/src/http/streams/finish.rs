@@ -27,13 +27,13 @@ use crate::{
 };
 
 /// The most bytes of a reason and of a message.
-const MAX_REASON_BYTES: usize = 1_024;
+pub(in crate::http) const MAX_REASON_BYTES: usize = 1_024;
 
 /// The most bytes of the name of who cancels a stream.
-const MAX_BY_BYTES: usize = 128;
+pub(in crate::http) const MAX_BY_BYTES: usize = 128;
 
 /// The longest code of a failure.
-const MAX_CODE: usize = 64;
+pub(in crate::http) const MAX_CODE: usize = 64;
 
 /// The stream to end.
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ pub struct EndStream {
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<serde_json::Value>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.
-    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4")]
     generation: Option<String>,
 }
 
@@ -69,13 +69,13 @@ pub struct CancelStream {
     #[schema(example = "chat-1")]
     key: String,
     /// Why, in at most 1 KiB. The last event has it.
-    #[schema(example = "the user has stopped it", nullable = false)]
+    #[schema(example = "the user has stopped it")]
     reason: Option<String>,
     /// Who cancels it, in at most 128 bytes. The last event has it.
-    #[schema(example = "user-7", nullable = false)]
+    #[schema(example = "user-7")]
     by: Option<String>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.
-    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4")]
     generation: Option<String>,
 }
 
@@ -87,17 +87,13 @@ pub struct FailStream {
     key: String,
     /// A word for programs that says what went wrong: 1 to 64 of `a` to `z`, `0` to `9`, `-`. The
     /// default is `error`.
-    #[schema(
-        example = "model-overloaded",
-        pattern = "^[a-z0-9-]{1,64}$",
-        nullable = false
-    )]
+    #[schema(example = "model-overloaded")]
     code: Option<String>,
     /// A text for people that says what went wrong, in at most 1 KiB. The default is empty.
-    #[schema(example = "The model is overloaded", nullable = false)]
+    #[schema(example = "The model is overloaded")]
     message: Option<String>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.
-    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4", nullable = false)]
+    #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4")]
     generation: Option<String>,
 }
 

@@ -397,7 +397,7 @@ export interface components {
              * @description The generation that the stream must have, as the broker gave it when the stream was created.
              * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
              */
-            generation?: string;
+            generation?: string | null;
             /**
              * Format: byte-limited
              * @description The stream's key.
@@ -408,13 +408,13 @@ export interface components {
              * @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost.
              * @example 4f2a90c1
              */
-            producer?: string;
+            producer?: string | null;
             /**
              * Format: int64
              * @description How many events the producer had sent into this stream before these. Only with `producer`.
              * @example 0
              */
-            sequence?: number;
+            sequence?: number | null;
         };
         /** @description The events that were written. */
         Added: {
@@ -461,25 +461,28 @@ export interface components {
         /** @description The stream to cancel. */
         CancelStream: {
             /**
+             * Format: byte-limited
              * @description Who cancels it, in at most 128 bytes. The last event has it.
              * @example user-7
              */
-            by?: string;
+            by?: string | null;
             /**
              * @description The generation that the stream must have, as the broker gave it when the stream was created.
              * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
              */
-            generation?: string;
+            generation?: string | null;
             /**
+             * Format: byte-limited
              * @description The stream's key.
              * @example chat-1
              */
             key: string;
             /**
+             * Format: byte-limited
              * @description Why, in at most 1 KiB. The last event has it.
              * @example the user has stopped it
              */
-            reason?: string;
+            reason?: string | null;
         };
         /** @description Subscribers now, by transport. */
         ClientCounts: {
@@ -587,10 +590,11 @@ export interface components {
              */
             max_events?: number | null;
             /**
+             * Format: byte-limited
              * @description An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
              * @example c7d1c1c0
              */
-            request_id?: string;
+            request_id?: string | null;
             /**
              * Format: int64
              * @description Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
@@ -613,8 +617,9 @@ export interface components {
              * @description The generation that the stream must have, as the broker gave it when the stream was created.
              * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
              */
-            generation?: string;
+            generation?: string | null;
             /**
+             * Format: byte-limited
              * @description The stream's key.
              * @example chat-1
              */
@@ -655,22 +660,24 @@ export interface components {
              * @description A word for programs that says what went wrong: 1 to 64 of `a` to `z`, `0` to `9`, `-`. The default is `error`.
              * @example model-overloaded
              */
-            code?: string;
+            code?: string | null;
             /**
              * @description The generation that the stream must have, as the broker gave it when the stream was created.
              * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
              */
-            generation?: string;
+            generation?: string | null;
             /**
+             * Format: byte-limited
              * @description The stream's key.
              * @example chat-1
              */
             key: string;
             /**
+             * Format: byte-limited
              * @description A text for people that says what went wrong, in at most 1 KiB. The default is empty.
              * @example The model is overloaded
              */
-            message?: string;
+            message?: string | null;
         };
         /** @description How a stream was finished. */
         Finished: {
@@ -710,6 +717,12 @@ export interface components {
         };
         /** @description An event of a stream. */
         KeyedEvent: {
+            /**
+             * Format: int32
+             * @description With `rollup`: how many events of the stream this one stands for, if they are several.
+             * @example 2000
+             */
+            count?: number;
             /** @description Its data, if it has any. */
             data?: string | null;
             /**
@@ -933,6 +946,12 @@ export interface operations {
                 from?: string;
                 /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
+                /** @description An event name: consecutive stored events of this name come as one, their data concatenated, with the id of the last; several for several names */
+                rollup?: string[];
+                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of the data is concatenated, and the rest must be the same. Empty: all of the data */
+                rollup_path?: string[];
+                /** @description Milliseconds for which live events are gathered too */
+                rollup_ms?: number;
                 /** @description Wait for streams that do not exist yet */
                 wait?: boolean;
                 /** @description The subscriber's name in the list of clients: up to 128 bytes */
@@ -1031,6 +1050,12 @@ export interface operations {
                 from?: string;
                 /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
+                /** @description An event name: consecutive stored events of this name come as one, their data concatenated, with the id of the last; several for several names */
+                rollup?: string[];
+                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of the data is concatenated, and the rest must be the same. Empty: all of the data */
+                rollup_path?: string[];
+                /** @description Milliseconds for which live events are gathered too */
+                rollup_ms?: number;
                 /** @description The subscriber's name in the list of clients: up to 128 bytes */
                 client_name?: string;
                 /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
@@ -1130,6 +1155,12 @@ export interface operations {
                 from?: string;
                 /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
+                /** @description An event name: consecutive stored events of this name come as one, their data concatenated, with the id of the last; several for several names */
+                rollup?: string[];
+                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of the data is concatenated, and the rest must be the same. Empty: all of the data */
+                rollup_path?: string[];
+                /** @description Milliseconds for which live events are gathered too */
+                rollup_ms?: number;
                 /** @description Wait for streams that do not exist yet */
                 wait?: boolean;
                 /** @description The subscriber's name in the list of clients: up to 128 bytes */
@@ -1231,6 +1262,12 @@ export interface operations {
                 from?: string;
                 /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
                 events?: string;
+                /** @description An event name: consecutive stored events of this name come as one, their data concatenated, with the id of the last; several for several names */
+                rollup?: string[];
+                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of the data is concatenated, and the rest must be the same. Empty: all of the data */
+                rollup_path?: string[];
+                /** @description Milliseconds for which live events are gathered too */
+                rollup_ms?: number;
                 /** @description Wait for streams that do not exist yet */
                 wait?: boolean;
                 /** @description The subscriber's name in the list of clients: up to 128 bytes */
