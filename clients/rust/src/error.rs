@@ -4,7 +4,7 @@ use std::{iter, sync::Arc, time::Duration};
 
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 
-use crate::{Status, generated};
+use crate::{generated, status::Status};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -116,7 +116,8 @@ pub enum Error {
 impl Error {
     /// A stable kebab-case word: the broker's error code, or `unreachable`, `invalid-answer`,
     /// `setup`, `invalid-event`, `reserved-event`, `disconnected`, `disconnected-by-operator`,
-    /// `gap`, `missed`, `stream-failed`, `stream-abandoned`, `token`, `over`. A writer's error has the code of its cause.
+    /// `gap`, `missed`, `stream-failed`, `stream-abandoned`, `token`, `over`. A writer's error has
+    /// the code of its cause.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {

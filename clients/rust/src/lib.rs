@@ -7,6 +7,7 @@ mod event;
 mod http;
 mod liveness;
 mod publish;
+mod status;
 mod subscribe;
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -18,10 +19,11 @@ mod generated;
 
 pub use client::Client;
 pub use error::Error;
-pub use event::{Event, Missed, Status};
+pub use event::{Event, Missed};
 /// The requests and responses of the management functions, generated from the OpenAPI document.
 pub use generated::types;
 pub use publish::{Ack, Publish, Transport, Writer};
+pub use status::Status;
 pub use subscribe::{
     Add, Collect, Cursor, Handle, Many, ManySubscription, MissedTotal, One, Subscribe,
     Subscription, Token, subscribe, subscribe_many,

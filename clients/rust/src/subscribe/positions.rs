@@ -12,7 +12,7 @@ use super::{
     missed::MissedTotal,
     sequence::SequenceCheck,
 };
-use crate::{Error, Event, Status, event::may_finish};
+use crate::{Error, Event, Status, status::may_finish};
 
 /// The streams of a subscription, which its follower changes and its caller reads.
 #[derive(Clone)]
