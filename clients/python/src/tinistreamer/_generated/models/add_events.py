@@ -15,9 +15,9 @@ class AddEvents:
     """The events, in order."""
     key: str
     """The stream's key."""
-    generation: str | None = None
+    generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
-    producer: str | None = None
+    producer: None | str = None
     """The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost."""
     sequence: int | None = None
     """How many events the producer had sent into this stream before these. Only with `producer`."""

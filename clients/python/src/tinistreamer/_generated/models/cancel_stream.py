@@ -11,11 +11,11 @@ class CancelStream:
 
     key: str
     """The stream's key."""
-    by: str | None = None
+    by: None | str = None
     """Who cancels it, in at most 128 bytes. The last event has it."""
-    generation: str | None = None
+    generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
-    reason: str | None = None
+    reason: None | str = None
     """Why, in at most 1 KiB. The last event has it."""
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class CreateStream:
     """What to do where a stream has the key already."""
     max_events: int | None = None
     """How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`."""
-    request_id: str | None = None
+    request_id: None | str = None
     """An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`."""
     ttl: int | None = None
     """Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`."""

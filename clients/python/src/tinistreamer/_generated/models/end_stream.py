@@ -13,7 +13,7 @@ class EndStream:
     """The stream's key."""
     data: Any = None
     """The data of the last event: a string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none."""
-    generation: str | None = None
+    generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,11 +11,11 @@ class FailStream:
 
     key: str
     """The stream's key."""
-    code: str | None = None
+    code: None | str = None
     """A word for programs that says what went wrong: 1 to 64 of `a` to `z`, `0` to `9`, `-`. The default is `error`."""
-    generation: str | None = None
+    generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
-    message: str | None = None
+    message: None | str = None
     """A text for people that says what went wrong, in at most 1 KiB. The default is empty."""
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,6 +13,8 @@ class KeyedEvent:
     """Its name."""
     key: str
     """The key of its stream."""
+    count: int | None = None
+    """With `rollup`: how many events of the stream this one stands for, if they are several."""
     data: None | str = None
     """Its data, if it has any."""
     id: None | str = None
@@ -25,6 +27,7 @@ class KeyedEvent:
         value: dict[str, Any] = {
             "event": self.event,
             "key": self.key,
+            "count": self.count,
             "data": self.data,
             "id": self.id,
             "stream_status": self.stream_status,
@@ -37,6 +40,7 @@ class KeyedEvent:
         return cls(
             event=value["event"],
             key=value["key"],
+            count=value.get("count"),
             data=value.get("data"),
             id=value.get("id"),
             stream_status=value.get("stream_status"),
