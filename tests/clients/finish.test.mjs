@@ -127,3 +127,25 @@ scenario(
     assert.deepEqual(await subscriber.over(), { type: 'stopped' });
   },
 );
+
+scenario(
+  'a subscriber of a stream that fails receives the last event, and the status',
+  { transport: SUBSCRIBE, moment: ['before', 'after'] },
+  async ({ client, transport, moment, fixture }) => {
+    const broker = await fixture.broker();
+    const stream = await broker.stream('failing');
+    await broker.add('failing', [{ event: 'token', data: 'Hel' }]);
+    const fail = () =>
+      broker.call('/stream/fail', { key: 'failing', code: 'model-overloaded', message: 'Too much' });
+    if (moment === 'after') await fail();
+    const subscriber = fixture.subscribe(client, transport, stream, broker);
+    if (moment === 'before') {
+      await until(() => subscriber.events.length === 2, 'the subscriber has the first events');
+      await fail();
+    }
+    assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'failed' });
+    assertSaw(subscriber, await broker.events('failing'), transport);
+    const last = JSON.parse(subscriber.events.at(-1).data);
+    assert.deepEqual(last, { code: 'model-overloaded', message: 'Too much' });
+  },
+);
