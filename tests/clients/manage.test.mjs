@@ -137,6 +137,18 @@ scenario(
     assert.deepEqual(await call('end_stream', { key }), { status: 'ended' });
     assert.deepEqual(await call('cancel_stream', { key: 'other' }), { status: 'cancelled' });
     assert.equal((await call('stream_info', { key: 'other' })).status, 'cancelled');
+    // A stream that is finished already has the status that it has.
+    assert.deepEqual(await call('fail_stream', { key: 'other' }), { status: 'cancelled' });
+
+    const attach = { key: 'failing', if_exists: 'attach' };
+    const { generation, created } = await call('create_stream', attach);
+    const attached = await call('create_stream', attach);
+    assert.deepEqual([created, attached.created], [true, false]);
+    assert.equal(attached.generation, generation);
+    const failure = { key: 'failing', code: 'model-overloaded', message: 'Too much', generation };
+    assert.deepEqual(await call('fail_stream', failure), { status: 'failed' });
+    const { reason, status } = await call('stream_info', { key: 'failing' });
+    assert.deepEqual([status, reason.code, reason.message], ['failed', 'model-overloaded', 'Too much']);
     manager.agent.closeInput();
     await manager.agent.over();
   },
@@ -159,6 +171,10 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
     ['stream_events', { key: 'unknown' }, 404, 'stream-not-found'],
     ['end_stream', { key: 'unknown' }, 404, 'no-active-stream'],
     ['cancel_stream', { key: 'unknown' }, 404, 'no-active-stream'],
+    ['fail_stream', { key: 'unknown' }, 404, 'no-active-stream'],
+    ['fail_stream', { key: 'taken', code: 'Not a word' }, 400, 'invalid-request'],
+    ['fail_stream', { key: 'taken', generation: '0'.repeat(32) }, 409, 'stale-generation'],
+    ['create_stream', { key: 'taken', request_id: '' }, 400, 'invalid-request'],
     ['add_events', { key: 'unknown', events }, 404, 'no-active-stream'],
     ['add_events', { key: 'taken', events: [{ event: 'start' }] }, 400, 'reserved-event'],
     ['add_events', { key: 'taken', events: [{ event: '' }] }, 400, 'invalid-event'],

@@ -61,8 +61,21 @@ async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value
         "list_streams" => value(client.list_streams(text("pattern")).await),
         "stream_info" => value(client.stream_info(key).await),
         "stream_events" => value(client.stream_events(key).await),
-        "end_stream" => value(client.end_stream(key).await),
-        "cancel_stream" => value(client.cancel_stream(key).await),
+        "end_stream" => value(
+            client
+                .end_stream(types::EndStream::deserialize(args)?)
+                .await,
+        ),
+        "cancel_stream" => value(
+            client
+                .cancel_stream(types::CancelStream::deserialize(args)?)
+                .await,
+        ),
+        "fail_stream" => value(
+            client
+                .fail_stream(types::FailStream::deserialize(args)?)
+                .await,
+        ),
         "add_events" => value(
             client
                 .add_events(types::AddEvents::deserialize(args)?)
