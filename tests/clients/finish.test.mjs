@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { assertSaw, cutOff, PUBLISH, scenario, STORES, SUBSCRIBE, until } from './harness.mjs';
 import { assertHolds, CountingWriter } from './counting-writer.mjs';
 
+const FAILURE = { code: 'model-overloaded', message: 'Too much' };
 const WAYS = { finish: 'ended', leave: 'ended', cancel: 'cancelled', raise: 'cancelled' };
 
 scenario(
@@ -136,7 +137,7 @@ scenario(
     const stream = await broker.stream('failing');
     await broker.add('failing', [{ event: 'token', data: 'Hel' }]);
     const fail = () =>
-      broker.call('/stream/fail', { key: 'failing', code: 'model-overloaded', message: 'Too much' });
+      broker.call('/stream/fail', { key: 'failing', ...FAILURE });
     if (moment === 'after') await fail();
     const subscriber = fixture.subscribe(client, transport, stream, broker);
     if (moment === 'before') {
@@ -146,6 +147,6 @@ scenario(
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'failed' });
     assertSaw(subscriber, await broker.events('failing'), transport);
     const last = JSON.parse(subscriber.events.at(-1).data);
-    assert.deepEqual(last, { code: 'model-overloaded', message: 'Too much' });
+    assert.deepEqual(last, FAILURE);
   },
 );

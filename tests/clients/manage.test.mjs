@@ -145,10 +145,11 @@ scenario(
     const attached = await call('create_stream', attach);
     assert.deepEqual([created, attached.created], [true, false]);
     assert.equal(attached.generation, generation);
-    const failure = { key: 'failing', code: 'model-overloaded', message: 'Too much', generation };
-    assert.deepEqual(await call('fail_stream', failure), { status: 'failed' });
+    const failure = { code: 'model-overloaded', message: 'Too much' };
+    const args = { key: 'failing', generation, ...failure };
+    assert.deepEqual(await call('fail_stream', args), { status: 'failed' });
     const { reason, status } = await call('stream_info', { key: 'failing' });
-    assert.deepEqual([status, reason.code, reason.message], ['failed', 'model-overloaded', 'Too much']);
+    assert.deepEqual([status, reason], ['failed', failure]);
     manager.agent.closeInput();
     await manager.agent.over();
   },
