@@ -23,7 +23,7 @@ async fn creating_a_stream_returns_urls_and_a_token(broker: Broker) {
         chrono::DateTime::parse_from_rfc3339(access["expires_at"].as_str().unwrap()).unwrap();
     let life = (expires_at.to_utc() - before).num_seconds();
     assert!((59..=61).contains(&life), "{life}");
-    assert_eq!(access.as_object().unwrap().len(), 4);
+    assert_eq!(access.as_object().unwrap().len(), 6);
 
     // The returned URL, with the token, opens the stream.
     let url = access["sse_url"]
@@ -137,7 +137,7 @@ async fn info_describes_the_stream(broker: Broker) {
         (&info["clients"], &info["clients_total"]),
         (&json!(0), &json!(0))
     );
-    assert_eq!(info.as_object().unwrap().len(), 9);
+    assert_eq!(info.as_object().unwrap().len(), 11);
     let (_, cancelled) = broker
         .post("/api/stream/cancel", json!({"key": "chat"}))
         .await;
@@ -183,7 +183,7 @@ async fn the_list_contains_matching_active_streams(broker: Broker) {
     let row = rows[0].as_object().unwrap();
     assert_eq!(
         (&row["status"], &row["length"], row.len()),
-        (&json!("active"), &json!(1), 4)
+        (&json!("active"), &json!(1), 5)
     );
     assert!((1..=600).contains(&row["ttl"].as_u64().unwrap()));
     let (status, error) = broker.get("/api/stream?pattern=chat[").await;

@@ -211,7 +211,7 @@ pub mod types {
         ///A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub data: ::std::option::Option<::serde_json::Value>,
-        ///Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the broker's own.
+        ///Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents` are the broker's own.
         pub event: ::std::string::String,
     }
     ///The stream that fails.

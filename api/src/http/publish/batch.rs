@@ -75,8 +75,8 @@ pub struct AddEvents {
 // For the OpenAPI document; `codec::json` reads the event.
 #[derive(Serialize, ToSchema)]
 pub struct Event {
-    /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and
-    /// `missedevents` are the broker's own.
+    /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `fail`,
+    /// `abandon`, `error` and `missedevents` are the broker's own.
     #[schema(example = "token")]
     event: String,
     /// A string, or any other JSON value, which is stored as its compact JSON text. `null` is the

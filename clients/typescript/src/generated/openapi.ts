@@ -649,7 +649,7 @@ export interface components {
             data?: unknown;
             /**
              * Format: byte-limited
-             * @description Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the broker's own.
+             * @description Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents` are the broker's own.
              * @example token
              */
             event: string;

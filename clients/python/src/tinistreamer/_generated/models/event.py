@@ -10,7 +10,7 @@ class Event:
     """An event of a publisher."""
 
     event: str
-    """Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `error` and `missedevents` are the broker's own."""
+    """Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents` are the broker's own."""
     data: Any = None
     """A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none."""
 
