@@ -23,120 +23,130 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 -- The clock may go back; ids may not.
 local ms = string.format('%.0f', math.max(now, tonumber(meta[2])))
-local first = tonumber(meta[3])
+local first, ttl, keep = tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5])
 local batch = ARGV[2]
 
-local duplicates, had = 0, 0
-if ARGV[5] then
-  local known = redis.call('HGET', KEYS[2], 'p:' .. ARGV[5])
+local producer = ARGV[5] and 'p:' .. ARGV[5]
+local had, skipped, fresh = 0, 0, 1
+if producer then
+  local known = redis.call('HGET', KEYS[2], producer)
   -- The hash has eight other fields.
   if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[7]) + 8 then
     return {}
   end
   had = tonumber(known or 0)
-  duplicates = had - tonumber(ARGV[6])
+  local duplicates = had - tonumber(ARGV[6])
   if duplicates < 0 then
     return {string.format('%.0f', had)}
   end
+  while skipped < duplicates and fresh <= #batch do
+    local name, data = struct.unpack('>I4I4', batch, fresh)
+    fresh = fresh + 8 + name + math.max(data - 1, 0)
+    skipped = skipped + 1
+  end
 end
+local count = tonumber(ARGV[3]) - skipped
 
-local at, skipped = 1, 0
-while skipped < duplicates and at <= #batch do
-  local name, data = struct.unpack('>I4I4', batch, at)
-  at = at + 8 + name + math.max(data - 1, 0)
-  skipped = skipped + 1
-end
-local fresh, count = at, tonumber(ARGV[3]) - skipped
+-- Reads come before the first write, because an error of one ends the script.
+local left = redis.call('PTTL', KEYS[2])
 
 -- The stream's state comes first, because it can be restored. Events can't be removed. A full Redis
 -- refuses this write too. After it Redis lets the script go on, so that it does not stop half-way.
-local before, after = {}, {}
-local function set(field, old, new)
-  before[#before + 1], before[#before + 2] = field, old
-  after[#after + 1], after[#after + 2] = field, new
-end
 if count > 0 then
   -- Only with an event, because the two are the id of the newest one.
-  set('last_ms', meta[2], ms)
-  set('next', meta[3], string.format('%.0f', first + count))
+  redis.call('HSET', KEYS[2], 'last_ms', ms, 'next', first + count)
 end
-if ARGV[5] then
+if producer then
   local has = math.max(had, tonumber(ARGV[6]) + skipped + count)
-  set('p:' .. ARGV[5], string.format('%.0f', had), string.format('%.0f', has))
-end
-if #after > 0 then
-  redis.call('HSET', KEYS[2], unpack(after))
-end
--- The error of Redis. From the first event on it is returned beside the result, which is stored.
-local problem
-local function try(...)
-  local answer = redis.pcall(...)
-  if type(answer) == 'table' and answer.err then
-    problem = problem or answer.err
-    return false
-  end
-  return answer
-end
-local function undo()
-  if #before > 0 then
-    redis.pcall('HSET', KEYS[2], unpack(before))
-  end
-  if ARGV[5] and had == 0 then
-    redis.pcall('HDEL', KEYS[2], 'p:' .. ARGV[5])
-  end
-end
-if try('PEXPIRE', KEYS[1], meta[4]) == false or try('PEXPIRE', KEYS[2], meta[4]) == false then
-  undo()
-  return {err = problem}
+  redis.call('HSET', KEYS[2], producer, string.format('%.0f', has))
 end
 
-local n = first
-at = fresh
-while at <= #batch do
+-- The error of Redis, or false where it has evicted the events.
+local failed
+-- Not each of many writes renews the expiry. It costs two commands, which Redis also sends to its
+-- replicas. So a stream lives up to a hundredth of its ttl longer, and a second at the most.
+if left < ttl then
+  local longer = math.floor(ttl + math.min(ttl / 100, 1000))
+  local renewed = redis.pcall('PEXPIRE', KEYS[1], longer)
+  if type(renewed) ~= 'table' then
+    renewed = redis.pcall('PEXPIRE', KEYS[2], longer)
+  end
+  failed = type(renewed) == 'table' and renewed or nil
+end
+
+local n, at = first, fresh
+while failed == nil and at <= #batch do
   local name, data, from = struct.unpack('>I4I4', batch, at)
-  local id = ms .. '-' .. string.format('%.0f', n)
+  local id, added = ms .. '-' .. n, nil
   at = from + name
-  local added
-  if data > 0 then
+  n = n + 1
+  -- The last event of the batch trims the stream.
+  if data > 0 and (n < first + count or n <= keep) then
     added = redis.pcall(
       'XADD', KEYS[1], 'NOMKSTREAM', id,
       'event', batch:sub(from, at - 1), 'data', batch:sub(at, at + data - 2)
     )
-    at = at + data - 1
   else
-    added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', id, 'event', batch:sub(from, at - 1))
+    local event = {'event', batch:sub(from, at - 1)}
+    if data > 0 then
+      event[3], event[4] = 'data', batch:sub(at, at + data - 2)
+    end
+    if n < first + count or n <= keep then
+      added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', id, unpack(event))
+    else
+      added = redis.pcall(
+        'XADD', KEYS[1], 'NOMKSTREAM', 'MAXLEN', '~', keep, 'LIMIT', 0, id, unpack(event)
+      )
+    end
   end
-  if not added then
-    -- Redis has evicted the events. Half a stream is worth nothing, so the rest is deleted too.
-    undo()
+  at = at + math.max(data - 1, 0)
+  if not added or type(added) == 'table' and added.err then
+    -- An error can only be the first event's: Redis accepts either all events of a batch or none.
+    failed = added
+  end
+end
+if failed ~= nil then
+  if count > 0 then
+    redis.pcall('HSET', KEYS[2], 'last_ms', meta[2], 'next', meta[3])
+  end
+  if producer and had == 0 then
+    redis.pcall('HDEL', KEYS[2], producer)
+  elseif producer then
+    redis.pcall('HSET', KEYS[2], producer, string.format('%.0f', had))
+  end
+  if not failed then
+    -- Half a stream is worth nothing, so the rest is deleted too.
     redis.pcall('DEL', KEYS[2])
     redis.pcall('ZREM', KEYS[3], ARGV[1])
-    return false
-  elseif type(added) == 'table' and added.err then
-    -- This can only be the first event: Redis accepts either all events of a batch or none.
-    undo()
-    return added
   end
-  n = n + 1
+  return failed
 end
 
-local keep = tonumber(meta[5])
-if n > keep then
-  try('XTRIM', KEYS[1], 'MAXLEN', '~', keep, 'LIMIT', 0)
-end
-if now + meta[4] > tonumber(meta[6]) then
+-- From here on an error of Redis is returned beside the result, which is stored.
+local problem
+if now + ttl > tonumber(meta[6]) then
   -- Ahead of time, so that a busy stream writes to the index once in a quarter of its TTL.
-  local listed = now + meta[4] * 1.25 + 1000
-  if try('ZADD', KEYS[3], listed, ARGV[1]) then
-    try('HSET', KEYS[2], 'listed_ms', string.format('%.0f', listed))
-    local left = try('PTTL', KEYS[3])
-    if left and left < listed - now then
-      try('PEXPIREAT', KEYS[3], string.format('%.0f', listed))
+  local listed = string.format('%.0f', now + ttl * 1.25 + 1000)
+  for _, command in ipairs({
+    {'ZADD', KEYS[3], listed, ARGV[1]},
+    {'HSET', KEYS[2], 'listed_ms', listed},
+    {'PTTL', KEYS[3]},
+  }) do
+    local answer = redis.pcall(unpack(command))
+    if type(answer) == 'table' and answer.err then
+      problem = answer.err
+      break
+    elseif command[1] == 'PTTL' and answer < listed - now then
+      redis.pcall('PEXPIREAT', KEYS[3], listed)
     end
   end
 end
 if count > 0 then
-  local head = meta[7] .. ' active ' .. ms .. ' ' .. meta[3] .. '\n'
-  try('PUBLISH', KEYS[4], head .. (fresh > 1 and batch:sub(fresh) or batch))
+  local message = meta[7] .. ' active ' .. ms .. ' ' .. meta[3] .. '\n'
+    .. (fresh > 1 and batch:sub(fresh) or batch)
+  local published = redis.pcall('PUBLISH', KEYS[4], message)
+  if type(published) == 'table' and published.err then
+    problem = problem or published.err
+  end
 end
-return {ms, meta[3], string.format('%.0f', skipped), problem}
+return {ms, meta[3], skipped, problem}

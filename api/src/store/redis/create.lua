@@ -10,7 +10,9 @@
 -- is an error; or a stream that is taken: {generation, status, created_ms, last_ms, next,
 -- length, pttl, first id, {}, 1 if this request has created it, else 0}. An error: there is no new
 -- stream.
-local old = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'birth', 'created_ms', 'next')
+local old = redis.call(
+  'HMGET', KEYS[2], 'status', 'last_ms', 'birth', 'created_ms', 'next', 'ttl_ms'
+)
 local is_active = old[1] == 'active' or old[1] == 'leased'
 -- Redis may have evicted the events.
 if old[1] and redis.call('EXISTS', KEYS[1]) == 1 then
@@ -21,7 +23,8 @@ if old[1] and redis.call('EXISTS', KEYS[1]) == 1 then
     repeated = request[1] == ARGV[7] and request[2] == old[3] and 1 or 0
   end
   if repeated == 1 or choice == 'attach' then
-    local length, ttl = redis.call('XLEN', KEYS[1]), redis.call('PTTL', KEYS[2])
+    local length = redis.call('XLEN', KEYS[1])
+    local ttl = math.min(redis.call('PTTL', KEYS[2]), tonumber(old[6]))
     local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
     return {
       old[3], old[1], old[4], old[2], old[5], length, ttl, oldest[1][1], {}, repeated

@@ -15,7 +15,6 @@ local commands = {
   {'PEXPIRE', KEYS[2], expires},
   {'XADD', KEYS[1], '1-0', 'event', '-'},
   {'PEXPIRE', KEYS[1], expires},
-  {'XTRIM', KEYS[1], 'MAXLEN', '~', 1, 'LIMIT', 0},
   {'XLEN', KEYS[1]},
   {'XRANGE', KEYS[1], '-', '+', 'COUNT', 1},
   {'XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], '0-0'},

@@ -4,7 +4,9 @@
 --       3 bytes after which to stop
 -- Returns {generation, status, created_ms, last_ms, next, length, pttl, first id, events as XRANGE
 -- returns them}, or nil when there is no stream.
-local meta = redis.call('HMGET', KEYS[2], 'birth', 'status', 'created_ms', 'last_ms', 'next')
+local meta = redis.call(
+  'HMGET', KEYS[2], 'birth', 'status', 'created_ms', 'last_ms', 'next', 'ttl_ms'
+)
 local length = redis.call('XLEN', KEYS[1])
 if not meta[1] or length == 0 then
   return false
@@ -32,5 +34,6 @@ while #events < limit and bytes < budget do
   end
   from = '(' .. some[#some][1]
 end
-local ttl = redis.call('PTTL', KEYS[2])
+-- A write may set a longer expiry than the ttl: see append.lua.
+local ttl = math.min(redis.call('PTTL', KEYS[2]), tonumber(meta[6]))
 return {meta[1], meta[2], meta[3], meta[4], meta[5], length, ttl, oldest[1][1], events}
