@@ -108,19 +108,24 @@ fn must_be_plain(request: &Request<'_>) -> Result<(), ApiError> {
 impl Body {
     /// Parses the body as a JSON object.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
-        let mut reader = serde_json::Deserializer::from_slice(without_bom(&self.0));
-        let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            let place = if path == "." {
-                "The body".to_owned()
-            } else {
-                format!("The body's {path}")
-            };
-            problem(&place, &error.into_inner())
-        })?;
-        reader.end().map_err(|error| problem("The body", &error))?;
-        Ok(value)
+        let body = without_bom(&self.0);
+        match serde_json::from_slice(body) {
+            Ok(Object(value)) => Ok(value),
+            // Only a bad body pays for finding the place of its error.
+            Err(error) => Err(match place_of_error::<T>(body) {
+                Some(place) => problem(&place, &error),
+                None => problem("The body", &error),
+            }),
+        }
     }
+}
+
+/// The member of the body that can't be read as a `T`. `None` where it is the body as a whole.
+fn place_of_error<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<String> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let result = serde_path_to_error::deserialize::<_, Object<T>>(&mut reader);
+    let path = result.err()?.path().to_string();
+    (path != ".").then(|| format!("The body's {path}"))
 }
 
 fn problem(place: &str, error: &serde_json::Error) -> ApiError {
