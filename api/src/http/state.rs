@@ -12,7 +12,7 @@ use crate::{
     config::Settings,
     lifecycle::Lifecycle,
     session::Registry,
-    store::{SharedStore, StoreError},
+    store::{SharedStore, StoreError, StreamInfo},
     stream::{Generation, StreamKey},
     telemetry::metrics::SharedMetrics,
 };
@@ -59,36 +59,26 @@ impl<'r> FromRequest<'r> for AppState<'r> {
 }
 
 impl AppState<'_> {
-    /// The generation of the active stream at the key. Uploads belong to the stream on which they
-    /// start. Each write checks it again.
+    /// The active stream at the key. Uploads belong to the stream on which they start. Each write
+    /// checks its generation again.
     ///
     /// Errors: no stream there is active, or it has not the generation that the caller requires.
     pub(super) async fn active_stream(
         &self,
         key: &StreamKey,
         required: Option<Generation>,
-    ) -> Result<Generation, ApiError> {
-        active_stream(self.store, key, required)
-            .await
-            .map_err(at(key))
-    }
-}
-
-/// The same check, for code that runs after the request.
-pub(super) async fn active_stream(
-    store: &SharedStore,
-    key: &StreamKey,
-    required: Option<Generation>,
-) -> Result<Generation, StoreError> {
-    match store.info(key).await {
-        Ok(info) if required.is_some_and(|required| required != info.generation) => {
-            Err(StoreError::StaleGeneration)
-        }
-        Ok(info) if info.status.is_finished() => Err(StoreError::NotActive {
-            status: Some(info.status),
-        }),
-        Ok(info) => Ok(info.generation),
-        Err(StoreError::NotFound) => Err(StoreError::NotActive { status: None }),
-        Err(error) => Err(error),
+    ) -> Result<StreamInfo, ApiError> {
+        let active = match self.store.info(key).await {
+            Ok(info) if required.is_some_and(|required| required != info.generation) => {
+                Err(StoreError::StaleGeneration)
+            }
+            Ok(info) if info.status.is_finished() => Err(StoreError::NotActive {
+                status: Some(info.status),
+            }),
+            Ok(info) => Ok(info),
+            Err(StoreError::NotFound) => Err(StoreError::NotActive { status: None }),
+            Err(error) => Err(error),
+        };
+        active.map_err(at(key))
     }
 }

@@ -11,6 +11,7 @@ use super::{
     page::{Appended, Page, StreamInfo},
     presence::{PresenceOutcome, PresenceUpdate},
     tail::TailSet,
+    watch::StreamWatch,
 };
 use crate::stream::{
     EventId, Finish, Generation, NewEvent, ProducerSequence, StartPosition, StreamKey,
@@ -88,6 +89,11 @@ pub trait StreamStore: Send + Sync {
     /// Resolves when a stream exists at the key, which may be at once. While the store fails, it
     /// waits.
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo>;
+
+    /// Watches the stream at the key. The watch is notified within a second after the stream was
+    /// finished or replaced, by a caller of any node. While the store fails no notification comes,
+    /// but one comes afterwards. One may also come without a reason.
+    fn watch(&self, key: &StreamKey) -> StreamWatch;
 
     /// Whether one subscriber can follow these streams over one connection.
     ///

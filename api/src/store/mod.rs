@@ -16,6 +16,7 @@ pub mod redis;
 mod resume;
 mod tail;
 mod update;
+mod watch;
 
 pub use self::{
     contract::{ConnectionCounts, Introspect, Presence, SharedStore, Store, StreamStore},
@@ -28,4 +29,5 @@ pub use self::{
     presence::{PRESENCE_TTL, PresenceOutcome, PresenceUpdate},
     tail::TailSet,
     update::{Batch, StreamUpdate},
+    watch::StreamWatch,
 };

@@ -79,5 +79,6 @@ mod streams;
 mod subscriber_limits;
 mod subscriber_list;
 mod tokens;
+mod upload_end;
 mod websocket_peers;
 mod wrong_types;

@@ -4,7 +4,7 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{Broker, Kind, assert_contiguous, broker, broker::API_KEY, within, ws::Ws};
+use crate::common::{Broker, assert_contiguous, broker::API_KEY, within, ws::Ws};
 
 async fn producer(broker: &Broker, key: &str) -> Result<Ws, (u16, Value)> {
     let url = format!(
@@ -87,8 +87,13 @@ async fn a_producer_of_an_ended_stream_receives_an_error_and_is_closed(broker: B
     assert_eq!(socket.next().await.unwrap()["type"], "success");
     broker.end("chat").await;
     socket.send("{\"event\":\"y\"}").await;
-    assert_eq!(socket.next().await.unwrap()["code"], "no-active-stream");
-    assert_eq!(socket.close_code().await, Some(1011));
+    // The notification may come before the event. Then the broker only closes the connection.
+    let (answers, close_code) = socket.rest().await;
+    let refusals = answers
+        .iter()
+        .filter(|answer| answer["code"] == "no-active-stream");
+    assert_eq!(refusals.count(), answers.len(), "{answers:?}");
+    assert_eq!(close_code, Some(1011));
     let refused = producer(&broker, "chat").await.err().unwrap();
     assert_eq!(refused.0, 404);
 }
@@ -116,12 +121,3 @@ on_every_store!(
     a_producer_of_an_ended_stream_receives_an_error_and_is_closed,
     pings_of_a_producer_are_answered,
 );
-
-#[tokio::test]
-async fn a_silent_producer_of_an_ended_stream_is_closed_at_the_next_heartbeat() {
-    let broker = broker(Kind::Exclusive).set("HEARTBEAT", 1).start().await;
-    broker.create("chat").await;
-    let mut socket = producer(&broker, "chat").await.unwrap();
-    broker.end("chat").await;
-    assert_eq!(socket.close_code().await, Some(1011));
-}

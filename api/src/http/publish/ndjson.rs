@@ -16,8 +16,10 @@ use utoipa::ToSchema;
 use super::{
     append::{MAX_BYTES, MAX_EVENTS, count, replaced},
     documented::{EventsParams, StrictParams},
+    ended::ended,
     event_error_code::code_of,
     producer::QueryProducer,
+    refused_upload::RefusedUpload,
     unknown_members::{MemberCheck, Strict},
 };
 use crate::{
@@ -37,8 +39,8 @@ use crate::{
         store_error::at,
     },
     lifecycle::Lifecycle,
-    store::SharedStore,
-    stream::{EventId, Generation, NewEvent, ProducerSequence, StreamKey},
+    store::{SharedStore, StreamInfo},
+    stream::{EventId, NewEvent, ProducerSequence, StreamKey},
     telemetry::metrics::{SharedMetrics, Way},
 };
 
@@ -134,23 +136,23 @@ pub struct UploadSummary {
     )
 )]
 #[post("/event/add/json-stream", data = "<data>")]
-pub async fn add(
+pub async fn add<'r>(
     _caller: ApiKeyHolder,
     stream: QueryStream,
     producer: QueryProducer,
     strict: Strict,
     _plain: PlainBody,
-    data: Data<'_>,
-    state: AppState<'_>,
-) -> Result<BufferedResponse, ApiError> {
+    data: Data<'r>,
+    state: AppState<'r>,
+) -> Result<BufferedResponse, RefusedUpload<'r>> {
     let QueryStream { key, generation } = stream;
     // The caller receives this error now, not after the first line, which may arrive much later.
-    let generation = state.active_stream(&key, generation).await?;
+    let info = state.active_stream(&key, generation).await?;
     let mut upload = Upload {
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
         key,
-        generation,
+        info,
         batch: Vec::new(),
         batch_bytes: 0,
         max_line: state.settings.max_line,
@@ -162,11 +164,12 @@ pub async fn add(
         members: MemberCheck::new(strict),
         producer_sequence: producer.0,
     };
-    upload
-        .run(data.open(ByteUnit::max_value()), state.lifecycle)
-        .await?;
+    let mut body = data.open(ByteUnit::max_value());
+    if let Err(error) = upload.run(&mut body, state.lifecycle).await {
+        return Err(RefusedUpload::new(error, body, state.lifecycle));
+    }
     upload.summary.ignored = upload.members.take_ignored();
-    BufferedResponse::json(&upload.summary, None)
+    Ok(BufferedResponse::json(&upload.summary, None)?)
 }
 
 /// A running upload.
@@ -175,7 +178,7 @@ struct Upload {
     metrics: SharedMetrics,
     key: StreamKey,
     /// The upload belongs to this stream, and not to a later one at the key.
-    generation: Generation,
+    info: StreamInfo,
     /// The sequence of the first event of the batch.
     producer_sequence: Option<ProducerSequence>,
     batch: Vec<NewEvent>,
@@ -189,11 +192,13 @@ struct Upload {
 impl Upload {
     async fn run(
         &mut self,
-        mut body: DataStream<'_>,
+        body: &mut DataStream<'_>,
         lifecycle: &Lifecycle,
     ) -> Result<(), ApiError> {
         let mut lines = Lines::new(self.max_line);
         let mut closing = pin!(lifecycle.closing());
+        let (store, key) = (SharedStore::clone(&self.store), self.key.clone());
+        let mut ended = pin!(ended(store, key, self.info.clone()));
         loop {
             while let Some(line) = lines.next_line() {
                 self.take(line);
@@ -213,6 +218,12 @@ impl Upload {
                     () = &mut closing => {
                         let why = "The broker is stopping";
                         return Err(self.stopped(ErrorCode::ShuttingDown, why));
+                    }
+                    error = &mut ended => {
+                        let error = at(&self.key)(error);
+                        return Err(self
+                            .stopped(error.code, &error.message)
+                            .with_stream_status(error.stream_status));
                     }
                     read = body.read_buf(lines.buffer()) => read,
                 }
@@ -272,7 +283,7 @@ impl Upload {
             .store
             .append(
                 &self.key,
-                Some(self.generation),
+                Some(self.info.generation),
                 &self.batch,
                 self.producer_sequence.as_ref(),
             )

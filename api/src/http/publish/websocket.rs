@@ -12,6 +12,7 @@ use super::{
     answers::{ParsedEvent, answers},
     append::{MAX_BYTES, MAX_EVENTS, count, replaced},
     documented::{EventsParams, StrictParams},
+    ended::ended,
     event_error_code::code_of,
     producer::QueryProducer,
     unknown_members::{MemberCheck, Strict},
@@ -25,13 +26,13 @@ use crate::{
         },
         guards::ApiKeyHolder,
         query::{QueryStream, Upgrade},
-        state::{AppState, active_stream},
+        state::AppState,
         store_error::at,
         websocket::{PeerEnd, PendingPong, Socket, WebSocketResponse, close, received},
     },
     lifecycle::Lifecycle,
-    store::{Appended, SharedStore, StoreError},
-    stream::{Generation, NewEvent, ProducerSequence, StreamKey},
+    store::{Appended, SharedStore, StoreError, StreamInfo},
+    stream::{NewEvent, ProducerSequence, StreamKey},
     telemetry::metrics::{SharedMetrics, Way},
 };
 
@@ -89,12 +90,12 @@ pub async fn add(
     state: AppState<'_>,
 ) -> Result<WebSocketResponse, ApiError> {
     let QueryStream { key, generation } = stream;
-    let generation = state.active_stream(&key, generation).await?;
+    let info = state.active_stream(&key, generation).await?;
     let mut connection = Connection {
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
         key,
-        generation,
+        info,
         producer_sequence: producer.0,
         strict,
         max_message: state.settings.max_line,
@@ -145,7 +146,7 @@ struct Connection {
     metrics: SharedMetrics,
     key: StreamKey,
     /// The connection belongs to this stream, and not to a later one at the key.
-    generation: Generation,
+    info: StreamInfo,
     /// The sequence of the next event.
     producer_sequence: Option<ProducerSequence>,
     strict: Strict,
@@ -169,6 +170,8 @@ impl Connection {
         lifecycle: &Lifecycle,
     ) -> Result<Infallible, Ending> {
         let mut closing = pin!(lifecycle.closing());
+        let (store, key) = (SharedStore::clone(&self.store), self.key.clone());
+        let mut ended = pin!(ended(store, key, self.info.clone()));
         let mut pong = PendingPong::default();
         let mut ticks = interval_at(
             Instant::now() + self.heartbeat_interval,
@@ -183,7 +186,13 @@ impl Connection {
                     let reason = "The broker is stopping".into();
                     return Err(Ending::Broker(CloseCode::Restart, reason));
                 }
-                _ = ticks.tick() => self.heartbeat(socket).await?,
+                error = &mut ended => {
+                    // The broker first answers each message that it has received.
+                    self.write_with_received(socket, Vec::new()).await?;
+                    let reason = at(&self.key)(error).message;
+                    return Err(Ending::Broker(CloseCode::Error, reason));
+                }
+                _ = ticks.tick() => heartbeat(socket).await?,
                 message = pong.next(socket, WRITE_TIMEOUT) => {
                     let message = message?;
                     // The broker sends the pong before it reads the next message.
@@ -192,27 +201,6 @@ impl Connection {
                     }
                 }
             }
-        }
-    }
-
-    /// Sends a ping, and ends the connection if the stream is no longer active: a producer without
-    /// events to send learns it here.
-    async fn heartbeat(&mut self, socket: &mut Socket) -> Result<(), Ending> {
-        let ping = timeout(WRITE_TIMEOUT, socket.send(Message::Ping(Vec::new())));
-        ping.await
-            .map_err(|_| PeerEnd::Stalled)?
-            .map_err(|_| PeerEnd::Gone)?;
-        let active = active_stream(&self.store, &self.key, Some(self.generation)).await;
-        match active.map_err(replaced) {
-            Err(error @ StoreError::NotActive { .. }) => {
-                // The broker first answers each message that it has received.
-                self.write_with_received(socket, Vec::new()).await?;
-                Err(Ending::Broker(
-                    CloseCode::Error,
-                    at(&self.key)(error).message,
-                ))
-            }
-            _ => Ok(()),
         }
     }
 
@@ -273,7 +261,12 @@ impl Connection {
         let producer_sequence = self.producer_sequence.as_ref();
         let appended = self
             .store
-            .append(&self.key, Some(self.generation), events, producer_sequence)
+            .append(
+                &self.key,
+                Some(self.info.generation),
+                events,
+                producer_sequence,
+            )
             .await
             .map_err(replaced)?;
         count(self.metrics.ingest(Way::WebSocket), events, appended);
@@ -328,6 +321,14 @@ impl Connection {
                 .map_err(refuse),
         )
     }
+}
+
+/// Sends a ping.
+async fn heartbeat(socket: &mut Socket) -> Result<(), PeerEnd> {
+    let ping = timeout(WRITE_TIMEOUT, socket.send(Message::Ping(Vec::new())));
+    ping.await
+        .map_err(|_| PeerEnd::Stalled)?
+        .map_err(|_| PeerEnd::Gone)
 }
 
 /// Sends the answers, together.

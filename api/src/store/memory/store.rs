@@ -11,8 +11,8 @@ use super::log::Log;
 use crate::{
     store::{
         Appended, ConnectionCounts, CreateOutcome, Created, IfTaken, Introspect, NewStream, Page,
-        Presence, PresenceOutcome, PresenceUpdate, StoreError, StreamInfo, StreamStore, TailSet,
-        merge::MergedTails,
+        Presence, PresenceOutcome, PresenceUpdate, StoreError, StreamInfo, StreamStore,
+        StreamWatch, TailSet, merge::MergedTails, watch::Watches,
     },
     stream::{
         Entry, EventId, Finish, Generation, NewEvent, ProducerSequence, StartPosition, Status,
@@ -35,6 +35,7 @@ pub(super) struct Streams {
     by_key: HashMap<StreamKey, Log>,
     /// Keys at which a caller waits for a stream. The sender is dropped when the stream is created.
     awaited: HashMap<StreamKey, watch::Sender<()>>,
+    watches: Watches<StreamKey>,
     /// When expired streams are next removed. None: never so far.
     sweep_at: Option<Instant>,
     metrics: SharedMetrics,
@@ -48,6 +49,7 @@ impl MemoryStore {
             streams: Arc::new(Mutex::new(Streams {
                 by_key: HashMap::new(),
                 awaited: HashMap::new(),
+                watches: Watches::default(),
                 sweep_at: None,
                 metrics,
             })),
@@ -101,6 +103,7 @@ impl Streams {
                 keep
             });
             self.awaited.retain(|_, sender| sender.receiver_count() > 0);
+            self.watches.take_unused();
             self.sweep_at = Some(now + SWEEP_INTERVAL);
         }
     }
@@ -136,6 +139,7 @@ impl StreamStore for MemoryStore {
         let info = log.info();
         streams.by_key.insert(key.clone(), log);
         streams.awaited.remove(key);
+        streams.watches.notify(key);
         Ok(Created {
             info,
             outcome: CreateOutcome::New,
@@ -179,6 +183,7 @@ impl StreamStore for MemoryStore {
             name: finish.kind.event_name().into(),
             data: finish.data.clone(),
         }]);
+        streams.watches.notify(key);
         Ok(id)
     }
 
@@ -239,6 +244,13 @@ impl StreamStore for MemoryStore {
                 let _ = created.changed().await;
             }
         })
+    }
+
+    fn watch(&self, key: &StreamKey) -> StreamWatch {
+        let mut streams = self.lock();
+        // Without this the watches of past uploads would stay until a stream is created.
+        streams.sweep();
+        streams.watches.add(key.clone()).0
     }
 
     fn tails(&self) -> Box<dyn TailSet> {

@@ -34,6 +34,8 @@ pub(super) struct ServerConnections {
     fixed: Vec<RwLock<FixedConnection>>,
     connect: Box<dyn Fn() -> RedisResult<SharedConnection> + Send + Sync>,
     pub(super) live: DeliveryConnections,
+    /// For the node's notifications.
+    pub(super) notifications: PubSubClient,
 }
 
 /// One of the fixed connections. It is replaced when an answer does not come.
@@ -106,17 +108,16 @@ impl ServerConnections {
             ConnectionManager::new_lazy_with_config(manager.clone(), config.clone())
                 .map(SharedConnection::Single)
         };
+        let timeout = Some(settings.redis_timeout);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(timeout)
+            .set_response_timeout(timeout);
+        let subscriber = PubSubClient::Single(client, config);
         let live = match settings.delivery {
             Delivery::Exclusive => DeliveryConnections::Exclusive(exclusive_pool(info, settings)?),
-            Delivery::Shared => {
-                let timeout = Some(settings.redis_timeout);
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(timeout)
-                    .set_response_timeout(timeout);
-                DeliveryConnections::Shared(Box::new(PubSubClient::Single(client, config)))
-            }
+            Delivery::Shared => DeliveryConnections::Shared(Box::new(subscriber.clone())),
         };
-        Self::new(Box::new(connect), live, settings)
+        Self::new(Box::new(connect), live, subscriber, settings)
     }
 
     /// Connections to a Cluster. `nodes` are the URLs of some of its nodes. Each fixed connection
@@ -129,15 +130,14 @@ impl ServerConnections {
                 nodes_client.get_pending_async_connection_with_config(ClusterConfig::new()),
             ))
         };
+        let subscriber = PubSubClient::Cluster(client);
         let live = match settings.delivery {
             Delivery::Exclusive => {
                 DeliveryConnections::ExclusiveNodes(Box::new(NodePools::new(nodes, settings)?))
             }
-            Delivery::Shared => {
-                DeliveryConnections::Shared(Box::new(PubSubClient::Cluster(client)))
-            }
+            Delivery::Shared => DeliveryConnections::Shared(Box::new(subscriber.clone())),
         };
-        Self::new(Box::new(connect), live, settings)
+        Self::new(Box::new(connect), live, subscriber, settings)
     }
 
     /// The connections of exclusive delivery, and how many of them a subscriber holds.
@@ -159,6 +159,7 @@ impl ServerConnections {
     fn new(
         connect: Box<dyn Fn() -> RedisResult<SharedConnection> + Send + Sync>,
         live: DeliveryConnections,
+        notifications: PubSubClient,
         settings: &Settings,
     ) -> RedisResult<Self> {
         let fixed = (0..settings.redis_pool).map(|_| {
@@ -171,6 +172,7 @@ impl ServerConnections {
             fixed: fixed.collect::<RedisResult<_>>()?,
             connect,
             live,
+            notifications,
         })
     }
 

@@ -2,6 +2,7 @@
 -- KEYS: 1 events (stream)  2 meta (hash)
 --       3 index (sorted set: stream key → a time in ms before which it has not expired)
 --       4 live (channel)  5 request (hash: id of the request that created the stream, generation)
+--       6 notify (channel)
 -- ARGV: 1 stream key  2 generation  3 ttl in ms  4 events to keep
 --       5 what to do where an active stream has the key: 'error', 'attach' or 'replace'
 --       6 the same where a finished stream has it
@@ -87,9 +88,10 @@ if failed then
   return failed
 end
 if is_active then
-  -- The subscribers of the stream that was replaced learn it at once.
+  -- The subscribers and uploads of the stream that was replaced learn it at once.
   local batch = struct.pack('>I4I4', 5, 0) .. 'start'
   redis.pcall('PUBLISH', KEYS[4], ARGV[2] .. ' active ' .. ms .. ' 0\n' .. batch)
+  redis.pcall('PUBLISH', KEYS[6], ARGV[2] .. ' active')
 end
 -- If these fail, the index is larger than necessary, or lives longer.
 redis.pcall('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)

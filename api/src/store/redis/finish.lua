@@ -1,5 +1,6 @@
 -- Writes the last event of an active stream, records its status, and publishes both.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
+--       5 notify (channel)
 -- ARGV: 1 stream key  2 name of the last event  3 status  4 the event as a batch, as in append.lua
 --       5 generation that the stream must have, or ''  6 data of the event, if any
 -- Returns {ms, number of the last event}, and as a third item the error of Redis where removing the
@@ -42,6 +43,7 @@ local problem
 for _, command in ipairs({
   {'ZREM', KEYS[3], ARGV[1]},
   {'PUBLISH', KEYS[4], meta[5] .. ' ' .. ARGV[3] .. ' ' .. ms .. ' ' .. meta[3] .. '\n' .. ARGV[4]},
+  {'PUBLISH', KEYS[5], meta[5] .. ' ' .. ARGV[3]},
 }) do
   local answer = redis.pcall(unpack(command))
   if type(answer) == 'table' and answer.err then

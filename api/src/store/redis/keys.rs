@@ -6,6 +6,7 @@
 //! {prefix}{b}:meta:KEY     hash: status, next number, times, generation (`birth`)
 //! {prefix}{b}:index        sorted set of the bucket's active streams
 //! {prefix}{b}:live:KEY     channel of the stream's batches; sharded on a Cluster
+//! {prefix}{b}:notify:KEY   channel of the stream's end and replacement; sharded on a Cluster
 //! {prefix}{b}:request:KEY  hash: id of the request that created the stream, and the generation
 //! {prefix}{b}:ready:NODE:… what a node writes and deletes at once, to learn whether it can
 //! ```
@@ -34,6 +35,7 @@ pub(super) struct Keys {
     pub(super) meta: String,
     pub(super) index: String,
     pub(super) live: String,
+    pub(super) notify: String,
     pub(super) request: String,
 }
 
@@ -48,6 +50,7 @@ impl Keys {
             meta: format!("{prefix}{{{bucket}}}:meta:{key}"),
             index: format!("{prefix}{{{bucket}}}:index"),
             live: format!("{prefix}{{{bucket}}}:live:{key}"),
+            notify: format!("{prefix}{{{bucket}}}:notify:{key}"),
             request: format!("{prefix}{{{bucket}}}:request:{key}"),
         }
     }
@@ -78,6 +81,7 @@ pub(super) fn trials(prefix: &str, node: u64, sharded: bool) -> Vec<Keys> {
             meta: name("meta"),
             index: name("index"),
             live: name("live"),
+            notify: name("notify"),
             request: name("request"),
         }
     };

@@ -2,8 +2,9 @@
 //!
 //! From the bottom up: `connections` and `pubsub` connect, `primary` finds the server and runs
 //! commands on it, `reader` reads streams. Two kinds of delivery follow streams with the reader:
-//! `exclusive` with a connection for each subscriber, `shared` with one for the node. `store` puts
-//! the parts together.
+//! `exclusive` with a connection for each subscriber, `shared` with one for the node.
+//! `notifications` tells open uploads that their stream was finished. `store` puts the parts
+//! together.
 
 mod awaited;
 mod connections;
@@ -14,6 +15,7 @@ mod keys;
 mod lease;
 mod message;
 mod node_pools;
+mod notifications;
 mod pool;
 mod presence;
 mod primary;

@@ -14,6 +14,7 @@ use deadpool_redis::redis::{
 use futures::future::join_all;
 
 /// Makes a [`PubSubConnection`].
+#[derive(Clone)]
 pub(super) enum PubSubClient {
     /// To the one server.
     Single(Client, AsyncConnectionConfig),
@@ -112,12 +113,16 @@ impl PubSubConnection {
     }
 }
 
+/// The part of a channel's name that decides its slot.
+pub(super) fn hash_tag(channel: &str) -> &str {
+    channel.split(['{', '}']).nth(1).unwrap_or(channel)
+}
+
 /// Groups channels by slot, because one command takes channels of one slot only.
 fn by_hash_tag(channels: &[String]) -> HashMap<&str, Vec<&String>> {
     let mut groups = HashMap::<_, Vec<_>>::new();
     for channel in channels {
-        let tag = channel.split(['{', '}']).nth(1).unwrap_or(channel);
-        groups.entry(tag).or_default().push(channel);
+        groups.entry(hash_tag(channel)).or_default().push(channel);
     }
     groups
 }

@@ -15,6 +15,7 @@ use super::{
     fault,
     keys::{self, Keys},
     message,
+    notifications::Notifications,
     presence::RedisPresence,
     reader::RedisReader,
     readiness::Readiness,
@@ -27,7 +28,7 @@ use crate::{
     store::{
         Appended, ConnectionCounts, CreateOutcome, Created, CrossSlot, Introspect, NewStream, Page,
         Presence, PresenceOutcome, PresenceUpdate, REQUEST_ID_TTL, StoreError, StreamInfo,
-        StreamStore, TailSet, merge::MergedTails, resume::cursor_before,
+        StreamStore, StreamWatch, TailSet, merge::MergedTails, resume::cursor_before,
     },
     stream::{
         EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, ProducerSequence, StartPosition,
@@ -48,6 +49,7 @@ pub struct RedisStore {
     hub: Option<Arc<Hub>>,
     presence: RedisPresence,
     awaited: Arc<AwaitedStreams>,
+    notifications: Arc<Notifications>,
     readiness: Readiness,
     /// The number of connections for writes and management.
     fixed: usize,
@@ -75,6 +77,7 @@ impl RedisStore {
         Ok(Self {
             presence: RedisPresence::new(Arc::clone(&reader)),
             awaited: Arc::new(AwaitedStreams::new(Arc::clone(&reader))),
+            notifications: Arc::new(Notifications::new(Arc::clone(&reader))),
             readiness: Readiness::new(Arc::clone(&reader), hub.clone()),
             reader,
             hub,
@@ -121,6 +124,7 @@ impl StreamStore for RedisStore {
             &keys.index,
             &keys.live,
             &keys.request,
+            &keys.notify,
         ];
         let mut call = script.call(&names, 512);
         call.arg(key.as_str())
@@ -186,7 +190,14 @@ impl StreamStore for RedisStore {
         finish: &Finish,
     ) -> Result<EventId, StoreError> {
         let (keys, script) = (self.reader.keys(key), &self.reader.scripts.finish);
-        let mut call = script.call(&[&keys.events, &keys.meta, &keys.index, &keys.live], 512);
+        let names = [
+            &*keys.events,
+            &keys.meta,
+            &keys.index,
+            &keys.live,
+            &keys.notify,
+        ];
+        let mut call = script.call(&names, 512);
         let Finish { kind, data } = finish;
         call.arg(key.as_str())
             .arg(kind.event_name())
@@ -260,6 +271,10 @@ impl StreamStore for RedisStore {
 
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo> {
         Box::pin(Arc::clone(&self.awaited).appears(key.clone()))
+    }
+
+    fn watch(&self, key: &StreamKey) -> StreamWatch {
+        self.notifications.watch(key)
     }
 
     fn may_share(&self, keys: &[StreamKey]) -> Result<(), CrossSlot> {
