@@ -7,6 +7,7 @@ use tinistreamer::{
     auth::{
         claims::{Claims, Scope},
         client_token::{SealError, TokenError, TokenRing},
+        permissions::Permissions,
     },
     config::Secret,
     stream::{Generation, StreamKey},
@@ -33,37 +34,44 @@ impl Wanted<'_> {
     }
 }
 
-fuzz_target!(|input: (&str, Wanted<'_>, u64, u64, u16)| {
-    let (text, wanted, expires_at, now, bit) = input;
-    let ring = TokenRing::new(&[Secret::new([1; 32]), Secret::new([2; 32])]);
-    assert_eq!(ring.open(text, now), Err(TokenError::Invalid));
+fuzz_target!(
+    |input: (&str, Wanted<'_>, (bool, bool), &str, u64, u64, u16)| {
+        let (text, wanted, (read, signal), subject, expires_at, now, bit) = input;
+        let ring = TokenRing::new(&[Secret::new([1; 32]), Secret::new([2; 32])]);
+        assert_eq!(ring.open(text, now), Err(TokenError::Invalid));
 
-    let Some(scope) = wanted.scope() else { return };
-    let claims = Claims { scope, expires_at };
-    let token = match ring.seal(&claims) {
-        Ok(token) => token,
-        Err(error) => return assert_eq!(error, SealError::TooLong),
-    };
-    let mut bytes = hex::decode(&token).expect("hexadecimal");
-    assert_eq!(
-        ring.open(&token, now),
-        if now < expires_at {
-            Ok(claims)
-        } else {
-            Err(TokenError::Expired)
-        }
-    );
+        let Some(scope) = wanted.scope() else { return };
+        let claims = Claims {
+            scope,
+            permissions: Permissions { read, signal },
+            subject: subject.parse().ok(),
+            expires_at,
+        };
+        let token = match ring.seal(&claims) {
+            Ok(token) => token,
+            Err(error) => return assert_eq!(error, SealError::TooLong),
+        };
+        let mut bytes = hex::decode(&token).expect("hexadecimal");
+        assert_eq!(
+            ring.open(&token, now),
+            if now < expires_at {
+                Ok(claims)
+            } else {
+                Err(TokenError::Expired)
+            }
+        );
 
-    let bit = usize::from(bit) % (bytes.len() * 8);
-    bytes[bit / 8] ^= 1 << (bit % 8);
-    assert_eq!(
-        ring.open(&hex::encode(&bytes), now),
-        Err(TokenError::Invalid),
-        "bit {bit} of the token is not guarded"
-    );
-    assert_eq!(
-        ring.open(&token[..bit / 8 * 2], now),
-        Err(TokenError::Invalid),
-        "a part of the token opens"
-    );
-});
+        let bit = usize::from(bit) % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(
+            ring.open(&hex::encode(&bytes), now),
+            Err(TokenError::Invalid),
+            "bit {bit} of the token is not guarded"
+        );
+        assert_eq!(
+            ring.open(&token[..bit / 8 * 2], now),
+            Err(TokenError::Invalid),
+            "a part of the token opens"
+        );
+    }
+);

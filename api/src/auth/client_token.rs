@@ -132,7 +132,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        auth::claims::Scope,
+        auth::{
+            claims::Scope,
+            permissions::{Permissions, Subject},
+        },
         stream::{Generation, StreamKey},
     };
 
@@ -150,10 +153,24 @@ mod tests {
     }
 
     fn claims(key: &str, expires_at: u64) -> Claims {
+        of(of_stream(key, Some(Generation([7; 16]))), expires_at)
+    }
+
+    fn of(scope: Scope, expires_at: u64) -> Claims {
         Claims {
-            scope: of_stream(key, Some(Generation([7; 16]))),
+            scope,
+            permissions: Permissions::READ,
+            subject: None,
             expires_at,
         }
+    }
+
+    fn permissions() -> impl Strategy<Value = Permissions> {
+        any::<(bool, bool)>().prop_map(|(read, signal)| Permissions { read, signal })
+    }
+
+    fn subjects() -> impl Strategy<Value = Option<Subject>> {
+        prop::option::of("[^\\p{Cc}]{1,32}".prop_map(|subject| subject.parse().unwrap()))
     }
 
     fn keys() -> impl Strategy<Value = StreamKey> {
@@ -174,9 +191,11 @@ mod tests {
         #[test]
         fn an_opened_token_has_the_claims_that_were_sealed(
             scope in scopes(),
+            permissions in permissions(),
+            subject in subjects(),
             now in 0..u64::MAX - 1,
         ) {
-            let claims = Claims { scope, expires_at: now + 1 };
+            let claims = Claims { scope, permissions, subject, expires_at: now + 1 };
             let token = ring(&[1]).seal(&claims).unwrap();
             prop_assert!(token.bytes().all(|b| b.is_ascii_hexdigit()));
             prop_assert_eq!(ring(&[1]).open(&token, now), Ok(claims));
@@ -189,7 +208,7 @@ mod tests {
             byte: prop::sample::Index,
             bit in 0..8u8,
         ) {
-            let token = ring(&[1]).seal(&Claims { scope, expires_at: 100 }).unwrap();
+            let token = ring(&[1]).seal(&of(scope, 100)).unwrap();
             let mut bytes = hex::decode(token).unwrap();
             let byte = byte.index(bytes.len());
             bytes[byte] ^= 1 << bit;
@@ -198,7 +217,7 @@ mod tests {
 
         #[test]
         fn a_token_does_not_open_as_another_version(scope in scopes(), version: u8) {
-            let token = ring(&[1]).seal(&Claims { scope, expires_at: 100 }).unwrap();
+            let token = ring(&[1]).seal(&of(scope, 100)).unwrap();
             let other = format!("{version:02x}{}", &token[2..]);
             prop_assert_eq!(ring(&[1]).open(&other, 1).is_ok(), other == token);
         }
@@ -209,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn no_plain_text_makes_reading_panic(version in 0..4u8, plain: Vec<u8>) {
+        fn no_plain_text_makes_reading_panic(version in 0..5u8, plain: Vec<u8>) {
             let read = Claims::decode(version, &[&[0; 8], &plain[..]].concat());
             prop_assert!(read.is_none_or(|claims| claims.expires_at == 0));
         }
@@ -231,10 +250,7 @@ mod tests {
 
     #[test]
     fn the_first_key_seals_and_all_open() {
-        let of_prefix = Claims {
-            scope: Scope::Prefix("chat".parse().unwrap()),
-            expires_at: 100,
-        };
+        let of_prefix = of(Scope::Prefix("chat".parse().unwrap()), 100);
         for claims in [claims("chat", 100), of_prefix] {
             let old = ring(&[1]).seal(&claims).unwrap();
             assert_eq!(ring(&[2, 1]).open(&old, 1), Ok(claims.clone()));
@@ -251,10 +267,8 @@ mod tests {
             let keys = (0..11)
                 .map(|n| format!("{n:0>256}"))
                 .chain(["x".repeat(last)]);
-            Claims {
-                scope: Scope::Streams(keys.map(|key| (key.parse().unwrap(), None)).collect()),
-                expires_at: 100,
-            }
+            let streams = keys.map(|key| (key.parse().unwrap(), None)).collect();
+            of(Scope::Streams(streams), 100)
         };
         let last = MAX_PLAIN_BYTES - 9 - 11 * 258 - 2;
         let longest = of_length(last);

@@ -4,3 +4,4 @@
 pub mod api_key;
 pub mod claims;
 pub mod client_token;
+pub mod permissions;

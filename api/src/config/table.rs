@@ -237,6 +237,9 @@ settings! { source:
         "max_clients_per_address" => max_clients_per_address: usize,
             count(0..=1_000_000), default "0";
 
+        /// Producers that wait for signals on this node at a time. Past it: 429.
+        "max_producers" => max_producers: usize, count(1..=1_000_000), default "10000";
+
         /// Streams that a subscriber may follow over one connection, and that a client token may
         /// list.
         "max_keys_per_client" => max_keys_per_client: usize, count(1..=MAX_KEYS), default "32";

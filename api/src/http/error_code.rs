@@ -47,6 +47,9 @@ pub enum ErrorCode {
     UpgradeRequired,
     TooManyClients,
     TooManyStreams,
+    TooManySignals,
+    TooManyProducers,
+    StopRequested,
     InternalError,
     StoreUnavailable,
     ShuttingDown,
@@ -54,7 +57,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::BadRequest,
         Self::MalformedJson,
         Self::InvalidRequest,
@@ -89,6 +92,9 @@ impl ErrorCode {
         Self::UpgradeRequired,
         Self::TooManyClients,
         Self::TooManyStreams,
+        Self::TooManySignals,
+        Self::TooManyProducers,
+        Self::StopRequested,
         Self::InternalError,
         Self::StoreUnavailable,
         Self::ShuttingDown,
@@ -132,6 +138,9 @@ impl ErrorCode {
             Self::UpgradeRequired => "upgrade-required",
             Self::TooManyClients => "too-many-clients",
             Self::TooManyStreams => "too-many-streams",
+            Self::TooManySignals => "too-many-signals",
+            Self::TooManyProducers => "too-many-producers",
+            Self::StopRequested => "stop-requested",
             Self::InternalError => "internal-error",
             Self::StoreUnavailable => "store-unavailable",
             Self::ShuttingDown => "shutting-down",
@@ -163,6 +172,7 @@ impl ErrorCode {
             }
             Self::SequenceGap
             | Self::StaleGeneration
+            | Self::StopRequested
             | Self::AlreadySubscribed
             | Self::NotSubscribed => Status::Conflict,
             Self::MethodNotAllowed => Status::MethodNotAllowed,
@@ -171,7 +181,10 @@ impl ErrorCode {
             Self::UnsupportedMediaType => Status::UnsupportedMediaType,
             Self::UnprocessableContent => Status::UnprocessableEntity,
             Self::UpgradeRequired => Status::UpgradeRequired,
-            Self::TooManyClients | Self::TooManyStreams => Status::TooManyRequests,
+            Self::TooManyClients
+            | Self::TooManyStreams
+            | Self::TooManySignals
+            | Self::TooManyProducers => Status::TooManyRequests,
             Self::InternalError => Status::InternalServerError,
             Self::StoreUnavailable | Self::ShuttingDown => Status::ServiceUnavailable,
         }
@@ -182,7 +195,7 @@ impl ErrorCode {
     #[must_use]
     pub fn retry_after(self) -> Option<u32> {
         match self {
-            Self::TooManyClients | Self::TooManyStreams => Some(2),
+            Self::TooManyClients | Self::TooManyStreams | Self::TooManyProducers => Some(2),
             Self::StoreUnavailable | Self::ShuttingDown => Some(1),
             _ => None,
         }
@@ -243,11 +256,10 @@ mod tests {
     #[test]
     fn every_code_of_429_and_503_has_a_retry_delay() {
         for code in ErrorCode::ALL {
-            assert_eq!(
-                code.retry_after().is_some(),
-                [429, 503].contains(&code.status().code),
-                "{code:?}"
-            );
+            // A stream that has too many signals keeps them.
+            let has_delay =
+                [429, 503].contains(&code.status().code) && code != ErrorCode::TooManySignals;
+            assert_eq!(code.retry_after().is_some(), has_delay, "{code:?}");
         }
     }
 }

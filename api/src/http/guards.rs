@@ -12,11 +12,12 @@ use super::error::{ApiError, ErrorCode};
 use crate::{
     auth::{
         api_key::{ApiKeys, KeyIndex},
-        claims::Scope,
+        claims::Claims,
         client_token::{TokenError, TokenRing},
+        permissions::Subject,
     },
     store::StreamInfo,
-    stream::StreamKey,
+    stream::{Generation, StreamKey},
 };
 
 /// The caller sent a valid API key in the header `X-API-KEY`: this one.
@@ -24,9 +25,9 @@ use crate::{
 pub struct ApiKeyHolder(pub KeyIndex);
 
 /// The caller sent a valid token that has not expired. The route must still check which streams the
-/// token opens.
+/// token opens, and to what end.
 #[derive(Clone, Debug)]
-pub struct TokenGrant(Scope);
+pub struct TokenGrant(Claims);
 
 #[async_trait]
 impl<'r> FromRequest<'r> for ApiKeyHolder {
@@ -74,7 +75,7 @@ impl<'r> FromRequest<'r> for TokenGrant {
         };
         let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(0);
         match ring.open(&token, now) {
-            Ok(claims) => Outcome::Success(Self(claims.scope)),
+            Ok(claims) => Outcome::Success(Self(claims)),
             Err(TokenError::Invalid) => {
                 ApiError::new(ErrorCode::Unauthorized, "The client token is not valid")
                     .refuse(request)
@@ -89,13 +90,34 @@ impl<'r> FromRequest<'r> for TokenGrant {
 }
 
 impl TokenGrant {
-    /// Returns an error unless the token covers this key.
+    /// Returns an error unless the token permits to follow streams, and covers this key.
     pub fn may_follow(&self, key: &StreamKey) -> Result<(), ApiError> {
-        if self.0.covers(key) {
+        if !self.0.permissions.read {
+            Err(forbidden("The client token does not permit to read", key))
+        } else if self.0.scope.covers(key) {
             Ok(())
         } else {
             Err(forbidden("The client token does not open", key))
         }
+    }
+
+    /// Returns an error unless the token permits to send signals, and covers this key. Returns the
+    /// generation that it is bound to, if any.
+    pub fn may_signal(&self, key: &StreamKey) -> Result<Option<Generation>, ApiError> {
+        if !self.0.permissions.signal {
+            let what = "The client token does not permit to send signals to";
+            Err(forbidden(what, key))
+        } else if self.0.scope.covers(key) {
+            Ok(self.0.scope.generation(key))
+        } else {
+            Err(forbidden("The client token does not open", key))
+        }
+    }
+
+    /// The subject of the token, if it has one.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.0.subject.as_ref()
     }
 
     /// Returns an error if the token is bound to an earlier stream at this key. It does not check
@@ -103,6 +125,7 @@ impl TokenGrant {
     pub fn may_open(&self, key: &StreamKey, info: &StreamInfo) -> Result<(), ApiError> {
         let opens = self
             .0
+            .scope
             .generation(key)
             .is_none_or(|generation| generation == info.generation);
         if opens {
@@ -118,7 +141,7 @@ impl TokenGrant {
     /// Whether the token opens only one stream at this key, and no later one.
     #[must_use]
     pub fn is_bound(&self, key: &StreamKey) -> bool {
-        self.0.generation(key).is_some()
+        self.0.scope.generation(key).is_some()
     }
 }
 

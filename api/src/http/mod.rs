@@ -18,6 +18,7 @@ mod query;
 pub mod request_log;
 pub mod routes;
 pub mod server;
+pub mod signals;
 mod state;
 mod store_error;
 mod streaming;

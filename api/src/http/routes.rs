@@ -2,16 +2,17 @@
 
 use rocket::{Route, routes};
 
-use super::{admin, publish, streams, subscribe};
+use super::{admin, publish, signals, streams, subscribe};
 
 /// Routes whose requests stay open for as long as the subscriber or the producer wants.
-pub const LONG_LIVED: [&str; 6] = [
+pub const LONG_LIVED: [&str; 7] = [
     "/api/client/sse",
     "/api/client/ws",
     "/api/client/ndjson",
     "/api/client/poll",
     "/api/event/add/json-stream",
     "/api/event/add/ws-stream",
+    "/api/stream/signals",
 ];
 
 /// Every route below `/api`.
@@ -29,6 +30,8 @@ pub fn all() -> Vec<Route> {
         streams::finish::end,
         streams::finish::cancel,
         streams::finish::fail,
+        signals::read::read,
+        signals::send::send,
         publish::batch::add,
         publish::ndjson::add,
         publish::websocket::add,

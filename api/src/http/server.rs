@@ -12,7 +12,7 @@ use rocket::{
 
 use super::{
     admin, console, cors::Cors, error_catcher::catcher, large_response::LargeResponseLimit,
-    openapi, request_log, routes,
+    openapi, request_log, routes, signals::producer_limit::ProducerLimit,
 };
 use crate::{
     auth::{api_key::ApiKeys, client_token::TokenRing},
@@ -61,6 +61,7 @@ pub fn server(
         .manage(TokenRing::new(&settings.secret_keys))
         .manage(Quotas::new(settings.max_streams_per_key))
         .manage(LargeResponseLimit::default())
+        .manage(ProducerLimit::new(settings.max_producers))
         .manage(registry)
         .manage(lifecycle)
         .manage(metrics)

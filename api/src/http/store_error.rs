@@ -3,7 +3,9 @@
 use super::error::{ApiError, ErrorCode};
 use crate::{
     store::{StoreError, quota::QuotaError},
-    stream::{MAX_PRODUCERS, Status, StreamKey},
+    stream::{
+        MAX_PRODUCERS, MAX_SIGNALS, MAX_SIGNALS_BYTES, MAX_SIGNALS_PER_SUBJECT, Status, StreamKey,
+    },
 };
 
 impl From<StoreError> for ApiError {
@@ -24,6 +26,13 @@ impl From<StoreError> for ApiError {
                 format!(
                     "This stream has had {MAX_PRODUCERS} producers; \
                      one can send any number of events"
+                ),
+            ),
+            StoreError::TooManySignals => Self::new(
+                ErrorCode::TooManySignals,
+                format!(
+                    "A stream takes at most {MAX_SIGNALS} signals of {MAX_SIGNALS_BYTES} bytes, \
+                     {MAX_SIGNALS_PER_SUBJECT} of them of one subject"
                 ),
             ),
             StoreError::NotFound => Self::new(ErrorCode::StreamNotFound, "No stream at this key"),

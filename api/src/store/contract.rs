@@ -10,11 +10,12 @@ use super::{
     error::{CrossSlot, StoreError},
     page::{Appended, Page, StreamInfo},
     presence::{PresenceOutcome, PresenceUpdate},
+    signals::SignalPage,
     tail::TailSet,
     watch::StreamWatch,
 };
 use crate::stream::{
-    EventId, Finish, Generation, NewEvent, ProducerSequence, StartPosition, StreamKey,
+    EventId, Finish, Generation, NewEvent, NewSignal, ProducerSequence, StartPosition, StreamKey,
 };
 
 /// Streams: write them, read them, follow them.
@@ -58,6 +59,27 @@ pub trait StreamStore: Send + Sync {
         finish: &Finish,
     ) -> Result<EventId, StoreError>;
 
+    /// Stores a signal for the producer of an active stream, and notifies the watches of the
+    /// stream. Returns the number of the signal. A second `stop` is not stored, and neither is a
+    /// signal with an id that its sender has used: the result is the number of the first one. The
+    /// signals live as long as the stream. With a generation, the stream must have it.
+    ///
+    /// Errors: [`StoreError::NotActive`], [`StoreError::TooManySignals`]; with a generation also
+    /// [`StoreError::StaleGeneration`].
+    async fn signal(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        signal: &NewSignal,
+    ) -> Result<u64, StoreError>;
+
+    /// Reads the signals after this number, in order, until they have [`SIGNAL_PAGE_BYTES`] bytes.
+    ///
+    /// Errors: [`StoreError::NotFound`].
+    ///
+    /// [`SIGNAL_PAGE_BYTES`]: super::SIGNAL_PAGE_BYTES
+    async fn signals(&self, key: &StreamKey, after: u64) -> Result<SignalPage, StoreError>;
+
     /// The state of a stream.
     ///
     /// Errors: [`StoreError::NotFound`].
@@ -91,8 +113,8 @@ pub trait StreamStore: Send + Sync {
     fn appears(&self, key: &StreamKey) -> BoxFuture<'static, StreamInfo>;
 
     /// Watches the stream at the key. The watch is notified within a second after the stream was
-    /// finished or replaced, by a caller of any node. While the store fails no notification comes,
-    /// but one comes afterwards. One may also come without a reason.
+    /// finished or replaced, or got a signal, from a caller of any node. While the store fails no
+    /// notification comes, but one comes afterwards. One may also come without a reason.
     fn watch(&self, key: &StreamKey) -> StreamWatch;
 
     /// Whether one subscriber can follow these streams over one connection.

@@ -30,6 +30,10 @@ pub enum StoreError {
     /// The producer would be one more than [`MAX_PRODUCERS`]. Nothing was written.
     #[error("the stream has had {MAX_PRODUCERS} producers")]
     TooManyProducers,
+    /// The stream has as many signals as it may have, or as many of this sender. Nothing was
+    /// written.
+    #[error("the stream has too many signals")]
+    TooManySignals,
     /// There is no stream at this key, active or finished.
     #[error("no stream at this key")]
     NotFound,

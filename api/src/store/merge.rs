@@ -229,6 +229,7 @@ mod tests {
             first: id,
             last: id,
             created_ms: 1,
+            stop_requested_ms: None,
         };
         let page = Page::unread("a".parse().unwrap(), info, None);
         merged.add(page, SharedPosition::new(Position::Start));

@@ -14,6 +14,7 @@ mod presence;
 pub mod quota;
 pub mod redis;
 mod resume;
+mod signals;
 mod tail;
 mod update;
 mod watch;
@@ -27,6 +28,7 @@ pub use self::{
     fault::{Right, StoreFault},
     page::{Appended, PAGE_BYTES, PAGE_ENTRIES, Page, StreamInfo},
     presence::{PRESENCE_TTL, PresenceOutcome, PresenceUpdate},
+    signals::{SIGNAL_PAGE_BYTES, SignalPage},
     tail::TailSet,
     update::{Batch, StreamUpdate},
     watch::StreamWatch,

@@ -30,6 +30,8 @@ pub struct StreamInfo {
     pub last: EventId,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_ms: u64,
+    /// When its producer was first asked to stop, in milliseconds since the Unix epoch.
+    pub stop_requested_ms: Option<u64>,
 }
 
 /// The result of an append. The events share `ms` and are numbered from `first.n` on.

@@ -12,6 +12,7 @@ mod missed;
 mod position;
 mod producer;
 mod shared_position;
+mod signal;
 mod start_position;
 mod status;
 
@@ -29,6 +30,11 @@ pub use self::{
         ProducerSequence,
     },
     shared_position::SharedPosition,
+    signal::{
+        BY_API_KEY, InvalidSignalId, InvalidSignalName, MAX_SIGNAL_DATA, MAX_SIGNAL_ID,
+        MAX_SIGNAL_NAME, MAX_SIGNALS, MAX_SIGNALS_BYTES, MAX_SIGNALS_PER_SUBJECT, NewSignal,
+        Signal, SignalId, SignalName,
+    },
     start_position::{InvalidStartPosition, StartPosition},
     status::Status,
 };

@@ -71,6 +71,8 @@ mod rollup;
 mod settings;
 mod shared_delivery;
 mod shutdown;
+mod signal_delivery;
+mod signals;
 mod start_position;
 mod store_failures;
 mod store_start_position;

@@ -16,12 +16,13 @@ use utoipa::{
 };
 
 use crate::{
+    auth::permissions::MAX_SUBJECT_BYTES,
     http::{
         streams::finish::{MAX_BY_BYTES, MAX_CODE, MAX_REASON_BYTES},
         subscribe::metadata::MAX_NAME_BYTES as MAX_CLIENT_NAME_BYTES,
     },
     session::MAX_RULES,
-    stream::{MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_PRODUCER_BYTES, RESERVED_NAMES},
+    stream::{MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_PRODUCER_BYTES, MAX_SIGNAL_ID, RESERVED_NAMES},
 };
 
 /// One character or more, none of them a control character.
@@ -126,8 +127,10 @@ const FAILURE: Text = Text {
     format: None,
 };
 
+const SUBJECT: Text = Text::named(MAX_SUBJECT_BYTES, PRINTABLE);
+
 /// The strings of bodies: schema, member, constraints.
-const MEMBERS: [(&str, &str, Text); 19] = [
+const MEMBERS: [(&str, &str, Text); 24] = [
     ("CreateStream", "key", KEY),
     ("CreateStream", "request_id", Text::named(64, PRINTABLE)),
     ("EndStream", "key", KEY),
@@ -140,6 +143,11 @@ const MEMBERS: [(&str, &str, Text); 19] = [
     ("FailStream", "code", FAILURE),
     ("FailStream", "message", LONG_TEXT),
     ("FailStream", "generation", Text::of(GENERATION, None)),
+    ("SendSignal", "name", FAILURE),
+    ("SendSignal", "id", Text::named(MAX_SIGNAL_ID, PRINTABLE)),
+    ("SendSignal", "generation", Text::of(GENERATION, None)),
+    ("CreateStream", "subject", SUBJECT),
+    ("IssueToken", "subject", SUBJECT),
     ("IssueToken", "key", KEY),
     ("IssueToken", "keys", KEY),
     ("IssueToken", "prefix", KEY),

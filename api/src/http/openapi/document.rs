@@ -9,7 +9,7 @@ use utoipa::{
 };
 
 use super::constraints::Constraints;
-use crate::http::{admin, error::ErrorBody, publish, streams, subscribe};
+use crate::http::{admin, error::ErrorBody, publish, signals, streams, subscribe};
 
 /// The OpenAPI document, collected from the attributes of the routes.
 #[derive(OpenApi)]
@@ -38,6 +38,7 @@ use crate::http::{admin, error::ErrorBody, publish, streams, subscribe};
         streams::finish::end,
         streams::finish::cancel,
         streams::finish::fail,
+        signals::read::read,
         publish::batch::add,
         publish::ndjson::add,
         publish::websocket::add,
@@ -45,6 +46,7 @@ use crate::http::{admin, error::ErrorBody, publish, streams, subscribe};
         subscribe::websocket::follow,
         subscribe::ndjson::follow,
         subscribe::poll::poll,
+        signals::send::send,
         admin::list_clients::list_clients,
         admin::disconnect_client::disconnect_client,
         admin::health::health,

@@ -5,7 +5,7 @@ use std::{io, pin::pin};
 
 use futures::FutureExt;
 use rocket::{
-    Data,
+    Data, State,
     data::{ByteUnit, DataStream},
     post,
 };
@@ -16,11 +16,11 @@ use utoipa::ToSchema;
 use super::{
     append::{MAX_BYTES, MAX_EVENTS, count, replaced},
     documented::{EventsParams, StrictParams},
-    ended::ended,
+    ended::{End, ended},
     event_error_code::code_of,
-    producer::QueryProducer,
+    events_query::EventsQuery,
     refused_upload::RefusedUpload,
-    unknown_members::{MemberCheck, Strict},
+    unknown_members::MemberCheck,
 };
 use crate::{
     bounded::bounded,
@@ -35,6 +35,10 @@ use crate::{
         error_responses::{Unauthorized, UnsupportedMediaType},
         guards::ApiKeyHolder,
         query::QueryStream,
+        signals::{
+            producer_limit::{ProducerLimit, ProducerPermit},
+            query::UploadSignals,
+        },
         state::AppState,
         store_error::at,
     },
@@ -93,7 +97,16 @@ pub struct UploadSummary {
     context_path = "/api",
     tag = "ingestion",
     security(("api_key" = [])),
-    params(EventsParams, StrictParams),
+    params(
+        EventsParams,
+        StrictParams,
+        (
+            "signals" = Option<String>,
+            Query,
+            description = "`stop`: the upload ends with `stop-requested` when a subscriber asks \
+                the producer to stop"
+        ),
+    ),
     request_body(
         content = String,
         content_type = "application/x-ndjson",
@@ -123,10 +136,17 @@ pub struct UploadSummary {
         (
             status = 409,
             description = "`sequence-gap`: events of the producer are missing before these; the \
-                message says how many events were written; `stale-generation`",
+                message says how many events were written; `stop-requested`: a subscriber asked \
+                the producer to stop, and the message says the same; `stale-generation`",
             body = ErrorBody<'static>
         ),
         UnsupportedMediaType,
+        (
+            status = 429,
+            description = "`too-many-producers`: with `signals`, too many producers wait for \
+                signals of this node (`STREAMER_MAX_PRODUCERS`)",
+            body = ErrorBody<'static>
+        ),
         (
             status = 503,
             description = "`store-unavailable`, `shutting-down`; the message says how many events \
@@ -138,16 +158,22 @@ pub struct UploadSummary {
 #[post("/event/add/json-stream", data = "<data>")]
 pub async fn add<'r>(
     _caller: ApiKeyHolder,
-    stream: QueryStream,
-    producer: QueryProducer,
-    strict: Strict,
+    query: EventsQuery,
+    signals: UploadSignals,
+    limit: &State<ProducerLimit>,
     _plain: PlainBody,
     data: Data<'r>,
     state: AppState<'r>,
 ) -> Result<BufferedResponse, RefusedUpload<'r>> {
-    let QueryStream { key, generation } = stream;
+    let EventsQuery {
+        stream: QueryStream { key, generation },
+        producer,
+        strict,
+    } = query;
     // The caller receives this error now, not after the first line, which may arrive much later.
     let info = state.active_stream(&key, generation).await?;
+    let UploadSignals(until_stop) = signals;
+    let permit = until_stop.then(|| limit.acquire()).transpose()?;
     let mut upload = Upload {
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
@@ -158,11 +184,13 @@ pub async fn add<'r>(
         max_line: state.settings.max_line,
         max_event: state.settings.max_event,
         summary: UploadSummary {
-            num_duplicates: producer.0.as_ref().map(|_| 0),
+            num_duplicates: producer.as_ref().map(|_| 0),
             ..UploadSummary::default()
         },
         members: MemberCheck::new(strict),
-        producer_sequence: producer.0,
+        producer_sequence: producer,
+        until_stop,
+        _permit: permit,
     };
     let mut body = data.open(ByteUnit::max_value());
     if let Err(error) = upload.run(&mut body, state.lifecycle).await {
@@ -187,6 +215,10 @@ struct Upload {
     max_event: usize,
     members: MemberCheck,
     summary: UploadSummary,
+    /// The upload ends when the producer is asked to stop.
+    until_stop: bool,
+    /// Of the limit of producers that wait for signals.
+    _permit: Option<ProducerPermit>,
 }
 
 impl Upload {
@@ -198,7 +230,7 @@ impl Upload {
         let mut lines = Lines::new(self.max_line);
         let mut closing = pin!(lifecycle.closing());
         let (store, key) = (SharedStore::clone(&self.store), self.key.clone());
-        let mut ended = pin!(ended(store, key, self.info.clone()));
+        let mut ended = pin!(ended(store, key, self.info.clone(), self.until_stop));
         loop {
             while let Some(line) = lines.next_line() {
                 self.take(line);
@@ -219,12 +251,7 @@ impl Upload {
                         let why = "The broker is stopping";
                         return Err(self.stopped(ErrorCode::ShuttingDown, why));
                     }
-                    error = &mut ended => {
-                        let error = at(&self.key)(error);
-                        return Err(self
-                            .stopped(error.code, &error.message)
-                            .with_stream_status(error.stream_status));
-                    }
+                    end = &mut ended => return Err(self.ended(end)),
                     read = body.read_buf(lines.buffer()) => read,
                 }
             };
@@ -313,6 +340,21 @@ impl Upload {
         self.batch.clear();
         self.batch_bytes = 0;
         Ok(())
+    }
+
+    /// The error of an upload whose stream ended, or whose producer is asked to stop.
+    fn ended(&self, end: End) -> ApiError {
+        match end {
+            End::NotActive(error) => {
+                let error = at(&self.key)(error);
+                self.stopped(error.code, &error.message)
+                    .with_stream_status(error.stream_status)
+            }
+            End::StopRequested => {
+                let why = "The producer is asked to stop";
+                self.stopped(ErrorCode::StopRequested, why)
+            }
+        }
     }
 
     /// The error of an upload that stops before its end.

@@ -16,7 +16,7 @@ use crate::{
 
 /// The query parameters `producer` and `sequence`: the sequence of the first event of an upload.
 /// None if the query names no producer.
-pub struct QueryProducer(pub(super) Option<ProducerSequence>);
+pub(super) struct QueryProducer(pub(super) Option<ProducerSequence>);
 
 /// Checks a producer and a sequence of a body or a query. The default sequence is 0.
 pub(super) fn producer_sequence(

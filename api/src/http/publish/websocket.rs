@@ -1,20 +1,20 @@
 //! `GET /event/add/ws-stream`: events over a WebSocket. The broker acknowledges each, in order.
 
-use std::{borrow::Cow, convert::Infallible, pin::pin, time::Duration};
+use std::{borrow::Cow, convert::Infallible, future::pending, pin::pin, time::Duration};
 
-use futures::{FutureExt, SinkExt, StreamExt};
-use rocket::get;
+use rocket::{State, get};
 use rocket_ws::{Message, frame::CloseCode};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, Span};
 
 use super::{
     answers::{ParsedEvent, answers},
-    append::{MAX_BYTES, MAX_EVENTS, count, replaced},
+    append::{count, replaced},
     documented::{EventsParams, StrictParams},
-    ended::ended,
+    ended::{End, ended},
     event_error_code::code_of,
-    producer::QueryProducer,
+    events_query::EventsQuery,
+    socket::{WRITE_TIMEOUT, gather, heartbeat, send},
     unknown_members::{MemberCheck, Strict},
 };
 use crate::{
@@ -26,21 +26,24 @@ use crate::{
         },
         guards::ApiKeyHolder,
         query::{QueryStream, Upgrade},
+        signals::{
+            feed::SignalFeed,
+            producer_limit::{ProducerLimit, ProducerPermit},
+            query::SocketSignals,
+            view::message as signal_message,
+        },
         state::AppState,
         store_error::at,
-        websocket::{PeerEnd, PendingPong, Socket, WebSocketResponse, close, received},
+        websocket::{PeerEnd, PendingPong, Socket, WebSocketResponse, close},
     },
     lifecycle::Lifecycle,
     store::{Appended, SharedStore, StoreError, StreamInfo},
-    stream::{NewEvent, ProducerSequence, StreamKey},
+    stream::{NewEvent, ProducerSequence, Signal, StreamKey},
     telemetry::metrics::{SharedMetrics, Way},
 };
 
 /// A limit above the longest answer, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
-
-/// How long the producer may take to read an answer, or to answer a close.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
 /// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. With a producer, the
@@ -53,7 +56,17 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
     context_path = "/api",
     tag = "ingestion",
     security(("api_key" = [])),
-    params(EventsParams, StrictParams),
+    params(
+        EventsParams,
+        StrictParams,
+        (
+            "signals" = Option<u64>,
+            Query,
+            maximum = 9_007_199_254_740_992_u64,
+            description = "The number of the last signal that the producer has, 0 for all signals: \
+                the broker sends `{\"type\": \"signal\", \"seq\", \"name\", …}` for each later one"
+        ),
+    ),
     responses(
         (
             status = 101,
@@ -83,24 +96,32 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 #[get("/event/add/ws-stream")]
 pub async fn add(
     _caller: ApiKeyHolder,
-    stream: QueryStream,
-    producer: QueryProducer,
-    strict: Strict,
+    query: EventsQuery,
+    signals: SocketSignals,
+    limit: &State<ProducerLimit>,
     upgrade: Upgrade,
     state: AppState<'_>,
 ) -> Result<WebSocketResponse, ApiError> {
-    let QueryStream { key, generation } = stream;
+    let EventsQuery {
+        stream: QueryStream { key, generation },
+        producer,
+        strict,
+    } = query;
     let info = state.active_stream(&key, generation).await?;
+    let SocketSignals(signals_after) = signals;
+    let permit = signals_after.map(|_| limit.acquire()).transpose()?;
     let mut connection = Connection {
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
         key,
         info,
-        producer_sequence: producer.0,
+        producer_sequence: producer,
         strict,
         max_message: state.settings.max_line,
         max_event: state.settings.max_event,
         heartbeat_interval: state.settings.heartbeat,
+        signals_after,
+        _permit: permit,
     };
     let upgrade = upgrade.required()?;
     // Above the broker's own limit, so that a message that is a little too long gets an answer. A
@@ -153,6 +174,10 @@ struct Connection {
     max_message: usize,
     max_event: usize,
     heartbeat_interval: Duration,
+    /// The number of the last signal that the producer has, if it wants signals.
+    signals_after: Option<u64>,
+    /// Of the limit of producers that wait for signals.
+    _permit: Option<ProducerPermit>,
 }
 
 impl Connection {
@@ -171,7 +196,9 @@ impl Connection {
     ) -> Result<Infallible, Ending> {
         let mut closing = pin!(lifecycle.closing());
         let (store, key) = (SharedStore::clone(&self.store), self.key.clone());
-        let mut ended = pin!(ended(store, key, self.info.clone()));
+        let mut feed = (self.signals_after)
+            .map(|after| SignalFeed::new(&store, key.clone(), self.info.generation, after));
+        let mut ended = pin!(ended(store, key, self.info.clone(), false));
         let mut pong = PendingPong::default();
         let mut ticks = interval_at(
             Instant::now() + self.heartbeat_interval,
@@ -186,10 +213,16 @@ impl Connection {
                     let reason = "The broker is stopping".into();
                     return Err(Ending::Broker(CloseCode::Restart, reason));
                 }
-                error = &mut ended => {
+                signals = next(&mut feed) => {
+                    send(socket, signals.iter().map(signal_message).collect()).await?;
+                }
+                end = &mut ended => {
                     // The broker first answers each message that it has received.
                     self.write_with_received(socket, Vec::new()).await?;
-                    let reason = at(&self.key)(error).message;
+                    let reason = match end {
+                        End::NotActive(error) => at(&self.key)(error).message,
+                        End::StopRequested => "The producer is asked to stop".into(),
+                    };
                     return Err(Ending::Broker(CloseCode::Error, reason));
                 }
                 _ = ticks.tick() => heartbeat(socket).await?,
@@ -323,46 +356,14 @@ impl Connection {
     }
 }
 
-/// Sends a ping.
-async fn heartbeat(socket: &mut Socket) -> Result<(), PeerEnd> {
-    let ping = timeout(WRITE_TIMEOUT, socket.send(Message::Ping(Vec::new())));
-    ping.await
-        .map_err(|_| PeerEnd::Stalled)?
-        .map_err(|_| PeerEnd::Gone)
-}
-
-/// Sends the answers, together.
-async fn send(socket: &mut Socket, answers: Vec<String>) -> Result<(), PeerEnd> {
-    let sending = async {
-        for answer in answers {
-            socket.feed(Message::Text(answer)).await?;
-        }
-        socket.flush().await
-    };
-    timeout(WRITE_TIMEOUT, sending)
-        .await
-        .map_err(|_| PeerEnd::Stalled)?
-        .map_err(|_| PeerEnd::Gone)
-}
-
-/// Adds the messages that the socket has already received, so that one append writes them together.
-/// Returns the end of the connection, if the producer ended it after them: a socket reports its end
-/// only once.
-fn gather(socket: &mut Socket, messages: &mut Vec<Message>) -> Option<PeerEnd> {
-    let mut bytes = messages.iter().map(Message::len).sum::<usize>();
-    while messages.len() < MAX_EVENTS && bytes < MAX_BYTES {
-        match received(socket.next().now_or_never()?) {
-            Ok(message) => {
-                let is_ping = message.is_ping();
-                bytes += message.len();
-                messages.push(message);
-                // The broker sends its pong, with the answers, before it reads the next message.
-                if is_ping {
-                    return None;
-                }
-            }
-            Err(end) => return Some(end),
-        }
+/// The next signals. Never resolves without a feed, and after the end of the stream, which the
+/// connection learns otherwise. Cancel safe.
+async fn next(feed: &mut Option<SignalFeed>) -> Vec<Signal> {
+    if let Some(open) = feed
+        && let Ok(signals) = open.next().await
+    {
+        return signals;
     }
-    None
+    *feed = None;
+    pending().await
 }

@@ -4,14 +4,16 @@ use std::{borrow::Cow, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     auth::{
         claims::{Claims, Scope},
         client_token::{MAX_PLAIN_BYTES, SealError, TokenRing},
+        permissions::{InvalidSubject, Permissions, Subject},
     },
+    codec::list::Bounded,
     config::{Settings, TTL_SECONDS},
     http::error::{ApiError, ErrorCode},
     stream::{Generation, StreamKey},
@@ -25,6 +27,9 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
+
+/// The most items of a list of permissions: each once.
+pub(super) const MAX_PERMISSIONS: usize = 2;
 
 /// The URLs at which subscribers follow streams, and the token that opens the streams. The URLs
 /// name the streams, except for a token of a prefix.
@@ -57,6 +62,46 @@ pub struct Access {
     created: Option<bool>,
 }
 
+/// What a token can permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Permission {
+    /// To follow the streams.
+    Read,
+    /// To send signals to their producers.
+    Signal,
+}
+
+/// What a token is to permit, and for whom.
+pub(super) struct Grant {
+    permissions: Permissions,
+    subject: Option<Subject>,
+}
+
+impl Grant {
+    /// Checks the members `permissions` and `subject` of a body. Errors: `invalid-request`.
+    pub(super) fn new(
+        permissions: Option<Bounded<Permission, MAX_PERMISSIONS>>,
+        subject: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let permissions = match permissions {
+            None => Permissions::READ,
+            Some(Bounded { values, count }) if (1..=MAX_PERMISSIONS).contains(&count) => {
+                Permissions {
+                    read: values.contains(&Permission::Read),
+                    signal: values.contains(&Permission::Signal),
+                }
+            }
+            Some(_) => return Err(invalid("permissions is a list of read, signal or both")),
+        };
+        let subject = subject.map(str::parse).transpose();
+        Ok(Self {
+            permissions,
+            subject: subject.map_err(|error: InvalidSubject| invalid(error.to_string()))?,
+        })
+    }
+}
+
 impl Access {
     /// Says whether the request created the stream.
     pub(super) fn with_created(mut self, created: bool) -> Self {
@@ -67,6 +112,7 @@ impl Access {
     /// Issues a token with this scope, and makes the URLs for these streams.
     pub(super) fn issue(
         scope: Scope,
+        grant: Grant,
         keys: &[StreamKey],
         ttl: Duration,
         settings: &Settings,
@@ -83,6 +129,8 @@ impl Access {
         };
         let claims = Claims {
             scope,
+            permissions: grant.permissions,
+            subject: grant.subject,
             expires_at: u64::try_from(expires_at.timestamp()).unwrap_or(0),
         };
         Ok(Self {

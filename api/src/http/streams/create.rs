@@ -4,10 +4,10 @@ use rocket::{State, post, serde::json::Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::access::{Access, invalid, time_to_live};
+use super::access::{Access, Grant, MAX_PERMISSIONS, Permission, invalid, time_to_live};
 use crate::{
     auth::{claims::Scope, client_token::TokenRing},
-    codec::number::whole,
+    codec::{list::Bounded, number::whole},
     config::{MAX_EVENTS, Settings},
     http::{
         body::Body,
@@ -56,6 +56,14 @@ pub struct CreateStream {
     /// within a minute gets the stream that the first one created, and not `existing-stream`.
     #[schema(example = "c7d1c1c0", min_length = 1, max_length = 64)]
     request_id: Option<String>,
+    /// What the token permits: `read`, to follow the streams, and `signal`, to send signals to
+    /// their producers. The default is `["read"]`.
+    #[schema(value_type = Option<Vec<Permission>>, min_items = 1, max_items = 2)]
+    permissions: Option<Bounded<Permission, MAX_PERMISSIONS>>,
+    /// Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are
+    /// sent with it carry this name.
+    #[schema(example = "user-7")]
+    subject: Option<String>,
 }
 
 fn error() -> IfTaken {
@@ -121,6 +129,7 @@ pub async fn create(
             MAX_EVENTS.end()
         )));
     }
+    let grant = Grant::new(requested.permissions, requested.subject.as_deref())?;
     let request_id = requested.request_id.as_deref();
     let new = NewStream {
         ttl,
@@ -154,7 +163,7 @@ pub async fn create(
         }
     };
     let scope = Scope::Streams([(key.clone(), Some(generation))].into());
-    let access = Access::issue(scope, &[key], ttl, settings, ring)?;
+    let access = Access::issue(scope, grant, &[key], ttl, settings, ring)?;
     Ok(Json(access.with_created(created)))
 }
 

@@ -56,6 +56,10 @@ pub struct StreamState {
     /// RFC 3339.
     #[schema(example = "2026-01-01T00:00:00.000Z")]
     created_at: String,
+    /// When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was
+    /// not.
+    #[schema(example = "2026-01-01T00:00:07.000Z")]
+    stop_requested_at: Option<String>,
     /// Subscribers on this node.
     clients: u32,
     /// Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the
@@ -98,6 +102,7 @@ pub async fn info(
         last,
         created_ms,
         generation,
+        stop_requested_ms,
     } = info;
     let reason = match status {
         Status::Active | Status::Ended => None,
@@ -125,6 +130,7 @@ pub async fn info(
         first_id: first,
         last_id: last,
         created_at: json::time(created_ms),
+        stop_requested_at: stop_requested_ms.map(json::time),
         clients,
         clients_total: elsewhere.map(|elsewhere| elsewhere + u64::from(clients)),
     }))

@@ -5,10 +5,13 @@ use rocket::{State, post, serde::json::Json};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
-use super::access::{Access, invalid, time_to_live};
+use super::access::{Access, Grant, MAX_PERMISSIONS, Permission, invalid, time_to_live};
 use crate::{
     auth::{claims::Scope, client_token::TokenRing},
-    codec::{list::Distinct, number::whole},
+    codec::{
+        list::{Bounded, Distinct},
+        number::whole,
+    },
     config::{MAX_KEYS, Settings},
     http::{
         body::Body,
@@ -47,6 +50,14 @@ pub struct IssueToken {
     /// key.
     #[serde(default)]
     wait: bool,
+    /// What the token permits: `read`, to follow the streams, and `signal`, to send signals to
+    /// their producers. The default is `["read"]`.
+    #[schema(value_type = Option<Vec<Permission>>, min_items = 1, max_items = 2)]
+    permissions: Option<Bounded<Permission, MAX_PERMISSIONS>>,
+    /// Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are
+    /// sent with it carry this name.
+    #[schema(example = "user-7")]
+    subject: Option<String>,
 }
 
 /// Issues a token for a stream, for several, or for all whose keys begin alike.
@@ -98,7 +109,10 @@ pub async fn issue_token(
         prefix,
         ttl,
         wait,
+        permissions,
+        subject,
     } = body.json()?;
+    let grant = Grant::new(permissions, subject.as_deref())?;
     let ttl = time_to_live(ttl, settings)?;
     let keys = match (key, keys, prefix) {
         (Some(key), None, None) => vec![stream_key(&key)?],
@@ -107,7 +121,7 @@ pub async fn issue_token(
             let prefix = prefix.parse().map_err(|_| {
                 invalid("prefix is 1 to 256 bytes of UTF-8 without control characters")
             })?;
-            return Access::issue(Scope::Prefix(prefix), &[], ttl, settings, ring).map(Json);
+            return Access::issue(Scope::Prefix(prefix), grant, &[], ttl, settings, ring).map(Json);
         }
         _ => {
             return Err(invalid(
@@ -127,7 +141,7 @@ pub async fn issue_token(
             .try_collect()
             .await?,
     );
-    Access::issue(scope, &keys, ttl, settings, ring).map(Json)
+    Access::issue(scope, grant, &keys, ttl, settings, ring).map(Json)
 }
 
 /// Reads each key once, and one key more than the limit: a long list takes no more memory than a

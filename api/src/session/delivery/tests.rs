@@ -50,6 +50,7 @@ fn page(key: &str) -> Page {
         first: id,
         last: id,
         created_ms: 1,
+        stop_requested_ms: None,
     };
     Page::unread(key.parse().unwrap(), info, Some(id))
 }

@@ -8,6 +8,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
+use super::signals::SignalLog;
 use crate::{
     codec::segment::{Part, Segment},
     store::{
@@ -38,6 +39,7 @@ pub(super) struct Log {
     /// How many events each producer has written.
     producers: HashMap<Producer, u64>,
     pub(super) expires_at: Instant,
+    pub(super) signals: SignalLog,
     /// The request that created it, and until when the request may be repeated.
     request: Option<(RequestId, Instant)>,
     /// Wakes the tails after each change. It is dropped with the stream, which wakes them too.
@@ -71,6 +73,7 @@ impl Log {
             last: id,
             producers: HashMap::new(),
             expires_at: Instant::now() + new.ttl,
+            signals: SignalLog::default(),
             request: (new.request_id.clone()).map(|id| (id, Instant::now() + REQUEST_ID_TTL)),
             changed: watch::Sender::new(()),
         }
@@ -205,6 +208,7 @@ impl Log {
             first: self.first(),
             last: self.last,
             created_ms: self.created_ms,
+            stop_requested_ms: self.signals.stop_requested_ms(),
         }
     }
 
@@ -280,7 +284,7 @@ impl Log {
 }
 
 /// Milliseconds since the Unix epoch. A clock that shows an earlier time counts as the epoch.
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

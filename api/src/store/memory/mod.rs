@@ -5,6 +5,7 @@
 //! stream for one subscriber.
 
 mod log;
+mod signals;
 mod store;
 mod tail;
 #[cfg(test)]

@@ -7,16 +7,16 @@ use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::watch, time::Instant};
 
-use super::log::Log;
+use super::log::{Log, now_ms};
 use crate::{
     store::{
         Appended, ConnectionCounts, CreateOutcome, Created, IfTaken, Introspect, NewStream, Page,
-        Presence, PresenceOutcome, PresenceUpdate, StoreError, StreamInfo, StreamStore,
+        Presence, PresenceOutcome, PresenceUpdate, SignalPage, StoreError, StreamInfo, StreamStore,
         StreamWatch, TailSet, merge::MergedTails, watch::Watches,
     },
     stream::{
-        Entry, EventId, Finish, Generation, NewEvent, ProducerSequence, StartPosition, Status,
-        StreamKey,
+        Entry, EventId, Finish, Generation, NewEvent, NewSignal, ProducerSequence, StartPosition,
+        Status, StreamKey,
     },
     telemetry::metrics::SharedMetrics,
 };
@@ -185,6 +185,36 @@ impl StreamStore for MemoryStore {
         }]);
         streams.watches.notify(key);
         Ok(id)
+    }
+
+    async fn signal(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        signal: &NewSignal,
+    ) -> Result<u64, StoreError> {
+        let mut streams = self.lock();
+        let log = streams.active(key, generation)?;
+        let seq = log.signals.add(signal, now_ms())?;
+        streams.watches.notify(key);
+        Ok(seq)
+    }
+
+    async fn signals(&self, key: &StreamKey, after: u64) -> Result<SignalPage, StoreError> {
+        let mut streams = self.lock();
+        let log = streams.get(key).ok_or(StoreError::NotFound)?;
+        let StreamInfo {
+            generation,
+            status,
+            ttl,
+            ..
+        } = log.info();
+        Ok(SignalPage {
+            generation,
+            status,
+            ttl,
+            signals: log.signals.after(after),
+        })
     }
 
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {

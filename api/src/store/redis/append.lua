@@ -1,6 +1,7 @@
 -- Writes a batch of events to an active stream, all of it or nothing, and publishes it. Of a
 -- producer's batch it leaves out the events that are stored already.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
+--       5 signals (hash, as in signal.lua)
 -- ARGV: 1 stream key
 --       2 the batch: for each event the length of its name, then 0 without data or else one more
 --       than the length of its data, both in 4 bytes, big-endian; then name and data
@@ -12,7 +13,8 @@
 -- generation, {number of the producer's events} when some before the batch are missing, and {} when
 -- there are too many producers. An error: nothing was written.
 local meta = redis.call(
-  'HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth'
+  'HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth',
+  'signals'
 )
 if meta[1] and ARGV[4] ~= '' and ARGV[4] ~= meta[7] then
   return 'stale'
@@ -30,8 +32,9 @@ local producer = ARGV[5] and 'p:' .. ARGV[5]
 local had, skipped, fresh = 0, 0, 1
 if producer then
   local known = redis.call('HGET', KEYS[2], producer)
-  -- The hash has eight other fields.
-  if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[7]) + 8 then
+  -- The hash has eight other fields, and one more with signals.
+  local others = meta[8] and 9 or 8
+  if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[7]) + others then
     return {}
   end
   had = tonumber(known or 0)
@@ -72,6 +75,9 @@ if left < ttl then
     renewed = redis.pcall('PEXPIRE', KEYS[2], longer)
   end
   failed = type(renewed) == 'table' and renewed or nil
+  if meta[8] and not failed then
+    redis.pcall('PEXPIRE', KEYS[5], longer + 1000)
+  end
 end
 
 local n, at = first, fresh

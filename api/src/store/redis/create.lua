@@ -2,17 +2,17 @@
 -- KEYS: 1 events (stream)  2 meta (hash)
 --       3 index (sorted set: stream key → a time in ms before which it has not expired)
 --       4 live (channel)  5 request (hash: id of the request that created the stream, generation)
---       6 notify (channel)
+--       6 notify (channel)  7 signals (hash, as in signal.lua)
 -- ARGV: 1 stream key  2 generation  3 ttl in ms  4 events to keep
 --       5 what to do where an active stream has the key: 'error', 'attach' or 'replace'
 --       6 the same where a finished stream has it
 --       7 id of the request, if any  8 how long a request may be repeated, in ms
 -- Returns the time of the event `start` in ms; {status} of the stream that has the key, where that
--- is an error; or a stream that is taken: {generation, status, created_ms, last_ms, next,
--- length, pttl, first id, {}, 1 if this request has created it, else 0}. An error: there is no new
--- stream.
+-- is an error; or a stream that is taken: {generation, status, created_ms, last_ms, next, length,
+-- pttl, first id, {}, signals as in snapshot.lua, 1 if this request has created it or else 0}. An
+-- error: there is no new stream.
 local old = redis.call(
-  'HMGET', KEYS[2], 'status', 'last_ms', 'birth', 'created_ms', 'next', 'ttl_ms'
+  'HMGET', KEYS[2], 'status', 'last_ms', 'birth', 'created_ms', 'next', 'ttl_ms', 'signals'
 )
 local is_active = old[1] == 'active' or old[1] == 'leased'
 -- Redis may have evicted the events.
@@ -28,7 +28,7 @@ if old[1] and redis.call('EXISTS', KEYS[1]) == 1 then
     local ttl = math.min(redis.call('PTTL', KEYS[2]), tonumber(old[6]))
     local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
     return {
-      old[3], old[1], old[4], old[2], old[5], length, ttl, oldest[1][1], {}, repeated
+      old[3], old[1], old[4], old[2], old[5], length, ttl, oldest[1][1], {}, old[7], repeated
     }
   elseif choice == 'error' then
     return {old[1]}
@@ -74,7 +74,7 @@ if ARGV[7] then
     or must('PEXPIRE', KEYS[5], ARGV[8])
 end
 failed = failed
-  or must('DEL', KEYS[1], KEYS[2])
+  or must('DEL', KEYS[1], KEYS[2], KEYS[7])
   or must('XADD', KEYS[1], ms .. '-0', 'event', 'start')
   or must('PEXPIRE', KEYS[1], ARGV[3])
   or must(

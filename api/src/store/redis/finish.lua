@@ -1,12 +1,12 @@
 -- Writes the last event of an active stream, records its status, and publishes both.
 -- KEYS: 1 events (stream)  2 meta (hash)  3 index (sorted set)  4 live (channel)
---       5 notify (channel)
+--       5 notify (channel)  6 signals (hash, as in signal.lua)
 -- ARGV: 1 stream key  2 name of the last event  3 status  4 the event as a batch, as in append.lua
 --       5 generation that the stream must have, or ''  6 data of the event, if any
 -- Returns {ms, number of the last event}, and as a third item the error of Redis where removing the
 -- stream from the index or publishing failed. Returns nil when there is no stream, the status of a
 -- finished one, and 'stale' when the stream has another generation. An error: nothing was written.
-local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'birth')
+local meta = redis.call('HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'birth', 'signals')
 if meta[1] and ARGV[5] ~= '' and ARGV[5] ~= meta[5] then
   return 'stale'
 elseif meta[1] ~= 'active' then
@@ -20,6 +20,9 @@ local ms = string.format('%.0f', math.max(now, tonumber(meta[2])))
 -- in a full Redis: it refuses a write only when the script has not written before.
 redis.call('PEXPIRE', KEYS[1], meta[4])
 redis.call('PEXPIRE', KEYS[2], meta[4])
+if meta[6] then
+  redis.call('PEXPIRE', KEYS[6], meta[4])
+end
 local count = string.format('%.0f', meta[3] + 1)
 redis.call('HSET', KEYS[2], 'status', ARGV[3], 'last_ms', ms, 'next', count)
 local event = {'event', ARGV[2]}

@@ -6,7 +6,8 @@
 //! {prefix}{b}:meta:KEY     hash: status, next number, times, generation (`birth`)
 //! {prefix}{b}:index        sorted set of the bucket's active streams
 //! {prefix}{b}:live:KEY     channel of the stream's batches; sharded on a Cluster
-//! {prefix}{b}:notify:KEY   channel of the stream's end and replacement; sharded on a Cluster
+//! {prefix}{b}:notify:KEY   channel of the stream's end, replacement, signals; sharded on a Cluster
+//! {prefix}{b}:signals:KEY  hash: the signals for the stream's producer, and their generation
 //! {prefix}{b}:request:KEY  hash: id of the request that created the stream, and the generation
 //! {prefix}{b}:ready:NODE:… what a node writes and deletes at once, to learn whether it can
 //! ```
@@ -37,6 +38,7 @@ pub(super) struct Keys {
     pub(super) live: String,
     pub(super) notify: String,
     pub(super) request: String,
+    pub(super) signals: String,
 }
 
 impl Keys {
@@ -52,6 +54,7 @@ impl Keys {
             live: format!("{prefix}{{{bucket}}}:live:{key}"),
             notify: format!("{prefix}{{{bucket}}}:notify:{key}"),
             request: format!("{prefix}{{{bucket}}}:request:{key}"),
+            signals: format!("{prefix}{{{bucket}}}:signals:{key}"),
         }
     }
 }
@@ -83,6 +86,7 @@ pub(super) fn trials(prefix: &str, node: u64, sharded: bool) -> Vec<Keys> {
             live: name("live"),
             notify: name("notify"),
             request: name("request"),
+            signals: name("signals"),
         }
     };
     (0..if sharded { PROBED_BUCKETS } else { 1 })

@@ -26,6 +26,7 @@ mod replies;
 mod scripts;
 mod sentinel;
 mod shared;
+mod signals;
 mod store;
 
 pub use self::store::{RedisStore, install_crypto_provider};

@@ -14,7 +14,7 @@ use crate::{
 
 type Decoded<T> = Result<T, StoreError>;
 
-fn unexpected<T>(what: &'static str) -> Decoded<T> {
+pub(super) fn unexpected<T>(what: &'static str) -> Decoded<T> {
     Err(StoreError::Unexpected(what))
 }
 
@@ -47,8 +47,9 @@ pub(super) fn snapshot(value: Value) -> Decoded<Option<Snapshot>> {
             ttl,
             first,
             entries,
+            signals,
         ],
-    ) = <[Value; 9]>::try_from(fields)
+    ) = <[Value; 10]>::try_from(fields)
     else {
         return unexpected("a snapshot of another length");
     };
@@ -62,6 +63,11 @@ pub(super) fn snapshot(value: Value) -> Decoded<Option<Snapshot>> {
         // the key.
         ttl: Duration::from_millis(number(&ttl).unwrap_or(0)),
         first: id(&first)?,
+        // 0: there are signals, and none is a stop.
+        stop_requested_ms: match signals {
+            Value::Nil => None,
+            signals => Some(number(&signals)?).filter(|ms| *ms > 0),
+        },
     };
     Ok(Some(Snapshot {
         info,
@@ -121,7 +127,7 @@ pub(super) fn created(value: Value) -> Decoded<Created> {
 
 /// The array of a script that writes to an active stream. The script returns a text, or nil, where
 /// it wrote nothing.
-fn written(value: Value) -> Decoded<Vec<Value>> {
+pub(super) fn written(value: Value) -> Decoded<Vec<Value>> {
     match value {
         Value::Array(fields) => Ok(fields),
         Value::Nil => Err(StoreError::NotActive { status: None }),
@@ -180,7 +186,7 @@ pub(super) fn finished(value: Value) -> Result<Stored<EventId>, StoreError> {
     }
 }
 
-fn problem(item: &[Value]) -> Decoded<Option<String>> {
+pub(super) fn problem(item: &[Value]) -> Decoded<Option<String>> {
     item.first().cloned().map(text).transpose()
 }
 
@@ -298,7 +304,7 @@ fn text(value: Value) -> Decoded<String> {
     }
 }
 
-fn generation(value: &Value) -> Decoded<Generation> {
+pub(super) fn generation(value: &Value) -> Decoded<Generation> {
     let mut bytes = [0; 16];
     match value {
         Value::BulkString(digits) if hex::decode_to_slice(digits, &mut bytes).is_ok() => {
@@ -308,7 +314,7 @@ fn generation(value: &Value) -> Decoded<Generation> {
     }
 }
 
-fn status(value: &Value) -> Decoded<Status> {
+pub(super) fn status(value: &Value) -> Decoded<Status> {
     match value {
         Value::BulkString(bytes) => std::str::from_utf8(bytes)
             .ok()
@@ -318,7 +324,7 @@ fn status(value: &Value) -> Decoded<Status> {
     }
 }
 
-fn optional_array(value: Value) -> Decoded<Option<Vec<Value>>> {
+pub(super) fn optional_array(value: Value) -> Decoded<Option<Vec<Value>>> {
     match value {
         Value::Nil => Ok(None),
         Value::Array(items) => Ok(Some(items)),

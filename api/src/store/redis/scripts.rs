@@ -6,6 +6,8 @@ use deadpool_redis::redis::{
     Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value, aio::ConnectionLike, cmd,
 };
 
+use crate::stream::Generation;
+
 /// A script and the digest by which Redis knows it.
 pub(super) struct LuaScript {
     source: String,
@@ -19,6 +21,8 @@ pub(super) struct Scripts {
     pub(super) finish: LuaScript,
     pub(super) snapshot: LuaScript,
     pub(super) locate: LuaScript,
+    pub(super) signal: LuaScript,
+    pub(super) signals: LuaScript,
     pub(super) presence: LuaScript,
     pub(super) ready: LuaScript,
 }
@@ -43,6 +47,8 @@ impl Scripts {
             finish: script(include_str!("finish.lua")),
             snapshot: script(include_str!("snapshot.lua")),
             locate: script(include_str!("locate.lua")),
+            signal: script(include_str!("signal.lua")),
+            signals: script(include_str!("signals.lua")),
             presence: script(include_str!("presence.lua")),
             ready: script(include_str!("ready.lua")),
         }
@@ -81,6 +87,11 @@ impl LuaScript {
             answer => answer,
         }
     }
+}
+
+/// The generation that a script requires; empty for any.
+pub(super) fn expected(generation: Option<Generation>) -> String {
+    generation.map_or_else(String::new, |generation| generation.to_string())
 }
 
 /// Milliseconds, as scripts and commands take them.

@@ -3,9 +3,10 @@
 -- ARGV: 1 where to begin, as XRANGE takes it  2 events at the most, 0 for the state alone
 --       3 bytes after which to stop
 -- Returns {generation, status, created_ms, last_ms, next, length, pttl, first id, events as XRANGE
--- returns them}, or nil when there is no stream.
+-- returns them, signals}, or nil when there is no stream. Signals: the ms of the first stop, 0 when
+-- there are only others, nil when there are none.
 local meta = redis.call(
-  'HMGET', KEYS[2], 'birth', 'status', 'created_ms', 'last_ms', 'next', 'ttl_ms'
+  'HMGET', KEYS[2], 'birth', 'status', 'created_ms', 'last_ms', 'next', 'ttl_ms', 'signals'
 )
 local length = redis.call('XLEN', KEYS[1])
 if not meta[1] or length == 0 then
@@ -36,4 +37,4 @@ while #events < limit and bytes < budget do
 end
 -- A write may set a longer expiry than the ttl: see append.lua.
 local ttl = math.min(redis.call('PTTL', KEYS[2]), tonumber(meta[6]))
-return {meta[1], meta[2], meta[3], meta[4], meta[5], length, ttl, oldest[1][1], events}
+return {meta[1], meta[2], meta[3], meta[4], meta[5], length, ttl, oldest[1][1], events, meta[7]}

@@ -20,19 +20,20 @@ use super::{
     reader::RedisReader,
     readiness::Readiness,
     replies,
-    scripts::millis,
+    scripts::{expected, millis},
     shared::{hub::Hub, receive, tail::Topics},
+    signals,
 };
 use crate::{
     config::{Delivery, Settings},
     store::{
         Appended, ConnectionCounts, CreateOutcome, Created, CrossSlot, Introspect, NewStream, Page,
-        Presence, PresenceOutcome, PresenceUpdate, REQUEST_ID_TTL, StoreError, StreamInfo,
-        StreamStore, StreamWatch, TailSet, merge::MergedTails, resume::cursor_before,
+        Presence, PresenceOutcome, PresenceUpdate, REQUEST_ID_TTL, SignalPage, StoreError,
+        StreamInfo, StreamStore, StreamWatch, TailSet, merge::MergedTails, resume::cursor_before,
     },
     stream::{
-        EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, ProducerSequence, StartPosition,
-        Status, StreamKey,
+        EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, NewSignal, ProducerSequence,
+        StartPosition, Status, StreamKey,
     },
     telemetry::metrics::{Operation, SharedMetrics},
 };
@@ -125,6 +126,7 @@ impl StreamStore for RedisStore {
             &keys.live,
             &keys.request,
             &keys.notify,
+            &keys.signals,
         ];
         let mut call = script.call(&names, 512);
         call.arg(key.as_str())
@@ -154,6 +156,7 @@ impl StreamStore for RedisStore {
                 first: start,
                 last: start,
                 created_ms,
+                stop_requested_ms: None,
             },
             outcome: CreateOutcome::New,
         })
@@ -168,10 +171,14 @@ impl StreamStore for RedisStore {
     ) -> Result<Appended, StoreError> {
         let (keys, script) = (self.reader.keys(key), &self.reader.scripts.append);
         let batch = message::encode(events);
-        let mut call = script.call(
-            &[&keys.events, &keys.meta, &keys.index, &keys.live],
-            512 + batch.len(),
-        );
+        let names = [
+            &*keys.events,
+            &keys.meta,
+            &keys.index,
+            &keys.live,
+            &keys.signals,
+        ];
+        let mut call = script.call(&names, 512 + batch.len());
         call.arg(key.as_str())
             .arg(batch)
             .arg(events.len())
@@ -196,6 +203,7 @@ impl StreamStore for RedisStore {
             &keys.index,
             &keys.live,
             &keys.notify,
+            &keys.signals,
         ];
         let mut call = script.call(&names, 512);
         let Finish { kind, data } = finish;
@@ -209,6 +217,20 @@ impl StreamStore for RedisStore {
         }
         let stored = replies::finished(self.reader.run(Operation::Finish, script, &call).await?)?;
         Ok(self.accept(&keys, stored))
+    }
+
+    async fn signal(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        signal: &NewSignal,
+    ) -> Result<u64, StoreError> {
+        let stored = signals::store(&self.reader, key, generation, signal).await?;
+        Ok(self.accept(&self.reader.keys(key), stored))
+    }
+
+    async fn signals(&self, key: &StreamKey, after: u64) -> Result<SignalPage, StoreError> {
+        signals::read(&self.reader, key, after).await
     }
 
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
@@ -342,11 +364,6 @@ impl Introspect for RedisStore {
     async fn ready(&self) -> Result<Vec<String>, StoreError> {
         self.readiness.ready().await
     }
-}
-
-/// The generation that a script requires; empty for any.
-fn expected(generation: Option<Generation>) -> String {
-    generation.map_or_else(String::new, |generation| generation.to_string())
 }
 
 /// Selects the cryptography that rustls uses for `rediss://`. Without it redis-rs panics at the

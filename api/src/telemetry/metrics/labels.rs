@@ -107,6 +107,16 @@ label!(
 );
 
 label!(
+    /// What a signal asks for.
+    SignalKind {
+        /// To finish.
+        Stop = "stop",
+        /// What the application means by it.
+        Other = "other",
+    }
+);
+
+label!(
     /// What the broker asks of Redis.
     Operation {
         /// To send this node's subscriber counts to the other nodes.
@@ -129,6 +139,10 @@ label!(
         Locate = "locate",
         /// Whether Redis answers.
         Ping = "ping",
+        /// To store a signal.
+        Signal = "signal",
+        /// For the signals of a stream.
+        Signals = "signals",
         /// For a stream's status and some of its events.
         Snapshot = "snapshot",
         /// For the messages of shared delivery.

@@ -21,7 +21,7 @@ pub use self::{
     clients::{ClientMetrics, ConnectedGuard},
     http::HttpMetrics,
     ingest::IngestMetrics,
-    labels::{Cause, DisconnectReason, Operation, Outcome, Refusal, Transport, Way},
+    labels::{Cause, DisconnectReason, Operation, Outcome, Refusal, SignalKind, Transport, Way},
     redis::RedisMetrics,
     streams::StreamMetrics,
 };

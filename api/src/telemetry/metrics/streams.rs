@@ -6,17 +6,23 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::labels::Outcome;
+use super::labels::{Outcome, SignalKind};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfStatus {
     status: Outcome,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: SignalKind,
+}
+
 /// The metrics of streams.
 #[derive(Debug)]
 pub struct StreamMetrics {
     finished: Family<OfStatus, Counter>,
+    signals: Family<OfKind, Counter>,
     /// Streams that this node created.
     pub created: Counter,
     /// Streams that this node did not create, as their API key has too many.
@@ -32,6 +38,7 @@ impl StreamMetrics {
     pub(super) fn register(registry: &mut Registry, embedded: bool) -> Self {
         let metrics = Self {
             finished: Family::default(),
+            signals: Family::default(),
             created: Counter::default(),
             refused: Counter::default(),
             expired: Counter::default(),
@@ -56,6 +63,14 @@ impl StreamMetrics {
             metrics.finished.get_or_create_owned(&OfStatus { status });
         }
         registry.register(
+            "signals",
+            "Signals that this node took for producers, by kind",
+            metrics.signals.clone(),
+        );
+        for &kind in SignalKind::ALL {
+            metrics.signals.get_or_create_owned(&OfKind { kind });
+        }
+        registry.register(
             "streams_followed",
             "Streams that clients of this node follow now",
             metrics.followed.clone(),
@@ -68,6 +83,11 @@ impl StreamMetrics {
             );
         }
         metrics
+    }
+
+    /// Counts a signal that this node has taken.
+    pub fn signal(&self, kind: SignalKind) {
+        self.signals.get_or_create(&OfKind { kind }).inc();
     }
 
     /// Counts a stream that this node has finished.

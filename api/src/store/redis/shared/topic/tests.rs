@@ -18,6 +18,7 @@ fn page(last: u64, missed: Option<Missed>) -> Page {
         first: id(0),
         last: id(last),
         created_ms: 100,
+        stop_requested_ms: None,
     };
     Page {
         key: "chat".parse().unwrap(),

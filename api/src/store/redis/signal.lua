@@ -1,0 +1,61 @@
+-- Stores a signal for the producer of an active stream, and notifies the nodes.
+-- KEYS: 1 meta (hash)
+--       2 signals (hash: generation, next number, bytes, number of the first `stop`; each signal by
+--         its number; the number by sender and id; how many each sender sent)
+--       3 notify (channel)
+-- ARGV: 1 generation that the stream must have, or ''  2 name of the signal  3 the signal as JSON
+--       4 bytes that count  5 sender, or ''  6 the most signals  7 the most bytes of all signals
+--       8 the most signals of this sender  9 the sender's id of the signal, if any
+-- Returns {number of the signal}, and as a second item the error of Redis where publishing failed.
+-- Returns {} when there are too many. Returns nil when there is no stream, the status of a finished
+-- one, and 'stale' when the stream has another generation. An error: the signal was not stored.
+local meta = redis.call('HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'signals')
+if meta[1] and ARGV[1] ~= '' and ARGV[1] ~= meta[2] then
+  return 'stale'
+elseif meta[1] ~= 'active' and meta[1] ~= 'leased' then
+  return meta[1]
+end
+local has = redis.call('HMGET', KEYS[2], 'birth', 'next', 'bytes', 'stop')
+if has[1] ~= meta[2] then
+  if has[1] then
+    -- Of an earlier stream. Redis may refuse the first write of a script, and no later one.
+    redis.call('HSET', KEYS[2], 'birth', meta[2])
+    redis.call('DEL', KEYS[2])
+  end
+  has = {meta[2], 1, 0, false}
+end
+local seq, bytes = tonumber(has[2]), tonumber(has[3]) + tonumber(ARGV[4])
+local is_stop, sender = ARGV[2] == 'stop', 'n:' .. ARGV[5]
+local id = ARGV[9] and 'i:' .. ARGV[5] .. '\n' .. ARGV[9]
+local known = is_stop and has[4]
+if id and not is_stop then
+  known = redis.call('HGET', KEYS[2], id)
+end
+if known then
+  return {tonumber(known)}
+end
+local sent = tonumber(redis.call('HGET', KEYS[2], sender) or 0)
+if not is_stop and (
+  seq > tonumber(ARGV[6]) or bytes > tonumber(ARGV[7]) or sent >= tonumber(ARGV[8])
+) then
+  return {}
+end
+
+local time = redis.call('TIME')
+local ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+-- `append.lua` renews the expiry of both from now on. It does so a little later than the ttl asks.
+local expires = math.floor(tonumber(meta[3]) * 1.02) + 2000
+redis.call('HSET', KEYS[1], 'signals', is_stop and ms or meta[4] or 0)
+local fields = {
+  'birth', meta[2], 'next', seq + 1, 'bytes', bytes, seq, ms .. ' ' .. ARGV[3], sender, sent + 1
+}
+if is_stop then
+  fields[#fields + 1], fields[#fields + 2] = 'stop', seq
+end
+if id then
+  fields[#fields + 1], fields[#fields + 2] = id, seq
+end
+redis.call('HSET', KEYS[2], unpack(fields))
+redis.call('PEXPIRE', KEYS[2], expires)
+local published = redis.pcall('PUBLISH', KEYS[3], meta[2] .. ' signal')
+return {seq, type(published) == 'table' and published.err or nil}
