@@ -145,6 +145,31 @@ scenario(
     const attached = await call('create_stream', attach);
     assert.deepEqual([created, attached.created], [true, false]);
     assert.equal(attached.generation, generation);
+    const steer = { key: 'failing', name: 'steer', data: { to: [1, 'é'] }, id: 's-1', generation };
+    assert.deepEqual(await call('send_signal', steer), { seq: 1 });
+    assert.deepEqual(await call('send_signal', steer), { seq: 1 });
+    assert.deepEqual(await call('send_signal', { key: 'failing', name: 'stop' }), { seq: 2 });
+    const sent = await call('read_signals', { key: 'failing' });
+    assert.deepEqual([sent.generation, sent.stream_status], [generation, 'active']);
+    const [{ time, ...first }, stop] = sent.signals;
+    const { name, data } = steer;
+    assert.deepEqual(first, { seq: 1, name, data, id: 's-1', by: 'api-key' });
+    const rest = await call('read_signals', { key: 'failing', after: 1 });
+    assert.deepEqual(rest.signals, [stop]);
+    assert.equal((await call('stream_info', { key: 'failing' })).stop_requested_at, stop.time);
+
+    // A token that permits something else than to read, and says for whom it is.
+    const permissions = ['read', 'signal'];
+    const grant = { permissions, subject: 'user-7' };
+    const signaller = await call('issue_token', { key: 'failing', ...grant });
+    await call('create_stream', { ...attach, ...grant });
+    const url = `${broker.url}/api/client/signal?key=failing`;
+    const headers = { authorization: `Bearer ${signaller.token}` };
+    const byToken = await fetch(url, { method: 'POST', headers, body: '{"name":"approve"}' });
+    assert.deepEqual(await byToken.json(), { seq: 3 });
+    const last = await call('read_signals', { key: 'failing', after: 2 });
+    assert.equal(last.signals[0].by, 'user-7');
+    assert.ok(Date.parse(time) > 0);
     const failure = { code: 'model-overloaded', message: 'Too much' };
     const args = { key: 'failing', generation, ...failure };
     assert.deepEqual(await call('fail_stream', args), { status: 'failed' });
@@ -176,6 +201,9 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
     ['fail_stream', { key: 'taken', code: 'Not a word' }, 400, 'invalid-request'],
     ['fail_stream', { key: 'taken', generation: '0'.repeat(32) }, 409, 'stale-generation'],
     ['create_stream', { key: 'taken', request_id: '' }, 400, 'invalid-request'],
+    ['send_signal', { key: 'unknown', name: 'stop' }, 404, 'no-active-stream'],
+    ['send_signal', { key: 'taken', name: 'Not a word' }, 400, 'invalid-request'],
+    ['read_signals', { key: 'unknown' }, 404, 'stream-not-found'],
     ['add_events', { key: 'unknown', events }, 404, 'no-active-stream'],
     ['add_events', { key: 'taken', events: [{ event: 'start' }] }, 400, 'reserved-event'],
     ['add_events', { key: 'taken', events: [{ event: '' }] }, 400, 'invalid-event'],

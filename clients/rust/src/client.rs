@@ -13,8 +13,8 @@ use crate::{
         self, ResponseValue,
         types::{
             Access, AddEvents, Added, BrokerInfo, CancelStream, ClientRow, CreateStream,
-            Disconnected, EndStream, Event, FailStream, Finished, IssueToken, StoredEvent,
-            StreamRow, StreamState,
+            Disconnected, EndStream, Event, FailStream, Finished, IssueToken, SendSignal,
+            SignalSent, Signals, StoredEvent, StreamRow, StreamState,
         },
     },
     http,
@@ -123,6 +123,26 @@ impl Client {
     /// Of a stream that is finished already, it returns the status that the stream has.
     pub async fn fail_stream(&self, stream: impl Into<FailStream>) -> Result<Finished, Error> {
         finished(into_result(self.api.fail_stream(&stream.into()).await).await)
+    }
+
+    /// Sends a signal to the producer of an active stream. A name is enough: `stop` asks it to
+    /// finish. A [`SendSignal`] may also have data, an id and a generation.
+    ///
+    /// A second `stop` is not stored, and neither is a signal with an id that was used before. The
+    /// result then has the number of the first one.
+    pub async fn send_signal(
+        &self,
+        key: impl AsRef<str>,
+        signal: impl Into<SendSignal>,
+    ) -> Result<SignalSent, Error> {
+        into_result(self.api.send_signal(key.as_ref(), &signal.into()).await).await
+    }
+
+    /// Returns the signals of a stream, active or not, after the one with the number `after`. 0 is
+    /// before the first. A long list comes in parts: ask again with the number of the last one.
+    pub async fn read_signals(&self, key: impl AsRef<str>, after: u64) -> Result<Signals, Error> {
+        let key = key.as_ref();
+        into_result(self.api.read_signals(Some(after), None, key, None).await).await
     }
 
     /// Writes a batch of events, all or none. To write events one by one, use
@@ -241,6 +261,17 @@ impl<K: Into<String>> From<K> for FailStream {
     }
 }
 
+impl<N: Into<String>> From<N> for SendSignal {
+    fn from(name: N) -> Self {
+        Self {
+            name: name.into(),
+            data: None,
+            id: None,
+            generation: None,
+        }
+    }
+}
+
 impl<K: Into<String>> From<K> for CreateStream {
     fn from(key: K) -> Self {
         Self {
@@ -250,6 +281,8 @@ impl<K: Into<String>> From<K> for CreateStream {
             if_exists: None,
             if_finished: None,
             request_id: None,
+            permissions: None,
+            subject: None,
         }
     }
 }

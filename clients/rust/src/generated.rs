@@ -169,9 +169,15 @@ pub mod types {
         ///How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub max_events: ::std::option::Option<u64>,
+        ///What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub permissions: ::std::option::Option<::std::vec::Vec<Permission>>,
         ///An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub request_id: ::std::option::Option<::std::string::String>,
+        ///Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub subject: ::std::option::Option<::std::string::String>,
         ///Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
@@ -303,9 +309,15 @@ pub mod types {
         ///The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub keys: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+        ///What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub permissions: ::std::option::Option<::std::vec::Vec<Permission>>,
         ///The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of UTF-8 without control characters.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub prefix: ::std::option::Option<::std::string::String>,
+        ///Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub subject: ::std::option::Option<::std::string::String>,
         ///Seconds that the token is valid; the default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
@@ -333,6 +345,61 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stream_status: ::std::option::Option<::std::string::String>,
     }
+    ///What a token can permit.
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
+    pub enum Permission {
+        #[serde(rename = "read")]
+        Read,
+        #[serde(rename = "signal")]
+        Signal,
+    }
+    impl ::std::fmt::Display for Permission {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            match *self {
+                Self::Read => f.write_str("read"),
+                Self::Signal => f.write_str("signal"),
+            }
+        }
+    }
+    impl ::std::str::FromStr for Permission {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            match value {
+                "read" => Ok(Self::Read),
+                "signal" => Ok(Self::Signal),
+                _ => Err("invalid value".into()),
+            }
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for Permission {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for Permission {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
     ///The answer to a poll.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Polled {
@@ -343,6 +410,56 @@ pub mod types {
         pub events: ::std::vec::Vec<KeyedEvent>,
         ///`active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
+    }
+    ///A signal to the producer of a stream.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct SendSignal {
+        ///More about it: any JSON value of at most 16 KiB. `null` is the same as none.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub data: ::std::option::Option<::serde_json::Value>,
+        ///The generation that the stream must have, as the broker gave it when the stream was created.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub generation: ::std::option::Option<::std::string::String>,
+        ///An id of the signal, 1 to 64 characters. A signal that the same sender sends again with the same id is not stored again.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub id: ::std::option::Option<::std::string::String>,
+        ///What the producer is asked to do: 1 to 64 of `a` to `z`, `0` to `9`, `-`. `stop` asks it to finish. Other names are the application's own.
+        pub name: ::std::string::String,
+    }
+    ///A signal.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct SignalRecord {
+        ///Who sent it: the subject of the token, or `api-key`. Null for a token without a subject.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub by: ::std::option::Option<::std::string::String>,
+        ///More about it: any JSON value.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub data: ::std::option::Option<::serde_json::Value>,
+        ///The sender's id of it.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub id: ::std::option::Option<::std::string::String>,
+        ///What the producer is asked to do. `stop`: to finish.
+        pub name: ::std::string::String,
+        ///Its number in the stream, from 1.
+        pub seq: u64,
+        ///When the broker stored it. RFC 3339.
+        pub time: ::std::string::String,
+    }
+    ///The signal is stored.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct SignalSent {
+        ///Its number in the stream, from 1. For a signal that was stored before, the number that it has.
+        pub seq: u64,
+    }
+    ///Signals of a stream.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct Signals {
+        ///Distinguishes the stream from every other that has had its key: 32 hex digits.
+        pub generation: ::std::string::String,
+        ///The signals after `after`, in order. More may follow: ask again with the last `seq`.
+        pub signals: ::std::vec::Vec<SignalRecord>,
+        ///`active`, `ended`, `cancelled`, `failed` or `abandoned`.
+        pub stream_status: ::std::string::String,
     }
     ///An event as it is stored.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -396,6 +513,9 @@ pub mod types {
         pub reason: ::std::option::Option<::serde_json::Value>,
         ///`active`, `ended`, `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
+        ///When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was not.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stop_requested_at: ::std::option::Option<::std::string::String>,
         ///Seconds left unless something is written.
         pub ttl: u64,
     }
@@ -509,6 +629,50 @@ impl ClientInfo<()> for Client {
 impl ClientHooks<()> for &Client {}
 #[allow(clippy::all)]
 impl Client {
+    /**Sends a signal to the producer of an active stream, for example to stop
+
+Sends a `POST` request to `/api/client/signal`
+
+Arguments:
+- `key`: The stream's key
+- `body`
+*/
+    pub async fn send_signal<'a>(
+        &'a self,
+        key: &'a str,
+        body: &'a types::SendSignal,
+    ) -> Result<ResponseValue<types::SignalSent>, Error<()>> {
+        let url = format!("{}/api/client/signal", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .query(&progenitor_client::QueryParam::new("key", &key))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "send_signal",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
     /**Lists the clients of this node
 
 Sends a `GET` request to `/api/clients`
@@ -999,6 +1163,56 @@ Arguments:
             .build()?;
         let info = OperationInfo {
             operation_id: "stream_info",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`. It answers 204 when the stream is finished and no signal follows
+
+Sends a `GET` request to `/api/stream/signals`
+
+Arguments:
+- `after`: The number of the last signal that the producer has; 0 for all signals
+- `generation`: The generation that the stream must have, as the broker gave it when the stream was created
+- `key`: The stream's key
+- `wait`: Seconds to wait while there are no signals; 0 by default
+*/
+    pub async fn read_signals<'a>(
+        &'a self,
+        after: Option<u64>,
+        generation: Option<&'a str>,
+        key: &'a str,
+        wait: Option<u64>,
+    ) -> Result<ResponseValue<types::Signals>, Error<()>> {
+        let url = format!("{}/api/stream/signals", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .query(&progenitor_client::QueryParam::new("after", &after))
+            .query(&progenitor_client::QueryParam::new("generation", &generation))
+            .query(&progenitor_client::QueryParam::new("key", &key))
+            .query(&progenitor_client::QueryParam::new("wait", &wait))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "read_signals",
         };
         self.pre(&mut request, &info).await?;
         let result = self.exec(request, &info).await;

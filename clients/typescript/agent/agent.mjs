@@ -161,6 +161,8 @@ async function runManage(job) {
     end_stream: ({ key, ...options }) => client.endStream(key, options),
     cancel_stream: ({ key, ...options }) => client.cancelStream(key, options),
     fail_stream: ({ key, ...options }) => client.failStream(key, options),
+    send_signal: ({ key, name, ...options }) => client.sendSignal(key, name, options),
+    read_signals: ({ key, after }) => client.readSignals(key, after),
     add_events: ({ key, events, ...options }) => client.addEvents(key, events, options),
     list_clients: (filter) => client.listClients(filter),
     disconnect_client: ({ id }) => client.disconnectClient(id),

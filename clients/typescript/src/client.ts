@@ -1,4 +1,15 @@
 import { Api, type ClientOptions } from "./api.js";
+import type {
+  CallOptions,
+  CancelOptions,
+  ClientFilter,
+  EndOptions,
+  FailOptions,
+  SignalOptions,
+  StreamOptions,
+  TokenOptions,
+  TokenScope,
+} from "./client-options.js";
 import { ApiError } from "./errors.js";
 import type {
   Access,
@@ -13,7 +24,9 @@ import type {
   Event,
   FailStream,
   Finished,
-  IfTaken,
+  SendSignal,
+  SignalSent,
+  Signals,
   StoredEvent,
   StreamRow,
   StreamState,
@@ -23,81 +36,11 @@ import type { ManySubscription, SubscribeManyOptions } from "./subscribe/many-su
 import type { SubscribeOptions, Subscription } from "./subscribe/subscription.js";
 import { subscribe, subscribeMany } from "./subscribe.js";
 
-/** Filters the list of the subscribers that are connected to a node. */
-export interface ClientFilter {
-  /** Only subscribers of the stream at this key. */
-  key?: string;
-  /** Only subscribers with this tag. */
-  tag?: string;
-}
-
-/** The streams that a token opens: those at these keys, or all whose keys begin with the prefix. */
-export type TokenScope = { keys: string[] } | { prefix: string };
-
-/** Options of a token. */
-export interface TokenOptions {
-  /** How many seconds it is valid. */
-  ttl?: number;
-  /** Also open streams that do not exist yet. A token for a prefix always does. */
-  wait?: boolean;
-}
-
 /**
  * How many events a stream keeps unless its creator sets another number. The broker's own default
  * of 500 is too low for the answer of a model, of which a subscriber needs every token.
  */
 const MAX_EVENTS = 100_000;
-
-/** Options of a stream. */
-export interface StreamOptions {
-  /**
-   * How many seconds the stream exists after its last write. The broker's setting, unless it is
-   * set.
-   */
-  ttl?: number | null | undefined;
-  /** About how many events it keeps. 100,000. Null takes the broker's setting. */
-  max_events?: number | null | undefined;
-  /**
-   * What to do where an active stream has the key. `error` (the default) throws `existing-stream`.
-   * `attach` returns a token for that stream. `replace` deletes it, without a last event.
-   */
-  if_exists?: IfTaken | undefined;
-  /** The same where a finished stream has the key. `replace`. */
-  if_finished?: IfTaken | undefined;
-  /**
-   * An id of this request, 1 to 64 characters. The same request with the same id within a minute
-   * returns the stream that the first one created.
-   */
-  request_id?: string | undefined;
-}
-
-/** Which stream is finished. */
-interface FinishOptions {
-  /** The generation that the stream must have, as `createStream` returned it. */
-  generation?: string | undefined;
-}
-
-/** How a stream ends. */
-export interface EndOptions extends FinishOptions {
-  /** The data of the last event: a string, or any other JSON value, which becomes JSON text. */
-  data?: unknown;
-}
-
-/** Why a stream is cancelled. */
-export interface CancelOptions extends FinishOptions {
-  /** The reason, in at most 1 KiB. The last event has it. */
-  reason?: string | undefined;
-  /** Who cancels it, in at most 128 bytes. The last event has it. */
-  by?: string | undefined;
-}
-
-/** Why a stream fails. */
-export interface FailOptions extends FinishOptions {
-  /** A word for programs: 1 to 64 of `a` to `z`, `0` to `9`, `-`. `error`. */
-  code?: string | undefined;
-  /** A text for people, in at most 1 KiB. */
-  message?: string | undefined;
-}
 
 /** The options of `subscribe` that mean the same here, where the URL and the tokens are known. */
 type SharedOptions =
@@ -111,12 +54,6 @@ type SharedOptions =
   | "giveUpAfterMs"
   | "onConnect"
   | "onReconnect";
-
-/** Options of every call. */
-export interface CallOptions {
-  /** Aborting it makes the call throw its reason. The broker may have executed the request. */
-  signal?: AbortSignal | undefined;
-}
 
 /**
  * The client of a backend. It holds the API key, which must not reach a browser.
@@ -219,6 +156,35 @@ export class Client {
     const body = { key, ...others } as FailStream;
     return this.#finish(signal, (init) =>
       this.#api.routes.POST("/api/stream/fail", { body, ...init }),
+    );
+  }
+
+  /**
+   * Sends a signal to the producer of an active stream. `stop` asks it to finish. Returns the
+   * number of the signal. A second `stop` is not stored, and neither is a signal with an `id` that
+   * was used before: the result has the number of the first one.
+   */
+  sendSignal(
+    key: string,
+    name: string,
+    options: SignalOptions & CallOptions = {},
+  ): Promise<SignalSent> {
+    const { signal, ...others } = options;
+    const body = { name, ...others } as SendSignal;
+    const params = { query: { key } };
+    return this.#call(signal, (init) =>
+      this.#api.routes.POST("/api/client/signal", { params, body, ...init }),
+    );
+  }
+
+  /**
+   * The signals of a stream, active or finished, after the one with the number `after`. A long list
+   * comes in parts: ask again with the number of the last one.
+   */
+  readSignals(key: string, after = 0, { signal }: CallOptions = {}): Promise<Signals> {
+    const params = { query: { key, after } };
+    return this.#call(signal, (init) =>
+      this.#api.routes.GET("/api/stream/signals", { params, ...init }),
     );
   }
 

@@ -1,15 +1,16 @@
 export type { ClientOptions } from "./api.js";
-export {
-  type CallOptions,
-  type CancelOptions,
-  Client,
-  type ClientFilter,
-  type EndOptions,
-  type FailOptions,
-  type StreamOptions,
-  type TokenOptions,
-  type TokenScope,
-} from "./client.js";
+export { Client } from "./client.js";
+export type {
+  CallOptions,
+  CancelOptions,
+  ClientFilter,
+  EndOptions,
+  FailOptions,
+  SignalOptions,
+  StreamOptions,
+  TokenOptions,
+  TokenScope,
+} from "./client-options.js";
 export { ApiError, type ApiErrorDetails, PublishError, UnreachableError } from "./errors.js";
 export type {
   Access,
@@ -22,6 +23,10 @@ export type {
   Finished,
   IfTaken,
   IssueToken,
+  Permission,
+  SignalRecord,
+  SignalSent,
+  Signals,
   StoredEvent,
   StreamRow,
   StreamState,

@@ -13,6 +13,9 @@ UploadTransport = Literal["ndjson", "websocket"]
 IfTaken = Literal["error", "attach", "replace"]
 """What `create_stream` does where the key has a stream."""
 
+Permission = Literal["read", "signal"]
+"""What a token permits: to follow streams, or to send signals to their producers."""
+
 MAX_EVENTS = 100_000
 """The number of events that a stream keeps, unless the caller gives another one."""
 

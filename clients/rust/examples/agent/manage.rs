@@ -76,6 +76,15 @@ async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value
                 .fail_stream(types::FailStream::deserialize(args)?)
                 .await,
         ),
+        "send_signal" => value(
+            client
+                .send_signal(key, types::SendSignal::deserialize(args)?)
+                .await,
+        ),
+        "read_signals" => {
+            let after = args["after"].as_u64().unwrap_or(0);
+            value(client.read_signals(key, after).await)
+        }
         "add_events" => value(
             client
                 .add_events(types::AddEvents::deserialize(args)?)

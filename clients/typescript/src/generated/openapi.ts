@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/client/signal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a signal to the producer of an active stream, for example to stop. */
+        post: operations["send_signal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/client/sse": {
         parameters: {
             query?: never;
@@ -303,6 +320,23 @@ export interface paths {
         };
         /** Reports the state of a stream. */
         get: operations["stream_info"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/stream/signals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`. It answers 204 when the stream is finished and no signal follows. */
+        get: operations["read_signals"];
         put?: never;
         post?: never;
         delete?: never;
@@ -589,12 +623,20 @@ export interface components {
              * @description How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
              */
             max_events?: number | null;
+            /** @description What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`. */
+            permissions?: components["schemas"]["Permission"][] | null;
             /**
              * Format: byte-limited
              * @description An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
              * @example c7d1c1c0
              */
             request_id?: string | null;
+            /**
+             * Format: byte-limited
+             * @description Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
+             * @example user-7
+             */
+            subject?: string | null;
             /**
              * Format: int64
              * @description Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
@@ -702,11 +744,19 @@ export interface components {
             key?: string | null;
             /** @description The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once. */
             keys?: string[] | null;
+            /** @description What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`. */
+            permissions?: components["schemas"]["Permission"][] | null;
             /**
              * Format: byte-limited
              * @description The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of UTF-8 without control characters.
              */
             prefix?: string | null;
+            /**
+             * Format: byte-limited
+             * @description Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
+             * @example user-7
+             */
+            subject?: string | null;
             /**
              * Format: int64
              * @description Seconds that the token is valid; the default is `STREAMER_TTL`.
@@ -746,6 +796,11 @@ export interface components {
              */
             stream_status?: string;
         };
+        /**
+         * @description What a token can permit.
+         * @enum {string}
+         */
+        Permission: "read" | "signal";
         /** @description The answer to a poll. */
         Polled: {
             /** @description What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream. */
@@ -757,6 +812,79 @@ export interface components {
              * @example active
              */
             status: string;
+        };
+        /** @description A signal to the producer of a stream. */
+        SendSignal: {
+            /** @description More about it: any JSON value of at most 16 KiB. `null` is the same as none. */
+            data?: unknown;
+            /**
+             * @description The generation that the stream must have, as the broker gave it when the stream was created.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation?: string | null;
+            /**
+             * Format: byte-limited
+             * @description An id of the signal, 1 to 64 characters. A signal that the same sender sends again with the same id is not stored again.
+             * @example c7d1c1c0
+             */
+            id?: string | null;
+            /**
+             * @description What the producer is asked to do: 1 to 64 of `a` to `z`, `0` to `9`, `-`. `stop` asks it to finish. Other names are the application's own.
+             * @example stop
+             */
+            name: string;
+        };
+        /** @description A signal. */
+        SignalRecord: {
+            /**
+             * @description Who sent it: the subject of the token, or `api-key`. Null for a token without a subject.
+             * @example user-7
+             */
+            by?: string | null;
+            /** @description More about it: any JSON value. */
+            data?: unknown;
+            /** @description The sender's id of it. */
+            id?: string;
+            /**
+             * @description What the producer is asked to do. `stop`: to finish.
+             * @example stop
+             */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its number in the stream, from 1.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @description When the broker stored it. RFC 3339.
+             * @example 2026-01-01T00:00:00.000Z
+             */
+            time: string;
+        };
+        /** @description The signal is stored. */
+        SignalSent: {
+            /**
+             * Format: int64
+             * @description Its number in the stream, from 1. For a signal that was stored before, the number that it has.
+             * @example 1
+             */
+            seq: number;
+        };
+        /** @description Signals of a stream. */
+        Signals: {
+            /**
+             * @description Distinguishes the stream from every other that has had its key: 32 hex digits.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation: string;
+            /** @description The signals after `after`, in order. More may follow: ask again with the last `seq`. */
+            signals: components["schemas"]["SignalRecord"][];
+            /**
+             * @description `active`, `ended`, `cancelled`, `failed` or `abandoned`.
+             * @example active
+             */
+            stream_status: string;
         };
         /** @description An event as it is stored. */
         StoredEvent: {
@@ -850,6 +978,11 @@ export interface components {
              */
             status: string;
             /**
+             * @description When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was not.
+             * @example 2026-01-01T00:00:07.000Z
+             */
+            stop_requested_at?: string | null;
+            /**
              * Format: int64
              * @description Seconds left unless something is written.
              */
@@ -928,7 +1061,12 @@ export type Finished = components['schemas']['Finished'];
 export type IfTaken = components['schemas']['IfTaken'];
 export type IssueToken = components['schemas']['IssueToken'];
 export type KeyedEvent = components['schemas']['KeyedEvent'];
+export type Permission = components['schemas']['Permission'];
 export type Polled = components['schemas']['Polled'];
+export type SendSignal = components['schemas']['SendSignal'];
+export type SignalRecord = components['schemas']['SignalRecord'];
+export type SignalSent = components['schemas']['SignalSent'];
+export type Signals = components['schemas']['Signals'];
 export type StoredEvent = components['schemas']['StoredEvent'];
 export type StreamRow = components['schemas']['StreamRow'];
 export type StreamState = components['schemas']['StreamState'];
@@ -1132,6 +1270,123 @@ export interface operations {
                 };
             };
             /** @description `store-unavailable`, `shutting-down` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    send_signal: {
+        parameters: {
+            query: {
+                /** @description The stream's key */
+                key: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SendSignal"];
+            };
+        };
+        responses: {
+            /** @description The signal is stored, and the producer gets it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalSent"];
+                };
+            };
+            /** @description `missing-parameter`, `invalid-key`, `invalid-request`, `malformed-json` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: the token has not the permission `signal`, does not open the stream, or is for an earlier stream at the key */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `no-active-stream` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stale-generation`: the stream has another generation */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-many-signals`: of the stream, or of this subject */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `store-unavailable` */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1561,6 +1816,8 @@ export interface operations {
                 sequence?: number;
                 /** @description Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response */
                 strict?: boolean;
+                /** @description `stop`: the upload ends with `stop-requested` when a subscriber asks the producer to stop */
+                signals?: string;
             };
             header?: never;
             path?: never;
@@ -1610,7 +1867,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `sequence-gap`: events of the producer are missing before these; the message says how many events were written; `stale-generation` */
+            /** @description `sequence-gap`: events of the producer are missing before these; the message says how many events were written; `stop-requested`: a subscriber asked the producer to stop, and the message says the same; `stale-generation` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1621,6 +1878,15 @@ export interface operations {
             };
             /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-many-producers`: with `signals`, too many producers wait for signals of this node (`STREAMER_MAX_PRODUCERS`) */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1652,6 +1918,8 @@ export interface operations {
                 sequence?: number;
                 /** @description Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response */
                 strict?: boolean;
+                /** @description The number of the last signal that the producer has, 0 for all signals: the broker sends `{"type": "signal", "seq", "name", …}` for each later one */
+                signals?: number;
             };
             header?: never;
             path?: never;
@@ -2354,6 +2622,89 @@ export interface operations {
             };
             /** @description `stream-not-found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `store-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    read_signals: {
+        parameters: {
+            query: {
+                /** @description The stream's key */
+                key: string;
+                /** @description The number of the last signal that the producer has; 0 for all signals */
+                after?: number;
+                /** @description The generation that the stream must have, as the broker gave it when the stream was created */
+                generation?: string;
+                /** @description Seconds to wait while there are no signals; 0 by default */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The signals */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Signals"];
+                };
+            };
+            /** @description `missing-parameter`, `invalid-key`, `invalid-parameter` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stream-not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stale-generation`: the stream has another generation */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-many-producers`: too many producers wait for signals of this node (`STREAMER_MAX_PRODUCERS`) */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

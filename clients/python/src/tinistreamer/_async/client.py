@@ -11,6 +11,7 @@ import httpx
 from .._errors import ApiError, Unreachable
 from .._events import check_events, check_key
 from .._finish import finished_before
+from .._generated.api.clients.send_signal import send_signal
 from .._generated.api.connections.disconnect_client import disconnect_client
 from .._generated.api.connections.list_clients import list_clients
 from .._generated.api.health.broker_info import broker_info
@@ -22,6 +23,7 @@ from .._generated.api.streams.end_stream import end_stream
 from .._generated.api.streams.fail_stream import fail_stream
 from .._generated.api.streams.issue_token import issue_token
 from .._generated.api.streams.list_streams import list_streams
+from .._generated.api.streams.read_signals import read_signals
 from .._generated.api.streams.stream_events import stream_events
 from .._generated.api.streams.stream_info import stream_info
 from .._generated.models import (
@@ -36,6 +38,9 @@ from .._generated.models import (
     FailStream,
     Finished,
     IssueToken,
+    SendSignal,
+    Signals,
+    SignalSent,
     StoredEvent,
     StreamRow,
     StreamState,
@@ -44,7 +49,14 @@ from .._generated.models import Disconnected as Disconnection
 from .._generated.models import Event as NewEvent
 from .._generated.types import Operation
 from .._http import Broker, describe, parse_response
-from .._writer_options import MAX_EVENTS, Ack, IfTaken, UploadTransport, WriterOptions
+from .._writer_options import (
+    MAX_EVENTS,
+    Ack,
+    IfTaken,
+    Permission,
+    UploadTransport,
+    WriterOptions,
+)
 from .writer import AsyncWriter
 
 T = TypeVar("T")
@@ -97,6 +109,8 @@ class AsyncClient:
         if_exists: IfTaken | None = None,
         if_finished: IfTaken | None = None,
         request_id: str | None = None,
+        permissions: Iterable[Permission] | None = None,
+        subject: str | None = None,
     ) -> Access:
         """Creates a stream.
 
@@ -111,6 +125,8 @@ class AsyncClient:
 
         `request_id` is an id that no other request has. A call that is repeated with it within a
         minute returns the stream that the first call created.
+
+        For `permissions` and `subject`, see `issue_token`.
         """
         check_key(key)
         body = CreateStream(
@@ -120,6 +136,8 @@ class AsyncClient:
             if_exists=if_exists,
             if_finished=if_finished,
             request_id=request_id,
+            permissions=None if permissions is None else list(permissions),
+            subject=subject,
         )
         return await self._execute(create_stream(body))
 
@@ -131,14 +149,27 @@ class AsyncClient:
         prefix: str | None = None,
         ttl: int | None = None,
         wait: bool = False,
+        permissions: Iterable[Permission] | None = None,
+        subject: str | None = None,
     ) -> Access:
         """Issues a token for one stream, for several, or for all keys with a prefix.
 
         It is valid for `ttl` seconds. `wait` also allows streams that do not exist yet. Without it
         each stream must exist.
+
+        `permissions` is what the token permits: `read`, to follow the streams, and `signal`, to
+        send signals to their producers. The default is `read` alone. `subject` says who gets the
+        token. Its signals carry this name.
         """
-        listed = None if keys is None else list(keys)
-        body = IssueToken(key=key, keys=listed, prefix=prefix, ttl=ttl, wait=wait or None)
+        body = IssueToken(
+            key=key,
+            keys=None if keys is None else list(keys),
+            prefix=prefix,
+            ttl=ttl,
+            wait=wait or None,
+            permissions=None if permissions is None else list(permissions),
+            subject=subject,
+        )
         return await self._execute(issue_token(body))
 
     async def list_clients(
@@ -210,6 +241,31 @@ class AsyncClient:
         """
         body = FailStream(key=key, code=code, message=message, generation=generation)
         return await self._finish(fail_stream(body))
+
+    async def send_signal(
+        self,
+        key: str,
+        name: str,
+        *,
+        data: Any = None,
+        id: str | None = None,  # noqa: A002 - the broker's name
+        generation: str | None = None,
+    ) -> SignalSent:
+        """Sends a signal to the producer of an active stream. `stop` asks it to finish.
+
+        A second `stop` is not stored, and neither is a signal with an `id` that was used before.
+        The result then has the number of the first one.
+        """
+        check_key(key)
+        body = SendSignal(name=name, data=data, id=id, generation=generation)
+        return await self._execute(send_signal(body, key=key))
+
+    async def read_signals(self, key: str, *, after: int = 0) -> Signals:
+        """Returns the signals of a stream, after the one with the number `after`.
+
+        A long list comes in parts: ask again with the number of the last one.
+        """
+        return await self._execute(read_signals(key=key, after=after))
 
     async def add_events(
         self,

@@ -19,6 +19,10 @@ from .finished import Finished
 from .issue_token import IssueToken
 from .keyed_event import KeyedEvent
 from .polled import Polled
+from .send_signal import SendSignal
+from .signal_record import SignalRecord
+from .signal_sent import SignalSent
+from .signals import Signals
 from .stored_event import StoredEvent
 from .stream_row import StreamRow
 from .stream_state import StreamState
@@ -44,6 +48,10 @@ __all__ = (
     "IssueToken",
     "KeyedEvent",
     "Polled",
+    "SendSignal",
+    "SignalRecord",
+    "Signals",
+    "SignalSent",
     "StoredEvent",
     "StreamRow",
     "StreamState",

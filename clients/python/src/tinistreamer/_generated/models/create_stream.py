@@ -17,8 +17,12 @@ class CreateStream:
     """What to do where a stream has the key already."""
     max_events: int | None = None
     """How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`."""
+    permissions: list[str] | None = None
+    """What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`."""
     request_id: None | str = None
     """An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`."""
+    subject: None | str = None
+    """Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name."""
     ttl: int | None = None
     """Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`."""
 
@@ -29,7 +33,9 @@ class CreateStream:
             "if_exists": self.if_exists,
             "if_finished": self.if_finished,
             "max_events": self.max_events,
+            "permissions": self.permissions,
             "request_id": self.request_id,
+            "subject": self.subject,
             "ttl": self.ttl,
         }
         return {name: field for name, field in value.items() if field is not None}
@@ -42,6 +48,8 @@ class CreateStream:
             if_exists=value.get("if_exists"),
             if_finished=value.get("if_finished"),
             max_events=value.get("max_events"),
+            permissions=value.get("permissions"),
             request_id=value.get("request_id"),
+            subject=value.get("subject"),
             ttl=value.get("ttl"),
         )

@@ -13,8 +13,12 @@ class IssueToken:
     """The key of one stream."""
     keys: list[str] | None = None
     """The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once."""
+    permissions: list[str] | None = None
+    """What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`."""
     prefix: None | str = None
     """The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of UTF-8 without control characters."""
+    subject: None | str = None
+    """Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name."""
     ttl: int | None = None
     """Seconds that the token is valid; the default is `STREAMER_TTL`."""
     wait: bool | None = None
@@ -25,7 +29,9 @@ class IssueToken:
         value: dict[str, Any] = {
             "key": self.key,
             "keys": self.keys,
+            "permissions": self.permissions,
             "prefix": self.prefix,
+            "subject": self.subject,
             "ttl": self.ttl,
             "wait": self.wait,
         }
@@ -37,7 +43,9 @@ class IssueToken:
         return cls(
             key=value.get("key"),
             keys=value.get("keys"),
+            permissions=value.get("permissions"),
             prefix=value.get("prefix"),
+            subject=value.get("subject"),
             ttl=value.get("ttl"),
             wait=value.get("wait"),
         )

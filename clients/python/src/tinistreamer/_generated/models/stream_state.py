@@ -31,6 +31,8 @@ class StreamState:
     """Distinguishes the stream from every other that has had its key: 32 hex digits."""
     reason: Any = None
     """Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given."""
+    stop_requested_at: None | str = None
+    """When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was not."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""
@@ -46,6 +48,7 @@ class StreamState:
             "clients_total": self.clients_total,
             "generation": self.generation,
             "reason": self.reason,
+            "stop_requested_at": self.stop_requested_at,
         }
         return {name: field for name, field in value.items() if field is not None}
 
@@ -64,4 +67,5 @@ class StreamState:
             clients_total=value.get("clients_total"),
             generation=value.get("generation"),
             reason=value.get("reason"),
+            stop_requested_at=value.get("stop_requested_at"),
         )
