@@ -115,6 +115,26 @@ onConsole(
   },
 );
 
+onConsole(
+  'the producer of a stream is asked to stop, and the page shows who asked and that it failed',
+  async (fixture, visit) => {
+    const { broker, tab } = await openStream(fixture, visit);
+    const badges = () => tab.page.locator('.heading .badge').allTextContents();
+    await broker.call('/client/signal?key=by+hand', { name: 'steer' });
+    await tab.page.getByText('signals: 1. steer from api-key').waitFor();
+    await tab.button('Ask to stop').click();
+    await tab.notices.getByText('The producer is asked to stop').waitFor();
+    await until(async () => `${await badges()}` === 'active,stopping', 'it is stopping');
+    await tab.page.getByText('signals: 1. steer from api-key, 2. stop from api-key').waitFor();
+    assert.ok(await tab.button('Ask to stop').isDisabled());
+    await tab.follows('live');
+    await tab.button('Fail').click();
+    await tab.follows('finished');
+    await until(async () => `${await badges()}` === 'failed', 'it has failed');
+    await tab.page.getByText('error · 2 events stored').waitFor();
+  },
+);
+
 async function openStream(fixture, visit) {
   const broker = await consoleBroker(fixture);
   await broker.stream('by hand');

@@ -11,8 +11,10 @@ const TIMEOUT_MS = 10_000;
  * @typedef {{key: string, length: number, ttl: number, status: Status}} StreamRow
  * @typedef {"active" | "ended" | "cancelled" | "failed" | "abandoned"} Status
  * @typedef {{reason?: string, by?: string, code?: string, message?: string}} Reason
- * @typedef {StreamRow & {reason: Reason | null, first_id: string, last_id: string,
- *   created_at: string, clients: number, clients_total: number | null}} StreamInfo
+ * @typedef {StreamRow & {generation: string, reason: Reason | null, first_id: string,
+ *   last_id: string, created_at: string, stop_requested_at: string | null, clients: number,
+ *   clients_total: number | null}} StreamInfo
+ * @typedef {{seq: number, name: string, data?: unknown, by: string | null, time: string}} Signal
  * @typedef {{id: string, name?: string, tags: string[], keys: string[], transport: string,
  *   since: string, address?: string, events: number, bytes: number, lag: number | null,
  *   filter?: string}} ClientRow
@@ -164,6 +166,22 @@ export const disconnectClient = (id) =>
  * @param {"end" | "cancel" | "fail"} how
  */
 export const finishStream = (key, how) => post(address(`stream/${how}`), { key });
+
+/**
+ * Sends a signal to the producer.
+ * @param {string} key
+ * @param {string} name
+ */
+export const sendSignal = (key, name) => post(address("client/signal", { key }), { name });
+
+/**
+ * The signals after the one with this number.
+ * @param {string} key
+ * @param {number} after
+ * @returns {Promise<{generation: string, signals: Signal[], stream_status: Status}>}
+ */
+export const readSignals = (key, after) =>
+  get(address("stream/signals", { key, after: String(after) }));
 
 /**
  * Writes all events or none.

@@ -2,7 +2,14 @@
 
 /** @import { View } from "./app.js" */
 
-import { ApiError, createStream, finishStream, streamInfo } from "./api.js";
+import {
+  ApiError,
+  createStream,
+  finishStream,
+  readSignals,
+  sendSignal,
+  streamInfo,
+} from "./api.js";
 import { broker } from "./broker.js";
 import { Code } from "./code.js";
 import { EventList } from "./eventlist.js";
@@ -23,7 +30,9 @@ const INTERVAL_MS = 1_000;
 
 const TAB_NAMES = { events: "Events", text: "Text", clients: "Clients", code: "Code" };
 
-/** The texts for the states of the page's own subscriber. */
+/** How many signals the page shows. */
+const SHOWN_SIGNALS = 8;
+
 /** What was done to a stream that somebody has finished here. */
 const FINISHED = {
   end: "The stream has ended",
@@ -41,6 +50,7 @@ function reasonOf(reason) {
   return by ? `${what || "finished"}, by ${by}` : what;
 }
 
+/** The texts for the states of the page's own subscriber. */
 const FOLLOWING = {
   connecting: "connecting …",
   live: "live",
@@ -68,6 +78,8 @@ export class StreamPage {
   #why = "";
   /** @type {(import("./api.js").StreamInfo & {at: number}) | null} */
   #info = null;
+  /** @type {import("./api.js").Signal[]} */
+  #signals = [];
   #timers = [
     setInterval(() => document.visibilityState === "visible" && this.#load(), INTERVAL_MS),
     setInterval(redraw, 1_000),
@@ -120,6 +132,7 @@ export class StreamPage {
     this.#panes.close();
     this.#panes = new Panes(this.#key);
     this.#code = new Code(this.#key);
+    this.#signals = [];
     this.#load();
   }
 
@@ -130,6 +143,7 @@ export class StreamPage {
       const replaced = this.#info !== null && this.#info.created_at !== info.created_at;
       this.#info = info;
       this.#follower.compare(info.last_id);
+      if (!replaced) await this.#loadSignals(info.generation);
       if (replaced || (this.#state === "gone" && info.status === "active")) {
         this.#follower.close();
         this.#startAnew();
@@ -143,13 +157,22 @@ export class StreamPage {
     redraw();
   }
 
+  /** Takes the signals since the last time. There may be more, which come the next time. */
+  async #loadSignals(/** @type {string} */ generation) {
+    const { generation: theirs, signals } = await readSignals(
+      this.#key,
+      this.#signals.at(-1)?.seq ?? 0,
+    );
+    if (theirs === generation) this.#signals = [...this.#signals, ...signals].slice(-SHOWN_SIGNALS);
+  }
+
   render() {
     const active = this.#info?.status === "active";
     return html`
       <nav class="crumbs" aria-label="Breadcrumb"><a
         href="#/streams">${icon("back")} Streams</a></nav>
       <div class="heading stream"><h1><bdi>${this.#key}</bdi></h1>${this.#badge()}
-        <p class="aside">${this.#facts()}</p>
+        <p class="aside">${this.#facts()}${this.#signalled()}</p>
         <div class="buttons">${this.#actions()}</div>
       </div>
       <div class="stream-page">
@@ -169,7 +192,10 @@ export class StreamPage {
 
   #actions() {
     if (this.#info?.status === "active") {
-      return html`<button @click=${() => this.#finish("end")}>${icon("check")} End</button>
+      const { stop_requested_at: stopping } = this.#info;
+      return html`<button ?disabled=${stopping !== null}
+          @click=${this.#askToStop}>${icon("stop")} Ask to stop</button>
+        <button @click=${() => this.#finish("end")}>${icon("check")} End</button>
         <button class="warn"
           @click=${() => this.#finish("cancel")}>${icon("stop")} Cancel</button>
         <button class="warn"
@@ -182,7 +208,11 @@ export class StreamPage {
 
   #badge() {
     if (this.#info !== null)
-      return html`<span class="badge ${this.#info.status}">${this.#info.status}</span>`;
+      return html`<span class="badge ${this.#info.status}">${this.#info.status}</span>${
+        this.#info.status === "active" && this.#info.stop_requested_at !== null
+          ? html`<span class="badge stopping">stopping</span>`
+          : nothing
+      }`;
     return this.#state === "gone" ? html`<span class="badge gone">gone</span>` : nothing;
   }
 
@@ -205,6 +235,15 @@ export class StreamPage {
       ${since(Number(info.last_id.split("-")[0]))} ago · made
       ${since(Date.parse(info.created_at))} ago ·
       <a href=${href({ page: "clients", key: this.#key, tag: "" })}>${clients}</a>`;
+  }
+
+  /** The newest signals to the producer. */
+  #signalled() {
+    if (this.#signals.length === 0) return nothing;
+    const each = this.#signals.map(
+      ({ seq, name, by }) => `${seq}. ${name}${by === null ? "" : ` from ${by}`}`,
+    );
+    return html` · <span class="signals">signals: ${each.join(", ")}</span>`;
   }
 
   #tabs() {
@@ -274,6 +313,11 @@ export class StreamPage {
     if (await attempt(() => finishStream(this.#key, how))) notice(FINISHED[how]);
     this.#load();
   }
+
+  #askToStop = async () => {
+    if (await attempt(() => sendSignal(this.#key, "stop"))) notice("The producer is asked to stop");
+    this.#load();
+  };
 
   #create = async () => {
     if (await attempt(() => createStream({ key: this.#key }))) this.#load();
