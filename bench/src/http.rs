@@ -98,7 +98,7 @@ impl Connection {
         })
     }
 
-    async fn read_more(&mut self) -> Outcome<()> {
+    pub(crate) async fn read_more(&mut self) -> Outcome<()> {
         match self.stream.read_buf(&mut self.unread).await? {
             0 => Err(Error::Connection(std::io::ErrorKind::UnexpectedEof.into())),
             _ => Ok(()),

@@ -111,6 +111,21 @@ impl Protocol for Broker {
         true
     }
 
+    fn signal(&self, stream: &Stream) -> Option<Request> {
+        let body = json!({"name": "steer", "data": clock::now()}).to_string();
+        let request = self.post(&format!("/api/client/signal?key={}", stream.key));
+        Some(request.body(body.into_bytes()))
+    }
+
+    fn signals(&self, stream: &Stream) -> Option<Request> {
+        let request = Request::get(format!("/api/stream/signals?key={}", stream.key));
+        Some(
+            request
+                .header("X-API-KEY", &self.api_key)
+                .header("Accept", "text/event-stream"),
+        )
+    }
+
     fn subscriber_count(&self) -> Option<CountRequest> {
         let request = Request::get("/api/info".to_owned()).header("X-API-KEY", &self.api_key);
         Some(CountRequest {

@@ -66,6 +66,17 @@ pub(crate) trait Protocol: Debug + Send + Sync {
         false
     }
 
+    /// A signal to the producer of a stream, with the current time as its data. None where there are
+    /// no signals.
+    fn signal(&self, _stream: &Stream) -> Option<Request> {
+        None
+    }
+
+    /// Waits for the signals of a stream, over server-sent events. None where there are none.
+    fn signals(&self, _stream: &Stream) -> Option<Request> {
+        None
+    }
+
     /// Requests the number of subscribers. None where the server does not report it.
     fn subscriber_count(&self) -> Option<CountRequest> {
         None

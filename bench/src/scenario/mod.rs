@@ -5,6 +5,7 @@ mod common;
 mod fanout;
 mod idle;
 mod ingest;
+mod signals;
 mod slow;
 mod streams;
 
@@ -14,6 +15,7 @@ pub(crate) use self::{
     fanout::Fanout,
     idle::{FULL, Idle, MEMORY, MEMORY_AGAIN, REDIS_CONNECTIONS, REDIS_MEMORY},
     ingest::Ingest,
+    signals::Signals,
     slow::{PEAK, Slow},
     streams::Streams,
 };
@@ -37,6 +39,8 @@ pub(crate) enum Scenario {
     Churn(Churn),
     /// Subscribers, some of which stop reading
     Slow(Slow),
+    /// Signals to producers that wait for them, beside the load of `streams`
+    Signals(Signals),
 }
 
 impl Scenario {
@@ -48,6 +52,7 @@ impl Scenario {
             | Self::Churn(Churn { subscribers, .. })
             | Self::Slow(Slow { subscribers, .. }) => *subscribers,
             Self::Streams(scenario) => scenario.connections(),
+            Self::Signals(scenario) => scenario.connections(),
             Self::Ingest(Ingest { publishers, .. }) => *publishers,
         }
     }
@@ -68,6 +73,7 @@ impl Scenario {
             Self::Idle(scenario) => scenario.run(common, target).await,
             Self::Churn(scenario) => scenario.run(common, target).await,
             Self::Slow(scenario) => scenario.run(common, target).await,
+            Self::Signals(scenario) => scenario.run(common, target).await,
         }
     }
 }
