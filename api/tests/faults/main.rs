@@ -40,5 +40,6 @@ mod killed;
 mod limits;
 mod nodes;
 mod redis_network;
+mod signals;
 mod soak;
 mod subscriber_network;
