@@ -14,6 +14,7 @@
 //!   - [`http::admin`]: connected clients, health, metrics.
 //! - [`session`]: one connected subscriber: its delivery loop, positions, liveness and limits.
 //! - [`presence`]: exchanges subscriber counts between nodes.
+//! - [`sweep`]: finishes streams whose deadlines have passed.
 //! - [`store`]: where streams are stored: the traits, the memory store, which reads as the
 //!   specification, and Redis.
 //! - [`codec`]: SSE, JSON, NDJSON and cursors: turns values into bytes, and back.
@@ -31,6 +32,7 @@ pub mod presence;
 pub mod session;
 pub mod store;
 pub mod stream;
+pub mod sweep;
 pub mod telemetry;
 
 pub use http::server::{metrics_server, server};

@@ -14,7 +14,7 @@ LAYERS = (
     ("lib.rs",),
     ("http/",),
     ("session/",),
-    ("presence/",),
+    ("presence/", "sweep.rs"),
     ("store/",),
     ("codec/",),
     # Claims name streams by key and generation.

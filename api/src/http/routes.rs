@@ -30,6 +30,7 @@ pub fn all() -> Vec<Route> {
         streams::finish::end,
         streams::finish::cancel,
         streams::finish::fail,
+        streams::renew::renew,
         signals::read::read,
         signals::send::send,
         publish::batch::add,

@@ -21,6 +21,7 @@ use crate::{
     presence,
     session::{Limits, Registry},
     store::{SharedStore, quota::Quotas},
+    sweep,
     telemetry::metrics::SharedMetrics,
 };
 
@@ -45,12 +46,22 @@ pub fn server(
         SharedStore::clone(&store),
         lifecycle.clone(),
     );
+    let sweep = (
+        SharedStore::clone(&store),
+        SharedMetrics::clone(&metrics),
+        lifecycle.clone(),
+    );
     rocket::custom(configure(base, &settings))
         .attach(TrailingSlash)
         .attach(Cors::new(settings.allowed_origins.clone()))
         .attach(AdHoc::on_liftoff("presence", |_| {
             let (counts, store, lifecycle) = presence;
             tokio::spawn(presence::run(counts, store, lifecycle));
+            Box::pin(std::future::ready(()))
+        }))
+        .attach(AdHoc::on_liftoff("sweep", |_| {
+            let (store, metrics, lifecycle) = sweep;
+            tokio::spawn(sweep::run(store, metrics, lifecycle));
             Box::pin(std::future::ready(()))
         }))
         .attach(request_log::RequestLog)

@@ -80,6 +80,22 @@ pub trait StreamStore: Send + Sync {
     /// [`SIGNAL_PAGE_BYTES`]: super::SIGNAL_PAGE_BYTES
     async fn signals(&self, key: &StreamKey, after: u64) -> Result<SignalPage, StoreError>;
 
+    /// With `stop_ack`, gives the producer of an active stream that is asked to stop its grace once
+    /// more, from now on; only the first time. Returns until when it has to follow the stop, in
+    /// milliseconds since the Unix epoch. None: it is not asked to, or has no deadline.
+    ///
+    /// Errors: [`StoreError::NotActive`]; with a generation also [`StoreError::StaleGeneration`].
+    async fn renew(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        stop_ack: bool,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Finishes the streams whose deadlines have passed: it cancels those whose producer did not
+    /// follow a stop in time. Returns how many it finished. Every node calls it once a second.
+    async fn sweep(&self) -> Result<usize, StoreError>;
+
     /// The state of a stream.
     ///
     /// Errors: [`StoreError::NotFound`].

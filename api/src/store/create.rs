@@ -10,6 +10,9 @@ use super::page::StreamInfo;
 /// How long a repeated request to create a stream gets the answer of the first.
 pub const REQUEST_ID_TTL: Duration = Duration::from_secs(60);
 
+/// How long a producer has to follow a stop, where the stream's creator says nothing else.
+pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);
+
 /// The longest id of a request, in characters.
 const MAX_REQUEST_ID: usize = 64;
 
@@ -24,6 +27,8 @@ pub struct NewStream {
     pub if_exists: IfTaken,
     /// What to do where a finished stream has the key.
     pub if_finished: IfTaken,
+    /// How long its producer has to follow a stop. Zero: for ever.
+    pub stop_grace: Duration,
     /// The id of the request. For [`REQUEST_ID_TTL`], a repeated request with this id gets the
     /// stream that the first one created.
     pub request_id: Option<RequestId>,
@@ -38,6 +43,7 @@ impl NewStream {
             max_events,
             if_exists: IfTaken::Error,
             if_finished: IfTaken::Replace,
+            stop_grace: DEFAULT_STOP_GRACE,
             request_id: None,
         }
     }

@@ -22,7 +22,8 @@ mod watch;
 pub use self::{
     contract::{ConnectionCounts, Introspect, Presence, SharedStore, Store, StreamStore},
     create::{
-        CreateOutcome, Created, IfTaken, InvalidRequestId, NewStream, REQUEST_ID_TTL, RequestId,
+        CreateOutcome, Created, DEFAULT_STOP_GRACE, IfTaken, InvalidRequestId, NewStream,
+        REQUEST_ID_TTL, RequestId,
     },
     error::{CrossSlot, StoreError},
     fault::{Right, StoreFault},

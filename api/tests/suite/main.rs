@@ -74,6 +74,7 @@ mod shutdown;
 mod signal_delivery;
 mod signals;
 mod start_position;
+mod stop_grace;
 mod store_failures;
 mod store_start_position;
 mod stream_lifetime;

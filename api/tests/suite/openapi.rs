@@ -236,7 +236,7 @@ async fn every_route_with_a_json_body_documents_the_size_error() {
     assert!(!with_json.is_empty());
     for (path, post) in with_json {
         let response = broker
-            .request(reqwest::Method::POST, path)
+            .request(reqwest::Method::POST, &format!("{path}?key=chat"))
             .body("x".repeat(1025))
             .send()
             .await

@@ -66,8 +66,8 @@ pub(crate) trait Protocol: Debug + Send + Sync {
         false
     }
 
-    /// A signal to the producer of a stream, with the current time as its data. None where there are
-    /// no signals.
+    /// A signal to the producer of a stream, with the current time as its data. None where there
+    /// are no signals.
     fn signal(&self, _stream: &Stream) -> Option<Request> {
         None
     }

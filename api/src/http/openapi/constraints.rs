@@ -130,7 +130,7 @@ const FAILURE: Text = Text {
 const SUBJECT: Text = Text::named(MAX_SUBJECT_BYTES, PRINTABLE);
 
 /// The strings of bodies: schema, member, constraints.
-const MEMBERS: [(&str, &str, Text); 24] = [
+const MEMBERS: [(&str, &str, Text); 26] = [
     ("CreateStream", "key", KEY),
     ("CreateStream", "request_id", Text::named(64, PRINTABLE)),
     ("EndStream", "key", KEY),
@@ -143,6 +143,8 @@ const MEMBERS: [(&str, &str, Text); 24] = [
     ("FailStream", "code", FAILURE),
     ("FailStream", "message", LONG_TEXT),
     ("FailStream", "generation", Text::of(GENERATION, None)),
+    ("RenewStream", "key", KEY),
+    ("RenewStream", "generation", Text::of(GENERATION, None)),
     ("SendSignal", "name", FAILURE),
     ("SendSignal", "id", Text::named(MAX_SIGNAL_ID, PRINTABLE)),
     ("SendSignal", "generation", Text::of(GENERATION, None)),
@@ -176,6 +178,7 @@ fn text_of(operation: &str, name: &str) -> Option<Text> {
             ..Text::named(MAX_CLIENT_NAME_BYTES, PRINTABLE_OR_EMPTY)
         }),
         (_, "pattern") => Some(Text::of(GLOB, None)),
+        ("upload_events", "signals") => Some(Text::of("^stop$", None)),
         ("poll_events", "wait") => Some(Text::of(POLL_WAIT, None)),
         _ => None,
     }

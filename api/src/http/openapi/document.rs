@@ -38,6 +38,7 @@ use crate::http::{admin, error::ErrorBody, publish, signals, streams, subscribe}
         streams::finish::end,
         streams::finish::cancel,
         streams::finish::fail,
+        streams::renew::renew,
         signals::read::read,
         publish::batch::add,
         publish::ndjson::add,

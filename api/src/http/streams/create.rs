@@ -1,5 +1,7 @@
 //! `POST /stream`: creates a stream.
 
+use std::time::Duration;
+
 use rocket::{State, post, serde::json::Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -20,12 +22,16 @@ use crate::{
         store_error::at,
     },
     store::{
-        CreateOutcome, Created, IfTaken, InvalidRequestId, NewStream, SharedStore, StoreError,
+        CreateOutcome, Created, DEFAULT_STOP_GRACE, IfTaken, InvalidRequestId, NewStream,
+        SharedStore, StoreError,
         quota::{QuotaError, Quotas},
     },
     stream::{Generation, StreamKey},
     telemetry::metrics::SharedMetrics,
 };
+
+/// The longest time that a producer may have to follow a stop, in seconds: a day.
+const MAX_STOP_GRACE: u64 = 86_400;
 
 /// The stream to create.
 #[derive(Deserialize, ToSchema)]
@@ -56,6 +62,11 @@ pub struct CreateStream {
     /// within a minute gets the stream that the first one created, and not `existing-stream`.
     #[schema(example = "c7d1c1c0", min_length = 1, max_length = 64)]
     request_id: Option<String>,
+    /// Seconds that the producer has to follow the signal `stop`, before the broker cancels the
+    /// stream; 0: for ever. The default is 10.
+    #[schema(minimum = 0, maximum = 86_400, example = 10)]
+    #[serde(default, deserialize_with = "whole")]
+    stop_grace: Option<u64>,
     /// What the token permits: `read`, to follow the streams, and `signal`, to send signals to
     /// their producers. The default is `["read"]`.
     #[schema(value_type = Option<Vec<Permission>>, min_items = 1, max_items = 2)]
@@ -129,6 +140,15 @@ pub async fn create(
             MAX_EVENTS.end()
         )));
     }
+    let stop_grace = match requested.stop_grace {
+        None => DEFAULT_STOP_GRACE,
+        Some(seconds) if seconds <= MAX_STOP_GRACE => Duration::from_secs(seconds),
+        Some(seconds) => {
+            return Err(invalid(format!(
+                "stop_grace is 0 to {MAX_STOP_GRACE} seconds, not {seconds}"
+            )));
+        }
+    };
     let grant = Grant::new(requested.permissions, requested.subject.as_deref())?;
     let request_id = requested.request_id.as_deref();
     let new = NewStream {
@@ -136,6 +156,7 @@ pub async fn create(
         max_events,
         if_exists: requested.if_exists,
         if_finished: requested.if_finished,
+        stop_grace,
         request_id: request_id
             .map(str::parse)
             .transpose()

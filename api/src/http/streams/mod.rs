@@ -7,4 +7,5 @@ pub mod finish;
 pub mod info;
 pub mod issue_token;
 pub mod list;
+pub mod renew;
 mod seconds;

@@ -17,11 +17,14 @@ use crate::{
         resume::{Around, Start, cursor_before, start},
     },
     stream::{
-        Entry, EventId, Generation, MAX_PRODUCERS, Producer, ProducerSequence, StartPosition,
-        Status, StreamKey,
+        Entry, EventId, Generation, MAX_PRODUCERS, NewSignal, Producer, ProducerSequence,
+        StartPosition, Status, StreamKey,
     },
     telemetry::metrics::Metrics,
 };
+
+/// How long a stream whose deadline has passed is kept for the next sweep.
+const SWEEP_MARGIN: Duration = Duration::from_secs(10);
 
 /// The stored events of one stream, its status, and its time to live.
 pub(super) struct Log {
@@ -40,6 +43,12 @@ pub(super) struct Log {
     producers: HashMap<Producer, u64>,
     pub(super) expires_at: Instant,
     pub(super) signals: SignalLog,
+    stop_grace: Duration,
+    /// Until when the producer has to follow a stop.
+    pub(super) stop_at: Option<Instant>,
+    /// The same time, in milliseconds since the Unix epoch.
+    stop_at_ms: u64,
+    is_stop_acked: bool,
     /// The request that created it, and until when the request may be repeated.
     request: Option<(RequestId, Instant)>,
     /// Wakes the tails after each change. It is dropped with the stream, which wakes them too.
@@ -74,6 +83,10 @@ impl Log {
             producers: HashMap::new(),
             expires_at: Instant::now() + new.ttl,
             signals: SignalLog::default(),
+            stop_grace: new.stop_grace,
+            stop_at: None,
+            stop_at_ms: 0,
+            is_stop_acked: false,
             request: (new.request_id.clone()).map(|id| (id, Instant::now() + REQUEST_ID_TTL)),
             changed: watch::Sender::new(()),
         }
@@ -111,6 +124,46 @@ impl Log {
         self.trim();
         self.expires_at = Instant::now() + self.ttl;
         self.changed.send_replace(());
+    }
+
+    /// Stores a signal. As `StreamStore::signal` has it.
+    pub(super) fn signal(&mut self, new: &NewSignal) -> Result<u64, StoreError> {
+        let had_stop = self.signals.stop_requested_ms().is_some();
+        let seq = self.signals.add(new, now_ms())?;
+        if new.name.is_stop() && !had_stop && !self.stop_grace.is_zero() {
+            self.grant_grace();
+        }
+        Ok(seq)
+    }
+
+    /// As `StreamStore::renew` has it.
+    pub(super) fn renew(&mut self, stop_ack: bool) -> Option<u64> {
+        if stop_ack && self.stop_at.is_some() && !self.is_stop_acked {
+            self.is_stop_acked = true;
+            self.grant_grace();
+        }
+        self.stop_at.map(|_| self.stop_at_ms)
+    }
+
+    /// Gives the producer its grace from now on. The stream lives for its TTL after that, and until
+    /// the next sweep.
+    fn grant_grace(&mut self) {
+        let deadline = Instant::now() + self.stop_grace;
+        self.stop_at = Some(deadline);
+        self.stop_at_ms = now_ms() + u64::try_from(self.stop_grace.as_millis()).unwrap_or(0);
+        self.expires_at = self.expires_at.max(deadline + self.ttl + SWEEP_MARGIN);
+    }
+
+    /// Writes the last event.
+    pub(super) fn finish(&mut self, status: Status, name: &str, data: Option<Box<str>>) -> EventId {
+        let id = self.next_id();
+        self.status = status;
+        self.push(vec![Entry {
+            id,
+            name: name.into(),
+            data,
+        }]);
+        id
     }
 
     /// Counts a producer's batch of `count` events. Returns how many of them are stored already.
@@ -284,7 +337,7 @@ impl Log {
 }
 
 /// Milliseconds since the Unix epoch. A clock that shows an earlier time counts as the epoch.
-pub(super) fn now_ms() -> u64 {
+fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

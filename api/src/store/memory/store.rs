@@ -1,13 +1,17 @@
 //! The promises of the contract, each in a few lines under one lock.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::watch, time::Instant};
 
-use super::log::{Log, now_ms};
+use super::log::Log;
 use crate::{
     store::{
         Appended, ConnectionCounts, CreateOutcome, Created, IfTaken, Introspect, NewStream, Page,
@@ -25,6 +29,9 @@ use crate::{
 /// waiting for one.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The data of the last event of a stream whose producer did not follow a stop.
+const STOP_TIMEOUT: &str = r#"{"reason":"stop-timeout","by":"broker"}"#;
+
 /// Streams in the memory of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct MemoryStore {
@@ -36,6 +43,8 @@ pub(super) struct Streams {
     /// Keys at which a caller waits for a stream. The sender is dropped when the stream is created.
     awaited: HashMap<StreamKey, watch::Sender<()>>,
     watches: Watches<StreamKey>,
+    /// Streams whose producers are asked to stop.
+    stopping: HashSet<StreamKey>,
     /// When expired streams are next removed. None: never so far.
     sweep_at: Option<Instant>,
     metrics: SharedMetrics,
@@ -50,6 +59,7 @@ impl MemoryStore {
                 by_key: HashMap::new(),
                 awaited: HashMap::new(),
                 watches: Watches::default(),
+                stopping: HashSet::new(),
                 sweep_at: None,
                 metrics,
             })),
@@ -176,13 +186,8 @@ impl StreamStore for MemoryStore {
     ) -> Result<EventId, StoreError> {
         let mut streams = self.lock();
         let log = streams.active(key, generation)?;
-        let id = log.next_id();
-        log.status = finish.kind.status();
-        log.push(vec![Entry {
-            id,
-            name: finish.kind.event_name().into(),
-            data: finish.data.clone(),
-        }]);
+        let Finish { kind, data } = finish;
+        let id = log.finish(kind.status(), kind.event_name(), data.clone());
         streams.watches.notify(key);
         Ok(id)
     }
@@ -195,9 +200,39 @@ impl StreamStore for MemoryStore {
     ) -> Result<u64, StoreError> {
         let mut streams = self.lock();
         let log = streams.active(key, generation)?;
-        let seq = log.signals.add(signal, now_ms())?;
+        let seq = log.signal(signal)?;
+        if log.stop_at.is_some() {
+            streams.stopping.insert(key.clone());
+        }
         streams.watches.notify(key);
         Ok(seq)
+    }
+
+    async fn renew(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        stop_ack: bool,
+    ) -> Result<Option<u64>, StoreError> {
+        Ok(self.lock().active(key, generation)?.renew(stop_ack))
+    }
+
+    async fn sweep(&self) -> Result<usize, StoreError> {
+        let mut streams = self.lock();
+        let (now, mut finished) = (Instant::now(), 0);
+        for key in std::mem::take(&mut streams.stopping) {
+            let Ok(log) = streams.active(&key, None) else {
+                continue;
+            };
+            if log.stop_at.is_some_and(|at| at <= now) {
+                log.finish(Status::Cancelled, "cancel", Some(STOP_TIMEOUT.into()));
+                streams.watches.notify(&key);
+                finished += 1;
+            } else if log.stop_at.is_some() {
+                streams.stopping.insert(key);
+            }
+        }
+        Ok(finished)
     }
 
     async fn signals(&self, key: &StreamKey, after: u64) -> Result<SignalPage, StoreError> {

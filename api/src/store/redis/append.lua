@@ -32,10 +32,16 @@ local producer = ARGV[5] and 'p:' .. ARGV[5]
 local had, skipped, fresh = 0, 0, 1
 if producer then
   local known = redis.call('HGET', KEYS[2], producer)
-  -- The hash has eight other fields, and one more with signals.
-  local others = meta[8] and 9 or 8
-  if not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[7]) + others then
-    return {}
+  -- The hash has eight other fields, and some more that only few streams have.
+  local room = tonumber(ARGV[7]) + 8
+  if not known and redis.call('HLEN', KEYS[2]) >= room then
+    local rare = redis.call('HMGET', KEYS[2], 'signals', 'grace_ms', 'stop_at', 'stop_acked')
+    for field = 1, 4 do
+      room = room + (rare[field] and 1 or 0)
+    end
+    if redis.call('HLEN', KEYS[2]) >= room then
+      return {}
+    end
   end
   had = tonumber(known or 0)
   local duplicates = had - tonumber(ARGV[6])

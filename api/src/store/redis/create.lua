@@ -6,7 +6,8 @@
 -- ARGV: 1 stream key  2 generation  3 ttl in ms  4 events to keep
 --       5 what to do where an active stream has the key: 'error', 'attach' or 'replace'
 --       6 the same where a finished stream has it
---       7 id of the request, if any  8 how long a request may be repeated, in ms
+--       7 ms that the producer has to follow a stop, 0 for ever, or '' for the default
+--       8 id of the request, if any  9 how long a request may be repeated, in ms
 -- Returns the time of the event `start` in ms; {status} of the stream that has the key, where that
 -- is an error; or a stream that is taken: {generation, status, created_ms, last_ms, next, length,
 -- pttl, first id, {}, signals as in snapshot.lua, 1 if this request has created it or else 0}. An
@@ -19,9 +20,9 @@ local is_active = old[1] == 'active' or old[1] == 'leased'
 if old[1] and redis.call('EXISTS', KEYS[1]) == 1 then
   local choice = is_active and ARGV[5] or ARGV[6]
   local repeated = 0
-  if ARGV[7] then
+  if ARGV[8] then
     local request = redis.call('HMGET', KEYS[5], 'id', 'birth')
-    repeated = request[1] == ARGV[7] and request[2] == old[3] and 1 or 0
+    repeated = request[1] == ARGV[8] and request[2] == old[3] and 1 or 0
   end
   if repeated == 1 or choice == 'attach' then
     local length = redis.call('XLEN', KEYS[1])
@@ -69,9 +70,9 @@ end
 -- The hash is written last, because the stream exists from then on. Until then the request names a
 -- generation that no stream has.
 local failed
-if ARGV[7] then
-  failed = must('HSET', KEYS[5], 'id', ARGV[7], 'birth', ARGV[2])
-    or must('PEXPIRE', KEYS[5], ARGV[8])
+if ARGV[8] then
+  failed = must('HSET', KEYS[5], 'id', ARGV[8], 'birth', ARGV[2])
+    or must('PEXPIRE', KEYS[5], ARGV[9])
 end
 failed = failed
   or must('DEL', KEYS[1], KEYS[2], KEYS[7])
@@ -82,6 +83,7 @@ failed = failed
     'next', 1, 'ttl_ms', ARGV[3], 'max_events', ARGV[4],
     'listed_ms', string.format('%.0f', listed)
   )
+  or ARGV[7] ~= '' and must('HSET', KEYS[2], 'grace_ms', ARGV[7])
   or must('PEXPIRE', KEYS[2], ARGV[3])
 if failed then
   redis.pcall('DEL', KEYS[1], KEYS[2])

@@ -8,6 +8,8 @@
 //! {prefix}{b}:live:KEY     channel of the stream's batches; sharded on a Cluster
 //! {prefix}{b}:notify:KEY   channel of the stream's end, replacement, signals; sharded on a Cluster
 //! {prefix}{b}:signals:KEY  hash: the signals for the stream's producer, and their generation
+//! {prefix}{b}:deadlines    sorted set: streams to look at, by time; see `finish.lua`
+//! {prefix}sweeper          the node that looks for streams whose deadlines have passed
 //! {prefix}{b}:request:KEY  hash: id of the request that created the stream, and the generation
 //! {prefix}{b}:ready:NODE:… what a node writes and deletes at once, to learn whether it can
 //! ```
@@ -39,6 +41,7 @@ pub(super) struct Keys {
     pub(super) notify: String,
     pub(super) request: String,
     pub(super) signals: String,
+    pub(super) deadlines: String,
 }
 
 impl Keys {
@@ -55,7 +58,23 @@ impl Keys {
             notify: format!("{prefix}{{{bucket}}}:notify:{key}"),
             request: format!("{prefix}{{{bucket}}}:request:{key}"),
             signals: format!("{prefix}{{{bucket}}}:signals:{key}"),
+            deadlines: format!("{prefix}{{{bucket}}}:deadlines"),
         }
+    }
+}
+
+impl Keys {
+    /// The keys of `finish.lua`.
+    pub(super) fn of_finish(&self) -> [&str; 7] {
+        [
+            &self.events,
+            &self.meta,
+            &self.index,
+            &self.live,
+            &self.notify,
+            &self.signals,
+            &self.deadlines,
+        ]
     }
 }
 
@@ -87,11 +106,17 @@ pub(super) fn trials(prefix: &str, node: u64, sharded: bool) -> Vec<Keys> {
             notify: name("notify"),
             request: name("request"),
             signals: name("signals"),
+            deadlines: name("deadlines"),
         }
     };
     (0..if sharded { PROBED_BUCKETS } else { 1 })
         .map(trial)
         .collect()
+}
+
+/// The keys of the deadlines of all buckets.
+pub(super) fn deadlines(prefix: &str) -> impl Iterator<Item = String> {
+    (0..BUCKETS).map(move |bucket| format!("{prefix}{{{bucket}}}:deadlines"))
 }
 
 /// The index keys of all buckets.

@@ -28,5 +28,6 @@ mod sentinel;
 mod shared;
 mod signals;
 mod store;
+mod sweep;
 
 pub use self::store::{RedisStore, install_crypto_provider};

@@ -23,6 +23,8 @@ pub(super) struct Scripts {
     pub(super) locate: LuaScript,
     pub(super) signal: LuaScript,
     pub(super) signals: LuaScript,
+    pub(super) renew: LuaScript,
+    pub(super) sweeper: LuaScript,
     pub(super) presence: LuaScript,
     pub(super) ready: LuaScript,
 }
@@ -49,6 +51,8 @@ impl Scripts {
             locate: script(include_str!("locate.lua")),
             signal: script(include_str!("signal.lua")),
             signals: script(include_str!("signals.lua")),
+            renew: script(include_str!("renew.lua")),
+            sweeper: script(include_str!("sweeper.lua")),
             presence: script(include_str!("presence.lua")),
             ready: script(include_str!("ready.lua")),
         }

@@ -2,15 +2,17 @@
 -- KEYS: 1 meta (hash)
 --       2 signals (hash: generation, next number, bytes, number of the first `stop`; each signal by
 --         its number; the number by sender and id; how many each sender sent)
---       3 notify (channel)
--- ARGV: 1 generation that the stream must have, or ''  2 name of the signal  3 the signal as JSON
---       4 bytes that count  5 sender, or ''  6 the most signals  7 the most bytes of all signals
---       8 the most signals of this sender  9 the sender's id of the signal, if any
+--       3 notify (channel)  4 deadlines (sorted set, as in finish.lua)  5 events (stream)
+-- ARGV: 1 stream key  2 generation that the stream must have, or ''  3 name of the signal
+--       4 the signal as JSON  5 bytes that count  6 sender, or ''  7 the most signals
+--       8 the most bytes of all signals  9 the most signals of this sender
+--       10 ms that a producer has to follow a stop where the stream says nothing else
+--       11 the sender's id of the signal, if any
 -- Returns {number of the signal}, and as a second item the error of Redis where publishing failed.
 -- Returns {} when there are too many. Returns nil when there is no stream, the status of a finished
 -- one, and 'stale' when the stream has another generation. An error: the signal was not stored.
-local meta = redis.call('HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'signals')
-if meta[1] and ARGV[1] ~= '' and ARGV[1] ~= meta[2] then
+local meta = redis.call('HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'signals', 'grace_ms')
+if meta[1] and ARGV[2] ~= '' and ARGV[2] ~= meta[2] then
   return 'stale'
 elseif meta[1] ~= 'active' and meta[1] ~= 'leased' then
   return meta[1]
@@ -24,9 +26,9 @@ if has[1] ~= meta[2] then
   end
   has = {meta[2], 1, 0, false}
 end
-local seq, bytes = tonumber(has[2]), tonumber(has[3]) + tonumber(ARGV[4])
-local is_stop, sender = ARGV[2] == 'stop', 'n:' .. ARGV[5]
-local id = ARGV[9] and 'i:' .. ARGV[5] .. '\n' .. ARGV[9]
+local seq, bytes = tonumber(has[2]), tonumber(has[3]) + tonumber(ARGV[5])
+local is_stop, sender = ARGV[3] == 'stop', 'n:' .. ARGV[6]
+local id = ARGV[11] and 'i:' .. ARGV[6] .. '\n' .. ARGV[11]
 local known = is_stop and has[4]
 if id and not is_stop then
   known = redis.call('HGET', KEYS[2], id)
@@ -36,18 +38,33 @@ if known then
 end
 local sent = tonumber(redis.call('HGET', KEYS[2], sender) or 0)
 if not is_stop and (
-  seq > tonumber(ARGV[6]) or bytes > tonumber(ARGV[7]) or sent >= tonumber(ARGV[8])
+  seq > tonumber(ARGV[7]) or bytes > tonumber(ARGV[8]) or sent >= tonumber(ARGV[9])
 ) then
   return {}
 end
 
 local time = redis.call('TIME')
-local ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local ms = string.format('%.0f', now)
+local grace = is_stop and tonumber(meta[5] or ARGV[10]) or 0
 -- `append.lua` renews the expiry of both from now on. It does so a little later than the ttl asks.
-local expires = math.floor(tonumber(meta[3]) * 1.02) + 2000
+local expires = grace + math.floor(tonumber(meta[3]) * 1.02) + 12000
 redis.call('HSET', KEYS[1], 'signals', is_stop and ms or meta[4] or 0)
+if grace > 0 then
+  redis.call('HSET', KEYS[1], 'stop_at', now + grace)
+  redis.call('ZADD', KEYS[4], now + grace, ARGV[1])
+  -- The set is deleted when it has not been used for a while: a grace is at most a day.
+  redis.call('PEXPIRE', KEYS[4], 259200000)
+  -- The stream lives at least for its ttl after the deadline, and until a node has looked at it.
+  local lives = grace + tonumber(meta[3]) + 10000
+  for _, key in ipairs({KEYS[1], KEYS[5]}) do
+    if redis.call('PTTL', key) < lives then
+      redis.call('PEXPIRE', key, lives)
+    end
+  end
+end
 local fields = {
-  'birth', meta[2], 'next', seq + 1, 'bytes', bytes, seq, ms .. ' ' .. ARGV[3], sender, sent + 1
+  'birth', meta[2], 'next', seq + 1, 'bytes', bytes, seq, ms .. ' ' .. ARGV[4], sender, sent + 1
 }
 if is_stop then
   fields[#fields + 1], fields[#fields + 2] = 'stop', seq

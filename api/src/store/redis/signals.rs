@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use super::{
     reader::RedisReader,
     replies::{self, Stored, unexpected},
-    scripts::expected,
+    scripts::{expected, millis},
 };
 use crate::{
-    store::{SIGNAL_PAGE_BYTES, SignalPage, StoreError},
+    store::{DEFAULT_STOP_GRACE, SIGNAL_PAGE_BYTES, SignalPage, StoreError},
     stream::{Generation, MAX_SIGNALS, MAX_SIGNALS_BYTES, NewSignal, Signal, SignalId, StreamKey},
     telemetry::metrics::Operation,
 };
@@ -47,16 +47,24 @@ pub(super) async fn store(
         })
     });
     let stored = stored.map_err(|_| StoreError::Unexpected("a signal whose data is no JSON"))?;
-    let names = [&*keys.meta, &keys.signals, &keys.notify];
+    let names = [
+        &*keys.meta,
+        &keys.signals,
+        &keys.notify,
+        &keys.deadlines,
+        &keys.events,
+    ];
     let mut call = script.call(&names, 512 + stored.len());
-    call.arg(expected(generation))
+    call.arg(key.as_str())
+        .arg(expected(generation))
         .arg(new.name.as_str())
         .arg(stored)
         .arg(new.weight())
         .arg(new.by.as_deref().unwrap_or_default())
         .arg(MAX_SIGNALS)
         .arg(MAX_SIGNALS_BYTES)
-        .arg(new.max_of_sender());
+        .arg(new.max_of_sender())
+        .arg(millis(DEFAULT_STOP_GRACE));
     if let Some(id) = &new.id {
         call.arg(id.as_str());
     }

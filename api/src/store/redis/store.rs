@@ -23,13 +23,15 @@ use super::{
     scripts::{expected, millis},
     shared::{hub::Hub, receive, tail::Topics},
     signals,
+    sweep::{self, Sweeper},
 };
 use crate::{
     config::{Delivery, Settings},
     store::{
-        Appended, ConnectionCounts, CreateOutcome, Created, CrossSlot, Introspect, NewStream, Page,
-        Presence, PresenceOutcome, PresenceUpdate, REQUEST_ID_TTL, SignalPage, StoreError,
-        StreamInfo, StreamStore, StreamWatch, TailSet, merge::MergedTails, resume::cursor_before,
+        Appended, ConnectionCounts, CreateOutcome, Created, CrossSlot, DEFAULT_STOP_GRACE,
+        Introspect, NewStream, Page, Presence, PresenceOutcome, PresenceUpdate, REQUEST_ID_TTL,
+        SignalPage, StoreError, StreamInfo, StreamStore, StreamWatch, TailSet, merge::MergedTails,
+        resume::cursor_before,
     },
     stream::{
         EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, NewSignal, ProducerSequence,
@@ -50,6 +52,7 @@ pub struct RedisStore {
     hub: Option<Arc<Hub>>,
     presence: RedisPresence,
     awaited: Arc<AwaitedStreams>,
+    sweeper: Sweeper,
     notifications: Arc<Notifications>,
     readiness: Readiness,
     /// The number of connections for writes and management.
@@ -78,6 +81,7 @@ impl RedisStore {
         Ok(Self {
             presence: RedisPresence::new(Arc::clone(&reader)),
             awaited: Arc::new(AwaitedStreams::new(Arc::clone(&reader))),
+            sweeper: Sweeper::new(Arc::clone(&reader)),
             notifications: Arc::new(Notifications::new(Arc::clone(&reader))),
             readiness: Readiness::new(Arc::clone(&reader), hub.clone()),
             reader,
@@ -134,7 +138,8 @@ impl StreamStore for RedisStore {
             .arg(millis(new.ttl))
             .arg(new.max_events)
             .arg(new.if_exists.as_str())
-            .arg(new.if_finished.as_str());
+            .arg(new.if_finished.as_str())
+            .arg(grace(new));
         if let Some(request_id) = &new.request_id {
             call.arg(request_id.as_str()).arg(millis(REQUEST_ID_TTL));
         }
@@ -197,15 +202,7 @@ impl StreamStore for RedisStore {
         finish: &Finish,
     ) -> Result<EventId, StoreError> {
         let (keys, script) = (self.reader.keys(key), &self.reader.scripts.finish);
-        let names = [
-            &*keys.events,
-            &keys.meta,
-            &keys.index,
-            &keys.live,
-            &keys.notify,
-            &keys.signals,
-        ];
-        let mut call = script.call(&names, 512);
+        let mut call = script.call(&keys.of_finish(), 512);
         let Finish { kind, data } = finish;
         call.arg(key.as_str())
             .arg(kind.event_name())
@@ -231,6 +228,23 @@ impl StreamStore for RedisStore {
 
     async fn signals(&self, key: &StreamKey, after: u64) -> Result<SignalPage, StoreError> {
         signals::read(&self.reader, key, after).await
+    }
+
+    async fn renew(
+        &self,
+        key: &StreamKey,
+        generation: Option<Generation>,
+        stop_ack: bool,
+    ) -> Result<Option<u64>, StoreError> {
+        sweep::renew(&self.reader, key, generation, stop_ack).await
+    }
+
+    async fn sweep(&self) -> Result<usize, StoreError> {
+        self.sweeper
+            .sweep(|keys, stored| {
+                self.accept(keys, stored);
+            })
+            .await
     }
 
     async fn info(&self, key: &StreamKey) -> Result<StreamInfo, StoreError> {
@@ -363,6 +377,15 @@ impl Introspect for RedisStore {
 
     async fn ready(&self) -> Result<Vec<String>, StoreError> {
         self.readiness.ready().await
+    }
+}
+
+/// The grace of a stream as `create.lua` takes it: the default need not be stored.
+fn grace(new: &NewStream) -> String {
+    if new.stop_grace == DEFAULT_STOP_GRACE {
+        String::new()
+    } else {
+        millis(new.stop_grace).to_string()
     }
 }
 

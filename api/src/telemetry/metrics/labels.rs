@@ -139,12 +139,16 @@ label!(
         Locate = "locate",
         /// Whether Redis answers.
         Ping = "ping",
+        /// To give a producer more time.
+        Renew = "renew",
         /// To store a signal.
         Signal = "signal",
         /// For the signals of a stream.
         Signals = "signals",
         /// For a stream's status and some of its events.
         Snapshot = "snapshot",
+        /// For streams whose deadlines have passed.
+        Sweep = "sweep",
         /// For the messages of shared delivery.
         Subscribe = "subscribe",
     }
