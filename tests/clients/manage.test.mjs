@@ -158,6 +158,10 @@ scenario(
     assert.deepEqual(rest.signals, [stop]);
     assert.equal((await call('stream_info', { key: 'failing' })).stop_requested_at, stop.time);
 
+    const { stop_expires_at: deadline } = await call('renew_stream', { key: 'failing' });
+    const renewed = await call('renew_stream', { key: 'failing', generation, stop_ack: true });
+    assert.ok(Date.parse(renewed.stop_expires_at) >= Date.parse(deadline));
+
     // A token that permits something else than to read, and says for whom it is.
     const permissions = ['read', 'signal'];
     const grant = { permissions, subject: 'user-7' };
@@ -204,6 +208,8 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
     ['send_signal', { key: 'unknown', name: 'stop' }, 404, 'no-active-stream'],
     ['send_signal', { key: 'taken', name: 'Not a word' }, 400, 'invalid-request'],
     ['read_signals', { key: 'unknown' }, 404, 'stream-not-found'],
+    ['renew_stream', { key: 'unknown' }, 404, 'no-active-stream'],
+    ['create_stream', { key: 'long', stop_grace: 86_401 }, 400, 'invalid-request'],
     ['add_events', { key: 'unknown', events }, 404, 'no-active-stream'],
     ['add_events', { key: 'taken', events: [{ event: 'start' }] }, 400, 'reserved-event'],
     ['add_events', { key: 'taken', events: [{ event: '' }] }, 400, 'invalid-event'],

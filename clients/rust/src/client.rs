@@ -13,8 +13,8 @@ use crate::{
         self, ResponseValue,
         types::{
             Access, AddEvents, Added, BrokerInfo, CancelStream, ClientRow, CreateStream,
-            Disconnected, EndStream, Event, FailStream, Finished, IssueToken, SendSignal,
-            SignalSent, Signals, StoredEvent, StreamRow, StreamState,
+            Disconnected, EndStream, Event, FailStream, Finished, IssueToken, RenewStream, Renewed,
+            SendSignal, SignalSent, Signals, StoredEvent, StreamRow, StreamState,
         },
     },
     http,
@@ -145,6 +145,12 @@ impl Client {
         into_result(self.api.read_signals(Some(after), None, key, None).await).await
     }
 
+    /// Returns until when the producer has to follow a stop. A key is enough; with `stop_ack` in a
+    /// [`RenewStream`] it gets that time once more, from now on.
+    pub async fn renew_stream(&self, stream: impl Into<RenewStream>) -> Result<Renewed, Error> {
+        into_result(self.api.renew_stream(&stream.into()).await).await
+    }
+
     /// Writes a batch of events, all or none. To write events one by one, use
     /// [`publish`](Self::publish).
     pub async fn add_events(&self, events: impl Into<AddEvents>) -> Result<Added, Error> {
@@ -261,6 +267,16 @@ impl<K: Into<String>> From<K> for FailStream {
     }
 }
 
+impl<K: Into<String>> From<K> for RenewStream {
+    fn from(key: K) -> Self {
+        Self {
+            key: key.into(),
+            generation: None,
+            stop_ack: None,
+        }
+    }
+}
+
 impl<N: Into<String>> From<N> for SendSignal {
     fn from(name: N) -> Self {
         Self {
@@ -281,6 +297,7 @@ impl<K: Into<String>> From<K> for CreateStream {
             if_exists: None,
             if_finished: None,
             request_id: None,
+            stop_grace: None,
             permissions: None,
             subject: None,
         }

@@ -175,6 +175,9 @@ pub mod types {
         ///An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub request_id: ::std::option::Option<::std::string::String>,
+        ///Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stop_grace: ::std::option::Option<u64>,
         ///Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub subject: ::std::option::Option<::std::string::String>,
@@ -410,6 +413,25 @@ pub mod types {
         pub events: ::std::vec::Vec<KeyedEvent>,
         ///`active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
+    }
+    ///The stream whose producer needs more time.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct RenewStream {
+        ///The generation that the stream must have, as the broker gave it when the stream was created.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub generation: ::std::option::Option<::std::string::String>,
+        ///Its key.
+        pub key: ::std::string::String,
+        ///The producer follows a stop, and needs the grace once more. Only the first time counts.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stop_ack: ::std::option::Option<bool>,
+    }
+    ///The deadlines of a stream.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
+    pub struct Renewed {
+        ///When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if it does not.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stop_expires_at: ::std::option::Option<::std::string::String>,
     }
     ///A signal to the producer of a stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -1163,6 +1185,45 @@ Arguments:
             .build()?;
         let info = OperationInfo {
             operation_id: "stream_info",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Gives the producer of a stream that is asked to stop more time, once
+
+Sends a `POST` request to `/api/stream/renew`
+
+*/
+    pub async fn renew_stream<'a>(
+        &'a self,
+        body: &'a types::RenewStream,
+    ) -> Result<ResponseValue<types::Renewed>, Error<()>> {
+        let url = format!("{}/api/stream/renew", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "renew_stream",
         };
         self.pre(&mut request, &info).await?;
         let result = self.exec(request, &info).await;

@@ -162,6 +162,7 @@ async function runManage(job) {
     cancel_stream: ({ key, ...options }) => client.cancelStream(key, options),
     fail_stream: ({ key, ...options }) => client.failStream(key, options),
     send_signal: ({ key, name, ...options }) => client.sendSignal(key, name, options),
+    renew_stream: ({ key, ...options }) => client.renewStream(key, options),
     read_signals: ({ key, after }) => client.readSignals(key, after),
     add_events: ({ key, events, ...options }) => client.addEvents(key, events, options),
     list_clients: (filter) => client.listClients(filter),

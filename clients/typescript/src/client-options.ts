@@ -50,6 +50,11 @@ export interface StreamOptions {
    */
   request_id?: string | undefined;
   /**
+   * How many seconds the producer has to follow the signal `stop`, before the broker cancels the
+   * stream. 10. 0 means for ever.
+   */
+  stop_grace?: number | undefined;
+  /**
    * What the token permits: `read`, to follow the streams, and `signal`, to send signals to their
    * producers. `["read"]`.
    */
@@ -84,6 +89,12 @@ export interface FailOptions extends StreamReference {
   code?: string | undefined;
   /** A text for people, in at most 1 KiB. */
   message?: string | undefined;
+}
+
+/** What the producer of a stream needs. */
+export interface RenewOptions extends StreamReference {
+  /** Gives it the time to follow a stop once more, from now on; only the first time. */
+  stop_ack?: boolean | undefined;
 }
 
 /** More about a signal. */

@@ -5,6 +5,7 @@ import type {
   ClientFilter,
   EndOptions,
   FailOptions,
+  RenewOptions,
   SignalOptions,
   StreamOptions,
   TokenOptions,
@@ -24,6 +25,8 @@ import type {
   Event,
   FailStream,
   Finished,
+  Renewed,
+  RenewStream,
   SendSignal,
   SignalSent,
   Signals,
@@ -185,6 +188,18 @@ export class Client {
     const params = { query: { key, after } };
     return this.#call(signal, (init) =>
       this.#api.routes.GET("/api/stream/signals", { params, ...init }),
+    );
+  }
+
+  /**
+   * Returns until when the producer has to follow a stop. With `stop_ack` it gets that time once
+   * more.
+   */
+  renewStream(key: string, options: RenewOptions & CallOptions = {}): Promise<Renewed> {
+    const { signal, ...others } = options;
+    const body = { key, ...others } as RenewStream;
+    return this.#call(signal, (init) =>
+      this.#api.routes.POST("/api/stream/renew", { body, ...init }),
     );
   }
 

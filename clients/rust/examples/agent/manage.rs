@@ -81,6 +81,11 @@ async fn run(client: &Client, Call { call, args }: &Call) -> Result<Result<Value
                 .send_signal(key, types::SendSignal::deserialize(args)?)
                 .await,
         ),
+        "renew_stream" => value(
+            client
+                .renew_stream(types::RenewStream::deserialize(args)?)
+                .await,
+        ),
         "read_signals" => {
             let after = args["after"].as_u64().unwrap_or(0);
             value(client.read_signals(key, after).await)

@@ -328,6 +328,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/stream/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives the producer of a stream that is asked to stop more time, once. */
+        post: operations["renew_stream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/stream/signals": {
         parameters: {
             query?: never;
@@ -632,6 +649,12 @@ export interface components {
              */
             request_id?: string | null;
             /**
+             * Format: int64
+             * @description Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10.
+             * @example 10
+             */
+            stop_grace?: number | null;
+            /**
              * Format: byte-limited
              * @description Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
              * @example user-7
@@ -812,6 +835,30 @@ export interface components {
              * @example active
              */
             status: string;
+        };
+        /** @description The stream whose producer needs more time. */
+        RenewStream: {
+            /**
+             * @description The generation that the stream must have, as the broker gave it when the stream was created.
+             * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
+             */
+            generation?: string | null;
+            /**
+             * Format: byte-limited
+             * @description Its key.
+             * @example chat-1
+             */
+            key: string;
+            /** @description The producer follows a stop, and needs the grace once more. Only the first time counts. */
+            stop_ack?: boolean;
+        };
+        /** @description The deadlines of a stream. */
+        Renewed: {
+            /**
+             * @description When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if it does not.
+             * @example 2026-01-01T00:00:17.000Z
+             */
+            stop_expires_at?: string | null;
         };
         /** @description A signal to the producer of a stream. */
         SendSignal: {
@@ -1063,6 +1110,8 @@ export type IssueToken = components['schemas']['IssueToken'];
 export type KeyedEvent = components['schemas']['KeyedEvent'];
 export type Permission = components['schemas']['Permission'];
 export type Polled = components['schemas']['Polled'];
+export type RenewStream = components['schemas']['RenewStream'];
+export type Renewed = components['schemas']['Renewed'];
 export type SendSignal = components['schemas']['SendSignal'];
 export type SignalRecord = components['schemas']['SignalRecord'];
 export type SignalSent = components['schemas']['SignalSent'];
@@ -2622,6 +2671,102 @@ export interface operations {
             };
             /** @description `stream-not-found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `store-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    renew_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenewStream"];
+            };
+        };
+        responses: {
+            /** @description The deadlines of the stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Renewed"];
+                };
+            };
+            /** @description `invalid-key`, `invalid-request`, `malformed-json` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `no-active-stream` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `stale-generation`: the stream has another generation */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

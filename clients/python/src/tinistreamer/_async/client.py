@@ -24,6 +24,7 @@ from .._generated.api.streams.fail_stream import fail_stream
 from .._generated.api.streams.issue_token import issue_token
 from .._generated.api.streams.list_streams import list_streams
 from .._generated.api.streams.read_signals import read_signals
+from .._generated.api.streams.renew_stream import renew_stream
 from .._generated.api.streams.stream_events import stream_events
 from .._generated.api.streams.stream_info import stream_info
 from .._generated.models import (
@@ -38,6 +39,8 @@ from .._generated.models import (
     FailStream,
     Finished,
     IssueToken,
+    Renewed,
+    RenewStream,
     SendSignal,
     Signals,
     SignalSent,
@@ -109,6 +112,7 @@ class AsyncClient:
         if_exists: IfTaken | None = None,
         if_finished: IfTaken | None = None,
         request_id: str | None = None,
+        stop_grace: int | None = None,
         permissions: Iterable[Permission] | None = None,
         subject: str | None = None,
     ) -> Access:
@@ -126,6 +130,9 @@ class AsyncClient:
         `request_id` is an id that no other request has. A call that is repeated with it within a
         minute returns the stream that the first call created.
 
+        `stop_grace` is how many seconds the producer has to follow the signal `stop`, before the
+        broker cancels the stream. 0 means for ever, and None the default of 10.
+
         For `permissions` and `subject`, see `issue_token`.
         """
         check_key(key)
@@ -136,6 +143,7 @@ class AsyncClient:
             if_exists=if_exists,
             if_finished=if_finished,
             request_id=request_id,
+            stop_grace=stop_grace,
             permissions=None if permissions is None else list(permissions),
             subject=subject,
         )
@@ -266,6 +274,16 @@ class AsyncClient:
         A long list comes in parts: ask again with the number of the last one.
         """
         return await self._execute(read_signals(key=key, after=after))
+
+    async def renew_stream(
+        self, key: str, *, stop_ack: bool = False, generation: str | None = None
+    ) -> Renewed:
+        """Returns until when the producer has to follow a stop.
+
+        With `stop_ack` it gets that time once more, from now on; only the first time.
+        """
+        body = RenewStream(key=key, stop_ack=stop_ack, generation=generation)
+        return await self._execute(renew_stream(body))
 
     async def add_events(
         self,

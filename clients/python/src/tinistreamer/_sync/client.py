@@ -25,6 +25,7 @@ from .._generated.api.streams.fail_stream import fail_stream
 from .._generated.api.streams.issue_token import issue_token
 from .._generated.api.streams.list_streams import list_streams
 from .._generated.api.streams.read_signals import read_signals
+from .._generated.api.streams.renew_stream import renew_stream
 from .._generated.api.streams.stream_events import stream_events
 from .._generated.api.streams.stream_info import stream_info
 from .._generated.models import (
@@ -39,6 +40,8 @@ from .._generated.models import (
     FailStream,
     Finished,
     IssueToken,
+    Renewed,
+    RenewStream,
     SendSignal,
     Signals,
     SignalSent,
@@ -110,6 +113,7 @@ class Client:
         if_exists: IfTaken | None = None,
         if_finished: IfTaken | None = None,
         request_id: str | None = None,
+        stop_grace: int | None = None,
         permissions: Iterable[Permission] | None = None,
         subject: str | None = None,
     ) -> Access:
@@ -127,6 +131,9 @@ class Client:
         `request_id` is an id that no other request has. A call that is repeated with it within a
         minute returns the stream that the first call created.
 
+        `stop_grace` is how many seconds the producer has to follow the signal `stop`, before the
+        broker cancels the stream. 0 means for ever, and None the default of 10.
+
         For `permissions` and `subject`, see `issue_token`.
         """
         check_key(key)
@@ -137,6 +144,7 @@ class Client:
             if_exists=if_exists,
             if_finished=if_finished,
             request_id=request_id,
+            stop_grace=stop_grace,
             permissions=None if permissions is None else list(permissions),
             subject=subject,
         )
@@ -263,6 +271,16 @@ class Client:
         A long list comes in parts: ask again with the number of the last one.
         """
         return self._execute(read_signals(key=key, after=after))
+
+    def renew_stream(
+        self, key: str, *, stop_ack: bool = False, generation: str | None = None
+    ) -> Renewed:
+        """Returns until when the producer has to follow a stop.
+
+        With `stop_ack` it gets that time once more, from now on; only the first time.
+        """
+        body = RenewStream(key=key, stop_ack=stop_ack, generation=generation)
+        return self._execute(renew_stream(body))
 
     def add_events(
         self,

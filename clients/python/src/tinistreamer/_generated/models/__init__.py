@@ -19,6 +19,8 @@ from .finished import Finished
 from .issue_token import IssueToken
 from .keyed_event import KeyedEvent
 from .polled import Polled
+from .renew_stream import RenewStream
+from .renewed import Renewed
 from .send_signal import SendSignal
 from .signal_record import SignalRecord
 from .signal_sent import SignalSent
@@ -48,6 +50,8 @@ __all__ = (
     "IssueToken",
     "KeyedEvent",
     "Polled",
+    "Renewed",
+    "RenewStream",
     "SendSignal",
     "SignalRecord",
     "Signals",

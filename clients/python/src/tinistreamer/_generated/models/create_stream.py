@@ -21,6 +21,8 @@ class CreateStream:
     """What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`."""
     request_id: None | str = None
     """An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`."""
+    stop_grace: int | None = None
+    """Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10."""
     subject: None | str = None
     """Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name."""
     ttl: int | None = None
@@ -35,6 +37,7 @@ class CreateStream:
             "max_events": self.max_events,
             "permissions": self.permissions,
             "request_id": self.request_id,
+            "stop_grace": self.stop_grace,
             "subject": self.subject,
             "ttl": self.ttl,
         }
@@ -50,6 +53,7 @@ class CreateStream:
             max_events=value.get("max_events"),
             permissions=value.get("permissions"),
             request_id=value.get("request_id"),
+            stop_grace=value.get("stop_grace"),
             subject=value.get("subject"),
             ttl=value.get("ttl"),
         )

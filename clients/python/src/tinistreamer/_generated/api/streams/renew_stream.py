@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from ...models.renew_stream import RenewStream
+from ...models.renewed import Renewed
+from ...types import Operation
+
+
+def renew_stream(body: RenewStream) -> Operation[Renewed]:
+    """Gives the producer of a stream that is asked to stop more time, once."""
+    return Operation(
+        method="POST",
+        path="/api/stream/renew",
+        body=body.to_dict(),
+        parse=lambda response: Renewed.from_dict(response.json()),
+    )

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenewStream:
+    """The stream whose producer needs more time."""
+
+    key: str
+    """Its key."""
+    generation: None | str = None
+    """The generation that the stream must have, as the broker gave it when the stream was created."""
+    stop_ack: bool | None = None
+    """The producer follows a stop, and needs the grace once more. Only the first time counts."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the value for JSON, without fields that are None."""
+        value: dict[str, Any] = {
+            "key": self.key,
+            "generation": self.generation,
+            "stop_ack": self.stop_ack,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> RenewStream:
+        """Makes a value of JSON, and ignores fields of later brokers."""
+        return cls(
+            key=value["key"],
+            generation=value.get("generation"),
+            stop_ack=value.get("stop_ack"),
+        )

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewed:
+    """The deadlines of a stream."""
+
+    stop_expires_at: None | str = None
+    """When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if it does not."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the value for JSON, without fields that are None."""
+        value: dict[str, Any] = {
+            "stop_expires_at": self.stop_expires_at,
+        }
+        return {name: field for name, field in value.items() if field is not None}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Renewed:
+        """Makes a value of JSON, and ignores fields of later brokers."""
+        return cls(
+            stop_expires_at=value.get("stop_expires_at"),
+        )
