@@ -130,6 +130,11 @@ async fn a_subscriber_that_was_cut_off_while_it_waited_waits_again(broker: Broke
             subscriber.cut();
         }
     }
+    // A session that was cut counts until the broker notices it.
+    until("the sessions that were cut are gone", || async {
+        broker.permits_in_use().await == 0
+    })
+    .await;
     // A program may construct such a cursor, too.
     let own = format!("{}:,{}:", encoded(&there), encoded(&later));
     subscribers.extend(Transport::ALL.map(|transport| {

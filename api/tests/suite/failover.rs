@@ -125,7 +125,34 @@ async fn a_demoted_server_is_replaced_by_the_one_at_its_address(kind: Kind) {
     assert_eq!(seen.len(), 12);
 }
 
+/// The data of a replica may be old: it may lack a stream, or events of a producer.
+async fn a_replica_refuses_no_write_for_what_it_lacks(kind: Kind) {
+    let port = crate::common::cluster::free_port().to_string();
+    let (one, two) = (
+        Redis::start(&["--port", &port]),
+        Redis::start(&["--replicaof", "127.0.0.1", &port]),
+    );
+    let primary = broker(kind).set("REDIS_URL", one.url()).start().await;
+    primary.create("chat").await;
+    assert_eq!(one.cli(&["wait", "1", "10000"]), "1");
+    let setup = primary.setup().set("REDIS_URL", two.url());
+    let replica = setup.start().await;
+    let event = json!([{"event": "n"}]);
+    let gap = json!({"key": "chat", "events": event, "producer": "p", "sequence": 5});
+    for (path, body) in [
+        ("/api/event/add", gap),
+        ("/api/event/add", json!({"key": "later", "events": event})),
+        ("/api/stream/end", json!({"key": "later"})),
+        ("/api/stream/renew", json!({"key": "later"})),
+        ("/api/client/signal?key=later", json!({"name": "stop"})),
+    ] {
+        let (status, answer) = replica.post(path, body.clone()).await;
+        assert_eq!(status, 503, "{path} {body}: {answer}");
+    }
+}
+
 over_each_delivery!(
     subscribers_continue_with_the_replica_that_sentinels_promote,
     a_demoted_server_is_replaced_by_the_one_at_its_address,
+    a_replica_refuses_no_write_for_what_it_lacks,
 );

@@ -16,10 +16,11 @@ local meta = redis.call(
   'HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth',
   'signals'
 )
-if meta[1] and ARGV[4] ~= '' and ARGV[4] ~= meta[7] then
-  return 'stale'
-elseif meta[1] ~= 'active' then
-  return meta[1]
+if meta[1] ~= 'active' or ARGV[4] ~= '' and ARGV[4] ~= meta[7] then
+  -- A replica refuses a write, even one that changes nothing. Its data may be old, so that it must
+  -- not refuse the batch.
+  redis.call('HDEL', KEYS[2], '')
+  return meta[1] and ARGV[4] ~= '' and ARGV[4] ~= meta[7] and 'stale' or meta[1]
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -46,6 +47,7 @@ if producer then
   had = tonumber(known or 0)
   local duplicates = had - tonumber(ARGV[6])
   if duplicates < 0 then
+    redis.call('HDEL', KEYS[2], '')
     return {string.format('%.0f', had)}
   end
   while skipped < duplicates and fresh <= #batch do

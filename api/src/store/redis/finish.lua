@@ -28,10 +28,10 @@ if name == 'due' then
   end
   name, status, data = 'cancel', 'cancelled', '{"reason":"stop-timeout","by":"broker"}'
   batch = struct.pack('>I4I4', #name, #data + 1) .. name .. data
-elseif meta[1] and ARGV[5] ~= '' and ARGV[5] ~= meta[5] then
-  return 'stale'
-elseif meta[1] ~= 'active' then
-  return meta[1]
+elseif meta[1] ~= 'active' or ARGV[5] ~= '' and ARGV[5] ~= meta[5] then
+  -- As in append.lua: a replica must not refuse.
+  redis.call('HDEL', KEYS[2], '')
+  return meta[1] and ARGV[5] ~= '' and ARGV[5] ~= meta[5] and 'stale' or meta[1]
 end
 local ms = string.format('%.0f', math.max(now, tonumber(meta[2])))
 

@@ -9,10 +9,10 @@
 local meta = redis.call(
   'HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'stop_at', 'grace_ms', 'stop_acked'
 )
-if meta[1] and ARGV[2] ~= '' and ARGV[2] ~= meta[2] then
-  return 'stale'
-elseif meta[1] ~= 'active' then
-  return meta[1]
+if meta[1] ~= 'active' or ARGV[2] ~= '' and ARGV[2] ~= meta[2] then
+  -- As in append.lua: a replica must not refuse.
+  redis.call('HDEL', KEYS[1], '')
+  return meta[1] and ARGV[2] ~= '' and ARGV[2] ~= meta[2] and 'stale' or meta[1]
 end
 if ARGV[3] ~= '1' or not meta[4] or meta[6] then
   return {tonumber(meta[4] or 0)}

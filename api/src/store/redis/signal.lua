@@ -12,10 +12,11 @@
 -- Returns {} when there are too many. Returns nil when there is no stream, the status of a finished
 -- one, and 'stale' when the stream has another generation. An error: the signal was not stored.
 local meta = redis.call('HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'signals', 'grace_ms')
-if meta[1] and ARGV[2] ~= '' and ARGV[2] ~= meta[2] then
-  return 'stale'
-elseif meta[1] ~= 'active' and meta[1] ~= 'leased' then
-  return meta[1]
+local is_active = meta[1] == 'active' or meta[1] == 'leased'
+if not is_active or ARGV[2] ~= '' and ARGV[2] ~= meta[2] then
+  -- As in append.lua: a replica must not refuse.
+  redis.call('HDEL', KEYS[1], '')
+  return meta[1] and ARGV[2] ~= '' and ARGV[2] ~= meta[2] and 'stale' or meta[1]
 end
 local has = redis.call('HMGET', KEYS[2], 'birth', 'next', 'bytes', 'stop')
 if has[1] ~= meta[2] then
