@@ -28,14 +28,19 @@ let folder;
 before(() => (folder = makeFolder()));
 after(() => removeFolder(folder));
 
-/** Creates the streams that schemathesis.toml names. Returns the token of the stream `followed`. */
+/** Creates the streams that schemathesis.toml names. Returns a token for two of them. */
 async function makeStreams(broker) {
   for (const key of ['one', 'two', 'three/é', 'four&key=five', 'ending', 'failing', 'written'])
     await broker.stream(key);
-  const { token } = await broker.stream('followed');
+  await broker.stream('renewed', { stop_grace: 0 });
+  await broker.stream('signalled', { stop_grace: 0 });
+  await broker.stream('followed');
   await broker.add('followed', [{ event: 'token', data: 'a\r\nb' }, { event: 'token' }]);
   // A finished stream, so that its response ends.
   await broker.end('followed');
+  const keys = ['followed', 'signalled'];
+  const permissions = ['read', 'signal'];
+  const { token } = await broker.call('/stream/token', { keys, permissions });
   return token;
 }
 
