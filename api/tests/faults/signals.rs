@@ -62,7 +62,7 @@ impl IdleProducer {
 
     /// Learns on both of its connections that the stream failed.
     async fn learns_the_end(mut self) {
-        assert_eq!(self.socket.close_code().await, Some(1011));
+        assert_eq!(self.socket.ended().await, Some(1011));
         let (status, error) = within(self.upload).await.unwrap();
         assert_eq!(
             (status.as_u16(), &error["stream_status"]),

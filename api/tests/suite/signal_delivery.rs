@@ -137,7 +137,7 @@ async fn a_websocket_gets_the_signals_that_it_asks_for(broker: Broker) {
     assert_eq!(none.next().await.unwrap()["type"], "success");
     broker.end("chat").await;
     for socket in [&mut all, &mut later, &mut none] {
-        assert_eq!(socket.close_code().await, Some(1011));
+        assert_eq!(socket.ended().await, Some(1011));
     }
 }
 

@@ -46,7 +46,7 @@ async fn a_stream_whose_producer_ignores_a_stop_is_cancelled(broker: Broker) {
     let reason = json!({"reason": "stop-timeout", "by": "broker"});
     let last: Value = serde_json::from_str(&events[2].data).unwrap();
     assert_eq!(last, reason);
-    assert_eq!(socket.close_code().await, Some(1011));
+    assert_eq!(socket.ended().await, Some(1011));
     let (_, info) = broker.get("/api/stream/info?key=chat").await;
     assert_eq!(
         (&info["status"], &info["reason"]),

@@ -88,7 +88,7 @@ async fn a_silent_websocket_is_closed_when_its_stream_is_finished(broker: Broker
     socket.send("{\"event\":\"word\"}").await;
     assert_eq!(socket.next().await.unwrap()["type"], "success");
     broker.end("chat").await;
-    assert_eq!(socket.close_code().await, Some(1011));
+    assert_eq!(socket.ended().await, Some(1011));
 }
 
 on_every_store!(

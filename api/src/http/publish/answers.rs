@@ -30,6 +30,21 @@ enum Answer<'a> {
     },
 }
 
+impl<'a> From<&'a ApiError> for Answer<'a> {
+    fn from(error: &'a ApiError) -> Self {
+        Self::Error {
+            code: error.code.as_str(),
+            message: &error.message,
+            stream_status: error.stream_status,
+        }
+    }
+}
+
+/// The text of an error that answers no message: it says why the connection will be closed.
+pub(super) fn refusal(error: &ApiError) -> String {
+    json::text(&Answer::from(error))
+}
+
 /// A valid event of a message, and the names of its ignored members.
 pub(super) struct ParsedEvent {
     pub(super) event: NewEvent,
@@ -50,11 +65,7 @@ pub(super) fn answers<'a>(
     let appended_ids = appended.as_ref().ok().copied().flatten();
     let mut ids = appended_ids.into_iter().flat_map(ids);
     let answer = |parsed: &'a Result<ParsedEvent, ApiError>| match (parsed, appended) {
-        (Err(error), _) | (Ok(_), Err(error)) => Some(Answer::Error {
-            code: error.code.as_str(),
-            message: &error.message,
-            stream_status: error.stream_status,
-        }),
+        (Err(error), _) | (Ok(_), Err(error)) => Some(Answer::from(error)),
         // There are as many ids as valid events, so that none is missing.
         (Ok(event), Ok(_)) => ids.next().map(|id| Answer::Success {
             id,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, Span};
 
 use super::{
-    answers::{ParsedEvent, answers},
+    answers::{ParsedEvent, answers, refusal},
     append::{count, replaced},
     documented::{EventsParams, StrictParams},
     ended::{End, ended},
@@ -219,11 +219,17 @@ impl Connection {
                 end = &mut ended => {
                     // The broker first answers each message that it has received.
                     self.write_with_received(socket, Vec::new()).await?;
-                    let reason = match end {
-                        End::NotActive(error) => at(&self.key)(error).message,
-                        End::StopRequested => "The producer is asked to stop".into(),
+                    let error = match end {
+                        End::NotActive(error) => at(&self.key)(error),
+                        End::StopRequested => {
+                            let message = "The producer is asked to stop";
+                            ApiError::new(ErrorCode::StopRequested, message)
+                        }
                     };
-                    return Err(Ending::Broker(CloseCode::Error, reason));
+                    // Events that are still on their way get no other answer, and a close frame
+                    // can't say how the stream was finished.
+                    send(socket, vec![refusal(&error)]).await?;
+                    return Err(Ending::Broker(CloseCode::Error, error.message));
                 }
                 _ = ticks.tick() => heartbeat(socket).await?,
                 message = pong.next(socket, WRITE_TIMEOUT) => {

@@ -94,6 +94,14 @@ impl Ws {
         }
     }
 
+    /// The close code of a producer's connection whose stream is not active any more. The broker
+    /// says that before.
+    pub(crate) async fn ended(&mut self) -> Option<u16> {
+        let error = self.next().await.expect("the reason");
+        assert_eq!(error["code"], "no-active-stream", "{error}");
+        self.close_code().await
+    }
+
     /// Everything until the broker closes, the array's elements and single messages alike; and the
     /// close code.
     pub(crate) async fn rest(mut self) -> (Vec<Value>, Option<u16>) {
