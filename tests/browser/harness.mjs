@@ -166,3 +166,7 @@ class BrowserProxy extends RecordingProxy {
   // up for good.
   cutMode = (connection) => (!connection.awaiting && Math.random() < 0.5 ? 'close' : 'reset');
 }
+
+/** The stored events of a finished stream, as JSON transports send them: the last has the status. */
+export const withStatus = (events, stream_status) =>
+  events.map((event, n) => (n === events.length - 1 ? { ...event, stream_status } : event));

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { kill, start } from '../../support/processes.mjs';
 import { CuttingProxy } from '../../support/proxy.mjs';
-import { until } from '../harness.mjs';
+import { until, withStatus } from '../harness.mjs';
 import { consoleBroker, onConsole } from './console.mjs';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -174,7 +174,7 @@ for (const [by, wanted] of [
           .map((line) => JSON.parse(line));
         assert.deepEqual(
           polled.filter((event) => event.key === key).map((event) => ({ data: null, ...event })),
-          await stored(key),
+          withStatus(await stored(key), 'ended'),
         );
       }
     },

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kill, start } from '../../support/processes.mjs';
 import { CuttingProxy } from '../../support/proxy.mjs';
-import { numberOf, random, range, until } from '../harness.mjs';
+import { numberOf, random, range, until, withStatus } from '../harness.mjs';
 import { examples, printed, withBroker } from './programs.mjs';
 
 withBroker(
@@ -131,7 +131,10 @@ for (const script of ['follow-many.sh', 'poll.sh']) {
         const stored = await broker.events(key);
         assert.deepEqual(
           events.filter((event) => event.key === key).map(({ key, ...event }) => event),
-          stored.map(({ time, ...event }) => event),
+          withStatus(
+            stored.map(({ time, ...event }) => event),
+            'ended',
+          ),
         );
       }
     },
