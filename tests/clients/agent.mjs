@@ -101,10 +101,10 @@ export class Agent {
     return this.outcome;
   }
 
-  /** The resident memory in bytes. */
+  /** The resident memory in bytes. A program that has just exited has none. */
   get memory() {
     const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)[1]) * 1024;
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
   }
 
   kill() {
