@@ -127,6 +127,8 @@ async fn a_stream_outlives_the_grace_of_its_producer(broker: Broker) {
         .create_with(json!({"key": "chat", "ttl": 1, "stop_grace": 3}))
         .await;
     stop(&broker, "chat").await;
+    // A write must not shorten its life to the TTL.
+    broker.add_events("chat", 0, 1).await;
     sleep(Duration::from_millis(2_200)).await;
     assert_eq!(status(&broker, "chat").await, "active");
     until("it is cancelled, and did not expire", || async {

@@ -123,6 +123,7 @@ impl Log {
         }
         self.trim();
         self.expires_at = Instant::now() + self.ttl;
+        self.outlive_deadline();
         self.changed.send_replace(());
     }
 
@@ -148,10 +149,16 @@ impl Log {
     /// Gives the producer its grace from now on. The stream lives for its TTL after that, and until
     /// the next sweep.
     fn grant_grace(&mut self) {
-        let deadline = Instant::now() + self.stop_grace;
-        self.stop_at = Some(deadline);
+        self.stop_at = Some(Instant::now() + self.stop_grace);
         self.stop_at_ms = now_ms() + u64::try_from(self.stop_grace.as_millis()).unwrap_or(0);
-        self.expires_at = self.expires_at.max(deadline + self.ttl + SWEEP_MARGIN);
+        self.outlive_deadline();
+    }
+
+    /// Prolongs the life of an active stream whose producer is asked to stop.
+    fn outlive_deadline(&mut self) {
+        if let (Status::Active, Some(deadline)) = (self.status, self.stop_at) {
+            self.expires_at = self.expires_at.max(deadline + self.ttl + SWEEP_MARGIN);
+        }
     }
 
     /// Writes the last event.
