@@ -4,7 +4,13 @@
 //! exclusive delivery a capped pool with a connection for each subscriber, in shared delivery the
 //! one that subscribes.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_redis::{
     Pool,
@@ -44,6 +50,28 @@ pub(super) struct FixedConnection {
     pub(super) connection: SharedConnection,
     /// How many connections it has replaced.
     replaced: u64,
+    /// How many commands came back, with an answer or with an error of the connection.
+    answers: Arc<AtomicU64>,
+}
+
+impl FixedConnection {
+    fn new(connection: SharedConnection, replaced: u64) -> Self {
+        Self {
+            connection,
+            replaced,
+            answers: Arc::default(),
+        }
+    }
+
+    /// Counts a command that came back.
+    pub(super) fn count_answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many commands have come back.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
 }
 
 /// The connections that bring live entries.
@@ -162,12 +190,8 @@ impl ServerConnections {
         notifications: PubSubClient,
         settings: &Settings,
     ) -> RedisResult<Self> {
-        let fixed = (0..settings.redis_pool).map(|_| {
-            Ok(RwLock::new(FixedConnection {
-                connection: connect()?,
-                replaced: 0,
-            }))
-        });
+        let fixed =
+            (0..settings.redis_pool).map(|_| Ok(RwLock::new(FixedConnection::new(connect()?, 0))));
         Ok(Self {
             fixed: fixed.collect::<RedisResult<_>>()?,
             connect,
@@ -188,10 +212,7 @@ impl ServerConnections {
         if fixed.replaced == silent.replaced {
             match (self.connect)() {
                 Ok(connection) => {
-                    *fixed = FixedConnection {
-                        connection,
-                        replaced: silent.replaced + 1,
-                    }
+                    *fixed = FixedConnection::new(connection, silent.replaced + 1);
                 }
                 Err(error) => tracing::error!(%error, "a connection to Redis can't be replaced"),
             }

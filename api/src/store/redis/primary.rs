@@ -230,20 +230,30 @@ impl Primary {
         };
         let begun = Instant::now();
         let fixed = connections.fixed(index);
+        let answers_before = fixed.answers();
         let answer = command(fixed.connection.clone()).await;
         self.metrics
             .redis
             .attempt(operation, begun.elapsed(), answer.is_err());
         let error = match answer {
             Ok(answer) => {
+                fixed.count_answer();
                 self.has_answered.store(true, Ordering::Relaxed);
                 return Ok(answer);
             }
             Err(error) => error,
         };
         let failed = fault::from_redis(&error);
-        // A connection to a Cluster leads to all of its nodes. The other nodes answer.
-        if !self.is_cluster() && (error.is_timeout() || is_of_login(&error, &failed)) {
+        let must_be_replaced = if !error.is_timeout() {
+            fixed.count_answer();
+            !self.is_cluster() && is_of_login(&error, &failed)
+        } else {
+            // A connection to a Cluster leads to all of its nodes. While other nodes answer, it is
+            // kept. Without any answer it may never come back: after a failover, the library's task
+            // for the connection can wait for ever for a lock of its own.
+            !self.is_cluster() || fixed.answers() == answers_before
+        };
+        if must_be_replaced {
             connections.replace(index, &fixed);
         }
         let is_current = self
