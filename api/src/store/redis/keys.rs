@@ -31,17 +31,16 @@ use crate::stream::StreamKey;
 /// number is part of the layout: a node with another number would not find the streams.
 const BUCKETS: u64 = 256;
 
-/// The Redis keys of one stream.
+/// The Redis keys of one stream. Every append needs those that are fields. The others are made
+/// when they are needed.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     pub(super) events: String,
     pub(super) meta: String,
     pub(super) index: String,
     pub(super) live: String,
-    pub(super) notify: String,
-    pub(super) request: String,
-    pub(super) signals: String,
-    pub(super) deadlines: String,
+    /// Where the name of the kind stands in `events`.
+    kind_at: usize,
 }
 
 impl Keys {
@@ -50,32 +49,69 @@ impl Keys {
         let mut hasher = FnvHasher::default();
         hasher.write(key.as_str().as_bytes());
         let bucket = hasher.finish() % BUCKETS;
+        Self::between(&format!("{prefix}{{{bucket}}}:"), key.as_str())
+    }
+
+    /// Names that begin with this text. Those of a single stream end with a colon and the other
+    /// text.
+    fn between(before: &str, after: &str) -> Self {
+        let name = |kind: &str| joined(before, kind, &[":", after]);
         Self {
-            events: format!("{prefix}{{{bucket}}}:events:{key}"),
-            meta: format!("{prefix}{{{bucket}}}:meta:{key}"),
-            index: format!("{prefix}{{{bucket}}}:index"),
-            live: format!("{prefix}{{{bucket}}}:live:{key}"),
-            notify: format!("{prefix}{{{bucket}}}:notify:{key}"),
-            request: format!("{prefix}{{{bucket}}}:request:{key}"),
-            signals: format!("{prefix}{{{bucket}}}:signals:{key}"),
-            deadlines: format!("{prefix}{{{bucket}}}:deadlines"),
+            events: name(EVENTS),
+            meta: name("meta"),
+            index: joined(before, "index", &[]),
+            live: name("live"),
+            kind_at: before.len(),
         }
+    }
+
+    pub(super) fn notify(&self) -> String {
+        self.named("notify")
+    }
+
+    pub(super) fn request(&self) -> String {
+        self.named("request")
+    }
+
+    pub(super) fn signals(&self) -> String {
+        self.named("signals")
+    }
+
+    /// The deadlines of all streams of the bucket.
+    pub(super) fn deadlines(&self) -> String {
+        joined(&self.events[..self.kind_at], "deadlines", &[])
+    }
+
+    /// The keys of `finish.lua`.
+    pub(super) fn of_finish(&self) -> [String; 7] {
+        [
+            self.events.clone(),
+            self.meta.clone(),
+            self.index.clone(),
+            self.live.clone(),
+            self.notify(),
+            self.signals(),
+            self.deadlines(),
+        ]
+    }
+
+    fn named(&self, kind: &str) -> String {
+        let after = &self.events[self.kind_at + EVENTS.len()..];
+        joined(&self.events[..self.kind_at], kind, &[after])
     }
 }
 
-impl Keys {
-    /// The keys of `finish.lua`.
-    pub(super) fn of_finish(&self) -> [&str; 7] {
-        [
-            &self.events,
-            &self.meta,
-            &self.index,
-            &self.live,
-            &self.notify,
-            &self.signals,
-            &self.deadlines,
-        ]
-    }
+/// The kind of key that holds the events.
+const EVENTS: &str = "events";
+
+/// One text, in one allocation: names are made for each append.
+fn joined(before: &str, kind: &str, after: &[&str]) -> String {
+    let rest: usize = after.iter().map(|text| text.len()).sum();
+    let mut name = String::with_capacity(before.len() + kind.len() + rest);
+    name.push_str(before);
+    name.push_str(kind);
+    name.extend(after.iter().copied());
+    name
 }
 
 /// Buckets that a node tries on a Cluster: most likely enough for some on each shard.
@@ -96,19 +132,8 @@ pub(super) fn probes(prefix: &str, node: u64, sharded: bool) -> Vec<String> {
 /// Keys of this node, named like those of a stream, to which it writes to learn whether it can. On
 /// a single server one set, on a Cluster one for each of some buckets. No stream has such names.
 pub(super) fn trials(prefix: &str, node: u64, sharded: bool) -> Vec<Keys> {
-    let trial = |bucket: u64| {
-        let name = |kind: &str| format!("{prefix}{{{bucket}}}:ready:{node:016x}:{kind}");
-        Keys {
-            events: name("events"),
-            meta: name("meta"),
-            index: name("index"),
-            live: name("live"),
-            notify: name("notify"),
-            request: name("request"),
-            signals: name("signals"),
-            deadlines: name("deadlines"),
-        }
-    };
+    let trial =
+        |bucket: u64| Keys::between(&format!("{prefix}{{{bucket}}}:ready:{node:016x}:"), "trial");
     (0..if sharded { PROBED_BUCKETS } else { 1 })
         .map(trial)
         .collect()
@@ -143,6 +168,8 @@ mod tests {
                 (tag(&keys.index), tag(&keys.index)),
                 "{key}"
             );
+            assert_eq!(keys.signals(), keys.events.replacen("events", "signals", 1));
+            assert!(deadlines("p:").any(|deadlines| deadlines == keys.deadlines()));
             assert!(indexes("p:").any(|index| index == keys.index));
         }
     }

@@ -84,7 +84,7 @@ impl Notifications {
 
     /// Watches the stream at the key. Must be called within a runtime.
     pub(super) fn watch(self: &Arc<Self>, key: &StreamKey) -> StreamWatch {
-        let channel = self.reader.keys(key).notify;
+        let channel = self.reader.keys(key).notify();
         let mut state = self.state.lock();
         let (watch, is_first) = state.watches.add(channel.clone());
         if is_first {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use deadpool_redis::redis::{
-    Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value, aio::ConnectionLike, cmd,
+    Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value, aio::ConnectionLike,
+    cmd,
 };
 
 use crate::stream::Generation;
@@ -62,7 +63,7 @@ impl Scripts {
 impl LuaScript {
     /// A call of this script with these keys. The caller adds the arguments, of about so many
     /// bytes. Built by hand, because `Script::prepare_invoke` allocates for each argument.
-    pub(super) fn call(&self, keys: &[&str], bytes: usize) -> Cmd {
+    pub(super) fn call(&self, keys: &[impl ToRedisArgs], bytes: usize) -> Cmd {
         let mut call = Cmd::with_capacity(3 + keys.len(), bytes);
         call.arg("EVALSHA")
             .arg(self.script.get_hash())

@@ -49,9 +49,9 @@ pub(super) async fn store(
     let stored = stored.map_err(|_| StoreError::Unexpected("a signal whose data is no JSON"))?;
     let names = [
         &*keys.meta,
-        &keys.signals,
-        &keys.notify,
-        &keys.deadlines,
+        &keys.signals(),
+        &keys.notify(),
+        &keys.deadlines(),
         &keys.events,
     ];
     let mut call = script.call(&names, 512 + stored.len());
@@ -86,7 +86,7 @@ pub(super) async fn read(
     after: u64,
 ) -> Result<SignalPage, StoreError> {
     let (keys, script) = (reader.keys(key), &reader.scripts.signals);
-    let mut call = script.call(&[&keys.meta, &keys.signals], 256);
+    let mut call = script.call(&[&*keys.meta, &keys.signals()], 256);
     call.arg(after).arg(SIGNAL_PAGE_BYTES);
     let answer = reader
         .run(Operation::Signals, script, &call)

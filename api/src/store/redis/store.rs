@@ -128,9 +128,9 @@ impl StreamStore for RedisStore {
             &keys.meta,
             &keys.index,
             &keys.live,
-            &keys.request,
-            &keys.notify,
-            &keys.signals,
+            &keys.request(),
+            &keys.notify(),
+            &keys.signals(),
         ];
         let mut call = script.call(&names, 512);
         call.arg(key.as_str())
@@ -181,7 +181,7 @@ impl StreamStore for RedisStore {
             &keys.meta,
             &keys.index,
             &keys.live,
-            &keys.signals,
+            &keys.signals(),
         ];
         let mut call = script.call(&names, 512 + batch.len());
         call.arg(key.as_str())

@@ -141,7 +141,12 @@ pub(super) async fn renew(
     stop_ack: bool,
 ) -> Result<Option<u64>, StoreError> {
     let (keys, script) = (reader.keys(key), &reader.scripts.renew);
-    let names = [&*keys.meta, &keys.deadlines, &keys.events, &keys.signals];
+    let names = [
+        &*keys.meta,
+        &keys.deadlines(),
+        &keys.events,
+        &keys.signals(),
+    ];
     let mut call = script.call(&names, 256);
     call.arg(key.as_str())
         .arg(expected(generation))
