@@ -244,14 +244,14 @@ impl Primary {
             Err(error) => error,
         };
         let failed = fault::from_redis(&error);
-        let must_be_replaced = if !error.is_timeout() {
-            fixed.count_answer();
-            !self.is_cluster() && is_of_login(&error, &failed)
-        } else {
+        let must_be_replaced = if error.is_timeout() {
             // A connection to a Cluster leads to all of its nodes. While other nodes answer, it is
             // kept. Without any answer it may never come back: after a failover, the library's task
             // for the connection can wait for ever for a lock of its own.
             !self.is_cluster() || fixed.answers() == answers_before
+        } else {
+            fixed.count_answer();
+            !self.is_cluster() && is_of_login(&error, &failed)
         };
         if must_be_replaced {
             connections.replace(index, &fixed);
