@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     lifecycle::Lifecycle,
-    store::SharedStore,
+    store::{SharedStore, Swept},
     telemetry::metrics::{Outcome, SharedMetrics},
 };
 
@@ -29,9 +29,15 @@ pub async fn run(store: SharedStore, metrics: SharedMetrics, lifecycle: Lifecycl
             swept = store.sweep() => swept,
         };
         match swept {
-            Ok(finished) => {
-                for _ in 0..finished {
+            Ok(Swept {
+                cancelled,
+                abandoned,
+            }) => {
+                for _ in 0..cancelled {
                     metrics.streams.finish(Outcome::Cancelled);
+                }
+                for _ in 0..abandoned {
+                    metrics.streams.finish(Outcome::Abandoned);
                 }
             }
             // Other commands report a failure of the store. The next sweep comes soon.

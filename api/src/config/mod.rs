@@ -9,8 +9,8 @@ pub use self::{
     source::{ENV_PREFIX, Problem, variable},
     table::{NAMES, Settings},
     values::{
-        Delivery, LogFormat, MAX_BATCH, MAX_EVENTS, MAX_KEYS, MetricsAt, Secret, Sentinels,
-        StoreUrl, TTL_SECONDS,
+        Delivery, LogFormat, MAX_BATCH, MAX_EVENTS, MAX_KEYS, MetricsAt, PROMISE_SECONDS, Secret,
+        Sentinels, StoreUrl, TTL_SECONDS,
     },
 };
 

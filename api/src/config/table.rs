@@ -10,10 +10,10 @@ use super::{
         secret_keys, store_url, switch, web_url,
     },
     source::Source,
-    takes::{count, seconds, secret, text},
+    takes::{count, seconds, secret, text, zero_or_seconds},
     values::{
-        Delivery, LogFormat, MAX_BATCH, MAX_EVENTS, MAX_KEYS, MetricsAt, Secret, StoreUrl,
-        TTL_SECONDS,
+        Delivery, LogFormat, MAX_BATCH, MAX_EVENTS, MAX_KEYS, MetricsAt, PROMISE_SECONDS, Secret,
+        StoreUrl, TTL_SECONDS,
     },
 };
 
@@ -216,6 +216,14 @@ settings! { source:
 
         /// Events that a stream keeps, about, unless its creator set another number.
         "max_events" => max_events: u64, count(MAX_EVENTS), default "500";
+
+        /// How long the producer of a stream may be silent, unless the creator set another time.
+        /// Then the broker abandons the stream. 0: for ever.
+        "lease" => lease: Duration, zero_or_seconds(PROMISE_SECONDS), default "0";
+
+        /// How long the producer of a stream may write no event, unless the creator set another
+        /// time. Then the broker abandons the stream. 0: for ever.
+        "stall" => stall: Duration, zero_or_seconds(PROMISE_SECONDS), default "0";
 
         /// Active streams of one API key that this node created. Past it: 429. 0 is no limit.
         "max_streams_per_key" => max_streams_per_key: usize, count(0..=1_000_000), default "0";

@@ -46,6 +46,24 @@ where
     }
 }
 
+/// A whole number of seconds in this range, or 0.
+pub(super) fn zero_or_seconds(
+    range: RangeInclusive<u64>,
+) -> Takes<impl Fn(&str) -> Option<Duration>> {
+    let (start, end) = (*range.start(), *range.end());
+    Takes {
+        description: format!("0, or a whole number of seconds from {start} to {end}").into(),
+        short: format!("0, or {start} to {end} seconds").into(),
+        is_secret: false,
+        parse: move |text: &str| {
+            let number = text.parse().ok();
+            number
+                .filter(|number| *number == 0 || range.contains(number))
+                .map(Duration::from_secs)
+        },
+    }
+}
+
 /// A whole number of seconds in this range.
 pub(super) fn seconds(range: RangeInclusive<u64>) -> Takes<impl Fn(&str) -> Option<Duration>> {
     let count = count(range.clone());

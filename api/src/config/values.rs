@@ -5,6 +5,9 @@ use std::{fmt, net::SocketAddr, ops::RangeInclusive};
 /// The bounds of a lifetime, of a stream as of a token: one second to seven days.
 pub const TTL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 
+/// How long a producer may be silent or write no event, in seconds, where that has a limit.
+pub const PROMISE_SECONDS: RangeInclusive<u64> = 2..=86_400;
+
 /// The bounds of the number of events that a stream keeps.
 pub const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 
 use super::{
     create::{Created, NewStream},
+    deadlines::{Renewed, Swept},
     error::{CrossSlot, StoreError},
     page::{Appended, Page, StreamInfo},
     presence::{PresenceOutcome, PresenceUpdate},
@@ -15,7 +16,8 @@ use super::{
     watch::StreamWatch,
 };
 use crate::stream::{
-    EventId, Finish, Generation, NewEvent, NewSignal, ProducerSequence, StartPosition, StreamKey,
+    EventId, Finish, Generation, NewEvent, NewSignal, ProducerSequence, Renewal, StartPosition,
+    StreamKey,
 };
 
 /// Streams: write them, read them, follow them.
@@ -80,21 +82,25 @@ pub trait StreamStore: Send + Sync {
     /// [`SIGNAL_PAGE_BYTES`]: super::SIGNAL_PAGE_BYTES
     async fn signals(&self, key: &StreamKey, after: u64) -> Result<SignalPage, StoreError>;
 
-    /// With `stop_ack`, gives the producer of an active stream that is asked to stop its grace once
-    /// more, from now on; only the first time. Returns until when it has to follow the stop, in
-    /// milliseconds since the Unix epoch. None: it is not asked to, or has no deadline.
+    /// Renews the lease of an active stream, if it has one, and does what else `renewal` asks for.
+    /// An append renews the lease too, and with an event the stall. A stream lives at least for its
+    /// TTL after its last deadline. The watches of the stream are notified when a lease or a stall
+    /// begins or ends.
     ///
     /// Errors: [`StoreError::NotActive`]; with a generation also [`StoreError::StaleGeneration`].
     async fn renew(
         &self,
         key: &StreamKey,
         generation: Option<Generation>,
-        stop_ack: bool,
-    ) -> Result<Option<u64>, StoreError>;
+        renewal: Renewal,
+    ) -> Result<Renewed, StoreError>;
 
-    /// Finishes the streams whose deadlines have passed: it cancels those whose producer did not
-    /// follow a stop in time. Returns how many it finished. Every node calls it once a second.
-    async fn sweep(&self) -> Result<usize, StoreError>;
+    /// Finishes the streams whose deadlines have passed. It cancels those whose producer did not
+    /// follow a stop in time, and abandons those whose producer went silent. The earliest deadline
+    /// decides. After an outage of the store, a producer has its whole lease or stall again.
+    ///
+    /// Every node calls it once a second.
+    async fn sweep(&self) -> Result<Swept, StoreError>;
 
     /// The state of a stream.
     ///

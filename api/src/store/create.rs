@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::page::StreamInfo;
+use crate::stream::Promise;
 
 /// How long a repeated request to create a stream gets the answer of the first.
 pub const REQUEST_ID_TTL: Duration = Duration::from_secs(60);
@@ -29,6 +30,8 @@ pub struct NewStream {
     pub if_finished: IfTaken,
     /// How long its producer has to follow a stop. Zero: for ever.
     pub stop_grace: Duration,
+    /// How long its producer may do nothing.
+    pub promise: Promise,
     /// The id of the request. For [`REQUEST_ID_TTL`], a repeated request with this id gets the
     /// stream that the first one created.
     pub request_id: Option<RequestId>,
@@ -44,6 +47,7 @@ impl NewStream {
             if_exists: IfTaken::Error,
             if_finished: IfTaken::Replace,
             stop_grace: DEFAULT_STOP_GRACE,
+            promise: Promise::default(),
             request_id: None,
         }
     }

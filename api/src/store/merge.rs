@@ -230,6 +230,7 @@ mod tests {
             last: id,
             created_ms: 1,
             stop_requested_ms: None,
+            deadlines: crate::stream::Deadlines::default(),
         };
         let page = Page::unread("a".parse().unwrap(), info, None);
         merged.add(page, SharedPosition::new(Position::Start));

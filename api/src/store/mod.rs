@@ -5,6 +5,7 @@
 
 mod contract;
 mod create;
+mod deadlines;
 mod error;
 mod fault;
 pub mod memory;
@@ -25,6 +26,7 @@ pub use self::{
         CreateOutcome, Created, DEFAULT_STOP_GRACE, IfTaken, InvalidRequestId, NewStream,
         REQUEST_ID_TTL, RequestId,
     },
+    deadlines::{Renewed, Swept},
     error::{CrossSlot, StoreError},
     fault::{Right, StoreFault},
     page::{Appended, PAGE_BYTES, PAGE_ENTRIES, Page, StreamInfo},

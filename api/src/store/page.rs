@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     codec::segment::Part,
-    stream::{EventId, Generation, Missed, Status, StreamKey},
+    stream::{Deadlines, EventId, Generation, Missed, Status, StreamKey},
 };
 
 /// Entries that one read returns at the most.
@@ -32,6 +32,8 @@ pub struct StreamInfo {
     pub created_ms: u64,
     /// When its producer was first asked to stop, in milliseconds since the Unix epoch.
     pub stop_requested_ms: Option<u64>,
+    /// Its deadlines. None of them for a finished stream.
+    pub deadlines: Deadlines,
 }
 
 /// The result of an append. The events share `ms` and are numbered from `first.n` on.

@@ -2,6 +2,7 @@
 //!
 //! Every value of these types is valid: its constructor checks it, and no other code has to.
 
+mod deadlines;
 mod event;
 mod filter;
 mod finish;
@@ -17,6 +18,7 @@ mod start_position;
 mod status;
 
 pub use self::{
+    deadlines::{Deadlines, Promise, Renewal},
     event::{BROKER_NAMES, Entry, InvalidEvent, MAX_NAME_BYTES, NewEvent, RESERVED_NAMES},
     filter::{EventFilter, InvalidFilter},
     finish::{Finish, FinishKind},

@@ -37,6 +37,7 @@ mod descriptors;
 mod eviction;
 mod frozen;
 mod killed;
+mod leases;
 mod limits;
 mod nodes;
 mod redis_network;

@@ -281,39 +281,6 @@ async fn a_stored_event_named_fail_is_an_ordinary_event(kind: Kind) {
     assert_eq!(statuses, [None, None, None, Some("ended")]);
 }
 
-/// A later version stores another status for a stream whose producer must show that it lives.
-async fn a_leased_stream_of_a_later_version_is_read_but_not_written(kind: Kind) {
-    let broker = broker(kind).start().await;
-    let redis = crate::common::redis::Redis::shared();
-    let token = broker.create("chat").await;
-    broker.add_events("chat", 0, 2).await;
-    let meta = redis.cli(&["keys", &format!("{}{{*}}:meta:chat", broker.prefix())]);
-    redis.cli(&["hset", &meta, "status", "leased"]);
-
-    for transport in Transport::ALL {
-        let mut subscriber = Subscriber::new(&broker, transport, ["chat"], &token);
-        for _ in 0..3 {
-            subscriber.update().await;
-        }
-    }
-    let (_, info) = broker.get("/api/stream/info?key=chat").await;
-    assert_eq!(info["status"], "active");
-    let (_, list) = broker.get("/api/stream").await;
-    assert_eq!(list[0]["key"], "chat");
-    let (_, error) = broker.post("/api/stream", json!({"key": "chat"})).await;
-    assert_eq!(error["code"], "existing-stream");
-    let batch = json!({"key": "chat", "events": [{"event": "x"}]});
-    for (path, body) in [("event/add", batch), ("stream/end", json!({"key": "chat"}))] {
-        let (code, error) = broker.post(&format!("/api/{path}"), body).await;
-        assert_eq!(
-            (code.as_u16(), &error["code"]),
-            (404, &json!("no-active-stream"))
-        );
-        assert_eq!(error.get("stream_status"), None);
-    }
-    assert_eq!(broker.get("/api/stream/info?key=chat").await.1["length"], 3);
-}
-
 on_every_store!(
     each_way_to_finish_a_stream_reaches_its_subscribers_with_data,
     the_last_event_has_the_status_of_the_stream_in_json,
@@ -328,8 +295,5 @@ mod checks {
 
 mod other_versions {
     use super::*;
-    over_each_delivery!(
-        a_stored_event_named_fail_is_an_ordinary_event,
-        a_leased_stream_of_a_later_version_is_read_but_not_written,
-    );
+    over_each_delivery!(a_stored_event_named_fail_is_an_ordinary_event);
 }

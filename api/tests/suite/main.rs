@@ -39,6 +39,7 @@ mod follow;
 mod follow_websocket;
 mod generations;
 mod http;
+mod lease;
 mod limits;
 mod liveness;
 mod logs;

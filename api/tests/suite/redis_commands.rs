@@ -168,6 +168,41 @@ async fn looking_for_deadlines_is_one_command_a_second_for_each_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lease_costs_an_append_one_more_command_and_other_streams_nothing() {
+    let redis = Redis::start(&[]);
+    let broker = broker(Kind::Exclusive)
+        .set("REDIS_URL", redis.url())
+        .start()
+        .await;
+    // A TTL that no append of this test renews again.
+    for (key, lease) in [("plain", 0), ("leased", 3_600)] {
+        let body = json!({"key": key, "ttl": 3_600, "lease": lease});
+        broker.create_with(body).await;
+        broker.add_events(key, 0, 1).await;
+    }
+    let monitor = Monitor::start(&redis);
+    let commands = async |key: &str| {
+        broker.add_events(key, 1, 1).await;
+        // The node looks for deadlines at any time.
+        let all = monitor.all_commands(&redis).into_iter();
+        let of_stream = all.filter(|line| line.contains(key) && !line.contains("sweeper"));
+        let name = |line: String| line.split('"').nth(1).map(str::to_owned);
+        let mut names: Vec<_> = of_stream.filter_map(name).collect();
+        names.sort();
+        names
+    };
+    let plain = commands("plain").await;
+    assert_eq!(
+        plain,
+        ["EVALSHA", "HMGET", "HSET", "PTTL", "PUBLISH", "XADD"]
+    );
+    let mut leased = commands("leased").await;
+    let at = leased.iter().position(|name| name == "HMGET").unwrap();
+    leased.remove(at);
+    assert_eq!(leased, plain);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_writes_its_subscriber_counts_once_for_all_streams_and_stops_at_zero() {
     let redis = Redis::start(&[]);
     let broker = broker(Kind::Exclusive)

@@ -137,7 +137,7 @@ async fn info_describes_the_stream(broker: Broker) {
         (&info["clients"], &info["clients_total"]),
         (&json!(0), &json!(0))
     );
-    assert_eq!(info.as_object().unwrap().len(), 12);
+    assert_eq!(info.as_object().unwrap().len(), 14);
     let (_, cancelled) = broker
         .post("/api/stream/cancel", json!({"key": "chat"}))
         .await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::lease::KnownLease;
 use crate::{
     store::{SharedStore, StoreError, StreamInfo},
     stream::StreamKey,
@@ -24,7 +25,8 @@ pub(super) enum End {
 }
 
 /// Resolves when the stream of an upload is no longer active, or, if `until_stop`, when its
-/// producer is asked to stop. `info` is the stream at the beginning of the upload.
+/// producer is asked to stop. `info` is the stream at the beginning of the upload. `lease` learns
+/// of a lease that begins or ends meanwhile.
 ///
 /// The store notifies the node when somebody finishes or replaces the stream. Nobody is notified of
 /// an expiry, so this asks the store when the stream would have expired without writes.
@@ -33,6 +35,7 @@ pub(super) async fn ended(
     key: StreamKey,
     info: StreamInfo,
     until_stop: bool,
+    lease: KnownLease,
 ) -> End {
     if until_stop && info.stop_requested_ms.is_some() {
         return End::StopRequested;
@@ -47,7 +50,10 @@ pub(super) async fn ended(
             Ok(now) if now.generation != info.generation => return not_active(None),
             Ok(now) if now.status.is_finished() => return not_active(Some(now.status)),
             Ok(now) if until_stop && now.stop_requested_ms.is_some() => return End::StopRequested,
-            Ok(now) => now.ttl,
+            Ok(now) => {
+                lease.learn(&now.deadlines);
+                now.ttl
+            }
             Err(StoreError::NotFound) => return not_active(None),
             Err(error) => {
                 tracing::debug!(%error, %key, "an upload can't learn whether its stream ended");

@@ -7,6 +7,7 @@ pub mod documented;
 mod ended;
 mod event_error_code;
 mod events_query;
+mod lease;
 pub mod ndjson;
 mod producer;
 mod refused_upload;

@@ -19,6 +19,7 @@ use super::{
     ended::{End, ended},
     event_error_code::code_of,
     events_query::EventsQuery,
+    lease::LeaseRenewer,
     refused_upload::RefusedUpload,
     unknown_members::MemberCheck,
 };
@@ -175,6 +176,7 @@ pub async fn add<'r>(
     let UploadSignals(until_stop) = signals;
     let permit = until_stop.then(|| limit.acquire()).transpose()?;
     let mut upload = Upload {
+        lease: LeaseRenewer::new(state.store, &key, &info),
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
         key,
@@ -207,6 +209,7 @@ struct Upload {
     key: StreamKey,
     /// The upload belongs to this stream, and not to a later one at the key.
     info: StreamInfo,
+    lease: LeaseRenewer,
     /// The sequence of the first event of the batch.
     producer_sequence: Option<ProducerSequence>,
     batch: Vec<NewEvent>,
@@ -230,13 +233,17 @@ impl Upload {
         let mut lines = Lines::new(self.max_line);
         let mut closing = pin!(lifecycle.closing());
         let (store, key) = (SharedStore::clone(&self.store), self.key.clone());
-        let mut ended = pin!(ended(store, key, self.info.clone(), self.until_stop));
+        let lease = self.lease.known_lease();
+        let mut ended = pin!(ended(store, key, self.info.clone(), self.until_stop, lease));
         loop {
             while let Some(line) = lines.next_line() {
                 self.take(line);
                 if self.batch.len() >= MAX_EVENTS || self.batch_bytes >= MAX_BYTES {
                     self.write().await?;
                 }
+            }
+            if self.batch.is_empty() {
+                self.lease.sign_of_life();
             }
             lines.buffer().reserve(READ_BYTES);
             // Events that arrive together go into one append: the broker appends when it would have
@@ -325,6 +332,7 @@ impl Upload {
             }
         };
         count(self.metrics.ingest(Way::Ndjson), &self.batch, appended);
+        self.lease.wrote();
         let sent = self.batch.len();
         let room = MAX_IDS - self.summary.ids.len();
         self.summary.ids.extend(appended.ids(sent).take(room));

@@ -14,6 +14,7 @@ use super::{
     ended::{End, ended},
     event_error_code::code_of,
     events_query::EventsQuery,
+    lease::LeaseRenewer,
     socket::{WRITE_TIMEOUT, gather, heartbeat, send},
     unknown_members::{MemberCheck, Strict},
 };
@@ -111,6 +112,7 @@ pub async fn add(
     let SocketSignals(signals_after) = signals;
     let permit = signals_after.map(|_| limit.acquire()).transpose()?;
     let mut connection = Connection {
+        lease: LeaseRenewer::new(state.store, &key, &info),
         store: SharedStore::clone(state.store),
         metrics: SharedMetrics::clone(state.metrics),
         key,
@@ -168,6 +170,7 @@ struct Connection {
     key: StreamKey,
     /// The connection belongs to this stream, and not to a later one at the key.
     info: StreamInfo,
+    lease: LeaseRenewer,
     /// The sequence of the next event.
     producer_sequence: Option<ProducerSequence>,
     strict: Strict,
@@ -198,7 +201,9 @@ impl Connection {
         let (store, key) = (SharedStore::clone(&self.store), self.key.clone());
         let mut feed = (self.signals_after)
             .map(|after| SignalFeed::new(&store, key.clone(), self.info.generation, after));
-        let mut ended = pin!(ended(store, key, self.info.clone(), false));
+        let lease = self.lease.known_lease();
+        let mut ended = pin!(ended(store, key, self.info.clone(), false, lease));
+        self.lease.sign_of_life();
         let mut pong = PendingPong::default();
         let mut ticks = interval_at(
             Instant::now() + self.heartbeat_interval,
@@ -235,7 +240,9 @@ impl Connection {
                 message = pong.next(socket, WRITE_TIMEOUT) => {
                     let message = message?;
                     // The broker sends the pong before it reads the next message.
-                    if !message.is_ping() {
+                    if message.is_ping() {
+                        self.lease.sign_of_life();
+                    } else {
                         self.write_with_received(socket, vec![message]).await?;
                     }
                 }
@@ -261,6 +268,9 @@ impl Connection {
         messages: Vec<Message>,
         end: Option<PeerEnd>,
     ) -> Result<(), Ending> {
+        if messages.iter().any(Message::is_ping) {
+            self.lease.sign_of_life();
+        }
         let parsed: Vec<Result<ParsedEvent, ApiError>> = messages
             .into_iter()
             .filter_map(|message| self.parse(message))
@@ -308,6 +318,7 @@ impl Connection {
             )
             .await
             .map_err(replaced)?;
+        self.lease.wrote();
         count(self.metrics.ingest(Way::WebSocket), events, appended);
         if let Some(producer_sequence) = &mut self.producer_sequence {
             producer_sequence.sequence += events.len() as u64;

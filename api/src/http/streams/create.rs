@@ -6,7 +6,10 @@ use rocket::{State, post, serde::json::Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::access::{Access, Grant, MAX_PERMISSIONS, Permission, invalid, time_to_live};
+use super::{
+    access::{Access, Grant, MAX_PERMISSIONS, Permission, invalid, time_to_live},
+    promise::period,
+};
 use crate::{
     auth::{claims::Scope, client_token::TokenRing},
     codec::{list::Bounded, number::whole},
@@ -26,7 +29,7 @@ use crate::{
         SharedStore, StoreError,
         quota::{QuotaError, Quotas},
     },
-    stream::{Generation, StreamKey},
+    stream::{Generation, Promise, StreamKey},
     telemetry::metrics::SharedMetrics,
 };
 
@@ -67,6 +70,17 @@ pub struct CreateStream {
     #[schema(minimum = 0, maximum = 86_400, example = 10)]
     #[serde(default, deserialize_with = "whole")]
     stop_grace: Option<u64>,
+    /// Seconds that the producer may be silent, 2 or more, before the broker abandons the stream;
+    /// 0: for ever. Every write shows that the producer lives, and so does `POST /stream/renew`.
+    /// The default is `STREAMER_LEASE`.
+    #[schema(minimum = 0, maximum = 86_400, example = 30)]
+    #[serde(default, deserialize_with = "whole")]
+    lease: Option<u64>,
+    /// Seconds that the producer may write no event, 2 or more, before the broker abandons the
+    /// stream; 0: for ever. The default is `STREAMER_STALL`.
+    #[schema(minimum = 0, maximum = 86_400, example = 300)]
+    #[serde(default, deserialize_with = "whole")]
+    stall: Option<u64>,
     /// What the token permits: `read`, to follow the streams, and `signal`, to send signals to
     /// their producers. The default is `["read"]`.
     #[schema(value_type = Option<Vec<Permission>>, min_items = 1, max_items = 2)]
@@ -149,6 +163,10 @@ pub async fn create(
             )));
         }
     };
+    let promise = Promise {
+        lease: period("lease", requested.lease)?.unwrap_or(settings.lease),
+        stall: period("stall", requested.stall)?.unwrap_or(settings.stall),
+    };
     let grant = Grant::new(requested.permissions, requested.subject.as_deref())?;
     let request_id = requested.request_id.as_deref();
     let new = NewStream {
@@ -157,6 +175,7 @@ pub async fn create(
         if_exists: requested.if_exists,
         if_finished: requested.if_finished,
         stop_grace,
+        promise,
         request_id: request_id
             .map(str::parse)
             .transpose()

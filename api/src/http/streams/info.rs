@@ -60,6 +60,14 @@ pub struct StreamState {
     /// not.
     #[schema(example = "2026-01-01T00:00:07.000Z")]
     stop_requested_at: Option<String>,
+    /// When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null
+    /// if the stream has no lease.
+    #[schema(example = "2026-01-01T00:00:30.000Z")]
+    lease_expires_at: Option<String>,
+    /// When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if
+    /// the stream has no stall.
+    #[schema(example = "2026-01-01T00:05:00.000Z")]
+    stall_expires_at: Option<String>,
     /// Subscribers on this node.
     clients: u32,
     /// Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the
@@ -103,6 +111,7 @@ pub async fn info(
         created_ms,
         generation,
         stop_requested_ms,
+        deadlines,
     } = info;
     let reason = match status {
         Status::Active | Status::Ended => None,
@@ -131,6 +140,8 @@ pub async fn info(
         last_id: last,
         created_at: json::time(created_ms),
         stop_requested_at: stop_requested_ms.map(json::time),
+        lease_expires_at: deadlines.lease_expires_ms.map(json::time),
+        stall_expires_at: deadlines.stall_expires_ms.map(json::time),
         clients,
         clients_total: elsewhere.map(|elsewhere| elsewhere + u64::from(clients)),
     }))

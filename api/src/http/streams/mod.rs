@@ -7,5 +7,6 @@ pub mod finish;
 pub mod info;
 pub mod issue_token;
 pub mod list;
+mod promise;
 pub mod renew;
 mod seconds;

@@ -1,11 +1,12 @@
-//! `POST /stream/renew`: a producer shows that it needs more time.
+//! `POST /stream/renew`: a producer shows that it lives, or needs more time.
 
 use rocket::{post, serde::json::Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::promise::period;
 use crate::{
-    codec::json,
+    codec::{json, number::whole},
     http::{
         body::Body,
         error::{ApiError, ErrorBody},
@@ -18,9 +19,11 @@ use crate::{
         state::AppState,
         store_error::at,
     },
+    store::Renewed,
+    stream::Renewal,
 };
 
-/// The stream whose producer needs more time.
+/// The stream whose producer lives, and what it needs.
 #[derive(Deserialize, ToSchema)]
 pub struct RenewStream {
     /// Its key.
@@ -32,18 +35,42 @@ pub struct RenewStream {
     /// The producer follows a stop, and needs the grace once more. Only the first time counts.
     #[serde(default)]
     stop_ack: bool,
+    /// Seconds that the producer may be silent from now on, 2 or more; 0: for ever. Without it the
+    /// lease stays as long as it is, and begins anew.
+    #[schema(minimum = 0, maximum = 86_400, example = 30)]
+    #[serde(default, deserialize_with = "whole")]
+    lease: Option<u64>,
+    /// Seconds that the producer may write no event from now on, 2 or more; 0: for ever. Without it
+    /// the deadline stays as it is.
+    #[schema(minimum = 0, maximum = 86_400, example = 300)]
+    #[serde(default, deserialize_with = "whole")]
+    stall: Option<u64>,
 }
 
 /// The deadlines of a stream.
 #[derive(Serialize, ToSchema)]
-pub struct Renewed {
+#[schema(as = Renewed)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names of the answer's members"
+)]
+pub struct RenewedStream {
+    /// When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null
+    /// if the stream has no lease.
+    #[schema(example = "2026-01-01T00:00:30.000Z")]
+    lease_expires_at: Option<String>,
+    /// When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if
+    /// the stream has no stall.
+    #[schema(example = "2026-01-01T00:05:00.000Z")]
+    stall_expires_at: Option<String>,
     /// When the broker cancels the stream because its producer did not follow a stop. RFC 3339.
     /// Null if it does not.
     #[schema(example = "2026-01-01T00:00:17.000Z")]
     stop_expires_at: Option<String>,
 }
 
-/// Gives the producer of a stream that is asked to stop more time, once.
+/// Renews the lease of a stream. Starts, changes or ends its lease and its stall. Gives the
+/// producer of a stream that is asked to stop more time, once.
 #[utoipa::path(
     operation_id = "renew_stream",
     context_path = "/api",
@@ -51,7 +78,7 @@ pub struct Renewed {
     security(("api_key" = [])),
     request_body = RenewStream,
     responses(
-        (status = 200, description = "The deadlines of the stream", body = Renewed),
+        (status = 200, description = "The deadlines of the stream", body = RenewedStream),
         (
             status = 400,
             description = "`invalid-key`, `invalid-request`, `malformed-json`",
@@ -71,16 +98,28 @@ pub async fn renew(
     _caller: ApiKeyHolder,
     body: Body,
     state: AppState<'_>,
-) -> Result<Json<Renewed>, ApiError> {
+) -> Result<Json<RenewedStream>, ApiError> {
     let RenewStream {
         key,
         generation: required,
         stop_ack,
+        lease,
+        stall,
     } = body.json()?;
     let (key, required) = (stream_key(&key)?, generation(required.as_deref())?);
-    let renewed = state.store.renew(&key, required, stop_ack).await;
-    let stop_at = renewed.map_err(at(&key))?;
-    Ok(Json(Renewed {
-        stop_expires_at: stop_at.map(json::time),
+    let renewal = Renewal {
+        stop_ack,
+        lease: period("lease", lease)?,
+        stall: period("stall", stall)?,
+    };
+    let renewed = state.store.renew(&key, required, renewal).await;
+    let Renewed {
+        deadlines,
+        stop_expires_ms,
+    } = renewed.map_err(at(&key))?;
+    Ok(Json(RenewedStream {
+        lease_expires_at: deadlines.lease_expires_ms.map(json::time),
+        stall_expires_at: deadlines.stall_expires_ms.map(json::time),
+        stop_expires_at: stop_expires_ms.map(json::time),
     }))
 }

@@ -7,7 +7,7 @@ use crate::{
     lifecycle::Lifecycle,
     session::{AdmissionRequest, ClientMetadata, Limits, Registry, Timeouts},
     store::StreamInfo,
-    stream::{EventId, Generation, Status},
+    stream::{Deadlines, EventId, Generation, Status},
     telemetry::metrics::{Metrics, Transport},
 };
 
@@ -51,6 +51,7 @@ fn page(key: &str) -> Page {
         last: id,
         created_ms: 1,
         stop_requested_ms: None,
+        deadlines: Deadlines::default(),
     };
     Page::unread(key.parse().unwrap(), info, Some(id))
 }

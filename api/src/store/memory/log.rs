@@ -3,28 +3,25 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 
-use super::signals::SignalLog;
+use super::{clock::now_ms, deadlines::StreamDeadlines, signals::SignalLog};
 use crate::{
     codec::segment::{Part, Segment},
     store::{
-        NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, REQUEST_ID_TTL, RequestId, StoreError,
+        NewStream, PAGE_BYTES, PAGE_ENTRIES, Page, REQUEST_ID_TTL, Renewed, RequestId, StoreError,
         StreamInfo,
         resume::{Around, Start, cursor_before, start},
     },
     stream::{
-        Entry, EventId, Generation, MAX_PRODUCERS, NewSignal, Producer, ProducerSequence,
-        StartPosition, Status, StreamKey,
+        Deadlines, Entry, EventId, Generation, MAX_PRODUCERS, NewSignal, Producer,
+        ProducerSequence, Renewal, StartPosition, Status, StreamKey,
     },
     telemetry::metrics::Metrics,
 };
-
-/// How long a stream whose deadline has passed is kept for the next sweep.
-const SWEEP_MARGIN: Duration = Duration::from_secs(10);
 
 /// The stored events of one stream, its status, and its time to live.
 pub(super) struct Log {
@@ -43,12 +40,7 @@ pub(super) struct Log {
     producers: HashMap<Producer, u64>,
     pub(super) expires_at: Instant,
     pub(super) signals: SignalLog,
-    stop_grace: Duration,
-    /// Until when the producer has to follow a stop.
-    pub(super) stop_at: Option<Instant>,
-    /// The same time, in milliseconds since the Unix epoch.
-    stop_at_ms: u64,
-    is_stop_acked: bool,
+    pub(super) deadlines: StreamDeadlines,
     /// The request that created it, and until when the request may be repeated.
     request: Option<(RequestId, Instant)>,
     /// Wakes the tails after each change. It is dropped with the stream, which wakes them too.
@@ -70,7 +62,7 @@ impl Log {
             name: "start".into(),
             data: None,
         }]);
-        Self {
+        let mut log = Self {
             generation,
             status: Status::Active,
             ttl: new.ttl,
@@ -83,13 +75,12 @@ impl Log {
             producers: HashMap::new(),
             expires_at: Instant::now() + new.ttl,
             signals: SignalLog::default(),
-            stop_grace: new.stop_grace,
-            stop_at: None,
-            stop_at_ms: 0,
-            is_stop_acked: false,
+            deadlines: StreamDeadlines::new(new),
             request: (new.request_id.clone()).map(|id| (id, Instant::now() + REQUEST_ID_TTL)),
             changed: watch::Sender::new(()),
-        }
+        };
+        log.outlive_deadlines();
+        log
     }
 
     /// Whether this request created it, not long ago.
@@ -116,6 +107,7 @@ impl Log {
 
     /// Writes the entries, trims the stream, and renews its time to live.
     pub(super) fn push(&mut self, entries: Vec<Entry>) {
+        self.deadlines.write(!entries.is_empty());
         if let Some(entry) = entries.last() {
             self.last = entry.id;
             self.length += entries.len();
@@ -123,7 +115,7 @@ impl Log {
         }
         self.trim();
         self.expires_at = Instant::now() + self.ttl;
-        self.outlive_deadline();
+        self.outlive_deadlines();
         self.changed.send_replace(());
     }
 
@@ -131,33 +123,24 @@ impl Log {
     pub(super) fn signal(&mut self, new: &NewSignal) -> Result<u64, StoreError> {
         let had_stop = self.signals.stop_requested_ms().is_some();
         let seq = self.signals.add(new, now_ms())?;
-        if new.name.is_stop() && !had_stop && !self.stop_grace.is_zero() {
-            self.grant_grace();
+        if new.name.is_stop() && !had_stop {
+            self.deadlines.request_stop();
+            self.outlive_deadlines();
         }
         Ok(seq)
     }
 
     /// As `StreamStore::renew` has it.
-    pub(super) fn renew(&mut self, stop_ack: bool) -> Option<u64> {
-        if stop_ack && self.stop_at.is_some() && !self.is_stop_acked {
-            self.is_stop_acked = true;
-            self.grant_grace();
-        }
-        self.stop_at.map(|_| self.stop_at_ms)
+    pub(super) fn renew(&mut self, renewal: Renewal) -> Renewed {
+        let renewed = self.deadlines.renew(renewal);
+        self.outlive_deadlines();
+        renewed
     }
 
-    /// Gives the producer its grace from now on. The stream lives for its TTL after that, and until
-    /// the next sweep.
-    fn grant_grace(&mut self) {
-        self.stop_at = Some(Instant::now() + self.stop_grace);
-        self.stop_at_ms = now_ms() + u64::try_from(self.stop_grace.as_millis()).unwrap_or(0);
-        self.outlive_deadline();
-    }
-
-    /// Prolongs the life of an active stream whose producer is asked to stop.
-    fn outlive_deadline(&mut self) {
-        if let (Status::Active, Some(deadline)) = (self.status, self.stop_at) {
-            self.expires_at = self.expires_at.max(deadline + self.ttl + SWEEP_MARGIN);
+    /// Prolongs the life of an active stream that has deadlines.
+    fn outlive_deadlines(&mut self) {
+        if let (Status::Active, Some(at)) = (self.status, self.deadlines.outlive(self.ttl)) {
+            self.expires_at = self.expires_at.max(at);
         }
     }
 
@@ -264,11 +247,19 @@ impl Log {
             generation: self.generation,
             status: self.status,
             length: self.length as u64,
-            ttl: self.expires_at.saturating_duration_since(Instant::now()),
+            // Deadlines may prolong the life of the stream beyond its TTL.
+            ttl: self
+                .ttl
+                .min(self.expires_at.saturating_duration_since(Instant::now())),
             first: self.first(),
             last: self.last,
             created_ms: self.created_ms,
             stop_requested_ms: self.signals.stop_requested_ms(),
+            deadlines: if self.status.is_finished() {
+                Deadlines::default()
+            } else {
+                self.deadlines.promised()
+            },
         }
     }
 
@@ -341,12 +332,4 @@ impl Log {
             is_read: true,
         }
     }
-}
-
-/// Milliseconds since the Unix epoch. A clock that shows an earlier time counts as the epoch.
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -15,12 +15,12 @@ use super::log::Log;
 use crate::{
     store::{
         Appended, ConnectionCounts, CreateOutcome, Created, IfTaken, Introspect, NewStream, Page,
-        Presence, PresenceOutcome, PresenceUpdate, SignalPage, StoreError, StreamInfo, StreamStore,
-        StreamWatch, TailSet, merge::MergedTails, watch::Watches,
+        Presence, PresenceOutcome, PresenceUpdate, Renewed, SignalPage, StoreError, StreamInfo,
+        StreamStore, StreamWatch, Swept, TailSet, merge::MergedTails, watch::Watches,
     },
     stream::{
-        Entry, EventId, Finish, Generation, NewEvent, NewSignal, ProducerSequence, StartPosition,
-        Status, StreamKey,
+        Entry, EventId, Finish, Generation, NewEvent, NewSignal, ProducerSequence, Renewal,
+        StartPosition, Status, StreamKey,
     },
     telemetry::metrics::SharedMetrics,
 };
@@ -29,8 +29,8 @@ use crate::{
 /// waiting for one.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The data of the last event of a stream whose producer did not follow a stop.
-const STOP_TIMEOUT: &str = r#"{"reason":"stop-timeout","by":"broker"}"#;
+/// How long no sweep may come before that counts as an outage: the process was stopped.
+const OUTAGE: Duration = Duration::from_secs(3);
 
 /// Streams in the memory of this process. Cheap to clone.
 #[derive(Clone)]
@@ -43,8 +43,12 @@ pub(super) struct Streams {
     /// Keys at which a caller waits for a stream. The sender is dropped when the stream is created.
     awaited: HashMap<StreamKey, watch::Sender<()>>,
     watches: Watches<StreamKey>,
-    /// Streams whose producers are asked to stop.
-    stopping: HashSet<StreamKey>,
+    /// Streams with deadlines.
+    with_deadlines: HashSet<StreamKey>,
+    /// The last search for streams whose deadlines have passed.
+    looked_at: Instant,
+    /// Since when such searches have come without a break.
+    contact_since: Instant,
     /// When expired streams are next removed. None: never so far.
     sweep_at: Option<Instant>,
     metrics: SharedMetrics,
@@ -59,7 +63,9 @@ impl MemoryStore {
                 by_key: HashMap::new(),
                 awaited: HashMap::new(),
                 watches: Watches::default(),
-                stopping: HashSet::new(),
+                with_deadlines: HashSet::new(),
+                looked_at: Instant::now(),
+                contact_since: Instant::now(),
                 sweep_at: None,
                 metrics,
             })),
@@ -147,6 +153,9 @@ impl StreamStore for MemoryStore {
         }
         let log = Log::new(generation, new, old.map(|log| log.last.ms));
         let info = log.info();
+        if log.deadlines.exist() {
+            streams.with_deadlines.insert(key.clone());
+        }
         streams.by_key.insert(key.clone(), log);
         streams.awaited.remove(key);
         streams.watches.notify(key);
@@ -201,8 +210,8 @@ impl StreamStore for MemoryStore {
         let mut streams = self.lock();
         let log = streams.active(key, generation)?;
         let seq = log.signal(signal)?;
-        if log.stop_at.is_some() {
-            streams.stopping.insert(key.clone());
+        if log.deadlines.exist() {
+            streams.with_deadlines.insert(key.clone());
         }
         streams.watches.notify(key);
         Ok(seq)
@@ -212,27 +221,46 @@ impl StreamStore for MemoryStore {
         &self,
         key: &StreamKey,
         generation: Option<Generation>,
-        stop_ack: bool,
-    ) -> Result<Option<u64>, StoreError> {
-        Ok(self.lock().active(key, generation)?.renew(stop_ack))
+        renewal: Renewal,
+    ) -> Result<Renewed, StoreError> {
+        let mut streams = self.lock();
+        let log = streams.active(key, generation)?;
+        let renewed = log.renew(renewal);
+        if log.deadlines.exist() {
+            streams.with_deadlines.insert(key.clone());
+        }
+        if renewal.lease.is_some() || renewal.stall.is_some() {
+            streams.watches.notify(key);
+        }
+        Ok(renewed)
     }
 
-    async fn sweep(&self) -> Result<usize, StoreError> {
+    async fn sweep(&self) -> Result<Swept, StoreError> {
         let mut streams = self.lock();
-        let (now, mut finished) = (Instant::now(), 0);
-        for key in std::mem::take(&mut streams.stopping) {
+        let now = Instant::now();
+        if now - streams.looked_at > OUTAGE {
+            streams.contact_since = now;
+        }
+        streams.looked_at = now;
+        let contact = now - streams.contact_since;
+        let mut swept = Swept::default();
+        for key in std::mem::take(&mut streams.with_deadlines) {
             let Ok(log) = streams.active(&key, None) else {
                 continue;
             };
-            if log.stop_at.is_some_and(|at| at <= now) {
-                log.finish(Status::Cancelled, "cancel", Some(STOP_TIMEOUT.into()));
+            if let Some(due) = log.deadlines.due(contact) {
+                log.finish(due.status, due.event_name, Some(due.data.into()));
                 streams.watches.notify(&key);
-                finished += 1;
-            } else if log.stop_at.is_some() {
-                streams.stopping.insert(key);
+                if due.status == Status::Abandoned {
+                    swept.abandoned += 1;
+                } else {
+                    swept.cancelled += 1;
+                }
+            } else if log.deadlines.exist() {
+                streams.with_deadlines.insert(key);
             }
         }
-        Ok(finished)
+        Ok(swept)
     }
 
     async fn signals(&self, key: &StreamKey, after: u64) -> Result<SignalPage, StoreError> {

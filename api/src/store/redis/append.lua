@@ -16,7 +16,8 @@ local meta = redis.call(
   'HMGET', KEYS[2], 'status', 'last_ms', 'next', 'ttl_ms', 'max_events', 'listed_ms', 'birth',
   'signals'
 )
-if meta[1] ~= 'active' or ARGV[4] ~= '' and ARGV[4] ~= meta[7] then
+local is_leased = meta[1] == 'leased'
+if meta[1] ~= 'active' and not is_leased or ARGV[4] ~= '' and ARGV[4] ~= meta[7] then
   -- A replica refuses a write, even one that changes nothing. Its data may be old, so that it must
   -- not refuse the batch.
   redis.call('HDEL', KEYS[2], '')
@@ -36,8 +37,11 @@ if producer then
   -- The hash has eight other fields, and some more that only few streams have.
   local room = tonumber(ARGV[7]) + 8
   if not known and redis.call('HLEN', KEYS[2]) >= room then
-    local rare = redis.call('HMGET', KEYS[2], 'signals', 'grace_ms', 'stop_at', 'stop_acked')
-    for field = 1, 4 do
+    local rare = redis.call(
+      'HMGET', KEYS[2], 'signals', 'grace_ms', 'stop_at', 'stop_acked', 'lease_ms', 'lease_at',
+      'stall_ms', 'stall_at'
+    )
+    for field = 1, 8 do
       room = room + (rare[field] and 1 or 0)
     end
     if redis.call('HLEN', KEYS[2]) >= room then
@@ -60,10 +64,27 @@ local count = tonumber(ARGV[3]) - skipped
 
 -- Reads come before the first write, because an error of one ends the script.
 local left = redis.call('PTTL', KEYS[2])
+-- How long the stream lives from now on, and what changes in its hash.
+local lives, changes = ttl, nil
+if is_leased then
+  local periods = redis.call('HMGET', KEYS[2], 'lease_ms', 'stall_ms')
+  local lease, stall = tonumber(periods[1] or 0), tonumber(periods[2] or 0)
+  -- As in prolong.lua.
+  lives = ttl + 2 * math.max(lease, stall) + 10000
+  changes = count > 0 and {'last_ms', ms, 'next', first + count} or {}
+  if lease > 0 then
+    changes[#changes + 1], changes[#changes + 2] = 'lease_at', now + lease
+  end
+  if stall > 0 and count > 0 then
+    changes[#changes + 1], changes[#changes + 2] = 'stall_at', now + stall
+  end
+end
 
 -- The stream's state comes first, because it can be restored. Events can't be removed. A full Redis
 -- refuses this write too. After it Redis lets the script go on, so that it does not stop half-way.
-if count > 0 then
+if changes and changes[1] then
+  redis.call('HSET', KEYS[2], unpack(changes))
+elseif count > 0 then
   -- Only with an event, because the two are the id of the newest one.
   redis.call('HSET', KEYS[2], 'last_ms', ms, 'next', first + count)
 end
@@ -76,8 +97,8 @@ end
 local failed
 -- Not each of many writes renews the expiry. It costs two commands, which Redis also sends to its
 -- replicas. So a stream lives up to a hundredth of its ttl longer, and a second at the most.
-if left < ttl then
-  local longer = math.floor(ttl + math.min(ttl / 100, 1000))
+if left < lives then
+  local longer = math.floor(lives + math.min(ttl / 100, 1000))
   local renewed = redis.pcall('PEXPIRE', KEYS[1], longer)
   if type(renewed) ~= 'table' then
     renewed = redis.pcall('PEXPIRE', KEYS[2], longer)
@@ -138,9 +159,9 @@ end
 
 -- From here on an error of Redis is returned beside the result, which is stored.
 local problem
-if now + ttl > tonumber(meta[6]) then
+if now + lives > tonumber(meta[6]) then
   -- Ahead of time, so that a busy stream writes to the index once in a quarter of its TTL.
-  local listed = string.format('%.0f', now + ttl * 1.25 + 1000)
+  local listed = string.format('%.0f', now + lives * 1.25 + 1000)
   for _, command in ipairs({
     {'ZADD', KEYS[3], listed, ARGV[1]},
     {'HSET', KEYS[2], 'listed_ms', listed},

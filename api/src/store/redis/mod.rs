@@ -8,6 +8,7 @@
 
 mod awaited;
 mod connections;
+mod create;
 mod exclusive;
 mod fan_out;
 mod fault;
@@ -22,6 +23,7 @@ mod primary;
 mod pubsub;
 mod reader;
 mod readiness;
+mod renew;
 mod replies;
 mod scripts;
 mod sentinel;

@@ -9,7 +9,7 @@ use deadpool_redis::redis::Value;
 
 use crate::{
     store::{self, Appended, CreateOutcome, StoreError, StreamInfo},
-    stream::{Entry, EventId, Generation, Status},
+    stream::{Deadlines, Entry, EventId, Generation, Status},
 };
 
 type Decoded<T> = Result<T, StoreError>;
@@ -48,8 +48,9 @@ pub(super) fn snapshot(value: Value) -> Decoded<Option<Snapshot>> {
             first,
             entries,
             signals,
+            deadlines,
         ],
-    ) = <[Value; 10]>::try_from(fields)
+    ) = <[Value; 11]>::try_from(fields)
     else {
         return unexpected("a snapshot of another length");
     };
@@ -68,11 +69,31 @@ pub(super) fn snapshot(value: Value) -> Decoded<Option<Snapshot>> {
             Value::Nil => None,
             signals => Some(number(&signals)?).filter(|ms| *ms > 0),
         },
+        deadlines: self::deadlines(deadlines)?,
     };
     Ok(Some(Snapshot {
         info,
         entries: self::entries(entries)?,
     }))
+}
+
+/// The deadlines of `snapshot.lua`.
+fn deadlines(value: Value) -> Decoded<Deadlines> {
+    let Some(fields) = optional_array(value)? else {
+        return Ok(Deadlines::default());
+    };
+    let [lease, lease_at, stall_at] = fields.as_slice() else {
+        return unexpected("deadlines of another length");
+    };
+    let optional = |value: &Value| match value {
+        Value::Nil => Ok(None),
+        value => number(value).map(Some),
+    };
+    Ok(Deadlines {
+        lease: optional(lease)?.map(Duration::from_millis),
+        lease_expires_ms: optional(lease_at)?,
+        stall_expires_ms: optional(stall_at)?,
+    })
 }
 
 /// The reply of `HMGET meta birth status last_ms next`. None: the stream no longer exists.
@@ -133,8 +154,7 @@ pub(super) fn written(value: Value) -> Decoded<Vec<Value>> {
         Value::Nil => Err(StoreError::NotActive { status: None }),
         Value::BulkString(text) if text == b"stale" => Err(StoreError::StaleGeneration),
         status => Err(StoreError::NotActive {
-            // A leased stream that this version can't renew is active for its readers.
-            status: Some(self::status(&status)?).filter(|status| status.is_finished()),
+            status: Some(self::status(&status)?),
         }),
     }
 }
@@ -175,7 +195,7 @@ pub(super) fn appended(value: Value) -> Result<Stored<Appended>, StoreError> {
 pub(super) fn finished(value: Value) -> Result<Stored<EventId>, StoreError> {
     let fields = written(value)?;
     match fields.as_slice() {
-        [ms, n, problem @ ..] if problem.len() < 2 => Ok(Stored {
+        [ms, n, _status, problem @ ..] if problem.len() < 2 => Ok(Stored {
             value: EventId {
                 ms: number(ms)?,
                 n: number(n)?,

@@ -50,9 +50,15 @@ impl Scripts {
             finish: script(include_str!("finish.lua")),
             snapshot: script(include_str!("snapshot.lua")),
             locate: script(include_str!("locate.lua")),
-            signal: script(include_str!("signal.lua")),
+            signal: script(concat!(
+                include_str!("prolong.lua"),
+                include_str!("signal.lua")
+            )),
             signals: script(include_str!("signals.lua")),
-            renew: script(include_str!("renew.lua")),
+            renew: script(concat!(
+                include_str!("prolong.lua"),
+                include_str!("renew.lua")
+            )),
             sweeper: script(include_str!("sweeper.lua")),
             presence: script(include_str!("presence.lua")),
             ready: script(include_str!("ready.lua")),

@@ -1,8 +1,10 @@
--- Stores a signal for the producer of an active stream, and notifies the nodes.
+-- Stores a signal for the producer of an active stream, and notifies the nodes. Begins with
+-- prolong.lua.
 -- KEYS: 1 meta (hash)
 --       2 signals (hash: generation, next number, bytes, number of the first `stop`; each signal by
 --         its number; the number by sender and id; how many each sender sent)
 --       3 notify (channel)  4 deadlines (sorted set, as in finish.lua)  5 events (stream)
+--       6 index (sorted set)
 -- ARGV: 1 stream key  2 generation that the stream must have, or ''  3 name of the signal
 --       4 the signal as JSON  5 bytes that count  6 sender, or ''  7 the most signals
 --       8 the most bytes of all signals  9 the most signals of this sender
@@ -11,7 +13,9 @@
 -- Returns {number of the signal}, and as a second item the error of Redis where publishing failed.
 -- Returns {} when there are too many. Returns nil when there is no stream, the status of a finished
 -- one, and 'stale' when the stream has another generation. An error: the signal was not stored.
-local meta = redis.call('HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'signals', 'grace_ms')
+local meta = redis.call(
+  'HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'signals', 'grace_ms', 'listed_ms'
+)
 local is_active = meta[1] == 'active' or meta[1] == 'leased'
 if not is_active or ARGV[2] ~= '' and ARGV[2] ~= meta[2] then
   -- As in append.lua: a replica must not refuse.
@@ -50,19 +54,18 @@ local ms = string.format('%.0f', now)
 local grace = is_stop and tonumber(meta[5] or ARGV[10]) or 0
 -- `append.lua` renews the expiry of both from now on. It does so a little later than the ttl asks.
 local expires = grace + math.floor(tonumber(meta[3]) * 1.02) + 12000
+expires = math.max(expires, redis.call('PTTL', KEYS[1]) + 1000)
 redis.call('HSET', KEYS[1], 'signals', is_stop and ms or meta[4] or 0)
 if grace > 0 then
   redis.call('HSET', KEYS[1], 'stop_at', now + grace)
-  redis.call('ZADD', KEYS[4], now + grace, ARGV[1])
+  -- Only earlier: another deadline may come first.
+  redis.call('ZADD', KEYS[4], 'LT', now + grace, ARGV[1])
   -- The set is deleted when it has not been used for a while: a grace is at most a day.
   redis.call('PEXPIRE', KEYS[4], 259200000)
   -- The stream lives at least for its ttl after the deadline, and until a node has looked at it.
-  local lives = grace + tonumber(meta[3]) + 10000
-  for _, key in ipairs({KEYS[1], KEYS[5]}) do
-    if redis.call('PTTL', key) < lives then
-      redis.call('PEXPIRE', key, lives)
-    end
-  end
+  prolong(ARGV[1], grace + tonumber(meta[3]) + 10000, now, meta[6], {
+    meta = KEYS[1], events = KEYS[5], signals = KEYS[2], index = KEYS[6]
+  })
 end
 local fields = {
   'birth', meta[2], 'next', seq + 1, 'bytes', bytes, seq, ms .. ' ' .. ARGV[4], sender, sent + 1

@@ -53,6 +53,7 @@ pub(super) async fn store(
         &keys.notify(),
         &keys.deadlines(),
         &keys.events,
+        &keys.index,
     ];
     let mut call = script.call(&names, 512 + stored.len());
     call.arg(key.as_str())

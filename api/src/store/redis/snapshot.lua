@@ -3,8 +3,10 @@
 -- ARGV: 1 where to begin, as XRANGE takes it  2 events at the most, 0 for the state alone
 --       3 bytes after which to stop
 -- Returns {generation, status, created_ms, last_ms, next, length, pttl, first id, events as XRANGE
--- returns them, signals}, or nil when there is no stream. Signals: the ms of the first stop, 0 when
--- there are only others, nil when there are none.
+-- returns them, signals, deadlines}, or nil when there is no stream. Signals: the ms of the first
+-- stop, 0 when there are only others, nil when there are none. Deadlines: nil, or {ms that the
+-- producer may be silent, the time in ms at which that ends, the time at which it must have written
+-- an event}.
 local meta = redis.call(
   'HMGET', KEYS[2], 'birth', 'status', 'created_ms', 'last_ms', 'next', 'ttl_ms', 'signals'
 )
@@ -37,4 +39,8 @@ while #events < limit and bytes < budget do
 end
 -- A write may set a longer expiry than the ttl: see append.lua.
 local ttl = math.min(redis.call('PTTL', KEYS[2]), tonumber(meta[6]))
-return {meta[1], meta[2], meta[3], meta[4], meta[5], length, ttl, oldest[1][1], events, meta[7]}
+local deadlines = meta[2] == 'leased'
+  and redis.call('HMGET', KEYS[2], 'lease_ms', 'lease_at', 'stall_at')
+return {
+  meta[1], meta[2], meta[3], meta[4], meta[5], length, ttl, oldest[1][1], events, meta[7], deadlines
+}

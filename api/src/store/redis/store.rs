@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 
 use super::{
     awaited::AwaitedStreams,
+    create,
     exclusive::tails::ExclusiveTails,
     fault,
     keys::{self, Keys},
@@ -19,23 +20,22 @@ use super::{
     presence::RedisPresence,
     reader::RedisReader,
     readiness::Readiness,
-    replies,
-    scripts::{expected, millis},
+    renew, replies,
+    scripts::expected,
     shared::{hub::Hub, receive, tail::Topics},
     signals,
-    sweep::{self, Sweeper},
+    sweep::Sweeper,
 };
 use crate::{
     config::{Delivery, Settings},
     store::{
-        Appended, ConnectionCounts, CreateOutcome, Created, CrossSlot, DEFAULT_STOP_GRACE,
-        Introspect, NewStream, Page, Presence, PresenceOutcome, PresenceUpdate, REQUEST_ID_TTL,
-        SignalPage, StoreError, StreamInfo, StreamStore, StreamWatch, TailSet, merge::MergedTails,
-        resume::cursor_before,
+        Appended, ConnectionCounts, Created, CrossSlot, Introspect, NewStream, Page, Presence,
+        PresenceOutcome, PresenceUpdate, Renewed, SignalPage, StoreError, StreamInfo, StreamStore,
+        StreamWatch, Swept, TailSet, merge::MergedTails, resume::cursor_before,
     },
     stream::{
-        EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, NewSignal, ProducerSequence,
-        StartPosition, Status, StreamKey,
+        EventId, Finish, Generation, MAX_PRODUCERS, NewEvent, NewSignal, ProducerSequence, Renewal,
+        StartPosition, StreamKey,
     },
     telemetry::metrics::{Operation, SharedMetrics},
 };
@@ -121,50 +121,7 @@ impl RedisStore {
 #[async_trait]
 impl StreamStore for RedisStore {
     async fn create(&self, key: &StreamKey, new: &NewStream) -> Result<Created, StoreError> {
-        let (keys, script) = (self.reader.keys(key), &self.reader.scripts.create);
-        let generation = Generation::fresh()?;
-        let names = [
-            &*keys.events,
-            &keys.meta,
-            &keys.index,
-            &keys.live,
-            &keys.request(),
-            &keys.notify(),
-            &keys.signals(),
-        ];
-        let mut call = script.call(&names, 512);
-        call.arg(key.as_str())
-            .arg(generation.to_string())
-            .arg(millis(new.ttl))
-            .arg(new.max_events)
-            .arg(new.if_exists.as_str())
-            .arg(new.if_finished.as_str())
-            .arg(grace(new));
-        if let Some(request_id) = &new.request_id {
-            call.arg(request_id.as_str()).arg(millis(REQUEST_ID_TTL));
-        }
-        let answer = self.reader.run(Operation::Create, script, &call).await?;
-        let created_ms = match replies::created(answer)? {
-            replies::Created::New { ms } => ms,
-            replies::Created::Taken(created) => return Ok(*created),
-        };
-        let start = EventId {
-            ms: created_ms,
-            n: 0,
-        };
-        Ok(Created {
-            info: StreamInfo {
-                generation,
-                status: Status::Active,
-                length: 1,
-                ttl: new.ttl,
-                first: start,
-                last: start,
-                created_ms,
-                stop_requested_ms: None,
-            },
-            outcome: CreateOutcome::New,
-        })
+        create::create(&self.reader, key, new).await
     }
 
     async fn append(
@@ -234,12 +191,12 @@ impl StreamStore for RedisStore {
         &self,
         key: &StreamKey,
         generation: Option<Generation>,
-        stop_ack: bool,
-    ) -> Result<Option<u64>, StoreError> {
-        sweep::renew(&self.reader, key, generation, stop_ack).await
+        renewal: Renewal,
+    ) -> Result<Renewed, StoreError> {
+        renew::renew(&self.reader, key, generation, renewal).await
     }
 
-    async fn sweep(&self) -> Result<usize, StoreError> {
+    async fn sweep(&self) -> Result<Swept, StoreError> {
         self.sweeper
             .sweep(|keys, stored| {
                 self.accept(keys, stored);
@@ -377,15 +334,6 @@ impl Introspect for RedisStore {
 
     async fn ready(&self) -> Result<Vec<String>, StoreError> {
         self.readiness.ready().await
-    }
-}
-
-/// The grace of a stream as `create.lua` takes it: the default need not be stored.
-fn grace(new: &NewStream) -> String {
-    if new.stop_grace == DEFAULT_STOP_GRACE {
-        String::new()
-    } else {
-        millis(new.stop_grace).to_string()
     }
 }
 

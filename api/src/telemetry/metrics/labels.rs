@@ -103,6 +103,8 @@ label!(
         Cancelled = "cancelled",
         /// Its producer reported an error.
         Failed = "failed",
+        /// Its producer went silent.
+        Abandoned = "abandoned",
     }
 );
 

@@ -19,6 +19,7 @@ fn page(last: u64, missed: Option<Missed>) -> Page {
         last: id(last),
         created_ms: 100,
         stop_requested_ms: None,
+        deadlines: crate::stream::Deadlines::default(),
     };
     Page {
         key: "chat".parse().unwrap(),
