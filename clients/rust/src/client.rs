@@ -145,8 +145,9 @@ impl Client {
         into_result(self.api.read_signals(Some(after), None, key, None).await).await
     }
 
-    /// Returns until when the producer has to follow a stop. A key is enough; with `stop_ack` in a
-    /// [`RenewStream`] it gets that time once more, from now on.
+    /// Shows that the producer of a stream lives, and returns the stream's deadlines. A key is
+    /// enough. A [`RenewStream`] can also begin or end a lease or a stall. With `stop_ack` the
+    /// producer gets the time to follow a stop once more, from now on.
     pub async fn renew_stream(&self, stream: impl Into<RenewStream>) -> Result<Renewed, Error> {
         into_result(self.api.renew_stream(&stream.into()).await).await
     }
@@ -273,6 +274,8 @@ impl<K: Into<String>> From<K> for RenewStream {
             key: key.into(),
             generation: None,
             stop_ack: None,
+            lease: None,
+            stall: None,
         }
     }
 }
@@ -298,6 +301,8 @@ impl<K: Into<String>> From<K> for CreateStream {
             if_finished: None,
             request_id: None,
             stop_grace: None,
+            lease: None,
+            stall: None,
             permissions: None,
             subject: None,
         }

@@ -166,6 +166,9 @@ pub mod types {
         pub if_finished: ::std::option::Option<IfTaken>,
         ///Its key: 1 to 256 bytes of UTF-8 without control characters.
         pub key: ::std::string::String,
+        ///Seconds that the producer may be silent, 2 or more, before the broker abandons the stream; 0: for ever. Every write shows that the producer lives, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub lease: ::std::option::Option<u64>,
         ///How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub max_events: ::std::option::Option<u64>,
@@ -175,6 +178,9 @@ pub mod types {
         ///An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub request_id: ::std::option::Option<::std::string::String>,
+        ///Seconds that the producer may write no event, 2 or more, before the broker abandons the stream; 0: for ever. The default is `STREAMER_STALL`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stall: ::std::option::Option<u64>,
         ///Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stop_grace: ::std::option::Option<u64>,
@@ -414,7 +420,7 @@ pub mod types {
         ///`active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
     }
-    ///The stream whose producer needs more time.
+    ///The stream whose producer lives, and what it needs.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct RenewStream {
         ///The generation that the stream must have, as the broker gave it when the stream was created.
@@ -422,6 +428,12 @@ pub mod types {
         pub generation: ::std::option::Option<::std::string::String>,
         ///Its key.
         pub key: ::std::string::String,
+        ///Seconds that the producer may be silent from now on, 2 or more; 0: for ever. Without it the lease stays as long as it is, and begins anew.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub lease: ::std::option::Option<u64>,
+        ///Seconds that the producer may write no event from now on, 2 or more; 0: for ever. Without it the deadline stays as it is.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stall: ::std::option::Option<u64>,
         ///The producer follows a stop, and needs the grace once more. Only the first time counts.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stop_ack: ::std::option::Option<bool>,
@@ -429,6 +441,12 @@ pub mod types {
     ///The deadlines of a stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
     pub struct Renewed {
+        ///When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub lease_expires_at: ::std::option::Option<::std::string::String>,
+        ///When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stall_expires_at: ::std::option::Option<::std::string::String>,
         ///When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if it does not.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stop_expires_at: ::std::option::Option<::std::string::String>,
@@ -528,11 +546,17 @@ pub mod types {
         pub key: ::std::string::String,
         ///The newest event.
         pub last_id: ::std::string::String,
+        ///When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub lease_expires_at: ::std::option::Option<::std::string::String>,
         ///Events stored.
         pub length: u64,
         ///Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub reason: ::std::option::Option<::serde_json::Value>,
+        ///When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stall_expires_at: ::std::option::Option<::std::string::String>,
         ///`active`, `ended`, `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
         ///When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was not.
@@ -1195,7 +1219,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Gives the producer of a stream that is asked to stop more time, once
+    /**Renews the lease of a stream. Starts, changes or ends its lease and its stall. Gives the producer of a stream that is asked to stop more time, once
 
 Sends a `POST` request to `/api/stream/renew`
 

@@ -55,6 +55,13 @@ export interface StreamOptions {
    */
   stop_grace?: number | undefined;
   /**
+   * How many seconds the producer may be silent, before the broker abandons the stream. 0 means for
+   * ever. The default is the broker's setting.
+   */
+  lease?: number | undefined;
+  /** How many seconds the producer may write no event, in the same way. */
+  stall?: number | undefined;
+  /**
    * What the token permits: `read`, to follow the streams, and `signal`, to send signals to their
    * producers. `["read"]`.
    */
@@ -93,6 +100,10 @@ export interface FailOptions extends StreamReference {
 
 /** What the producer of a stream needs. */
 export interface RenewOptions extends StreamReference {
+  /** A new lease, in seconds. 0 ends the lease. Without it, the lease is as long as before. */
+  lease?: number | undefined;
+  /** A new stall, in seconds. 0 ends it. Without it, its deadline stays as it is. */
+  stall?: number | undefined;
   /** Gives it the time to follow a stop once more, from now on; only the first time. */
   stop_ack?: boolean | undefined;
 }

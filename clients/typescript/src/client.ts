@@ -192,8 +192,8 @@ export class Client {
   }
 
   /**
-   * Returns until when the producer has to follow a stop. With `stop_ack` it gets that time once
-   * more.
+   * Shows that the producer of a stream lives, and returns the stream's deadlines. With `stop_ack`
+   * the producer gets the time to follow a stop once more.
    */
   renewStream(key: string, options: RenewOptions & CallOptions = {}): Promise<Renewed> {
     const { signal, ...others } = options;

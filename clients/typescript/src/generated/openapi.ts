@@ -337,7 +337,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Gives the producer of a stream that is asked to stop more time, once. */
+        /** Renews the lease of a stream. Starts, changes or ends its lease and its stall. Gives the producer of a stream that is asked to stop more time, once. */
         post: operations["renew_stream"];
         delete?: never;
         options?: never;
@@ -637,6 +637,12 @@ export interface components {
             key: string;
             /**
              * Format: int64
+             * @description Seconds that the producer may be silent, 2 or more, before the broker abandons the stream; 0: for ever. Every write shows that the producer lives, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`.
+             * @example 30
+             */
+            lease?: number | null;
+            /**
+             * Format: int64
              * @description How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
              */
             max_events?: number | null;
@@ -648,6 +654,12 @@ export interface components {
              * @example c7d1c1c0
              */
             request_id?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds that the producer may write no event, 2 or more, before the broker abandons the stream; 0: for ever. The default is `STREAMER_STALL`.
+             * @example 300
+             */
+            stall?: number | null;
             /**
              * Format: int64
              * @description Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10.
@@ -836,7 +848,7 @@ export interface components {
              */
             status: string;
         };
-        /** @description The stream whose producer needs more time. */
+        /** @description The stream whose producer lives, and what it needs. */
         RenewStream: {
             /**
              * @description The generation that the stream must have, as the broker gave it when the stream was created.
@@ -849,11 +861,33 @@ export interface components {
              * @example chat-1
              */
             key: string;
+            /**
+             * Format: int64
+             * @description Seconds that the producer may be silent from now on, 2 or more; 0: for ever. Without it the lease stays as long as it is, and begins anew.
+             * @example 30
+             */
+            lease?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds that the producer may write no event from now on, 2 or more; 0: for ever. Without it the deadline stays as it is.
+             * @example 300
+             */
+            stall?: number | null;
             /** @description The producer follows a stop, and needs the grace once more. Only the first time counts. */
             stop_ack?: boolean;
         };
         /** @description The deadlines of a stream. */
         Renewed: {
+            /**
+             * @description When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease.
+             * @example 2026-01-01T00:00:30.000Z
+             */
+            lease_expires_at?: string | null;
+            /**
+             * @description When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall.
+             * @example 2026-01-01T00:05:00.000Z
+             */
+            stall_expires_at?: string | null;
             /**
              * @description When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if it does not.
              * @example 2026-01-01T00:00:17.000Z
@@ -1013,12 +1047,22 @@ export interface components {
              */
             last_id: string;
             /**
+             * @description When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease.
+             * @example 2026-01-01T00:00:30.000Z
+             */
+            lease_expires_at?: string | null;
+            /**
              * Format: int64
              * @description Events stored.
              */
             length: number;
             /** @description Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given. */
             reason?: unknown;
+            /**
+             * @description When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall.
+             * @example 2026-01-01T00:05:00.000Z
+             */
+            stall_expires_at?: string | null;
             /**
              * @description `active`, `ended`, `cancelled`, `failed` or `abandoned`.
              * @example active

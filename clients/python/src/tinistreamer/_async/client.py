@@ -113,6 +113,8 @@ class AsyncClient:
         if_finished: IfTaken | None = None,
         request_id: str | None = None,
         stop_grace: int | None = None,
+        lease: int | None = None,
+        stall: int | None = None,
         permissions: Iterable[Permission] | None = None,
         subject: str | None = None,
     ) -> Access:
@@ -133,6 +135,10 @@ class AsyncClient:
         `stop_grace` is how many seconds the producer has to follow the signal `stop`, before the
         broker cancels the stream. 0 means for ever, and None the default of 10.
 
+        `lease` is how many seconds the producer may be silent, and `stall` how many it may write no
+        event, before the broker abandons the stream. 0 means for ever, and None the broker's
+        setting.
+
         For `permissions` and `subject`, see `issue_token`.
         """
         check_key(key)
@@ -144,6 +150,8 @@ class AsyncClient:
             if_finished=if_finished,
             request_id=request_id,
             stop_grace=stop_grace,
+            lease=lease,
+            stall=stall,
             permissions=None if permissions is None else list(permissions),
             subject=subject,
         )
@@ -276,13 +284,22 @@ class AsyncClient:
         return await self._execute(read_signals(key=key, after=after))
 
     async def renew_stream(
-        self, key: str, *, stop_ack: bool = False, generation: str | None = None
+        self,
+        key: str,
+        *,
+        lease: int | None = None,
+        stall: int | None = None,
+        stop_ack: bool = False,
+        generation: str | None = None,
     ) -> Renewed:
-        """Returns until when the producer has to follow a stop.
+        """Shows that the producer of a stream lives, and returns the stream's deadlines.
 
-        With `stop_ack` it gets that time once more, from now on; only the first time.
+        `lease` and `stall`, as in `create_stream`, begin anew; 0 ends them, and None keeps them.
+        With `stop_ack` the producer gets the time to follow a stop once more; only the first time.
         """
-        body = RenewStream(key=key, stop_ack=stop_ack, generation=generation)
+        body = RenewStream(
+            key=key, lease=lease, stall=stall, stop_ack=stop_ack, generation=generation
+        )
         return await self._execute(renew_stream(body))
 
     async def add_events(

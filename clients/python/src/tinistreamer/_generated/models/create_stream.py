@@ -15,12 +15,16 @@ class CreateStream:
     """What to do where a stream has the key already."""
     if_finished: str | None = None
     """What to do where a stream has the key already."""
+    lease: int | None = None
+    """Seconds that the producer may be silent, 2 or more, before the broker abandons the stream; 0: for ever. Every write shows that the producer lives, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`."""
     max_events: int | None = None
     """How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`."""
     permissions: list[str] | None = None
     """What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`."""
     request_id: None | str = None
     """An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`."""
+    stall: int | None = None
+    """Seconds that the producer may write no event, 2 or more, before the broker abandons the stream; 0: for ever. The default is `STREAMER_STALL`."""
     stop_grace: int | None = None
     """Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10."""
     subject: None | str = None
@@ -34,9 +38,11 @@ class CreateStream:
             "key": self.key,
             "if_exists": self.if_exists,
             "if_finished": self.if_finished,
+            "lease": self.lease,
             "max_events": self.max_events,
             "permissions": self.permissions,
             "request_id": self.request_id,
+            "stall": self.stall,
             "stop_grace": self.stop_grace,
             "subject": self.subject,
             "ttl": self.ttl,
@@ -50,9 +56,11 @@ class CreateStream:
             key=value["key"],
             if_exists=value.get("if_exists"),
             if_finished=value.get("if_finished"),
+            lease=value.get("lease"),
             max_events=value.get("max_events"),
             permissions=value.get("permissions"),
             request_id=value.get("request_id"),
+            stall=value.get("stall"),
             stop_grace=value.get("stop_grace"),
             subject=value.get("subject"),
             ttl=value.get("ttl"),

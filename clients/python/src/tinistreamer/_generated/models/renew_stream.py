@@ -7,12 +7,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class RenewStream:
-    """The stream whose producer needs more time."""
+    """The stream whose producer lives, and what it needs."""
 
     key: str
     """Its key."""
     generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
+    lease: int | None = None
+    """Seconds that the producer may be silent from now on, 2 or more; 0: for ever. Without it the lease stays as long as it is, and begins anew."""
+    stall: int | None = None
+    """Seconds that the producer may write no event from now on, 2 or more; 0: for ever. Without it the deadline stays as it is."""
     stop_ack: bool | None = None
     """The producer follows a stop, and needs the grace once more. Only the first time counts."""
 
@@ -21,6 +25,8 @@ class RenewStream:
         value: dict[str, Any] = {
             "key": self.key,
             "generation": self.generation,
+            "lease": self.lease,
+            "stall": self.stall,
             "stop_ack": self.stop_ack,
         }
         return {name: field for name, field in value.items() if field is not None}
@@ -31,5 +37,7 @@ class RenewStream:
         return cls(
             key=value["key"],
             generation=value.get("generation"),
+            lease=value.get("lease"),
+            stall=value.get("stall"),
             stop_ack=value.get("stop_ack"),
         )

@@ -29,8 +29,12 @@ class StreamState:
     """Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the store can't answer."""
     generation: str | None = None
     """Distinguishes the stream from every other that has had its key: 32 hex digits."""
+    lease_expires_at: None | str = None
+    """When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease."""
     reason: Any = None
     """Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given."""
+    stall_expires_at: None | str = None
+    """When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall."""
     stop_requested_at: None | str = None
     """When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was not."""
 
@@ -47,7 +51,9 @@ class StreamState:
             "ttl": self.ttl,
             "clients_total": self.clients_total,
             "generation": self.generation,
+            "lease_expires_at": self.lease_expires_at,
             "reason": self.reason,
+            "stall_expires_at": self.stall_expires_at,
             "stop_requested_at": self.stop_requested_at,
         }
         return {name: field for name, field in value.items() if field is not None}
@@ -66,6 +72,8 @@ class StreamState:
             ttl=value["ttl"],
             clients_total=value.get("clients_total"),
             generation=value.get("generation"),
+            lease_expires_at=value.get("lease_expires_at"),
             reason=value.get("reason"),
+            stall_expires_at=value.get("stall_expires_at"),
             stop_requested_at=value.get("stop_requested_at"),
         )
