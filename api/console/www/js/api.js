@@ -12,7 +12,8 @@ const TIMEOUT_MS = 10_000;
  * @typedef {"active" | "ended" | "cancelled" | "failed" | "abandoned"} Status
  * @typedef {{reason?: string, by?: string, code?: string, message?: string}} Reason
  * @typedef {StreamRow & {generation: string, reason: Reason | null, first_id: string,
- *   last_id: string, created_at: string, stop_requested_at: string | null, clients: number,
+ *   last_id: string, created_at: string, stop_requested_at: string | null,
+ *   lease_expires_at: string | null, stall_expires_at: string | null, clients: number,
  *   clients_total: number | null}} StreamInfo
  * @typedef {{seq: number, name: string, data?: unknown, by: string | null, time: string}} Signal
  * @typedef {{id: string, name?: string, tags: string[], keys: string[], transport: string,

@@ -233,8 +233,20 @@ export class StreamPage {
       "event",
     )} stored · lives for ${duration(left)} · last write
       ${since(Number(info.last_id.split("-")[0]))} ago · made
-      ${since(Date.parse(info.created_at))} ago ·
+      ${since(Date.parse(info.created_at))} ago${this.#deadlines(info)} ·
       <a href=${href({ page: "clients", key: this.#key, tag: "" })}>${clients}</a>`;
+  }
+
+  /**
+   * Until when the producer has to report.
+   * @param {import("./api.js").StreamInfo} info
+   */
+  #deadlines(info) {
+    const left = (/** @type {string} */ at) => duration((Date.parse(at) - Date.now()) / 1_000);
+    const { lease_expires_at: lease, stall_expires_at: stall } = info;
+    return html`${lease === null ? nothing : html` · lease ends in ${left(lease)}`}${
+      stall === null ? nothing : html` · must write in ${left(stall)}`
+    }`;
   }
 
   /** The newest signals to the producer. */
