@@ -162,6 +162,20 @@ scenario(
     const renewed = await call('renew_stream', { key: 'failing', generation, stop_ack: true });
     assert.ok(Date.parse(renewed.stop_expires_at) >= Date.parse(deadline));
 
+    // What the producer promises, from the beginning or from a renewal on.
+    const promised = async (key) => {
+      const info = await call('stream_info', { key });
+      const times = [info.lease_expires_at, info.stall_expires_at];
+      return times.map((at) => (at === null ? null : Date.parse(at) > Date.now()));
+    };
+    await call('create_stream', { key: 'leased', lease: 60 });
+    assert.deepEqual(await promised('leased'), [true, null]);
+    const later = await call('renew_stream', { key: 'leased', lease: 90, stall: 120 });
+    assert.ok(Date.parse(later.stall_expires_at) > Date.parse(later.lease_expires_at));
+    assert.deepEqual(await promised('leased'), [true, true]);
+    const ended = await call('renew_stream', { key: 'leased', lease: 0, stall: 0 });
+    assert.deepEqual([ended.lease_expires_at, ended.stall_expires_at], [null, null]);
+
     // A token that permits something else than to read, and says for whom it is.
     const permissions = ['read', 'signal'];
     const grant = { permissions, subject: 'user-7' };
@@ -210,6 +224,8 @@ scenario('an error has the status and the code of the broker', {}, async ({ clie
     ['read_signals', { key: 'unknown' }, 404, 'stream-not-found'],
     ['renew_stream', { key: 'unknown' }, 404, 'no-active-stream'],
     ['create_stream', { key: 'long', stop_grace: 86_401 }, 400, 'invalid-request'],
+    ['create_stream', { key: 'long', lease: 1 }, 400, 'invalid-request'],
+    ['renew_stream', { key: 'taken', stall: 1 }, 400, 'invalid-request'],
     ['add_events', { key: 'unknown', events }, 404, 'no-active-stream'],
     ['add_events', { key: 'taken', events: [{ event: 'start' }] }, 400, 'reserved-event'],
     ['add_events', { key: 'taken', events: [{ event: '' }] }, 400, 'invalid-event'],

@@ -11,6 +11,7 @@ use crate::{
         Broker, Kind,
         broker::{API_KEY, answer},
         redis::{PERSISTENT, Redis, signal},
+        sentinel::RedisWithSentinels,
         until, within,
         ws::Ws,
     },
@@ -159,3 +160,25 @@ over_each_delivery!(
     signals_reach_a_node_whose_way_to_redis_was_a_black_hole,
     signals_reach_producers_after_redis_was_frozen_and_killed,
 );
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_reach_producers_after_a_failover() {
+    let mut servers = tokio::task::spawn_blocking(RedisWithSentinels::start)
+        .await
+        .unwrap();
+    let broker = node(Kind::Shared)
+        .set("REDIS_TIMEOUT", 1)
+        .set("REDIS_URL", servers.url())
+        .start()
+        .await;
+    let other = broker.another_node().await;
+    broker.create("chat").await;
+    let mut producer = IdleProducer::start(&broker).await;
+    send(&other, 1).await;
+    producer.receives(1..=1).await;
+    tokio::task::block_in_place(|| servers.kill_primary());
+    send(&other, 2).await;
+    producer.receives(2..=2).await;
+    fail(&other).await;
+    producer.learns_the_end().await;
+}

@@ -20,7 +20,8 @@ redis.call(
   'HSET', KEYS[1], 'node', node, 'until', is_ours and now + tonumber(ARGV[2]) or sweeper[2],
   'last', now, 'since', since
 )
-redis.call('PEXPIRE', KEYS[1], 259200000)
+-- Longer than a break. A key that is gone counts as one.
+redis.call('PEXPIRE', KEYS[1], 2 * ARGV[4])
 local due = {}
 if is_ours then
   for set = 2, #KEYS do
