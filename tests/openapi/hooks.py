@@ -207,7 +207,7 @@ def errors_are_in_the_list(_context, response, _case) -> None:
 
 
 def depends_on_another(case) -> bool:
-    """Whether a request breaks a rule between parameters, which only descriptions contain."""
+    """Whether a request breaks a rule that only a description has, such as between parameters."""
     query = case.query or {}
     if "sequence" in query and "producer" not in query:
         return True
@@ -225,6 +225,9 @@ def depends_on_another(case) -> bool:
     strict, body = query.get("strict"), case.body
     # The largest number of keys is a setting.
     if isinstance(body, dict) and len(body.get("keys") or []) > MAX_KEYS:
+        return True
+    # 0, or 2 and more.
+    if isinstance(body, dict) and 1 in (body.get("lease"), body.get("stall")):
         return True
     events = body.get("events") if isinstance(body, dict) else None
     return str(strict).lower() == "true" and any(

@@ -79,8 +79,9 @@ async fn info(node: &Broker, key: &str) -> Value {
         members.remove(moving);
     }
     // The version before does not have these.
-    for new in ["generation", "reason", "stop_requested_at"] {
-        members.remove(new);
+    let deadlines = ["stop_requested_at", "lease_expires_at", "stall_expires_at"];
+    for new in ["generation", "reason"].iter().chain(&deadlines) {
+        members.remove(*new);
     }
     info
 }
