@@ -166,15 +166,16 @@ scenario(
     const promised = async (key) => {
       const info = await call('stream_info', { key });
       const times = [info.lease_expires_at, info.stall_expires_at];
-      return times.map((at) => (at === null ? null : Date.parse(at) > Date.now()));
+      // Some languages leave out a member that is null.
+      return times.map((at) => (at ? Date.parse(at) > Date.now() : null));
     };
     await call('create_stream', { key: 'leased', lease: 60 });
     assert.deepEqual(await promised('leased'), [true, null]);
-    const later = await call('renew_stream', { key: 'leased', lease: 90, stall: 120 });
-    assert.ok(Date.parse(later.stall_expires_at) > Date.parse(later.lease_expires_at));
+    const longer = await call('renew_stream', { key: 'leased', lease: 90, stall: 120 });
+    assert.ok(Date.parse(longer.stall_expires_at) > Date.parse(longer.lease_expires_at));
     assert.deepEqual(await promised('leased'), [true, true]);
-    const ended = await call('renew_stream', { key: 'leased', lease: 0, stall: 0 });
-    assert.deepEqual([ended.lease_expires_at, ended.stall_expires_at], [null, null]);
+    const freed = await call('renew_stream', { key: 'leased', lease: 0, stall: 0 });
+    assert.ok(!freed.lease_expires_at && !freed.stall_expires_at);
 
     // A token that permits something else than to read, and says for whom it is.
     const permissions = ['read', 'signal'];
