@@ -44,7 +44,7 @@ inEachBrowser(
     );
     assert.deepEqual(
       all.map(({ id, ...event }) => event),
-      [{ event: 'start' }, ...arrives, ...arrives, { event: 'end' }],
+      [{ event: 'start' }, ...arrives, ...arrives, { event: 'end', stream_status: 'ended' }],
     );
     assert.deepEqual(await tab.evaluate(() => states), CLOSED_AT_THE_END);
   },
