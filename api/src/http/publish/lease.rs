@@ -89,8 +89,8 @@ impl LeaseRenewer {
         );
         self.renewal = Some(tokio::spawn(async move {
             let renewed = store.renew(&key, Some(generation), Renewal::default());
-            // The upload learns by itself that its stream has ended. If the store fails, the next
-            // sign of life renews the lease.
+            // The upload learns by itself that its stream has ended. If the store fails, a sign of
+            // life in the next quarter of the lease renews it.
             if let Err(error) = renewed.await {
                 tracing::debug!(%error, %key, "the lease of an upload's stream was not renewed");
             }

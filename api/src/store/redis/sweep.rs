@@ -139,6 +139,7 @@ impl Sweeper {
         contact.since.map_or(Duration::MAX, |since| since.elapsed())
     }
 
+    /// Asks for the work of this second.
     async fn work(&self) -> Result<Work, StoreError> {
         let is_cluster = self.reader.primary.is_cluster();
         let mut names = vec![format!("{}sweeper", self.reader.prefix)];
