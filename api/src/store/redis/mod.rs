@@ -13,7 +13,6 @@ mod exclusive;
 mod fan_out;
 mod fault;
 mod keys;
-mod lease;
 mod message;
 mod node_pools;
 mod notifications;

@@ -5,13 +5,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use deadpool_redis::redis::{self, Value};
 use tokio::time::timeout;
 
+use super::connection::{ConnectionError, ExclusiveConnection};
 use crate::{
     store::{
         PAGE_BYTES, PAGE_ENTRIES, StoreError,
         redis::{
             connections::ServerConnections,
             keys::Keys,
-            lease::{Lease, LeaseError},
             replies::{self, Head},
         },
     },
@@ -35,7 +35,7 @@ pub(super) struct ReadFrom {
 
 /// The result of one `XREAD BLOCK`, and its connection.
 pub(super) struct ReadResult {
-    pub(super) lease: Lease,
+    pub(super) connection: ExclusiveConnection,
     pub(super) streams: Vec<StreamReply>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct StreamReply {
 /// A blocking read that is about to start.
 pub(super) struct BlockingRead {
     pub(super) link: Option<Arc<ServerConnections>>,
-    pub(super) lease: Option<Lease>,
+    pub(super) connection: Option<ExclusiveConnection>,
     /// How long Redis may take to answer, beyond the time that it blocks.
     pub(super) timeout: Duration,
     /// After a failure the read must not block, so that it shows whether Redis is back.
@@ -68,9 +68,9 @@ impl BlockingRead {
             .first()
             .map(|position| position.keys.index.as_str())
             .unwrap_or_default();
-        let mut lease = match self.lease {
-            Some(lease) => lease,
-            None => Lease::take(&link, bucket).await?,
+        let mut connection = match self.connection {
+            Some(connection) => connection,
+            None => ExclusiveConnection::take(&link, bucket).await?,
         };
         let block_ms = if self.is_probe { 1 } else { BLOCK_MS };
         let pipeline = pipeline(&positions, block_ms);
@@ -78,7 +78,7 @@ impl BlockingRead {
         let replies = loop {
             let answer = timeout(
                 Duration::from_millis(BLOCK_MS) + self.timeout,
-                lease.run(&link, bucket, &pipeline),
+                connection.run(&link, bucket, &pipeline),
             )
             .await;
             let Ok(answer) = answer else {
@@ -89,30 +89,30 @@ impl BlockingRead {
             };
             match answer {
                 Ok(replies) => break replies,
-                Err(LeaseError::Elsewhere) if redirections < REDIRECTIONS => {
+                Err(ConnectionError::Elsewhere) if redirections < REDIRECTIONS => {
                     redirections += 1;
-                    lease = Lease::take(&link, bucket).await?;
+                    connection = ExclusiveConnection::take(&link, bucket).await?;
                 }
-                Err(LeaseError::Elsewhere) => {
+                Err(ConnectionError::Elsewhere) => {
                     return Err(StoreError::Unavailable(
                         "the nodes of the Cluster disagree".to_owned(),
                     ));
                 }
-                Err(LeaseError::Store(error)) => return Err(error),
+                Err(ConnectionError::Store(error)) => return Err(error),
             }
         };
         let mut replies = replies;
         if replies.first().is_some_and(Option::is_none) {
             let answer = timeout(
                 self.timeout,
-                without_events(&mut lease, &link, bucket, &positions),
+                without_events(&mut connection, &link, bucket, &positions),
             )
             .await;
             replies = answer
                 .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer to XLEN".to_owned())))?;
         }
         Ok(ReadResult {
-            lease,
+            connection,
             streams: streams(&positions, replies)?,
         })
     }
@@ -122,7 +122,7 @@ impl BlockingRead {
 /// entries, and no head for that key. The heads of the other streams show whether they have new
 /// entries.
 async fn without_events(
-    lease: &mut Lease,
+    connection: &mut ExclusiveConnection,
     link: &ServerConnections,
     bucket: &str,
     positions: &[ReadFrom],
@@ -133,13 +133,16 @@ async fn without_events(
         pipeline.cmd("XLEN").arg(&position.keys.events);
     }
     heads(&mut pipeline, positions);
-    let mut replies = lease
-        .run(link, bucket, &pipeline)
-        .await
-        .map_err(|error| match error {
-            LeaseError::Store(error) => error,
-            LeaseError::Elsewhere => StoreError::Unavailable("the slot has moved".to_owned()),
-        })?;
+    let mut replies =
+        connection
+            .run(link, bucket, &pipeline)
+            .await
+            .map_err(|error| match error {
+                ConnectionError::Store(error) => error,
+                ConnectionError::Elsewhere => {
+                    StoreError::Unavailable("the slot has moved".to_owned())
+                }
+            })?;
     let heads = replies.split_off(positions.len().min(replies.len()));
     let heads = replies
         .into_iter()

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use futures::future::{BoxFuture, pending};
 
 use super::{
+    connection::ExclusiveConnection,
     read::{BlockingRead, ReadResult, StreamReply},
     stream::{ExclusiveStream, State},
 };
 use crate::{
     store::{
         Page, StoreError, StreamUpdate, TailSet,
-        redis::{lease::Lease, primary::PrimaryWatch, reader::RedisReader},
+        redis::{primary::PrimaryWatch, reader::RedisReader},
     },
     stream::SharedPosition,
     telemetry::metrics::Operation,
@@ -26,7 +27,7 @@ pub(in super::super) struct ExclusiveTails {
     primaries: PrimaryWatch,
     added: usize,
     streams: Vec<ExclusiveStream>,
-    lease: Option<Lease>,
+    connection: Option<ExclusiveConnection>,
     /// The read that is under way. It is kept here and not in `next`: if the future of `next` is
     /// dropped, no command is left pending on a connection that is used again.
     read: Option<BoxFuture<'static, Result<ReadResult, StoreError>>>,
@@ -44,7 +45,7 @@ impl ExclusiveTails {
             primaries,
             added: 0,
             streams: Vec::new(),
-            lease: None,
+            connection: None,
             read: None,
             ready: VecDeque::new(),
             has_failed: false,
@@ -104,7 +105,7 @@ impl ExclusiveTails {
     /// Makes updates of what a read returned. Each stream has one at the most, so that the caller
     /// has set all positions before the next read.
     fn take_result(&mut self, result: ReadResult) {
-        self.lease = Some(result.lease);
+        self.connection = Some(result.connection);
         for StreamReply {
             number,
             entries,
@@ -132,11 +133,11 @@ impl ExclusiveTails {
     }
 
     fn start_read(&mut self) {
-        // After a change of the primary, the lease is of the server before.
+        // After a change of the primary, the connection is of the server before.
         let is_old = self.primaries.has_changed().unwrap_or(false);
         let read = BlockingRead {
             link: self.primaries.borrow_and_update().clone(),
-            lease: self.lease.take().filter(|_| !is_old),
+            connection: self.connection.take().filter(|_| !is_old),
             timeout: self.reader.timeout,
             is_probe: self.has_failed,
         };

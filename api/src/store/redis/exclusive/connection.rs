@@ -5,31 +5,33 @@ use deadpool_redis::{
     redis::{Pipeline, Value},
 };
 
-use super::{
-    connections::{DeliveryConnections, ServerConnections},
-    fan_out, fault,
+use crate::store::{
+    StoreError,
+    redis::{
+        connections::{DeliveryConnections, ServerConnections},
+        fan_out, fault,
+    },
 };
-use crate::store::StoreError;
 
-/// An exclusive connection. It goes back to the pool only when no command is pending on it. A lease
-/// that is dropped while it waits closes the connection: no other caller receives its answer, and
-/// Redis ends the wait.
-pub(super) struct Lease {
+/// A connection of the exclusive pool. It goes back to the pool only when no command is pending on
+/// it. One that is dropped while it waits is closed: no other caller receives its answer, and Redis
+/// ends the wait.
+pub(super) struct ExclusiveConnection {
     connection: Option<Connection>,
     is_pending: bool,
 }
 
-/// Why there is no answer on a lease.
+/// Why there is no answer on an exclusive connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LeaseError {
-    /// Another node has the stream. That node is known now, and the next lease leads to it.
+pub(super) enum ConnectionError {
+    /// Another node has the stream. That node is known now, and the next connection leads to it.
     #[error("another node has the stream")]
     Elsewhere,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl Lease {
+impl ExclusiveConnection {
     /// Takes a connection to the server that has this bucket. On a Cluster that may be another
     /// node, which then redirects to the right one.
     pub(super) async fn take(
@@ -58,29 +60,31 @@ impl Lease {
     /// Runs a pipeline of reads, as [`fan_out::run_pipeline`] does. After an error the connection
     /// is not used again.
     ///
-    /// Not cancel safe: dropping the future makes the lease close its connection.
+    /// Not cancel safe: dropping the future closes the connection.
     pub(super) async fn run(
         &mut self,
         connections: &ServerConnections,
         bucket: &str,
         pipeline: &Pipeline,
-    ) -> Result<Vec<Option<Value>>, LeaseError> {
+    ) -> Result<Vec<Option<Value>>, ConnectionError> {
         let Some(connection) = &mut self.connection else {
-            return Err(StoreError::Unexpected("a lease without a connection").into());
+            return Err(
+                StoreError::Unexpected("an exclusive connection that was given back").into(),
+            );
         };
         self.is_pending = true;
         let answer = fan_out::run_pipeline(pipeline, connection).await;
         self.is_pending = answer.is_err();
         answer.map_err(|error| match &connections.live {
             DeliveryConnections::ExclusiveNodes(nodes) if nodes.learn(bucket, &error) => {
-                LeaseError::Elsewhere
+                ConnectionError::Elsewhere
             }
             _ => fault::from_redis(&error).into(),
         })
     }
 }
 
-impl Drop for Lease {
+impl Drop for ExclusiveConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take().filter(|_| self.is_pending) {
             drop(Connection::take(connection));
