@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     limits::{KeyedLimits, LimitReached, Member},
-    liveness::{Liveness, Signal},
+    liveness::{Instruction, Liveness},
     membership::StreamPermit,
 };
 use crate::{
@@ -102,9 +102,9 @@ impl Admission {
         self.liveness.count_delivery(events, bytes);
     }
 
-    /// Resolves to the most urgent signal. Cancel safe.
-    pub(super) async fn signal(&self) -> Signal {
-        poll_fn(|context| self.liveness.poll_signal(context)).await
+    /// Resolves to the most urgent instruction. Cancel safe.
+    pub(super) async fn instruction(&self) -> Instruction {
+        poll_fn(|context| self.liveness.poll_instruction(context)).await
     }
 
     /// Resolves when an operator disconnects the subscriber. Cancel safe.

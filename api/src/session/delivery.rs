@@ -14,7 +14,7 @@ use super::{
     awaited::AwaitedStreams,
     joining::Joining,
     limits::LimitReached,
-    liveness::Signal,
+    liveness::Instruction,
     output::{CloseReason, Output},
     subscription::{Outcome, Subscription},
 };
@@ -207,8 +207,8 @@ impl Session {
         let output = match self.state {
             State::Closing(reason @ (Shutdown | Idle | Disconnected)) => self.close(reason),
             State::Delivering | State::Closing(_) => {
-                let signal = self.admission.signal().await;
-                self.handle(signal).await
+                let instruction = self.admission.instruction().await;
+                self.handle(instruction).await
             }
         };
         self.record(&output);
@@ -227,9 +227,9 @@ impl Session {
                 ..
             } = &mut self.subscription;
             tokio::select! {
-                // A busy stream would otherwise keep a signal waiting for ever.
+                // A busy stream would otherwise keep an instruction waiting for ever.
                 biased;
-                signal = self.admission.signal() => return self.handle(signal).await,
+                instruction = self.admission.instruction() => return self.handle(instruction).await,
                 () = joined_due(joining.as_deref_mut()) => {}
                 page = next_appeared(awaited.as_deref_mut()) => self.subscription.appear(page),
                 update = next_update(tails.as_mut(), &mut self.outage) => {
@@ -289,15 +289,15 @@ impl Session {
         now - since < self.store_timeout
     }
 
-    async fn handle(&mut self, signal: Signal) -> Output {
-        match signal {
-            Signal::Shutdown => {
+    async fn handle(&mut self, instruction: Instruction) -> Output {
+        match instruction {
+            Instruction::Shutdown => {
                 self.last_update(CloseReason::Shutdown, LAST_EVENTS_TIMEOUT)
                     .await
             }
-            Signal::Disconnect => Output::Close(CloseReason::Disconnected),
-            Signal::Idle => self.last_update(CloseReason::Idle, Duration::ZERO).await,
-            Signal::Heartbeat => self
+            Instruction::Disconnect => Output::Close(CloseReason::Disconnected),
+            Instruction::Idle => self.last_update(CloseReason::Idle, Duration::ZERO).await,
+            Instruction::Heartbeat => self
                 .subscription
                 .take_positions()
                 .unwrap_or(Output::Heartbeat),
@@ -306,7 +306,7 @@ impl Session {
 
     /// The last output before the connection closes: an update that comes within this time.
     async fn last_update(&mut self, reason: CloseReason, time: Duration) -> Output {
-        // Set first, because a signal comes only once.
+        // Set first, because an instruction comes only once.
         self.state = State::Closing(reason);
         let update = timeout(time, self.subscription.tails.next()).await;
         let output = update

@@ -39,7 +39,7 @@ pub struct Timeouts {
 
 /// What the registry asks a session to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(super) enum Instruction {
     /// Close: the node stops.
     Shutdown,
     /// Close: an operator disconnects the subscriber.
@@ -50,7 +50,7 @@ pub(super) enum Signal {
     Heartbeat,
 }
 
-impl Signal {
+impl Instruction {
     /// The most urgent first.
     const ALL: [Self; 4] = [
         Self::Shutdown,
@@ -65,7 +65,7 @@ impl Signal {
 }
 
 /// The liveness of one session. The session reports what it does; the registry reads it and sends
-/// signals.
+/// instructions.
 #[derive(Debug)]
 pub(super) struct Liveness {
     pub(super) identity: Identity,
@@ -86,7 +86,7 @@ pub(super) struct Liveness {
     events: AtomicU64,
     /// Bytes of the frames and messages with these events.
     bytes: AtomicU64,
-    signals: AtomicU8,
+    instructions: AtomicU8,
     waker: AtomicWaker,
 }
 
@@ -109,7 +109,7 @@ impl Liveness {
             untaken_since: AtomicU64::new(0),
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            signals: AtomicU8::new(0),
+            instructions: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
     }
@@ -166,7 +166,7 @@ impl Liveness {
     }
 
     /// Disconnects the subscriber; whether the session was still admitted. Its permits are free at
-    /// once: a session whose subscriber takes nothing would receive the signal much later.
+    /// once: a session whose subscriber takes nothing would receive the instruction much later.
     pub(super) fn disconnect(&self) -> bool {
         let membership = self.membership.lock().take();
         let Some(mut membership) = membership else {
@@ -174,7 +174,7 @@ impl Liveness {
         };
         membership.set_disconnect_reason(DisconnectReason::Disconnected);
         drop(membership);
-        self.send(Signal::Disconnect);
+        self.send(Instruction::Disconnect);
         true
     }
 
@@ -203,31 +203,32 @@ impl Liveness {
         self.untaken_since.store(0, Ordering::Relaxed);
     }
 
-    /// Takes the most urgent signal. If there is none, the next signal wakes the task.
-    pub(super) fn poll_signal(&self, context: &Context<'_>) -> Poll<Signal> {
+    /// Takes the most urgent instruction. If there is none, the next instruction wakes the task.
+    pub(super) fn poll_instruction(&self, context: &Context<'_>) -> Poll<Instruction> {
         self.waker.register(context.waker());
-        if self.signals.load(Ordering::Acquire) == 0 {
+        if self.instructions.load(Ordering::Acquire) == 0 {
             return Poll::Pending;
         }
-        let signals = self.signals.swap(0, Ordering::AcqRel);
-        let most_urgent = Signal::ALL
+        let instructions = self.instructions.swap(0, Ordering::AcqRel);
+        let most_urgent = Instruction::ALL
             .into_iter()
-            .find(|signal| signals & signal.bit() != 0);
+            .find(|instruction| instructions & instruction.bit() != 0);
         most_urgent.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Resolves when an operator disconnects the subscriber. The signal stays.
+    /// Resolves when an operator disconnects the subscriber. The instruction stays.
     pub(super) fn poll_disconnect(&self, context: &Context<'_>) -> Poll<()> {
         self.waker.register(context.waker());
-        if self.signals.load(Ordering::Acquire) & Signal::Disconnect.bit() == 0 {
+        if self.instructions.load(Ordering::Acquire) & Instruction::Disconnect.bit() == 0 {
             Poll::Pending
         } else {
             Poll::Ready(())
         }
     }
 
-    fn send(&self, signal: Signal) {
-        self.signals.fetch_or(signal.bit(), Ordering::AcqRel);
+    fn send(&self, instruction: Instruction) {
+        self.instructions
+            .fetch_or(instruction.bit(), Ordering::AcqRel);
         self.waker.wake();
     }
 
@@ -236,11 +237,11 @@ impl Liveness {
         Duration::from_millis(self.now().saturating_sub(moment))
     }
 
-    /// Sends the signal that is due, if one is. `shutdown` is how far the shutdown has come, from 0
-    /// to 1.
+    /// Sends the instruction that is due, if one is. `shutdown` is how far the shutdown has come,
+    /// from 0 to 1.
     pub(super) fn check(&self, shutdown: Option<f64>) {
         if shutdown.is_some_and(|progress| progress >= self.turn) {
-            return self.send(Signal::Shutdown);
+            return self.send(Instruction::Shutdown);
         }
         if self.untaken_since.load(Ordering::Relaxed) != 0 {
             // A subscriber that takes nothing for so long is as good as gone. What else the session
@@ -250,9 +251,9 @@ impl Liveness {
                 self.leave();
             }
         } else if self.since(&self.last_event) >= self.timeouts.idle {
-            self.send(Signal::Idle);
+            self.send(Instruction::Idle);
         } else if self.since(&self.last_output) >= self.timeouts.heartbeat {
-            self.send(Signal::Heartbeat);
+            self.send(Instruction::Heartbeat);
         }
     }
 }
@@ -260,7 +261,7 @@ impl Liveness {
 impl Member for Liveness {
     fn probe(&self, silence: Duration) {
         if self.since(&self.last_output) >= silence {
-            self.send(Signal::Heartbeat);
+            self.send(Instruction::Heartbeat);
         }
     }
 

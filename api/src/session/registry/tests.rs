@@ -4,7 +4,7 @@ use futures::future::{join_all, try_join_all};
 
 use super::*;
 use crate::{
-    session::liveness::Signal,
+    session::liveness::Instruction,
     stream::{EventId, Position},
     telemetry::metrics::{Metrics, Transport},
 };
@@ -101,7 +101,7 @@ async fn a_new_subscriber_gets_the_permit_of_one_that_a_probe_showed_to_have_lef
     let registry = limited(1, 0, 0);
     let taken = admit_one(&registry).await.unwrap();
     let leave = async move {
-        assert_eq!(taken.signal().await, Signal::Heartbeat);
+        assert_eq!(taken.instruction().await, Instruction::Heartbeat);
         drop(taken);
     };
     let ((), admission) = tokio::join!(leave, admit_one(&registry));
@@ -116,11 +116,11 @@ async fn silence_brings_heartbeats_and_the_lack_of_events_brings_the_end() {
     let admission = admit_one(&registry).await.unwrap();
     let begun = Instant::now();
     for beat in 1..=2 {
-        assert_eq!(admission.signal().await, Signal::Heartbeat);
+        assert_eq!(admission.instruction().await, Instruction::Heartbeat);
         admission.record_output(false);
         assert_eq!(begun.elapsed().as_secs(), 5 * beat);
     }
-    assert_eq!(admission.signal().await, Signal::Idle);
+    assert_eq!(admission.instruction().await, Instruction::Idle);
     assert_eq!(begun.elapsed().as_secs(), 12);
 }
 
@@ -150,7 +150,7 @@ async fn a_shutdown_closes_the_sessions_one_after_the_other() {
     let begun = Instant::now();
     let sessions = (0..200).map(|_| async {
         let admission = admit_one(&registry).await.unwrap();
-        while admission.signal().await != Signal::Shutdown {}
+        while admission.instruction().await != Instruction::Shutdown {}
         begun.elapsed()
     });
     let close = async { lifecycle.close(Duration::from_secs(5)) };
@@ -192,12 +192,12 @@ async fn only_subscribers_of_the_same_stream_are_probed_for_a_permit_of_it() {
     let other = admit_from(&registry, "b", "::1").await.unwrap();
     sleep(Duration::from_secs(1)).await;
     let leave = async move {
-        assert_eq!(taken.signal().await, Signal::Heartbeat);
+        assert_eq!(taken.instruction().await, Instruction::Heartbeat);
         drop(taken);
     };
     let ((), admission) = tokio::join!(leave, admit_from(&registry, "a", "::1"));
     assert!(admission.is_ok());
-    let probe = futures::poll!(Box::pin(other.signal()));
+    let probe = futures::poll!(Box::pin(other.instruction()));
     assert!(probe.is_pending(), "nobody waited for its permit");
 }
 
@@ -354,13 +354,13 @@ async fn a_disconnected_subscriber_holds_no_permit_from_that_moment_on() {
     let registry = limited(10, 1, 0);
     let one = admit_to(&registry, &["a"]).await.unwrap();
     let other = admit_to(&registry, &["b"]).await.unwrap();
-    // It takes nothing, and would receive the signal much later.
+    // It takes nothing, and would receive the instruction much later.
     one.record_handed_over();
     let id = registry.sessions(Some(&key("a")), None)[0].id;
     assert!(registry.disconnect(id));
     assert_eq!((registry.in_use(), subscribers(&registry)), (1, [0, 1, 0]));
     assert!(!registry.disconnect(id), "it is disconnected already");
-    assert_eq!(one.signal().await, Signal::Disconnect);
+    assert_eq!(one.instruction().await, Instruction::Disconnect);
     assert_eq!(
         one.add_stream(&key("c"), &position()),
         Ok(()),
