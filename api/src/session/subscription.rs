@@ -262,21 +262,27 @@ impl Subscription {
             stream.delete();
             return Some(Output::Update(index, StreamUpdate::Deleted));
         };
-        let before = Before {
-            position: stream.shared_position().get(),
-            newest: stream.newest(),
-            was_caught_up: stream.is_caught_up(),
-        };
-        stream.advance(&batch);
+        let was_caught_up = stream.is_caught_up();
         let batch = match &mut self.joining {
-            None => batch,
-            Some(joining) => joining.join(&mut self.streams, index, batch, &before),
+            None => {
+                stream.advance(&batch);
+                batch
+            }
+            Some(joining) => {
+                let before = Before {
+                    position: stream.shared_position().get(),
+                    newest: stream.newest(),
+                    was_caught_up,
+                };
+                stream.advance(&batch);
+                joining.join(&mut self.streams, index, batch, &before)
+            }
         };
-        let stream = self.streams.get_mut(index)?;
         let Some(filter) = &self.filter else {
             let output = Output::Update(index, StreamUpdate::Events(batch));
             return (!output.is_empty_update()).then_some(output);
         };
+        let stream = self.streams.get_mut(index)?;
         let last = batch.entries().next_back();
         let ends_unwanted = last.is_some_and(|last| !filter.passes(&last.name));
         let is_wanted = batch.missed.is_some()
@@ -295,7 +301,7 @@ impl Subscription {
             stream.report_later();
         }
         self.passed_over += batch.entries().count();
-        (!before.was_caught_up && self.is_caught_up()).then_some(Output::CaughtUp)
+        (!was_caught_up && self.is_caught_up()).then_some(Output::CaughtUp)
     }
 
     /// A stream that the subscriber waited for exists now.

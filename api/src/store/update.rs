@@ -38,8 +38,9 @@ impl StreamUpdate {
 /// New events of one stream, in order and without a hole.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Events that the subscriber can no longer have, before these entries.
-    pub missed: Option<Missed>,
+    /// Events that the subscriber can no longer have, before these entries. Boxed, because few
+    /// batches have it, and each batch is moved several times.
+    pub missed: Option<Box<Missed>>,
     /// Entries that follow those of the batch before, or what was missed.
     pub parts: Vec<Part>,
     /// The status of the stream if it is finished. The subscriber has its last event, from this

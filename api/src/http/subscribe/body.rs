@@ -65,13 +65,14 @@ pub(super) fn body(
             }
         }));
     }
-    let direct = DirectBody {
+    // Boxed, because `unfold` moves its state several times for each piece.
+    let direct = Box::new(DirectBody {
         frames,
         rest: None,
         stall,
-    };
+    });
     Box::pin(unfold(Some(direct), |direct| async {
-        let mut direct = direct?;
+        let mut direct: Box<DirectBody<_>> = direct?;
         direct.frames.session.record_taken();
         let bytes = direct.next().await?;
         direct.frames.session.record_handed_over();

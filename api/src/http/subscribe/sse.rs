@@ -158,17 +158,18 @@ impl Format for ServerSentEvents {
 fn plain(subscription: &Subscription, output: &Output) -> Bytes {
     match output {
         Output::Update(_, StreamUpdate::Events(batch)) => {
-            let missed = batch.missed.as_ref().map(sse::missed);
-            let parts = batch.parts.iter().map(|part| match subscription.filter() {
+            let frames = |part| match subscription.filter() {
                 Some(filter) => sse::filtered_frames(part, filter),
                 None => sse::frames(part),
-            });
-            let mut pieces: Vec<Bytes> = missed.into_iter().chain(parts).collect();
-            if pieces.len() > 1 {
-                pieces.concat().into()
-            } else {
-                pieces.pop().unwrap_or_default()
+            };
+            // Nearly every batch that a live subscriber gets.
+            if let (None, [part]) = (&batch.missed, &batch.parts[..]) {
+                return frames(part);
             }
+            let missed = batch.missed.as_deref().map(sse::missed);
+            let parts = batch.parts.iter().map(frames);
+            let pieces: Vec<Bytes> = missed.into_iter().chain(parts).collect();
+            pieces.concat().into()
         }
         Output::Positions(_) => {
             let Some(stream) = subscription.streams().first() else {

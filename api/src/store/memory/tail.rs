@@ -54,7 +54,7 @@ impl Tail for MemoryTail {
             let ttl = page.info.ttl;
             let batch = Batch {
                 finished: page.finished(),
-                missed: page.missed,
+                missed: page.missed.map(Box::new),
                 parts: page.parts,
             };
             if !batch.is_empty() {

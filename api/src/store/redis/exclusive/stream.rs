@@ -79,7 +79,7 @@ impl ExclusiveStream {
             State::CatchUp
         };
         StreamUpdate::Events(Batch {
-            missed: page.missed,
+            missed: page.missed.map(Box::new),
             parts: page.parts,
             finished,
         })

@@ -50,11 +50,7 @@ impl Ring {
     /// Up to a page of entries after the cursor, and the id of the last. None if the ring does not
     /// reach back to the cursor.
     pub(super) fn after(&self, cursor: EventId) -> Option<(Vec<Part>, EventId)> {
-        let is_before = |segment: &Arc<Segment>| {
-            let last = segment.entries().last();
-            last.is_some_and(|last| last.id.n <= cursor.n)
-        };
-        let begin = self.segments.partition_point(is_before);
+        let begin = self.segment_after(cursor);
         let first = self.segments.get(begin)?.entries();
         let first_skip = first.partition_point(|entry| entry.id.n <= cursor.n);
         if first.get(first_skip)?.id.n != cursor.n + 1 {
@@ -73,6 +69,19 @@ impl Ring {
             parts.push(Part::new(Arc::clone(segment), skip));
         }
         Some((parts, last))
+    }
+
+    /// The index of the first segment with an entry after the cursor.
+    fn segment_after(&self, cursor: EventId) -> usize {
+        // Most tails have all but the newest segment.
+        let newest = self.segments.back().and_then(|it| it.entries().first());
+        if newest.is_some_and(|first| first.id.n == cursor.n + 1) {
+            return self.segments.len() - 1;
+        }
+        self.segments.partition_point(|segment| {
+            let last = segment.entries().last();
+            last.is_some_and(|last| last.id.n <= cursor.n)
+        })
     }
 }
 

@@ -116,7 +116,7 @@ impl SharedTail {
 fn update_of(page: Page) -> StreamUpdate {
     StreamUpdate::Events(Batch {
         finished: page.finished(),
-        missed: page.missed,
+        missed: page.missed.map(Box::new),
         parts: page.parts,
     })
 }
