@@ -72,7 +72,7 @@ pub fn server(
         .manage(TokenRing::new(&settings.secret_keys))
         .manage(Quotas::new(settings.max_streams_per_key))
         .manage(LargeResponseLimit::default())
-        .manage(ProducerLimit::new(settings.max_producers))
+        .manage(ProducerLimit::new(settings.max_producers, &metrics))
         .manage(registry)
         .manage(lifecycle)
         .manage(metrics)

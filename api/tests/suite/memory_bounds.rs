@@ -37,6 +37,16 @@ async fn growth<T>(broker: &Broker, what: impl Future<Output = T>) -> (T, u64) {
 /// A peer that sends the same request repeatedly on one connection with a small buffer, and reads
 /// no response.
 async fn greedy(broker: &Broker, head: &str, body: &str, requests: usize) -> Raw {
+    let length = body.len();
+    let request = format!(
+        "{head} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    unreading(broker, &request, requests).await
+}
+
+/// A peer with a small buffer that sends these bytes so many times, and reads nothing.
+async fn unreading(broker: &Broker, request: &str, requests: usize) -> Raw {
     let address = broker.url.strip_prefix("http://").unwrap();
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -44,11 +54,6 @@ async fn greedy(broker: &Broker, head: &str, body: &str, requests: usize) -> Raw
         .await
         .unwrap()
         .into_split();
-    let length = body.len();
-    let request = format!(
-        "{head} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    );
     let sent = async {
         for _ in 0..requests {
             let _ = to.write_all(request.as_bytes()).await;

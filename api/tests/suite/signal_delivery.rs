@@ -254,6 +254,16 @@ async fn waiting_producers_have_a_limit_of_their_own(kind: Kind) {
         .request(Method::POST, upload)
         .body("{\"event\":\"word\"}\n");
     assert_eq!(answer(upload).await.1["code"], "too-many-producers");
+    let metrics = broker.metrics().await;
+    assert_eq!(
+        [
+            "waiting_producers",
+            "producer_slots",
+            "producers_refused_total"
+        ]
+        .map(|name| metrics.get(name)),
+        [2, 2, 3]
+    );
     // Without waiting, and without signals, there is no limit.
     signals(&broker, 0).await;
     let _third = producer(&broker, "").await;

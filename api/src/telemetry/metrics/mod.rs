@@ -22,6 +22,7 @@ pub use self::{
     http::HttpMetrics,
     ingest::IngestMetrics,
     labels::{Cause, DisconnectReason, Operation, Outcome, Refusal, SignalKind, Transport, Way},
+    producers::ProducerMetrics,
     redis::RedisMetrics,
     streams::StreamMetrics,
 };
@@ -32,6 +33,7 @@ mod http;
 mod ingest;
 mod labels;
 mod process;
+mod producers;
 mod redis;
 mod streams;
 
@@ -57,6 +59,8 @@ pub struct Metrics {
     pub http: HttpMetrics,
     /// Streams: created, finished, expired.
     pub streams: StreamMetrics,
+    /// Producers that wait for signals.
+    pub producers: ProducerMetrics,
     /// Redis. They stay at zero with the embedded store.
     pub redis: RedisMetrics,
 }
@@ -93,6 +97,7 @@ impl Metrics {
         );
         let http = HttpMetrics::register(ours);
         let streams = StreamMetrics::register(ours, delivery.is_none());
+        let producers = ProducerMetrics::register(ours);
         let (ingest, clients) = (IngestMetrics::register(ours), ClientMetrics::register(ours));
         let redis = RedisMetrics::register(ours, delivery);
         registry.register_collector(Box::new(Process::new()));
@@ -103,6 +108,7 @@ impl Metrics {
             clients,
             http,
             streams,
+            producers,
             redis,
         })
     }

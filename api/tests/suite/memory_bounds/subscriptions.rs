@@ -7,9 +7,13 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{greedy, growth};
+use super::{greedy, growth, unreading};
 use crate::common::{
-    Kind, assert_contiguous, broker, broker::NOISE_KB, raw::Raw, redis::Redis, subscriber::token,
+    Kind, assert_contiguous, broker,
+    broker::{API_KEY, NOISE_KB},
+    raw::Raw,
+    redis::Redis,
+    subscriber::token,
     until, within,
 };
 
@@ -210,4 +214,42 @@ async fn joined_events_that_nobody_reads_take_bounded_memory() {
     // A page, the frame that is joined meanwhile, and its bytes. Each stream has 20 MB.
     assert!(grown < PEERS as u64 * 5_000 + NOISE_KB, "{grown} kB");
     drop(peers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn producers_that_read_no_signals_take_bounded_memory() {
+    const PRODUCERS: u64 = 12;
+    let broker = broker(Kind::Memory)
+        .set("MAX_PRODUCERS", PRODUCERS)
+        .start()
+        .await;
+    broker.create("chat").await;
+    let request = format!(
+        "GET /api/stream/signals?key=chat HTTP/1.1\r\nHost: x\r\nX-API-KEY: {API_KEY}\r\n\
+         Accept: text/event-stream\r\n\r\n"
+    );
+    let mut producers = Vec::new();
+    for _ in 0..PRODUCERS {
+        producers.push(unreading(&broker, &request, 1).await);
+    }
+    let waiting = async |count| {
+        until("so many wait", async || {
+            broker.metrics().await.get("waiting_producers") == count
+        })
+        .await;
+    };
+    waiting(PRODUCERS).await;
+    let signalled = async {
+        let signal = json!({"name": "steer", "data": "x".repeat(16_000)});
+        for _ in 0..60 {
+            let path = "/api/client/signal?key=chat";
+            let (status, answer) = broker.post(path, signal.clone()).await;
+            assert_eq!(status, 200, "{answer}");
+        }
+        // They wait no longer than their stream is active.
+        broker.end("chat").await;
+        waiting(0).await;
+    };
+    let ((), grown) = growth(&broker, signalled).await;
+    assert!(grown < PRODUCERS * 1_000 + NOISE_KB, "{grown} kB");
 }
