@@ -14,6 +14,7 @@ use crate::{
         keys::together,
         redis::Redis,
         subscriber::{encoded, token},
+        until,
     },
     exchange::DATA,
     pair::{Version, base, beside, node, old_program},
@@ -25,6 +26,9 @@ const ODD: [&str; 4] = ["}", "{1}:events:r", "r: é/%?&=#~!,", "a}b{c"];
 
 /// The TTL in seconds that the brief stream has when it is recorded.
 const BRIEF: u64 = 3;
+
+/// The longest lease, in seconds.
+const DAY: u64 = 86_400;
 
 /// A node whose clock is in the year 2100, so that its tokens are valid for long. Its Redis has the
 /// true time.
@@ -77,12 +81,22 @@ async fn stream(node: &Broker, key: &str, producers: &[(&str, u64)]) -> Stream {
         .get(&format!("/api/stream/info?key={}", encoded(key)))
         .await;
     assert_eq!(status, 200, "{info}");
-    for moving in ["ttl", "clients", "clients_total"] {
-        info.as_object_mut().unwrap().remove(moving);
+    let moving = ["ttl", "clients", "clients_total"];
+    for moving in moving
+        .iter()
+        .chain(&["lease_expires_at", "stall_expires_at"])
+    {
+        info.as_object_mut().unwrap().remove(*moving);
     }
     let (_, events) = node
         .get(&format!("/api/stream/events?key={}", encoded(key)))
         .await;
+    let (_, mut signals) = node
+        .get(&format!("/api/stream/signals?key={}", encoded(key)))
+        .await;
+    if signals["signals"] == json!([]) {
+        signals = Value::Null;
+    }
     let producers = producers
         .iter()
         .map(|&(producer, count)| (producer.to_owned(), count))
@@ -91,8 +105,46 @@ async fn stream(node: &Broker, key: &str, producers: &[(&str, u64)]) -> Stream {
         key: key.to_owned(),
         info,
         events,
+        signals,
         producers,
     }
+}
+
+/// Streams that failed, that the broker abandoned, that have a lease and a stall, and that were
+/// asked to stop.
+async fn record_lives(node: &Broker, keys: [&String; 4]) {
+    let [failed, abandoned, leased, stopping] = keys;
+    let created = [
+        json!({"key": failed, "ttl": 3600}),
+        json!({"key": abandoned, "ttl": 3600, "lease": 2}),
+        json!({"key": leased, "ttl": 3600, "lease": DAY, "stall": DAY, "request_id": "r-1"}),
+        json!({"key": stopping, "ttl": 3600, "stop_grace": DAY}),
+    ];
+    for body in created {
+        let key = body["key"].as_str().unwrap().to_owned();
+        node.create_with(body).await;
+        node.add_events(&key, 0, 3).await;
+    }
+    let signal = format!("/api/client/signal?key={}", encoded(stopping));
+    for (path, body) in [
+        (
+            "/api/stream/fail",
+            json!({"key": failed, "code": "model-error", "message": "é"}),
+        ),
+        (
+            signal.as_str(),
+            json!({"name": "steer", "data": {"to": ["é", 1]}, "id": "s-1"}),
+        ),
+        (signal.as_str(), json!({"name": "stop"})),
+    ] {
+        let (status, answer) = node.post(path, body).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let info = format!("/api/stream/info?key={}", encoded(abandoned));
+    until("the stream is abandoned", || async {
+        node.get(&info).await.1["status"] == "abandoned"
+    })
+    .await;
 }
 
 /// Streams in every state, as the version that was landed last stores them.
@@ -114,6 +166,10 @@ pub(crate) async fn recorded() -> Recording {
         "r:replaced",
         "r:empty",
         "r:later",
+        "r:failed",
+        "r:abandoned",
+        "r:leased",
+        "r:stopping",
     ];
     let keys = together(Kind::ExclusiveCluster, names);
     let [
@@ -125,6 +181,10 @@ pub(crate) async fn recorded() -> Recording {
         replaced,
         empty,
         later,
+        failed,
+        abandoned,
+        leased,
+        stopping,
     ] = &keys;
     let long = "k".repeat(256);
     let brief = "brief".to_owned();
@@ -138,6 +198,7 @@ pub(crate) async fn recorded() -> Recording {
     }
     node.create_with(json!({"key": trimmed, "ttl": 3600, "max_events": 10}))
         .await;
+    record_lives(&node, [failed, abandoned, leased, stopping]).await;
     let odd: Vec<Value> = DATA
         .iter()
         .map(|data| json!({"event": "n", "data": data}))
@@ -201,8 +262,14 @@ pub(crate) async fn recorded() -> Recording {
         (
             "prefix",
             json!({"prefix": "r:"}),
-            vec![active, ended, trimmed, replaced, empty],
+            vec![active, ended, trimmed, replaced, empty, failed, leased],
             vec![&long, &brief],
+        ),
+        (
+            "signal",
+            json!({"key": stopping, "permissions": ["read", "signal"], "subject": "é"}),
+            vec![stopping],
+            vec![active],
         ),
         (
             "wait",
@@ -231,8 +298,10 @@ pub(crate) async fn recorded() -> Recording {
     });
 
     let mut streams = vec![stream(&node, producers, &[("one", 5), ("two", 1)]).await];
-    for key in [active, ended, cancelled, trimmed, replaced, empty, &long]
+    let plain = [active, ended, cancelled, trimmed, replaced, empty, &long];
+    for key in plain
         .into_iter()
+        .chain([failed, abandoned, leased, stopping])
         .map(String::as_str)
         .chain(ODD)
     {

@@ -65,6 +65,9 @@ pub(crate) struct Stream {
     pub(crate) key: String,
     pub(crate) info: Value,
     pub(crate) events: Value,
+    /// What it answered about the signals, if it had any.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) signals: Value,
     /// How many events each producer has written.
     pub(crate) producers: BTreeMap<String, u64>,
 }

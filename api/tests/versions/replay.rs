@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{
-        Broker, Kind, number,
+        Broker, Kind,
+        broker::{API_KEY, answer},
+        number,
         subscriber::{Outcome, Subscriber, Transport, Update, encoded, stored},
         until, within,
     },
@@ -58,9 +60,17 @@ async fn assert_streams_are_as_recorded(broker: &Broker, recording: &Recording) 
             .any(|stream| stream["key"] == key)
     };
     for Stream {
-        key, info, events, ..
+        key,
+        info,
+        events,
+        signals,
+        ..
     } in &recording.streams
     {
+        if !signals.is_null() {
+            let path = format!("/api/stream/signals?key={}", encoded(key));
+            assert_eq!(&broker.get(&path).await.1, signals);
+        }
         let (status, answer) = broker
             .get(&format!("/api/stream/info?key={}", encoded(key)))
             .await;
@@ -131,6 +141,29 @@ fn subscribers(broker: &Broker, recording: &Recording) -> Vec<(String, Subscribe
     all
 }
 
+/// Senders repeat a signal, and send others.
+async fn send_more_signals(broker: &Broker, recording: &Recording) {
+    for Stream { key, signals, .. } in &recording.streams {
+        let Some(signals) = signals["signals"].as_array() else {
+            continue;
+        };
+        let url = format!("{}/api/client/signal?key={}", broker.url, encoded(key));
+        for signal in signals {
+            let body = json!({"name": signal["name"], "id": signal["id"]});
+            let request = broker.http.post(&url).header("X-API-KEY", API_KEY);
+            let (status, sent) = answer(request.body(body.to_string())).await;
+            assert_eq!((status.as_u16(), &sent["seq"]), (200, &signal["seq"]));
+        }
+        let body = json!({"name": "approve"}).to_string();
+        let token = recording.token("signal");
+        let (status, sent) = answer(broker.http.post(&url).bearer_auth(token).body(body)).await;
+        assert_eq!(
+            (status.as_u16(), sent),
+            (200, json!({"seq": signals.len() + 1}))
+        );
+    }
+}
+
 /// Producers continue their sequences, and streams end.
 async fn go_on(broker: &Broker, recording: &Recording) {
     for Stream {
@@ -148,8 +181,8 @@ async fn go_on(broker: &Broker, recording: &Recording) {
                 )
                 .await;
             assert_eq!(
-                (status.as_u16(), &error["code"]),
-                (404, &json!("no-active-stream")),
+                (status.as_u16(), &error["code"], &error["stream_status"]),
+                (404, &json!("no-active-stream"), &info["status"]),
                 "{key}"
             );
             continue;
@@ -182,6 +215,8 @@ async fn go_on(broker: &Broker, recording: &Recording) {
                 "{answer}"
             );
         }
+        let (status, answer) = broker.post("/api/stream/renew", json!({"key": key})).await;
+        assert_eq!(status, 200, "{key}: {answer}");
         broker.add_events(key, 100, 2).await;
         broker.end(key).await;
     }
@@ -191,6 +226,7 @@ async fn is_replayed(name: &str, recording: &Recording, kind: Kind) {
     let broker = replayed(recording, kind).await;
     assert_streams_are_as_recorded(&broker, recording).await;
     assert_tokens_open_what_they_did(&broker, recording).await;
+    send_more_signals(&broker, recording).await;
 
     let (mut subscribers, recorded): (Vec<_>, Vec<_>) = subscribers(&broker, recording)
         .into_iter()

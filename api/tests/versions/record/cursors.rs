@@ -45,7 +45,7 @@ pub(super) async fn recorded_cursors(
     node: &Broker,
     tokens: &[Token],
     ids: &BTreeMap<&str, Vec<String>>,
-    keys: &[String; 8],
+    keys: &[String; 12],
     trimmed_id: String,
 ) -> Vec<Cursor> {
     let of = |name: &str| tokens.iter().find(|token| token.name == name).unwrap();
