@@ -189,17 +189,9 @@ async fn begin(broker: &Broker) -> TcpStream {
     upload
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_answer_arrives_although_the_upload_goes_on() {
-    let broker = broker(Kind::Memory).start().await;
-    broker.create("chat").await;
-    let mut upload = begin(&broker).await;
-    until("the first line is written", || async {
-        broker.get("/api/stream/info?key=chat").await.1["length"] == 2
-    })
-    .await;
-    broker.end("chat").await;
-    // The producer does not read yet. A broker that had closed the connection would reset it.
+/// Sends 3 MB more, and only then reads the answer. A broker that had closed the connection would
+/// reset it.
+async fn go_on(upload: &mut TcpStream) -> String {
     let line = format!(
         "{{\"event\":\"word\",\"data\":\"{}\"}}\n",
         "x".repeat(10_000)
@@ -210,7 +202,29 @@ async fn the_answer_arrives_although_the_upload_goes_on() {
     }
     let mut answer = vec![0; 4096];
     let length = within(upload.read(&mut answer)).await.unwrap();
-    let answer = String::from_utf8_lossy(&answer[..length]);
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_arrives_although_an_upload_to_no_stream_goes_on() {
+    let broker = broker(Kind::Memory).start().await;
+    let answer = go_on(&mut begin(&broker).await).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("no-active-stream"), "{answer}");
+    assert!(answer.ends_with('}'), "the whole answer: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_arrives_although_the_upload_goes_on() {
+    let broker = broker(Kind::Memory).start().await;
+    broker.create("chat").await;
+    let mut upload = begin(&broker).await;
+    until("the first line is written", || async {
+        broker.get("/api/stream/info?key=chat").await.1["length"] == 2
+    })
+    .await;
+    broker.end("chat").await;
+    let answer = go_on(&mut upload).await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert!(answer.contains("\"stream_status\":\"ended\""), "{answer}");
     assert!(answer.ends_with('}'), "the whole answer: {answer}");

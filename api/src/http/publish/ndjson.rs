@@ -171,10 +171,19 @@ pub async fn add<'r>(
         producer,
         strict,
     } = query;
-    // The caller receives this error now, not after the first line, which may arrive much later.
-    let info = state.active_stream(&key, generation).await?;
+    let mut body = data.open(ByteUnit::max_value());
     let UploadSignals(until_stop) = signals;
-    let permit = until_stop.then(|| limit.acquire()).transpose()?;
+    let begin = async {
+        let info = state.active_stream(&key, generation).await?;
+        let permit = until_stop.then(|| limit.acquire()).transpose()?;
+        Ok((info, permit))
+    };
+    let (info, permit) = match begin.await {
+        Ok(begun) => begun,
+        // The caller receives this error now, not after the first line, which may arrive much
+        // later.
+        Err(error) => return Err(RefusedUpload::new(error, body, state.lifecycle)),
+    };
     let mut upload = Upload {
         lease: LeaseRenewer::new(state.store, &key, &info),
         store: SharedStore::clone(state.store),
@@ -194,7 +203,6 @@ pub async fn add<'r>(
         until_stop,
         _permit: permit,
     };
-    let mut body = data.open(ByteUnit::max_value());
     if let Err(error) = upload.run(&mut body, state.lifecycle).await {
         return Err(RefusedUpload::new(error, body, state.lifecycle));
     }
