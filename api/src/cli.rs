@@ -18,7 +18,7 @@ use tinistreamer::{
 use crate::{
     failure::Failure,
     serve,
-    setup::{Setup, random_hex, runtime, setup, store},
+    setup::{Purpose, Setup, random_hex, runtime, setup, store},
 };
 
 /// How often `check` asks again when the store does not answer.
@@ -45,6 +45,15 @@ struct Arguments {
 enum Command {
     /// Serve (what it does without a command)
     Serve,
+    /// Serve on this machine alone, to try it and to develop: no settings, no Redis
+    ///
+    /// The broker keeps streams in memory, listens on the loopback address, has the console, and
+    /// makes up the keys that are not set. Other settings are as without this command.
+    Dev {
+        /// The port to listen on. By default `STREAMER_PORT`, or the first free one from 8000 on
+        #[arg(long)]
+        port: Option<u16>,
+    },
     /// Print a fresh `STREAMER_API_KEY` and `STREAMER_SECRET_KEY`, as lines of a .env file
     Keygen,
     /// Check the settings and the store, and exit
@@ -94,16 +103,19 @@ fn execute(command: Command) -> Result<(), Failure> {
             Format::Markdown => config::markdown(),
             Format::Env => config::env_example(),
         }),
-        Command::Serve => {
-            let setup = setup()?;
-            runtime()?.block_on(serve::serve(setup))
-        }
+        Command::Serve => serve(Purpose::Serve),
+        Command::Dev { port } => serve(Purpose::Dev { port }),
         Command::Check => {
-            let setup = setup()?;
+            let setup = setup(Purpose::Serve)?;
             runtime()?.block_on(check(setup))
         }
-        Command::Health => health(&setup()?.settings),
+        Command::Health => health(&setup(Purpose::Serve)?.settings),
     }
+}
+
+fn serve(purpose: Purpose) -> Result<(), Failure> {
+    let setup = setup(purpose)?;
+    runtime()?.block_on(serve::serve(setup))
 }
 
 fn print(text: &str) -> Result<(), Failure> {

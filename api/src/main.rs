@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 mod cli;
+mod dev;
 mod env_file;
+mod environment;
 mod failure;
 mod serve;
 mod setup;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use rocket::{Config, config::Config as RocketConfig, figment::Figment};
 use tinistreamer::{
-    config::{Settings, StoreUrl, variable},
+    config::{Problem, Settings, StoreUrl, variable},
     store::{SharedStore, memory::MemoryStore, redis},
     telemetry::metrics::SharedMetrics,
 };
 
-use crate::{env_file, failure::Failure};
+use crate::{dev, env_file, environment::Environment, failure::Failure};
 
 /// The settings, and what an operator should know about them.
 pub(crate) struct Setup {
@@ -21,26 +21,45 @@ pub(crate) struct Setup {
     pub(crate) warnings: Vec<String>,
 }
 
+/// What the broker is started for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    /// To serve, as the settings say.
+    Serve,
+    /// To try it and to develop with it; see [`dev`]. None: a free port.
+    Dev { port: Option<u16> },
+}
+
 /// Reads `.env`, `Rocket.toml` and the environment.
 ///
-/// In Rocket's debug profile it makes up missing keys, so that a new user need not know about them.
-/// The release profile requires real keys.
-pub(crate) fn setup() -> Result<Setup, Failure> {
+/// To develop, and in Rocket's debug profile, it makes up missing keys, so that a new user need not
+/// know about them. Otherwise it requires real keys.
+pub(crate) fn setup(purpose: Purpose) -> Result<Setup, Failure> {
     let warnings = env_file::load().map_err(|problem| Failure::Settings(vec![problem]))?;
     let rocket = RocketConfig::figment();
-    let mut environment: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| {
-            let value = value.to_string_lossy().into_owned();
-            Some((name.into_string().ok()?, value))
-        })
-        .collect();
-    let temporary_keys = if *rocket.profile() == Config::DEBUG_PROFILE {
-        missing_keys(&rocket, &environment)?
-    } else {
-        Vec::new()
+    let mut environment = Environment::of_process();
+    let makes_keys = match purpose {
+        Purpose::Serve => *rocket.profile() == Config::DEBUG_PROFILE,
+        Purpose::Dev { port } => {
+            dev::prepare(&mut environment, port);
+            true
+        }
     };
-    environment.extend(temporary_keys.iter().cloned());
-    let settings = Settings::load(&rocket, environment).map_err(Failure::Settings)?;
+    let missing = missing_keys(&rocket, &environment);
+    let mut temporary_keys = Vec::new();
+    if makes_keys {
+        for &(name, bytes) in &missing {
+            let key = random_hex(bytes)?;
+            environment.set(name, key.clone());
+            temporary_keys.push((variable(name), key));
+        }
+    }
+    let settings = Settings::load(&rocket, environment).map_err(|mut problems| {
+        if !makes_keys && !missing.is_empty() {
+            problems.push(Problem(dev::HINT.to_owned()));
+        }
+        Failure::Settings(problems)
+    })?;
     Ok(Setup {
         rocket,
         settings,
@@ -49,22 +68,11 @@ pub(crate) fn setup() -> Result<Setup, Failure> {
     })
 }
 
-/// A new key for each key that is not set.
-fn missing_keys(
-    rocket: &Figment,
-    environment: &[(String, String)],
-) -> Result<Vec<(String, String)>, Failure> {
-    let mut keys = Vec::new();
-    for (name, bytes) in [("api_key", 16), ("secret_key", 32)] {
-        let variable = variable(name);
-        let is_set = environment
-            .iter()
-            .any(|(set, value)| *set == variable && !value.is_empty());
-        if !is_set && !rocket.contains(name) {
-            keys.push((variable, random_hex(bytes)?));
-        }
-    }
-    Ok(keys)
+/// The keys that are not set, each with the number of its bytes.
+fn missing_keys(rocket: &Figment, environment: &Environment) -> Vec<(&'static str, usize)> {
+    let mut keys = vec![("api_key", 16), ("secret_key", 32)];
+    keys.retain(|(name, _)| !environment.is_set(name) && !rocket.contains(name));
+    keys
 }
 
 /// A random key of this many bytes, as hex digits.

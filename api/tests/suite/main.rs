@@ -29,6 +29,7 @@ mod commands;
 mod console;
 mod cors;
 mod cursors;
+mod dev;
 mod errors;
 mod exclusive;
 mod failover;
