@@ -1,6 +1,9 @@
 // The page that shows the API.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
 import { onEachStore, PUBLIC_NAME } from './harness.mjs';
 
 onEachStore(
@@ -45,3 +48,11 @@ onEachStore(
     }
   },
 );
+
+test('the files of Swagger UI are those of its npm package', async () => {
+  const { resolve } = createRequire(import.meta.url);
+  for (const name of ['swagger-ui-bundle.js', 'swagger-ui.css', 'LICENSE', 'NOTICE']) {
+    const kept = await readFile(new URL(`../../api/swagger-ui/vendor/${name}`, import.meta.url));
+    assert.deepEqual(kept, await readFile(resolve(`swagger-ui-dist/${name}`)), name);
+  }
+});

@@ -90,7 +90,7 @@ async fn unread_files_are_shared_or_sent_in_pieces() {
     let broker = broker(Kind::Memory).set("CONSOLE", "on").start().await;
     for path in [
         "/api/openapi.json",
-        "/api/docs/swagger-ui-bundle.js",
+        "/api/docs/vendor/swagger-ui-bundle.js",
         "/api/docs/",
         "/",
         "/api/health",

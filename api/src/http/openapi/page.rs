@@ -1,6 +1,6 @@
 //! The routes of the OpenAPI document and of the page that shows it.
 
-use std::{borrow::Cow, io::Cursor, sync::Arc};
+use std::{borrow::Cow, io::Cursor};
 
 use bytes::Bytes;
 use rocket::{
@@ -9,7 +9,7 @@ use rocket::{
     response::{self, Redirect, Responder},
     route::{Handler, Outcome},
 };
-use utoipa_swagger_ui::{Config, SwaggerFile};
+use rust_embed::RustEmbed;
 
 use super::document::document_json;
 use crate::{
@@ -20,23 +20,25 @@ use crate::{
 /// The path of the page.
 const PAGE: &str = "/api/docs/";
 
-/// The path of the document.
-const DOCUMENT: &str = "/api/openapi.json";
+/// The page's files: Swagger UI, and what makes it show the broker's document. The crate
+/// `utoipa-swagger-ui` has them in an archive, and compiles a dozen crates to unpack it.
+#[derive(RustEmbed)]
+#[folder = "swagger-ui"]
+#[include = "*.html"]
+#[include = "*.js"]
+#[include = "*.css"]
+struct Files;
 
 /// The routes of the document, `/api/openapi.json`, and of a page that shows it, `/api/docs/`. The
 /// page loads nothing from other hosts.
-///
-/// utoipa's own routes for Rocket would enable Rocket's default features, and with them HTTP/2
-/// without limits.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    // By default the page would send the document to a third party, which validates it.
-    let config = Config::from(DOCUMENT).validator_url("none");
     // The document always serializes: a test compares it with `spec/openapi.json`.
     let json = compact(&document_json().unwrap_or_default());
+    let document = DocumentText(json.into());
     vec![
-        Route::new(Method::Get, "/api/docs/<_..>", Page(Arc::new(config))),
-        Route::new(Method::Get, DOCUMENT, DocumentText(json.into())),
+        Route::new(Method::Get, "/api/docs/<_..>", Page),
+        Route::new(Method::Get, "/api/openapi.json", document),
     ]
 }
 
@@ -59,7 +61,7 @@ impl Handler for DocumentText {
 
 /// Serves the page and its files.
 #[derive(Clone)]
-struct Page(Arc<Config<'static>>);
+struct Page;
 
 #[async_trait]
 impl Handler for Page {
@@ -68,33 +70,20 @@ impl Handler for Page {
         let Some(path) = request.uri().path().as_str().strip_prefix(PAGE) else {
             return Outcome::from(request, Redirect::found(PAGE));
         };
-        match utoipa_swagger_ui::serve(path, Arc::clone(&self.0)) {
-            Ok(Some(SwaggerFile {
-                bytes,
-                content_type,
-                ..
-            })) => {
-                let kind =
-                    ContentType::parse_flexible(&content_type).unwrap_or(ContentType::Binary);
-                // All files are part of the binary, except the short one that names the document.
-                let bytes = match bytes {
-                    Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-                    Cow::Owned(bytes) => bytes.into(),
-                };
-                Outcome::from(request, File { kind, bytes })
-            }
-            Ok(None) => Outcome::from(
-                request,
-                Err::<(), _>(ApiError::new(
-                    ErrorCode::NotFound,
-                    "The page has no such file",
-                )),
-            ),
-            Err(error) => {
-                tracing::error!(%error, "the broker could not show the OpenAPI page");
-                Outcome::from(request, Err::<(), _>(ApiError::internal()))
-            }
-        }
+        let path = if path.is_empty() { "index.html" } else { path };
+        let Some(file) = Files::get(path) else {
+            let error = ApiError::new(ErrorCode::NotFound, "The page has no such file");
+            return Outcome::from(request, Err::<(), _>(error));
+        };
+        let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+        let kind = extension.and_then(ContentType::from_extension);
+        // The files are part of the binary.
+        let bytes = match file.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        };
+        let kind = kind.unwrap_or(ContentType::Binary);
+        Outcome::from(request, File { kind, bytes })
     }
 }
 
