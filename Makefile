@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The integration tests mostly wait for sockets: more of them at once than there are cores.
-export RUST_TEST_THREADS ?= 8
+export RUST_TEST_THREADS ?= 12
 # The tools that write the generated part of the clients.
 GENERATOR := --locked --manifest-path clients/rust/generator/Cargo.toml --target-dir target/generator
 PYTHON := target/venv-clients/bin/python
@@ -26,17 +26,17 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-runtimes:10 test-foreign:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
 	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 # What takes long and is seldom broken: tools and features that have to be compiled for it alone, and tests at random.
-NIGHTLY := deny:30 advisories:15 test-otlp:15 fuzz:60 soak:30
+NIGHTLY := deny:30 advisories:15 test-otlp:15 test-scenarios:40 fuzz:60 soak:30
 
 .PHONY: nightly
-nightly: ## What `make test` leaves out as it takes too long: dependencies, the feature otlp, fuzzing, faults at random
+nightly: ## What `make test` leaves out as it takes too long: dependencies, the feature otlp, all scenarios, fuzzing, faults at random
 	@for stage in $(NIGHTLY); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 .PHONY: setup
@@ -56,6 +56,7 @@ lint: ## Structure, formatting, clippy and rustdoc with warnings as errors, and 
 	# A link to an item that does not exist is an error, also in private documentation.
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items --locked
 	cd api/console && npm run check
+	cd tests/workflows && npm run --silent lint
 
 .PHONY: deny
 deny: ## The dependencies' licences and sources (deny.toml), and dependencies that nothing uses
@@ -126,6 +127,12 @@ test-clients: ## The clients, each by itself, and the scenarios that all of them
 	cargo build -p tinistreamer-client --example agent --features websocket --locked
 	cd tests/clients && npm test
 
+.PHONY: test-scenarios
+test-scenarios: ## The clients' scenarios in every combination with the stores
+	cargo build --locked
+	cargo build -p tinistreamer-client --example agent --features websocket --locked
+	cd tests/clients && SCENARIOS=all npm test
+
 .PHONY: test-runtimes
 test-runtimes: ## The TypeScript client on Deno, Bun and workerd
 	cargo build --locked
@@ -136,6 +143,25 @@ test-runtimes: ## The TypeScript client on Deno, Bun and workerd
 test-foreign: ## Libraries of other projects, and whether docs/clients.md says what they do
 	cargo build --locked
 	cd tests/foreign && npm test
+
+.PHONY: test-packages
+test-packages: ## What users install: packs the broker and the clients, and installs them into empty folders
+	cargo build --locked
+	cd clients/typescript && npm run --silent build
+	cd tests/packages && npm test
+
+.PHONY: package
+package: ## Build the npm packages and the wheels of a release for this machine, in target/packages
+	scripts/build-portable target/packages/tinistreamer
+	scripts/package-broker --binary target/packages/tinistreamer --target $$(scripts/build-portable --target) --out target/packages --clients
+
+.PHONY: lint-workflows
+lint-workflows: ## Lint the workflows of GitHub Actions
+	cd tests/workflows && npm run --silent lint
+
+.PHONY: release-dry-run
+release-dry-run: ## Do what a release does on one machine, and publish nothing (ARGS=--unreleased before a release)
+	scripts/release-dry-run $(ARGS)
 
 .PHONY: test-browser
 test-browser: ## Real browsers against a real broker

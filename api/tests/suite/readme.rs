@@ -23,7 +23,7 @@ fn blocks(section: &str) -> Vec<String> {
 async fn the_quick_start_shows_events_as_they_are_sent() {
     let broker = broker(Kind::Memory).start().await;
     let commands = blocks("Quick start");
-    assert_eq!(commands[0], "make run\n");
+    assert_eq!(commands[0], "npx tinistreamer dev\n");
     // The next steps: create, follow and push; end.
     let script = format!("{}\n{}\nwait", commands[1], commands[2])
         .replace("http://127.0.0.1:8000", &broker.url);

@@ -95,7 +95,7 @@ try {
   const others = files
     .map((file) => file.path)
     .filter((file) => !/^dist\/.*\.(js|d\.ts)$/.test(file));
-  assert.deepEqual(others.sort(), ["LICENSE", "README.md", "package.json"]);
+  assert.deepEqual(others.sort(), ["LICENSE", "README.md", "bin/tinistreamer.js", "package.json"]);
 
   writeFileSync(
     path.join(project, "package.json"),
