@@ -23,6 +23,9 @@ export const PUBLISH = ['ndjson', 'websocket'];
 /** The seed of all random decisions. The timing still differs between runs. */
 const SEED = process.env.CLIENTS_SEED ?? String(randomInt(2 ** 31));
 
+/** Whether to run every combination. Otherwise the store changes from one combination to the next. */
+const ALL = process.env.SCENARIOS === 'all';
+
 /**
  * Runs a scenario for each client library and for each combination of `dimensions`, such as `{
  * transport: SUBSCRIBE, store: STORES }`. Without a `store` it uses the embedded one. The tests run
@@ -51,7 +54,20 @@ export function scenario(name, dimensions, body, { concurrency = 4 } = {}) {
   });
 }
 
-function combinations(dimensions) {
+/**
+ * The combinations of all values. Where the store is one of three dimensions or more, each
+ * combination of the others gets one store: every client and every transport still meets each.
+ */
+function combinations({ store, ...others }) {
+  const all = product({ ...others, store });
+  if (!store) return product(others);
+  if (ALL || Object.keys(others).length < 2) return all;
+  const indexOf = (variant) =>
+    Object.entries(others).reduce((sum, [name, values]) => sum + values.indexOf(variant[name]), 0);
+  return all.filter((variant) => variant.store === store[indexOf(variant) % store.length]);
+}
+
+function product(dimensions) {
   return Object.entries(dimensions).reduce(
     (all, [name, values]) =>
       all.flatMap((variant) => values.map((value) => ({ ...variant, [name]: value }))),

@@ -56,7 +56,7 @@ pub(crate) struct Broker {
     pub(crate) environment: BTreeMap<String, String>,
 }
 
-/// A broker of this kind with default settings.
+/// A broker of this kind with nearly all settings at their defaults.
 pub(crate) fn broker(kind: Kind) -> Setup {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let prefix = format!(
@@ -81,6 +81,8 @@ pub(crate) fn broker(kind: Kind) -> Setup {
         ("REDIS_URL", &store),
         ("KEY_PREFIX", &prefix),
         ("DELIVERY", delivery),
+        // A busy machine may not run Redis for seconds.
+        ("REDIS_TIMEOUT", "20"),
     ];
     let environment = set
         .into_iter()
