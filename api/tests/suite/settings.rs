@@ -50,6 +50,8 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
         ("STREAMER_ALLOWED_ORIGINS", "example.com", "https://"),
         ("STREAMER_KEY_PREFIX", "a{b}", "braces"),
         ("STREAMER_HEARTBEAT", "0", "from 1"),
+        ("STREAMER_LEASE", "1", "from 2 to 86400"),
+        ("STREAMER_STALL", "86401", "from 2 to 86400"),
         ("STREAMER_SECRET_KEY", "abcdef", "64 hex digits"),
         ("STREAMER_API_KEY", "short", "at least 8"),
         ("STREAMER_METRICS", "localhost:9464", "127.0.0.1:9464"),
