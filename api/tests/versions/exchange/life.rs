@@ -9,7 +9,7 @@ use super::{info, keys, stored_on_both, subscribed, subscribers};
 use crate::{
     common::{
         Broker, number,
-        subscriber::{encoded, token},
+        subscriber::{Subscriber, encoded, token},
         until,
     },
     pair::Pair,
@@ -42,7 +42,7 @@ async fn each_version_delivers_the_failure_that_the_other_wrote(pair: Pair) {
     let [key] = keys(["failing"]);
     let token = first.create(&key).await;
     let mut live = subscribers(&pair, std::slice::from_ref(&key), &token, "");
-    let rests = join_all(live.iter_mut().map(|subscriber| subscriber.rest()));
+    let rests = join_all(live.iter_mut().map(Subscriber::rest));
     let fail = async {
         subscribed(&pair, 8).await;
         second.add_events(&key, 0, 2).await;
@@ -79,7 +79,7 @@ async fn a_producer_with_a_lease_goes_on_at_the_other_version(pair: Pair) {
     let body = json!({"key": key, "lease": 3, "stall": 6});
     let token = first.create_with(body).await;
     let mut live = subscribers(&pair, std::slice::from_ref(&key), &token, "");
-    let rests = join_all(live.iter_mut().map(|subscriber| subscriber.rest()));
+    let rests = join_all(live.iter_mut().map(Subscriber::rest));
     let lead = async {
         subscribed(&pair, 8).await;
         // Longer than both deadlines: a version that does not renew them would lose the stream.
@@ -123,8 +123,8 @@ async fn a_signal_sent_to_one_version_reaches_the_producer_at_the_other(pair: Pa
     let permissions = json!(["read", "signal"]);
     let created = json!({"key": key, "permissions": permissions, "subject": "user-1"});
     pair.first.create_with(created).await;
-    let mut seq = 0;
-    for (at, to) in [(&pair.first, &pair.second), (&pair.second, &pair.first)] {
+    let ways = [(&pair.first, &pair.second), (&pair.second, &pair.first)];
+    for (seq, (at, to)) in ways.into_iter().enumerate() {
         // Each version issues a token for the other.
         let wanted = json!({"key": key, "permissions": permissions, "subject": "user-2"});
         let token = token(to, wanted).await;
@@ -149,7 +149,6 @@ async fn a_signal_sent_to_one_version_reaches_the_producer_at_the_other(pair: Pa
             (&signal["seq"], &signal["by"], &signal["data"]),
             (&json!(seq + 1), &json!("user-2"), &json!("left"))
         );
-        seq += 1;
     }
     assert_eq!(
         signals(&pair.first, &key, 0).await,
