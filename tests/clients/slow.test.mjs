@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { numberOf, range, scenario, SUBSCRIBE } from './harness.mjs';
 
-const EVENTS = 2_400;
-const SIZE = 50_000;
+const EVENTS = 1_200;
+const SIZE = 100_000;
 const PAUSE_MS = 8;
 /** A socket whose reader is fast at times may buffer more than 30 MB in the system alone. */
 const MAX_BUFFERED = (EVENTS * SIZE) / 2;
