@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +15,7 @@ const program = path.resolve(
 );
 const target = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
 const packages = makeFolder();
+const RUNNERS = ['vitest@3.2.4', 'jest@30.2.0'];
 
 /** Runs a program to its end, and returns what it prints. */
 const run = (command, args, folder) =>
@@ -41,6 +42,13 @@ before(() => {
   const script = path.join(root, 'scripts/package-broker');
   run(script, ['--binary', stripped, '--target', target, '--out', packages, '--clients'], root);
 });
+
+/** The first block of this language in a section of a README. */
+function block(readme, heading, language) {
+  const text = readFileSync(path.join(root, readme), 'utf8');
+  const section = text.split(`\n## ${heading}\n`)[1].split('\n## ')[0];
+  return new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 's').exec(section)[1];
+}
 
 /** Starts a broker with this command, and reads its address and its keys. */
 async function startDev(command, args, folder) {
@@ -95,6 +103,22 @@ test('npm: one command starts a broker, and the client streams a word', async ()
     await stop(broker);
   }
 
+  // The helpers for an application's own tests, with the test runners that it may use.
+  const app = block('clients/typescript/README.md', 'Testing your app', 'js');
+  const importLine = /^import \{ test \}.*\n/m;
+  writeFileSync(path.join(folder, 'node.mjs'), app);
+  writeFileSync(
+    path.join(folder, 'vitest.test.mjs'),
+    app.replace(importLine, "import { test } from 'vitest';\n"),
+  );
+  writeFileSync(path.join(folder, 'jest.spec.mjs'), app.replace(importLine, ''));
+  run('npm', ['install', '--no-audit', '--no-fund', '--silent', ...RUNNERS], folder);
+  run(process.execPath, ['--test', 'node.mjs'], folder);
+  run('npx', ['vitest', 'run', 'vitest.test.mjs'], folder);
+  const jest = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js'];
+  const matches = ['--testMatch', '**/jest.spec.mjs'];
+  run(process.execPath, [...jest, '--silent', ...matches], folder);
+
   // A platform without a package.
   removeFolder(path.join(folder, 'node_modules/@tinistreamer'));
   const child = start('node_modules/.bin/tinistreamer', ['dev'], {
@@ -136,5 +160,11 @@ test('PyPI: one command starts a broker, and the client streams a word', async (
   } finally {
     await stop(broker);
   }
+
+  // The fixture for an application's own tests.
+  const app = block('clients/python/README.md', 'Testing your app', 'python');
+  writeFileSync(path.join(folder, 'test_app.py'), app);
+  run('venv/bin/pip', [...pip, 'pytest'], folder);
+  assert.match(run('venv/bin/python', ['-m', 'pytest', 'test_app.py'], folder), /1 passed/);
   removeFolder(folder);
 });

@@ -26,6 +26,7 @@ hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[3]
 API_KEY = "a-key-for-tests"
+PROGRAM = Path(os.environ.get("TINISTREAMER_BIN", ROOT / "target" / "debug" / "tinistreamer"))
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,7 @@ def free_port() -> int:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("broker")
     # A copy: a build may replace the original meanwhile.
-    binary = shutil.copy(
-        os.environ.get("TINISTREAMER_BIN", ROOT / "target" / "debug" / "tinistreamer"), folder
-    )
+    binary = shutil.copy(PROGRAM, folder)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {

@@ -12,7 +12,9 @@ from pathlib import Path
 from conftest import Server
 
 HERE = Path(__file__).resolve().parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+README = (HERE / "README.md").read_text()
+QUICK_START = README.partition("\n## Quick start\n")[2].partition("\n## ")[0]
+BLOCKS = re.findall(r"```python\n(.*?)```", QUICK_START, re.DOTALL)
 
 
 def run(*command: str | Path, cwd: Path = HERE, **environment: str) -> str:

@@ -1,29 +1,17 @@
 #!/usr/bin/env node
-// Runs the broker: `npx tinistreamer dev`. The program is in a package of its own for each
-// platform. npm installs the one that fits, as an optional dependency.
+// Runs the broker: `npx tinistreamer dev`.
 
 import { spawn } from "node:child_process";
-import { createRequire } from "node:module";
 import process from "node:process";
+import { program } from "./program.js";
 
-const platform = `${process.platform}-${process.arch}`;
-const suffix = process.platform === "win32" ? ".exe" : "";
-
-/** The path of the broker's program. */
-function program() {
-  const name = `@tinistreamer/broker-${platform}`;
-  try {
-    return createRequire(import.meta.url).resolve(`${name}/bin/tinistreamer${suffix}`);
-  } catch {
-    console.error(
-      `tinistreamer: the package ${name} is not installed. There is none for every platform, and ` +
-        "npm leaves it out with --omit=optional. The README names other ways to get the broker.",
-    );
-    return process.exit(1);
-  }
+let file = "";
+try {
+  file = program();
+} catch (error) {
+  console.error(`tinistreamer: ${error.message}`);
+  process.exit(1);
 }
-
-const file = program();
 const args = process.argv.slice(2);
 // Where Node can, the broker takes the place of this process: signals and its exit are its own.
 if (process.platform !== "win32" && typeof process.execve === "function") {

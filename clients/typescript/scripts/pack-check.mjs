@@ -95,7 +95,14 @@ try {
   const others = files
     .map((file) => file.path)
     .filter((file) => !/^dist\/.*\.(js|d\.ts)$/.test(file));
-  assert.deepEqual(others.sort(), ["LICENSE", "README.md", "bin/tinistreamer.js", "package.json"]);
+  assert.deepEqual(others.sort(), [
+    "LICENSE",
+    "README.md",
+    "bin/program.d.ts",
+    "bin/program.js",
+    "bin/tinistreamer.js",
+    "package.json",
+  ]);
 
   writeFileSync(
     path.join(project, "package.json"),
