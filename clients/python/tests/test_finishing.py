@@ -292,7 +292,8 @@ def test_an_error_in_the_block_goes_on_when_the_stream_has_failed_elsewhere(
         ("write", "token", "y"),
         (raise_error,),
     ]
-    with pytest.raises(KeyError):
+    # Over a WebSocket the writer may know of the failure before it writes again.
+    with pytest.raises((KeyError, StreamNotActive)):
         api.publish(server.url, server.api_key, key, steps, transport=transport)
     assert client.stream_info(key).status == "failed"
     assert [
