@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -87,3 +88,12 @@ def test_without_a_program_the_error_says_what_to_install(monkeypatch: pytest.Mo
 
 def test_pytest_has_the_fixture(pytestconfig: pytest.Config) -> None:
     assert pytestconfig.pluginmanager.has_plugin("tinistreamer")
+
+
+def test_an_env_file_of_the_application_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("STREAMER_API_KEY=another-key\nSTREAMER_TTL=never\n")
+    monkeypatch.chdir(tmp_path)
+    with start_broker(program=PROGRAM) as broker:
+        assert broker.api_key != "another-key"

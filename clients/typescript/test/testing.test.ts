@@ -1,6 +1,9 @@
 // The helpers for the tests of applications, with a real broker.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { subscribe } from "tinistreamer/subscribe";
@@ -77,4 +80,18 @@ test("without a program, the error says what to install", async () => {
   delete process.env.TINISTREAMER_BIN;
   await assert.rejects(startBroker(), /@tinistreamer\/broker-\S+ is not installed/);
   if (known !== undefined) process.env.TINISTREAMER_BIN = known;
+});
+
+test("an .env file of the application does not count", async () => {
+  const before = process.cwd();
+  const folder = mkdtempSync(path.join(tmpdir(), "tinistreamer-testing-"));
+  writeFileSync(path.join(folder, ".env"), "STREAMER_API_KEY=another-key\nSTREAMER_TTL=never\n");
+  process.chdir(folder);
+  try {
+    await using broker = await startBroker({ program });
+    assert.notEqual(broker.apiKey, "another-key");
+  } finally {
+    process.chdir(before);
+    rmSync(folder, { recursive: true });
+  }
 });

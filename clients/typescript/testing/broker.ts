@@ -2,6 +2,8 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "tinistreamer";
 import { program } from "#program";
@@ -85,7 +87,9 @@ export async function startBroker(options: BrokerOptions = {}): Promise<TestBrok
   const file = options.program ?? process.env.TINISTREAMER_BIN ?? program();
   const line = await Line.start();
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("STREAMER_"));
-  const child = spawn(file, ["dev", "--port", "0"], {
+  const child = spawn(path.resolve(file), ["dev", "--port", "0"], {
+    // Away from the application's .env and Rocket.toml, which are for its own broker.
+    cwd: tmpdir(),
     env: {
       ...Object.fromEntries(inherited),
       STREAMER_SERVER_ADDRESS: `http://127.0.0.1:${line.port}`,

@@ -101,6 +101,8 @@ def start_broker(
         try:
             process = subprocess.Popen(
                 [_program(program), "dev", "--port", "0"],
+                # Away from the application's .env and Rocket.toml, which are for its own broker.
+                cwd=tempfile.gettempdir(),
                 env={**inherited, **address, **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -132,7 +134,7 @@ def start_broker(
 def _program(program: str | Path | None) -> str:
     """The path of the broker's program."""
     if known := program or os.environ.get("TINISTREAMER_BIN"):
-        return str(known)
+        return str(Path(known).resolve())
     # Where pip puts programs, also when the environment is not activated.
     scripts = sysconfig.get_path("scripts")
     found = shutil.which("tinistreamer", path=scripts) or shutil.which("tinistreamer")
