@@ -9,9 +9,11 @@ use std::{
     panic,
 };
 
+use tracing::Level;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    Layer,
+    filter::Targets,
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     util::SubscriberInitExt,
@@ -46,7 +48,9 @@ pub enum LogError {
 ///
 /// Errors: the environment names a collector, but its settings are not usable.
 pub fn init(filter: &str, format: LogFormat) -> Result<Log, LogError> {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(Level::INFO));
     let terminal = std::io::stderr().is_terminal();
     // A pipe that nobody reads fills up. Then the log drops lines, so that requests do not wait.
     let (stderr, writer) = NonBlockingBuilder::default()
