@@ -51,8 +51,9 @@ onEachStore(
 
 test('the files of Swagger UI are those of its npm package', async () => {
   const { resolve } = createRequire(import.meta.url);
+  const vendored = new URL('../../api/swagger-ui/www/vendor/', import.meta.url);
   for (const name of ['swagger-ui-bundle.js', 'swagger-ui.css', 'LICENSE', 'NOTICE']) {
-    const kept = await readFile(new URL(`../../api/swagger-ui/vendor/${name}`, import.meta.url));
+    const kept = await readFile(new URL(name, vendored));
     assert.deepEqual(kept, await readFile(resolve(`swagger-ui-dist/${name}`)), name);
   }
 });

@@ -1,17 +1,19 @@
 //! The console: a page at `/` that shows streams live and lets people try the interface. Its files
 //! are in `api/console/www` and part of the binary. The page uses only the HTTP interface.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::path::PathBuf;
 
 use rocket::{
     Request, Route, get,
-    http::{ContentType, Header, Status},
     response::{self, Responder, Response},
     routes,
 };
-use rust_embed::{EmbeddedFile, RustEmbed};
+use rust_embed::RustEmbed;
 
-use super::error::{ApiError, ErrorCode};
+use super::{
+    embedded::EmbeddedFile,
+    error::{ApiError, ErrorCode},
+};
 
 /// The page may load its own files and send requests to its own broker
 /// (<https://www.w3.org/TR/CSP3/>). It may not turn text into markup: only the template library has
@@ -24,7 +26,6 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
 
 #[derive(RustEmbed)]
 #[folder = "console/www"]
-#[exclude = "*.d.ts"]
 struct Files;
 
 /// The routes of the page and of its files.
@@ -44,45 +45,22 @@ fn file(path: PathBuf) -> Result<Asset, ApiError> {
 }
 
 fn asset(path: &str) -> Result<Asset, ApiError> {
-    let kind = path
-        .rsplit_once('.')
-        .and_then(|(_, extension)| ContentType::from_extension(extension))
-        .unwrap_or(ContentType::Plain);
-    let file = Files::get(path)
-        .ok_or_else(|| ApiError::new(ErrorCode::NotFound, "The console has no such file"))?;
-    Ok(Asset { kind, file })
+    if path.ends_with(".d.ts") {
+        return Err(ApiError::new(ErrorCode::NotFound, "Types are not served"));
+    }
+    EmbeddedFile::find::<Files>(path).map(Asset)
 }
 
-struct Asset {
-    kind: ContentType,
-    file: EmbeddedFile,
-}
+/// A file of the console, with what the browser may do with it.
+struct Asset(EmbeddedFile);
 
 impl<'r> Responder<'r, 'static> for Asset {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let tag = format!("\"{}\"", hex::encode(self.file.metadata.sha256_hash()));
-        let mut response = Response::build();
-        response
-            // Browsers revalidate each file, so that a page never runs scripts of another version.
-            .raw_header("Cache-Control", "no-cache")
+        Response::build_from(self.0.respond_to(request)?)
             .raw_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .raw_header("Cross-Origin-Opener-Policy", "same-origin")
             .raw_header("Cross-Origin-Resource-Policy", "same-origin")
             .raw_header("Referrer-Policy", "no-referrer")
-            .raw_header("X-Content-Type-Options", "nosniff")
-            .header(Header::new("ETag", tag.clone()));
-        if request
-            .headers()
-            .get("If-None-Match")
-            .any(|tags| tags.contains(&tag))
-        {
-            return response.status(Status::NotModified).ok();
-        }
-        response.header(self.kind);
-        match self.file.data {
-            Cow::Borrowed(bytes) => response.sized_body(bytes.len(), std::io::Cursor::new(bytes)),
-            Cow::Owned(bytes) => response.sized_body(bytes.len(), std::io::Cursor::new(bytes)),
-        };
-        response.ok()
+            .ok()
     }
 }

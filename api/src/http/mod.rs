@@ -5,6 +5,7 @@ mod body;
 mod buffered_response;
 pub mod console;
 pub mod cors;
+mod embedded;
 pub mod error;
 mod error_catcher;
 mod error_code;

@@ -1,6 +1,6 @@
 //! The routes of the OpenAPI document and of the page that shows it.
 
-use std::{borrow::Cow, io::Cursor};
+use std::io::Cursor;
 
 use bytes::Bytes;
 use rocket::{
@@ -12,10 +12,7 @@ use rocket::{
 use rust_embed::RustEmbed;
 
 use super::document::document_json;
-use crate::{
-    codec::json::compact,
-    http::error::{ApiError, ErrorCode},
-};
+use crate::{codec::json::compact, http::embedded::EmbeddedFile};
 
 /// The path of the page.
 const PAGE: &str = "/api/docs/";
@@ -23,10 +20,7 @@ const PAGE: &str = "/api/docs/";
 /// The page's files: Swagger UI, and what makes it show the broker's document. The crate
 /// `utoipa-swagger-ui` has them in an archive, and compiles a dozen crates to unpack it.
 #[derive(RustEmbed)]
-#[folder = "swagger-ui"]
-#[include = "*.html"]
-#[include = "*.js"]
-#[include = "*.css"]
+#[folder = "swagger-ui/www"]
 struct Files;
 
 /// The routes of the document, `/api/openapi.json`, and of a page that shows it, `/api/docs/`. The
@@ -49,13 +43,7 @@ struct DocumentText(Bytes);
 #[async_trait]
 impl Handler for DocumentText {
     async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
-        Outcome::from(
-            request,
-            File {
-                kind: ContentType::JSON,
-                bytes: self.0.clone(),
-            },
-        )
+        Outcome::from(request, self.clone())
     }
 }
 
@@ -71,33 +59,15 @@ impl Handler for Page {
             return Outcome::from(request, Redirect::found(PAGE));
         };
         let path = if path.is_empty() { "index.html" } else { path };
-        let Some(file) = Files::get(path) else {
-            let error = ApiError::new(ErrorCode::NotFound, "The page has no such file");
-            return Outcome::from(request, Err::<(), _>(error));
-        };
-        let extension = path.rsplit_once('.').map(|(_, extension)| extension);
-        let kind = extension.and_then(ContentType::from_extension);
-        // The files are part of the binary.
-        let bytes = match file.data {
-            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-            Cow::Owned(bytes) => bytes.into(),
-        };
-        let kind = kind.unwrap_or(ContentType::Binary);
-        Outcome::from(request, File { kind, bytes })
+        Outcome::from(request, EmbeddedFile::find::<Files>(path))
     }
 }
 
-/// A file of a known length.
-struct File {
-    kind: ContentType,
-    bytes: Bytes,
-}
-
-impl<'r> Responder<'r, 'static> for File {
+impl<'r> Responder<'r, 'static> for DocumentText {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         Response::build()
-            .header(self.kind)
-            .sized_body(self.bytes.len(), Cursor::new(self.bytes))
+            .header(ContentType::JSON)
+            .sized_body(self.0.len(), Cursor::new(self.0))
             .ok()
     }
 }
