@@ -34,6 +34,17 @@ const LISTENING_SHARE: f64 = 0.1;
 /// Time for the connections' own tasks to hand their last bytes to the system.
 const LAST_BYTES: Duration = Duration::from_millis(100);
 
+/// Raises the soft limit of open files to the hard one.
+///
+/// A subscriber takes an open file. Many systems start programs with a soft limit of 1,024, for old
+/// programs that use `select`, and let a program raise it
+/// ([getrlimit](https://pubs.opengroup.org/onlinepubs/9799919799/functions/getrlimit.html)).
+fn raise_open_files() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, then stops in order; see [`stop`].
 pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     let Setup {
@@ -46,6 +57,7 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
+    raise_open_files();
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
     // The store logs what is wrong, now and whenever it changes.

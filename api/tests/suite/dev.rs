@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::common::{
-    broker::{API_KEY, SECRET_KEY, answer, program},
+    broker::{API_KEY, SECRET_KEY, answer, program, program_with_soft_limit},
     within,
 };
 
@@ -148,4 +148,26 @@ async fn dev_takes_another_port_where_one_is_in_use_unless_a_port_is_set() {
         assert_eq!(within(process.wait()).await.unwrap().code(), Some(1));
         assert!(log.contains("another program listens there"), "{log}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_broker_raises_its_soft_limit_of_open_files() {
+    let starting = STARTING.lock().await;
+    let mut process = program_with_soft_limit(64)
+        .arg("dev")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    within(lines.next_line()).await.unwrap().unwrap();
+    drop(starting);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id().unwrap()));
+    let limits = limits.unwrap();
+    let line = limits.lines().find(|it| it.starts_with("Max open files"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    let (soft, hard) = (words[3], words[4]);
+    assert_ne!(soft, "64");
+    assert_eq!(soft, hard);
 }

@@ -104,6 +104,18 @@ pub(crate) fn program() -> Command {
     alone(Command::new(PROGRAM))
 }
 
+/// The program, with a soft limit on open files that it may raise.
+pub(crate) fn program_with_soft_limit(open_files: u32) -> Command {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        r#"ulimit -S -n "$0"; program=$1; shift; exec "$program" "$@""#,
+        &open_files.to_string(),
+        PROGRAM,
+    ]);
+    alone(command)
+}
+
 /// A program with a limit on open files and sockets.
 fn limited(program: &str, open_files: u32) -> Command {
     let mut command = Command::new("sh");
