@@ -15,6 +15,15 @@ pub(crate) struct Backoff {
     failures: u32,
 }
 
+/// How long to wait after a failure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    pub(crate) time: Duration,
+    /// Whether an attempt may follow. It may not when the broker asks for a longer delay than is
+    /// left.
+    pub(crate) attempt_follows: bool,
+}
+
 impl Backoff {
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self {
@@ -44,6 +53,23 @@ impl Backoff {
         whole.mul_f64(fastrand::f64().midpoint(1.0))
     }
 
+    /// The pause before the next attempt, no shorter than `at_least`. None when no attempt may
+    /// follow: `give_up_after` has passed since `since`.
+    pub(crate) fn next_pause(
+        &mut self,
+        at_least: Option<Duration>,
+        since: Instant,
+        give_up_after: Duration,
+    ) -> Option<Pause> {
+        let at_least = at_least.unwrap_or_default();
+        let left = give_up_after.saturating_sub(since.elapsed());
+        (!left.is_zero()).then(|| Pause {
+            // The last attempt is at the very end, unless the broker asked for a longer delay.
+            time: self.next().max(at_least).min(left),
+            attempt_follows: at_least <= left,
+        })
+    }
+
     /// Waits before the next attempt, no shorter than `at_least`. Returns false when no attempt may
     /// follow: `give_up_after` has passed since `since`.
     pub(crate) async fn pause(
@@ -52,14 +78,11 @@ impl Backoff {
         since: Instant,
         give_up_after: Duration,
     ) -> bool {
-        let at_least = at_least.unwrap_or_default();
-        let left = give_up_after.saturating_sub(since.elapsed());
-        if left.is_zero() {
+        let Some(pause) = self.next_pause(at_least, since, give_up_after) else {
             return false;
-        }
-        // The last attempt is at the very end, unless the broker asked for a longer delay.
-        sleep(self.next().max(at_least).min(left)).await;
-        at_least <= left
+        };
+        sleep(pause.time).await;
+        pause.attempt_follows
     }
 }
 

@@ -1,11 +1,9 @@
 //! The client of a backend: a function for each management route.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use reqwest::{
-    Method, RequestBuilder, Url,
-    header::{HeaderMap, HeaderName, HeaderValue},
-};
+use progenitor_client::{ClientHooks, ClientInfo, OperationInfo};
+use reqwest::{Method, Request, RequestBuilder};
 
 use crate::{
     Error,
@@ -13,26 +11,18 @@ use crate::{
         self, ResponseValue,
         types::{
             Access, AddEvents, Added, BrokerInfo, CancelStream, ClientRow, CreateStream,
-            Disconnected, EndStream, Event, FailStream, Finished, IssueToken, RenewStream, Renewed,
+            Disconnected, EndStream, FailStream, Finished, IssueToken, RenewStream, Renewed,
             SendSignal, SignalSent, Signals, StoredEvent, StreamRow, StreamState,
         },
     },
-    http,
+    request_defaults::RequestDefaults,
 };
-
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-
-/// How long a response may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How many events a stream keeps unless its creator sets `max_events`. The broker's own default of
-/// 500 is too small for the answer of a language model.
-const MAX_EVENTS: u64 = 100_000;
 
 /// A client calls the management routes of a broker, and publishes events.
 ///
 /// It is cheap to clone, and clones share their connections. Each function sends one request, which
-/// it does not retry. A request fails after 30 seconds without a response.
+/// it does not retry. A request fails after 30 seconds without a response, or after the
+/// [`timeout`](crate::ClientBuilder::timeout) of the builder.
 #[derive(Clone)]
 pub struct Client {
     api: generated::Client,
@@ -40,35 +30,24 @@ pub struct Client {
 
 impl Client {
     /// Creates a client of the broker at this URL, such as `https://broker.example.com`.
+    /// [`builder`](Self::builder) has options.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`], as of [`build`](crate::ClientBuilder::build).
     pub fn new(url: impl AsRef<str>, api_key: impl AsRef<str>) -> Result<Self, Error> {
-        if url.as_ref().is_empty() {
-            return Err(Error::setup(
-                "the URL of the broker is missing, such as http://127.0.0.1:8000",
-            ));
+        Self::builder(url, api_key).build()
+    }
+
+    /// A client of the broker at this URL, which has no slash at its end.
+    pub(crate) fn from_parts(
+        url: &str,
+        http_client: reqwest::Client,
+        defaults: RequestDefaults,
+    ) -> Self {
+        Self {
+            api: generated::Client::new_with_client(url, http_client, defaults),
         }
-        if api_key.as_ref().is_empty() {
-            return Err(Error::setup(
-                "the API key is missing: one of the broker's keys \
-                 (STREAMER_API_KEY where the broker runs)",
-            ));
-        }
-        let url = Url::parse(url.as_ref()).map_err(Error::setup)?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Error::setup(
-                "the URL of a broker begins with http:// or https://",
-            ));
-        }
-        let mut api_key = HeaderValue::from_str(api_key.as_ref()).map_err(Error::setup)?;
-        api_key.set_sensitive(true);
-        let headers = HeaderMap::from_iter([(API_KEY, api_key)]);
-        let http = http::builder()
-            .timeout(TIMEOUT)
-            .default_headers(headers)
-            .build()
-            .map_err(Error::setup)?;
-        Ok(Self {
-            api: generated::Client::new_with_client(url.as_str().trim_end_matches('/'), http),
-        })
     }
 
     /// Creates a stream. A key is enough: `create_stream("chat-1")`.
@@ -122,7 +101,7 @@ impl Client {
     ///
     /// Of a stream that is finished already, it returns the status that the stream has.
     pub async fn fail_stream(&self, stream: impl Into<FailStream>) -> Result<Finished, Error> {
-        finished(into_result(self.api.fail_stream(&stream.into()).await).await)
+        finished(self.fail_active_stream(&stream.into()).await)
     }
 
     /// Sends a signal to the producer of an active stream. A name is enough: `stop` asks it to
@@ -199,11 +178,19 @@ impl Client {
         into_result(self.api.cancel_stream(stream).await).await
     }
 
+    /// Reports that a stream failed, which must be active.
+    pub(crate) async fn fail_active_stream(&self, stream: &FailStream) -> Result<Finished, Error> {
+        into_result(self.api.fail_stream(stream).await).await
+    }
+
     /// A request to a route that the OpenAPI document can't describe well enough.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let (name, api_key) = self.api.inner.api_key_header();
         self.api
             .client
             .request(method, format!("{}{path}", self.api.baseurl))
+            .timeout(self.api.inner.timeout)
+            .header(name, api_key)
     }
 }
 
@@ -212,6 +199,17 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("url", &self.api.baseurl)
             .finish_non_exhaustive()
+    }
+}
+
+impl ClientHooks<RequestDefaults> for generated::Client {
+    async fn pre<E>(
+        &self,
+        request: &mut Request,
+        _: &OperationInfo,
+    ) -> Result<(), generated::Error<E>> {
+        self.inner().apply_to(request);
+        Ok(())
     }
 }
 
@@ -233,117 +231,5 @@ fn finished(finished: Result<Finished, Error>) -> Result<Finished, Error> {
             ..
         }) if code == "no-active-stream" => Ok(Finished { status }),
         finished => finished,
-    }
-}
-
-impl<K: Into<String>> From<K> for EndStream {
-    fn from(key: K) -> Self {
-        Self {
-            key: key.into(),
-            data: None,
-            generation: None,
-        }
-    }
-}
-
-impl<K: Into<String>> From<K> for CancelStream {
-    fn from(key: K) -> Self {
-        Self {
-            key: key.into(),
-            reason: None,
-            by: None,
-            generation: None,
-        }
-    }
-}
-
-impl<K: Into<String>> From<K> for FailStream {
-    fn from(key: K) -> Self {
-        Self {
-            key: key.into(),
-            code: None,
-            message: None,
-            generation: None,
-        }
-    }
-}
-
-impl<K: Into<String>> From<K> for RenewStream {
-    fn from(key: K) -> Self {
-        Self {
-            key: key.into(),
-            generation: None,
-            stop_ack: None,
-            lease: None,
-            stall: None,
-        }
-    }
-}
-
-impl<N: Into<String>> From<N> for SendSignal {
-    fn from(name: N) -> Self {
-        Self {
-            name: name.into(),
-            data: None,
-            id: None,
-            generation: None,
-        }
-    }
-}
-
-impl<K: Into<String>> From<K> for CreateStream {
-    fn from(key: K) -> Self {
-        Self {
-            key: key.into(),
-            max_events: Some(MAX_EVENTS),
-            ttl: None,
-            if_exists: None,
-            if_finished: None,
-            request_id: None,
-            stop_grace: None,
-            lease: None,
-            stall: None,
-            permissions: None,
-            subject: None,
-        }
-    }
-}
-
-impl<K: Into<String>> From<K> for IssueToken {
-    fn from(key: K) -> Self {
-        Self {
-            key: Some(key.into()),
-            ..Self::default()
-        }
-    }
-}
-
-impl IssueToken {
-    /// A token for the streams with these keys.
-    pub fn for_keys<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
-        Self {
-            keys: Some(keys.into_iter().map(Into::into).collect()),
-            ..Self::default()
-        }
-    }
-
-    /// A token for all streams whose keys have this prefix, also for later ones.
-    pub fn for_prefix(prefix: impl Into<String>) -> Self {
-        Self {
-            prefix: Some(prefix.into()),
-            ..Self::default()
-        }
-    }
-}
-
-impl<K: Into<String>> From<(K, Vec<Event>)> for AddEvents {
-    fn from((key, events): (K, Vec<Event>)) -> Self {
-        Self {
-            key: key.into(),
-            events,
-            producer: None,
-            sequence: None,
-            generation: None,
-        }
     }
 }

@@ -63,6 +63,25 @@ pub enum Error {
         /// Why it failed. All further calls fail with the same cause.
         source: Arc<Error>,
     },
+    /// The producer was asked to stop, or its stream was cancelled elsewhere. It should make no
+    /// more events.
+    #[error(
+        "The producer was asked to stop{}",
+        by.as_ref().map_or_else(String::new, |by| format!(", by {by}"))
+    )]
+    Stopped {
+        /// How many of the writer's events the broker has confirmed.
+        acknowledged: u64,
+        /// Who asked: the subject of the token with which the stop was sent, or `api-key`. None
+        /// when nobody knows.
+        by: Option<String>,
+    },
+    /// The signals of a writer's stream can't be read. The writer goes on without them.
+    #[error("The signals can't be read: {source}")]
+    Signals {
+        /// Why.
+        source: Arc<Error>,
+    },
     /// A subscription received nothing from the broker for `give_up_after`.
     #[error("Nothing has come from the broker for {} seconds: {source}", after.as_secs())]
     Disconnected {
@@ -115,9 +134,9 @@ pub enum Error {
 
 impl Error {
     /// A stable kebab-case word: the broker's error code, or `unreachable`, `invalid-answer`,
-    /// `setup`, `invalid-event`, `reserved-event`, `disconnected`, `disconnected-by-operator`,
-    /// `gap`, `missed`, `stream-failed`, `stream-abandoned`, `token`, `over`. A writer's error has
-    /// the code of its cause.
+    /// `setup`, `invalid-event`, `reserved-event`, `stopped`, `disconnected`,
+    /// `disconnected-by-operator`, `gap`, `missed`, `stream-failed`, `stream-abandoned`, `token`,
+    /// `over`. An error of a writer or of its signals has the code of its cause.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -127,7 +146,8 @@ impl Error {
             Self::Setup(_) => "setup",
             Self::InvalidEvent(_) | Self::InvalidData(_) => "invalid-event",
             Self::ReservedEvent(_) => "reserved-event",
-            Self::Publish { source, .. } => source.code(),
+            Self::Publish { source, .. } | Self::Signals { source } => source.code(),
+            Self::Stopped { .. } => "stopped",
             Self::Disconnected { .. } => "disconnected",
             Self::Gap { .. } => "gap",
             Self::Missed { .. } => "missed",
@@ -165,7 +185,7 @@ impl Error {
     pub fn stream_status(&self) -> Option<&str> {
         match self {
             Self::Api { stream_status, .. } => stream_status.as_deref(),
-            Self::Publish { source, .. } => source.stream_status(),
+            Self::Publish { source, .. } | Self::Signals { source } => source.stream_status(),
             _ => None,
         }
     }
@@ -186,6 +206,29 @@ impl Error {
             message: message.into(),
             stream_status: None,
             retry_after: None,
+        }
+    }
+
+    /// The same error, about a stream that was finished like this.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn with_stream_status(mut self, status: Option<String>) -> Self {
+        if let Self::Api { stream_status, .. } = &mut self {
+            *stream_status = status;
+        }
+        self
+    }
+
+    /// The error of a writer that failed with this cause, after so many confirmed events.
+    pub(crate) fn of_writer(cause: Arc<Self>, acknowledged: u64) -> Self {
+        match &*cause {
+            Self::Stopped { by, .. } => Self::Stopped {
+                acknowledged,
+                by: by.clone(),
+            },
+            _ => Self::Publish {
+                acknowledged,
+                source: cause,
+            },
         }
     }
 

@@ -32,6 +32,9 @@ pub struct Event {
     pub event: String,
     /// Its data; empty when there is none.
     pub data: String,
+    /// How many events of the stream it stands for. More than 1 only with
+    /// [`rollup`](crate::Subscribe::rollup).
+    pub count: u64,
     /// For an event named `missedevents`: the events that are no longer stored.
     pub missed: Option<Missed>,
 }
@@ -60,6 +63,7 @@ impl Event {
         id: Option<String>,
         event: String,
         data: String,
+        count: u64,
     ) -> Result<Self, Error> {
         let missed = match &id {
             Some(_) => None,
@@ -78,6 +82,7 @@ impl Event {
             id,
             event,
             data,
+            count,
             missed,
         })
     }
@@ -152,6 +157,7 @@ mod tests {
             None,
             "missedevents".into(),
             r#"{"after":null,"first":"5-2","missed":2}"#.into(),
+            1,
         )
         .unwrap();
         assert_eq!(
@@ -167,7 +173,7 @@ mod tests {
     #[test]
     fn only_missedevents_may_have_no_id() {
         assert_eq!(
-            Event::received("k".into(), None, "token".into(), String::new())
+            Event::received("k".into(), None, "token".into(), String::new(), 1)
                 .unwrap_err()
                 .code(),
             "invalid-answer"

@@ -1,6 +1,7 @@
 //! The agent of `tests/clients`: does one job over the client's public interface. It reads the job
 //! and writes its results as lines of JSON.
 
+mod control;
 mod manage;
 mod publish;
 mod subscribe;

@@ -1,35 +1,41 @@
 //! The job of a subscriber, to one stream or to several.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse, FusedFuture, ready},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tinistreamer_client::{
-    Cursor, Error, Event, ManySubscription, Status, Subscribe, Subscription, Token, subscribe,
-    subscribe_many,
+    ConnectionChange, Cursor, Error, Event, ManySubscription, Producer, Reason, Status, Subscribe,
+    Subscription, subscribe, subscribe_many, subscribe_many_with, subscribe_with,
 };
-use tokio::{
-    sync::{Mutex, mpsc},
-    time::sleep,
-};
+use tokio::{sync::mpsc, time::sleep};
 
-use super::{Defect, Input, failed, write_line};
+use super::{
+    Defect, Input,
+    control::{ChangeRequest, Control, SignalRequest, control},
+    failed, write_line,
+};
 
 #[derive(Deserialize)]
 pub(super) struct SubscribeJob {
-    url: String,
+    url: Option<String>,
     keys: Option<Vec<String>>,
     token: Option<String>,
+    access: Option<bool>,
     after: Option<After>,
     events: Option<Vec<String>>,
     from: Option<String>,
     wait: Option<bool>,
     client_name: Option<String>,
     tags: Option<Vec<String>>,
+    rollup: Option<Vec<String>>,
+    rollup_path: Option<Vec<String>>,
+    rollup_ms: Option<u64>,
+    connections: Option<bool>,
     pause_ms: Option<u64>,
     silence_ms: Option<u64>,
     give_up_after_ms: Option<u64>,
@@ -42,80 +48,112 @@ enum After {
     Ids(BTreeMap<String, String>),
 }
 
-/// A line of input.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum InputLine {
-    Token { token: String },
-    Stop { op: Stop },
-    Request(Request),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Stop {
-    Stop,
-}
-
-/// A request to the subscription. The agent replies with a line, in order.
-#[derive(Deserialize)]
-#[serde(tag = "op", rename_all = "lowercase")]
-enum Request {
-    Cursor,
-    Add {
-        key: String,
-        after: Option<String>,
-        from: Option<String>,
-        wait: Option<bool>,
-    },
-    Drop {
-        key: String,
-    },
-}
-
 pub(super) async fn run(input: Input, mut job: SubscribeJob) -> Result<(), Defect> {
-    let (token, requests, stop) = control(input, job.token.take());
-    let pause = Duration::from_millis(job.pause_ms.unwrap_or_default());
+    let (control, stop) = control(input);
     let following = async {
         match job.keys.take() {
-            None => {
-                let mut subscription = subscribe(&job.url, token);
-                if let Some(After::Text(id)) = job.after.take() {
-                    subscription = subscription.after(id);
-                }
-                match with_options(subscription, job).start() {
-                    Ok(events) => follow(events, pause).await,
-                    Err(error) => failed(&error),
-                }
-            }
-            Some(keys) => {
-                let mut subscription = subscribe_many(&job.url, keys, token);
-                subscription = match job.after.take() {
-                    None => subscription,
-                    Some(After::Text(cursor)) => subscription.after(cursor),
-                    Some(After::Ids(ids)) => {
-                        subscription.after(ids.into_iter().collect::<Cursor>())
-                    }
-                };
-                match with_options(subscription, job).start() {
-                    Ok(events) => follow_many(events, requests, pause).await,
-                    Err(error) => failed(&error),
-                }
-            }
+            None => follow_one(job, control).await,
+            Some(keys) => follow_several(job, keys, control).await,
         }
     };
     tokio::select! {
         outcome = following => outcome,
-        // Dropping `following` drops the subscription.
+        // The subscription is dropped by then.
         () = stop => write_line(&json!({"type": "stopped"})),
     }
+}
+
+async fn follow_one(mut job: SubscribeJob, control: Control) -> Result<(), Defect> {
+    let Control {
+        tokens,
+        accesses,
+        signals,
+        ..
+    } = control;
+    let mut subscription = if job.access.unwrap_or_default() {
+        with_url_and_token(subscribe_with(accesses.into_access()), &mut job)
+    } else {
+        let url = job.url.take().ok_or("no url")?;
+        let token = job.token.take();
+        subscribe(url, token.map_or_else(|| tokens.into_token(), Into::into))
+    };
+    if let Some(After::Text(id)) = job.after.take() {
+        subscription = subscription.after(id);
+    }
+    let pause = Duration::from_millis(job.pause_ms.unwrap_or_default());
+    let events = match with_options(subscription, job).start() {
+        Ok(events) => events,
+        Err(error) => return failed(&error),
+    };
+    let producer = events.producer();
+    tokio::select! {
+        outcome = follow(events, pause) => outcome,
+        outcome = send_signals(signals, |_| producer.clone()) => outcome,
+    }
+}
+
+async fn follow_several(
+    mut job: SubscribeJob,
+    keys: Vec<String>,
+    control: Control,
+) -> Result<(), Defect> {
+    let Control {
+        tokens,
+        accesses,
+        signals,
+        changes,
+    } = control;
+    let mut subscription = if job.access.unwrap_or_default() {
+        with_url_and_token(subscribe_many_with(accesses.into_access(), keys), &mut job)
+    } else {
+        let url = job.url.take().ok_or("no url")?;
+        let token = job.token.take();
+        subscribe_many(
+            url,
+            keys,
+            token.map_or_else(|| tokens.into_token(), Into::into),
+        )
+    };
+    subscription = match job.after.take() {
+        None => subscription,
+        Some(After::Text(cursor)) => subscription.after(cursor),
+        Some(After::Ids(ids)) => subscription.after(ids.into_iter().collect::<Cursor>()),
+    };
+    let pause = Duration::from_millis(job.pause_ms.unwrap_or_default());
+    let events = match with_options(subscription, job).start() {
+        Ok(events) => events,
+        Err(error) => return failed(&error),
+    };
+    let handle = events.handle();
+    tokio::select! {
+        outcome = follow_many(events, changes, pause) => outcome,
+        outcome = send_signals(signals, |key| handle.producer(key.unwrap_or_default())) => outcome,
+    }
+}
+
+fn with_url_and_token<S>(mut subscription: Subscribe<S>, job: &mut SubscribeJob) -> Subscribe<S> {
+    if let Some(url) = job.url.take() {
+        subscription = subscription.url(url);
+    }
+    if let Some(token) = job.token.take() {
+        subscription = subscription.token(token);
+    }
+    subscription
 }
 
 fn with_options<S>(mut subscription: Subscribe<S>, job: SubscribeJob) -> Subscribe<S> {
     subscription = subscription
         .wait(job.wait.unwrap_or_default())
-        .events(job.events.unwrap_or_default());
-    subscription = subscription.tags(job.tags.unwrap_or_default());
+        .events(job.events.unwrap_or_default())
+        .tags(job.tags.unwrap_or_default())
+        .rollup(job.rollup.unwrap_or_default())
+        .rollup_path(job.rollup_path.unwrap_or_default());
+    if let Some(time) = job.rollup_ms {
+        subscription = subscription.rollup_ms(Duration::from_millis(time));
+    }
+    if job.connections.unwrap_or_default() {
+        subscription = subscription.on_connection(connection_line);
+    }
     if let Some(from) = job.from {
         subscription = subscription.from(from);
     }
@@ -131,47 +169,35 @@ fn with_options<S>(mut subscription: Subscribe<S>, job: SubscribeJob) -> Subscri
     subscription
 }
 
-/// Returns the token, or the function that requests one over the output; the requests from the
-/// input; and a future that is ready when the subscription must stop.
-fn control(
-    mut input: Input,
-    token: Option<String>,
-) -> (
-    Token,
-    mpsc::UnboundedReceiver<Request>,
-    impl Future<Output = ()>,
-) {
-    let (tokens, wanted) = mpsc::unbounded_channel();
-    let (sender, requests) = mpsc::unbounded_channel();
-    let stop = async move {
-        while let Ok(Some(line)) = input.next_line().await {
-            match serde_json::from_str(&line) {
-                Ok(InputLine::Token { token }) => tokens.send(token).unwrap_or_default(),
-                Ok(InputLine::Stop { op: Stop::Stop }) => return,
-                Ok(InputLine::Request(request)) => sender.send(request).unwrap_or_default(),
-                Err(_) => {}
+fn connection_line(change: ConnectionChange<'_>) {
+    // The reader of the lines notices a missing one.
+    let _ = write_line(&json!({
+        "type": "connection",
+        "state": change.state.as_str(),
+        "attempt": change.attempt,
+        "failed": change.error.is_some(),
+        "retry_in_ms": change.retry_in.map(|time| time.as_secs_f64() * 1000.0),
+    }));
+}
+
+/// Sends the signals that the input asks for, one after another. Returns only after a defect.
+async fn send_signals(
+    mut requests: mpsc::UnboundedReceiver<SignalRequest>,
+    producer: impl Fn(Option<String>) -> Producer,
+) -> Result<(), Defect> {
+    while let Some(request) = requests.recv().await {
+        let sent = match request {
+            SignalRequest::RequestStop { key } => producer(key).request_stop().await,
+            SignalRequest::Signal { key, name, data } => {
+                producer(key).signal(&name, data).await.map(Some)
             }
-        }
-        std::future::pending::<()>().await;
-    };
-    let wanted = Arc::new(Mutex::new(wanted));
-    let ask = move || {
-        let wanted = Arc::clone(&wanted);
-        async move {
-            write_line(&json!({"type": "token-wanted"}))?;
-            wanted
-                .lock()
-                .await
-                .recv()
-                .await
-                .ok_or_else(|| Defect::from("no token came"))
-        }
-    };
-    (
-        token.map_or_else(|| Token::from_fn(ask), Token::from),
-        requests,
-        stop,
-    )
+        };
+        write_line(&match sent {
+            Ok(seq) => json!({"type": "signalled", "seq": seq}),
+            Err(error) => json!({"type": "signal-refused", "code": error.code()}),
+        })?;
+    }
+    std::future::pending().await
 }
 
 async fn follow(mut events: Subscription, pause: Duration) -> Result<(), Defect> {
@@ -182,12 +208,31 @@ async fn follow(mut events: Subscription, pause: Duration) -> Result<(), Defect>
         }
         sleep(pause).await;
     }
-    write_line(&json!({"type": "finished", "status": events.status().map(Status::as_str)}))
+    write_line(&json!({
+        "type": "finished",
+        "status": events.status().map(Status::as_str),
+        "reason": events.reason().map(reason),
+    }))
+}
+
+/// What a last event says, without what it does not say.
+fn reason(reason: &Reason) -> Value {
+    let members = [
+        ("code", &reason.code),
+        ("message", &reason.message),
+        ("reason", &reason.reason),
+        ("by", &reason.by),
+    ];
+    let members = members.into_iter().filter_map(|(name, text)| {
+        let text = text.as_deref()?;
+        Some((name.to_owned(), text.into()))
+    });
+    Value::Object(members.collect::<Map<_, _>>())
 }
 
 async fn follow_many(
     mut events: ManySubscription,
-    mut requests: mpsc::UnboundedReceiver<Request>,
+    mut requests: mpsc::UnboundedReceiver<ChangeRequest>,
     pause: Duration,
 ) -> Result<(), Defect> {
     // The next reply, which may take time.
@@ -215,10 +260,15 @@ async fn follow_many(
         .into_iter()
         .map(|(key, status)| (key, status.map(Status::as_str)))
         .collect();
-    write_line(&json!({"type": "finished", "statuses": statuses}))
+    let reasons: BTreeMap<_, _> = events
+        .reasons()
+        .into_iter()
+        .map(|(key, found)| (key, found.as_ref().map(reason)))
+        .collect();
+    write_line(&json!({"type": "finished", "statuses": statuses, "reasons": reasons}))
 }
 
-fn reply(events: &ManySubscription, request: Request) -> BoxFuture<'static, Value> {
+fn reply(events: &ManySubscription, request: ChangeRequest) -> BoxFuture<'static, Value> {
     fn outcome(done: &str, key: &str, outcome: Result<Option<String>, Error>) -> Value {
         match outcome {
             Ok(_) => json!({"type": done, "key": key}),
@@ -227,8 +277,10 @@ fn reply(events: &ManySubscription, request: Request) -> BoxFuture<'static, Valu
     }
     let handle = events.handle();
     match request {
-        Request::Cursor => ready(json!({"type": "cursor", "cursor": events.cursor()})).boxed(),
-        Request::Add {
+        ChangeRequest::Cursor => {
+            ready(json!({"type": "cursor", "cursor": events.cursor()})).boxed()
+        }
+        ChangeRequest::Add {
             key,
             after,
             from,
@@ -246,30 +298,26 @@ fn reply(events: &ManySubscription, request: Request) -> BoxFuture<'static, Valu
             }
             async move { outcome("added", &key, add.await) }.boxed()
         }
-        Request::Drop { key } => {
+        ChangeRequest::Drop { key } => {
             async move { outcome("dropped", &key, handle.drop(&key).await) }.boxed()
         }
     }
 }
 
-fn line(
-    Event {
-        id,
-        event,
-        data,
-        missed,
-        ..
-    }: &Event,
-) -> Value {
-    match missed {
-        Some(missed) => {
-            json!({
-                "type": "missed",
-                "after": missed.after,
-                "first": missed.first,
-                "missed": missed.missed,
-            })
-        }
-        None => json!({"type": "event", "id": id, "event": event, "data": data}),
+fn line(event: &Event) -> Value {
+    if let Some(missed) = &event.missed {
+        return json!({
+            "type": "missed",
+            "after": missed.after,
+            "first": missed.first,
+            "missed": missed.missed,
+        });
     }
+    let mut line = json!({
+        "type": "event", "id": event.id, "event": event.event, "data": event.data,
+    });
+    if event.count != 1 {
+        line["count"] = event.count.into();
+    }
+    line
 }

@@ -6,7 +6,7 @@ mod openapi30;
 use std::{fs, io, path::Path, process::ExitCode};
 
 use openapiv3::OpenAPI;
-use progenitor::{GenerationSettings, Generator};
+use progenitor::{GenerationSettings, Generator, HooksMode};
 
 const HEADER: &str = "\
 // Generated from spec/openapi.json by clients/rust/generator; changes made here are lost.
@@ -30,6 +30,8 @@ enum Error {
 }
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../spec/openapi.json");
+/// What the hook of the client needs, as the client names it.
+const REQUEST_DEFAULTS: &str = "crate::request_defaults::RequestDefaults";
 const OUTPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/generated.rs");
 
 fn main() -> ExitCode {
@@ -69,8 +71,14 @@ fn generate(document: &str) -> Result<String, Error> {
     let mut document = serde_json::from_str(document)?;
     openapi30::down_convert(&mut document);
     let document: OpenAPI = serde_json::from_value(document)?;
-    let tokens = Generator::new(GenerationSettings::default().with_derive("PartialEq"))
-        .generate_tokens(&document)?;
+    let mut settings = GenerationSettings::default();
+    settings
+        .with_derive("PartialEq")
+        // The API key and the timeout, which a hook sets for each request: the HTTP client may be
+        // the caller's own.
+        .with_inner_type(syn::parse_str(REQUEST_DEFAULTS)?)
+        .with_hooks(HooksMode::Expected);
+    let tokens = Generator::new(&settings).generate_tokens(&document)?;
     Ok(format!(
         "{HEADER}{}",
         prettyplease::unparse(&syn::parse2(tokens)?)

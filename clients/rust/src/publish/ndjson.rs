@@ -6,8 +6,8 @@ use bytes::Bytes;
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use tokio::time::timeout;
 
-use super::{outbox::Outbox, retry::Retry};
-use crate::{Client, Error, types::UploadSummary};
+use super::{outbox::Outbox, target::Target};
+use crate::{Error, retry::Retry, types::UploadSummary};
 
 /// The largest body of a request, in bytes; a single event may be larger. It is small enough to be
 /// sent, and sent again, before the response times out.
@@ -15,8 +15,8 @@ const MAX_BODY: usize = 1 << 20;
 
 /// Sends the writer's events until that fails permanently.
 pub(super) async fn send(
-    client: &Client,
-    query: [(&str, &str); 2],
+    target: &Target,
+    producer: &str,
     outbox: &mut Outbox,
     mut retry: Retry,
 ) -> Result<Infallible, Error> {
@@ -25,7 +25,7 @@ pub(super) async fn send(
         let (body, events) = body(outbox.from(sequence));
         let attempt = timeout(
             retry.timeout(outbox.since()),
-            upload(client, query, sequence, body),
+            upload(target, producer, sequence, body),
         );
         match attempt.await.map_err(Error::unreachable).flatten() {
             Ok(summary) => settle(outbox, summary, events)?,
@@ -50,14 +50,16 @@ fn body<'a>(events: impl Iterator<Item = &'a Bytes>) -> (Vec<u8>, usize) {
 }
 
 async fn upload(
-    client: &Client,
-    query: [(&str, &str); 2],
+    target: &Target,
+    producer: &str,
     sequence: u64,
     body: Vec<u8>,
 ) -> Result<UploadSummary, Error> {
-    let request = client
+    let request = target
+        .client
         .request(Method::POST, "/api/event/add/json-stream")
-        .query(&query)
+        .query(&target.query())
+        .query(&[("producer", producer)])
         .query(&[("sequence", sequence)]);
     let response = request
         .header(CONTENT_TYPE, "application/x-ndjson")

@@ -84,10 +84,16 @@ impl Ledger {
         };
         match &progress.failure {
             None => Ok(()),
-            Some(failure) => Err(Error::Publish {
-                acknowledged: progress.acknowledged,
-                source: Arc::clone(failure),
-            }),
+            Some(cause) => Err(Error::of_writer(Arc::clone(cause), progress.acknowledged)),
+        }
+    }
+
+    /// Fails when the writer has failed.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let progress = self.progress.borrow();
+        match &progress.failure {
+            None => Ok(()),
+            Some(cause) => Err(Error::of_writer(Arc::clone(cause), progress.acknowledged)),
         }
     }
 

@@ -21,11 +21,12 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::{
     outbox::{Ledger, Outbox},
-    retry::Retry,
+    target::Target,
 };
 use crate::{
-    Client, Error,
+    Error,
     liveness::Liveness,
+    retry::Retry,
     websocket::{Socket, connect, next_text},
 };
 
@@ -36,21 +37,28 @@ const SILENCE: Duration = Duration::from_secs(45);
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum EventReply {
-    Success { id: Option<String> },
-    Error { code: String, message: String },
+    Success {
+        id: Option<String>,
+    },
+    Error {
+        code: String,
+        message: String,
+        /// How the stream was finished, if that is why the broker refuses the event.
+        stream_status: Option<String>,
+    },
 }
 
 /// Sends the writer's events until that fails permanently.
 pub(super) async fn send(
-    client: &Client,
-    query: [(&str, &str); 2],
+    target: &Target,
+    producer: &str,
     outbox: &mut Outbox,
     mut retry: Retry,
 ) -> Result<Infallible, Error> {
     loop {
         let sequence = outbox.unconfirmed().await;
         let reply_timeout = retry.timeout(outbox.since());
-        let Err(error) = connect_and_send(client, query, sequence, outbox, reply_timeout).await;
+        let Err(error) = connect_and_send(target, producer, sequence, outbox, reply_timeout).await;
         // When all events are confirmed, the task connects again only for the next event.
         if outbox.has_unconfirmed() || !error.is_transient() {
             retry.after(error, outbox.since()).await?;
@@ -61,15 +69,17 @@ pub(super) async fn send(
 /// Sends events over one connection until it breaks, or the broker does not reply for
 /// `reply_timeout`.
 async fn connect_and_send(
-    client: &Client,
-    query: [(&str, &str); 2],
+    target: &Target,
+    producer: &str,
     sequence: u64,
     outbox: &mut Outbox,
     reply_timeout: Duration,
 ) -> Result<Infallible, Error> {
-    let request = client
+    let request = target
+        .client
         .request(Method::GET, "/api/event/add/ws-stream")
-        .query(&query)
+        .query(&target.query())
+        .query(&[("producer", producer)])
         .query(&[("sequence", sequence)]);
     let liveness = Arc::new(Liveness::new());
     let socket = timeout(reply_timeout, connect(request, &liveness))
@@ -147,7 +157,11 @@ async fn receive(
                 ));
             }
             EventReply::Success { id } => ledger.confirm(1, id),
-            EventReply::Error { code, message } => return Err(Error::refused(code, message)),
+            EventReply::Error {
+                code,
+                message,
+                stream_status,
+            } => return Err(Error::refused(code, message).with_stream_status(stream_status)),
         }
     }
 }

@@ -2,36 +2,45 @@
 
 use std::{sync::Arc, time::Duration};
 
+use reqwest::Url;
+
 #[cfg(feature = "websocket")]
 use super::websocket::WebSocket;
 use super::{
     attempt::Attempt,
+    credentials::{Credentials, Issued},
     frame::Received,
     ndjson::Ndjson,
     poll::Poll,
-    request::{Route, SubscribeRequest},
+    request::{Parameters, Route, SubscribeRequest},
     sse::Sse,
-    token::Token,
 };
 use crate::{Error, liveness::Liveness};
 
 /// A connector opens the connections of a subscription.
 pub(super) struct Connector {
-    request: SubscribeRequest,
-    token: Token,
-    /// The token in use.
-    current_token: Option<String>,
+    credentials: Arc<Credentials>,
+    parameters: Parameters,
+    http: reqwest::Client,
+    /// None before the URL is known.
+    request: Option<SubscribeRequest>,
     /// How long a connection may be silent before it counts as broken.
     silence: Duration,
     liveness: Arc<Liveness>,
 }
 
 impl Connector {
-    pub(super) fn new(request: SubscribeRequest, token: Token, silence: Duration) -> Self {
+    pub(super) fn new(
+        credentials: Arc<Credentials>,
+        parameters: Parameters,
+        http: reqwest::Client,
+        silence: Duration,
+    ) -> Self {
         Self {
-            request,
-            token,
-            current_token: None,
+            credentials,
+            parameters,
+            http,
+            request: None,
             silence,
             liveness: Arc::new(Liveness::new()),
         }
@@ -46,49 +55,67 @@ impl Connector {
         &self.liveness
     }
 
+    /// The URL of the subscription.
+    pub(super) async fn url(&self) -> Result<Url, Error> {
+        Ok(self.credentials.get().await?.url)
+    }
+
     /// Connects. When the broker refuses the token in use, tries once more with a new one.
     ///
     /// Returns None when the broker has no more events for this attempt.
     pub(super) async fn connect(&mut self, attempt: &Attempt) -> Result<Option<Connection>, Error> {
         loop {
-            let is_new = self.current_token.is_none();
-            let token = match &self.current_token {
-                Some(token) => token.clone(),
-                None => self.current_token.insert(self.token.get().await?).clone(),
+            let Issued { url, token, is_new } = self.credentials.get().await?;
+            let request = match &self.request {
+                Some(request) => request,
+                None => self.request.insert(SubscribeRequest::new(
+                    url,
+                    &self.parameters,
+                    self.http.clone(),
+                )?),
             };
+            let opening = open(request, attempt, &token, self.silence, &self.liveness);
             match self
                 .liveness
-                .unless_silent(self.silence, self.open(attempt, &token))
+                .unless_silent(self.silence, opening)
                 .await
                 .flatten()
             {
                 Err(Error::Api {
                     status: Some(401), ..
-                }) if !is_new && self.token.is_renewable() => self.current_token = None,
+                }) if !is_new && self.credentials.is_renewable() => {
+                    self.credentials.refused(&token).await;
+                }
                 opened => return opened,
             }
         }
     }
+}
 
-    async fn open(&self, attempt: &Attempt, token: &str) -> Result<Option<Connection>, Error> {
-        let request = self.request.for_attempt(attempt, token);
-        let liveness = &self.liveness;
-        Ok(match self.request.route() {
-            Route::Sse => Sse::connect(request, attempt.keys.len() > 1, liveness)
-                .await?
-                .map(Connection::Sse),
-            Route::Ndjson => Ndjson::connect(request, liveness)
-                .await?
-                .map(|lines| Connection::Ndjson(Box::new(lines))),
-            Route::Poll => Some(Connection::Poll(Box::new(
-                Poll::connect(request, attempt.cursor.clone(), self.silence, liveness).await?,
-            ))),
-            #[cfg(feature = "websocket")]
-            Route::WebSocket => Some(Connection::WebSocket(Box::new(
-                WebSocket::connect(request, liveness).await?,
-            ))),
-        })
-    }
+async fn open(
+    request: &SubscribeRequest,
+    attempt: &Attempt,
+    token: &str,
+    silence: Duration,
+    liveness: &Arc<Liveness>,
+) -> Result<Option<Connection>, Error> {
+    let http_request = request.for_attempt(attempt, token);
+    let is_keyed = attempt.keys.len() > 1;
+    Ok(match request.route() {
+        Route::Sse => Sse::connect(http_request, is_keyed, request.is_rolled_up(), liveness)
+            .await?
+            .map(Connection::Sse),
+        Route::Ndjson => Ndjson::connect(http_request, liveness)
+            .await?
+            .map(|lines| Connection::Ndjson(Box::new(lines))),
+        Route::Poll => Some(Connection::Poll(Box::new(
+            Poll::connect(http_request, attempt.cursor.clone(), silence, liveness).await?,
+        ))),
+        #[cfg(feature = "websocket")]
+        Route::WebSocket => Some(Connection::WebSocket(Box::new(
+            WebSocket::connect(http_request, liveness).await?,
+        ))),
+    })
 }
 
 /// A connection of a subscription; with polling, a series of requests.

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use tokio::{select, time::Instant};
+use tokio::{
+    select,
+    time::{Instant, sleep},
+};
 
 use super::{
+    attempt::StartPosition,
     changes::{Changes, PendingChange},
     connection::{Connection, Connector},
+    connection_change::ConnectionReporter,
     frame::Received,
     positions::SharedStreams,
+    request::only_key,
 };
 use crate::{Error, Event, backoff::Backoff};
 
@@ -20,6 +26,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 pub(super) struct Follower {
     connector: Connector,
     streams: SharedStreams,
+    /// The stream of the URL, while that is not known.
+    unnamed: Option<UnnamedStream>,
     /// Whether the subscription may have several streams.
     is_keyed: bool,
     give_up_after: Duration,
@@ -28,7 +36,14 @@ pub(super) struct Follower {
     connected_streams: usize,
     backoff: Backoff,
     changes: Changes,
+    reporter: ConnectionReporter,
     is_over: bool,
+}
+
+/// The stream of a subscription whose URL is not known yet, and where it starts.
+pub(super) struct UnnamedStream {
+    pub(super) after: Option<String>,
+    pub(super) start: StartPosition,
 }
 
 impl Follower {
@@ -38,22 +53,45 @@ impl Follower {
         is_keyed: bool,
         give_up_after: Duration,
         changes: Changes,
+        reporter: ConnectionReporter,
     ) -> Self {
         Self {
             connector,
             streams,
+            unnamed: None,
             is_keyed,
             give_up_after,
             connection: None,
             connected_streams: 0,
             backoff: Backoff::new(RETRY_DELAY, LONGEST_DELAY),
             changes,
+            reporter,
             is_over: false,
         }
     }
 
+    /// Follows the stream that the URL names, which is not known yet.
+    pub(super) fn unnamed(mut self, stream: Option<UnnamedStream>) -> Self {
+        self.unnamed = stream;
+        self
+    }
+
     /// The next event, over any connection. None after the last event.
     pub(super) async fn next(&mut self) -> Result<Option<Event>, Error> {
+        let next = self.next_event().await;
+        match &next {
+            Ok(Some(_)) => self.reporter.event(),
+            Ok(None) => self.reporter.closed(None),
+            Err(error) => self.reporter.closed(Some(error)),
+        }
+        next
+    }
+
+    async fn next_event(&mut self) -> Result<Option<Event>, Error> {
+        if let Some(UnnamedStream { after, start }) = self.unnamed.take() {
+            let key = only_key(&self.connector.url().await?)?;
+            self.streams.lock().add(key, after, start);
+        }
         let mut polled = Instant::now();
         while !self.is_over {
             if self.is_idle() {
@@ -89,12 +127,16 @@ impl Follower {
                     .unwrap_or(since),
             );
         }
-        if self
-            .backoff
-            .pause(error.retry_after(), since, self.give_up_after)
-            .await
+        if let Some(pause) =
+            (self.backoff).next_pause(error.retry_after(), since, self.give_up_after)
         {
-            return Ok(());
+            if pause.attempt_follows {
+                self.reporter.waiting(&error, pause.time);
+            }
+            sleep(pause.time).await;
+            if pause.attempt_follows {
+                return Ok(());
+            }
         }
         Err(Error::Disconnected {
             after: since.elapsed(),
@@ -160,6 +202,7 @@ impl Follower {
     async fn connect(&mut self) -> Result<(), Error> {
         let attempt = self.streams.lock().attempt(self.is_keyed);
         self.connected_streams = attempt.keys.len();
+        self.reporter.connecting();
         match self.connector.connect(&attempt).await {
             Ok(connection) => {
                 {
@@ -168,6 +211,9 @@ impl Follower {
                     if connection.is_none() {
                         streams.close();
                     }
+                }
+                if connection.is_some() {
+                    self.reporter.open();
                 }
                 self.connection = connection;
                 #[cfg(feature = "websocket")]

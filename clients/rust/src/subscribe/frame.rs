@@ -33,6 +33,8 @@ pub(super) struct Frame {
     pub(super) key: Option<String>,
     pub(super) id: Option<String>,
     pub(super) event: Option<NamedData>,
+    /// How many events of the stream its event stands for.
+    pub(super) count: u64,
     pub(super) ending: Ending,
     /// The positions in all streams of the connection, if the frame has them.
     pub(super) positions: Option<Positions>,
@@ -74,6 +76,8 @@ pub(super) struct JsonFrame {
     event: Option<String>,
     #[serde(default)]
     data: String,
+    /// With a rollup: how many events it stands for, if they are several.
+    count: Option<u64>,
     /// A status that this version does not know counts as none.
     #[serde(default, deserialize_with = "known_status")]
     stream_status: Option<Status>,
@@ -99,6 +103,7 @@ impl From<JsonFrame> for Frame {
             id,
             event,
             data,
+            count,
             stream_status,
         }: JsonFrame,
     ) -> Self {
@@ -106,6 +111,7 @@ impl From<JsonFrame> for Frame {
             key,
             id,
             event: event.map(|name| NamedData { name, data }),
+            count: count.unwrap_or(1),
             ending: stream_status.map_or(Ending::Unsaid, Ending::Status),
             positions: None,
             retry: None,

@@ -6,6 +6,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     attempt::StartPosition,
     changes::{Change, PendingChange},
+    options::Producers,
+    producer::Producer,
 };
 use crate::Error;
 
@@ -19,11 +21,27 @@ pub struct Handle {
     changes: mpsc::Sender<PendingChange>,
     /// The start position of the subscription's other streams.
     start: StartPosition,
+    producers: Producers,
 }
 
 impl Handle {
-    pub(super) fn new(changes: mpsc::Sender<PendingChange>, start: StartPosition) -> Self {
-        Self { changes, start }
+    pub(super) fn new(
+        changes: mpsc::Sender<PendingChange>,
+        start: StartPosition,
+        producers: Producers,
+    ) -> Self {
+        Self {
+            changes,
+            start,
+            producers,
+        }
+    }
+
+    /// The producer of a stream, to ask it to stop, or to send another signal. Unlike changes this
+    /// also works while nobody polls the subscription.
+    #[must_use]
+    pub fn producer(&self, key: impl Into<String>) -> Producer {
+        self.producers.of(Some(key.into()))
     }
 
     /// Adds a stream, when the returned value is awaited:

@@ -11,14 +11,18 @@ use futures::{
     Stream,
     stream::{BoxStream, StreamExt},
 };
+use serde::Serialize;
 
 use super::{
+    access::AccessSource,
     changes::Changes,
     cursor::{Cursor, Positions},
     handle::Handle,
     missed::MissedTotal,
-    options::{Many, Started, Subscribe},
+    options::{Many, Started, StartingStreams, Subscribe},
     positions::SharedStreams,
+    producer::Producer,
+    reason::Reason,
     token::Token,
 };
 use crate::{Error, Event, Status};
@@ -33,15 +37,24 @@ pub fn subscribe_many<K: Into<String>>(
     keys: impl IntoIterator<Item = K>,
     token: impl Into<Token>,
 ) -> Subscribe<Many> {
+    Subscribe::new(url.into(), token.into(), many(keys))
+}
+
+/// Subscribes to several streams, as [`subscribe_many`] does, with an
+/// [access](crate::subscribe_with).
+pub fn subscribe_many_with<K: Into<String>>(
+    access: impl Into<AccessSource>,
+    keys: impl IntoIterator<Item = K>,
+) -> Subscribe<Many> {
+    Subscribe::with_access(access.into(), many(keys))
+}
+
+fn many<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Many {
     let keys: BTreeSet<String> = keys.into_iter().map(Into::into).collect();
-    Subscribe::new(
-        url.into(),
-        token.into(),
-        Many {
-            keys: keys.into_iter().collect(),
-            after: None,
-        },
-    )
+    Many {
+        keys: keys.into_iter().collect(),
+        after: None,
+    }
 }
 
 impl Subscribe<Many> {
@@ -65,8 +78,19 @@ impl Subscribe<Many> {
             .transpose()?
             .unwrap_or_default();
         let (sender, changes) = Changes::new();
-        let handle = Handle::new(sender, self.options.start.clone());
-        let Started { events, streams } = self.options.start(keys, positions, true, changes)?;
+        let start = self.options.start.clone();
+        let streams = StartingStreams {
+            keys,
+            positions,
+            is_keyed: true,
+            unnamed: None,
+        };
+        let Started {
+            events,
+            streams,
+            producers,
+        } = self.options.start(streams, changes)?;
+        let handle = Handle::new(sender, start, producers);
         Ok(ManySubscription {
             events,
             streams,
@@ -107,6 +131,46 @@ impl ManySubscription {
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<String, Option<Status>> {
         self.streams.lock().statuses()
+    }
+
+    /// Why a stream was finished, once its last event was delivered. None for a stream that ended,
+    /// and when the event says nothing.
+    #[must_use]
+    pub fn reason(&self, key: &str) -> Option<Reason> {
+        self.streams.lock().reason(key).cloned()
+    }
+
+    /// Why each followed stream was finished, as [`reason`](Self::reason) returns it.
+    #[must_use]
+    pub fn reasons(&self) -> BTreeMap<String, Option<Reason>> {
+        self.streams.lock().reasons()
+    }
+
+    /// The producer of a stream, to ask while the subscription is polled elsewhere. The stream need
+    /// not be one that is followed.
+    #[must_use]
+    pub fn producer(&self, key: impl Into<String>) -> Producer {
+        self.handle.producer(key)
+    }
+
+    /// Asks the producer of a stream to stop, as [`Producer::request_stop`] does.
+    pub fn request_stop(
+        &self,
+        key: &str,
+    ) -> impl Future<Output = Result<Option<u64>, Error>> + Send + use<> {
+        let producer = self.producer(key);
+        async move { producer.request_stop().await }
+    }
+
+    /// Sends a signal to the producer of a stream, as [`Producer::signal`] does.
+    pub fn signal<D: Serialize + Send>(
+        &self,
+        key: &str,
+        name: &str,
+        data: D,
+    ) -> impl Future<Output = Result<u64, Error>> + Send + use<D> {
+        let (producer, name) = (self.producer(key), name.to_owned());
+        async move { producer.signal(&name, data).await }
     }
 
     /// How many events are missing so far, as they were no longer stored. Includes all streams that

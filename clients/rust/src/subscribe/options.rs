@@ -1,21 +1,25 @@
 //! The options of a subscription.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::Url;
 
 use super::{
+    access::AccessSource,
     attempt::StartPosition,
     changes::Changes,
     connection::Connector,
+    connection_change::{ConnectionChange, ConnectionReporter, OnConnection},
+    credentials::{CredentialSource, Credentials},
     cursor::{Cursor, Positions},
-    follower::Follower,
+    follower::{Follower, UnnamedStream},
     positions::{ManyStreams, SharedStreams},
-    request::{Parameters, SubscribeRequest, parse_url},
+    producer::Producer,
+    request::{Parameters, check_url, parse_url},
     token::Token,
 };
-use crate::{Error, Event};
+use crate::{Error, Event, http};
 
 /// The options of a subscription that was not started yet: to [`One`] stream, or to [`Many`].
 #[must_use = "a subscription does nothing until it is started"]
@@ -39,27 +43,56 @@ pub struct Many {
 }
 
 /// The options that do not depend on the number of streams.
-#[derive(Debug)]
 pub(super) struct Options {
-    url: String,
-    token: Token,
+    /// None when the access says it.
+    url: Option<String>,
+    source: CredentialSource,
+    /// The token at hand, to use first.
+    token: Option<String>,
     pub(super) start: StartPosition,
     parameters: Parameters,
     silence: Duration,
     give_up_after: Duration,
+    on_connection: Option<OnConnection>,
+    http: Option<reqwest::Client>,
 }
 
 impl<S> Subscribe<S> {
     pub(super) fn new(url: String, token: Token, streams: S) -> Self {
+        Self::of(Some(url), CredentialSource::Token(token), streams)
+    }
+
+    pub(super) fn with_access(access: AccessSource, streams: S) -> Self {
+        Self::of(None, CredentialSource::Access(access), streams)
+    }
+
+    fn of(url: Option<String>, source: CredentialSource, streams: S) -> Self {
         let options = Options {
             url,
-            token,
+            source,
+            token: None,
             start: StartPosition::default(),
             parameters: Parameters::default(),
             silence: Duration::from_secs(45),
             give_up_after: Duration::from_secs(300),
+            on_connection: None,
+            http: None,
         };
         Self { options, streams }
+    }
+
+    /// The URL to use, in place of the one of an [access](crate::subscribe_with).
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.options.url = Some(url.into());
+        self
+    }
+
+    /// A token at hand, to use first. The function for tokens or for an
+    /// [access](crate::subscribe_with) is called when it is no longer valid. Without a URL, the
+    /// access is needed at once, and its token is used.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.options.token = Some(token.into());
+        self
     }
 
     /// The event names filter: the subscription delivers only events with these names. A `*` at the
@@ -100,6 +133,29 @@ impl<S> Subscribe<S> {
         self
     }
 
+    /// Consecutive stored events of each of these names come as one: their data are concatenated,
+    /// the id is that of the last, and [`count`](Event::count) says how many they are. At most 16
+    /// names. No event is rolled up by default.
+    pub fn rollup(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.options.parameters.rollup = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// For data that are JSON: where the text is that is concatenated, as a pointer such as
+    /// `/delta/text`. The n-th path belongs to the n-th name of [`rollup`](Self::rollup), and an
+    /// empty one stands for all of the data.
+    pub fn rollup_path(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.options.parameters.rollup_paths = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How long the broker gathers live events of these names, too: up to 500 milliseconds. Zero by
+    /// default.
+    pub fn rollup_ms(mut self, time: Duration) -> Self {
+        self.options.parameters.rollup_ms = Some(time.as_millis());
+        self
+    }
+
     /// How long a connection may receive nothing, not even a heartbeat, before it counts as broken.
     /// 45 seconds by default.
     ///
@@ -116,33 +172,99 @@ impl<S> Subscribe<S> {
         self.options.give_up_after = time;
         self
     }
+
+    /// A function that the subscription calls at each change of its connection, while it is polled
+    /// or dropped. It should not block.
+    pub fn on_connection(
+        mut self,
+        on_connection: impl Fn(ConnectionChange<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.options.on_connection = Some(Arc::new(on_connection));
+        self
+    }
+
+    /// The HTTP client for all requests, for example one with a proxy or with other certificates.
+    ///
+    /// It should not follow redirects, which could take the token elsewhere, and have no timeout
+    /// for whole responses. WebSocket needs HTTP/1.1, which is
+    /// [`http1_only`](reqwest::ClientBuilder::http1_only).
+    pub fn http_client(mut self, http_client: reqwest::Client) -> Self {
+        self.options.http = Some(http_client);
+        self
+    }
 }
 
-/// The events of a started subscription, and its streams.
+/// The streams that a subscription starts with.
+pub(super) struct StartingStreams {
+    pub(super) keys: Vec<String>,
+    pub(super) positions: Positions,
+    /// Whether there may be several.
+    pub(super) is_keyed: bool,
+    /// The stream of a URL that is not known yet.
+    pub(super) unnamed: Option<UnnamedStream>,
+}
+
+/// The events of a started subscription, its streams, and how to reach their producers.
 pub(super) struct Started {
     pub(super) events: BoxStream<'static, Result<Event, Error>>,
     pub(super) streams: SharedStreams,
+    pub(super) producers: Producers,
+}
+
+/// Makes producers for the streams of a subscription.
+#[derive(Clone)]
+pub(super) struct Producers {
+    credentials: Arc<Credentials>,
+    http: reqwest::Client,
+}
+
+impl Producers {
+    /// The producer of the stream with this key, or of the only stream that the URL names.
+    pub(super) fn of(&self, key: Option<String>) -> Producer {
+        Producer::new(Arc::clone(&self.credentials), self.http.clone(), key)
+    }
+}
+
+impl fmt::Debug for Producers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producers").finish_non_exhaustive()
+    }
 }
 
 impl Options {
-    pub(super) fn url(&self) -> Result<Url, Error> {
-        parse_url(&self.url)
+    /// The URL, if it is known without a call of the caller's function.
+    pub(super) fn known_url(&self) -> Result<Option<Url>, Error> {
+        let url = self.url.as_deref().or_else(|| self.source.known_url());
+        let url = url.map(parse_url).transpose()?;
+        if let Some(url) = &url {
+            check_url(url)?;
+        }
+        Ok(url)
     }
 
     /// Starts a subscription. It connects when its events are first polled.
     pub(super) fn start(
         self,
-        keys: Vec<String>,
-        positions: Positions,
-        is_keyed: bool,
+        streams: StartingStreams,
         changes: Changes,
     ) -> Result<Started, Error> {
-        let url = self.url()?;
+        let url = self.known_url()?;
+        let StartingStreams {
+            keys,
+            positions,
+            is_keyed,
+            unnamed,
+        } = streams;
         let is_filtered = !self.parameters.events.is_empty();
-        let request = SubscribeRequest::new(url, self.parameters)?;
+        let http = self.http.map_or_else(http::for_subscriptions, Ok)?;
+        let credentials = Arc::new(Credentials::new(self.source, url, self.token));
         // A longer silence would go unnoticed until after `give_up_after`.
         let silence = self.silence.min(self.give_up_after);
-        let connector = Connector::new(request, self.token, silence);
+        let producers = Producers {
+            credentials: Arc::clone(&credentials),
+            http: http.clone(),
+        };
+        let connector = Connector::new(credentials, self.parameters, http, silence);
         let streams =
             SharedStreams::new(ManyStreams::new(keys, positions, &self.start, is_filtered));
         let follower = Follower::new(
@@ -151,13 +273,26 @@ impl Options {
             is_keyed,
             self.give_up_after,
             changes,
-        );
+            ConnectionReporter::new(self.on_connection),
+        )
+        .unnamed(unnamed);
         let events = stream::try_unfold(follower, |mut follower| async move {
             Ok(follower.next().await?.map(|event| (event, follower)))
         });
         Ok(Started {
             events: events.boxed(),
             streams,
+            producers,
         })
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("url", &self.url)
+            .field("start", &self.start)
+            .field("parameters", &self.parameters)
+            .finish_non_exhaustive()
     }
 }

@@ -10,9 +10,11 @@ use super::{
     cursor::{Position, Positions},
     frame::{Ending, Frame, NamedData},
     missed::MissedTotal,
+    one_stream::{OneStream, Phase},
+    reason::Reason,
     sequence::SequenceCheck,
 };
-use crate::{Error, Event, Status, status::may_finish};
+use crate::{Error, Event, Status};
 
 /// The streams of a subscription, which its follower changes and its caller reads.
 #[derive(Clone)]
@@ -38,23 +40,6 @@ pub(super) struct ManyStreams {
     is_filtered: bool,
     /// The stream of a connection that has only one: its frames may have no key.
     only: Option<String>,
-}
-
-/// A stream that a subscription follows.
-#[derive(Clone, Debug)]
-struct OneStream {
-    sequence: SequenceCheck,
-    start: StartPosition,
-    phase: Phase,
-    /// How the stream was finished if no event follows the newest one.
-    may_be: Option<Status>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// No event follows. The status is None when the subscription has not received the last event.
-    Over(Option<Status>),
 }
 
 impl ManyStreams {
@@ -117,6 +102,7 @@ impl ManyStreams {
                 start,
                 phase,
                 may_be: None,
+                reason: None,
             },
         );
     }
@@ -190,23 +176,10 @@ impl ManyStreams {
                 )));
             }
             Some(NamedData { name, data }) => {
-                let event = Event::received(key.clone(), frame.id.clone(), name, data)?;
+                let (id, count) = (frame.id.clone(), frame.count);
+                let event = Event::received(key.clone(), id, name, data, count)?;
                 stream.sequence.check(&event)?;
-                stream.may_be = None;
-                let by_name = may_finish(&event.event);
-                let status = match frame.ending {
-                    Ending::Status(status) => Some(status),
-                    Ending::Last => event.finishes().or(by_name),
-                    Ending::Unsaid => event.finishes(),
-                    Ending::Unknown => {
-                        stream.may_be = by_name;
-                        event.finishes()
-                    }
-                };
-                if let Some(status) = status {
-                    stream.phase = Phase::Over(Some(status));
-                    is_last = true;
-                }
+                is_last = stream.note_end(&event, frame.ending);
                 Some(event)
             }
             None => {
@@ -244,6 +217,7 @@ impl ManyStreams {
                     key: Some(key.clone()),
                     id: Some(cursor.to_owned()),
                     event: None,
+                    count: 1,
                     ending: Ending::Unsaid,
                     positions: None,
                     retry: None,
@@ -313,7 +287,9 @@ impl ManyStreams {
             .values_mut()
             .filter(|stream| stream.phase == Phase::Open)
         {
-            stream.phase = Phase::Over(stream.may_be);
+            let may_be = stream.may_be.take();
+            stream.phase = Phase::Over(may_be.as_ref().map(|(status, _)| *status));
+            stream.reason = may_be.and_then(|(_, reason)| reason);
         }
     }
 
@@ -348,6 +324,22 @@ impl ManyStreams {
         self.followed.get(key)?.status()
     }
 
+    pub(super) fn reasons(&self) -> BTreeMap<String, Option<Reason>> {
+        self.followed
+            .iter()
+            .map(|(key, stream)| (key.clone(), stream.reason.clone()))
+            .collect()
+    }
+
+    pub(super) fn reason(&self, key: &str) -> Option<&Reason> {
+        self.followed.get(key)?.reason.as_ref()
+    }
+
+    /// The key of the stream of a subscription that has only one. None before it is known.
+    pub(super) fn first_key(&self) -> Option<&str> {
+        self.followed.keys().next().map(String::as_str)
+    }
+
     /// The missing events of all streams that were not dropped.
     pub(super) fn missed(&self) -> Option<MissedTotal> {
         MissedTotal::sum(
@@ -369,15 +361,5 @@ impl ManyStreams {
         self.followed
             .iter()
             .filter(|(_, stream)| stream.phase == Phase::Open)
-    }
-}
-
-impl OneStream {
-    fn status(&self) -> Option<Status> {
-        if let Phase::Over(status) = self.phase {
-            status
-        } else {
-            None
-        }
     }
 }

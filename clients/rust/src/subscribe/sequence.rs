@@ -66,12 +66,14 @@ impl SequenceCheck {
             }
             return Ok(());
         };
-        let found = parse(id)?;
-        let is_next = match (&self.first, self.next()) {
-            (Some(first), _) if !self.is_filtered => first == id,
-            (_, None) => true,
-            (_, Some(next)) if self.is_filtered => found >= next,
-            (_, Some(next)) => found == next,
+        // An event that stands for several has the id of the last.
+        let found = parse(id)?.checked_sub(event.count.saturating_sub(1));
+        let is_next = match (&self.first, self.next(), found) {
+            (_, _, None) => false,
+            (Some(first), ..) if !self.is_filtered && event.count <= 1 => first == id,
+            (_, None, _) => true,
+            (_, Some(next), Some(found)) if self.is_filtered => found >= next,
+            (_, Some(next), Some(found)) => found == next,
         };
         if !is_next {
             return Err(self.gap(id));
@@ -141,18 +143,18 @@ mod tests {
     use super::*;
 
     fn event(number: u64) -> Event {
-        Event::received(
-            "k".into(),
-            Some(format!("17-{number}")),
-            "token".into(),
-            String::new(),
-        )
-        .unwrap()
+        several(number, 1)
+    }
+
+    /// An event that stands for several.
+    fn several(number: u64, count: u64) -> Event {
+        let id = Some(format!("17-{number}"));
+        Event::received("k".into(), id, "token".into(), String::new(), count).unwrap()
     }
 
     fn missed(first: u64) -> Event {
         let data = format!(r#"{{"after":null,"first":"17-{first}","missed":3}}"#);
-        Event::received("k".into(), None, "missedevents".into(), data).unwrap()
+        Event::received("k".into(), None, "missedevents".into(), data, 1).unwrap()
     }
 
     fn after(last: u64, is_filtered: bool) -> SequenceCheck {
@@ -190,6 +192,23 @@ mod tests {
             let mut sequence = after(last, true);
             sequence.check(&missed(first)).unwrap();
             prop_assert_eq!(sequence.check(&event(next)).is_ok(), next >= first);
+        }
+
+        #[test]
+        fn an_event_that_stands_for_several_follows_with_its_first(
+            last in 0..9_u64,
+            next in 0..30_u64,
+            count in 1..9_u64,
+            is_filtered: bool,
+        ) {
+            let begins = (next + 1).saturating_sub(count);
+            let checked = after(last, is_filtered).check(&several(next, count));
+            let follows = begins == last + 1 || is_filtered && begins > last;
+            prop_assert_eq!(checked.is_ok(), follows);
+            let mut sequence = after(last, false);
+            sequence.check(&missed(12)).unwrap();
+            let checked = sequence.check(&several(next, count));
+            prop_assert_eq!(checked.is_ok(), begins == 12);
         }
 
         #[test]

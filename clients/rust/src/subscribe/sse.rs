@@ -22,6 +22,7 @@ use super::{
     content_type,
     cursor::{Positions, parse_item},
     frame::{Ending, Frame, NamedData, Received},
+    rollup::FrameCount,
 };
 use crate::{Error, event::MISSED_EVENTS, liveness::Liveness};
 
@@ -38,6 +39,8 @@ pub(super) struct Sse {
     blocks: Box<SseByteStream<Body>>,
     /// Whether the connection has several streams. Then the ids are cursors.
     is_keyed: bool,
+    /// How many events the next frame stands for.
+    count: FrameCount,
     /// Whether a heartbeat arrived. It is a comment, for which the parser returns no block.
     heartbeat: Arc<AtomicBool>,
 }
@@ -48,6 +51,7 @@ impl Sse {
     pub(super) async fn connect(
         request: RequestBuilder,
         is_keyed: bool,
+        is_rolled_up: bool,
         liveness: &Arc<Liveness>,
     ) -> Result<Option<Self>, Error> {
         let response = request
@@ -67,20 +71,26 @@ impl Sse {
                 .inspect(move |_| liveness.record())
                 .boxed(),
             is_keyed,
+            is_rolled_up,
         )))
     }
 
-    fn new(body: Body, is_keyed: bool) -> Self {
+    fn new(body: Body, is_keyed: bool, is_rolled_up: bool) -> Self {
         let heartbeat = Arc::new(AtomicBool::new(false));
         let is_heartbeat = Arc::clone(&heartbeat);
-        let body = body
-            .inspect_ok(move |chunk| {
-                is_heartbeat.store(chunk.as_ref() == HEARTBEAT, Ordering::Relaxed);
-            })
-            .boxed();
+        let body = body.inspect_ok(move |chunk| {
+            is_heartbeat.store(chunk.as_ref() == HEARTBEAT, Ordering::Relaxed);
+        });
+        let count = FrameCount::new();
+        let body = if is_rolled_up {
+            count.read(body).into_stream().boxed()
+        } else {
+            body.boxed()
+        };
         Self {
             blocks: Box::new(SseByteStream::new(body)),
             is_keyed,
+            count,
             heartbeat,
         }
     }
@@ -101,6 +111,7 @@ impl Sse {
                 Some(Err(error)) => return Err(Error::InvalidAnswer(error.to_string())),
                 None => return Err(Error::unreachable("the connection was closed early")),
             };
+            let count = self.count.take();
             let retry = block.retry.map(Duration::from_millis);
             let event = block.data.map(|data| NamedData {
                 name: block.event.unwrap_or_default(),
@@ -111,13 +122,14 @@ impl Sse {
                 (None, None, None) => {}
                 (None, None, Some(retry)) => return Ok(Received::Retry(retry)),
                 (Some(cursor), event, retry) if self.is_keyed => {
-                    return keyed(&cursor, event, retry).map(Received::Frame);
+                    return keyed(&cursor, event, count, retry).map(Received::Frame);
                 }
                 (id, event, retry) => {
                     return Ok(Received::Frame(Frame {
                         key: None,
                         id,
                         event,
+                        count,
                         ending: Ending::Unknown,
                         positions: None,
                         retry,
@@ -129,7 +141,12 @@ impl Sse {
 }
 
 /// A frame of a connection with several streams.
-fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Result<Frame, Error> {
+fn keyed(
+    cursor: &str,
+    event: Option<NamedData>,
+    count: u64,
+    retry: Option<Duration>,
+) -> Result<Frame, Error> {
     let own = cursor.split(',').next().and_then(parse_item);
     let (Some((key, position)), Some(positions)) = (own, Positions::parse(cursor)) else {
         return Err(Error::InvalidAnswer(format!("{cursor:?} is no cursor")));
@@ -140,6 +157,7 @@ fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Res
             key: Some(key),
             id: None,
             event: Some(event),
+            count: 1,
             ending: Ending::Unsaid,
             positions: None,
             retry,
@@ -148,6 +166,7 @@ fn keyed(cursor: &str, event: Option<NamedData>, retry: Option<Duration>) -> Res
             key: Some(key),
             id: position.id,
             event,
+            count,
             ending: if position.is_last {
                 Ending::Last
             } else {
@@ -172,7 +191,7 @@ mod tests {
             .chunks(chunk_size)
             .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
             .collect();
-        let mut sse = Sse::new(stream::iter(chunks).boxed(), false);
+        let mut sse = Sse::new(stream::iter(chunks).boxed(), false, true);
         let mut frames = Vec::new();
         loop {
             match block_on(sse.next()) {
@@ -255,6 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_says_how_many_events_the_next_frame_stands_for() {
+        let text = "retry: 7\n:rollup 3\nevent: a\ndata: x\nid: 5-3\n\n\
+            event: b\ndata:\nid: 5-4\n\n:\n\n:rollup 5\nevent: a\ndata: y\nid: 5-9\n\n\
+            event: c\ndata:\nid: 5-10\n\n";
+        for size in 1..=text.len() {
+            let (frames, _) = read(text.as_bytes(), size);
+            let counts: Vec<_> = frames
+                .into_iter()
+                .filter(|received| matches!(received, Received::Frame(_)))
+                .map(|received| frame(received).count)
+                .collect();
+            assert_eq!(counts, [3, 1, 5, 1], "in chunks of {size}");
+        }
+    }
+
+    #[test]
     fn a_block_with_only_an_id_is_a_position() {
         let (frames, _) = read(b"id: 5-7\n\n", 3);
         let frame = frame(frames.into_iter().next().unwrap());
@@ -269,19 +304,19 @@ mod tests {
                 data: String::new(),
             })
         };
-        let frame = keyed("a%2Cb:5-7!,~x", event("end"), None).unwrap();
+        let frame = keyed("a%2Cb:5-7!,~x", event("end"), 1, None).unwrap();
         assert_eq!(
             (frame.key.as_deref(), frame.id.as_deref()),
             (Some("a,b"), Some("5-7"))
         );
         assert_eq!(frame.positions.unwrap().to_string(), "a%2Cb:5-7!,~x");
-        let missed = keyed("a:5-3,b:5-1", event(MISSED_EVENTS), None).unwrap();
+        let missed = keyed("a:5-3,b:5-1", event(MISSED_EVENTS), 1, None).unwrap();
         assert_eq!(
             (missed.key.as_deref(), missed.id, missed.positions),
             (Some("a"), None, None)
         );
         assert_eq!(
-            keyed("5-3", event("token"), None).err().unwrap().code(),
+            keyed("5-3", event("token"), 1, None).err().unwrap().code(),
             "invalid-answer"
         );
     }

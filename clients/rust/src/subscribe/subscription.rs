@@ -10,14 +10,19 @@ use futures::{
     Stream, TryStreamExt,
     stream::{BoxStream, StreamExt},
 };
+use serde::Serialize;
 
 use super::{
+    access::AccessSource,
     changes::Changes,
     cursor::{Position, Positions},
+    follower::UnnamedStream,
     missed::MissedTotal,
-    options::{One, Started, Subscribe},
+    options::{One, Started, StartingStreams, Subscribe},
     positions::SharedStreams,
-    request,
+    producer::Producer,
+    reason::Reason,
+    request::only_key,
     token::Token,
 };
 use crate::{Error, Event, Status};
@@ -32,6 +37,30 @@ pub fn subscribe(url: impl Into<String>, token: impl Into<Token>) -> Subscribe {
     Subscribe::new(url.into(), token.into(), One { after: None })
 }
 
+/// Subscribes to a stream with what [`create_stream`](crate::Client::create_stream) and
+/// [`issue_token`](crate::Client::issue_token) return, or with a
+/// [function](AccessSource::from_fn) that gets it, for example from a backend.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), tinistreamer_client::Error> {
+/// use tinistreamer_client::{AccessSource, StreamAccess, subscribe_with};
+///
+/// async fn get_access() -> Result<StreamAccess, serde_json::Error> {
+///     let answer = r#"{"sse_url": "https://broker.example.com/…", "token": "…"}"#;
+///     serde_json::from_str(answer)
+/// }
+///
+/// let mut events = subscribe_with(AccessSource::from_fn(get_access)).start()?;
+/// println!("{}", events.collect_all().text("token").await?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`url`](Subscribe::url) takes another URL than that of the access, for example a `ws_url`.
+pub fn subscribe_with(access: impl Into<AccessSource>) -> Subscribe {
+    Subscribe::with_access(access.into(), One { after: None })
+}
+
 impl Subscribe<One> {
     /// Starts after the event with this id.
     pub fn after(mut self, id: impl Into<String>) -> Self {
@@ -44,39 +73,56 @@ impl Subscribe<One> {
     /// # Errors
     ///
     /// [`Error::Setup`] when the URL is not a broker's client URL, or does not name exactly one
-    /// stream.
+    /// stream. If the URL comes from a function, the subscription fails with this error.
     pub fn start(self) -> Result<Subscription, Error> {
-        let keys = request::keys(&self.options.url()?);
-        let [key] = &*keys else {
-            return Err(Error::setup(
-                "the URL names no stream, or several, for which there is subscribe_many",
-            ));
-        };
-        let key = key.clone();
         let after = self.streams.after;
-        let known = after.clone().map(|id| {
-            (
-                key.clone(),
-                Position {
-                    id: Some(id),
-                    is_last: false,
-                },
-            )
+        let key = self
+            .options
+            .known_url()?
+            .as_ref()
+            .map(only_key)
+            .transpose()?;
+        let unnamed = key.is_none().then(|| UnnamedStream {
+            after: after.clone(),
+            start: self.options.start.clone(),
         });
-        let positions = Positions {
-            known: known.into_iter().collect(),
-            compact: Vec::new(),
+        let positions = key.as_ref().map(|key| position(key, after.clone()));
+        let streams = StartingStreams {
+            keys: key.into_iter().collect(),
+            positions: positions.unwrap_or_default(),
+            is_keyed: false,
+            unnamed,
         };
         // Its streams never change.
         let (_, changes) = Changes::new();
-        let Started { events, streams } = self.options.start(keys, positions, false, changes)?;
+        let Started {
+            events,
+            streams,
+            producers,
+        } = self.options.start(streams, changes)?;
         Ok(Subscription {
             events,
             streams,
-            key,
+            producer: producers.of(None),
             last_id: after,
             status: None,
+            reason: None,
         })
+    }
+}
+
+/// The position after an event of the only stream, if there is one.
+fn position(key: &str, after: Option<String>) -> Positions {
+    let known = after.map(|id| {
+        let position = Position {
+            id: Some(id),
+            is_last: false,
+        };
+        (key.to_owned(), position)
+    });
+    Positions {
+        known: known.into_iter().collect(),
+        compact: Vec::new(),
     }
 }
 
@@ -91,9 +137,10 @@ impl Subscribe<One> {
 pub struct Subscription {
     events: BoxStream<'static, Result<Event, Error>>,
     streams: SharedStreams,
-    key: String,
+    producer: Producer,
     last_id: Option<String>,
     status: Option<Status>,
+    reason: Option<Reason>,
 }
 
 impl Subscription {
@@ -125,6 +172,35 @@ impl Subscription {
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         self.status
+    }
+
+    /// Why the stream was finished, once its last event was delivered. None for a stream that
+    /// ended, and when the event says nothing.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        self.reason.as_ref()
+    }
+
+    /// The producer of the stream, to ask while the subscription is polled elsewhere.
+    #[must_use]
+    pub fn producer(&self) -> Producer {
+        self.producer.clone()
+    }
+
+    /// Asks the producer to stop, as [`Producer::request_stop`] does.
+    pub fn request_stop(&self) -> impl Future<Output = Result<Option<u64>, Error>> + Send + use<> {
+        let producer = self.producer();
+        async move { producer.request_stop().await }
+    }
+
+    /// Sends a signal to the producer, as [`Producer::signal`] does.
+    pub fn signal<D: Serialize + Send>(
+        &self,
+        name: &str,
+        data: D,
+    ) -> impl Future<Output = Result<u64, Error>> + Send + use<D> {
+        let (producer, name) = (self.producer(), name.to_owned());
+        async move { producer.signal(&name, data).await }
     }
 }
 
@@ -200,11 +276,16 @@ impl Stream for Subscription {
         let this = &mut *self;
         let item = this.events.poll_next_unpin(cx);
         let streams = this.streams.lock();
-        let last_id = streams.last_id(&this.key);
-        if this.last_id.as_deref() != last_id {
-            this.last_id = last_id.map(str::to_owned);
+        if let Some(key) = streams.first_key() {
+            let last_id = streams.last_id(key);
+            if this.last_id.as_deref() != last_id {
+                this.last_id = last_id.map(str::to_owned);
+            }
+            this.status = streams.status(key);
+            if this.status.is_some() {
+                this.reason = streams.reason(key).cloned();
+            }
         }
-        this.status = streams.status(&this.key);
         item
     }
 }

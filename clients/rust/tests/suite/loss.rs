@@ -4,17 +4,9 @@
 use std::error::Error as _;
 
 use serde_json::json;
-use tinistreamer_client::{Client, Error, Subscription, Transport, subscribe, types::CreateStream};
+use tinistreamer_client::{Client, Error, Subscription, subscribe, types::CreateStream};
 
-use crate::common::{API_KEY, Broker, Response, Script, within};
-
-fn transports() -> Vec<Transport> {
-    vec![
-        Transport::Ndjson,
-        #[cfg(feature = "websocket")]
-        Transport::WebSocket,
-    ]
-}
+use crate::common::{API_KEY, Broker, Response, Script, transports, within};
 
 /// More words than a stream of the broker's default size keeps.
 fn words() -> Vec<String> {
@@ -93,7 +85,7 @@ async fn a_stream_keeps_a_long_answer_by_default() {
 }
 
 #[tokio::test]
-async fn a_dropped_writer_stores_the_written_events_and_cancels() {
+async fn a_dropped_writer_stores_the_written_events_and_fails() {
     let broker = Broker::start().await;
     let client = broker.client();
     for transport in transports() {
@@ -120,21 +112,25 @@ async fn a_dropped_writer_stores_the_written_events_and_cancels() {
         let expected: Vec<_> = [
             vec!["start".to_owned()],
             (0..300).map(|n: u32| n.to_string()).collect(),
-            vec!["cancel".to_owned()],
+            vec![FAILED.to_owned()],
         ]
         .concat();
         assert_eq!(stored, expected);
     }
 }
 
+/// The data of the last event of a stream whose writer was dropped.
+const FAILED: &str = r#"{"code":"error","message":"The producer failed"}"#;
+
 #[tokio::test]
 async fn a_dropped_writer_waits_no_longer_than_its_flush_timeout() {
-    let cancelled = Response::json(&json!({"status": "cancelled"}));
-    let script = Script::start([Response::ThenSilence(String::new()), cancelled]).await;
+    let failed = Response::json(&json!({"status": "failed"}));
+    let script = Script::start([Response::ThenSilence(String::new()), failed]).await;
     let client = Client::new(&script.url, API_KEY).unwrap();
     let hour = std::time::Duration::from_secs(3600);
     let mut writer = client
         .publish("k")
+        .lease(std::time::Duration::ZERO)
         .retry_for(hour)
         .flush_timeout(std::time::Duration::from_millis(50))
         .start()
@@ -153,7 +149,7 @@ async fn a_dropped_writer_waits_no_longer_than_its_flush_timeout() {
         }
     })
     .await;
-    assert!(script.requests()[1].starts_with("POST /api/stream/cancel"));
+    assert!(script.requests()[1].starts_with("POST /api/stream/fail"));
 }
 
 #[tokio::test]

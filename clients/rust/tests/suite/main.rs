@@ -9,17 +9,28 @@
     reason = "a failing test is a panic"
 )]
 
+mod access;
 mod changes;
+mod client_options;
+mod coalesce;
 mod common;
+mod connection;
 mod exactly_once;
 mod finishing;
+mod lease;
+mod logs;
 mod loss;
 mod management;
 mod many_subscription;
+mod pipe;
+mod producer;
 mod publish;
 mod quickstart;
 mod reconnect;
+mod rollup;
+mod run;
 mod sequence;
+mod stop;
 mod subscription;
 mod tokens;
 mod transports;

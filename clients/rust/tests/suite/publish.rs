@@ -5,24 +5,16 @@ use std::{
     time::Duration,
 };
 
-use tinistreamer_client::{Ack, Client, Error, Publish, Transport};
+use tinistreamer_client::{Ack, Client, Error, Publish};
 
-use crate::common::{API_KEY, Broker, Proxy, Response, Script, within};
-
-fn transports() -> Vec<Transport> {
-    vec![
-        Transport::Ndjson,
-        #[cfg(feature = "websocket")]
-        Transport::WebSocket,
-    ]
-}
+use crate::common::{API_KEY, Broker, Proxy, Response, Script, transports, within};
 
 /// The events of the stream between its first and, if it is finished, its last.
 async fn written(broker: &Broker, key: &str) -> Vec<(String, Option<String>)> {
     let events = broker.client().stream_events(key).await.unwrap();
     events
         .into_iter()
-        .filter(|event| !matches!(&*event.event, "start" | "end" | "cancel"))
+        .filter(|event| !matches!(&*event.event, "start" | "end" | "cancel" | "fail"))
         .map(|event| (event.event, event.data))
         .collect()
 }
@@ -228,7 +220,7 @@ async fn an_event_that_is_too_large_fails_the_writer() {
 }
 
 #[tokio::test]
-async fn a_dropped_writer_cancels_its_stream() {
+async fn a_dropped_writer_fails_its_stream() {
     let broker = Broker::start().await;
     for transport in transports() {
         let key = format!("{transport:?}");
@@ -241,7 +233,7 @@ async fn a_dropped_writer_cancels_its_stream() {
             .unwrap();
         writer.write("a", ()).await.unwrap();
         drop(writer);
-        until_status(&broker, &key, "cancelled").await;
+        until_status(&broker, &key, "failed").await;
     }
 }
 
@@ -315,6 +307,7 @@ async fn an_upload_to_a_busy_broker_is_retried() {
     let mut writer = Client::new(&script.url, API_KEY)
         .unwrap()
         .publish("k")
+        .lease(Duration::ZERO)
         .start()
         .unwrap();
     writer.write("a", ()).await.unwrap();
@@ -341,6 +334,7 @@ async fn a_permanent_error_fails_at_once() {
     let mut writer = Client::new(&script.url, API_KEY)
         .unwrap()
         .publish("k")
+        .lease(Duration::ZERO)
         .start()
         .unwrap();
     writer.write("a", ()).await.unwrap();
@@ -358,6 +352,7 @@ async fn an_unreachable_broker_fails_the_writer() {
         let publish = Client::new(&script.url, API_KEY)
             .unwrap()
             .publish("k")
+            .lease(Duration::ZERO)
             .transport(transport);
         let mut writer = publish
             .retry_for(Duration::from_millis(300))

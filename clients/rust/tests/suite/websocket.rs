@@ -1,6 +1,8 @@
 //! A writer and a subscription over WebSocket, with a server that does not act like a healthy
 //! broker.
 
+use std::time::Duration;
+
 use futures::{StreamExt, TryStreamExt};
 use tinistreamer_client::{Client, Transport, Writer, subscribe};
 
@@ -19,6 +21,7 @@ fn writer(server: &WebSocketServer) -> Writer {
     client
         .publish("k")
         .transport(Transport::WebSocket)
+        .lease(Duration::ZERO)
         .start()
         .unwrap()
 }
@@ -79,6 +82,25 @@ async fn a_broken_idle_connection_is_opened_again_for_the_next_event() {
         (second.query("sequence"), event_name(&mut second).await),
         ("1".into(), "b".into())
     );
+}
+
+#[tokio::test]
+async fn the_timeout_of_calls_does_not_end_a_connection() {
+    let server = WebSocketServer::start().await;
+    let timeout = Duration::from_millis(300);
+    let client = Client::builder(format!("http://{}", server.address()), API_KEY)
+        .timeout(timeout)
+        .build()
+        .unwrap();
+    let publish = client.publish("k").lease(Duration::ZERO);
+    let mut writer = publish.transport(Transport::WebSocket).start().unwrap();
+    writer.write("a", ()).await.unwrap();
+    let mut connection = server.accept().await;
+    event_name(&mut connection).await;
+    connection.send(r#"{"type": "success", "id": "5-1"}"#).await;
+    tokio::time::sleep(2 * timeout).await;
+    writer.write("b", ()).await.unwrap();
+    assert_eq!(event_name(&mut connection).await, "b");
 }
 
 #[tokio::test]

@@ -2,14 +2,17 @@
 
 use std::{env, path::PathBuf, process::Stdio};
 
-use tinistreamer_client::{Client, types::Access};
+use tinistreamer_client::{
+    Client,
+    types::{Access, CreateStream, Permission},
+};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
     process::{Child, Command},
 };
 
-use super::within;
+use super::{until, within};
 
 pub(crate) const API_KEY: &str = "test-api-key-0123456789";
 const SECRET_KEY: &str = "0f0e0d0c0b0a09080706050403020100f0e0d0c0b0a090807060504030201000";
@@ -71,6 +74,36 @@ impl Broker {
 
     pub(crate) fn client(&self) -> Client {
         Client::new(&self.url, API_KEY).expect("a client")
+    }
+
+    /// Creates a stream, with a token that permits signals of `user-7`.
+    pub(crate) async fn create_for_signals(&self, key: &str) -> Access {
+        let stream = CreateStream {
+            permissions: Some(vec![Permission::Read, Permission::Signal]),
+            subject: Some("user-7".to_owned()),
+            ..CreateStream::from(key)
+        };
+        let access = self.client().create_stream(stream).await;
+        access.expect("a stream")
+    }
+
+    /// The events of a stream: names and data.
+    pub(crate) async fn stored(&self, key: &str) -> Vec<(String, String)> {
+        let events = self.client().stream_events(key).await.expect("events");
+        events
+            .into_iter()
+            .map(|event| (event.event, event.data.unwrap_or_default()))
+            .collect()
+    }
+
+    /// The status of a stream.
+    pub(crate) async fn status(&self, key: &str) -> String {
+        self.client().stream_info(key).await.expect("info").status
+    }
+
+    /// Waits until a stream has this status.
+    pub(crate) async fn until_status(&self, key: &str, status: &str) {
+        until(|| async { self.status(key).await == status }).await;
     }
 
     /// Creates a stream.

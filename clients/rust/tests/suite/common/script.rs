@@ -97,30 +97,11 @@ impl Script {
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(request);
                 let closing = closing.clone();
-                match answer {
-                    Response::Later(time, bytes) => {
-                        sleep(time).await;
-                        socket
-                            .write_all(bytes.as_bytes())
-                            .await
-                            .expect("it is taken");
-                    }
-                    Response::Bytes(bytes) => socket
-                        .write_all(bytes.as_bytes())
-                        .await
-                        .expect("it is taken"),
-                    Response::ThenSilence(bytes) => {
-                        socket
-                            .write_all(bytes.as_bytes())
-                            .await
-                            .expect("it is taken");
-                        tokio::spawn(async move {
-                            // The client sends nothing more, so that a read returns when it closes
-                            // the connection.
-                            let _ = socket.read(&mut [0]).await;
-                            let _ = closing.send(());
-                        });
-                    }
+                if let Some(socket) = respond(socket, answer).await {
+                    tokio::spawn(async move {
+                        wait_for_close(socket).await;
+                        let _ = closing.send(());
+                    });
                 }
             }
         });
@@ -173,8 +154,29 @@ impl Script {
     }
 }
 
+/// Responds on a connection. Returns the connection if it stays open.
+pub(super) async fn respond(mut socket: TcpStream, response: Response) -> Option<TcpStream> {
+    let (bytes, stays_open) = match response {
+        Response::Later(time, bytes) => {
+            sleep(time).await;
+            (bytes, false)
+        }
+        Response::Bytes(bytes) => (bytes, false),
+        Response::ThenSilence(bytes) => (bytes, true),
+    };
+    // The client may have left.
+    let _ = socket.write_all(bytes.as_bytes()).await;
+    stays_open.then_some(socket)
+}
+
+/// Waits until the client has closed a connection. It sends nothing more, so that a read returns
+/// then.
+pub(super) async fn wait_for_close(mut socket: TcpStream) {
+    let _ = socket.read(&mut [0]).await;
+}
+
 /// Reads the headers of a request, and as much of the body as they announce.
-async fn read_request(socket: &mut TcpStream) -> String {
+pub(super) async fn read_request(socket: &mut TcpStream) -> String {
     let mut request = Vec::new();
     while !is_complete(&request) {
         let read = socket.read_buf(&mut request).await.expect("bytes");

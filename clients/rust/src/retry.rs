@@ -1,4 +1,4 @@
-//! The retries of uploads.
+//! The retries of requests that must succeed in the end.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(15);
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// A retry decides when a writer sends its events again, and when it gives up.
-pub(super) struct Retry {
+/// A retry decides when a request is sent again, and when to give up.
+pub(crate) struct Retry {
     backoff: Backoff,
     give_up_after: Duration,
     since: Option<Instant>,
 }
 
 impl Retry {
-    pub(super) fn new(retry_for: Duration) -> Self {
+    pub(crate) fn new(retry_for: Duration) -> Self {
         Self {
             backoff: Backoff::new(SHORTEST_DELAY, LONGEST_DELAY),
             give_up_after: retry_for,
@@ -30,7 +30,7 @@ impl Retry {
     }
 
     /// How long an attempt may wait for a response.
-    pub(super) fn timeout(&self, since: Instant) -> Duration {
+    pub(crate) fn timeout(&self, since: Instant) -> Duration {
         self.give_up_after
             .saturating_sub(since.elapsed())
             .clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT)
@@ -41,7 +41,7 @@ impl Retry {
     /// # Errors
     ///
     /// The same error when no attempt may follow: it is permanent, or the time for retries is over.
-    pub(super) async fn after(&mut self, error: Error, since: Instant) -> Result<(), Error> {
+    pub(crate) async fn after(&mut self, error: Error, since: Instant) -> Result<(), Error> {
         if self.since.replace(since) != Some(since) {
             self.backoff.reset();
         }
