@@ -24,6 +24,9 @@ for (const client of CLIENTS) {
     throw new Error(`CLIENTS names ${client}, which is not one of ${Object.keys(COMMANDS)}`);
 }
 
+/** The members of a message. */
+export const withoutType = ({ type: _, ...rest }) => rest;
+
 /** An agent with a job, and all messages that it has written. */
 export class Agent {
   messages = [];
@@ -34,8 +37,21 @@ export class Agent {
   changes = [];
   /** Results of management calls, and their errors. */
   answers = [];
+  /** The signals that a writer has heard. Null before it listens. */
+  signals = null;
+  /** Whether the signals of a writer are over. */
+  silent = false;
+  stopHeard = false;
+  /** Replies to signals that a subscriber has sent. */
+  signalled = [];
+  /** Changes of a subscriber's connection. */
+  connections = [];
   flushes = 0;
   tokenRequests = 0;
+  accessRequests = 0;
+  /** What the last event of a finished stream says, and of each of several streams. */
+  reason = null;
+  reasons = null;
   /** The message that ended the job, or the last error. */
   outcome = null;
   #child;
@@ -150,19 +166,39 @@ export class Agent {
         return (this.flushes += 1);
       case 'token-wanted':
         return (this.tokenRequests += 1);
+      case 'access-wanted':
+        return (this.accessRequests += 1);
+      case 'connection':
+        return this.connections.push(message);
+      case 'hearing':
+        return (this.signals = []);
+      case 'signal':
+        return this.signals.push(withoutType(message));
+      case 'silent':
+        return (this.silent = true);
+      case 'stop-heard':
+        return (this.stopHeard = true);
+      case 'signalled':
+      case 'signal-refused':
+        return this.signalled.push(message);
       case 'result':
         return this.answers.push(message);
       case 'failed':
         this.answers.push(message);
         return (this.outcome = message);
-      case 'text':
       case 'finished':
+        return this.#finished(message);
+      case 'text':
       case 'stopped':
       case 'done':
         return (this.outcome = message);
       default:
         this.#defect ??= `wrote an unknown message: ${line.slice(0, 300)}`;
     }
+  }
+
+  #finished({ reason = null, reasons = null, ...outcome }) {
+    Object.assign(this, { reason, reasons, outcome });
   }
 
   #fail(what) {

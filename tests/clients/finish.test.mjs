@@ -1,14 +1,40 @@
 // How streams end, for writers and subscribers.
 
 import assert from 'node:assert/strict';
-import { assertSaw, cutOff, PUBLISH, scenario, STORES, SUBSCRIBE, until } from './harness.mjs';
+import {
+  assertSaw,
+  cutOff,
+  PUBLISH,
+  range,
+  scenario,
+  STORES,
+  SUBSCRIBE,
+  until,
+} from './harness.mjs';
 import { assertHolds, CountingWriter } from './counting-writer.mjs';
 
 const FAILURE = { code: 'model-overloaded', message: 'Too much' };
-const WAYS = { finish: 'ended', leave: 'ended', cancel: 'cancelled', raise: 'cancelled' };
+/** The last step of a writer, and how it finishes the stream. */
+const WAYS = {
+  finish: { status: 'ended', last: 'end', reason: null },
+  leave: { status: 'ended', last: 'end', reason: null },
+  cancel: {
+    step: { reason: 'changed my mind', by: 'user-7' },
+    status: 'cancelled',
+    last: 'cancel',
+    reason: { reason: 'changed my mind', by: 'user-7' },
+  },
+  fail: { step: FAILURE, status: 'failed', last: 'fail', reason: FAILURE },
+  // Without the text of the error, which may be a secret.
+  raise: {
+    status: 'failed',
+    last: 'fail',
+    reason: { code: 'error', message: 'The producer failed' },
+  },
+};
 
 scenario(
-  'a writer finishes its stream when it is left, and subscribers receive the status',
+  'a writer finishes its stream when it is left, and subscribers receive status and reason',
   { transport: PUBLISH, op: Object.keys(WAYS) },
   async ({ client, transport, op, fixture }) => {
     const broker = await fixture.broker();
@@ -21,14 +47,19 @@ scenario(
     // Unflushed events are stored before an end, and after an error. When the caller cancels, some
     // of them may be stored.
     if (op !== 'cancel') writer.write(300);
-    publisher.send({ op });
+    const { step, status, last, reason } = WAYS[op];
+    publisher.send({ op, ...step });
     assert.equal((await publisher.over()).type, 'done');
-    const stored = await assertHolds(broker, stream.key, writer.written, [
-      WAYS[op] === 'ended' ? 'end' : 'cancel',
-    ]);
-    assert.equal((await broker.info(stream.key)).status, WAYS[op]);
+    const stored = await broker.events(stream.key);
+    assert.deepEqual(
+      stored.slice(0, -1).map(({ event, data }) => data ?? event),
+      ['start', ...range(0, writer.written).map(String)],
+    );
+    assert.equal(stored.at(-1).event, last);
+    assert.equal((await broker.info(stream.key)).status, status);
     for (const [i, subscriber] of subscribers.entries()) {
-      assert.deepEqual(await subscriber.over(), { type: 'finished', status: WAYS[op] });
+      assert.deepEqual(await subscriber.over(), { type: 'finished', status });
+      assert.deepEqual(subscriber.reason, reason);
       assertSaw(subscriber, stored, SUBSCRIBE[i]);
     }
   },
@@ -78,7 +109,7 @@ scenario(
   'a writer fails when somebody else has ended the stream',
   {
     transport: PUBLISH,
-    steps: ['write, flush', 'write, finish', 'write, cancel', 'finish', 'cancel'],
+    steps: ['write, flush', 'write, finish', 'finish'],
   },
   async ({ client, transport, steps, fixture }) => {
     const broker = await fixture.broker();
@@ -94,6 +125,45 @@ scenario(
     assert.equal(outcome.code, 'no-active-stream');
     await assertHolds(broker, stream.key, 5, ['end']);
   },
+);
+
+scenario(
+  'to cancel or fail a stream that somebody else has ended is a success',
+  { transport: PUBLISH, op: ['cancel', 'fail', 'raise'] },
+  async ({ client, transport, op, fixture }) => {
+    const broker = await fixture.broker();
+    const stream = await broker.stream('taken away');
+    const publisher = fixture.publish(client, transport, stream.key, broker);
+    const writer = new CountingWriter(publisher);
+    writer.write(5);
+    await writer.flush();
+    await broker.end(stream.key);
+    publisher.send({ op });
+    assert.equal((await publisher.over()).type, 'done');
+    await assertHolds(broker, stream.key, 5, ['end']);
+  },
+  { concurrency: 8 },
+);
+
+scenario(
+  'a writer whose stream somebody else has cancelled was stopped',
+  { transport: PUBLISH, steps: ['write, flush', 'write, finish', 'write, leave'] },
+  async ({ client, transport, steps, fixture }) => {
+    const broker = await fixture.broker();
+    const stream = await broker.stream('stopped');
+    const publisher = fixture.publish(client, transport, stream.key, broker);
+    const writer = new CountingWriter(publisher);
+    writer.write(5);
+    await writer.flush();
+    await broker.call('/stream/cancel', { key: stream.key });
+    for (const op of steps.split(', ')) publisher.send({ op, event: 'token' });
+    const outcome = await publisher.over();
+    // The end of the block is no error after a stop.
+    if (steps.endsWith('leave')) assert.equal(outcome.type, 'done');
+    else assert.equal(outcome.code ?? outcome.type, 'stopped');
+    await assertHolds(broker, stream.key, 5, ['cancel']);
+  },
+  { concurrency: 8 },
 );
 
 scenario(
@@ -146,7 +216,7 @@ scenario(
     }
     assert.deepEqual(await subscriber.over(), { type: 'finished', status: 'failed' });
     assertSaw(subscriber, await broker.events('failing'), transport);
-    const last = JSON.parse(subscriber.events.at(-1).data);
-    assert.deepEqual(last, FAILURE);
+    assert.deepEqual(JSON.parse(subscriber.events.at(-1).data), FAILURE);
+    assert.deepEqual(subscriber.reason, FAILURE);
   },
 );

@@ -8,10 +8,10 @@ import { numberOf } from '../support/ids.mjs';
 import { DEADLINE, until } from '../support/processes.mjs';
 import { CuttingProxy, RecordingProxy } from '../support/proxy.mjs';
 import { Fixture } from '../support/fixture.mjs';
-import { Agent, CLIENTS } from './agent.mjs';
+import { Agent, CLIENTS, withoutType } from './agent.mjs';
 
 export { numberOf, range } from '../support/ids.mjs';
-export { until };
+export { until, withoutType };
 
 /** The embedded store, and Redis with both kinds of delivery. */
 export const STORES = ['memory', 'exclusive', 'shared'];
@@ -226,8 +226,6 @@ export function asSeen({ id, event, data = '' }, transport) {
   // Server-sent events have only one kind of line end.
   return { id, event, data: transport === 'sse' ? data.replace(/\r\n?/g, '\n') : data };
 }
-
-export const withoutType = ({ type, ...rest }) => rest;
 
 /**
  * The agent has received exactly these stored events, once and in order. With `key`, the events of
