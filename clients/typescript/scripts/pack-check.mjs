@@ -10,10 +10,11 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 /**
- * The most bytes of `subscribe` of `tinistreamer/subscribe`, minified. 5 % of them count and report
- * missing events. Another 5 % know streams that failed or were abandoned.
+ * The most bytes of `subscribe` of `tinistreamer/subscribe`, minified. Counting and reporting
+ * missing events takes 4 % of them, and the streams that broke off another 4 %. Signals, accesses,
+ * rollup, reasons, and reports of the connection take 17 %.
  */
-const MAX_BUNDLE = 15_500;
+const MAX_BUNDLE = 18_469;
 
 const source = fileURLToPath(new URL("..", import.meta.url));
 const { devDependencies } = JSON.parse(readFileSync(path.join(source, "package.json"), "utf8"));
@@ -28,7 +29,7 @@ const run = (command, ...args) =>
 const program = `
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ApiError, Client, PublishError, UnreachableError } from "tinistreamer";
+import { ApiError, Client, PublishError, StoppedError, UnreachableError } from "tinistreamer";
 import type { Access, Ack, Writer } from "tinistreamer";
 import { createResumableStreamContext } from "tinistreamer/resumable-stream";
 import { subscribe, type StreamEvent } from "tinistreamer/subscribe";
@@ -54,6 +55,7 @@ const server = createServer((request, response) => {
   const functions = [
     ApiError,
     PublishError,
+    StoppedError,
     useStream,
     context.resumableStream,
     writer.write,

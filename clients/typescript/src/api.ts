@@ -2,6 +2,7 @@ import createClient, { type Client as OpenApiClient } from "openapi-fetch";
 import { UnreachableError } from "./errors.js";
 import type { paths } from "./generated/openapi.js";
 import { errorFrom } from "./http.js";
+import { type Log, logTo, type OnLog } from "./log.js";
 import { wellFormedJson } from "./publish/surrogates.js";
 
 /** The broker's URL, and the API key of a backend. */
@@ -12,17 +13,31 @@ export interface ClientOptions {
   apiKey: string;
   /** Replaces the platform's `fetch`. */
   fetch?: typeof globalThis.fetch | undefined;
+  /**
+   * How long a call of the management may take, in milliseconds. 30,000. A call that takes longer
+   * throws an `UnreachableError`. `Infinity` sets no limit.
+   */
+  timeoutMs?: number | undefined;
+  /**
+   * Called for each log entry of this client, its writers and its subscriptions: lost renewals,
+   * reconnects and the like.
+   */
+  onLog?: OnLog | undefined;
 }
 
 /** Calls the broker's routes with the API key. */
 export class Api {
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: typeof globalThis.fetch;
+  /** How long a call of the management may take, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly onLog: OnLog | undefined;
+  readonly log: Log;
   /** The routes, typed by the OpenAPI document. */
   readonly routes: OpenApiClient<paths>;
   readonly #url: string;
 
-  constructor({ url, apiKey, fetch }: ClientOptions) {
+  constructor({ url, apiKey, fetch, timeoutMs = 30_000, onLog }: ClientOptions) {
     this.#url = brokerUrl(url).href.replace(/\/+$/, "");
     if (!apiKey) {
       throw new TypeError(
@@ -30,6 +45,9 @@ export class Api {
       );
     }
     this.headers = { "X-API-KEY": apiKey };
+    this.timeoutMs = timeoutMs;
+    this.onLog = onLog;
+    this.log = logTo(onLog);
     this.fetch = fetch ?? ((...request) => globalThis.fetch(...request));
     this.routes = createClient<paths>({
       baseUrl: this.#url,

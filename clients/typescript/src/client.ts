@@ -25,6 +25,7 @@ import type {
   Event,
   FailStream,
   Finished,
+  Permission,
   Renewed,
   RenewStream,
   SendSignal,
@@ -34,10 +35,13 @@ import type {
   StreamRow,
   StreamState,
 } from "./generated/openapi.js";
-import { type PublishOptions, Writer } from "./publish/writer.js";
-import type { ManySubscription, SubscribeManyOptions } from "./subscribe/many-subscription.js";
+import type { PublishOptions } from "./publish/options.js";
+import { Writer } from "./publish/writer.js";
+import type { SubscribeManyOptions } from "./subscribe/many-options.js";
+import type { ManySubscription } from "./subscribe/many-subscription.js";
 import type { SubscribeOptions, Subscription } from "./subscribe/subscription.js";
 import { subscribe, subscribeMany } from "./subscribe.js";
+import { respondedWithin } from "./timeout.js";
 
 /**
  * How many events a stream keeps unless its creator sets another number. The broker's own default
@@ -55,15 +59,23 @@ type SharedOptions =
   | "signal"
   | "silenceMs"
   | "giveUpAfterMs"
+  | "rollup"
+  | "rollupPath"
+  | "rollupMs"
+  | "onConnection"
+  | "onLog"
   | "onConnect"
   | "onReconnect";
+
+/** The permissions of the tokens that a backend issues for its own subscriptions. */
+const PERMISSIONS: Permission[] = ["read", "signal"];
 
 /**
  * The client of a backend. It holds the API key, which must not reach a browser.
  *
  * Calls throw an `ApiError` when the broker answers with an error, and an `UnreachableError` when
- * it can't be reached. They are not tried again; only the writers of `publish` try again. Results
- * have the field names of the OpenAPI document.
+ * it can't be reached, or does not respond in time. They are not tried again; only the writers of
+ * `publish` try again. Results have the field names of the OpenAPI document.
  */
 export class Client {
   readonly #api: Api;
@@ -245,24 +257,28 @@ export class Client {
   }
 
   /**
-   * A writer for an active stream. The caller must call `finish`, `cancel` or `close`. `await
-   * using` calls `finish`.
+   * A writer for an active stream. The caller must call `finish`, `cancel`, `fail` or `close`.
+   * Otherwise the writer keeps its lease as long as the process lives. `await using` calls
+   * `finish`.
+   *
+   * Throws a `RangeError` when `lease` or `coalesceMs` is out of its range.
    */
   publish(key: string, options?: PublishOptions): Writer;
   /**
    * Calls the function with a writer, as `Writer.run` does. Finishes the stream when the function
-   * returns. Cancels it when the function throws, because the stream is then not complete.
+   * returns. Fails it when the function throws. Cancels it when the producer was asked to stop; the
+   * result is then undefined if the function threw.
    */
   publish<T>(
     key: string,
     write: (writer: Writer) => T | Promise<T>,
     options?: PublishOptions,
-  ): Promise<T>;
+  ): Promise<T | undefined>;
   publish<T>(
     key: string,
     optionsOrWrite: PublishOptions | ((writer: Writer) => T | Promise<T>) = {},
     options: PublishOptions = {},
-  ): Writer | Promise<T> {
+  ): Writer | Promise<T | undefined> {
     if (typeof optionsOrWrite !== "function") return new Writer(this.#api, key, optionsOrWrite);
     return new Writer(this.#api, key, options).run(optionsOrWrite);
   }
@@ -277,9 +293,10 @@ export class Client {
     options: Pick<SubscribeOptions, "after" | SharedOptions> = {},
   ): Subscription {
     return subscribe({
+      onLog: this.#api.onLog,
       ...options,
       url: this.#api.url("/api/client/sse", { key }),
-      token: async () => (await this.issueToken(key, waitOption(options))).token,
+      token: async () => (await this.issueToken(key, tokenOptions(options))).token,
       fetch: this.#api.fetch,
     });
   }
@@ -297,11 +314,12 @@ export class Client {
     const { prefix, ...rest } = options;
     const scope = prefix === undefined ? { keys } : { prefix };
     return subscribeMany({
+      onLog: this.#api.onLog,
       ...rest,
       url: this.#api.url("/api/client/sse", {}),
       keys,
       token: async () =>
-        (await this.issueToken(scope, prefix === undefined ? waitOption(rest) : {})).token,
+        (await this.issueToken(scope, tokenOptions(prefix === undefined ? rest : {}))).token,
       fetch: this.#api.fetch,
     });
   }
@@ -316,16 +334,18 @@ export class Client {
   }
 
   #call<T>(signal: AbortSignal | undefined, route: Route<T>): Promise<T> {
-    return this.#api.call(route(signal ? { signal } : {}), signal);
+    return respondedWithin(this.#api.timeoutMs, signal, (signal) =>
+      this.#api.call(route({ signal }), signal),
+    );
   }
 }
 
 /** Calls a route of the broker. */
 type Route<T> = (init: {
-  signal?: AbortSignal;
+  signal: AbortSignal;
 }) => Promise<{ data?: T; error?: unknown; response: Response }>;
 
 /** A subscriber that waits for streams needs a token that does so, too. */
-function waitOption({ wait }: { wait?: boolean | undefined }): TokenOptions {
-  return wait ? { wait } : {};
+function tokenOptions({ wait }: { wait?: boolean | undefined }): TokenOptions {
+  return { permissions: PERMISSIONS, ...(wait ? { wait } : {}) };
 }

@@ -64,11 +64,12 @@ export class UnreachableError extends Error {
 
 /** A writer refused an event, or failed. */
 export class PublishError extends Error {
-  override readonly name = "PublishError";
+  override readonly name: string = "PublishError";
   /**
    * `invalid-event` and `reserved-event`: the writer refused this event before sending it, and goes
-   * on. `writer-closed`: the writer was finished, cancelled or closed before. Any other code: the
-   * writer has failed, by an error of the broker or as `unreachable`.
+   * on. `writer-closed`: the writer was finished, cancelled, failed or closed before. `stopped`: it
+   * is a `StoppedError`. Any other code: the writer has failed, by an error of the broker or as
+   * `unreachable`.
    */
   readonly code: string;
   /** How many events of this writer the broker had acknowledged. */
@@ -81,6 +82,23 @@ export class PublishError extends Error {
     this.code = code;
     this.acknowledged = acknowledged;
     this.streamStatus = (cause as { streamStatus?: string } | undefined)?.streamStatus;
+  }
+}
+
+/**
+ * The producer was asked to stop, or somebody else has cancelled the stream. Its code is `stopped`.
+ * Its name is that of the platform's abort errors, so that `fetch` and other code take it for one.
+ */
+export class StoppedError extends PublishError {
+  override readonly name: string = "AbortError";
+  /** Who asked for it: the subject of a token, or `api-key`. Null when that is not known. */
+  readonly by: string | null;
+
+  constructor(by: string | null, acknowledged: number, cause?: unknown) {
+    const what =
+      cause === undefined ? "The producer was asked to stop" : "The stream was cancelled";
+    super("stopped", by === null ? what : `${what} by ${by}`, acknowledged, cause);
+    this.by = by;
   }
 }
 

@@ -5,6 +5,15 @@ export function isRetryable(status: number): boolean {
   return status === 408 || status === 429 || status >= 500;
 }
 
+/**
+ * The shortest delay before another attempt, in milliseconds. Undefined for an error of the broker
+ * that another attempt would meet again.
+ */
+export function leastDelay(error: unknown): number | undefined {
+  if (!(error instanceof ApiError)) return 0;
+  return isRetryable(error.status) ? (error.retryAfter ?? 0) * 1000 : undefined;
+}
+
 /** Reads the body of a response, and returns the error that it describes. */
 export async function apiError(response: Response): Promise<ApiError> {
   return errorFrom(response, parseJson(await response.text()));

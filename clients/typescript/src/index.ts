@@ -12,7 +12,13 @@ export type {
   TokenOptions,
   TokenScope,
 } from "./client-options.js";
-export { ApiError, type ApiErrorDetails, PublishError, UnreachableError } from "./errors.js";
+export {
+  ApiError,
+  type ApiErrorDetails,
+  PublishError,
+  StoppedError,
+  UnreachableError,
+} from "./errors.js";
 export type {
   Access,
   Added,
@@ -33,6 +39,9 @@ export type {
   StreamRow,
   StreamState,
 } from "./generated/openapi.js";
+export type { LogEntry, OnLog } from "./log.js";
+export type { Cancellation, Failure, PublishOptions } from "./publish/options.js";
 export type { Ack, Acknowledgement } from "./publish/outbox.js";
-export type { PublishOptions, Writer } from "./publish/writer.js";
+export type { Source } from "./publish/pipe.js";
+export type { Writer } from "./publish/writer.js";
 export type { WebSocketConstructor, WebSocketLike } from "./websocket.js";

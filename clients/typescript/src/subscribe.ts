@@ -1,18 +1,21 @@
-import { ManySubscription, type SubscribeManyOptions } from "./subscribe/many-subscription.js";
+import { Credentials } from "./subscribe/credentials.js";
+import type { SubscribeManyOptions } from "./subscribe/many-options.js";
+import { ManySubscription } from "./subscribe/many-subscription.js";
 import { type SubscribeOptions, Subscription } from "./subscribe/subscription.js";
-import { transportOf } from "./subscribe/transport.js";
-import { connectWebSocket } from "./subscribe/websocket.js";
 
-export { ApiError, RefusedError, SubscribeError } from "./errors.js";
+export { ApiError, RefusedError, SubscribeError, UnreachableError } from "./errors.js";
+export type { LogEntry, OnLog } from "./log.js";
+export type { ConnectionChange } from "./subscribe/connection-reporter.js";
 export type { FinalStatus, KeyedEvent, Missed, StreamEvent } from "./subscribe/event.js";
 export type {
   AddOptions,
   FollowedStatus,
-  ManySubscription,
   SubscribeManyOptions,
-} from "./subscribe/many-subscription.js";
+} from "./subscribe/many-options.js";
+export type { ManySubscription } from "./subscribe/many-subscription.js";
 export type { MissedTotal } from "./subscribe/missed.js";
-export type { From, Token } from "./subscribe/options.js";
+export type { From, Token, TokenAccess } from "./subscribe/options.js";
+export type { StreamReason } from "./subscribe/reason.js";
 export type {
   CollectOptions,
   SubscribeOptions,
@@ -32,17 +35,14 @@ export type { WebSocketConstructor, WebSocketLike } from "./websocket.js";
  * * a `SubscribeError` when nothing was received from the broker for too long, when an event is
  *   missing, or when an operator has disconnected the subscriber;
  * * the reason of `signal` when it is aborted;
- * * the errors of the token function.
+ * * the errors of the functions `token` and `access`.
  *
  * The call itself throws a `TypeError` when the URL is not one of the broker's for a subscriber of
- * one stream, when there is no token, and when a `ws_url` finds no WebSocket.
+ * one stream, when there is no token, and when a `ws_url` finds no WebSocket. If a function gets
+ * the URL, the iteration throws it.
  */
 export function subscribe(options: SubscribeOptions): Subscription {
-  const { url, connect } = transportOf(options);
-  if (new Set(url.searchParams.getAll("key")).size > 1) {
-    throw new TypeError("The URL names several streams: follow them with subscribeMany");
-  }
-  return new Subscription(options, url, connect);
+  return new Subscription(options, new Credentials(options));
 }
 
 /**
@@ -53,6 +53,5 @@ export function subscribe(options: SubscribeOptions): Subscription {
  * It throws the same errors as `subscribe`.
  */
 export function subscribeMany(options: SubscribeManyOptions): ManySubscription {
-  const { url, connect } = transportOf(options);
-  return new ManySubscription(options, url, connect, connect === connectWebSocket);
+  return new ManySubscription(options, new Credentials(options));
 }

@@ -1,3 +1,5 @@
+import { UnreachableError } from "./errors.js";
+
 /** The longest delay that timers take, in milliseconds. A longer one would fire at once. */
 const MAX_TIMER = 2 ** 31 - 1;
 
@@ -41,6 +43,26 @@ export function withTimeout<T>(
   });
 }
 
+/**
+ * Does the work with a signal. The signal is aborted with an `UnreachableError` after `ms`
+ * milliseconds, and when the given signal is aborted.
+ */
+export async function respondedWithin<T>(
+  ms: number,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { controller, unlink } = linked(signal);
+  const late = () => controller.abort(new UnreachableError(new TimedOut(ms)));
+  const timer = setTimeout(late, Math.min(ms, MAX_TIMER));
+  try {
+    return await work(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    unlink();
+  }
+}
+
 /** A controller that is aborted when the signal is, until `unlink` is called. */
 export function linked(signal: AbortSignal | undefined): {
   controller: AbortController;
@@ -51,4 +73,14 @@ export function linked(signal: AbortSignal | undefined): {
   if (signal?.aborted) abort();
   signal?.addEventListener("abort", abort);
   return { controller, unlink: () => signal?.removeEventListener("abort", abort) };
+}
+
+/** Resolves when the work is done or has failed, or after `ms` milliseconds. */
+export async function settledWithin(ms: number, work: Promise<unknown>): Promise<void> {
+  await withTimeout<void>(ms, new AbortController().signal, (resolve) => {
+    work.then(
+      () => resolve(),
+      () => resolve(),
+    );
+  }).catch(() => {});
 }

@@ -124,7 +124,7 @@ for (const [way, options] of Object.entries(ways)) {
       await assert.rejects(writing, { code: "no-active-stream", streamStatus: "failed" });
     });
 
-    test("throws the function's own error, because nothing is left to cancel", async (t) => {
+    test("throws the function's own error, because the stream has failed already", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       const failing = client.publish(
@@ -171,8 +171,8 @@ test("a writer copes with a stream that was abandoned", async (t) => {
       .end(JSON.stringify({ code: "no-active-stream", message, stream_status: "abandoned" }));
   });
   const client = new Client({ url, apiKey: "k" });
-  const writing = client.publish("k", (writer) => writer.write("token"));
+  const writing = client.publish("k", (writer) => writer.write("token"), { lease: 0 });
   await assert.rejects(writing, { code: "no-active-stream", streamStatus: "abandoned" });
-  assert.deepEqual(paths, ["/api/event/add/json-stream", "/api/stream/cancel"]);
+  assert.deepEqual(paths, ["/api/event/add/json-stream", "/api/stream/fail"]);
   assert.deepEqual(await client.endStream("k"), { status: "abandoned" });
 });

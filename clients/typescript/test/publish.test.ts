@@ -42,7 +42,7 @@ for (const [way, options] of Object.entries(ways)) {
       assert.equal(counts.at(-1), 51);
     });
 
-    test("the stream is cancelled when the function throws, and it throws, too", async (t) => {
+    test("the stream fails when the function throws, and it throws, too", async (t) => {
       const { client } = await startBroker(t);
       await client.createStream("k");
       const failing = client.publish(
@@ -55,7 +55,7 @@ for (const [way, options] of Object.entries(ways)) {
         options,
       );
       await assert.rejects(failing, { message: "the model failed" });
-      assert.equal((await client.streamInfo("k")).status, "cancelled");
+      assert.equal((await client.streamInfo("k")).status, "failed");
     });
 
     test("a stream that is not active fails the writer with the broker's code", async (t) => {
@@ -177,7 +177,7 @@ describe("a writer", () => {
     assert.deepEqual(await stored(client), ["start", "abc", "end"]);
   });
 
-  test("cancels the stream when a pipe breaks", async (t) => {
+  test("fails the stream when a pipe breaks", async (t) => {
     const { client } = await startBroker(t);
     await client.createStream("k");
     const broken = new ReadableStream({
@@ -189,8 +189,8 @@ describe("a writer", () => {
       message: "broken",
     });
     await until(
-      async () => (await client.streamInfo("k")).status === "cancelled",
-      "the stream is cancelled",
+      async () => (await client.streamInfo("k")).status === "failed",
+      "the stream has failed",
     );
   });
 
@@ -205,7 +205,7 @@ describe("a writer", () => {
   });
 });
 
-/** A server that answers uploads as the test sets, and records them. */
+/** A server without leases that answers uploads as the test sets, and records them. */
 async function startFakeBroker(t: Parameters<typeof startServer>[0]) {
   const uploads: {
     query: URLSearchParams;
@@ -215,6 +215,7 @@ async function startFakeBroker(t: Parameters<typeof startServer>[0]) {
   const url = await startServer(t, async (request, response) => {
     let body = "";
     for await (const chunk of request) body += chunk;
+    if (request.url === "/api/stream/renew") return void response.writeHead(404).end();
     uploads.push({
       query: new URL(request.url ?? "", "http://localhost").searchParams,
       lines: body.trimEnd().split("\n"),

@@ -221,10 +221,39 @@ describe("resumable streams of this package", () => {
     assert.ok(kept);
     await Promise.all([
       assert.rejects(made, { message: "the model failed" }),
-      assert.rejects(resumed, { message: /cancelled/ }),
+      assert.rejects(resumed, { code: "stream-failed", message: /The producer failed/ }),
       assert.rejects(kept, { message: "the model failed" }),
     ]);
-    assert.equal((await client.streamInfo("resumable-stream:s")).status, "cancelled");
+    assert.equal((await client.streamInfo("resumable-stream:s")).status, "failed");
+  });
+
+  test("when the producer is asked to stop, all readers and waitUntil get an error", async (t) => {
+    const { client } = await startBroker(t);
+    const cancelled = { message: /cancelled/ };
+    const rejected: Promise<void>[] = [];
+    let isOver = false;
+    const waitUntil = (promise: Promise<unknown>) => {
+      const over = () => {
+        isOver = true;
+      };
+      rejected.push(assert.rejects(promise, cancelled).finally(over));
+    };
+    const context = createResumableStreamContext({ client, waitUntil });
+    const source = makeSource();
+    const created = await context.createNewResumableStream("s", source.make);
+    const resumed = await context.resumeExistingStream("s");
+    for (const stream of [created, resumed])
+      rejected.push(assert.rejects(textOf(stream), cancelled));
+    source.say("half an ans");
+    const key = "resumable-stream:s";
+    await until(async () => (await client.streamEvents(key)).length === 2, "the text is stored");
+    await client.cancelStream(key, { reason: "enough" });
+    // The writer learns of it with one of its next texts.
+    await until(() => {
+      source.say("wer");
+      return isOver;
+    }, "the writer has stopped");
+    await Promise.all(rejected);
   });
 
   test("when the stream is failed by others, readers get an error, and it is DONE", async (t) => {

@@ -1,5 +1,6 @@
+import { respondedWithin } from "../timeout.js";
 import type { Outbox } from "./outbox.js";
-import { EventRefused, respondedWithin } from "./retry.js";
+import { EventRefused } from "./retry.js";
 import type { Destination, Transport } from "./transport.js";
 
 /**

@@ -14,6 +14,8 @@ export type Acknowledgement = Ack;
 interface Waiter {
   /** How many events must be acknowledged. */
   until: number;
+  /** Whether the caller waits for room, to write another event. */
+  isWrite: boolean;
   resolve: () => void;
   reject: (error: unknown) => void;
 }
@@ -48,12 +50,19 @@ export class Outbox {
     return this.#lines.length;
   }
 
-  /** Adds an event. Resolves when it is one of the `maxPending` events to send. */
-  push(line: string): Promise<void> {
-    if (this.failure) return this.#reject(this.failure);
+  /** Adds an event. After a failure it is dropped. */
+  push(line: string): void {
+    if (this.failure) return;
     this.#lines.push(line);
     this.#changed();
-    return this.#until(this.acknowledged + this.pending - this.#maxPending);
+  }
+
+  /**
+   * Resolves when the last event is one of the `maxPending` events to send. `waiting` is how many
+   * events are not here yet, and count as well.
+   */
+  room(waiting: number): Promise<void> {
+    return this.#until(this.acknowledged + this.pending + waiting - this.#maxPending, true);
   }
 
   /** Resolves when all events so far are acknowledged. */
@@ -83,15 +92,24 @@ export class Outbox {
     for (const { reject } of this.#waiters.splice(0)) reject(this.failure);
   }
 
+  /** The callers that wait for room receive the error. Their events stay. */
+  refuseWrites(error: PublishError): void {
+    const refused = this.#waiters.filter(({ isWrite }) => isWrite);
+    this.#waiters = this.#waiters.filter(({ isWrite }) => !isWrite);
+    for (const { reject } of refused) reject(error);
+  }
+
   /** Calls `changed` when an event is pushed. */
   onPush(changed: () => void): void {
     this.#changed = changed;
   }
 
-  #until(until: number): Promise<void> {
+  #until(until: number, isWrite = false): Promise<void> {
     if (this.failure) return this.#reject(this.failure);
     if (until <= this.acknowledged) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#waiters.push({ until, resolve, reject }));
+    return new Promise((resolve, reject) =>
+      this.#waiters.push({ until, isWrite, resolve, reject }),
+    );
   }
 
   #reject(failure: PublishError): Promise<never> {

@@ -1,7 +1,7 @@
 import { Backoff } from "../backoff.js";
 import { ApiError, UnreachableError } from "../errors.js";
-import { isRetryable } from "../http.js";
-import { linked, sleep, TimedOut } from "../timeout.js";
+import { leastDelay } from "../http.js";
+import { sleep } from "../timeout.js";
 
 /** Milliseconds before the second attempt. They double with each further one. */
 const FIRST_DELAY = 100;
@@ -47,40 +47,19 @@ export class Retry {
 
   /** Resolves when it is time for another attempt. Throws the error when there is no other one. */
   async pause(error: unknown, signal: AbortSignal): Promise<void> {
-    const least = leastDelay(error);
+    const least = leastDelayAfter(error);
     if (least === undefined || this.#remaining <= least) throw error;
     await sleep(Math.min(this.#remaining, Math.max(least, this.#backoff.delay())), signal);
   }
 }
 
-/**
- * The shortest delay before another attempt, in milliseconds. Undefined for an error that another
- * attempt would meet again.
- */
-function leastDelay(error: unknown): number | undefined {
-  if (error instanceof UnreachableError) return 0;
-  if (error instanceof ApiError && isRetryable(error.status)) return (error.retryAfter ?? 0) * 1000;
-  if (error instanceof EventRefused && RETRYABLE_CODES.has(error.code)) return 0;
-  return undefined;
+/** The same as `leastDelay`, also for an event that the broker refused. */
+function leastDelayAfter(error: unknown): number | undefined {
+  if (error instanceof EventRefused) return RETRYABLE_CODES.has(error.code) ? 0 : undefined;
+  // Another error is one of the program.
+  return error instanceof ApiError || error instanceof UnreachableError
+    ? leastDelay(error)
+    : undefined;
 }
 
 const RETRYABLE_CODES = new Set(["store-unavailable", "shutting-down", "internal-error"]);
-
-/**
- * Does the work with a signal. The signal is aborted with an `UnreachableError` after `ms`
- * milliseconds, and when the given signal is aborted.
- */
-export async function respondedWithin<T>(
-  ms: number,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const { controller, unlink } = linked(signal);
-  const timer = setTimeout(() => controller.abort(new UnreachableError(new TimedOut(ms))), ms);
-  try {
-    return await work(controller.signal);
-  } finally {
-    clearTimeout(timer);
-    unlink();
-  }
-}

@@ -1,6 +1,6 @@
 import { UnreachableError } from "../errors.js";
 import { apiError } from "../http.js";
-import { withTimeout } from "../timeout.js";
+import { respondedWithin, withTimeout } from "../timeout.js";
 import {
   closeAtOnce,
   nodeWebSocket,
@@ -12,7 +12,7 @@ import {
   withScheme,
 } from "../websocket.js";
 import type { Outbox } from "./outbox.js";
-import { EventRefused, respondedWithin } from "./retry.js";
+import { EventRefused } from "./retry.js";
 import type { Destination, Transport } from "./transport.js";
 
 /**

@@ -1,97 +1,96 @@
 import type { Api } from "../api.js";
 import { asyncDispose } from "../dispose.js";
-import { ApiError, PublishError } from "../errors.js";
-import { withTimeout } from "../timeout.js";
-import type { WebSocketConstructor } from "../websocket.js";
+import { PublishError, StoppedError } from "../errors.js";
+import type { SignalRecord } from "../generated/openapi.js";
+import { randomName } from "../random.js";
+import { settledWithin } from "../timeout.js";
+import { defaultFailure, isInterrupt, ownFailure } from "./failure.js";
+import { finishStream, isCancelled } from "./finishing.js";
+import { Hearing } from "./hearing.js";
+import { Lease } from "./lease.js";
 import { reasonToRefuse } from "./names.js";
-import { NdjsonTransport } from "./ndjson.js";
-import { type Ack, Outbox } from "./outbox.js";
-import { Retry, respondedWithin } from "./retry.js";
-import { SplitCharacters, wellFormedJson } from "./surrogates.js";
-import type { Transport } from "./transport.js";
-import { WebSocketTransport } from "./websocket.js";
+import {
+  type Cancellation,
+  type Failure,
+  type PublishOptions,
+  type WriterOptions,
+  withDefaults,
+} from "./options.js";
+import { pipe, type Source } from "./pipe.js";
+import { Sender } from "./sender.js";
+import { StopState } from "./stop.js";
+import { type FinishDetails, Target } from "./target.js";
 
-/** How a writer writes. */
-export interface PublishOptions {
-  /**
-   * `ndjson` (the default): a request contains all events that are ready; events that are written
-   * meanwhile wait for the next one. `websocket`: each event is sent at once and acknowledged by
-   * itself.
-   */
-  transport?: "ndjson" | "websocket" | undefined;
-  /**
-   * The generation that the stream must have, as `createStream` returned it. The writer fails with
-   * `stale-generation` when another stream has the key.
-   */
-  generation?: string | undefined;
-  /** How many events may be unacknowledged before `write` waits. 1,000. */
-  maxPending?: number | undefined;
-  /**
-   * How long to try again since the broker last acknowledged something, in milliseconds. 60,000.
-   */
-  retryForMs?: number | undefined;
-  /**
-   * After an error in the function that writes: how long to wait until the written events are
-   * stored, before the stream is cancelled, in milliseconds. 5,000.
-   */
-  flushTimeoutMs?: number | undefined;
-  /** Called each time that the broker acknowledges events. Its errors make the writer fail. */
-  onAck?: ((ack: Ack) => void) | undefined;
-  /**
-   * Replaces the platform's `WebSocket`, for the transport `websocket`. It must take `{ headers }`,
-   * as those of `ws`, Node 22, Deno and Bun do. Those of browsers do not.
-   */
-  WebSocket?: WebSocketConstructor | undefined;
-}
+/** How the caller ended its writer. */
+type WriterEnd = "finish" | "cancel" | "fail" | "close";
 
 /** Writes events into one active stream: in order, each once, even if the connection breaks. */
 export class Writer implements AsyncDisposable {
   readonly #api: Api;
-  readonly #key: string;
-  readonly #generation: string | undefined;
-  readonly #outbox: Outbox;
-  readonly #transport: Transport;
-  readonly #retry: Retry;
-  readonly #abort = new AbortController();
-  readonly #characters = new SplitCharacters();
-  readonly #flushTimeoutMs: number;
-  #draining = false;
-  #ending: { how: "finish" | "cancel" | "close"; done: Promise<void> } | undefined;
+  readonly #options: WriterOptions;
+  readonly #target: Target;
+  readonly #sender: Sender;
+  readonly #lease: Lease;
+  readonly #hearing: Hearing;
+  readonly #stop: StopState;
+  /** The look at the signals that says who asked for a stop. */
+  #look: Promise<void> | undefined;
+  #ending: { how: WriterEnd; done: Promise<void> } | undefined;
+  /** Whether the end of a function ends the writer. */
+  #inBlock = false;
 
   /** For `Client.publish`. */
   constructor(api: Api, key: string, options: PublishOptions) {
-    const {
-      transport = "ndjson",
-      maxPending = 1_000,
-      retryForMs = 60_000,
-      onAck,
-      WebSocket,
-      generation,
-    } = options;
-    const destination = { api, key, producer: randomName(), generation, WebSocket };
+    const { generation, WebSocket } = options;
     this.#api = api;
-    this.#key = key;
-    this.#generation = generation;
-    this.#flushTimeoutMs = options.flushTimeoutMs ?? 5_000;
-    this.#retry = new Retry(retryForMs);
-    this.#transport =
-      transport === "websocket"
-        ? new WebSocketTransport(destination)
-        : new NdjsonTransport(destination);
-    this.#outbox = new Outbox(maxPending, (ack) => {
-      this.#retry.reset();
-      onAck?.(ack);
+    this.#options = withDefaults(options);
+    this.#target = new Target(api, key, generation);
+    const destination = { api, key, producer: randomName(), generation, WebSocket };
+    this.#sender = new Sender(destination, this.#options, {
+      explain: (error) => this.#explain(error),
+      failed: (failure) => this.#halted(failure),
     });
+    this.#stop = new StopState(api.log);
+    const stopped = (by: string | null) => this.#stopped(by);
+    this.#hearing = new Hearing(this.#target, { stopped, cancelled: () => stopped(null) }, api.log);
+    const { lease } = this.#options;
+    const cancelled = (error: unknown) => void this.#learnStop(error);
+    const stopRequested = () => void this.#learnStop(undefined);
+    this.#lease = new Lease(this.#target, lease, { stopRequested, cancelled }, api.log);
   }
 
   /** How many events the broker has acknowledged. */
   get acknowledged(): number {
-    return this.#outbox.acknowledged;
+    return this.#sender.acknowledged;
   }
 
   /** How many events are written and not acknowledged. */
   get pending(): number {
-    return this.#outbox.pending;
+    return this.#sender.pending;
+  }
+
+  /**
+   * Aborted with a `StoppedError` when the producer is asked to stop, or the stream is cancelled
+   * elsewhere. Aborted with the writer's error when the writer fails.
+   *
+   * The first use of this or of `signals` opens a connection. It is closed when the writer is
+   * finished, cancelled, failed or closed.
+   */
+  get signal(): AbortSignal {
+    this.#use();
+    this.#hearing.open();
+    return this.#stop.signal;
+  }
+
+  /**
+   * The signals of the stream, from its first one on. The iteration is over when the writer or the
+   * stream is. It throws an `ApiError` when the broker refuses to send signals. Several iterations
+   * each get all signals.
+   */
+  signals(): AsyncIterableIterator<SignalRecord> {
+    this.#use();
+    this.#hearing.open();
+    return this.#hearing.read();
   }
 
   /**
@@ -104,15 +103,17 @@ export class Writer implements AsyncDisposable {
    *
    * Throws a `PublishError`. With `invalid-event` or `reserved-event` it refuses an event that the
    * broker would refuse, and the writer goes on. With `writer-closed` the writer was finished,
-   * cancelled or closed before. Other errors made the writer fail.
+   * cancelled, failed or closed before. After a stop it is a `StoppedError`, also while the call
+   * waits for room. Other errors made the writer fail.
    */
   async write(event: string, data?: unknown): Promise<void> {
     if (this.#ending)
       throw this.#error("writer-closed", `The writer can't write after ${this.#ending.how}`);
+    if (this.#stop.heard && !this.#options.writeAfterStop) throw this.#stop.heard;
     const refused = reasonToRefuse(event, data);
     if (refused) throw this.#error(refused.code, refused.message);
-    const whole = typeof data === "string" ? this.#characters.join(event, data) : data;
-    await this.#push(event, whole);
+    this.#use();
+    await this.#sender.write(event, data);
   }
 
   /**
@@ -120,48 +121,62 @@ export class Writer implements AsyncDisposable {
    * its other half. Throws the error that made the writer fail.
    */
   flush(): Promise<void> {
-    return this.#outbox.flush();
+    return this.#sender.flush();
   }
 
-  /** Does `flush`, then ends the stream. Throws `no-active-stream` when it is already finished. */
+  /**
+   * Does `flush`, then ends the stream. When it is already finished, throws a `StoppedError` if
+   * somebody has cancelled it, and `no-active-stream` otherwise.
+   */
   finish(): Promise<void> {
     return this.#end("finish", async () => {
-      await this.#flushAll();
-      this.#transport.close();
-      await this.#endStream("/api/stream/end", "ended");
+      await this.#sender.flushAll();
+      this.#sender.close();
+      await this.#finishStream("end", {}, true);
     });
   }
 
   /**
-   * Drops the events that were not sent, and cancels the stream, because it is not complete. Throws
-   * `no-active-stream` when it is already finished.
+   * Drops the events that were not sent, and cancels the stream, because it is not complete. After
+   * a stop the default reason is `stop`, and `by` is who asked for it. A stream that is already
+   * finished is a success.
    */
-  cancel(): Promise<void> {
-    return this.#cancel(true);
+  cancel({ reason, by }: Cancellation = {}): Promise<void> {
+    return this.#end("cancel", () => {
+      const isGiven = reason !== undefined || by !== undefined;
+      return this.#dropAnd("cancel", isGiven ? { reason, by } : this.#stop.details, true);
+    });
   }
 
-  /** Does `flush`, and leaves the stream active for other writers. */
+  /**
+   * Fails the stream, because the producer can't go on. Waits until the written events are stored,
+   * at most `flushTimeoutMs`, and drops the others. A stream that is already finished is a success.
+   */
+  fail({ code, message }: Failure = {}): Promise<void> {
+    return this.#end("fail", () => this.#flushAnd("fail", { code, message }, true));
+  }
+
+  /** Does `flush`, ends the lease, and leaves the stream active for other writers. */
   close(): Promise<void> {
     return this.#end("close", async () => {
-      await this.#flushAll();
-      this.#transport.close();
+      await this.#sender.flushAll();
+      this.#sender.close();
+      await this.#lease.release();
     });
   }
 
   /**
-   * Does `finish`, unless the writer was finished, cancelled or closed before. Cancels the stream
-   * when it can't be finished.
+   * Does `finish`, or cancels the stream after a stop. It does neither when the writer was
+   * finished, cancelled, failed or closed before. Fails the stream when the writer has failed.
    *
    * `await using` calls this method, also when an error leaves its block. The method does not learn
-   * of that error. Use `run` where an error must cancel the stream.
+   * of that error. Use `run` where an error must fail the stream.
    */
   async [asyncDispose](): Promise<void> {
-    if (this.#ending) return this.#ending.done;
-    const { failureReported } = this.#outbox;
+    const { failureReported } = this.#sender;
     try {
-      await this.finish();
+      await this.#leave();
     } catch (error) {
-      await this.#abandon(error);
       if (!failureReported) throw error;
     }
   }
@@ -169,121 +184,145 @@ export class Writer implements AsyncDisposable {
   /**
    * Calls the function with this writer, and finishes the stream when the function returns. When
    * the function throws, the writer waits until the written events are stored, at most
-   * `flushTimeoutMs`, and cancels the stream. It does neither when the function has finished,
-   * cancelled or closed the writer itself. Returns what the function returns. Throws the function's
-   * error, or the error that made the writer fail.
+   * `flushTimeoutMs`, and fails the stream. After a stop it waits and cancels the stream in both
+   * cases. It does nothing when the function has ended the writer itself.
+   *
+   * Returns what the function returns. Returns undefined when the function throws after a stop.
+   * Otherwise it throws the function's error, or the error that made the writer fail.
    */
-  async run<T>(write: (writer: Writer) => T | Promise<T>): Promise<T> {
+  async run<T>(write: (writer: Writer) => T | Promise<T>): Promise<T | undefined> {
+    this.#use();
+    this.#inBlock = true;
+    let result: T;
     try {
-      const result = await write(this);
-      await (this.#ending?.done ?? this.finish());
-      return result;
+      result = await write(this);
     } catch (error) {
-      await this.#abandon(error);
-      throw error;
+      const stop = this.#stop.heard;
+      await this.#leaveAfter(error);
+      if (!stop) throw error;
+      // The stop explains an abort. Another error may be a defect, and nobody else sees it.
+      if (!isInterrupt(error)) this.#api.log("warn", "A producer threw after a stop", error);
+      return undefined;
     }
+    await this.#leave();
+    return result;
   }
 
   /**
    * Writes each chunk as an event of this name, as fast as the broker takes them. Leaves the stream
-   * active.
+   * active. At a stop it closes the source and throws a `StoppedError`, also while it waits for a
+   * chunk, and with `writeAfterStop`. A generator that waits closes when its wait ends.
+   *
+   * It opens the same connection as `signal`.
    */
-  async pipeFrom(source: AsyncIterable<unknown> | Iterable<unknown>, event: string): Promise<void> {
-    for await (const chunk of source) await this.write(event, chunk);
+  pipeFrom(source: Source, event: string): Promise<void> {
+    return pipe(source, (chunk) => this.write(event, chunk), this.signal);
   }
 
   /**
    * A `WritableStream` that writes each chunk as an event of this name, for
-   * `readable.pipeTo(writer.writable("token"))`. Closing it finishes the stream. Aborting it
-   * cancels the stream after the written events are stored; `pipeTo` aborts it when the source
-   * fails.
+   * `readable.pipeTo(writer.writable("token"))`. Closing it finishes the stream. Aborting it fails
+   * the stream after the written events are stored; `pipeTo` aborts it when the source fails. At a
+   * stop the stream is cancelled, the source is closed, and `pipeTo` throws a `StoppedError`.
+   *
+   * It opens the same connection as `signal`.
    */
   writable(event: string): WritableStream<unknown> {
+    this.#use();
+    this.#hearing.open();
     return new WritableStream<unknown>({
+      start: (controller) => {
+        this.#onInterrupt((reason) => {
+          controller.error(reason);
+          // Nobody closes or aborts a `WritableStream` that has an error.
+          if (this.#inBlock) return;
+          this.#leaveAfter(reason).catch((error) => {
+            this.#api.log("warn", "A stream could not be finished after a stop", error);
+          });
+        });
+      },
       write: (chunk) => this.write(event, chunk),
-      close: () => this.finish(),
-      abort: () => this.#cancelAfterFlush(true),
+      close: () => this.#leave(),
+      abort: (reason) => this.#leaveAfter(reason),
     });
   }
 
-  /** Sends until the outbox is empty or the writer fails. */
-  async #drain(): Promise<void> {
-    if (this.#draining || this.#outbox.failure) return;
-    this.#draining = true;
-    this.#retry.reset();
+  /** The writer is used, so its lease begins. */
+  #use(): void {
+    this.#lease.start();
+  }
+
+  /** Finishes the stream, or cancels it after a stop. */
+  async #leave(): Promise<void> {
     try {
-      // Callers that write without waiting fill the first request meanwhile.
-      await Promise.resolve();
-      while (this.#outbox.pending > 0) {
-        try {
-          await this.#transport.drain(this.#outbox, this.#retry.timeout, this.#abort.signal);
-        } catch (error) {
-          await this.#retry.pause(error, this.#abort.signal);
-        }
-      }
+      if (this.#ending) await this.#ending.done;
+      else if (this.#stop.heard) await this.#cancelStopped(true);
+      else await this.finish();
     } catch (error) {
-      this.#outbox.fail(this.#failed(error));
-      this.#transport.close();
-    } finally {
-      this.#draining = false;
+      // Somebody else has cancelled the stream, so there is nothing left to do.
+      if (error instanceof StoppedError) return;
+      await this.#leaveAfter(error);
+      throw error;
     }
   }
 
-  /** Puts an event into the outbox. */
-  #push(event: string, data: unknown): Promise<void> {
-    const room = this.#outbox.push(wellFormedJson({ event, data }));
-    void this.#drain();
-    return room;
-  }
-
-  /** Does `flush`, after it has written each first half that still waits as an event of its own. */
-  async #flushAll(): Promise<void> {
-    // `flush` throws the same errors.
-    for (const event of this.#characters.rest()) this.#push(event, "\uFFFD").catch(() => {});
-    await this.flush();
-  }
-
-  /** Cancels the stream because of an error. */
-  async #abandon(error: unknown): Promise<void> {
+  /** Fails the stream because of an error, or cancels it after a stop. */
+  async #leaveAfter(error: unknown): Promise<void> {
     if (this.#ending) return;
     // The writer has retried for long. One more attempt is enough, and its error adds nothing.
     const failed =
-      this.#outbox.failure !== undefined ||
+      this.#sender.failure !== undefined ||
       (error instanceof PublishError && error.cause !== undefined);
+    if (this.#stop.heard) return this.#cancelStopped(!failed);
     try {
-      await this.#cancelAfterFlush(!failed);
-    } catch (cancelling) {
+      await this.#end("fail", () => this.#failFor(error, !failed));
+    } catch (failing) {
       if (!failed)
-        throw new AggregateError(
-          [error, cancelling],
-          "The stream could not be cancelled after an error",
-        );
+        throw new AggregateError([error, failing], "The stream could not be failed after an error");
     }
   }
 
-  #cancel(persistent: boolean): Promise<void> {
-    return this.#end("cancel", () => this.#drop(persistent, false));
+  #cancelStopped(persistent: boolean): Promise<void> {
+    return this.#end("cancel", () => this.#flushAnd("cancel", this.#stop.details, persistent));
+  }
+
+  /** Fails the stream, with what `failure` makes of the error. */
+  async #failFor(error: unknown, persistent: boolean): Promise<void> {
+    const common = defaultFailure(error);
+    const own = ownFailure(this.#options.failure, error, this.#api.log);
+    try {
+      await this.#flushAnd("fail", { ...common, ...own }, persistent);
+    } catch (error) {
+      if (!own || (error as PublishError).code !== "invalid-request") throw error;
+      this.#api.log("warn", "The broker refused what the option `failure` returned", error);
+      await this.#finishStream("fail", common, persistent);
+    }
   }
 
   /**
-   * Cancels the stream when the written events are stored, can't be stored, or took too long. A
-   * stream that somebody else has finished needs no cancelling.
+   * Finishes the stream when the written events are stored, can't be stored, or took too long. The
+   * others are dropped.
    */
-  #cancelAfterFlush(persistent: boolean): Promise<void> {
-    return this.#end("cancel", async () => {
-      await settledWithin(this.#flushTimeoutMs, this.#flushAll());
-      await this.#drop(persistent, true);
-    });
+  async #flushAnd(how: "cancel" | "fail", details: FinishDetails, persistent: boolean) {
+    await settledWithin(this.#options.flushTimeoutMs, this.#sender.flushAll());
+    await this.#dropAnd(how, details, persistent);
   }
 
-  async #drop(persistent: boolean, mayBeFinished: boolean): Promise<void> {
-    this.#abort.abort();
-    this.#outbox.fail(this.#error("writer-closed", "The writer was cancelled"));
-    this.#transport.close();
-    await this.#endStream("/api/stream/cancel", "cancelled", persistent, mayBeFinished);
+  /** Drops the events that were not sent, and finishes the stream. */
+  async #dropAnd(how: "cancel" | "fail", details: FinishDetails, persistent: boolean) {
+    this.#sender.drop(this.#error("writer-closed", `The writer can't write after ${how}`));
+    await this.#finishStream(how, details, persistent);
   }
 
-  #end(how: "finish" | "cancel" | "close", work: () => Promise<void>): Promise<void> {
+  async #finishStream(how: "end" | "cancel" | "fail", details: FinishDetails, persistent: boolean) {
+    await finishStream(this.#target, this.#sender.retry, { how, details, persistent }).catch(
+      async (error) => {
+        throw await this.#explain(error);
+      },
+    );
+  }
+
+  #end(how: WriterEnd, work: () => Promise<void>): Promise<void> {
     if (this.#ending) {
       if (this.#ending.how === how) return this.#ending.done;
       return Promise.reject(
@@ -293,56 +332,52 @@ export class Writer implements AsyncDisposable {
     const done = work();
     const ending = { how, done };
     this.#ending = ending;
-    // After a failure the caller may try again to finish, cancel or close.
-    done.catch(() => {
+    const settled = () => {
+      this.#lease.stop();
+      this.#hearing.close();
+    };
+    done.then(settled, () => {
+      settled();
+      // After a failure the caller may try again to end the writer.
       if (this.#ending === ending) this.#ending = undefined;
     });
     return done;
   }
 
-  async #endStream(
-    path: "/api/stream/end" | "/api/stream/cancel",
-    status: string,
-    persistent = true,
-    mayBeFinished = false,
-  ): Promise<void> {
-    const signal = new AbortController().signal;
-    const generation = this.#generation;
-    const body = { key: this.#key, ...(generation === undefined ? {} : { generation }) };
-    this.#retry.reset();
-    for (let first = true; ; first = false) {
-      try {
-        await respondedWithin(this.#retry.timeout(), signal, (signal) =>
-          this.#api.call(this.#api.routes.POST(path, { body, signal }), signal),
-        );
-        return;
-      } catch (error) {
-        try {
-          if (error instanceof ApiError && error.code === "no-active-stream") {
-            if (mayBeFinished && error.streamStatus) return;
-            // An earlier attempt, whose response was lost, may have finished the stream.
-            if (!first && (error.streamStatus ?? (await this.#status())) === status) return;
-          }
-          if (!persistent) throw error;
-          await this.#retry.pause(error, signal);
-        } catch (error) {
-          throw this.#failed(error);
-        }
-      }
-    }
+  /** Calls the function at a stop that forbids to write, and when the writer fails. */
+  #onInterrupt(interrupted: (reason: unknown) => void): () => void {
+    return this.#stop.onInterrupt(this.#options.writeAfterStop, interrupted);
   }
 
-  async #status(): Promise<string> {
-    const query = { key: this.#key };
-    const { status } = await this.#api.call(
-      this.#api.routes.GET("/api/stream/info", { params: { query } }),
-      undefined,
-    );
-    return status;
+  /** The producer was asked to stop, or somebody has cancelled the stream. */
+  async #learnStop(cause: unknown): Promise<void> {
+    if (this.#stop.heard) return;
+    this.#look ??= this.#hearing.look();
+    await this.#look;
+    this.#stopped(null, cause);
   }
 
-  #failed(error: unknown): PublishError {
+  #stopped(by: string | null, cause?: unknown): void {
+    if (this.#stop.heard) return;
+    const stop = new StoppedError(by, this.acknowledged, cause);
+    if (!this.#options.writeAfterStop) this.#sender.refuseWrites(stop);
+    this.#stop.hear(stop);
+  }
+
+  /** The writer has failed. */
+  #halted(failure: PublishError): void {
+    this.#lease.stop();
+    this.#hearing.close();
+    this.#stop.fail(failure);
+  }
+
+  /** The error for callers that this error of the broker means. */
+  async #explain(error: unknown): Promise<PublishError> {
     if (error instanceof PublishError) return error;
+    if (isCancelled(error)) {
+      await this.#learnStop(error);
+      return new StoppedError(this.#stop.heard?.by ?? null, this.acknowledged, error);
+    }
     const { message, code = "unexpected-error" } = error as Error & { code?: string };
     const confirmed = `${this.acknowledged} of the writer's events are confirmed`;
     return new PublishError(code, `${message} (${confirmed})`, this.acknowledged, error);
@@ -351,20 +386,4 @@ export class Writer implements AsyncDisposable {
   #error(code: string, message: string): PublishError {
     return new PublishError(code, message, this.acknowledged);
   }
-}
-
-/** Resolves when the work is done or has failed, or after `ms` milliseconds. */
-async function settledWithin(ms: number, work: Promise<void>): Promise<void> {
-  await withTimeout<void>(ms, new AbortController().signal, (resolve) => {
-    work.then(resolve, () => resolve());
-  }).catch(() => {});
-}
-
-/**
- * A name that no other writer of the stream has. It is not a secret. Node 18 has no global
- * `crypto`.
- */
-function randomName(): string {
-  const random = () => Math.random().toString(36).slice(2);
-  return `${random()}${random()}`;
 }

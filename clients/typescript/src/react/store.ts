@@ -46,7 +46,8 @@ export interface StreamSnapshot {
 /**
  * How to follow a stream. Options that may change without a restart are read when they are needed.
  */
-export interface StoreOptions extends Omit<SubscribeOptions, "url" | "token" | "after" | "signal"> {
+export interface StoreOptions
+  extends Omit<SubscribeOptions, "url" | "token" | "access" | "after" | "signal"> {
   token?: Token | null | undefined;
   /**
    * The name of the events whose data make up the text, or a function that returns an event's part

@@ -11,7 +11,7 @@ const TEXT_EVENT = "text";
 /**
  * Writes the text of `source` to its end, also when it is not read here, and finishes the stream.
  * `text` is for the reader here. `done` is settled when the stream is finished, and rejected when
- * it had to be cancelled.
+ * it is not complete.
  */
 export function produce(
   writer: Writer,
@@ -39,14 +39,17 @@ export function produce(
         await write(pieces.push(next.value));
       }
       await write(pieces.end());
+      return true;
     })
-    .then(
-      () => reader?.close(),
-      (error) => {
-        reader?.error(error);
-        throw error;
-      },
-    );
+    .then((isComplete) => {
+      // The producer was asked to stop.
+      if (!isComplete) throw new Error("The stream was cancelled before its end");
+      reader?.close();
+    })
+    .catch((error) => {
+      reader?.error(error);
+      throw error;
+    });
   return { text, done };
 }
 

@@ -17,6 +17,7 @@ export interface EventFields {
   event: string;
   data: string;
   missed: Missed | null;
+  count: number;
 }
 
 /** An event of a stream. */
@@ -35,12 +36,15 @@ export class StreamEvent implements EventFields {
   readonly data: string;
   /** What is missing, for `missedevents`. Null for every other event. */
   readonly missed: Missed | null;
+  /** How many stored events it stands for. More than one only with `rollup`. */
+  readonly count: number;
 
-  constructor({ id, event, data, missed }: EventFields) {
+  constructor({ id, event, data, missed, count }: EventFields) {
     this.id = id;
     this.event = event;
     this.data = data;
     this.missed = missed;
+    this.count = count;
   }
 
   /** Parses the data as JSON. Throws a `SyntaxError` when it is not JSON. `T` is not checked. */

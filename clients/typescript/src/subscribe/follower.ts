@@ -1,11 +1,17 @@
 import { Backoff } from "../backoff.js";
 import { asyncDispose } from "../dispose.js";
 import { ApiError, SubscribeError } from "../errors.js";
-import { isRetryable } from "../http.js";
-import { linked, sleep, withTimeout } from "../timeout.js";
-import type { Attempt, Connect, Received } from "./connection.js";
+import { leastDelay } from "../http.js";
+import { logTo } from "../log.js";
+import { notify } from "../notify.js";
+import { linked, sleep } from "../timeout.js";
+import type { Attempt, Received } from "./connection.js";
+import { ConnectionReporter } from "./connection-reporter.js";
+import type { Credentials } from "./credentials.js";
 import type { FollowOptions } from "./options.js";
 import type { SubscribeRequest } from "./request.js";
+import { sendSignal } from "./signal.js";
+import type { Endpoint } from "./transport.js";
 
 /** The retry delay in milliseconds until the broker sends one. */
 const DEFAULT_RETRY = 1_000;
@@ -22,18 +28,27 @@ export abstract class Follower<Item>
   implements AsyncIterableIterator<Item, undefined, void>, AsyncDisposable
 {
   readonly #options: FollowOptions;
-  readonly #connect: Connect;
+  readonly #credentials: Credentials;
+  readonly #fetch: typeof globalThis.fetch;
+  readonly #reporter: ConnectionReporter;
   readonly #leaving = new AbortController();
   #left = false;
   #connection = new AbortController();
   readonly #items: AsyncGenerator<Item, undefined, void>;
 
-  constructor(options: FollowOptions, connect: Connect) {
+  constructor(options: FollowOptions, credentials: Credentials) {
     this.#options = options;
-    this.#connect = connect;
+    this.#credentials = credentials;
+    this.#fetch = options.fetch ?? ((...request) => globalThis.fetch(...request));
+    this.#reporter = new ConnectionReporter(options.onConnection, logTo(options.onLog));
     this.#items = this.#run();
   }
 
+  /**
+   * Takes over the URL. Called before the first request, and by constructors that know the URL: the
+   * second call changes nothing.
+   */
+  protected abstract located(endpoint: Endpoint): void;
   /**
    * The request of the next connection. A promise waits until there is something to request.
    * Undefined ends the iteration.
@@ -78,16 +93,27 @@ export abstract class Follower<Item>
     this.#connection.abort();
   }
 
+  /** Sends a signal to the producer of a stream: of the only one, unless there is a key. */
+  protected signalTo(key: string | undefined, name: string, data?: unknown): Promise<number> {
+    return sendSignal(this.#credentials, this.#fetch, key, name, data);
+  }
+
   async *#run(): AsyncGenerator<Item, undefined, void> {
     const { signal } = this.#options;
+    let failure: unknown = null;
     const abort = () => this.#leaving.abort(signal?.reason);
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort);
     try {
       yield* this.#follow(this.#leaving.signal);
     } catch (error) {
-      if (!this.#left) throw error;
+      if (!this.#left) {
+        // The caller may have left the subscription by its signal. That is no failure.
+        if (!signal?.aborted) failure = error;
+        throw error;
+      }
     } finally {
+      this.#reporter.change("closed", failure);
       this.#leaving.abort();
       signal?.removeEventListener("abort", abort);
       this.closed();
@@ -109,52 +135,56 @@ export abstract class Follower<Item>
       Math.floor(Math.min(MAX_POLL, silenceMs / 1_000, giveUpAfterMs / 2_000)),
     );
     const backoff = new Backoff(DEFAULT_RETRY, MAX_RETRY);
-    let token: string | undefined;
+    const credentials = this.#credentials;
+    if (!credentials.endpoint) await credentials.get(signal);
+    const endpoint = credentials.endpoint as Endpoint;
+    this.located(endpoint);
 
     for (;;) {
       const pending = this.request(signal);
       // The time without a request is not a silence of the broker.
       const request = pending instanceof Promise ? await pending.finally(postponeGiveUp) : pending;
       if (!request) return;
-      const tokenIsNew = token === undefined;
-      token ??= await this.#makeToken(signal);
+      this.#reporter.change("connecting");
+      const grant = await credentials.get(signal);
+      const { isNew } = grant;
+      grant.isNew = false;
       const { controller, unlink } = linked(signal);
       this.#connection = controller;
       const { url, after, respondAtOnce } = request;
       const attempt: Attempt = {
         url,
         after,
-        token,
+        token: grant.token,
         signal: controller.signal,
-        fetch: this.#options.fetch ?? ((...request) => globalThis.fetch(...request)),
+        fetch: this.#fetch,
         WebSocket: this.#options.WebSocket,
         tokenInQuery: this.#options.tokenInQuery ?? false,
         pollSeconds: respondAtOnce ? 0 : pollSeconds,
         timeout: (extra = 0) => Math.min(silenceMs + extra, remaining()),
       };
       try {
-        yield* this.#receive(attempt, backoff, postponeGiveUp);
+        yield* this.#receive(endpoint.connect(attempt), attempt.signal, backoff, postponeGiveUp);
         if (this.over) return;
       } catch (error) {
         signal.throwIfAborted();
         if (controller.signal.aborted) continue;
         if (error instanceof SubscribeError) throw error;
         if (error instanceof ApiError && error.status === 401) {
-          if (tokenIsNew || typeof this.#options.token === "string") throw error;
-          token = undefined;
+          if (isNew || !credentials.renew(grant)) throw error;
           continue;
         }
-        if (error instanceof ApiError && !isRetryable(error.status)) {
-          if (this.toleratesRefusal(error)) continue;
+        const least = leastDelay(error);
+        if (least === undefined) {
+          if (this.toleratesRefusal(error as ApiError)) continue;
           throw error;
         }
-        const retryAfter = error instanceof ApiError ? (error.retryAfter ?? 0) * 1000 : 0;
-        const delay = Math.max(retryAfter, backoff.delay());
+        const delay = Math.max(least, backoff.delay());
         notify(this.#options.onReconnect, error);
-        if (delay < remaining()) {
-          await sleep(delay, signal);
-        } else {
-          await sleep(remaining(), signal);
+        const pause = Math.min(delay, remaining());
+        this.#reporter.change("waiting", error, Math.round(pause));
+        await sleep(pause, signal);
+        if (pause < delay) {
           throw new SubscribeError(
             "disconnected",
             `Nothing was received from the broker for ${giveUpAfterMs / 1000} s`,
@@ -169,17 +199,24 @@ export abstract class Follower<Item>
 
   /** Hands out what one connection delivers, until it ends or another one is needed. */
   async *#receive(
-    attempt: Attempt,
+    connection: AsyncIterable<Received>,
+    signal: AbortSignal,
     backoff: Backoff,
     postponeGiveUp: () => void,
   ): AsyncGenerator<Item, void, void> {
-    for await (const received of this.#connect(attempt)) {
+    for await (const received of connection) {
       // The next connection requests again what this one delivered after the abort.
-      attempt.signal.throwIfAborted();
+      signal.throwIfAborted();
       postponeGiveUp();
       if (received.kind === "retry") backoff.first = received.milliseconds;
-      if (received.kind === "frame") backoff.reset();
-      if (received.kind === "open") notify(this.#options.onConnect, undefined);
+      if (received.kind === "frame") {
+        backoff.reset();
+        this.#reporter.eventCame = true;
+      }
+      if (received.kind === "open") {
+        this.#reporter.change("open");
+        notify(this.#options.onConnect, undefined);
+      }
       const item = this.accept(received);
       if (item !== undefined) {
         yield item;
@@ -190,17 +227,4 @@ export abstract class Follower<Item>
     }
     throw new Error("A connection ended without saying why");
   }
-
-  async #makeToken(signal: AbortSignal): Promise<string> {
-    const { token } = this.#options;
-    if (typeof token === "string") return token;
-    return withTimeout(Number.POSITIVE_INFINITY, signal, (resolve, reject) => {
-      Promise.resolve().then(token).then(resolve, reject);
-    });
-  }
-}
-
-/** Calls a listener outside of the iteration: its errors are not failures of the connection. */
-function notify<T>(listener: ((about: T) => void) | undefined, about: T): void {
-  if (listener) queueMicrotask(() => listener(about));
 }

@@ -7,6 +7,8 @@ export interface Frame {
   id?: string | undefined;
   event?: string | undefined;
   data?: string | undefined;
+  /** How many stored events it stands for, if they are several. */
+  count?: number | undefined;
   /** The status of the stream, with its last event. Older brokers do not send it. */
   stream_status?: FinalStatus | undefined;
   /** The status that the stream has if nothing follows this event. The next request shows it. */

@@ -1,57 +1,38 @@
 import type { ApiError } from "../errors.js";
 import { type Change, Changes } from "./changes.js";
-import type { Connect, Received } from "./connection.js";
+import type { Received } from "./connection.js";
+import type { Credentials } from "./credentials.js";
 import { Cursor } from "./cursor.js";
 import { type FinalStatus, KeyedEvent, LAST_EVENTS } from "./event.js";
 import { Follower } from "./follower.js";
 import type { Frame, Reply } from "./frame.js";
+import type { AddOptions, FollowedStatus, SubscribeManyOptions } from "./many-options.js";
 import { type MissedTotal, sumOf } from "./missed.js";
-import type { FollowOptions, From } from "./options.js";
+import type { From } from "./options.js";
 import { ReadAhead } from "./read-ahead.js";
+import { reasonOf, type StreamReason } from "./reason.js";
 import { fromText, isStart, type SubscribeRequest, withParameters } from "./request.js";
 import { SequenceCheck } from "./sequence.js";
-
-/** Which streams to follow, and how. */
-export interface SubscribeManyOptions extends FollowOptions {
-  /** The keys of the streams. Those that the URL names, unless it is set. */
-  keys?: readonly string[] | undefined;
-  /**
-   * Where to continue: a cursor, or ids by key. Streams that it does not name start where `from`
-   * says.
-   */
-  after?: string | Readonly<Record<string, string>> | null | undefined;
-}
-
-/** Where to start in a stream that is added. */
-export interface AddOptions {
-  /** Continue after this id, instead of starting where `from` says. */
-  after?: string | null | undefined;
-  /** The start position. That of the subscription, unless it is set. */
-  from?: From | undefined;
-  /** Wait for the stream if it does not exist yet. As the subscription does, unless it is set. */
-  wait?: boolean | undefined;
-}
-
-/**
- * The status of a stream. `gone`: it was deleted, and its last event did not come. Null: it is
- * finished, and nothing followed the id that the subscription continued after.
- */
-export type FollowedStatus = "active" | FinalStatus | "gone" | null;
+import { unlessFinished } from "./signal.js";
+import type { Endpoint } from "./transport.js";
 
 /** A stream of the subscription. */
 interface FollowedStream {
   status: FollowedStatus;
   /** The status that it has if nothing follows its last event. */
   statusIfOver: FinalStatus | null;
+  /** The data of its last event so far. */
+  lastData: string | undefined;
   readonly sequence: SequenceCheck;
   readonly from: From | undefined;
   readonly wait: boolean | undefined;
 }
 
-/** The positions and the statuses at the time of an event. */
+/** The positions, and how streams are finished, at the time of an event. */
 interface Progress {
   readonly cursor: Cursor;
   readonly statuses: Map<string, FollowedStatus>;
+  readonly reasons: Map<string, StreamReason | null>;
 }
 
 /**
@@ -61,10 +42,10 @@ interface Progress {
  */
 export class ManySubscription extends Follower<KeyedEvent> {
   readonly #options: SubscribeManyOptions;
-  readonly #url: URL;
-  readonly #overWebSocket: boolean;
+  #url: URL | undefined;
+  #overWebSocket = false;
   readonly #streams = new Map<string, FollowedStream>();
-  readonly #cursor: Cursor;
+  #cursor = new Cursor();
   readonly #changes = new Changes();
   /** The change that the connection's own request contains. */
   #joining: Change | undefined;
@@ -82,19 +63,21 @@ export class ManySubscription extends Follower<KeyedEvent> {
   #shown: Progress | undefined;
 
   /** For `subscribeMany`. */
-  constructor(options: SubscribeManyOptions, url: URL, connect: Connect, overWebSocket: boolean) {
-    super(options, connect);
-    const { keys = url.searchParams.getAll("key"), after, from, wait, ...rest } = options;
+  constructor(options: SubscribeManyOptions, credentials: Credentials) {
+    super(options, credentials);
     this.#options = options;
-    this.#url = withParameters(url, rest);
-    this.#overWebSocket = overWebSocket;
-    this.#cursor = Cursor.of(after ?? "", keys);
-    for (const key of keys) this.#follow({ key, from, wait }, this.#cursor.idOf(key));
+    if (options.keys) this.#begin(options.keys);
+    if (credentials.endpoint) this.located(credentials.endpoint);
   }
 
   /** The status of each stream that was not dropped. */
   get statuses(): ReadonlyMap<string, FollowedStatus> {
     return (this.#shown ?? this.#progress()).statuses;
+  }
+
+  /** Why each stream was finished, as its last event says. Null as `reason` of `subscribe` is. */
+  get reasons(): ReadonlyMap<string, StreamReason | null> {
+    return (this.#shown ?? this.#progress()).reasons;
   }
 
   /** How many events of all streams that were not dropped are missing. Null while none is. */
@@ -132,6 +115,16 @@ export class ManySubscription extends Follower<KeyedEvent> {
     return this.#change({ op: "unsubscribe", key });
   }
 
+  /** Sends a signal to the producer of a stream, as `sendSignal` of `subscribe` does. */
+  sendSignal(key: string, name: string, data?: unknown): Promise<number> {
+    return this.signalTo(key, name, data);
+  }
+
+  /** Asks the producer of a stream to stop, as `requestStop` of `subscribe` does. */
+  requestStop(key: string): Promise<number | null> {
+    return unlessFinished(this.sendSignal(key, "stop"));
+  }
+
   override async next(): Promise<IteratorResult<KeyedEvent, undefined>> {
     for (;;) {
       const result = await this.#ahead.next();
@@ -150,6 +143,14 @@ export class ManySubscription extends Follower<KeyedEvent> {
 
   protected override get over(): boolean {
     return this.#changes.empty && this.#streams.size > 0 && this.#active().length === 0;
+  }
+
+  protected override located({ url, overWebSocket }: Endpoint): void {
+    if (this.#url) return;
+    const { from, wait, ...rest } = this.#options;
+    this.#url = withParameters(url, rest);
+    this.#overWebSocket = overWebSocket;
+    if (!this.#options.keys) this.#begin(url.searchParams.getAll("key"));
   }
 
   protected override request(
@@ -225,7 +226,15 @@ export class ManySubscription extends Follower<KeyedEvent> {
 
   #progress(): Progress {
     const statuses = new Map(Array.from(this.#streams, ([key, { status }]) => [key, status]));
-    return { cursor: this.#cursor.copy(), statuses };
+    const reasons = new Map(Array.from(this.#streams, ([key, stream]) => [key, reason(stream)]));
+    return { cursor: this.#cursor.copy(), statuses, reasons };
+  }
+
+  /** Follows the streams with which the subscription begins. */
+  #begin(keys: readonly string[]): void {
+    const { after, from, wait } = this.#options;
+    this.#cursor = Cursor.of(after ?? "", keys);
+    for (const key of keys) this.#follow({ key, from, wait }, this.#cursor.idOf(key));
   }
 
   /**
@@ -237,12 +246,19 @@ export class ManySubscription extends Follower<KeyedEvent> {
   ): void {
     const known = after || (isStart(from) ? after : undefined);
     const sequence = new SequenceCheck(known, this.#options.events !== undefined);
-    this.#streams.set(key, { status: "active", statusIfOver: null, sequence, from, wait });
+    this.#streams.set(key, {
+      status: "active",
+      statusIfOver: null,
+      lastData: undefined,
+      sequence,
+      from,
+      wait,
+    });
   }
 
   /** A request for these streams, each from its position or its start position. */
   #requestFor(streams: readonly Omit<Change, "op">[]): SubscribeRequest {
-    const url = new URL(this.#url);
+    const url = new URL(this.#url as URL);
     url.searchParams.delete("key");
     for (const { key } of streams) url.searchParams.append("key", key);
     if (streams.some(({ wait }) => wait)) url.searchParams.set("wait", "true");
@@ -278,6 +294,7 @@ export class ManySubscription extends Follower<KeyedEvent> {
     const stream = this.#streams.get(key ?? "");
     if (key === undefined || stream?.status !== "active") return undefined;
     stream.statusIfOver = frame.statusIfOver ?? null;
+    stream.lastData = frame.data;
     if (event === undefined) {
       if (id) stream.sequence.move(id);
       this.#moved(key, id, cursor);
@@ -351,6 +368,7 @@ export class ManySubscription extends Follower<KeyedEvent> {
     for (const cursor of [this.#cursor, this.#shown?.cursor])
       if (cursor) setPosition(cursor, { ...change, after });
     this.#shown?.statuses.set(change.key, "active");
+    this.#shown?.reasons.set(change.key, null);
     this.#changes.made();
   }
 
@@ -363,8 +381,15 @@ export class ManySubscription extends Follower<KeyedEvent> {
     }
     for (const cursor of [this.#cursor, this.#shown?.cursor]) cursor?.forget(key);
     this.#shown?.statuses.delete(key);
+    this.#shown?.reasons.delete(key);
     this.#changes.made();
   }
+}
+
+/** Why the stream was finished. Null unless its last event says so. */
+function reason({ status, lastData }: FollowedStream): StreamReason | null {
+  const isKnown = status !== "active" && status !== "ended" && status !== "gone";
+  return isKnown ? reasonOf(lastData) : null;
 }
 
 /** Puts the position of an added stream into the cursor. */

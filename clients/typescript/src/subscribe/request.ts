@@ -20,7 +20,7 @@ export function isStart(from: From | undefined): boolean {
 /** The URL with the parameters that are the same for each connection. */
 export function withParameters(
   url: URL,
-  { events, from, wait, clientName, tags }: FollowOptions,
+  { events, rollup, rollupPath, rollupMs, from, wait, clientName, tags }: FollowOptions,
 ): URL {
   const parameters = {
     events: events?.join(","),
@@ -28,10 +28,15 @@ export function withParameters(
     wait: wait ? "true" : undefined,
     client_name: clientName,
     tags: tags?.join(","),
+    rollup,
+    rollup_path: rollupPath,
+    rollup_ms: rollupMs,
   };
   const whole = new URL(url);
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== undefined) whole.searchParams.set(name, value);
+    if (value === undefined) continue;
+    whole.searchParams.delete(name);
+    for (const item of [value].flat()) whole.searchParams.append(name, String(item));
   }
   return whole;
 }

@@ -28,16 +28,15 @@ export class SequenceCheck {
   }
 
   /** Returns the event of a frame. Throws a `SubscribeError` `gap` when it does not follow. */
-  accept({ id, event, data = "" }: Frame & { event: string }): EventFields {
+  accept({ id, event, data = "", count = 1 }: Frame & { event: string }): EventFields {
     if (event === "missedevents") {
       const missed = parseMissed(data);
       this.missed.add(missed);
       this.#next = numberAfter(missed.first, 0);
-      return { id: null, event, data, missed };
+      return { id: null, event, data, missed, count };
     }
-    const number = this.#check(id);
-    this.#next = number + 1;
-    return { id: id ?? null, event, data, missed: null };
+    this.#next = this.#check(id, count) + 1;
+    return { id: id ?? null, event, data, missed: null, count };
   }
 
   /**
@@ -52,11 +51,12 @@ export class SequenceCheck {
     this.#next = next;
   }
 
-  #check(id: string | undefined): number {
+  /** The number of an event that stands for `count` events, of which it is the last one. */
+  #check(id: string | undefined, count: number): number {
     const number = numberAfter(id, 0);
+    const first = Number(number) - count + 1;
     const least = this.#next ?? 0;
-    const fits =
-      this.#next === undefined || number === least || (this.#filtered && Number(number) > least);
+    const fits = this.#next === undefined || first === least || (this.#filtered && first > least);
     return number !== undefined && fits ? number : this.#fail(id);
   }
 

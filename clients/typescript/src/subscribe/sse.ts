@@ -9,14 +9,20 @@ export function connectSse(attempt: Attempt): AsyncGenerator<Received, void, voi
   return connectHttp(attempt, "text/event-stream", async function* (response, inTime) {
     const parser = new SseParser();
     let last: Frame | undefined;
+    let count: number | undefined;
     try {
       for await (const chunk of chunks(response, inTime)) {
         yield { kind: "alive" };
         for (const parsed of parser.push(chunk)) {
           if ("retry" in parsed) yield { kind: "retry", milliseconds: parsed.retry };
-          else if ("comment" in parsed) yield { kind: "heartbeat" };
-          else {
-            last = frameOf(parsed);
+          else if ("comment" in parsed) {
+            // How many events the next frame stands for.
+            const [, rollup] = /^rollup (\d+)$/.exec(parsed.comment) ?? [];
+            if (rollup === undefined) yield { kind: "heartbeat" };
+            else count = Number(rollup);
+          } else {
+            last = { ...frameOf(parsed), count };
+            count = undefined;
             yield { kind: "frame", frame: last };
           }
         }

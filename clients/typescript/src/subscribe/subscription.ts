@@ -1,12 +1,16 @@
-import type { Connect, Received } from "./connection.js";
+import type { Received } from "./connection.js";
+import type { Credentials } from "./credentials.js";
 import { type FinalStatus, LAST_EVENTS, StreamEvent } from "./event.js";
 import { failureError } from "./failure.js";
 import { Follower } from "./follower.js";
 import type { Frame } from "./frame.js";
 import { type MissedTotal, missedError } from "./missed.js";
 import type { FollowOptions } from "./options.js";
+import { reasonOf, type StreamReason } from "./reason.js";
 import { isStart, type SubscribeRequest, withParameters } from "./request.js";
 import { SequenceCheck } from "./sequence.js";
+import { unlessFinished } from "./signal.js";
+import type { Endpoint } from "./transport.js";
 
 /** Which stream to follow, and how. */
 export interface SubscribeOptions extends FollowOptions {
@@ -34,12 +38,18 @@ export class Subscription extends Follower<StreamEvent> {
    */
   status: FinalStatus | null = null;
   /**
+   * Why the stream was finished, as its last event says. Null for `ended`, for a cancellation
+   * without a reason, and as long as `status` is null.
+   */
+  reason: StreamReason | null = null;
+  /**
    * The current position: the id of the last event that was handed out or filtered. At first, the
    * id that the subscription started after.
    */
   lastId: string | null;
 
-  readonly #url: URL;
+  readonly #options: SubscribeOptions;
+  #url: URL | undefined;
   readonly #fromStart: boolean;
   readonly #sequence: SequenceCheck;
   /**
@@ -48,17 +58,19 @@ export class Subscription extends Follower<StreamEvent> {
    */
   #beforeFirst = false;
   #over = false;
-  /** The status that the stream has if nothing follows the last event. */
+  /** The status that the stream has if nothing follows the last event, and that event's data. */
   #statusIfOver: FinalStatus | null = null;
+  #lastData = "";
 
   /** For `subscribe`. */
-  constructor(options: SubscribeOptions, url: URL, connect: Connect) {
-    super(options, connect);
-    this.#url = withParameters(url, options);
+  constructor(options: SubscribeOptions, credentials: Credentials) {
+    super(options, credentials);
+    this.#options = options;
     this.lastId = options.after ?? null;
     this.#fromStart = isStart(options.from);
     const start = this.lastId ?? (this.#fromStart ? null : undefined);
     this.#sequence = new SequenceCheck(start, options.events !== undefined);
+    if (credentials.endpoint) this.located(credentials.endpoint);
   }
 
   /** How many events are missing so far. Null while none is. */
@@ -92,14 +104,41 @@ export class Subscription extends Follower<StreamEvent> {
     return parts.map(({ data }) => data).join("");
   }
 
+  /**
+   * Sends a signal to the producer of the stream, and returns its number. `data` is any JSON value.
+   * The token must permit it. Works at any time, also before the first event and after the last.
+   *
+   * Tries again for 30 seconds after a temporary failure. Throws the broker's `ApiError`, or an
+   * `UnreachableError`.
+   */
+  sendSignal(name: string, data?: unknown): Promise<number> {
+    return this.signalTo(undefined, name, data);
+  }
+
+  /**
+   * Asks the producer to stop: sends the signal `stop` as `sendSignal` does. Returns its number, or
+   * null when the stream is finished already.
+   */
+  requestStop(): Promise<number | null> {
+    return unlessFinished(this.sendSignal("stop"));
+  }
+
   protected override get over(): boolean {
     return this.#over;
   }
 
+  protected override located({ url }: Endpoint): void {
+    if (new Set(url.searchParams.getAll("key")).size > 1) {
+      throw new TypeError("The URL names several streams: follow them with subscribeMany");
+    }
+    this.#url = withParameters(url, this.#options);
+  }
+
   protected override request(): SubscribeRequest {
-    const key = encodeURIComponent(this.#url.searchParams.get("key") ?? "");
+    const url = this.#url as URL;
+    const key = encodeURIComponent(url.searchParams.get("key") ?? "");
     return {
-      url: this.#url,
+      url,
       after: this.lastId ?? (this.#beforeFirst ? `${key}:` : undefined),
       respondAtOnce: this.lastId === null && !this.#fromStart && !this.#beforeFirst,
     };
@@ -113,7 +152,7 @@ export class Subscription extends Follower<StreamEvent> {
     if (received.kind === "moved") this.#move(received.cursor);
     if (received.kind === "over") {
       this.#over = true;
-      this.status ??= this.#statusIfOver;
+      this.#finished(this.status ?? this.#statusIfOver);
     }
     return undefined;
   }
@@ -124,17 +163,23 @@ export class Subscription extends Follower<StreamEvent> {
 
   protected override closed(): void {}
 
-  #take({ id, event, data, stream_status, statusIfOver }: Frame): StreamEvent | undefined {
+  #take({ id, event, data, count, stream_status, statusIfOver }: Frame): StreamEvent | undefined {
     this.#statusIfOver = statusIfOver ?? null;
+    this.#lastData = data ?? "";
     if (event === undefined) {
       if (id) this.#move(id);
       return undefined;
     }
-    const accepted = new StreamEvent(this.#sequence.accept({ id, event, data }));
+    const accepted = new StreamEvent(this.#sequence.accept({ id, event, data, count }));
     this.lastId = accepted.id ?? this.lastId;
-    this.status = stream_status ?? LAST_EVENTS.get(event) ?? null;
+    this.#finished(stream_status ?? LAST_EVENTS.get(event) ?? null);
     this.#over = this.status !== null;
     return accepted;
+  }
+
+  #finished(status: FinalStatus | null): void {
+    this.status = status;
+    this.reason = status === null || status === "ended" ? null : reasonOf(this.#lastData);
   }
 
   #move(id: string): void {
