@@ -49,19 +49,17 @@ export async function startBackend({ brokerUrl, apiKey, model, port }) {
 }
 
 /**
- * The three routes. An id is as long as a password, and a page with an id may read and stop that
+ * The two routes. An id is as long as a password, and a page with an id may read and stop that
  * answer. A real application would check here who is signed in, and whose answer it is.
  */
 async function callApi(answers, request, pathname) {
-  const [, id, action] = /^\/api\/answers\/([0-9a-f-]{36})(\/stop)?$/.exec(pathname) ?? [];
-  const route = `${request.method} ${id ? '/api/answers/:id' : pathname}${action ?? ''}`;
+  const [, id] = /^\/api\/answers\/([0-9a-f-]{36})$/.exec(pathname) ?? [];
+  const route = `${request.method} ${id ? '/api/answers/:id' : pathname}`;
   switch (route) {
     case 'POST /api/ask':
       return answers.ask(await readQuestion(request));
     case 'GET /api/answers/:id':
       return answers.open(id);
-    case 'POST /api/answers/:id/stop':
-      return answers.stop(id);
     default:
       throw new RequestError(404, 'not-found', `There is no ${request.method} ${pathname}`);
   }

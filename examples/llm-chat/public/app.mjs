@@ -16,6 +16,7 @@ const STATES = {
   reconnecting: 'Reconnecting',
   done: 'Done',
   stopped: 'Stopped',
+  failed: 'Failed',
   lost: 'Not connected',
 };
 
@@ -57,21 +58,18 @@ async function follow({ id, sse_url, token }) {
   leave();
   const text = new GrowingText($('answer'));
   const facts = { tokens: 0, connections: 0 };
-  let given = token;
-  const connection = new Connection((how) => {
-    if (how === 'up') {
-      facts.connections += 1;
-      setState('live');
-    } else {
-      setState(facts.connections > 0 ? 'reconnecting' : 'connecting');
-    }
-  });
+  const connection = new Connection();
   const events = subscribe({
     url: sse_url,
-    token: async () => {
-      const good = given ?? (await open(id)).token;
-      given = undefined;
-      return good;
+    // The token at hand comes first, and `access` gets another one when it has expired.
+    token,
+    access: () => open(id),
+    onConnection({ state }) {
+      if (state === 'open') {
+        facts.connections += 1;
+        setState('live');
+      }
+      if (state === 'waiting') setState(facts.connections > 0 ? 'reconnecting' : 'connecting');
     },
     fetch: connection.fetch,
   });
@@ -84,7 +82,6 @@ async function follow({ id, sse_url, token }) {
         facts.tokens += 1;
         keepInView(() => text.append(data));
       }
-      if (event === 'error-note') showNote(data);
       if (missed) showNote(`${missed.missed ?? 'Some'} events are no longer stored.`);
       showFacts(facts, events.lastId);
     }
@@ -93,7 +90,10 @@ async function follow({ id, sse_url, token }) {
     throw error;
   }
   // Without a status, the page shows another answer by now.
-  if (events.status) setState(events.status === 'ended' ? 'done' : 'stopped');
+  const { status, reason } = events;
+  if (status) setState({ ended: 'done', cancelled: 'stopped' }[status] ?? 'failed');
+  if (status === 'failed') showNote(reason.message);
+  if (status === 'abandoned') showNote('The backend went silent.');
 }
 
 function leave() {
@@ -190,7 +190,7 @@ $('text').addEventListener('keydown', (event) => {
 $('stop').addEventListener('click', () => {
   if ($('stop').ariaDisabled === 'true') return;
   // Every tab learns from the stream that the answer was stopped, also this one.
-  attempt(() => call(`api/answers/${current.id}/stop`, { method: 'POST' }));
+  attempt(() => current.events.requestStop());
 });
 $('cut').addEventListener('click', () => {
   if ($('cut').ariaDisabled === 'false') current.connection.cut();

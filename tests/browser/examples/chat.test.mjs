@@ -109,12 +109,6 @@ withBroker(
       .join('');
     assert.deepEqual([await shown(tab), await shown(second)], [text, text]);
     assert.equal(chat.errors, '');
-
-    // Stopping a finished answer is not an error, and changes nothing.
-    assert.deepEqual(await post(chat, `/api/answers/${id}/stop`), {
-      status: 200,
-      body: { status: 'cancelled' },
-    });
   },
 );
 
@@ -146,38 +140,41 @@ withBroker(
         (question) => document.getElementById('question').textContent === question,
         question,
       );
-      await state(tab, 'stopped');
+      await state(tab, 'failed');
       assert.deepEqual([await shown(tab), await tab.textContent('#note')], [text, note]);
       const events = await chat.broker.events(`chat-${idOf(tab)}`);
       assert.deepEqual(
         events.filter(({ event }) => event !== 'token').map(({ event }) => event),
-        ['start', 'question', 'error-note', 'cancel'],
+        ['start', 'question', 'fail'],
       );
     }
   },
 );
 
 withBroker(
-  'any backend issues tokens for an answer and stops it, and the model is stopped',
+  'any backend issues tokens for an answer, with which a page stops the model',
   async (fixture) => {
     const upstream = await startModel(fixture);
     const first = await startChat(fixture, upstream.settings);
     const second = await startBackend(fixture, first.broker, upstream.settings);
-    for (const stopper of [first, second]) {
+    for (const issuer of [first, second]) {
       const { body: answer } = await post(first, '/api/ask', { question: 'endless' });
       await until(
         async () => (await first.broker.info(`chat-${answer.id}`)).length > 5,
         'the model writes',
       );
-      const opened = await (await fetch(`${second.url}/api/answers/${answer.id}`)).json();
+      const opened = await (await fetch(`${issuer.url}/api/answers/${answer.id}`)).json();
       assert.equal(opened.sse_url, answer.sse_url);
       const response = await fetch(opened.sse_url, {
         headers: { Authorization: `Bearer ${opened.token}` },
       });
-      assert.deepEqual(await post(stopper, `/api/answers/${answer.id}/stop`), {
-        status: 200,
-        body: { status: 'cancelled' },
+      const signal = opened.sse_url.replace('/sse?', '/signal?');
+      const stopped = await fetch(signal, {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${opened.token}` },
+        body: JSON.stringify({ name: 'stop' }),
       });
+      assert.equal(stopped.status, 200);
       assert.match(await response.text(), /event: cancel\n/);
       await upstream.stopped();
     }
@@ -199,7 +196,6 @@ withBroker(
       415,
     );
     assert.equal((await fetch(`${chat.url}/api/answers/${unknown}`)).status, 404);
-    assert.equal((await post(chat, `/api/answers/${unknown}/stop`)).status, 404);
     for (const file of [
       '/../backend.mjs',
       '/%2e%2e/backend.mjs',
@@ -238,7 +234,7 @@ withBroker(
       (await fetch(`/api/answers/${location.hash.slice(1)}`)).json(),
     );
     child.kill('SIGINT');
-    await state(tab, 'stopped');
+    await state(tab, 'failed');
     assert.deepEqual(await child.gone, { code: 0, signal: null });
     await assert.rejects(fetch(sse_url), { message: 'fetch failed' });
   },
