@@ -160,7 +160,7 @@ pub(super) fn metrics_at(text: &str) -> Option<MetricsAt> {
     }
 }
 
-/// A log level, or a filter of `tracing` by module: [`Targets`](tracing_subscriber::filter::Targets).
+/// A log level, or a filter by module: [`Targets`](tracing_subscriber::filter::Targets).
 pub(super) fn log_filter(text: &str) -> Option<String> {
     let level = ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
     (level || text.contains('=') && text.parse::<tracing_subscriber::filter::Targets>().is_ok())

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::common::{
-    broker::{API_KEY, SECRET_KEY, answer, program, program_with_soft_limit},
+    broker::{API_KEY, PROGRAM, SECRET_KEY, answer, limited, program},
     within,
 };
 
@@ -154,7 +154,7 @@ async fn dev_takes_another_port_where_one_is_in_use_unless_a_port_is_set() {
 #[tokio::test]
 async fn a_broker_raises_its_soft_limit_of_open_files() {
     let starting = STARTING.lock().await;
-    let mut process = program_with_soft_limit(64)
+    let mut process = limited(PROGRAM, "-Sn", 64)
         .arg("dev")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -104,27 +104,12 @@ pub(crate) fn program() -> Command {
     alone(Command::new(PROGRAM))
 }
 
-/// The program, with a soft limit on open files that it may raise.
-pub(crate) fn program_with_soft_limit(open_files: u32) -> Command {
+/// A program with a limit on open files and sockets. `limit` is the option of `ulimit`: `-n`, or
+/// `-Sn` for one that the program may raise.
+pub(crate) fn limited(program: &str, limit: &str, open_files: u32) -> Command {
     let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        r#"ulimit -S -n "$0"; program=$1; shift; exec "$program" "$@""#,
-        &open_files.to_string(),
-        PROGRAM,
-    ]);
-    alone(command)
-}
-
-/// A program with a limit on open files and sockets.
-fn limited(program: &str, open_files: u32) -> Command {
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        r#"ulimit -n "$0"; exec "$1""#,
-        &open_files.to_string(),
-        program,
-    ]);
+    let script = r#"ulimit "$0" "$1"; shift; exec "$@""#;
+    command.args(["-c", script, limit, &open_files.to_string(), program]);
     alone(command)
 }
 
@@ -163,7 +148,7 @@ impl Setup {
     pub(crate) async fn start(self) -> Broker {
         let mut command = self.open_files.map_or_else(
             || alone(Command::new(&self.program)),
-            |open_files| limited(&self.program, open_files),
+            |open_files| limited(&self.program, "-n", open_files),
         );
         let mut process = command
             .envs(&self.environment)
