@@ -146,8 +146,9 @@ describe("useStream", () => {
     const { result } = render({ url, token: "t" });
     await send(frame(0));
     await waitFor(() => assert.equal(result.current.text, "0"));
-    act(() => result.current.stop());
+    act(() => result.current.disconnect());
     assert.equal(result.current.status, "stopped");
+    assert.equal(result.current.stop, result.current.disconnect);
     await until(() => open.size === 0, "the connection is closed");
     act(() => result.current.resume());
     await send(frame(1, "end", ""));
@@ -204,7 +205,7 @@ describe("useStream", () => {
         [error.code, error.message],
         ["stream-failed", "The stream failed: Too busy"],
       );
-      assert.equal(result.current.events.at(-1)?.json<{ code: string }>().code, "overloaded");
+      assert.deepEqual(result.current.reason, { code: "overloaded", message: "Too busy" });
       assert.ok(!counter.statuses.includes("reconnecting"));
       act(() => result.current.resume());
       assert.equal(result.current.status, "failed");
@@ -225,6 +226,7 @@ describe("useStream", () => {
     act(() => result.current.resume());
     await waitFor(() => assert.equal(result.current.status, "failed"));
     assert.equal((result.current.error as SubscribeError).code, "stream-abandoned");
+    assert.deepEqual(result.current.reason, { reason: "stall" });
     assert.deepEqual(requests, [undefined, "1-1"]);
   });
 
@@ -253,6 +255,74 @@ describe("useStream", () => {
     assert.equal((result.current.error as { code: string }).code, "too-many-clients");
     act(() => result.current.stop());
     assert.deepEqual([result.current.status, result.current.error], ["stopped", null]);
+  });
+
+  test("takes an access, asks for another one, and starts again with another stream", async (t) => {
+    const { client, url } = await startBroker(t);
+    let asked = 0;
+    const accessTo = (key: string) => async () => {
+      asked += 1;
+      const { token } = await client.issueToken(key);
+      return { sse_url: streamUrls(url, key).sse, token };
+    };
+    for (const key of ["a", "b"]) {
+      await client.createStream(key);
+      await client.addEvents(key, [{ event: "token", data: key }]);
+    }
+    const { result, rerender } = render({ access: null });
+    assert.equal(result.current.status, "idle");
+    rerender({ id: "a", access: accessTo("a") });
+    await waitFor(() => assert.equal(result.current.text, "a"));
+    rerender({ id: "a", access: accessTo("a") });
+    assert.equal(asked, 1);
+    rerender({ id: "b", access: accessTo("b") });
+    await waitFor(() => assert.equal(result.current.text, "b"));
+    // An object names its stream, and the token at hand comes first.
+    rerender({ access: await accessTo("a")() });
+    await waitFor(() => assert.equal(result.current.text, "a"));
+    assert.equal(asked, 3);
+    rerender({ access: { sse_url: streamUrls(url, "a").sse, token: "another" } });
+    assert.equal(result.current.text, "a");
+  });
+
+  test("asks the producer to stop, and shows who did", async (t) => {
+    const { client, url } = await startBroker(t);
+    const { token } = await client.createStream("k", {
+      permissions: ["read", "signal"],
+      subject: "u",
+    });
+    const published = client.publish("k", (writer) =>
+      writer.pipeFrom(
+        (async function* () {
+          yield "Hel";
+          await new Promise(() => {});
+        })(),
+        "token",
+      ),
+    );
+    const { result, rerender } = render({ access: null });
+    assert.equal(await result.current.requestStop(), null);
+    rerender({ access: { sse_url: streamUrls(url, "k").sse, token } });
+    await waitFor(() => assert.equal(result.current.text, "Hel"));
+    assert.equal(await result.current.sendSignal("steer", { to: "left" }), 1);
+    assert.equal(await result.current.requestStop(), 2);
+    await waitFor(() => assert.equal(result.current.status, "cancelled"));
+    assert.deepEqual(result.current.reason, { reason: "stop", by: "u" });
+    await published;
+    // Of a finished stream this is a success, too.
+    assert.equal(await result.current.requestStop(), null);
+  });
+
+  test("knows the types of events", async (t) => {
+    const { url, send } = await startStreams(t);
+    type Events = { token: string; usage: { tokens: number } };
+    const { result } = renderHook(() => useStream<Events>({ url, token: "t" }));
+    await send(frame(0, "usage", '{"tokens": 3}'));
+    await waitFor(() => assert.equal(result.current.events.length, 1));
+    const [event] = result.current.events;
+    assert.ok(event?.event === "usage");
+    const tokens: number = event.json().tokens;
+    assert.equal(tokens, 3);
   });
 
   test("shows an error for a URL that is not the broker's", async () => {

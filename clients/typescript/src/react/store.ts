@@ -1,21 +1,23 @@
+import type { ConnectionChange } from "../subscribe/connection-reporter.js";
 import { POSSIBLE_LAST_EVENTS, type StreamEvent } from "../subscribe/event.js";
 import { failureError } from "../subscribe/failure.js";
 import { MissedCounter, type MissedTotal, missedError } from "../subscribe/missed.js";
-import type { Token } from "../subscribe/options.js";
+import type { Token, TokenAccess } from "../subscribe/options.js";
+import { reasonOf, type StreamReason } from "../subscribe/reason.js";
 import type { SubscribeOptions, Subscription } from "../subscribe/subscription.js";
 import { subscribe } from "../subscribe.js";
 
 /**
  * The status of a stream.
  *
- * * `idle`: there is no URL or no token yet.
+ * * `idle`: there is no access yet, or no URL or no token.
  * * `connecting`: no event came yet.
  * * `streaming`: events came.
  * * `reconnecting`: the connection broke or could not be made, and another will be tried. `error`
  *   says why.
  * * `ended` and `cancelled`: how the stream was finished.
  * * `complete`: nothing followed the id that the hook continued after.
- * * `stopped`: by `stop`.
+ * * `stopped`: by `disconnect`.
  * * `failed`: `error` says why. It is a `SubscribeError` `stream-failed` or `stream-abandoned` when
  *   the stream's producer failed or went silent.
  */
@@ -37,6 +39,8 @@ export interface StreamSnapshot {
   /** The text so far. */
   readonly text: string;
   readonly status: StreamStatus;
+  /** What the last event says about the end of the stream. Null while it is not finished. */
+  readonly reason: StreamReason | null;
   /** How many events are missing so far. Null while none is. */
   readonly missed: MissedTotal | null;
   /** Why it failed, or why another connection is needed. Otherwise null. */
@@ -49,6 +53,11 @@ export interface StreamSnapshot {
 export interface StoreOptions
   extends Omit<SubscribeOptions, "url" | "token" | "access" | "after" | "signal"> {
   token?: Token | null | undefined;
+  /**
+   * Stands for the URL and the token: what `createStream` or `issueToken` returned, or a function
+   * that gets it, for example from your backend.
+   */
+  access?: TokenAccess | (() => TokenAccess | Promise<TokenAccess>) | null | undefined;
   /**
    * The name of the events whose data make up the text, or a function that returns an event's part
    * of it. `token`.
@@ -65,7 +74,8 @@ export interface StoreOptions
 
 /** Holds a stream outside of React. It does nothing until `start`. */
 export class StreamStore {
-  readonly #url: string | null;
+  /** The URL, undefined if only the access has it, null if there is nothing to follow yet. */
+  readonly #url: string | undefined | null;
   readonly #options: () => StoreOptions;
   #lastId: string | null;
   #snapshot: StreamSnapshot;
@@ -73,11 +83,13 @@ export class StreamStore {
   readonly #missed = new MissedCounter();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #subscription: Subscription | undefined;
+  /** The latest subscription, also after it is over: it can still send signals. */
+  #latest: Subscription | undefined;
   /** Whether the stream is finished, so that nothing more of it can come. */
   #finished = false;
   readonly #listeners = new Set<() => void>();
 
-  constructor(url: string | null, after: string | null, options: () => StoreOptions) {
+  constructor(url: string | undefined | null, after: string | null, options: () => StoreOptions) {
     this.#url = url;
     this.#lastId = after;
     this.#options = options;
@@ -85,6 +97,7 @@ export class StreamStore {
       events: [],
       text: "",
       status: url === null ? "idle" : "connecting",
+      reason: null,
       missed: null,
       error: null,
     };
@@ -102,23 +115,17 @@ export class StreamStore {
     if (this.#url === null || this.#subscription || this.#finished) return;
     this.#show({ status: "connecting", error: null });
     try {
-      const current = () => this.#subscription === subscription;
       const subscription: Subscription = subscribe({
         ...this.#options(),
+        ...this.#credentials(),
         url: this.#url,
-        token: () => this.#token(),
         after: this.#lastId,
-        onConnect: () => {
-          this.#options().onConnect?.();
-          if (current() && this.#snapshot.status === "reconnecting")
-            this.#show({ ...this.#connected(), error: null });
-        },
-        onReconnect: (error) => {
-          this.#options().onReconnect?.(error);
-          if (current()) this.#show({ status: "reconnecting", error });
+        onConnection: (change) => {
+          this.#options().onConnection?.(change);
+          if (this.#subscription === subscription) this.#connection(change);
         },
       });
-      this.#subscription = subscription;
+      this.#subscription = this.#latest = subscription;
       void this.#follow(subscription);
     } catch (error) {
       this.#show({ status: "failed", error });
@@ -126,13 +133,21 @@ export class StreamStore {
   };
 
   /** Closes the connection, and keeps the events so far. */
-  readonly stop = (): void => {
+  readonly disconnect = (): void => {
     const subscription = this.#subscription;
     if (!subscription) return;
     this.#subscription = undefined;
     void subscription.return();
     this.#show({ status: "stopped", error: null });
   };
+
+  /** Asks the producer to stop. Returns null if the stream is finished or not followed yet. */
+  readonly requestStop = async (): Promise<number | null> =>
+    (await this.#latest?.requestStop()) ?? null;
+
+  /** Sends a signal to the producer. Returns null if the stream is not followed yet. */
+  readonly sendSignal = async (name: string, data?: unknown): Promise<number | null> =>
+    (await this.#latest?.sendSignal(name, data)) ?? null;
 
   async #follow(subscription: Subscription): Promise<void> {
     // React's strict mode starts, stops and starts again at once. The first start must not reach
@@ -161,15 +176,26 @@ export class StreamStore {
     }
   }
 
-  /** The status and the error when nothing follows the last event. */
-  #outcome({ status, lastId }: Subscription): Pick<StreamSnapshot, "status" | "error"> {
+  /** The status, the reason and the error when nothing follows the last event. */
+  #outcome({ status, lastId, reason }: Subscription): Partial<StreamSnapshot> {
     const last = this.#arrived.at(-1) ?? this.#snapshot.events.at(-1);
     // A subscription that continued after a `fail` did not receive it.
     const seen = last?.id === lastId ? POSSIBLE_LAST_EVENTS.get(last?.event ?? "") : undefined;
     const final = status ?? seen;
     this.#finished = final !== undefined;
     const error = failureError(final, last) ?? null;
-    return { status: final === "abandoned" ? "failed" : (final ?? "complete"), error };
+    return {
+      status: final === "abandoned" ? "failed" : (final ?? "complete"),
+      reason: reason ?? (seen ? reasonOf(last?.data) : null),
+      error,
+    };
+  }
+
+  /** Shows whether there is a connection. */
+  #connection({ state, error }: ConnectionChange): void {
+    if (state === "waiting") this.#show({ status: "reconnecting", error });
+    if (state === "open" && this.#snapshot.status === "reconnecting")
+      this.#show({ ...this.#connected(), error: null });
   }
 
   /** The status when a connection is open. */
@@ -178,9 +204,15 @@ export class StreamStore {
     return { status: hasEvents ? "streaming" : "connecting" };
   }
 
-  async #token(): Promise<string> {
-    const { token } = this.#options();
-    return (typeof token === "function" ? await token() : token) ?? "";
+  /** Functions that use the options of the moment at which a token is needed. */
+  #credentials(): { token: Token | undefined; access: SubscribeOptions["access"] } {
+    const { token, access } = this.#options();
+    const getToken = async () => (await currentValue(this.#options().token)) ?? "";
+    const getAccess = () => currentValue(this.#options().access) as TokenAccess;
+    return {
+      token: token == null && access != null ? undefined : getToken,
+      access: access == null ? undefined : getAccess,
+    };
   }
 
   #finish(outcome: Partial<StreamSnapshot>): void {
@@ -208,4 +240,9 @@ export class StreamStore {
     };
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** The value that an option has now. */
+function currentValue<T>(option: T | (() => T | Promise<T>) | null | undefined): T | Promise<T> {
+  return typeof option === "function" ? (option as () => T | Promise<T>)() : (option as T);
 }
