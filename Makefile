@@ -26,14 +26,14 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-ai-sdk:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
 	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 # What takes long and is seldom broken: tools and features that have to be compiled for it alone, and tests at random.
-NIGHTLY := deny:30 advisories:15 test-otlp:15 test-scenarios:40 fuzz:60 soak:30
+NIGHTLY := deny:30 advisories:15 test-otlp:15 test-nextjs:15 test-scenarios:40 fuzz:60 soak:30
 
 .PHONY: nightly
 nightly: ## What `make test` leaves out as it takes too long: dependencies, the feature otlp, all scenarios, fuzzing, faults at random
@@ -126,6 +126,19 @@ test-clients: ## The clients, each by itself, and the scenarios that all of them
 	cd clients/typescript && npm run lint && npm run check && npm test && npm run generate:check && npm run pack:check
 	cargo build -p tinistreamer-client --example agent --features websocket --locked
 	cd tests/clients && npm test
+
+.PHONY: test-ai-sdk
+test-ai-sdk: ## Chats with the AI SDK, versions 6 and 7, also in Chromium
+	cargo build --locked
+	cd clients/typescript && npm run --silent build
+	cd tests/ai-sdk && npm test
+
+.PHONY: test-nextjs
+test-nextjs: ## Build the example in examples/nextjs-chat, and try it in Chromium
+	cargo build --locked
+	cd clients/typescript && npm run --silent build
+	cd examples/nextjs-chat && npm ci --no-audit --no-fund --silent && npm run --silent check && NEXT_TELEMETRY_DISABLED=1 npm run --silent build
+	cd tests/ai-sdk && node --test --test-force-exit nextjs.mjs
 
 .PHONY: test-scenarios
 test-scenarios: ## The clients' scenarios in every combination with the stores
@@ -236,4 +249,4 @@ keys: ## Print fresh keys as lines of a .env file
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf {api/console,tests/browser,tests/clients,tests/proxies,tests/runtimes,tests/foreign,clients/typescript,examples/llm-chat}/node_modules clients/typescript/dist
+	rm -rf {api/console,tests/browser,tests/clients,tests/proxies,tests/runtimes,tests/foreign,tests/ai-sdk,tests/ai-sdk/v6,tests/ai-sdk/v7,clients/typescript,examples/llm-chat,examples/nextjs-chat}/node_modules clients/typescript/dist
