@@ -12,7 +12,7 @@ DENY := target/tools/bin/cargo-deny --locked --log-level error --config deny.tom
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: ## Run a broker with the embedded store and throw-away keys, which it prints
@@ -120,12 +120,23 @@ test-clients: ## The clients, each by itself, and the scenarios that all of them
 	cargo build --locked
 	cargo run --quiet $(GENERATOR) -- --check
 	cargo test --quiet $(GENERATOR)
-	cargo test -p tinistreamer-client --all-features --locked
-	cargo package -p tinistreamer-client --no-verify --locked --quiet
-	clients/python/scripts/check
-	cd clients/typescript && npm run lint && npm run check && npm test && npm run generate:check && npm run pack:check
+	# All three at once: their tests wait for most of the time.
+	+$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-client-rust test-client-python test-client-typescript
 	cargo build -p tinistreamer-client --example agent --features websocket --locked
 	cd tests/clients && npm test
+
+.PHONY: test-client-rust
+test-client-rust: ## The Rust client by itself
+	cargo test -p tinistreamer-client --all-features --locked
+	cargo package -p tinistreamer-client --no-verify --locked --quiet
+
+.PHONY: test-client-python
+test-client-python: ## The Python client by itself
+	clients/python/scripts/check
+
+.PHONY: test-client-typescript
+test-client-typescript: ## The TypeScript client by itself
+	cd clients/typescript && npm run lint && npm run check && npm test && npm run generate:check && npm run pack:check
 
 .PHONY: test-ai-sdk
 test-ai-sdk: ## Chats with the AI SDK, versions 6 and 7, also in Chromium

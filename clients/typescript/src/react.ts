@@ -20,7 +20,7 @@ export interface UseStreamOptions extends StoreOptions {
   /** Continue after this id, instead of starting with the first event. */
   after?: string | null | undefined;
   /**
-   * Tells one stream from another where `access` is a function: another id starts again. An access
+   * The name of the stream, where `access` is a function: another id starts again. An access
    * that is an object starts again with another URL by itself.
    */
   id?: string | number | null | undefined;
