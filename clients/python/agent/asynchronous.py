@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -12,12 +13,16 @@ from lines import (
     Left,
     addition_options,
     call_of,
+    ending_options,
+    signal_of,
     statuses_of,
     subscription_options,
     write,
     write_error,
     write_event,
     write_result,
+    write_signal,
+    write_stop,
     writer_options,
 )
 
@@ -65,17 +70,24 @@ class _Lines:
 
 async def _subscribe(job: dict[str, Any]) -> None:
     tokens: asyncio.Queue[str] = asyncio.Queue()
+    accesses: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def ask() -> str:
         write("token-wanted")
         return await tokens.get()
 
+    async def ask_for_access() -> dict[str, Any]:
+        write("access-wanted")
+        return await accesses.get()
+
     token, options = job.get("token") or ask, subscription_options(job)
+    if job.get("access"):
+        token, options["access"] = job.get("token"), ask_for_access
     events: AsyncSubscription | AsyncManySubscription
     if "keys" in job:
-        events = asubscribe_many(job["url"], job["keys"], token, **options)
+        events = asubscribe_many(job.get("url"), job["keys"], token, **options)
     else:
-        events = asubscribe(job["url"], token, **options)
+        events = asubscribe(job.get("url"), token, **options)
     following = asyncio.create_task(_follow(events, (job.get("pause_ms") or 0) / 1000))
     operations: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
@@ -85,28 +97,56 @@ async def _subscribe(job: dict[str, Any]) -> None:
         while (line := await lines.next()) is not None:
             if "token" in line:
                 tokens.put_nowait(line["token"])
+            elif "access" in line:
+                accesses.put_nowait(line["access"])
             elif line["op"] == "stop":
                 following.cancel()
             else:
                 operations.put_nowait(line)
 
-    async def operate(many: AsyncManySubscription) -> None:
+    async def operate() -> None:
         while True:
-            await _operate(many, await operations.get())
+            await _operate(events, await operations.get())
+            operations.task_done()
 
-    tasks = [asyncio.create_task(listen())]
-    if isinstance(events, AsyncManySubscription):
-        tasks.append(asyncio.create_task(operate(events)))
+    tasks = [asyncio.create_task(listen()), asyncio.create_task(operate())]
     try:
         await following
     except asyncio.CancelledError:
         write("stopped")
+    else:
+        # The reply to a signal may come after the end of the stream.
+        await operations.join()
     finally:
         for task in tasks:
             task.cancel()
 
 
-async def _operate(events: AsyncManySubscription, line: dict[str, Any]) -> None:
+async def _operate(events: AsyncSubscription | AsyncManySubscription, line: dict[str, Any]) -> None:
+    if line["op"] in {"request-stop", "signal"}:
+        await _signal(events, line)
+    elif isinstance(events, AsyncManySubscription):
+        await _change(events, line)
+
+
+async def _signal(events: AsyncSubscription | AsyncManySubscription, line: dict[str, Any]) -> None:
+    stops = line["op"] == "request-stop"
+    try:
+        if isinstance(events, AsyncManySubscription):
+            key = line["key"]
+            seq = (
+                await events.request_stop(key)
+                if stops
+                else await events.signal(key, *signal_of(line))
+            )
+        else:
+            seq = await events.request_stop() if stops else await events.signal(*signal_of(line))
+        write("signalled", seq=seq)
+    except TinistreamerError as error:
+        write("signal-refused", code=error.code)
+
+
+async def _change(events: AsyncManySubscription, line: dict[str, Any]) -> None:
     try:
         match line["op"]:
             case "add":
@@ -137,36 +177,84 @@ async def _follow(events: AsyncSubscription | AsyncManySubscription, pause: floa
 
 async def _publish(job: dict[str, Any]) -> None:
     lines = await _Lines.of_input()
+    steps = _Steps(lines)
     async with AsyncClient(job["url"], job["api_key"]) as client:
         try:
             async with client.publish(job["key"], **writer_options(job)) as writer:
-                await _steps(writer, lines)
+                await steps.take(writer)
         except Left:
             pass
         except TinistreamerError as error:
-            write_error(error)
-            return
-    write("done")
+            steps.failure = error
+        if steps.hearing is not None:
+            await steps.hearing
+    if steps.failure is None:
+        write("done")
+    else:
+        write_stop(steps.failure, steps.op)
 
 
-async def _steps(writer: AsyncWriter, lines: _Lines) -> None:
-    while (line := await lines.next()) is not None:
-        match line["op"]:
+class _Steps:
+    """The steps of a writer."""
+
+    def __init__(self, lines: _Lines) -> None:
+        self._lines = lines
+        self.op = ""
+        self.failure: TinistreamerError | None = None
+        self.hearing: asyncio.Task[None] | None = None
+
+    async def take(self, writer: AsyncWriter) -> None:
+        """Takes steps until the last one."""
+        while (line := await self._lines.next()) is not None:
+            self.op = line["op"]
+            try:
+                if not await self._step(writer, line):
+                    return
+            except InvalidEvent as error:
+                write_error(error)
+            except TinistreamerError as error:
+                # The block may take it.
+                self.failure = error
+                raise
+
+    async def _step(self, writer: AsyncWriter, line: dict[str, Any]) -> bool:
+        """Takes one step. Returns whether there may be more."""
+        match self.op:
             case "write":
-                try:
-                    await writer.write(line["event"], line.get("data"))
-                except InvalidEvent as error:
-                    write_error(error)
+                await writer.write(line["event"], line.get("data"))
             case "flush":
                 await writer.flush()
                 write("flushed")
+            case "hear":
+                self.hearing = asyncio.create_task(_hear(writer))
+                write("hearing")
+            case "await-stop":
+                if await writer.stopped() is not None:
+                    write("stop-heard")
+            case "pipe":
+                source = _endless(line["items"], (line.get("pause_ms") or 0) / 1000)
+                await writer.pipe_from(source, line["event"])
             case "raise":
                 raise Left
             case "leave":
-                return
+                return False
             case op:
-                await getattr(writer, op)()
-                return
+                await getattr(writer, op)(**ending_options(line))
+                return False
+        return True
+
+
+async def _hear(writer: AsyncWriter) -> None:
+    async for signal in writer.signals():
+        write_signal(signal)
+    write("silent")
+
+
+async def _endless(items: list[Any], pause: float) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
+        await asyncio.sleep(pause)
+    await asyncio.Event().wait()
 
 
 async def _text(job: dict[str, Any]) -> None:

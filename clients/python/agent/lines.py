@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
 from tinistreamer import (
@@ -13,10 +14,14 @@ from tinistreamer import (
     ApiError,
     AsyncManySubscription,
     AsyncSubscription,
+    ConnectionChange,
     Event,
     KeyedEvent,
     ManySubscription,
     NewEvent,
+    Reason,
+    SignalRecord,
+    Stopped,
     Subscription,
     TinistreamerError,
 )
@@ -48,6 +53,31 @@ def write_error(error: TinistreamerError) -> None:
     write("failed", **status, code=error.code, message=error.message)
 
 
+def write_stop(error: TinistreamerError, what: str) -> None:
+    """Writes how a writer's job ended: with a stop that an operation reports, or with an error."""
+    if isinstance(error, Stopped) and what in {"write", "pipe"}:
+        write("stopped", by=error.by)
+    else:
+        write_error(error)
+
+
+def write_signal(signal: SignalRecord) -> None:
+    """Writes a signal that a writer has heard."""
+    data = {} if signal.data is None else {"data": signal.data}
+    write("signal", seq=signal.seq, name=signal.name, **data, by=signal.by)
+
+
+def write_connection(change: ConnectionChange) -> None:
+    """Writes a change of a subscription's connection."""
+    write(
+        "connection",
+        state=change.state,
+        attempt=change.attempt,
+        failed=change.error is not None,
+        retry_in_ms=None if change.retry_in is None else round(change.retry_in * 1000),
+    )
+
+
 def write_event(event: Event) -> None:
     """Writes an event of a subscription."""
     key = {"key": event.key} if isinstance(event, KeyedEvent) else {}
@@ -60,16 +90,24 @@ def write_event(event: Event) -> None:
             missed=event.missed.missed,
         )
     else:
-        write("event", **key, id=event.id, event=event.event, data=event.data)
+        count = {} if event.count == 1 else {"count": event.count}
+        write("event", **key, id=event.id, event=event.event, data=event.data, **count)
 
 
 def statuses_of(
     events: Subscription | ManySubscription | AsyncSubscription | AsyncManySubscription,
 ) -> dict[str, Any]:
-    """Returns the status or the statuses of a subscription."""
+    """Returns the status or the statuses of a subscription, and why."""
     if isinstance(events, Subscription | AsyncSubscription):
-        return {"status": events.status}
-    return {"statuses": events.statuses}
+        return {"status": events.status, "reason": _members(events.reason)}
+    reasons = {key: _members(reason) for key, reason in events.reasons.items()}
+    return {"statuses": events.statuses, "reasons": reasons}
+
+
+def _members(reason: Reason | None) -> dict[str, str] | None:
+    if reason is None:
+        return None
+    return {name: value for name, value in asdict(reason).items() if value is not None}
 
 
 def write_ack(ack: Ack) -> None:
@@ -79,9 +117,10 @@ def write_ack(ack: Ack) -> None:
 
 def subscription_options(job: dict[str, Any]) -> dict[str, Any]:
     """Returns the options of a subscription in the job."""
-    options: dict[str, Any] = {
-        name: job[name] for name in ("after", "events", "wait") if job.get(name) is not None
-    }
+    names = ("after", "events", "wait", "rollup", "rollup_path", "rollup_ms")
+    options: dict[str, Any] = {name: job[name] for name in names if job.get(name) is not None}
+    if job.get("connections"):
+        options["on_connection"] = write_connection
     if job.get("from") is not None:
         options["from_"] = job["from"]
     for name in ("silence", "give_up_after"):
@@ -98,12 +137,25 @@ def addition_options(line: dict[str, Any]) -> dict[str, Any]:
 
 def writer_options(job: dict[str, Any]) -> dict[str, Any]:
     """Returns the options of a writer in the job."""
-    options = {
-        name: job[name] for name in ("transport", "max_pending") if job.get(name) is not None
-    }
-    if (milliseconds := job.get("retry_for_ms")) is not None:
-        options["retry_for"] = milliseconds / 1000
+    names = ("transport", "max_pending", "write_after_stop")
+    options = {name: job[name] for name in names if job.get(name) is not None}
+    for name in ("retry_for", "coalesce"):
+        if (milliseconds := job.get(f"{name}_ms")) is not None:
+            options[name] = milliseconds / 1000
+    if job.get("lease_s") is not None:
+        options["lease"] = job["lease_s"]
     return {**options, "on_ack": write_ack}
+
+
+def signal_of(line: dict[str, Any]) -> tuple[str, Any]:
+    """Returns the name and the data of a signal to send."""
+    return line["name"], line.get("data")
+
+
+def ending_options(line: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of the last step of a writer."""
+    names = {"cancel": ("reason", "by"), "fail": ("code", "message")}.get(line["op"], ())
+    return {name: line[name] for name in names if line.get(name) is not None}
 
 
 def call_of(client: Any, line: dict[str, Any]) -> Callable[[], Any]:

@@ -12,13 +12,17 @@ from lines import (
     Left,
     addition_options,
     call_of,
+    ending_options,
     read,
+    signal_of,
     statuses_of,
     subscription_options,
     write,
     write_error,
     write_event,
     write_result,
+    write_signal,
+    write_stop,
     writer_options,
 )
 
@@ -44,47 +48,78 @@ def run(job: dict[str, Any]) -> None:
 
 def _subscribe(job: dict[str, Any]) -> None:
     tokens: queue.SimpleQueue[str] = queue.SimpleQueue()
+    accesses: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     stop = threading.Event()
 
     def ask() -> str:
         write("token-wanted")
         return tokens.get()
 
+    def ask_for_access() -> dict[str, Any]:
+        write("access-wanted")
+        return accesses.get()
+
     token, options = job.get("token") or ask, subscription_options(job)
+    if job.get("access"):
+        token, options["access"] = job.get("token"), ask_for_access
     events: Subscription | ManySubscription
     if "keys" in job:
-        events = subscribe_many(job["url"], job["keys"], token, **options)
+        events = subscribe_many(job.get("url"), job["keys"], token, **options)
     else:
-        events = subscribe(job["url"], token, **options)
-    operations: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        events = subscribe(job.get("url"), token, **options)
+    operations: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def listen() -> None:
         while (line := read()) is not None:
             if "token" in line:
                 tokens.put(line["token"])
+            elif "access" in line:
+                accesses.put(line["access"])
             elif line["op"] == "stop":
                 stop.set()
                 events.close()
             else:
                 operations.put(line)
 
-    def operate(many: ManySubscription) -> None:
+    def operate() -> None:
         while True:
-            _operate(many, operations.get())
+            _operate(events, operations.get())
+            operations.task_done()
 
-    if isinstance(events, ManySubscription):
-        threading.Thread(target=operate, args=(events,), daemon=True).start()
-
-    threading.Thread(target=listen, daemon=True).start()
+    for task in (listen, operate):
+        threading.Thread(target=task, daemon=True).start()
     try:
         _follow(events, stop, (job.get("pause_ms") or 0) / 1000)
     except TinistreamerError as error:
         write_error(error)
+    if not stop.is_set():
+        # The reply to a signal may come after the end of the stream.
+        operations.join()
     # A thread still reads the input, which would block the end of the interpreter.
     os._exit(0)
 
 
-def _operate(events: ManySubscription, line: dict[str, Any]) -> None:
+def _operate(events: Subscription | ManySubscription, line: dict[str, Any]) -> None:
+    if line["op"] in {"request-stop", "signal"}:
+        _signal(events, line)
+    elif isinstance(events, ManySubscription):
+        _change(events, line)
+
+
+def _signal(events: Subscription | ManySubscription, line: dict[str, Any]) -> None:
+    stops = line["op"] == "request-stop"
+    try:
+        if isinstance(events, ManySubscription):
+            key = line["key"]
+            seq = events.request_stop(key) if stops else events.signal(key, *signal_of(line))
+        else:
+            seq = events.request_stop() if stops else events.signal(*signal_of(line))
+        write("signalled", seq=seq)
+    except TinistreamerError as error:
+        write("signal-refused", code=error.code)
+
+
+def _change(events: ManySubscription, line: dict[str, Any]) -> None:
     try:
         match line["op"]:
             case "add":
@@ -114,36 +149,98 @@ def _follow(events: Subscription | ManySubscription, stop: threading.Event, paus
 
 
 def _publish(job: dict[str, Any]) -> None:
+    steps = _Steps()
     with Client(job["url"], job["api_key"]) as client:
         try:
             with client.publish(job["key"], **writer_options(job)) as writer:
-                _steps(writer)
+                steps.take(writer)
         except Left:
             pass
         except TinistreamerError as error:
-            write_error(error)
-            return
-    write("done")
+            steps.failure = error
+        if steps.hearing is not None:
+            steps.hearing.join()
+    if steps.failure is None:
+        write("done")
+    else:
+        write_stop(steps.failure, steps.op)
 
 
-def _steps(writer: Writer) -> None:
-    while (line := read()) is not None:
-        match line["op"]:
+class _Steps:
+    """The steps of a writer."""
+
+    def __init__(self) -> None:
+        self.op = ""
+        self.failure: TinistreamerError | None = None
+        self.hearing: threading.Thread | None = None
+
+    def take(self, writer: Writer) -> None:
+        """Takes steps until the last one."""
+        while (line := read()) is not None:
+            self.op = line["op"]
+            try:
+                if not self._step(writer, line):
+                    return
+            except InvalidEvent as error:
+                write_error(error)
+            except TinistreamerError as error:
+                # The block may take it.
+                self.failure = error
+                raise
+
+    def _step(self, writer: Writer, line: dict[str, Any]) -> bool:
+        """Takes one step. Returns whether there may be more."""
+        match self.op:
             case "write":
-                try:
-                    writer.write(line["event"], line.get("data"))
-                except InvalidEvent as error:
-                    write_error(error)
+                writer.write(line["event"], line.get("data"))
             case "flush":
                 writer.flush()
                 write("flushed")
+            case "hear":
+                self.hearing = threading.Thread(target=_hear, args=(writer,), daemon=True)
+                self.hearing.start()
+                write("hearing")
+            case "await-stop":
+                if writer.stopped() is not None:
+                    write("stop-heard")
+            case "pipe":
+                pause = (line.get("pause_ms") or 0) / 1000
+                writer.pipe_from(_Endless(line["items"], pause), line["event"])
             case "raise":
                 raise Left
             case "leave":
-                return
+                return False
             case op:
-                getattr(writer, op)()
-                return
+                getattr(writer, op)(**ending_options(line))
+                return False
+        return True
+
+
+def _hear(writer: Writer) -> None:
+    for signal in writer.signals():
+        write_signal(signal)
+    write("silent")
+
+
+class _Endless:
+    """Yields items with pauses, and then waits until it is closed."""
+
+    def __init__(self, items: list[Any], pause: float) -> None:
+        self._left = list(items)
+        self._pause = pause
+        self._closed = threading.Event()
+
+    def __iter__(self) -> _Endless:
+        return self
+
+    def __next__(self) -> Any:
+        if not self._closed.wait(self._pause if self._left else None):
+            return self._left.pop(0)
+        raise StopIteration
+
+    def close(self) -> None:
+        """Ends a `__next__` that waits in another thread."""
+        self._closed.set()
 
 
 def _text(job: dict[str, Any]) -> None:

@@ -260,12 +260,24 @@ def test_to_create_may_attach_replace_or_repeat(
 
 
 @over_both
-@pytest.mark.parametrize("then", ["finish", "cancel"])
-def test_a_writer_says_how_its_stream_was_finished_elsewhere(
-    api: Api, server: Server, client: Client, key: str, transport: str, then: str
+@pytest.mark.parametrize("then", ["cancel", "fail"])
+@pytest.mark.parametrize("how", ["end_stream", "cancel_stream", "fail_stream"])
+def test_to_cancel_or_fail_succeeds_when_the_stream_was_finished_elsewhere(
+    api: Api, server: Server, client: Client, key: str, transport: str, then: str, how: str
 ) -> None:
     client.create_stream(key)
-    steps = [("write", "token", "x"), ("flush",), (fail, client, key), (then,)]
+    steps = [("write", "token", "x"), ("flush",), (getattr(client, how), key), (then,)]
+    api.publish(server.url, server.api_key, key, steps, transport=transport)
+    finish = how.partition("_")[0]
+    assert words_of(client, key) == ["start", "token", finish]
+
+
+@over_both
+def test_a_writer_says_how_its_stream_was_finished_elsewhere(
+    api: Api, server: Server, client: Client, key: str, transport: str
+) -> None:
+    client.create_stream(key)
+    steps = [("write", "token", "x"), ("flush",), (fail, client, key), ("finish",)]
     with pytest.raises(StreamNotActive) as raised:
         api.publish(server.url, server.api_key, key, steps, transport=transport)
     assert (raised.value.stream_status, raised.value.acknowledged) == ("failed", 1)

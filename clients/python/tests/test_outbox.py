@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tinistreamer import ApiError, InvalidEvent, PublishError, Unreachable, WriterClosed
 from tinistreamer._events import encode
-from tinistreamer._finish import finish_stream
+from tinistreamer._failure import Failure
+from tinistreamer._finish import Ending, cancelled, ended, failed, finish_stream
 from tinistreamer._generated.models import Finished, StreamState, UploadSummary
 from tinistreamer._generated.types import Operation
 from tinistreamer._outbox import Outbox, closed_by
@@ -23,6 +24,8 @@ BROKEN = Unreachable("broken")
 NOT_ACTIVE = ApiError(404, "no-active-stream", 'No active stream at the key "k"')
 FAILED = ApiError(404, "no-active-stream", "The stream is failed", stream_status="failed")
 ENDED = ApiError(404, "no-active-stream", "The stream is ended", stream_status="ended")
+END, CANCEL = ended("k", None), cancelled("k", None, None, None)
+FAIL = failed("k", None, Failure())
 
 
 def outbox(*, max_pending: int = 1000, retry_for: float = 60.0) -> Outbox:
@@ -239,7 +242,7 @@ def state(status: str) -> StreamState:
 
 
 def test_a_stream_that_an_attempt_with_a_lost_response_finished_is_finished() -> None:
-    steps = finish_stream("k", "end", retry_for=60.0)
+    steps = finish_stream("k", END, retry_for=60.0)
     assert isinstance(steps.send(None), Operation)
     assert isinstance(steps.send(BROKEN), float)
     assert isinstance(steps.send(None), Operation)
@@ -252,7 +255,7 @@ def test_a_stream_that_an_attempt_with_a_lost_response_finished_is_finished() ->
 
 @pytest.mark.parametrize("status", ["cancelled", "active"])
 def test_a_stream_that_was_finished_in_another_way_is_an_error(status: str) -> None:
-    steps = finish_stream("k", "end", retry_for=60.0)
+    steps = finish_stream("k", END, retry_for=60.0)
     steps.send(None)
     steps.send(BROKEN)
     steps.send(None)
@@ -263,7 +266,7 @@ def test_a_stream_that_was_finished_in_another_way_is_an_error(status: str) -> N
 
 def test_after_a_lost_response_the_error_itself_says_how_the_stream_was_finished() -> None:
     for error in (ENDED, FAILED):
-        steps = finish_stream("k", "end", retry_for=60.0)
+        steps = finish_stream("k", END, retry_for=60.0)
         steps.send(None)
         steps.send(BROKEN)
         steps.send(None)
@@ -272,15 +275,44 @@ def test_after_a_lost_response_the_error_itself_says_how_the_stream_was_finished
 
 
 @pytest.mark.parametrize("error", [NOT_ACTIVE, FAILED, ENDED])
-def test_an_inactive_stream_at_the_first_attempt_is_an_error(error: ApiError) -> None:
-    steps = finish_stream("k", "cancel", retry_for=60.0)
+def test_to_end_an_inactive_stream_at_the_first_attempt_is_an_error(error: ApiError) -> None:
+    steps = finish_stream("k", END, retry_for=60.0)
     steps.send(None)
     with pytest.raises(ApiError):
         steps.send(error)
 
 
+@pytest.mark.parametrize("error", [FAILED, ENDED])
+@pytest.mark.parametrize("ending", [CANCEL, FAIL])
+def test_to_cancel_or_fail_a_finished_stream_is_a_success(ending: Ending, error: ApiError) -> None:
+    steps = finish_stream("k", ending, retry_for=60.0)
+    steps.send(None)
+    with pytest.raises(StopIteration):
+        steps.send(error)
+
+
+@pytest.mark.parametrize(("status", "is_finished"), [("failed", True), ("active", False)])
+def test_an_older_broker_is_asked_whether_the_stream_is_finished(
+    status: str, is_finished: bool
+) -> None:
+    steps = finish_stream("k", CANCEL, retry_for=60.0)
+    steps.send(None)
+    assert isinstance(steps.send(NOT_ACTIVE), Operation)
+    with pytest.raises(StopIteration if is_finished else ApiError):
+        steps.send(state(status))
+
+
+def test_to_cancel_a_stream_that_does_not_exist_is_an_error() -> None:
+    steps = finish_stream("k", CANCEL, retry_for=60.0)
+    steps.send(None)
+    steps.send(NOT_ACTIVE)
+    with pytest.raises(ApiError) as raised:
+        steps.send(ApiError(404, "stream-not-found", ""))
+    assert raised.value.code == "no-active-stream"
+
+
 def test_a_stream_is_finished_when_the_broker_confirms_it() -> None:
-    steps = finish_stream("k", "cancel", retry_for=60.0)
+    steps = finish_stream("k", CANCEL, retry_for=60.0)
     request = steps.send(None)
     assert isinstance(request, Operation)
     assert (request.path, request.body) == ("/api/stream/cancel", {"key": "k"})
@@ -294,7 +326,7 @@ def test_a_generation_is_part_of_all_requests_of_a_writer() -> None:
     subject.put("1")
     assert (subject.take_upload().params or {})["generation"] == "a" * 32
     assert "generation" not in outbox().parameters
-    request = finish_stream("k", "end", 60.0, "a" * 32).send(None)
+    request = finish_stream("k", ended("k", "a" * 32), 60.0).send(None)
     assert isinstance(request, Operation)
     assert request.body == {"key": "k", "generation": "a" * 32}
 

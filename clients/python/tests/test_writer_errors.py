@@ -22,6 +22,7 @@ from tinistreamer import (
     subscribe,
 )
 
+FAILED = '{"code":"error","message":"The producer failed"}'
 HIGH, LOW = "\ud83d", "\ude00"
 
 over_both = pytest.mark.parametrize("transport", ["ndjson", "websocket"])
@@ -45,7 +46,7 @@ def test_events_written_before_an_error_are_stored(
         api.publish(server.url, server.api_key, key, [*writes, (fail,)], transport=transport)
     assert stored(client, key) == [
         *[("token", str(number)) for number in range(300)],
-        ("cancel", None),
+        ("fail", FAILED),
     ]
 
 
@@ -63,7 +64,7 @@ class StuckBroker(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b'{"status":"cancelled"}')
+        self.wfile.write(b'{"status":"failed"}')
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing."""
@@ -87,7 +88,7 @@ def test_an_error_is_delayed_no_longer_than_flush_timeout(api: Api) -> None:
         finally:
             StuckBroker.leave.set()
             stuck.shutdown()
-    assert StuckBroker.asked[-1] == "/api/stream/cancel"
+    assert StuckBroker.asked[-1] == "/api/stream/fail"
 
 
 @over_both

@@ -13,6 +13,8 @@ from proxy import Proxy
 
 from tinistreamer import Ack, Client, InvalidEvent, PublishError, WriterClosed
 
+FAILED = '{"code":"error","message":"The producer failed"}'
+
 pytestmark = pytest.mark.parametrize("transport", ["ndjson", "websocket"])
 
 
@@ -44,7 +46,7 @@ def test_the_end_of_the_block_finishes_the_stream(
     assert acks[-1] == Ack(300, client.stream_events(key)[-2].id)
 
 
-def test_an_error_in_the_block_cancels_the_stream_and_propagates(
+def test_an_error_in_the_block_fails_the_stream_and_propagates(
     api: Api, server: Server, client: Client, key: str, transport: str
 ) -> None:
     client.create_stream(key)
@@ -56,7 +58,7 @@ def test_an_error_in_the_block_cancels_the_stream_and_propagates(
         api.publish(
             server.url, server.api_key, key, [*writes(3), ("flush",), (fail,)], transport=transport
         )
-    assert stored(client, key) == [("start", None), *tokens(3), ("cancel", None)]
+    assert stored(client, key) == [("start", None), *tokens(3), ("fail", FAILED)]
 
 
 def test_flush_returns_when_all_events_are_stored(
@@ -92,7 +94,7 @@ def test_cancel_cancels_the_stream(
     assert client.stream_info(key).status == "cancelled"
 
 
-@pytest.mark.parametrize("end", ["finish", "cancel", "close"])
+@pytest.mark.parametrize("end", ["finish", "cancel", "fail", "close"])
 def test_a_writer_takes_no_calls_after_its_end(
     api: Api, server: Server, client: Client, key: str, transport: str, end: str
 ) -> None:
@@ -116,7 +118,7 @@ def test_a_refused_name_does_not_fail_the_writer(
             [*writes(1), ("flush",), ("write", "end")],
             transport=transport,
         )
-    assert stored(client, key) == [("start", None), *tokens(1), ("cancel", None)]
+    assert stored(client, key) == [("start", None), *tokens(1), ("fail", FAILED)]
 
 
 def test_broken_connections_lose_and_repeat_nothing(
@@ -202,6 +204,7 @@ def test_an_unreachable_broker_is_an_error_after_retry_for(
             [*writes(1), ("flush",)],
             transport=transport,
             retry_for=0.3,
+            lease=0,
         )
     assert (raised.value.code, raised.value.acknowledged) == ("unreachable", 0)
     assert [record.levelno for record in caplog.records if record.name == "tinistreamer"] == [

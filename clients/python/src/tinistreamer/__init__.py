@@ -9,6 +9,7 @@ from ._async.many_subscription import AsyncManySubscription
 from ._async.subscribe import asubscribe, asubscribe_many
 from ._async.subscription import AsyncSubscription
 from ._async.writer import AsyncWriter
+from ._connection_changes import ConnectionChange
 from ._errors import (
     ApiError,
     Disconnected,
@@ -18,6 +19,7 @@ from ._errors import (
     InvalidEvent,
     PublishError,
     Refused,
+    Stopped,
     StreamFailed,
     StreamNotActive,
     SubscriptionOver,
@@ -26,6 +28,7 @@ from ._errors import (
     WriterClosed,
 )
 from ._events import Event, KeyedEvent, Missed
+from ._failure import Failure
 from ._generated.models import (
     Access,
     Added,
@@ -44,6 +47,8 @@ from ._generated.models import (
 from ._generated.models import Disconnected as Disconnection
 from ._generated.models import Event as NewEvent
 from ._missed import MissedTotal
+from ._reason import Reason
+from ._stop import Stop
 from ._sync.client import Client
 from ._sync.many_subscription import ManySubscription
 from ._sync.subscribe import subscribe, subscribe_many
@@ -63,12 +68,14 @@ __all__ = [
     "BrokerInfo",
     "Client",
     "ClientRow",
+    "ConnectionChange",
     "ConnectionInfo",
     "Disconnected",
     "DisconnectedByOperator",
     "Disconnection",
     "Event",
     "EventsMissed",
+    "Failure",
     "Finished",
     "Gap",
     "InvalidEvent",
@@ -78,11 +85,14 @@ __all__ = [
     "MissedTotal",
     "NewEvent",
     "PublishError",
+    "Reason",
     "Refused",
     "Renewed",
     "SignalRecord",
     "SignalSent",
     "Signals",
+    "Stop",
+    "Stopped",
     "StoredEvent",
     "StreamFailed",
     "StreamNotActive",

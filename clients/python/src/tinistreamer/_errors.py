@@ -103,6 +103,23 @@ class StreamNotActive(PublishError):
         cause.__cause__, cause.__context__ = None, None
 
 
+class Stopped(PublishError):
+    """Somebody has stopped the stream: the producer must not go on. The code is `stopped`.
+
+    The end of a writer's block takes this error, and cancels the stream. `by` says who sent the
+    signal `stop`. It is None for a token without a subject, and for a stream that was cancelled
+    without a signal. `acknowledged` is as in `PublishError`.
+    """
+
+    def __init__(self, acknowledged: int, by: str | None = None) -> None:
+        TinistreamerError.__init__(
+            self, "stopped", f"The stream was stopped; {acknowledged} events were confirmed"
+        )
+        self.args = (acknowledged, by)
+        self.acknowledged = acknowledged
+        self.by = by
+
+
 def publish_error(acknowledged: int, cause: Exception) -> PublishError:
     """Returns the error of a writer that has failed."""
     if isinstance(cause, TinistreamerError) and cause.code == "no-active-stream":

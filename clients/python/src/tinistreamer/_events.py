@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from ._errors import InvalidEvent
 from ._generated.models import Event as NewEvent
-from ._surrogates import well_formed
+from ._json import to_json
 
 RESERVED_NAMES = frozenset({"start", "end", "cancel", "fail", "abandon", "error", "missedevents"})
 
@@ -49,6 +49,8 @@ class Event:
     """Its data; the empty string when the event has none."""
     missed: Missed | None = None
     """The loss that a `missedevents` reports; else None."""
+    count: int = 1
+    """How many events it stands for. More than one only with `rollup`."""
 
     def json(self) -> Any:
         """Parses the data as JSON. Raises `ValueError` when it is not JSON."""
@@ -84,9 +86,7 @@ def encode(event: str, data: Any) -> str:
                 "invalid-event",
                 "An event name is 1 to 128 bytes of UTF-8 without control characters",
             )
-        value = {"event": event} if data is None else {"event": event, "data": data}
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return well_formed(text)
+        return to_json({"event": event} if data is None else {"event": event, "data": data})
     except InvalidEvent:
         raise
     except (ValueError, TypeError, RecursionError) as error:

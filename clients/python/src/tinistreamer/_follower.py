@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ._backoff import Backoff
+from ._connection_changes import ConnectionReporter, OnConnection
 from ._errors import (
     ApiError,
     Disconnected,
@@ -28,7 +29,6 @@ CONNECT_TIMEOUT = 10.0
 _LONGEST_POLL = 25
 """Seconds for which the broker may hold the response to a long poll back."""
 
-S = TypeVar("S", bound=Streams[Event])
 S_co = TypeVar("S_co", bound=Streams[Event], covariant=True)
 
 
@@ -54,12 +54,14 @@ class Follower(Generic[S_co]):
         give_up_after: float,
         asks_for_token: bool,
         clock: Callable[[], float] = time.monotonic,
+        on_connection: OnConnection | None = None,
     ) -> None:
         if silence <= 0 or give_up_after <= 0:
             raise ValueError("silence and give_up_after are positive")
         self.streams = streams
         self.silence = min(silence, give_up_after)
         self.token: str | None = None
+        self.reporter = ConnectionReporter(on_connection)
         self._token_is_new = False
         self._asks_for_token = asks_for_token
         self._give_up_after = give_up_after
@@ -109,6 +111,7 @@ class Follower(Generic[S_co]):
         """The broker has accepted the token and the streams."""
         self._token_is_new = False
         self.streams.connected()
+        self.reporter.open()
 
     def connected_for_commands(self) -> None:
         """The broker has accepted a connection that accepts commands."""
@@ -165,6 +168,7 @@ class Follower(Generic[S_co]):
         has_events = any(frame.event is not None for frame in frames)
         if has_events:
             self._asked_for_end = False
+            self.reporter.end_row()
         self.streams.receive([*frames, POSITIONS_SENT] if has_events else frames)
 
     def failed(self, error: TinistreamerError) -> float:
@@ -172,6 +176,11 @@ class Follower(Generic[S_co]):
 
         Raises the error when it is final, and `Disconnected` after `give_up_after`.
         """
+        delay = self._delay_after(error)
+        self.reporter.waiting(error, delay)
+        return delay
+
+    def _delay_after(self, error: TinistreamerError) -> float:
         token_was_new, self._token_is_new = self._token_is_new, False
         is_refused = isinstance(error, ApiError) and error.status == 401
         if is_refused and self._asks_for_token and not token_was_new:
@@ -202,19 +211,3 @@ def closed_early(how: str) -> Unreachable:
 def silent(seconds: float) -> Unreachable:
     """Returns the error for a connection on which nothing arrives, not even a heartbeat."""
     return Unreachable(f"Nothing came for {seconds:g} seconds")
-
-
-def make_follower(
-    streams: S, token: str | Callable[..., object], silence: float, give_up_after: float
-) -> Follower[S]:
-    """Returns a follower for a caller's token, or for a function that returns tokens."""
-    if not token:
-        raise TypeError(
-            "The token is missing: pass token, a token of the broker or a function that gets one"
-        )
-    follower = Follower(
-        streams, silence=silence, give_up_after=give_up_after, asks_for_token=callable(token)
-    )
-    if isinstance(token, str):
-        follower.token = token
-    return follower

@@ -27,6 +27,8 @@ class Frame:
     """The stream's status, when the broker says that this event is its last."""
     status_if_last: FinalStatus | None = None
     """The status that the stream has if no event follows. Only over server-sent events."""
+    count: int = 1
+    """How many events of the stream the frame stands for. More than one only with a rollup."""
 
 
 POSITIONS_SENT = Frame(None, None)
@@ -121,7 +123,8 @@ def _frame(value: dict[str, Any]) -> Frame:
     event = value.get("event")
     event_id = value.get("id") if event is not None else value["id"]
     status = final_status(value.get("stream_status"))
-    return Frame(event_id, event, value.get("data") or "", value.get("key"), status=status)
+    data, count = value.get("data") or "", int(value.get("count") or 1)
+    return Frame(event_id, event, data, value.get("key"), status=status, count=count)
 
 
 def _reply(value: dict[str, Any]) -> CommandReply:

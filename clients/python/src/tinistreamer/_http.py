@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
 from ._errors import ApiError, api_error
 from ._events import Event
 from ._follower import CONNECT_TIMEOUT, Follower
+from ._generated.api.clients.send_signal import send_signal
+from ._generated.models import SendSignal, SignalSent
 from ._generated.types import Operation
+from ._json import to_json
 from ._positions import Streams
-from ._surrogates import well_formed
 
 T = TypeVar("T")
 
@@ -49,7 +50,8 @@ class Broker:
         self,
         client: httpx.Client | httpx.AsyncClient,
         operation: Operation[T],
-        timeout: float | None = None,
+        timeout: float | httpx.Timeout | None = None,
+        extensions: dict[str, Any] | None = None,
     ) -> httpx.Request:
         """Builds the request of an operation for this HTTP client.
 
@@ -58,7 +60,7 @@ class Broker:
         headers, content = self.headers, operation.content
         if operation.body is not None:
             headers["Content-Type"] = "application/json"
-            content = well_formed(json.dumps(operation.body, ensure_ascii=False)).encode()
+            content = to_json(operation.body).encode()
         parameters = operation.params or {}
         return client.build_request(
             operation.method,
@@ -67,7 +69,12 @@ class Broker:
             content=content,
             headers=headers,
             timeout=self.timeout if timeout is None else timeout,
+            extensions=extensions,
         )
+
+    def long_poll_timeout(self, seconds: float) -> httpx.Timeout:
+        """Returns the timeouts of a request that the broker answers late."""
+        return httpx.Timeout(self.timeout, read=seconds)
 
 
 def parse_response(operation: Operation[T], response: httpx.Response) -> T:
@@ -80,6 +87,29 @@ def parse_response(operation: Operation[T], response: httpx.Response) -> T:
         raise ApiError(
             200, "unexpected-answer", "The answer has not the shape of the broker's"
         ) from error
+
+
+def signal_request(
+    client: httpx.Client | httpx.AsyncClient,
+    url: str,
+    token: str | None,
+    body: SendSignal,
+    timeout: float,
+) -> httpx.Request:
+    """Builds the request of a subscriber that sends a signal. `timeout` is as in `request`."""
+    return client.build_request(
+        "POST",
+        url,
+        content=to_json(body.to_dict()).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        timeout=timeout,
+    )
+
+
+def parse_signal_sent(response: httpx.Response) -> SignalSent:
+    """Returns the response to a signal. Raises `ApiError`."""
+    # Only the function that parses is of interest. It is the same with an API key.
+    return parse_response(send_signal(SendSignal(name=""), key=""), response)
 
 
 def error_of(response: httpx.Response) -> ApiError:

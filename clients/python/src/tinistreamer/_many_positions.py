@@ -15,6 +15,7 @@ from ._events import KeyedEvent
 from ._frames import POSITIONS_SENT, CommandReply, Frame
 from ._missed import MissedTotal, sum_of
 from ._positions import Resumption, Streams, without_wait_marker
+from ._reason import Reason
 from ._request import SubscribeRequest, may_start_anywhere, start_parameters, with_query
 from ._sequence import SequenceCheck
 from ._status import Status
@@ -26,10 +27,9 @@ class ManyStreams(Streams[KeyedEvent]):
     def __init__(
         self, request: SubscribeRequest, keys: Iterable[str], after: str | Mapping[str, str] | None
     ) -> None:
-        super().__init__()
+        super().__init__(request)
         if isinstance(keys, str):
             raise TypeError("keys is a list of keys")
-        self._request = request
         if isinstance(after, str):
             _cursor.check(after)
             known, opaque = _cursor.parse(after)
@@ -81,6 +81,12 @@ class ManyStreams(Streams[KeyedEvent]):
                 key: member.sequence.status if member.is_finished else "active"
                 for key, member in self._members.items()
             }
+
+    @property
+    def reasons(self) -> dict[str, Reason | None]:
+        """What the last event of each stream says; None before, and when it says nothing."""
+        with self._lock:
+            return {key: member.sequence.reason for key, member in self._members.items()}
 
     @property
     def missed(self) -> MissedTotal | None:
@@ -191,7 +197,9 @@ class ManyStreams(Streams[KeyedEvent]):
                     member.in_broker_cursor = False
             if event is None:
                 return None
-            return KeyedEvent(event.id, event.event, event.data, event.missed, key=frame.key)
+            return KeyedEvent(
+                event.id, event.event, event.data, event.missed, event.count, key=frame.key
+            )
 
     def _fix_start_positions(self) -> None:
         """Streams without a position start with their first event, in spite of their `from`."""

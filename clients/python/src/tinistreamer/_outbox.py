@@ -9,10 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, cast
+from weakref import WeakSet
 
 from ._errors import (
     ApiError,
     PublishError,
+    Stopped,
     TinistreamerError,
     Unreachable,
     WriterClosed,
@@ -20,9 +22,11 @@ from ._errors import (
     publish_error,
 )
 from ._events import encode
+from ._gathering import Gathering
 from ._generated.models import UploadSummary
 from ._generated.types import Operation
 from ._retry import Retry
+from ._stop import Stop, is_cancelled
 from ._surrogates import SplitCharacters
 from ._writer_options import Ack, WriterOptions
 
@@ -54,11 +58,16 @@ class Outbox:
         self.ended = False
         """Whether the writer takes no more events."""
         self.settled = False
-        """Whether the writer was finished, cancelled or closed."""
+        """Whether the writer was finished, cancelled, failed or closed."""
+        self.stop: Stop | None = None
+        """The stop that the writer has heard."""
+        self._raised: WeakSet[Stopped] = WeakSet()
         self._lines: deque[str] = deque()
         self._characters = SplitCharacters()
+        self._gathering = Gathering(options.coalesce, clock)
         self._in_flight = 0
-        self._dropped = False
+        self.is_dropped = False
+        """Whether the writer dropped its unacknowledged events, to finish the stream."""
         self._clock = clock
         self._waiting_since = clock()
 
@@ -69,8 +78,8 @@ class Outbox:
 
     @property
     def pending(self) -> int:
-        """The number of unacknowledged events."""
-        return len(self._lines)
+        """The number of unacknowledged events, with one that is being gathered."""
+        return len(self._lines) + len(self._gathering)
 
     @property
     def unsent(self) -> int:
@@ -79,14 +88,28 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether `write` must wait."""
-        at_limit = len(self._lines) >= self.options.max_pending
-        return at_limit and not self.ended and self.failure is None
+        """Whether another event must wait."""
+        at_limit = self.pending >= self.options.max_pending
+        return at_limit and not self.ended and self.failure is None and not self.is_stopped
+
+    def must_wait(self, event: str, data: object) -> bool:
+        """Whether `write` must wait. What is gathered takes no more room with more data."""
+        return self.is_full and not self._gathering.takes(event, data)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the writer takes no more events because of a stop."""
+        return self.stop is not None and not self.options.write_after_stop
+
+    @property
+    def gathering_left(self) -> float | None:
+        """The seconds until what is gathered is due; None when nothing is gathered."""
+        return self._gathering.left
 
     @property
     def is_drained(self) -> bool:
         """Whether the sender can stop."""
-        return (self.ended and not self._lines) or self.failure is not None
+        return (self.ended and not self.pending) or self.failure is not None
 
     def check_open(self) -> None:
         """Raises when the writer takes no events."""
@@ -94,26 +117,58 @@ class Outbox:
             raise self.failure
         if self.ended:
             raise WriterClosed
+        if self.is_stopped:
+            raise self.stopped()
+
+    def stopped(self) -> Stopped:
+        """Returns the error after a stop."""
+        error = Stopped(self.acknowledged, self.stop.by if self.stop is not None else None)
+        self._raised.add(error)
+        return error
+
+    def has_raised(self, error: BaseException | None) -> bool:
+        """Whether the error is a `Stopped` of this writer, and not of one whose block is around.
+
+        A task group may have put several of them together.
+        """
+        if isinstance(error, Stopped):
+            return error in self._raised
+        group: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+        return bool(group) and all(self.has_raised(each) for each in group)
 
     def check_unsettled(self) -> None:
-        """Raises when the writer was finished, cancelled or closed before."""
+        """Raises when the writer was finished, cancelled, failed or closed before."""
         if self.settled:
             raise WriterClosed
 
-    def join(self, event: str, data: Any, line: str) -> str:
-        """Returns the JSON of an event after its data was joined with a waiting half character.
-
-        It is `line` when there was nothing to join.
-        """
+    def add(self, event: str, data: object, line: str) -> None:
+        """Adds an event. `line` is its JSON."""
+        self.check_open()
         if not isinstance(data, str):
-            return line
-        joined = self._characters.join(event, data)
-        return line if joined == data else encode(event, joined)
+            self.release()
+            self._append(line)
+            return
+        text = self._characters.join(event, data)
+        if self._gathering.window:
+            for name, gathered in self._gathering.add(event, text):
+                self._append(encode(name, gathered))
+        else:
+            self._append(line if text == data else encode(event, text))
 
     def put(self, line: str) -> None:
         """Adds an encoded event."""
         self.check_open()
         self._append(line)
+
+    def release(self) -> None:
+        """Sends what is gathered at once."""
+        for event, text in self._gathering.take():
+            self._append(encode(event, text))
+
+    def release_due(self) -> None:
+        """Sends what is gathered, if its time has passed."""
+        if self._gathering.left == 0.0:
+            self.release()
 
     def _append(self, line: str) -> None:
         if not self._lines:
@@ -125,6 +180,7 @@ class Outbox:
         self.ended = True
         unpaired = self._characters.take_unpaired()
         if self.failure is None:
+            self.release()
             for event in unpaired:
                 self._append(encode(event, "\ufffd"))
 
@@ -207,12 +263,20 @@ class Outbox:
 
     def fail(self, cause: Exception) -> None:
         """Records that no more events can be sent."""
-        if not self._dropped:
-            self.failure = publish_error(self.acknowledged, cause)
+        if not self.is_dropped:
+            self.failure = self.error_of(cause)
+
+    def error_of(self, cause: Exception) -> PublishError:
+        """Returns the error of this writer for what went wrong."""
+        if is_cancelled(cause):
+            self.stop = self.stop or Stop(by=None)
+            return self.stopped()
+        return publish_error(self.acknowledged, cause)
 
     def drop(self) -> None:
         """Drops the unacknowledged events, and takes no more."""
-        self.ended = self._dropped = True
+        self.ended = self.is_dropped = True
+        self._gathering.take()
         self._lines.clear()
         self._in_flight = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from . import _cursor
@@ -33,8 +33,18 @@ class Streams(ABC, Generic[E_co]):
     The position moves when the caller takes a frame, not when the frame arrives.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, request: SubscribeRequest) -> None:
+        self._request = request
         self._inbox: deque[Frame] = deque()
+
+    @property
+    def url(self) -> str:
+        """The URL of the subscription; empty until an access brings it."""
+        return self._request.url
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._request = replace(self._request, url=url)
 
     @property
     @abstractmethod
@@ -125,10 +135,9 @@ class OneStream(Streams[Event]):
     """The one stream that the URL names."""
 
     def __init__(self, request: SubscribeRequest, after: str | None) -> None:
-        super().__init__()
+        super().__init__(request)
         if after is not None:
             _cursor.check(after)
-        self._request = request
         self._from = request.from_
         self.sequence = SequenceCheck(
             after,

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+Names = str | Iterable[str]
+"""One name, or several."""
+
+URL_MISSING = (
+    "The URL is missing: pass url, the sse_url or ws_url that the broker answered, or pass access"
+)
+
 HttpTransport = Literal["sse", "ndjson"]
 SubscribeTransport = Literal[HttpTransport, "ws", "poll"]
 
@@ -30,9 +37,7 @@ def transport_of(url: str) -> SubscribeTransport:
     Raises `TypeError` without a URL, and `ValueError` for a URL that is not for subscribers.
     """
     if not url:
-        raise TypeError(
-            "The URL is missing: pass url, the sse_url or ws_url that the broker answered"
-        )
+        raise TypeError(URL_MISSING)
     parts = urlsplit(url)
     transport = _TRANSPORTS.get(parts.path.rpartition("/")[2])
     schemes = {"ws", "wss"} if transport == "ws" else {"http", "https"}
@@ -41,6 +46,28 @@ def transport_of(url: str) -> SubscribeTransport:
             "The URL is none of the broker's for clients: …/sse, …/ws, …/ndjson or …/poll"
         )
     return transport
+
+
+def signal_url(url: str, key: str | None = None) -> str:
+    """Returns the URL to which a subscription sends signals, for one stream.
+
+    Without a key it is the one that the URL of the subscription names. Raises `ValueError` when
+    there is no such key.
+    """
+    parts = urlsplit(url)
+    if key is None:
+        keys = [value for name, value in parse_qsl(parts.query) if name == "key"]
+        if len(keys) != 1:
+            raise ValueError("The URL of the subscription does not name one stream")
+        (key,) = keys
+    return urlunsplit(
+        parts._replace(
+            scheme=parts.scheme.replace("ws", "http", 1),
+            path=f"{parts.path.rpartition('/')[0]}/signal",
+            query=urlencode({"key": key}, quote_via=quote),
+            fragment="",
+        )
+    )
 
 
 def with_query(url: str, pairs: Iterable[tuple[str, str]], *, without: str | None = None) -> str:
@@ -61,6 +88,9 @@ class SubscribeRequest:
     wait: bool = False
     client_name: str | None = None
     tags: tuple[str, ...] = ()
+    rollup: tuple[str, ...] = ()
+    rollup_path: tuple[str, ...] = ()
+    rollup_ms: int | None = None
 
     @classmethod
     def of(
@@ -72,13 +102,26 @@ class SubscribeRequest:
         wait: bool = False,
         client_name: str | None = None,
         tags: Iterable[str] | None = None,
+        rollup: Names | None = None,
+        rollup_path: Names | None = None,
+        rollup_ms: int | None = None,
     ) -> SubscribeRequest:
         """Makes a request of a caller's options.
 
         Raises `ValueError` for a list that the broker would split in another way.
         """
         names = None if events is None else _names("events", events)
-        return cls(url, names, from_, wait, client_name, _names("tags", tags or ()))
+        return cls(
+            url,
+            names,
+            from_,
+            wait,
+            client_name,
+            _names("tags", tags or ()),
+            _one_or_more(rollup),
+            _one_or_more(rollup_path),
+            rollup_ms,
+        )
 
     @property
     def is_filtered(self) -> bool:
@@ -92,8 +135,13 @@ class SubscribeRequest:
             "events": None if self.events is None else ",".join(self.events),
             "client_name": self.client_name,
             "tags": ",".join(self.tags) or None,
+            "rollup_ms": None if self.rollup_ms is None else str(self.rollup_ms),
         }
-        return [(name, value) for name, value in values.items() if value is not None]
+        return [
+            *((name, value) for name, value in values.items() if value is not None),
+            *(("rollup", name) for name in self.rollup),
+            *(("rollup_path", path) for path in self.rollup_path),
+        ]
 
 
 def start_parameters(from_: str | None, *, wait: bool) -> list[tuple[str, str]]:
@@ -105,6 +153,10 @@ def start_parameters(from_: str | None, *, wait: bool) -> list[tuple[str, str]]:
 def may_start_anywhere(from_: str | None) -> bool:
     """Whether the first event of a subscription need not be the first of its stream."""
     return from_ not in {None, "start"}
+
+
+def _one_or_more(names: Names | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def _names(option: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from ._errors import Gap
 from ._events import Event, Missed, number_of
 from ._frames import Frame
 from ._missed import MissedCounter
+from ._reason import Reason, reason_in
 from ._status import LAST_EVENTS, FinalStatus, Outcome
 
 
@@ -33,6 +34,7 @@ class SequenceCheck:
         else:
             self._expected = None if may_start_anywhere else 0
         self._first: str | None = None
+        self._last_data = ""
 
     def accept(self, frame: Frame) -> Event | None:
         """Returns the event to yield; None when the frame only moves the position.
@@ -47,26 +49,37 @@ class SequenceCheck:
         number = number_of(frame.id)
         if number is None:
             raise Gap(f"An event {frame.event!r} came without an id")
-        if self.status is not None or not self._may_follow(frame.id, number):
+        if self.status is not None or not self._may_follow(frame, number):
             raise Gap(f"After {self.position} {self._description()} must come, not {frame.id}")
         self._expected, self._first = number + 1, None
         self.position = frame.id
         self.status = frame.status or LAST_EVENTS.get(frame.event)
         self.status_if_last = frame.status_if_last
-        return Event(frame.id, frame.event, frame.data)
+        self._last_data = frame.data
+        return Event(frame.id, frame.event, frame.data, count=frame.count)
 
     def complete(self) -> None:
         """The broker reports that no event follows the position."""
         if self.status is None:
             self.status = self.status_if_last
 
-    def _may_follow(self, event_id: str | None, number: int) -> bool:
+    @property
+    def reason(self) -> Reason | None:
+        """What the last event says; None before, for `ended`, and when it says nothing."""
+        if self.status not in {"cancelled", "failed", "abandoned"}:
+            return None
+        return reason_in(self._last_data)
+
+    def _may_follow(self, frame: Frame, number: int) -> bool:
         if self._expected is None:
             return True
+        # The id of a frame that stands for several events is that of the last one.
+        first = number - frame.count + 1
         # A filter leaves holes in the numbers.
         if self._is_filtered:
-            return number >= self._expected
-        return number == self._expected and self._first in {None, event_id}
+            return first >= self._expected
+        is_first = frame.count > 1 or self._first in {None, frame.id}
+        return first == self._expected and is_first
 
     def _description(self) -> str:
         """What must come next, for an error message."""

@@ -17,6 +17,9 @@ from ._status import POSSIBLE_LAST_EVENTS
 # such as U+2028 and U+0085.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
+# A comment of the broker: how many events the next frame stands for.
+_ROLLUP = re.compile(r"rollup ([1-9][0-9]{0,15})")
+
 
 class SseDecoder:
     """Decodes frames from chunks of bytes that may be cut anywhere."""
@@ -31,6 +34,7 @@ class SseDecoder:
         self._id: str | None = None
         self._event = ""
         self._data: list[str] = []
+        self._count = 1
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
         """Yields the frames that this chunk completes."""
@@ -70,6 +74,8 @@ class SseDecoder:
                 self._id = value
             case "retry" if value.isascii() and value.isdigit():
                 self.retry = int(value) / 1000
+            case "" if rollup := _ROLLUP.fullmatch(value):
+                self._count = int(rollup[1])
             case _:
                 # A comment, or a field that the standard says to ignore.
                 pass
@@ -83,9 +89,10 @@ class SseDecoder:
                 self._event or "message",
                 "\n".join(self._data),
                 status_if_last=POSSIBLE_LAST_EVENTS.get(self._event),
+                count=self._count,
             )
         elif self._id is not None:
             # Not an event, for browsers either: the broker has read the stream up to this id.
             frame = Frame(self._id, None)
-        self._id, self._event, self._data = None, "", []
+        self._id, self._event, self._data, self._count = None, "", [], 1
         return frame

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
-from .._errors import ApiError, Unreachable
+from .._errors import ApiError
 from .._events import check_events, check_key
+from .._failure import FailureOf
 from .._finish import finished_before
 from .._generated.api.clients.send_signal import send_signal
 from .._generated.api.connections.disconnect_client import disconnect_client
@@ -51,7 +52,7 @@ from .._generated.models import (
 from .._generated.models import Disconnected as Disconnection
 from .._generated.models import Event as NewEvent
 from .._generated.types import Operation
-from .._http import Broker, describe, parse_response
+from .._http import Broker
 from .._writer_options import (
     MAX_EVENTS,
     Ack,
@@ -60,9 +61,8 @@ from .._writer_options import (
     UploadTransport,
     WriterOptions,
 )
+from .http_client import AsyncHttp
 from .writer import AsyncWriter
-
-T = TypeVar("T")
 
 
 class AsyncClient:
@@ -83,9 +83,7 @@ class AsyncClient:
         timeout: float = 10.0,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        self._broker = Broker(url, api_key, timeout)
-        self._owns_http = http_client is None
-        self._http = http_client or httpx.AsyncClient()
+        self._http = AsyncHttp(Broker(url, api_key, timeout), http_client)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -100,8 +98,7 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Closes the connections. Leave the blocks of all writers before."""
-        if self._owns_http:
-            await self._http.aclose()
+        await self._http.aclose()
 
     async def create_stream(
         self,
@@ -155,7 +152,7 @@ class AsyncClient:
             permissions=None if permissions is None else list(permissions),
             subject=subject,
         )
-        return await self._execute(create_stream(body))
+        return await self._http.execute(create_stream(body))
 
     async def issue_token(
         self,
@@ -186,32 +183,32 @@ class AsyncClient:
             permissions=None if permissions is None else list(permissions),
             subject=subject,
         )
-        return await self._execute(issue_token(body))
+        return await self._http.execute(issue_token(body))
 
     async def list_clients(
         self, *, key: str | None = None, tag: str | None = None
     ) -> list[ClientRow]:
         """Lists the subscribers of this broker node, optionally of one stream or with one tag."""
-        return await self._execute(list_clients(key=key, tag=tag))
+        return await self._http.execute(list_clients(key=key, tag=tag))
 
     async def disconnect_client(
         self,
         id: str,  # noqa: A002 - the broker's name
     ) -> Disconnection:
         """Disconnects a subscriber of this node. It may return while its token is valid."""
-        return await self._execute(disconnect_client(id))
+        return await self._http.execute(disconnect_client(id))
 
     async def list_streams(self, pattern: str | None = None) -> list[StreamRow]:
         """Lists the active streams whose keys match the glob."""
-        return await self._execute(list_streams(pattern=pattern))
+        return await self._http.execute(list_streams(pattern=pattern))
 
     async def stream_info(self, key: str) -> StreamState:
         """Describes a stream, active or finished."""
-        return await self._execute(stream_info(key=key))
+        return await self._http.execute(stream_info(key=key))
 
     async def stream_events(self, key: str) -> list[StoredEvent]:
         """Returns all stored events of a stream, active or finished."""
-        return await self._execute(stream_events(key=key))
+        return await self._http.execute(stream_events(key=key))
 
     async def end_stream(
         self, key: str, *, data: Any = None, generation: str | None = None
@@ -274,14 +271,14 @@ class AsyncClient:
         """
         check_key(key)
         body = SendSignal(name=name, data=data, id=id, generation=generation)
-        return await self._execute(send_signal(body, key=key))
+        return await self._http.execute(send_signal(body, key=key))
 
     async def read_signals(self, key: str, *, after: int = 0) -> Signals:
         """Returns the signals of a stream, after the one with the number `after`.
 
         A long list comes in parts: ask again with the number of the last one.
         """
-        return await self._execute(read_signals(key=key, after=after))
+        return await self._http.execute(read_signals(key=key, after=after))
 
     async def renew_stream(
         self,
@@ -300,7 +297,7 @@ class AsyncClient:
         body = RenewStream(
             key=key, lease=lease, stall=stall, stop_ack=stop_ack, generation=generation
         )
-        return await self._execute(renew_stream(body))
+        return await self._http.execute(renew_stream(body))
 
     async def add_events(
         self,
@@ -324,15 +321,15 @@ class AsyncClient:
             sequence=sequence,
             generation=generation,
         )
-        return await self._execute(add_events(body))
+        return await self._http.execute(add_events(body))
 
     async def broker_info(self) -> BrokerInfo:
         """Describes the broker and its load."""
-        return await self._execute(broker_info())
+        return await self._http.execute(broker_info())
 
     async def ready(self) -> str:
         """Returns `OK` when the broker reaches its store. Raises otherwise."""
-        return await self._execute(ready())
+        return await self._http.execute(ready())
 
     def publish(
         self,
@@ -344,6 +341,11 @@ class AsyncClient:
         on_ack: Callable[[Ack], object] | None = None,
         flush_timeout: float = 5.0,
         generation: str | None = None,
+        lease: int = 30,
+        failure: FailureOf | None = None,
+        coalesce: float = 0.0,
+        write_after_stop: bool = False,
+        cancel_on_stop: bool = False,
     ) -> AsyncWriter:
         """Returns a writer for an active stream. Use it in an `async with` block.
 
@@ -356,22 +358,32 @@ class AsyncClient:
         may still be stored.
         `generation`: the one that the stream must have. The writer fails with `stale-generation`
         when another stream has the key.
+        `lease`: the seconds, from 2 on, after whose silence the broker abandons the stream. The
+        writer renews it, also while it waits for events. 0: no lease.
+        `failure`: says what subscribers learn about an exception that leaves the block.
+        `coalesce`: the seconds for which consecutive strings of one event name become one event.
+        `write_after_stop`: `write` works after a stop, too.
+        `cancel_on_stop`: a stop cancels the task that has entered the block, as a timeout does. The
+        block takes this cancellation.
         """
         options = WriterOptions(
-            key, transport, max_pending, retry_for, on_ack, flush_timeout, generation
+            key,
+            transport,
+            max_pending,
+            retry_for,
+            on_ack,
+            flush_timeout,
+            generation,
+            lease,
+            failure,
+            coalesce,
+            write_after_stop,
+            cancel_on_stop,
         )
-        return AsyncWriter(self._broker, self._execute, options)
+        return AsyncWriter(self._http, options)
 
     async def _finish(self, operation: Operation[Finished]) -> Finished:
         try:
-            return await self._execute(operation)
+            return await self._http.execute(operation)
         except ApiError as error:
             return finished_before(error)
-
-    async def _execute(self, operation: Operation[T], timeout: float | None = None) -> T:
-        try:
-            request = self._broker.request(self._http, operation, timeout)
-            response = await self._http.send(request)
-        except httpx.RequestError as error:
-            raise Unreachable(describe(error)) from error
-        return parse_response(operation, response)

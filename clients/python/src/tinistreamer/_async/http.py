@@ -30,7 +30,7 @@ def stream_connector(
         try:
             attempt = follower.begin_attempt()
             async with (
-                _client(http_client) as client,
+                http_client_of(http_client) as client,
                 client.stream(
                     "GET",
                     attempt.url,
@@ -64,7 +64,7 @@ def poll_connector(http_client: httpx.AsyncClient | None) -> AsyncConnect:
         # The broker responds to the first poll at once, so that a refusal is known early.
         wait = 0
         try:
-            async with _client(http_client) as client:
+            async with http_client_of(http_client) as client:
                 while True:
                     attempt = follower.begin_poll(wait)
                     response = await client.get(
@@ -89,7 +89,7 @@ def poll_connector(http_client: httpx.AsyncClient | None) -> AsyncConnect:
     return connect
 
 
-def _client(
+def http_client_of(
     http_client: httpx.AsyncClient | None,
 ) -> httpx.AsyncClient | nullcontext[httpx.AsyncClient]:
     """Returns the caller's client, which stays open, or a new one."""

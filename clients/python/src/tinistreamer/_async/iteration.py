@@ -13,8 +13,9 @@ from .._events import Event
 from .._follower import Follower, closed_early
 from .._frames import Frame
 from .._positions import Streams
-from .._tasks.concurrency import CANCELLED, AsyncTokenSource, AsyncTurns, get_token
+from .._tasks.concurrency import CANCELLED, AsyncTurns
 from .._tasks.connection import AsyncConnection
+from .credentials import AsyncCredentials
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,16 +38,17 @@ class AsyncIteration(Generic[E]):
     def __init__(
         self,
         follower: Follower[Streams[E]],
-        token: AsyncTokenSource | None,
+        credentials: AsyncCredentials,
         connect: AsyncConnect,
     ) -> None:
         self._streams = follower.streams
+        self._reporter = follower.reporter
         self._connection = connection = AsyncConnection()
         self._turns = AsyncTurns()
         self._is_finished = False
         self._failure: Exception | None = None
         # Not a method: a generator that refers to this object would outlive an abandoned loop.
-        self._begin = partial(_steps, follower, token, connect, connection)
+        self._begin = partial(_steps, follower, credentials, connect, connection)
         self._steps = self._begin()
 
     def __aiter__(self) -> Self:
@@ -59,7 +61,8 @@ class AsyncIteration(Generic[E]):
                 raise StopAsyncIteration
             try:
                 event = self._streams.take()
-            except Gap:
+            except Gap as gap:
+                self._reporter.closed(gap)
                 await self.aclose()
                 raise
             if event is not None:
@@ -81,6 +84,7 @@ class AsyncIteration(Generic[E]):
         self._connection.close()
         if self._turns.close():
             await self._steps.aclose()
+        self._reporter.closed()
 
     async def _run_until(self, holds: Callable[[], bool]) -> None:
         """Takes steps until `holds`, or until the end. Raises the error that ended the loop."""
@@ -89,12 +93,14 @@ class AsyncIteration(Generic[E]):
                 await anext(self._steps)
             except StopAsyncIteration:
                 self._is_finished = True
+                self._reporter.closed()
             except CANCELLED:
                 # The connection is closed. The next step makes another.
                 self._steps = self._begin()
                 raise
             except Exception as error:
                 self._is_finished, self._failure = True, error
+                self._reporter.closed(error)
                 raise
             finally:
                 if self._turns.end():
@@ -105,7 +111,7 @@ class AsyncIteration(Generic[E]):
 
 async def _steps(
     follower: Follower[Streams[E]],
-    token: AsyncTokenSource | None,
+    credentials: AsyncCredentials,
     connect: AsyncConnect,
     connection: AsyncConnection,
 ) -> AsyncGenerator[None, None]:
@@ -117,8 +123,8 @@ async def _steps(
             follower.rest()
             await connection.wait_for_change()
             continue
-        if follower.token is None and token is not None:
-            follower.set_new_token(await get_token(token))
+        await credentials.obtain(follower)
+        follower.reporter.connecting()
         try:
             async with aclosing(connect(follower, connection)) as batches:
                 while (frames := await connection.next(batches)) is not None:
@@ -130,8 +136,12 @@ async def _steps(
                         break
                 if not (streams.is_over or connection.is_interrupted):
                     raise closed_early("it just ended")
+            # The streams are over, or were changed: that is no failure.
+            follower.reporter.end_row()
         except TinistreamerError as error:
-            if not connection.is_interrupted:
+            if connection.is_interrupted:
+                follower.reporter.end_row()
+            else:
                 await connection.wait(follower.failed(error))
         finally:
             streams.disconnected()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._errors import EventsMissed, StreamFailed
 from .._events import Event
 from .._follower import Follower
 from .._missed import MissedTotal
 from .._positions import OneStream
+from .._reason import Reason
 from .._status import Outcome
-from .._tasks.concurrency import AsyncTokenSource
+from .credentials import AsyncCredentials
 from .iteration import AsyncConnect, AsyncIteration
+from .signalling import AsyncSignalling
 
 
 class AsyncSubscription(AsyncIteration[Event]):
@@ -24,11 +28,13 @@ class AsyncSubscription(AsyncIteration[Event]):
     def __init__(
         self,
         follower: Follower[OneStream],
-        token: AsyncTokenSource | None,
+        credentials: AsyncCredentials,
         connect: AsyncConnect,
+        signalling: AsyncSignalling,
     ) -> None:
-        super().__init__(follower, token, connect)
+        super().__init__(follower, credentials, connect)
         self._sequence = follower.streams.sequence
+        self._signalling = signalling
 
     @property
     def last_id(self) -> str | None:
@@ -45,12 +51,38 @@ class AsyncSubscription(AsyncIteration[Event]):
         return self._sequence.status
 
     @property
+    def reason(self) -> Reason | None:
+        """What the last event says: of `cancel`, `fail` or `abandon`.
+
+        None while the stream is not finished, when it has ended, and when nobody gave a reason.
+        """
+        return self._sequence.reason
+
+    @property
     def missed(self) -> MissedTotal | None:
         """The events that are missing so far, because they were no longer stored.
 
         None while none is missing.
         """
         return self._sequence.missed.total
+
+    async def signal(self, name: str, data: Any = None) -> int:
+        """Sends a signal to the producer of the stream, and returns its number.
+
+        It works before the first event and after the last one. The token must permit it. Tries
+        again for 30 seconds; the broker stores the signal once. Raises `ApiError` and
+        `Unreachable`, after which the subscription goes on. The producer may get a signal whose
+        caller was interrupted.
+        """
+        return await self._signalling.send(None, name, data)
+
+    async def request_stop(self) -> int | None:
+        """Asks the producer to stop: sends the signal `stop`, as `signal` does.
+
+        To ask again is a success, with the number of the first one. So is to ask for a stream that
+        is finished: then the number is None.
+        """
+        return await self._signalling.request_stop()
 
     async def collect(self, *, allow_missed: bool = False) -> list[Event]:
         """Returns all events up to the end of the stream, with its last one.

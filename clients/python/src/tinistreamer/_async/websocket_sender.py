@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -10,35 +9,28 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from .._errors import TinistreamerError, Unreachable
-from .._http import Broker
-from .._outbox import Outbox, closed_by
-from .._tasks.concurrency import AsyncCondition, AsyncWorker, wait_for
+from .._outbox import closed_by
+from .._tasks.concurrency import AsyncWorker, wait_for
 from .._tasks.websocket import abort, receive
 from .._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, close_of, handshake_error, upload_url
-from .._writer_options import Ack
+from .writer_state import AsyncWriterState
 
 
 class AsyncWebSocketSender:
     """Sends each event at once. A second task receives the replies."""
 
-    def __init__(
-        self,
-        broker: Broker,
-        outbox: Outbox,
-        changed: AsyncCondition,
-        acknowledge: Callable[[Callable[[], Ack]], Awaitable[None]],
-    ) -> None:
-        self._broker = broker
-        self._outbox = outbox
-        self._changed = changed
-        self._acknowledge = acknowledge
+    def __init__(self, state: AsyncWriterState) -> None:
+        self._state = state
+        self._broker = state.http.broker
+        self._outbox = state.outbox
+        self._changed = state.changed
         self._failure: Exception | None = None
 
     async def run(self) -> None:
         """Sends until the end of the writer. Raises an error that is final."""
         while True:
             async with self._changed:
-                await self._changed.wait_for(lambda: self._outbox.unsent or self._outbox.is_drained)
+                await self._state.wait_for_events()
                 if self._outbox.is_drained:
                     return
                 url = upload_url(self._broker, self._outbox)
@@ -79,9 +71,7 @@ class AsyncWebSocketSender:
     async def _transmit(self, websocket: ClientConnection) -> None:
         while True:
             async with self._changed:
-                await self._changed.wait_for(
-                    lambda: self._failure or self._outbox.unsent or self._outbox.is_drained
-                )
+                await self._state.wait_for_events(lambda: self._failure)
                 if self._failure is not None:
                     raise self._failure
                 if self._outbox.is_drained:
@@ -112,4 +102,4 @@ class AsyncWebSocketSender:
             if self._outbox.is_overdue(timeout):
                 raise Unreachable(f"The broker did not answer for {timeout:g} seconds") from error
         else:
-            await self._acknowledge(partial(self._outbox.replied, reply))
+            await self._state.acknowledge(partial(self._outbox.replied, reply))

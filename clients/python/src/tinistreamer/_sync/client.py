@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
-from .._errors import ApiError, Unreachable
+from .._errors import ApiError
 from .._events import check_events, check_key
+from .._failure import FailureOf
 from .._finish import finished_before
 from .._generated.api.clients.send_signal import send_signal
 from .._generated.api.connections.disconnect_client import disconnect_client
@@ -52,7 +53,7 @@ from .._generated.models import (
 from .._generated.models import Disconnected as Disconnection
 from .._generated.models import Event as NewEvent
 from .._generated.types import Operation
-from .._http import Broker, describe, parse_response
+from .._http import Broker
 from .._writer_options import (
     MAX_EVENTS,
     Ack,
@@ -61,9 +62,8 @@ from .._writer_options import (
     UploadTransport,
     WriterOptions,
 )
+from .http_client import Http
 from .writer import Writer
-
-T = TypeVar("T")
 
 
 class Client:
@@ -84,9 +84,7 @@ class Client:
         timeout: float = 10.0,
         http_client: httpx.Client | None = None,
     ) -> None:
-        self._broker = Broker(url, api_key, timeout)
-        self._owns_http = http_client is None
-        self._http = http_client or httpx.Client()
+        self._http = Http(Broker(url, api_key, timeout), http_client)
 
     def __enter__(self) -> Client:
         return self
@@ -101,8 +99,7 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections. Leave the blocks of all writers before."""
-        if self._owns_http:
-            self._http.close()
+        self._http.close()
 
     def create_stream(
         self,
@@ -156,7 +153,7 @@ class Client:
             permissions=None if permissions is None else list(permissions),
             subject=subject,
         )
-        return self._execute(create_stream(body))
+        return self._http.execute(create_stream(body))
 
     def issue_token(
         self,
@@ -187,30 +184,30 @@ class Client:
             permissions=None if permissions is None else list(permissions),
             subject=subject,
         )
-        return self._execute(issue_token(body))
+        return self._http.execute(issue_token(body))
 
     def list_clients(self, *, key: str | None = None, tag: str | None = None) -> list[ClientRow]:
         """Lists the subscribers of this broker node, optionally of one stream or with one tag."""
-        return self._execute(list_clients(key=key, tag=tag))
+        return self._http.execute(list_clients(key=key, tag=tag))
 
     def disconnect_client(
         self,
         id: str,  # noqa: A002 - the broker's name
     ) -> Disconnection:
         """Disconnects a subscriber of this node. It may return while its token is valid."""
-        return self._execute(disconnect_client(id))
+        return self._http.execute(disconnect_client(id))
 
     def list_streams(self, pattern: str | None = None) -> list[StreamRow]:
         """Lists the active streams whose keys match the glob."""
-        return self._execute(list_streams(pattern=pattern))
+        return self._http.execute(list_streams(pattern=pattern))
 
     def stream_info(self, key: str) -> StreamState:
         """Describes a stream, active or finished."""
-        return self._execute(stream_info(key=key))
+        return self._http.execute(stream_info(key=key))
 
     def stream_events(self, key: str) -> list[StoredEvent]:
         """Returns all stored events of a stream, active or finished."""
-        return self._execute(stream_events(key=key))
+        return self._http.execute(stream_events(key=key))
 
     def end_stream(self, key: str, *, data: Any = None, generation: str | None = None) -> Finished:
         """Ends a stream: it is complete.
@@ -271,14 +268,14 @@ class Client:
         """
         check_key(key)
         body = SendSignal(name=name, data=data, id=id, generation=generation)
-        return self._execute(send_signal(body, key=key))
+        return self._http.execute(send_signal(body, key=key))
 
     def read_signals(self, key: str, *, after: int = 0) -> Signals:
         """Returns the signals of a stream, after the one with the number `after`.
 
         A long list comes in parts: ask again with the number of the last one.
         """
-        return self._execute(read_signals(key=key, after=after))
+        return self._http.execute(read_signals(key=key, after=after))
 
     def renew_stream(
         self,
@@ -297,7 +294,7 @@ class Client:
         body = RenewStream(
             key=key, lease=lease, stall=stall, stop_ack=stop_ack, generation=generation
         )
-        return self._execute(renew_stream(body))
+        return self._http.execute(renew_stream(body))
 
     def add_events(
         self,
@@ -321,15 +318,15 @@ class Client:
             sequence=sequence,
             generation=generation,
         )
-        return self._execute(add_events(body))
+        return self._http.execute(add_events(body))
 
     def broker_info(self) -> BrokerInfo:
         """Describes the broker and its load."""
-        return self._execute(broker_info())
+        return self._http.execute(broker_info())
 
     def ready(self) -> str:
         """Returns `OK` when the broker reaches its store. Raises otherwise."""
-        return self._execute(ready())
+        return self._http.execute(ready())
 
     def publish(
         self,
@@ -341,6 +338,10 @@ class Client:
         on_ack: Callable[[Ack], object] | None = None,
         flush_timeout: float = 5.0,
         generation: str | None = None,
+        lease: int = 30,
+        failure: FailureOf | None = None,
+        coalesce: float = 0.0,
+        write_after_stop: bool = False,
     ) -> Writer:
         """Returns a writer for an active stream. Use it in a `with` block.
 
@@ -353,22 +354,29 @@ class Client:
         may still be stored.
         `generation`: the one that the stream must have. The writer fails with `stale-generation`
         when another stream has the key.
+        `lease`: the seconds, from 2 on, after whose silence the broker abandons the stream. The
+        writer renews it, also while it waits for events. 0: no lease.
+        `failure`: says what subscribers learn about an exception that leaves the block.
+        `coalesce`: the seconds for which consecutive strings of one event name become one event.
+        `write_after_stop`: `write` works after a stop, too.
         """
         options = WriterOptions(
-            key, transport, max_pending, retry_for, on_ack, flush_timeout, generation
+            key,
+            transport,
+            max_pending,
+            retry_for,
+            on_ack,
+            flush_timeout,
+            generation,
+            lease,
+            failure,
+            coalesce,
+            write_after_stop,
         )
-        return Writer(self._broker, self._execute, options)
+        return Writer(self._http, options)
 
     def _finish(self, operation: Operation[Finished]) -> Finished:
         try:
-            return self._execute(operation)
+            return self._http.execute(operation)
         except ApiError as error:
             return finished_before(error)
-
-    def _execute(self, operation: Operation[T], timeout: float | None = None) -> T:
-        try:
-            request = self._broker.request(self._http, operation, timeout)
-            response = self._http.send(request)
-        except httpx.RequestError as error:
-            raise Unreachable(describe(error)) from error
-        return parse_response(operation, response)

@@ -29,7 +29,7 @@ def stream_connector(http_client: httpx.Client | None, transport: HttpTransport)
         try:
             attempt = follower.begin_attempt()
             with (
-                _client(http_client) as client,
+                http_client_of(http_client) as client,
                 client.stream(
                     "GET",
                     attempt.url,
@@ -63,7 +63,7 @@ def poll_connector(http_client: httpx.Client | None) -> Connect:
         # The broker responds to the first poll at once, so that a refusal is known early.
         wait = 0
         try:
-            with _client(http_client) as client:
+            with http_client_of(http_client) as client:
                 while True:
                     attempt = follower.begin_poll(wait)
                     response = client.get(
@@ -88,7 +88,7 @@ def poll_connector(http_client: httpx.Client | None) -> Connect:
     return connect
 
 
-def _client(
+def http_client_of(
     http_client: httpx.Client | None,
 ) -> httpx.Client | nullcontext[httpx.Client]:
     """Returns the caller's client, which stays open, or a new one."""

@@ -14,8 +14,9 @@ from .._events import Event
 from .._follower import Follower, closed_early
 from .._frames import Frame
 from .._positions import Streams
-from .._threads.concurrency import CANCELLED, TokenSource, Turns, get_token
+from .._threads.concurrency import CANCELLED, Turns
 from .._threads.connection import Connection
+from .credentials import Credentials
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,16 +37,17 @@ class Iteration(Generic[E]):
     def __init__(
         self,
         follower: Follower[Streams[E]],
-        token: TokenSource | None,
+        credentials: Credentials,
         connect: Connect,
     ) -> None:
         self._streams = follower.streams
+        self._reporter = follower.reporter
         self._connection = connection = Connection()
         self._turns = Turns()
         self._is_finished = False
         self._failure: Exception | None = None
         # Not a method: a generator that refers to this object would outlive an abandoned loop.
-        self._begin = partial(_steps, follower, token, connect, connection)
+        self._begin = partial(_steps, follower, credentials, connect, connection)
         self._steps = self._begin()
 
     def __iter__(self) -> Self:
@@ -58,7 +60,8 @@ class Iteration(Generic[E]):
                 raise StopIteration
             try:
                 event = self._streams.take()
-            except Gap:
+            except Gap as gap:
+                self._reporter.closed(gap)
                 self.close()
                 raise
             if event is not None:
@@ -80,6 +83,7 @@ class Iteration(Generic[E]):
         self._connection.close()
         if self._turns.close():
             self._steps.close()
+        self._reporter.closed()
 
     def _run_until(self, holds: Callable[[], bool]) -> None:
         """Takes steps until `holds`, or until the end. Raises the error that ended the loop."""
@@ -88,12 +92,14 @@ class Iteration(Generic[E]):
                 next(self._steps)
             except StopIteration:
                 self._is_finished = True
+                self._reporter.closed()
             except CANCELLED:
                 # The connection is closed. The next step makes another.
                 self._steps = self._begin()
                 raise
             except Exception as error:
                 self._is_finished, self._failure = True, error
+                self._reporter.closed(error)
                 raise
             finally:
                 if self._turns.end():
@@ -104,7 +110,7 @@ class Iteration(Generic[E]):
 
 def _steps(
     follower: Follower[Streams[E]],
-    token: TokenSource | None,
+    credentials: Credentials,
     connect: Connect,
     connection: Connection,
 ) -> Generator[None, None, None]:
@@ -116,8 +122,8 @@ def _steps(
             follower.rest()
             connection.wait_for_change()
             continue
-        if follower.token is None and token is not None:
-            follower.set_new_token(get_token(token))
+        credentials.obtain(follower)
+        follower.reporter.connecting()
         try:
             with closing(connect(follower, connection)) as batches:
                 while (frames := connection.next(batches)) is not None:
@@ -129,8 +135,12 @@ def _steps(
                         break
                 if not (streams.is_over or connection.is_interrupted):
                     raise closed_early("it just ended")
+            # The streams are over, or were changed: that is no failure.
+            follower.reporter.end_row()
         except TinistreamerError as error:
-            if not connection.is_interrupted:
+            if connection.is_interrupted:
+                follower.reporter.end_row()
+            else:
                 connection.wait(follower.failed(error))
         finally:
             streams.disconnected()

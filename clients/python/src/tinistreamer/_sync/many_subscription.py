@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._changes import Change
 from .._errors import SubscriptionOver
 from .._events import KeyedEvent
 from .._follower import Follower
 from .._many_positions import ManyStreams
 from .._missed import MissedTotal
+from .._reason import Reason
 from .._status import Status
-from .._threads.concurrency import TokenSource
+from .credentials import Credentials
 from .iteration import Connect, Iteration
+from .signalling import Signalling
 
 
 class ManySubscription(Iteration[KeyedEvent]):
@@ -25,11 +29,13 @@ class ManySubscription(Iteration[KeyedEvent]):
     def __init__(
         self,
         follower: Follower[ManyStreams],
-        token: TokenSource | None,
+        credentials: Credentials,
         connect: Connect,
+        signalling: Signalling,
     ) -> None:
-        super().__init__(follower, token, connect)
+        super().__init__(follower, credentials, connect)
         self._many = follower.streams
+        self._signalling = signalling
 
     @property
     def cursor(self) -> str | None:
@@ -47,6 +53,14 @@ class ManySubscription(Iteration[KeyedEvent]):
         None: the stream is finished, and no event followed the position.
         """
         return self._many.statuses
+
+    @property
+    def reasons(self) -> dict[str, Reason | None]:
+        """What the last event of each stream says: of `cancel`, `fail` or `abandon`.
+
+        None while the stream is not finished, when it has ended, and when nobody gave a reason.
+        """
+        return self._many.reasons
 
     @property
     def missed(self) -> MissedTotal | None:
@@ -78,6 +92,14 @@ class ManySubscription(Iteration[KeyedEvent]):
         Returns the id of the last event that it yielded. Raises as `add` does.
         """
         return (self._settle(self._many.drop(key))).position
+
+    def signal(self, key: str, name: str, data: Any = None) -> int:
+        """Sends a signal to the producer of a stream. It works as that of `Subscription`."""
+        return self._signalling.send(key, name, data)
+
+    def request_stop(self, key: str) -> int | None:
+        """Asks the producer of a stream to stop. It works as that of `Subscription`."""
+        return self._signalling.request_stop(key)
 
     def _settle(self, change: Change) -> Change:
         if not change.is_command:

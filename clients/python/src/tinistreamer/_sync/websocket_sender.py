@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -11,35 +10,28 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from .._errors import TinistreamerError, Unreachable
-from .._http import Broker
-from .._outbox import Outbox, closed_by
-from .._threads.concurrency import Condition, Worker, wait_for
+from .._outbox import closed_by
+from .._threads.concurrency import Worker, wait_for
 from .._threads.websocket import abort, receive
 from .._websocket import CLOSE_TIMEOUT, HANDSHAKE_ERRORS, close_of, handshake_error, upload_url
-from .._writer_options import Ack
+from .writer_state import WriterState
 
 
 class WebSocketSender:
     """Sends each event at once. A second thread receives the replies."""
 
-    def __init__(
-        self,
-        broker: Broker,
-        outbox: Outbox,
-        changed: Condition,
-        acknowledge: Callable[[Callable[[], Ack]], None],
-    ) -> None:
-        self._broker = broker
-        self._outbox = outbox
-        self._changed = changed
-        self._acknowledge = acknowledge
+    def __init__(self, state: WriterState) -> None:
+        self._state = state
+        self._broker = state.http.broker
+        self._outbox = state.outbox
+        self._changed = state.changed
         self._failure: Exception | None = None
 
     def run(self) -> None:
         """Sends until the end of the writer. Raises an error that is final."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._outbox.unsent or self._outbox.is_drained)
+                self._state.wait_for_events()
                 if self._outbox.is_drained:
                     return
                 url = upload_url(self._broker, self._outbox)
@@ -78,9 +70,7 @@ class WebSocketSender:
     def _transmit(self, websocket: ClientConnection) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._failure or self._outbox.unsent or self._outbox.is_drained
-                )
+                self._state.wait_for_events(lambda: self._failure)
                 if self._failure is not None:
                     raise self._failure
                 if self._outbox.is_drained:
@@ -111,4 +101,4 @@ class WebSocketSender:
             if self._outbox.is_overdue(timeout):
                 raise Unreachable(f"The broker did not answer for {timeout:g} seconds") from error
         else:
-            self._acknowledge(partial(self._outbox.replied, reply))
+            self._state.acknowledge(partial(self._outbox.replied, reply))

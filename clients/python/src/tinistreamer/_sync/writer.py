@@ -3,60 +3,55 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from functools import partial
+import weakref
+from collections.abc import Generator
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from .._errors import PublishError, TinistreamerError, publish_error
+from .._errors import PublishError, Stopped, TinistreamerError
 from .._events import encode
-from .._extra import websocket_extra
-from .._finish import Ending, finish_stream
+from .._failure import Failure, failure_of
+from .._finish import Ending, cancelled, ended, failed, finish_stream
+from .._generated.models import SignalRecord
 from .._generated.types import Operation
-from .._http import Broker
-from .._outbox import Outbox
-from .._threads.concurrency import Condition, Worker, sleep, wait_for
-from .._writer_options import Ack, WriterOptions
-
-T = TypeVar("T")
-
-_log = logging.getLogger("tinistreamer")
-
-
-class Execute(Protocol):
-    """Sends a request, and returns the broker's response."""
-
-    def __call__(self, operation: Operation[T], timeout: float | None = None) -> T: ...
+from .._log import brief, log, place_of
+from .._stop import STOP_SIGNAL, Stop
+from .._threads.concurrency import sleep, wait_for
+from .._threads.source import Items, Source
+from .._writer_options import WriterOptions
+from .hearing import Listener
+from .http_client import Http
+from .lease import LeaseKeeper
+from .sender import Sender
+from .writer_state import WriterState
 
 
 class Writer:
     """Writes events into one active stream. Several threads may use it at once.
 
-    A thread of its own sends the events. The end of a `with` block finishes the stream.
-    When an exception leaves the block, the writer cancels the stream.
-    It waits before that, for at most `flush_timeout` seconds, until the written events are stored.
-    A writer that cannot send any more raises `PublishError`.
+    Threads of its own send the events, keep the lease of the stream, and hear signals.
+
+    The end of a `with` block finishes the stream. When an exception leaves the block, the
+    writer waits for at most `flush_timeout` seconds until the written events are stored. Then the
+    stream fails. After a stop it is cancelled, and an `Exception` such as `Stopped` ends there. A
+    writer that cannot send any more raises `PublishError`.
     """
 
-    def __init__(self, broker: Broker, execute: Execute, options: WriterOptions) -> None:
-        self._broker = broker
-        self._execute = execute
-        self._outbox = Outbox(options, broker.timeout)
-        self._changed = Condition()
-        self._sender: Worker | None = None
-        self._send = self._choose_sender()
-
-    def _choose_sender(self) -> Callable[[], None]:
-        if self._outbox.options.transport == "ndjson":
-            return self._send_ndjson
-        with websocket_extra():
-            from .websocket_sender import WebSocketSender  # noqa: PLC0415
-
-        sender = WebSocketSender(self._broker, self._outbox, self._changed, self._acknowledge)
-        return sender.run
+    def __init__(self, http: Http, options: WriterOptions) -> None:
+        self._state = WriterState(http, options)
+        self._outbox = self._state.outbox
+        self._sender = Sender(self._state)
+        self._lease = LeaseKeeper(self._state)
+        self._listener = Listener(self._state)
+        # A writer that its program drops keeps no lease. The process may end without this.
+        weakref.finalize(self, self._state.drop).atexit = False
 
     def __enter__(self) -> Writer:
+        with self._state.changed:
+            self._lease.start()
+            if self._state.options.cancel_on_stop:
+                self._state.block.enter(is_due=self._outbox.stop is not None)
+                self._listener.start()
         return self
 
     def __exit__(
@@ -64,26 +59,44 @@ class Writer:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
+    ) -> bool:
+        # First of all: from here on nothing cancels the thread because of a stop.
+        is_interruption = self._state.block.leave(error)
+        try:
+            return self._leave(error) or is_interruption
+        finally:
+            self._end()
+
+    def _leave(self, error: BaseException | None) -> bool:
+        """Finishes the stream at the end of the block. Returns whether the error ends here."""
         if self._outbox.settled:
-            return
-        if kind is None:
+            return self._outbox.has_raised(error)
+        if self._outbox.stop is not None:
+            self._break_off_quietly(self._cancelled())
+            if isinstance(error, Exception) and not self._outbox.has_raised(error):
+                log.warning("After a stop, %s left the block of a writer", place_of(error))
+            return isinstance(error, Exception)
+        if error is not None:
+            failure = failure_of(error, self._state.options.failure)
+            self._break_off_quietly(self._failed(failure))
+            return False
+        try:
             self.finish()
-            return
+        except Stopped as stopped:
+            if not self._outbox.has_raised(stopped):
+                raise
+        return False
+
+    def _break_off_quietly(self, ending: Ending) -> None:
         try:
             self._flush_for_a_while()
         finally:
             # Also when something interrupts the wait.
-            self._cancel_after_error()
-
-    def _cancel_after_error(self) -> None:
-        try:
-            self.cancel()
-        except PublishError as failure:
-            # The exception of the block goes on. A stream that was finished elsewhere is normal.
-            level = logging.DEBUG if failure.code == "no-active-stream" else logging.WARNING
-            key = self._outbox.options.key
-            _log.log(level, "The stream %r could not be cancelled: %s", key, failure)
+            try:
+                self._break_off(ending)
+            except PublishError as failure:
+                # The exception of the block goes on.
+                log.warning("The stream could not be finished: %s", brief(failure))
 
     @property
     def acknowledged(self) -> int:
@@ -98,139 +111,200 @@ class Writer:
     def write(self, event: str, data: Any = None) -> None:
         """Hands an event over, to be sent at once. Waits while `max_pending` events are pending.
 
-        `data` is a string, or another JSON value, which is stored as its JSON text. A string may
-        end with the first half of a surrogate pair. That half waits for the next string of the same
-        event name; without one it becomes U+FFFD. Raises `InvalidEvent` where the broker would
-        refuse the event, `WriterClosed`, or `PublishError`.
+        `data` is a string, or a value that is stored as its JSON text: JSON, a pydantic model, a
+        dataclass, or lists and dictionaries of them. A string may end with the first half of a
+        surrogate pair. That half waits for the next string of the same event name; without one it
+        becomes U+FFFD. Raises `InvalidEvent` where the broker would refuse the event, `Stopped`
+        after a stop, `WriterClosed`, or `PublishError`.
         """
-        with self._changed:
+        changed = self._state.changed
+        with changed:
             self._outbox.check_open()
             line = encode(event, data)
-            self._changed.wait_for(lambda: not self._outbox.is_full)
-            self._outbox.put(self._outbox.join(event, data, line))
-            self._changed.notify_all()
-            if self._sender is None:
-                self._sender = Worker(self._run, "tinistreamer-writer")
+            self._lease.start()
+            changed.wait_for(lambda: not self._outbox.must_wait(event, data))
+            self._outbox.add(event, data, line)
+            changed.notify_all()
+            self._sender.start()
+
+    def pipe_from(self, source: Items, event: str = "token") -> None:
+        """Writes each item of a source as an event. Raises as `write` does, and what it raises.
+
+        At a stop it closes the source, and raises `Stopped`, also with `write_after_stop`. It
+        closes the source after any other error as well.
+        """
+        reading = Source(source)
+        with self._state.changed:
+            self._state.add_source(reading)
+            self._lease.start()
+            self._listener.start()
+        is_complete = False
+        try:
+            while (item := reading.next()) is not None:
+                self.write(event, *item)
+            with self._state.changed:
+                if reading.is_interrupted:
+                    raise self._outbox.failure or self._outbox.stopped()
+            is_complete = True
+        finally:
+            self._state.remove_source(reading)
+            if not is_complete:
+                reading.close()
+
+    def stopped(self, timeout: float | None = None) -> Stop | None:
+        """Waits until somebody stops the stream, and returns the stop.
+
+        Returns None when the writer ends or fails before, and after `timeout` seconds.
+        """
+        state = self._state
+        with state.changed:
+            self._lease.start()
+            self._listener.start()
+            wait_for(state.changed, lambda: self._outbox.stop is not None or state.is_over, timeout)
+            return self._outbox.stop
+
+    def signals(self) -> Generator[SignalRecord, None, None]:
+        """Yields the signals of the stream, from the first one on, and waits for more.
+
+        Ends with the writer or the stream. Raises `TinistreamerError` when the broker refuses to
+        send signals. The writer then goes on.
+        """
+        count = 0
+        while new := self._signals_after(count):
+            for signal in new:
+                yield signal
+            count += len(new)
+        if self._state.hearing.failure is not None:
+            raise self._state.hearing.failure
+
+    def _signals_after(self, count: int) -> list[SignalRecord]:
+        """Waits for signals after the first `count`. Returns none at the end."""
+        state, hearing = self._state, self._state.hearing
+        with state.changed:
+            self._lease.start()
+            self._listener.start()
+            state.changed.wait_for(
+                lambda: len(hearing.signals) > count or hearing.is_over or state.is_over
+            )
+            return hearing.signals[count:]
 
     def flush(self) -> None:
         """Returns when all written events are stored. Raises `PublishError`."""
-        with self._changed:
-            self._changed.wait_for(self._is_flushed)
+        changed = self._state.changed
+        with changed:
+            self._outbox.release()
+            changed.notify_all()
+            changed.wait_for(self._is_flushed)
             if self._outbox.failure is not None:
                 raise self._outbox.failure
 
     def finish(self) -> None:
         """Waits until all events are stored, and ends the stream.
 
-        Raises `WriterClosed` and `PublishError`, which is `StreamNotActive` when somebody else has
-        finished the stream.
+        Raises `WriterClosed` and `PublishError`. It is `StreamNotActive` when somebody else has
+        finished the stream, and `Stopped` when somebody else has cancelled it.
         """
         self._drain()
-        self._settle("end")
+        options = self._state.options
+        self._settle(ended(options.key, options.generation))
 
-    def cancel(self) -> None:
-        """Drops the unsent events, and cancels the stream.
+    def cancel(self, reason: str | None = None, by: str | None = None) -> None:
+        """Drops the unsent events, and cancels the stream, if it is not finished.
 
-        Raises as `finish` does.
+        Subscribers get `reason` and `by`. Without both, after a stop, they are `stop`, and who has
+        sent the signal. Raises `WriterClosed` and `PublishError`.
         """
-        with self._changed:
-            self._outbox.check_unsettled()
-            self._outbox.drop()
-            self._changed.notify_all()
-        if self._sender is not None:
-            self._sender.stop()
-        self._settle("cancel")
-        self._join()
+        self._break_off(self._cancelled(reason, by))
+
+    def fail(self, code: str | None = None, message: str | None = None) -> None:
+        """Reports to subscribers that the producer failed, if the stream is not finished.
+
+        Takes no more events. Waits for at most `flush_timeout` seconds until the written events are
+        stored, and drops the others. For `code` and `message`, see `Failure`. Raises `ValueError`
+        for an invalid code, `WriterClosed` and `PublishError`.
+        """
+        ending = self._failed(Failure(code, message))
+        self._outbox.check_unsettled()
+        self._flush_for_a_while()
+        self._break_off(ending)
 
     def close(self) -> None:
-        """Waits until all events are stored, and leaves the stream active.
+        """Waits until all events are stored, ends the lease, and leaves the stream active.
 
         Raises `WriterClosed` and `PublishError`.
         """
         self._drain()
+        self._lease.release()
         self._outbox.settled = True
+        self._end()
+
+    def _cancelled(self, reason: str | None = None, by: str | None = None) -> Ending:
+        options, stop = self._state.options, self._outbox.stop
+        if stop is not None and reason is None and by is None:
+            reason, by = STOP_SIGNAL, stop.by
+        return cancelled(options.key, options.generation, reason, by)
+
+    def _failed(self, failure: Failure) -> Ending:
+        return failed(self._state.options.key, self._state.options.generation, failure)
 
     def _is_flushed(self) -> bool:
         return self._outbox.failure is not None or not self._outbox.pending
 
     def _drain(self) -> None:
-        with self._changed:
+        changed = self._state.changed
+        with changed:
             self._outbox.check_unsettled()
             self._outbox.end()
-            self._changed.notify_all()
+            changed.notify_all()
         self.flush()
-        self._join()
+        self._sender.join()
 
     def _flush_for_a_while(self) -> None:
         """Takes no more events, and waits until all are stored, until a failure, or a timeout."""
-        with self._changed:
+        changed = self._state.changed
+        with changed:
             self._outbox.end()
-            self._changed.notify_all()
-            wait_for(self._changed, self._is_flushed, self._outbox.options.flush_timeout)
+            changed.notify_all()
+            wait_for(changed, self._is_flushed, self._state.options.flush_timeout)
 
-    def _join(self) -> None:
-        if self._sender is not None:
-            self._sender.join()
+    def _break_off(self, ending: Ending) -> None:
+        """Drops the unsent events, and finishes the stream."""
+        changed = self._state.changed
+        with changed:
+            self._outbox.check_unsettled()
+            self._outbox.drop()
+            changed.notify_all()
+        self._sender.stop()
+        self._settle(ending)
+        self._sender.join()
 
-    def _settle(self, how: Ending) -> None:
-        options = self._outbox.options
+    def _settle(self, ending: Ending) -> None:
+        options = self._state.options
         # A writer that has failed has already used its time for attempts.
         retry_for = 0.0 if self._outbox.failure else options.retry_for
-        steps = finish_stream(options.key, how, retry_for, options.generation)
+        steps = finish_stream(options.key, ending, retry_for)
         outcome: object = None
         try:
             while True:
                 step = steps.send(outcome)
                 if isinstance(step, Operation):
-                    outcome = self._attempt(step)
+                    outcome = self._state.attempt(step)
                 else:
                     sleep(step)
                     outcome = None
         except StopIteration:
             self._outbox.settled = True
+            self._end()
             return
         except TinistreamerError as error:
-            failure = publish_error(self._outbox.acknowledged, error)
+            self._state.look_for_stop(error)
+            failure = self._outbox.error_of(error)
+            self._end()
         # Outside of the handler, so that the traceback shows one error.
         raise failure
 
-    def _attempt(self, operation: Operation[object]) -> object:
-        try:
-            return self._execute(operation)
-        except TinistreamerError as error:
-            return error
-
-    def _run(self) -> None:
-        try:
-            self._send()
-        except Exception as error:  # noqa: BLE001 - the next call of this writer raises it
-            with self._changed:
-                self._outbox.fail(error)
-                self._changed.notify_all()
-
-    def _send_ndjson(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._outbox.unsent or self._outbox.is_drained)
-                if self._outbox.is_drained:
-                    return
-                upload = self._outbox.take_upload()
-                timeout = self._outbox.attempt_timeout
-            try:
-                summary = self._execute(upload, timeout)
-            except TinistreamerError as error:
-                with self._changed:
-                    delay = self._outbox.broken(error)
-                    wait_for(self._changed, lambda: self._outbox.is_drained, delay)
-            else:
-                self._acknowledge(partial(self._outbox.uploaded, summary))
-
-    def _acknowledge(self, take_reply: Callable[[], Ack]) -> None:
-        with self._changed:
-            before = self._outbox.acknowledged
-            try:
-                ack = take_reply()
-            finally:
-                self._changed.notify_all()
-        if self._outbox.options.on_ack is not None and ack.count > before:
-            self._outbox.options.on_ack(ack)
+    def _end(self) -> None:
+        """Ends the lease and the hearing, also where the stream could not be finished."""
+        self._state.leave()
+        self._listener.stop()
+        self._lease.stop()

@@ -9,19 +9,25 @@ from typing import Any
 
 import anyio
 
+from .._access import AnyAccess
+
 AsyncTokenSource = Callable[[], str | Awaitable[str]]
 """A function or a coroutine function of the caller's that returns a token."""
 
+AsyncAccessSource = Callable[[], AnyAccess | Awaitable[AnyAccess]]
+"""A function or a coroutine function of the caller's that returns an access."""
+
 AsyncCondition = asyncio.Condition
+AsyncLock = asyncio.Lock
 
 CANCELLED: tuple[type[BaseException], ...] = (asyncio.CancelledError,)
 """The exceptions that interrupt a step, and after which the caller may take another."""
 
 
-async def get_token(source: AsyncTokenSource) -> str:
-    """Calls the caller's function for a token."""
-    token = source()
-    return await token if inspect.isawaitable(token) else token
+async def get(source: Callable[[], object]) -> object:
+    """Calls the caller's function for a token or an access."""
+    got = source()
+    return await got if inspect.isawaitable(got) else got
 
 
 async def sleep(seconds: float) -> None:
@@ -29,7 +35,9 @@ async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def wait_for(condition: AsyncCondition, holds: Callable[[], object], timeout: float) -> None:
+async def wait_for(
+    condition: AsyncCondition, holds: Callable[[], object], timeout: float | None
+) -> None:
     """Waits until `holds`, or for `timeout` seconds. The caller has locked the condition."""
     # Before Python 3.12 asyncio.wait_for loses a cancellation that comes at the end of the wait.
     with anyio.move_on_after(timeout):
@@ -42,9 +50,13 @@ class AsyncWorker:
     def __init__(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         self._task = asyncio.create_task(run(), name=name)
 
+    def cancel(self) -> None:
+        """Cancels the function."""
+        self._task.cancel()
+
     async def stop(self) -> None:
         """Cancels the function, and waits until it has ended."""
-        self._task.cancel()
+        self.cancel()
         await self.join()
 
     async def join(self) -> None:

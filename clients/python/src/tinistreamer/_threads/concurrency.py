@@ -6,17 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 
+from .._access import AnyAccess
+
 TokenSource = Callable[[], str]
 """A function of the caller's that returns a token."""
 
+AccessSource = Callable[[], AnyAccess]
+"""A function of the caller's that returns an access."""
+
 Condition = threading.Condition
+Lock = threading.Lock
 
 CANCELLED: tuple[type[BaseException], ...] = ()
 """Nothing interrupts a step of a thread, except its end."""
 
 
-def get_token(source: TokenSource) -> str:
-    """Calls the caller's function for a token."""
+def get(source: Callable[[], object]) -> object:
+    """Calls the caller's function for a token or an access."""
     return source()
 
 
@@ -25,7 +31,7 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def wait_for(condition: Condition, holds: Callable[[], object], timeout: float) -> None:
+def wait_for(condition: Condition, holds: Callable[[], object], timeout: float | None) -> None:
     """Waits until `holds`, or for `timeout` seconds. The caller has locked the condition."""
     condition.wait_for(holds, timeout)
 
@@ -37,6 +43,9 @@ class Worker:
         # A daemon: a writer that is never closed must not keep the process alive.
         self._thread = threading.Thread(target=run, name=name, daemon=True)
         self._thread.start()
+
+    def cancel(self) -> None:
+        """Does nothing, as `stop`."""
 
     def stop(self) -> None:
         """Does nothing: a thread cannot be cancelled. It ends by itself, and `join` waits."""
