@@ -158,9 +158,9 @@ scenario(
     await broker.call('/stream/cancel', { key: stream.key });
     for (const op of steps.split(', ')) publisher.send({ op, event: 'token' });
     const outcome = await publisher.over();
-    // The end of the block is no error after a stop.
-    if (steps.endsWith('leave')) assert.equal(outcome.type, 'done');
-    else assert.equal(outcome.code ?? outcome.type, 'stopped');
+    // The end of the block is no error after a stop. Over a WebSocket the write may be too late.
+    const ways = steps.endsWith('leave') ? ['done', 'stopped'] : ['stopped'];
+    assert.ok(ways.includes(outcome.code ?? outcome.type), JSON.stringify(outcome));
     await assertHolds(broker, stream.key, 5, ['cancel']);
   },
   { concurrency: 8 },
