@@ -26,7 +26,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-versions:15 test-openapi:15 test-clients:30 test-ai-sdk:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
@@ -110,6 +110,11 @@ test-versions: ## This version and the one before work together, and what older 
 record-version: ## Record what the version of api/tests/versions/base stores, for all later ones to be tested with
 	scripts/build-commit "$$(cat api/tests/versions/base)"
 	cargo test -p tinistreamer --test versions --locked record -- --ignored --nocapture
+
+# The tests against the OpenAPI document leave three quarters of the CPU idle.
+.PHONY: test-beside
+test-beside: ## `make test-versions` and `make test-openapi` at the same time
+	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-versions test-openapi
 
 .PHONY: soak
 soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on memory
