@@ -40,8 +40,11 @@ async def wait_for(
 ) -> None:
     """Waits until `holds`, or for `timeout` seconds. The caller has locked the condition."""
     # Before Python 3.12 asyncio.wait_for loses a cancellation that comes at the end of the wait.
-    with anyio.move_on_after(timeout):
-        await condition.wait_for(holds)
+    with anyio.move_on_after(timeout) as scope:
+        # anyio cancels only a task whose future is not done yet. A busy writer notifies in each
+        # turn of the loop, so that the future is always done: then only a look ends the wait.
+        while not holds() and not scope.cancel_called:
+            await condition.wait()
 
 
 class AsyncWorker:
