@@ -98,11 +98,11 @@ fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each ta
 	fuzz/run
 
 .PHONY: test-faults
-test-faults: ## Everything that may break is broken, under load: see docs/reliability.md (two minutes)
+test-faults: ## Everything that may break is broken, under load: see docs/operations/reliability.md (two minutes)
 	cargo test -p tinistreamer --test faults --locked
 
 .PHONY: test-versions
-test-versions: ## This version and the one before work together, and what older ones stored is read (docs/deployment.md)
+test-versions: ## This version and the one before work together, and what older ones stored is read (docs/operations/deploy.md)
 	scripts/build-commit "$$(cat api/tests/versions/base)"
 	cargo test -p tinistreamer --test versions --locked
 
@@ -169,7 +169,7 @@ test-runtimes: ## The TypeScript client on Deno, Bun and workerd
 	cd tests/runtimes && npm test
 
 .PHONY: test-foreign
-test-foreign: ## Libraries of other projects, and whether docs/clients.md says what they do
+test-foreign: ## Libraries of other projects, and whether docs/guides/other-clients.md says what they do
 	cargo build --locked
 	cd tests/foreign && npm test
 
@@ -212,7 +212,7 @@ test-deploy: ## Lint the container file, the compose file, the nginx example and
 	deploy/check.sh
 
 .PHONY: bench
-bench: ## Measure on this machine (six minutes, wants redis-server), and write docs/performance.md
+bench: ## Measure on this machine (six minutes, wants redis-server), and write docs/operations/performance.md
 	cargo build --release --workspace --locked
 	target/release/tinistreamer-bench report
 
@@ -224,7 +224,7 @@ bench-check: ## Compare this work tree's broker with that of BASE, in turn in on
 	bench/check $(BASE) $(ARGS)
 
 .PHONY: bench-peers
-bench-peers: ## Measure the broker among its neighbours (nine minutes), and write docs/peers.md
+bench-peers: ## Measure the broker among its neighbours (nine minutes), and write docs/operations/comparison.md
 	cargo build --release --workspace --locked
 	bench/peers/setup
 	target/release/tinistreamer-bench peers

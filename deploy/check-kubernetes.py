@@ -15,7 +15,7 @@ import kubernetes_validate
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-# The oldest version that docs/deployment.md names, and the newest with a schema here.
+# The oldest version that docs/operations/deploy.md names, and the newest with a schema here.
 VERSIONS = ("1.30", "1.37")
 SECRETS = {"STREAMER_API_KEY", "STREAMER_SECRET_KEY"}
 # The schemas take any word for these fields. The API server does not.
@@ -29,7 +29,7 @@ WORDS = {
 }
 # The rest of the repository that the resources have to agree with.
 ROUTES = set(json.loads((ROOT / "spec/openapi.json").read_text())["paths"])
-DEPLOYMENT = (ROOT / "docs/deployment.md").read_text()
+DEPLOYMENT = (ROOT / "docs/operations/deploy.md").read_text()
 ENV_EXAMPLE = (ROOT / ".env.example").read_text()
 DEFAULTS = dict(re.findall(r"^#(STREAMER_[A-Z_]+)=(.*)$", ENV_EXAMPLE, re.M))
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -200,9 +200,8 @@ def broker_faults(broker, config_maps, services, policies):
     yield from expect(len(secrets) == 1, f"{len(secrets)} Secrets, and not one")
     for name in secrets:
         command = rf"create secret generic {re.escape(name)}\s"
-        yield from expect(
-            re.search(command, DEPLOYMENT), f"docs/deployment.md does not make the Secret {name}"
-        )
+        is_made = re.search(command, DEPLOYMENT)
+        yield from expect(is_made, f"docs/operations/deploy.md makes no Secret {name}")
     sources = [next(iter(source)) for source in broker.container.get("envFrom", [])]
     yield from expect(
         sources[-1:] == ["secretRef"], "the Secret is not the last source of settings, which wins"

@@ -180,11 +180,11 @@ lint_nginx() {
 
 lint_kubernetes() {
   local folder
-  # The example of docs/deployment.md, at the place that it expects beside a clone with the name tinistreamer.
+  # The example of docs/operations/deploy.md, at the place that it expects beside a clone with the name tinistreamer.
   mkdir -p "$scratch/tinistreamer/deploy" "$scratch/example"
   cp -r deploy/kubernetes "$scratch/tinistreamer/deploy/"
-  sed -n '/^ *# kustomization.yaml$/,/^ *```$/{/```/!p}' docs/deployment.md | sed 's/^   //' >"$scratch/example/kustomization.yaml"
-  grep -q '^resources:' "$scratch/example/kustomization.yaml" || fail "docs/deployment.md: no example of a kustomization"
+  sed -n '/^ *# kustomization.yaml$/,/^ *```$/{/```/!p}' docs/operations/deploy.md | sed 's/^   //' >"$scratch/example/kustomization.yaml"
+  grep -q '^resources:' "$scratch/example/kustomization.yaml" || fail "docs/operations/deploy.md: no example of a kustomization"
   for folder in deploy/kubernetes/*/ "$scratch/example/"; do
     say "kustomize, schemas and cross-references: ${folder#"$scratch/"}"
     "$venv/bin/python" deploy/check-kubernetes.py "$venv/bin/kubectl" "$folder" || fail "$folder: see above"

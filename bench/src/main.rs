@@ -64,12 +64,13 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     Scenario(Scenario),
-    /// Run the standard set on all targets, and write docs/performance.md
+    /// Run the standard set on all targets, and write docs/operations/performance.md
     Report(report::Report),
     /// Measure two builds of the broker under the same load, in turn: ratios, and whether the
     /// difference is larger than the noise
     Compare(compare::Compare),
-    /// Measure the broker, the baseline and the peers under the same load, and write docs/peers.md
+    /// Measure the broker, the baseline and the peers under the same load, and write
+    /// docs/operations/comparison.md
     Peers(report::Peers),
 }
 

@@ -56,8 +56,8 @@ export async function seenBy(tab) {
 }
 
 /**
- * Reads the first item of a cursor, as docs/following.md defines it. The last id of a stream has a
- * `!`.
+ * Reads the first item of a cursor, as docs/reference/cursors.md defines it. The last id of a
+ * stream has a `!`.
  */
 export function positionOf(lastEventId) {
   const [key, id] = lastEventId.split(',', 1)[0].split(':');

@@ -107,7 +107,7 @@ inEachBrowser(
       await tab.evaluate(() => [seen.length, source.readyState === EventSource.CLOSED]),
       givesUp ? [0, true] : [1, false],
     );
-    // This is what docs/clients.md recommends to a page.
+    // This is what docs/guides/other-clients.md recommends to a page.
     if (givesUp) await tab.evaluate((url) => followEvents(url, ['start']), stream.sse(proxy));
     await tab.waitForFunction(() => seen.length === 1);
   },

@@ -1,5 +1,5 @@
-// Checks what the libraries of docs/clients.md do at the end of a stream and after a broken
-// connection. The table of that page must contain the same.
+// Checks what the libraries of docs/guides/other-clients.md do at the end of a stream and after a
+// broken connection. The table of that page must contain the same.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { CLIENTS } from './clients.mjs';
 import { BreakingProxy } from './proxy.mjs';
 
 const LAST = 21;
-const page = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../docs/guides/other-clients.md', import.meta.url), 'utf8');
 
 /** The start of frame 10, and positions in it. */
 const frame = (text) => text.indexOf('data: word 10\n');
@@ -63,7 +63,7 @@ describe('foreign libraries for server-sent events', { concurrency: 4 }, () => {
       assert.equal(
         row,
         `| ${name} | ${found.join(' | ')} |`,
-        'the table of docs/clients.md says so',
+        'the table of docs/guides/other-clients.md says so',
       );
     });
   }

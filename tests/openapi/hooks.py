@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 STORE_ANSWERS = os.environ["STORE"] == "answers"
 NEEDS_NO_STORE = {"health", "broker_info", "list_clients"}
 
-LIST = Path(__file__).parents[2] / "docs" / "errors.md"
+LIST = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 CODES = {
     code: int(status)
     for code, status in re.findall(
@@ -198,7 +198,7 @@ def errors_are_in_the_list(_context, response, _case) -> None:
         f"an error of another form: {error}"
     )
     assert CODES.get(error["code"]) == response.status_code, (
-        f"{error['code']} with {response.status_code} is not in docs/errors.md"
+        f"{error['code']} with {response.status_code} is not in docs/reference/errors.md"
     )
     assert error["message"].strip(), "an error without a message"
     # A stream that has too many signals keeps them.

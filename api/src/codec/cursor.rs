@@ -1,4 +1,4 @@
-//! Cursors: the positions of a subscriber in its streams, as text. `docs/following.md` has the
+//! Cursors: the positions of a subscriber in its streams, as text. `docs/guides/follow.md` has the
 //! grammar.
 
 use std::{collections::HashMap, fmt::Write};

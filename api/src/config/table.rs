@@ -286,9 +286,9 @@ settings! { source:
         /// finishes running writes.
         "shutdown_grace" => shutdown_grace: Duration, seconds(1..=3_600), default "10";
 
-        /// Metrics for Prometheus, listed in `docs/operations.md`. `on`: at `/metrics` of the
-        /// broker's own port, without a key. An address: there, and nothing else is. Keep them from
-        /// the public.
+        /// Metrics for Prometheus, listed in `docs/reference/metrics.md`. `on`: at `/metrics` of
+        /// the broker's own port, without a key. An address: there, and nothing else is. Keep them
+        /// from the public.
         "metrics" => metrics: MetricsAt, text(
             "on, off, or an IP address and port such as 127.0.0.1:9464",
             metrics_at,

@@ -41,7 +41,7 @@ pub struct ApiError {
     })
 )]
 pub struct ErrorBody<'a> {
-    /// A stable kebab-case word; the list is in `docs/errors.md`.
+    /// A stable kebab-case word; the list is in `docs/reference/errors.md`.
     pub code: &'a str,
     /// One plain sentence that says what was wrong with this request.
     pub message: &'a str,

@@ -1,4 +1,4 @@
-//! The error codes of the HTTP interface. `docs/errors.md` lists them.
+//! The error codes of the HTTP interface. `docs/reference/errors.md` lists them.
 
 use rocket::http::Status;
 
@@ -10,7 +10,7 @@ pub(super) const INTERNAL_MESSAGE: &str = "The broker failed to answer; the faul
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(
     missing_docs,
-    reason = "each variant is its kebab-case word, listed with its meaning in docs/errors.md"
+    reason = "each variant is its kebab-case word; docs/reference/errors.md has the meanings"
 )]
 pub enum ErrorCode {
     BadRequest,

@@ -3,7 +3,7 @@
 //!
 //! Each test starts a [`fleet`] and causes a fault. It checks by the ids that every subscriber ends
 //! with the whole stream exactly once, with every acknowledged write in it. Where Redis lost the
-//! stream, every subscriber must have learned that. docs/reliability.md lists the tests.
+//! stream, every subscriber must have learned that. docs/operations/reliability.md lists the tests.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The promises of `docs/limits.md`: peers take bounded memory, also when they do not read, send
-//! without end, or connect in large numbers.
+//! The promises of `docs/reference/limits.md`: peers take bounded memory, also when they do not
+//! read, send without end, or connect in large numbers.
 
 mod requests;
 mod subscriptions;

@@ -248,11 +248,14 @@ async fn every_route_with_a_json_body_documents_the_size_error() {
 
 #[test]
 fn every_error_code_is_in_the_list() {
-    let list =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap();
+    let list = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/reference/errors.md"
+    ))
+    .unwrap();
     for code in tinistreamer::http::error::ErrorCode::ALL {
         let row = format!("| `{}` | {} |", code.as_str(), code.status().code);
-        assert!(list.contains(&row), "docs/errors.md lacks {row}");
+        assert!(list.contains(&row), "docs/reference/errors.md lacks {row}");
     }
 }
 

@@ -63,7 +63,7 @@ fn file(path: &str) -> String {
 #[tokio::test]
 async fn every_metric_is_documented_and_alerts_and_dashboards_use_only_these() {
     let measured = measured().await;
-    let documented = named(&file("docs/operations.md"));
+    let documented = named(&file("docs/operations/monitoring.md"));
     assert_eq!(
         documented
             .symmetric_difference(&measured)
@@ -97,7 +97,7 @@ fn every_alert_is_documented() {
     assert!(alerts.len() > 5);
     assert_eq!(
         alerts,
-        words(&file("docs/operations.md"), "| `Tinistreamer")
+        words(&file("docs/operations/monitoring.md"), "| `Tinistreamer")
             .iter()
             .map(|name| format!("Tinistreamer{name}"))
             .collect()

@@ -324,20 +324,23 @@ async fn a_port_in_use_is_reported_in_one_line() {
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
-/// The README's table and `.env.example` come from the table of settings in the code.
+/// The reference's table and `.env.example` come from the table of settings in the code.
 #[test]
-fn the_readme_and_the_example_have_every_setting_as_the_code_has_it() {
+fn the_reference_and_the_example_have_every_setting_as_the_code_has_it() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let read = |file| std::fs::read_to_string(format!("{root}/{file}")).unwrap();
-    let (readme, example) = (read("README.md"), read(".env.example"));
+    let (reference, example) = (read("docs/reference/settings.md"), read(".env.example"));
     let (table, env) = (config::markdown(), config::env_example());
-    let documented = readme
+    let documented = reference
         .split_once("<!-- settings: begin")
         .and_then(|(_, rest)| rest.split_once("-->\n"))
         .and_then(|(_, rest)| rest.split_once("<!-- settings: end"))
         .map(|(documented, _)| documented);
     for (file, is_fresh) in [
-        ("README.md", documented == Some(table.as_str())),
+        (
+            "docs/reference/settings.md",
+            documented == Some(table.as_str()),
+        ),
         (".env.example", example == env),
     ] {
         assert!(

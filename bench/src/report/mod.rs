@@ -29,7 +29,7 @@ pub(crate) struct Report {
     #[arg(long)]
     quick: bool,
     /// The folder of performance.md and of its images
-    #[arg(long, default_value = "docs")]
+    #[arg(long, default_value = "docs/operations")]
     folder: PathBuf,
 }
 

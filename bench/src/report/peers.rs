@@ -25,7 +25,7 @@ pub(crate) struct Peers {
     #[arg(long)]
     quick: bool,
     /// The file to write
-    #[arg(long, default_value = "docs/peers.md")]
+    #[arg(long, default_value = "docs/operations/comparison.md")]
     file: PathBuf,
 }
 

@@ -109,10 +109,13 @@ mod tests {
     fn pages_with_figures_name_their_commit() {
         let pages = [
             (
-                "docs/performance.md",
-                include_str!("../../../docs/performance.md"),
+                "docs/operations/performance.md",
+                include_str!("../../../docs/operations/performance.md"),
             ),
-            ("docs/peers.md", include_str!("../../../docs/peers.md")),
+            (
+                "docs/operations/comparison.md",
+                include_str!("../../../docs/operations/comparison.md"),
+            ),
             ("README.md", include_str!("../../../README.md")),
             (
                 "docs/architecture.md",

@@ -20,11 +20,11 @@ pub enum Error {
         /// The HTTP status. None when the broker refused a single event or change, over WebSocket
         /// or within an upload.
         status: Option<u16>,
-        /// The broker's error code, as listed in [`docs/errors.md`]. `http-error` when something
-        /// else than the broker responded.
+        /// The broker's error code, as listed in [`docs/reference/errors.md`]. `http-error` when
+        /// something else than the broker responded.
         ///
-        /// [`docs/errors.md`]:
-        /// https://github.com/tinistreamer/tinistreamer/blob/main/docs/errors.md
+        /// [`docs/reference/errors.md`]:
+        /// https://github.com/tinistreamer/tinistreamer/blob/main/docs/reference/errors.md
         code: String,
         /// One sentence for people.
         message: String,

@@ -212,7 +212,7 @@ pub mod types {
     ///The body of every error response.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
-        ///A stable kebab-case word; the list is in `docs/errors.md`.
+        ///A stable kebab-case word; the list is in `docs/reference/errors.md`.
         pub code: ::std::string::String,
         ///One plain sentence that says what was wrong with this request.
         pub message: ::std::string::String,

@@ -5,8 +5,8 @@ export interface ApiErrorDetails {
   /** The HTTP status. */
   status: number;
   /**
-   * The broker's error code, listed in `docs/errors.md`. `unexpected-answer` when the response did
-   * not come from the broker.
+   * The broker's error code, listed in `docs/reference/errors.md`. `unexpected-answer` when the
+   * response did not come from the broker.
    */
   code: string;
   /** One sentence for a person. */
@@ -23,8 +23,8 @@ export class ApiError extends Error implements ApiErrorDetails {
   /** The HTTP status. */
   readonly status: number;
   /**
-   * The broker's error code, listed in `docs/errors.md`. `unexpected-answer` when the response did
-   * not come from the broker.
+   * The broker's error code, listed in `docs/reference/errors.md`. `unexpected-answer` when the
+   * response did not come from the broker.
    */
   readonly code: string;
   /** Seconds to wait before another attempt, if the response says so. */
@@ -146,7 +146,7 @@ export class RefusedError extends Error {
   /** The key of the stream. */
   readonly key: string;
   /**
-   * The broker's error code, listed in `docs/following.md`. `subscription-over` when the
+   * The broker's error code, listed in `docs/guides/follow.md`. `subscription-over` when the
    * subscription was over.
    */
   readonly code: string;

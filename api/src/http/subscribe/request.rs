@@ -1,5 +1,5 @@
 //! What a subscriber asks for, parsed from the query and the headers before a handler runs.
-//! `docs/following.md` describes it.
+//! `docs/guides/follow.md` describes it.
 
 use std::collections::HashSet;
 

@@ -710,7 +710,7 @@ export interface components {
          *     }
          */
         Error: {
-            /** @description A stable kebab-case word; the list is in `docs/errors.md`. */
+            /** @description A stable kebab-case word; the list is in `docs/reference/errors.md`. */
             code: string;
             /** @description One plain sentence that says what was wrong with this request. */
             message: string;

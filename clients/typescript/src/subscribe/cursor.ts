@@ -1,5 +1,5 @@
 /**
- * A position in each of several streams, as text that the broker understands. docs/following.md
+ * A position in each of several streams, as text that the broker understands. docs/guides/follow.md
  * describes the format: `KEY:ID,KEY:ID!,~…`.
  */
 export class Cursor {

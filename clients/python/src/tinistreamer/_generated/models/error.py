@@ -10,7 +10,7 @@ class Error:
     """The body of every error response."""
 
     code: str
-    """A stable kebab-case word; the list is in `docs/errors.md`."""
+    """A stable kebab-case word; the list is in `docs/reference/errors.md`."""
     message: str
     """One plain sentence that says what was wrong with this request."""
     stream_status: str | None = None
