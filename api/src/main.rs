@@ -9,6 +9,7 @@ mod environment;
 mod failure;
 mod serve;
 mod setup;
+mod stop_signals;
 
 fn main() -> ExitCode {
     cli::run()

@@ -17,15 +17,12 @@ use tinistreamer::{
         metrics::{Metrics, SharedMetrics},
     },
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
-    task::JoinHandle,
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     failure::Failure,
     setup::{Setup, store},
+    stop_signals::StopSignals,
 };
 
 /// Share of the grace period in which a node that stops still listens, unless it is idle before.
@@ -39,6 +36,7 @@ const LAST_BYTES: Duration = Duration::from_millis(100);
 /// A subscriber takes an open file. Many systems start programs with a soft limit of 1,024, for old
 /// programs that use `select`, and let a program raise it
 /// ([getrlimit](https://pubs.opengroup.org/onlinepubs/9799919799/functions/getrlimit.html)).
+#[cfg(unix)]
 fn raise_open_files() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
@@ -57,6 +55,7 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
+    #[cfg(unix)]
     raise_open_files();
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
@@ -131,30 +130,6 @@ async fn stop(
             tracing::warn!("stopped; some connections did not close in time");
         }
         () = signals.recv() => tracing::warn!("stopped at once"),
-    }
-}
-
-/// The signals that ask the process to stop.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for the next signal. Cancel safe.
-    async fn recv(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }
 

@@ -10,7 +10,7 @@ LAYERS = (
     ("main.rs",),
     ("cli.rs",),
     ("serve.rs",),
-    ("setup.rs", "dev.rs", "environment.rs", "failure.rs", "env_file.rs"),
+    ("setup.rs", "dev.rs", "environment.rs", "failure.rs", "env_file.rs", "stop_signals.rs"),
     ("lib.rs",),
     ("http/",),
     ("session/",),

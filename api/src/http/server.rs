@@ -1,6 +1,6 @@
 //! The servers: Rocket, with the parts of the broker that its routes need.
 
-use std::{collections::HashSet, net::SocketAddr};
+use std::net::SocketAddr;
 
 use rocket::{
     Build, Data, Request, Rocket, Route, async_trait,
@@ -128,7 +128,8 @@ fn configure(base: Figment, settings: &Settings) -> Figment {
 fn without_signals() -> Shutdown {
     Shutdown {
         ctrlc: false,
-        signals: HashSet::new(),
+        #[cfg(unix)]
+        signals: std::collections::HashSet::new(),
         ..Shutdown::default()
     }
 }
