@@ -1,5 +1,5 @@
-# The workspace without its sources: every member's manifest, and stubs for the targets that Cargo expects of each. It stays
-# the same until a dependency changes, and so does the layer below in which all dependencies are built.
+# The workspace without its sources: every member's manifest, and stubs for its targets. It changes only
+# with a dependency. So does the layer below, which builds all dependencies.
 FROM rust:1.95-slim-bookworm AS manifests
 WORKDIR /src
 COPY . .
@@ -13,11 +13,11 @@ RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete \
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY --from=manifests /src .
-# The stub is cleaned away here, as Cargo goes by file times and would take it for newer than the sources.
+# Cargo compares file times. It would take the stub for newer than the sources, so it is removed.
 RUN cargo build --release --locked -p tinistreamer \
  && cargo clean --release -p tinistreamer
-# Other members of the workspace stay stubs. One that the broker comes to depend on is to be copied here, and let through in
-# .dockerignore.
+# Other members of the workspace stay stubs. If the broker comes to depend on one, copy it here, and
+# allow it in .dockerignore.
 COPY api api
 RUN cargo build --release --locked -p tinistreamer
 
@@ -32,9 +32,9 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/cache/apt/* /var/lib/apt/lists/*
 COPY --from=build /src/target/release/tinistreamer /usr/local/bin/
-# Its own default is the loopback address, on which nobody outside the container could reach it.
+# The default is the loopback address, which nobody outside of the container can reach.
 ENV STREAMER_ADDRESS=0.0.0.0
-# A number, so that an orchestrator can see that it is not root.
+# A number, so that Kubernetes sees that it is not root.
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

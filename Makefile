@@ -33,7 +33,7 @@ test: ## Everything but `make nightly`, after installing what the tests need; a 
 	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 # What takes long and is seldom broken: tools and features that have to be compiled for it alone, and tests at random.
-NIGHTLY := deny:30 advisories:15 test-otlp:15 test-nextjs:15 test-scenarios:40 fuzz:60 soak:30
+NIGHTLY := deny:30 advisories:15 site:10 test-otlp:15 test-nextjs:15 test-scenarios:40 fuzz:60 soak:30
 
 .PHONY: nightly
 nightly: ## What `make test` leaves out as it takes too long: dependencies, the feature otlp, all scenarios, fuzzing, faults at random
@@ -44,7 +44,7 @@ setup: ## Install what the tests need and is not there (packages of Debian, npm 
 	scripts/setup-tests
 
 .PHONY: lint
-lint: ## Structure, formatting, clippy and rustdoc with warnings as errors, and the console's scripts
+lint: ## Structure, formatting, clippy and rustdoc with warnings as errors, the console's scripts, links between pages
 	scripts/check-structure --self-test
 	scripts/check-structure
 	cargo fmt --all --check
@@ -57,6 +57,11 @@ lint: ## Structure, formatting, clippy and rustdoc with warnings as errors, and 
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items --locked
 	cd api/console && npm run check
 	cd tests/workflows && npm run --silent lint
+	cd tests/docs && npm run --silent lint
+
+.PHONY: site
+site: ## Build the documentation as a site, in target/site
+	scripts/build-site
 
 .PHONY: deny
 deny: ## The dependencies' licences and sources (deny.toml), and dependencies that nothing uses
@@ -102,7 +107,7 @@ test-faults: ## Everything that may break is broken, under load: see docs/operat
 	cargo test -p tinistreamer --test faults --locked
 
 .PHONY: test-versions
-test-versions: ## This version and the one before work together, and what older ones stored is read (docs/operations/deploy.md)
+test-versions: ## This version and the one before work together, and what older ones stored is read (docs/operations/upgrade.md)
 	scripts/build-commit "$$(cat api/tests/versions/base)"
 	cargo test -p tinistreamer --test versions --locked
 
@@ -198,7 +203,7 @@ test-browser: ## Real browsers against a real broker
 	cd tests/browser && npm test
 
 .PHONY: test-proxies
-test-proxies: ## Streams through proxies that compress
+test-proxies: ## Streams through proxies: compression, and nginx with X-Accel-Redirect
 	cargo build --locked
 	cd tests/proxies && npm test
 

@@ -2,17 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
-import path from 'node:path';
 import { test } from 'node:test';
 import zlib from 'node:zlib';
 import compression from 'compression';
 import express from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
-import { kill, start, until } from '../support/processes.mjs';
+import { until } from '../support/processes.mjs';
 import { Fixture } from '../support/fixture.mjs';
+import { startNginx } from './nginx.mjs';
 
 /** Compresses well, so that a compressor tends to wait for more. */
 const DATA = 'token '.repeat(20);
@@ -146,54 +144,16 @@ inScene('without no-transform that proxy would hold the stream back', async (fix
   assert.ok(seen.encoding, 'it was compressed');
 });
 
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  return port;
-}
-
 inScene(
   'nginx that compresses event streams passes on each event as it comes',
   async (fixture, broker) => {
-    const port = await freePort();
-    const folder = path.join(fixture.folder, 'nginx');
-    mkdirSync(folder);
-    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-      .map((kind) => `${kind}_temp_path ${folder};`)
-      .join(' ');
-    writeFileSync(
-      path.join(folder, 'nginx.conf'),
-      `worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
-     http { access_log off; ${temporary}
-       server { listen 127.0.0.1:${port};
-         gzip on; gzip_min_length 0; gzip_proxied any;
-         gzip_types text/event-stream application/x-ndjson;
-         location / {
-           proxy_pass ${broker.url}; proxy_http_version 1.1;
-           proxy_set_header Connection ""; } } }`,
-    );
-    const nginx = start(
-      'nginx',
-      ['-e', path.join(folder, 'error.log'), '-c', path.join(folder, 'nginx.conf')],
-      { stdio: 'inherit' },
-    );
-    fixture.atClose(async () => {
-      nginx.kill('SIGQUIT');
-      nginx.kill('SIGTERM');
-      await nginx.gone;
-      await kill(nginx);
+    const proxy = await startNginx(fixture, {
+      server: `gzip on; gzip_min_length 0; gzip_proxied any;
+        gzip_types text/event-stream application/x-ndjson;
+        location / {
+          proxy_pass ${broker.url}; proxy_http_version 1.1;
+          proxy_set_header Connection ""; }`,
     });
-    const proxy = `http://127.0.0.1:${port}`;
-    await until(
-      () =>
-        fetch(`${proxy}/api/health`).then(
-          ({ ok }) => ok,
-          () => false,
-        ),
-      'nginx listens',
-    );
     for (const transport of ['sse', 'ndjson']) {
       const seen = await followEach(fixture, broker, proxy, transport);
       assert.equal(seen.encoding, 'gzip', 'nginx does not read no-transform');

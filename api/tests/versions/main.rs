@@ -2,7 +2,7 @@
 //! that older versions left in Redis.
 //!
 //! The file `base` names the commit that was landed last. `scripts/build-commit` builds its broker.
-//! docs/operations/deploy.md says what is tested here, and what to do when something is landed.
+//! docs/operations/upgrade.md says what is tested here, and what to do when something is landed.
 
 #![allow(
     clippy::unwrap_used,

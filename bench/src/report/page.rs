@@ -5,7 +5,7 @@ use super::{
     plan::{BATCHED, CHURN, CROWD, FAST, IDLE, MANY, PACED, SINGLE, SLOW, STREAMS, TARGETS},
     results::Results,
     table::{self, ALL_CPU, RatioRow, Table},
-    versions::measured_at,
+    versions::with_commit,
 };
 use crate::{
     result::{CPU, DELIVERIES, EVENTS, MAX, P50, P99, REDIS_CPU},
@@ -68,7 +68,7 @@ const SLOW_COLUMNS: [&str; 6] = [
 
 /// The whole page.
 pub(super) fn page(results: &Results, skipped: &[String]) -> String {
-    let mut page = INTRODUCTION.replacen("\n\n", &format!("\n{}\n", measured_at()), 1);
+    let mut page = with_commit(INTRODUCTION);
     table::ratios(&mut page, results, &TARGETS, &RATIOS);
     page.push_str(IMAGES);
     for (heading, rows, columns) in TABLES {

@@ -6,7 +6,7 @@ use super::{
     ReportResults,
     plan::ReportRow,
     table::{self, ALL_CPU, RatioRow, Table},
-    versions::{measured_at, versions},
+    versions::{versions, with_commit},
     write,
 };
 use crate::{
@@ -148,7 +148,7 @@ fn plan() -> Vec<ReportRow> {
 }
 
 fn page(found: &ReportResults, versions: &[(&str, String)]) -> String {
-    let mut page = INTRODUCTION.replacen("\n\n", &format!("\n{}\n", measured_at()), 1);
+    let mut page = with_commit(INTRODUCTION);
     table::ratios(&mut page, &found.results, &TARGETS, &RATIOS);
     page.push_str(ABSOLUTE);
     for (heading, rows, columns) in TABLES {

@@ -23,9 +23,14 @@ pub(super) fn versions(selection: &Selection) -> [(&'static str, String); 6] {
     ]
 }
 
-/// The line of a page that names the commit of its figures: that of the work tree in which the load
-/// generator was started.
-pub(super) fn measured_at() -> String {
+/// The introduction of a page, with the commit of its figures: that of the work tree in which the
+/// load generator was started.
+pub(super) fn with_commit(introduction: &str) -> String {
+    introduction.replacen("MEASURED_AT", &measured_at(), 1)
+}
+
+/// The sentence that names the commit.
+fn measured_at() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
             .args(arguments)
@@ -47,7 +52,7 @@ fn line(commit: Option<&str>, is_changed: bool) -> String {
         |commit| format!("commit `{commit}`"),
     );
     format!(
-        "\nMeasured at {commit}{}.\n",
+        "Measured at {commit}{}.",
         if is_changed { ", with changes" } else { "" }
     )
 }
@@ -95,13 +100,14 @@ mod tests {
     fn a_page_names_its_commit() {
         assert_eq!(
             line(Some("44237bd"), false),
-            "\nMeasured at commit `44237bd`.\n"
+            "Measured at commit `44237bd`."
         );
         assert_eq!(
             line(Some("44237bd"), true),
-            "\nMeasured at commit `44237bd`, with changes.\n"
+            "Measured at commit `44237bd`, with changes."
         );
-        assert_eq!(line(None, false), "\nMeasured at an unknown commit.\n");
+        assert_eq!(line(None, false), "Measured at an unknown commit.");
+        assert!(with_commit("MEASURED_AT It").starts_with("Measured at "));
     }
 
     /// Without a commit nobody can check the figures.
@@ -116,7 +122,6 @@ mod tests {
                 "docs/operations/comparison.md",
                 include_str!("../../../docs/operations/comparison.md"),
             ),
-            ("README.md", include_str!("../../../README.md")),
             (
                 "docs/architecture.md",
                 include_str!("../../../docs/architecture.md"),

@@ -1,5 +1,5 @@
 //! The metrics of the broker: one struct per process, which all parts share.
-//! `docs/operations/monitoring.md` explains each metric.
+//! `docs/reference/metrics.md` explains each metric.
 //!
 //! Labels hold words from `labels.rs` and route patterns. They never hold a stream's key, a token,
 //! or other input, so that the number of series is bounded.

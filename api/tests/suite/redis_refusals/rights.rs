@@ -105,11 +105,11 @@ async fn a_create_without_a_required_right_leaves_no_partial_stream(kind: Kind) 
     broker.create("old").await;
 }
 
-/// The rights that `docs/operations/deploy.md` lists for a user.
+/// The rights that `docs/operations/redis.md` lists for a user.
 fn least_rights(redis: &Redis) {
     let page = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../docs/operations/deploy.md"
+        "/../docs/operations/redis.md"
     ))
     .unwrap();
     let lines: Vec<_> = page
