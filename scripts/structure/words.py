@@ -43,7 +43,6 @@ RETIRED = (
 # Text that stays: help texts of metrics, sample texts.
 EXEMPT = {
     "api/src/telemetry/metrics/clients.rs": {"were told"},
-    # Sample texts that the pictures in docs/images show.
-    "api/console/www/js/sample.js": {"Whoever", "are told"},
+    # Sample texts.
     "examples/dashboard/sources.mjs": {"word of", "Whoever", "whoever"},
 }

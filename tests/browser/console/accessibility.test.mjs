@@ -52,7 +52,7 @@ for (const colorScheme of ['light', 'dark']) {
         tab.expect(/status of 4\d\d/);
         await page.getByLabel('Key', { exact: true }).fill('a-wrong-key');
         await page.keyboard.press('Enter');
-        await page.getByText('This key is not good here').waitFor();
+        await page.getByText('The broker does not accept this key').waitFor();
         await check('a wrong key');
         await tab.signIn(broker.apiKey);
         await page.getByRole('link', { name: 'running' }).waitFor();
@@ -90,7 +90,7 @@ for (const colorScheme of ['light', 'dark']) {
         await tab.show('Clients');
         for (const transport of ['sse', 'ws']) await tab.pane(transport).press('Connect');
         await tab.pane('ws').reaches(3);
-        await tab.pane('sse').press('Cut the line');
+        await tab.pane('sse').press('Cut the connection');
         for (const wire of await page.getByText('On the wire').all()) await wire.click();
         await check('clients');
         await tab.show('Code');
@@ -161,7 +161,7 @@ onConsole(
       'the page of the demo',
     );
     await tab.pane('sse').reaches(3);
-    await reach('button', 'Cut the line');
+    await reach('button', 'Cut the connection');
     await keyboard.press('Space');
     await tab.pane('sse').is('cut');
     await reach('button', 'Reconnect');

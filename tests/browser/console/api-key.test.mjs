@@ -22,10 +22,10 @@ onConsole('a wrong key is refused with words, and not kept', async (fixture, vis
     await tab.button('Open the console').click();
   };
   await enter('wrong key ä');
-  await tab.page.getByText('An API key is made of printable characters without spaces').waitFor();
+  await tab.page.getByText('An API key has printable characters and no spaces').waitFor();
   tab.expect(/status of 401/);
   await enter(`${broker.apiKey}x`);
-  await tab.page.getByText('This key is not good here').waitFor();
+  await tab.page.getByText('The broker does not accept this key').waitFor();
   assert.deepEqual(await kept(tab), { session: {}, local: {}, cookies: '' });
 
   await enter(broker.apiKey);
@@ -99,7 +99,7 @@ onConsole('a key that is no longer good leads back to the form', async (fixture,
     STREAMER_API_KEY: 'another-key-0123456789',
   });
   await asksForKey(tab);
-  await tab.page.getByText('That API key is not good here any more').waitFor();
+  await tab.page.getByText('The broker no longer accepts this API key').waitFor();
   assert.deepEqual((await kept(tab)).session, {});
   await tab.signIn(other.apiKey);
   assert.equal(await tab.title.textContent(), 'Overview');

@@ -137,7 +137,7 @@ onConsole(
     await page.getByRole('textbox', { name: 'Answer' }).fill(ATTEMPTS.join('\n'));
     await page.getByLabel('Event name').fill(ATTEMPTS[5]);
     await page.getByLabel('tokens a second').fill('200');
-    await page.getByLabel('End the stream when it is typed').check();
+    await page.getByLabel('End the stream after the answer').check();
     await tab.button('Type').last().click();
     await tab.follows('finished');
     await tab.show('Text');

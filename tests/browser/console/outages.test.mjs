@@ -71,7 +71,7 @@ onConsole(
     tab.expect(/ERR_CONNECTION/, /ERR_EMPTY_RESPONSE/, /ERR_INCOMPLETE/, /WebSocket connection to/);
     await tab.button('Start a demo stream').click();
     const panes = [tab.pane('sse'), tab.pane('ws')];
-    await tab.page.getByLabel('End the stream when it is typed').check();
+    await tab.page.getByLabel('End the stream after the answer').check();
     await tab.page.getByLabel('tokens a second').fill('40');
     await Promise.all(panes.map((pane) => pane.reaches(20)));
 

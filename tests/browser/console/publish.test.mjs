@@ -96,7 +96,7 @@ onConsole(
     await tab.notices.getByText('The stream has ended').waitFor();
     await tab.follows('finished');
     await shows('start', 'first', 'end');
-    await tab.page.getByText('The stream is over: nothing can be written to it.').waitFor();
+    await tab.page.getByText('The stream is finished and takes no more events.').waitFor();
 
     await tab.button('New stream at this key').click();
     await tab.follows('live');

@@ -23,12 +23,12 @@ for (const [cut, other, title] of [
       assert.equal(await tab.title.textContent(), 'Overview');
 
       await tab.button('Start a demo stream').click();
-      await tab.page.getByLabel('End the stream when it is typed').check();
+      await tab.page.getByLabel('End the stream after the answer').check();
       const [pane, witness] = [tab.pane(cut), tab.pane(other)];
       await Promise.all([pane.is('open'), witness.is('open')]);
       await Promise.all([pane.reaches(5), witness.reaches(5)]);
 
-      await pane.press('Cut the line');
+      await pane.press('Cut the connection');
       await pane.is('cut');
       const still = { strip: await pane.strip(), text: await pane.text() };
       await witness.reaches(still.strip.last + 15);

@@ -40,7 +40,7 @@ onConsole(
     await page.getByLabel('tokens a second').fill('24');
     await tab.button('Type').last().click();
     await ws.reaches(35);
-    await ws.press('Cut the line');
+    await ws.press('Cut the connection');
     await sse.reaches(95);
     await ws.press('Reconnect');
     await ws.reaches(130);

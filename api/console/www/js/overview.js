@@ -106,9 +106,9 @@ export class Overview {
     return html`<section class="card welcome" aria-labelledby="welcome">
       <h2 id="welcome">See it work</h2>
       <ol>
-        <li>A stream is made, and an answer typed into it, token by token.</li>
+        <li>The console creates a stream, and types an answer into it, token by token.</li>
         <li>Two clients follow it, over SSE and WebSocket.</li>
-        <li>Cut a line, wait, take it up again: nothing is missing, nothing comes twice.</li>
+        <li>Cut a connection, wait, and reconnect: no event is missing, and none comes twice.</li>
       </ol>
       <button class="primary" @click=${startDemo}>${icon("play")} Start a demo stream</button>
     </section>`;

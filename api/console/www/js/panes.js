@@ -61,9 +61,9 @@ function pane(client) {
 function buttons(client) {
   if (client.isConnected)
     return html`<button class="warn"
-      @click=${() => client.cut()}>${icon("cut")} Cut the line</button>`;
+      @click=${() => client.cut()}>${icon("cut")} Cut the connection</button>`;
   if (client.state === "finished")
-    return html`<span class="hint">The stream is over, and this client has all of it.</span>`;
+    return html`<span class="hint">The stream is finished, and this client has all of it.</span>`;
   const label = client.connections === 0 ? "Connect" : "Reconnect";
   return html`<button class="primary"
     @click=${() => client.connect()}>${icon("link")} ${label}</button>

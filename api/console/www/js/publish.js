@@ -65,7 +65,7 @@ export class Publisher {
       ${
         active
           ? this.#form()
-          : html`<p class="empty">The stream is over: nothing can be written to it.</p>`
+          : html`<p class="empty">The stream is finished and takes no more events.</p>`
       }
     </section>`;
   }
@@ -96,7 +96,7 @@ export class Publisher {
       </div>
       <label class="check"><input type="checkbox" .checked=${live(this.#endAfter)} @change=${() => {
         this.#endAfter = !this.#endAfter;
-      }}> End the stream when it is typed</label>
+      }}> End the stream after the answer</label>
       <div class="buttons">
         ${
           running

@@ -11,7 +11,7 @@ import { apiKey } from "./session.js";
 /** @implements {View} */
 export class SignIn {
   title = "API key";
-  #problem = broker.refused ? "That API key is not good here any more" : "";
+  #problem = broker.refused ? "The broker no longer accepts this API key" : "";
   #asking = false;
 
   render() {
@@ -27,7 +27,7 @@ export class SignIn {
         aria-invalid=${this.#problem === "" ? "false" : "true"}></div>
       <p id="api-key-problem" class="problem" role="alert">${this.#problem || nothing}</p>
       <button class="primary" ?disabled=${this.#asking}>Open the console</button>
-      <p class="hint">It stays in this tab until the tab is closed.</p>
+      <p class="hint">The key stays in this tab until you close it.</p>
     </form>`;
   }
 
@@ -39,7 +39,7 @@ export class SignIn {
     if (!(form instanceof HTMLFormElement) || this.#asking) return;
     const key = String(new FormData(form).get("key")).trim();
     if (!/^[\x21-\x7e]+$/.test(key)) {
-      this.#problem = "An API key is made of printable characters without spaces";
+      this.#problem = "An API key has printable characters and no spaces";
       redraw();
       return;
     }
@@ -52,7 +52,8 @@ export class SignIn {
       broker.refresh();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.#problem = error.code === "unauthorized" ? "This key is not good here" : error.message;
+      this.#problem =
+        error.code === "unauthorized" ? "The broker does not accept this key" : error.message;
     }
     this.#asking = false;
     redraw();

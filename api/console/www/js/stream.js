@@ -219,7 +219,7 @@ export class StreamPage {
   #facts() {
     const info = this.#info;
     if (info === null)
-      return this.#state === "gone" ? "There is no stream at this key, or its time is over." : "";
+      return this.#state === "gone" ? "There is no stream at this key, or it has expired." : "";
     const left = info.ttl - (Date.now() - info.at) / 1_000;
     const { clients: here, clients_total: total } = info;
     const clients =
