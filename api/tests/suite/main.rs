@@ -39,6 +39,7 @@ mod finishing;
 mod follow;
 mod follow_websocket;
 mod generations;
+mod guides;
 mod http;
 mod lease;
 mod limits;
