@@ -8,7 +8,13 @@ SCOPE = (
     "clients/",
     "scripts/",
     "examples/",
-    "docs/architecture.md",
+    "deploy/",
+    "docs/",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "RELEASE.md",
+    "SECURITY.md",
 )
 
 # Each row: a part of every match in small letters, which is quick to look for; a regular expression
