@@ -238,10 +238,10 @@ def broker_faults(broker, config_maps, services, policies):
         broker.container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     )
     grace = int(settings.get("STREAMER_SHUTDOWN_GRACE", DEFAULTS["STREAMER_SHUTDOWN_GRACE"]))
-    patience = broker.pod.get("terminationGracePeriodSeconds", 30)
+    timeout = broker.pod.get("terminationGracePeriodSeconds", 30)
     yield from expect(hook > 0, "no preStop hook that waits for the proxies")
     yield from expect(
-        patience > hook + grace, f"killed after {patience} s, but stops in {hook} + {grace} s"
+        timeout > hook + grace, f"killed after {timeout} s, but stops in {hook} + {grace} s"
     )
 
     url = re.fullmatch(r"redis://([^:@/]+):(\d+)", settings.get("STREAMER_REDIS_URL", ""))

@@ -45,7 +45,7 @@ function paragraphs(page) {
     // A piece of code counts as one word.
     const text = structuredClone(node);
     visit(text, 'inlineCode', (code) => {
-      // Capital, as the first word of a sentence may be code.
+      // Capital, because a sentence may begin with code.
       code.value = 'Code';
     });
     found.push({ text: toString(text).replaceAll(/\s+/g, ' '), line: node.position.start.line });
