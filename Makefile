@@ -260,7 +260,7 @@ spec: ## Write spec/openapi.json anew from the code
 	mv spec/openapi.json.new spec/openapi.json
 
 .PHONY: settings
-settings: ## Write the settings' reference anew from the code: .env.example, and the README's table
+settings: ## Write the reference of settings anew from the code: .env.example and docs/reference/settings.md
 	scripts/write-settings
 
 .PHONY: keys

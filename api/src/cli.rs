@@ -32,8 +32,9 @@ const MAX_HEALTH_BYTES: u64 = 4096;
 
 /// A stateless HTTP streaming broker on Redis Streams.
 ///
-/// Without a command it serves. Settings come from Rocket.toml and the environment (STREAMER_*,
-/// also from a .env file), which wins; `tinistreamer settings` lists them.
+/// Without a command it serves. It reads settings from the environment (STREAMER_*), from a .env
+/// file and from Rocket.toml, in this order: the first that has a setting wins. `tinistreamer
+/// settings` lists them all.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -43,26 +44,27 @@ struct Arguments {
 
 #[derive(Clone, Copy, Subcommand)]
 enum Command {
-    /// Serve (what it does without a command)
+    /// Serve. This is the default
     Serve,
-    /// Serve on this machine alone, to try it and to develop: no settings, no Redis
+    /// Serve on this machine only, to try the broker and to develop. Needs no settings and no Redis
     ///
-    /// The broker keeps streams in memory, listens on the loopback address, has the console, and
-    /// makes up the keys that are not set. Other settings are as without this command.
+    /// The broker keeps streams in memory. It listens on the loopback address and serves the
+    /// console. It makes up the keys that are not set. Other settings work as without this command.
     Dev {
-        /// The port to listen on. By default `STREAMER_PORT`, or the first free one from 8000 on
+        /// The port to listen on. The default is `STREAMER_PORT`, or else the first free port from
+        /// 8000 on
         #[arg(long)]
         port: Option<u16>,
     },
-    /// Print a fresh `STREAMER_API_KEY` and `STREAMER_SECRET_KEY`, as lines of a .env file
+    /// Print a new `STREAMER_API_KEY` and `STREAMER_SECRET_KEY`, as lines of a .env file
     Keygen,
-    /// Check the settings and the store, and exit
+    /// Check the settings, ask the store for an answer, and exit
     Check,
-    /// Ask the broker on this machine whether it lives; for container health checks
+    /// Ask the broker on this machine whether it is alive. For health checks of containers
     Health,
-    /// Print every setting: what it means, what it takes, its default
+    /// Print every setting with its meaning, its values and its default
     Settings {
-        /// The form in which to print them
+        /// The output format
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
@@ -70,7 +72,7 @@ enum Command {
     Openapi,
 }
 
-/// The form of the settings' reference.
+/// The output format of the settings' reference.
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
     /// Text for a terminal

@@ -1,5 +1,5 @@
-//! Cursors: the positions of a subscriber in its streams, as text. `docs/guides/follow.md` has the
-//! grammar.
+//! Cursors: the positions of a subscriber in its streams, as text. `docs/reference/cursors.md` has
+//! the grammar.
 
 use std::{collections::HashMap, fmt::Write};
 

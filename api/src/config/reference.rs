@@ -20,7 +20,7 @@ const ENV_HEADER: &str = "\
 # The values in this file are the defaults. `make settings` writes this file.
 ";
 
-/// The settings as a Markdown table, for the README.
+/// The settings as a Markdown table, for `docs/reference/settings.md`.
 #[must_use]
 pub fn markdown() -> String {
     let mut table = "| variable | default | takes | meaning |\n|---|---|---|---|\n".to_owned();

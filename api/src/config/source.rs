@@ -111,7 +111,7 @@ impl<'a> Source<'a> {
                 bounded(format!("{text:?}").into(), MAX_SHOWN_BYTES)
             };
             let line = format!(
-                "{} holds {shown} ({place}), but takes {}; the default is {default}",
+                "{} holds {shown} (from {place}), but takes {}; the default is {default}",
                 variable(name),
                 takes.description
             );
@@ -124,12 +124,13 @@ impl<'a> Source<'a> {
         let (variable, description) = (variable(name), &takes.description);
         let line = match self.raw(name) {
             None => format!(
-                "{variable} is not set; it takes {description} (`tinistreamer keygen` makes one)"
+                "{variable} is not set; it takes {description}; `tinistreamer keygen` makes one"
             ),
             Some((text, place)) => match (takes.parse)(&text) {
                 Some(value) => return Some(value),
                 None => format!(
-                    "{variable} holds a value ({place}, {} characters) that is not {description}",
+                    "{variable} holds a value (from {place}, {} characters), but takes \
+                     {description}",
                     text.chars().count()
                 ),
             },

@@ -107,14 +107,15 @@ macro_rules! settings {
 
 settings! { source:
     "Required. `tinistreamer keygen >> .env` makes both. `cargo run` makes up keys for one run." {
-        /// Keys that backends send as `X-API-KEY`. All are valid, so that you can rotate them.
+        /// Keys that backends send as `X-API-KEY`. All of them are valid, so that you can rotate
+        /// them.
         "api_key" => api_keys: Vec<Secret<String>>, text(
             "one or more keys of at least 8 printable characters, separated by commas",
             api_keys,
         ), default required;
 
-        /// AES-256 keys of client tokens. The first seals new tokens. All open tokens, so that you
-        /// can rotate them.
+        /// AES-256 keys that encrypt tokens. The broker makes new tokens with the first key. It
+        /// accepts tokens of all keys, so that you can rotate them.
         "secret_key" => secret_keys: Vec<Secret<[u8; 32]>>, text(
             "one or more keys of 64 hex digits each, separated by commas",
             secret_keys,
@@ -122,20 +123,20 @@ settings! { source:
     }
 
     "Addresses" {
-        /// Where the broker listens. With Docker Compose: the host's address.
+        /// The IP address on which the broker listens. With Docker Compose: the host's address.
         "address" => address: IpAddr, text(
             "an IP address to listen on",
             |text: &str| text.parse::<IpAddr>().ok(),
         ), default "127.0.0.1";
 
-        /// Where the broker listens. With Docker Compose: the host's port.
+        /// The port on which the broker listens. With Docker Compose: the host's port.
         "port" => port: u16, text(
             "a port from 0 (any that is free) to 65535",
             |text: &str| text.parse::<u16>().ok(),
         ), default "8000";
 
-        /// Public URL of the broker, or of the proxy in front of it. The broker builds the URLs for
-        /// subscribers from it.
+        /// The public URL of the broker, or of the proxy in front of it. The broker builds
+        /// `sse_url` and `ws_url` from it.
         "server_address" => server_address: String, text(
             "an http:// or https:// URL without query",
             web_url,
@@ -148,22 +149,23 @@ settings! { source:
         );
 
         /// Origins of pages that may read responses (CORS) and open WebSocket connections. The
-        /// broker's own origin always may: that of `STREAMER_SERVER_ADDRESS`, and that of the
-        /// `Host` header. So may programs, which send no `Origin`.
+        /// broker's own origin is always allowed: that of `STREAMER_SERVER_ADDRESS`, and that of
+        /// the `Host` header. Programs send no `Origin` and are always allowed.
         "allowed_origins" => allowed_origins: Option<Vec<String>>, text(
             "all, or origins such as https://app.example.com, separated by commas",
             origins,
         ), default "all";
 
-        /// The header in which the proxy in front sends a subscriber's address. `off`: the
-        /// connection's own address counts. Set it only where the proxy sets the header itself and
-        /// nobody reaches the broker without the proxy, as anybody can send such a header.
+        /// The header in which the proxy in front sends a subscriber's address. With `off` the
+        /// address of the connection counts. Anybody can send such a header. So set it only if the
+        /// proxy sets the header itself, and nobody can reach the broker without the proxy.
         "client_ip_header" => client_ip_header: Option<String>, text(
             "off, or the name of a header such as X-Real-IP",
             header_name,
         ), default "off";
 
-        /// The console, a page at `/` for people. It asks for an API key.
+        /// Whether the broker serves the console, a page at `/` for people. The console asks for an
+        /// API key.
         "console" => console: bool, text("on or off", switch), default (
             "off",
             // In service a broker shows no more than it must. Somebody who tries it out sees the
@@ -173,12 +175,13 @@ settings! { source:
     }
 
     "Redis" {
-        /// Where streams live. `memory:` is the embedded store, which keeps nothing: the default of
-        /// `cargo run`. URLs hold user, password and database; `rediss` is TLS.
+        /// Where streams live. `memory:` is the embedded store, which loses all streams when the
+        /// broker stops. It is the default of `cargo run`. A URL holds user, password and database.
+        /// `rediss` is TLS.
         /// `redis-sentinel://user:password@host:port,host:port/name/database?sentinel=user:password`
-        /// has some of the Sentinels, the name of the primary, and last the Sentinels' credentials.
-        /// `redis-cluster://user:password@host:port,host:port` has some of the nodes, of Redis 7 or
-        /// later. Docker Compose sets its own.
+        /// names some of the Sentinels, then the primary, and last the Sentinels' credentials.
+        /// `redis-cluster://user:password@host:port,host:port` names some of the nodes of a
+        /// Cluster, of Redis 7 or later. Docker Compose sets its own URL.
         "redis_url" => store: StoreUrl, secret(
             "a redis://, rediss://, unix://, redis-sentinel:// or redis-cluster:// URL \
              (with rediss for TLS), or memory:",
@@ -186,24 +189,26 @@ settings! { source:
         ), default "redis://localhost:6379";
 
         /// How live events reach subscribers. `exclusive`: one Redis connection per subscriber,
-        /// with `XREAD BLOCK`. `shared`: one subscription for all subscribers of a node, for more
-        /// than a few dozen. Nodes of both kinds may share a Redis. The embedded store ignores it.
+        /// with `XREAD BLOCK`. `shared`: one Redis subscription for all subscribers of a node. Use
+        /// `shared` for more than a few dozen subscribers. Nodes of both kinds may share a Redis.
+        /// The embedded store ignores this setting.
         "delivery" => delivery: Delivery, text(
             "exclusive or shared",
             delivery,
         ), default "exclusive";
 
-        /// Redis connections for writes, management and history, which all requests share.
+        /// Number of Redis connections for writes, management and history. All requests share
+        /// them.
         "redis_pool" => redis_pool: usize, count(1..=64), default "4";
 
-        /// Time for Redis to connect or to answer.
+        /// How long the broker waits for Redis: for a connection, and for an answer.
         "redis_timeout" => redis_timeout: Duration, seconds(1..=600), default "5";
 
-        /// How long the broker keeps subscribers while Redis fails. Then it disconnects them, and
-        /// they resume on another node.
+        /// How long the broker keeps subscribers connected while Redis fails. Then it disconnects
+        /// them, and they resume on another node.
         "store_patience" => store_patience: Duration, seconds(0..=3_600), default "30";
 
-        /// Prefix of every Redis key. The broker touches no other key.
+        /// Prefix of every Redis key of the broker. The broker reads and writes no other key.
         "key_prefix" => key_prefix: String, text(
             "1 to 64 characters without braces, spaces or control characters",
             key_prefix,
@@ -211,97 +216,104 @@ settings! { source:
     }
 
     "Streams and subscribers" {
-        /// How long a stream lives after its last write, and a client token after its issue.
+        /// How long a stream lives after its last write, and a token after its issue. A request can
+        /// set another time with `ttl`.
         "ttl" => ttl: Duration, seconds(TTL_SECONDS), default "600";
 
-        /// Events that a stream keeps, about, unless its creator set another number.
+        /// About how many events a stream keeps. A request can set another number with
+        /// `max_events`.
         "max_events" => max_events: u64, count(MAX_EVENTS), default "500";
 
-        /// How long the producer of a stream may be silent, unless the creator set another time.
-        /// Then the broker abandons the stream. 0: for ever.
+        /// How long the producer of a stream may be silent before the broker abandons the stream. 0
+        /// is no limit. A request can set another time with `lease`.
         "lease" => lease: Duration, zero_or_seconds(PROMISE_SECONDS), default "0";
 
-        /// How long the producer of a stream may write no event, unless the creator set another
-        /// time. Then the broker abandons the stream. 0: for ever.
+        /// How long the producer of a stream may write no event before the broker abandons the
+        /// stream. 0 is no limit. A request can set another time with `stall`.
         "stall" => stall: Duration, zero_or_seconds(PROMISE_SECONDS), default "0";
 
-        /// Active streams of one API key that this node created. Past it: 429. 0 is no limit.
+        /// How many active streams one API key may have created on this node. The broker answers
+        /// further requests with 429. 0 is no limit.
         "max_streams_per_key" => max_streams_per_key: usize, count(0..=1_000_000), default "0";
 
-        /// Subscribers of this node at a time. Past it: 429. In exclusive delivery each holds a
-        /// Redis connection.
+        /// How many subscribers this node serves at a time. The broker answers further ones with
+        /// 429. In exclusive delivery each holds a Redis connection.
         "max_clients" => max_clients: usize, count(1..=1_000_000), default (
             "20",
             or "10000", if delivery == Some(Delivery::Shared), "`10000` in `shared` delivery"
         );
 
-        /// Subscribers of one stream at a time. Past it: 429. 0 is no limit.
+        /// How many subscribers one stream may have on this node at a time. The broker answers
+        /// further ones with 429. 0 is no limit.
         "max_clients_per_stream" => max_clients_per_stream: usize,
             count(0..=1_000_000), default "0";
 
-        /// Subscribers of one IP address, or of one IPv6 /64, at a time. Past it: 429. 0 is no
-        /// limit. Behind a proxy, set `STREAMER_CLIENT_IP_HEADER` too: else all subscribers have
-        /// the proxy's address.
+        /// How many subscribers one IP address, or one IPv6 /64, may have on this node at a time.
+        /// The broker answers further ones with 429. 0 is no limit. Behind a proxy, also set
+        /// `STREAMER_CLIENT_IP_HEADER`. Otherwise all subscribers have the proxy's address.
         "max_clients_per_address" => max_clients_per_address: usize,
             count(0..=1_000_000), default "0";
 
-        /// Producers that wait for signals on this node at a time. Past it: 429.
+        /// How many producers may wait for signals on this node at a time. The broker answers
+        /// further ones with 429.
         "max_producers" => max_producers: usize, count(1..=1_000_000), default "10000";
 
-        /// Streams that a subscriber may follow over one connection, and that a client token may
+        /// How many streams a subscriber may follow over one connection, and how many a token may
         /// list.
         "max_keys_per_client" => max_keys_per_client: usize, count(1..=MAX_KEYS), default "32";
 
-        /// How long the broker keeps a connection without an event, or whose subscriber takes none.
-        /// A subscriber may reconnect and resume.
+        /// How long the broker keeps a connection that had no event, or whose subscriber took
+        /// nothing. The subscriber may reconnect and resume.
         "client_timeout" => client_timeout: Duration, seconds(1..=86_400), default "300";
 
-        /// Silence after which the broker sends an SSE comment or a WebSocket ping. Proxies must
-        /// wait longer. In exclusive delivery it sends an SSE comment after 2 seconds at the
-        /// latest, as only that shows that a subscriber left.
+        /// After this silence the broker sends an SSE comment or a WebSocket ping. Proxies must
+        /// wait longer. In exclusive delivery the broker sends an SSE comment after 2 seconds at
+        /// the latest, because only that shows that a subscriber left.
         "heartbeat" => heartbeat: Duration, seconds(1..=3_600), default "10";
     }
 
     "Limits of requests" {
-        /// Bytes of a JSON body. The default is 16 MiB.
+        /// The most bytes of a JSON body. The broker answers a larger one with 413. The default is
+        /// 16 MiB.
         "max_body" => max_body: usize, count(1_024..=1 << 30), default "16777216";
 
-        /// Time for a JSON body to arrive. Past it: 408.
+        /// How long a JSON body may take to arrive. After that the broker answers 408.
         "body_timeout" => body_timeout: Duration, seconds(1..=3_600), default "30";
 
-        /// Bytes of an event, name and data together as Redis stores them. Past it: 413. The
-        /// default is 1 MiB.
+        /// The most bytes of an event, name and data together as Redis stores them. The broker
+        /// answers a larger one with 413. The default is 1 MiB.
         "max_event" => max_event: usize, count(256..=64 << 20), default "1048576";
 
-        /// Bytes of a line of an NDJSON upload, and of a message of a publisher's WebSocket. The
-        /// default is 1 MiB.
+        /// The most bytes of a line of an NDJSON upload, and of a message of a producer's
+        /// WebSocket. The default is 1 MiB.
         "max_line" => max_line: usize, count(256..=64 << 20), default "1048576";
 
-        /// Events of a batch, which is one POST to `/api/event/add`.
+        /// The most events of a batch, which is one POST to `/api/event/add`. The broker answers a
+        /// larger one with 413.
         "max_batch" => max_batch: usize, count(1..=MAX_BATCH), default "10000";
     }
 
     "Operation" {
-        /// How long a stop by SIGTERM may take. In this time the broker disconnects subscribers and
-        /// finishes running writes.
+        /// How long the broker may take to stop after SIGTERM. In this time it disconnects
+        /// subscribers and finishes running writes.
         "shutdown_grace" => shutdown_grace: Duration, seconds(1..=3_600), default "10";
 
-        /// Metrics for Prometheus, listed in `docs/reference/metrics.md`. `on`: at `/metrics` of
-        /// the broker's own port, without a key. An address: there, and nothing else is. Keep them
-        /// from the public.
+        /// Where the broker serves metrics for Prometheus, which `docs/reference/metrics.md` lists.
+        /// `on`: at `/metrics` of its own port, without a key. An address and port: at `/metrics`
+        /// there, and nothing else. Keep metrics from the public.
         "metrics" => metrics: MetricsAt, text(
             "on, off, or an IP address and port such as 127.0.0.1:9464",
             metrics_at,
         ), default "on";
 
-        /// What the broker logs.
+        /// What the broker logs: a level, or a filter by module.
         "log" => log: String, text(
             "a level (off, error, warn, info, debug, trace) \
              or a filter such as info,tinistreamer::session=debug",
             log_filter,
         ), default "info";
 
-        /// Format of the log. `text`: lines for people. `json`: a JSON object per line. `auto`:
+        /// The format of the log. `text`: lines for people. `json`: a JSON object per line. `auto`:
         /// text on a terminal, JSON elsewhere.
         "log_format" => log_format: LogFormat, text(
             "auto, text or json",

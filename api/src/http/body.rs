@@ -43,7 +43,10 @@ impl<'r> FromData<'r> for Body {
                 ErrorCode::TooLarge,
                 format!("The body is larger than {max_body} bytes"),
             ),
-            Ok(Err(_)) => ApiError::new(ErrorCode::BadRequest, "The body broke off"),
+            Ok(Err(_)) => ApiError::new(
+                ErrorCode::BadRequest,
+                "The connection broke before the body was complete",
+            ),
             Err(_) => ApiError::new(
                 ErrorCode::RequestTimeout,
                 format!(
@@ -86,7 +89,7 @@ fn must_be_plain(request: &Request<'_>) -> Result<(), ApiError> {
         .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
     {
         return refuse(format!(
-            "The body has the content encoding {coding:?}; send it without one"
+            "The body has the content encoding {coding:?}; send it uncompressed"
         ));
     }
     let charset = request
@@ -125,14 +128,14 @@ fn place_of_error<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<String> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let result = serde_path_to_error::deserialize::<_, Object<T>>(&mut reader);
     let path = result.err()?.path().to_string();
-    (path != ".").then(|| format!("The body's {path}"))
+    (path != ".").then(|| format!("The member {path} of the body"))
 }
 
 fn problem(place: &str, error: &serde_json::Error) -> ApiError {
     match error.classify() {
         serde_json::error::Category::Data => ApiError::new(
             ErrorCode::InvalidRequest,
-            format!("{place} is not as it should be: {error}"),
+            format!("{place} has the wrong form: {error}"),
         ),
         _ => ApiError::new(
             ErrorCode::MalformedJson,

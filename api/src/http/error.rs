@@ -45,7 +45,7 @@ pub struct ErrorBody<'a> {
     pub code: &'a str,
     /// One plain sentence that says what was wrong with this request.
     pub message: &'a str,
-    /// The status of the stream, where the request needs an active stream and this one is finished.
+    /// The status of the stream, if it is finished and the request needs an active one.
     #[schema(value_type = Option<String>, example = "ended", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_status: Option<StreamStatus>,

@@ -3,7 +3,7 @@
 use rocket::http::Status;
 
 /// The message of an internal error.
-pub(super) const INTERNAL_MESSAGE: &str = "The broker failed to answer; the fault is on its side";
+pub(super) const INTERNAL_MESSAGE: &str = "The broker failed; the fault is not in the request";
 
 /// An error code: a stable word for what went wrong. It determines the HTTP status and the retry
 /// delay. Callers decide by it.
@@ -205,29 +205,35 @@ impl ErrorCode {
     pub(super) fn of_status(status: Status) -> (Self, &'static str) {
         match status.code {
             401 => (Self::Unauthorized, "Credentials are missing or wrong"),
-            403 => (Self::Forbidden, "These credentials do not open this"),
-            404 => (Self::NotFound, "There is nothing at this path"),
+            403 => (
+                Self::Forbidden,
+                "These credentials do not permit this request",
+            ),
+            404 => (Self::NotFound, "Nothing is at this path"),
             405 => (
                 Self::MethodNotAllowed,
-                "This path does not take this method",
+                "This path does not accept this method; see Allow",
             ),
             413 => (Self::TooLarge, "The body is too large"),
             415 => (
                 Self::UnsupportedMediaType,
-                "This content type is not taken here",
+                "The broker does not accept this content type",
             ),
             422 => (
                 Self::UnprocessableContent,
-                "The request can't be understood",
+                "The broker can't understand the request",
             ),
             426 => (
                 Self::UpgradeRequired,
-                "This path speaks WebSocket: send an upgrade request",
+                "This path needs a WebSocket handshake",
             ),
-            429 => (Self::TooManyClients, "Too many clients at this time"),
+            429 => (
+                Self::TooManyClients,
+                "The broker has too many clients; try again later",
+            ),
             503 => (
                 Self::StoreUnavailable,
-                "The broker can't answer at this time",
+                "The broker can't answer now; try again later",
             ),
             400..500 => (Self::BadRequest, "The request is not well formed"),
             _ => (Self::InternalError, INTERNAL_MESSAGE),

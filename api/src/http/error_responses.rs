@@ -21,7 +21,7 @@ pub struct InvalidKeyParameter(pub ErrorBody<'static>);
 #[response(status = 404)]
 pub struct NoActiveStream(pub ErrorBody<'static>);
 
-/// `stale-generation`: the stream has another generation
+/// `stale-generation`: the stream does not have the generation that the request names
 #[derive(IntoResponses)]
 #[response(status = 409)]
 pub struct StaleGeneration(pub ErrorBody<'static>);
@@ -41,12 +41,12 @@ pub struct RequestTimeout(pub ErrorBody<'static>);
 #[response(status = 413)]
 pub struct TooLarge(pub ErrorBody<'static>);
 
-/// `unsupported-media-type`: the body is compressed, or not UTF-8
+/// `unsupported-media-type`: the body is compressed, or is not UTF-8
 #[derive(IntoResponses)]
 #[response(status = 415)]
 pub struct UnsupportedMediaType(pub ErrorBody<'static>);
 
-/// `upgrade-required`: not a WebSocket handshake
+/// `upgrade-required`: the request is not a WebSocket handshake
 #[derive(IntoResponses)]
 #[response(status = 426)]
 pub struct UpgradeRequired(pub ErrorBody<'static>);

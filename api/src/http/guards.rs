@@ -46,12 +46,12 @@ impl<'r> FromRequest<'r> for ApiKeyHolder {
             Some(Some(index)) => Outcome::Success(Self(index)),
             Some(None) => ApiError::new(
                 ErrorCode::Unauthorized,
-                "The X-API-KEY header does not hold a key that is good here",
+                "The API key in the header X-API-KEY is not valid",
             )
             .refuse(request),
             None => ApiError::new(
                 ErrorCode::Unauthorized,
-                "This route needs an X-API-KEY header",
+                "This route needs an API key in the header X-API-KEY",
             )
             .refuse(request),
         }
@@ -69,7 +69,7 @@ impl<'r> FromRequest<'r> for TokenGrant {
         let Some(token) = token(request) else {
             return ApiError::new(
                 ErrorCode::Unauthorized,
-                "This route needs a client token: Authorization: Bearer …, or ?token=…",
+                "This route needs a token: Authorization: Bearer …, or ?token=…",
             )
             .refuse(request);
         };
@@ -77,12 +77,11 @@ impl<'r> FromRequest<'r> for TokenGrant {
         match ring.open(&token, now) {
             Ok(claims) => Outcome::Success(Self(claims)),
             Err(TokenError::Invalid) => {
-                ApiError::new(ErrorCode::Unauthorized, "The client token is not valid")
-                    .refuse(request)
+                ApiError::new(ErrorCode::Unauthorized, "The token is not valid").refuse(request)
             }
             Err(TokenError::Expired) => ApiError::new(
                 ErrorCode::TokenExpired,
-                "The client token has expired; ask the backend for another",
+                "The token has expired; ask the backend for another one",
             )
             .refuse(request),
         }
@@ -93,11 +92,11 @@ impl TokenGrant {
     /// Returns an error unless the token permits to follow streams, and covers this key.
     pub fn may_follow(&self, key: &StreamKey) -> Result<(), ApiError> {
         if !self.0.permissions.read {
-            Err(forbidden("The client token does not permit to read", key))
+            Err(forbidden("The token does not permit to read", key))
         } else if self.0.scope.covers(key) {
             Ok(())
         } else {
-            Err(forbidden("The client token does not open", key))
+            Err(forbidden("The token does not open", key))
         }
     }
 
@@ -105,12 +104,12 @@ impl TokenGrant {
     /// generation that it is bound to, if any.
     pub fn may_signal(&self, key: &StreamKey) -> Result<Option<Generation>, ApiError> {
         if !self.0.permissions.signal {
-            let what = "The client token does not permit to send signals to";
+            let what = "The token does not permit to send signals to";
             Err(forbidden(what, key))
         } else if self.0.scope.covers(key) {
             Ok(self.0.scope.generation(key))
         } else {
-            Err(forbidden("The client token does not open", key))
+            Err(forbidden("The token does not open", key))
         }
     }
 
@@ -131,10 +130,7 @@ impl TokenGrant {
         if opens {
             Ok(())
         } else {
-            Err(forbidden(
-                "The client token is for an earlier stream at",
-                key,
-            ))
+            Err(forbidden("The token is for an earlier stream at", key))
         }
     }
 

@@ -46,7 +46,7 @@ impl<'r> FromRequest<'r> for LargeResponsePermit {
             return Outcome::Success(Self(permit));
         }
         let message =
-            format!("The broker sends {MAX_RESPONSES} large answers already; try again later");
+            format!("The broker already sends {MAX_RESPONSES} large answers; try again later");
         ApiError::new(ErrorCode::TooManyClients, message).refuse(request)
     }
 }

@@ -92,7 +92,7 @@ impl Upgrade {
         self.0.ok_or_else(|| {
             ApiError::new(
                 ErrorCode::UpgradeRequired,
-                "This path speaks WebSocket: send an upgrade request",
+                "This path needs a WebSocket handshake",
             )
         })
     }
@@ -108,7 +108,7 @@ pub(super) fn stream_key(text: &str) -> Result<StreamKey, ApiError> {
 /// The key of a query.
 fn key_of(query: &Query<'_>) -> Result<StreamKey, ApiError> {
     let Some(key) = query.all("key").next() else {
-        let message = "The query needs a key: ?key=…";
+        let message = "The query needs the parameter key: ?key=…";
         return Err(ApiError::new(ErrorCode::MissingParameter, message));
     };
     stream_key(key.unwrap_or_default())
@@ -165,7 +165,7 @@ impl<'r> FromRequest<'r> for Upgrade {
         }
         ApiError::new(
             ErrorCode::Forbidden,
-            "Pages of this origin may not connect; STREAMER_ALLOWED_ORIGINS says which may",
+            "Pages of this origin may not connect; STREAMER_ALLOWED_ORIGINS lists those that may",
         )
         .refuse(request)
     }

@@ -18,21 +18,21 @@ impl From<StoreError> for ApiError {
                 ErrorCode::SequenceGap,
                 format!(
                     "The stream has {has} events of this producer, \
-                     so that the next has the sequence {has}"
+                     so the next event has the sequence {has}"
                 ),
             ),
             StoreError::TooManyProducers => Self::new(
                 ErrorCode::InvalidProducer,
                 format!(
-                    "This stream has had {MAX_PRODUCERS} producers; \
-                     one can send any number of events"
+                    "This stream has had {MAX_PRODUCERS} producers already; \
+                     use one producer for many events"
                 ),
             ),
             StoreError::TooManySignals => Self::new(
                 ErrorCode::TooManySignals,
                 format!(
-                    "A stream takes at most {MAX_SIGNALS} signals of {MAX_SIGNALS_BYTES} bytes, \
-                     {MAX_SIGNALS_PER_SUBJECT} of them of one subject"
+                    "A stream takes at most {MAX_SIGNALS} signals, {MAX_SIGNALS_BYTES} bytes of \
+                     signals, and {MAX_SIGNALS_PER_SUBJECT} signals of one subject"
                 ),
             ),
             StoreError::NotFound => Self::new(ErrorCode::StreamNotFound, "No stream at this key"),
@@ -40,15 +40,15 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(%detail, "the store is unavailable");
                 Self::new(
                     ErrorCode::StoreUnavailable,
-                    "The store can't be reached or did not confirm in time; try again",
+                    "The broker can't reach the store, or it did not confirm in time; try again",
                 )
             }
             StoreError::Refused { fault, detail } => {
                 tracing::warn!(%fault, %detail, "the store is unavailable");
                 let message = if fault.is_refusal() {
-                    "The store refused this, and nothing was written; try again"
+                    "The store refused the request, and nothing was written; try again"
                 } else {
-                    "The store can't be reached or did not confirm in time; try again"
+                    "The broker can't reach the store, or it did not confirm in time; try again"
                 };
                 Self::new(ErrorCode::StoreUnavailable, message)
             }
@@ -97,7 +97,8 @@ fn not_active(place: &str, status: Option<Status>) -> ApiError {
 }
 
 fn stale_generation(place: &str) -> ApiError {
-    let message = format!("The stream at {place} has another generation than the request");
+    let message =
+        format!("The stream at {place} does not have the generation that the request names");
     ApiError::new(ErrorCode::StaleGeneration, message)
 }
 
@@ -107,8 +108,8 @@ impl From<QuotaError> for ApiError {
             QuotaError::TooMany { max } => Self::new(
                 ErrorCode::TooManyStreams,
                 format!(
-                    "{max} streams that were started with this API key are active, \
-                     and there may be no more"
+                    "This API key has created {max} streams that are active, which is its limit; \
+                     finish a stream first"
                 ),
             ),
             QuotaError::Store(error) => error.into(),

@@ -116,7 +116,7 @@ impl From<&Error> for PeerEnd {
     fn from(error: &Error) -> Self {
         match error {
             Error::Utf8 => Self::Violation(CloseCode::Invalid, "A text message is not UTF-8"),
-            Error::Capacity(_) => Self::Violation(CloseCode::Size, "The message is far too long"),
+            Error::Capacity(_) => Self::Violation(CloseCode::Size, "The message is too long"),
             Error::Protocol(
                 ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
             ) => Self::Gone,

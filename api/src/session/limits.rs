@@ -34,13 +34,13 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitReached {
     /// The limit of the node.
-    #[error("All {0} places for streaming clients are taken; try again later")]
+    #[error("All {0} places for subscribers are taken; try again later")]
     Node(usize),
     /// The limit of the stream.
-    #[error("All {0} places for streaming clients of this stream are taken; try again later")]
+    #[error("All {0} places for subscribers of this stream are taken; try again later")]
     Stream(usize),
     /// The limit of the address.
-    #[error("All {0} places for streaming clients of one address are taken; try again later")]
+    #[error("All {0} places for subscribers of one address are taken; try again later")]
     Address(usize),
 }
 

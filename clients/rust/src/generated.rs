@@ -10,12 +10,12 @@ pub mod types {
     ///The URLs at which subscribers follow streams, and the token that opens the streams. The URLs name the streams, except for a token of a prefix.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Access {
-        ///Whether the request created the stream, and did not find it. Only when a stream is created.
+        ///Whether this request created the stream. Only in the answer to `POST /stream`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub created: ::std::option::Option<bool>,
         ///When the token expires. RFC 3339.
         pub expires_at: ::std::string::String,
-        ///Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may name it, to mean this stream and no later one. Absent unless the token is for one stream that exists.
+        ///Distinguishes the stream from every other that has had its key: 32 hex digits. A request that names it means this stream and no later one. Absent unless the token is for one stream that exists.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub generation: ::std::option::Option<::std::string::String>,
         ///For server-sent events; without the token.
@@ -50,25 +50,25 @@ pub mod types {
         pub generation: ::std::option::Option<::std::string::String>,
         ///The stream's key.
         pub key: ::std::string::String,
-        ///The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost.
+        ///The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With it, a caller can repeat a request whose response was lost: the broker skips events that the stream already has.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub producer: ::std::option::Option<::std::string::String>,
-        ///How many events the producer had sent into this stream before these. Only with `producer`.
+        ///How many events the producer had sent into this stream before these. It needs a `producer`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub sequence: ::std::option::Option<u64>,
     }
     ///The events that were written.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Added {
-        ///The ids of those that were written, in the order in which they were sent.
+        ///The ids of the events that were written, in the order of the request.
         pub ids: ::std::vec::Vec<::std::string::String>,
         ///The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none.
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
         pub ignored: ::std::vec::Vec<::std::string::String>,
-        ///How many, from the first on, the stream already had. Only with a producer.
+        ///How many events, from the first on, the stream already had. Only with a producer.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub num_duplicates: ::std::option::Option<u64>,
-        ///How many were written.
+        ///How many events were written.
         pub num_events: u64,
     }
     ///The broker: its version, its store and its load.
@@ -88,7 +88,7 @@ pub mod types {
     ///The stream to cancel.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct CancelStream {
-        ///Who cancels it, in at most 128 bytes. The last event has it.
+        ///Who cancels it, in at most 128 bytes. The last event contains it.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub by: ::std::option::Option<::std::string::String>,
         ///The generation that the stream must have, as the broker gave it when the stream was created.
@@ -96,7 +96,7 @@ pub mod types {
         pub generation: ::std::option::Option<::std::string::String>,
         ///The stream's key.
         pub key: ::std::string::String,
-        ///Why, in at most 1 KiB. The last event has it.
+        ///Why, in at most 1 KiB. The last event contains it.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub reason: ::std::option::Option<::std::string::String>,
     }
@@ -112,7 +112,7 @@ pub mod types {
         ///Over WebSocket.
         pub ws: u64,
     }
-    ///A connected client of this node.
+    ///A connected subscriber of this node.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct ClientRow {
         ///Its IP address, if known (`STREAMER_CLIENT_IP_HEADER`).
@@ -122,14 +122,14 @@ pub mod types {
         pub bytes: u64,
         ///Events sent to it.
         pub events: u64,
-        ///Its event names filter; absent: it receives all events.
+        ///Its event names filter. Absent if it receives all events.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub filter: ::std::option::Option<::std::string::String>,
         ///Identifies its connection.
         pub id: ::std::string::String,
         ///The streams that it follows.
         pub keys: ::std::vec::Vec<::std::string::String>,
-        ///How many events it is behind, over all of its streams; null when the store can't answer.
+        ///How many events it is behind, over all of its streams. Null if the store can't answer.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub lag: ::std::option::Option<u64>,
         ///Its name (`client_name`).
@@ -166,28 +166,28 @@ pub mod types {
         pub if_finished: ::std::option::Option<IfTaken>,
         ///Its key: 1 to 256 bytes of UTF-8 without control characters.
         pub key: ::std::string::String,
-        ///Seconds that the producer may be silent, 2 or more, before the broker abandons the stream; 0: for ever. Every write shows that the producer lives, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`.
+        ///Seconds that the producer may be silent before the broker abandons the stream: 2 or more. 0 is no limit. Every write shows that the producer is alive, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub lease: ::std::option::Option<u64>,
-        ///How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
+        ///About how many events the stream keeps. The default is `STREAMER_MAX_EVENTS`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub max_events: ::std::option::Option<u64>,
-        ///What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`.
+        ///What the token permits. `read`: to follow the streams. `signal`: to send signals to their producers. The default is `["read"]`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub permissions: ::std::option::Option<::std::vec::Vec<Permission>>,
-        ///An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
+        ///An id of this request, 1 to 64 characters. If you repeat the request with the same id within a minute, the answer is the stream that the first request created, not `existing-stream`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub request_id: ::std::option::Option<::std::string::String>,
-        ///Seconds that the producer may write no event, 2 or more, before the broker abandons the stream; 0: for ever. The default is `STREAMER_STALL`.
+        ///Seconds that the producer may write no event before the broker abandons the stream: 2 or more. 0 is no limit. The default is `STREAMER_STALL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stall: ::std::option::Option<u64>,
-        ///Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10.
+        ///Seconds that the producer has to follow the signal `stop` before the broker cancels the stream. 0 is no limit. The default is 10.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stop_grace: ::std::option::Option<u64>,
-        ///Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
+        ///The user of the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with the token carry this name.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub subject: ::std::option::Option<::std::string::String>,
-        ///Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
+        ///Seconds that the stream lives after its last write, and that the token is valid. The default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
     }
@@ -200,7 +200,7 @@ pub mod types {
     ///The stream to end.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct EndStream {
-        ///The data of the last event: a string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
+        ///The data of the last event: a string, or any other JSON value. The broker stores other values as their compact JSON text. `null` is the same as no data.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub data: ::std::option::Option<::serde_json::Value>,
         ///The generation that the stream must have, as the broker gave it when the stream was created.
@@ -216,17 +216,17 @@ pub mod types {
         pub code: ::std::string::String,
         ///One plain sentence that says what was wrong with this request.
         pub message: ::std::string::String,
-        ///The status of the stream, where the request needs an active stream and this one is finished.
+        ///The status of the stream, if it is finished and the request needs an active one.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stream_status: ::std::option::Option<::std::string::String>,
     }
-    ///An event of a publisher.
+    ///An event of a producer.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Event {
-        ///A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none.
+        ///A string, or any other JSON value. The broker stores other values as their compact JSON text. `null` is the same as no data.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub data: ::std::option::Option<::serde_json::Value>,
-        ///Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents` are the broker's own.
+        ///Its name: 1 to 128 bytes without control characters. The broker itself uses `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents`.
         pub event: ::std::string::String,
     }
     ///The stream that fails.
@@ -315,19 +315,19 @@ pub mod types {
         ///The key of one stream.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub key: ::std::option::Option<::std::string::String>,
-        ///The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once.
+        ///The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32). The same key twice counts once.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub keys: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
-        ///What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`.
+        ///What the token permits. `read`: to follow the streams. `signal`: to send signals to their producers. The default is `["read"]`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub permissions: ::std::option::Option<::std::vec::Vec<Permission>>,
         ///The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of UTF-8 without control characters.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub prefix: ::std::option::Option<::std::string::String>,
-        ///Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
+        ///The user of the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with the token carry this name.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub subject: ::std::option::Option<::std::string::String>,
-        ///Seconds that the token is valid; the default is `STREAMER_TTL`.
+        ///Seconds that the token is valid. The default is `STREAMER_TTL`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<u64>,
         ///With `key` or `keys`: for a key without a stream, the token opens each later stream at that key.
@@ -337,7 +337,7 @@ pub mod types {
     ///An event of a stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct KeyedEvent {
-        ///With `rollup`: how many events of the stream this one stands for, if they are several.
+        ///With `rollup`: how many events this one stands for, if there are several.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub count: ::std::option::Option<u64>,
         ///Its data, if it has any.
@@ -412,15 +412,15 @@ pub mod types {
     ///The answer to a poll.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Polled {
-        ///What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream.
+        ///The position to send as `after` in the next request. With one key it is an event's id. Null while nothing is known of the stream.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub cursor: ::std::option::Option<::std::string::String>,
         ///The events, each stream's in its order.
         pub events: ::std::vec::Vec<KeyedEvent>,
-        ///`active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`.
+        ///`active` while more events may follow. Otherwise `ended`. With one key also `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
     }
-    ///The stream whose producer lives, and what it needs.
+    ///The stream whose producer is alive, and what the producer needs.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct RenewStream {
         ///The generation that the stream must have, as the broker gave it when the stream was created.
@@ -428,26 +428,26 @@ pub mod types {
         pub generation: ::std::option::Option<::std::string::String>,
         ///Its key.
         pub key: ::std::string::String,
-        ///Seconds that the producer may be silent from now on, 2 or more; 0: for ever. Without it the lease stays as long as it is, and begins anew.
+        ///Seconds that the producer may be silent from now on: 2 or more. 0 is no limit. Without it the lease begins anew with its old length.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub lease: ::std::option::Option<u64>,
-        ///Seconds that the producer may write no event from now on, 2 or more; 0: for ever. Without it the deadline stays as it is.
+        ///Seconds that the producer may write no event from now on: 2 or more. 0 is no limit. Without it the deadline stays as it is.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stall: ::std::option::Option<u64>,
-        ///The producer follows a stop, and needs the grace once more. Only the first time counts.
+        ///The producer follows a stop, and needs its `stop_grace` once more. Only the first time counts.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stop_ack: ::std::option::Option<bool>,
     }
     ///The deadlines of a stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
     pub struct Renewed {
-        ///When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease.
+        ///When the broker abandons the stream, unless its producer shows that it is alive. RFC 3339. Null if the stream has no lease.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub lease_expires_at: ::std::option::Option<::std::string::String>,
         ///When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stall_expires_at: ::std::option::Option<::std::string::String>,
-        ///When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if it does not.
+        ///When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if there is no such deadline.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stop_expires_at: ::std::option::Option<::std::string::String>,
     }
@@ -460,7 +460,7 @@ pub mod types {
         ///The generation that the stream must have, as the broker gave it when the stream was created.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub generation: ::std::option::Option<::std::string::String>,
-        ///An id of the signal, 1 to 64 characters. A signal that the same sender sends again with the same id is not stored again.
+        ///An id of the signal, 1 to 64 characters. If the same sender sends a signal with the same id again, the broker does not store it again.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub id: ::std::option::Option<::std::string::String>,
         ///What the producer is asked to do: 1 to 64 of `a` to `z`, `0` to `9`, `-`. `stop` asks it to finish. Other names are the application's own.
@@ -485,10 +485,10 @@ pub mod types {
         ///When the broker stored it. RFC 3339.
         pub time: ::std::string::String,
     }
-    ///The signal is stored.
+    ///The number of a stored signal.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct SignalSent {
-        ///Its number in the stream, from 1. For a signal that was stored before, the number that it has.
+        ///The number of the signal in its stream, from 1. For a signal that was stored before, this is the number of that one.
         pub seq: u64,
     }
     ///Signals of a stream.
@@ -521,7 +521,7 @@ pub mod types {
         pub generation: ::std::string::String,
         ///Its key.
         pub key: ::std::string::String,
-        ///Events stored.
+        ///How many events are stored.
         pub length: u64,
         ///Always `active`.
         pub status: ::std::string::String,
@@ -533,25 +533,25 @@ pub mod types {
     pub struct StreamState {
         ///Subscribers on this node.
         pub clients: u64,
-        ///Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the store can't answer.
+        ///About how many subscribers all nodes have: each node reports its count every 5 seconds. Null if the store can't answer.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub clients_total: ::std::option::Option<u64>,
-        ///RFC 3339.
+        ///When the stream was created. RFC 3339.
         pub created_at: ::std::string::String,
-        ///The oldest event stored.
+        ///The id of the oldest stored event.
         pub first_id: ::std::string::String,
         ///Distinguishes the stream from every other that has had its key: 32 hex digits.
         pub generation: ::std::string::String,
         ///Its key.
         pub key: ::std::string::String,
-        ///The newest event.
+        ///The id of the newest event.
         pub last_id: ::std::string::String,
-        ///When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease.
+        ///When the broker abandons the stream, unless its producer shows that it is alive. RFC 3339. Null if the stream has no lease.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub lease_expires_at: ::std::option::Option<::std::string::String>,
-        ///Events stored.
+        ///How many events are stored.
         pub length: u64,
-        ///Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given.
+        ///Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null if nobody gave a reason.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub reason: ::std::option::Option<::serde_json::Value>,
         ///When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall.
@@ -559,7 +559,7 @@ pub mod types {
         pub stall_expires_at: ::std::option::Option<::std::string::String>,
         ///`active`, `ended`, `cancelled`, `failed` or `abandoned`.
         pub status: ::std::string::String,
-        ///When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was not.
+        ///When the first signal `stop` arrived. RFC 3339. Null if none did.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stop_requested_at: ::std::option::Option<::std::string::String>,
         ///Seconds left unless something is written.
@@ -568,14 +568,14 @@ pub mod types {
     ///The result of an upload.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct UploadSummary {
-        ///What was wrong with lines that were not written, the first 100.
+        ///What was wrong with the lines that were not written: the first 100.
         pub errors: ::std::vec::Vec<::std::string::String>,
-        ///The ids of the events written, the first 10,000.
+        ///The ids of the events that were written: the first 10,000.
         pub ids: ::std::vec::Vec<::std::string::String>,
         ///The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none.
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
         pub ignored: ::std::vec::Vec<::std::string::String>,
-        ///The id of the last one.
+        ///The id of the last event that was written.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub last_id: ::std::option::Option<::std::string::String>,
         ///How many events the stream already had. They were not written again. Only with a producer.
@@ -622,7 +622,7 @@ pub mod types {
 #[derive(Clone, Debug)]
 /**Client for tinistreamer
 
-A stateless HTTP streaming broker on Redis Streams: push events, follow them live over SSE, WebSocket, NDJSON or long polling. In a string of the format `byte-limited`, `maxLength` is also the most bytes of UTF-8.
+A stateless HTTP streaming broker on Redis Streams. Backends write events into streams. Subscribers follow the streams live over SSE, WebSocket, NDJSON or long polling. A string of the format `byte-limited` has at most `maxLength` bytes of UTF-8.
 
 Version: 0.1.0*/
 pub struct Client {
@@ -687,7 +687,7 @@ const _: () = {
 };
 #[allow(clippy::all)]
 impl Client {
-    /**Sends a signal to the producer of an active stream, for example to stop
+    /**Sends a signal to the producer of an active stream, for example `stop`
 
 Sends a `POST` request to `/api/client/signal`
 
@@ -731,13 +731,13 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Lists the clients of this node
+    /**Lists the subscribers that are connected to this node
 
 Sends a `GET` request to `/api/clients`
 
 Arguments:
-- `key`: Only those that follow the stream at this key
-- `tag`: Only those with this tag
+- `key`: Only subscribers of the stream at this key
+- `tag`: Only subscribers with this tag
 */
     pub async fn list_clients<'a>(
         &'a self,
@@ -775,12 +775,12 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Disconnects a client of this node. It may reconnect at once if its token is still valid
+    /**Disconnects a subscriber of this node. It may reconnect at once if its token is still valid
 
 Sends a `DELETE` request to `/api/clients/{id}`
 
 Arguments:
-- `id`: The client's id, from the list
+- `id`: The subscriber's id, from the list
 */
     pub async fn disconnect_client<'a>(
         &'a self,
@@ -822,7 +822,7 @@ Arguments:
 Sends a `POST` request to `/api/event/add`
 
 Arguments:
-- `strict`: Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response
+- `strict`: Refuse events with members other than `event` and `data`. Without it, the broker does not store such members, and names them in the response
 - `body`
 */
     pub async fn add_events<'a>(
@@ -861,7 +861,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Reports that the process is alive. It does not ask the store, so that a failing Redis does not get healthy brokers restarted
+    /**Reports that the process is alive. It does not ask the store. So nobody restarts healthy brokers because Redis fails
 
 Sends a `GET` request to `/api/health`
 
@@ -957,7 +957,7 @@ Sends a `GET` request to `/api/ready`
 Sends a `GET` request to `/api/stream`
 
 Arguments:
-- `pattern`: A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. Without a pattern the list has all streams
+- `pattern`: A glob on keys (`*`, `?`, `[…]`). A pattern without a wildcard is one exact key. Without a pattern the list has all active streams
 */
     pub async fn list_streams<'a>(
         &'a self,
@@ -1032,7 +1032,7 @@ Sends a `POST` request to `/api/stream`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Cancels a stream: it takes no more events, and its subscribers are disconnected once they have all of it
+    /**Cancels a stream. It takes no more events. The broker disconnects each subscriber after it has sent all events
 
 Sends a `POST` request to `/api/stream/cancel`
 
@@ -1071,7 +1071,7 @@ Sends a `POST` request to `/api/stream/cancel`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Ends a stream: it takes no more events, and its subscribers are disconnected once they have all of it
+    /**Ends a stream. It takes no more events. The broker disconnects each subscriber after it has sent all events
 
 Sends a `POST` request to `/api/stream/end`
 
@@ -1151,7 +1151,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Reports that the producer failed: the stream takes no more events, and its subscribers are disconnected once they have all of it
+    /**Reports that the producer failed. The stream takes no more events. The broker disconnects each subscriber after it has sent all events
 
 Sends a `POST` request to `/api/stream/fail`
 
@@ -1231,7 +1231,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Renews the lease of a stream. Starts, changes or ends its lease and its stall. Gives the producer of a stream that is asked to stop more time, once
+    /**Renews the lease of a stream. Starts, changes or ends its lease and its stall. After a stop, it gives the producer more time, once
 
 Sends a `POST` request to `/api/stream/renew`
 
@@ -1270,15 +1270,15 @@ Sends a `POST` request to `/api/stream/renew`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`. It answers 204 when the stream is finished and no signal follows
+    /**Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`. The broker answers 204 if the stream is finished and no signal follows
 
 Sends a `GET` request to `/api/stream/signals`
 
 Arguments:
-- `after`: The number of the last signal that the producer has; 0 for all signals
+- `after`: The number of the last signal that the producer has. 0 asks for all
 - `generation`: The generation that the stream must have, as the broker gave it when the stream was created
 - `key`: The stream's key
-- `wait`: Seconds to wait while there are no signals; 0 by default
+- `wait`: Seconds to wait if there are no signals. The default is 0
 */
     pub async fn read_signals<'a>(
         &'a self,
@@ -1320,7 +1320,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Issues a token for a stream, for several, or for all whose keys begin alike
+    /**Issues a token for one stream, for several, or for all streams whose keys begin with a prefix
 
 Sends a `POST` request to `/api/stream/token`
 

@@ -146,7 +146,7 @@ export class RefusedError extends Error {
   /** The key of the stream. */
   readonly key: string;
   /**
-   * The broker's error code, listed in `docs/guides/follow.md`. `subscription-over` when the
+   * The broker's error code, listed in `docs/guides/many-streams.md`. `subscription-over` when the
    * subscription was over.
    */
   readonly code: string;

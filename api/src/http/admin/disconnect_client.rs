@@ -21,24 +21,24 @@ pub struct Disconnected {
     status: &'static str,
 }
 
-/// Disconnects a client of this node. It may reconnect at once if its token is still valid.
+/// Disconnects a subscriber of this node. It may reconnect at once if its token is still valid.
 #[utoipa::path(
     operation_id = "disconnect_client",
     context_path = "/api",
     tag = "connections",
     security(("api_key" = [])),
-    params(("id" = String, Path, description = "The client's id, from the list")),
+    params(("id" = String, Path, description = "The subscriber's id, from the list")),
     responses(
         (
             status = 200,
-            description = "The broker disconnected the client: server-sent events end, a WebSocket \
-                is closed with 1008",
+            description = "The broker disconnected the subscriber: server-sent events end, and a \
+                WebSocket is closed with 1008",
             body = Disconnected
         ),
         Unauthorized,
         (
             status = 404,
-            description = "`client-not-found`: no client of this node has this id",
+            description = "`client-not-found`: no subscriber of this node has this id",
             body = ErrorBody<'static>
         ),
     )
@@ -56,7 +56,7 @@ pub fn disconnect_client(
     } else {
         Err(ApiError::new(
             ErrorCode::ClientNotFound,
-            "No client of this node has this id",
+            "No subscriber of this node has this id",
         ))
     }
 }

@@ -2,8 +2,8 @@
 
 use rocket::get;
 
-/// Reports that the process is alive. It does not ask the store, so that a failing Redis does not
-/// get healthy brokers restarted.
+/// Reports that the process is alive. It does not ask the store. So nobody restarts healthy brokers
+/// because Redis fails.
 #[utoipa::path(
     operation_id = "health",
     context_path = "/api",

@@ -34,7 +34,7 @@ const CONCURRENT_READS: usize = 64;
 /// How long these reads may take. The list is useful without their result.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connected client of this node.
+/// A connected subscriber of this node.
 #[derive(Serialize, ToSchema)]
 pub struct ClientRow {
     /// Identifies its connection.
@@ -64,9 +64,9 @@ pub struct ClientRow {
     events: u64,
     /// Bytes of the frames and messages with those events.
     bytes: u64,
-    /// How many events it is behind, over all of its streams; null when the store can't answer.
+    /// How many events it is behind, over all of its streams. Null if the store can't answer.
     lag: Option<u64>,
-    /// Its event names filter; absent: it receives all events.
+    /// Its event names filter. Absent if it receives all events.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     filter: Option<Box<str>>,
@@ -106,7 +106,7 @@ impl ClientRow {
     }
 }
 
-/// Lists the clients of this node.
+/// Lists the subscribers that are connected to this node.
 #[utoipa::path(
     operation_id = "list_clients",
     context_path = "/api",
@@ -116,14 +116,14 @@ impl ClientRow {
         (
             "key" = Option<String>,
             Query,
-            description = "Only those that follow the stream at this key"
+            description = "Only subscribers of the stream at this key"
         ),
-        ("tag" = Option<String>, Query, description = "Only those with this tag"),
+        ("tag" = Option<String>, Query, description = "Only subscribers with this tag"),
     ),
     responses(
         (
             status = 200,
-            description = "The clients that are connected to this node, the oldest first",
+            description = "The subscribers of this node, the oldest first",
             body = Vec<ClientRow>
         ),
         (status = 400, description = "`invalid-key`", body = ErrorBody<'static>),

@@ -17,17 +17,17 @@ use crate::{
     responses(
         (
             status = 200,
-            description = "The broker can serve requests. After `OK` come warnings for the \
-                operator, if there are any, one per line",
+            description = "The broker can serve requests. Warnings for the operator may follow \
+                `OK`, one per line",
             body = String,
             content_type = "text/plain",
             example = "OK"
         ),
         (
             status = 503,
-            description = "`store-unavailable`: the store does not answer within a second, takes \
-                no writes, or this node does not receive what is written; `shutting-down`: the \
-                broker stops",
+            description = "`store-unavailable`: the store does not answer within a second, does \
+                not take writes, or this node does not receive what is written. `shutting-down`: \
+                the broker stops",
             body = ErrorBody<'static>
         ),
     )

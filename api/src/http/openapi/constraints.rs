@@ -46,7 +46,7 @@ const POINTER: &str = "^(/([^/~]|~[01])*){0,16}$";
 /// A glob: each `[` begins a class, and a `]` closes it.
 const GLOB: &str = r"^([^\[]|\[[^!][^\]]*\]|\[![\s\S][^\]]*\])*$";
 
-/// An event's id, or positions in several streams (`docs/guides/follow.md`).
+/// An event's id, or positions in several streams (`docs/reference/cursors.md`).
 const CURSOR: &str = concat!(
     r"^([0-9]+-[0-9]+|",
     r"(~[A-Za-z0-9_-]+|[^,]*:([0-9]+-[0-9]+!?)?)",

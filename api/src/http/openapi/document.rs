@@ -16,9 +16,9 @@ use crate::http::{admin, error::ErrorBody, publish, signals, streams, subscribe}
 #[openapi(
     info(
         title = "tinistreamer",
-        description = "A stateless HTTP streaming broker on Redis Streams: push events, follow \
-            them live over SSE, WebSocket, NDJSON or long polling. In a string of the format \
-            `byte-limited`, `maxLength` is also the most bytes of UTF-8.",
+        description = "A stateless HTTP streaming broker on Redis Streams. Backends write events \
+            into streams. Subscribers follow the streams live over SSE, WebSocket, NDJSON or long \
+            polling. A string of the format `byte-limited` has at most `maxLength` bytes of UTF-8.",
         license(name = "MIT", identifier = "MIT")
     ),
     servers((url = "/", description = "This broker")),
@@ -26,8 +26,8 @@ use crate::http::{admin, error::ErrorBody, publish, signals, streams, subscribe}
         (name = "streams", description = "For backends: create, read and finish streams"),
         (name = "ingestion", description = "For backends: write events"),
         (name = "clients", description = "For browsers and apps: follow streams"),
-        (name = "connections", description = "For operators: connected clients"),
-        (name = "health", description = "For operators")
+        (name = "connections", description = "For operators: connected subscribers"),
+        (name = "health", description = "For operators: health, version and load")
     ),
     paths(
         streams::list::list,
@@ -66,7 +66,7 @@ impl Modify for SecuritySchemes {
         let components = document.components.get_or_insert_with(Components::default);
         let api_key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
             "X-API-KEY",
-            "A key from STREAMER_API_KEY",
+            "An API key, one of `STREAMER_API_KEY`",
         )));
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -74,7 +74,7 @@ impl Modify for SecuritySchemes {
             .build();
         let query = SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::with_description(
             "token",
-            "A token, for callers that can't set headers",
+            "A token, for callers that can't set a header",
         )));
         components.add_security_scheme("api_key", api_key);
         components.add_security_scheme("client_token", SecurityScheme::Http(bearer));

@@ -59,11 +59,11 @@ pub struct AddEvents {
     /// The events, in order.
     events: Vec<Event>,
     /// The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a`
-    /// to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that
-    /// the stream already has, so that a caller can repeat a request whose response was lost.
+    /// to `z`, `0` to `9`, `_`, `-`. With it, a caller can repeat a request whose response was
+    /// lost: the broker skips events that the stream already has.
     #[schema(example = "4f2a90c1")]
     producer: Option<String>,
-    /// How many events the producer had sent into this stream before these. Only with `producer`.
+    /// How many events the producer had sent into this stream before these. It needs a `producer`.
     #[schema(example = 0, maximum = 9_007_199_254_740_992_u64)]
     sequence: Option<u64>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.
@@ -71,16 +71,16 @@ pub struct AddEvents {
     generation: Option<String>,
 }
 
-/// An event of a publisher.
+/// An event of a producer.
 // For the OpenAPI document; `codec::json` reads the event.
 #[derive(Serialize, ToSchema)]
 pub struct Event {
-    /// Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `fail`,
-    /// `abandon`, `error` and `missedevents` are the broker's own.
+    /// Its name: 1 to 128 bytes without control characters. The broker itself uses `start`, `end`,
+    /// `cancel`, `fail`, `abandon`, `error` and `missedevents`.
     #[schema(example = "token")]
     event: String,
-    /// A string, or any other JSON value, which is stored as its compact JSON text. `null` is the
-    /// same as none.
+    /// A string, or any other JSON value. The broker stores other values as their compact JSON
+    /// text. `null` is the same as no data.
     #[schema(value_type = Option<Value>, example = "Hello")]
     data: Option<Value>,
 }
@@ -88,13 +88,13 @@ pub struct Event {
 /// The events that were written.
 #[derive(Serialize, ToSchema)]
 pub struct Added {
-    /// The ids of those that were written, in the order in which they were sent.
+    /// The ids of the events that were written, in the order of the request.
     #[schema(value_type = Vec<String>, example = json!(["1767225600000-1"]))]
     ids: Vec<EventId>,
-    /// How many were written.
+    /// How many events were written.
     #[schema(example = 1)]
     num_events: usize,
-    /// How many, from the first on, the stream already had. Only with a producer.
+    /// How many events, from the first on, the stream already had. Only with a producer.
     #[schema(example = 0, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_duplicates: Option<usize>,
@@ -114,7 +114,7 @@ pub struct Added {
     params(StrictParams),
     request_body = AddEvents,
     responses(
-        (status = 200, description = "All are written", body = Added),
+        (status = 200, description = "All events are written", body = Added),
         (
             status = 400,
             description = "`invalid-event`, `reserved-event`: the message names the first event \
@@ -133,16 +133,16 @@ pub struct Added {
         ),
         (
             status = 413,
-            description = "`too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the \
-                message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than \
-                `STREAMER_MAX_BATCH`",
+            description = "`too-large`: the body is larger than `STREAMER_MAX_BODY`, or an event, \
+                which the message names, is larger than `STREAMER_MAX_EVENT`. `too-many-events`: \
+                there are more than `STREAMER_MAX_BATCH`",
             body = ErrorBody<'static>
         ),
         UnsupportedMediaType,
         (
             status = 503,
-            description = "`store-unavailable`: not confirmed, so that the events may or may not \
-                have been written",
+            description = "`store-unavailable`: the store did not confirm the write. The events \
+                may or may not be written",
             body = ErrorBody<'static>
         ),
     )

@@ -14,11 +14,11 @@ pub struct EventsParams {
     /// the stream was created
     pub generation: Option<String>,
     /// The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a`
-    /// to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that
-    /// the stream already has, so that a caller can repeat them after a broken connection
+    /// to `z`, `0` to `9`, `_`, `-`. With it, a caller can send events again after a broken
+    /// connection: the broker skips those that the stream already has
     pub producer: Option<String>,
-    /// How many events the producer had sent into this stream before the first of these; only
-    /// with `producer`, 0 when it is not given. Lines or messages that are no events do not count
+    /// How many events the producer had sent into this stream before the first of these. It needs
+    /// a `producer`, and is 0 if it is absent. Lines or messages that are not events do not count
     #[param(maximum = 9_007_199_254_740_992_u64)]
     pub sequence: Option<u64>,
 }
@@ -27,7 +27,7 @@ pub struct EventsParams {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct StrictParams {
-    /// Refuse events with members other than `event` and `data`. The broker otherwise ignores such
-    /// members and names them in the response
+    /// Refuse events with members other than `event` and `data`. Without it, the broker does not
+    /// store such members, and names them in the response
     pub strict: Option<bool>,
 }

@@ -64,7 +64,7 @@ const READ_BYTES: usize = 64 << 10;
 /// The result of an upload.
 #[derive(Default, Serialize, ToSchema)]
 pub struct UploadSummary {
-    /// The ids of the events written, the first 10,000.
+    /// The ids of the events that were written: the first 10,000.
     #[schema(value_type = Vec<String>, example = json!(["1767225600000-1"]))]
     ids: Vec<EventId>,
     /// How many events were written.
@@ -74,10 +74,10 @@ pub struct UploadSummary {
     #[schema(example = 0, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_duplicates: Option<u64>,
-    /// The id of the last one.
+    /// The id of the last event that was written.
     #[schema(value_type = Option<String>, example = "1767225600000-1")]
     last_id: Option<EventId>,
-    /// What was wrong with lines that were not written, the first 100.
+    /// What was wrong with the lines that were not written: the first 100.
     #[schema(example = json!([
         "line 7: an event name is 1 to 128 bytes of UTF-8 without control characters"
     ]))]
@@ -111,14 +111,14 @@ pub struct UploadSummary {
     request_body(
         content = String,
         content_type = "application/x-ndjson",
-        description = "One `{\"event\", \"data\"?}` a line; blank lines are skipped; any content \
-            type",
+        description = "One `{\"event\", \"data\"?}` per line, with any content type. The broker \
+            skips blank lines",
         example = "{\"event\":\"token\",\"data\":\"Hello\"}\n"
     ),
     responses(
         (
             status = 200,
-            description = "The upload ended; `errors` describes lines that are no events",
+            description = "The upload ended. `errors` describes lines that are not events",
             body = UploadSummary
         ),
         (
@@ -130,27 +130,27 @@ pub struct UploadSummary {
         Unauthorized,
         (
             status = 404,
-            description = "`no-active-stream`: no active stream, or it ended meanwhile; the \
-                message says how many events were written",
+            description = "`no-active-stream`: no active stream is at the key, or it ended \
+                meanwhile. The message says how many events were written",
             body = ErrorBody<'static>
         ),
         (
             status = 409,
-            description = "`sequence-gap`: events of the producer are missing before these; the \
-                message says how many events were written; `stop-requested`: a subscriber asked \
-                the producer to stop, and the message says the same; `stale-generation`",
+            description = "`sequence-gap`: events of the producer are missing before these. \
+                `stop-requested`: a subscriber asked the producer to stop. The messages of both \
+                say how many events were written. `stale-generation`",
             body = ErrorBody<'static>
         ),
         UnsupportedMediaType,
         (
             status = 429,
-            description = "`too-many-producers`: with `signals`, too many producers wait for \
-                signals of this node (`STREAMER_MAX_PRODUCERS`)",
+            description = "`too-many-producers`: only with `signals`. Too many producers wait for \
+                signals on this node (`STREAMER_MAX_PRODUCERS`)",
             body = ErrorBody<'static>
         ),
         (
             status = 503,
-            description = "`store-unavailable`, `shutting-down`; the message says how many events \
+            description = "`store-unavailable`, `shutting-down`. The message says how many events \
                 were written",
             body = ErrorBody<'static>
         ),
@@ -286,7 +286,10 @@ impl Upload {
     async fn broke_off(&mut self, error: &io::Error) -> Result<(), ApiError> {
         tracing::debug!(%error, "an upload broke off");
         self.write().await?;
-        Err(self.stopped(ErrorCode::BadRequest, "The upload broke off"))
+        Err(self.stopped(
+            ErrorCode::BadRequest,
+            "The connection broke before the upload was complete",
+        ))
     }
 
     /// Adds a line to the batch, or its problem to the summary.
@@ -367,7 +370,7 @@ impl Upload {
                     .with_stream_status(error.stream_status)
             }
             End::StopRequested => {
-                let why = "The producer is asked to stop";
+                let why = "A subscriber asked the producer to stop";
                 self.stopped(ErrorCode::StopRequested, why)
             }
         }
@@ -378,7 +381,7 @@ impl Upload {
         let written = self.summary.num_events;
         ApiError::new(
             code,
-            format!("{why}; {written} events of this upload were written before"),
+            format!("{why}; {written} events of this upload were written"),
         )
     }
 }

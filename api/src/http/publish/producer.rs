@@ -34,7 +34,7 @@ pub(super) fn producer_sequence(
         (None, None) => Ok(None),
         (None, Some(_)) => Err(ApiError::new(
             ErrorCode::InvalidProducer,
-            "A sequence needs the producer whose events it counts",
+            "sequence needs a producer",
         )),
         (Some(name), _) => {
             let producer = name.parse().map_err(|error: InvalidProducer| {
@@ -50,7 +50,7 @@ pub(super) fn producer_sequence(
 
 fn sequence(text: &str) -> Result<u64, ApiError> {
     text.parse()
-        .map_err(|_| invalid("sequence is a number of events, from 0".to_owned()))
+        .map_err(|_| invalid("sequence is a whole number from 0".to_owned()))
 }
 
 fn invalid(message: String) -> ApiError {

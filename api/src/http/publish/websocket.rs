@@ -46,12 +46,12 @@ use crate::{
 /// A limit above the longest answer, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with
-/// `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. With a producer, the
-/// answer to an event that the stream already has is `{"type": "success", "id": null, "duplicate":
-/// true}`, and the broker closes the connection after an event that it could not write. If a
-/// message has members other than `event` and `data`, which the broker does not store, the answer
-/// also has their names: `"ignored": […]`.
+/// Writes events over a WebSocket. Each message is an event, `{"event", "data"?}` as text or
+/// binary. The broker answers each in order with `{"type": "success", "id"}` or `{"type": "error",
+/// "code", "message"}`. The broker does not store members other than `event` and `data`; the answer
+/// names them in `ignored`. With a producer, the answer to an event that the stream already has is
+/// `{"type": "success", "id": null, "duplicate": true}`. With a producer, the broker also closes
+/// the connection after an event that it could not write.
 #[utoipa::path(
     operation_id = "write_events",
     context_path = "/api",
@@ -64,16 +64,18 @@ const MAX_ANSWER: usize = 1 << 20;
             "signals" = Option<u64>,
             Query,
             maximum = 9_007_199_254_740_992_u64,
-            description = "The number of the last signal that the producer has, 0 for all signals: \
-                the broker sends `{\"type\": \"signal\", \"seq\", \"name\", …}` for each later one"
+            description = "The number of the last signal that the producer has; 0 asks for all. \
+                The broker sends `{\"type\": \"signal\", \"seq\", \"name\", …}` for each later \
+                signal"
         ),
     ),
     responses(
         (
             status = 101,
-            description = "WebSocket. Closed with 1002, 1007 or 1009 when a frame breaks the \
-                protocol, is not UTF-8 or is too long, 1011 when the stream ends, 1012 when the \
-                broker stops"
+            description = "WebSocket. The broker closes it with these codes. 1002: a frame breaks \
+                the protocol. 1007: a message is not UTF-8. 1009: a message is too long. 1011: the \
+                stream has ended, or with a producer, an event could not be written. 1012: the \
+                broker stops. 1013: with a producer, the store did not confirm an event"
         ),
         (
             status = 400,
@@ -84,7 +86,7 @@ const MAX_ANSWER: usize = 1 << 20;
         Unauthorized,
         (
             status = 403,
-            description = "`forbidden`: a browser's page of an origin that is not in \
+            description = "`forbidden`: the origin of the browser's page is not in \
                 `STREAMER_ALLOWED_ORIGINS`",
             body = ErrorBody<'static>
         ),
@@ -227,7 +229,7 @@ impl Connection {
                     let error = match end {
                         End::NotActive(error) => at(&self.key)(error),
                         End::StopRequested => {
-                            let message = "The producer is asked to stop";
+                            let message = "A subscriber asked the producer to stop";
                             ApiError::new(ErrorCode::StopRequested, message)
                         }
                     };
@@ -356,7 +358,7 @@ impl Connection {
         let refuse = |problem| {
             ApiError::new(
                 code_of(&problem),
-                format!("The message is no event: {problem}"),
+                format!("The message is not an event: {problem}"),
             )
         };
         let mut members = MemberCheck::new(self.strict);

@@ -43,7 +43,9 @@ impl ProducerLimit {
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             self.metrics.producers.refused.inc();
             let max = self.max;
-            let message = format!("{max} producers wait for signals already; try again later");
+            let message = format!(
+                "{max} producers already wait for signals, which is the limit; try again later"
+            );
             return Err(ApiError::new(ErrorCode::TooManyProducers, message));
         };
         self.metrics.producers.waiting.inc();

@@ -112,7 +112,9 @@ impl<'r> FromRequest<'r> for UploadSignals {
         match Query::of(request).text("signals") {
             Ok(None) => Outcome::Success(Self(false)),
             Ok(Some("stop")) => Outcome::Success(Self(true)),
-            Ok(Some(_)) => invalid("signals of an upload is: stop").refuse(request),
+            Ok(Some(_)) => {
+                invalid("signals takes only the value stop for an upload").refuse(request)
+            }
             Err(error) => error.refuse(request),
         }
     }

@@ -62,7 +62,7 @@ pub enum SignalsResponse {
 
 /// Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they
 /// come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`.
-/// It answers 204 when the stream is finished and no signal follows.
+/// The broker answers 204 if the stream is finished and no signal follows.
 #[utoipa::path(
     operation_id = "read_signals",
     context_path = "/api",
@@ -74,7 +74,7 @@ pub enum SignalsResponse {
             "after" = Option<u64>,
             Query,
             maximum = 9_007_199_254_740_992_u64,
-            description = "The number of the last signal that the producer has; 0 for all signals"
+            description = "The number of the last signal that the producer has. 0 asks for all"
         ),
         (
             "generation" = Option<String>,
@@ -86,7 +86,7 @@ pub enum SignalsResponse {
             "wait" = Option<u64>,
             Query,
             maximum = 60,
-            description = "Seconds to wait while there are no signals; 0 by default"
+            description = "Seconds to wait if there are no signals. The default is 0"
         ),
     ),
     responses(
@@ -101,7 +101,7 @@ pub enum SignalsResponse {
         StaleGeneration,
         (
             status = 429,
-            description = "`too-many-producers`: too many producers wait for signals of this node \
+            description = "`too-many-producers`: too many producers wait for signals on this node \
                 (`STREAMER_MAX_PRODUCERS`)",
             body = ErrorBody<'static>
         ),

@@ -17,7 +17,7 @@ use crate::{
         error::{ApiError, ErrorBody, ErrorCode},
         error_responses::{
             NoActiveStream, RequestTimeout, StaleGeneration, StoreUnavailable, TooLarge,
-            Unauthorized, UnsupportedMediaType,
+            UnsupportedMediaType,
         },
         guards::{ApiKeyHolder, TokenGrant},
         query::{QueryKey, generation},
@@ -40,8 +40,8 @@ pub struct SendSignal<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<&'a RawValue>,
-    /// An id of the signal, 1 to 64 characters. A signal that the same sender sends again with the
-    /// same id is not stored again.
+    /// An id of the signal, 1 to 64 characters. If the same sender sends a signal with the same id
+    /// again, the broker does not store it again.
     #[schema(example = "c7d1c1c0", min_length = 1, max_length = 64)]
     id: Option<String>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.
@@ -49,11 +49,11 @@ pub struct SendSignal<'a> {
     generation: Option<String>,
 }
 
-/// The signal is stored.
+/// The number of a stored signal.
 #[derive(Serialize, ToSchema)]
 pub struct SignalSent {
-    /// Its number in the stream, from 1. For a signal that was stored before, the number that it
-    /// has.
+    /// The number of the signal in its stream, from 1. For a signal that was stored before, this is
+    /// the number of that one.
     #[schema(example = 1)]
     seq: u64,
 }
@@ -81,7 +81,7 @@ impl<'r> FromRequest<'r> for SignalSender {
     }
 }
 
-/// Sends a signal to the producer of an active stream, for example to stop.
+/// Sends a signal to the producer of an active stream, for example `stop`.
 #[utoipa::path(
     operation_id = "send_signal",
     context_path = "/api",
@@ -92,7 +92,7 @@ impl<'r> FromRequest<'r> for SignalSender {
     responses(
         (
             status = 200,
-            description = "The signal is stored, and the producer gets it",
+            description = "The broker has stored the signal, and the producer gets it",
             body = SignalSent
         ),
         (
@@ -101,11 +101,15 @@ impl<'r> FromRequest<'r> for SignalSender {
                 `malformed-json`",
             body = ErrorBody<'static>
         ),
-        Unauthorized,
+        (
+            status = 401,
+            description = "`unauthorized`, `token-expired`",
+            body = ErrorBody<'static>
+        ),
         (
             status = 403,
-            description = "`forbidden`: the token has not the permission `signal`, does not open \
-                the stream, or is for an earlier stream at the key",
+            description = "`forbidden`: the token does not have the permission `signal`, does not \
+                open the stream, or is for an earlier stream at the key",
             body = ErrorBody<'static>
         ),
         NoActiveStream,
@@ -115,7 +119,7 @@ impl<'r> FromRequest<'r> for SignalSender {
         UnsupportedMediaType,
         (
             status = 429,
-            description = "`too-many-signals`: of the stream, or of this subject",
+            description = "`too-many-signals`: the stream, or this subject, has sent too many",
             body = ErrorBody<'static>
         ),
         StoreUnavailable,
@@ -171,10 +175,7 @@ pub async fn send(
         }
         Err(StoreError::StaleGeneration) if required.is_none() => Err(ApiError::new(
             ErrorCode::Forbidden,
-            format!(
-                "The client token is for an earlier stream at {:?}",
-                key.as_str()
-            ),
+            format!("The token is for an earlier stream at {:?}", key.as_str()),
         )),
         Err(error) => Err(at(&key)(error)),
     }

@@ -46,8 +46,8 @@ pub struct Access {
     /// When the token expires. RFC 3339.
     #[schema(example = "2026-01-01T00:10:00.000Z")]
     expires_at: String,
-    /// Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may
-    /// name it, to mean this stream and no later one. Absent unless the token is for one stream
+    /// Distinguishes the stream from every other that has had its key: 32 hex digits. A request
+    /// that names it means this stream and no later one. Absent unless the token is for one stream
     /// that exists.
     #[schema(
         value_type = Option<String>,
@@ -56,7 +56,7 @@ pub struct Access {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<Generation>,
-    /// Whether the request created the stream, and did not find it. Only when a stream is created.
+    /// Whether this request created the stream. Only in the answer to `POST /stream`.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<bool>,
@@ -92,7 +92,11 @@ impl Grant {
                     signal: values.contains(&Permission::Signal),
                 }
             }
-            Some(_) => return Err(invalid("permissions is a list of read, signal or both")),
+            Some(_) => {
+                return Err(invalid(
+                    "permissions is a list of read, of signal, or of both",
+                ));
+            }
         };
         let subject = subject.map(str::parse).transpose();
         Ok(Self {
@@ -159,7 +163,7 @@ fn seal_error(error: SealError) -> ApiError {
     match error {
         SealError::TooLong => invalid(format!(
             "These keys would make a token of more than {MAX_PLAIN_BYTES} bytes; \
-             a prefix covers any number"
+             use a prefix, which covers any number of streams"
         )),
         SealError::Cipher => {
             tracing::error!(%error, "the broker could not make a token");

@@ -42,51 +42,51 @@ pub struct CreateStream {
     /// Its key: 1 to 256 bytes of UTF-8 without control characters.
     #[schema(example = "chat-1")]
     key: String,
-    /// Seconds that the stream lives after its last write, and that the token is valid; the default
+    /// Seconds that the stream lives after its last write, and that the token is valid. The default
     /// is `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]
     #[serde(default, deserialize_with = "whole")]
     ttl: Option<u64>,
-    /// How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
+    /// About how many events the stream keeps. The default is `STREAMER_MAX_EVENTS`.
     #[schema(minimum = 1, maximum = 1_000_000)]
     #[serde(default, deserialize_with = "whole")]
     max_events: Option<u64>,
-    /// What to do where an active stream has the key. `error`: answer `existing-stream`. `attach`:
+    /// What to do if an active stream has the key. `error`: answer `existing-stream`. `attach`:
     /// give a token for that stream. `replace`: delete it, without a last event, and create a new
     /// one.
     #[serde(default = "error")]
     #[schema(default = "error")]
     if_exists: IfTaken,
-    /// The same where a finished stream has the key.
+    /// What to do if a finished stream has the key.
     #[serde(default = "replace")]
     #[schema(default = "replace")]
     if_finished: IfTaken,
-    /// An id of this request, 1 to 64 characters. A request that is repeated with the same id
-    /// within a minute gets the stream that the first one created, and not `existing-stream`.
+    /// An id of this request, 1 to 64 characters. If you repeat the request with the same id within
+    /// a minute, the answer is the stream that the first request created, not `existing-stream`.
     #[schema(example = "c7d1c1c0", min_length = 1, max_length = 64)]
     request_id: Option<String>,
-    /// Seconds that the producer has to follow the signal `stop`, before the broker cancels the
-    /// stream; 0: for ever. The default is 10.
+    /// Seconds that the producer has to follow the signal `stop` before the broker cancels the
+    /// stream. 0 is no limit. The default is 10.
     #[schema(minimum = 0, maximum = 86_400, example = 10)]
     #[serde(default, deserialize_with = "whole")]
     stop_grace: Option<u64>,
-    /// Seconds that the producer may be silent, 2 or more, before the broker abandons the stream;
-    /// 0: for ever. Every write shows that the producer lives, and so does `POST /stream/renew`.
+    /// Seconds that the producer may be silent before the broker abandons the stream: 2 or more. 0
+    /// is no limit. Every write shows that the producer is alive, and so does `POST /stream/renew`.
     /// The default is `STREAMER_LEASE`.
     #[schema(minimum = 0, maximum = 86_400, example = 30)]
     #[serde(default, deserialize_with = "whole")]
     lease: Option<u64>,
-    /// Seconds that the producer may write no event, 2 or more, before the broker abandons the
-    /// stream; 0: for ever. The default is `STREAMER_STALL`.
+    /// Seconds that the producer may write no event before the broker abandons the stream: 2 or
+    /// more. 0 is no limit. The default is `STREAMER_STALL`.
     #[schema(minimum = 0, maximum = 86_400, example = 300)]
     #[serde(default, deserialize_with = "whole")]
     stall: Option<u64>,
-    /// What the token permits: `read`, to follow the streams, and `signal`, to send signals to
-    /// their producers. The default is `["read"]`.
+    /// What the token permits. `read`: to follow the streams. `signal`: to send signals to their
+    /// producers. The default is `["read"]`.
     #[schema(value_type = Option<Vec<Permission>>, min_items = 1, max_items = 2)]
     permissions: Option<Bounded<Permission, MAX_PERMISSIONS>>,
-    /// Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are
-    /// sent with it carry this name.
+    /// The user of the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are
+    /// sent with the token carry this name.
     #[schema(example = "user-7")]
     subject: Option<String>,
 }
@@ -109,8 +109,8 @@ fn replace() -> IfTaken {
     responses(
         (
             status = 200,
-            description = "The stream exists; its first event is `start`. `created` says whether \
-                this request created it",
+            description = "The stream exists, and its first event is `start`. `created` says \
+                whether this request created it",
             body = Access
         ),
         (
@@ -126,8 +126,8 @@ fn replace() -> IfTaken {
         UnsupportedMediaType,
         (
             status = 429,
-            description = "`too-many-streams`: of the API key, on this node \
-                (`STREAMER_MAX_STREAMS_PER_KEY`)",
+            description = "`too-many-streams`: the API key has too many active streams on this \
+                node (`STREAMER_MAX_STREAMS_PER_KEY`)",
             body = ErrorBody<'static>
         ),
         StoreUnavailable,

@@ -53,8 +53,8 @@ pub struct EndStream {
     /// The stream's key.
     #[schema(example = "chat-1")]
     key: String,
-    /// The data of the last event: a string, or any other JSON value, which is stored as its
-    /// compact JSON text. `null` is the same as none.
+    /// The data of the last event: a string, or any other JSON value. The broker stores other
+    /// values as their compact JSON text. `null` is the same as no data.
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<serde_json::Value>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.
@@ -68,10 +68,10 @@ pub struct CancelStream {
     /// The stream's key.
     #[schema(example = "chat-1")]
     key: String,
-    /// Why, in at most 1 KiB. The last event has it.
+    /// Why, in at most 1 KiB. The last event contains it.
     #[schema(example = "the user has stopped it")]
     reason: Option<String>,
-    /// Who cancels it, in at most 128 bytes. The last event has it.
+    /// Who cancels it, in at most 128 bytes. The last event contains it.
     #[schema(example = "user-7")]
     by: Option<String>,
     /// The generation that the stream must have, as the broker gave it when the stream was created.
@@ -110,8 +110,8 @@ pub struct Finished {
 #[response(status = 400)]
 pub struct InvalidBody(pub ErrorBody<'static>);
 
-/// Ends a stream: it takes no more events, and its subscribers are disconnected once they have all
-/// of it.
+/// Ends a stream. It takes no more events. The broker disconnects each subscriber after it has sent
+/// all events.
 #[utoipa::path(
     operation_id = "end_stream",
     context_path = "/api",
@@ -121,7 +121,7 @@ pub struct InvalidBody(pub ErrorBody<'static>);
     responses(
         (
             status = 200,
-            description = "The stream has ended; its last event is `end`, with `data` if given",
+            description = "The stream has ended. Its last event is `end`, with `data` if given",
             body = Finished
         ),
         InvalidBody,
@@ -145,7 +145,8 @@ pub async fn end(
         data,
         generation,
     } = body.json()?;
-    let data = stored_data(data).map_err(|error| invalid(format!("data is no text: {error}")))?;
+    let data =
+        stored_data(data).map_err(|error| invalid(format!("data is not valid text: {error}")))?;
     let limit = state.settings.max_event;
     let bytes = data.as_ref().map_or(0, |data| data.len());
     if bytes > limit {
@@ -158,8 +159,8 @@ pub async fn end(
     finish(&key, generation.as_deref(), Finish { kind, data }, state).await
 }
 
-/// Cancels a stream: it takes no more events, and its subscribers are disconnected once they have
-/// all of it.
+/// Cancels a stream. It takes no more events. The broker disconnects each subscriber after it has
+/// sent all events.
 #[utoipa::path(
     operation_id = "cancel_stream",
     context_path = "/api",
@@ -169,7 +170,7 @@ pub async fn end(
     responses(
         (
             status = 200,
-            description = "The stream is cancelled; its last event is `cancel`, with the data \
+            description = "The stream is cancelled. Its last event is `cancel`, with the data \
                 `{\"reason\"?, \"by\"?}` if one is given",
             body = Finished
         ),
@@ -211,8 +212,8 @@ pub async fn cancel(
     finish(&key, generation.as_deref(), Finish { kind, data }, state).await
 }
 
-/// Reports that the producer failed: the stream takes no more events, and its subscribers are
-/// disconnected once they have all of it.
+/// Reports that the producer failed. The stream takes no more events. The broker disconnects each
+/// subscriber after it has sent all events.
 #[utoipa::path(
     operation_id = "fail_stream",
     context_path = "/api",
@@ -222,7 +223,7 @@ pub async fn cancel(
     responses(
         (
             status = 200,
-            description = "The stream has failed; its last event is `fail`, with the data \
+            description = "The stream has failed. Its last event is `fail`, with the data \
                 `{\"code\", \"message\"}`",
             body = Finished
         ),

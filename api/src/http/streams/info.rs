@@ -37,31 +37,30 @@ pub struct StreamState {
     #[schema(value_type = String, example = "active")]
     status: Status,
     /// Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason",
-    /// "by"}` or `{"code", "message"}`. Null where no reason was given.
+    /// "by"}` or `{"code", "message"}`. Null if nobody gave a reason.
     #[schema(value_type = Option<serde_json::Value>)]
     reason: Option<Box<RawValue>>,
     /// Distinguishes the stream from every other that has had its key: 32 hex digits.
     #[schema(value_type = String, example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4")]
     generation: Generation,
-    /// Events stored.
+    /// How many events are stored.
     length: u64,
     /// Seconds left unless something is written.
     ttl: u64,
-    /// The oldest event stored.
+    /// The id of the oldest stored event.
     #[schema(value_type = String, example = "1767225600000-0")]
     first_id: EventId,
-    /// The newest event.
+    /// The id of the newest event.
     #[schema(value_type = String, example = "1767225600000-41")]
     last_id: EventId,
-    /// RFC 3339.
+    /// When the stream was created. RFC 3339.
     #[schema(example = "2026-01-01T00:00:00.000Z")]
     created_at: String,
-    /// When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was
-    /// not.
+    /// When the first signal `stop` arrived. RFC 3339. Null if none did.
     #[schema(example = "2026-01-01T00:00:07.000Z")]
     stop_requested_at: Option<String>,
-    /// When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null
-    /// if the stream has no lease.
+    /// When the broker abandons the stream, unless its producer shows that it is alive. RFC 3339.
+    /// Null if the stream has no lease.
     #[schema(example = "2026-01-01T00:00:30.000Z")]
     lease_expires_at: Option<String>,
     /// When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if
@@ -70,8 +69,8 @@ pub struct StreamState {
     stall_expires_at: Option<String>,
     /// Subscribers on this node.
     clients: u32,
-    /// Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the
-    /// store can't answer.
+    /// About how many subscribers all nodes have: each node reports its count every 5 seconds. Null
+    /// if the store can't answer.
     clients_total: Option<u64>,
 }
 

@@ -35,14 +35,14 @@ pub struct IssueToken {
     /// The key of one stream.
     #[schema(example = "chat-1")]
     key: Option<String>,
-    /// The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice
+    /// The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32). The same key twice
     /// counts once.
     #[serde(default, deserialize_with = "distinct_keys")]
     keys: Option<Vec<String>>,
     /// The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of
     /// UTF-8 without control characters.
     prefix: Option<String>,
-    /// Seconds that the token is valid; the default is `STREAMER_TTL`.
+    /// Seconds that the token is valid. The default is `STREAMER_TTL`.
     #[schema(minimum = 1, maximum = 604_800)]
     #[serde(default, deserialize_with = "whole")]
     ttl: Option<u64>,
@@ -50,17 +50,17 @@ pub struct IssueToken {
     /// key.
     #[serde(default)]
     wait: bool,
-    /// What the token permits: `read`, to follow the streams, and `signal`, to send signals to
-    /// their producers. The default is `["read"]`.
+    /// What the token permits. `read`: to follow the streams. `signal`: to send signals to their
+    /// producers. The default is `["read"]`.
     #[schema(value_type = Option<Vec<Permission>>, min_items = 1, max_items = 2)]
     permissions: Option<Bounded<Permission, MAX_PERMISSIONS>>,
-    /// Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are
-    /// sent with it carry this name.
+    /// The user of the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are
+    /// sent with the token carry this name.
     #[schema(example = "user-7")]
     subject: Option<String>,
 }
 
-/// Issues a token for a stream, for several, or for all whose keys begin alike.
+/// Issues a token for one stream, for several, or for all streams whose keys begin with a prefix.
 #[utoipa::path(
     operation_id = "issue_token",
     context_path = "/api",
@@ -70,23 +70,23 @@ pub struct IssueToken {
     responses(
         (
             status = 200,
-            description = "For `key` and `keys`: a token that opens the streams that exist now, \
-                and with `wait`, for a key without a stream, each later stream at that key. For \
+            description = "For `key` and `keys`: a token that opens the streams that exist now. \
+                With `wait`, it also opens each later stream at a key that has no stream now. For \
                 `prefix`: a token that opens every stream with that prefix, now and later",
             body = Access
         ),
         (
             status = 400,
-            description = "`invalid-key`, `malformed-json`; `invalid-request`: also where not \
-                exactly one of `key`, `keys` and `prefix` is given, or the keys are more than \
-                `STREAMER_MAX_KEYS_PER_CLIENT`, or together too long for a token",
+            description = "`invalid-key`, `malformed-json`. `invalid-request`: also if the body \
+                does not have exactly one of `key`, `keys` and `prefix`, if there are more keys \
+                than `STREAMER_MAX_KEYS_PER_CLIENT`, or if they are too long for a token",
             body = ErrorBody<'static>
         ),
         Unauthorized,
         (
             status = 404,
-            description = "`no-active-stream`: no stream at one of the keys, neither active nor \
-                finished, and no `wait`",
+            description = "`no-active-stream`: one of the keys has no stream, neither active nor \
+                finished, and `wait` is not true",
             body = ErrorBody<'static>
         ),
         RequestTimeout,
@@ -125,7 +125,7 @@ pub async fn issue_token(
         }
         _ => {
             return Err(invalid(
-                "The body takes exactly one of key, keys and prefix",
+                "The body needs exactly one of key, keys and prefix",
             ));
         }
     };
@@ -159,9 +159,9 @@ fn stream_keys(texts: &[String], limit: usize) -> Result<Vec<StreamKey>, ApiErro
         .map(|text| stream_key(text))
         .collect::<Result<Vec<_>, _>>()?;
     match keys.len() {
-        0 => Err(invalid("keys names no stream")),
+        0 => Err(invalid("keys needs at least one stream")),
         count if count > limit => Err(invalid(format!(
-            "keys names more than {limit} streams; a prefix covers any number"
+            "keys names more than {limit} streams; use a prefix, which covers any number"
         ))),
         _ => Ok(keys),
     }
@@ -179,7 +179,10 @@ async fn generation(
         Err(StoreError::NotFound) if wait => Ok(None),
         Err(StoreError::NotFound) => Err(ApiError::new(
             ErrorCode::NoActiveStream,
-            format!("No stream at {:?} to issue a token for", key.as_str()),
+            format!(
+                "No stream exists at the key {:?}; with wait, a token covers a later one",
+                key.as_str()
+            ),
         )),
         Err(error) => Err(error.into()),
     }

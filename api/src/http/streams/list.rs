@@ -27,7 +27,7 @@ pub struct StreamRow {
     /// Its key.
     #[schema(value_type = String)]
     key: StreamKey,
-    /// Events stored.
+    /// How many events are stored.
     length: u64,
     /// Seconds left unless something is written.
     ttl: u64,
@@ -48,8 +48,8 @@ pub struct StreamRow {
     params((
         "pattern" = Option<String>,
         Query,
-        description = "A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. \
-            Without a pattern the list has all streams"
+        description = "A glob on keys (`*`, `?`, `[…]`). A pattern without a wildcard is one \
+            exact key. Without a pattern the list has all active streams"
     )),
     responses(
         (

@@ -23,7 +23,7 @@ use crate::{
     stream::Renewal,
 };
 
-/// The stream whose producer lives, and what it needs.
+/// The stream whose producer is alive, and what the producer needs.
 #[derive(Deserialize, ToSchema)]
 pub struct RenewStream {
     /// Its key.
@@ -32,16 +32,17 @@ pub struct RenewStream {
     /// The generation that the stream must have, as the broker gave it when the stream was created.
     #[schema(example = "5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4")]
     generation: Option<String>,
-    /// The producer follows a stop, and needs the grace once more. Only the first time counts.
+    /// The producer follows a stop, and needs its `stop_grace` once more. Only the first time
+    /// counts.
     #[serde(default)]
     stop_ack: bool,
-    /// Seconds that the producer may be silent from now on, 2 or more; 0: for ever. Without it the
-    /// lease stays as long as it is, and begins anew.
+    /// Seconds that the producer may be silent from now on: 2 or more. 0 is no limit. Without it
+    /// the lease begins anew with its old length.
     #[schema(minimum = 0, maximum = 86_400, example = 30)]
     #[serde(default, deserialize_with = "whole")]
     lease: Option<u64>,
-    /// Seconds that the producer may write no event from now on, 2 or more; 0: for ever. Without it
-    /// the deadline stays as it is.
+    /// Seconds that the producer may write no event from now on: 2 or more. 0 is no limit. Without
+    /// it the deadline stays as it is.
     #[schema(minimum = 0, maximum = 86_400, example = 300)]
     #[serde(default, deserialize_with = "whole")]
     stall: Option<u64>,
@@ -55,8 +56,8 @@ pub struct RenewStream {
     reason = "the names of the answer's members"
 )]
 pub struct RenewedStream {
-    /// When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null
-    /// if the stream has no lease.
+    /// When the broker abandons the stream, unless its producer shows that it is alive. RFC 3339.
+    /// Null if the stream has no lease.
     #[schema(example = "2026-01-01T00:00:30.000Z")]
     lease_expires_at: Option<String>,
     /// When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if
@@ -64,13 +65,13 @@ pub struct RenewedStream {
     #[schema(example = "2026-01-01T00:05:00.000Z")]
     stall_expires_at: Option<String>,
     /// When the broker cancels the stream because its producer did not follow a stop. RFC 3339.
-    /// Null if it does not.
+    /// Null if there is no such deadline.
     #[schema(example = "2026-01-01T00:00:17.000Z")]
     stop_expires_at: Option<String>,
 }
 
-/// Renews the lease of a stream. Starts, changes or ends its lease and its stall. Gives the
-/// producer of a stream that is asked to stop more time, once.
+/// Renews the lease of a stream. Starts, changes or ends its lease and its stall. After a stop, it
+/// gives the producer more time, once.
 #[utoipa::path(
     operation_id = "renew_stream",
     context_path = "/api",

@@ -179,7 +179,7 @@ fn arguments(message: &str) -> Result<Arguments, ApiError> {
     let members: Members = serde_json::from_str(message).map_err(|error| {
         ApiError::new(
             ErrorCode::InvalidRequest,
-            format!("Not a request for a stream: {}", bounded(&error)),
+            format!("The command is not valid: {}", bounded(&error)),
         )
     })?;
     let Members {
@@ -273,7 +273,7 @@ fn subscribe(
         {
             return Err(ApiError::new(
                 ErrorCode::AlreadySubscribed,
-                "The connection follows this stream already",
+                "The connection already follows this stream",
             ));
         }
         streams
@@ -283,7 +283,10 @@ fn subscribe(
             .collect()
     };
     if followed.len() >= resolver.max_keys {
-        let message = format!("A connection follows at most {} streams", resolver.max_keys);
+        let message = format!(
+            "A connection can follow at most {} streams",
+            resolver.max_keys
+        );
         return Err(ApiError::new(ErrorCode::TooManyKeys, message));
     }
     resolver.may_share(&[followed, vec![key.clone()]].concat())?;

@@ -10,7 +10,7 @@ use crate::http::error::ErrorBody;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct KeyParams {
-    /// The stream's key; several for several streams
+    /// The key of a stream. Repeat it to follow several streams
     pub key: Vec<String>,
 }
 
@@ -18,18 +18,20 @@ pub struct KeyParams {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventParams {
-    /// The start position without a cursor: `start`, `now`, `-N` for the last N events, or an
-    /// RFC 3339 time
+    /// Where to start in a stream that the cursor does not name: `start`, `now`, `-N` for the last
+    /// N events, or an RFC 3339 time
     pub from: Option<String>,
-    /// The event names filter: names, separated by commas; a `*` at the end stands for any ending
+    /// The event names filter: names, separated by commas. A `*` at the end of a name stands for
+    /// any ending
     pub events: Option<String>,
-    /// An event name: consecutive stored events of this name come as one, their data concatenated,
-    /// with the id of the last; several for several names
+    /// The name of events to join: the broker sends consecutive stored events of this name as one.
+    /// It concatenates their data, and uses the id of the last. Repeat it for several names
     pub rollup: Option<Vec<String>>,
-    /// A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of
-    /// the data is concatenated, and the rest must be the same. Empty: all of the data
+    /// A JSON pointer (RFC 6901) for each `rollup`, in the same order. The broker concatenates the
+    /// string at this place of the data. It joins events only if the rest is equal. An empty
+    /// pointer stands for all of the data
     pub rollup_path: Option<Vec<String>>,
-    /// Milliseconds for which live events are gathered too
+    /// For how many milliseconds the broker also gathers live events
     #[param(maximum = 500)]
     pub rollup_ms: Option<u64>,
 }
@@ -38,9 +40,9 @@ pub struct EventParams {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct MetadataParams {
-    /// The subscriber's name in the list of clients: up to 128 bytes
+    /// The subscriber's name in the list of connected subscribers: up to 128 bytes
     pub client_name: Option<String>,
-    /// Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes
+    /// Tags of the subscriber, separated by commas: up to 16, each up to 64 bytes
     pub tags: Option<String>,
 }
 
@@ -56,7 +58,7 @@ pub struct WaitParams {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ResumeParams {
-    /// The position to resume from: an event's id, or a cursor; also `after`
+    /// Where to resume: the id of the last event, or a cursor. `after` does the same
     pub last_event_id: Option<String>,
     /// The same as `last_event_id`
     #[param(rename = "lastEventId")]
@@ -67,7 +69,7 @@ pub struct ResumeParams {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct ResumeHeader {
-    /// The same as `last_event_id`; browsers send it when they reconnect
+    /// The same as `last_event_id`, which it overrides. Browsers send it when they reconnect
     #[param(rename = "Last-Event-ID")]
     pub last_event_id: Option<String>,
 }
@@ -90,12 +92,13 @@ pub enum SubscribeErrors {
     Unavailable(ErrorBody<'static>),
 }
 
-/// `forbidden`: the token does not open a stream, or is bound to an earlier one at its key
+/// `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not
+/// permit to read
 #[derive(IntoResponses)]
 #[response(status = 403)]
 pub struct Forbidden(pub ErrorBody<'static>);
 
-/// `too-many-clients`: of the node, a stream, or the subscriber's address
+/// `too-many-clients`: the node, a stream or the subscriber's address has too many subscribers
 #[derive(IntoResponses)]
 #[response(status = 429)]
 pub struct LimitReached(pub ErrorBody<'static>);

@@ -48,7 +48,7 @@ impl NameAndTags {
             check_displayable("client_name", name)?;
             if name.len() > MAX_NAME_BYTES {
                 return Err(invalid(format!(
-                    "client_name is up to {MAX_NAME_BYTES} bytes"
+                    "client_name has at most {MAX_NAME_BYTES} bytes"
                 )));
             }
             if name_and_tags.name.is_none() && !name.is_empty() {
@@ -68,12 +68,12 @@ impl NameAndTags {
     fn add(&mut self, tag: &str) -> Result<(), ApiError> {
         if tag.len() > MAX_TAG_BYTES {
             return Err(invalid(format!(
-                "A tag in tags is up to {MAX_TAG_BYTES} bytes"
+                "A tag in tags has at most {MAX_TAG_BYTES} bytes"
             )));
         }
         if !self.tags.iter().any(|other| **other == *tag) {
             if self.tags.len() == MAX_TAGS {
-                return Err(invalid(format!("tags is up to {MAX_TAGS} tags")));
+                return Err(invalid(format!("tags has at most {MAX_TAGS} tags")));
             }
             self.tags.push(tag.into());
         }

@@ -37,8 +37,8 @@ pub enum Lines {
     Complete,
 }
 
-/// Follows streams as newline-delimited JSON: an object per event, with its `key`. Empty lines are
-/// heartbeats.
+/// Follows streams as newline-delimited JSON: one object per event, with the `key` of its stream.
+/// An empty line is a heartbeat.
 #[utoipa::path(
     operation_id = "follow_ndjson",
     context_path = "/api",
@@ -49,8 +49,8 @@ pub enum Lines {
         (
             "last_event_id" = Option<String>,
             Query,
-            description = "The position to resume from: an event's id, or a cursor; also \
-                `lastEventId`, `after`, or the header `Last-Event-ID`"
+            description = "Where to resume: the id of the last event, or a cursor. \
+                `lastEventId`, `after` and the header `Last-Event-ID` do the same"
         ),
         EventParams,
         WaitParams,
@@ -59,11 +59,14 @@ pub enum Lines {
     responses(
         (
             status = 200,
-            description = "Lines until all streams have ended",
+            description = "A line per event, until all streams have ended",
             body = String,
             content_type = "application/x-ndjson"
         ),
-        (status = 204, description = "The streams have ended and the subscriber has all of them"),
+        (
+            status = 204,
+            description = "All streams have ended, and the subscriber has all events"
+        ),
         SubscribeErrors,
         Forbidden,
         LimitReached,

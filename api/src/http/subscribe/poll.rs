@@ -40,7 +40,8 @@ use crate::{
 /// How long a poll waits that does not say how long.
 const DEFAULT_WAIT_SECONDS: u64 = 25;
 
-/// Returns the events after a cursor. While there are none, the answer waits for one.
+/// Returns the events after a position. If there are none, the broker waits for one before it
+/// answers.
 #[utoipa::path(
     operation_id = "poll_events",
     context_path = "/api",
@@ -51,14 +52,14 @@ const DEFAULT_WAIT_SECONDS: u64 = 25;
         (
             "after" = Option<String>,
             Query,
-            description = "The last response's `cursor`, or an event's id; also `last_event_id`, \
-                `lastEventId`, or the header `Last-Event-ID`"
+            description = "The `cursor` of the last response, or an event's id. `last_event_id`, \
+                `lastEventId` and the header `Last-Event-ID` do the same"
         ),
         (
             "wait" = Option<String>,
             Query,
-            description = "Seconds to wait when there is nothing new, 0 to 60, 25 by default; \
-                `true` besides: wait for streams that do not exist yet"
+            description = "Seconds to wait if there is no new event: 0 to 60, by default 25. Send \
+                `wait=true` in addition to wait for streams that do not exist yet"
         ),
         EventParams,
         MetadataParams,
@@ -71,17 +72,17 @@ const DEFAULT_WAIT_SECONDS: u64 = 25;
     responses(
         (
             status = 200,
-            description = "The new events, or none when the time is over. A response for \
-                finished streams may be cached",
+            description = "The new events, or none after the wait. Caches may keep a response for \
+                finished streams",
             body = Polled
         ),
-        (status = 304, description = "The subscriber has this response"),
+        (status = 304, description = "The subscriber already has this response"),
         SubscribeErrors,
         Forbidden,
         (
             status = 429,
-            description = "`too-many-clients`: a connection limit is reached, and the request \
-                would have to wait, or its response has more than 16 KiB",
+            description = "`too-many-clients`: a limit of subscribers is reached. Only a request \
+                that has to wait, or whose response has more than 16 KiB, gets this",
             body = ErrorBody<'static>
         ),
     )

@@ -32,7 +32,7 @@ pub(super) struct KeyedEvent {
     #[schema(value_type = Option<String>, example = "ended", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_status: Option<Status>,
-    /// With `rollup`: how many events of the stream this one stands for, if they are several.
+    /// With `rollup`: how many events this one stands for, if there are several.
     #[schema(minimum = 2, example = 2000, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u32>,
@@ -43,11 +43,11 @@ pub(super) struct KeyedEvent {
 pub(super) struct Polled {
     /// The events, each stream's in its order.
     events: Vec<KeyedEvent>,
-    /// What to ask for next, as `after`. With one key an event's id; null while nothing is known of
-    /// the stream.
+    /// The position to send as `after` in the next request. With one key it is an event's id. Null
+    /// while nothing is known of the stream.
     cursor: Option<String>,
-    /// `active` while there may be more to ask for. Else `ended`, or with one key also
-    /// `cancelled`, `failed` or `abandoned`.
+    /// `active` while more events may follow. Otherwise `ended`. With one key also `cancelled`,
+    /// `failed` or `abandoned`.
     #[schema(value_type = String, example = "active")]
     status: Status,
 }

@@ -1,5 +1,5 @@
 //! What a subscriber asks for, parsed from the query and the headers before a handler runs.
-//! `docs/guides/follow.md` describes it.
+//! `docs/reference/http.md` describes it.
 
 use std::collections::HashSet;
 
@@ -92,7 +92,7 @@ impl SubscribeRequest {
             None => Ok(self),
             Some(seconds) => Err(ApiError::new(
                 ErrorCode::InvalidParameter,
-                format!("wait is true or false here, not {seconds}: only a poll takes seconds"),
+                format!("wait is true or false here, not {seconds}; only a poll takes seconds"),
             )),
         }
     }
@@ -117,8 +117,8 @@ impl SubscribeRequest {
                 .as_ref()
                 .is_some_and(|cursor| cursor.bare().is_some())
         {
-            let message = "With several keys a cursor names the stream of each id: \
-                           KEY:ID,KEY:ID, or what the broker sent as one";
+            let message = "With several keys the cursor has to name the stream of each id, as in \
+                           KEY:ID,KEY:ID";
             return Err(ApiError::new(ErrorCode::InvalidEventId, message));
         }
         let start = query
@@ -153,7 +153,7 @@ impl SubscribeRequest {
                 _ => {
                     let message = format!(
                         "wait is true or false, \
-                         and of a poll 0 to {MAX_WAIT_SECONDS} seconds, not {text:?}"
+                         or 0 to {MAX_WAIT_SECONDS} seconds for a poll, not {text:?}"
                     );
                     return Err(ApiError::new(ErrorCode::InvalidParameter, message));
                 }
@@ -175,7 +175,7 @@ fn keys(query: &Query<'_>, max: usize) -> Result<Vec<StreamKey>, ApiError> {
         }
         if keys.len() == max {
             let message =
-                format!("A connection follows at most {max} streams, and the query names more");
+                format!("A connection can follow at most {max} streams; the query names more");
             return Err(ApiError::new(ErrorCode::TooManyKeys, message));
         }
         keys.push(stream_key(key)?);
@@ -183,7 +183,7 @@ fn keys(query: &Query<'_>, max: usize) -> Result<Vec<StreamKey>, ApiError> {
     if keys.is_empty() {
         Err(ApiError::new(
             ErrorCode::MissingParameter,
-            "The query needs a key: ?key=…",
+            "The query needs the parameter key: ?key=…",
         ))
     } else {
         Ok(keys)

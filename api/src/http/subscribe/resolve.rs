@@ -82,7 +82,7 @@ impl Resolver {
         };
         let is_deleted = |stream: &ResolvedStream| matches!(stream.state, StreamState::Deleted);
         if resolved.iter().all(is_over) && resolved.iter().any(is_deleted) {
-            let message = "No stream is left at these keys";
+            let message = "None of the streams at these keys exists any longer";
             return Err(ApiError::new(ErrorCode::StreamNotFound, message));
         }
         Ok(resolved)
@@ -91,9 +91,9 @@ impl Resolver {
     /// Refuses streams that one connection can't follow together.
     pub(super) fn may_share(&self, keys: &[StreamKey]) -> Result<(), ApiError> {
         self.store.may_share(keys).map_err(|_| {
-            let message = "In exclusive delivery on a Redis Cluster one connection can't follow \
-                           these keys, which are on several slots; STREAMER_DELIVERY=shared has \
-                           no such limit";
+            let message = "In exclusive delivery one connection can't follow keys of several slots \
+                           of a Redis Cluster; use several connections, or \
+                           STREAMER_DELIVERY=shared";
             ApiError::new(ErrorCode::CrossSlot, message)
         })
     }

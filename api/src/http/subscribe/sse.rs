@@ -41,8 +41,8 @@ pub enum EventStream {
     Complete,
 }
 
-/// Follows streams over server-sent events, each from its first event kept or from where the client
-/// was cut off. With several, the `id:` of a frame says which stream it is from.
+/// Follows streams over server-sent events. Each starts with its oldest stored event, or after the
+/// subscriber's position. With several streams, the `id:` of a frame names its stream.
 #[utoipa::path(
     operation_id = "follow_sse",
     context_path = "/api",
@@ -52,12 +52,15 @@ pub enum EventStream {
     responses(
         (
             status = 200,
-            description = "The stream: everything stored after the position, then everything \
-                live, until it ends",
+            description = "The stored events after the position, then live events, until all \
+                streams have ended",
             body = String,
             content_type = "text/event-stream"
         ),
-        (status = 204, description = "The stream has ended and the subscriber has all of it"),
+        (
+            status = 204,
+            description = "All streams have ended, and the subscriber has all events"
+        ),
         SubscribeErrors,
         Forbidden,
         LimitReached,

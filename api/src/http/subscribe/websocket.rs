@@ -48,9 +48,9 @@ const MAX_UNANSWERED: u32 = 3;
 /// The shortest silence after which the broker gives a subscriber up.
 const MIN_SILENCE: Duration = Duration::from_secs(10);
 
-/// Follows streams over WebSocket, each from its first event kept or from where the client was cut
-/// off. The first message is a JSON array of all events so far, then comes one object per event.
-/// The client may add streams and drop them.
+/// Follows streams over WebSocket. Each starts with its oldest stored event, or after the
+/// subscriber's position. The first message is a JSON array of all events so far. Then each event
+/// is one message, a JSON object. The subscriber may send commands to add and drop streams.
 #[utoipa::path(
     operation_id = "follow_ws",
     context_path = "/api",
@@ -60,17 +60,17 @@ const MIN_SILENCE: Duration = Duration::from_secs(10);
     responses(
         (
             status = 101,
-            description = "WebSocket. Closed with 1000 after the stream's end, 1001 after \
-                `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks \
-                the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the \
-                client, 1011 when the stream no longer exists, 1012 when the broker stops, 1013 \
-                when the store fails"
+            description = "WebSocket. The broker closes it with these codes. 1000: all streams \
+                have ended. 1001: no event came for `STREAMER_CLIENT_TIMEOUT`. 1002: a frame \
+                breaks the protocol. 1007: a message is not UTF-8. 1008: an operator disconnected \
+                the subscriber. 1009: a message is too long. 1011: the streams no longer exist. \
+                1012: the broker stops. 1013: the store fails"
         ),
         SubscribeErrors,
         (
             status = 403,
-            description = "`forbidden`: the token does not open a stream, or is bound to an \
-                earlier one at its key; or a browser's page of an origin that is not in \
+            description = "`forbidden`: the token does not open a stream, is for an earlier stream \
+                at its key, or does not permit to read; or the page's origin is not in \
                 `STREAMER_ALLOWED_ORIGINS`",
             body = ErrorBody<'static>
         ),
@@ -333,19 +333,19 @@ async fn receive(
 fn close_frame(reason: CloseReason) -> (CloseCode, &'static str) {
     match reason {
         CloseReason::Ended => (CloseCode::Normal, "The stream has ended"),
-        CloseReason::Deleted => (CloseCode::Error, "The stream is gone"),
+        CloseReason::Deleted => (CloseCode::Error, "The stream no longer exists"),
         CloseReason::Idle => (
             CloseCode::Away,
-            "No event for a long time; reconnect to go on waiting",
+            "No event for a long time; reconnect to resume",
         ),
         CloseReason::Shutdown => (
             CloseCode::Restart,
-            "The broker is stopping; reconnect to go on",
+            "The broker is stopping; reconnect to resume",
         ),
         CloseReason::Disconnected => (CloseCode::Policy, "Disconnected by an operator"),
         CloseReason::StoreUnavailable => (
             CloseCode::Again,
-            "The store can't be reached; try again later",
+            "The broker can't reach the store; try again later",
         ),
     }
 }

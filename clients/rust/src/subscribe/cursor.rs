@@ -18,13 +18,13 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// A cursor holds the positions in several streams, as [`docs/guides/follow.md`] describes.
+/// A cursor holds the positions in several streams, as [`docs/reference/cursors.md`] describes.
 ///
 /// It is made from the text of a subscription's or the broker's cursor, or from pairs of a stream's
 /// key and an event's id.
 ///
-/// [`docs/guides/follow.md`]:
-/// https://github.com/tinistreamer/tinistreamer/blob/main/docs/guides/follow.md#cursors
+/// [`docs/reference/cursors.md`]:
+/// https://github.com/tinistreamer/tinistreamer/blob/main/docs/reference/cursors.md
 #[derive(Clone, Debug, Default)]
 pub struct Cursor(Source);
 

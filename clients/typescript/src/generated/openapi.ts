@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Follows streams as newline-delimited JSON: an object per event, with its `key`. Empty lines are heartbeats. */
+        /** Follows streams as newline-delimited JSON: one object per event, with the `key` of its stream. An empty line is a heartbeat. */
         get: operations["follow_ndjson"];
         put?: never;
         post?: never;
@@ -28,7 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Returns the events after a cursor. While there are none, the answer waits for one. */
+        /** Returns the events after a position. If there are none, the broker waits for one before it answers. */
         get: operations["poll_events"];
         put?: never;
         post?: never;
@@ -47,7 +47,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends a signal to the producer of an active stream, for example to stop. */
+        /** Sends a signal to the producer of an active stream, for example `stop`. */
         post: operations["send_signal"];
         delete?: never;
         options?: never;
@@ -62,7 +62,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Follows streams over server-sent events, each from its first event kept or from where the client was cut off. With several, the `id:` of a frame says which stream it is from. */
+        /** Follows streams over server-sent events. Each starts with its oldest stored event, or after the subscriber's position. With several streams, the `id:` of a frame names its stream. */
         get: operations["follow_sse"];
         put?: never;
         post?: never;
@@ -79,7 +79,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Follows streams over WebSocket, each from its first event kept or from where the client was cut off. The first message is a JSON array of all events so far, then comes one object per event. The client may add streams and drop them. */
+        /** Follows streams over WebSocket. Each starts with its oldest stored event, or after the subscriber's position. The first message is a JSON array of all events so far. Then each event is one message, a JSON object. The subscriber may send commands to add and drop streams. */
         get: operations["follow_ws"];
         put?: never;
         post?: never;
@@ -96,7 +96,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the clients of this node. */
+        /** Lists the subscribers that are connected to this node. */
         get: operations["list_clients"];
         put?: never;
         post?: never;
@@ -116,7 +116,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Disconnects a client of this node. It may reconnect at once if its token is still valid. */
+        /** Disconnects a subscriber of this node. It may reconnect at once if its token is still valid. */
         delete: operations["disconnect_client"];
         options?: never;
         head?: never;
@@ -164,7 +164,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Writes each message, `{"event", "data"?}` as text or binary, and answers each in order with `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. With a producer, the answer to an event that the stream already has is `{"type": "success", "id": null, "duplicate": true}`, and the broker closes the connection after an event that it could not write. If a message has members other than `event` and `data`, which the broker does not store, the answer also has their names: `"ignored": […]`. */
+        /** Writes events over a WebSocket. Each message is an event, `{"event", "data"?}` as text or binary. The broker answers each in order with `{"type": "success", "id"}` or `{"type": "error", "code", "message"}`. The broker does not store members other than `event` and `data`; the answer names them in `ignored`. With a producer, the answer to an event that the stream already has is `{"type": "success", "id": null, "duplicate": true}`. With a producer, the broker also closes the connection after an event that it could not write. */
         get: operations["write_events"];
         put?: never;
         post?: never;
@@ -181,7 +181,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Reports that the process is alive. It does not ask the store, so that a failing Redis does not get healthy brokers restarted. */
+        /** Reports that the process is alive. It does not ask the store. So nobody restarts healthy brokers because Redis fails. */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -252,7 +252,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Cancels a stream: it takes no more events, and its subscribers are disconnected once they have all of it. */
+        /** Cancels a stream. It takes no more events. The broker disconnects each subscriber after it has sent all events. */
         post: operations["cancel_stream"];
         delete?: never;
         options?: never;
@@ -269,7 +269,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends a stream: it takes no more events, and its subscribers are disconnected once they have all of it. */
+        /** Ends a stream. It takes no more events. The broker disconnects each subscriber after it has sent all events. */
         post: operations["end_stream"];
         delete?: never;
         options?: never;
@@ -303,7 +303,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Reports that the producer failed: the stream takes no more events, and its subscribers are disconnected once they have all of it. */
+        /** Reports that the producer failed. The stream takes no more events. The broker disconnects each subscriber after it has sent all events. */
         post: operations["fail_stream"];
         delete?: never;
         options?: never;
@@ -337,7 +337,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Renews the lease of a stream. Starts, changes or ends its lease and its stall. Gives the producer of a stream that is asked to stop more time, once. */
+        /** Renews the lease of a stream. Starts, changes or ends its lease and its stall. After a stop, it gives the producer more time, once. */
         post: operations["renew_stream"];
         delete?: never;
         options?: never;
@@ -352,7 +352,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`. It answers 204 when the stream is finished and no signal follows. */
+        /** Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`. The broker answers 204 if the stream is finished and no signal follows. */
         get: operations["read_signals"];
         put?: never;
         post?: never;
@@ -371,7 +371,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Issues a token for a stream, for several, or for all whose keys begin alike. */
+        /** Issues a token for one stream, for several, or for all streams whose keys begin with a prefix. */
         post: operations["issue_token"];
         delete?: never;
         options?: never;
@@ -385,7 +385,7 @@ export interface components {
     schemas: {
         /** @description The URLs at which subscribers follow streams, and the token that opens the streams. The URLs name the streams, except for a token of a prefix. */
         Access: {
-            /** @description Whether the request created the stream, and did not find it. Only when a stream is created. */
+            /** @description Whether this request created the stream. Only in the answer to `POST /stream`. */
             created?: boolean;
             /**
              * @description When the token expires. RFC 3339.
@@ -393,7 +393,7 @@ export interface components {
              */
             expires_at: string;
             /**
-             * @description Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may name it, to mean this stream and no later one. Absent unless the token is for one stream that exists.
+             * @description Distinguishes the stream from every other that has had its key: 32 hex digits. A request that names it means this stream and no later one. Absent unless the token is for one stream that exists.
              * @example 5f2b8c0e9d4a4b7f8a1c3e5d7f90b2a4
              */
             generation?: string;
@@ -456,13 +456,13 @@ export interface components {
              */
             key: string;
             /**
-             * @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost.
+             * @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With it, a caller can repeat a request whose response was lost: the broker skips events that the stream already has.
              * @example 4f2a90c1
              */
             producer?: string | null;
             /**
              * Format: int64
-             * @description How many events the producer had sent into this stream before these. Only with `producer`.
+             * @description How many events the producer had sent into this stream before these. It needs a `producer`.
              * @example 0
              */
             sequence?: number | null;
@@ -470,7 +470,7 @@ export interface components {
         /** @description The events that were written. */
         Added: {
             /**
-             * @description The ids of those that were written, in the order in which they were sent.
+             * @description The ids of the events that were written, in the order of the request.
              * @example [
              *       "1767225600000-1"
              *     ]
@@ -484,12 +484,12 @@ export interface components {
              */
             ignored?: string[];
             /**
-             * @description How many, from the first on, the stream already had. Only with a producer.
+             * @description How many events, from the first on, the stream already had. Only with a producer.
              * @example 0
              */
             num_duplicates?: number;
             /**
-             * @description How many were written.
+             * @description How many events were written.
              * @example 1
              */
             num_events: number;
@@ -513,7 +513,7 @@ export interface components {
         CancelStream: {
             /**
              * Format: byte-limited
-             * @description Who cancels it, in at most 128 bytes. The last event has it.
+             * @description Who cancels it, in at most 128 bytes. The last event contains it.
              * @example user-7
              */
             by?: string | null;
@@ -530,7 +530,7 @@ export interface components {
             key: string;
             /**
              * Format: byte-limited
-             * @description Why, in at most 1 KiB. The last event has it.
+             * @description Why, in at most 1 KiB. The last event contains it.
              * @example the user has stopped it
              */
             reason?: string | null;
@@ -558,7 +558,7 @@ export interface components {
              */
             ws: number;
         };
-        /** @description A connected client of this node. */
+        /** @description A connected subscriber of this node. */
         ClientRow: {
             /**
              * @description Its IP address, if known (`STREAMER_CLIENT_IP_HEADER`).
@@ -575,7 +575,7 @@ export interface components {
              * @description Events sent to it.
              */
             events: number;
-            /** @description Its event names filter; absent: it receives all events. */
+            /** @description Its event names filter. Absent if it receives all events. */
             filter?: string;
             /**
              * @description Identifies its connection.
@@ -586,7 +586,7 @@ export interface components {
             keys: string[];
             /**
              * Format: int64
-             * @description How many events it is behind, over all of its streams; null when the store can't answer.
+             * @description How many events it is behind, over all of its streams. Null if the store can't answer.
              */
             lag?: number | null;
             /** @description Its name (`client_name`). */
@@ -620,12 +620,12 @@ export interface components {
         /** @description The stream to create. */
         CreateStream: {
             /**
-             * @description What to do where an active stream has the key. `error`: answer `existing-stream`. `attach`: give a token for that stream. `replace`: delete it, without a last event, and create a new one.
+             * @description What to do if an active stream has the key. `error`: answer `existing-stream`. `attach`: give a token for that stream. `replace`: delete it, without a last event, and create a new one.
              * @default error
              */
             if_exists: components["schemas"]["IfTaken"];
             /**
-             * @description The same where a finished stream has the key.
+             * @description What to do if a finished stream has the key.
              * @default replace
              */
             if_finished: components["schemas"]["IfTaken"];
@@ -637,44 +637,44 @@ export interface components {
             key: string;
             /**
              * Format: int64
-             * @description Seconds that the producer may be silent, 2 or more, before the broker abandons the stream; 0: for ever. Every write shows that the producer lives, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`.
+             * @description Seconds that the producer may be silent before the broker abandons the stream: 2 or more. 0 is no limit. Every write shows that the producer is alive, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`.
              * @example 30
              */
             lease?: number | null;
             /**
              * Format: int64
-             * @description How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`.
+             * @description About how many events the stream keeps. The default is `STREAMER_MAX_EVENTS`.
              */
             max_events?: number | null;
-            /** @description What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`. */
+            /** @description What the token permits. `read`: to follow the streams. `signal`: to send signals to their producers. The default is `["read"]`. */
             permissions?: components["schemas"]["Permission"][] | null;
             /**
              * Format: byte-limited
-             * @description An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`.
+             * @description An id of this request, 1 to 64 characters. If you repeat the request with the same id within a minute, the answer is the stream that the first request created, not `existing-stream`.
              * @example c7d1c1c0
              */
             request_id?: string | null;
             /**
              * Format: int64
-             * @description Seconds that the producer may write no event, 2 or more, before the broker abandons the stream; 0: for ever. The default is `STREAMER_STALL`.
+             * @description Seconds that the producer may write no event before the broker abandons the stream: 2 or more. 0 is no limit. The default is `STREAMER_STALL`.
              * @example 300
              */
             stall?: number | null;
             /**
              * Format: int64
-             * @description Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10.
+             * @description Seconds that the producer has to follow the signal `stop` before the broker cancels the stream. 0 is no limit. The default is 10.
              * @example 10
              */
             stop_grace?: number | null;
             /**
              * Format: byte-limited
-             * @description Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
+             * @description The user of the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with the token carry this name.
              * @example user-7
              */
             subject?: string | null;
             /**
              * Format: int64
-             * @description Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`.
+             * @description Seconds that the stream lives after its last write, and that the token is valid. The default is `STREAMER_TTL`.
              */
             ttl?: number | null;
         };
@@ -688,7 +688,7 @@ export interface components {
         };
         /** @description The stream to end. */
         EndStream: {
-            /** @description The data of the last event: a string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none. */
+            /** @description The data of the last event: a string, or any other JSON value. The broker stores other values as their compact JSON text. `null` is the same as no data. */
             data?: unknown;
             /**
              * @description The generation that the stream must have, as the broker gave it when the stream was created.
@@ -715,18 +715,18 @@ export interface components {
             /** @description One plain sentence that says what was wrong with this request. */
             message: string;
             /**
-             * @description The status of the stream, where the request needs an active stream and this one is finished.
+             * @description The status of the stream, if it is finished and the request needs an active one.
              * @example ended
              */
             stream_status?: string;
         };
-        /** @description An event of a publisher. */
+        /** @description An event of a producer. */
         Event: {
-            /** @description A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none. */
+            /** @description A string, or any other JSON value. The broker stores other values as their compact JSON text. `null` is the same as no data. */
             data?: unknown;
             /**
              * Format: byte-limited
-             * @description Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents` are the broker's own.
+             * @description Its name: 1 to 128 bytes without control characters. The broker itself uses `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents`.
              * @example token
              */
             event: string;
@@ -777,9 +777,9 @@ export interface components {
              * @example chat-1
              */
             key?: string | null;
-            /** @description The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once. */
+            /** @description The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32). The same key twice counts once. */
             keys?: string[] | null;
-            /** @description What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`. */
+            /** @description What the token permits. `read`: to follow the streams. `signal`: to send signals to their producers. The default is `["read"]`. */
             permissions?: components["schemas"]["Permission"][] | null;
             /**
              * Format: byte-limited
@@ -788,13 +788,13 @@ export interface components {
             prefix?: string | null;
             /**
              * Format: byte-limited
-             * @description Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name.
+             * @description The user of the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with the token carry this name.
              * @example user-7
              */
             subject?: string | null;
             /**
              * Format: int64
-             * @description Seconds that the token is valid; the default is `STREAMER_TTL`.
+             * @description Seconds that the token is valid. The default is `STREAMER_TTL`.
              */
             ttl?: number | null;
             /** @description With `key` or `keys`: for a key without a stream, the token opens each later stream at that key. */
@@ -804,7 +804,7 @@ export interface components {
         KeyedEvent: {
             /**
              * Format: int32
-             * @description With `rollup`: how many events of the stream this one stands for, if they are several.
+             * @description With `rollup`: how many events this one stands for, if there are several.
              * @example 2000
              */
             count?: number;
@@ -838,17 +838,17 @@ export interface components {
         Permission: "read" | "signal";
         /** @description The answer to a poll. */
         Polled: {
-            /** @description What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream. */
+            /** @description The position to send as `after` in the next request. With one key it is an event's id. Null while nothing is known of the stream. */
             cursor?: string | null;
             /** @description The events, each stream's in its order. */
             events: components["schemas"]["KeyedEvent"][];
             /**
-             * @description `active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`.
+             * @description `active` while more events may follow. Otherwise `ended`. With one key also `cancelled`, `failed` or `abandoned`.
              * @example active
              */
             status: string;
         };
-        /** @description The stream whose producer lives, and what it needs. */
+        /** @description The stream whose producer is alive, and what the producer needs. */
         RenewStream: {
             /**
              * @description The generation that the stream must have, as the broker gave it when the stream was created.
@@ -863,23 +863,23 @@ export interface components {
             key: string;
             /**
              * Format: int64
-             * @description Seconds that the producer may be silent from now on, 2 or more; 0: for ever. Without it the lease stays as long as it is, and begins anew.
+             * @description Seconds that the producer may be silent from now on: 2 or more. 0 is no limit. Without it the lease begins anew with its old length.
              * @example 30
              */
             lease?: number | null;
             /**
              * Format: int64
-             * @description Seconds that the producer may write no event from now on, 2 or more; 0: for ever. Without it the deadline stays as it is.
+             * @description Seconds that the producer may write no event from now on: 2 or more. 0 is no limit. Without it the deadline stays as it is.
              * @example 300
              */
             stall?: number | null;
-            /** @description The producer follows a stop, and needs the grace once more. Only the first time counts. */
+            /** @description The producer follows a stop, and needs its `stop_grace` once more. Only the first time counts. */
             stop_ack?: boolean;
         };
         /** @description The deadlines of a stream. */
         Renewed: {
             /**
-             * @description When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease.
+             * @description When the broker abandons the stream, unless its producer shows that it is alive. RFC 3339. Null if the stream has no lease.
              * @example 2026-01-01T00:00:30.000Z
              */
             lease_expires_at?: string | null;
@@ -889,7 +889,7 @@ export interface components {
              */
             stall_expires_at?: string | null;
             /**
-             * @description When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if it does not.
+             * @description When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if there is no such deadline.
              * @example 2026-01-01T00:00:17.000Z
              */
             stop_expires_at?: string | null;
@@ -905,7 +905,7 @@ export interface components {
             generation?: string | null;
             /**
              * Format: byte-limited
-             * @description An id of the signal, 1 to 64 characters. A signal that the same sender sends again with the same id is not stored again.
+             * @description An id of the signal, 1 to 64 characters. If the same sender sends a signal with the same id again, the broker does not store it again.
              * @example c7d1c1c0
              */
             id?: string | null;
@@ -943,11 +943,11 @@ export interface components {
              */
             time: string;
         };
-        /** @description The signal is stored. */
+        /** @description The number of a stored signal. */
         SignalSent: {
             /**
              * Format: int64
-             * @description Its number in the stream, from 1. For a signal that was stored before, the number that it has.
+             * @description The number of the signal in its stream, from 1. For a signal that was stored before, this is the number of that one.
              * @example 1
              */
             seq: number;
@@ -998,7 +998,7 @@ export interface components {
             key: string;
             /**
              * Format: int64
-             * @description Events stored.
+             * @description How many events are stored.
              */
             length: number;
             /**
@@ -1021,16 +1021,16 @@ export interface components {
             clients: number;
             /**
              * Format: int64
-             * @description Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the store can't answer.
+             * @description About how many subscribers all nodes have: each node reports its count every 5 seconds. Null if the store can't answer.
              */
             clients_total?: number | null;
             /**
-             * @description RFC 3339.
+             * @description When the stream was created. RFC 3339.
              * @example 2026-01-01T00:00:00.000Z
              */
             created_at: string;
             /**
-             * @description The oldest event stored.
+             * @description The id of the oldest stored event.
              * @example 1767225600000-0
              */
             first_id: string;
@@ -1042,21 +1042,21 @@ export interface components {
             /** @description Its key. */
             key: string;
             /**
-             * @description The newest event.
+             * @description The id of the newest event.
              * @example 1767225600000-41
              */
             last_id: string;
             /**
-             * @description When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease.
+             * @description When the broker abandons the stream, unless its producer shows that it is alive. RFC 3339. Null if the stream has no lease.
              * @example 2026-01-01T00:00:30.000Z
              */
             lease_expires_at?: string | null;
             /**
              * Format: int64
-             * @description Events stored.
+             * @description How many events are stored.
              */
             length: number;
-            /** @description Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given. */
+            /** @description Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null if nobody gave a reason. */
             reason?: unknown;
             /**
              * @description When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall.
@@ -1069,7 +1069,7 @@ export interface components {
              */
             status: string;
             /**
-             * @description When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was not.
+             * @description When the first signal `stop` arrived. RFC 3339. Null if none did.
              * @example 2026-01-01T00:00:07.000Z
              */
             stop_requested_at?: string | null;
@@ -1082,14 +1082,14 @@ export interface components {
         /** @description The result of an upload. */
         UploadSummary: {
             /**
-             * @description What was wrong with lines that were not written, the first 100.
+             * @description What was wrong with the lines that were not written: the first 100.
              * @example [
              *       "line 7: an event name is 1 to 128 bytes of UTF-8 without control characters"
              *     ]
              */
             errors: string[];
             /**
-             * @description The ids of the events written, the first 10,000.
+             * @description The ids of the events that were written: the first 10,000.
              * @example [
              *       "1767225600000-1"
              *     ]
@@ -1103,7 +1103,7 @@ export interface components {
              */
             ignored?: string[];
             /**
-             * @description The id of the last one.
+             * @description The id of the last event that was written.
              * @example 1767225600000-1
              */
             last_id?: string | null;
@@ -1169,25 +1169,25 @@ export interface operations {
     follow_ndjson: {
         parameters: {
             query: {
-                /** @description The stream's key; several for several streams */
+                /** @description The key of a stream. Repeat it to follow several streams */
                 key: string[];
-                /** @description The position to resume from: an event's id, or a cursor; also `lastEventId`, `after`, or the header `Last-Event-ID` */
+                /** @description Where to resume: the id of the last event, or a cursor. `lastEventId`, `after` and the header `Last-Event-ID` do the same */
                 last_event_id?: string;
-                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                /** @description Where to start in a stream that the cursor does not name: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
-                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
+                /** @description The event names filter: names, separated by commas. A `*` at the end of a name stands for any ending */
                 events?: string;
-                /** @description An event name: consecutive stored events of this name come as one, their data concatenated, with the id of the last; several for several names */
+                /** @description The name of events to join: the broker sends consecutive stored events of this name as one. It concatenates their data, and uses the id of the last. Repeat it for several names */
                 rollup?: string[];
-                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of the data is concatenated, and the rest must be the same. Empty: all of the data */
+                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order. The broker concatenates the string at this place of the data. It joins events only if the rest is equal. An empty pointer stands for all of the data */
                 rollup_path?: string[];
-                /** @description Milliseconds for which live events are gathered too */
+                /** @description For how many milliseconds the broker also gathers live events */
                 rollup_ms?: number;
                 /** @description Wait for streams that do not exist yet */
                 wait?: boolean;
-                /** @description The subscriber's name in the list of clients: up to 128 bytes */
+                /** @description The subscriber's name in the list of connected subscribers: up to 128 bytes */
                 client_name?: string;
-                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
+                /** @description Tags of the subscriber, separated by commas: up to 16, each up to 64 bytes */
                 tags?: string;
             };
             header?: never;
@@ -1196,7 +1196,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Lines until all streams have ended */
+            /** @description A line per event, until all streams have ended */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1205,7 +1205,7 @@ export interface operations {
                     "application/x-ndjson": string;
                 };
             };
-            /** @description The streams have ended and the subscriber has all of them */
+            /** @description All streams have ended, and the subscriber has all events */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1230,7 +1230,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, or is bound to an earlier one at its key */
+            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1248,7 +1248,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: of the node, a stream, or the subscriber's address */
+            /** @description `too-many-clients`: the node, a stream or the subscriber's address has too many subscribers */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1271,25 +1271,25 @@ export interface operations {
     poll_events: {
         parameters: {
             query: {
-                /** @description The stream's key; several for several streams */
+                /** @description The key of a stream. Repeat it to follow several streams */
                 key: string[];
-                /** @description The last response's `cursor`, or an event's id; also `last_event_id`, `lastEventId`, or the header `Last-Event-ID` */
+                /** @description The `cursor` of the last response, or an event's id. `last_event_id`, `lastEventId` and the header `Last-Event-ID` do the same */
                 after?: string;
-                /** @description Seconds to wait when there is nothing new, 0 to 60, 25 by default; `true` besides: wait for streams that do not exist yet */
+                /** @description Seconds to wait if there is no new event: 0 to 60, by default 25. Send `wait=true` in addition to wait for streams that do not exist yet */
                 wait?: string;
-                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                /** @description Where to start in a stream that the cursor does not name: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
-                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
+                /** @description The event names filter: names, separated by commas. A `*` at the end of a name stands for any ending */
                 events?: string;
-                /** @description An event name: consecutive stored events of this name come as one, their data concatenated, with the id of the last; several for several names */
+                /** @description The name of events to join: the broker sends consecutive stored events of this name as one. It concatenates their data, and uses the id of the last. Repeat it for several names */
                 rollup?: string[];
-                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of the data is concatenated, and the rest must be the same. Empty: all of the data */
+                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order. The broker concatenates the string at this place of the data. It joins events only if the rest is equal. An empty pointer stands for all of the data */
                 rollup_path?: string[];
-                /** @description Milliseconds for which live events are gathered too */
+                /** @description For how many milliseconds the broker also gathers live events */
                 rollup_ms?: number;
-                /** @description The subscriber's name in the list of clients: up to 128 bytes */
+                /** @description The subscriber's name in the list of connected subscribers: up to 128 bytes */
                 client_name?: string;
-                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
+                /** @description Tags of the subscriber, separated by commas: up to 16, each up to 64 bytes */
                 tags?: string;
             };
             header?: {
@@ -1301,7 +1301,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The new events, or none when the time is over. A response for finished streams may be cached */
+            /** @description The new events, or none after the wait. Caches may keep a response for finished streams */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1310,7 +1310,7 @@ export interface operations {
                     "application/json": components["schemas"]["Polled"];
                 };
             };
-            /** @description The subscriber has this response */
+            /** @description The subscriber already has this response */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -1335,7 +1335,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, or is bound to an earlier one at its key */
+            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1353,7 +1353,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: a connection limit is reached, and the request would have to wait, or its response has more than 16 KiB */
+            /** @description `too-many-clients`: a limit of subscribers is reached. Only a request that has to wait, or whose response has more than 16 KiB, gets this */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1389,7 +1389,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The signal is stored, and the producer gets it */
+            /** @description The broker has stored the signal, and the producer gets it */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1407,7 +1407,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`, `token-expired` */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1416,7 +1416,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token has not the permission `signal`, does not open the stream, or is for an earlier stream at the key */
+            /** @description `forbidden`: the token does not have the permission `signal`, does not open the stream, or is for an earlier stream at the key */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1443,7 +1443,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `stale-generation`: the stream has another generation */
+            /** @description `stale-generation`: the stream does not have the generation that the request names */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1461,7 +1461,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1470,7 +1470,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-signals`: of the stream, or of this subject */
+            /** @description `too-many-signals`: the stream, or this subject, has sent too many */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1493,31 +1493,31 @@ export interface operations {
     follow_sse: {
         parameters: {
             query: {
-                /** @description The stream's key; several for several streams */
+                /** @description The key of a stream. Repeat it to follow several streams */
                 key: string[];
-                /** @description The position to resume from: an event's id, or a cursor; also `after` */
+                /** @description Where to resume: the id of the last event, or a cursor. `after` does the same */
                 last_event_id?: string;
                 /** @description The same as `last_event_id` */
                 lastEventId?: string;
-                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                /** @description Where to start in a stream that the cursor does not name: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
-                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
+                /** @description The event names filter: names, separated by commas. A `*` at the end of a name stands for any ending */
                 events?: string;
-                /** @description An event name: consecutive stored events of this name come as one, their data concatenated, with the id of the last; several for several names */
+                /** @description The name of events to join: the broker sends consecutive stored events of this name as one. It concatenates their data, and uses the id of the last. Repeat it for several names */
                 rollup?: string[];
-                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of the data is concatenated, and the rest must be the same. Empty: all of the data */
+                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order. The broker concatenates the string at this place of the data. It joins events only if the rest is equal. An empty pointer stands for all of the data */
                 rollup_path?: string[];
-                /** @description Milliseconds for which live events are gathered too */
+                /** @description For how many milliseconds the broker also gathers live events */
                 rollup_ms?: number;
                 /** @description Wait for streams that do not exist yet */
                 wait?: boolean;
-                /** @description The subscriber's name in the list of clients: up to 128 bytes */
+                /** @description The subscriber's name in the list of connected subscribers: up to 128 bytes */
                 client_name?: string;
-                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
+                /** @description Tags of the subscriber, separated by commas: up to 16, each up to 64 bytes */
                 tags?: string;
             };
             header?: {
-                /** @description The same as `last_event_id`; browsers send it when they reconnect */
+                /** @description The same as `last_event_id`, which it overrides. Browsers send it when they reconnect */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -1525,7 +1525,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream: everything stored after the position, then everything live, until it ends */
+            /** @description The stored events after the position, then live events, until all streams have ended */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1534,7 +1534,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The stream has ended and the subscriber has all of it */
+            /** @description All streams have ended, and the subscriber has all events */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1559,7 +1559,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, or is bound to an earlier one at its key */
+            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1577,7 +1577,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: of the node, a stream, or the subscriber's address */
+            /** @description `too-many-clients`: the node, a stream or the subscriber's address has too many subscribers */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1600,31 +1600,31 @@ export interface operations {
     follow_ws: {
         parameters: {
             query: {
-                /** @description The stream's key; several for several streams */
+                /** @description The key of a stream. Repeat it to follow several streams */
                 key: string[];
-                /** @description The position to resume from: an event's id, or a cursor; also `after` */
+                /** @description Where to resume: the id of the last event, or a cursor. `after` does the same */
                 last_event_id?: string;
                 /** @description The same as `last_event_id` */
                 lastEventId?: string;
-                /** @description The start position without a cursor: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
+                /** @description Where to start in a stream that the cursor does not name: `start`, `now`, `-N` for the last N events, or an RFC 3339 time */
                 from?: string;
-                /** @description The event names filter: names, separated by commas; a `*` at the end stands for any ending */
+                /** @description The event names filter: names, separated by commas. A `*` at the end of a name stands for any ending */
                 events?: string;
-                /** @description An event name: consecutive stored events of this name come as one, their data concatenated, with the id of the last; several for several names */
+                /** @description The name of events to join: the broker sends consecutive stored events of this name as one. It concatenates their data, and uses the id of the last. Repeat it for several names */
                 rollup?: string[];
-                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order: the string at this place of the data is concatenated, and the rest must be the same. Empty: all of the data */
+                /** @description A JSON pointer (RFC 6901) for each `rollup`, in the same order. The broker concatenates the string at this place of the data. It joins events only if the rest is equal. An empty pointer stands for all of the data */
                 rollup_path?: string[];
-                /** @description Milliseconds for which live events are gathered too */
+                /** @description For how many milliseconds the broker also gathers live events */
                 rollup_ms?: number;
                 /** @description Wait for streams that do not exist yet */
                 wait?: boolean;
-                /** @description The subscriber's name in the list of clients: up to 128 bytes */
+                /** @description The subscriber's name in the list of connected subscribers: up to 128 bytes */
                 client_name?: string;
-                /** @description Tags of the subscriber, separated by commas: up to 16 of up to 64 bytes */
+                /** @description Tags of the subscriber, separated by commas: up to 16, each up to 64 bytes */
                 tags?: string;
             };
             header?: {
-                /** @description The same as `last_event_id`; browsers send it when they reconnect */
+                /** @description The same as `last_event_id`, which it overrides. Browsers send it when they reconnect */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -1632,7 +1632,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description WebSocket. Closed with 1000 after the stream's end, 1001 after `STREAMER_CLIENT_TIMEOUT` without an event, 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1008 when an operator disconnects the client, 1011 when the stream no longer exists, 1012 when the broker stops, 1013 when the store fails */
+            /** @description WebSocket. The broker closes it with these codes. 1000: all streams have ended. 1001: no event came for `STREAMER_CLIENT_TIMEOUT`. 1002: a frame breaks the protocol. 1007: a message is not UTF-8. 1008: an operator disconnected the subscriber. 1009: a message is too long. 1011: the streams no longer exist. 1012: the broker stops. 1013: the store fails */
             101: {
                 headers: {
                     [name: string]: unknown;
@@ -1657,7 +1657,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, or is bound to an earlier one at its key; or a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS` */
+            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read; or the page's origin is not in `STREAMER_ALLOWED_ORIGINS` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1675,7 +1675,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `upgrade-required`: not a WebSocket handshake */
+            /** @description `upgrade-required`: the request is not a WebSocket handshake */
             426: {
                 headers: {
                     [name: string]: unknown;
@@ -1684,7 +1684,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-clients`: of the node, a stream, or the subscriber's address */
+            /** @description `too-many-clients`: the node, a stream or the subscriber's address has too many subscribers */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1707,9 +1707,9 @@ export interface operations {
     list_clients: {
         parameters: {
             query?: {
-                /** @description Only those that follow the stream at this key */
+                /** @description Only subscribers of the stream at this key */
                 key?: string;
-                /** @description Only those with this tag */
+                /** @description Only subscribers with this tag */
                 tag?: string;
             };
             header?: never;
@@ -1718,7 +1718,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The clients that are connected to this node, the oldest first */
+            /** @description The subscribers of this node, the oldest first */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1761,14 +1761,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The client's id, from the list */
+                /** @description The subscriber's id, from the list */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The broker disconnected the client: server-sent events end, a WebSocket is closed with 1008 */
+            /** @description The broker disconnected the subscriber: server-sent events end, and a WebSocket is closed with 1008 */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1786,7 +1786,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `client-not-found`: no client of this node has this id */
+            /** @description `client-not-found`: no subscriber of this node has this id */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1800,7 +1800,7 @@ export interface operations {
     add_events: {
         parameters: {
             query?: {
-                /** @description Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response */
+                /** @description Refuse events with members other than `event` and `data`. Without it, the broker does not store such members, and names them in the response */
                 strict?: boolean;
             };
             header?: never;
@@ -1813,7 +1813,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description All are written */
+            /** @description All events are written */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1867,7 +1867,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-large`: larger than `STREAMER_MAX_BODY`, or an event, which the message names, than `STREAMER_MAX_EVENT`; `too-many-events`: more than `STREAMER_MAX_BATCH` */
+            /** @description `too-large`: the body is larger than `STREAMER_MAX_BODY`, or an event, which the message names, is larger than `STREAMER_MAX_EVENT`. `too-many-events`: there are more than `STREAMER_MAX_BATCH` */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1876,7 +1876,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1885,7 +1885,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `store-unavailable`: not confirmed, so that the events may or may not have been written */
+            /** @description `store-unavailable`: the store did not confirm the write. The events may or may not be written */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1903,11 +1903,11 @@ export interface operations {
                 key: string;
                 /** @description The generation that the stream must have when the upload begins, as the broker gave it when the stream was created */
                 generation?: string;
-                /** @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat them after a broken connection */
+                /** @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With it, a caller can send events again after a broken connection: the broker skips those that the stream already has */
                 producer?: string;
-                /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines or messages that are no events do not count */
+                /** @description How many events the producer had sent into this stream before the first of these. It needs a `producer`, and is 0 if it is absent. Lines or messages that are not events do not count */
                 sequence?: number;
-                /** @description Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response */
+                /** @description Refuse events with members other than `event` and `data`. Without it, the broker does not store such members, and names them in the response */
                 strict?: boolean;
                 /** @description `stop`: the upload ends with `stop-requested` when a subscriber asks the producer to stop */
                 signals?: string;
@@ -1916,7 +1916,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description One `{"event", "data"?}` a line; blank lines are skipped; any content type */
+        /** @description One `{"event", "data"?}` per line, with any content type. The broker skips blank lines */
         requestBody: {
             content: {
                 /** @example {"event":"token","data":"Hello"} */
@@ -1924,7 +1924,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The upload ended; `errors` describes lines that are no events */
+            /** @description The upload ended. `errors` describes lines that are not events */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1951,7 +1951,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no-active-stream`: no active stream, or it ended meanwhile; the message says how many events were written */
+            /** @description `no-active-stream`: no active stream is at the key, or it ended meanwhile. The message says how many events were written */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1960,7 +1960,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `sequence-gap`: events of the producer are missing before these; the message says how many events were written; `stop-requested`: a subscriber asked the producer to stop, and the message says the same; `stale-generation` */
+            /** @description `sequence-gap`: events of the producer are missing before these. `stop-requested`: a subscriber asked the producer to stop. The messages of both say how many events were written. `stale-generation` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1969,7 +1969,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1978,7 +1978,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-producers`: with `signals`, too many producers wait for signals of this node (`STREAMER_MAX_PRODUCERS`) */
+            /** @description `too-many-producers`: only with `signals`. Too many producers wait for signals on this node (`STREAMER_MAX_PRODUCERS`) */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1987,7 +1987,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `store-unavailable`, `shutting-down`; the message says how many events were written */
+            /** @description `store-unavailable`, `shutting-down`. The message says how many events were written */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2005,13 +2005,13 @@ export interface operations {
                 key: string;
                 /** @description The generation that the stream must have when the upload begins, as the broker gave it when the stream was created */
                 generation?: string;
-                /** @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat them after a broken connection */
+                /** @description The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With it, a caller can send events again after a broken connection: the broker skips those that the stream already has */
                 producer?: string;
-                /** @description How many events the producer had sent into this stream before the first of these; only with `producer`, 0 when it is not given. Lines or messages that are no events do not count */
+                /** @description How many events the producer had sent into this stream before the first of these. It needs a `producer`, and is 0 if it is absent. Lines or messages that are not events do not count */
                 sequence?: number;
-                /** @description Refuse events with members other than `event` and `data`. The broker otherwise ignores such members and names them in the response */
+                /** @description Refuse events with members other than `event` and `data`. Without it, the broker does not store such members, and names them in the response */
                 strict?: boolean;
-                /** @description The number of the last signal that the producer has, 0 for all signals: the broker sends `{"type": "signal", "seq", "name", …}` for each later one */
+                /** @description The number of the last signal that the producer has; 0 asks for all. The broker sends `{"type": "signal", "seq", "name", …}` for each later signal */
                 signals?: number;
             };
             header?: never;
@@ -2020,7 +2020,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description WebSocket. Closed with 1002, 1007 or 1009 when a frame breaks the protocol, is not UTF-8 or is too long, 1011 when the stream ends, 1012 when the broker stops */
+            /** @description WebSocket. The broker closes it with these codes. 1002: a frame breaks the protocol. 1007: a message is not UTF-8. 1009: a message is too long. 1011: the stream has ended, or with a producer, an event could not be written. 1012: the broker stops. 1013: with a producer, the store did not confirm an event */
             101: {
                 headers: {
                     [name: string]: unknown;
@@ -2045,7 +2045,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: a browser's page of an origin that is not in `STREAMER_ALLOWED_ORIGINS` */
+            /** @description `forbidden`: the origin of the browser's page is not in `STREAMER_ALLOWED_ORIGINS` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2063,7 +2063,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `stale-generation`: the stream has another generation */
+            /** @description `stale-generation`: the stream does not have the generation that the request names */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2072,7 +2072,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `upgrade-required`: not a WebSocket handshake */
+            /** @description `upgrade-required`: the request is not a WebSocket handshake */
             426: {
                 headers: {
                     [name: string]: unknown;
@@ -2151,7 +2151,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The broker can serve requests. After `OK` come warnings for the operator, if there are any, one per line */
+            /** @description The broker can serve requests. Warnings for the operator may follow `OK`, one per line */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2161,7 +2161,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description `store-unavailable`: the store does not answer within a second, takes no writes, or this node does not receive what is written; `shutting-down`: the broker stops */
+            /** @description `store-unavailable`: the store does not answer within a second, does not take writes, or this node does not receive what is written. `shutting-down`: the broker stops */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2175,7 +2175,7 @@ export interface operations {
     list_streams: {
         parameters: {
             query?: {
-                /** @description A glob on keys (`*`, `?`, `[…]`); without a wildcard it is one exact key. Without a pattern the list has all streams */
+                /** @description A glob on keys (`*`, `?`, `[…]`). A pattern without a wildcard is one exact key. Without a pattern the list has all active streams */
                 pattern?: string;
             };
             header?: never;
@@ -2244,7 +2244,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The stream exists; its first event is `start`. `created` says whether this request created it */
+            /** @description The stream exists, and its first event is `start`. `created` says whether this request created it */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2289,7 +2289,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2298,7 +2298,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-streams`: of the API key, on this node (`STREAMER_MAX_STREAMS_PER_KEY`) */
+            /** @description `too-many-streams`: the API key has too many active streams on this node (`STREAMER_MAX_STREAMS_PER_KEY`) */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2331,7 +2331,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The stream is cancelled; its last event is `cancel`, with the data `{"reason"?, "by"?}` if one is given */
+            /** @description The stream is cancelled. Its last event is `cancel`, with the data `{"reason"?, "by"?}` if one is given */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2376,7 +2376,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `stale-generation`: the stream has another generation */
+            /** @description `stale-generation`: the stream does not have the generation that the request names */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2394,7 +2394,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2427,7 +2427,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The stream has ended; its last event is `end`, with `data` if given */
+            /** @description The stream has ended. Its last event is `end`, with `data` if given */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2472,7 +2472,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `stale-generation`: the stream has another generation */
+            /** @description `stale-generation`: the stream does not have the generation that the request names */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2490,7 +2490,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2591,7 +2591,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The stream has failed; its last event is `fail`, with the data `{"code", "message"}` */
+            /** @description The stream has failed. Its last event is `fail`, with the data `{"code", "message"}` */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2636,7 +2636,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `stale-generation`: the stream has another generation */
+            /** @description `stale-generation`: the stream does not have the generation that the request names */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2654,7 +2654,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2791,7 +2791,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `stale-generation`: the stream has another generation */
+            /** @description `stale-generation`: the stream does not have the generation that the request names */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2809,7 +2809,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2834,11 +2834,11 @@ export interface operations {
             query: {
                 /** @description The stream's key */
                 key: string;
-                /** @description The number of the last signal that the producer has; 0 for all signals */
+                /** @description The number of the last signal that the producer has. 0 asks for all */
                 after?: number;
                 /** @description The generation that the stream must have, as the broker gave it when the stream was created */
                 generation?: string;
-                /** @description Seconds to wait while there are no signals; 0 by default */
+                /** @description Seconds to wait if there are no signals. The default is 0 */
                 wait?: number;
             };
             header?: never;
@@ -2883,7 +2883,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `stale-generation`: the stream has another generation */
+            /** @description `stale-generation`: the stream does not have the generation that the request names */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2892,7 +2892,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too-many-producers`: too many producers wait for signals of this node (`STREAMER_MAX_PRODUCERS`) */
+            /** @description `too-many-producers`: too many producers wait for signals on this node (`STREAMER_MAX_PRODUCERS`) */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2925,7 +2925,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description For `key` and `keys`: a token that opens the streams that exist now, and with `wait`, for a key without a stream, each later stream at that key. For `prefix`: a token that opens every stream with that prefix, now and later */
+            /** @description For `key` and `keys`: a token that opens the streams that exist now. With `wait`, it also opens each later stream at a key that has no stream now. For `prefix`: a token that opens every stream with that prefix, now and later */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2934,7 +2934,7 @@ export interface operations {
                     "application/json": components["schemas"]["Access"];
                 };
             };
-            /** @description `invalid-key`, `malformed-json`; `invalid-request`: also where not exactly one of `key`, `keys` and `prefix` is given, or the keys are more than `STREAMER_MAX_KEYS_PER_CLIENT`, or together too long for a token */
+            /** @description `invalid-key`, `malformed-json`. `invalid-request`: also if the body does not have exactly one of `key`, `keys` and `prefix`, if there are more keys than `STREAMER_MAX_KEYS_PER_CLIENT`, or if they are too long for a token */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2952,7 +2952,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no-active-stream`: no stream at one of the keys, neither active nor finished, and no `wait` */
+            /** @description `no-active-stream`: one of the keys has no stream, neither active nor finished, and `wait` is not true */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2979,7 +2979,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported-media-type`: the body is compressed, or not UTF-8 */
+            /** @description `unsupported-media-type`: the body is compressed, or is not UTF-8 */
             415: {
                 headers: {
                     [name: string]: unknown;

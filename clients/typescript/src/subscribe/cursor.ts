@@ -1,6 +1,6 @@
 /**
- * A position in each of several streams, as text that the broker understands. docs/guides/follow.md
- * describes the format: `KEY:ID,KEY:ID!,~…`.
+ * A position in each of several streams, as text that the broker understands.
+ * docs/reference/cursors.md describes the format: `KEY:ID,KEY:ID!,~…`.
  */
 export class Cursor {
   /**

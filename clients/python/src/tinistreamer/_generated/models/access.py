@@ -18,9 +18,9 @@ class Access:
     ws_url: str
     """For WebSocket; without the token."""
     created: bool | None = None
-    """Whether the request created the stream, and did not find it. Only when a stream is created."""
+    """Whether this request created the stream. Only in the answer to `POST /stream`."""
     generation: str | None = None
-    """Distinguishes the stream from every other that has had its key: 32 hex digits. Requests may name it, to mean this stream and no later one. Absent unless the token is for one stream that exists."""
+    """Distinguishes the stream from every other that has had its key: 32 hex digits. A request that names it means this stream and no later one. Absent unless the token is for one stream that exists."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

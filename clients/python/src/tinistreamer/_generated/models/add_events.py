@@ -18,9 +18,9 @@ class AddEvents:
     generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
     producer: None | str = None
-    """The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With a producer, the broker does not write events again that the stream already has, so that a caller can repeat a request whose response was lost."""
+    """The producer of the events: a name that no other producer uses, 1 to 64 of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`. With it, a caller can repeat a request whose response was lost: the broker skips events that the stream already has."""
     sequence: int | None = None
-    """How many events the producer had sent into this stream before these. Only with `producer`."""
+    """How many events the producer had sent into this stream before these. It needs a `producer`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -10,13 +10,13 @@ class Added:
     """The events that were written."""
 
     ids: list[str]
-    """The ids of those that were written, in the order in which they were sent."""
+    """The ids of the events that were written, in the order of the request."""
     num_events: int
-    """How many were written."""
+    """How many events were written."""
     ignored: list[str] | None = None
     """The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none."""
     num_duplicates: int | None = None
-    """How many, from the first on, the stream already had. Only with a producer."""
+    """How many events, from the first on, the stream already had. Only with a producer."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -12,11 +12,11 @@ class CancelStream:
     key: str
     """The stream's key."""
     by: None | str = None
-    """Who cancels it, in at most 128 bytes. The last event has it."""
+    """Who cancels it, in at most 128 bytes. The last event contains it."""
     generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
     reason: None | str = None
-    """Why, in at most 1 KiB. The last event has it."""
+    """Why, in at most 1 KiB. The last event contains it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ClientRow:
-    """A connected client of this node."""
+    """A connected subscriber of this node."""
 
     bytes_: int
     """Bytes of the frames and messages with those events."""
@@ -26,9 +26,9 @@ class ClientRow:
     address: str | None = None
     """Its IP address, if known (`STREAMER_CLIENT_IP_HEADER`)."""
     filter_: str | None = None
-    """Its event names filter; absent: it receives all events."""
+    """Its event names filter. Absent if it receives all events."""
     lag: int | None = None
-    """How many events it is behind, over all of its streams; null when the store can't answer."""
+    """How many events it is behind, over all of its streams. Null if the store can't answer."""
     name: str | None = None
     """Its name (`client_name`)."""
 

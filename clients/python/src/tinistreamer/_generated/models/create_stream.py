@@ -16,21 +16,21 @@ class CreateStream:
     if_finished: str | None = None
     """What to do where a stream has the key already."""
     lease: int | None = None
-    """Seconds that the producer may be silent, 2 or more, before the broker abandons the stream; 0: for ever. Every write shows that the producer lives, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`."""
+    """Seconds that the producer may be silent before the broker abandons the stream: 2 or more. 0 is no limit. Every write shows that the producer is alive, and so does `POST /stream/renew`. The default is `STREAMER_LEASE`."""
     max_events: int | None = None
-    """How many events the stream keeps; the default is `STREAMER_MAX_EVENTS`."""
+    """About how many events the stream keeps. The default is `STREAMER_MAX_EVENTS`."""
     permissions: list[str] | None = None
-    """What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`."""
+    """What the token permits. `read`: to follow the streams. `signal`: to send signals to their producers. The default is `["read"]`."""
     request_id: None | str = None
-    """An id of this request, 1 to 64 characters. A request that is repeated with the same id within a minute gets the stream that the first one created, and not `existing-stream`."""
+    """An id of this request, 1 to 64 characters. If you repeat the request with the same id within a minute, the answer is the stream that the first request created, not `existing-stream`."""
     stall: int | None = None
-    """Seconds that the producer may write no event, 2 or more, before the broker abandons the stream; 0: for ever. The default is `STREAMER_STALL`."""
+    """Seconds that the producer may write no event before the broker abandons the stream: 2 or more. 0 is no limit. The default is `STREAMER_STALL`."""
     stop_grace: int | None = None
-    """Seconds that the producer has to follow the signal `stop`, before the broker cancels the stream; 0: for ever. The default is 10."""
+    """Seconds that the producer has to follow the signal `stop` before the broker cancels the stream. 0 is no limit. The default is 10."""
     subject: None | str = None
-    """Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name."""
+    """The user of the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with the token carry this name."""
     ttl: int | None = None
-    """Seconds that the stream lives after its last write, and that the token is valid; the default is `STREAMER_TTL`."""
+    """Seconds that the stream lives after its last write, and that the token is valid. The default is `STREAMER_TTL`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

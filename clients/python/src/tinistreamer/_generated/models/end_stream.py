@@ -12,7 +12,7 @@ class EndStream:
     key: str
     """The stream's key."""
     data: Any = None
-    """The data of the last event: a string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none."""
+    """The data of the last event: a string, or any other JSON value. The broker stores other values as their compact JSON text. `null` is the same as no data."""
     generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
 

@@ -14,7 +14,7 @@ class Error:
     message: str
     """One plain sentence that says what was wrong with this request."""
     stream_status: str | None = None
-    """The status of the stream, where the request needs an active stream and this one is finished."""
+    """The status of the stream, if it is finished and the request needs an active one."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

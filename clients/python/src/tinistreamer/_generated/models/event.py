@@ -7,12 +7,12 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """An event of a publisher."""
+    """An event of a producer."""
 
     event: str
-    """Its name: 1 to 128 bytes without control characters; `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents` are the broker's own."""
+    """Its name: 1 to 128 bytes without control characters. The broker itself uses `start`, `end`, `cancel`, `fail`, `abandon`, `error` and `missedevents`."""
     data: Any = None
-    """A string, or any other JSON value, which is stored as its compact JSON text. `null` is the same as none."""
+    """A string, or any other JSON value. The broker stores other values as their compact JSON text. `null` is the same as no data."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -12,15 +12,15 @@ class IssueToken:
     key: None | str = None
     """The key of one stream."""
     keys: list[str] | None = None
-    """The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32); the same key twice counts once."""
+    """The keys of several streams, at most `STREAMER_MAX_KEYS_PER_CLIENT` (32). The same key twice counts once."""
     permissions: list[str] | None = None
-    """What the token permits: `read`, to follow the streams, and `signal`, to send signals to their producers. The default is `["read"]`."""
+    """What the token permits. `read`: to follow the streams. `signal`: to send signals to their producers. The default is `["read"]`."""
     prefix: None | str = None
     """The token opens every stream whose key begins with this, now and later: 1 to 256 bytes of UTF-8 without control characters."""
     subject: None | str = None
-    """Who gets the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with it carry this name."""
+    """The user of the token: 1 to 128 bytes of UTF-8 without control characters. Signals that are sent with the token carry this name."""
     ttl: int | None = None
-    """Seconds that the token is valid; the default is `STREAMER_TTL`."""
+    """Seconds that the token is valid. The default is `STREAMER_TTL`."""
     wait: bool | None = None
     """With `key` or `keys`: for a key without a stream, the token opens each later stream at that key."""
 

@@ -14,7 +14,7 @@ class KeyedEvent:
     key: str
     """The key of its stream."""
     count: int | None = None
-    """With `rollup`: how many events of the stream this one stands for, if they are several."""
+    """With `rollup`: how many events this one stands for, if there are several."""
     data: None | str = None
     """Its data, if it has any."""
     id: None | str = None

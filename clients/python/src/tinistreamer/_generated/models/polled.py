@@ -14,9 +14,9 @@ class Polled:
     events: list[KeyedEvent]
     """The events, each stream's in its order."""
     status: str
-    """`active` while there may be more to ask for. Else `ended`, or with one key also `cancelled`, `failed` or `abandoned`."""
+    """`active` while more events may follow. Otherwise `ended`. With one key also `cancelled`, `failed` or `abandoned`."""
     cursor: None | str = None
-    """What to ask for next, as `after`. With one key an event's id; null while nothing is known of the stream."""
+    """The position to send as `after` in the next request. With one key it is an event's id. Null while nothing is known of the stream."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -7,18 +7,18 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class RenewStream:
-    """The stream whose producer lives, and what it needs."""
+    """The stream whose producer is alive, and what the producer needs."""
 
     key: str
     """Its key."""
     generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
     lease: int | None = None
-    """Seconds that the producer may be silent from now on, 2 or more; 0: for ever. Without it the lease stays as long as it is, and begins anew."""
+    """Seconds that the producer may be silent from now on: 2 or more. 0 is no limit. Without it the lease begins anew with its old length."""
     stall: int | None = None
-    """Seconds that the producer may write no event from now on, 2 or more; 0: for ever. Without it the deadline stays as it is."""
+    """Seconds that the producer may write no event from now on: 2 or more. 0 is no limit. Without it the deadline stays as it is."""
     stop_ack: bool | None = None
-    """The producer follows a stop, and needs the grace once more. Only the first time counts."""
+    """The producer follows a stop, and needs its `stop_grace` once more. Only the first time counts."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -10,11 +10,11 @@ class Renewed:
     """The deadlines of a stream."""
 
     lease_expires_at: None | str = None
-    """When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease."""
+    """When the broker abandons the stream, unless its producer shows that it is alive. RFC 3339. Null if the stream has no lease."""
     stall_expires_at: None | str = None
     """When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall."""
     stop_expires_at: None | str = None
-    """When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if it does not."""
+    """When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if there is no such deadline."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

@@ -16,7 +16,7 @@ class SendSignal:
     generation: None | str = None
     """The generation that the stream must have, as the broker gave it when the stream was created."""
     id: None | str = None
-    """An id of the signal, 1 to 64 characters. A signal that the same sender sends again with the same id is not stored again."""
+    """An id of the signal, 1 to 64 characters. If the same sender sends a signal with the same id again, the broker does not store it again."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

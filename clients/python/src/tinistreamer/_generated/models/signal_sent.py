@@ -7,10 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class SignalSent:
-    """The signal is stored."""
+    """The number of a stored signal."""
 
     seq: int
-    """Its number in the stream, from 1. For a signal that was stored before, the number that it has."""
+    """The number of the signal in its stream, from 1. For a signal that was stored before, this is the number of that one."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

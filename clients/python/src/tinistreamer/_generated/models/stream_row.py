@@ -12,7 +12,7 @@ class StreamRow:
     key: str
     """Its key."""
     length: int
-    """Events stored."""
+    """How many events are stored."""
     status: str
     """Always `active`."""
     ttl: int

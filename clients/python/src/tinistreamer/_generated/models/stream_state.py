@@ -12,31 +12,31 @@ class StreamState:
     clients: int
     """Subscribers on this node."""
     created_at: str
-    """RFC 3339."""
+    """When the stream was created. RFC 3339."""
     first_id: str
-    """The oldest event stored."""
+    """The id of the oldest stored event."""
     key: str
     """Its key."""
     last_id: str
-    """The newest event."""
+    """The id of the newest event."""
     length: int
-    """Events stored."""
+    """How many events are stored."""
     status: str
     """`active`, `ended`, `cancelled`, `failed` or `abandoned`."""
     ttl: int
     """Seconds left unless something is written."""
     clients_total: int | None = None
-    """Subscribers on all nodes, about: each node reports its count every 5 seconds. Null when the store can't answer."""
+    """About how many subscribers all nodes have: each node reports its count every 5 seconds. Null if the store can't answer."""
     generation: str | None = None
     """Distinguishes the stream from every other that has had its key: 32 hex digits."""
     lease_expires_at: None | str = None
-    """When the broker abandons the stream, unless its producer shows that it lives. RFC 3339. Null if the stream has no lease."""
+    """When the broker abandons the stream, unless its producer shows that it is alive. RFC 3339. Null if the stream has no lease."""
     reason: Any = None
-    """Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null where no reason was given."""
+    """Why a stream is cancelled, failed or abandoned: the data of its last event, `{"reason", "by"}` or `{"code", "message"}`. Null if nobody gave a reason."""
     stall_expires_at: None | str = None
     """When the broker abandons the stream, unless its producer writes an event. RFC 3339. Null if the stream has no stall."""
     stop_requested_at: None | str = None
-    """When the producer was first asked to stop, by the signal `stop`. RFC 3339. Null if it was not."""
+    """When the first signal `stop` arrived. RFC 3339. Null if none did."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the value for JSON, without fields that are None."""

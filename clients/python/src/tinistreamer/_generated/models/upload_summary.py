@@ -10,9 +10,9 @@ class UploadSummary:
     """The result of an upload."""
 
     errors: list[str]
-    """What was wrong with lines that were not written, the first 100."""
+    """What was wrong with the lines that were not written: the first 100."""
     ids: list[str]
-    """The ids of the events written, the first 10,000."""
+    """The ids of the events that were written: the first 10,000."""
     num_errors: int
     """How many lines were not written."""
     num_events: int
@@ -20,7 +20,7 @@ class UploadSummary:
     ignored: list[str] | None = None
     """The names of members that are neither `event` nor `data`, and were not stored: each once, the first 16, cut to 64 bytes. Absent when there are none."""
     last_id: None | str = None
-    """The id of the last one."""
+    """The id of the last event that was written."""
     num_duplicates: int | None = None
     """How many events the stream already had. They were not written again. Only with a producer."""
 

@@ -10,7 +10,7 @@ def send_signal(
     *,
     key: str,
 ) -> Operation[SignalSent]:
-    """Sends a signal to the producer of an active stream, for example to stop."""
+    """Sends a signal to the producer of an active stream, for example `stop`."""
     return Operation(
         method="POST",
         path="/api/client/signal",

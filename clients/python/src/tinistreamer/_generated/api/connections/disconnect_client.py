@@ -9,7 +9,7 @@ from ...types import Operation
 def disconnect_client(
     id: str,
 ) -> Operation[Disconnected]:
-    """Disconnects a client of this node. It may reconnect at once if its token is still valid."""
+    """Disconnects a subscriber of this node. It may reconnect at once if its token is still valid."""
     return Operation(
         method="DELETE",
         path="/api/clients/{id}".format_map(

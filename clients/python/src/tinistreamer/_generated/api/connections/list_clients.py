@@ -9,7 +9,7 @@ def list_clients(
     key: str | None = None,
     tag: str | None = None,
 ) -> Operation[list[ClientRow]]:
-    """Lists the clients of this node."""
+    """Lists the subscribers that are connected to this node."""
     return Operation(
         method="GET",
         path="/api/clients",

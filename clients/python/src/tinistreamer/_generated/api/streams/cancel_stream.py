@@ -6,7 +6,7 @@ from ...types import Operation
 
 
 def cancel_stream(body: CancelStream) -> Operation[Finished]:
-    """Cancels a stream: it takes no more events, and its subscribers are disconnected once they have all of it."""
+    """Cancels a stream. It takes no more events. The broker disconnects each subscriber after it has sent all events."""
     return Operation(
         method="POST",
         path="/api/stream/cancel",

@@ -6,7 +6,7 @@ from ...types import Operation
 
 
 def end_stream(body: EndStream) -> Operation[Finished]:
-    """Ends a stream: it takes no more events, and its subscribers are disconnected once they have all of it."""
+    """Ends a stream. It takes no more events. The broker disconnects each subscriber after it has sent all events."""
     return Operation(
         method="POST",
         path="/api/stream/end",

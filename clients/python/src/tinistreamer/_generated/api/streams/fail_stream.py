@@ -6,7 +6,7 @@ from ...types import Operation
 
 
 def fail_stream(body: FailStream) -> Operation[Finished]:
-    """Reports that the producer failed: the stream takes no more events, and its subscribers are disconnected once they have all of it."""
+    """Reports that the producer failed. The stream takes no more events. The broker disconnects each subscriber after it has sent all events."""
     return Operation(
         method="POST",
         path="/api/stream/fail",

@@ -6,7 +6,7 @@ from ...types import Operation
 
 
 def issue_token(body: IssueToken) -> Operation[Access]:
-    """Issues a token for a stream, for several, or for all whose keys begin alike."""
+    """Issues a token for one stream, for several, or for all streams whose keys begin with a prefix."""
     return Operation(
         method="POST",
         path="/api/stream/token",

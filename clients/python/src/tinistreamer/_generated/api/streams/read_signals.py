@@ -11,7 +11,7 @@ def read_signals(
     generation: str | None = None,
     wait: int | None = None,
 ) -> Operation[Signals]:
-    """Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`. It answers 204 when the stream is finished and no signal follows."""
+    """Reads the signals of a stream. With `Accept: text/event-stream`, the broker sends them as they come until the stream is finished. Each event is named `signal`, and its id is `GENERATION:SEQ`. The broker answers 204 if the stream is finished and no signal follows."""
     return Operation(
         method="GET",
         path="/api/stream/signals",

@@ -6,7 +6,7 @@ from ...types import Operation
 
 
 def renew_stream(body: RenewStream) -> Operation[Renewed]:
-    """Renews the lease of a stream. Starts, changes or ends its lease and its stall. Gives the producer of a stream that is asked to stop more time, once."""
+    """Renews the lease of a stream. Starts, changes or ends its lease and its stall. After a stop, it gives the producer more time, once."""
     return Operation(
         method="POST",
         path="/api/stream/renew",
