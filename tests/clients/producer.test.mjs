@@ -95,10 +95,10 @@ scenario(
 
 scenario(
   'a writer that does not listen learns of a stop when it renews its lease',
-  { transport: PUBLISH },
-  async ({ client, transport, fixture }) => {
+  { transport: PUBLISH, grace: [600, 0] },
+  async ({ client, transport, grace, fixture }) => {
     const broker = await fixture.broker();
-    const stream = await broker.stream('unheard', { ...MAY_SIGNAL, stop_grace: 600 });
+    const stream = await broker.stream('unheard', { ...MAY_SIGNAL, stop_grace: grace });
     const publisher = fixture.publish(client, transport, stream.key, broker, { lease_s: 2 });
     const writer = new CountingWriter(publisher);
     writer.write(1);

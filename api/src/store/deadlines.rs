@@ -10,6 +10,8 @@ pub struct Renewed {
     /// Until when the producer has to follow a stop, in milliseconds since the Unix epoch. None: it
     /// is not asked to, or has no deadline.
     pub stop_expires_ms: Option<u64>,
+    /// When somebody first asked the producer to stop, in milliseconds since the Unix epoch.
+    pub stop_requested_ms: Option<u64>,
 }
 
 /// How many streams a sweep finished.

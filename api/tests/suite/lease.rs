@@ -179,14 +179,20 @@ async fn a_lease_begins_and_ends_with_a_renewal(broker: Broker) {
     .await;
     assert_eq!(
         renew(&broker, json!({"key": "chat"})).await,
-        json!({"lease_expires_at": null, "stall_expires_at": null, "stop_expires_at": null})
+        json!({
+            "lease_expires_at": null, "stall_expires_at": null,
+            "stop_expires_at": null, "stop_requested_at": null,
+        })
     );
     let begun = renew(&broker, json!({"key": "chat", "lease": 2})).await;
     assert!(begun["lease_expires_at"].is_string(), "{begun}");
     let freed = renew(&broker, json!({"key": "freed", "lease": 0, "stall": 0})).await;
     assert_eq!(
         freed,
-        json!({"lease_expires_at": null, "stall_expires_at": null, "stop_expires_at": null})
+        json!({
+            "lease_expires_at": null, "stall_expires_at": null,
+            "stop_expires_at": null, "stop_requested_at": null,
+        })
     );
     for _ in 0..12 {
         lines.unbounded_send(Ok("\n")).unwrap();

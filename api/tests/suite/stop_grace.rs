@@ -25,10 +25,14 @@ async fn status(broker: &Broker, key: &str) -> Value {
     broker.get(&path).await.1["status"].clone()
 }
 
-async fn acknowledge(broker: &Broker, key: &str) -> Value {
-    let body = json!({"key": key, "stop_ack": true});
+async fn renew(broker: &Broker, body: Value) -> Value {
     let (status, answer) = broker.post("/api/stream/renew", body).await;
     assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+async fn acknowledge(broker: &Broker, key: &str) -> Value {
+    let answer = renew(broker, json!({"key": key, "stop_ack": true})).await;
     answer["stop_expires_at"].clone()
 }
 
@@ -68,6 +72,15 @@ async fn a_stream_without_a_grace_or_without_a_stop_stays_active(broker: Broker)
     assert_eq!(status(&broker, "not-asked").await, "active");
     assert_eq!(acknowledge(&broker, "patient").await, Value::Null);
     assert_eq!(acknowledge(&broker, "not-asked").await, Value::Null);
+    // A producer that only renews its lease learns of a stop without a deadline, too.
+    let (_, info) = broker.get("/api/stream/info?key=patient").await;
+    for lease in [Value::Null, json!(30)] {
+        let renewed = renew(&broker, json!({"key": "patient", "lease": lease})).await;
+        assert!(renewed["stop_requested_at"].is_string(), "{renewed}");
+        assert_eq!(renewed["stop_requested_at"], info["stop_requested_at"]);
+    }
+    let not_asked = renew(&broker, json!({"key": "not-asked", "lease": 30})).await;
+    assert_eq!(not_asked["stop_requested_at"], Value::Null);
 }
 
 async fn a_producer_that_saves_gets_the_grace_once_more(broker: Broker) {

@@ -11,7 +11,7 @@ from typing import Any
 
 from interfaces import DEADLINE
 
-NOT_FOUND = (404, {"code": "not-found", "message": "There is nothing at this path"})
+NOT_FOUND = (404, {"code": "not-found", "message": "Nothing is at this path"})
 
 Answer = tuple[int, dict[str, Any]] | None
 """A status and a body. None: no answer, until the end of the test."""

@@ -50,6 +50,7 @@ def test_each_renewal_says_how_long_the_lease_is() -> None:
     [
         (Renewed(lease_expires_at="x"), True, False),
         (Renewed(lease_expires_at="x", stop_expires_at="y"), True, True),
+        (Renewed(lease_expires_at="x", stop_requested_at="y"), True, True),
         (Unreachable("broken"), True, False),
         (ApiError(503, "store-unavailable", ""), True, False),
         (ApiError(429, "too-many", ""), True, False),

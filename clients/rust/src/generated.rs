@@ -450,6 +450,9 @@ pub mod types {
         ///When the broker cancels the stream because its producer did not follow a stop. RFC 3339. Null if there is no such deadline.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub stop_expires_at: ::std::option::Option<::std::string::String>,
+        ///When somebody first asked the producer to stop. RFC 3339. Null if nobody did.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub stop_requested_at: ::std::option::Option<::std::string::String>,
     }
     ///A signal to the producer of a stream.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]

@@ -68,6 +68,9 @@ pub struct RenewedStream {
     /// Null if there is no such deadline.
     #[schema(example = "2026-01-01T00:00:17.000Z")]
     stop_expires_at: Option<String>,
+    /// When somebody first asked the producer to stop. RFC 3339. Null if nobody did.
+    #[schema(example = "2026-01-01T00:00:07.000Z")]
+    stop_requested_at: Option<String>,
 }
 
 /// Renews the lease of a stream. Starts, changes or ends its lease and its stall. After a stop, it
@@ -117,10 +120,12 @@ pub async fn renew(
     let Renewed {
         deadlines,
         stop_expires_ms,
+        stop_requested_ms,
     } = renewed.map_err(at(&key))?;
     Ok(Json(RenewedStream {
         lease_expires_at: deadlines.lease_expires_ms.map(json::time),
         stall_expires_at: deadlines.stall_expires_ms.map(json::time),
         stop_expires_at: stop_expires_ms.map(json::time),
+        stop_requested_at: stop_requested_ms.map(json::time),
     }))
 }

@@ -105,7 +105,7 @@ impl StreamDeadlines {
     }
 
     /// As `StreamStore::renew` has it.
-    pub(super) fn renew(&mut self, renewal: Renewal) -> Renewed {
+    pub(super) fn renew(&mut self, renewal: Renewal, stop_requested_ms: Option<u64>) -> Renewed {
         if renewal.stop_ack && self.stop.is_some() && !self.is_stop_acked {
             self.is_stop_acked = true;
             self.stop = Deadline::after(self.stop_grace);
@@ -120,6 +120,7 @@ impl StreamDeadlines {
         Renewed {
             deadlines: self.promised(),
             stop_expires_ms: self.stop.map(|stop| stop.at_ms),
+            stop_requested_ms,
         }
     }
 

@@ -132,7 +132,8 @@ impl Log {
 
     /// As `StreamStore::renew` has it.
     pub(super) fn renew(&mut self, renewal: Renewal) -> Renewed {
-        let renewed = self.deadlines.renew(renewal);
+        let stop_requested_ms = self.signals.stop_requested_ms();
+        let renewed = self.deadlines.renew(renewal, stop_requested_ms);
         self.outlive_deadlines();
         renewed
     }

@@ -8,12 +8,12 @@
 --       5 ms that the producer may be silent from now on, 0 for ever, or '' for as long as before
 --       6 ms that it may write no event, in the same way; '' also leaves its deadline as it is
 -- Returns {time in ms until which the producer has to follow a stop, time until which it must
--- report again, time until which it must write, ms that it may be silent}, each 0 where there is
--- none. Returns nil when there is no stream, the status of a finished one, and 'stale' when the
+-- report again, time until which it must write, ms that it may be silent, time at which somebody
+-- asked it to stop}, each 0 where there is none. Returns nil when there is no stream, the status of a finished one, and 'stale' when the
 -- stream has another generation. An error: nothing was written.
 local meta = redis.call(
   'HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'stop_at', 'grace_ms', 'stop_acked', 'lease_ms',
-  'stall_ms', 'stall_at', 'listed_ms'
+  'stall_ms', 'stall_at', 'listed_ms', 'signals'
 )
 local is_active = meta[1] == 'active' or meta[1] == 'leased'
 if not is_active or ARGV[2] ~= '' and ARGV[2] ~= meta[2] then
@@ -24,6 +24,7 @@ end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local stop_at, stall_at = tonumber(meta[4] or 0), tonumber(meta[9] or 0)
+local requested_at = tonumber(meta[11] or 0)
 local lease = tonumber(ARGV[5] ~= '' and ARGV[5] or meta[7] or 0)
 local stall = tonumber(ARGV[6] ~= '' and ARGV[6] or meta[8] or 0)
 local lease_at = lease > 0 and now + lease or 0
@@ -33,7 +34,7 @@ end
 local acks_stop = ARGV[3] == '1' and stop_at > 0 and not meta[6]
 local is_changed = ARGV[5] ~= '' or ARGV[6] ~= ''
 if not acks_stop and not is_changed and lease == 0 then
-  return {stop_at, 0, stall_at, 0}
+  return {stop_at, 0, stall_at, 0, requested_at}
 end
 
 local fields = {'status', (lease > 0 or stall > 0) and 'leased' or 'active'}
@@ -80,4 +81,4 @@ if is_changed then
   -- Nodes with open uploads renew for them as often as the lease asks.
   redis.call('PUBLISH', KEYS[6], meta[2] .. ' active')
 end
-return {stop_at, lease_at, stall_at, lease}
+return {stop_at, lease_at, stall_at, lease, requested_at}

@@ -49,7 +49,7 @@ fn period(period: Option<Duration>) -> String {
 /// The reply of `renew.lua`.
 fn decoded(value: Value) -> Result<Renewed, StoreError> {
     let fields = written(value)?;
-    let [stop_at, lease_at, stall_at, lease] = fields.as_slice() else {
+    let [stop_at, lease_at, stall_at, lease, requested_at] = fields.as_slice() else {
         return unexpected("an answer of another length");
     };
     let above_zero = |value: &Value| -> Result<Option<u64>, StoreError> {
@@ -62,5 +62,6 @@ fn decoded(value: Value) -> Result<Renewed, StoreError> {
             stall_expires_ms: above_zero(stall_at)?,
         },
         stop_expires_ms: above_zero(stop_at)?,
+        stop_requested_ms: above_zero(requested_at)?,
     })
 }

@@ -70,7 +70,8 @@ class Lease:
     def answered(self, outcome: Renewed | TinistreamerError) -> bool:
         """Takes the answer to a renewal. Returns whether somebody has stopped the stream."""
         if isinstance(outcome, Renewed):
-            return outcome.stop_expires_at is not None
+            # Older brokers report only the deadline of a stop.
+            return (outcome.stop_requested_at or outcome.stop_expires_at) is not None
         if isinstance(outcome, ApiError) and outcome.status in _FINAL_STATUSES:
             return self._refused(outcome)
         log.warning("The lease could not be renewed: %s", brief(outcome))

@@ -84,7 +84,12 @@ async fn renew(target: &Target, state: &WriterState, lease: Lease) -> bool {
     let renewal = timeout(limit, target.renew(lease.0));
     match renewal.await.map_err(Error::unreachable).flatten() {
         Ok(renewed) => {
-            if renewed.stop_expires_at.is_some() && state.stop.heard().is_none() {
+            // Older brokers report only the deadline of a stop.
+            let is_asked = renewed
+                .stop_requested_at
+                .or(renewed.stop_expires_at)
+                .is_some();
+            if is_asked && state.stop.heard().is_none() {
                 learn_stop(target, &state.stop, limit / 2).await;
             }
             true

@@ -893,6 +893,11 @@ export interface components {
              * @example 2026-01-01T00:00:17.000Z
              */
             stop_expires_at?: string | null;
+            /**
+             * @description When somebody first asked the producer to stop. RFC 3339. Null if nobody did.
+             * @example 2026-01-01T00:00:07.000Z
+             */
+            stop_requested_at?: string | null;
         };
         /** @description A signal to the producer of a stream. */
         SendSignal: {

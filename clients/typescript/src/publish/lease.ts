@@ -102,7 +102,9 @@ export class Lease {
     const timeout = Math.min(MAX_RENEWAL, this.#seconds * 500);
     try {
       const renewed = await this.#target.renew(this.#seconds, timeout, this.#abort.signal);
-      if (renewed.stop_expires_at != null) this.#listener.stopRequested();
+      // Older brokers report only the deadline of a stop.
+      const asked = renewed.stop_requested_at ?? renewed.stop_expires_at;
+      if (asked != null) this.#listener.stopRequested();
     } catch (error) {
       if (this.#kept) this.#failed(error);
     }
