@@ -7,7 +7,7 @@ export RUST_TEST_THREADS ?= 12
 GENERATOR := --locked --manifest-path clients/rust/generator/Cargo.toml --target-dir target/generator
 PYTHON := target/venv-clients/bin/python
 # The Rust workspaces, and what looks at their dependencies.
-MANIFESTS := Cargo.toml clients/rust/generator/Cargo.toml fuzz/Cargo.toml
+MANIFESTS := Cargo.toml examples/axum-chat/Cargo.toml clients/rust/generator/Cargo.toml fuzz/Cargo.toml
 DENY := target/tools/bin/cargo-deny --locked --log-level error --config deny.toml
 
 .PHONY: help
@@ -26,7 +26,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-recipes:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
@@ -167,6 +167,13 @@ test-scenarios: ## The clients' scenarios in every combination with the stores
 	cargo build -p tinistreamer-client --example agent --features websocket --locked
 	cd tests/clients && SCENARIOS=all npm test
 
+.PHONY: test-recipes
+test-recipes: ## The recipes and the short chats of examples/, also in Chromium
+	cargo build --locked
+	cd clients/typescript && npm run --silent build
+	cd examples/axum-chat && cargo build --locked --target-dir ../../target/axum-chat
+	cd tests/recipes && npm test
+
 .PHONY: test-runtimes
 test-runtimes: ## The TypeScript client on Deno, Bun and workerd
 	cargo build --locked
@@ -270,4 +277,4 @@ keys: ## Print fresh keys as lines of a .env file
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf {api/console,tests/browser,tests/clients,tests/proxies,tests/runtimes,tests/foreign,tests/ai-sdk,tests/ai-sdk/v6,tests/ai-sdk/v7,clients/typescript,examples/llm-chat,examples/nextjs-chat}/node_modules clients/typescript/dist
+	rm -rf {api/console,tests/browser,tests/clients,tests/proxies,tests/runtimes,tests/foreign,tests/ai-sdk,tests/ai-sdk/v6,tests/ai-sdk/v7,tests/adapters,tests/docs,tests/recipes,tests/workflows,scripts/site,clients/typescript,examples/llm-chat,examples/nextjs-chat}/node_modules clients/typescript/dist

@@ -1,5 +1,5 @@
-// Checks the pages that people read. An error: a link that leads nowhere, a page that no list has, a
-// README with too many words. A report, and no error: sentences that are too long.
+// Checks the pages that people read. An error: a link that leads nowhere, a page that no list has,
+// a README with too many words. A report, and no error: sentences that are too long.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

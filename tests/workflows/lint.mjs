@@ -1,6 +1,6 @@
 // Lints the workflows in .github/workflows, and exits with 1 when there are findings. The rules are
-// those of actionlint and of this repository. Without arguments it takes all workflows, and compares
-// .github/dependabot.yml with the lock files.
+// those of actionlint and of this repository. Without arguments it takes all workflows, and
+// compares .github/dependabot.yml with the lock files.
 //
 // usage: node lint.mjs [FILE...]
 

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod answer;
 mod backoff;
 mod client;
 mod client_builder;
+mod client_env;
 mod error;
 mod event;
 mod http;
@@ -22,6 +24,9 @@ mod websocket;
 #[allow(warnings, clippy::all, clippy::pedantic, clippy::unwrap_used, reason = "generated")]
 mod generated;
 
+#[cfg(feature = "tower")]
+pub use answer::Answers;
+pub use answer::{Answer, AnswerWriter};
 pub use client::Client;
 pub use client_builder::ClientBuilder;
 pub use error::Error;

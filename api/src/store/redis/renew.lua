@@ -9,8 +9,9 @@
 --       6 ms that it may write no event, in the same way; '' also leaves its deadline as it is
 -- Returns {time in ms until which the producer has to follow a stop, time until which it must
 -- report again, time until which it must write, ms that it may be silent, time at which somebody
--- asked it to stop}, each 0 where there is none. Returns nil when there is no stream, the status of a finished one, and 'stale' when the
--- stream has another generation. An error: nothing was written.
+-- asked it to stop}, each 0 where there is none. Returns nil when there is no stream, the status of
+-- a finished one, and 'stale' when the stream has another generation. An error: nothing was
+-- written.
 local meta = redis.call(
   'HMGET', KEYS[1], 'status', 'birth', 'ttl_ms', 'stop_at', 'grace_ms', 'stop_acked', 'lease_ms',
   'stall_ms', 'stall_at', 'listed_ms', 'signals'

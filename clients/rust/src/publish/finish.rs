@@ -21,7 +21,11 @@ pub(super) async fn finish(target: &Target, how: &Finish, mut retry: Retry) -> R
     let mut response_lost = false;
     loop {
         let attempt = timeout(retry.timeout(since), attempt(target, how, response_lost));
-        let error = match attempt.await.map_err(Error::unreachable).flatten() {
+        let error = match attempt
+            .await
+            .map_err(Error::unreachable)
+            .and_then(|outcome| outcome)
+        {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };

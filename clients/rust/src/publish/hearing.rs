@@ -96,7 +96,7 @@ fn hear_stop(page: &Signals, stop: &StopState) {
 pub(super) async fn learn_stop(target: &Target, stop: &StopState, limit: Duration) {
     if stop.heard().is_none_or(|stop| stop.by.is_none()) {
         let page = timeout(limit, target.signals(0, Duration::ZERO)).await;
-        match page.map_err(Error::unreachable).flatten() {
+        match page.map_err(Error::unreachable).and_then(|outcome| outcome) {
             Ok(page) => hear_stop(&page, stop),
             Err(error) => warn!(
                 target: "tinistreamer",

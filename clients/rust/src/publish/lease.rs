@@ -82,7 +82,11 @@ async fn renew(target: &Target, state: &WriterState, lease: Lease) -> bool {
     // So short that a renewal and a question after it are done before the lease runs out.
     let limit = LONGEST_RENEWAL.min(lease.duration() / 2);
     let renewal = timeout(limit, target.renew(lease.0));
-    match renewal.await.map_err(Error::unreachable).flatten() {
+    match renewal
+        .await
+        .map_err(Error::unreachable)
+        .and_then(|outcome| outcome)
+    {
         Ok(renewed) => {
             // Older brokers report only the deadline of a stop.
             let is_asked = renewed

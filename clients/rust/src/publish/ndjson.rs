@@ -27,7 +27,11 @@ pub(super) async fn send(
             retry.timeout(outbox.since()),
             upload(target, producer, sequence, body),
         );
-        match attempt.await.map_err(Error::unreachable).flatten() {
+        match attempt
+            .await
+            .map_err(Error::unreachable)
+            .and_then(|outcome| outcome)
+        {
             Ok(summary) => settle(outbox, summary, events)?,
             Err(error) => retry.after(error, outbox.since()).await?,
         }

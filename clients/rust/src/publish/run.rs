@@ -69,15 +69,26 @@ impl Publish {
         };
         let outcome = produce(&mut writer).await;
         interruption.is_over = true;
-        let is_stopped = state.stop.heard().is_some();
+        writer.settle_as(outcome).await
+    }
+}
+
+impl Writer {
+    /// Settles the stream by the outcome of its producer, as [`Publish::run`] says.
+    pub(crate) async fn settle_as<T, E: From<Error>>(
+        self,
+        outcome: Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        let is_stopped = self.state.stop.heard().is_some();
         match outcome {
-            Ok(value) if !is_stopped => Ok(writer.leave().await?.then_some(value)),
+            Ok(value) if !is_stopped => Ok(self.leave().await?.then_some(value)),
             Err(error) if !is_stopped => {
-                log_failure(writer.fail(state.failure()).await);
+                let failure = self.state.failure();
+                log_failure(self.fail(failure).await);
                 Err(error)
             }
             _ => {
-                log_failure(writer.leave().await.map(drop));
+                log_failure(self.leave().await.map(drop));
                 Ok(None)
             }
         }

@@ -85,7 +85,7 @@ async fn connect_and_send(
     let socket = timeout(reply_timeout, connect(request, &liveness))
         .await
         .map_err(Error::unreachable)
-        .flatten()?;
+        .and_then(|outcome| outcome)?;
     let (events, replies) = socket.split();
     let sent = AtomicU64::new(sequence);
     let ledger = Arc::clone(outbox.ledger());

@@ -79,7 +79,7 @@ impl Connector {
                 .liveness
                 .unless_silent(self.silence, opening)
                 .await
-                .flatten()
+                .and_then(|outcome| outcome)
             {
                 Err(Error::Api {
                     status: Some(401), ..

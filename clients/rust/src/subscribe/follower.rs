@@ -187,10 +187,10 @@ impl Follower {
                 #[cfg(feature = "websocket")]
                 if let Connection::WebSocket(connection) = connection {
                     let sending = connection.send(&pending.change);
-                    let sent = liveness.unless_silent(silence, sending).await.flatten();
+                    let sent = liveness.unless_silent(silence, sending).await;
                     // The next connection sends it again if it did not arrive.
                     self.changes.sent(pending);
-                    return sent.map(|()| None);
+                    return sent?.map(|()| None);
                 }
                 self.apply(pending);
                 Ok(None)
@@ -236,7 +236,7 @@ impl Follower {
                 .liveness()
                 .unless_silent(self.connector.silence(), connection.send(change))
                 .await
-                .flatten()?;
+                .and_then(|outcome| outcome)?;
         }
         Ok(())
     }

@@ -87,7 +87,11 @@ impl Producer {
         loop {
             let issued = self.credentials.get().await?;
             let attempt = timeout(retry.timeout(since), self.attempt(&issued, &signal));
-            match attempt.await.map_err(Error::unreachable).flatten() {
+            match attempt
+                .await
+                .map_err(Error::unreachable)
+                .and_then(|outcome| outcome)
+            {
                 Ok(SignalSent { seq }) => return Ok(seq),
                 Err(Error::Api {
                     status: Some(401), ..

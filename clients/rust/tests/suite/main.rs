@@ -10,6 +10,9 @@
 )]
 
 mod access;
+#[cfg(feature = "tower")]
+mod answer_routes;
+mod answers;
 mod changes;
 mod client_options;
 mod coalesce;
