@@ -26,7 +26,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-recipes:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-adapters:10 test-recipes:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
@@ -166,6 +166,12 @@ test-scenarios: ## The clients' scenarios in every combination with the stores
 	cargo build --locked
 	cargo build -p tinistreamer-client --example agent --features websocket --locked
 	cd tests/clients && SCENARIOS=all npm test
+
+.PHONY: test-adapters
+test-adapters: ## The TypeScript client with TanStack AI and assistant-ui
+	cargo build --locked
+	cd clients/typescript && npm run --silent build
+	cd tests/adapters && npm test
 
 .PHONY: test-recipes
 test-recipes: ## The recipes and the short chats of examples/, also in Chromium

@@ -32,6 +32,7 @@ import type { AddressInfo } from "node:net";
 import { ApiError, Client, PublishError, StoppedError, UnreachableError } from "tinistreamer";
 import type { Access, Ack, Writer } from "tinistreamer";
 import { createResumableStreamContext } from "tinistreamer/resumable-stream";
+import { subscribeShared } from "tinistreamer/shared-tabs";
 import { subscribe, type StreamEvent } from "tinistreamer/subscribe";
 import { useStream } from "tinistreamer/react";
 
@@ -42,6 +43,8 @@ const server = createServer((request, response) => {
   const url = \`http://127.0.0.1:\${(server.address() as AddressInfo).port}/api/client/sse?key=k\`;
   const events: StreamEvent[] = [];
   for await (const event of subscribe({ url, token: "t" })) events.push(event);
+  const shared = await subscribeShared({ url, token: "t", shareTabs: "u" }).collect();
+  if (JSON.stringify(shared) !== JSON.stringify(events)) throw new Error("Not the same events");
   server.close();
   const client = new Client({ url: "http://127.0.0.1:1", apiKey: "k" });
   const unreachable = (error: unknown) => {
@@ -138,7 +141,9 @@ try {
   });
   const [{ contents }] = outputFiles;
   const foreign = Object.keys(metafile.inputs).filter((file) =>
-    /openapi|client\.js|publish|react|resumable/.test(file.replace(/.*node_modules/, "")),
+    /openapi|client\.js|publish|react|resumable|entries|tanstack|assistant/.test(
+      file.replace(/.*node_modules/, ""),
+    ),
   );
   assert.deepEqual(foreign, []);
   assert.ok(contents.length <= MAX_BUNDLE, `tinistreamer/subscribe is ${contents.length} bytes`);

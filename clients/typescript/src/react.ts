@@ -62,9 +62,9 @@ export interface UseStream<Events = Record<string, unknown>>
 /**
  * Follows a stream while the component is mounted. Events that come together are rendered together.
  *
- * Another `url`, `id` or `after` starts again without events. All other options may change at any
- * time, also with each render: the hook uses the latest value when it needs one. It needs a token
- * at the first connection, and when a token is no longer valid.
+ * Another `url`, `id`, `after` or `shareTabs` starts again without events. All other options may
+ * change at any time, also with each render: the hook uses the latest value when it needs one. It
+ * needs a token at the first connection, and when a token is no longer valid.
  */
 export function useStream<Events = Record<string, unknown>>(
   options: UseStreamOptions,
@@ -74,9 +74,12 @@ export function useStream<Events = Record<string, unknown>>(
     latest.current = options;
   });
   const url = urlOf(options);
-  const { id, after = null } = options;
+  const { id, after = null, shareTabs } = options;
   // biome-ignore lint/correctness/useExhaustiveDependencies: another id is another stream
-  const store = useMemo(() => new StreamStore(url, after, () => latest.current), [url, id, after]);
+  const store = useMemo(
+    () => new StreamStore(url, after, () => latest.current),
+    [url, id, after, shareTabs],
+  );
   useEffect(() => {
     store.start();
     return store.disconnect;

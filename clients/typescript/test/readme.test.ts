@@ -37,36 +37,3 @@ test("the quick start runs as it is printed", async (t) => {
   );
   assert.equal(stdout, "Hello from a stream");
 });
-
-test("the page's snippet shows the end of a stream, and missed events", async () => {
-  const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
-  const block = /In a browser:\n\n```js\n(.*?)```/s.exec(readme)?.[1];
-  assert.ok(block);
-  class Page extends EventTarget {
-    static last: Page;
-    closed = false;
-    constructor() {
-      super();
-      Page.last = this;
-    }
-    close() {
-      this.closed = true;
-    }
-  }
-  const after = (...names: string[]) => {
-    const answer = { textContent: "" };
-    new Function("EventSource", "answer", "sse_url", "token", block)(
-      Page,
-      answer,
-      "/sse?key=k",
-      "t",
-    );
-    for (const type of names) Page.last.dispatchEvent(new MessageEvent(type, { data: "word" }));
-    return [answer.textContent, Page.last.closed];
-  };
-  assert.deepEqual(after("token", "end"), ["word", true]);
-  const [cancelled, closed] = after("token", "cancel");
-  assert.match(String(cancelled), /^word .*not all/);
-  assert.equal(closed, true);
-  assert.match(String(after("missedevents", "token")[0]), /no longer stored.*word$/);
-});

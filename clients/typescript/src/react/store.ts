@@ -1,3 +1,5 @@
+import type { SharedSubscribeOptions } from "../shared-tabs/options.js";
+import { subscribeShared } from "../shared-tabs.js";
 import type { ConnectionChange } from "../subscribe/connection-reporter.js";
 import { POSSIBLE_LAST_EVENTS, type StreamEvent } from "../subscribe/event.js";
 import { failureError } from "../subscribe/failure.js";
@@ -51,7 +53,14 @@ export interface StreamSnapshot {
  * How to follow a stream. Options that may change without a restart are read when they are needed.
  */
 export interface StoreOptions
-  extends Omit<SubscribeOptions, "url" | "token" | "access" | "after" | "signal"> {
+  extends Omit<SubscribeOptions, "url" | "token" | "access" | "after" | "signal">,
+    Pick<SharedSubscribeOptions, "tabSilenceMs"> {
+  /**
+   * Shares one connection with the other tabs of the browser that follow the stream with the same
+   * name here. Put the user's id into it, because these tabs receive the same events. Each tab has
+   * its own connection while the name is null or undefined.
+   */
+  shareTabs?: string | null | undefined;
   token?: Token | null | undefined;
   /**
    * Stands for the URL and the token: what `createStream` or `issueToken` returned, or a function
@@ -115,8 +124,11 @@ export class StreamStore {
     if (this.#url === null || this.#subscription || this.#finished) return;
     this.#show({ status: "connecting", error: null });
     try {
-      const subscription: Subscription = subscribe({
-        ...this.#options(),
+      const { shareTabs, ...options } = this.#options();
+      const follow = (options: SubscribeOptions) =>
+        shareTabs == null ? subscribe(options) : subscribeShared({ ...options, shareTabs });
+      const subscription: Subscription = follow({
+        ...options,
         ...this.#credentials(),
         url: this.#url,
         after: this.#lastId,
