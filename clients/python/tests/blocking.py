@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 from interfaces import DEADLINE
 
-from tinistreamer import AsyncClient, Client, asubscribe, asubscribe_many, subscribe, subscribe_many
+from tinistreamer import (
+    Answers,
+    AsyncAnswers,
+    AsyncClient,
+    Client,
+    asubscribe,
+    asubscribe_many,
+    subscribe,
+    subscribe_many,
+)
 
 Kind = str
 """`sync` or `async`."""
@@ -96,6 +105,15 @@ class Backend:
     def _wrapped(self, target: Any) -> Any:
         return target if self._loop is None else Blocking(self._loop, target)
 
+    def blocking(self, target: Any) -> Any:
+        """Returns an object of this interface with blocking calls."""
+        return self._wrapped(target)
+
+    def keep(self, client: Any) -> Any:
+        """Closes a client of another package at the end of the test."""
+        self._clients.append(client)
+        return client
+
     def http_client(self, **options: Any) -> Any:
         return httpx.AsyncClient(**options) if self.is_async else httpx.Client(**options)
 
@@ -107,6 +125,23 @@ class Backend:
         )
         self._clients.append(client)
         return self._wrapped(client.publish(key, **options))
+
+    def answers(self, **options: Any) -> Any:
+        """Returns answers. They are closed at the end of the test."""
+        answers: Any = AsyncAnswers(**options) if self.is_async else Answers(**options)
+        self._clients.append(answers)
+        return self._wrapped(answers)
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Calls a function where the answers run: in the event loop, if there is one."""
+
+        async def run() -> None:
+            function()
+
+        if self._loop is None:
+            function()
+        else:
+            self._loop.run(run())
 
     def subscribe(self, *arguments: Any, **options: Any) -> Any:
         make: Any = asubscribe if self.is_async else subscribe
@@ -125,7 +160,7 @@ class Backend:
             if self._loop is None:
                 each.close()
             else:
-                self._loop.run(each.aclose())
+                self._loop.run((getattr(each, "aclose", None) or each.close)())
         if self._loop is not None:
             self._loop.close()
 

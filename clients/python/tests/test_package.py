@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import email
 import os
 import re
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
+import trove_classifiers
 from conftest import Server
 
 HERE = Path(__file__).resolve().parents[1]
@@ -81,3 +84,37 @@ def test_without_the_extra_the_error_says_how_to_install_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert "tinistreamer[websocket]" in done.stderr.splitlines()[-1]
+
+
+def test_no_framework_and_no_sdk_is_needed_to_import_the_package() -> None:
+    absent = ("openai", "anthropic", "langchain_core", "starlette", "fastapi", "django")
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"
+        "import tinistreamer, tinistreamer.openai, tinistreamer.anthropic, tinistreamer.langchain\n"
+        "for name in ('starlette', 'fastapi', 'django'):\n"
+        "    try:\n"
+        "        __import__(f'tinistreamer.{name}')\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        print(error)"
+    )
+    assert run(sys.executable, "-c", program).splitlines() == [
+        "Starlette needs an extra: pip install 'tinistreamer[starlette]'",
+        # FastAPI contains Starlette.
+        "FastAPI needs an extra: pip install 'tinistreamer[fastapi]'",
+        "Django needs an extra: pip install 'tinistreamer[django]'",
+    ]
+
+
+def test_the_metadata_that_pypi_shows(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+        assert any(name.endswith("/licenses/LICENSE") for name in archive.namelist())
+    assert len(metadata["Summary"]) < 200
+    assert set(metadata.get_all("Classifier", [])) <= trove_classifiers.classifiers
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL", []))
+    assert set(urls) == {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
+    extras = {"websocket", "broker", "starlette", "fastapi", "django"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras

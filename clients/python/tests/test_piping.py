@@ -13,7 +13,7 @@ from conftest import Server
 from fake_routes import fake_routes
 from interfaces import DEADLINE, in_background, wait_until
 
-from tinistreamer import AsyncClient, Client, InvalidEvent, PublishError, Stopped
+from tinistreamer import AsyncClient, Client, InvalidEvent, NewEvent, PublishError, Stopped
 
 BY_KEY = ("cancel", '{"reason":"stop","by":"api-key"}')
 
@@ -88,6 +88,19 @@ def test_each_item_becomes_an_event_and_the_writer_goes_on(
         writer.write("last")
     written = [(event, "a"), (event, '{"b":1}'), (event, None)]
     assert stored(client, key) == [*written * 3, ("last", None), ("end", None)]
+
+
+def test_an_item_may_have_a_name_of_its_own(
+    backend: Backend, server: Server, client: Client, key: str
+) -> None:
+    client.create_stream(key)
+    items = ["a", NewEvent(event="usage", data={"tokens": 1}), NewEvent(event="done"), "b"]
+    with backend.publish(server.url, server.api_key, key) as writer:
+        writer.pipe_from(source(backend, items))
+        with pytest.raises(InvalidEvent):
+            writer.pipe_from([NewEvent(event="end")])
+    written = [("token", "a"), ("usage", '{"tokens":1}'), ("done", None), ("token", "b")]
+    assert stored(client, key) == [*written, ("end", None)]
 
 
 @pytest.mark.parametrize("write_after_stop", [False, True])

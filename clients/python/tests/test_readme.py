@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import json
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from conftest import Server, free_port
+from apps import running, uvicorn
+from conftest import Server
+from fake_models import fake_model, responses, text_delta
 from interfaces import DEADLINE, wait_until
+from test_django import wsgi_request
 
 import tinistreamer
 from tinistreamer import AsyncClient, Client, StreamNotActive
 
 README = Path(__file__).parents[1] / "README.md"
 HANGING = """
+
+import asyncio
+
 
 async def model(question):
     yield question
@@ -33,56 +36,57 @@ async def model(question):
 def test_the_server_stops_while_a_model_hangs(
     server: Server, client: Client, tmp_path: Path
 ) -> None:
-    found = re.search(
-        r"## With FastAPI.*?```py\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
-    )
-    assert found is not None
-    program = found[1].replace("http://127.0.0.1:8000", server.url)
-    program = re.sub(r"^GRACE = .*$", "GRACE = 0.1", program, flags=re.MULTILINE)
+    program = block("from fastapi import").replace("Answers()", "Answers(grace=0.1)")
     (tmp_path / "app.py").write_text(program + HANGING, encoding="utf-8")
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "app:app",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    environment = {**os.environ, "STREAMER_API_KEY": server.api_key}
     with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log) as app,
+        fake_model() as unused,
+        running(uvicorn("app:app"), tmp_path, tmp_path / "log", server, unused) as app,
     ):
-        try:
-            key = ask(port)
-            wait_until(lambda: len(client.stream_events(key)) == 2)
-            app.send_signal(signal.SIGTERM)
-            app.wait(DEADLINE)
-        finally:
-            app.kill()
-    log_text = (tmp_path / "log").read_text()
-    assert [event.event for event in client.stream_events(key)] == ["start", "token", "fail"], (
-        log_text
-    )
-    assert "Traceback" not in log_text
+        key = app.ask()["key"]
+        wait_until(lambda: len(client.stream_events(key)) == 2)
+        assert app.get(f"/answers/{key}").json()["key"] == key
+        assert key in app.get("/streams").json()
+        app.process.send_signal(signal.SIGTERM)
+        app.process.wait(DEADLINE)
+        assert [event.event for event in client.stream_events(key)] == ["start", "token", "fail"], (
+            app.log
+        )
+        assert "Traceback" not in app.log
 
 
-def ask(port: int) -> str:
-    """Asks a question as soon as the server listens, and returns the key of the answer."""
-    end = time.monotonic() + DEADLINE
-    while True:
-        try:
-            answer = httpx.post(
-                f"http://127.0.0.1:{port}/chat", params={"question": "why"}, timeout=DEADLINE
-            )
-        except httpx.TransportError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        else:
-            return httpx.URL(answer.json()["url"]).params["key"]
+def test_the_answer_of_a_model(
+    server: Server, client: Client, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.create_stream(key)
+
+    async def check(names: dict[str, Any]) -> None:
+        async with AsyncClient(server.url, server.api_key) as backend, names["model"]:
+            await names["ask_model"](backend, key, "why")
+
+    with fake_model() as model:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{model.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        model.steps = responses(text_delta("a"), status="completed")
+        asyncio.run(asyncio.wait_for(check(run("from openai import")), DEADLINE))
+    assert [event.event for event in client.stream_events(key)][1:] == ["token", "finish", "end"]
+
+
+def texts_of(question: str) -> list[str]:
+    return [question]
+
+
+def test_views_of_django(server: Server, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINISTREAMER_URL", server.url)
+    monkeypatch.setenv("TINISTREAMER_API_KEY", server.api_key)
+    names = run("from django.urls import", model=texts_of)
+    request = wsgi_request("POST")
+    monkeypatch.setattr(request, "POST", {"question": "why"})
+    ask, access = (pattern.callback for pattern in names["urlpatterns"])
+    key = json.loads(ask(request).content)["key"]
+    assert json.loads(access(wsgi_request("GET"), key=key).content)["key"] == key
+    wait_until(lambda: len(client.stream_events(key)) == 3)
+    assert client.stream_events(key)[1].data == "why"
+    names["answers"].close()
 
 
 def block(first_line: str) -> str:

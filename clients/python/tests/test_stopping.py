@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -49,7 +50,10 @@ def test_after_a_stop_a_write_is_refused_and_the_block_cancels_the_stream_withou
         assert (error.code, error.by) == ("stopped", "api-key")
         assert isinstance(error, PublishError)
         again = pickle.loads(pickle.dumps(error))
-        assert (str(again), again.by, again.acknowledged) == (str(error), "api-key", 200)
+        # The last events may not be confirmed yet.
+        assert 0 <= error.acknowledged <= 200
+        assert (str(again), again.by) == (str(error), "api-key")
+        assert again.acknowledged == error.acknowledged
         raise error
     tokens = [("token", str(number)) for number in range(200)]
     assert stored(client, key) == [*tokens, ("cancel", BY_KEY)]
@@ -83,6 +87,8 @@ def test_a_writer_that_does_not_hear_learns_of_the_stop_with_its_next_renewal(
     def write(writer: Any) -> None:
         while True:
             writer.write("token", ".")
+            # A renewal needs a part of the CPU, too.
+            time.sleep(0.01)
 
     options = {"transport": transport, "lease": 2}
     with backend.publish(server.url, server.api_key, key, **options) as writer:

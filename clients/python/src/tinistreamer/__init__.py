@@ -4,6 +4,7 @@ A backend uses `Client` or `AsyncClient` to manage streams and to publish events
 `subscribe` or `asubscribe` to follow a stream.
 """
 
+from ._async.answers import AsyncAnswers
 from ._async.client import AsyncClient
 from ._async.many_subscription import AsyncManySubscription
 from ._async.subscribe import asubscribe, asubscribe_many
@@ -11,12 +12,14 @@ from ._async.subscription import AsyncSubscription
 from ._async.writer import AsyncWriter
 from ._connection_changes import ConnectionChange
 from ._errors import (
+    AnswerNotFound,
     ApiError,
     Disconnected,
     DisconnectedByOperator,
     EventsMissed,
     Gap,
     InvalidEvent,
+    ModelFailed,
     PublishError,
     Refused,
     Stopped,
@@ -24,6 +27,7 @@ from ._errors import (
     StreamNotActive,
     SubscriptionOver,
     TinistreamerError,
+    TooManyAnswers,
     Unreachable,
     WriterClosed,
 )
@@ -47,8 +51,10 @@ from ._generated.models import (
 from ._generated.models import Disconnected as Disconnection
 from ._generated.models import Event as NewEvent
 from ._missed import MissedTotal
+from ._model_failure import model_failure
 from ._reason import Reason
 from ._stop import Stop
+from ._sync.answers import Answers
 from ._sync.client import Client
 from ._sync.many_subscription import ManySubscription
 from ._sync.subscribe import subscribe, subscribe_many
@@ -60,7 +66,10 @@ __all__ = [
     "Access",
     "Ack",
     "Added",
+    "AnswerNotFound",
+    "Answers",
     "ApiError",
+    "AsyncAnswers",
     "AsyncClient",
     "AsyncManySubscription",
     "AsyncSubscription",
@@ -83,6 +92,7 @@ __all__ = [
     "ManySubscription",
     "Missed",
     "MissedTotal",
+    "ModelFailed",
     "NewEvent",
     "PublishError",
     "Reason",
@@ -101,11 +111,13 @@ __all__ = [
     "Subscription",
     "SubscriptionOver",
     "TinistreamerError",
+    "TooManyAnswers",
     "Unreachable",
     "Writer",
     "WriterClosed",
     "asubscribe",
     "asubscribe_many",
+    "model_failure",
     "subscribe",
     "subscribe_many",
 ]

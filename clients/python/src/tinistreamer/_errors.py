@@ -212,6 +212,30 @@ def _reason_of(last_event: Event | None) -> object:
         return None
 
 
+class ModelFailed(TinistreamerError):
+    """A model's answer broke off, without an error of the model's SDK.
+
+    The code is `model-failed` when the model reported a failure, and `model-incomplete` when its
+    stream ended too early. The message has no text of the model.
+    """
+
+
+class TooManyAnswers(TinistreamerError):
+    """A backend already produces `max_running` answers. The code is `too-many-answers`."""
+
+    def __init__(self, max_running: int) -> None:
+        super().__init__("too-many-answers", f"{max_running} answers are being produced already")
+        self.args = (max_running,)
+
+
+class AnswerNotFound(TinistreamerError):
+    """No answer has this key. The code is `stream-not-found`."""
+
+    def __init__(self) -> None:
+        super().__init__("stream-not-found", "There is no answer with this key")
+        self.args = ()
+
+
 class Gap(TinistreamerError):
     """An event does not follow the event before it. The code is `gap`.
 

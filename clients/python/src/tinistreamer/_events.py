@@ -65,6 +65,11 @@ class KeyedEvent(Event):
     """The key of its stream."""
 
 
+def named(event: str, item: Any) -> tuple[str, Any]:
+    """Returns the name and the data of an item that a writer pipes as this event."""
+    return (item.event, item.data) if isinstance(item, NewEvent) else (event, item)
+
+
 def number_of(event_id: str | None) -> int | None:
     """Returns the event number in an id; None when the text is not an id."""
     found = _ID.fullmatch(event_id) if event_id is not None else None

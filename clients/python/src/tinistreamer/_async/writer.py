@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from .._errors import PublishError, Stopped, TinistreamerError
-from .._events import encode
+from .._events import encode, named
 from .._failure import Failure, failure_of
 from .._finish import Ending, cancelled, ended, failed, finish_stream
 from .._generated.models import SignalRecord
@@ -129,6 +129,8 @@ class AsyncWriter:
     async def pipe_from(self, source: AsyncItems, event: str = "token") -> None:
         """Writes each item of a source as an event. Raises as `write` does, and what it raises.
 
+        An item that is a `NewEvent` has a name of its own. The adapters for models make such items.
+
         At a stop it closes the source, and raises `Stopped`, also with `write_after_stop`. It
         closes the source after any other error as well.
         """
@@ -140,7 +142,7 @@ class AsyncWriter:
         is_complete = False
         try:
             while (item := await reading.next()) is not None:
-                await self.write(event, *item)
+                await self.write(*named(event, *item))
             async with self._state.changed:
                 if reading.is_interrupted:
                     raise self._outbox.failure or self._outbox.stopped()

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from .._errors import PublishError, Stopped, TinistreamerError
-from .._events import encode
+from .._events import encode, named
 from .._failure import Failure, failure_of
 from .._finish import Ending, cancelled, ended, failed, finish_stream
 from .._generated.models import SignalRecord
@@ -130,6 +130,8 @@ class Writer:
     def pipe_from(self, source: Items, event: str = "token") -> None:
         """Writes each item of a source as an event. Raises as `write` does, and what it raises.
 
+        An item that is a `NewEvent` has a name of its own. The adapters for models make such items.
+
         At a stop it closes the source, and raises `Stopped`, also with `write_after_stop`. It
         closes the source after any other error as well.
         """
@@ -141,7 +143,7 @@ class Writer:
         is_complete = False
         try:
             while (item := reading.next()) is not None:
-                self.write(event, *item)
+                self.write(*named(event, *item))
             with self._state.changed:
                 if reading.is_interrupted:
                     raise self._outbox.failure or self._outbox.stopped()

@@ -53,16 +53,21 @@ class AsyncSource:
 
     async def aclose(self) -> None:
         """Closes the source, so that what produces its items stops."""
-        for each in (self._items, self._source):
-            close = getattr(each, "aclose", None) or getattr(each, "close", None)
-            if not callable(close):
-                continue
-            try:
-                closing = close()
-                if inspect.isawaitable(closing):
-                    await closing
-            except Exception as error:  # noqa: BLE001 - the stop, or another error, is on its way
-                log.warning("A source could not be closed: %s", type(error).__name__)
+        await close_source(self._items)
+        await close_source(self._source)
+
+
+async def close_source(source: object) -> None:
+    """Closes something that is read. A failure of that goes into the log."""
+    close = getattr(source, "aclose", None) or getattr(source, "close", None)
+    if not callable(close):
+        return
+    try:
+        closing = close()
+        if inspect.isawaitable(closing):
+            await closing
+    except Exception as error:  # noqa: BLE001 - the stop, or another error, is on its way
+        log.warning("A source could not be closed: %s", type(error).__name__)
 
 
 async def _taking_turns(items: Iterable[Any]) -> AsyncIterator[Any]:

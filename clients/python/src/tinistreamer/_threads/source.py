@@ -44,17 +44,18 @@ class Source:
         self.is_interrupted = True
         if not isinstance(self._source, Generator):
             # In a thread of its own: to close something that is being read may take a while.
-            closer = partial(_close, self._source)
+            closer = partial(close_source, self._source)
             threading.Thread(target=closer, name="tinistreamer-closer", daemon=True).start()
 
     def close(self) -> None:
         """Closes the source, so that what produces its items stops."""
-        _close(self._items)
-        _close(self._source)
+        close_source(self._items)
+        close_source(self._source)
 
 
-def _close(closable: object) -> None:
-    close = getattr(closable, "close", None)
+def close_source(source: object) -> None:
+    """Closes something that is read. A failure of that goes into the log."""
+    close = getattr(source, "close", None)
     if callable(close):
         try:
             close()
