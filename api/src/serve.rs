@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -64,24 +65,28 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     let (lifecycle, grace) = (Lifecycle::default(), settings.shutdown_grace);
     let mut signals = StopSignals::new()?;
 
-    let metrics_address = match settings.metrics {
-        MetricsAt::Address(address) => {
-            let (store, metrics) = (SharedStore::clone(&store), SharedMetrics::clone(&metrics));
-            Some(serve_metrics(address, store, metrics).await?)
-        }
-        MetricsAt::Broker | MetricsAt::Nowhere => None,
-    };
-
     let (about, console) = (format!("{} store", store.name()), settings.console);
+    let metrics_at = settings.metrics;
+    let metrics_address = Arc::new(OnceLock::new());
+    let bound = Arc::clone(&metrics_address);
     let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
-        let address = address_of(rocket.config());
-        Box::pin(async move { greet(address, &about, console, metrics_address, &temporary_keys) })
+        let (address, metrics) = (address_of(rocket.config()), bound.get().copied());
+        Box::pin(async move { greet(address, &about, console, metrics, &temporary_keys) })
     });
+    let (shared_store, shared_metrics) =
+        (SharedStore::clone(&store), SharedMetrics::clone(&metrics));
     let rocket = server(rocket, settings, store, metrics, lifecycle.clone())
         .attach(greeting)
         .ignite()
         .await;
     let rocket = rocket.map_err(|error| Failure::Launch(error.kind().to_string()))?;
+    // Not before: a Rocket that is built turns the log of the other one on, which then prints a
+    // line of its own.
+    if let MetricsAt::Address(address) = metrics_at {
+        let bound = serve_metrics(address, shared_store, shared_metrics).await?;
+        // Nobody else sets it.
+        let _ = metrics_address.set(bound);
+    }
     let shutdown = rocket.shutdown();
     let address = address_of(rocket.config());
     let mut launch = tokio::spawn(rocket.launch());

@@ -159,6 +159,11 @@ impl Setup {
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let first_line = within(lines.next_line()).await.expect("text");
         let url = first_line.as_deref().and_then(|line| {
+            // Nothing else prints.
+            assert!(
+                line.starts_with("tinistreamer "),
+                "the first line is {line:?}"
+            );
             line.split_whitespace()
                 .find(|word| word.starts_with("http://"))
         });
