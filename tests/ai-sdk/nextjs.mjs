@@ -17,6 +17,8 @@ async function startExample(fixture) {
   const next = path.join(example, 'node_modules/next/dist/bin/next');
   const child = start(process.execPath, [next, 'start', '-H', '127.0.0.1', '-p', '0'], {
     cwd: example,
+    // It may start the server as a process of its own.
+    detached: true,
     env: {
       PATH: process.env.PATH,
       NEXT_TELEMETRY_DISABLED: '1',

@@ -58,7 +58,12 @@ onEachStore(
       fixture,
       process.execPath,
       (port) => [module('next/dist/bin/next'), 'dev', '-H', '127.0.0.1', '-p', String(port)],
-      () => ({ cwd: project, env: { ...settings(fixture), NEXT_TELEMETRY_DISABLED: '1' } }),
+      () => ({
+        cwd: project,
+        env: { ...settings(fixture), NEXT_TELEMETRY_DISABLED: '1' },
+        // It starts the server as a process of its own.
+        detached: true,
+      }),
     );
     const tab = await (await fixture.context()).newPage();
     tab.setDefaultTimeout(DEADLINE);

@@ -18,7 +18,7 @@ export const DEADLINE = 120_000;
 const processes = new Set();
 const folders = new Set();
 process.on('exit', () => {
-  for (const child of processes) child.kill('SIGKILL');
+  for (const child of processes) signalKill(child);
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 // The test runner exits by force when all tests of a file are over, also with open handles. So this
@@ -47,12 +47,27 @@ export async function until(condition, what, deadline = Date.now() + DEADLINE) {
   }
 }
 
+/** Kills a process. With `detached` it has a group of its own: then also what it has started. */
+function signalKill(child) {
+  if (!child.isDetached) {
+    child.kill('SIGKILL');
+    return;
+  }
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch (error) {
+    // The whole group is gone already.
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
+
 /**
  * Starts a child process. Its `gone` resolves with `{ code, signal }` when it has ended, or with `{
  * error }` when it could not be started.
  */
 export function start(command, args, options) {
   const child = spawn(command, args, options);
+  child.isDetached = options?.detached === true;
   // A character may be split between two chunks. With an encoding the stream joins it.
   for (const pipe of [child.stdout, child.stderr]) pipe?.setEncoding('utf8');
   processes.add(child);
@@ -64,7 +79,7 @@ export function start(command, args, options) {
 }
 
 export async function kill(child) {
-  child.kill('SIGKILL');
+  if (child.pid !== undefined) signalKill(child);
   await child.gone;
 }
 
