@@ -33,7 +33,7 @@ test: ## Everything but `make nightly`, after installing what the tests need; a 
 	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 # What takes long and is seldom broken: tools and features that have to be compiled for it alone, and tests at random.
-NIGHTLY := deny:30 advisories:15 site:10 test-otlp:15 test-nextjs:15 test-scenarios:40 fuzz:60 soak:30
+NIGHTLY := deny:30 advisories:15 site:10 test-otlp:15 test-client-versions:30 test-nextjs:15 test-scenarios:40 fuzz:60 soak:30
 
 .PHONY: nightly
 nightly: ## What `make test` leaves out as it takes too long: dependencies, the feature otlp, all scenarios, fuzzing, faults at random
@@ -147,6 +147,10 @@ test-client-python: ## The Python client by itself
 .PHONY: test-client-typescript
 test-client-typescript: ## The TypeScript client by itself
 	cd clients/typescript && npm run lint && npm run check && npm test && npm run generate:check && npm run pack:check
+
+.PHONY: test-client-versions
+test-client-versions: ## The TypeScript and Python clients on other versions of Node and Python
+	scripts/test-client-versions
 
 .PHONY: test-ai-sdk
 test-ai-sdk: ## Chats with the AI SDK, versions 6 and 7, also in Chromium
