@@ -37,7 +37,8 @@ class Background:
         with self._changed:
             left = [*self._jobs]
         # All at once: each of them may wait for the broker.
-        for waiting in [job.interrupt() for job in left]:
+        interruptions = [job.interrupt(end) for job in left]
+        for waiting in filter(None, interruptions):
             waiting.join(max(0.0, end - time.monotonic()))
         self._wait(max(0.0, end - time.monotonic()))
         return len(self._jobs)
@@ -83,10 +84,19 @@ class _Job:
         """Begins."""
         _start_thread(self._call, "tinistreamer-answer")
 
-    def interrupt(self) -> threading.Thread:
-        """Makes the function end. Returns the thread that does it."""
+    def interrupt(self, end: float) -> threading.Thread | None:
+        """Makes the function end. Returns the thread that does it; None when it is done.
+
+        `end` is the time after which it does not begin.
+        """
         self._is_interrupted = True
-        return _start_thread(self._interrupt, "tinistreamer-interruption")
+        try:
+            return _start_thread(self._interrupt, "tinistreamer-interruption")
+        except RuntimeError:
+            # Python 3.12 starts no thread once the main thread has ended: then one after another.
+            if time.monotonic() < end:
+                self._interrupt()
+            return None
 
     def _call(self) -> None:
         try:
