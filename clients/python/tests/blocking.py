@@ -47,6 +47,9 @@ class Loop:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # As `asyncio.run` does it. A generator that was dropped is closed in the next turn.
+            await asyncio.sleep(0)
+            await asyncio.get_running_loop().shutdown_asyncgens()
 
         self.run(cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
