@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::clock::now_ms;
 use crate::{
-    store::{NewStream, Renewed},
+    store::NewStream,
     stream::{Deadlines, Renewal, Status},
 };
 
@@ -105,7 +105,7 @@ impl StreamDeadlines {
     }
 
     /// As `StreamStore::renew` has it.
-    pub(super) fn renew(&mut self, renewal: Renewal, stop_requested_ms: Option<u64>) -> Renewed {
+    pub(super) fn renew(&mut self, renewal: Renewal) {
         if renewal.stop_ack && self.stop.is_some() && !self.is_stop_acked {
             self.is_stop_acked = true;
             self.stop = Deadline::after(self.stop_grace);
@@ -117,11 +117,11 @@ impl StreamDeadlines {
         if let Some(stall) = renewal.stall {
             self.stall = Deadline::after(stall);
         }
-        Renewed {
-            deadlines: self.promised(),
-            stop_expires_ms: self.stop.map(|stop| stop.at_ms),
-            stop_requested_ms,
-        }
+    }
+
+    /// When a stop finishes the stream, in milliseconds since the Unix epoch.
+    pub(super) fn stop_expires_ms(&self) -> Option<u64> {
+        self.stop.map(|stop| stop.at_ms)
     }
 
     /// Those of the producer's promises.

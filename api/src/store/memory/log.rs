@@ -132,10 +132,13 @@ impl Log {
 
     /// As `StreamStore::renew` has it.
     pub(super) fn renew(&mut self, renewal: Renewal) -> Renewed {
-        let stop_requested_ms = self.signals.stop_requested_ms();
-        let renewed = self.deadlines.renew(renewal, stop_requested_ms);
+        self.deadlines.renew(renewal);
         self.outlive_deadlines();
-        renewed
+        Renewed {
+            deadlines: self.deadlines.promised(),
+            stop_expires_ms: self.deadlines.stop_expires_ms(),
+            stop_requested_ms: self.signals.stop_requested_ms(),
+        }
     }
 
     /// Prolongs the life of an active stream that has deadlines.
