@@ -12,7 +12,7 @@ import { installLibrary } from './library.mjs';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const programs = { 6: process.execPath, 7: path.join(here, 'v7/node_modules/.bin/node') };
 const versions = process.env.AI_SDK ? [process.env.AI_SDK] : Object.keys(programs);
-const options = ['--test', '--test-force-exit', '--test-concurrency=3', '--test-timeout=120000'];
+const options = ['--test', '--test-force-exit', '--test-concurrency=3', '--test-timeout=600000'];
 
 /** Returns whether the tests passed, and what they printed. */
 async function run(version) {
