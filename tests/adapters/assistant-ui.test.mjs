@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AssistantMessageAccumulator, DataStreamDecoder } from 'assistant-stream';
-import { question, textOf } from './model.mjs';
+import { question, textOf } from '../support/answers.mjs';
 import { assertText, onlyCall, startChats, until } from './support.mjs';
 
 const KEY = 'assistant-ui:s';

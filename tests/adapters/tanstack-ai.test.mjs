@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ChatClient, fetchServerSentEvents } from '@tanstack/ai-client';
-import { question, textOf } from './model.mjs';
+import { question, textOf } from '../support/answers.mjs';
 import { assertText, onlyCall, startChats, until } from './support.mjs';
 
 const start = (t) => startChats(t, 'TanStack AI');

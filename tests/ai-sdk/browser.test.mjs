@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { until } from '../browser/harness.mjs';
+import { textOf } from '../support/answers.mjs';
 import {
   LONG,
   ask,
@@ -14,7 +15,6 @@ import {
   startChat,
   textIn,
 } from './chromium.mjs';
-import { textOf } from './model.mjs';
 import { version } from './packages.mjs';
 
 inChromium('a page that is reloaded in mid-answer gets the whole text', async (fixture) => {

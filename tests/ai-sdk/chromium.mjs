@@ -5,7 +5,7 @@ import path from 'node:path';
 import { build } from 'esbuild';
 import { onEachStore, until } from '../browser/harness.mjs';
 import { kill, makeFolder, start } from '../support/processes.mjs';
-import { question } from './model.mjs';
+import { question } from '../support/answers.mjs';
 import { folder, here, version } from './packages.mjs';
 
 const PAGE = path.join(makeFolder(), 'page.js');

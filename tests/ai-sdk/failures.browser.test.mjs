@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { until } from '../browser/harness.mjs';
+import { textOf } from '../support/answers.mjs';
 import {
   LONG,
   ask,
@@ -15,7 +16,6 @@ import {
   startChat,
   textIn,
 } from './chromium.mjs';
-import { textOf } from './model.mjs';
 
 inChromium('when the backend dies, the page learns it, and keeps the text', async (fixture) => {
   const chat = await startChat(fixture, { lease: 2 });

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { serve } from '@hono/node-server';
 import express from 'express';
 import { Hono } from 'hono';
+import { textOf } from '../support/answers.mjs';
 import { makeChat } from './chat.mjs';
-import { textOf } from './model.mjs';
 import { page, server } from './packages.mjs';
 import { readAll, sending, startBroker, until } from './support.mjs';
 

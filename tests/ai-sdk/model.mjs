@@ -1,30 +1,7 @@
-// A model that does what the question says, and the text of its answer.
+// A model that does what the question says.
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { deltasOf } from '../support/answers.mjs';
 import { MockLanguageModel } from './packages.mjs';
-
-/** Characters that something between could change. */
-const WORDS = [
-  'plain ',
-  'crab 🦀 ',
-  'CR\r',
-  'CRLF\r\n',
-  '\n\n',
-  'sep\u2028',
-  'tab\t',
-  '"quote" ',
-  'é ',
-];
-
-/** The lengths of the deltas. */
-const SIZES = [5, 8, 3];
-
-/** The answer of so many words. */
-export const textOf = (count) =>
-  Array.from({ length: count }, (_, n) => `${n} ${WORDS[n % WORDS.length]}`).join('');
-
-/** What a question asks for: `words`, `delay` between them in ms, `fail` or `hang` after them. */
-export const question = (script) => JSON.stringify(script);
 
 /** The calls of the model: what became of each. */
 export class Model {
@@ -61,20 +38,11 @@ export class Model {
   }
 }
 
-async function* partsOf({ words = 0, delay = 0, fail, hang }, signal) {
+async function* partsOf(script, signal) {
   yield { type: 'stream-start', warnings: [] };
   yield { type: 'text-start', id: '0' };
-  const text = textOf(words);
-  // Some of these sizes split the halves of a crab.
-  for (let [at, n] = [0, 0]; at < text.length; n += 1) {
-    if (delay > 0) await sleep(delay, undefined, { signal });
-    signal?.throwIfAborted();
-    const size = SIZES[n % SIZES.length];
-    yield { type: 'text-delta', id: '0', delta: text.slice(at, at + size) };
-    at += size;
-  }
-  if (hang) await sleep(600_000, undefined, { signal, ref: false });
-  if (fail) throw new Error('a secret of the model');
+  for await (const delta of deltasOf(script, signal)) yield { type: 'text-delta', id: '0', delta };
+  if (script.fail) throw new Error('a secret of the model');
   yield { type: 'text-end', id: '0' };
   const none = { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0, text: 1, reasoning: 0 };
   yield {

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { textOf } from '../support/answers.mjs';
 import { messageText } from './chat.mjs';
-import { textOf } from './model.mjs';
 import { ai, server } from './packages.mjs';
 import { ask, readAll, sending, startChat, streamOf, until } from './support.mjs';
 

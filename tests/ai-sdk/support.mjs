@@ -2,8 +2,8 @@
 
 import { Fixture } from '../support/fixture.mjs';
 import { CuttingProxy } from '../support/proxy.mjs';
+import { question } from '../support/answers.mjs';
 import { makeChat } from './chat.mjs';
-import { question } from './model.mjs';
 import { page } from './packages.mjs';
 
 export { until } from '../support/processes.mjs';
