@@ -26,7 +26,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-adapters:10 test-recipes:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-users:30 test-deploy:10
 
 .PHONY: test
 test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
@@ -152,16 +152,25 @@ test-client-typescript: ## The TypeScript client by itself
 test-client-versions: ## The TypeScript and Python clients on other versions of Node and Python
 	scripts/test-client-versions
 
-.PHONY: test-ai-sdk
-test-ai-sdk: ## Chats with the AI SDK, versions 6 and 7, also in Chromium
-	cargo build --locked
+# Once for all targets of one `make`: a build removes the old one first.
+.PHONY: typescript-dist
+typescript-dist:
 	cd clients/typescript && npm run --silent build
+
+# The browsers wait for half of the time.
+.PHONY: test-users
+test-users: ## What stands beside the clients' own tests, two targets at a time: browsers, AI SDKs, recipes, packages, …
+	cargo build --locked
+	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-ai-sdk test-recipes test-adapters test-packages test-runtimes test-foreign test-proxies
+
+.PHONY: test-ai-sdk
+test-ai-sdk: typescript-dist ## Chats with the AI SDK, versions 6 and 7, also in Chromium
+	cargo build --locked
 	cd tests/ai-sdk && npm test
 
 .PHONY: test-nextjs
-test-nextjs: ## Build the example in examples/nextjs-chat, and try it in Chromium
+test-nextjs: typescript-dist ## Build the example in examples/nextjs-chat, and try it in Chromium
 	cargo build --locked
-	cd clients/typescript && npm run --silent build
 	cd examples/nextjs-chat && npm ci --no-audit --no-fund --silent && npm run --silent check && NEXT_TELEMETRY_DISABLED=1 npm run --silent build
 	cd tests/ai-sdk && node --test --test-force-exit nextjs.mjs
 
@@ -172,22 +181,19 @@ test-scenarios: ## The clients' scenarios in every combination with the stores
 	cd tests/clients && SCENARIOS=all npm test
 
 .PHONY: test-adapters
-test-adapters: ## The TypeScript client with TanStack AI and assistant-ui
+test-adapters: typescript-dist ## The TypeScript client with TanStack AI and assistant-ui
 	cargo build --locked
-	cd clients/typescript && npm run --silent build
 	cd tests/adapters && npm test
 
 .PHONY: test-recipes
-test-recipes: ## The recipes and the short chats of examples/, also in Chromium
+test-recipes: typescript-dist ## The recipes and the short chats of examples/, also in Chromium
 	cargo build --locked
-	cd clients/typescript && npm run --silent build
 	cd examples/axum-chat && cargo build --locked --target-dir ../../target/axum-chat
 	cd tests/recipes && npm test
 
 .PHONY: test-runtimes
-test-runtimes: ## The TypeScript client on Deno, Bun and workerd
+test-runtimes: typescript-dist ## The TypeScript client on Deno, Bun and workerd
 	cargo build --locked
-	cd clients/typescript && npm run --silent build
 	cd tests/runtimes && npm test
 
 .PHONY: test-foreign
@@ -196,9 +202,8 @@ test-foreign: ## Libraries of other projects, and whether docs/guides/other-clie
 	cd tests/foreign && npm test
 
 .PHONY: test-packages
-test-packages: ## What users install: packs the broker and the clients, and installs them into empty folders
+test-packages: typescript-dist ## What users install: packs the broker and the clients, and installs them into empty folders
 	cargo build --locked
-	cd clients/typescript && npm run --silent build
 	cd tests/packages && npm test
 
 .PHONY: package
@@ -215,7 +220,7 @@ release-dry-run: ## Do what a release does on one machine, and publish nothing (
 	scripts/release-dry-run $(ARGS)
 
 .PHONY: test-browser
-test-browser: ## Real browsers against a real broker
+test-browser: typescript-dist ## Real browsers against a real broker
 	cargo build --locked
 	cd tests/browser && npm test
 
