@@ -201,6 +201,12 @@ test-foreign: ## Libraries of other projects, and whether docs/guides/other-clie
 	cargo build --locked
 	cd tests/foreign && npm test
 
+.PHONY: test-guides
+test-guides: ## The programs and examples of docs/, as a reader runs them, also in Chromium
+	cargo build --locked
+	cd clients/typescript && npm run --silent build
+	cd tests/guides && npm test
+
 .PHONY: test-packages
 test-packages: typescript-dist ## What users install: packs the broker and the clients, and installs them into empty folders
 	cargo build --locked

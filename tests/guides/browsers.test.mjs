@@ -57,4 +57,3 @@ describePage(
     await shows(WORDS.join(''));
   }),
 );
-

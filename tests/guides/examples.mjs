@@ -39,12 +39,16 @@ export function assertLike(documented, actual, varying = [], at = '') {
 export function assertLikeText(documented, actual, at = '') {
   const known = documented.endsWith('…') ? documented.slice(0, -1) : null;
   if (/^[0-9a-f]+$/.test(known)) assert.match(actual, /^[0-9a-f]{64,}$/, at);
-  else if (known !== null) assert.ok(actual.startsWith(known) && actual !== known, `${at}: ${actual}`);
+  else if (known !== null)
+    assert.ok(actual.startsWith(known) && actual !== known, `${at}: ${actual}`);
   else assert.equal(fixed(actual), fixed(documented), at);
 }
 
-const kind = (value) =>
-  value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
+const kind = (value) => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
 
 /** The values of a block with a JSON value on each line. */
-export const linesOf = (text) => text.trim().split('\n').map((line) => JSON.parse(line));
+export const linesOf = (text) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));

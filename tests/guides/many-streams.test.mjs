@@ -24,6 +24,7 @@ async function printsAll(reader, start, statuses) {
   const program = start({ TOKEN: await reader.tokenFor(KEYS) });
   await reader.printed(program, /chat-1 end/);
   reader.proxy.cutAll();
+  assert.ok(reader.proxy.cuts > 0, 'the program is cut off');
   await answer(reader.broker, 'chat-2');
   const lines = (await program.ended()).trim().split('\n');
   for (const key of KEYS)

@@ -26,7 +26,11 @@ describePage(
       reader.proxy.cutAll();
     }
     await reader.broker.end(key);
-    const events = () => program.out.trim().split('\n').map((line) => JSON.parse(line));
+    const events = () =>
+      program.out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
     let over;
     program.ended().then((out) => (over = out));
     // Without the close it would connect again, and get all events again.

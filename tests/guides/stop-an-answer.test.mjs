@@ -34,7 +34,9 @@ describePage(
     const { backend, access } = await startBackend(reader);
     const shown = await reader.node(text, access).ended();
     await backend.ended();
-    const [, words] = /^((?:word \d+ )+)cancelled \{ reason: 'stop', by: 'user-7' \}\n$/.exec(shown);
+    const [, words] = /^((?:word \d+ )+)cancelled \{ reason: 'stop', by: 'user-7' \}\n$/.exec(
+      shown,
+    );
     const stored = (await reader.stored('chat-42')).slice(1, -1);
     assert.equal(words, stored.map((event) => event.replace(/^token:/, '')).join(''));
   }),
@@ -44,7 +46,9 @@ describePage(
     const { token } = await reader.broker.stream('chat 1', { permissions, subject: 'ann' });
     const tab = await reader.fixture.tab();
     const send = new Function('...args', `${text}; return sendSignal(...args);`);
-    const answer = await tab.evaluate(`(${send})(...${JSON.stringify(argumentsFor(reader, token))})`);
+    const answer = await tab.evaluate(
+      `(${send})(...${JSON.stringify(argumentsFor(reader, token))})`,
+    );
     assert.deepEqual(answer, { seq: 1 });
     const { signals } = await reader.broker.call('/stream/signals?key=chat%201');
     const [{ name, by, data }] = signals;
