@@ -135,10 +135,11 @@ class Reader {
 
   /** Waits until a program has printed what fits. Returns the match. */
   printed(program, pattern) {
-    return until(
-      () => pattern.exec(program.out),
-      () => `${pattern} in ${program.out}${program.errors}`,
-    );
+    const all = () => `${pattern} in ${program.out}${program.errors}`;
+    return until(() => {
+      if (program.child.exitCode > 0) throw new Error(`the program failed: ${all()}`);
+      return pattern.exec(program.out);
+    }, all);
   }
 
   /** A token for streams that may not exist yet. */

@@ -31,14 +31,14 @@ describePage(
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line));
-    let over;
-    program.ended().then((out) => (over = out));
+    const isOver = () => program.child.exitCode !== null;
     // Without the close it would connect again, and get all events again.
-    await until(() => over || events().length > 32, 'the program stops, or starts again');
+    await until(() => isOver() || events().length > 32, 'the program stops, or starts again');
+    assert.ok(isOver(), 'it stops');
+    await program.ended();
     assert.deepEqual(
       events().map(({ id }) => numberOf(id)),
       range(0, 32),
     );
-    assert.ok(over, 'it stops');
   }),
 );

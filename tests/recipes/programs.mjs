@@ -48,8 +48,11 @@ export function run(fixture, command, args, options) {
   const program = { child, out: '', errors: '', kill: () => kill(child) };
   child.stdout.on('data', (chunk) => (program.out += chunk));
   child.stderr.on('data', (chunk) => (program.errors += chunk));
+  const closed = new Promise((resolve) => child.once('close', resolve));
   program.ended = async () => {
     const { code } = await child.gone;
+    // Its last words may still be in the pipe.
+    await closed;
     if (code !== 0) throw new Error(`${command} ${args} ended with ${code}: ${program.errors}`);
     return program.out;
   };
