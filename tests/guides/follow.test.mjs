@@ -17,6 +17,21 @@ function checkMissed(frame) {
   assert.ok(missed > 0);
 }
 
+/** Cuts a program off in the middle of an answer, and checks what it prints. */
+async function prints(reader, start) {
+  const { key, sse_url, token } = await reader.broker.stream('chat-42');
+  const program = start(`${sse_url}&token=${token}`);
+  await reader.broker.add(key, [{ event: 'token', data: 'Hello' }]);
+  await reader.printed(program, /^Hello$/);
+  reader.proxy.cutAll();
+  await reader.broker.add(key, [{ event: 'token', data: ' world' }]);
+  await reader.broker.end(key);
+  const last = (await reader.broker.events(key)).at(-1).id;
+  const expected = `Hello world (ended, the last event is ${last})\n`;
+  assert.equal(await program.ended(), expected);
+  assert.equal(reader.proxy.gets.length, 2);
+}
+
 describePage(
   'guides/follow.md',
   runs('html', 'follow.html shows an answer as it comes', async (reader, text) => {
@@ -34,6 +49,13 @@ describePage(
     await tab.waitForFunction('events.readyState === EventSource.CLOSED');
     const statuses = reader.proxy.gets.map(({ status }) => status);
     assert.deepEqual(statuses, [200, 200], 'the page closes its connection itself');
+  }),
+  runs('js', 'follow.mjs prints an answer, also after a cut', async (reader, text) => {
+    reader.install();
+    await prints(reader, (url) => reader.node(text, [url]));
+  }),
+  runs('python', 'follow.py prints an answer, also after a cut', async (reader, text) => {
+    await prints(reader, (url) => reader.python(text, [url]));
   }),
   runs('text', 'a missedevents has the frame that the page shows', async (reader, text) => {
     const { key, token } = await reader.broker.stream('chat-1', { max_events: 10 });
