@@ -202,9 +202,8 @@ test-foreign: ## Libraries of other projects, and whether docs/guides/other-clie
 	cd tests/foreign && npm test
 
 .PHONY: test-guides
-test-guides: ## The programs and examples of docs/, as a reader runs them, also in Chromium
+test-guides: typescript-dist ## The programs and examples of docs/, as a reader runs them, also in Chromium
 	cargo build --locked
-	cd clients/typescript && npm run --silent build
 	cd tests/guides && npm test
 
 .PHONY: test-packages
