@@ -1,7 +1,7 @@
 // Runs the code blocks of a page, each with a broker of its own, as a reader would.
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { onEachStore } from '../browser/harness.mjs';
@@ -42,7 +42,7 @@ export function describePage(page, ...entries) {
     test('each block has a test, or a reason why it has none', () => {
       const place = ({ language }, n) => `${blocks[n]?.line ?? 'no line'}: ${language}`;
       assert.deepEqual(all.map(place), blocks.map(place));
-      for (const { body, reason } of all) assert.ok(body ?? reason, 'a test or a reason');
+      for (const { body, reason } of all) if (!body) checkReason(reason);
     });
     all.forEach(({ name, body }, n) => {
       if (!body) return;
@@ -53,6 +53,17 @@ export function describePage(page, ...entries) {
       onEachStore(name, start, ['memory']);
     });
   });
+}
+
+const makefile = readFileSync(path.join(root, 'Makefile'), 'utf8');
+
+/** Fails unless the files and the targets that a reason names exist. */
+function checkReason(reason) {
+  assert.ok(reason, 'a test, or a reason');
+  for (const [file] of reason.matchAll(/\w[\w-]*\/[\w./-]+\.\w+/g))
+    assert.ok(existsSync(path.join(root, file)), `${file} exists`);
+  for (const [, target] of reason.matchAll(/make ([\w-]+)/g))
+    assert.match(makefile, new RegExp(`^${target}:`, 'm'), `make ${target} exists`);
 }
 
 /** A reader's machine: an empty folder, the packages, and a broker. */

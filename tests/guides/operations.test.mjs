@@ -113,5 +113,5 @@ async function checkRedis(reader, command) {
 
 describePage(
   'operations/reliability.md',
-  elsewhere('sh', 'takes minutes: make test runs it as a stage of its own'),
+  elsewhere('sh', 'takes minutes: make test-faults runs it'),
 );
