@@ -34,6 +34,23 @@ export const runs = (language, name, body) => ({ language, name, body });
 export const elsewhere = (language, reason, count = 1) =>
   Array.from({ length: count }, () => ({ language, reason }));
 
+const MERMAID = 'scripts/site/node_modules/mermaid/dist/mermaid.min.js';
+
+/** Diagrams, which Chromium draws. `words` has words that each diagram shows. */
+export const drawn = (...words) =>
+  words.map((word, n) =>
+    runs('mermaid', `diagram ${n + 1} shows “${word}”`, async (reader, text) => {
+      const tab = await reader.fixture.tab();
+      await tab.addScriptTag({ path: path.join(root, MERMAID) });
+      const drawing = await tab.evaluate(
+        async (text) => (await mermaid.render('diagram', text)).svg,
+        text,
+      );
+      assert.ok(drawing.includes(word), `${word} in ${drawing}`);
+      assert.doesNotMatch(drawing, /Syntax error/);
+    }),
+  );
+
 /** Tests a page. `entries` has one entry for each block of the page, in order. */
 export function describePage(page, ...entries) {
   const blocks = blocksOf(page);

@@ -6,10 +6,9 @@ import path from 'node:path';
 import { kill, start, until } from '../support/processes.mjs';
 import { blocksOf, root } from './blocks.mjs';
 import { assertLike } from './examples.mjs';
-import { describePage, elsewhere, runs } from './harness.mjs';
+import { describePage, drawn, elsewhere, runs } from './harness.mjs';
 
 const needs = (what) => `needs ${what}, which tests do not have`;
-const PICTURE = 'a picture';
 
 describePage(
   'operations/deploy.md',
@@ -17,7 +16,7 @@ describePage(
   elsewhere('sh', needs('a cluster; deploy/check-kubernetes.py compares the Secret'), 2),
   elsewhere('yaml', 'deploy/check.sh builds it with kubectl kustomize'),
   elsewhere('sh', needs('root and systemd; deploy/check.sh checks the unit')),
-  elsewhere('mermaid', PICTURE),
+  drawn('nginx or load balancer'),
 );
 
 describePage(

@@ -1,18 +1,16 @@
-// The pages whose blocks are pictures, or are run by other tests.
+// The pages whose blocks are diagrams, or are run by other tests.
 
 import assert from 'node:assert/strict';
-import { describePage, elsewhere, runs } from './harness.mjs';
+import { describePage, drawn, elsewhere, runs } from './harness.mjs';
 
-const PICTURE = 'a picture';
-
-describePage('concepts.md', elsewhere('mermaid', PICTURE, 3));
+describePage('concepts.md', drawn('your backend', 'Node B', 'the producer goes silent'));
 
 describePage(
   'architecture.md',
   elsewhere('text', 'a list of names in Redis, which no program prints'),
 );
 
-describePage('guides/ai-sdk.md', elsewhere('mermaid', PICTURE));
+describePage('guides/ai-sdk.md', drawn('chunks of the model'));
 
 describePage(
   'guides/behind-a-proxy.md',
@@ -23,7 +21,7 @@ describePage(
     const commands = text.replace('https://stream.example.com', reader.proxy.url);
     assert.match(await reader.shell(commands, { TOKEN: token }), /^event: end$/m);
   }),
-  elsewhere('mermaid', PICTURE),
+  drawn('with the session cookie'),
   elsewhere('js', 'tests/proxies/x-accel-redirect.test.mjs runs it'),
   elsewhere('nginx', 'tests/proxies/x-accel-redirect.test.mjs runs it'),
 );
