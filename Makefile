@@ -159,9 +159,9 @@ typescript-dist:
 
 # The browsers wait for half of the time.
 .PHONY: test-users
-test-users: ## What stands beside the clients' own tests, two targets at a time: browsers, AI SDKs, recipes, packages, …
+test-users: ## What stands beside the clients' own tests, two targets at a time: browsers, AI SDKs, recipes, guides, packages, …
 	cargo build --locked
-	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-ai-sdk test-recipes test-adapters test-packages test-runtimes test-foreign test-proxies
+	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-ai-sdk test-recipes test-guides test-adapters test-packages test-runtimes test-foreign test-proxies
 
 .PHONY: test-ai-sdk
 test-ai-sdk: typescript-dist ## Chats with the AI SDK, versions 6 and 7, also in Chromium
