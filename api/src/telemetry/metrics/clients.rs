@@ -56,43 +56,43 @@ impl ClientMetrics {
     /// Registers the metrics of each transport.
     pub(super) fn register(registry: &mut Registry) -> [Arc<Self>; 4] {
         let now = Family::<OfTransport, Gauge>::default();
-        registry.register("clients", "Clients that follow a stream now", now.clone());
+        registry.register("clients", "Subscribers that are connected", now.clone());
         let mut counter = |name: &str, help: &str| {
             let family = Family::<OfTransport, Counter>::default();
             registry.register(name, help, family.clone());
             family
         };
-        let connected = counter("clients_connected", "Clients that were let in");
+        let connected = counter("clients_connected", "Subscribers that the broker admitted");
         let events = counter(
             "delivered_events",
-            "Events handed to clients' connections, history included",
+            "Events written to subscribers' connections, stored events included",
         );
-        let resumes = counter("resumes", "Clients that went on from an id");
+        let resumes = counter("resumes", "Subscribers that resumed after an id");
         let missed = counter(
             "missed_told",
-            "Gaps that clients were told of by `missedevents`",
+            "Gaps that `missedevents` reported to subscribers",
         );
         let heartbeats = counter(
             "heartbeats",
-            "SSE comments and WebSocket pings sent in silence",
+            "SSE comments and WebSocket pings sent because there was no event",
         );
         let bytes = Family::<OfTransport, Counter>::default();
         registry.register_with_unit(
             "delivered",
-            "Bytes of frames and messages with these events",
+            "Bytes of the frames and messages with these events",
             Unit::Bytes,
             bytes.clone(),
         );
         let left = Family::<OfDisconnect, Counter>::default();
         registry.register(
             "clients_left",
-            "Clients that are gone, by the reason",
+            "Subscribers that disconnected, by reason",
             left.clone(),
         );
         let refused = Family::<OfRefusal, Counter>::default();
         registry.register(
             "clients_refused",
-            "Clients that were not let in, by the reason",
+            "Subscribers that the broker refused, by reason",
             refused.clone(),
         );
         let latency = Family::<OfTransport, Histogram>::new_with_constructor(|| {

@@ -38,7 +38,7 @@ impl HttpMetrics {
         let requests = Family::default();
         registry.register(
             "http_requests",
-            "Requests that were answered, by method, route and status",
+            "Answered requests, by method, route and status",
             Family::clone(&requests),
         );
         let duration = Family::new_with_constructor(

@@ -40,19 +40,19 @@ impl IngestMetrics {
         let events = counter("ingested_events", "Events written into streams");
         let duplicates = counter(
             "duplicate_events",
-            "Events of numbered producers that were not written, as the stream had them",
+            "Events that a producer sent again, and the stream already had",
         );
         let bytes = Family::<OfWay, Counter>::default();
         registry.register_with_unit(
             "ingested",
-            "Bytes of names and data of the events written",
+            "Bytes of names and data of the written events",
             Unit::Bytes,
             bytes.clone(),
         );
         let refused = Family::<OfCode, Counter>::default();
         registry.register(
             "refused_events",
-            "Lines, messages and whole batches that are no events, by error code",
+            "Lines, messages and batches that the broker refused, by error code",
             refused.clone(),
         );
         [Way::Batch, Way::Ndjson, Way::WebSocket].map(|way| {

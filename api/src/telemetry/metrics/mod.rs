@@ -87,12 +87,16 @@ impl Metrics {
             ),
             ("delivery", delivery.map_or("memory", Delivery::as_str)),
         ];
-        ours.register("build", "What this node is", Info::new(about));
+        ours.register(
+            "build",
+            "Version, store and delivery of this node",
+            Info::new(about),
+        );
         let client_slots = Gauge::<i64>::default();
         client_slots.set(i64::try_from(max_subscribers).unwrap_or(i64::MAX));
         ours.register(
             "client_slots",
-            "Clients that may follow streams at a time",
+            "Limit of connected subscribers",
             client_slots,
         );
         let http = HttpMetrics::register(ours);

@@ -37,7 +37,7 @@ impl Collector for Process {
             let (counter, unit, help) = (
                 ConstCounter::new(seconds),
                 Unit::Seconds,
-                "Time that processors spent on the process.",
+                "CPU time of the process.",
             );
             counter.encode(encoder.encode_descriptor(
                 "process_cpu",
@@ -57,14 +57,14 @@ impl Collector for Process {
         };
         gauge(
             "process_start_time",
-            "Start of the process since the Unix epoch.",
+            "Start time of the process since the Unix epoch.",
             Some(Unit::Seconds),
             self.started,
         )?;
         if let Some(bytes) = system.resident_bytes {
             gauge(
                 "process_resident_memory",
-                "Memory of the process that is in use.",
+                "Resident memory of the process.",
                 Some(Unit::Bytes),
                 bytes,
             )?;
@@ -75,7 +75,7 @@ impl Collector for Process {
         if let Some(files) = system.max_files {
             gauge(
                 "process_max_fds",
-                "Open file descriptors at the most.",
+                "Limit of open file descriptors.",
                 None,
                 files,
             )?;

@@ -31,12 +31,12 @@ impl ProducerMetrics {
         );
         registry.register(
             "producer_slots",
-            "Producers that may wait for signals at a time",
+            "Limit of producers that wait for signals",
             metrics.slots.clone(),
         );
         registry.register(
             "producers_refused",
-            "Producers that were refused because too many wait for signals",
+            "Producers that the broker refused because too many wait for signals",
             metrics.refused.clone(),
         );
         metrics

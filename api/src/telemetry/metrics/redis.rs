@@ -72,7 +72,7 @@ impl RedisMetrics {
             self.errors.get_or_create_owned(&OfOperation { operation });
         }
         let help =
-            "Time of a command's round trip, each attempt by itself; waits for events are none";
+            "Round trip of a command, for each attempt; without commands that wait for events";
         registry.register_with_unit(
             "command_duration",
             help,
@@ -81,12 +81,12 @@ impl RedisMetrics {
         );
         registry.register(
             "errors",
-            "Commands that Redis refused or did not answer, each attempt by itself",
+            "Commands that Redis refused or did not answer, for each attempt",
             self.errors.clone(),
         );
         registry.register(
             "primary_changes",
-            "Times that connections were made anew, to another primary",
+            "Times that the node connected to another primary",
             self.primary_changes.clone(),
         );
         match delivery {
@@ -98,7 +98,7 @@ impl RedisMetrics {
                 );
                 registry.register(
                     "pool_connections_in_use",
-                    "Connections of the exclusive pool that a client holds",
+                    "Connections of the exclusive pool that a subscriber holds",
                     self.pool_in_use.clone(),
                 );
             }
@@ -114,32 +114,32 @@ impl RedisMetrics {
                 }
                 registry.register(
                     "subscription_up",
-                    "Whether the node hears what is written: 1 or 0",
+                    "Whether the node receives notifications: 1 or 0",
                     self.subscription_up.clone(),
                 );
                 registry.register(
                     "subscription_losses",
-                    "Times that the subscription was lost",
+                    "Times that the node lost its subscription to notifications",
                     self.subscription_losses.clone(),
                 );
                 registry.register(
                     "topics",
-                    "Streams that the node follows for its clients",
+                    "Streams that the node follows for its subscribers",
                     self.topics.clone(),
                 );
                 registry.register(
                     "catch_ups",
-                    "Times that the store was asked for what a topic may have missed",
+                    "Times that the node asked Redis for events that a topic may have missed",
                     self.catch_ups.clone(),
                 );
                 registry.register(
                     "catch_ups_failed",
-                    "Times that the store did not answer that",
+                    "Times that Redis did not answer that",
                     self.catch_ups_failed.clone(),
                 );
                 registry.register(
                     "catch_up_events",
-                    "Events that were found so and had not been heard of",
+                    "Events that such a request found and no notification had brought",
                     self.catch_up_events.clone(),
                 );
             }

@@ -46,17 +46,17 @@ impl StreamMetrics {
         };
         registry.register(
             "streams_created",
-            "Streams that were started by this node",
+            "Streams that this node created",
             metrics.created.clone(),
         );
         registry.register(
             "streams_refused",
-            "Streams that were not started, as their API key has too many",
+            "Streams that the node did not create because the API key has too many",
             metrics.refused.clone(),
         );
         registry.register(
             "streams_finished",
-            "Streams that were finished by this node, by status",
+            "Streams that this node finished, by status",
             metrics.finished.clone(),
         );
         for &status in Outcome::ALL {
@@ -64,7 +64,7 @@ impl StreamMetrics {
         }
         registry.register(
             "signals",
-            "Signals that this node took for producers, by kind",
+            "Signals that this node stored for producers, by kind",
             metrics.signals.clone(),
         );
         for &kind in SignalKind::ALL {
@@ -72,13 +72,13 @@ impl StreamMetrics {
         }
         registry.register(
             "streams_followed",
-            "Streams that clients of this node follow now",
+            "Streams that subscribers of this node follow",
             metrics.followed.clone(),
         );
         if embedded {
             registry.register(
                 "streams_expired",
-                "Active streams whose time was up, counted when it is noticed",
+                "Active streams that expired, counted when a node notices it",
                 metrics.expired.clone(),
             );
         }
