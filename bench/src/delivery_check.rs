@@ -78,7 +78,7 @@ pub(crate) struct StreamCheck {
     pub(crate) faults: Faults,
 }
 
-/// Counts of faults, all of which must be zero.
+/// Counts of faults. All must be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
     /// Numbers that never arrived.

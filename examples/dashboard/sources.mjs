@@ -57,7 +57,7 @@ function log(slug, name, lines) {
 }
 
 const TEXTS = [
-  'A stream keeps what it was given, in order. Whoever comes late starts at its first event, and whoever was cut off goes on after the last one they had. Nothing comes twice, and nothing is left out.',
+  'A stream keeps what it was given, in order. A reader that comes late starts at its first event, and one that was cut off goes on after its last event. Nothing comes twice, and nothing is left out.',
   'Six connections are all that a browser opens to one host over HTTP/1.1. Twenty streams over one of them leave five for everything else, and the page still knows the place that it has reached in each.',
   'The id of every frame names a place in all of the streams at once. When the line breaks, the browser sends that one id back, and the broker goes on in twenty places, each exactly where it was.',
   'Tea came to most of the world by two roads. By sea it was bought in Fujian, where it is called te; by land it came as cha. Most languages still use the word of the road that it took to them.',

@@ -99,7 +99,7 @@ impl Membership {
         self.streams.iter().map(next)
     }
 
-    /// The limits of which it has permits, other than the node's.
+    /// The limits that gave it permits, except the node's.
     pub(super) fn limits(&self) -> Vec<Arc<KeyLimit>> {
         let of_streams = self
             .streams

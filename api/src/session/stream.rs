@@ -9,8 +9,8 @@ use crate::{
     stream::{EventId, Position, SharedPosition, Status, StreamKey},
 };
 
-/// The position in a deleted stream of which the subscriber has nothing. Its cursor must say that
-/// the deletion was reported.
+/// The position in a deleted stream from which the subscriber has no event. Its cursor must say
+/// that the deletion was reported.
 const NO_EVENT: EventId = EventId { ms: 0, n: 0 };
 
 /// A stream that a subscriber follows, and the subscriber's position in it.
@@ -129,7 +129,7 @@ impl SubscribedStream {
         )
     }
 
-    /// The status of a finished stream of which the subscriber has the last event.
+    /// The status of a finished stream whose last event the subscriber has.
     #[must_use]
     pub fn finished(&self) -> Option<Status> {
         match self.phase {

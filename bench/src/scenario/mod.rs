@@ -37,7 +37,7 @@ pub(crate) enum Scenario {
     Idle(Idle),
     /// Subscribers that disconnect and resume
     Churn(Churn),
-    /// Subscribers, some of which stop reading
+    /// Subscribers that stop reading, beside others that read
     Slow(Slow),
     /// Signals to producers that wait for them, beside the load of `streams`
     Signals(Signals),

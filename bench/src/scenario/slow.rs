@@ -1,5 +1,5 @@
-//! Subscribers, some of which stop reading while megabytes are published. They must neither cost
-//! memory nor delay the others. When they read again, they must receive everything.
+//! Some subscribers stop reading while megabytes are published. They must neither cost memory nor
+//! delay the others. When they read again, they must receive everything.
 
 use std::{sync::Arc, time::Duration};
 

@@ -45,7 +45,7 @@ import { respondedWithin } from "./timeout.js";
 
 /**
  * How many events a stream keeps unless its creator sets another number. The broker's own default
- * of 500 is too low for the answer of a model, of which a subscriber needs every token.
+ * of 500 is too low for the answer of a model: a subscriber needs every token.
  */
 const MAX_EVENTS = 100_000;
 

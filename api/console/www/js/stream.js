@@ -232,7 +232,7 @@ export class StreamPage {
       info.length,
       "event",
     )} stored · lives for ${duration(left)} · last write
-      ${since(Number(info.last_id.split("-")[0]))} ago · made
+      ${since(Number(info.last_id.split("-")[0]))} ago · created
       ${since(Date.parse(info.created_at))} ago${this.#deadlines(info)} ·
       <a href=${href({ page: "clients", key: this.#key, tag: "" })}>${clients}</a>`;
   }

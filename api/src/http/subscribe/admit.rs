@@ -90,8 +90,8 @@ impl AppState<'_> {
     }
 }
 
-/// The streams of which more may come. A subscriber that has everything of a stream does not count
-/// for it.
+/// The streams that may have more events. A subscriber that has all events of a stream does not
+/// count for it.
 pub(super) fn open_streams(
     subscription: &Subscription,
 ) -> impl Iterator<Item = (StreamKey, SharedPosition)> {

@@ -59,7 +59,7 @@ pub(super) struct PollBody {
     bytes: usize,
     /// The answer has something that the subscriber does not know, if only its position.
     has_updates: bool,
-    /// The cursor also names the streams of which the subscriber has nothing. Without that it would
+    /// The cursor also names streams from which the subscriber has no event yet. Otherwise it would
     /// begin elsewhere the next time.
     cursor_has_starts: bool,
 }

@@ -131,7 +131,7 @@ fn reconnect() -> Bytes {
 /// The format of server-sent events.
 struct ServerSentEvents {
     has_begun: bool,
-    /// Cursors also name the streams of which the subscriber has nothing. Without that it would
+    /// Cursors also name streams from which the subscriber has no event yet. Otherwise it would
     /// begin elsewhere the next time.
     cursors_have_starts: bool,
     /// The positions in all streams except this one, in the compact form. They stay the same while

@@ -39,7 +39,7 @@ pub(super) struct Parameters {
     pub(super) events: Vec<String>,
     pub(super) client_name: Option<String>,
     pub(super) tags: Vec<String>,
-    /// The names of events of which several come as one.
+    /// The names of events that the broker joins.
     pub(super) rollup: Vec<String>,
     /// For each of these names, where in its data the text is.
     pub(super) rollup_paths: Vec<String>,

@@ -41,8 +41,8 @@ export interface FollowOptions {
    */
   events?: readonly string[] | undefined;
   /**
-   * The names of the events of which consecutive ones come as one, with their data joined. Their
-   * number is the event's `count`.
+   * The names of events that the broker joins: consecutive ones come as one, with their data
+   * joined. Their number is the event's `count`.
    */
   rollup?: string | readonly string[] | undefined;
   /**

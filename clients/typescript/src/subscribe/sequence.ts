@@ -51,7 +51,7 @@ export class SequenceCheck {
     this.#next = next;
   }
 
-  /** The number of an event that stands for `count` events, of which it is the last one. */
+  /** The number of an event that stands for `count` events. It is the number of the last of them. */
   #check(id: string | undefined, count: number): number {
     const number = numberAfter(id, 0);
     const first = Number(number) - count + 1;

@@ -27,7 +27,7 @@ const LAST_CHECK: Duration = Duration::from_secs(60);
 /// How long after a stream's expiry the store is asked about it.
 const AFTER_EXPIRY: Duration = Duration::from_millis(50);
 
-/// A stream of which the node has subscribers.
+/// A stream that has subscribers on this node.
 pub(in super::super) struct Topic {
     pub(super) key: StreamKey,
     pub(super) generation: Generation,
