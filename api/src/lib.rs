@@ -12,6 +12,7 @@
 //!   - [`http::publish`]: write events as a batch, an NDJSON upload or over WebSocket.
 //!   - [`http::subscribe`]: follow streams over SSE, WebSocket, NDJSON or long polling.
 //!   - [`http::admin`]: connected clients, health, metrics.
+//! - `script`: hooks in Lua, with the feature `scripts`. The rest knows only [`hooks`].
 //! - [`session`]: one connected subscriber: its delivery loop, positions, liveness and limits.
 //! - [`presence`]: exchanges subscriber counts between nodes.
 //! - [`sweep`]: finishes streams whose deadlines have passed.
@@ -20,15 +21,19 @@
 //! - [`codec`]: SSE, JSON, NDJSON and cursors: turns values into bytes, and back.
 //! - [`auth`]: API keys, and the tokens that open streams.
 //! - [`stream`]: plain types: key, id, event, filter, position.
-//! - Leaves, which every module may use: [`config`], [`lifecycle`], [`telemetry`].
+//! - Leaves, which every module may use: [`config`], [`hooks`], [`lifecycle`],
+//!   [`telemetry`].
 
 pub mod auth;
 mod bounded;
 pub mod codec;
 pub mod config;
+pub mod hooks;
 pub mod http;
 pub mod lifecycle;
 pub mod presence;
+#[cfg(feature = "scripts")]
+pub mod script;
 pub mod session;
 pub mod store;
 pub mod stream;

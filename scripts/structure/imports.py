@@ -13,6 +13,7 @@ LAYERS = (
     ("setup.rs", "dev.rs", "environment.rs", "failure.rs", "env_file.rs", "stop_signals.rs"),
     ("lib.rs",),
     ("http/",),
+    ("script/",),
     ("session/",),
     ("presence/", "sweep.rs"),
     ("store/",),
@@ -20,7 +21,7 @@ LAYERS = (
     # Claims name streams by key and generation.
     ("auth/",),
     ("stream/",),
-    ("config/", "telemetry/", "lifecycle.rs", "bounded.rs"),
+    ("config/", "telemetry/", "hooks.rs", "lifecycle.rs", "bounded.rs"),
 )
 
 

@@ -1,0 +1,3 @@
+//! Hooks in Lua: the engine behind [`crate::hooks`], and the modules that a script may `require`.
+
+pub mod modules;

@@ -1,0 +1,1 @@
+//! Scripts: hooks and modules in Lua.
