@@ -12,11 +12,12 @@ use tinistreamer::{
     config::{self, Settings},
     http::openapi,
     store::{StoreError, StoreFault},
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{Metrics, SharedMetrics},
 };
 
 use crate::{
     failure::Failure,
+    scripts::Script,
     serve,
     setup::{Purpose, Setup, random_hex, runtime, setup, store},
 };
@@ -58,7 +59,7 @@ enum Command {
     },
     /// Print a new `STREAMER_API_KEY` and `STREAMER_SECRET_KEY`, as lines of a .env file
     Keygen,
-    /// Check the settings, ask the store for an answer, and exit
+    /// Check the settings and the script, ask the store for an answer, and exit
     Check,
     /// Ask the broker on this machine whether it is alive. For health checks of containers
     Health,
@@ -136,7 +137,8 @@ fn keygen() -> Result<(), Failure> {
 async fn check(setup: Setup) -> Result<(), Failure> {
     let settings = &setup.settings;
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
-    let store = store(settings, metrics)?;
+    let store = store(settings, SharedMetrics::clone(&metrics))?;
+    Script::load(settings, metrics).await?;
     let mut ready = store.ready().await;
     // To resolve the name of a host may take longer than a probe waits. This command can wait.
     for _ in 0..CHECK_RETRIES {

@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     Launch(String),
     #[error("The metrics can't be served: {0}")]
     Metrics(String),
+    #[cfg(feature = "scripts")]
+    #[error("{0}")]
+    Script(String),
     #[error("No healthy broker at {address}: {reason}")]
     Unhealthy { address: SocketAddr, reason: String },
     #[error("{0}")]

@@ -7,6 +7,7 @@ mod dev;
 mod env_file;
 mod environment;
 mod failure;
+mod scripts;
 mod serve;
 mod setup;
 mod stop_signals;

@@ -22,6 +22,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     failure::Failure,
+    scripts::Script,
     setup::{Setup, store},
     stop_signals::StopSignals,
 };
@@ -60,6 +61,7 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     raise_open_files();
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
+    let script = Script::load(&settings, SharedMetrics::clone(&metrics)).await?;
     // The store logs what is wrong, now and whenever it changes.
     let _ = store.ready().await;
     let (lifecycle, grace) = (Lifecycle::default(), settings.shutdown_grace);
@@ -75,7 +77,11 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     });
     let (shared_store, shared_metrics) =
         (SharedStore::clone(&store), SharedMetrics::clone(&metrics));
-    let rocket = server(rocket, settings, store, metrics, lifecycle.clone())
+    if let Some(script) = &script {
+        script.start(&settings, &lifecycle).await?;
+    }
+    let hooks = script.as_ref().map(Script::hooks);
+    let rocket = server(rocket, settings, store, metrics, lifecycle.clone(), hooks)
         .attach(greeting)
         .ignite()
         .await;

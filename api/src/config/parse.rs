@@ -1,5 +1,7 @@
 //! Parsers: each makes a setting's value of its text, or returns none.
 
+use std::path::PathBuf;
+
 use rocket::http::Header;
 
 use super::values::{Delivery, LogFormat, MetricsAt, Secret, Sentinels, StoreUrl};
@@ -137,6 +139,16 @@ pub(super) fn header_name(text: &str) -> Option<Option<String>> {
     match text {
         "off" | "false" => Some(None),
         name => Header::is_valid_name(name).then(|| Some(name.to_owned())),
+    }
+}
+
+/// The file of a script; none inside stands for `off`.
+#[expect(clippy::option_option, reason = "`off` is valid text of no value")]
+#[expect(clippy::unnecessary_wraps, reason = "the form of a parser")]
+pub(super) fn script_file(text: &str) -> Option<Option<PathBuf>> {
+    match text {
+        "off" | "false" => Some(None),
+        path => Some(Some(PathBuf::from(path))),
     }
 }
 

@@ -27,6 +27,7 @@ pub fn markdown() -> String {
     for setting in reference() {
         let default = match (setting.default, setting.other_default) {
             (None, _) => "required".to_owned(),
+            (Some(""), _) => "empty".to_owned(),
             (Some(default), None) => format!("`{default}`"),
             (Some(default), Some(other)) => format!("`{default}`; {other}"),
         };
@@ -65,7 +66,10 @@ pub fn text() -> String {
     for setting in reference() {
         let _ = writeln!(text, "{}", variable(setting.name));
         describe(&mut text, "    ", &setting);
-        let default = setting.default.map(|default| format!("Default: {default}"));
+        let shown = |default: &'static str| if default.is_empty() { "empty" } else { default };
+        let default = setting
+            .default
+            .map(|default| format!("Default: {}", shown(default)));
         let default = default.as_deref().unwrap_or("Required");
         let _ = writeln!(text, "    {default}");
     }

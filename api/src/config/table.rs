@@ -2,15 +2,15 @@
 //!
 //! A row's doc comment is also its text in the reference.
 
-use std::{borrow::Cow, net::IpAddr, time::Duration};
+use std::{borrow::Cow, net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
     parse::{
         api_keys, delivery, header_name, key_prefix, log_filter, log_format, metrics_at, origins,
-        secret_keys, store_url, switch, web_url,
+        script_file, secret_keys, store_url, switch, web_url,
     },
     source::Source,
-    takes::{count, seconds, secret, text, zero_or_seconds},
+    takes::{count, milliseconds, seconds, secret, text, zero_or_seconds},
     values::{
         Delivery, LogFormat, MAX_BATCH, MAX_EVENTS, MAX_KEYS, MetricsAt, PROMISE_SECONDS, Secret,
         StoreUrl, TTL_SECONDS,
@@ -291,6 +291,44 @@ settings! { source:
         /// The most events of a batch, which is one POST to `/api/event/add`. The broker answers a
         /// larger one with 413.
         "max_batch" => max_batch: usize, count(1..=MAX_BATCH), default "10000";
+    }
+
+    "Scripts" {
+        /// A file with hooks in Lua, which `docs/guides/scripts.md` describes. It needs a program
+        /// that was built with the feature `scripts`. With `off` there is no script.
+        "script" => script: Option<PathBuf>, text(
+            "off, or the path of a Lua file",
+            script_file,
+        ), default "off";
+
+        /// Any text for the script: `startup` gets it as `cli.script_data`.
+        "script_data" => script_data: Secret<String>, secret(
+            "any text",
+            |text: &str| Some(Secret::new(text.to_owned())),
+        ), default "";
+
+        /// How often the broker calls the script's hook `tick`.
+        "script_tick" => script_tick: Duration, milliseconds(10..=3_600_000), default "500";
+
+        /// How long a call of a hook may take, the wait for its turn included.
+        "script_timeout" => script_timeout: Duration, seconds(1..=60), default "2";
+
+        /// How many instructions of Lua one call of a hook may run.
+        "script_instructions" => script_instructions: u64,
+            count(1_000..=1_000_000_000_000_u64), default "10000000";
+
+        /// The most bytes of memory of the script. The default is 64 MiB.
+        "script_memory" => script_memory: usize, count(1 << 20..=1 << 30), default "67108864";
+
+        /// Whether the script may make HTTP requests with the module `http`.
+        "script_http" => script_http: bool, text("on or off", switch), default "off";
+
+        /// Whether the script may open `SQLite` databases with the module `sqlite`.
+        "script_sqlite" => script_sqlite: bool, text("on or off", switch), default "off";
+
+        /// Whether the script may use all of `os` and `io`, and load binary chunks. It can then
+        /// read and change what the broker's user can.
+        "script_unsafe" => script_unsafe: bool, text("on or off", switch), default "off";
     }
 
     "Operation" {

@@ -75,3 +75,15 @@ pub(super) fn seconds(range: RangeInclusive<u64>) -> Takes<impl Fn(&str) -> Opti
         parse: move |text: &str| (count.parse)(text).map(Duration::from_secs),
     }
 }
+
+/// A whole number of milliseconds in this range.
+pub(super) fn milliseconds(range: RangeInclusive<u64>) -> Takes<impl Fn(&str) -> Option<Duration>> {
+    let count = count(range.clone());
+    let (start, end) = range.into_inner();
+    Takes {
+        description: format!("a whole number of milliseconds from {start} to {end}").into(),
+        short: format!("{} milliseconds", count.short).into(),
+        is_secret: false,
+        parse: move |text: &str| (count.parse)(text).map(Duration::from_millis),
+    }
+}

@@ -34,6 +34,7 @@ pub enum ErrorCode {
     Unauthorized,
     TokenExpired,
     Forbidden,
+    RefusedByScript,
     NotFound,
     NoActiveStream,
     StreamNotFound,
@@ -52,12 +53,13 @@ pub enum ErrorCode {
     StopRequested,
     InternalError,
     StoreUnavailable,
+    ScriptFailed,
     ShuttingDown,
 }
 
 impl ErrorCode {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::BadRequest,
         Self::MalformedJson,
         Self::InvalidRequest,
@@ -79,6 +81,7 @@ impl ErrorCode {
         Self::Unauthorized,
         Self::TokenExpired,
         Self::Forbidden,
+        Self::RefusedByScript,
         Self::NotFound,
         Self::NoActiveStream,
         Self::StreamNotFound,
@@ -97,6 +100,7 @@ impl ErrorCode {
         Self::StopRequested,
         Self::InternalError,
         Self::StoreUnavailable,
+        Self::ScriptFailed,
         Self::ShuttingDown,
     ];
 
@@ -125,6 +129,7 @@ impl ErrorCode {
             Self::Unauthorized => "unauthorized",
             Self::TokenExpired => "token-expired",
             Self::Forbidden => "forbidden",
+            Self::RefusedByScript => "refused-by-script",
             Self::NotFound => "not-found",
             Self::NoActiveStream => "no-active-stream",
             Self::StreamNotFound => "stream-not-found",
@@ -143,6 +148,7 @@ impl ErrorCode {
             Self::StopRequested => "stop-requested",
             Self::InternalError => "internal-error",
             Self::StoreUnavailable => "store-unavailable",
+            Self::ScriptFailed => "script-failed",
             Self::ShuttingDown => "shutting-down",
         }
     }
@@ -166,7 +172,7 @@ impl ErrorCode {
             | Self::CrossSlot
             | Self::ExistingStream => Status::BadRequest,
             Self::Unauthorized | Self::TokenExpired => Status::Unauthorized,
-            Self::Forbidden => Status::Forbidden,
+            Self::Forbidden | Self::RefusedByScript => Status::Forbidden,
             Self::NotFound | Self::NoActiveStream | Self::StreamNotFound | Self::ClientNotFound => {
                 Status::NotFound
             }
@@ -186,7 +192,9 @@ impl ErrorCode {
             | Self::TooManySignals
             | Self::TooManyProducers => Status::TooManyRequests,
             Self::InternalError => Status::InternalServerError,
-            Self::StoreUnavailable | Self::ShuttingDown => Status::ServiceUnavailable,
+            Self::StoreUnavailable | Self::ScriptFailed | Self::ShuttingDown => {
+                Status::ServiceUnavailable
+            }
         }
     }
 
@@ -196,7 +204,7 @@ impl ErrorCode {
     pub fn retry_after(self) -> Option<u32> {
         match self {
             Self::TooManyClients | Self::TooManyStreams | Self::TooManyProducers => Some(2),
-            Self::StoreUnavailable | Self::ShuttingDown => Some(1),
+            Self::StoreUnavailable | Self::ScriptFailed | Self::ShuttingDown => Some(1),
             _ => None,
         }
     }

@@ -31,6 +31,11 @@ pub struct StaleGeneration(pub ErrorBody<'static>);
 #[response(status = 404)]
 pub struct StreamNotFound(pub ErrorBody<'static>);
 
+/// `refused-by-script`: the broker's script refuses it
+#[derive(IntoResponses)]
+#[response(status = 403)]
+pub struct RefusedByScript(pub ErrorBody<'static>);
+
 /// `request-timeout`: the body did not arrive within `STREAMER_BODY_TIMEOUT`
 #[derive(IntoResponses)]
 #[response(status = 408)]

@@ -89,6 +89,12 @@ impl<'r> FromRequest<'r> for TokenGrant {
 }
 
 impl TokenGrant {
+    /// What the token says.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.0
+    }
+
     /// Returns an error unless the token permits to follow streams, and covers this key.
     pub fn may_follow(&self, key: &StreamKey) -> Result<(), ApiError> {
         if !self.0.permissions.read {

@@ -11,6 +11,7 @@ mod error_catcher;
 mod error_code;
 pub mod error_responses;
 pub mod guards;
+mod hooks;
 mod large_response;
 mod methods;
 pub mod openapi;

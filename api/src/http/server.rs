@@ -17,6 +17,7 @@ use super::{
 use crate::{
     auth::{api_key::ApiKeys, client_token::TokenRing},
     config::{MetricsAt, Settings},
+    hooks::SharedHooks,
     lifecycle::Lifecycle,
     presence,
     session::{Limits, Registry},
@@ -28,6 +29,7 @@ use crate::{
 /// Builds the broker's server. The caller launches it.
 ///
 /// `base` is Rocket's own configuration. This function sets its address, port, log and shutdown.
+/// `hooks` are those of a script, if there is one.
 #[must_use]
 pub fn server(
     base: Figment,
@@ -35,6 +37,7 @@ pub fn server(
     store: SharedStore,
     metrics: SharedMetrics,
     lifecycle: Lifecycle,
+    hooks: Option<SharedHooks>,
 ) -> Rocket<Build> {
     let registry = Registry::new(
         limits(&settings),
@@ -51,7 +54,7 @@ pub fn server(
         SharedMetrics::clone(&metrics),
         lifecycle.clone(),
     );
-    rocket::custom(configure(base, &settings))
+    let rocket = rocket::custom(configure(base, &settings))
         .attach(TrailingSlash)
         .attach(Cors::new(settings.allowed_origins.clone()))
         .attach(AdHoc::on_liftoff("presence", |_| {
@@ -77,7 +80,11 @@ pub fn server(
         .manage(lifecycle)
         .manage(metrics)
         .manage(store)
-        .manage(settings)
+        .manage(settings);
+    match hooks {
+        Some(hooks) => rocket.manage(hooks),
+        None => rocket,
+    }
 }
 
 /// Builds the server of `/metrics` alone, which listens at an address of its own.

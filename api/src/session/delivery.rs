@@ -2,11 +2,10 @@
 
 use std::{
     future::{pending, poll_fn},
-    pin::{Pin, pin},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::timeout;
 use tracing::Span;
 
 use super::{
@@ -15,12 +14,14 @@ use super::{
     joining::Joining,
     limits::LimitReached,
     liveness::Instruction,
+    outage::Outage,
     output::{CloseReason, Output},
+    scripted::{UpdateError, next_update as scripted_update},
     subscription::{Outcome, Subscription},
 };
 use crate::{
     codec::segment::Part,
-    store::{Batch, Page, StoreError, StreamUpdate, TailSet},
+    store::{Batch, Page, StreamUpdate},
     stream::{Position, SharedPosition, StreamKey},
     telemetry::metrics::DisconnectReason,
 };
@@ -28,11 +29,6 @@ use crate::{
 /// The latency of one in so many live batches of a session is measured. The clock and the
 /// histogram's lock cost several percent of a delivery. A power of two, so that the count may wrap.
 const MEASURED: u32 = 16;
-
-/// The first and the last delay between attempts while the store fails. Each is twice the one
-/// before, with jitter.
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// How long a session waits at a shutdown for events that are on their way from the store.
 const LAST_EVENTS_TIMEOUT: Duration = Duration::from_millis(250);
@@ -62,13 +58,6 @@ enum State {
     Delivering,
     /// It closes the connection, after one last report of positions where that is due.
     Closing(CloseReason),
-}
-
-/// A time in which the store fails.
-struct Outage {
-    since: Instant,
-    delay: Duration,
-    retry: Pin<Box<Sleep>>,
 }
 
 impl Session {
@@ -196,8 +185,7 @@ impl Session {
             State::Delivering => self.deliver().await,
             State::Closing(reason) => self.close(reason),
         };
-        self.record(&output);
-        output
+        self.finish(output).await
     }
 
     /// The next output that no stream causes: a heartbeat or the end. For a transport that can send
@@ -211,6 +199,14 @@ impl Session {
                 self.handle(instruction).await
             }
         };
+        self.finish(output).await
+    }
+
+    /// Records an output. Before the end of a subscriber whose time is over, the script learns it.
+    async fn finish(&mut self, output: Output) -> Output {
+        if matches!(output, Output::Close(CloseReason::Idle)) {
+            self.subscription.time_out().await;
+        }
         self.record(&output);
         output
     }
@@ -224,15 +220,20 @@ impl Session {
                 tails,
                 awaited,
                 joining,
+                scripted,
+                streams,
+                filter,
                 ..
             } = &mut self.subscription;
+            let scripted = scripted.as_deref_mut();
+            let updates = scripted_update(tails.as_mut(), scripted, streams, filter.as_ref());
             tokio::select! {
                 // A busy stream would otherwise keep an instruction waiting for ever.
                 biased;
                 instruction = self.admission.instruction() => return self.handle(instruction).await,
                 () = joined_due(joining.as_deref_mut()) => {}
                 page = next_appeared(awaited.as_deref_mut()) => self.subscription.appear(page),
-                update = next_update(tails.as_mut(), &mut self.outage) => {
+                update = next_update(updates, &mut self.outage) => {
                     if let Some(output) = self.receive(update) {
                         return output;
                     }
@@ -244,7 +245,7 @@ impl Session {
     }
 
     /// Takes an update, or an error, from the tails.
-    fn receive(&mut self, update: Result<(usize, StreamUpdate), StoreError>) -> Option<Output> {
+    fn receive(&mut self, update: Result<(usize, StreamUpdate), UpdateError>) -> Option<Output> {
         match update {
             Ok((tail, update)) => {
                 if !self.subscription.tails.is_failing() {
@@ -253,7 +254,11 @@ impl Session {
                 let output = self.subscription.apply(tail, update)?;
                 Some(self.or_close(output))
             }
-            Err(error) => {
+            Err(UpdateError::Script(error)) => {
+                tracing::warn!(parent: &self.span, %error, "the script failed a session");
+                Some(self.close(CloseReason::ScriptFailed))
+            }
+            Err(UpdateError::Store(error)) => {
                 tracing::debug!(parent: &self.span, %error, "the store failed a session");
                 let goes_on = self.schedule_retry();
                 (!goes_on).then(|| self.close(CloseReason::StoreUnavailable))
@@ -273,20 +278,13 @@ impl Session {
 
     /// Sets the time of the next attempt. False if the store has failed for too long.
     fn schedule_retry(&mut self) -> bool {
-        let now = Instant::now();
-        let (since, delay) = if let Some(outage) = &self.outage {
-            (outage.since, (outage.delay * 2).min(LAST_RETRY))
-        } else {
+        if self.outage.is_none() {
             self.admission.warn_of_store();
-            (now, FIRST_RETRY)
-        };
-        let jittered = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.outage = Some(Outage {
-            since,
-            delay,
-            retry: Box::pin(sleep_until(now + jittered)),
-        });
-        now - since < self.store_timeout
+        }
+        let outage = Outage::next(self.outage.take());
+        let goes_on = outage.lasted() < self.store_timeout;
+        self.outage = Some(outage);
+        goes_on
     }
 
     async fn handle(&mut self, instruction: Instruction) -> Output {
@@ -308,7 +306,7 @@ impl Session {
     async fn last_update(&mut self, reason: CloseReason, time: Duration) -> Output {
         // Set first, because an instruction comes only once.
         self.state = State::Closing(reason);
-        let update = timeout(time, self.subscription.tails.next()).await;
+        let update = timeout(time, self.subscription.next_update()).await;
         let output = update
             .ok()
             .and_then(Result::ok)
@@ -365,16 +363,15 @@ impl Session {
     }
 }
 
-/// Waits for the next update, and before that until the retry that a failure set. Cancel safe.
+/// Waits for the next update, and before that until the retry that a failure set.
 async fn next_update(
-    tails: &mut dyn TailSet,
+    updates: impl Future<Output = Result<(usize, StreamUpdate), UpdateError>>,
     outage: &mut Option<Outage>,
-) -> Result<(usize, StreamUpdate), StoreError> {
+) -> Result<(usize, StreamUpdate), UpdateError> {
     if let Some(outage) = outage {
-        // A sleep that is over resolves at once when it is awaited again.
-        pin!(&mut outage.retry).await;
+        outage.retry_is_due().await;
     }
-    tails.next().await
+    updates.await
 }
 
 /// Waits until joined events are to be sent. Cancel safe.

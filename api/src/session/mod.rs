@@ -5,14 +5,17 @@ mod address;
 mod admission;
 mod awaited;
 mod delivery;
+mod hooked;
 mod joining;
 mod limits;
 mod liveness;
 mod membership;
 mod metadata;
+mod outage;
 mod output;
 mod registry;
 mod rollup;
+mod scripted;
 mod stream;
 mod subscription;
 
@@ -26,6 +29,7 @@ pub use self::{
     output::{CloseReason, Output},
     registry::{AdmissionRequest, Registry},
     rollup::{InvalidRollup, MAX_RULES, Rollup},
+    scripted::{ScriptFailed, Scripted, UpdateError},
     stream::SubscribedStream,
     subscription::{Outcome, Subscription},
 };

@@ -64,6 +64,8 @@ pub enum CloseReason {
     StoreUnavailable,
     /// An operator disconnects the subscriber.
     Disconnected,
+    /// The script failed with an event. The subscriber may come back for it.
+    ScriptFailed,
 }
 
 impl From<CloseReason> for DisconnectReason {
@@ -75,6 +77,7 @@ impl From<CloseReason> for DisconnectReason {
             CloseReason::Shutdown => Self::Shutdown,
             CloseReason::StoreUnavailable => Self::Store,
             CloseReason::Disconnected => Self::Disconnected,
+            CloseReason::ScriptFailed => Self::Script,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One stream of a subscription.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use super::rollup::Run;
 use crate::{
@@ -26,7 +26,7 @@ pub struct SubscribedStream {
     /// Events that are joined, and not sent yet.
     pub(super) run: Option<Box<Run>>,
     /// What only cursors over several streams need; made when it is first needed.
-    cursor_key: OnceCell<Box<(Tag, String)>>,
+    cursor_key: OnceLock<Box<(Tag, String)>>,
 }
 
 /// What is still to come of a stream.
@@ -73,7 +73,7 @@ impl SubscribedStream {
             report,
             is_caught_up,
             run: None,
-            cursor_key: OnceCell::new(),
+            cursor_key: OnceLock::new(),
         }
     }
 

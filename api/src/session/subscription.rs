@@ -5,10 +5,11 @@ use super::{
     joining::{Before, Joining},
     output::Output,
     rollup::Rollup,
+    scripted::{Scripted, UpdateError, next_update},
     stream::{Phase, PositionReport, SubscribedStream},
 };
 use crate::{
-    store::{Page, StoreError, StreamUpdate, TailSet},
+    store::{Page, StreamUpdate, TailSet},
     stream::{EventFilter, EventId, Position, SharedPosition, Status, StreamKey},
 };
 
@@ -20,10 +21,12 @@ pub struct Subscription {
     pub(super) tails: Box<dyn TailSet>,
     /// Streams that do not exist yet. Most subscribers wait for none.
     pub(super) awaited: Option<Box<AwaitedStreams>>,
-    streams: Vec<SubscribedStream>,
-    filter: Option<EventFilter>,
+    pub(super) streams: Vec<SubscribedStream>,
+    pub(super) filter: Option<EventFilter>,
     /// Most subscribers join no events.
     pub(super) joining: Option<Box<Joining>>,
+    /// None without a script.
+    pub(super) scripted: Option<Box<Scripted>>,
     is_keyed: bool,
     /// Events that the filter passed over since the last report of the position.
     passed_over: usize,
@@ -49,6 +52,7 @@ impl Subscription {
             streams: Vec::with_capacity(1),
             filter,
             joining: None,
+            scripted: None,
             is_keyed,
             passed_over: 0,
         }
@@ -59,6 +63,19 @@ impl Subscription {
     pub fn with_rollup(mut self, rollup: Option<Rollup>) -> Self {
         self.joining = rollup.map(Joining::new).map(Box::new);
         self
+    }
+
+    /// The next update, and the tail that it is from. Cancel safe.
+    ///
+    /// Errors: the store fails, or the script.
+    pub(super) async fn next_update(&mut self) -> Result<(usize, StreamUpdate), UpdateError> {
+        next_update(
+            self.tails.as_mut(),
+            self.scripted.as_deref_mut(),
+            &self.streams,
+            self.filter.as_ref(),
+        )
+        .await
     }
 
     /// Adds the stream that the page was read from. With `report`, the subscriber does not know its
@@ -113,6 +130,9 @@ impl Subscription {
         }
         if let Some(awaited) = &mut self.awaited {
             awaited.remove(key);
+        }
+        if let Some(scripted) = &mut self.scripted {
+            scripted.remove(key);
         }
         Some(stream.position())
     }
@@ -177,8 +197,8 @@ impl Subscription {
 
     /// The next output of what was stored when the subscriber came; none when it has all of it.
     ///
-    /// Errors: the store fails.
-    pub async fn history(&mut self) -> Result<Option<Output>, StoreError> {
+    /// Errors: the store fails, or the script.
+    pub async fn history(&mut self) -> Result<Option<Output>, UpdateError> {
         loop {
             if let Some(output) = self.take_report() {
                 return Ok(Some(output));
@@ -186,7 +206,7 @@ impl Subscription {
             if self.is_caught_up() {
                 return Ok(None);
             }
-            let (tail, update) = self.tails.next().await?;
+            let (tail, update) = self.next_update().await?;
             match self.apply(tail, update) {
                 None | Some(Output::CaughtUp) => {}
                 output => return Ok(output),
@@ -247,6 +267,12 @@ impl Subscription {
     /// Records an update of the stream with this tail, and returns what the subscriber is sent of
     /// it. None where that is nothing.
     pub(super) fn apply(&mut self, tail: usize, update: StreamUpdate) -> Option<Output> {
+        if let (None, Some(scripted)) = (&self.filter, &self.scripted)
+            && scripted.has_rewritten()
+        {
+            // The filter leaves out what the script has dropped.
+            self.filter = Some(EventFilter::all());
+        }
         // A stream that was removed has no updates.
         let has_tail = |stream: &SubscribedStream| stream.tail() == Some(tail);
         let index = self.streams.iter().position(has_tail)?;

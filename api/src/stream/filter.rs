@@ -52,14 +52,21 @@ impl EventFilter {
         Ok((!patterns.is_empty()).then(|| Self(patterns.into())))
     }
 
-    /// Whether an event of this name passes. The events of the broker always do.
+    /// Passes every event.
+    #[must_use]
+    pub fn all() -> Self {
+        Self([Pattern::Prefix("".into())].into())
+    }
+
+    /// Whether an event of this name passes. The events of the broker always do. No event has an
+    /// empty name, so that does not pass.
     #[must_use]
     pub fn passes(&self, name: &str) -> bool {
         let matches = |pattern: &Pattern| match pattern {
             Pattern::Name(expected) => **expected == *name,
             Pattern::Prefix(prefix) => name.starts_with(&**prefix),
         };
-        self.0.iter().any(matches) || BROKER_NAMES.contains(&name)
+        !name.is_empty() && self.0.iter().any(matches) || BROKER_NAMES.contains(&name)
     }
 }
 

@@ -25,13 +25,16 @@ use crate::{
         body::Body,
         buffered_response::BufferedResponse,
         error::{ApiError, ErrorBody, ErrorCode},
-        error_responses::{NoActiveStream, RequestTimeout, Unauthorized, UnsupportedMediaType},
+        error_responses::{
+            NoActiveStream, RefusedByScript, RequestTimeout, Unauthorized, UnsupportedMediaType,
+        },
         guards::ApiKeyHolder,
+        hooks::PublishHook,
         query::{generation, stream_key},
         state::AppState,
         store_error::at,
     },
-    stream::{EventId, NewEvent},
+    stream::{EventId, NewEvent, StreamKey},
     telemetry::metrics::Way,
 };
 
@@ -125,6 +128,7 @@ pub struct Added {
         Unauthorized,
         NoActiveStream,
         RequestTimeout,
+        RefusedByScript,
         (
             status = 409,
             description = "`sequence-gap`: events of the producer are missing before these; \
@@ -142,7 +146,7 @@ pub struct Added {
         (
             status = 503,
             description = "`store-unavailable`: the store did not confirm the write. The events \
-                may or may not be written",
+                may or may not be written. `script-failed`: nothing is written",
             body = ErrorBody<'static>
         ),
     )
@@ -153,6 +157,7 @@ pub async fn add(
     strict: Strict,
     body: Body,
     state: AppState<'_>,
+    hook: PublishHook,
 ) -> Result<BufferedResponse, ApiError> {
     let batch: BatchIn<'_> = body.json()?;
     let key = stream_key(&batch.key)?;
@@ -179,13 +184,14 @@ pub async fn add(
                 ApiError::new(code, format!("events[{index}]: {problem}"))
             })
     };
-    let events: Vec<NewEvent> = batch
+    let mut events: Vec<NewEvent> = batch
         .events
         .values
         .into_iter()
         .enumerate()
         .map(check)
         .collect::<Result<_, _>>()?;
+    run_hook(&hook, &key, &mut events, &state).await?;
     let appended = state
         .store
         .append(&key, generation, &events, producer_sequence.as_ref())
@@ -200,4 +206,25 @@ pub async fn add(
         ignored: members.take_ignored(),
     };
     BufferedResponse::json(&added, None)
+}
+
+/// Runs the script's hook for each event, in order. The first that is refused refuses all.
+async fn run_hook(
+    hook: &PublishHook,
+    key: &StreamKey,
+    events: &mut [NewEvent],
+    state: &AppState<'_>,
+) -> Result<(), ApiError> {
+    for (index, event) in events.iter_mut().enumerate() {
+        let limit = state.settings.max_event;
+        *event = hook
+            .apply(key, event.clone(), limit)
+            .await
+            .map_err(|refusal| {
+                let ApiError { code, message, .. } = refusal.into();
+                state.metrics.ingest(Way::Batch).refuse(code.as_str());
+                ApiError::new(code, format!("events[{index}]: {message}"))
+            })?;
+    }
+    Ok(())
 }

@@ -9,9 +9,7 @@ use rocket::{
     data::{ByteUnit, DataStream},
     post,
 };
-use serde::Serialize;
 use tokio::io::AsyncReadExt;
-use utoipa::ToSchema;
 
 use super::{
     append::{MAX_BYTES, MAX_EVENTS, count, replaced},
@@ -22,6 +20,7 @@ use super::{
     lease::LeaseRenewer,
     refused_upload::RefusedUpload,
     unknown_members::MemberCheck,
+    upload_summary::UploadSummary,
 };
 use crate::{
     bounded::bounded,
@@ -35,6 +34,7 @@ use crate::{
         error::{ApiError, ErrorBody, ErrorCode},
         error_responses::{Unauthorized, UnsupportedMediaType},
         guards::ApiKeyHolder,
+        hooks::{HookRefusal, PublishHook},
         query::QueryStream,
         signals::{
             producer_limit::{ProducerLimit, ProducerPermit},
@@ -45,7 +45,7 @@ use crate::{
     },
     lifecycle::Lifecycle,
     store::{SharedStore, StreamInfo},
-    stream::{EventId, NewEvent, ProducerSequence, StreamKey},
+    stream::{NewEvent, ProducerSequence, StreamKey},
     telemetry::metrics::{SharedMetrics, Way},
 };
 
@@ -60,37 +60,6 @@ const MAX_ERROR_BYTES: usize = 512;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 64 << 10;
-
-/// The result of an upload.
-#[derive(Default, Serialize, ToSchema)]
-pub struct UploadSummary {
-    /// The ids of the events that were written: the first 10,000.
-    #[schema(value_type = Vec<String>, example = json!(["1767225600000-1"]))]
-    ids: Vec<EventId>,
-    /// How many events were written.
-    #[schema(example = 1)]
-    num_events: u64,
-    /// How many events the stream already had. They were not written again. Only with a producer.
-    #[schema(example = 0, nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    num_duplicates: Option<u64>,
-    /// The id of the last event that was written.
-    #[schema(value_type = Option<String>, example = "1767225600000-1")]
-    last_id: Option<EventId>,
-    /// What was wrong with the lines that were not written: the first 100.
-    #[schema(example = json!([
-        "line 7: an event name is 1 to 128 bytes of UTF-8 without control characters"
-    ]))]
-    errors: Vec<String>,
-    /// How many lines were not written.
-    #[schema(example = 1)]
-    num_errors: u64,
-    /// The names of members that are neither `event` nor `data`, and were not stored: each once,
-    /// the first 16, cut to 64 bytes. Absent when there are none.
-    #[schema(example = json!(["comment"]), max_items = 16)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ignored: Vec<String>,
-}
 
 /// Writes newline-delimited events as they arrive, until the upload ends.
 #[utoipa::path(
@@ -156,6 +125,7 @@ pub struct UploadSummary {
         ),
     )
 )]
+#[expect(clippy::too_many_arguments, reason = "each is a guard of the route")]
 #[post("/event/add/json-stream", data = "<data>")]
 pub async fn add<'r>(
     _caller: ApiKeyHolder,
@@ -165,6 +135,7 @@ pub async fn add<'r>(
     _plain: PlainBody,
     data: Data<'r>,
     state: AppState<'r>,
+    hook: PublishHook,
 ) -> Result<BufferedResponse, RefusedUpload<'r>> {
     let EventsQuery {
         stream: QueryStream { key, generation },
@@ -199,6 +170,7 @@ pub async fn add<'r>(
             ..UploadSummary::default()
         },
         members: MemberCheck::new(strict),
+        hook,
         producer_sequence: producer,
         until_stop,
         _permit: permit,
@@ -225,6 +197,7 @@ struct Upload {
     max_line: usize,
     max_event: usize,
     members: MemberCheck,
+    hook: PublishHook,
     summary: UploadSummary,
     /// The upload ends when the producer is asked to stop.
     until_stop: bool,
@@ -245,7 +218,7 @@ impl Upload {
         let mut ended = pin!(ended(store, key, self.info.clone(), self.until_stop, lease));
         loop {
             while let Some(line) = lines.next_line() {
-                self.take(line);
+                self.take(line).await?;
                 if self.batch.len() >= MAX_EVENTS || self.batch_bytes >= MAX_BYTES {
                     self.write().await?;
                 }
@@ -277,7 +250,7 @@ impl Upload {
             }
         }
         if let Some(line) = lines.last_line() {
-            self.take(line);
+            self.take(line).await?;
         }
         self.write().await
     }
@@ -292,24 +265,41 @@ impl Upload {
         ))
     }
 
-    /// Adds a line to the batch, or its problem to the summary.
-    fn take(&mut self, line: Line) {
-        let (number, code, problem) = match line {
+    /// Adds a line to the batch, or its problem to the summary. If the script fails, it writes the
+    /// lines before this one, and returns the error.
+    async fn take(&mut self, line: Line) -> Result<(), ApiError> {
+        match line {
             Line::Text(number, text) => match UncheckedEvent::read(&text)
                 .and_then(|event| self.members.check(event, self.max_event))
             {
-                Ok(event) => {
-                    self.batch_bytes += event.weight();
-                    return self.batch.push(event);
-                }
-                Err(problem) => (number, code_of(&problem), problem.to_string()),
+                Ok(event) => return self.take_event(number, event).await,
+                Err(problem) => self.refuse(number, code_of(&problem), &problem.to_string()),
             },
-            Line::TooLong(number) => (
-                number,
-                ErrorCode::TooLarge,
-                format!("longer than {} bytes", self.max_line),
-            ),
-        };
+            Line::TooLong(number) => {
+                let problem = format!("longer than {} bytes", self.max_line);
+                self.refuse(number, ErrorCode::TooLarge, &problem);
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_event(&mut self, number: u64, event: NewEvent) -> Result<(), ApiError> {
+        match self.hook.apply(&self.key, event, self.max_event).await {
+            Ok(event) => {
+                self.batch_bytes += event.weight();
+                self.batch.push(event);
+            }
+            Err(HookRefusal::Refused(error)) => self.refuse(number, error.code, &error.message),
+            Err(HookRefusal::Failed(error)) => {
+                self.write().await?;
+                return Err(self.stopped(error.code, &error.message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the problem of a line to the summary.
+    fn refuse(&mut self, number: u64, code: ErrorCode, problem: &str) {
         self.metrics.ingest(Way::Ndjson).refuse(code.as_str());
         self.summary.num_errors += 1;
         if self.summary.errors.len() < MAX_ERRORS {

@@ -14,6 +14,7 @@ use super::{
     ended::{End, ended},
     event_error_code::code_of,
     events_query::EventsQuery,
+    hooked::run_hook,
     lease::LeaseRenewer,
     socket::{WRITE_TIMEOUT, gather, heartbeat, send},
     unknown_members::{MemberCheck, Strict},
@@ -26,6 +27,7 @@ use crate::{
             NoActiveStream, StaleGeneration, StoreUnavailable, Unauthorized, UpgradeRequired,
         },
         guards::ApiKeyHolder,
+        hooks::PublishHook,
         query::{QueryStream, Upgrade},
         signals::{
             feed::SignalFeed,
@@ -104,6 +106,7 @@ pub async fn add(
     limit: &State<ProducerLimit>,
     upgrade: Upgrade,
     state: AppState<'_>,
+    hook: PublishHook,
 ) -> Result<WebSocketResponse, ApiError> {
     let EventsQuery {
         stream: QueryStream { key, generation },
@@ -121,6 +124,7 @@ pub async fn add(
         info,
         producer_sequence: producer,
         strict,
+        hook,
         max_message: state.settings.max_line,
         max_event: state.settings.max_event,
         heartbeat_interval: state.settings.heartbeat,
@@ -176,6 +180,7 @@ struct Connection {
     /// The sequence of the next event.
     producer_sequence: Option<ProducerSequence>,
     strict: Strict,
+    hook: PublishHook,
     max_message: usize,
     max_event: usize,
     heartbeat_interval: Duration,
@@ -273,10 +278,11 @@ impl Connection {
         if messages.iter().any(Message::is_ping) {
             self.lease.sign_of_life();
         }
-        let parsed: Vec<Result<ParsedEvent, ApiError>> = messages
+        let mut parsed: Vec<Result<ParsedEvent, ApiError>> = messages
             .into_iter()
             .filter_map(|message| self.parse(message))
             .collect();
+        let hook_failed = run_hook(&self.hook, &self.key, &mut parsed, self.max_event).await;
         let events: Vec<NewEvent> = parsed
             .iter()
             .flatten()
@@ -298,6 +304,11 @@ impl Connection {
         }
         match (end, close_code, appended) {
             (Some(end), ..) => Err(end.into()),
+            // As with a store that fails: later events would overtake these.
+            (None, None, _) if hook_failed && self.producer_sequence.is_some() => {
+                let reason = "The broker's script failed".into();
+                Err(Ending::Broker(CloseCode::Again, reason))
+            }
             (None, Some(code), Err(error)) => Err(Ending::Broker(code, error.message)),
             // The answers report what was not confirmed. The producer may go on.
             _ => Ok(()),

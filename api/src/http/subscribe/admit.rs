@@ -8,6 +8,7 @@ use crate::{
     http::{
         error::{ApiError, ErrorCode},
         guards::TokenGrant,
+        hooks::SubscribeHook,
         state::AppState,
     },
     session::{Admission, AdmissionRequest, Session, Subscription, Timeouts},
@@ -18,13 +19,15 @@ use crate::{
 
 impl AppState<'_> {
     /// Looks streams up for this token.
-    pub(super) fn resolver(&self, token: &TokenGrant) -> Resolver {
+    pub(super) fn resolver(&self, token: &TokenGrant, hook: SubscribeHook) -> Resolver {
         Resolver {
             store: SharedStore::clone(self.store),
             token: token.clone(),
             max_keys: self.settings.max_keys_per_client,
             registry: self.registry.clone(),
             address: self.address,
+            hook,
+            max_event: self.settings.max_event,
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     codec::json,
+    hooks::SharedSubscriber,
     http::{
         error::{ApiError, ErrorCode},
         query::stream_key,
@@ -111,7 +112,7 @@ pub(super) enum Started {
 /// A `subscribe` command whose stream was looked up.
 pub(super) struct Lookup {
     key: StreamKey,
-    found: Result<ResolvedStream, ApiError>,
+    found: Result<(ResolvedStream, Option<SharedSubscriber>), ApiError>,
 }
 
 impl Command {
@@ -295,18 +296,22 @@ fn subscribe(
         SubscribeRequest::of_one(key.clone(), cursor, start_position, arguments.wait),
     );
     Ok(Box::pin(async move {
-        let found = resolver
-            .resolve(&request)
-            .await
-            .and_then(|mut found| found.pop().ok_or_else(ApiError::internal));
-        Lookup { key, found }
+        let look_up = async {
+            let stream = resolver.resolve(&request).await?.pop();
+            let stream = stream.ok_or_else(ApiError::internal)?;
+            Ok((stream, resolver.ask_script(&request).await?))
+        };
+        Lookup {
+            key,
+            found: look_up.await,
+        }
     }))
 }
 
 /// Adds a stream to the session, and returns the position in it.
 fn add(
     key: &StreamKey,
-    mut found: ResolvedStream,
+    (mut found, subscriber): (ResolvedStream, Option<SharedSubscriber>),
     session: &mut Session,
     resolver: &Resolver,
 ) -> Result<Option<EventId>, ApiError> {
@@ -323,6 +328,11 @@ fn add(
     }
     let id = position.id();
     resolver.add(session.subscription_mut(), found);
+    if let Some(subscriber) = subscriber {
+        session
+            .subscription_mut()
+            .add_scripted(key.clone(), subscriber);
+    }
     Ok(id)
 }
 

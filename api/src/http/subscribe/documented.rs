@@ -87,13 +87,13 @@ pub enum SubscribeErrors {
     /// `stream-not-found`
     #[response(status = 404)]
     StreamNotFound(ErrorBody<'static>),
-    /// `store-unavailable`, `shutting-down`
+    /// `store-unavailable`, `script-failed`, `shutting-down`
     #[response(status = 503)]
     Unavailable(ErrorBody<'static>),
 }
 
 /// `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not
-/// permit to read
+/// permit to read. `refused-by-script`: the broker's script refuses the subscriber
 #[derive(IntoResponses)]
 #[response(status = 403)]
 pub struct Forbidden(pub ErrorBody<'static>);

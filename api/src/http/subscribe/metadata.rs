@@ -41,6 +41,16 @@ impl NameAndTags {
         }
     }
 
+    /// The name, if the subscriber gives one.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The tags.
+    pub(super) fn tags(&self) -> &[Box<str>] {
+        &self.tags
+    }
+
     /// Reads them from the query. Empty names and tags do not count. The first name counts.
     pub(super) fn read(query: &Query<'_>) -> Result<Self, ApiError> {
         let mut name_and_tags = Self::default();

@@ -21,7 +21,10 @@ use super::{
     resolve::is_complete,
 };
 use crate::{
-    http::{error::ApiError, guards::TokenGrant, state::AppState, streaming::streaming_response},
+    http::{
+        error::ApiError, guards::TokenGrant, hooks::SubscribeHook, state::AppState,
+        streaming::streaming_response,
+    },
     session::{Output, Subscription},
     telemetry::metrics::Transport,
 };
@@ -77,14 +80,16 @@ pub async fn follow(
     token: TokenGrant,
     request: SubscribeRequest,
     state: AppState<'_>,
+    hook: SubscribeHook,
 ) -> Result<Lines, ApiError> {
     let request = request.streaming()?;
-    let resolver = state.resolver(&token);
+    let resolver = state.resolver(&token, hook);
     let streams = resolver.resolve(&request).await?;
+    let subscriber = resolver.ask_script(&request).await?;
     if is_complete(&streams) {
         return Ok(Lines::Complete);
     }
-    let subscription = resolver.subscription(&request, streams);
+    let subscription = resolver.subscription(&request, streams, subscriber);
     let session = state
         .start_session(
             subscription,

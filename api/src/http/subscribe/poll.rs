@@ -26,6 +26,7 @@ use crate::{
     http::{
         error::{ApiError, ErrorBody},
         guards::TokenGrant,
+        hooks::{SubscribeHook, script_failed},
         state::AppState,
         store_error::at,
         streaming::{
@@ -33,7 +34,7 @@ use crate::{
             write_timeout,
         },
     },
-    session::{Admission, Output, Session, Subscription},
+    session::{Admission, Output, Session, Subscription, UpdateError},
     telemetry::metrics::Transport,
 };
 
@@ -93,9 +94,11 @@ pub async fn poll(
     request: SubscribeRequest,
     known: KnownTags,
     state: AppState<'_>,
+    hook: SubscribeHook,
 ) -> Result<PollResponse, ApiError> {
-    let resolver = state.resolver(&token);
+    let resolver = state.resolver(&token, hook);
     let streams = resolver.resolve(&request).await?;
+    let subscriber = resolver.ask_script(&request).await?;
     let mut body = PollBody::new(&request);
     let freshness = Freshness::of(&streams, &token);
     // Finished streams give the same answer each time: they are read one after the other, and not
@@ -103,14 +106,14 @@ pub async fn poll(
     let mut subscriptions: Vec<_> = if freshness.is_final {
         let streams = streams.into_iter();
         streams
-            .map(|stream| resolver.subscription(&request, vec![stream]))
+            .map(|stream| resolver.subscription(&request, vec![stream], subscriber.clone()))
             .collect()
     } else {
-        vec![resolver.subscription(&request, streams)]
+        vec![resolver.subscription(&request, streams, subscriber)]
     };
     for subscription in &mut subscriptions {
         while !body.is_full()
-            && let Some(output) = subscription.history().await.map_err(at(&request.keys[0]))?
+            && let Some(output) = history(subscription, &request, body.has_updates()).await?
         {
             // A filter may pass over a long history. The new position is then an answer. The
             // position at the start is not: it comes first of all.
@@ -134,7 +137,12 @@ pub async fn poll(
     }
     let streams = subscriptions.iter().flat_map(open_streams).collect();
     let body = body.into_json(&subscriptions);
-    let headers = freshness.headers(&body, known.as_deref());
+    // What the script makes of the events is for this subscriber, at this moment.
+    let headers = if subscriptions.iter().any(Subscription::is_rewritten) {
+        FreshnessHeaders::default()
+    } else {
+        freshness.headers(&body, known.as_deref())
+    };
     // Rocket alone holds a small answer. An answer that the subscriber has is not sent.
     let admission = if body.len() <= CHUNK_BYTES || headers.is_known {
         None
@@ -148,6 +156,24 @@ pub async fn poll(
         headers,
         admission,
     })
+}
+
+/// The next output of what is stored. Where the script fails, an answer that has updates already
+/// ends there: the next request gets the error.
+async fn history(
+    subscription: &mut Subscription,
+    request: &SubscribeRequest,
+    has_updates: bool,
+) -> Result<Option<Output>, ApiError> {
+    match subscription.history().await {
+        Ok(output) => Ok(output),
+        Err(UpdateError::Store(error)) => Err(at(&request.keys[0])(error)),
+        Err(UpdateError::Script(_)) if has_updates => Ok(None),
+        Err(UpdateError::Script(error)) => {
+            tracing::warn!(%error, "the script failed a poll");
+            Err(script_failed())
+        }
+    }
 }
 
 /// Waits for an update, in a session. The answer has begun by then: JSON may begin with white

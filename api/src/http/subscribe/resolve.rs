@@ -10,12 +10,14 @@ use super::{
     request::SubscribeRequest,
 };
 use crate::{
+    hooks::SharedSubscriber,
     http::{
         error::{ApiError, ErrorCode},
         guards::TokenGrant,
+        hooks::SubscribeHook,
         store_error::at,
     },
-    session::{Appearance, Registry, Subscription},
+    session::{Appearance, Registry, Scripted, Subscription},
     store::{Page, SharedStore, StoreError},
     stream::{EventId, Position, SharedPosition, StartPosition, Status, StreamKey},
 };
@@ -31,6 +33,9 @@ pub(super) struct Resolver {
     pub(super) max_keys: usize,
     pub(super) registry: Registry,
     pub(super) address: Option<IpAddr>,
+    pub(super) hook: SubscribeHook,
+    /// The most bytes of an event that a script has changed.
+    pub(super) max_event: usize,
 }
 
 /// A stream that a subscriber asked for.
@@ -96,6 +101,20 @@ impl Resolver {
                            STREAMER_DELIVERY=shared";
             ApiError::new(ErrorCode::CrossSlot, message)
         })
+    }
+
+    /// Asks the script whether it accepts the subscriber. None without a script.
+    ///
+    /// Errors: `refused-by-script`, `script-failed`.
+    pub(super) async fn ask_script(
+        &self,
+        request: &SubscribeRequest,
+    ) -> Result<Option<SharedSubscriber>, ApiError> {
+        let (about, claims) = (&request.name_and_tags, self.token.claims());
+        let asked = self
+            .hook
+            .ask(&request.keys, claims, about.name(), about.tags());
+        asked.await
     }
 
     async fn resolve_one(
@@ -207,13 +226,15 @@ impl Resolver {
         &self,
         request: &SubscribeRequest,
         streams: Vec<ResolvedStream>,
+        subscriber: Option<SharedSubscriber>,
     ) -> Subscription {
         let mut subscription = Subscription::new(
             self.store.tails(),
             request.filter.clone(),
             request.is_keyed(),
         )
-        .with_rollup(request.rollup.clone());
+        .with_rollup(request.rollup.clone())
+        .with_script(subscriber.map(|subscriber| Scripted::new(subscriber, self.max_event)));
         for stream in streams {
             self.add(&mut subscription, stream);
         }

@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     codec::{cursor, json, sse},
-    http::{error::ApiError, guards::TokenGrant, state::AppState, streaming::streaming_response},
+    http::{
+        error::ApiError, guards::TokenGrant, hooks::SubscribeHook, state::AppState,
+        streaming::streaming_response,
+    },
     session::{CloseReason, Output, Subscription},
     store::{Batch, StreamUpdate},
     stream::{Position, StartPosition},
@@ -71,10 +74,12 @@ pub async fn follow(
     token: TokenGrant,
     request: SubscribeRequest,
     state: AppState<'_>,
+    hook: SubscribeHook,
 ) -> Result<EventStream, ApiError> {
     let request = request.streaming()?;
-    let resolver = state.resolver(&token);
+    let resolver = state.resolver(&token, hook);
     let streams = resolver.resolve(&request).await?;
+    let subscriber = resolver.ask_script(&request).await?;
     if is_complete(&streams) {
         return Ok(EventStream::Complete);
     }
@@ -88,7 +93,7 @@ pub async fn follow(
         let only = futures::stream::iter([Ok(reconnect())]);
         return Ok(EventStream::Frames(Box::pin(only)));
     }
-    let subscription = resolver.subscription(&request, streams);
+    let subscription = resolver.subscription(&request, streams, subscriber);
     let session = state
         .start_session(
             subscription,
@@ -112,9 +117,12 @@ pub async fn head(
     token: TokenGrant,
     request: SubscribeRequest,
     state: AppState<'_>,
+    hook: SubscribeHook,
 ) -> Result<EventStream, ApiError> {
-    let resolver = state.resolver(&token);
-    let streams = resolver.resolve(&request.streaming()?).await?;
+    let resolver = state.resolver(&token, hook);
+    let request = request.streaming()?;
+    let streams = resolver.resolve(&request).await?;
+    let _ = resolver.ask_script(&request).await?;
     Ok(if is_complete(&streams) {
         EventStream::Complete
     } else {
@@ -187,6 +195,10 @@ fn plain(subscription: &Subscription, output: &Output) -> Bytes {
         }
         Output::Heartbeat => Bytes::from_static(sse::HEARTBEAT),
         Output::Close(CloseReason::Shutdown) => reconnect(),
+        Output::Close(CloseReason::Idle) => subscription.retry().map_or_else(Bytes::new, |delay| {
+            let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            format!("{}\n", sse::retry(delay)).into()
+        }),
         Output::Update(_, StreamUpdate::Deleted) | Output::CaughtUp | Output::Close(_) => {
             Bytes::new()
         }

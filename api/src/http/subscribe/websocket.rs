@@ -23,6 +23,7 @@ use crate::{
         error::{ApiError, ErrorBody},
         error_responses::UpgradeRequired,
         guards::TokenGrant,
+        hooks::SubscribeHook,
         query::Upgrade,
         state::AppState,
         websocket::{MAX_ESCAPE_GROWTH, PeerEnd, PendingPong, Socket, WebSocketResponse, close},
@@ -64,7 +65,8 @@ const MIN_SILENCE: Duration = Duration::from_secs(10);
                 have ended. 1001: no event came for `STREAMER_CLIENT_TIMEOUT`. 1002: a frame \
                 breaks the protocol. 1007: a message is not UTF-8. 1008: an operator disconnected \
                 the subscriber. 1009: a message is too long. 1011: the streams no longer exist. \
-                1012: the broker stops. 1013: the store fails"
+                1012: the broker stops. 1013: the store or the \
+                script fails"
         ),
         SubscribeErrors,
         (
@@ -84,12 +86,14 @@ pub async fn follow(
     request: SubscribeRequest,
     upgrade: Upgrade,
     state: AppState<'_>,
+    hook: SubscribeHook,
 ) -> Result<WebSocketResponse, ApiError> {
     let request = request.streaming()?;
-    let resolver = state.resolver(&token);
+    let resolver = state.resolver(&token, hook);
     let streams = resolver.resolve(&request).await?;
+    let subscriber = resolver.ask_script(&request).await?;
     let upgrade = upgrade.required()?;
-    let subscription = resolver.subscription(&request, streams);
+    let subscription = resolver.subscription(&request, streams, subscriber);
     let session = state
         .start_session(subscription, &request, Transport::Ws, None)
         .await?;
@@ -189,7 +193,11 @@ impl Connection {
                     let answer = lookup.finish(session, &self.resolver);
                     vec![Message::Text(answer)]
                 }
-                Next::Output(Output::Close(reason)) => return Ok(reason),
+                Next::Output(Output::Close(reason)) => {
+                    let disconnected = session.disconnected();
+                    self.complete_first_message(disconnected, reason).await?;
+                    return Ok(reason);
+                }
                 Next::Output(Output::Heartbeat) => {
                     let since = *self.unanswered_since.get_or_insert_with(Instant::now);
                     if since.elapsed() > self.silence {
@@ -210,6 +218,20 @@ impl Connection {
             self.send(session.disconnected(), messages).await?;
             session.close_if_over();
         }
+    }
+
+    /// Completes the first message where the script failed within it. Otherwise a subscriber that
+    /// comes back would never get further.
+    async fn complete_first_message(
+        &mut self,
+        disconnected: impl Future<Output = ()>,
+        reason: CloseReason,
+    ) -> Result<(), PeerEnd> {
+        if reason != CloseReason::ScriptFailed || self.first_message.is_complete() {
+            return Ok(());
+        }
+        let rest = self.first_message.fragments(&[], true);
+        self.send(disconnected, rest).await
     }
 
     /// The result of a command, or else the session's next output. Commands wait until the first
@@ -343,6 +365,10 @@ fn close_frame(reason: CloseReason) -> (CloseCode, &'static str) {
             "The broker is stopping; reconnect to resume",
         ),
         CloseReason::Disconnected => (CloseCode::Policy, "Disconnected by an operator"),
+        CloseReason::ScriptFailed => (
+            CloseCode::Again,
+            "The broker's script failed; try again later",
+        ),
         CloseReason::StoreUnavailable => (
             CloseCode::Again,
             "The broker can't reach the store; try again later",

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     lifecycle::Lifecycle,
     session::{AdmissionRequest, ClientMetadata, Limits, Registry, Timeouts},
-    store::StreamInfo,
+    store::{StoreError, StreamInfo, TailSet},
     stream::{Deadlines, EventId, Generation, Status},
     telemetry::metrics::{Metrics, Transport},
 };

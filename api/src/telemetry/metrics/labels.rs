@@ -71,6 +71,8 @@ label!(
         Idle = "idle",
         /// It left, or its connection broke.
         Left = "left",
+        /// The script failed with an event.
+        Script = "script",
         /// The node stops.
         Shutdown = "shutdown",
         /// It read nothing for the client timeout.
@@ -165,5 +167,19 @@ label!(
         Silence = "silence",
         /// The node subscribed to the topic, for the first time or again.
         Subscription = "subscription",
+    }
+);
+
+label!(
+    /// How a call of a script's hook ended.
+    HookOutcome {
+        /// The hook returned, and went along.
+        Passed = "passed",
+        /// The script refused or dropped something.
+        Refused = "refused",
+        /// The script raised an error, or reached a limit.
+        Failed = "failed",
+        /// The hook did not answer in time.
+        TimedOut = "timed-out",
     }
 );

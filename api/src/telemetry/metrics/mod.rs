@@ -21,9 +21,13 @@ pub use self::{
     clients::{ClientMetrics, ConnectedGuard},
     http::HttpMetrics,
     ingest::IngestMetrics,
-    labels::{Cause, DisconnectReason, Operation, Outcome, Refusal, SignalKind, Transport, Way},
+    labels::{
+        Cause, DisconnectReason, HookOutcome, Operation, Outcome, Refusal, SignalKind, Transport,
+        Way,
+    },
     producers::ProducerMetrics,
     redis::RedisMetrics,
+    scripts::ScriptMetrics,
     streams::StreamMetrics,
 };
 use crate::config::Delivery;
@@ -35,6 +39,7 @@ mod labels;
 mod process;
 mod producers;
 mod redis;
+mod scripts;
 mod streams;
 
 /// The prefix of every metric's name.
@@ -61,6 +66,8 @@ pub struct Metrics {
     pub streams: StreamMetrics,
     /// Producers that wait for signals.
     pub producers: ProducerMetrics,
+    /// The hooks of a script.
+    pub scripts: ScriptMetrics,
     /// Redis. They stay at zero with the embedded store.
     pub redis: RedisMetrics,
 }
@@ -104,6 +111,7 @@ impl Metrics {
         let producers = ProducerMetrics::register(ours);
         let (ingest, clients) = (IngestMetrics::register(ours), ClientMetrics::register(ours));
         let redis = RedisMetrics::register(ours, delivery);
+        let scripts = ScriptMetrics::register(ours);
         registry.register_collector(Box::new(Process::new()));
         Arc::new(Self {
             registry,
@@ -113,6 +121,7 @@ impl Metrics {
             http,
             streams,
             producers,
+            scripts,
             redis,
         })
     }

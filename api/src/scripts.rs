@@ -1,0 +1,133 @@
+//! The script that the settings name.
+
+#[cfg(feature = "scripts")]
+pub(crate) use self::with_engine::Script;
+#[cfg(not(feature = "scripts"))]
+pub(crate) use self::without_engine::Script;
+
+#[cfg(feature = "scripts")]
+mod with_engine {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+    use tinistreamer::{
+        config::Settings,
+        hooks::SharedHooks,
+        lifecycle::Lifecycle,
+        script::{Engine, ScriptOptions},
+        telemetry::metrics::SharedMetrics,
+    };
+
+    use crate::failure::Failure;
+
+    /// The script that the settings name.
+    pub(crate) struct Script(Engine);
+
+    impl Script {
+        /// Loads the script; none if the settings name none.
+        pub(crate) async fn load(
+            settings: &Settings,
+            metrics: SharedMetrics,
+        ) -> Result<Option<Self>, Failure> {
+            let Some(options) = ScriptOptions::of(settings) else {
+                return Ok(None);
+            };
+            let engine = Engine::load(options, metrics).await;
+            let engine = engine.map_err(|error| Failure::Script(error.to_string()))?;
+            Ok(Some(Self(engine)))
+        }
+
+        /// Its hooks, for the server.
+        pub(crate) fn hooks(&self) -> SharedHooks {
+            Arc::new(self.0.clone())
+        }
+
+        /// Calls the hook `startup`. From then on it calls `tick`, and loads the script anew at
+        /// SIGHUP.
+        pub(crate) async fn start(
+            &self,
+            settings: &Settings,
+            lifecycle: &Lifecycle,
+        ) -> Result<(), Failure> {
+            #[cfg(unix)]
+            reload_on_hangup(self.0.clone())?;
+            let started = self.0.startup(options(settings)).await;
+            started.map_err(|error| Failure::Script(error.to_string()))?;
+            let (engine, every) = (self.0.clone(), settings.script_tick);
+            let lifecycle = lifecycle.clone();
+            tokio::spawn(async move { engine.tick(every, &lifecycle).await });
+            Ok(())
+        }
+    }
+
+    /// The argument of `startup`. Times are in milliseconds.
+    fn options(settings: &Settings) -> Value {
+        let milliseconds =
+            |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut options = json!({
+            "listen": format!("{}:{}", settings.address, settings.port),
+            "log_level": settings.log,
+            "keep_alive": milliseconds(settings.heartbeat),
+            "timeout": milliseconds(settings.client_timeout),
+            "script": settings.script.as_ref().map(|path| path.display().to_string()),
+            "script_tick": milliseconds(settings.script_tick),
+            "unsafe_script": settings.script_unsafe,
+        });
+        let data = settings.script_data.reveal();
+        if !data.is_empty() {
+            options["script_data"] = data.as_str().into();
+        }
+        options
+    }
+
+    #[cfg(unix)]
+    fn reload_on_hangup(engine: Engine) -> Result<(), Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                engine.reload().await;
+            }
+        });
+        Ok(())
+    }
+}
+
+#[cfg(not(feature = "scripts"))]
+mod without_engine {
+    use tinistreamer::{
+        config::{Problem, Settings},
+        hooks::SharedHooks,
+        lifecycle::Lifecycle,
+        telemetry::metrics::SharedMetrics,
+    };
+
+    use crate::failure::Failure;
+
+    /// There is none: this program was built without scripts.
+    pub(crate) enum Script {}
+
+    #[expect(clippy::unused_async, reason = "as with the feature")]
+    impl Script {
+        /// Fails if the settings name a script.
+        pub(crate) async fn load(
+            settings: &Settings,
+            _: SharedMetrics,
+        ) -> Result<Option<Self>, Failure> {
+            if settings.script.is_none() {
+                return Ok(None);
+            }
+            let problem = "STREAMER_SCRIPT names a script, but this program was built without \
+                           scripts; build it with `--features scripts`";
+            Err(Failure::Settings(vec![Problem(problem.to_owned())]))
+        }
+
+        pub(crate) fn hooks(&self) -> SharedHooks {
+            match *self {}
+        }
+
+        pub(crate) async fn start(&self, _: &Settings, _: &Lifecycle) -> Result<(), Failure> {
+            match *self {}
+        }
+    }
+}
