@@ -106,6 +106,10 @@ fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each ta
 test-faults: ## Everything that may break is broken, under load: see docs/operations/reliability.md (two minutes)
 	cargo test -p tinistreamer --test faults --locked
 
+.PHONY: test-scripts
+test-scripts: ## Hooks in Lua at the broker's routes (docs/guides/scripts.md)
+	cargo test -p tinistreamer --features scripts --test scripts --locked
+
 .PHONY: test-versions
 test-versions: ## This version and the one before work together, and what older ones stored is read (docs/operations/upgrade.md)
 	scripts/build-commit "$$(cat api/tests/versions/base)"

@@ -203,7 +203,7 @@ impl Setup {
             kind,
             url: url.to_owned(),
             metrics_url,
-            http: Client::new(),
+            http: super::http_client(),
             process,
             program,
             environment,

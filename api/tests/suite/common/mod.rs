@@ -21,6 +21,13 @@ pub(crate) use broker::{Broker, Kind, broker};
 /// only makes the tests slower.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// A client for HTTP. With scripts the library has TLS, and leaves the choice of a provider to us.
+pub(crate) fn http_client() -> reqwest::Client {
+    #[cfg(feature = "scripts")]
+    tinistreamer::store::redis::install_crypto_provider();
+    reqwest::Client::new()
+}
+
 /// Waits for something that must happen.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(TIMEOUT, what)
