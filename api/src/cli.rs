@@ -20,6 +20,8 @@ use crate::{
     scripts::Script,
     serve,
     setup::{Purpose, Setup, random_hex, runtime, setup, store},
+    tinysse_arguments::TinysseArguments,
+    tinysse_cli,
 };
 
 /// How often `check` asks again when the store does not answer.
@@ -43,7 +45,7 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Serve. This is the default
     Serve,
@@ -57,6 +59,11 @@ enum Command {
         #[arg(long)]
         port: Option<u16>,
     },
+    /// Serve the HTTP interface of tinysse, with its options and its `TINYSSE_*` variables
+    ///
+    /// Messages are in memory, or in Redis where several nodes share them. Limits and the log have
+    /// the settings of the broker (`STREAMER_*`). It needs no keys.
+    Tinysse(Box<TinysseArguments>),
     /// Print a new `STREAMER_API_KEY` and `STREAMER_SECRET_KEY`, as lines of a .env file
     Keygen,
     /// Check the settings and the script, ask the store for an answer, and exit
@@ -108,6 +115,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         }),
         Command::Serve => serve(Purpose::Serve),
         Command::Dev { port } => serve(Purpose::Dev { port }),
+        Command::Tinysse(arguments) => tinysse_cli::run(&arguments),
         Command::Check => {
             let setup = setup(Purpose::Serve)?;
             runtime()?.block_on(check(setup))

@@ -12,6 +12,7 @@
 //!   - [`http::publish`]: write events as a batch, an NDJSON upload or over WebSocket.
 //!   - [`http::subscribe`]: follow streams over SSE, WebSocket, NDJSON or long polling.
 //!   - [`http::admin`]: connected clients, health, metrics.
+//!   - [`http::tinysse`]: the interface of tinysse, which [`tinysse_server`] serves.
 //! - `script`: hooks in Lua, with the feature `scripts`. The rest knows only [`hooks`].
 //! - [`session`]: one connected subscriber: its delivery loop, positions, liveness and limits.
 //! - [`presence`]: exchanges subscriber counts between nodes.
@@ -40,4 +41,7 @@ pub mod stream;
 pub mod sweep;
 pub mod telemetry;
 
-pub use http::server::{metrics_server, server};
+pub use http::{
+    server::{metrics_server, server},
+    tinysse::server::tinysse_server,
+};

@@ -11,6 +11,9 @@ mod scripts;
 mod serve;
 mod setup;
 mod stop_signals;
+mod tinysse_arguments;
+mod tinysse_cli;
+mod tinysse_units;
 
 fn main() -> ExitCode {
     cli::run()

@@ -1,13 +1,13 @@
 //! The script that the settings name.
 
 #[cfg(feature = "scripts")]
-pub(crate) use self::with_engine::Script;
+pub(crate) use self::with_engine::{Script, broker_options};
 #[cfg(not(feature = "scripts"))]
-pub(crate) use self::without_engine::Script;
+pub(crate) use self::without_engine::{Script, broker_options};
 
 #[cfg(feature = "scripts")]
 mod with_engine {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use serde_json::{Value, json};
     use tinistreamer::{
@@ -42,28 +42,27 @@ mod with_engine {
             Arc::new(self.0.clone())
         }
 
-        /// Calls the hook `startup`. From then on it calls `tick`, and loads the script anew at
-        /// SIGHUP.
+        /// Calls the hook `startup` with these options. From then on it calls `tick` in this
+        /// interval, and loads the script anew at SIGHUP.
         pub(crate) async fn start(
             &self,
-            settings: &Settings,
+            options: Value,
+            tick: Duration,
             lifecycle: &Lifecycle,
         ) -> Result<(), Failure> {
             #[cfg(unix)]
             reload_on_hangup(self.0.clone())?;
-            let started = self.0.startup(options(settings)).await;
+            let started = self.0.startup(options).await;
             started.map_err(|error| Failure::Script(error.to_string()))?;
-            let (engine, every) = (self.0.clone(), settings.script_tick);
-            let lifecycle = lifecycle.clone();
-            tokio::spawn(async move { engine.tick(every, &lifecycle).await });
+            let (engine, lifecycle) = (self.0.clone(), lifecycle.clone());
+            tokio::spawn(async move { engine.tick(tick, &lifecycle).await });
             Ok(())
         }
     }
 
-    /// The argument of `startup`. Times are in milliseconds.
-    fn options(settings: &Settings) -> Value {
-        let milliseconds =
-            |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    /// The argument of `startup` in the broker. Times are in milliseconds.
+    pub(crate) fn broker_options(settings: &Settings) -> Value {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let mut options = json!({
             "listen": format!("{}:{}", settings.address, settings.port),
             "log_level": settings.log,
@@ -95,6 +94,9 @@ mod with_engine {
 
 #[cfg(not(feature = "scripts"))]
 mod without_engine {
+    use std::time::Duration;
+
+    use serde_json::Value;
     use tinistreamer::{
         config::{Problem, Settings},
         hooks::SharedHooks,
@@ -117,8 +119,8 @@ mod without_engine {
             if settings.script.is_none() {
                 return Ok(None);
             }
-            let problem = "STREAMER_SCRIPT names a script, but this program was built without \
-                           scripts; build it with `--features scripts`";
+            let problem = "this program was built without scripts, so it can't run that of \
+                           STREAMER_SCRIPT or --script; build it with `--features scripts`";
             Err(Failure::Settings(vec![Problem(problem.to_owned())]))
         }
 
@@ -126,8 +128,17 @@ mod without_engine {
             match *self {}
         }
 
-        pub(crate) async fn start(&self, _: &Settings, _: &Lifecycle) -> Result<(), Failure> {
+        pub(crate) async fn start(
+            &self,
+            _: Value,
+            _: Duration,
+            _: &Lifecycle,
+        ) -> Result<(), Failure> {
             match *self {}
         }
+    }
+
+    pub(crate) fn broker_options(_: &Settings) -> Value {
+        Value::Null
     }
 }

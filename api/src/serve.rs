@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use rocket::{Ignite, Rocket, fairing::AdHoc};
+use rocket::{Build, Ignite, Rocket, fairing::AdHoc};
 use tinistreamer::{
     config::MetricsAt,
     lifecycle::Lifecycle,
     metrics_server, server,
     store::SharedStore,
     telemetry::{
-        log,
+        log::{self, Log},
         metrics::{Metrics, SharedMetrics},
     },
 };
@@ -22,7 +22,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     failure::Failure,
-    scripts::Script,
+    scripts::{self, Script},
     setup::{Setup, store},
     stop_signals::StopSignals,
 };
@@ -38,8 +38,8 @@ const LAST_BYTES: Duration = Duration::from_millis(100);
 /// A subscriber takes an open file. Many systems start programs with a soft limit of 1,024, for old
 /// programs that use `select`, and let a program raise it
 /// ([getrlimit](https://pubs.opengroup.org/onlinepubs/9799919799/functions/getrlimit.html)).
-#[cfg(unix)]
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
+    #[cfg(unix)]
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
@@ -57,60 +57,89 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    #[cfg(unix)]
     raise_open_files();
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
     let script = Script::load(&settings, SharedMetrics::clone(&metrics)).await?;
     // The store logs what is wrong, now and whenever it changes.
     let _ = store.ready().await;
-    let (lifecycle, grace) = (Lifecycle::default(), settings.shutdown_grace);
-    let mut signals = StopSignals::new()?;
-
+    let signals = StopSignals::new()?;
+    let serving = Serving {
+        lifecycle: Lifecycle::default(),
+        grace: settings.shutdown_grace,
+        metrics_at: settings.metrics,
+        store: SharedStore::clone(&store),
+        metrics: SharedMetrics::clone(&metrics),
+        address_settings: "STREAMER_PORT or STREAMER_ADDRESS",
+    };
     let (about, console) = (format!("{} store", store.name()), settings.console);
-    let metrics_at = settings.metrics;
     let metrics_address = Arc::new(OnceLock::new());
     let bound = Arc::clone(&metrics_address);
     let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
         let (address, metrics) = (address_of(rocket.config()), bound.get().copied());
         Box::pin(async move { greet(address, &about, console, metrics, &temporary_keys) })
     });
-    let (shared_store, shared_metrics) =
-        (SharedStore::clone(&store), SharedMetrics::clone(&metrics));
+    let lifecycle = serving.lifecycle.clone();
     if let Some(script) = &script {
-        script.start(&settings, &lifecycle).await?;
+        let options = scripts::broker_options(&settings);
+        script
+            .start(options, settings.script_tick, &lifecycle)
+            .await?;
     }
     let hooks = script.as_ref().map(Script::hooks);
-    let rocket = server(rocket, settings, store, metrics, lifecycle.clone(), hooks)
-        .attach(greeting)
-        .ignite()
-        .await;
-    let rocket = rocket.map_err(|error| Failure::Launch(error.kind().to_string()))?;
-    // Not before: a Rocket that is built turns the log of the other one on, which then prints a
-    // line of its own.
-    if let MetricsAt::Address(address) = metrics_at {
-        let bound = serve_metrics(address, shared_store, shared_metrics).await?;
-        // Nobody else sets it.
-        let _ = metrics_address.set(bound);
-    }
-    let shutdown = rocket.shutdown();
-    let address = address_of(rocket.config());
-    let mut launch = tokio::spawn(rocket.launch());
+    let rocket = server(rocket, settings, store, metrics, lifecycle, hooks).attach(greeting);
+    serving.run(rocket, &metrics_address, signals, log).await
+}
 
-    tokio::select! {
-        biased;
-        ended = &mut launch => {
-            return match launch_problem(ended, address, "STREAMER_PORT or STREAMER_ADDRESS") {
-                None => Ok(()),
-                Some(problem) => Err(Failure::Launch(problem)),
-            };
+/// What serves: the parts of the process around its server.
+pub(crate) struct Serving {
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) grace: Duration,
+    pub(crate) metrics_at: MetricsAt,
+    pub(crate) store: SharedStore,
+    pub(crate) metrics: SharedMetrics,
+    /// The settings that give the server another address, for the error.
+    pub(crate) address_settings: &'static str,
+}
+
+impl Serving {
+    /// Serves until SIGTERM or SIGINT, then stops in order, and ends the process. It sets the
+    /// address of the metrics if they have one of their own.
+    pub(crate) async fn run(
+        self,
+        rocket: Rocket<Build>,
+        metrics_address: &OnceLock<SocketAddr>,
+        mut signals: StopSignals,
+        log: Log,
+    ) -> Result<(), Failure> {
+        let rocket = rocket.ignite().await;
+        let rocket = rocket.map_err(|error| Failure::Launch(error.kind().to_string()))?;
+        // Not before: a Rocket that is built turns the log of the other one on, which then prints a
+        // line of its own.
+        if let MetricsAt::Address(address) = self.metrics_at {
+            let bound = serve_metrics(address, self.store, self.metrics).await?;
+            // Nobody else sets it.
+            let _ = metrics_address.set(bound);
         }
-        () = signals.recv() => {}
+        let shutdown = rocket.shutdown();
+        let address = address_of(rocket.config());
+        let mut launch = tokio::spawn(rocket.launch());
+
+        tokio::select! {
+            biased;
+            ended = &mut launch => {
+                return match launch_problem(ended, address, self.address_settings) {
+                    None => Ok(()),
+                    Some(problem) => Err(Failure::Launch(problem)),
+                };
+            }
+            () = signals.recv() => {}
+        }
+        stop(&self.lifecycle, self.grace, shutdown, &mut signals).await;
+        log.flush();
+        // The remaining connections, most of them of stalled subscribers, end with the process.
+        std::process::exit(0)
     }
-    stop(&lifecycle, grace, shutdown, &mut signals).await;
-    log.flush();
-    // The remaining connections, for the most part of stalled subscribers, end with the process.
-    std::process::exit(0)
 }
 
 /// Stops the broker in order: it is not ready any more and admits no subscribers, it closes
@@ -170,7 +199,7 @@ async fn serve_metrics(
     Err(Failure::Metrics(problem))
 }
 
-fn address_of(config: &rocket::Config) -> SocketAddr {
+pub(crate) fn address_of(config: &rocket::Config) -> SocketAddr {
     SocketAddr::new(config.address, config.port)
 }
 
@@ -204,7 +233,7 @@ fn launch_problem(
 }
 
 /// Prints where the broker listens, and the keys that are valid for this run only.
-fn greet(
+pub(crate) fn greet(
     address: SocketAddr,
     about: &str,
     console: bool,

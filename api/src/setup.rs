@@ -30,21 +30,38 @@ pub(crate) enum Purpose {
     Dev { port: Option<u16> },
 }
 
+/// What to do where required keys are not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// They are missing.
+    Required,
+    /// Make some up for this run.
+    MadeUp,
+}
+
 /// Reads `.env`, `Rocket.toml` and the environment.
 ///
 /// To develop, and in Rocket's debug profile, it makes up missing keys, so that a new user need not
 /// know about them. Otherwise it requires real keys.
 pub(crate) fn setup(purpose: Purpose) -> Result<Setup, Failure> {
+    with(|rocket, environment| match purpose {
+        Purpose::Serve if *rocket.profile() == Config::DEBUG_PROFILE => Keys::MadeUp,
+        Purpose::Serve => Keys::Required,
+        Purpose::Dev { port } => {
+            dev::prepare(environment, port);
+            Keys::MadeUp
+        }
+    })
+}
+
+/// The same, where `prepare` may change the environment, and says what to do about missing keys.
+pub(crate) fn with(
+    prepare: impl FnOnce(&Figment, &mut Environment) -> Keys,
+) -> Result<Setup, Failure> {
     let warnings = env_file::load().map_err(|problem| Failure::Settings(vec![problem]))?;
     let rocket = RocketConfig::figment();
     let mut environment = Environment::of_process();
-    let makes_keys = match purpose {
-        Purpose::Serve => *rocket.profile() == Config::DEBUG_PROFILE,
-        Purpose::Dev { port } => {
-            dev::prepare(&mut environment, port);
-            true
-        }
-    };
+    let makes_keys = prepare(&rocket, &mut environment) == Keys::MadeUp;
     let missing = missing_keys(&rocket, &environment);
     let mut temporary_keys = Vec::new();
     if makes_keys {

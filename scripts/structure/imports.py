@@ -9,9 +9,11 @@ from .rust import Crate
 LAYERS = (
     ("main.rs",),
     ("cli.rs",),
-    ("serve.rs",),
+    ("tinysse_cli.rs",),
+    ("serve.rs", "tinysse_arguments.rs"),
     ("setup.rs", "scripts.rs", "dev.rs", "environment.rs", "failure.rs", "env_file.rs",
      "stop_signals.rs"),
+    ("tinysse_units.rs",),
     ("lib.rs",),
     ("http/",),
     ("script/",),

@@ -28,6 +28,21 @@ pub fn frames(part: &Part) -> Bytes {
     }
 }
 
+/// The entries as frames of another form, one after another. A whole segment is encoded once for
+/// all sessions. A process uses one form only: the cache is that of [`frames`].
+#[must_use]
+pub(crate) fn frames_by(part: &Part, put: impl Fn(&mut BytesMut, &Entry)) -> Bytes {
+    let encode = || {
+        let mut out = BytesMut::new();
+        part.entries().iter().for_each(|entry| put(&mut out, entry));
+        out.freeze()
+    };
+    match part.whole_segment() {
+        Some(segment) => segment.sse(encode),
+        None => encode(),
+    }
+}
+
 /// The entries that pass the filter, as frames. If all entries of a segment pass, the sessions with
 /// and without this filter share the encoding. Otherwise the sessions with this filter share one.
 #[must_use]
@@ -120,7 +135,8 @@ fn put_event(out: &mut BytesMut, entry: &Entry, count: u32) {
     put_data(out, entry.data.as_deref().unwrap_or_default());
 }
 
-fn put_field(out: &mut BytesMut, name: &[u8], value: &str) {
+/// Adds a field, which is a comment where the name is empty. The value has no line ends.
+pub(crate) fn put_field(out: &mut BytesMut, name: &[u8], value: &str) {
     out.put_slice(name);
     // Readers remove one space after the colon. With it, a value may begin with a space.
     out.put_slice(b": ");
@@ -128,13 +144,18 @@ fn put_field(out: &mut BytesMut, name: &[u8], value: &str) {
     out.put_u8(b'\n');
 }
 
-/// Adds one `data` field for each line of the data. Readers take LF, CR and CRLF for line ends, so
-/// none of them may stay in a field. Without data there is one empty field, because browsers
-/// dispatch no event without it.
+/// Adds one `data` field for each line of the data. Without data there is one empty field, because
+/// browsers dispatch no event without it.
 fn put_data(out: &mut BytesMut, data: &str) {
-    let mut rest = data;
+    put_lines(out, b"data", data);
+}
+
+/// Adds one field of this name for each line of the text. Readers take LF, CR and CRLF for line
+/// ends, so none of them may stay in a field.
+pub(crate) fn put_lines(out: &mut BytesMut, name: &[u8], text: &str) {
+    let mut rest = text;
     while let Some(end) = memchr::memchr2(b'\n', b'\r', rest.as_bytes()) {
-        put_field(out, b"data", &rest[..end]);
+        put_field(out, name, &rest[..end]);
         let newline = if rest[end..].starts_with("\r\n") {
             2
         } else {
@@ -142,7 +163,7 @@ fn put_data(out: &mut BytesMut, data: &str) {
         };
         rest = &rest[end + newline..];
     }
-    put_field(out, b"data", rest);
+    put_field(out, name, rest);
 }
 
 #[cfg(test)]

@@ -26,4 +26,5 @@ mod store_error;
 mod streaming;
 pub mod streams;
 pub mod subscribe;
+pub mod tinysse;
 mod websocket;

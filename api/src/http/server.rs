@@ -110,7 +110,7 @@ pub fn metrics_server(
 }
 
 /// Rocket's configuration with the broker's settings.
-fn configure(base: Figment, settings: &Settings) -> Figment {
+pub(super) fn configure(base: Figment, settings: &Settings) -> Figment {
     let shutdown = Shutdown {
         grace: u32::try_from(settings.shutdown_grace.as_secs()).unwrap_or(u32::MAX),
         mercy: 1,
@@ -141,7 +141,8 @@ fn without_signals() -> Shutdown {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
+/// The limits of a node's sessions.
+pub(super) fn limits(settings: &Settings) -> Limits {
     Limits {
         node: settings.max_clients,
         per_stream: settings.max_clients_per_stream,

@@ -84,6 +84,7 @@ mod stream_lifetime;
 mod streams;
 mod subscriber_limits;
 mod subscriber_list;
+mod tinysse;
 mod tokens;
 mod upload_end;
 mod websocket_peers;
