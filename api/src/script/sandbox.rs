@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mlua::{Lua, LuaOptions, Result, StdLib, Table, Value, Variadic};
 
-use super::options::ScriptOptions;
+use super::{modules, options::ScriptOptions};
 use crate::bounded::bounded;
 
 /// The most bytes that one `print` writes to the log.
@@ -50,6 +50,12 @@ pub(super) fn new_state(options: &ScriptOptions) -> Result<Lua> {
         globals.set("load", lua.load(LOAD).call::<Value>(load)?)?;
         replace_os(&lua, &globals)?;
     }
+    let allowed = modules::Allowed {
+        http: options.http,
+        sqlite: options.sqlite,
+        timeout: options.limits.time,
+    };
+    modules::install(&lua, &allowed)?;
     set_paths(&globals, &options.path)?;
     Ok(lua)
 }

@@ -35,7 +35,7 @@ pub enum ModuleError {
         reason: String,
     },
     /// A setting has to allow the module.
-    #[error("the module `{module}` is off. {setting}=true allows it")]
+    #[error("the module `{module}` is off. {setting}=on allows it")]
     NotAllowed {
         /// The module.
         module: &'static str,
