@@ -1235,7 +1235,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read */
+            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read. `refused-by-script`: the broker's script refuses the subscriber */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1262,7 +1262,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `store-unavailable`, `shutting-down` */
+            /** @description `store-unavailable`, `script-failed`, `shutting-down` */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1340,7 +1340,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read */
+            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read. `refused-by-script`: the broker's script refuses the subscriber */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1367,7 +1367,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `store-unavailable`, `shutting-down` */
+            /** @description `store-unavailable`, `script-failed`, `shutting-down` */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1564,7 +1564,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read */
+            /** @description `forbidden`: the token does not open a stream, is for an earlier stream at its key, or does not permit to read. `refused-by-script`: the broker's script refuses the subscriber */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1591,7 +1591,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `store-unavailable`, `shutting-down` */
+            /** @description `store-unavailable`, `script-failed`, `shutting-down` */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1698,7 +1698,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `store-unavailable`, `shutting-down` */
+            /** @description `store-unavailable`, `script-failed`, `shutting-down` */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1845,6 +1845,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `refused-by-script`: the broker's script refuses it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `no-active-stream` */
             404: {
                 headers: {
@@ -1890,7 +1899,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `store-unavailable`: the store did not confirm the write. The events may or may not be written */
+            /** @description `store-unavailable`: the store did not confirm the write. The events may or may not be written. `script-failed`: nothing is written */
             503: {
                 headers: {
                     [name: string]: unknown;
