@@ -14,12 +14,12 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY --from=manifests /src .
 # Cargo compares file times. It would take the stub for newer than the sources, so it is removed.
-RUN cargo build --release --locked -p tinistreamer \
+RUN cargo build --release --locked -p tinistreamer --features scripts \
  && cargo clean --release -p tinistreamer
 # Other members of the workspace stay stubs. If the broker comes to depend on one, copy it here, and
 # allow it in .dockerignore.
 COPY api api
-RUN cargo build --release --locked -p tinistreamer
+RUN cargo build --release --locked -p tinistreamer --features scripts
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="tinistreamer" \
