@@ -10,6 +10,26 @@ describePage(
   elsewhere('text', 'a list of names in Redis, which no program prints'),
 );
 
+describePage(
+  'guides/scripts.md',
+  elsewhere('lua', 'api/tests/scripts/guide.rs runs it'),
+  elsewhere('sh', 'api/tests/scripts/guide.rs runs it, with another address'),
+  elsewhere('lua', 'api/tests/scripts/guide.rs runs it', 4),
+);
+
+describePage(
+  'reference/script-modules.md',
+  elsewhere('lua', 'api/src/script/modules/tests/documentation.rs runs it', 12),
+);
+
+describePage(
+  'guides/tinysse.md',
+  elsewhere('sh', 'the first command is that of another program'),
+  elsewhere('sh', 'api/tests/suite/tinysse/publish.rs sends the same'),
+  elsewhere('text', 'api/tests/suite/tinysse/subscribe.rs reads the same'),
+  elsewhere('sh', 'api/tests/suite/tinysse/nodes.rs starts such nodes'),
+);
+
 describePage('guides/ai-sdk.md', drawn('chunks of the model'));
 
 describePage(
