@@ -107,8 +107,8 @@ test-faults: ## Everything that may break is broken, under load: see docs/operat
 	cargo test -p tinistreamer --test faults --locked
 
 .PHONY: test-scripts
-test-scripts: ## Hooks in Lua at the broker's routes (docs/guides/scripts.md)
-	cargo test -p tinistreamer --features scripts --test scripts --locked
+test-scripts: ## Hooks in Lua, and the modules for them (docs/guides/scripts.md)
+	cargo test -p tinistreamer --features scripts --lib --test scripts --locked
 
 .PHONY: test-versions
 test-versions: ## This version and the one before work together, and what older ones stored is read (docs/operations/upgrade.md)
@@ -120,10 +120,10 @@ record-version: ## Record what the version of api/tests/versions/base stores, fo
 	scripts/build-commit "$$(cat api/tests/versions/base)"
 	cargo test -p tinistreamer --test versions --locked record -- --ignored --nocapture
 
-# The tests against the OpenAPI document leave three quarters of the CPU idle.
+# The tests against the OpenAPI document leave three quarters of the CPU idle, and the others wait for half of the time.
 .PHONY: test-beside
-test-beside: ## `make test-versions` and `make test-openapi` at the same time
-	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-versions test-openapi
+test-beside: ## `make test-versions`, `make test-openapi` and `make test-scripts` at the same time
+	+$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-versions test-openapi test-scripts
 
 .PHONY: soak
 soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on memory
