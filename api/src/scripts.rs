@@ -119,8 +119,8 @@ mod without_engine {
             if settings.script.is_none() {
                 return Ok(None);
             }
-            let problem = "this program was built without scripts, so it can't run that of \
-                           STREAMER_SCRIPT or --script; build it with `--features scripts`";
+            let problem = "STREAMER_SCRIPT or --script names a script, but this program was built \
+                           without scripts; build it with `--features scripts`";
             Err(Failure::Settings(vec![Problem(problem.to_owned())]))
         }
 
