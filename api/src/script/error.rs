@@ -37,15 +37,34 @@ pub enum ScriptError {
     Thread(io::Error),
 }
 
-/// An error of Lua in one piece, without its stack.
+/// An error of Lua in one piece, without its stack. It begins with file and line where Lua knows
+/// them.
 pub(super) fn message(error: &mlua::Error) -> String {
     let text = match error {
-        mlua::Error::CallbackError { cause, .. } => return message(cause),
+        mlua::Error::CallbackError { traceback, cause } => {
+            let text = message(cause);
+            // Errors of Lua have their place. Those of a module, or of a limit, have none.
+            match place(traceback) {
+                Some(place) if !text.contains(&format!("{place}:")) => format!("{place}: {text}"),
+                _ => text,
+            }
+        }
         mlua::Error::RuntimeError(text) => text.clone(),
         error => error.to_string(),
     };
     let text = text.split(STACK).next().unwrap_or_default().trim();
     bounded(text.to_owned().into(), MAX_MESSAGE_BYTES).into_owned()
+}
+
+/// File and line of the innermost function in Lua of a stack.
+fn place(traceback: &str) -> Option<&str> {
+    traceback.lines().find_map(|line| {
+        let (place, _) = line.trim().split_once(": in ")?;
+        let (file, number) = place.rsplit_once(':')?;
+        // mlua has functions in Lua of its own.
+        let is_script = !file.starts_with('[') && !file.starts_with("__mlua");
+        (is_script && number.parse::<u32>().is_ok()).then_some(place)
+    })
 }
 
 /// Whether the state has used up its memory.

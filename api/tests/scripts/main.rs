@@ -32,3 +32,4 @@ mod reload;
 mod settings;
 mod start;
 mod subscribe;
+mod tinysse;

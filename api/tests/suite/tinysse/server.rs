@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::common::{
     broker::{answer, program},
-    redis, within,
+    http_client, redis, within,
 };
 
 /// A running server. Killed when dropped.
@@ -55,7 +55,7 @@ impl Server {
         let url = words.find(|word| word.starts_with("http://")).unwrap();
         Self {
             url: url.to_owned(),
-            http: Client::new(),
+            http: http_client(),
             process,
         }
     }
