@@ -11,13 +11,14 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tinistreamer::{
     config::{self, Settings},
     http::openapi,
-    store::{StoreError, StoreFault},
+    presence::SubscriberCounts,
+    store::{SharedStore, StoreError, StoreFault},
     telemetry::metrics::{Metrics, SharedMetrics},
 };
 
 use crate::{
     failure::Failure,
-    scripts::Script,
+    scripts::{BrokerParts, Script},
     serve,
     setup::{Purpose, Setup, random_hex, runtime, setup, store},
     tinysse_arguments::TinysseArguments,
@@ -146,7 +147,12 @@ async fn check(setup: Setup) -> Result<(), Failure> {
     let settings = &setup.settings;
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(settings, SharedMetrics::clone(&metrics))?;
-    Script::load(settings, metrics).await?;
+    let parts = BrokerParts {
+        store: SharedStore::clone(&store),
+        counts: SubscriberCounts::shared(metrics.streams.followed.clone()),
+        default_stream: None,
+    };
+    Script::load(settings, metrics, parts).await?;
     let mut ready = store.ready().await;
     // To resolve the name of a host may take longer than a probe waits. This command can wait.
     for _ in 0..CHECK_RETRIES {

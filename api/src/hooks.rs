@@ -103,3 +103,48 @@ pub trait ScriptedSubscriber: Send + Sync {
     /// before a reconnect, if the script names one.
     async fn timeout(&self, elapsed: Duration) -> Result<Option<Duration>, HookError>;
 }
+
+/// The stream to which scripts publish where they name none. tinysse's interface has one.
+#[async_trait]
+pub trait DefaultStream: Send + Sync {
+    /// Its key.
+    fn key(&self) -> &str;
+
+    /// Stores messages, all or none. Each is a message, or a publication with the member `msg`.
+    /// Returns the ids under which they are stored.
+    async fn publish(&self, messages: Vec<Value>) -> Result<Vec<String>, BrokerError>;
+}
+
+/// Why the broker did not do what a script asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct BrokerError {
+    /// The error code that the HTTP interface has for it.
+    pub code: &'static str,
+    /// One sentence for the author of the script.
+    pub message: String,
+}
+
+impl BrokerError {
+    /// An error with this code.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message }
+    }
+
+    /// The broker failed, and the log says why.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new("internal-error", "The broker failed; its log says why")
+    }
+
+    /// The store can't be reached, or did not confirm.
+    #[must_use]
+    pub fn store_unavailable() -> Self {
+        Self::new(
+            "store-unavailable",
+            "The broker can't reach the store, or it did not confirm in time; try again",
+        )
+    }
+}

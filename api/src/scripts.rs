@@ -5,6 +5,23 @@ pub(crate) use self::with_engine::{Script, broker_options};
 #[cfg(not(feature = "scripts"))]
 pub(crate) use self::without_engine::{Script, broker_options};
 
+use std::sync::Arc;
+
+use tinistreamer::{hooks::DefaultStream, presence::SubscriberCounts, store::SharedStore};
+
+/// What a script may use of the broker.
+#[cfg_attr(
+    not(feature = "scripts"),
+    expect(dead_code, reason = "no script uses them")
+)]
+pub(crate) struct BrokerParts {
+    pub(crate) store: SharedStore,
+    /// The subscribers of this node, which the server counts.
+    pub(crate) counts: Arc<SubscriberCounts>,
+    /// The stream to publish to where a script names none.
+    pub(crate) default_stream: Option<Arc<dyn DefaultStream>>,
+}
+
 #[cfg(feature = "scripts")]
 mod with_engine {
     use std::{sync::Arc, time::Duration};
@@ -14,10 +31,11 @@ mod with_engine {
         config::Settings,
         hooks::SharedHooks,
         lifecycle::Lifecycle,
-        script::{Engine, ScriptOptions},
+        script::{BrokerAccess, Engine, ScriptOptions},
         telemetry::metrics::SharedMetrics,
     };
 
+    use super::BrokerParts;
     use crate::failure::Failure;
 
     /// The script that the settings name.
@@ -28,8 +46,16 @@ mod with_engine {
         pub(crate) async fn load(
             settings: &Settings,
             metrics: SharedMetrics,
+            parts: BrokerParts,
         ) -> Result<Option<Self>, Failure> {
-            let Some(options) = ScriptOptions::of(settings) else {
+            let BrokerParts {
+                store,
+                counts,
+                default_stream,
+            } = parts;
+            let shared = SharedMetrics::clone(&metrics);
+            let broker = BrokerAccess::new(settings, store, counts, shared, default_stream);
+            let Some(options) = ScriptOptions::of(settings, broker) else {
                 return Ok(None);
             };
             let engine = Engine::load(options, metrics).await;
@@ -104,6 +130,7 @@ mod without_engine {
         telemetry::metrics::SharedMetrics,
     };
 
+    use super::BrokerParts;
     use crate::failure::Failure;
 
     /// There is none: this program was built without scripts.
@@ -115,6 +142,7 @@ mod without_engine {
         pub(crate) async fn load(
             settings: &Settings,
             _: SharedMetrics,
+            _: BrokerParts,
         ) -> Result<Option<Self>, Failure> {
             if settings.script.is_none() {
                 return Ok(None);

@@ -11,7 +11,9 @@ use rocket::{Build, Ignite, Rocket, fairing::AdHoc};
 use tinistreamer::{
     config::MetricsAt,
     lifecycle::Lifecycle,
-    metrics_server, server,
+    metrics_server,
+    presence::SubscriberCounts,
+    server,
     store::SharedStore,
     telemetry::{
         log::{self, Log},
@@ -22,7 +24,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     failure::Failure,
-    scripts::{self, Script},
+    scripts::{self, BrokerParts, Script},
     setup::{Setup, store},
     stop_signals::StopSignals,
 };
@@ -60,7 +62,13 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
     raise_open_files();
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = store(&settings, SharedMetrics::clone(&metrics))?;
-    let script = Script::load(&settings, SharedMetrics::clone(&metrics)).await?;
+    let counts = SubscriberCounts::shared(metrics.streams.followed.clone());
+    let parts = BrokerParts {
+        store: SharedStore::clone(&store),
+        counts: Arc::clone(&counts),
+        default_stream: None,
+    };
+    let script = Script::load(&settings, SharedMetrics::clone(&metrics), parts).await?;
     // The store logs what is wrong, now and whenever it changes.
     let _ = store.ready().await;
     let signals = StopSignals::new()?;
@@ -87,7 +95,8 @@ pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
             .await?;
     }
     let hooks = script.as_ref().map(Script::hooks);
-    let rocket = server(rocket, settings, store, metrics, lifecycle, hooks).attach(greeting);
+    let rocket =
+        server(rocket, settings, store, metrics, lifecycle, counts, hooks).attach(greeting);
     serving.run(rocket, &metrics_address, signals, log).await
 }
 

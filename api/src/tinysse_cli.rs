@@ -8,8 +8,9 @@ use std::{
 use rocket::fairing::AdHoc;
 use serde_json::Value;
 use tinistreamer::{
-    http::tinysse::{options::TinysseOptions, server::Parts},
+    http::tinysse::{default_stream::default_stream, options::TinysseOptions, server::Parts},
     lifecycle::Lifecycle,
+    presence::SubscriberCounts,
     store::SharedStore,
     telemetry::{
         log,
@@ -20,7 +21,7 @@ use tinistreamer::{
 
 use crate::{
     failure::Failure,
-    scripts::Script,
+    scripts::{BrokerParts, Script},
     serve::{self, Serving},
     setup::{self, Setup},
     stop_signals::StopSignals,
@@ -75,7 +76,19 @@ async fn serve(options: TinysseOptions, startup: Value, setup: Setup) -> Result<
     serve::raise_open_files();
     let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
     let store = setup::store(&settings, SharedMetrics::clone(&metrics))?;
-    let script = Script::load(&settings, SharedMetrics::clone(&metrics)).await?;
+    let counts = SubscriberCounts::shared(metrics.streams.followed.clone());
+    let own = default_stream(
+        &options,
+        &settings,
+        SharedStore::clone(&store),
+        SharedMetrics::clone(&metrics),
+    );
+    let parts = BrokerParts {
+        store: SharedStore::clone(&store),
+        counts: Arc::clone(&counts),
+        default_stream: Some(own.map_err(|error| Failure::Launch(error.to_string()))?),
+    };
+    let script = Script::load(&settings, SharedMetrics::clone(&metrics), parts).await?;
     // The store logs what is wrong, now and whenever it changes.
     let _ = store.ready().await;
     let signals = StopSignals::new()?;
@@ -103,6 +116,7 @@ async fn serve(options: TinysseOptions, startup: Value, setup: Setup) -> Result<
         store,
         metrics,
         lifecycle: serving.lifecycle.clone(),
+        counts,
         hooks: script.as_ref().map(Script::hooks),
     };
     let rocket = tinysse_server(rocket, options, parts)

@@ -1,6 +1,6 @@
 //! The servers: Rocket, with the parts of the broker that its routes need.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use rocket::{
     Build, Data, Request, Rocket, Route, async_trait,
@@ -19,7 +19,7 @@ use crate::{
     config::{MetricsAt, Settings},
     hooks::SharedHooks,
     lifecycle::Lifecycle,
-    presence,
+    presence::{self, SubscriberCounts},
     session::{Limits, Registry},
     store::{SharedStore, quota::Quotas},
     sweep,
@@ -29,7 +29,8 @@ use crate::{
 /// Builds the broker's server. The caller launches it.
 ///
 /// `base` is Rocket's own configuration. This function sets its address, port, log and shutdown.
-/// `hooks` are those of a script, if there is one.
+/// `counts` are the node's subscribers, which the server counts. `hooks` are those of a script, if
+/// there is one.
 #[must_use]
 pub fn server(
     base: Figment,
@@ -37,13 +38,10 @@ pub fn server(
     store: SharedStore,
     metrics: SharedMetrics,
     lifecycle: Lifecycle,
+    counts: Arc<SubscriberCounts>,
     hooks: Option<SharedHooks>,
 ) -> Rocket<Build> {
-    let registry = Registry::new(
-        limits(&settings),
-        metrics.streams.followed.clone(),
-        lifecycle.clone(),
-    );
+    let registry = Registry::new(limits(&settings), counts, lifecycle.clone());
     let presence = (
         registry.counts(),
         SharedStore::clone(&store),

@@ -1,6 +1,9 @@
 //! How many sessions of this node follow each stream, and which counts the other nodes have.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
@@ -31,6 +34,12 @@ impl SubscriberCounts {
             streams: Mutex::default(),
             followed,
         }
+    }
+
+    /// The same, to be shared by the parts of a node.
+    #[must_use]
+    pub fn shared(followed: Gauge) -> Arc<Self> {
+        Arc::new(Self::new(followed))
     }
 
     /// Counts one more subscriber of the stream.

@@ -4,8 +4,10 @@
 //! Only one runs at a time; others go on while it waits in `sleep` or `http`. Calls go through a
 //! bounded queue (`caller`, `queue`). `meter` limits the instructions and the time of a call. A
 //! hook that does not come back from a function in C can't be interrupted. `supervisor` then gives
-//! up its thread, and starts another one with a new state.
+//! up its thread, and starts another one with a new state. `broker` is what scripts do with
+//! streams; it runs on the runtime of the broker.
 
+mod broker;
 mod call;
 mod caller;
 mod convert;
@@ -23,6 +25,7 @@ mod tables;
 mod worker;
 
 pub use self::{
+    broker::BrokerAccess,
     engine::Engine,
     error::ScriptError,
     options::{Limits, ScriptOptions},

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::broker::BrokerAccess;
 use crate::config::Settings;
 
 /// A script, and what it may do.
@@ -17,6 +18,8 @@ pub struct ScriptOptions {
     pub sqlite: bool,
     /// It may use `os` and `io`, and load binary chunks.
     pub is_unsafe: bool,
+    /// What its module `broker` uses.
+    pub broker: BrokerAccess,
 }
 
 /// The limits of hooks.
@@ -33,7 +36,7 @@ pub struct Limits {
 impl ScriptOptions {
     /// The script that the settings name; none if they name none.
     #[must_use]
-    pub fn of(settings: &Settings) -> Option<Self> {
+    pub fn of(settings: &Settings, broker: BrokerAccess) -> Option<Self> {
         Some(Self {
             path: settings.script.clone()?,
             limits: Limits {
@@ -44,6 +47,7 @@ impl ScriptOptions {
             http: settings.script_http,
             sqlite: settings.script_sqlite,
             is_unsafe: settings.script_unsafe,
+            broker,
         })
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn new_state(options: &ScriptOptions) -> Result<Lua> {
         timeout: options.limits.time,
     };
     modules::install(&lua, &allowed)?;
+    modules::install_broker(&lua, &options.broker)?;
     set_paths(&globals, &options.path)?;
     Ok(lua)
 }

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -61,14 +60,14 @@ struct Inner {
 }
 
 impl Registry {
-    /// A registry with these limits. The gauge counts the streams that have subscribers.
+    /// A registry with these limits. It keeps the counts of subscribers.
     #[must_use]
-    pub fn new(limits: Limits, followed: Gauge, lifecycle: Lifecycle) -> Self {
+    pub fn new(limits: Limits, counts: Arc<SubscriberCounts>, lifecycle: Lifecycle) -> Self {
         Self(Arc::new(Inner {
             sessions: ConnectionLimit::new(limits.node),
             addresses: KeyedLimits::new(limits.per_address),
             node: Arc::new(NodeState::new(KeyedLimits::new(limits.per_stream))),
-            counts: Arc::new(SubscriberCounts::new(followed)),
+            counts,
             lifecycle,
             checks: OnceLock::new(),
         }))

@@ -1,6 +1,15 @@
 //! The scripts of the guide run as printed.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
 use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+};
 
 use crate::{
     common::{
@@ -33,17 +42,21 @@ fn block(heading: &str) -> String {
 
 /// A broker with the script under this heading, as printed.
 async fn example(heading: &str) -> Scripted {
+    example_with(heading, &[]).await
+}
+
+/// The same with these settings.
+async fn example_with(heading: &str, set: &[(&str, &str)]) -> Scripted {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("hooks.lua");
     std::fs::write(&script, block(heading)).unwrap();
-    let sessions = "return { abc123 = 'ann', def456 = 'bob' }";
-    std::fs::write(folder.path().join("sessions.lua"), sessions).unwrap();
-    let broker = broker(Kind::Memory)
+    let setup = broker(Kind::Memory)
         .set("SCRIPT", script.display())
-        .set("SCRIPT_TIMEOUT", 30)
-        .start()
-        .await;
-    Scripted::of(broker, script, folder)
+        .set("SCRIPT_TIMEOUT", 30);
+    let setup = set
+        .iter()
+        .fold(setup, |setup, (name, value)| setup.set(name, value));
+    Scripted::of(setup.start().await, script, folder)
 }
 
 #[tokio::test]
@@ -85,15 +98,57 @@ async fn channels() {
     assert_eq!(nobody.1, "refused-by-script");
 }
 
+/// An HTTP server that knows two sessions. Returns its address, and counts its requests.
+async fn session_service() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/session", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let mut socket = BufReader::new(socket);
+            let (mut head, mut line) = (String::new(), String::new());
+            while socket
+                .read_line(&mut line)
+                .await
+                .is_ok_and(|bytes| bytes > 2)
+            {
+                head.push_str(&std::mem::take(&mut line));
+            }
+            assert!(head.starts_with("GET /session HTTP/1.1"), "{head}");
+            count.fetch_add(1, Relaxed);
+            let (status, body) = match () {
+                () if head.contains("session=abc123") => ("200 OK", r#"{"user": "ann"}"#),
+                () if head.contains("session=def456") => ("200 OK", r#"{"user": "bob"}"#),
+                () if head.contains("session=empty") => ("200 OK", "{}"),
+                () if head.contains("session=broken") => ("200 OK", "{"),
+                () => ("401 Unauthorized", "{}"),
+            };
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (address, requests)
+}
+
 #[tokio::test]
 async fn authorisation_by_cookie() {
-    let node = example("### Authorisation by cookie").await;
-    node.create("ann/inbox").await;
+    let (address, requests) = session_service().await;
+    let set = [("SCRIPT_DATA", &*address), ("SCRIPT_HTTP", "on")];
+    let node = example_with("### Authorisation by cookie", &set).await;
+    for key in ["ann/inbox", "inbox"] {
+        node.create(key).await;
+    }
     let open = token(&node, json!({"prefix": "ann/"})).await;
     for (cookie, status) in [
         ("theme=dark; session=abc123", None),
         ("session=def456", Some(403)),
         ("session=nobody", Some(403)),
+        ("session=empty", Some(403)),
+        ("session=broken", Some(503)),
         ("", Some(403)),
     ] {
         let url = node.subscribe_url("ws", "ann/inbox", &open, None);
@@ -104,6 +159,14 @@ async fn authorisation_by_cookie() {
             "{cookie}"
         );
     }
+    // A key without an owner is nobody's.
+    let open = token(&node, json!({"key": "inbox"})).await;
+    for cookie in ["session=abc123", "session=empty"] {
+        let url = node.subscribe_url("ws", "inbox", &open, None);
+        let refused = Ws::connect(&url, &[("Cookie", cookie)]).await;
+        assert_eq!(refused.err().map(|(status, _)| status), Some(403));
+    }
+    assert_eq!(requests.load(Relaxed), 8);
 }
 
 #[tokio::test]

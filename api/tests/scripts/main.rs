@@ -22,6 +22,7 @@ mod common;
 
 mod harness;
 
+mod broker;
 mod exactness;
 mod guide;
 mod limits;

@@ -1,5 +1,6 @@
 //! `tinistreamer tinysse` with scripts: real Lua behind tinysse's interface.
 
+mod broker;
 mod failures;
 mod hooks;
 mod nodes;

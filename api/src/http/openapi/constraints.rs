@@ -17,10 +17,8 @@ use utoipa::{
 
 use crate::{
     auth::permissions::MAX_SUBJECT_BYTES,
-    http::{
-        streams::finish::{MAX_BY_BYTES, MAX_CODE, MAX_REASON_BYTES},
-        subscribe::metadata::MAX_NAME_BYTES as MAX_CLIENT_NAME_BYTES,
-    },
+    codec::json::{MAX_BY_BYTES, MAX_CODE, MAX_REASON_BYTES},
+    http::subscribe::metadata::MAX_NAME_BYTES as MAX_CLIENT_NAME_BYTES,
     session::MAX_RULES,
     stream::{MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_PRODUCER_BYTES, MAX_SIGNAL_ID, RESERVED_NAMES},
 };

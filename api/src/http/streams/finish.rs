@@ -9,7 +9,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::access::invalid;
 use crate::{
-    codec::json::{stored_data, text},
+    codec::json::{self, InvalidFinish, stored_data},
     http::{
         body::Body,
         error::{ApiError, ErrorBody, ErrorCode},
@@ -25,15 +25,6 @@ use crate::{
     stream::{Finish, FinishKind, Status},
     telemetry::metrics::Outcome,
 };
-
-/// The most bytes of a reason and of a message.
-pub(in crate::http) const MAX_REASON_BYTES: usize = 1_024;
-
-/// The most bytes of the name of who cancels a stream.
-pub(in crate::http) const MAX_BY_BYTES: usize = 128;
-
-/// The longest code of a failure.
-pub(in crate::http) const MAX_CODE: usize = 64;
 
 /// The stream to end.
 #[derive(Deserialize)]
@@ -147,16 +138,8 @@ pub async fn end(
     } = body.json()?;
     let data =
         stored_data(data).map_err(|error| invalid(format!("data is not valid text: {error}")))?;
-    let limit = state.settings.max_event;
-    let bytes = data.as_ref().map_or(0, |data| data.len());
-    if bytes > limit {
-        return Err(ApiError::new(
-            ErrorCode::TooLarge,
-            format!("data is at most {limit} bytes, not {bytes}"),
-        ));
-    }
-    let kind = FinishKind::End;
-    finish(&key, generation.as_deref(), Finish { kind, data }, state).await
+    let finish = json::ended(data, state.settings.max_event);
+    finish_with(&key, generation.as_deref(), finish, state).await
 }
 
 /// Cancels a stream. It takes no more events. The broker disconnects each subscriber after it has
@@ -190,26 +173,14 @@ pub async fn cancel(
     body: Body,
     state: AppState<'_>,
 ) -> Result<Json<Finished>, ApiError> {
-    #[derive(Serialize)]
-    struct Reason<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        by: Option<&'a str>,
-    }
     let CancelStream {
         key,
         reason,
         by,
         generation,
     } = body.json()?;
-    let (reason, by) = (reason.as_deref(), by.as_deref());
-    bounded("reason", reason, MAX_REASON_BYTES)?;
-    bounded("by", by, MAX_BY_BYTES)?;
-    let has_data = reason.is_some() || by.is_some();
-    let data = has_data.then(|| text(&Reason { reason, by }).into());
-    let kind = FinishKind::Cancel;
-    finish(&key, generation.as_deref(), Finish { kind, data }, state).await
+    let finish = json::cancelled(reason.as_deref(), by.as_deref());
+    finish_with(&key, generation.as_deref(), finish, state).await
 }
 
 /// Reports that the producer failed. The stream takes no more events. The broker disconnects each
@@ -243,47 +214,30 @@ pub async fn fail(
     body: Body,
     state: AppState<'_>,
 ) -> Result<Json<Finished>, ApiError> {
-    #[derive(Serialize)]
-    struct Failure<'a> {
-        code: &'a str,
-        message: &'a str,
-    }
     let FailStream {
         key,
         code,
         message,
         generation,
     } = body.json()?;
-    let code = code.as_deref().unwrap_or("error");
-    let is_word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    if !(1..=MAX_CODE).contains(&code.len()) || !code.bytes().all(is_word) {
-        return Err(invalid(format!(
-            "code is 1 to {MAX_CODE} of a to z, 0 to 9, -"
-        )));
-    }
-    bounded("message", message.as_deref(), MAX_REASON_BYTES)?;
-    let message = message.as_deref().unwrap_or_default();
-    let data = Some(text(&Failure { code, message }).into());
-    let kind = FinishKind::Fail;
-    finish(&key, generation.as_deref(), Finish { kind, data }, state).await
+    let finish = json::failed(code.as_deref(), message.as_deref());
+    finish_with(&key, generation.as_deref(), finish, state).await
 }
 
-/// Refuses a text of more than so many bytes.
-fn bounded(name: &str, text: Option<&str>, limit: usize) -> Result<(), ApiError> {
-    match text.map(str::len) {
-        Some(bytes) if bytes > limit => Err(invalid(format!(
-            "{name} is at most {limit} bytes, not {bytes}"
-        ))),
-        _ => Ok(()),
+fn refusal(problem: &InvalidFinish) -> ApiError {
+    match problem {
+        InvalidFinish::TooLarge { .. } => ApiError::new(ErrorCode::TooLarge, problem.to_string()),
+        InvalidFinish::TooLong { .. } | InvalidFinish::Code => invalid(problem.to_string()),
     }
 }
 
-async fn finish(
+async fn finish_with(
     key: &str,
     required: Option<&str>,
-    finish: Finish,
+    finish: Result<Finish, InvalidFinish>,
     state: AppState<'_>,
 ) -> Result<Json<Finished>, ApiError> {
+    let finish = finish.map_err(|problem| refusal(&problem))?;
     let (key, required) = (stream_key(key)?, generation(required)?);
     state
         .store

@@ -28,10 +28,15 @@ impl Node {
         self.hooks.as_ref().filter(|hooks| hooks.defines(hook))
     }
 
-    /// The most bytes of a publication as it is stored. A body that was accepted always fits, also
-    /// if each of its characters is escaped.
+    /// See [`max_stored`].
     pub(super) fn max_stored(&self) -> usize {
-        let body = self.options.max_body.saturating_mul(8);
-        self.settings.max_event.max(body)
+        max_stored(&self.options, &self.settings)
     }
+}
+
+/// The most bytes of a publication as it is stored. A body that was accepted always fits, also if
+/// each of its characters is escaped.
+pub(super) fn max_stored(options: &TinysseOptions, settings: &Settings) -> usize {
+    let body = options.max_body.saturating_mul(8);
+    settings.max_event.max(body)
 }

@@ -24,7 +24,7 @@ use crate::{
     hooks::SharedHooks,
     http::{admin, request_log, server},
     lifecycle::Lifecycle,
-    presence,
+    presence::{self, SubscriberCounts},
     session::Registry,
     store::SharedStore,
     stream::InvalidKey,
@@ -41,6 +41,8 @@ pub struct Parts {
     pub metrics: SharedMetrics,
     /// The state of the process.
     pub lifecycle: Lifecycle,
+    /// The subscribers of this node, which the server counts.
+    pub counts: Arc<SubscriberCounts>,
     /// The hooks of the script, if there is one.
     pub hooks: Option<SharedHooks>,
 }
@@ -59,13 +61,10 @@ pub fn tinysse_server(
         store,
         metrics,
         lifecycle,
+        counts,
         hooks,
     } = parts;
-    let registry = Registry::new(
-        server::limits(&settings),
-        metrics.streams.followed.clone(),
-        lifecycle.clone(),
-    );
+    let registry = Registry::new(server::limits(&settings), counts, lifecycle.clone());
     let stream = MessageStream::new(SharedStore::clone(&store), KEY.parse()?, options.capacity);
     let stream = Arc::new(stream);
     let (counts, shared_store) = (registry.counts(), SharedStore::clone(&store));

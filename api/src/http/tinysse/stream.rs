@@ -59,9 +59,17 @@ impl MessageStream {
 
     /// Stores a message, in one round trip where the stream exists.
     pub(super) async fn append(&self, publication: String) -> Result<EventId, StoreError> {
-        let event = NewEvent::new(EVENT_NAME, Some(publication.into()))
-            .map_err(|_| StoreError::Unexpected("a valid name was refused"))?;
-        Ok(self.append_all(&[event]).await?.first)
+        Ok(self.append_all(&[event(publication)?]).await?.first)
+    }
+
+    /// Stores messages, all or none. Returns the id of each.
+    pub(super) async fn append_each(
+        &self,
+        publications: Vec<String>,
+    ) -> Result<Vec<EventId>, StoreError> {
+        let events = publications.into_iter().map(event);
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.append_all(&events).await?.ids(events.len()).collect())
     }
 
     async fn append_all(&self, events: &[NewEvent]) -> Result<Appended, StoreError> {
@@ -154,6 +162,11 @@ impl MessageStream {
             }
         }
     }
+}
+
+fn event(publication: String) -> Result<NewEvent, StoreError> {
+    NewEvent::new(EVENT_NAME, Some(publication.into()))
+        .map_err(|_| StoreError::Unexpected("a valid name was refused"))
 }
 
 /// The positions of this node's subscribers.

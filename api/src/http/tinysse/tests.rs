@@ -17,6 +17,7 @@ use crate::{
     config::Settings,
     hooks::{Hook, HookError, Hooks, ScriptedSubscriber, SharedSubscriber},
     lifecycle::Lifecycle,
+    presence::SubscriberCounts,
     store::memory::MemoryStore,
     telemetry::metrics::{Metrics, SharedMetrics},
 };
@@ -153,11 +154,13 @@ async fn server(timeout: Duration) -> Server {
     let settings = Settings::load(&base, set).unwrap();
     let metrics = Metrics::new(None, settings.max_clients);
     let calls = Calls::default();
+    let counts = SubscriberCounts::shared(metrics.streams.followed.clone());
     let parts = Parts {
         settings,
         store: Arc::new(MemoryStore::new(SharedMetrics::clone(&metrics))),
         metrics,
         lifecycle: Lifecycle::default(),
+        counts,
         hooks: Some(Arc::new(Engine(Arc::clone(&calls)))),
     };
     let (bound, port) = oneshot::channel();

@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use mlua::{Lua, StdLib, Value};
 
+use super::broker::BrokerAccess;
+
 mod arguments;
 mod base64;
+mod broker;
 mod callable;
 mod error;
 mod fernet;
@@ -85,6 +88,15 @@ pub fn install(lua: &Lua, allowed: &Allowed) -> mlua::Result<()> {
     } else {
         refuse(lua, "sqlite", "STREAMER_SCRIPT_SQLITE")
     }
+}
+
+/// Makes the module `broker` known to `require`.
+///
+/// # Errors
+/// Lua has no memory left.
+pub(super) fn install_broker(lua: &Lua, access: &BrokerAccess) -> mlua::Result<()> {
+    let access = access.clone();
+    preload(lua, "broker", move |lua| broker::load(lua, &access))
 }
 
 fn preload<T, F>(lua: &Lua, module: &'static str, load: F) -> mlua::Result<()>

@@ -5,6 +5,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::{
     lifecycle::Lifecycle,
+    presence::SubscriberCounts,
     session::{AdmissionRequest, ClientMetadata, Limits, Registry, Timeouts},
     store::{StoreError, StreamInfo, TailSet},
     stream::{Deadlines, EventId, Generation, Status},
@@ -64,7 +65,11 @@ async fn a_deletion_is_reported_also_during_a_shutdown() {
         per_stream: 0,
         per_address: 0,
     };
-    let registry = Registry::new(limits, Gauge::default(), lifecycle.clone());
+    let registry = Registry::new(
+        limits,
+        SubscriberCounts::shared(Gauge::default()),
+        lifecycle.clone(),
+    );
     let tails = DeletedLate {
         tails: 0,
         was_called: false,

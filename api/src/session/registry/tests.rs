@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::{join_all, try_join_all};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::*;
 use crate::{
@@ -20,7 +21,11 @@ fn limited(node: usize, per_stream: usize, per_address: usize) -> Registry {
         per_stream,
         per_address,
     };
-    Registry::new(limits, Gauge::default(), Lifecycle::default())
+    Registry::new(
+        limits,
+        SubscriberCounts::shared(Gauge::default()),
+        Lifecycle::default(),
+    )
 }
 
 fn key(key: &str) -> StreamKey {
@@ -145,7 +150,11 @@ async fn a_shutdown_closes_the_sessions_one_after_the_other() {
         per_stream: 0,
         per_address: 0,
     };
-    let registry = Registry::new(limits, Gauge::default(), lifecycle.clone());
+    let registry = Registry::new(
+        limits,
+        SubscriberCounts::shared(Gauge::default()),
+        lifecycle.clone(),
+    );
     let _requests: Vec<_> = (0..200).map(|_| lifecycle.request()).collect();
     let begun = Instant::now();
     let sessions = (0..200).map(|_| async {

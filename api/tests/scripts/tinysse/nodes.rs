@@ -8,13 +8,13 @@ use super::{Scripted, scripted_with};
 use crate::common::{broker::answer, redis::Redis};
 
 /// A prefix of keys that no other test has.
-fn prefix() -> String {
+pub(super) fn prefix() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("test-tinysse-script-{}-{number}:", std::process::id())
 }
 
-async fn node(script: &str, prefix: &str) -> Scripted {
+pub(super) async fn node(script: &str, prefix: &str) -> Scripted {
     let url = Redis::shared().url();
     let environment = [
         ("STREAMER_REDIS_URL", &*url),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{ALL, attempt, http::Server, lua};
+use super::{attempt, broker::Broker, http::Server};
 
 const PAGE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -10,15 +10,15 @@ const PAGE: &str = concat!(
 );
 /// What the page has for a server of the reader's own.
 const SERVER: &str = "127.0.0.1:9000";
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 12] = [
     "uuid", "json", "base64", "url", "log", "sleep", "mutex", "fernet", "template", "http",
-    "sqlite",
+    "sqlite", "broker",
 ];
 
 #[test]
 fn every_example_runs() {
     let page = fs::read_to_string(PAGE).unwrap();
-    let server = Server::start();
+    let (server, broker) = (Server::start(), Broker::new(&["chat-1"]));
     let examples: Vec<_> = page
         .split("```lua\n")
         .skip(1)
@@ -26,7 +26,7 @@ fn every_example_runs() {
         .collect();
     for example in &examples {
         let script = example.replace(SERVER, &server.address.to_string());
-        if let Err(error) = attempt(&lua(&ALL), &script) {
+        if let Err(error) = attempt(&broker.lua(), &script) {
             panic!("{error}\nin\n{example}");
         }
     }
@@ -41,7 +41,8 @@ fn every_example_runs() {
 #[test]
 fn every_function_is_on_the_page() {
     let page = fs::read_to_string(PAGE).unwrap();
-    let lua = lua(&ALL);
+    let broker = Broker::new(&[]);
+    let lua = broker.lua();
     for module in MODULES {
         let script = format!(
             "local names, module = {{}}, require '{module}'

@@ -6,6 +6,7 @@ use mlua::{Lua, LuaOptions, StdLib, Value};
 
 use super::{Allowed, install};
 
+mod broker;
 mod documentation;
 mod fernet;
 mod http;
