@@ -18,7 +18,7 @@ use crate::{
     hooks::{Hook, HookError, Hooks, ScriptedSubscriber, SharedSubscriber},
     lifecycle::Lifecycle,
     presence::SubscriberCounts,
-    store::memory::MemoryStore,
+    store::{memory::MemoryStore, redis::install_crypto_provider},
     telemetry::metrics::{Metrics, SharedMetrics},
 };
 
@@ -170,6 +170,8 @@ async fn server(timeout: Duration) -> Server {
     });
     let rocket = tinysse_server(base, options, parts).unwrap().attach(report);
     tokio::spawn(rocket.launch());
+    // With scripts the client has TLS, and leaves the choice of a provider to us.
+    install_crypto_provider();
     Server {
         url: format!("http://127.0.0.1:{}/sse", port.await.unwrap()),
         http: Client::new(),
