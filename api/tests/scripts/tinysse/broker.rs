@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{field, nodes, scripted};
-use crate::common::until;
+use crate::common::{until, within};
 
 /// A message `call` runs a function of the module. The answer goes to all as `answer`.
 const CALLS: &str = r#"
@@ -148,9 +148,12 @@ async fn all_learn_who_comes_and_who_leaves() {
     drop(bob);
     // What a subscriber that has left is sent shows that it has left.
     server.publish(&json!({"event": "wake"})).await;
-    while ann.next().await != frame("ann") {
-        server.publish(&json!({"event": "wake"})).await;
-    }
+    let learns = async {
+        while ann.next().await != frame("ann") {
+            server.publish(&json!({"event": "wake"})).await;
+        }
+    };
+    within(learns).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{field, scripted, scripted_with, server::Subscriber};
+use crate::common::within;
 
 #[tokio::test]
 async fn startup_knows_the_options() {
@@ -247,12 +248,15 @@ async fn a_script_is_loaded_anew_at_sighup_and_connections_stay() {
     assert_eq!(subscriber.next().await.unwrap(), "data: old");
     std::fs::write(&server.script, script.replace("old", "new")).unwrap();
     server.signal("-HUP");
-    loop {
-        server.publish(&json!({"data": "x"})).await;
-        let frame = subscriber.next().await.unwrap();
-        if frame == "data: new" {
-            break;
+    let changes = async {
+        loop {
+            server.publish(&json!({"data": "x"})).await;
+            let frame = subscriber.next().await.unwrap();
+            if frame == "data: new" {
+                break;
+            }
+            assert_eq!(frame, "data: old");
         }
-        assert_eq!(frame, "data: old");
-    }
+    };
+    within(changes).await;
 }
