@@ -19,7 +19,7 @@ describePage(
 
 describePage(
   'reference/script-modules.md',
-  elsewhere('lua', 'api/src/script/modules/tests/documentation.rs runs it', 12),
+  elsewhere('lua', 'api/src/script/modules/tests/documentation.rs runs it', 13),
 );
 
 describePage(

@@ -8,10 +8,13 @@ use tokio::time::Instant;
 
 use super::stream::SubscribedStream;
 use crate::{
-    codec::segment::{Part, Segment},
+    codec::{
+        json::{InvalidMessage, checked_event, message_of},
+        segment::{Part, Segment},
+    },
     hooks::{HookError, ScriptedSubscriber, SharedSubscriber},
     store::{Batch, StoreError, StreamUpdate, TailSet},
-    stream::{BROKER_NAMES, Entry, EventFilter, InvalidEvent, NewEvent, StreamKey},
+    stream::{BROKER_NAMES, Entry, EventFilter, StreamKey},
 };
 
 /// The name of an entry that the script has dropped. No event has it, and no filter passes it.
@@ -69,15 +72,9 @@ pub enum ScriptFailed {
     /// The hook failed.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// There is no table `msg` with a text `event`.
-    #[error("the hook message returned no table msg with a text event")]
-    Shape,
-    /// The event has no valid name.
-    #[error("the hook message returned no event: {0}")]
-    Event(#[from] InvalidEvent),
-    /// The event is longer than any may be.
-    #[error("the hook message returned an event of {0} bytes, which is more than any may have")]
-    TooLarge(usize),
+    /// It returned no event.
+    #[error("the hook message: {0}")]
+    Message(#[from] InvalidMessage),
 }
 
 impl Scripted {
@@ -264,24 +261,14 @@ impl Rewriting {
         self.changed(entry, returned)
     }
 
-    fn changed(&self, entry: &Entry, mut returned: Value) -> Result<Entry, ScriptFailed> {
-        let message = returned.get_mut("msg").and_then(Value::as_object_mut);
-        let message = message.ok_or(ScriptFailed::Shape)?;
-        let Some(Value::String(name)) = message.remove("event") else {
-            return Err(ScriptFailed::Shape);
-        };
-        let data = match message.remove("data") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text.into_boxed_str()),
-            Some(value) => Some(value.to_string().into_boxed_str()),
-        };
+    /// The event as the script returned it. What the script did not change is not checked: older
+    /// versions stored events that producers can't write any more.
+    fn changed(&self, entry: &Entry, returned: Value) -> Result<Entry, ScriptFailed> {
+        let (name, data) = message_of(returned)?;
         if name == *entry.name && data == entry.data {
             return Ok(entry.clone());
         }
-        let event = NewEvent::new(name, data)?;
-        if event.weight() > self.max_event {
-            return Err(ScriptFailed::TooLarge(event.weight()));
-        }
+        let event = checked_event(name, data, self.max_event)?;
         Ok(Entry {
             id: entry.id,
             name: event.name().into(),

@@ -3,6 +3,7 @@
 mod entry;
 mod event;
 mod finish;
+mod hooked;
 mod object;
 mod pointer;
 mod text;
@@ -13,6 +14,7 @@ pub use event::{EventProblem, MAX_UNKNOWN, UncheckedEvent, event, stored_data};
 pub use finish::{
     InvalidFinish, MAX_BY_BYTES, MAX_CODE, MAX_REASON_BYTES, cancelled, ended, failed,
 };
+pub use hooked::{InvalidMessage, checked_event, message_of};
 pub use object::Object;
 pub use pointer::{InvalidPointer, JsonPointer};
 pub(crate) use text::compact;

@@ -1,7 +1,6 @@
 //! The hooks of a script at the routes of the broker. Without a script these guards are empty, and
 //! cost nothing.
 
-mod event;
 mod publish;
 mod request_view;
 mod subscribe;

@@ -9,11 +9,11 @@ use rocket::{
 use serde_json::{Value, json};
 
 use super::{
-    event,
     request_view::{Side, view},
     script_failed,
 };
 use crate::{
+    codec::json::{checked_event, message_of},
     hooks::{Hook, SharedHooks},
     http::error::{ApiError, ErrorCode},
     stream::{NewEvent, StreamKey},
@@ -68,7 +68,8 @@ impl PublishHook {
                 "The broker's script refuses the event",
             )));
         };
-        event::read(returned, limit).map_err(|error| {
+        let event = message_of(returned).and_then(|(name, data)| checked_event(name, data, limit));
+        event.map_err(|error| {
             tracing::warn!(%error, "the hook publish returned no event");
             HookRefusal::Failed(script_failed())
         })

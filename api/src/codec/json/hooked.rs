@@ -1,12 +1,12 @@
-//! An event that a hook returned.
+//! The event in what a hook returned.
 
 use serde_json::Value;
 
 use crate::stream::{InvalidEvent, NewEvent};
 
 /// Why what a hook returned holds no event.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum InvalidMessage {
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum InvalidMessage {
     /// There is no table `msg` with a text `event`.
     #[error("what it returned has no table msg with a text event")]
     Shape,
@@ -15,12 +15,19 @@ pub(super) enum InvalidMessage {
     Event(#[from] InvalidEvent),
     /// Name and data together are longer than the limit.
     #[error("msg is at most {limit} bytes of event and data, not {bytes}")]
-    TooLarge { limit: usize, bytes: usize },
+    TooLarge {
+        /// The limit.
+        limit: usize,
+        /// The length.
+        bytes: usize,
+    },
 }
 
-/// The event in `msg`. Its data may be any value, as that of a producer: all but text is stored as
-/// JSON.
-pub(super) fn read(mut publication: Value, limit: usize) -> Result<NewEvent, InvalidMessage> {
+/// The name and the data in `msg`, not checked. The data may be any value, as that of a producer:
+/// all but text becomes JSON.
+///
+/// Errors: [`InvalidMessage::Shape`].
+pub fn message_of(mut publication: Value) -> Result<(String, Option<Box<str>>), InvalidMessage> {
     let message = publication.get_mut("msg").and_then(Value::as_object_mut);
     let message = message.ok_or(InvalidMessage::Shape)?;
     let Some(Value::String(name)) = message.remove("event") else {
@@ -31,6 +38,17 @@ pub(super) fn read(mut publication: Value, limit: usize) -> Result<NewEvent, Inv
         Some(Value::String(text)) => Some(text.into_boxed_str()),
         Some(value) => Some(value.to_string().into_boxed_str()),
     };
+    Ok((name, data))
+}
+
+/// An event of this name and data, with at most `limit` bytes.
+///
+/// Errors: the name is not valid; there are more bytes.
+pub fn checked_event(
+    name: String,
+    data: Option<Box<str>>,
+    limit: usize,
+) -> Result<NewEvent, InvalidMessage> {
     let event = NewEvent::new(name, data)?;
     let bytes = event.weight();
     if bytes > limit {
