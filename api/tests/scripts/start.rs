@@ -41,6 +41,11 @@ async fn an_error_in_startup_aborts_the_start() {
         ("error('no database')", "no database"),
         ("while true do end", "hooks.lua:"),
         (
+            // It reaches the limit of memory, or on a busy machine that of time.
+            "local all = {} while true do all[#all + 1] = ('x'):rep(65536) end",
+            "startup",
+        ),
+        (
             "string.find(string.rep('a', 60), string.rep('a?', 60) .. string.rep('a', 60))",
             "longer",
         ),

@@ -149,6 +149,7 @@ async fn subscribe_and_catchup_that_fail_are_500() {
         "raise",
         "last_event_id=raise",
         "last_event_id=loop",
+        "last_event_id=memory",
         "last_event_id=no%20list",
     ] {
         let response = server.get(&format!("/sse?{query}")).await;
