@@ -1637,7 +1637,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description WebSocket. The broker closes it with these codes. 1000: all streams have ended. 1001: no event came for `STREAMER_CLIENT_TIMEOUT`. 1002: a frame breaks the protocol. 1007: a message is not UTF-8. 1008: an operator disconnected the subscriber. 1009: a message is too long. 1011: the streams no longer exist. 1012: the broker stops. 1013: the store fails */
+            /** @description WebSocket. The broker closes it with these codes. 1000: all streams have ended. 1001: no event came for `STREAMER_CLIENT_TIMEOUT`. 1002: a frame breaks the protocol. 1007: a message is not UTF-8. 1008: an operator disconnected the subscriber. 1009: a message is too long. 1011: the streams no longer exist. 1012: the broker stops. 1013: the store or the script fails */
             101: {
                 headers: {
                     [name: string]: unknown;

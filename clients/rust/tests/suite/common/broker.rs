@@ -30,6 +30,17 @@ impl Broker {
 
     /// Starts a broker with further settings, `STREAMER_{name}`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        // Between the choice of a port and its use, another process may take it.
+        for _ in 0..5 {
+            if let Some(broker) = Self::try_start(settings).await {
+                return broker;
+            }
+        }
+        panic!("the broker greets when it listens");
+    }
+
+    /// None: the broker ended before it listened.
+    async fn try_start(settings: &[(&str, &str)]) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port")
@@ -62,14 +73,11 @@ impl Broker {
             .spawn()
             .expect("the broker runs");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        within(lines.next_line())
-            .await
-            .expect("text")
-            .expect("the broker greets when it listens");
-        Self {
+        within(lines.next_line()).await.expect("text")?;
+        Some(Self {
             url,
             _process: process,
-        }
+        })
     }
 
     pub(crate) fn client(&self) -> Client {
