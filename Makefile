@@ -26,7 +26,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-users:30 test-deploy:10
+STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-adapters:10 test-recipes:10 test-guides:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
 
 .PHONY: test
 test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
@@ -156,16 +156,9 @@ test-client-typescript: ## The TypeScript client by itself
 test-client-versions: ## The TypeScript and Python clients on other versions of Node and Python
 	scripts/test-client-versions
 
-# Once for all targets of one `make`: a build removes the old one first.
 .PHONY: typescript-dist
 typescript-dist:
 	cd clients/typescript && npm run --silent build
-
-# The browsers wait for half of the time.
-.PHONY: test-users
-test-users: ## What stands beside the clients' own tests, two targets at a time: browsers, AI SDKs, recipes, guides, packages, …
-	cargo build --locked
-	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-ai-sdk test-recipes test-guides test-adapters test-packages test-runtimes test-foreign test-proxies
 
 .PHONY: test-ai-sdk
 test-ai-sdk: typescript-dist ## Chats with the AI SDK, versions 6 and 7, also in Chromium
