@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    common::broker::API_KEY,
+    common::{broker::API_KEY, http_client},
     fleet::{DEADLINE, eventually},
     writer::{Writer, Written},
 };
@@ -143,7 +143,7 @@ async fn end(endpoint: &Endpoint) -> bool {
 
 /// A backend's request. Returns none where no answer came.
 async fn post(node: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
-    let request = reqwest::Client::new()
+    let request = http_client()
         .post(format!("{node}{path}"))
         .header("X-API-KEY", API_KEY)
         .body(body.to_string());

@@ -16,7 +16,7 @@ use crate::{
     active_stream::Endpoint,
     common::{
         broker::API_KEY,
-        number,
+        http_client, number,
         subscriber::{Outcome, Subscriber, Transport, Update},
     },
 };
@@ -101,7 +101,7 @@ impl FleetSubscriber {
         };
         Self {
             endpoints,
-            http: reqwest::Client::new(),
+            http: http_client(),
             subscriber,
             progress,
             record,

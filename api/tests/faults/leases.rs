@@ -8,7 +8,7 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
     common::{
-        Broker, Kind,
+        Broker, Kind, http_client,
         redis::{PERSISTENT, Redis, signal},
         sentinel::RedisWithSentinels,
         until,
@@ -44,7 +44,7 @@ async fn is_abandoned(broker: &Broker, key: &str) {
 fn report(nodes: &[&Broker], key: &'static str) -> JoinHandle<()> {
     let nodes: Vec<_> = nodes.iter().map(|node| node.url.clone()).collect();
     tokio::spawn(async move {
-        let http = reqwest::Client::new();
+        let http = http_client();
         for node in nodes.iter().cycle() {
             let renewal = http
                 .post(format!("{node}/api/stream/renew"))

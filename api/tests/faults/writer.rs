@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     active_stream::Endpoint,
-    common::{broker::API_KEY, number},
+    common::{broker::API_KEY, http_client, number},
 };
 
 /// The timeout of a request, after which the events are sent again.
@@ -129,7 +129,7 @@ impl Writer {
 /// Sends each event once without a sequence number, whatever the result. Returns the acknowledged
 /// events.
 async fn write_once(endpoint: Endpoint, pause: Duration, shared: Arc<Shared>) -> Vec<Acknowledged> {
-    let http = reqwest::Client::new();
+    let http = http_client();
     let mut acknowledged = Vec::new();
     for turn in 0.. {
         if shared.stop.load(Ordering::Relaxed) {
@@ -160,7 +160,7 @@ async fn write_once(endpoint: Endpoint, pause: Duration, shared: Arc<Shared>) ->
 }
 
 async fn write(endpoint: Endpoint, bytes: usize, pause: Duration, shared: Arc<Shared>) -> Written {
-    let http = reqwest::Client::new();
+    let http = http_client();
     let mut written = Written::default();
     let padding = ".".repeat(bytes);
     let mut turn = 0;

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use serde_json::json;
 
 use crate::common::{
-    Broker, Kind, broker,
+    Broker, Kind, broker, http_client,
     keys::together,
     subscriber::{Outcome, Subscriber, Transport, Update, encoded, stored, token},
     until, within,
@@ -175,7 +175,7 @@ async fn a_subscriber_that_waits_from_now_on_receives_its_position(broker: Broke
         "{}/api/client/sse?key=p%3A1&wait=true&from=now&token={token}",
         broker.url
     );
-    let mut response = reqwest::get(&path).await.unwrap();
+    let mut response = http_client().get(&path).send().await.unwrap();
     assert_eq!(
         within(response.chunk()).await.unwrap().unwrap(),
         "retry: 1000\nid: p%3A1:\n\n"
@@ -183,7 +183,7 @@ async fn a_subscriber_that_waits_from_now_on_receives_its_position(broker: Broke
     drop(response);
     broker.create("p:1").await;
     broker.end("p:1").await;
-    let rest = reqwest::Client::new()
+    let rest = http_client()
         .get(&path)
         .header("Last-Event-ID", "p%3A1:")
         .send()

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::common::{
     broker::{API_KEY, PROGRAM, SECRET_KEY, answer, limited, program},
-    within,
+    http_client, within,
 };
 
 /// Held while a broker looks for a free port and takes it: another could take it in between.
@@ -75,7 +75,7 @@ impl Started {
     /// What the broker says about itself.
     async fn info(&self, api_key: &str) -> Value {
         let url = format!("{}/api/info", self.url);
-        let request = reqwest::Client::new().get(url).header("X-API-KEY", api_key);
+        let request = http_client().get(url).header("X-API-KEY", api_key);
         let (status, info) = answer(request).await;
         assert_eq!(status, 200, "{info}");
         info
@@ -105,7 +105,7 @@ async fn dev_starts_in_a_release_build_whatever_is_set_for_a_broker_that_serves(
         let info = broker.info(broker.export("STREAMER_API_KEY")).await;
         assert_eq!(info["store"], "memory", "{info}");
         assert_eq!(broker.export("STREAMER_SECRET_KEY").len(), 64);
-        let console = reqwest::get(&broker.url).await.unwrap();
+        let console = http_client().get(&broker.url).send().await.unwrap();
         assert_eq!(console.status(), 200);
         // All of 127.0.0.0/8 is this machine. A broker that listens on every address is there too.
         let other = (Ipv4Addr::new(127, 0, 0, 2), broker.port());

@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use crate::common::{
     Broker, Kind, assert_contiguous, broker,
     broker::{API_KEY, answer},
+    http_client,
     sse::ids,
     until, within,
 };
@@ -145,7 +146,9 @@ async fn the_broker_is_not_ready_before_it_stops_listening() {
     broker.signal("-TERM").await;
     until("it is not ready", || async {
         // On a new connection, as probes do.
-        let answer = reqwest::get(format!("{}/api/ready", broker.url))
+        let answer = http_client()
+            .get(format!("{}/api/ready", broker.url))
+            .send()
             .await
             .unwrap();
         answer.status() == 503 && answer.text().await.unwrap().contains("shutting-down")

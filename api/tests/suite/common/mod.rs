@@ -21,11 +21,22 @@ pub(crate) use broker::{Broker, Kind, broker};
 /// only makes the tests slower.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A client for HTTP. With scripts the library has TLS, and leaves the choice of a provider to us.
+/// A client for HTTP without TLS.
 pub(crate) fn http_client() -> reqwest::Client {
+    http_client_builder().build().expect("a client")
+}
+
+/// Builds a client for HTTP without TLS. With scripts the library has TLS, and would read the
+/// system's certificates for each client, which takes a debug build a tenth of a second.
+pub(crate) fn http_client_builder() -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder();
     #[cfg(feature = "scripts")]
-    tinistreamer::store::redis::install_crypto_provider();
-    reqwest::Client::new()
+    {
+        tinistreamer::store::redis::install_crypto_provider();
+        builder.tls_certs_only([])
+    }
+    #[cfg(not(feature = "scripts"))]
+    builder
 }
 
 /// Waits for something that must happen.

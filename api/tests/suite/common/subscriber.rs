@@ -335,7 +335,7 @@ impl Subscriber {
             };
         }
         // Each request uses a new connection, because a broken one must not come from a pool.
-        let http = reqwest::Client::builder()
+        let http = super::http_client_builder()
             .pool_max_idle_per_host(0)
             .build()
             .expect("a subscriber");

@@ -6,7 +6,7 @@ use super::activity;
 use crate::common::{
     Kind, broker,
     broker::{API_KEY, SECRET_KEY, answer, program},
-    within,
+    http_client, within,
 };
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_separate_metrics_address_serves_only_the_metrics() {
     // The address closes together with the broker.
     let url = broker.metrics_url.clone();
     assert_eq!(broker.stop("-TERM").await.0, Some(0));
-    assert!(reqwest::get(url).await.is_err());
+    assert!(http_client().get(url).send().await.is_err());
 }
 
 #[tokio::test]
