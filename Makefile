@@ -6,6 +6,11 @@ export RUST_TEST_THREADS ?= 12
 # The tools that write the generated part of the clients.
 GENERATOR := --locked --manifest-path clients/rust/generator/Cargo.toml --target-dir target/generator
 PYTHON := target/venv-clients/bin/python
+# What the tests build: always the same packages and features, those of a release, so that Cargo compiles everything once, and no
+# stage replaces the program of another one that runs beside it. `cargo run` and `make check` have the default features.
+WORKSPACE := --workspace --locked --features tinistreamer/scripts,tinistreamer-client/websocket,tinistreamer-client/tower
+# The broker, and the agent of tests/clients. With an example Cargo takes the same dependencies as for the tests.
+BROKER := cargo build $(WORKSPACE) --bin tinistreamer --example agent
 # The Rust workspaces, and what looks at their dependencies.
 MANIFESTS := Cargo.toml examples/axum-chat/Cargo.toml clients/rust/generator/Cargo.toml fuzz/Cargo.toml
 DENY := target/tools/bin/cargo-deny --locked --log-level error --config deny.toml
@@ -33,7 +38,7 @@ test: ## Everything but `make nightly`, after installing what the tests need; a 
 	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 # What takes long and is seldom broken: tools and features that have to be compiled for it alone, and tests at random.
-NIGHTLY := deny:30 advisories:15 site:10 test-otlp:15 test-client-versions:30 test-nextjs:15 test-scenarios:40 fuzz:60 soak:30
+NIGHTLY := deny:30 advisories:15 site:10 test-otlp:15 test-client-rust:15 test-client-versions:30 test-nextjs:15 test-scenarios:40 fuzz:60 soak:30
 
 .PHONY: nightly
 nightly: ## What `make test` leaves out as it takes too long: dependencies, the feature otlp, all scenarios, fuzzing, faults at random
@@ -82,10 +87,9 @@ sbom: ## List what the broker is made of in target/tinistreamer.cdx.json (Cyclon
 	scripts/sbom
 
 .PHONY: test-rust
-test-rust: ## Unit and integration tests, against a private redis-server
-	cargo test --workspace --locked
-	# The first command of a new user must not be ambiguous.
-	cargo run --quiet --locked -- --version
+test-rust: ## Unit and integration tests of the broker and of the Rust client, against a private redis-server
+	scripts/check-default-build
+	cargo test $(WORKSPACE)
 
 .PHONY: test-otlp
 test-otlp: ## Spans of requests, with the feature `otlp`
@@ -93,7 +97,7 @@ test-otlp: ## Spans of requests, with the feature `otlp`
 
 .PHONY: test-openapi
 test-openapi: ## Requests made from spec/openapi.json, and their answers held against it
-	cargo build --locked
+	$(BROKER)
 	cd tests/openapi && node --test --test-force-exit --test-timeout=600000
 
 .PHONY: fuzz
@@ -104,21 +108,21 @@ fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each ta
 
 .PHONY: test-faults
 test-faults: ## Everything that may break is broken, under load: see docs/operations/reliability.md (two minutes)
-	cargo test -p tinistreamer --test faults --locked
+	cargo test $(WORKSPACE) --test faults
 
 .PHONY: test-scripts
 test-scripts: ## Hooks in Lua, and the modules for them (docs/guides/scripts.md)
-	cargo test -p tinistreamer --features scripts --lib --test scripts --locked
+	cargo test $(WORKSPACE) --test scripts
 
 .PHONY: test-versions
 test-versions: ## This version and the one before work together, and what older ones stored is read (docs/operations/upgrade.md)
 	scripts/build-commit "$$(cat api/tests/versions/base)"
-	cargo test -p tinistreamer --test versions --locked
+	cargo test $(WORKSPACE) --test versions
 
 .PHONY: record-version
 record-version: ## Record what the version of api/tests/versions/base stores, for all later ones to be tested with
 	scripts/build-commit "$$(cat api/tests/versions/base)"
-	cargo test -p tinistreamer --test versions --locked record -- --ignored --nocapture
+	cargo test $(WORKSPACE) --test versions record -- --ignored --nocapture
 
 # The tests against the OpenAPI document leave three quarters of the CPU idle, and the others wait for half of the time.
 .PHONY: test-beside
@@ -127,20 +131,20 @@ test-beside: ## `make test-versions`, `make test-openapi` and `make test-scripts
 
 .PHONY: soak
 soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on memory
-	cargo test -p tinistreamer --test faults --locked soak -- --ignored --nocapture
+	cargo test $(WORKSPACE) --test faults soak -- --ignored --nocapture
 
 .PHONY: test-clients
 test-clients: ## The clients, each by itself, and the scenarios that all of them must pass
-	cargo build --locked
+	$(BROKER)
 	cargo run --quiet $(GENERATOR) -- --check
 	cargo test --quiet $(GENERATOR)
-	# All three at once: their tests wait for most of the time.
-	+$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-client-rust test-client-python test-client-typescript
-	cargo build -p tinistreamer-client --example agent --features websocket --locked
+	# The Rust client's own tests are part of `make test-rust`. These two at once: their tests wait for most of the time.
+	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-client-python test-client-typescript
+	cargo package -p tinistreamer-client --no-verify --locked --quiet
 	cd tests/clients && npm test
 
 .PHONY: test-client-rust
-test-client-rust: ## The Rust client by itself
+test-client-rust: ## The Rust client by itself: with its own dependencies' features only, as its users build it
 	cargo test -p tinistreamer-client --all-features --locked
 	cargo package -p tinistreamer-client --no-verify --locked --quiet
 
@@ -162,50 +166,49 @@ typescript-dist:
 
 .PHONY: test-ai-sdk
 test-ai-sdk: typescript-dist ## Chats with the AI SDK, versions 6 and 7, also in Chromium
-	cargo build --locked
+	$(BROKER)
 	cd tests/ai-sdk && npm test
 
 .PHONY: test-nextjs
 test-nextjs: typescript-dist ## Build the example in examples/nextjs-chat, and try it in Chromium
-	cargo build --locked
+	$(BROKER)
 	cd examples/nextjs-chat && npm ci --no-audit --no-fund --silent && npm run --silent check && NEXT_TELEMETRY_DISABLED=1 npm run --silent build
 	cd tests/ai-sdk && node --test --test-force-exit nextjs.mjs
 
 .PHONY: test-scenarios
 test-scenarios: ## The clients' scenarios in every combination with the stores
-	cargo build --locked
-	cargo build -p tinistreamer-client --example agent --features websocket --locked
+	$(BROKER)
 	cd tests/clients && SCENARIOS=all npm test
 
 .PHONY: test-adapters
 test-adapters: typescript-dist ## The TypeScript client with TanStack AI and assistant-ui
-	cargo build --locked
+	$(BROKER)
 	cd tests/adapters && npm test
 
 .PHONY: test-recipes
 test-recipes: typescript-dist ## The recipes and the short chats of examples/, also in Chromium
-	cargo build --locked
+	$(BROKER)
 	cd examples/axum-chat && cargo build --locked --target-dir ../../target/axum-chat
 	cd tests/recipes && npm test
 
 .PHONY: test-runtimes
 test-runtimes: typescript-dist ## The TypeScript client on Deno, Bun and workerd
-	cargo build --locked
+	$(BROKER)
 	cd tests/runtimes && npm test
 
 .PHONY: test-foreign
 test-foreign: ## Libraries of other projects, and whether docs/guides/other-clients.md says what they do
-	cargo build --locked
+	$(BROKER)
 	cd tests/foreign && npm test
 
 .PHONY: test-guides
 test-guides: typescript-dist ## The programs and examples of docs/, as a reader runs them, also in Chromium
-	cargo build --locked
+	$(BROKER)
 	cd tests/guides && npm test
 
 .PHONY: test-packages
 test-packages: typescript-dist ## What users install: packs the broker and the clients, and installs them into empty folders
-	cargo build --locked
+	$(BROKER)
 	cd tests/packages && npm test
 
 .PHONY: package
@@ -223,17 +226,17 @@ release-dry-run: ## Do what a release does on one machine, and publish nothing (
 
 .PHONY: test-browser
 test-browser: typescript-dist ## Real browsers against a real broker
-	cargo build --locked
+	$(BROKER)
 	cd tests/browser && npm test
 
 .PHONY: test-proxies
 test-proxies: ## Streams through proxies: compression, and nginx with X-Accel-Redirect
-	cargo build --locked
+	$(BROKER)
 	cd tests/proxies && npm test
 
 .PHONY: screenshots
 screenshots: ## Take the pictures of the console and the dashboard anew (four minutes), into docs/images
-	cargo build --locked
+	$(BROKER)
 	cd tests/browser && UPDATE_SCREENSHOTS=1 node --test --test-concurrency=1 console/screenshots.test.mjs dashboard/screenshots.test.mjs
 
 .PHONY: test-deploy

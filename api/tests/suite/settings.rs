@@ -79,24 +79,6 @@ async fn a_bad_setting_stops_the_start_with_one_line_that_names_it() {
     }
 }
 
-#[cfg(not(feature = "scripts"))]
-#[tokio::test]
-async fn a_program_without_scripts_refuses_one() {
-    for arguments in [&[][..], &["check"]] {
-        let script = [
-            ("STREAMER_SCRIPT", "hooks.lua"),
-            ("STREAMER_REDIS_URL", "memory:"),
-        ];
-        let (code, stdout, stderr) = run(arguments, &[&GOOD[..], &script].concat()).await;
-        assert_eq!(
-            (code, stdout.as_str(), stderr.lines().count()),
-            (Some(2), "", 1),
-            "{stderr}"
-        );
-        assert!(stderr.contains("STREAMER_SCRIPT") && stderr.contains("--features scripts"));
-    }
-}
-
 #[tokio::test]
 async fn the_release_profile_demands_keys() {
     let (code, _, stderr) = run(&[], &[]).await;

@@ -108,8 +108,6 @@ async fn a_bad_value_stops_the_start_and_is_named() {
         (&["--cors-allow-methods", "G(T"], "--cors-allow-methods"),
         (&["--redis-url", "http://x"], "STREAMER_REDIS_URL"),
         (&["--unknown"], "--unknown"),
-        #[cfg(not(feature = "scripts"))]
-        (&["--script", "/no/such.lua"], "--script"),
     ] {
         let arguments = [&["-l", "127.0.0.1:0"], arguments].concat();
         let arguments = if arguments.contains(&"--listen") {
