@@ -10,7 +10,6 @@
 mod broker;
 mod call;
 mod caller;
-mod convert;
 mod engine;
 mod error;
 mod meter;
@@ -22,6 +21,7 @@ mod state;
 mod subscriber;
 mod supervisor;
 mod tables;
+mod values;
 mod worker;
 
 pub use self::{

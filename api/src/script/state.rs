@@ -12,12 +12,12 @@ use tokio::time::timeout_at;
 
 use super::{
     call::{Call, Member, MemberTable},
-    convert::{to_json, to_lua},
     error::is_out_of_memory,
     meter::{Budget, BusyClock, Meter, Metered},
     options::{Limits, ScriptOptions},
     sandbox,
     tables::Tables,
+    values::{argument, to_json_part},
 };
 use crate::hooks::Hook;
 
@@ -139,7 +139,7 @@ impl State {
         let lua = &self.lua;
         match call {
             Call::Startup(options) => {
-                self.run(hook, to_lua(lua, options)?, deadline).await?;
+                self.run(hook, argument(lua, options)?, deadline).await?;
                 Ok(None)
             }
             Call::Tick(count) => {
@@ -147,7 +147,9 @@ impl State {
                 Ok(None)
             }
             Call::Publish(publication) => {
-                let returned = self.run(hook, to_lua(lua, publication)?, deadline).await?;
+                let returned = self
+                    .run(hook, argument(lua, publication)?, deadline)
+                    .await?;
                 self.publication(&returned, publication)
             }
             Call::Subscribe(member) => self.subscribe(hook, member, deadline).await,
@@ -155,12 +157,12 @@ impl State {
                 let table = self.tables.get(lua, &member.table)?;
                 let returned = self.run(hook, (table, id.as_str()), deadline).await?;
                 expect_table(&returned)?;
-                to_json(lua, &returned).map(Some)
+                Ok(Some(to_json_part(lua, &returned)?))
             }
             Call::Message(member, publication) => {
                 let table = self.tables.get(lua, &member.table)?;
-                let argument = to_lua(lua, publication)?;
-                let returned = self.run(hook, (argument, table), deadline).await?;
+                let publication_table = argument(lua, publication)?;
+                let returned = self.run(hook, (publication_table, table), deadline).await?;
                 self.publication(&returned, publication)
             }
             Call::Timeout(member, elapsed) => {
@@ -179,9 +181,9 @@ impl State {
         member: &Member,
         deadline: Instant,
     ) -> Result<Option<Value>> {
-        let argument = Arc::clone(&member.table.json.lock());
-        let argument = to_lua(&self.lua, &argument)?;
-        let returned = self.run(hook, argument, deadline).await?;
+        let json = Arc::clone(&member.table.json.lock());
+        let table = argument(&self.lua, &json)?;
+        let returned = self.run(hook, table, deadline).await?;
         expect_table(&returned)?;
         let LuaValue::Table(table) = returned else {
             return Ok(None);
@@ -201,7 +203,7 @@ impl State {
         if request.is_some() {
             table.raw_set("req", LuaValue::Nil)?;
         }
-        let mut json = to_json(&self.lua, returned)?;
+        let mut json = to_json_part(&self.lua, returned)?;
         if let (Some(request), Some(members)) = (request, json.as_object_mut()) {
             members.insert("req".to_owned(), request.clone());
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     call::MemberTable,
-    convert::{to_json, to_lua},
+    values::{argument, to_json_part},
 };
 
 /// The tables of the subscribers.
@@ -21,7 +21,7 @@ impl Tables {
             return Ok(table.clone());
         }
         let json = Arc::clone(&member.json.lock());
-        let LuaValue::Table(table) = to_lua(lua, &json)? else {
+        let LuaValue::Table(table) = argument(lua, &json)? else {
             return Err(mlua::Error::runtime("a subscriber is not a table"));
         };
         let entry = (table.clone(), Arc::clone(member));
@@ -35,7 +35,7 @@ impl Tables {
         let request = member.json.lock().get("req").cloned();
         table.raw_set(
             "req",
-            to_lua(lua, request.as_ref().unwrap_or(&Value::Null))?,
+            argument(lua, request.as_ref().unwrap_or(&Value::Null))?,
         )?;
         save(lua, &table, member)?;
         let entry = (table, Arc::clone(member));
@@ -59,7 +59,7 @@ impl Tables {
 }
 
 fn save(lua: &Lua, table: &Table, member: &MemberTable) -> Result<()> {
-    let json = to_json(lua, &LuaValue::Table(table.clone()))?;
+    let json = to_json_part(lua, &LuaValue::Table(table.clone()))?;
     *member.json.lock() = Arc::new(json);
     Ok(())
 }

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use mlua::{Lua, LuaSerdeExt, Table, Value};
 
-use super::{
-    arguments::Function,
-    values::{from_json, to_json},
-};
+use super::arguments::Function;
+use crate::script::values::{from_json, to_json};
 use crate::{
     codec::json::{self, InvalidFinish},
     hooks::{BrokerError, DefaultStream},

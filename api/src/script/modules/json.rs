@@ -3,11 +3,8 @@
 use mlua::{Lua, LuaSerdeExt, Table, Value};
 use serde_json::Value as Json;
 
-use super::{
-    arguments::Function,
-    callable::callable,
-    values::{MAX_BYTES, from_json, to_json},
-};
+use super::{arguments::Function, callable::callable};
+use crate::script::values::{MAX_BYTES, from_json, to_json};
 
 const ENCODE: Function = Function("json.encode");
 const DECODE: Function = Function("json.decode");

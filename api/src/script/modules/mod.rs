@@ -4,7 +4,6 @@
 //! values. `docs/reference/script-modules.md` describes all of them for authors of scripts; a test
 //! runs the examples of that page.
 //!
-//! - `values`: Lua values as JSON, and back, under limits of depth and size.
 //! - `arguments`, `callable`, `error`: how a function takes its arguments, and how it reports what
 //!   was wrong.
 
@@ -31,7 +30,6 @@ mod template;
 mod tests;
 mod url;
 mod uuid;
-pub(in crate::script) mod values;
 
 pub use error::ModuleError;
 

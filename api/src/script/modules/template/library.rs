@@ -10,7 +10,8 @@ use std::{
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, syntax::SyntaxConfig};
 use mlua::{Lua, LuaString, Table, UserData, UserDataMethods, Value};
 
-use super::super::{arguments::Function, values::to_json};
+use super::super::arguments::Function;
+use crate::script::values::to_json;
 
 const LIBRARY: Function = Function("template.library");
 const RENDER: Function = Function("template:render");
