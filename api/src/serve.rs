@@ -7,9 +7,11 @@ use std::{
     time::Duration,
 };
 
-use rocket::{Build, Ignite, Rocket, fairing::AdHoc};
+use rocket::{Build, Ignite, Rocket, fairing::AdHoc, figment::Figment};
+use serde_json::Value;
 use tinistreamer::{
-    config::MetricsAt,
+    config::{MetricsAt, Settings},
+    hooks::DefaultStream,
     lifecycle::Lifecycle,
     metrics_server,
     presence::SubscriberCounts,
@@ -40,7 +42,7 @@ const LAST_BYTES: Duration = Duration::from_millis(100);
 /// A subscriber takes an open file. Many systems start programs with a soft limit of 1,024, for old
 /// programs that use `select`, and let a program raise it
 /// ([getrlimit](https://pubs.opengroup.org/onlinepubs/9799919799/functions/getrlimit.html)).
-pub(crate) fn raise_open_files() {
+fn raise_open_files() {
     #[cfg(unix)]
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
@@ -48,84 +50,141 @@ pub(crate) fn raise_open_files() {
 }
 
 /// Serves until SIGTERM or SIGINT, then stops in order; see [`stop`].
-pub(crate) async fn serve(setup: Setup) -> Result<(), Failure> {
-    let Setup {
-        rocket,
-        settings,
-        temporary_keys,
-        warnings,
-    } = setup;
-    let log = log::init(&settings.log, settings.log_format)?;
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
-    raise_open_files();
-    let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
-    let store = store(&settings, SharedMetrics::clone(&metrics))?;
-    let counts = SubscriberCounts::shared(metrics.streams.followed.clone());
-    let parts = BrokerParts {
-        store: SharedStore::clone(&store),
-        counts: Arc::clone(&counts),
-        default_stream: None,
-    };
-    let script = Script::load(&settings, SharedMetrics::clone(&metrics), parts).await?;
-    // The store logs what is wrong, now and whenever it changes.
-    let _ = store.ready().await;
-    let signals = StopSignals::new()?;
-    let serving = Serving {
-        lifecycle: Lifecycle::default(),
-        grace: settings.shutdown_grace,
-        metrics_at: settings.metrics,
-        store: SharedStore::clone(&store),
-        metrics: SharedMetrics::clone(&metrics),
-        address_settings: "STREAMER_PORT or STREAMER_ADDRESS",
-    };
-    let (about, console) = (format!("{} store", store.name()), settings.console);
-    let metrics_address = Arc::new(OnceLock::new());
-    let bound = Arc::clone(&metrics_address);
-    let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
-        let (address, metrics) = (address_of(rocket.config()), bound.get().copied());
-        Box::pin(async move { greet(address, &about, console, metrics, &temporary_keys) })
-    });
-    let lifecycle = serving.lifecycle.clone();
+pub(crate) async fn serve(mut setup: Setup) -> Result<(), Failure> {
+    let temporary_keys = std::mem::take(&mut setup.temporary_keys);
+    let start = Start::new(setup)?;
+    let script = start.load_script(None).await?;
+    let (serving, rocket) = start.serving("STREAMER_PORT or STREAMER_ADDRESS").await?;
     if let Some(script) = &script {
-        let options = scripts::broker_options(&settings);
-        script
-            .start(options, settings.script_tick, &lifecycle)
-            .await?;
+        let options = scripts::broker_options(&serving.settings);
+        serving.start_script(script, options).await?;
     }
-    let hooks = script.as_ref().map(Script::hooks);
-    let rocket =
-        server(rocket, settings, store, metrics, lifecycle, counts, hooks).attach(greeting);
-    serving.run(rocket, &metrics_address, signals, log).await
+    let greeting = Greeting {
+        about: format!("{} store", serving.store.name()),
+        console: serving.settings.console,
+        temporary_keys,
+    };
+    let rocket = server(
+        rocket,
+        serving.settings.clone(),
+        SharedStore::clone(&serving.store),
+        SharedMetrics::clone(&serving.metrics),
+        serving.lifecycle.clone(),
+        Arc::clone(&serving.counts),
+        script.as_ref().map(Script::hooks),
+    );
+    serving.run(rocket, greeting).await
 }
 
-/// What serves: the parts of the process around its server.
-pub(crate) struct Serving {
-    pub(crate) lifecycle: Lifecycle,
-    pub(crate) grace: Duration,
-    pub(crate) metrics_at: MetricsAt,
+/// A process that is about to serve: it has a log, metrics and a store.
+pub(crate) struct Start {
+    pub(crate) settings: Settings,
     pub(crate) store: SharedStore,
     pub(crate) metrics: SharedMetrics,
-    /// The settings that give the server another address, for the error.
-    pub(crate) address_settings: &'static str,
+    rocket: Figment,
+    log: Log,
+    counts: Arc<SubscriberCounts>,
+}
+
+impl Start {
+    /// Begins the log, and makes the store.
+    pub(crate) fn new(setup: Setup) -> Result<Self, Failure> {
+        let log = log::init(&setup.settings.log, setup.settings.log_format)?;
+        for warning in &setup.warnings {
+            tracing::warn!("{warning}");
+        }
+        raise_open_files();
+        let settings = setup.settings;
+        let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
+        let store = store(&settings, SharedMetrics::clone(&metrics))?;
+        let counts = SubscriberCounts::shared(metrics.streams.followed.clone());
+        Ok(Self {
+            settings,
+            store,
+            metrics,
+            rocket: setup.rocket,
+            log,
+            counts,
+        })
+    }
+
+    /// Loads the script that the settings name. `default_stream` is where a script publishes when
+    /// it names no stream.
+    pub(crate) async fn load_script(
+        &self,
+        default_stream: Option<Arc<dyn DefaultStream>>,
+    ) -> Result<Option<Script>, Failure> {
+        let parts = BrokerParts {
+            store: SharedStore::clone(&self.store),
+            counts: Arc::clone(&self.counts),
+            default_stream,
+        };
+        Script::load(&self.settings, SharedMetrics::clone(&self.metrics), parts).await
+    }
+
+    /// The parts around a server, and what Rocket is set to. `address_settings` are the
+    /// settings that give the server another address, for errors.
+    pub(crate) async fn serving(
+        self,
+        address_settings: &'static str,
+    ) -> Result<(Serving, Figment), Failure> {
+        // The store logs what is wrong, now and whenever it changes.
+        let _ = self.store.ready().await;
+        let serving = Serving {
+            settings: self.settings,
+            store: self.store,
+            metrics: self.metrics,
+            counts: self.counts,
+            lifecycle: Lifecycle::default(),
+            log: self.log,
+            signals: StopSignals::new()?,
+            address_settings,
+        };
+        Ok((serving, self.rocket))
+    }
+}
+
+/// The parts of the process around its server.
+pub(crate) struct Serving {
+    pub(crate) settings: Settings,
+    pub(crate) store: SharedStore,
+    pub(crate) metrics: SharedMetrics,
+    pub(crate) counts: Arc<SubscriberCounts>,
+    pub(crate) lifecycle: Lifecycle,
+    log: Log,
+    signals: StopSignals,
+    address_settings: &'static str,
 }
 
 impl Serving {
-    /// Serves until SIGTERM or SIGINT, then stops in order, and ends the process. It sets the
-    /// address of the metrics if they have one of their own.
-    pub(crate) async fn run(
-        self,
-        rocket: Rocket<Build>,
-        metrics_address: &OnceLock<SocketAddr>,
-        mut signals: StopSignals,
-        log: Log,
+    /// Calls the hook `startup` with these options, and then `tick` as the settings say.
+    pub(crate) async fn start_script(
+        &self,
+        script: &Script,
+        options: Value,
     ) -> Result<(), Failure> {
+        let tick = self.settings.script_tick;
+        script.start(options, tick, &self.lifecycle).await
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops in order, and ends the process.
+    pub(crate) async fn run(
+        mut self,
+        rocket: Rocket<Build>,
+        greeting: Greeting,
+    ) -> Result<(), Failure> {
+        let metrics_address = Arc::new(OnceLock::new());
+        let bound = Arc::clone(&metrics_address);
+        let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
+            let (address, metrics) = (address_of(rocket.config()), bound.get().copied());
+            Box::pin(async move { greeting.print(address, metrics) })
+        });
+        let rocket = rocket.attach(greeting);
         let rocket = rocket.ignite().await;
         let rocket = rocket.map_err(|error| Failure::Launch(error.kind().to_string()))?;
         // Not before: a Rocket that is built turns the log of the other one on, which then prints a
         // line of its own.
-        if let MetricsAt::Address(address) = self.metrics_at {
+        if let MetricsAt::Address(address) = self.settings.metrics {
             let bound = serve_metrics(address, self.store, self.metrics).await?;
             // Nobody else sets it.
             let _ = metrics_address.set(bound);
@@ -142,10 +201,11 @@ impl Serving {
                     Some(problem) => Err(Failure::Launch(problem)),
                 };
             }
-            () = signals.recv() => {}
+            () = self.signals.recv() => {}
         }
-        stop(&self.lifecycle, self.grace, shutdown, &mut signals).await;
-        log.flush();
+        let grace = self.settings.shutdown_grace;
+        stop(&self.lifecycle, grace, shutdown, &mut self.signals).await;
+        self.log.flush();
         // The remaining connections, most of them of stalled subscribers, end with the process.
         std::process::exit(0)
     }
@@ -208,7 +268,7 @@ async fn serve_metrics(
     Err(Failure::Metrics(problem))
 }
 
-pub(crate) fn address_of(config: &rocket::Config) -> SocketAddr {
+fn address_of(config: &rocket::Config) -> SocketAddr {
     SocketAddr::new(config.address, config.port)
 }
 
@@ -241,32 +301,36 @@ fn launch_problem(
     ))
 }
 
-/// Prints where the broker listens, and the keys that are valid for this run only.
-pub(crate) fn greet(
-    address: SocketAddr,
-    about: &str,
-    console: bool,
-    metrics: Option<SocketAddr>,
-    temporary_keys: &[(String, String)],
-) {
-    let mut text = format!(
-        "tinistreamer {} listens on http://{address} ({about})\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    if console {
-        text.push_str("Open that address in a browser for the console; it asks for the API key\n");
-    }
-    text.extend(metrics.map(|address| format!("Metrics are at http://{address}/metrics\n")));
-    if !temporary_keys.is_empty() {
-        text.push_str(
-            "\nKeys for this run only, as none were set; \
-             `tinistreamer keygen` makes some to keep:\n\n",
-        );
-        let lines = temporary_keys.iter();
-        text.extend(lines.map(|(variable, key)| format!("export {variable}={key}\n")));
-        text.push('\n');
-    }
-    if let Err(error) = io::stdout().write_all(text.as_bytes()) {
-        tracing::debug!(%error, "nobody reads standard output");
+/// What a process that serves prints when it listens.
+pub(crate) struct Greeting {
+    /// What it serves, and from which store.
+    pub(crate) about: String,
+    pub(crate) console: bool,
+    /// The keys that are valid for this run only, with their variables.
+    pub(crate) temporary_keys: Vec<(String, String)>,
+}
+
+impl Greeting {
+    fn print(&self, address: SocketAddr, metrics: Option<SocketAddr>) {
+        let (version, about) = (env!("CARGO_PKG_VERSION"), &self.about);
+        let mut text = format!("tinistreamer {version} listens on http://{address} ({about})\n");
+        if self.console {
+            text.push_str(
+                "Open that address in a browser for the console; it asks for the API key\n",
+            );
+        }
+        text.extend(metrics.map(|address| format!("Metrics are at http://{address}/metrics\n")));
+        if !self.temporary_keys.is_empty() {
+            text.push_str(
+                "\nKeys for this run only, as none were set; \
+                 `tinistreamer keygen` makes some to keep:\n\n",
+            );
+            let lines = self.temporary_keys.iter();
+            text.extend(lines.map(|(variable, key)| format!("export {variable}={key}\n")));
+            text.push('\n');
+        }
+        if let Err(error) = io::stdout().write_all(text.as_bytes()) {
+            tracing::debug!(%error, "nobody reads standard output");
+        }
     }
 }

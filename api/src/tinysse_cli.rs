@@ -1,30 +1,20 @@
 //! `tinistreamer tinysse`: the server that its options describe.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::sync::Arc;
 
-use rocket::fairing::AdHoc;
 use serde_json::Value;
 use tinistreamer::{
     http::tinysse::{default_stream::default_stream, options::TinysseOptions, server::Parts},
-    lifecycle::Lifecycle,
-    presence::SubscriberCounts,
     store::SharedStore,
-    telemetry::{
-        log,
-        metrics::{Metrics, SharedMetrics},
-    },
+    telemetry::metrics::SharedMetrics,
     tinysse_server,
 };
 
 use crate::{
     failure::Failure,
-    scripts::{BrokerParts, Script},
-    serve::{self, Serving},
+    scripts::Script,
+    serve::{Greeting, Start},
     setup::{self, Setup},
-    stop_signals::StopSignals,
     tinysse_arguments::TinysseArguments,
 };
 
@@ -63,64 +53,33 @@ pub(crate) fn run(arguments: &TinysseArguments) -> Result<(), Failure> {
 }
 
 async fn serve(options: TinysseOptions, startup: Value, setup: Setup) -> Result<(), Failure> {
-    let Setup {
-        rocket,
-        settings,
-        warnings,
-        ..
-    } = setup;
-    let log = log::init(&settings.log, settings.log_format)?;
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
-    serve::raise_open_files();
-    let metrics = Metrics::new(settings.redis_delivery(), settings.max_clients);
-    let store = setup::store(&settings, SharedMetrics::clone(&metrics))?;
-    let counts = SubscriberCounts::shared(metrics.streams.followed.clone());
-    let own = default_stream(
+    let start = Start::new(setup)?;
+    let default_stream = default_stream(
         &options,
-        &settings,
-        SharedStore::clone(&store),
-        SharedMetrics::clone(&metrics),
+        &start.settings,
+        SharedStore::clone(&start.store),
+        SharedMetrics::clone(&start.metrics),
     );
-    let parts = BrokerParts {
-        store: SharedStore::clone(&store),
-        counts: Arc::clone(&counts),
-        default_stream: Some(own.map_err(|error| Failure::Launch(error.to_string()))?),
-    };
-    let script = Script::load(&settings, SharedMetrics::clone(&metrics), parts).await?;
-    // The store logs what is wrong, now and whenever it changes.
-    let _ = store.ready().await;
-    let signals = StopSignals::new()?;
-    let serving = Serving {
-        lifecycle: Lifecycle::default(),
-        grace: settings.shutdown_grace,
-        metrics_at: settings.metrics,
-        store: SharedStore::clone(&store),
-        metrics: SharedMetrics::clone(&metrics),
-        address_settings: "--listen",
-    };
-    let about = format!("tinysse's interface, {} store", store.name());
-    let metrics_address: Arc<OnceLock<SocketAddr>> = Arc::default();
-    let bound = Arc::clone(&metrics_address);
-    let greeting = AdHoc::on_liftoff("greeting", move |rocket| {
-        let address = serve::address_of(rocket.config());
-        Box::pin(async move { serve::greet(address, &about, false, bound.get().copied(), &[]) })
-    });
+    let default_stream = default_stream.map_err(|error| Failure::Launch(error.to_string()))?;
+    let script = start.load_script(Some(default_stream)).await?;
+    let (serving, rocket) = start.serving("--listen").await?;
     if let Some(script) = &script {
-        let tick = settings.script_tick;
-        script.start(startup, tick, &serving.lifecycle).await?;
+        serving.start_script(script, startup).await?;
     }
+    let greeting = Greeting {
+        about: format!("tinysse's interface, {} store", serving.store.name()),
+        console: false,
+        temporary_keys: Vec::new(),
+    };
     let parts = Parts {
-        settings,
-        store,
-        metrics,
+        settings: serving.settings.clone(),
+        store: SharedStore::clone(&serving.store),
+        metrics: SharedMetrics::clone(&serving.metrics),
         lifecycle: serving.lifecycle.clone(),
-        counts,
+        counts: Arc::clone(&serving.counts),
         hooks: script.as_ref().map(Script::hooks),
     };
     let rocket = tinysse_server(rocket, options, parts)
-        .map_err(|error| Failure::Launch(error.to_string()))?
-        .attach(greeting);
-    serving.run(rocket, &metrics_address, signals, log).await
+        .map_err(|error| Failure::Launch(error.to_string()))?;
+    serving.run(rocket, greeting).await
 }
