@@ -279,7 +279,6 @@ async fn the_reason_for_a_disconnect_is_counted(kind: Kind) {
         broker.sse("chat", &token, None).await,
         broker.ws("chat", &token, None).await,
     );
-    ws.next().await.unwrap();
     assert_eq!(
         broker
             .http
@@ -290,6 +289,7 @@ async fn the_reason_for_a_disconnect_is_counted(kind: Kind) {
             .status(),
         429
     );
+    ws.next().await.unwrap();
     sse.rest().await;
     assert_eq!(ws.close_code().await, Some(1001));
 
