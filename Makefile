@@ -112,6 +112,7 @@ test-faults: ## Everything that may break is broken, under load: see docs/operat
 
 .PHONY: test-scripts
 test-scripts: ## Hooks in Lua, and the modules for them (docs/guides/scripts.md)
+	cargo test $(WORKSPACE) --lib -- script::
 	cargo test $(WORKSPACE) --test scripts
 
 .PHONY: test-versions
@@ -134,7 +135,7 @@ soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on me
 	cargo test $(WORKSPACE) --test faults soak -- --ignored --nocapture
 
 .PHONY: test-clients
-test-clients: ## The clients, each by itself, and the scenarios that all of them must pass
+test-clients: ## The Python and TypeScript clients, each by itself, and the scenarios that all clients must pass
 	$(BROKER)
 	cargo run --quiet $(GENERATOR) -- --check
 	cargo test --quiet $(GENERATOR)

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use mlua::{Lua, LuaSerdeExt, Table, Value};
 
 use super::arguments::Function;
-use crate::script::values::{from_json, to_json};
 use crate::{
     codec::json::{self, InvalidFinish},
     hooks::{BrokerError, DefaultStream},
-    script::broker::BrokerAccess,
+    script::{
+        broker::BrokerAccess,
+        values::{from_json, to_json},
+    },
     stream::{EventId, Finish, InvalidEvent, NewEvent, StreamKey},
 };
 
