@@ -3,8 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The integration tests mostly wait for sockets: more of them at once than there are cores.
 export RUST_TEST_THREADS ?= 12
+# Hundreds of Python programs start: each would compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
 # The tools that write the generated part of the clients.
-GENERATOR := --locked --manifest-path clients/rust/generator/Cargo.toml --target-dir target/generator
+GENERATOR := --locked --manifest-path clients/rust/generator/Cargo.toml --target-dir target
 PYTHON := target/venv-clients/bin/python
 # What the tests build: always the same packages and features, those of a release, so that Cargo compiles everything once, and no
 # stage replaces the program of another one that runs beside it. `cargo run` and `make check` have the default features.
@@ -31,35 +33,51 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup:15 lint:20 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-adapters:10 test-recipes:10 test-guides:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup-and-lint:30 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-adapters:10 test-recipes:10 test-guides:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
+
+# Targets that run at the same time, because each waits for much of its time. The output of each comes when it ends.
+TOGETHER := $(MAKE) --no-print-directory --output-sync=target --jobs
 
 .PHONY: test
 test: ## Everything but `make nightly`, after installing what the tests need; a stage that hangs is ended and named
 	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 # What takes long and is seldom broken: tools and features that have to be compiled for it alone, and tests at random.
-NIGHTLY := deny:30 advisories:15 site:10 test-otlp:15 test-client-rust:15 test-client-versions:30 test-nextjs:15 test-scenarios:40 fuzz:60 soak:30
+NIGHTLY := deny:30 advisories:15 site:10 test-default-build:10 test-otlp:15 test-client-rust:15 test-client-versions:30 test-nextjs:15 test-ai-sdk-6:15 test-scenarios:40 test-browser-stores:30 fuzz:60 soak:30
 
 .PHONY: nightly
-nightly: ## What `make test` leaves out as it takes too long: dependencies, the feature otlp, all scenarios, fuzzing, faults at random
+nightly: ## What `make test` leaves out as it takes too long: dependencies, features, all scenarios, other versions, fuzzing, faults at random
 	@for stage in $(NIGHTLY); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 .PHONY: setup
 setup: ## Install what the tests need and is not there (packages of Debian, npm and PyPI)
 	scripts/setup-tests
 
+.PHONY: setup-and-lint
+setup-and-lint: ## `make setup` and `make lint`, in part at the same time: npm and pip wait for their registries
+	+$(TOGETHER)=2 setup lint-rust
+	+$(MAKE) --no-print-directory lint-rest
+
 .PHONY: lint
-lint: ## Structure, formatting, clippy and rustdoc with warnings as errors, the console's scripts, links between pages
+lint: lint-rust lint-rest ## Structure, formatting, clippy and rustdoc with warnings as errors, the console's scripts, links between pages
+
+.PHONY: lint-rust
+lint-rust:
 	scripts/check-structure --self-test
 	scripts/check-structure
 	cargo fmt --all --check
 	# All features, so that dependencies are compiled for one set of features. `make check` has the default ones.
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 	cargo clippy --workspace --test faults --test versions --all-features --locked -- -D warnings
+	# What `cargo run` builds: without the features of other programs. `make test-default-build` runs it.
+	cargo check --locked
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo metadata --manifest-path fuzz/Cargo.toml --locked --format-version 1 >/dev/null
 	# A link to an item that does not exist is an error, also in private documentation.
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items --locked
+
+.PHONY: lint-rest
+lint-rest:
 	cd api/console && npm run check
 	cd tests/workflows && npm run --silent lint
 	cd tests/docs && npm run --silent lint
@@ -88,8 +106,11 @@ sbom: ## List what the broker is made of in target/tinistreamer.cdx.json (Cyclon
 
 .PHONY: test-rust
 test-rust: ## Unit and integration tests of the broker and of the Rust client, against a private redis-server
-	scripts/check-default-build
 	cargo test $(WORKSPACE)
+
+.PHONY: test-default-build
+test-default-build: ## The program that `cargo run` builds, which has no scripts
+	scripts/check-default-build
 
 .PHONY: test-otlp
 test-otlp: ## Spans of requests, with the feature `otlp`
@@ -125,10 +146,9 @@ record-version: ## Record what the version of api/tests/versions/base stores, fo
 	scripts/build-commit "$$(cat api/tests/versions/base)"
 	cargo test $(WORKSPACE) --test versions record -- --ignored --nocapture
 
-# The tests against the OpenAPI document leave three quarters of the CPU idle, and the others wait for half of the time.
 .PHONY: test-beside
 test-beside: ## `make test-versions`, `make test-openapi` and `make test-scripts` at the same time
-	+$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-versions test-openapi test-scripts
+	+$(TOGETHER)=3 test-versions test-openapi test-scripts
 
 .PHONY: soak
 soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on memory
@@ -140,7 +160,7 @@ test-clients: ## The Python and TypeScript clients, each by itself, and the scen
 	cargo run --quiet $(GENERATOR) -- --check
 	cargo test --quiet $(GENERATOR)
 	# The Rust client's own tests are part of `make test-rust`. These two at once: their tests wait for most of the time.
-	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-client-python test-client-typescript
+	+$(TOGETHER)=2 test-client-python test-client-typescript
 	cargo package -p tinistreamer-client --no-verify --locked --quiet
 	cd tests/clients && npm test
 
@@ -166,9 +186,14 @@ typescript-dist:
 	cd clients/typescript && npm run --silent build
 
 .PHONY: test-ai-sdk
-test-ai-sdk: typescript-dist ## Chats with the AI SDK, versions 6 and 7, also in Chromium
+test-ai-sdk: typescript-dist ## Chats with the AI SDK, version 7, also in Chromium
 	$(BROKER)
-	cd tests/ai-sdk && npm test
+	cd tests/ai-sdk && AI_SDK=7 npm test
+
+.PHONY: test-ai-sdk-6
+test-ai-sdk-6: typescript-dist ## The same with version 6
+	$(BROKER)
+	cd tests/ai-sdk && AI_SDK=6 npm test
 
 .PHONY: test-nextjs
 test-nextjs: typescript-dist ## Build the example in examples/nextjs-chat, and try it in Chromium
@@ -189,7 +214,7 @@ test-adapters: typescript-dist ## The TypeScript client with TanStack AI and ass
 .PHONY: test-recipes
 test-recipes: typescript-dist ## The recipes and the short chats of examples/, also in Chromium
 	$(BROKER)
-	cd examples/axum-chat && cargo build --locked --target-dir ../../target/axum-chat
+	cd examples/axum-chat && cargo build --locked --target-dir ../../target
 	cd tests/recipes && npm test
 
 .PHONY: test-runtimes
@@ -229,6 +254,11 @@ release-dry-run: ## Do what a release does on one machine, and publish nothing (
 test-browser: typescript-dist ## Real browsers against a real broker
 	$(BROKER)
 	cd tests/browser && npm test
+
+.PHONY: test-browser-stores
+test-browser-stores: typescript-dist ## The browser tests over the embedded store and over Redis
+	$(BROKER)
+	cd tests/browser && BROWSER_STORES=all npm test
 
 .PHONY: test-proxies
 test-proxies: ## Streams through proxies: compression, and nginx with X-Accel-Redirect

@@ -3,7 +3,7 @@
 
 import path from 'node:path';
 import { build } from 'esbuild';
-import { onEachStore, until } from '../browser/harness.mjs';
+import { DEADLINE, onStores, until } from '../browser/harness.mjs';
 import { kill, makeFolder, start } from '../support/processes.mjs';
 import { question } from '../support/answers.mjs';
 import { folder, here, version } from './packages.mjs';
@@ -19,7 +19,7 @@ await build({
   define: { 'process.env.NODE_ENV': '"development"' },
 });
 
-export const inChromium = (name, body, store = 'memory') => onEachStore(name, body, [store]);
+export const inChromium = (name, body, store = 'memory') => onStores(name, body, [store]);
 
 /** A chat. The page and the backend reach the broker through `proxy`. */
 export async function startChat(fixture, options = {}, nodes = 1) {
@@ -58,6 +58,7 @@ export async function startChat(fixture, options = {}, nodes = 1) {
 /** A tab with the chat. */
 export async function openTab(fixture, { url }, query = '') {
   const tab = await (await fixture.context()).newPage();
+  tab.setDefaultTimeout(DEADLINE);
   await tab.goto(`${url}/${query}`);
   await tab.waitForFunction(() => window.chat);
   return tab;

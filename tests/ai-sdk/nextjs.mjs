@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onEachStore, until } from '../browser/harness.mjs';
+import { DEADLINE, onStores, until } from '../browser/harness.mjs';
 import { kill, start } from '../support/processes.mjs';
 
 const example = fileURLToPath(new URL('../../examples/nextjs-chat', import.meta.url));
@@ -35,11 +35,12 @@ async function startExample(fixture) {
   );
 }
 
-onEachStore(
+onStores(
   'the example of Next.js goes on after a reload, and stops',
   async (fixture) => {
     const url = await startExample(fixture);
     const tab = await (await fixture.context()).newPage();
+    tab.setDefaultTimeout(DEADLINE);
     const hasText = (text) =>
       tab.waitForFunction(
         (text) => document.querySelectorAll('p')[1]?.textContent.includes(text),

@@ -6,7 +6,7 @@ import { testChat } from './chat-scenarios.mjs';
 import { root } from './package.mjs';
 import { serve, settings } from './programs.mjs';
 
-const program = path.join(root, 'target/axum-chat/debug/axum-chat');
+const program = path.join(root, 'target/debug/axum-chat');
 
 const start = (fixture) =>
   serve(

@@ -21,7 +21,7 @@ const node = (file) => (fixture) =>
 const axum = (fixture) =>
   serve(
     fixture,
-    path.join(root, 'target/axum-chat/debug/recipe-axum'),
+    path.join(root, 'target/debug/recipe-axum'),
     (port) => [`127.0.0.1:${port}`],
     () => ({ env: settings(fixture) }),
   );
