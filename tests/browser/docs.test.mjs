@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { onEachStore, PUBLIC_NAME } from './harness.mjs';
+import { onStores, PUBLIC_NAME } from './harness.mjs';
 
-onEachStore(
+onStores(
   'the API page lists the operations and loads nothing from elsewhere',
   async (fixture) => {
     const broker = await fixture.broker();

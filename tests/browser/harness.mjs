@@ -1,6 +1,7 @@
 // What the browser tests use: a real broker, Redis, a proxy that cuts connections, a site for the
 // pages, and browsers.
 
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -44,26 +45,35 @@ const CHROMIUM_FLAGS = [
 export const LONG_ENOUGH_TO_RECONNECT = 3_500;
 
 /**
- * Runs a test in Chromium for each store, in parallel, because most of the time is browsers that
+ * Whether to run Chromium over each of a test's stores. Otherwise it runs over one of them: pages
+ * do not see the store, and the broker's own tests have both.
+ */
+const ALL = process.env.BROWSER_STORES === 'all';
+
+/**
+ * Runs a test in Chromium over one of the stores, or over each, in parallel, because browsers often
  * wait to reconnect.
  */
-export function onEachStore(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
-  variants(
-    name,
-    body,
-    stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' })),
-    timeout,
-  );
+export function onStores(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
+  variants(name, body, inChromium(name, stores), timeout);
 }
 
 /**
- * The same, and in Firefox with the first of the stores. For behaviour that depends on a browser's
- * own EventSource, WebSocket or `fetch()`.
+ * The same, and in Firefox over another store. For behaviour that depends on a browser's own
+ * EventSource, WebSocket or `fetch()`.
  */
 export function inEachBrowser(name, body, stores = ['memory', 'redis'], timeout = 3 * DEADLINE) {
-  const chromium = stores.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' }));
-  const firefox = { title: `over ${stores[0]}, in Firefox`, store: stores[0], browser: 'firefox' };
+  const chromium = inChromium(name, stores);
+  const store = stores.find((store) => store !== chromium[0].store) ?? stores[0];
+  const firefox = { title: `over ${store}, in Firefox`, store, browser: 'firefox' };
   variants(name, body, [...chromium, firefox], timeout);
+}
+
+function inChromium(name, stores) {
+  // The same store in each run.
+  const one = createHash('sha256').update(name).digest().readUInt32BE() % stores.length;
+  const chosen = ALL ? stores : [stores[one]];
+  return chosen.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' }));
 }
 
 function variants(name, body, all, timeout) {

@@ -3,14 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { numberOf, onEachStore, random, range, until } from './harness.mjs';
+import { numberOf, onStores, random, range, until } from './harness.mjs';
 import { closed, eventsOf, follow, listen, positionOf, seenBy, settled, streams } from './many.mjs';
 
 const STREAMS = 20;
 const CUTS = 24;
 const EVENTS = 100;
 
-onEachStore(
+onStores(
   'a page gets every event of twenty streams once, over one connection that is cut dozens of times',
   async (fixture) => {
     const broker = await fixture.broker();
@@ -76,7 +76,7 @@ onEachStore(
   },
 );
 
-onEachStore(
+onStores(
   'a page continues all of twenty streams at a second node when the first is stopped',
   async (fixture) => {
     const first = await fixture.broker({ STREAMER_DELIVERY: 'shared' });
@@ -116,7 +116,7 @@ onEachStore(
   ['redis'],
 );
 
-onEachStore(
+onStores(
   'a page gets a missedevents for the stream that lost events, and keeps its other positions',
   async (fixture) => {
     const broker = await fixture.broker();
@@ -168,7 +168,7 @@ onEachStore(
   },
 );
 
-onEachStore(
+onStores(
   'a page with an event names filter gets only alerts, and does not request others again',
   async (fixture) => {
     const broker = await fixture.broker({ STREAMER_HEARTBEAT: '1' });
@@ -222,7 +222,7 @@ onEachStore(
   },
 );
 
-onEachStore(
+onStores(
   'a page that starts now has that position, also when it is cut off before the first event',
   async (fixture) => {
     const broker = await fixture.broker();
@@ -254,7 +254,7 @@ onEachStore(
   },
 );
 
-onEachStore('a page waits for streams that do not exist, also after a cut', async (fixture) => {
+onStores('a page waits for streams that do not exist, also after a cut', async (fixture) => {
   const broker = await fixture.broker();
   const proxy = await fixture.proxy(broker);
   const { keys, prefix, address } = await streams(broker, 1);
@@ -285,7 +285,7 @@ onEachStore('a page waits for streams that do not exist, also after a cut', asyn
   assert.equal(seen.length, 7);
 });
 
-onEachStore('a page adds and drops streams over its WebSocket', async (fixture) => {
+onStores('a page adds and drops streams over its WebSocket', async (fixture) => {
   const broker = await fixture.broker();
   const { keys, address } = await streams(broker, 3);
   const [kept, added, dropped] = keys;

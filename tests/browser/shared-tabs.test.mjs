@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { inEachBrowser, onEachStore, until } from './harness.mjs';
+import { inEachBrowser, onStores, until } from './harness.mjs';
 import { hasLed, startHiding, startShared, stateOf } from './shared-tabs.mjs';
 
 // Most of the time is waits: for heartbeats, and for a tab that hangs.
@@ -33,7 +33,7 @@ describe('tabs that share one connection', { concurrency: 3 }, () => {
     ['memory'],
   );
 
-  onEachStore(
+  onStores(
     'tabs with different names do not share',
     async (fixture) => {
       const shared = await startShared(fixture);
@@ -49,7 +49,7 @@ describe('tabs that share one connection', { concurrency: 3 }, () => {
     ['memory'],
   );
 
-  onEachStore(
+  onStores(
     'a tab takes over when the leading one crashes',
     async (fixture) => {
       const shared = await startShared(fixture);
@@ -71,7 +71,7 @@ describe('tabs that share one connection', { concurrency: 3 }, () => {
     ['memory'],
   );
 
-  onEachStore(
+  onStores(
     'a tab takes over when the leading one is frozen, and that one goes on later',
     async (fixture) => {
       const shared = await startShared(fixture);
@@ -95,7 +95,7 @@ describe('tabs that share one connection', { concurrency: 3 }, () => {
     ['memory'],
   );
 
-  onEachStore(
+  onStores(
     'a tab takes over when the leading one hangs, and that one joins later',
     async (fixture) => {
       const shared = await startShared(fixture);
@@ -122,7 +122,7 @@ describe('tabs that share one connection', { concurrency: 3 }, () => {
     ['memory'],
   );
 
-  onEachStore(
+  onStores(
     'tabs get every event over a line that is cut, and over two nodes of which one stops',
     async (fixture) => {
       const second = await fixture.broker();
@@ -147,7 +147,7 @@ describe('tabs that share one connection', { concurrency: 3 }, () => {
     ['redis'],
   );
 
-  onEachStore(
+  onStores(
     'only the leading tab asks for another token',
     async (fixture) => {
       const shared = await startShared(fixture);
@@ -177,7 +177,7 @@ describe('tabs that share one connection', { concurrency: 3 }, () => {
     ['memory'],
   );
 
-  onEachStore(
+  onStores(
     'a slow reader does not slow the other tabs down, and gets every event',
     async (fixture) => {
       const shared = await startShared(fixture);

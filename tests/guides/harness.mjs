@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { onEachStore } from '../browser/harness.mjs';
+import { onStores } from '../browser/harness.mjs';
 import { run } from '../recipes/programs.mjs';
 import { DEADLINE, until } from '../support/processes.mjs';
 import { blocksOf, root } from './blocks.mjs';
@@ -67,7 +67,7 @@ export function describePage(page, ...entries) {
         assert.equal(blocks[n]?.language, all[n].language, `block ${n + 1} of the page`);
         await body(await Reader.start(fixture), blocks[n].text);
       };
-      onEachStore(name, start, ['memory']);
+      onStores(name, start, ['memory']);
     });
   });
 }

@@ -2,14 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { DEADLINE, onEachStore } from '../browser/harness.mjs';
+import { DEADLINE, onStores } from '../browser/harness.mjs';
 import { question } from './model.mjs';
 import { installed } from './package.mjs';
 import { prepare } from './programs.mjs';
 
 /** Runs tests with a chat, each with a browser and processes of its own. */
 export const withChat = (chat, start) => (name, body) =>
-  onEachStore(
+  onStores(
     `${chat}: ${name}`,
     async (fixture) => {
       const prepared = await prepare(fixture);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { DEADLINE, onEachStore } from '../browser/harness.mjs';
+import { DEADLINE, onStores } from '../browser/harness.mjs';
 import { question, textOf } from './model.mjs';
 import { here, recipes } from './package.mjs';
 import { prepare, serve, settings } from './programs.mjs';
@@ -46,7 +46,7 @@ function makeApp() {
   writeFileSync(path.join(project, 'tsconfig.json'), JSON.stringify(TYPES));
 }
 
-onEachStore(
+onStores(
   'nextjs: a page asks, and stops the model',
   async (fixture) => {
     makeApp();

@@ -1,14 +1,14 @@
 // The console in one tab, and the checks that apply to every page.
 
 import assert from 'node:assert/strict';
-import { DEADLINE, onEachStore, until } from '../harness.mjs';
+import { DEADLINE, onStores, until } from '../harness.mjs';
 
 /**
- * A test per store, whose `visit` opens the console. It fails, too, when a page did what none ever
+ * A test whose `visit` opens the console. It fails, too, when a page did what none ever
  * should.
  */
 export function onConsole(name, body, stores, timeout) {
-  onEachStore(
+  onStores(
     name,
     async (fixture) => {
       const tabs = [];

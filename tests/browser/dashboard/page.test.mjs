@@ -3,14 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { DEADLINE, onEachStore, until } from '../harness.mjs';
+import { DEADLINE, onStores, until } from '../harness.mjs';
 import { openDashboard, startAlone, startDashboard } from './dashboard.mjs';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const STREAMS = 20;
 const exact = (tiles) => tiles.every(({ gaps, repeats }) => gaps === 0 && repeats === 0);
 
-onEachStore(
+onStores(
   'a page shows twenty streams over one connection, and a cut loses or repeats no event',
   async (fixture) => {
     const dashboard = await startDashboard(fixture);
@@ -42,7 +42,7 @@ onEachStore(
   },
 );
 
-onEachStore(
+onStores(
   'tiles wait for missing streams, show their end, and go on with the next stream',
   async (fixture) => {
     const dashboard = await startDashboard(fixture);
@@ -67,7 +67,7 @@ onEachStore(
   2 * DEADLINE,
 );
 
-onEachStore(
+onStores(
   'with alerts only the ids still grow, and nothing counts as a gap when all events return',
   async (fixture) => {
     const dashboard = await startDashboard(fixture);
@@ -96,7 +96,7 @@ onEachStore(
   ['memory'],
 );
 
-onEachStore(
+onStores(
   'the start script starts a broker and the page, and an interrupt ends both',
   async (fixture) => {
     const dashboard = await startAlone(fixture);
@@ -114,7 +114,7 @@ for (const colorScheme of ['light', 'dark']) {
     desktop: { width: 1280, height: 900 },
     phone: { width: 390, height: 844 },
   })) {
-    onEachStore(
+    onStores(
       `axe finds nothing serious on the dashboard, ${colorScheme}, on a ${device}`,
       async (fixture) => {
         const dashboard = await startDashboard(fixture);

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { DEADLINE, onEachStore } from '../harness.mjs';
+import { DEADLINE, onStores } from '../harness.mjs';
 import { openDashboard, startDashboard } from './dashboard.mjs';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -14,7 +14,7 @@ const folder = path.join(repository, forGood ? 'docs/images' : 'target/screensho
 const BUSY_MS = forGood ? 40_000 : 1_000;
 const CUT_MS = forGood ? 6_000 : 1_000;
 
-onEachStore(
+onStores(
   'the dashboard has its picture taken',
   async (fixture) => {
     mkdirSync(folder, { recursive: true });

@@ -2,7 +2,7 @@
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onEachStore, until } from '../harness.mjs';
+import { onStores, until } from '../harness.mjs';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
 export const examples = path.join(repository, 'examples');
@@ -10,7 +10,7 @@ export const BROKER = path.resolve(
   process.env.TINISTREAMER_BIN ?? path.join(repository, 'target/debug/tinistreamer'),
 );
 
-export const withBroker = (name, body) => onEachStore(name, body, ['memory']);
+export const withBroker = (name, body) => onStores(name, body, ['memory']);
 
 /** Waits until the output of a program matches, and returns the match. */
 export async function printed(child, pattern, pick = ([, first]) => first) {
