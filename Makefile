@@ -43,7 +43,7 @@ test: ## Everything but `make nightly`, after installing what the tests need; a 
 	@for stage in $(STAGES); do scripts/stage $${stage%:*} $${stage#*:} || exit; done
 
 # What takes long and is seldom broken: tools and features that have to be compiled for it alone, and tests at random.
-NIGHTLY := deny:30 advisories:15 site:10 test-default-build:10 test-otlp:15 test-client-rust:15 test-client-versions:30 test-nextjs:15 test-ai-sdk-6:15 test-scenarios:40 test-browser-stores:30 fuzz:60 soak:30
+NIGHTLY := deny:30 advisories:15 site:10 test-default-build:10 test-rust-stores:15 test-openapi-more:20 test-otlp:15 test-client-rust:15 test-client-versions:30 test-nextjs:15 test-ai-sdk-6:15 test-scenarios:40 test-browser-stores:30 fuzz:60 soak:30
 
 .PHONY: nightly
 nightly: ## What `make test` leaves out as it takes too long: dependencies, features, all scenarios, other versions, fuzzing, faults at random
@@ -108,6 +108,10 @@ sbom: ## List what the broker is made of in target/tinistreamer.cdx.json (Cyclon
 test-rust: ## Unit and integration tests of the broker and of the Rust client, against a private redis-server
 	cargo test $(WORKSPACE)
 
+.PHONY: test-rust-stores
+test-rust-stores: ## The tests that `make test-rust` leaves out: exclusive delivery on a Cluster
+	cargo test $(WORKSPACE) --test suite -- --ignored
+
 .PHONY: test-default-build
 test-default-build: ## The program that `cargo run` builds, which has no scripts
 	scripts/check-default-build
@@ -119,7 +123,12 @@ test-otlp: ## Spans of requests, with the feature `otlp`
 .PHONY: test-openapi
 test-openapi: ## Requests made from spec/openapi.json, and their answers held against it
 	$(BROKER)
-	cd tests/openapi && node --test --test-force-exit --test-timeout=600000
+	cd tests/openapi && OPENAPI_EXAMPLES=40 node --test --test-force-exit --test-timeout=600000
+
+.PHONY: test-openapi-more
+test-openapi-more: ## The same with other requests each time, and more of them
+	$(BROKER)
+	cd tests/openapi && OPENAPI_EXAMPLES=200 OPENAPI_SEED=$${OPENAPI_SEED:-$$RANDOM} node --test --test-force-exit --test-timeout=1000000
 
 .PHONY: fuzz
 fuzz: ## Try random input on all that reads bytes, FUZZ_SECONDS (30) for each target
@@ -147,7 +156,7 @@ record-version: ## Record what the version of api/tests/versions/base stores, fo
 	cargo test $(WORKSPACE) --test versions record -- --ignored --nocapture
 
 .PHONY: test-beside
-test-beside: ## `make test-versions`, `make test-openapi` and `make test-scripts` at the same time
+test-beside: ## `make test-versions`, `test-openapi` and `test-scripts`, at the same time
 	+$(TOGETHER)=3 test-versions test-openapi test-scripts
 
 .PHONY: soak
@@ -181,9 +190,13 @@ test-client-typescript: ## The TypeScript client by itself
 test-client-versions: ## The TypeScript and Python clients on other versions of Node and Python
 	scripts/test-client-versions
 
+# Compiled again when a source has changed.
 .PHONY: typescript-dist
-typescript-dist:
-	cd clients/typescript && npm run --silent build
+typescript-dist: clients/typescript/dist/index.js
+
+clients/typescript/dist/index.js: $(shell find clients/typescript/src clients/typescript/testing clients/typescript/*.json -type f)
+	cd clients/typescript && npm run --silent build || { rm -rf dist; exit 1; }
+	touch $@
 
 .PHONY: test-ai-sdk
 test-ai-sdk: typescript-dist ## Chats with the AI SDK, version 7, also in Chromium

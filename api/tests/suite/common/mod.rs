@@ -103,12 +103,16 @@ macro_rules! over_each_kind {
 }
 
 /// Runs each of these tests, `async fn(Broker)`, over every store and delivery, also on a Cluster.
+///
+/// Exclusive delivery on a Cluster is for `make test-rust-stores`: each test has it apart, on one
+/// Redis, and a Cluster, with shared delivery.
 macro_rules! on_every_store {
-    (@module $module:ident: $kind:ident; ($($test:ident),+ $(,)?)) => {
+    (@module $module:ident: $kind:ident, $attribute:meta; ($($test:ident),+ $(,)?)) => {
         mod $module {
             use $crate::common::{Kind, broker};
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[$attribute]
                 async fn $test() {
                     super::$test(broker(Kind::$kind).start().await).await;
                 }
@@ -116,11 +120,13 @@ macro_rules! on_every_store {
         }
     };
     (@all $tests:tt) => {
-        on_every_store!(@module memory: Memory; $tests);
-        on_every_store!(@module exclusive: Exclusive; $tests);
-        on_every_store!(@module shared: Shared; $tests);
-        on_every_store!(@module exclusive_cluster: ExclusiveCluster; $tests);
-        on_every_store!(@module cluster: Cluster; $tests);
+        on_every_store!(@module memory: Memory, cfg(test); $tests);
+        on_every_store!(@module exclusive: Exclusive, cfg(test); $tests);
+        on_every_store!(@module shared: Shared, cfg(test); $tests);
+        on_every_store!(@module cluster: Cluster, cfg(test); $tests);
+        on_every_store!(
+            @module exclusive_cluster: ExclusiveCluster, ignore = "make test-rust-stores"; $tests
+        );
     };
     ($($test:ident),+ $(,)?) => {
         on_every_store!(@all ($($test),+));
