@@ -35,7 +35,7 @@ check: ## The quick loop: formatting, lints, unit tests
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
 STAGES := setup-and-lint:30 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-adapters:10 test-recipes:10 test-guides:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
 
-# Targets that run at the same time, because each waits for much of its time. The output of each comes when it ends.
+# Targets that run at the same time, because some of them wait for much of their time. The output of each comes when it ends.
 TOGETHER := $(MAKE) --no-print-directory --output-sync=target --jobs
 
 .PHONY: test
@@ -168,7 +168,7 @@ test-clients: ## The Python and TypeScript clients, each by itself, and the scen
 	$(BROKER)
 	cargo run --quiet $(GENERATOR) -- --check
 	cargo test --quiet $(GENERATOR)
-	# The Rust client's own tests are part of `make test-rust`. These two at once: their tests wait for most of the time.
+	# The Rust client's own tests are part of `make test-rust`. These two at once: both wait for a part of their time.
 	+$(TOGETHER)=2 test-client-python test-client-typescript
 	cargo package -p tinistreamer-client --no-verify --locked --quiet
 	cd tests/clients && npm test
@@ -190,11 +190,11 @@ test-client-typescript: ## The TypeScript client by itself
 test-client-versions: ## The TypeScript and Python clients on other versions of Node and Python
 	scripts/test-client-versions
 
-# Compiled again when a source has changed.
+# Compiled again when a source has changed. A folder changes when a file in it is removed.
 .PHONY: typescript-dist
 typescript-dist: clients/typescript/dist/index.js
 
-clients/typescript/dist/index.js: $(shell find clients/typescript/src clients/typescript/testing clients/typescript/*.json -type f)
+clients/typescript/dist/index.js: $(shell find clients/typescript/src clients/typescript/testing clients/typescript/*.json)
 	cd clients/typescript && npm run --silent build || { rm -rf dist; exit 1; }
 	touch $@
 

@@ -1,7 +1,6 @@
 // What the browser tests use: a real broker, Redis, a proxy that cuts connections, a site for the
 // pages, and browsers.
 
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -9,6 +8,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { pickByName } from '../support/pick.mjs';
 import { DEADLINE } from '../support/processes.mjs';
 import { RecordingProxy } from '../support/proxy.mjs';
 import { Fixture as ProcessFixture } from '../support/fixture.mjs';
@@ -70,9 +70,7 @@ export function inEachBrowser(name, body, stores = ['memory', 'redis'], timeout 
 }
 
 function inChromium(name, stores) {
-  // The same store in each run.
-  const one = createHash('sha256').update(name).digest().readUInt32BE() % stores.length;
-  const chosen = ALL ? stores : [stores[one]];
+  const chosen = ALL ? stores : [pickByName(stores, name)];
   return chosen.map((store) => ({ title: `over ${store}`, store, browser: 'chromium' }));
 }
 

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomInt } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { numberOf } from '../support/ids.mjs';
+import { pickByName } from '../support/pick.mjs';
 import { DEADLINE, until } from '../support/processes.mjs';
 import { CuttingProxy, RecordingProxy } from '../support/proxy.mjs';
 import { Fixture } from '../support/fixture.mjs';
@@ -69,9 +70,10 @@ function combinations(name, dimensions) {
   const all = product({ client: CLIENTS, ...dimensions });
   if (ALL) return all;
   const isGenerated = ({ client }) => CLIENTS.includes(GENERATED_FROM[client]);
+  const generated = all.filter(isGenerated);
   return [
     ...pairwise(all.filter((variant) => !isGenerated(variant))),
-    ...anyOf(all.filter(isGenerated), name),
+    ...(generated.length > 0 ? [pickByName(generated, name)] : []),
   ];
 }
 
@@ -86,12 +88,6 @@ function pairwise(all) {
     chosen.push(best);
   }
   return chosen;
-}
-
-/** One of them, which depends on the name alone. None of none. */
-function anyOf(variants, name) {
-  const hash = createHash('sha256').update(name).digest().readUInt32BE();
-  return variants.length === 0 ? [] : [variants[hash % variants.length]];
 }
 
 /** Each two values of a combination. A single value counts as a pair. */

@@ -4,8 +4,7 @@ import assert from 'node:assert/strict';
 import { DEADLINE, onStores, until } from '../harness.mjs';
 
 /**
- * A test whose `visit` opens the console. It fails, too, when a page did what none ever
- * should.
+ * A test whose `visit` opens the console. It fails, too, when a page did what none ever should.
  */
 export function onConsole(name, body, stores, timeout) {
   onStores(
