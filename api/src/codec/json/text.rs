@@ -1,7 +1,5 @@
 //! JSON text, and times in it.
 
-use std::io;
-
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
@@ -40,46 +38,35 @@ pub fn time(ms: u64) -> String {
 }
 
 /// The JSON text of one of the broker's own types. They have strings and numbers under fixed names,
-/// and always serialize. The text is one line: see `OneLine`.
+/// and always serialize. The text is one line: see `one_line`.
 #[must_use]
 pub fn text(value: &impl Serialize) -> String {
-    let mut out = Vec::with_capacity(128);
-    let written = value.serialize(&mut serde_json::Serializer::with_formatter(
-        &mut out, OneLine,
-    ));
-    // Writing to memory does not fail, and JSON is UTF-8.
-    written
-        .ok()
-        .and_then(|()| String::from_utf8(out).ok())
-        .unwrap_or_default()
+    one_line(serde_json::to_string(value).unwrap_or_default())
 }
 
-/// Formats compact JSON without characters that some readers take for a line end. JSON strings may
+/// Escapes the characters of compact JSON that some readers take for a line end. JSON strings may
 /// contain U+2028, U+2029 and U+0085. Readers that split text by the rules of Unicode cut there:
 /// `splitlines` in Python, `lines` in Java, old JavaScript. Escaped characters mean the same.
-struct OneLine;
-
-impl serde_json::ser::Formatter for OneLine {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        out: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        let bytes = fragment.as_bytes();
-        let mut written = 0;
-        for at in memchr::memchr2_iter(0xC2, 0xE2, bytes) {
-            let (length, escape) = match bytes[at..] {
-                [0xC2, 0x85, ..] => (2, b"\\u0085"),
-                [0xE2, 0x80, 0xA8, ..] => (3, b"\\u2028"),
-                [0xE2, 0x80, 0xA9, ..] => (3, b"\\u2029"),
-                _ => continue,
-            };
-            out.write_all(&bytes[written..at])?;
-            out.write_all(escape)?;
-            written = at + length;
-        }
-        out.write_all(&bytes[written..])
+fn one_line(json: String) -> String {
+    let bytes = json.as_bytes();
+    let mut escaped = String::new();
+    let mut written = 0;
+    for at in memchr::memchr2_iter(0xC2, 0xE2, bytes) {
+        let (length, escape) = match bytes[at..] {
+            [0xC2, 0x85, ..] => (2, "\\u0085"),
+            [0xE2, 0x80, 0xA8, ..] => (3, "\\u2028"),
+            [0xE2, 0x80, 0xA9, ..] => (3, "\\u2029"),
+            _ => continue,
+        };
+        escaped.push_str(&json[written..at]);
+        escaped.push_str(escape);
+        written = at + length;
     }
+    if written == 0 {
+        return json;
+    }
+    escaped.push_str(&json[written..]);
+    escaped
 }
 
 #[cfg(test)]
