@@ -7,36 +7,19 @@ import http from 'node:http';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 import { pickByName } from '../support/pick.mjs';
 import { DEADLINE } from '../support/processes.mjs';
 import { RecordingProxy } from '../support/proxy.mjs';
 import { Fixture as ProcessFixture } from '../support/fixture.mjs';
-import { newProfile } from './firefox.mjs';
+import { newProfile as newChromiumProfile } from './chromium.mjs';
+import { newProfile as newFirefoxProfile } from './firefox.mjs';
 
 export { numberOf, range } from '../support/ids.mjs';
 export { DEADLINE, until } from '../support/processes.mjs';
+export { PUBLIC_NAME } from './chromium.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
-
-/**
- * A name for loopback that does not look like loopback. Some pages behave differently on 127.0.0.1.
- */
-export const PUBLIC_NAME = 'broker.test';
-
-const CHROMIUM_FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  // No request of a page leaves this machine.
-  `--host-resolver-rules=MAP ${PUBLIC_NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
-];
+const newProfile = { chromium: newChromiumProfile, firefox: newFirefoxProfile };
 
 /**
  * Longer than any retry delay that the broker sends to a browser, in milliseconds. A browser that
@@ -95,12 +78,10 @@ function variants(name, body, all, timeout) {
 /** An integer from `low` to `high`, both included. */
 export const random = (low, high) => low + Math.floor(Math.random() * (high - low + 1));
 
-/** The processes, browsers and servers of one test. `close` ends them in reverse order. */
+/** The processes, browser profiles and servers of one test. `close` ends them in reverse order. */
 class Fixture extends ProcessFixture {
-  #browser;
-  #context;
-  #site;
   #profile;
+  #site;
 
   /** `browser` is `chromium` or `firefox`. */
   constructor(store, browser) {
@@ -117,36 +98,26 @@ class Fixture extends ProcessFixture {
    * browser profile.
    */
   async tab() {
-    const context = await (this.browser === 'firefox'
-      ? (this.#profile ??= this.#openProfile())
-      : this.context());
-    const tab = await context.newPage();
+    const tab = await (await this.context()).newPage();
     tab.setDefaultTimeout(DEADLINE);
     await tab.goto(await this.site());
     return tab;
   }
 
-  /** Chromium's profile of the fixture. With options, another profile that has them. */
-  async context(options) {
-    const browser = await (this.#browser ??= this.#startBrowser());
-    return options ? browser.newContext(options) : (this.#context ??= browser.newContext());
+  /** The fixture's profile in its browser. With options, another one of Chromium that has them. */
+  context(options) {
+    return options ? this.#openProfile(options) : (this.#profile ??= this.#openProfile());
+  }
+
+  async #openProfile(options) {
+    const profile = await newProfile[this.browser](options);
+    this.atClose(() => profile.close());
+    return profile;
   }
 
   /** The origin of the pages. */
   site() {
     return (this.#site ??= this.#openSite());
-  }
-
-  async #startBrowser() {
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
-    this.atClose(() => browser.close());
-    return browser;
-  }
-
-  async #openProfile() {
-    const profile = await newProfile();
-    this.atClose(() => profile.close());
-    return profile;
   }
 
   async #openSite() {

@@ -7,6 +7,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import puppeteer from 'puppeteer-core';
+import { CHROMIUM } from './chromium.mjs';
 import { DEADLINE, numberOf, range, until } from './harness.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -140,7 +141,7 @@ export const hasLed = async (tab) => (await stateOf(tab)).log.includes('This tab
  */
 export async function startHiding(fixture) {
   const browser = await puppeteer.launch({
-    executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
+    executablePath: CHROMIUM,
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-sync'],
     timeout: DEADLINE,
