@@ -4,24 +4,31 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DEADLINE, kill, start, until } from '../support/processes.mjs';
+import { DEADLINE, start, until } from '../support/processes.mjs';
+import { Forks } from './forks.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const at = (file) => path.join(root, file);
-const python = [at('target/venv-clients/bin/python'), at('clients/python/agent/agent.py')];
+const rust = path.resolve(process.env.TINISTREAMER_RUST_AGENT ?? at('target/debug/examples/agent'));
+const typescript = at('clients/typescript/agent/agent.mjs');
+const python = new Forks(at('target/venv-clients/bin/python'), [
+  at('clients/python/agent/agent.py'),
+  '--forks',
+]);
 
-const COMMANDS = {
-  rust: [path.resolve(process.env.TINISTREAMER_RUST_AGENT ?? at('target/debug/examples/agent'))],
-  typescript: [process.execPath, at('clients/typescript/agent/agent.mjs')],
-  python,
-  'python-sync': [...python, '--sync'],
+/** Starts the agent of each library. */
+const STARTS = {
+  rust: () => start(rust, [], { stdio: 'pipe' }),
+  typescript: () => start(process.execPath, [typescript], { stdio: 'pipe' }),
+  python: () => python.start([]),
+  'python-sync': () => python.start(['--sync']),
 };
 
 /** The client libraries that `CLIENTS` selects. All by default. */
-export const CLIENTS = process.env.CLIENTS?.split(',') ?? Object.keys(COMMANDS);
+export const CLIENTS = process.env.CLIENTS?.split(',') ?? Object.keys(STARTS);
 for (const client of CLIENTS) {
-  if (!COMMANDS[client])
-    throw new Error(`CLIENTS names ${client}, which is not one of ${Object.keys(COMMANDS)}`);
+  if (!STARTS[client])
+    throw new Error(`CLIENTS names ${client}, which is not one of ${Object.keys(STARTS)}`);
 }
 
 /** The members of a message. */
@@ -60,9 +67,8 @@ export class Agent {
   #ended = null;
 
   constructor(client, job) {
-    const [command, ...args] = COMMANDS[client];
     this.client = client;
-    this.#child = start(command, args, { stdio: 'pipe' });
+    this.#child = STARTS[client]();
     this.#child.stderr.on('data', (chunk) => (this.#stderr += chunk));
     // The exit of the process reports a broken pipe.
     this.#child.stdin.on('error', () => {});
@@ -124,7 +130,8 @@ export class Agent {
   }
 
   kill() {
-    return kill(this.#child);
+    this.#child.kill('SIGKILL');
+    return this.#child.gone;
   }
 
   /**

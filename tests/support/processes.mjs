@@ -29,8 +29,11 @@ after(async () => {
   // A server that was closed stays a handle for a few turns of the event loop.
   for (let turn = 0; turn < 100 && openServers().length > 0; turn += 1) await sleep(0);
   const servers = openServers();
+  const open = [...processes].filter(({ isShared }) => !isShared);
+  // Not earlier: what they have started ends with them, and would be missing above.
+  for (const child of processes) if (child.isShared) await kill(child);
   assert.deepEqual(
-    [...processes].map(({ spawnfile }) => spawnfile).concat(servers),
+    open.map(({ spawnfile }) => spawnfile).concat(servers),
     [],
     'the tests have closed what they opened',
   );
@@ -61,15 +64,21 @@ function signalKill(child) {
   }
 }
 
-/**
- * Starts a child process. Its `gone` resolves with `{ code, signal }` when it has ended, or with `{
- * error }` when it could not be started.
- */
+/** Starts a child process. */
 export function start(command, args, options) {
   const child = spawn(command, args, options);
   child.isDetached = options?.detached === true;
   // A character may be split between two chunks. With an encoding the stream joins it.
   for (const pipe of [child.stdout, child.stderr]) pipe?.setEncoding('utf8');
+  return track(child);
+}
+
+/**
+ * The process ends with the tests. Its `gone` resolves with `{ code, signal }` when it has ended,
+ * or with `{ error }` when it could not be started. With `isShared` all tests of the file use it,
+ * and none has to close it.
+ */
+export function track(child) {
   processes.add(child);
   child.gone = new Promise((resolve) => {
     child.once('error', (error) => resolve({ error }));
