@@ -33,7 +33,7 @@ check: ## The quick loop: formatting, lints, unit tests
 	cargo test --workspace --lib --locked --quiet
 
 # The stages of `make test`, each with the minutes after which it counts as hung: several times what it takes on two cores.
-STAGES := setup-and-lint:30 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-adapters:10 test-recipes:10 test-guides:10 test-runtimes:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
+STAGES := setup-and-lint:30 test-rust:30 test-faults:15 test-beside:20 test-clients:30 test-ai-sdk:10 test-adapters:10 test-recipes:10 test-guides:10 test-foreign:10 test-packages:10 test-browser:20 test-proxies:5 test-deploy:10
 
 # Targets that run at the same time, because some of them wait for much of their time. The output of each comes when it ends.
 TOGETHER := $(MAKE) --no-print-directory --output-sync=target --jobs
@@ -156,8 +156,8 @@ record-version: ## Record what the version of api/tests/versions/base stores, fo
 	cargo test $(WORKSPACE) --test versions record -- --ignored --nocapture
 
 .PHONY: test-beside
-test-beside: ## `make test-versions`, `test-openapi` and `test-scripts`, at the same time
-	+$(TOGETHER)=3 test-versions test-openapi test-scripts
+test-beside: ## `make test-versions`, `test-openapi`, `test-scripts` and `test-runtimes`, at the same time
+	+$(TOGETHER)=4 test-versions test-openapi test-scripts test-runtimes
 
 .PHONY: soak
 soak: ## The same for ten minutes, or SOAK_SECONDS, at random, with an eye on memory
