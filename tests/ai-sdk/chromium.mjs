@@ -3,7 +3,7 @@
 
 import path from 'node:path';
 import { build } from 'esbuild';
-import { DEADLINE, onStores, until } from '../browser/harness.mjs';
+import { onStores, until } from '../browser/harness.mjs';
 import { kill, makeFolder, start } from '../support/processes.mjs';
 import { question } from '../support/answers.mjs';
 import { folder, here, version } from './packages.mjs';
@@ -58,7 +58,6 @@ export async function startChat(fixture, options = {}, nodes = 1) {
 /** A tab with the chat. */
 export async function openTab(fixture, { url }, query = '') {
   const tab = await (await fixture.context()).newPage();
-  tab.setDefaultTimeout(DEADLINE);
   await tab.goto(`${url}/${query}`);
   await tab.waitForFunction(() => window.chat);
   return tab;

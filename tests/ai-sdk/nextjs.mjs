@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DEADLINE, onStores, until } from '../browser/harness.mjs';
+import { onStores, until } from '../browser/harness.mjs';
 import { kill, start } from '../support/processes.mjs';
 
 const example = fileURLToPath(new URL('../../examples/nextjs-chat', import.meta.url));
@@ -40,7 +40,6 @@ onStores(
   async (fixture) => {
     const url = await startExample(fixture);
     const tab = await (await fixture.context()).newPage();
-    tab.setDefaultTimeout(DEADLINE);
     const hasText = (text) =>
       tab.waitForFunction(
         (text) => document.querySelectorAll('p')[1]?.textContent.includes(text),

@@ -2,6 +2,7 @@
 
 import { after } from 'node:test';
 import { chromium } from 'playwright-core';
+import { DEADLINE } from '../support/processes.mjs';
 
 export const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 
@@ -31,7 +32,9 @@ after(async () => (await running)?.close());
 
 /** A new browser profile. */
 export async function newProfile(options) {
-  return (await (running ??= start())).newContext(options);
+  const profile = await (await (running ??= start())).newContext(options);
+  profile.setDefaultTimeout(DEADLINE);
+  return profile;
 }
 
 async function start() {

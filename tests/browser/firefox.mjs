@@ -46,11 +46,8 @@ class Tab {
   #page;
 
   constructor(page) {
+    page.setDefaultTimeout(DEADLINE);
     this.#page = page;
-  }
-
-  setDefaultTimeout(timeout) {
-    this.#page.setDefaultTimeout(timeout);
   }
 
   async goto(url) {

@@ -99,7 +99,6 @@ class Fixture extends ProcessFixture {
    */
   async tab() {
     const tab = await (await this.context()).newPage();
-    tab.setDefaultTimeout(DEADLINE);
     await tab.goto(await this.site());
     return tab;
   }

@@ -156,7 +156,6 @@ class Reader {
   /** Opens a page, and returns its tab. */
   async open(url) {
     const tab = await (await this.fixture.context()).newPage();
-    tab.setDefaultTimeout(DEADLINE);
     await tab.goto(url);
     return tab;
   }

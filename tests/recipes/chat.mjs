@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { DEADLINE, onStores } from '../browser/harness.mjs';
+import { onStores } from '../browser/harness.mjs';
 import { question } from './model.mjs';
 import { installed } from './package.mjs';
 import { prepare } from './programs.mjs';
@@ -21,7 +21,6 @@ export const withChat = (chat, start) => (name, body) =>
 /** A tab with the page. Its import from the CDN gets this repository's package. */
 export async function openTab(fixture, hash = '') {
   const tab = await (await fixture.context()).newPage();
-  tab.setDefaultTimeout(DEADLINE);
   await tab.route('https://esm.sh/tinistreamer/**', (route) => {
     const { pathname } = new URL(route.request().url());
     const file = pathname.slice('/tinistreamer/'.length).replace(/(\.js)?$/, '.js');

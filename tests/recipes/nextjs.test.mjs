@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { DEADLINE, onStores } from '../browser/harness.mjs';
+import { onStores } from '../browser/harness.mjs';
 import { question, textOf } from './model.mjs';
 import { here, recipes } from './package.mjs';
 import { prepare, serve, settings } from './programs.mjs';
@@ -66,7 +66,6 @@ onStores(
       }),
     );
     const tab = await (await fixture.context()).newPage();
-    tab.setDefaultTimeout(DEADLINE);
     await tab.goto(backend.url);
     const ask = async (script) => {
       await tab.locator('input').fill(question(script));

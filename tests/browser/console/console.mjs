@@ -1,7 +1,7 @@
 // The console in one tab, and the checks that apply to every page.
 
 import assert from 'node:assert/strict';
-import { DEADLINE, onStores, until } from '../harness.mjs';
+import { onStores, until } from '../harness.mjs';
 
 /**
  * A test whose `visit` opens the console. It fails, too, when a page did what none ever should.
@@ -56,7 +56,6 @@ async function openTab(
 ) {
   const context = await fixture.context(options);
   const page = await context.newPage();
-  page.setDefaultTimeout(DEADLINE);
   const tab = new Tab(page, broker);
   await tab.watch();
   if (script) await page.addInitScript({ path: script });

@@ -45,7 +45,6 @@ async function run(fixture, settings) {
 
 export async function openDashboard(fixture, { url }, options) {
   const page = await (await fixture.context(options)).newPage();
-  page.setDefaultTimeout(DEADLINE);
   const problems = [];
   page.on('pageerror', (error) => problems.push(`${error}`));
   await page.goto(url);

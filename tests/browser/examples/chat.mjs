@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import http from 'node:http';
 import path from 'node:path';
 import { kill, start } from '../../support/processes.mjs';
-import { DEADLINE } from '../harness.mjs';
 import { examples, printed } from './programs.mjs';
 
 /** A broker that pages reach through a proxy, and a backend. */
@@ -37,7 +36,6 @@ export async function startBackend(fixture, broker, settings = {}) {
 export async function openChat(fixture, { url }, id = '') {
   const context = await fixture.context();
   const tab = await context.newPage();
-  tab.setDefaultTimeout(DEADLINE);
   await tab.addInitScript(() => {
     window.states = [];
     const note = () => {
